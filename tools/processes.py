@@ -1,0 +1,110 @@
+"""Starting and stopping the servers that development needs, without leaving any behind.
+
+Each server leads a process group of its own, so that what it started ends with it.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from tools.project import ToolError
+
+HOST = "127.0.0.1"
+
+
+def free_port() -> int:
+    """A TCP port that nothing listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def is_listening(port: int) -> bool:
+    """Whether something accepts connections on `port` of this machine."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def start(
+    command: Sequence[str], *, environment: Mapping[str, str], log: Path, cwd: Path
+) -> subprocess.Popen[bytes]:
+    """Start `command` as the leader of a new process group, its output going to the file `log`."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            command,
+            env=dict(environment),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def wait_until(
+    ready: Callable[[], bool], server: subprocess.Popen[bytes], *, name: str, log: Path, seconds: float
+) -> None:
+    """Return once `ready()` holds.
+
+    Raises:
+        ToolError: the server ended, or `seconds` went by; with the end of its log.
+    """
+    deadline = time.monotonic() + seconds
+    while not ready():
+        if server.poll() is not None:
+            raise ToolError(f"{name} ended with status {server.returncode}.\n{tail(log)}")
+        if time.monotonic() > deadline:
+            stop_group(server.pid)
+            raise ToolError(f"{name} was not ready after {seconds:.0f} s.\n{tail(log)}")
+        time.sleep(0.05)
+
+
+def tail(log: Path, lines: int = 15) -> str:
+    """The last lines of a log file, indented, under the file's name."""
+    with contextlib.suppress(OSError):
+        text = log.read_text(errors="replace").splitlines()[-lines:]
+        return "\n".join([f"The end of {log}:", *(f"    {line}" for line in text)])
+    return f"There is no log at {log}."
+
+
+def stop_group(leader: int, *, seconds: float = 5) -> None:
+    """End the process group of `leader`: asked first, killed after `seconds`. Without it, do nothing."""
+    for request, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, seconds)):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(leader, request)
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            if not _group_lives(leader):
+                return
+            time.sleep(0.05)
+
+
+def _group_lives(leader: int) -> bool:
+    # A child of ours stays a zombie, and its group alive, until someone waits for it.
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(leader, os.WNOHANG)
+    try:
+        os.killpg(leader, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def command_line(pid: int) -> str:
+    """The command of a running process, empty if there is none: tells ours from a stranger's."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    with contextlib.suppress(OSError):
+        answer = subprocess.run(
+            ["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
+        )
+        return answer.stdout.strip()
+    return ""

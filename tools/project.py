@@ -1,0 +1,54 @@
+"""Where things are in this repository, and the error that ends a tool with one clear message."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TOOLS = ROOT / ".tools"
+RUN = TOOLS / "run"
+BUILD = ROOT / ".aws-sam" / "build"
+VENV_BIN = ROOT / ".venv" / "bin"
+SAM = TOOLS / "sam" / "bin" / "sam"
+
+REGION = "us-east-1"
+# What the local cloud takes as the account's root; nothing outside this machine accepts it.
+LOCAL_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+
+
+class ToolError(Exception):
+    """A tool cannot do its work; the message says what happened and what to do."""
+
+
+def clean_environment(**extra: str) -> dict[str, str]:
+    """This process's environment without anything that would point a child at a real AWS account."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("AWS_") and name not in {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"}
+    }
+    # Files in ~/.aws would still name a profile, a region or an endpoint.
+    nowhere = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+    return {**kept, **nowhere, **extra}
+
+
+def local_aws(endpoint: str) -> dict[str, str]:
+    """Environment under which any AWS SDK or command line talks to the local cloud."""
+    settings: Mapping[str, str] = {
+        **LOCAL_CREDENTIALS,
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
+    }
+    return clean_environment(**settings)
+
+
+def run_tool(main: Callable[[], int]) -> None:
+    """Run a tool's main function; a `ToolError` becomes a message and exit status 1."""
+    try:
+        sys.exit(main())
+    except ToolError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,108 @@
+"""Runs a built function under Lambda's real Python runtime, without a container.
+
+The runtime interface emulator comes with the SAM command line, the runtime client from PyPI:
+together they are what `sam local invoke` starts inside its container.
+"""
+
+import json
+import platform
+import shutil
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools import processes
+from tools.built import BuiltFunction
+from tools.project import TOOLS, VENV_BIN, ToolError
+
+ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """What came of one invocation."""
+
+    response: object
+    failed: bool
+    log: str
+    """Everything the function and the emulator printed, INIT and REPORT lines included."""
+
+
+def emulator() -> Path:
+    """The runtime interface emulator for this machine.
+
+    Raises:
+        ToolError: it is a Linux program, and this is another system; or it is not set up.
+    """
+    architecture = ARCHITECTURES.get(platform.machine().lower())
+    if sys.platform != "linux" or architecture is None:
+        raise ToolError(
+            "Lambda's runtime emulator runs on Linux only; use `sam local invoke`, which needs Docker."
+        )
+    pattern = f"sam/lib/python3.*/site-packages/samcli/local/rapid/aws-lambda-rie-{architecture}"
+    for program in TOOLS.glob(pattern):
+        return program
+    raise ToolError("the SAM command line is not set up. Bring it: make setup")
+
+
+def run(function: BuiltFunction, event: bytes, environment: Mapping[str, str]) -> Invocation:
+    """Start the function cold, send it one event, end it.
+
+    Args:
+        function: what to run.
+        event: the event, as JSON.
+        environment: the whole environment of the function's process.
+
+    Raises:
+        ToolError: the runtime did not start or did not answer in the function's timeout.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="treadle-invoke-"))
+    program = folder / "aws-lambda-rie"
+    shutil.copy(emulator(), program)
+    program.chmod(0o755)  # The installed copy is not executable.
+    front, back = processes.free_port(), processes.free_port()
+    command = [
+        str(program),
+        *("--runtime-interface-emulator-address", f"{processes.HOST}:{front}"),
+        *("--runtime-api-address", f"{processes.HOST}:{back}"),
+        *(str(VENV_BIN / "python"), "-m", "awslambdaric", function.handler),
+    ]
+    log = folder / "log"
+    server = processes.start(command, environment=environment, log=log, cwd=function.code)
+    try:
+        ready = lambda: processes.is_listening(front)  # noqa: E731 - a name for the line below
+        processes.wait_until(ready, server, name="the Lambda runtime", log=log, seconds=20)
+        text, flagged = _post(f"http://{processes.HOST}:{front}", event, seconds=function.timeout + 15)
+        processes.stop_group(server.pid)
+        response = _parse(text)
+        failed = flagged or (isinstance(response, dict) and {"errorMessage", "errorType"} <= response.keys())
+        return Invocation(response, failed, log.read_text(errors="replace"))
+    except OSError as error:
+        raise ToolError(f"the function did not answer: {error}.\n{processes.tail(log, 40)}") from error
+    finally:
+        processes.stop_group(server.pid)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _post(address: str, event: bytes, *, seconds: float) -> tuple[str, bool]:
+    url = f"{address}/2015-03-31/functions/function/invocations"
+    request = urllib.request.Request(url, data=event, method="POST")
+    try:
+        with urllib.request.urlopen(request, timeout=seconds) as answer:
+            return answer.read().decode(errors="replace"), "X-Amz-Function-Error" in answer.headers
+    except urllib.error.HTTPError as refusal:
+        # The emulator answers 4xx and 5xx where the function could not be run at all.
+        with refusal:
+            return refusal.read().decode(errors="replace"), True
+
+
+def _parse(text: str) -> object:
+    try:
+        parsed: object = json.loads(text)
+    except ValueError:
+        return text
+    return parsed

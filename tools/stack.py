@@ -1,0 +1,96 @@
+"""Builds the SAM application and deploys it to a local cloud; reads a deployed stack's facts."""
+
+import os
+import subprocess
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+
+import boto3
+import botocore.exceptions
+
+from tools.project import LOCAL_CREDENTIALS, REGION, ROOT, SAM, VENV_BIN, ToolError, local_aws
+
+ENVIRONMENT = "local"
+
+
+def stack_name(folder: Path = ROOT) -> str:
+    """The stack's name in samconfig.toml's local environment."""
+    path = folder / "samconfig.toml"
+    if not path.exists():
+        raise ToolError(f"there is no {path}; it must have an environment named {ENVIRONMENT!r}.")
+    settings = tomllib.loads(path.read_text()).get(ENVIRONMENT, {})
+    for section in ("deploy", "global"):
+        name = settings.get(section, {}).get("parameters", {}).get("stack_name")
+        if name:
+            return str(name)
+    raise ToolError(f"{path} gives the environment {ENVIRONMENT!r} no stack_name.")
+
+
+def build(endpoint: str, folder: Path = ROOT) -> None:
+    """Run `sam build` with the local environment's settings.
+
+    Raises:
+        ToolError: the build failed; SAM's own words are on the screen.
+    """
+    _sam(["build"], endpoint, folder)
+
+
+def deploy(endpoint: str, folder: Path = ROOT, arguments: Sequence[str] = ()) -> None:
+    """Run `sam deploy` with the local environment's settings; an unchanged stack is no failure.
+
+    Raises:
+        ToolError: the deployment failed; SAM's own words are on the screen.
+    """
+    _sam(["deploy", "--no-confirm-changeset", "--no-fail-on-empty-changeset", *arguments], endpoint, folder)
+
+
+def _sam(arguments: Sequence[str], endpoint: str, folder: Path) -> None:
+    environment = local_aws(endpoint)
+    # The layers' makefiles call python3 for its pip: the environment's, as the system's may have none.
+    environment["PATH"] = os.pathsep.join([str(VENV_BIN), environment.get("PATH", os.defpath)])
+    command = [str(SAM), *arguments, "--config-env", ENVIRONMENT]
+    if subprocess.run(command, cwd=folder, env=environment, check=False).returncode:
+        raise ToolError(f"sam {arguments[0]} failed, see above.")
+
+
+def outputs(endpoint: str, name: str) -> dict[str, str]:
+    """The outputs of a deployed stack.
+
+    Raises:
+        ToolError: there is no such stack.
+    """
+    client = session().client("cloudformation", endpoint_url=endpoint)
+    try:
+        stack = client.describe_stacks(StackName=name)["Stacks"][0]
+    except botocore.exceptions.ClientError as error:
+        raise ToolError(f"the local cloud has no stack {name!r} ({error}). Deploy it: make up") from error
+    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+
+
+def function_environment(endpoint: str, name: str, logical_id: str) -> dict[str, str]:
+    """The environment variables that a deployed function has.
+
+    Raises:
+        ToolError: the stack or the function is not deployed.
+    """
+    try:
+        resources = session().client("cloudformation", endpoint_url=endpoint)
+        found = resources.describe_stack_resource(StackName=name, LogicalResourceId=logical_id)
+        physical = found["StackResourceDetail"]["PhysicalResourceId"]
+        functions = session().client("lambda", endpoint_url=endpoint)
+        configuration = functions.get_function_configuration(FunctionName=physical)
+    except botocore.exceptions.ClientError as error:
+        raise ToolError(
+            f"{logical_id} of stack {name!r} is not deployed ({error}). Deploy it: make up"
+        ) from error
+    return dict(configuration.get("Environment", {}).get("Variables", {}))
+
+
+def session() -> boto3.Session:
+    """A session as the local cloud's root, whatever profile the developer uses otherwise."""
+    return boto3.Session(
+        aws_access_key_id=LOCAL_CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=LOCAL_CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+        region_name=REGION,
+    )
