@@ -35,7 +35,9 @@ def up(cloud: LocalCloud) -> None:
     console.print(
         f"local cloud: {'started' if started else 'already running'} at {cloud.endpoint}, log in {cloud.log}"
     )
+    console.print("building (sam build) …")
     stack.build(cloud.endpoint)
+    console.print("deploying (sam deploy) …")
     stack.deploy(cloud.endpoint)
     explain(cloud)
 

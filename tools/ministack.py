@@ -82,6 +82,7 @@ class LocalCloud:
             AUTH="true",
             BIND_HOST=processes.HOST,
             GATEWAY_PORT=str(self.port),
+            IOT_MTLS_ENABLED="0",  # Or it listens on a second, fixed port of every interface.
             LAMBDA_EXECUTOR="local",
             MINISTACK_REGION=REGION,
             PYTHONUNBUFFERED="1",

@@ -21,11 +21,11 @@ def pin(name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
         pip = [str(Path(folder) / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
-        subprocess.run([*pip, "install", "--quiet", "--no-compile", "--requirement", str(source)], check=True)
-        left_out = [option for package in LEFT_OUT.get(name, ()) for option in ("--exclude", package)]
-        frozen = subprocess.run(
-            [*pip, "freeze", *left_out], check=True, capture_output=True, text=True
-        ).stdout
+        subprocess.run([*pip, "install", "-qq", "--no-compile", "--requirement", str(source)], check=True)
+        left_out = ("pip", "setuptools", *LEFT_OUT.get(name, ()))
+        options = [option for package in left_out for option in ("--exclude", package)]
+        freeze = [*pip, "freeze", "--all", *options]
+        frozen = subprocess.run(freeze, check=True, capture_output=True, text=True).stdout
     title = f"# Every package of {ENVIRONMENTS[name]}, pinned; installed with --no-deps.\n"
     origin = f"# Made by `make requirements` from {source.name}: edit that and run it.\n"
     target.write_text(title + origin + frozen)

@@ -22,11 +22,11 @@ class ToolError(Exception):
 
 
 def clean_environment(**extra: str) -> dict[str, str]:
-    """This process's environment without anything that would point a child at a real AWS account."""
+    """This process's environment without what points a child at a real AWS account or changes its Python."""
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("AWS_") and name not in {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"}
+        if not name.startswith(("AWS_", "PYTHON")) and name != "VIRTUAL_ENV"
     }
     # Files in ~/.aws would still name a profile, a region or an endpoint.
     nowhere = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}

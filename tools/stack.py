@@ -9,7 +9,8 @@ from pathlib import Path
 import boto3
 import botocore.exceptions
 
-from tools.project import LOCAL_CREDENTIALS, REGION, ROOT, SAM, VENV_BIN, ToolError, local_aws
+from tools import processes
+from tools.project import LOCAL_CREDENTIALS, REGION, ROOT, RUN, SAM, VENV_BIN, ToolError, local_aws
 
 ENVIRONMENT = "local"
 
@@ -31,7 +32,7 @@ def build(endpoint: str, folder: Path = ROOT) -> None:
     """Run `sam build` with the local environment's settings.
 
     Raises:
-        ToolError: the build failed; SAM's own words are on the screen.
+        ToolError: the build failed; with the end of what SAM said.
     """
     _sam(["build"], endpoint, folder)
 
@@ -39,19 +40,33 @@ def build(endpoint: str, folder: Path = ROOT) -> None:
 def deploy(endpoint: str, folder: Path = ROOT, arguments: Sequence[str] = ()) -> None:
     """Run `sam deploy` with the local environment's settings; an unchanged stack is no failure.
 
+    Args:
+        endpoint: the local cloud's URL.
+        folder: where template.yaml and samconfig.toml are.
+        arguments: further options, such as `--stack-name`; a repeated option replaces samconfig.toml's.
+
     Raises:
-        ToolError: the deployment failed; SAM's own words are on the screen.
+        ToolError: the deployment failed; with the end of what SAM said.
     """
     _sam(["deploy", "--no-confirm-changeset", "--no-fail-on-empty-changeset", *arguments], endpoint, folder)
 
 
 def _sam(arguments: Sequence[str], endpoint: str, folder: Path) -> None:
-    environment = local_aws(endpoint)
+    environment = local_aws(endpoint) | {"SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": "0.5"}
     # The layers' makefiles call python3 for its pip: the environment's, as the system's may have none.
     environment["PATH"] = os.pathsep.join([str(VENV_BIN), environment.get("PATH", os.defpath)])
+    # Whoever starts this through make hands down make's own flags, which are not for those makefiles.
+    for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
+        environment.pop(name, None)
+    log = RUN / f"sam-{arguments[0]}-{endpoint.rpartition(':')[2]}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
     command = [str(SAM), *arguments, "--config-env", ENVIRONMENT]
-    if subprocess.run(command, cwd=folder, env=environment, check=False).returncode:
-        raise ToolError(f"sam {arguments[0]} failed, see above.")
+    with log.open("wb") as output:
+        done = subprocess.run(
+            command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT, check=False
+        )
+    if done.returncode:
+        raise ToolError(f"sam {arguments[0]} failed.\n{processes.tail(log, 40)}")
 
 
 def outputs(endpoint: str, name: str) -> dict[str, str]:
