@@ -15,7 +15,7 @@ from tools.ministack import LocalCloud, configured_port
 from tools.processes import free_port
 from tools.project import ROOT, VENV_BIN, run_tool
 
-console = Console(highlight=False)
+console = Console(highlight=False, soft_wrap=True)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent.parent / "requirements"
 ENVIRONMENTS = {"dev": ".venv", "cloud": ".tools/cloud", "sam": ".tools/sam"}
 # vega_datasets is here for its data files; its loaders would bring 160 MB of these.
-LEFT_OUT = {"dev": ("numpy", "pandas")}
+LEFT_OUT = {"dev": ("numpy", "pandas", "setuptools"), "cloud": ("setuptools",)}
 
 
 def pin(name: str) -> None:
@@ -22,7 +22,7 @@ def pin(name: str) -> None:
         venv.create(folder, with_pip=True)
         pip = [str(Path(folder) / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
         subprocess.run([*pip, "install", "-qq", "--no-compile", "--requirement", str(source)], check=True)
-        left_out = ("pip", "setuptools", *LEFT_OUT.get(name, ()))
+        left_out = ("pip", *LEFT_OUT.get(name, ()))
         options = [option for package in left_out for option in ("--exclude", package)]
         freeze = [*pip, "freeze", "--all", *options]
         frozen = subprocess.run(freeze, check=True, capture_output=True, text=True).stdout

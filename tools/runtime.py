@@ -9,6 +9,7 @@ import platform
 import shutil
 import sys
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -29,7 +30,7 @@ class Invocation:
     response: object
     failed: bool
     log: str
-    """Everything the function and the emulator printed, INIT and REPORT lines included."""
+    """What the function printed, and the emulator's INIT and REPORT lines."""
 
 
 def emulator() -> Path:
@@ -76,11 +77,12 @@ def run(function: BuiltFunction, event: bytes, environment: Mapping[str, str]) -
     try:
         ready = lambda: processes.is_listening(front)  # noqa: E731 - a name for the line below
         processes.wait_until(ready, server, name="the Lambda runtime", log=log, seconds=20)
-        text, flagged = _post(f"http://{processes.HOST}:{front}", event, seconds=function.timeout + 15)
-        processes.stop_group(server.pid)
-        response = _parse(text)
-        failed = flagged or (isinstance(response, dict) and {"errorMessage", "errorType"} <= response.keys())
-        return Invocation(response, failed, log.read_text(errors="replace"))
+        text, failed = _post(f"http://{processes.HOST}:{front}", event, seconds=function.timeout + 15)
+        # The report follows the answer; what the emulator says on shutting down interests nobody.
+        deadline = time.monotonic() + 2
+        while "REPORT RequestId" not in log.read_text(errors="replace") and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return _invocation(text, log.read_text(errors="replace"), failed=failed)
     except OSError as error:
         raise ToolError(f"the function did not answer: {error}.\n{processes.tail(log, 40)}") from error
     finally:
@@ -100,9 +102,12 @@ def _post(address: str, event: bytes, *, seconds: float) -> tuple[str, bool]:
             return refusal.read().decode(errors="replace"), True
 
 
-def _parse(text: str) -> object:
+def _invocation(text: str, log: str, *, failed: bool) -> Invocation:
+    lines = [line for line in log.splitlines() if "(rapid)" not in line or "INIT REPORT" in line]
     try:
-        parsed: object = json.loads(text)
+        response: object = json.loads(text) if text else None
     except ValueError:
-        return text
-    return parsed
+        # A function's answer is JSON; plain text is the emulator's own, such as "Task timed out".
+        return Invocation(text, failed=True, log="\n".join(lines))
+    raised = isinstance(response, dict) and {"errorMessage", "errorType"} <= response.keys()
+    return Invocation(response, failed or raised, "\n".join(lines))
