@@ -1,0 +1,5 @@
+"""Turns committed ticks into run records."""
+
+from treadle.entrypoints import dispatcher
+
+handler = dispatcher()

@@ -1,0 +1,5 @@
+"""Starts claimed runs at their targets."""
+
+from treadle.entrypoints import launcher
+
+handler = launcher()

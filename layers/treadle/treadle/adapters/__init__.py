@@ -1,0 +1,1 @@
+"""The only place that knows AWS: stores, targets, queues, and the parsing of events."""

@@ -1,0 +1,32 @@
+"""AWS clients, each made once per process, when it is first needed."""
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_stepfunctions import SFNClient
+
+
+@overload
+def client(service: Literal["s3"]) -> "S3Client": ...
+@overload
+def client(service: Literal["sqs"]) -> "SQSClient": ...
+@overload
+def client(service: Literal["stepfunctions"]) -> "SFNClient": ...
+def client(service: str) -> Any:
+    """The client of a service, with the process's own credentials, region and endpoint."""
+    return _client(service)
+
+
+@cache
+def _client(service: str) -> Any:
+    # Imported here, as most invocations of most functions need no client but DynamoDB's.
+    import boto3
+    from botocore.config import Config
+
+    retries = Config(
+        retries={"mode": "standard", "total_max_attempts": 4}, connect_timeout=3, read_timeout=10
+    )
+    return boto3.client(service, config=retries)  # type: ignore[call-overload]

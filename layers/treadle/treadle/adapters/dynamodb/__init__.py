@@ -1,0 +1,1 @@
+"""The stores on DynamoDB: PynamoDB models and conditional writes."""

@@ -1,0 +1,278 @@
+"""One DynamoDB client for all tables, whose failed conditions are answers rather than exceptions."""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from pynamodb.connection.base import Connection, MetaTable
+from pynamodb.exceptions import VerboseClientError
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
+
+from treadle.definitions.errors import StoreError
+
+logger = logging.getLogger(__name__)
+
+Item = dict[str, dict[str, Any]]
+"""An item as DynamoDB's JSON writes it."""
+
+_PASSING = {
+    "TransactionConflict",
+    "ThrottlingError",
+    "ProvisionedThroughputExceeded",
+    "TransactionInProgressException",
+}
+_TRANSACTION_TRIES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table and its keys.
+
+    Attributes:
+        name: as deployed.
+        hash_key: its attribute's name.
+        range_key: its attribute's name, if there is one.
+        indexes: for each index that is queried, its hash key's name.
+    """
+
+    name: str
+    hash_key: str
+    range_key: str | None = None
+    indexes: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionFailed:
+    """A write whose condition did not hold.
+
+    Attributes:
+        standing: the item that stood against it; None if there is none.
+    """
+
+    standing: Item | None
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One write of a transaction.
+
+    Attributes:
+        table: where.
+        key: hash key, and range key where the table has one.
+        item: the whole item to put; or else
+        actions: what to update.
+        condition: must hold.
+    """
+
+    table: Table
+    key: tuple[str, ...]
+    item: Item | None = None
+    actions: Sequence[Action] = ()
+    condition: Condition | None = None
+
+
+@dataclass(slots=True)
+class Database:
+    """The tables of one deployment, over one client.
+
+    Args:
+        tables: all that will be asked for.
+        sleep: waits between tries, in seconds.
+    """
+
+    tables: Collection[Table]
+    sleep: Callable[[float], None] = time.sleep
+    _connection: Connection = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._connection = Connection(
+            connect_timeout_seconds=3,
+            read_timeout_seconds=5,
+            max_pool_connections=20,
+            retry_configuration={"mode": "standard", "total_max_attempts": 5},
+        )
+        for table in self.tables:
+            keys = [(table.hash_key, "HASH"), (table.range_key, "RANGE")]
+            known = [(name, kind) for name, kind in keys if name]
+            self._connection.add_meta_table(
+                MetaTable(
+                    {
+                        "TableName": table.name,
+                        "KeySchema": [{"AttributeName": n, "KeyType": kind} for n, kind in known],
+                        "AttributeDefinitions": [
+                            {"AttributeName": n, "AttributeType": "S"}
+                            for n in {table.hash_key, table.range_key, *dict(table.indexes).values()}
+                            if n
+                        ],
+                        "GlobalSecondaryIndexes": [
+                            {
+                                "IndexName": index,
+                                "KeySchema": [{"AttributeName": n, "KeyType": "HASH"}],
+                            }
+                            for index, n in table.indexes
+                        ],
+                    }
+                )
+            )
+
+    def get(self, table: Table, *key: str) -> Item | None:
+        """The item, read strongly; None if there is none."""
+        kwargs = self._kwargs(table, key, consistent_read=True)
+        item: Item | None = self._call("GetItem", kwargs).get("Item")
+        return item
+
+    def batch_get(
+        self, table: Table, keys: Collection[tuple[str, ...]], attributes: Sequence[str], *, strongly: bool
+    ) -> Iterator[Item]:
+        """The items that exist, with only the named attributes; a hundred keys cost one request."""
+        names = [name for name in (table.hash_key, table.range_key) if name]
+        distinct = iter(dict.fromkeys(keys))
+        while batch := list(islice(distinct, 100)):
+            wanted = [{n: {"S": part} for n, part in zip(names, key, strict=True)} for key in batch]
+            yield from self._batch(table, wanted, attributes, strongly=strongly)
+
+    def _batch(
+        self, table: Table, keys: list[Item], attributes: Sequence[str], *, strongly: bool
+    ) -> Iterator[Item]:
+        names = {f"#{i}": name for i, name in enumerate(attributes)}
+        for attempt in range(_TRANSACTION_TRIES):
+            request = {
+                "Keys": keys,
+                "ConsistentRead": strongly,
+                "ProjectionExpression": ", ".join(names),
+                "ExpressionAttributeNames": names,
+            }
+            answer = self._call("BatchGetItem", {"RequestItems": {table.name: request}})
+            yield from answer["Responses"].get(table.name, ())
+            keys = answer.get("UnprocessedKeys", {}).get(table.name, {}).get("Keys", [])
+            if not keys:
+                return
+            self._pause(attempt)
+        msg = f"Table {table.name} left {len(keys)} keys unread after {_TRANSACTION_TRIES} tries."
+        raise StoreError(msg)
+
+    def query(self, table: Table, hash_key: str, **options: Any) -> list[Item]:
+        """One page of a query, as `Connection.query` takes its options."""
+        try:
+            answer = self._connection.query(table.name, hash_key, **options)
+        except Exception as error:
+            raise _store_error("Query", error) from error
+        items: list[Item] = answer["Items"]
+        return items
+
+    def put(
+        self, table: Table, key: tuple[str, ...], item: Item, condition: Condition
+    ) -> ConditionFailed | None:
+        """Put the item if the condition holds; None if it did."""
+        kwargs = self._kwargs(
+            table,
+            key,
+            key="Item",
+            attributes=item,
+            condition=condition,
+            return_values_on_condition_failure="ALL_OLD",
+        )
+        answer = self._conditional("PutItem", kwargs)
+        return answer if isinstance(answer, ConditionFailed) else None
+
+    def update(
+        self,
+        table: Table,
+        key: tuple[str, ...],
+        actions: Sequence[Action],
+        condition: Condition,
+        *,
+        returning: str = "NONE",
+    ) -> Item | ConditionFailed:
+        """Update the item if the condition holds; what `returning` names (ALL_OLD, ALL_NEW) if it did."""
+        kwargs = self._kwargs(
+            table,
+            key,
+            actions=actions,
+            condition=condition,
+            return_values=returning,
+            return_values_on_condition_failure="ALL_OLD",
+        )
+        answer = self._conditional("UpdateItem", kwargs)
+        return answer if isinstance(answer, ConditionFailed) else answer.get("Attributes", {})
+
+    def transact(self, writes: Sequence[Write], token: str) -> ConditionFailed | None:
+        """Do all the writes or none; None if they were done, now or before under the same token."""
+        kwargs = {"TransactItems": [self._transact_item(w) for w in writes], "ClientRequestToken": token}
+        for attempt in range(_TRANSACTION_TRIES):
+            try:
+                self._connection.dispatch("TransactWriteItems", kwargs)
+            except VerboseClientError as error:
+                codes = {r.code for r in error.cancellation_reasons if r} or {error.response["Error"]["Code"]}
+                if "ConditionalCheckFailed" in codes:
+                    raw = [r.raw_item for r in error.cancellation_reasons if r and r.raw_item]
+                    return ConditionFailed(raw[0] if raw else None)
+                if not codes & _PASSING:
+                    raise _store_error("TransactWriteItems", error) from error
+            except BotoCoreError as error:
+                raise _store_error("TransactWriteItems", error) from error
+            else:
+                return None
+            self._pause(attempt)
+        msg = f"A transaction of {len(writes)} writes met others {_TRANSACTION_TRIES} times; try again."
+        raise StoreError(msg)
+
+    def _transact_item(self, write: Write) -> dict[str, Any]:
+        put = write.item is not None
+        kwargs = self._kwargs(
+            write.table,
+            write.key,
+            key="Item" if put else "Key",
+            attributes=write.item,
+            actions=None if put else write.actions,
+            condition=write.condition,
+            return_values_on_condition_failure="ALL_OLD",
+        )
+        return {"Put" if put else "Update": kwargs}
+
+    def _kwargs(self, table: Table, of: tuple[str, ...], **options: Any) -> dict[str, Any]:
+        range_key = of[1] if len(of) > 1 else None
+        kwargs: dict[str, Any] = self._connection.get_operation_kwargs(
+            table.name, of[0], range_key=range_key, **options
+        )
+        return kwargs
+
+    def _conditional(self, operation: str, kwargs: dict[str, Any]) -> dict[str, Any] | ConditionFailed:
+        try:
+            answer: dict[str, Any] = self._connection.dispatch(operation, kwargs)
+        except VerboseClientError as error:
+            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                raise _store_error(operation, error) from error
+            # PynamoDB's error keeps only code and words; the item is in the one behind it.
+            response: Any = getattr(error.__cause__, "response", {})
+            return ConditionFailed(response.get("Item"))
+        except BotoCoreError as error:
+            raise _store_error(operation, error) from error
+        return answer
+
+    def _call(self, operation: str, kwargs: dict[str, Any]) -> dict[str, Any]:
+        try:
+            answer: dict[str, Any] = self._connection.dispatch(operation, kwargs)
+        except (ClientError, BotoCoreError) as error:
+            raise _store_error(operation, error) from error
+        return answer
+
+    def _pause(self, attempt: int) -> None:
+        self.sleep(random.uniform(0, min(2.0, 0.05 * 2**attempt)))  # noqa: S311 - jitter is no secret
+
+
+def _store_error(operation: str, error: Exception) -> StoreError:
+    return StoreError(f"DynamoDB {operation} failed: {error}")
+
+
+def changes(values: Mapping[Any, Any]) -> list[Action]:
+    """The actions that set each attribute of a model to its value, or remove it where that is None."""
+    return [
+        attribute.remove() if value is None else attribute.set(value) for attribute, value in values.items()
+    ]

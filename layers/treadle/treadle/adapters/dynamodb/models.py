@@ -1,0 +1,106 @@
+"""What the four tables' items are made of. The tables themselves are in template.yaml."""
+
+from pynamodb.attributes import (
+    BinaryAttribute,
+    BooleanAttribute,
+    JSONAttribute,
+    NumberAttribute,
+    UnicodeAttribute,
+)
+from pynamodb.models import Model
+
+
+class SensorModel(Model):
+    """A sensor's state; under `<sensor>#cursor` its bookmark, where that is kept apart."""
+
+    sensor = UnicodeAttribute(hash_key=True)
+    status = UnicodeAttribute(null=True)
+    epoch = NumberAttribute(null=True)
+    lease_owner = UnicodeAttribute(null=True)
+    lease_expires = NumberAttribute(null=True)
+    last_nominal = NumberAttribute(null=True)
+    last_completion = NumberAttribute(null=True)
+    started_at = NumberAttribute(null=True)
+    failure_streak = NumberAttribute(null=True)
+    skip_first_id = UnicodeAttribute(null=True)
+    skip_first_at = NumberAttribute(null=True)
+    skip_last_at = NumberAttribute(null=True)
+    skip_count = NumberAttribute(null=True)
+    skip_reason = UnicodeAttribute(null=True)
+    cursor = UnicodeAttribute(null=True)
+    cursor_apart = BooleanAttribute(null=True)
+    last_run_key = UnicodeAttribute(null=True)
+
+
+class TickModel(Model):
+    """A tick record. `pending` is there until dispatch, and only then `expires_at`."""
+
+    sensor = UnicodeAttribute(hash_key=True)
+    tick_id = UnicodeAttribute(range_key=True)
+    kind = UnicodeAttribute()
+    status = UnicodeAttribute()
+    time = NumberAttribute()
+    started_at = NumberAttribute()
+    ended_at = NumberAttribute()
+    reason = UnicodeAttribute(null=True)
+    error_type = UnicodeAttribute(null=True)
+    error_message = UnicodeAttribute(null=True)
+    error_stack = UnicodeAttribute(null=True)
+    requests = BinaryAttribute(null=True, legacy_encoding=False)
+    cursor = UnicodeAttribute(null=True)
+    trigger = UnicodeAttribute(null=True)
+    attempts = NumberAttribute()
+    owner = UnicodeAttribute()
+    skips = NumberAttribute(null=True)
+    last_time = NumberAttribute(null=True)
+    pending = UnicodeAttribute(null=True)
+    pending_since = NumberAttribute(null=True)
+    expires_at = NumberAttribute(null=True)
+    dispatched = JSONAttribute(null=True)
+    refusals = JSONAttribute(null=True)
+
+
+class RunModel(Model):
+    """A run record. `watch` and `next_at` are there until it has ended, and then `job_ended`."""
+
+    run_id = UnicodeAttribute(hash_key=True)
+    job = UnicodeAttribute()
+    sensor = UnicodeAttribute()
+    run_key = UnicodeAttribute(null=True)
+    tick_id = UnicodeAttribute()
+    run_config = UnicodeAttribute()
+    tags = JSONAttribute()
+    partition_key = UnicodeAttribute(null=True)
+    status = UnicodeAttribute()
+    attempt = NumberAttribute()
+    attempts_allowed = NumberAttribute()
+    reached = JSONAttribute()
+    claim_token = UnicodeAttribute(null=True)
+    claim_expires = NumberAttribute(null=True)
+    external_id = UnicodeAttribute(null=True)
+    target = UnicodeAttribute(null=True)
+    created_at = NumberAttribute()
+    started_at = NumberAttribute(null=True)
+    ended_at = NumberAttribute(null=True)
+    failure = JSONAttribute(null=True)
+    watch = UnicodeAttribute(null=True)
+    next_at = NumberAttribute(null=True)
+    job_ended = UnicodeAttribute(null=True)
+    revision = NumberAttribute()
+
+
+class AssetEventModel(Model):
+    """Three kinds of item per asset: its counter, its events by number, and their ids."""
+
+    asset_key = UnicodeAttribute(hash_key=True)
+    item = UnicodeAttribute(range_key=True)
+    storage_id = NumberAttribute()
+    event_id = UnicodeAttribute(null=True)
+    kind = UnicodeAttribute(null=True)
+    time = NumberAttribute(null=True)
+    body = UnicodeAttribute(null=True)
+
+
+def whole(value: float | None) -> int | None:
+    """A number as it is meant: all of ours are whole."""
+    return None if value is None else int(value)

@@ -1,0 +1,153 @@
+"""Run records on DynamoDB; the conditional put of a record is the claim on its run key."""
+
+import zlib
+from collections.abc import Collection
+
+from treadle.adapters.dynamodb.database import ConditionFailed, Database, Item, Table
+from treadle.adapters.dynamodb.models import RunModel as Model
+from treadle.adapters.dynamodb.models import whole
+from treadle.definitions.errors import StoreError
+from treadle.definitions.status import DagsterRunStatus
+from treadle.ports.runs import Claim, Failure, Run
+
+SHARDS = 8
+"""Runs that are to be looked at are spread over so many partitions of their index."""
+
+_CLAIM_ATTRIBUTES = ("run_id", "attempt", "attempts_allowed")
+
+
+class DynamoRunStore:
+    """A `RunStore` on a table.
+
+    Args:
+        database: the client.
+        table: of the run records.
+    """
+
+    def __init__(self, database: Database, table: Table) -> None:
+        self._database = database
+        self._table = table
+
+    def get(self, run_id: str) -> Run | None:
+        """The record, read strongly."""
+        item = self._database.get(self._table, run_id)
+        return _run(item) if item else None
+
+    def of_sensor(self, sensor: str, limit: int) -> list[Run]:
+        """The newest runs first, by the index, which may lag by a moment."""
+        items = self._database.query(
+            self._table, sensor, index_name="by_sensor", scan_index_forward=False, limit=limit
+        )
+        found = (self.get(item["run_id"]["S"]) for item in items)
+        return [run for run in found if run]
+
+    def exhausted(self, run_ids: Collection[str]) -> set[str]:
+        """Those whose run may not start again."""
+        keys = [(run_id,) for run_id in run_ids]
+        return {
+            item["run_id"]["S"]
+            for item in self._database.batch_get(self._table, keys, _CLAIM_ATTRIBUTES, strongly=False)
+            if int(item["attempt"]["N"]) >= int(item["attempts_allowed"]["N"])
+        }
+
+    def create(self, run: Run) -> Run | None:
+        """Put the record if there is none."""
+        failed = self._database.put(
+            self._table, (run.run_id,), _item(run, run.revision), Model.run_id.does_not_exist()
+        )
+        return _standing(run.run_id, failed)
+
+    def claim(self, run_id: str, attempt: int, claim: Claim, now: int) -> Run | None:
+        """Take the right to start an attempt."""
+        queued = (Model.attempt == attempt) & (Model.status == DagsterRunStatus.QUEUED.value)
+        free = (
+            Model.claim_token.does_not_exist()
+            | (Model.claim_token == claim.token)
+            | (Model.claim_expires < now)
+        )
+        actions = [
+            Model.claim_token.set(claim.token),
+            Model.claim_expires.set(claim.expires_at),
+            Model.revision.add(1),
+        ]
+        answer = self._database.update(self._table, (run_id,), actions, queued & free, returning="ALL_NEW")
+        if isinstance(answer, ConditionFailed):
+            return _run(answer.standing) if answer.standing else None
+        return _run(answer)
+
+    def replace(self, run: Run) -> Run | None:
+        """Write the record if the revision is still the given one."""
+        unchanged = Model.revision == run.revision
+        failed = self._database.put(self._table, (run.run_id,), _item(run, run.revision + 1), unchanged)
+        return _standing(run.run_id, failed)
+
+
+def _standing(run_id: str, failed: ConditionFailed | None) -> Run | None:
+    if failed is None:
+        return None
+    if failed.standing is None:
+        msg = f"Run {run_id} was there and is gone: a run record must never be deleted."
+        raise StoreError(msg)
+    return _run(failed.standing)
+
+
+def _item(run: Run, revision: int) -> Item:
+    failure = run.failure
+    watched = run.next_at is not None
+    model = Model(
+        run_id=run.run_id,
+        job=run.job,
+        sensor=run.sensor,
+        run_key=run.run_key,
+        tick_id=run.tick_id,
+        run_config=run.run_config,
+        tags=dict(run.tags),
+        partition_key=run.partition_key,
+        status=run.status.value,
+        attempt=run.attempt,
+        attempts_allowed=run.attempts_allowed,
+        reached={place: dict(times) for place, times in run.reached.items()},
+        claim_token=run.claim.token if run.claim else None,
+        claim_expires=run.claim.expires_at if run.claim else None,
+        external_id=run.external_id,
+        target=run.target,
+        created_at=run.created_at,
+        started_at=run.started_at,
+        ended_at=run.ended_at,
+        failure=[failure.error, failure.cause, failure.assumed] if failure else None,
+        watch=str(zlib.crc32(run.run_id.encode()) % SHARDS) if watched else None,
+        next_at=run.next_at,
+        job_ended=run.job if run.ended_at is not None else None,
+        revision=revision,
+    )
+    return model.serialize()
+
+
+def _run(item: Item) -> Run:
+    model = Model.from_raw_data(item)
+    claim = None
+    if model.claim_token is not None:
+        claim = Claim(model.claim_token, int(model.claim_expires or 0))
+    return Run(
+        run_id=model.run_id,
+        job=model.job,
+        sensor=model.sensor,
+        run_key=model.run_key,
+        tick_id=model.tick_id,
+        run_config=model.run_config,
+        tags=model.tags,
+        created_at=int(model.created_at),
+        partition_key=model.partition_key,
+        status=DagsterRunStatus(model.status),
+        attempt=int(model.attempt),
+        attempts_allowed=int(model.attempts_allowed),
+        reached=model.reached,
+        claim=claim,
+        external_id=model.external_id,
+        target=model.target,
+        started_at=whole(model.started_at),
+        ended_at=whole(model.ended_at),
+        failure=Failure(*model.failure) if model.failure is not None else None,
+        next_at=whole(model.next_at),
+        revision=int(model.revision),
+    )

@@ -1,0 +1,183 @@
+"""Sensor state on DynamoDB: the lease, the commit, and the bookmark."""
+
+from dataclasses import replace
+
+from pynamodb.expressions.update import Action
+
+from treadle.adapters.dynamodb.database import ConditionFailed, Database, Item, Table, Write, changes
+from treadle.adapters.dynamodb.models import SensorModel as Model
+from treadle.adapters.dynamodb.models import TickModel, whole
+from treadle.adapters.dynamodb.ticks import to_item
+from treadle.definitions.errors import LeaseLostError
+from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus
+from treadle.ports.sensors import Completion, Lease, LeaseRequest, Refused, SensorState, SkipStreak
+
+INLINE_CURSOR_BYTES = 1_024
+"""A longer bookmark is kept apart, so that taking and giving back the lease does not rewrite it."""
+
+
+class DynamoSensorStore:
+    """A `SensorStore` on two tables.
+
+    Args:
+        database: the client.
+        table: of the sensors.
+        ticks: of the tick records, which a commit writes too.
+    """
+
+    def __init__(self, database: Database, table: Table, ticks: Table) -> None:
+        self._database = database
+        self._table = table
+        self._ticks = ticks
+
+    def get(self, sensor: str) -> SensorState:
+        """The state, read strongly."""
+        item = self._database.get(self._table, sensor)
+        return SensorState(sensor) if item is None else _state(item)
+
+    def cursor(self, state: SensorState) -> str | None:
+        """The bookmark, read strongly if it is kept apart."""
+        if not state.cursor_apart:
+            return state.cursor
+        item = self._database.get(self._table, _cursor_key(state.sensor))
+        return Model.from_raw_data(item).cursor if item else None
+
+    def acquire(self, request: LeaseRequest) -> Lease | Refused:
+        """Take the lease in one conditional write that answers with the state before it."""
+        running = Model.status == InstigatorStatus.RUNNING.value
+        if request.default_status is DefaultSensorStatus.RUNNING:
+            running |= Model.status.does_not_exist()
+        due = Model.last_nominal.does_not_exist() | (
+            Model.last_nominal <= request.nominal - max(request.interval, 1)
+        )
+        rested = Model.last_completion.does_not_exist() | (
+            Model.last_completion <= request.now - request.interval // 2
+        )
+        free = Model.lease_owner.does_not_exist() | (Model.lease_expires < request.now)
+        actions = [
+            Model.lease_owner.set(request.owner),
+            Model.lease_expires.set(request.expires_at),
+            Model.epoch.add(1),
+            Model.last_nominal.set(request.nominal),
+            Model.started_at.set(Model.started_at | request.now),
+        ]
+        answer = self._database.update(
+            self._table, (request.sensor,), actions, running & free & due & rested, returning="ALL_OLD"
+        )
+        if isinstance(answer, ConditionFailed):
+            return _refusal(request, answer)
+        before = _state(answer) if answer else SensorState(request.sensor)
+        return Lease(request.sensor, request.owner, before.epoch + 1, request.nominal, before)
+
+    def commit(self, lease: Lease, completion: Completion) -> None:
+        """Update the state and put bookmark and tick records, in one write or one transaction."""
+        ours = (Model.lease_owner == lease.owner) & (Model.epoch == lease.epoch)
+        apart = completion.cursor_changed and _is_long(completion.cursor)
+        update = Write(self._table, (lease.sensor,), actions=_actions(completion), condition=ours)
+        puts = [self._tick_put(to_item(tick)) for tick in completion.ticks]
+        if apart:
+            puts.append(self._cursor_put(lease.sensor, completion.cursor or ""))
+        if puts:
+            failed = self._database.transact([*puts, update], lease.owner)
+        else:
+            answer = self._database.update(self._table, update.key, update.actions, ours)
+            failed = answer if isinstance(answer, ConditionFailed) else None
+            if failed and failed.standing and _is_done(_state(failed.standing), lease, completion):
+                return
+        if failed:
+            msg = (
+                f"The lease of sensor {lease.sensor} at epoch {lease.epoch} is no longer held: it ran out, "
+                "or an operator changed the sensor. Nothing of this tick was committed."
+            )
+            raise LeaseLostError(msg)
+
+    def _tick_put(self, item: Item) -> Write:
+        key = (item["sensor"]["S"], item["tick_id"]["S"])
+        return Write(self._ticks, key, item=item, condition=TickModel.tick_id.does_not_exist())
+
+    def _cursor_put(self, sensor: str, cursor: str) -> Write:
+        key = _cursor_key(sensor)
+        return Write(self._table, (key,), item=Model(sensor=key, cursor=cursor).serialize())
+
+
+def _cursor_key(sensor: str) -> str:
+    return f"{sensor}#cursor"
+
+
+def _is_long(cursor: str | None) -> bool:
+    return cursor is not None and len(cursor.encode()) > INLINE_CURSOR_BYTES
+
+
+def _actions(completion: Completion) -> list[Action]:
+    skips = completion.skips
+    values = {
+        Model.lease_owner: None,
+        Model.lease_expires: None,
+        Model.last_completion: completion.at,
+        Model.failure_streak: completion.failure_streak or None,
+        Model.last_run_key: completion.last_run_key,
+        Model.skip_first_id: skips.first_tick_id if skips else None,
+        Model.skip_first_at: skips.first_at if skips else None,
+        Model.skip_last_at: skips.last_at if skips else None,
+        Model.skip_count: skips.count if skips else None,
+        Model.skip_reason: skips.reason if skips else None,
+    }
+    if completion.cursor_changed:
+        apart = _is_long(completion.cursor)
+        values |= {
+            Model.cursor: None if apart else completion.cursor,
+            Model.cursor_apart: True if apart else None,
+        }
+    return changes(values)
+
+
+def _is_done(state: SensorState, lease: Lease, completion: Completion) -> bool:
+    """Whether what stands is this very completion, whose answer was lost."""
+    return (
+        state.epoch == lease.epoch
+        and state.lease_owner is None
+        and state.last_completion == completion.at
+        and state.skips == completion.skips
+    )
+
+
+def _refusal(request: LeaseRequest, failed: ConditionFailed) -> Lease | Refused:
+    if failed.standing is None:
+        return Refused(None)
+    state = _state(failed.standing)
+    if state.lease_owner != request.owner:
+        return Refused(state)
+    # Our own write, whose answer was lost: what stood before it is the same but for the lease.
+    return Lease(request.sensor, request.owner, state.epoch, request.nominal, _without_lease(state))
+
+
+def _without_lease(state: SensorState) -> SensorState:
+    return replace(state, lease_owner=None, lease_expires=0, epoch=state.epoch - 1)
+
+
+def _state(item: Item) -> SensorState:
+    model = Model.from_raw_data(item)
+    skips = None
+    if model.skip_first_id is not None:
+        skips = SkipStreak(
+            model.skip_first_id,
+            int(model.skip_first_at or 0),
+            int(model.skip_last_at or 0),
+            int(model.skip_count or 0),
+            model.skip_reason or "",
+        )
+    return SensorState(
+        sensor=model.sensor,
+        status=InstigatorStatus(model.status or InstigatorStatus.DECLARED_IN_CODE),
+        epoch=whole(model.epoch) or 0,
+        lease_owner=model.lease_owner,
+        lease_expires=whole(model.lease_expires) or 0,
+        last_nominal=whole(model.last_nominal),
+        last_completion=whole(model.last_completion),
+        started_at=whole(model.started_at),
+        failure_streak=whole(model.failure_streak) or 0,
+        skips=skips,
+        cursor=model.cursor,
+        cursor_apart=bool(model.cursor_apart),
+        last_run_key=model.last_run_key,
+    )

@@ -1,0 +1,50 @@
+"""The four stores over one client."""
+
+from dataclasses import dataclass
+
+from treadle.adapters.dynamodb.assets import DynamoEventStore
+from treadle.adapters.dynamodb.database import Database, Table
+from treadle.adapters.dynamodb.runs import DynamoRunStore
+from treadle.adapters.dynamodb.sensors import DynamoSensorStore
+from treadle.adapters.dynamodb.ticks import DynamoTickStore
+from treadle.ports.system import Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class TableNames:
+    """The tables' names, as deployed."""
+
+    sensors: str
+    ticks: str
+    runs: str
+    events: str
+
+
+@dataclass(frozen=True, slots=True)
+class DynamoStores:
+    """All stores of a deployment."""
+
+    sensors: DynamoSensorStore
+    ticks: DynamoTickStore
+    runs: DynamoRunStore
+    events: DynamoEventStore
+
+    @classmethod
+    def of(cls, names: TableNames, tokens: Tokens) -> "DynamoStores":
+        """The stores on the named tables, over one client.
+
+        Args:
+            names: of the tables.
+            tokens: names transactions.
+        """
+        sensors = Table(names.sensors, "sensor")
+        ticks = Table(names.ticks, "sensor", "tick_id")
+        runs = Table(names.runs, "run_id", indexes=(("by_sensor", "sensor"),))
+        events = Table(names.events, "asset_key", "item")
+        database = Database((sensors, ticks, runs, events))
+        return cls(
+            DynamoSensorStore(database, sensors, ticks),
+            DynamoTickStore(database, ticks),
+            DynamoRunStore(database, runs),
+            DynamoEventStore(database, events, tokens),
+        )

@@ -1,0 +1,96 @@
+"""From events as AWS sends them to the values that the engine knows; parsed once, here."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from treadle.adapters.targets.step_functions import STATUSES
+from treadle.definitions.errors import UnknownEventError
+from treadle.definitions.objects import ObjectCreated, S3Object
+from treadle.engine.record import StatusChange
+
+Json = Mapping[str, Any]
+T = TypeVar("T")
+
+
+def parse_sensor_event(event: Json) -> ObjectCreated:
+    """The event that an evaluator takes.
+
+    Args:
+        event: an EventBridge envelope.
+
+    Raises:
+        UnknownEventError: if no parser knows it, or a field is missing.
+    """
+    return _parse(event, {("aws.s3", "Object Created"): _object_created})
+
+
+def parse_status_change(event: Json) -> StatusChange:
+    """A target's word on one of its executions.
+
+    Args:
+        event: an EventBridge envelope, its detail cut down by the rule.
+
+    Raises:
+        UnknownEventError: if no parser knows it, or a field is missing.
+    """
+    return _parse(event, {("aws.states", "Step Functions Execution Status Change"): _execution})
+
+
+def _parse(event: Json, parsers: Mapping[tuple[str, str], Callable[[Json], T]]) -> T:
+    source, kind = str(event.get("source")), str(event.get("detail-type"))
+    parser = parsers.get((source, kind))
+    if parser is None:
+        known = ", ".join(f"{a} / {b}" for a, b in parsers)
+        msg = f"Nobody here knows events of {source} / {kind}; known are: {known}."
+        raise UnknownEventError(msg)
+    try:
+        return parser(event)
+    except (KeyError, TypeError, ValueError) as error:
+        msg = f"An event of {source} / {kind} lacks a field or has it in another form: {error!r}."
+        raise UnknownEventError(msg) from error
+
+
+def _object_created(event: Json) -> ObjectCreated:
+    detail = event["detail"]
+    stored = detail["object"]
+    time = _moment(event["time"])
+    found = S3Object(
+        bucket=str(detail["bucket"]["name"]),
+        key=str(stored["key"]),
+        etag=str(stored["etag"]).strip('"'),
+        version=str(stored.get("version-id") or "null"),
+        size=int(stored["size"]),
+        last_modified=time,
+    )
+    return ObjectCreated(found, time, str(stored.get("sequencer", "")))
+
+
+def _execution(event: Json) -> StatusChange:
+    detail = event["detail"]
+    started, stopped = _millis(detail.get("startDate")), _millis(detail.get("stopDate"))
+    status = detail["status"]
+    if status not in STATUSES:
+        msg = f"status {status!r} is none of {sorted(STATUSES)}"
+        raise ValueError(msg)
+    happened = int(_moment(event["time"]).timestamp() * 1000)
+    return StatusChange(
+        kind="step_functions",
+        name=str(detail["name"]),
+        external_id=str(detail["executionArn"]),
+        target=str(detail["stateMachineArn"]),
+        status=STATUSES[status],
+        time=(started if status == "RUNNING" else stopped) or happened,
+        started_at=started,
+    )
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _millis(value: object) -> int | None:
+    """Milliseconds, where a rule's transformer writes an absent number as "", "null" or leaves it out."""
+    text = str(value if value is not None else "")
+    return int(float(text)) if text.replace(".", "", 1).isdigit() else None

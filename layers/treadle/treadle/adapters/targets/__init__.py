@@ -1,0 +1,1 @@
+"""The services that run jobs, one module each behind one Protocol."""

@@ -1,0 +1,194 @@
+"""The composition root: from settings to adapters to engine, once per process."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
+from treadle.adapters.queues import SqsDeadLetters, SqsQueue
+from treadle.adapters.system import RandomTokens, SystemClock
+from treadle.adapters.targets.step_functions import StepFunctionsTarget
+from treadle.definitions.errors import SettingsError
+from treadle.definitions.sensors import SensorDefinition
+from treadle.definitions.status import DefaultSensorStatus
+from treadle.engine.dispatch import Dispatcher
+from treadle.engine.event_ticks import EventTicks
+from treadle.engine.identity import RunIds
+from treadle.engine.launch import Launcher
+from treadle.engine.leased_ticks import LeasedTicks, TickSettings
+from treadle.engine.planning import Planner
+from treadle.engine.record import Recorder
+from treadle.ports.launching import JobSettings, Target
+from treadle.ports.system import DeadLetters
+
+TARGETS: Mapping[str, type[Target]] = {"step_functions": StepFunctionsTarget}
+
+
+@dataclass(slots=True)
+class Settings:
+    """A function's environment, read with all problems kept until the end.
+
+    Args:
+        environment: names and values, such as `os.environ`.
+    """
+
+    environment: Mapping[str, str]
+    problems: list[str] = field(default_factory=list)
+
+    def text(self, name: str, default: str | None = None) -> str:
+        """The value; a missing one without default is a problem."""
+        value = self.environment.get(name, default)
+        if value is None:
+            self.problems.append(f"{name} is not set")
+            return ""
+        return value
+
+    def seconds(self, name: str, default: int | None) -> int | None:
+        """A whole number of seconds, 0 or more; the default where it is not set or empty."""
+        value = self.environment.get(name, "")
+        if not value:
+            return default
+        if not value.isdigit():
+            self.problems.append(f"{name} is {value!r}, and must be a whole number of seconds")
+            return default
+        return int(value)
+
+    def mapping(self, name: str) -> Mapping[str, Any]:
+        """A JSON object."""
+        text = self.text(name, None)
+        try:
+            value = json.loads(text or "{}")
+        except ValueError as error:
+            self.problems.append(f"{name} is no JSON: {error}")
+            return {}
+        if not isinstance(value, dict):
+            self.problems.append(f"{name} must be a JSON object, and is a {type(value).__name__}")
+            return {}
+        return value
+
+    def tables(self) -> TableNames:
+        """The tables' names."""
+        names = (self.text(f"TREADLE_{table}_TABLE") for table in ("SENSORS", "TICKS", "RUNS", "EVENTS"))
+        return TableNames(*names)
+
+    def grants(self) -> Mapping[str, frozenset[str]]:
+        """Which sensor may start which jobs."""
+        return {
+            sensor: frozenset(name.strip() for name in str(jobs).split(",") if name.strip())
+            for sensor, jobs in self.mapping("TREADLE_GRANTS").items()
+        }
+
+    def jobs(self) -> Mapping[str, JobSettings]:
+        """What each job's name launches."""
+        jobs: dict[str, JobSettings] = {}
+        for name, job in self.mapping("TREADLE_JOBS").items():
+            if not isinstance(job, dict) or job.get("target") not in TARGETS:
+                known = ", ".join(TARGETS)
+                self.problems.append(f"TREADLE_JOBS: job {name!r} needs a target, one of {known}")
+                continue
+            jobs[name] = JobSettings(name, job["target"], job.get("arn", ""), job.get("parameter", "?"))
+        return jobs
+
+    def check(self) -> None:
+        """Complain about everything at once.
+
+        Raises:
+            SettingsError: if anything was missing or malformed.
+        """
+        if self.problems:
+            msg = f"The function's environment does not fit: {'; '.join(self.problems)}. See template.yaml."
+            raise SettingsError(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluatorParts:
+    """What an evaluator needs."""
+
+    name: str
+    leased: LeasedTicks
+    events: EventTicks
+    dead_letters: DeadLetters
+
+
+def evaluator_parts(definition: SensorDefinition, environment: Mapping[str, str]) -> EvaluatorParts:
+    """An evaluator's parts.
+
+    Args:
+        definition: the sensor.
+        environment: the function's.
+
+    Raises:
+        SettingsError: with all problems at once.
+    """
+    settings = Settings(environment)
+    definition = definition.configured(environment)
+    namespace, tables = settings.text("TREADLE_NAMESPACE"), settings.tables()
+    dead_letters = settings.text("TREADLE_DEAD_LETTER_QUEUE_URL")
+    interval = settings.seconds("TREADLE_INTERVAL_SECONDS", definition.minimum_interval_seconds)
+    status = settings.text("TREADLE_DEFAULT_STATUS", definition.default_status.value)
+    if status not in set(DefaultSensorStatus):
+        settings.problems.append(f"TREADLE_DEFAULT_STATUS is {status!r}: use RUNNING or STOPPED")
+    settings.check()
+    clock, tokens = SystemClock(), RandomTokens()
+    stores = DynamoStores.of(tables, tokens)
+    planner = Planner(definition, RunIds.of(namespace), stores.runs)
+    default = DefaultSensorStatus(status)
+    ticking = TickSettings((interval or 0) * 1000, default)
+    return EvaluatorParts(
+        definition.name,
+        LeasedTicks(planner, stores.sensors, stores.ticks, clock, tokens, ticking),
+        EventTicks(planner, stores.sensors, stores.ticks, clock, tokens, default),
+        SqsDeadLetters(dead_letters),
+    )
+
+
+def dispatcher_parts(environment: Mapping[str, str]) -> tuple[Dispatcher, DeadLetters]:
+    """DISPATCH's parts.
+
+    Raises:
+        SettingsError: with all problems at once.
+    """
+    settings = Settings(environment)
+    tables, grants = settings.tables(), settings.grants()
+    launches = settings.text("TREADLE_LAUNCH_QUEUE_URL")
+    dead_letters = settings.text("TREADLE_DEAD_LETTER_QUEUE_URL")
+    settings.check()
+    stores = DynamoStores.of(tables, RandomTokens())
+    dispatcher = Dispatcher(stores.ticks, stores.runs, SqsQueue(launches), grants, SystemClock())
+    return dispatcher, SqsDeadLetters(dead_letters)
+
+
+def launcher_parts(environment: Mapping[str, str]) -> tuple[Launcher, DeadLetters]:
+    """LAUNCH's parts.
+
+    Raises:
+        SettingsError: with all problems at once.
+    """
+    settings = Settings(environment)
+    tables, jobs = settings.tables(), settings.jobs()
+    launches = settings.text("TREADLE_LAUNCH_QUEUE_URL")
+    dead_letters = settings.text("TREADLE_DEAD_LETTER_QUEUE_URL")
+    settings.check()
+    tokens = RandomTokens()
+    runs = DynamoStores.of(tables, tokens).runs
+    launcher = Launcher(runs, SqsQueue(launches), jobs, _targets(), SystemClock(), tokens)
+    return launcher, SqsDeadLetters(dead_letters)
+
+
+def recorder_parts(environment: Mapping[str, str]) -> tuple[Recorder, DeadLetters]:
+    """RECORD's parts.
+
+    Raises:
+        SettingsError: with all problems at once.
+    """
+    settings = Settings(environment)
+    tables, jobs = settings.tables(), settings.jobs()
+    dead_letters = settings.text("TREADLE_DEAD_LETTER_QUEUE_URL")
+    settings.check()
+    runs = DynamoStores.of(tables, RandomTokens()).runs
+    return Recorder(runs, jobs, _targets()), SqsDeadLetters(dead_letters)
+
+
+def _targets() -> dict[str, Target]:
+    return {kind: target() for kind, target in TARGETS.items()}

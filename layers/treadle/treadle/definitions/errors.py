@@ -1,0 +1,99 @@
+"""Every error that Treadle raises, as one tree.
+
+    TreadleError
+    ├── DagsterInvalidDefinitionError       a definition that cannot work
+    ├── DagsterInvalidInvocationError       a sensor called with the wrong arguments
+    ├── DagsterInvariantViolationError      a rule of the authoring API broken at evaluation
+    ├── InvalidResultError                  an evaluation returned what no sensor may return
+    ├── SensorEvaluationError               the sensor's function raised
+    │   └── SensorTimeoutError              ... or ran into its deadline
+    ├── SettingsError                       environment or deployment parameters are missing or malformed
+    ├── UnknownEventError                   an event that no parser knows
+    ├── LeaseLostError                      another tick or an operator's edit came in between
+    ├── StoreError                          the store did not answer (retryable)
+    └── LaunchError
+        ├── LaunchRejectedError             the target will never accept this
+        ├── LaunchDeniedError               permissions are missing (retryable for a while)
+        └── LaunchDelayedError              the target is throttled or out of reach (retryable)
+
+The names that Dagster gives its own errors are kept, so that a ported test keeps its `pytest.raises`.
+"""
+
+from typing import ClassVar
+
+
+class TreadleError(Exception):
+    """What went wrong, to what, and what to do.
+
+    Attributes:
+        retryable: True where the same call may succeed later without anybody changing anything.
+    """
+
+    retryable: ClassVar[bool] = False
+
+
+class DagsterInvalidDefinitionError(TreadleError):
+    """A definition that cannot work; lists all its problems at once."""
+
+
+class DagsterInvalidInvocationError(TreadleError):
+    """A sensor was called directly with arguments that it does not take."""
+
+
+class DagsterInvariantViolationError(TreadleError):
+    """A rule of the authoring API was broken while a sensor was evaluated."""
+
+
+class InvalidResultError(TreadleError):
+    """An evaluation returned or yielded what no sensor may return."""
+
+
+class SensorEvaluationError(TreadleError):
+    """The sensor's function raised; carries the trimmed stack of the user's own code."""
+
+    def __init__(self, message: str, *, error_type: str, stack: str) -> None:
+        super().__init__(message)
+        self.error_type = error_type
+        self.stack = stack
+
+
+class SensorTimeoutError(SensorEvaluationError):
+    """The evaluation ran into its deadline and was stopped."""
+
+
+class SettingsError(TreadleError):
+    """Environment or deployment parameters are missing or malformed; lists all problems at once."""
+
+
+class UnknownEventError(TreadleError):
+    """An event that no parser knows, or that this sensor does not take."""
+
+
+class LeaseLostError(TreadleError):
+    """The tick may not commit: its lease ran out, or an operator changed the sensor meanwhile."""
+
+
+class StoreError(TreadleError):
+    """A store did not answer, or refused for a passing reason."""
+
+    retryable = True
+
+
+class LaunchError(TreadleError):
+    """A job run could not be started."""
+
+
+class LaunchRejectedError(LaunchError):
+    """The target will never accept this start: it is missing, or the input is wrong."""
+
+
+class LaunchDeniedError(LaunchError):
+    """The launcher lacks a permission; new permissions take a while to be seen everywhere."""
+
+    retryable = True
+
+
+class LaunchDelayedError(LaunchError):
+    """The target is throttled or out of reach; the same start is safe to send again."""
+
+    retryable = True

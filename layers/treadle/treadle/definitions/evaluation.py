@@ -1,0 +1,174 @@
+"""Calls a sensor's function and brings whatever it returns or yields into one shape.
+
+The accepted forms and the errors for misuse are Dagster's.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from treadle.definitions.contexts import SensorEvaluationContext
+from treadle.definitions.errors import DagsterInvariantViolationError, InvalidResultError
+from treadle.definitions.results import RunRequest, SensorExecutionData, SensorResult, SkipReason
+
+EMPTY_RESULT = "Sensor function returned an empty result"
+
+type_of_result = RunRequest | SkipReason | SensorResult
+SensorReturnType = (
+    type_of_result
+    | Sequence[type_of_result]
+    | Iterator[type_of_result | Sequence[type_of_result] | None]
+    | None
+)
+
+
+def call_with(function: Callable[..., Any], *arguments: Any) -> Any:
+    """The function's value, given as many of the arguments as it has parameters.
+
+    Args:
+        function: takes any number of leading arguments, so that a context may be left out.
+        arguments: in the order in which they are offered.
+    """
+    parameters = inspect.signature(function).parameters.values()
+    if any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters):
+        return function(*arguments)
+    positional = [p for p in parameters if p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD}]
+    return function(*arguments[: len(positional)])
+
+
+def flatten(result: Any, sensor_name: str) -> list[type_of_result]:
+    """All that a function returned or yielded, run to its end, None left out.
+
+    Args:
+        result: the function's value: a single value, a list, or a generator that may also return a value.
+        sensor_name: for the error's words.
+
+    Raises:
+        InvalidResultError: for a value of any other type.
+    """
+    if inspect.isgenerator(result):
+        return _flatten_generator(result, sensor_name)
+    values = result if isinstance(result, list) else [result]
+    return [_checked(value, sensor_name) for value in values if value is not None]
+
+
+def _flatten_generator(generator: Any, sensor_name: str) -> list[type_of_result]:
+    values: list[type_of_result] = []
+    yielded_none = False
+    while True:
+        try:
+            value = next(generator)
+        except StopIteration as stop:
+            values += flatten(stop.value, sensor_name)
+            break
+        if value is None:
+            yielded_none = True
+        else:
+            values.append(_checked(value, sensor_name))
+    if yielded_none and values:
+        msg = f"Sensor {sensor_name} yielded None beside other results. Yield only what you ask for."
+        raise InvalidResultError(msg)
+    return values
+
+
+def _checked(value: Any, sensor_name: str) -> type_of_result:
+    if isinstance(value, RunRequest | SkipReason | SensorResult):
+        return value
+    msg = (
+        f"Error in sensor {sensor_name}: Sensor unexpectedly returned output {value!r} "
+        f"of type {type(value)}. Should only return SkipReason or RunRequest objects."
+    )
+    raise InvalidResultError(msg)
+
+
+def combine(
+    values: Sequence[type_of_result], context: SensorEvaluationContext, job_names: Sequence[str]
+) -> SensorExecutionData:
+    """The evaluation's result in one shape, with each request's job name filled in.
+
+    Args:
+        values: what `flatten` gave.
+        context: the evaluation's context, for its name and cursor.
+        job_names: the sensor's targets.
+
+    Raises:
+        InvalidResultError: for a mix that contradicts itself, or a request without a valid target.
+        DagsterInvariantViolationError: if the cursor was set in two ways.
+    """
+    results = [value for value in values if isinstance(value, SensorResult)]
+    if results and len(values) > 1:
+        msg = f"Sensor {context.sensor_name}: a SensorResult must be the only object returned."
+        raise InvalidResultError(msg)
+    if results:
+        values = _unwrapped(results[0], context)
+    requests = [value for value in values if isinstance(value, RunRequest)]
+    skips = [value for value in values if isinstance(value, SkipReason)]
+    if requests and skips:
+        msg = (
+            "Expected a single SkipReason or one or more RunRequests: received both RunRequest and SkipReason"
+        )
+        raise InvalidResultError(msg)
+    if len(skips) > 1:
+        msg = "Expected a single SkipReason: received multiple SkipReasons"
+        raise InvalidResultError(msg)
+    resolved = tuple(with_job_name(request, context.sensor_name, job_names) for request in requests)
+    skip_message = None
+    if not resolved:
+        skip_message = (skips[0].skip_message if skips else None) or EMPTY_RESULT
+    return SensorExecutionData(resolved, skip_message, context.cursor)
+
+
+def _unwrapped(result: SensorResult, context: SensorEvaluationContext) -> list[type_of_result]:
+    if result.cursor:
+        if context.cursor_updated:
+            msg = "SensorResult.cursor cannot be set if context.update_cursor() was called."
+            raise DagsterInvariantViolationError(msg)
+        context.update_cursor(result.cursor)
+    values: list[type_of_result] = [
+        _checked(request, context.sensor_name) for request in result.run_requests or ()
+    ]
+    if isinstance(result.skip_reason, SkipReason):
+        values.append(result.skip_reason)
+    return values
+
+
+def with_job_name(request: RunRequest, sensor_name: str, job_names: Sequence[str]) -> RunRequest:
+    """The request with its target's name filled in.
+
+    Args:
+        request: as the sensor's function made it.
+        sensor_name: for the error's words.
+        job_names: the sensor's targets.
+
+    Raises:
+        InvalidResultError: if the target is missing, ambiguous or not one of the sensor's.
+    """
+    if not job_names:
+        msg = (
+            f"Error in sensor {sensor_name}: Sensor evaluation function returned a RunRequest for a sensor "
+            "lacking a specified target (job_name, job, or jobs). Targets can be specified by providing "
+            "job, jobs, or job_name to the @sensor decorator."
+        )
+        raise InvalidResultError(msg)
+    expected = f"Expected one of: {list(job_names)}"
+    if request.job_name is None:
+        if len(job_names) > 1:
+            msg = (
+                f"Error in sensor {sensor_name}: Sensor returned a RunRequest that did not specify "
+                f"job_name for the requested run. {expected}"
+            )
+            raise InvalidResultError(msg)
+        return RunRequest(
+            request.run_key,
+            request.run_config,
+            request.tags,
+            job_names[0],
+            partition_key=request.partition_key,
+        )
+    if request.job_name not in job_names:
+        msg = (
+            f"Error in sensor {sensor_name}: Sensor returned a RunRequest with job_name "
+            f"{request.job_name}. {expected}"
+        )
+        raise InvalidResultError(msg)
+    return request

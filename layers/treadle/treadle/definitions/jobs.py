@@ -1,0 +1,46 @@
+"""Jobs as a sensor's author names them. What a name launches is known to LAUNCH's configuration only."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from treadle.definitions.errors import DagsterInvalidDefinitionError
+
+NAME = re.compile(r"[A-Za-z0-9_]{1,80}")
+
+
+def check_valid_name(name: str, what: str) -> str:
+    """The name itself, if it may be one.
+
+    Args:
+        name: the proposed name.
+        what: what bears it, for the message ("sensor", "job").
+
+    Raises:
+        DagsterInvalidDefinitionError: unless the name is 1 to 80 of `A-Za-z0-9_`.
+    """
+    if NAME.fullmatch(name) is None:
+        msg = f"{name!r} cannot name a {what}: use 1 to 80 letters, digits and underscores."
+        raise DagsterInvalidDefinitionError(msg)
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class JobDefinition:
+    """A named launch target.
+
+    Args:
+        name: the name under which deployment parameters say what it launches.
+        description: shown to operators.
+        tags: put on every run of the job; a request's own tags win.
+
+    Raises:
+        DagsterInvalidDefinitionError: for an invalid name.
+    """
+
+    name: str
+    description: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_valid_name(self.name, "job")

@@ -1,0 +1,71 @@
+"""An object in a bucket, and the event of its arrival."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class ObjectIdentity(StrEnum):
+    """What makes two sightings of an object the same one."""
+
+    KEY = "key"
+    ETAG = "etag"
+    VERSION = "version"
+
+
+@dataclass(frozen=True, slots=True)
+class S3Object:
+    """One stored object, as an event or a listing names it.
+
+    Attributes:
+        bucket: the bucket's name.
+        key: the key itself, never URL-encoded.
+        etag: the entity tag without quotes.
+        version: the version id; "null" in a bucket without versioning.
+        size: in bytes.
+        last_modified: when it was stored (of a multipart upload: when that was begun).
+    """
+
+    bucket: str
+    key: str
+    etag: str
+    version: str
+    size: int
+    last_modified: datetime
+
+    def run_key(self, identity: ObjectIdentity) -> str:
+        """The run key under the given identity: equal for an event and a listing of the same object.
+
+        Args:
+            identity: what counts as the same object.
+        """
+        location = f"s3://{self.bucket}/{self.key}"
+        if identity is ObjectIdentity.KEY:
+            return location
+        return f"{location}#{self.etag if identity is ObjectIdentity.ETAG else self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectCreated:
+    """The event that an object was stored.
+
+    Attributes:
+        object: what was stored.
+        time: when S3 says it happened.
+        sequencer: orders events of one key; repeated by a redelivery.
+    """
+
+    object: S3Object
+    time: datetime
+    sequencer: str
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What a redelivery of the same event repeats."""
+        stored = self.object
+        return ("s3", stored.bucket, stored.key, stored.version, stored.etag, self.sequencer)
+
+    @property
+    def summary(self) -> str:
+        """The event in one line, for operators."""
+        return f"Object Created s3://{self.object.bucket}/{self.object.key} ({self.object.size} bytes)"

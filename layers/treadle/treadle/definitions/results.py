@@ -1,0 +1,107 @@
+"""What an evaluation may return: run requests, a skip reason, or both wrapped in a result."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from treadle.definitions.errors import InvalidResultError
+
+
+def _as_json(value: Any, what: str) -> str:
+    try:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        msg = f"{what} must be plain JSON (str, int, float, bool, None, list, dict with str keys): {error}."
+        raise InvalidResultError(msg) from error
+
+
+def _tag_value(key: str, value: Any) -> str:
+    return value if isinstance(value, str) else _as_json(value, f"Tag {key!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """A run that should be started, once per run key.
+
+    Args:
+        run_key: at most one run record exists per sensor and run key, ever; None or "" asks for a run
+            each time.
+        run_config: what the job receives, as plain JSON; it travels to the target as one value.
+        tags: put on the run; values that are no strings are written as JSON.
+        job_name: which of the sensor's jobs; may be left out when it has just one.
+        partition_key: the partition the run is for.
+
+    Raises:
+        InvalidResultError: if run_config or a tag is no plain JSON, or run_key is no string.
+    """
+
+    run_key: str | None = None
+    run_config: Mapping[str, Any] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    job_name: str | None = None
+    partition_key: str | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        run_key: object = self.run_key
+        if run_key is not None and not isinstance(run_key, str):
+            msg = f"run_key must be a string or None, not {type(run_key).__name__}: {run_key!r}."
+            raise InvalidResultError(msg)
+        config = json.loads(_as_json(dict(self.run_config or {}), "run_config"))
+        object.__setattr__(self, "run_config", config)
+        tags = {str(key): _tag_value(str(key), value) for key, value in (self.tags or {}).items()}
+        object.__setattr__(self, "tags", tags)
+
+
+@dataclass(frozen=True, slots=True)
+class SkipReason:
+    """Why an evaluation asks for nothing; shown to operators.
+
+    Args:
+        skip_message: the reason in words.
+    """
+
+    skip_message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SensorResult:
+    """Everything an evaluation has to say, in one value; must be the only one returned.
+
+    Args:
+        run_requests: the runs asked for.
+        skip_reason: why none is asked for; not together with run_requests.
+        cursor: the new cursor; None and "" leave it as it is.
+
+    Raises:
+        InvalidResultError: if both run_requests and skip_reason are given.
+    """
+
+    run_requests: Sequence[RunRequest] | None = None
+    skip_reason: str | SkipReason | None = None
+    cursor: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.run_requests and self.skip_reason:
+            msg = (
+                "Expected a single skip reason or one or more run requests: "
+                "SensorResult received both. Return one of them."
+            )
+            raise InvalidResultError(msg)
+        if isinstance(self.skip_reason, str):
+            object.__setattr__(self, "skip_reason", SkipReason(self.skip_reason))
+
+
+@dataclass(frozen=True, slots=True)
+class SensorExecutionData:
+    """An evaluation's result, brought into one shape.
+
+    Attributes:
+        run_requests: the runs asked for, each with its job name filled in.
+        skip_message: why none is asked for.
+        cursor: the cursor after the evaluation.
+    """
+
+    run_requests: tuple[RunRequest, ...] = ()
+    skip_message: str | None = None
+    cursor: str | None = None

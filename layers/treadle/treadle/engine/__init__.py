@@ -1,0 +1,1 @@
+"""The protocol: tick, dispatch, launch, record, over ports. Knows nothing of AWS."""

@@ -1,0 +1,79 @@
+"""The one place where user code runs: its errors become values, and its time is bounded."""
+
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from treadle.definitions.errors import SensorEvaluationError, SensorTimeoutError
+from treadle.definitions.results import SensorExecutionData
+
+_LIBRARY = str(Path(__file__).resolve().parents[1])
+_MAX_STACK = 16_000
+_MAX_MESSAGE = 2_000
+
+
+class _DeadlineReachedError(BaseException):
+    """Raised inside user code; no `except Exception` there can hold it up."""
+
+
+@contextmanager
+def _deadline(seconds: float) -> Iterator[None]:
+    """Stop the block after so many seconds; without effect outside the main thread, as in some tests."""
+    if seconds == float("inf") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        raise _DeadlineReachedError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    # Fires again each second, for user code that catches even BaseException.
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001), 1.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def evaluate(
+    sensor_name: str, function: Callable[[], SensorExecutionData], seconds: float
+) -> SensorExecutionData:
+    """The function's value.
+
+    Args:
+        sensor_name: for the error's words.
+        function: runs the user's code to its end.
+        seconds: after which it is stopped.
+
+    Raises:
+        SensorTimeoutError: if it was stopped.
+        SensorEvaluationError: if it raised anything, with the stack of the user's own frames.
+    """
+    try:
+        with _deadline(seconds):
+            return function()
+    except _DeadlineReachedError as error:
+        message = (
+            f"Sensor {sensor_name} was stopped after {seconds:.1f} s, before it had returned. "
+            "Raise its timeout parameter, or return early with a cursor by context.remaining_seconds."
+        )
+        raise SensorTimeoutError(message, error_type="SensorTimeoutError", stack=_stack(error)) from None
+    except (Exception, SystemExit) as error:
+        words = f"{type(error).__name__}: {error}"[:_MAX_MESSAGE]
+        message = f"Error occurred during the execution of evaluation_fn for sensor {sensor_name}: {words}"
+        raise SensorEvaluationError(message, error_type=type(error).__name__, stack=_stack(error)) from error
+
+
+def _stack(error: BaseException) -> str:
+    """The traceback without our own leading frames; all of it where user code has no frame at all."""
+    trace = traceback.TracebackException.from_exception(error)
+    users = [frame for frame in trace.stack if not frame.filename.startswith(_LIBRARY)]
+    if users:
+        first = next(i for i, frame in enumerate(trace.stack) if frame is users[0])
+        trace.stack = traceback.StackSummary.from_list(trace.stack[first:])
+    return "".join(trace.format())[-_MAX_STACK:]

@@ -1,0 +1,165 @@
+"""One evaluation, inside the boundary, to the parts of a tick record."""
+
+import logging
+from collections.abc import Callable, Collection, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+from treadle.definitions.contexts import SensorEvaluationContext
+from treadle.definitions.errors import SensorEvaluationError
+from treadle.definitions.results import SensorExecutionData
+from treadle.definitions.status import TickStatus
+from treadle.engine.boundary import evaluate
+from treadle.engine.planning import Plan, Planner
+from treadle.ports.sensors import SensorState
+from treadle.ports.system import Clock
+from treadle.ports.ticks import ErrorInfo, Tick, TickKind
+
+Evaluate = Callable[[SensorEvaluationContext], SensorExecutionData]
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How long a tick may take.
+
+    Attributes:
+        seconds: until the process is stopped from outside.
+    """
+
+    seconds: float = float("inf")
+
+    @property
+    def for_user_code(self) -> float:
+        """What user code may use: a fifth, at most five seconds, is kept for the commit."""
+        return self.seconds - min(self.seconds / 5, 5.0) if self.seconds != float("inf") else self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What is known of a tick before it is evaluated."""
+
+    tick_id: str
+    kind: TickKind
+    time: int
+    owner: str
+    trigger: str | None = None
+    attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """An evaluation's result.
+
+    Attributes:
+        tick: the record to commit.
+        plan: what it asks for; None if it failed.
+        cursor: the bookmark after it.
+        cursor_changed: whether it differs from the one before.
+    """
+
+    tick: Tick
+    plan: Plan | None
+    cursor: str | None
+    cursor_changed: bool
+
+
+class _TickLog(logging.LoggerAdapter[logging.Logger]):
+    """The sensor's logger; each line bears sensor and tick beside what the author adds."""
+
+    def __init__(self, sensor: str, tick_id: str) -> None:
+        super().__init__(
+            logging.getLogger(f"treadle.sensor.{sensor}"), {"sensor": sensor, "tick_id": tick_id}
+        )
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        return msg, {**kwargs, "extra": {**(self.extra or {}), **kwargs.get("extra", {})}}
+
+
+class Evaluator:
+    """Runs a sensor's function.
+
+    Args:
+        planner: for the sensor.
+        clock: the time.
+    """
+
+    def __init__(self, planner: Planner, clock: Clock) -> None:
+        self._planner = planner
+        self._clock = clock
+        self.name = planner.definition.name
+
+    def run(
+        self, frame: Frame, state: SensorState, cursor: str | None, function: Evaluate, budget: Budget
+    ) -> Evaluated:
+        """Evaluate and plan; a failure is a result, too.
+
+        Args:
+            frame: the tick.
+            state: the sensor's, as it was before.
+            cursor: the bookmark; ignored for an event.
+            function: the definition's evaluation, given the context.
+            budget: how long it may take.
+        """
+        started_at = self._clock.now()
+        ends_at = started_at + budget.for_user_code * 1000
+        context = SensorEvaluationContext(
+            self.name,
+            cursor,
+            last_run_key=state.last_run_key,
+            last_tick_completion_time=_seconds(state.last_completion),
+            last_sensor_start_time=_seconds(state.started_at),
+            log=_TickLog(self.name, frame.tick_id),
+            _remaining_seconds=lambda: max(0.0, (ends_at - self._clock.now()) / 1000),
+            _claimed_run_keys=self._claimed,
+            _has_cursor=frame.kind is TickKind.LEASED,
+        )
+        try:
+            data = evaluate(
+                self.name, lambda: self._planner.check_cap(function(context)), budget.for_user_code
+            )
+        except SensorEvaluationError as error:
+            return self._failed(frame, started_at, error, cursor)
+        plan = self._planner.plan(data, frame.tick_id)
+        tick = Tick(
+            sensor=self.name,
+            tick_id=frame.tick_id,
+            kind=frame.kind,
+            status=TickStatus.SUCCESS if plan.runs else TickStatus.SKIPPED,
+            time=frame.time,
+            started_at=started_at,
+            ended_at=self._clock.now(),
+            reason=plan.reason,
+            requests=plan.runs,
+            existing_keys=plan.existing_keys,
+            set_aside=plan.set_aside,
+            trigger=frame.trigger,
+            attempts=frame.attempts,
+            owner=frame.owner,
+        )
+        return Evaluated(tick, plan, data.cursor, data.cursor != cursor)
+
+    def _failed(
+        self, frame: Frame, started_at: int, error: SensorEvaluationError, cursor: str | None
+    ) -> Evaluated:
+        tick = Tick(
+            sensor=self.name,
+            tick_id=frame.tick_id,
+            kind=frame.kind,
+            status=TickStatus.FAILURE,
+            time=frame.time,
+            started_at=started_at,
+            ended_at=self._clock.now(),
+            error=ErrorInfo(error.error_type, str(error), error.stack),
+            trigger=frame.trigger,
+            attempts=frame.attempts,
+            owner=frame.owner,
+        )
+        return Evaluated(tick, None, cursor, cursor_changed=False)
+
+    def _claimed(self, run_keys: Collection[str]) -> set[str]:
+        keyed = {self._planner.run_ids.keyed(self.name, key): key for key in run_keys}
+        return self._planner.claimed_keys(keyed)
+
+
+def _seconds(millis: int | None) -> float | None:
+    return None if millis is None else millis / 1000

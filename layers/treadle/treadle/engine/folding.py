@@ -1,0 +1,126 @@
+"""How a run record takes in what is learnt of it; the order of arrival does not matter."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.ports.runs import Failure, Run
+
+OVERDUE_MS = 3_600_000
+"""A started run is looked at again after an hour without news."""
+
+ASSUMED = "?"
+"""Marks a status that Treadle concluded and no target reported; a reported end outranks it."""
+
+_STARTED = (Status.QUEUED, Status.STARTING, Status.STARTED)
+_IMPLIED: Mapping[Status, tuple[Status, ...]] = {
+    Status.STARTING: (Status.QUEUED,),
+    Status.STARTED: (Status.QUEUED, Status.STARTING),
+    Status.SUCCESS: _STARTED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was learnt of one attempt.
+
+    Attributes:
+        attempt: which start.
+        status: how far it has come.
+        time: when.
+        retry: the target's own count of retries or redrives.
+        started_at: when the attempt started, where that is told too; implies STARTED.
+        external_id: how the target names it.
+        target: the address of what runs.
+        failure: why it failed; `assumed` in it says that Treadle concluded it.
+    """
+
+    attempt: int
+    status: Status
+    time: int
+    retry: int = 0
+    started_at: int | None = None
+    external_id: str | None = None
+    target: str | None = None
+    failure: Failure | None = None
+
+    @property
+    def place(self) -> str:
+        """The attempt and retry, as `Run.reached` names them."""
+        return f"{self.attempt}/{self.retry}"
+
+
+def fold(run: Run, report: Report) -> Run:
+    """The record with the report taken in; equal to the record itself if it says nothing new.
+
+    Statuses are only ever added, each with the earliest time told of it. So the result is the same in
+    whatever order reports come.
+
+    Args:
+        run: the record.
+        report: of this attempt or another one.
+    """
+    reached = _add_statuses(run.reached, report)
+    place = max(reached, key=_order)
+    times = reached[place]
+    status = _highest(times)
+    folded = replace(
+        run,
+        reached=reached,
+        status=status,
+        attempt=_order(place)[0],
+        started_at=times.get(Status.STARTED),
+        ended_at=times.get(status, times.get(status + ASSUMED)) if status.is_finished else None,
+        next_at=_next_look(run, status, times),
+    )
+    if report.attempt == folded.attempt:
+        folded = replace(
+            folded,
+            external_id=report.external_id or run.external_id,
+            target=report.target or run.target,
+        )
+    return replace(folded, failure=_failure(run, report, folded))
+
+
+def _add_statuses(reached: Mapping[str, Mapping[str, int]], report: Report) -> dict[str, Mapping[str, int]]:
+    begun = report.time if report.started_at is None else report.started_at
+    implied = _IMPLIED.get(report.status, ()) if report.started_at is None else _STARTED
+    times: dict[str, int] = {status.value: begun for status in implied}
+    assumed = report.failure is not None and report.failure.assumed
+    times[report.status.value + ASSUMED * assumed] = report.time
+    before = reached.get(report.place, {})
+    added = {name: min(time, before.get(name, time)) for name, time in times.items()}
+    return {**reached, report.place: {**before, **added}}
+
+
+def _order(place: str) -> tuple[int, int]:
+    attempt, retry = place.split("/")
+    return int(attempt), int(retry)
+
+
+def _highest(times: Mapping[str, int]) -> Status:
+    told = [Status(name) for name in times if not name.endswith(ASSUMED)]
+    assumed = [Status(name.removesuffix(ASSUMED)) for name in times if name.endswith(ASSUMED)]
+    if assumed and not any(status.is_finished for status in told):
+        told += assumed
+    return max(told, key=lambda status: status.rank)
+
+
+def _next_look(run: Run, status: Status, times: Mapping[str, int]) -> int | None:
+    if status.is_finished:
+        return None
+    if status is Status.STARTED and run.status is not Status.STARTED:
+        return times[Status.STARTED] + OVERDUE_MS
+    return run.next_at
+
+
+def _failure(run: Run, report: Report, folded: Run) -> Failure | None:
+    if folded.status not in {Status.FAILURE, Status.CANCELED}:
+        return None
+    is_current = report.place == max(folded.reached, key=_order) and report.status is folded.status
+    known = run.failure if max(run.reached, key=_order) == max(folded.reached, key=_order) else None
+    if not is_current or report.failure is None:
+        return known
+    if known is not None and (report.failure.assumed or not known.assumed):
+        return known
+    return report.failure

@@ -1,0 +1,75 @@
+"""Names that are the same whenever the same thing is named: run ids, tick ids, canonical JSON."""
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid5
+
+ROOT = UUID("6f9d0b0c-5d5b-5d8a-9c55-7e3a1d0f7e11")
+LAUNCH_ID = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-([1-9][0-9]{0,8})")
+
+
+def canonical_json(value: Any) -> str:
+    """The one JSON text of a value: keys sorted, no blanks, characters as they are."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def timestamp(millis: int) -> str:
+    """Milliseconds since the epoch as ISO 8601 in UTC; sorts by time."""
+    moment = datetime.fromtimestamp(millis // 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{millis % 1000:03d}Z"
+
+
+def leased_tick_id(nominal: int, epoch: int) -> str:
+    """The id of a leased tick.
+
+    Args:
+        nominal: when it was due.
+        epoch: of its lease.
+    """
+    return f"{timestamp(nominal)}-{epoch:09d}"
+
+
+def event_tick_id(time: int, identity: Sequence[str]) -> str:
+    """The id of an event's tick, made only of what a redelivery repeats.
+
+    Args:
+        time: the event's own.
+        identity: what makes it the same event.
+    """
+    digest = hashlib.sha256(canonical_json(list(identity)).encode()).hexdigest()
+    return f"{timestamp(time)}-{digest[:24]}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunIds:
+    """Run ids within one namespace: stacks never share one, and a rebuilt stack keeps its own.
+
+    Args:
+        namespace: the UUID that stands for account, region and the parameter `Namespace`.
+    """
+
+    namespace: UUID
+
+    @classmethod
+    def of(cls, namespace: str) -> "RunIds":
+        """The ids within a namespace given in words, such as "account/region/name"."""
+        return cls(uuid5(ROOT, namespace))
+
+    def keyed(self, sensor: str, run_key: str) -> str:
+        """The id of the only run that ever exists for a sensor's run key."""
+        return str(uuid5(self.namespace, canonical_json(["key", sensor, run_key])))
+
+    def keyless(self, sensor: str, tick_id: str, index: int) -> str:
+        """The id of the run for one request of one tick."""
+        return str(uuid5(self.namespace, canonical_json(["tick", sensor, tick_id, index])))
+
+
+def parse_launch_id(name: str) -> tuple[str, int] | None:
+    """Run id and attempt of a launch id; None for a name that is none."""
+    match = LAUNCH_ID.fullmatch(name)
+    return (match[1], int(match[2])) if match else None

@@ -1,0 +1,195 @@
+"""Leased ticks: acquire, evaluate, filter, commit. At most one at a time per sensor."""
+
+import logging
+from dataclasses import dataclass, replace
+
+from treadle.definitions.errors import LeaseLostError
+from treadle.definitions.status import DefaultSensorStatus, TickStatus
+from treadle.engine.evaluation import Budget, Evaluated, Evaluator, Frame
+from treadle.engine.identity import leased_tick_id, timestamp
+from treadle.engine.outcomes import Decision, Outcome
+from treadle.engine.planning import Planner
+from treadle.engine.schedule import minute, slot
+from treadle.ports.sensors import (
+    Completion,
+    Lease,
+    LeaseRequest,
+    Refused,
+    SensorState,
+    SensorStore,
+    SkipStreak,
+)
+from treadle.ports.system import Clock, Tokens
+from treadle.ports.ticks import ErrorInfo, Tick, TickKind, TickStore
+
+logger = logging.getLogger(__name__)
+
+MAX_LEASE_SECONDS = 900
+"""Lambda's longest timeout: the lease of a tick without a budget."""
+
+LEASE_MARGIN_MS = 5_000
+"""Added to a tick's budget, for clocks that differ."""
+
+_SHOWN_CURSOR = 1_000
+_SHOWN_REASON = 500
+
+
+@dataclass(frozen=True, slots=True)
+class TickSettings:
+    """What the deployment says of a sensor's ticks.
+
+    Attributes:
+        interval: milliseconds from one tick to the next; 0 for each scheduled minute.
+        default_status: what holds where no operator has said anything.
+    """
+
+    interval: int
+    default_status: DefaultSensorStatus
+
+
+class LeasedTicks:
+    """Evaluates a sensor at its nominal times.
+
+    Args:
+        planner: for the sensor.
+        sensors: keeps its state.
+        ticks: keeps tick records.
+        clock: the time.
+        tokens: names this process's leases.
+        settings: the deployment's word.
+    """
+
+    def __init__(
+        self,
+        planner: Planner,
+        sensors: SensorStore,
+        ticks: TickStore,
+        clock: Clock,
+        tokens: Tokens,
+        settings: TickSettings,
+    ) -> None:
+        self._definition = planner.definition
+        self._evaluator = Evaluator(planner, clock)
+        self._sensors = sensors
+        self._ticks = ticks
+        self._clock = clock
+        self._tokens = tokens
+        self._settings = settings
+
+    def tick(self, nominal: int | None, budget: Budget) -> Outcome:
+        """Evaluate once if a tick is due, and commit what came of it.
+
+        Args:
+            nominal: when the delivery was due; None if it does not say, then the present minute.
+            budget: how long this may take.
+
+        Raises:
+            StoreError: if a store did not answer; the tick committed either nothing or everything.
+        """
+        now = self._clock.now()
+        request = self._request(minute(now) if nominal is None else nominal, now, budget)
+        lease = self._sensors.acquire(request)
+        if isinstance(lease, Refused):
+            return _refusal(request, lease.state)
+        died = self._record_dead_tick(lease, now)
+        frame = Frame(leased_tick_id(lease.nominal, lease.epoch), TickKind.LEASED, lease.nominal, lease.owner)
+        cursor = self._sensors.cursor(lease.before)
+        result = self._evaluator.run(frame, lease.before, cursor, self._definition.evaluate_tick, budget)
+        try:
+            self._sensors.commit(lease, _completion(lease, result, failures_before=died))
+        except LeaseLostError as error:
+            return Outcome(Decision.LOST, str(error), frame.tick_id)
+        return outcome(result.tick)
+
+    def _request(self, nominal: int, now: int, budget: Budget) -> LeaseRequest:
+        seconds = min(budget.seconds, MAX_LEASE_SECONDS)
+        return LeaseRequest(
+            sensor=self._definition.name,
+            owner=self._tokens.new(),
+            nominal=slot(nominal, self._settings.interval),
+            interval=self._settings.interval,
+            now=now,
+            expires_at=now + int(seconds * 1000) + LEASE_MARGIN_MS,
+            default_status=self._settings.default_status,
+        )
+
+    def _record_dead_tick(self, lease: Lease, now: int) -> int:
+        """Record that the tick before died with its lease, if it did; the failures in a row until now."""
+        before = lease.before
+        if before.lease_owner is None or before.last_nominal is None:
+            return before.failure_streak
+        reason = (
+            f"The evaluation due {timestamp(before.last_nominal)} ended without a word before its lease did "
+            f"at {timestamp(before.lease_expires)}: out of memory, out of time, or stopped."
+        )
+        tick = Tick(
+            sensor=lease.sensor,
+            tick_id=leased_tick_id(before.last_nominal, before.epoch),
+            kind=TickKind.LEASED,
+            status=TickStatus.FAILURE,
+            time=before.last_nominal,
+            started_at=before.last_nominal,
+            ended_at=now,
+            error=ErrorInfo("EvaluationDiedError", reason),
+            owner=before.lease_owner,
+        )
+        self._ticks.put(tick)
+        logger.error(reason)
+        return before.failure_streak + 1
+
+
+def outcome(tick: Tick) -> Outcome:
+    """What a committed tick amounts to."""
+    words = tick.error.message if tick.error else tick.reason or f"{len(tick.requests)} runs requested"
+    return Outcome(Decision(tick.status.value), words, tick.tick_id, len(tick.requests), tick.trigger)
+
+
+def _completion(lease: Lease, result: Evaluated, *, failures_before: int) -> Completion:
+    before = lease.before
+    tick = replace(result.tick, cursor=(result.cursor or "")[:_SHOWN_CURSOR] or None)
+    completion = Completion(
+        at=tick.ended_at,
+        cursor=result.cursor,
+        cursor_changed=result.cursor_changed,
+        failure_streak=failures_before + 1 if tick.status is TickStatus.FAILURE else 0,
+        last_run_key=(result.plan.last_run_key if result.plan else None) or before.last_run_key,
+    )
+    if tick.status is TickStatus.SKIPPED and not tick.set_aside:
+        return replace(completion, skips=_extended(before.skips, tick))
+    streak = [_streak_tick(lease.sensor, before.skips)] if before.skips else []
+    return replace(completion, ticks=(*streak, tick))
+
+
+def _extended(skips: SkipStreak | None, tick: Tick) -> SkipStreak:
+    reason = (tick.reason or "")[:_SHOWN_REASON]
+    if skips is None:
+        return SkipStreak(tick.tick_id, tick.time, tick.time, 1, reason)
+    return replace(skips, last_at=tick.time, count=skips.count + 1, reason=reason)
+
+
+def _streak_tick(sensor: str, skips: SkipStreak) -> Tick:
+    return Tick(
+        sensor=sensor,
+        tick_id=skips.first_tick_id,
+        kind=TickKind.LEASED,
+        status=TickStatus.SKIPPED,
+        time=skips.first_at,
+        started_at=skips.first_at,
+        ended_at=skips.last_at,
+        reason=skips.reason,
+        skips=skips.count,
+        last_time=skips.last_at,
+    )
+
+
+def _refusal(request: LeaseRequest, state: SensorState | None) -> Outcome:
+    state = state or SensorState(request.sensor)
+    subject = f"{request.sensor} at {timestamp(request.nominal)}"
+    if not state.is_running(request.default_status):
+        return Outcome(Decision.STOPPED, f"Sensor {request.sensor} is stopped; start it.", subject)
+    if state.lease_owner is not None and state.lease_expires >= request.now:
+        until = timestamp(state.lease_expires)
+        return Outcome(Decision.LEASED, f"Another tick holds the lease, until {until} at most.", subject)
+    last = "never" if state.last_nominal is None else timestamp(state.last_nominal)
+    reason = f"Not due: the last tick was for {last}, the interval is {request.interval / 1000:g} s."
+    return Outcome(Decision.NOT_DUE, reason, subject)

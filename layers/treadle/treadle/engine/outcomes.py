@@ -1,0 +1,40 @@
+"""What each step decided, with its reason; logs, metrics and answers are made of these."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Decision(StrEnum):
+    """What became of one input."""
+
+    SUCCESS = "SUCCESS"
+    SKIPPED = "SKIPPED"
+    FAILURE = "FAILURE"
+    STOPPED = "STOPPED"
+    NOT_DUE = "NOT_DUE"
+    LEASED = "LEASED"
+    LOST = "LOST"
+    DUPLICATE = "DUPLICATE"
+    LAUNCHED = "LAUNCHED"
+    DELAYED = "DELAYED"
+    RECORDED = "RECORDED"
+    FOREIGN = "FOREIGN"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A step's decision on one input.
+
+    Attributes:
+        decision: what became of it.
+        reason: why, in words for an operator.
+        subject: the tick or run.
+        count: how many runs were asked for, or started.
+        trigger: what set it off, in one line.
+    """
+
+    decision: Decision
+    reason: str
+    subject: str
+    count: int = 0
+    trigger: str | None = None

@@ -1,0 +1,122 @@
+"""From what an evaluation asked for to what its tick commits: ids, limits, and keys already taken."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from treadle.definitions.results import RunRequest, SensorExecutionData
+from treadle.definitions.sensors import DEFAULT_CAP, SensorDefinition
+from treadle.engine.identity import RunIds, canonical_json
+from treadle.ports.runs import RunStore
+from treadle.ports.ticks import PlannedRun, SetAside
+
+MAX_REQUEST_BYTES = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a tick will commit.
+
+    Attributes:
+        runs: requests whose run may start.
+        existing_keys: keys that were asked for and taken already.
+        set_aside: requests that could never run.
+        reason: why no run will start; None if one will.
+        last_run_key: the last key asked for, taken or not.
+    """
+
+    runs: tuple[PlannedRun, ...]
+    existing_keys: tuple[str, ...]
+    set_aside: tuple[SetAside, ...]
+    reason: str | None
+    last_run_key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """Makes plans for one sensor.
+
+    Args:
+        definition: the sensor.
+        run_ids: names runs.
+        runs: knows which keys are taken; asked as an economy, DISPATCH has the last word.
+        cap: the most requests that one tick may make.
+    """
+
+    definition: SensorDefinition
+    run_ids: RunIds
+    runs: RunStore
+    cap: int = DEFAULT_CAP
+
+    def check_cap(self, data: SensorExecutionData) -> SensorExecutionData:
+        """The data itself.
+
+        Raises:
+            ValueError: if it asks for more runs than the cap.
+        """
+        if len(data.run_requests) > self.cap:
+            msg = (
+                f"Sensor {self.definition.name} asked for {len(data.run_requests)} runs in one tick, "
+                f"more than the cap of {self.cap}. Return fewer and go on from the cursor at the next tick."
+            )
+            raise ValueError(msg)
+        return data
+
+    def plan(self, data: SensorExecutionData, tick_id: str) -> Plan:
+        """What becomes of the requests.
+
+        Args:
+            data: what the evaluation asked for.
+            tick_id: of the tick, which names keyless requests.
+        """
+        planned: dict[str, PlannedRun] = {}
+        set_aside: list[SetAside] = []
+        for index, request in enumerate(data.run_requests):
+            run = self._planned(request, tick_id, index)
+            size = len(run.run_config.encode()) + len(canonical_json(dict(run.tags)).encode())
+            if size > MAX_REQUEST_BYTES:
+                too_large = (
+                    f"The request has {size} bytes of run config and tags; {MAX_REQUEST_BYTES} may travel."
+                )
+                set_aside.append(SetAside(run.run_key, too_large))
+            else:
+                planned.setdefault(run.run_id, run)
+        keyed = [run.run_id for run in planned.values() if run.run_key]
+        taken = self.runs.exhausted(keyed) if keyed else set()
+        existing = tuple(run.run_key for run in planned.values() if run.run_id in taken if run.run_key)
+        runs = tuple(run for run in planned.values() if run.run_id not in taken)
+        keys = [request.run_key for request in data.run_requests if request.run_key]
+        reason = None if runs else _reason(data, existing, set_aside)
+        return Plan(runs, existing, tuple(set_aside), reason, keys[-1] if keys else None)
+
+    def claimed_keys(self, run_keys: Mapping[str, str]) -> set[str]:
+        """Those of the run keys that can start no run any more.
+
+        Args:
+            run_keys: by run id.
+        """
+        return {run_keys[run_id] for run_id in self.runs.exhausted(run_keys)}
+
+    def _planned(self, request: RunRequest, tick_id: str, index: int) -> PlannedRun:
+        name = self.definition.name
+        job = request.job_name or ""
+        if request.run_key:
+            run_id = self.run_ids.keyed(name, request.run_key)
+        else:
+            run_id = self.run_ids.keyless(name, tick_id, index)
+        return PlannedRun(
+            run_id=run_id,
+            run_key=request.run_key or None,
+            job=job,
+            run_config=canonical_json(request.run_config),
+            tags={**self.definition.job_tags(job), **request.tags},
+            partition_key=request.partition_key,
+        )
+
+
+def _reason(data: SensorExecutionData, existing: tuple[str, ...], set_aside: list[SetAside]) -> str:
+    if set_aside:
+        return f"{len(set_aside)} requests could never run and were set aside: {set_aside[0].reason}"
+    if existing:
+        shown = ", ".join(existing[:3]) + (", …" if len(existing) > 3 else "")
+        return f"{len(existing)} runs requested, but skipped because the runs already exist: {shown}"
+    return data.skip_message or ""

@@ -1,0 +1,160 @@
+"""What all handlers share: structured logs, metrics, tracing, and the processing of queues."""
+
+import functools
+import json
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+
+from treadle.definitions.errors import LaunchRejectedError, TreadleError, UnknownEventError
+from treadle.engine.outcomes import Decision, Outcome
+from treadle.ports.system import DeadLetters
+
+Json = Mapping[str, Any]
+Handler = Callable[[dict[str, Any], Any], Any]
+
+MAX_RECEIVES = 5
+"""As the queues' redrive policies say: the last delivery ends in the dead-letter queue, with the reason."""
+
+_PERMANENT = (UnknownEventError, LaunchRejectedError)
+_QUIET = {Decision.NOT_DUE, Decision.STOPPED}
+
+
+@functools.cache
+def logger() -> Logger:
+    """The process's logger; the library's own loggers are its children."""
+    return Logger(service="treadle")
+
+
+@functools.cache
+def metrics() -> Metrics:
+    """The process's metrics, written to the log in CloudWatch's embedded format."""
+    return Metrics(namespace="Treadle", service="treadle")
+
+
+def instrumented(function: Handler) -> Handler:
+    """The handler with context on each log line, metrics written at its end, and traced if that is on.
+
+    Args:
+        function: takes Lambda's event and context.
+    """
+    traced = function
+    if os.environ.get("POWERTOOLS_TRACE_DISABLED", "true").lower() != "true":
+        # Imported here, as X-Ray's library costs each cold start.
+        from aws_lambda_powertools import Tracer
+
+        traced = Tracer(service="treadle").capture_lambda_handler(function)
+
+    def handler(event: dict[str, Any], context: Any) -> Any:
+        try:
+            return traced(event, context)
+        finally:
+            if metrics().metric_set:
+                metrics().flush_metrics()
+
+    wrapped: Handler = logger().inject_lambda_context(handler, clear_state=True)
+    return wrapped
+
+
+def report(outcome: Outcome, *, step: str, **keys: str) -> dict[str, Any]:
+    """Log and count what was decided; the answer to whoever invoked directly.
+
+    Args:
+        outcome: what was decided.
+        step: which step decided it, such as "tick" or "launch".
+        keys: what else every line is to bear.
+    """
+    facts = {"decision": outcome.decision.value, "subject": outcome.subject, "count": outcome.count}
+    level = logger().debug if outcome.decision in _QUIET else logger().info
+    if outcome.decision is Decision.FAILURE:
+        level = logger().error
+    level(outcome.reason, extra={**facts, **keys, "trigger": outcome.trigger, "step": step})
+    metrics().add_metric(f"{step}.{outcome.decision.value}", MetricUnit.Count, 1)
+    return {**facts, "reason": outcome.reason}
+
+
+def remaining_seconds(context: Any) -> float:
+    """Seconds until Lambda stops this invocation."""
+    return float(context.get_remaining_time_in_millis()) / 1000
+
+
+def process_queue(
+    event: dict[str, Any],
+    context: Any,
+    handle: Callable[[Json], object],
+    dead_letters: DeadLetters,
+    origin: str,
+) -> dict[str, Any]:
+    """Handle each message of a batch; those that failed, and only those, are delivered again.
+
+    A message that can never be handled, or has failed for the last time, goes to the dead-letter queue
+    with the reason.
+
+    Args:
+        event: SQS's batch.
+        context: Lambda's.
+        handle: takes a message's JSON.
+        dead_letters: takes what cannot be handled.
+        origin: which step this is.
+
+    Returns:
+        SQS's partial batch response.
+    """
+    # Imported here, as ticks by schedule need none of it.
+    from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+    from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+
+    def handle_record(record: SQSRecord) -> None:
+        try:
+            handle(parse_body(record.body))
+        except Exception as error:
+            receives = int(record.attributes.approximate_receive_count or 1)
+            if not isinstance(error, _PERMANENT) and receives < MAX_RECEIVES:
+                logger().warning(
+                    f"Will be delivered again: {error}", exc_info=not isinstance(error, TreadleError)
+                )
+                metrics().add_metric(f"{origin}.RETRIED", MetricUnit.Count, 1)
+                raise
+            bury(record.body, error, dead_letters, origin)
+
+    processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+    answer = process_partial_response(event, handle_record, processor, context)
+    return dict(answer)
+
+
+def bury(body: str, error: Exception, dead_letters: DeadLetters, origin: str) -> None:
+    """Send what cannot be handled to the dead-letter queue, with the reason.
+
+    Args:
+        body: as it came.
+        error: why it cannot be handled.
+        dead_letters: takes it.
+        origin: which step this is.
+
+    Raises:
+        StoreError: if it could not be kept.
+    """
+    reason = f"{type(error).__name__}: {error}"
+    logger().error(f"To the dead-letter queue: {reason}", exc_info=not isinstance(error, TreadleError))
+    metrics().add_metric("dead_letters", MetricUnit.Count, 1)
+    dead_letters.send(body, origin=origin, reason=reason)
+
+
+def parse_body(body: str) -> Json:
+    """A message's JSON object.
+
+    Raises:
+        UnknownEventError: if it is none.
+    """
+    try:
+        value = json.loads(body)
+    except ValueError as error:
+        msg = f"A message is no JSON: {error}."
+        raise UnknownEventError(msg) from error
+    if not isinstance(value, dict):
+        msg = f"A message must be a JSON object, and is a {type(value).__name__}."
+        raise UnknownEventError(msg)
+    return value

@@ -1,0 +1,109 @@
+"""The engine's steps as Lambda handlers."""
+
+import functools
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from treadle.adapters.dynamodb.ticks import from_item
+from treadle.adapters.events import parse_status_change
+from treadle.bootstrap import dispatcher_parts, launcher_parts, recorder_parts
+from treadle.definitions.errors import UnknownEventError
+from treadle.engine.launch import LaunchRequest
+from treadle.entrypoints.handler import Handler, bury, instrumented, process_queue, remaining_seconds, report
+
+DISPATCH_TRIES = 3
+
+
+def dispatcher() -> Handler:
+    """The handler of DISPATCH: inserts of the ticks table's stream.
+
+    It never fails a record, which would hold up those behind it: after its own tries, key and reason go
+    to the dead-letter queue.
+    """
+    parts = functools.cache(lambda: dispatcher_parts(os.environ))
+
+    def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+        dispatch, dead_letters = parts()
+        for record in event["Records"]:
+            try:
+                _with_tries(lambda image=record["dynamodb"]["NewImage"]: _dispatch_one(dispatch, image))
+            except Exception as error:  # noqa: BLE001 - whatever it is, those behind it must go on
+                keys = record.get("dynamodb", {}).get("Keys", {})
+                body = {"treadle": "dispatch", "keys": {name: value.get("S") for name, value in keys.items()}}
+                bury(json.dumps(body), error, dead_letters, "dispatch")
+        return {"batchItemFailures": []}
+
+    return instrumented(handler)
+
+
+def _with_tries(function: Any) -> None:
+    for attempt in range(1, DISPATCH_TRIES + 1):
+        try:
+            function()
+        except Exception as error:
+            if attempt == DISPATCH_TRIES or not getattr(error, "retryable", False):
+                raise
+        else:
+            return
+
+
+def _dispatch_one(dispatch: Any, image: dict[str, Any]) -> None:
+    tick = from_item(_decoded(image))
+    report(dispatch.dispatch(tick), step="dispatch", sensor=tick.sensor, tick_id=tick.tick_id)
+
+
+def _decoded(image: Mapping[str, Any]) -> dict[str, Any]:
+    """A stream's image with its binary values decoded, as the client gives them."""
+    import base64
+
+    return {
+        name: {"B": base64.b64decode(value["B"])} if "B" in value else value for name, value in image.items()
+    }
+
+
+def launcher() -> Handler:
+    """The handler of LAUNCH: the launch queue."""
+    parts = functools.cache(lambda: launcher_parts(os.environ))
+
+    def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        launch, dead_letters = parts()
+
+        def handle(body: Mapping[str, Any]) -> None:
+            request = parse_launch(body)
+            outcome = launch.launch(request, remaining_seconds(context))
+            report(outcome, step="launch", run_id=request.run_id)
+
+        return process_queue(event, context, handle, dead_letters, "launch")
+
+    return instrumented(handler)
+
+
+def parse_launch(body: Mapping[str, Any]) -> LaunchRequest:
+    """The attempt that a launch message names.
+
+    Raises:
+        UnknownEventError: if it is no launch message.
+    """
+    run_id, attempt = body.get("run_id"), body.get("attempt")
+    if body.get("treadle") != "launch" or not isinstance(run_id, str) or not isinstance(attempt, int):
+        msg = f"The launch queue takes {{treadle: launch, run_id, attempt}}, and got keys {sorted(body)}."
+        raise UnknownEventError(msg)
+    return LaunchRequest(run_id, attempt)
+
+
+def recorder() -> Handler:
+    """The handler of RECORD: state-change events of targets."""
+    parts = functools.cache(lambda: recorder_parts(os.environ))
+
+    def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        record, dead_letters = parts()
+
+        def handle(body: Mapping[str, Any]) -> None:
+            change = parse_status_change(body)
+            report(record.record(change), step="record", execution=change.external_id)
+
+        return process_queue(event, context, handle, dead_letters, "record")
+
+    return instrumented(handler)

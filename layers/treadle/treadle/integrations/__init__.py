@@ -1,0 +1,1 @@
+"""What authors import that needs AWS or HTTP."""

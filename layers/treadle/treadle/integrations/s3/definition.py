@@ -1,0 +1,182 @@
+"""`@s3_sensor`: a sensor that asks for one run per object, whether an event or a sweep shows it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Self
+
+from treadle.definitions.contexts import SensorEvaluationContext
+from treadle.definitions.errors import DagsterInvariantViolationError, InvalidResultError
+from treadle.definitions.evaluation import call_with, combine, flatten
+from treadle.definitions.jobs import JobDefinition
+from treadle.definitions.objects import ObjectCreated, ObjectIdentity, S3Object
+from treadle.definitions.results import RunRequest, SensorExecutionData, SensorResult, SkipReason
+from treadle.definitions.sensors import SensorDefinition, SensorEvent
+from treadle.definitions.status import DefaultSensorStatus
+from treadle.integrations.s3.lister import ObjectLister, S3Lister
+from treadle.integrations.s3.selection import S3Selection, StartFrom
+from treadle.integrations.s3.sweep import sweep
+
+
+class S3SensorDefinition(SensorDefinition):
+    """A sensor over the objects of a bucket.
+
+    Its function is called once per object with `(context, stored)`, both optional, and returns what any
+    sensor may. A run request without run key gets the object's, without run config the object's fields.
+
+    Args:
+        name: the sensor's name.
+        evaluation_fn: the function.
+        selection: which objects; deployment parameters win.
+        lister: lists the bucket; another one in tests.
+        options: as `SensorDefinition` takes them.
+
+    Raises:
+        DagsterInvalidDefinitionError: when the definition cannot work.
+    """
+
+    takes_events = True
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        evaluation_fn: Callable[..., Any],
+        selection: S3Selection,
+        lister: ObjectLister | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(name, evaluation_fn=evaluation_fn, **options)
+        self.selection = selection
+        self._lister = lister or S3Lister()
+
+    def configured(self, settings: Mapping[str, str]) -> Self:
+        """The definition with the deployment's selection.
+
+        Raises:
+            SettingsError: with all problems at once.
+        """
+        self.selection = self.selection.configured(settings)
+        return self
+
+    def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
+        """Sweep on from the cursor."""
+        found = sweep(context, self.selection, self._lister)
+        context.update_cursor(str(found.cursor))
+        requests: list[RunRequest] = []
+        for stored in found.objects:
+            requests += [r for r in self._requests(context, stored) if isinstance(r, RunRequest)]
+        rounds = "the round is complete" if found.is_complete else f"on from {found.cursor.position!r}"
+        skip = SkipReason(f"{found.listed} objects listed, {len(found.objects)} of them new; {rounds}.")
+        return combine(requests or [skip], context, self.job_names)
+
+    def evaluate_event(self, context: SensorEvaluationContext, event: SensorEvent) -> SensorExecutionData:
+        """Evaluate the event of one object."""
+        stored = event.object
+        if not self.selection.selects(stored):
+            wanted = self.selection
+            reason = (
+                f"s3://{stored.bucket}/{stored.key} is not watched: "
+                f"s3://{wanted.bucket}/{wanted.prefix}*{wanted.suffix} is."
+            )
+            return combine([SkipReason(reason)], context, self.job_names)
+        return combine(self._requests(context, stored, event), context, self.job_names)
+
+    def _requests(
+        self, context: SensorEvaluationContext, stored: S3Object, event: ObjectCreated | None = None
+    ) -> list[RunRequest | SkipReason]:
+        returned = flatten(call_with(self._function, context, stored), self.name)
+        values = [value for whole in returned for value in self._parts(whole)]
+        time = event.time if event else stored.last_modified
+        config = {
+            "bucket": stored.bucket,
+            "key": stored.key,
+            "etag": stored.etag,
+            "version": stored.version,
+            "size": stored.size,
+            "event_time": time.isoformat(),
+        }
+        keyless = [v for v in values if isinstance(v, RunRequest) and not v.run_key]
+        if len(keyless) > 1:
+            msg = (
+                f"Sensor {self.name} asked for {len(keyless)} runs without run key for one object: "
+                "only one of them can have the object's. Give each its own run_key."
+            )
+            raise InvalidResultError(msg)
+        return [
+            replace(
+                value,
+                run_key=value.run_key or stored.run_key(self.selection.identity),
+                run_config=value.run_config or config,
+            )
+            if isinstance(value, RunRequest)
+            else value
+            for value in values
+        ]
+
+    def _parts(self, value: RunRequest | SkipReason | SensorResult) -> list[RunRequest | SkipReason]:
+        if not isinstance(value, SensorResult):
+            return [value]
+        if value.cursor:
+            msg = f"Sensor {self.name}: the sweep keeps the cursor; SensorResult.cursor cannot be set here."
+            raise DagsterInvariantViolationError(msg)
+        skips = [value.skip_reason] if isinstance(value.skip_reason, SkipReason) else []
+        return [*(value.run_requests or ()), *skips]
+
+
+def s3_sensor(
+    bucket: str = "",
+    *,
+    prefix: str = "",
+    suffix: str = "",
+    identity: ObjectIdentity | str = ObjectIdentity.ETAG,
+    start_from: StartFrom | str = StartFrom.NOW,
+    name: str | None = None,
+    job_name: str | None = None,
+    job: JobDefinition | None = None,
+    jobs: Sequence[JobDefinition] | None = None,
+    minimum_interval_seconds: int | None = None,
+    description: str | None = None,
+    default_status: DefaultSensorStatus = DefaultSensorStatus.STOPPED,
+    tags: Mapping[str, str] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> Callable[[Callable[..., Any]], S3SensorDefinition]:
+    """Make a sensor over a bucket's objects of a function that is called once per object.
+
+    Args:
+        bucket: the bucket; deployment parameters win here and below.
+        prefix: what keys begin with.
+        suffix: what keys end with.
+        identity: `key` (once per key, whatever is stored there later), `etag` (again when the content
+            differs) or `version` (again at each upload; needs versioning).
+        start_from: `now`, or `beginning` to count what was there before.
+        name: as of `@sensor`, like all that follow.
+        job_name: the only target, by name.
+        job: the only target.
+        jobs: the targets.
+        minimum_interval_seconds: seconds between sweeps.
+        description: shown to operators.
+        default_status: whether it evaluates before anyone has started it.
+        tags: the sensor's own.
+        metadata: shown to operators.
+
+    Raises:
+        DagsterInvalidDefinitionError: when the definition cannot work.
+    """
+    selection = S3Selection(bucket, prefix, suffix, ObjectIdentity(identity), StartFrom(start_from))
+
+    def decorate(function: Callable[..., Any]) -> S3SensorDefinition:
+        return S3SensorDefinition(
+            name,
+            evaluation_fn=function,
+            selection=selection,
+            job_name=job_name,
+            job=job,
+            jobs=jobs,
+            minimum_interval_seconds=minimum_interval_seconds,
+            description=description,
+            default_status=default_status,
+            tags=tags,
+            metadata=metadata,
+        )
+
+    return decorate

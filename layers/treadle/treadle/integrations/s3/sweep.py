@@ -1,0 +1,152 @@
+"""The sweep: finds by listing what no event told of, in slices, from where the last slice ended."""
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+
+from treadle.definitions.contexts import SensorEvaluationContext
+from treadle.definitions.objects import S3Object
+from treadle.integrations.s3.lister import ObjectLister
+from treadle.integrations.s3.selection import S3Selection, StartFrom
+
+OVERLAP_MS = 7 * 86_400_000
+"""A multipart upload appears with the time it was begun, up to 7 days (its usual limit) before."""
+
+FULL_ROUND_MS = 86_400_000
+"""Once a day a round looks at all objects, whenever they were modified."""
+
+SLICE = 1_000
+"""New objects after which a slice ends; the next tick goes on."""
+
+MAX_SECONDS = 20.0
+"""A slice lists no longer than this."""
+
+_RESERVE = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class SweepCursor:
+    """Where the sweep stands.
+
+    Attributes:
+        made_with: the selection's fingerprint.
+        since: objects modified before this do not count, in milliseconds; 0 for none.
+        position: the key after which the round goes on; "" at its beginning.
+        round_started: when the present round began.
+        round_floor: the present round passes over objects modified before this.
+        complete_round: when the last complete round began; 0 for never.
+        full_round: when the last complete round began that looked at all objects.
+    """
+
+    made_with: tuple[str, ...]
+    since: int
+    position: str = ""
+    round_started: int = 0
+    round_floor: int = 0
+    complete_round: int = 0
+    full_round: int = 0
+
+    def __str__(self) -> str:
+        return json.dumps(asdict(self), separators=(",", ":"), ensure_ascii=False)
+
+
+def read_cursor(text: str | None, selection: S3Selection, now: int) -> SweepCursor:
+    """Where the sweep stands; at its beginning where it was never enabled for this selection.
+
+    A first enable starts from where the selection says. A changed selection starts from now, lest a new
+    prefix or identity start runs for all that is there; to start from the beginning, clear the cursor.
+
+    Args:
+        text: the sensor's cursor.
+        selection: the present one.
+        now: milliseconds since the epoch.
+    """
+    if text:
+        known = json.loads(text)
+        cursor = SweepCursor(**{**known, "made_with": tuple(known["made_with"])})
+        if list(cursor.made_with) == selection.fingerprint:
+            return cursor
+    beginning = not text and selection.start_from is StartFrom.BEGINNING
+    # S3 gives whole seconds: an object of this very second counts.
+    return SweepCursor(tuple(selection.fingerprint), 0 if beginning else now // 1000 * 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """What a slice found.
+
+    Attributes:
+        objects: those whose run key is not taken yet.
+        cursor: where the next slice goes on.
+        listed: how many objects were looked at.
+        is_complete: whether the round ended with it.
+    """
+
+    objects: tuple[S3Object, ...]
+    cursor: SweepCursor
+    listed: int
+    is_complete: bool
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def sweep(
+    context: SensorEvaluationContext,
+    selection: S3Selection,
+    lister: ObjectLister,
+    now: Callable[[], int] = _now,
+) -> Slice:
+    """List on from the cursor until the slice's time or size is used up, or the round is complete.
+
+    Args:
+        context: gives the cursor, the deadline, and the run keys that are taken.
+        selection: which objects count.
+        lister: lists the bucket.
+        now: the time, in milliseconds since the epoch.
+    """
+    began = now()
+    cursor = _begun(read_cursor(context.cursor, selection, began), began)
+    seconds = min(MAX_SECONDS, context.remaining_seconds * (1 - _RESERVE))
+    new: list[S3Object] = []
+    listed = 0
+    for page in lister.pages(selection, cursor.position):
+        listed += len(page.objects)
+        new += _unclaimed(context, selection, page.objects, cursor)
+        cursor = replace(cursor, position=page.position)
+        if not page.position:
+            break
+        if len(new) >= SLICE or now() - began > seconds * 1000:
+            return Slice(tuple(new), cursor, listed, is_complete=False)
+    return Slice(tuple(new), _ended(cursor), listed, is_complete=True)
+
+
+def _begun(cursor: SweepCursor, now: int) -> SweepCursor:
+    if cursor.position:
+        return cursor
+    is_full = now - cursor.full_round >= FULL_ROUND_MS
+    floor = 0 if is_full else cursor.complete_round - OVERLAP_MS
+    return replace(cursor, round_started=now, round_floor=max(floor, 0))
+
+
+def _ended(cursor: SweepCursor) -> SweepCursor:
+    full = cursor.full_round if cursor.round_floor else cursor.round_started
+    return replace(cursor, position="", complete_round=cursor.round_started, full_round=full)
+
+
+def _unclaimed(
+    context: SensorEvaluationContext,
+    selection: S3Selection,
+    objects: Iterable[S3Object],
+    cursor: SweepCursor,
+) -> list[S3Object]:
+    floor = max(cursor.since, cursor.round_floor)
+    found = {
+        stored.run_key(selection.identity): stored
+        for stored in objects
+        if selection.selects(stored) and stored.last_modified.timestamp() * 1000 >= floor
+    }
+    taken = context.claimed_run_keys(found) if found else set()
+    return [stored for key, stored in found.items() if key not in taken]

@@ -1,0 +1,144 @@
+"""The run record, which is also the claim on its run key, and the store that guards it."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from treadle.definitions.status import DagsterRunStatus
+
+Reached = Mapping[str, Mapping[str, int]]
+"""For each `attempt/retry`: the statuses reached, and when; what Treadle only assumed bears a "?"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to start one attempt.
+
+    Attributes:
+        token: of the launch that holds it.
+        expires_at: when that launch certainly cannot act any more.
+    """
+
+    token: str
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a run failed.
+
+    Attributes:
+        error: the error's name.
+        cause: the target's words, shortened.
+        assumed: True if Treadle concluded it, False if the target reported it.
+    """
+
+    error: str
+    cause: str
+    assumed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run: asked for by one request, started once per attempt.
+
+    Attributes:
+        run_id: derived from the sensor and the run key, or from the tick and the request's place in it.
+        job: the job's name.
+        sensor: the sensor that asked.
+        run_key: under which it was asked for.
+        tick_id: of the tick that asked for the present attempt.
+        run_config: canonical JSON.
+        tags: Treadle's, the job's and the request's.
+        partition_key: the partition it is for.
+        status: the highest reached, by attempt, the target's own retries, and rank.
+        attempt: the number of the present start, from 1.
+        attempts_allowed: how many there may be.
+        reached: all statuses reached, by attempt and retry.
+        claim: the right to start the present attempt.
+        external_id: how the target names the execution.
+        target: the address of what was started.
+        created_at: when the record was made.
+        started_at: when the present attempt started.
+        ended_at: when it ended.
+        failure: why it failed.
+        next_at: when it must be looked at if nothing has happened until then; None once it has ended.
+        revision: raised by every write; a write needs it unchanged.
+    """
+
+    run_id: str
+    job: str
+    sensor: str
+    run_key: str | None
+    tick_id: str
+    run_config: str
+    tags: Mapping[str, str]
+    created_at: int
+    partition_key: str | None = None
+    status: DagsterRunStatus = DagsterRunStatus.QUEUED
+    attempt: int = 1
+    attempts_allowed: int = 1
+    reached: Reached = field(default_factory=dict)
+    claim: Claim | None = None
+    external_id: str | None = None
+    target: str | None = None
+    started_at: int | None = None
+    ended_at: int | None = None
+    failure: Failure | None = None
+    next_at: int | None = None
+    revision: int = 0
+
+    @property
+    def launch_id(self) -> str:
+        """The name under which the target knows the present attempt."""
+        return f"{self.run_id}-{self.attempt}"
+
+    @property
+    def may_start_again(self) -> bool:
+        """Whether a later request for its key can start another attempt."""
+        return self.attempt < self.attempts_allowed
+
+
+class RunStore(Protocol):
+    """Keeps run records; none is ever deleted to free its key."""
+
+    def get(self, run_id: str) -> Run | None:
+        """The record, read strongly."""
+
+    def of_sensor(self, sensor: str, limit: int) -> list[Run]:
+        """The newest runs that a sensor asked for, newest first; may lag by a moment."""
+
+    def exhausted(self, run_ids: Collection[str]) -> set[str]:
+        """Those of the ids whose run exists and may not start again.
+
+        Args:
+            run_ids: any number; a hundred cost one request.
+        """
+
+    def create(self, run: Run) -> Run | None:
+        """Put the record if there is none: None if it was put, else the record that stands.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+
+    def claim(self, run_id: str, attempt: int, claim: Claim, now: int) -> Run | None:
+        """Take the right to start an attempt, if it is queued and nobody else can act on it any more.
+
+        Returns:
+            The record afterwards: it bears the given claim exactly if that was taken. None if there is
+            no such run.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+
+    def replace(self, run: Run) -> Run | None:
+        """Write what has changed if the revision is still the given one.
+
+        Returns:
+            None if it was written, else the record that stands.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """

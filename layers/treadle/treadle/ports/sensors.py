@@ -1,0 +1,177 @@
+"""A sensor's stored state, the lease on it, and the store that guards both."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus
+from treadle.ports.ticks import Tick
+
+
+@dataclass(frozen=True, slots=True)
+class SkipStreak:
+    """Skipped ticks in a row, kept in the sensor's state until the next tick that is no skip.
+
+    Attributes:
+        first_tick_id: the id that the first of them had.
+        first_at: when the first was due.
+        last_at: when the last was due.
+        count: how many.
+        reason: the last one's reason.
+    """
+
+    first_tick_id: str
+    first_at: int
+    last_at: int
+    count: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SensorState:
+    """What is stored of a sensor.
+
+    Attributes:
+        sensor: its name.
+        status: as an operator left it.
+        epoch: raised by every lease and every operator's edit.
+        lease_owner: the token of the tick that holds the lease, if one does.
+        lease_expires: when that tick certainly cannot act any more.
+        last_nominal: the nominal time of the last leased tick.
+        last_completion: when a tick last ended.
+        started_at: when the sensor was last started.
+        failure_streak: failed ticks in a row.
+        skips: skipped ticks in a row.
+        cursor: the bookmark, unless it is kept apart.
+        cursor_apart: True if the bookmark is in an item of its own.
+        last_run_key: the last run key asked for.
+    """
+
+    sensor: str
+    status: InstigatorStatus = InstigatorStatus.DECLARED_IN_CODE
+    epoch: int = 0
+    lease_owner: str | None = None
+    lease_expires: int = 0
+    last_nominal: int | None = None
+    last_completion: int | None = None
+    started_at: int | None = None
+    failure_streak: int = 0
+    skips: SkipStreak | None = None
+    cursor: str | None = None
+    cursor_apart: bool = False
+    last_run_key: str | None = None
+
+    def is_running(self, default: DefaultSensorStatus) -> bool:
+        """Whether the sensor evaluates.
+
+        Args:
+            default: what holds where no operator has said anything.
+        """
+        if self.status is InstigatorStatus.DECLARED_IN_CODE:
+            return default is DefaultSensorStatus.RUNNING
+        return self.status is InstigatorStatus.RUNNING
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRequest:
+    """A tick's wish to be the only one of its sensor.
+
+    Attributes:
+        sensor: which sensor.
+        owner: this tick's token.
+        nominal: when the tick was due.
+        interval: milliseconds from one tick to the next; 0 for every nominal time.
+        now: the time.
+        expires_at: when this tick certainly cannot act any more.
+        default_status: what holds where no operator has said anything.
+    """
+
+    sensor: str
+    owner: str
+    nominal: int
+    interval: int
+    now: int
+    expires_at: int
+    default_status: DefaultSensorStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to commit one tick.
+
+    Attributes:
+        sensor: which sensor.
+        owner: the token under which it was given.
+        epoch: the epoch it was given at; a commit needs both unchanged.
+        nominal: when the tick was due.
+        before: the state as it was before.
+    """
+
+    sensor: str
+    owner: str
+    epoch: int
+    nominal: int
+    before: SensorState
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """No lease was given.
+
+    Attributes:
+        state: what stood against it; None if nothing is stored of the sensor.
+    """
+
+    state: SensorState | None
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """How a leased tick leaves its sensor.
+
+    Attributes:
+        at: when it ended.
+        cursor: the bookmark afterwards.
+        cursor_changed: False where the stored one is to be left alone.
+        failure_streak: failed ticks in a row, this one included.
+        last_run_key: the last run key asked for.
+        skips: the streak of skipped ticks, this one included; None ends it.
+        ticks: the tick records that become durable with it; none for a skip.
+    """
+
+    at: int
+    cursor: str | None
+    cursor_changed: bool
+    failure_streak: int
+    last_run_key: str | None
+    skips: SkipStreak | None = None
+    ticks: Sequence[Tick] = field(default_factory=tuple)
+
+
+class SensorStore(Protocol):
+    """Keeps each sensor's state; every write is conditional."""
+
+    def get(self, sensor: str) -> SensorState:
+        """The state, read strongly; a fresh one where nothing is stored."""
+
+    def cursor(self, state: SensorState) -> str | None:
+        """The bookmark that the state names, read strongly if it is kept apart."""
+
+    def acquire(self, request: LeaseRequest) -> Lease | Refused:
+        """Take the lease in one conditional write.
+
+        Given if the sensor is running, no live lease is on it, `nominal` is at least one interval after
+        the last nominal time (and later than it), and half an interval has passed since the last
+        completion. A repeated call with the same owner gets the same lease.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+
+    def commit(self, lease: Lease, completion: Completion) -> None:
+        """Make a tick durable, all of it or nothing: state, bookmark, tick records; the lease ends.
+
+        Raises:
+            LeaseLostError: if owner or epoch are no longer the lease's; nothing was written.
+            StoreError: if the store did not answer.
+        """

@@ -1,0 +1,49 @@
+"""Clock, random tokens and dead letters."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """The time."""
+
+    def now(self) -> int:
+        """Milliseconds since the epoch."""
+
+
+class Tokens(Protocol):
+    """Unguessable names for owners of leases and claims."""
+
+    def new(self) -> str:
+        """36 characters, never given before."""
+
+
+class DeadLetters(Protocol):
+    """Where a record ends that cannot be processed, so that those behind it can."""
+
+    def send(self, body: str, *, origin: str, reason: str) -> None:
+        """Keep a record.
+
+        Args:
+            body: the record as it came.
+            origin: which step could not process it.
+            reason: why, in words for an operator.
+
+        Raises:
+            StoreError: if it could not be kept; the record must then not be acknowledged.
+        """
+
+
+class Queue(Protocol):
+    """A queue of small JSON messages."""
+
+    def send(self, bodies: list[Mapping[str, object]], *, delay_seconds: int = 0) -> None:
+        """Send all the messages, in as few requests as possible.
+
+        Args:
+            bodies: JSON objects.
+            delay_seconds: 0 to 900; how long each stays invisible.
+
+        Raises:
+            StoreError: if one of them could not be sent; others may have been.
+        """

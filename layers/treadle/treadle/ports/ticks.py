@@ -1,0 +1,157 @@
+"""The record of a tick, and the store of those records."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from treadle.definitions.status import TickStatus
+
+
+class TickKind(StrEnum):
+    """What a tick evaluated."""
+
+    LEASED = "LEASED"
+    EVENT = "EVENT"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRun:
+    """A run request that a tick committed.
+
+    Attributes:
+        run_id: of the record that will be its claim.
+        run_key: as asked for; None for a run each time.
+        job: the job's name.
+        run_config: canonical JSON.
+        tags: the request's and the job's.
+        partition_key: the partition the run is for.
+    """
+
+    run_id: str
+    run_key: str | None
+    job: str
+    run_config: str
+    tags: Mapping[str, str]
+    partition_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A request that could never run, with the reason.
+
+    Attributes:
+        run_key: the key it asked for, which stays free.
+        reason: why it could never run, in words.
+    """
+
+    run_key: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorInfo:
+    """Why a tick failed.
+
+    Attributes:
+        type: the exception's class name.
+        message: in words.
+        stack: the user's own frames.
+    """
+
+    type: str
+    message: str
+    stack: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchCounts:
+    """What became of a tick's requests.
+
+    Attributes:
+        started: runs that this tick gave rise to.
+        existing: requests whose key was taken already.
+        refused: requests that the deployment does not grant.
+    """
+
+    started: int = 0
+    existing: int = 0
+    refused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """One evaluation, as it is kept.
+
+    Attributes:
+        sensor: whose.
+        tick_id: sorts by time.
+        kind: leased or of one event.
+        status: how it ended.
+        time: its nominal time, or its event's.
+        started_at: when the evaluation began.
+        ended_at: when it was over.
+        reason: why nothing was asked for.
+        error: why it failed.
+        requests: what is to be dispatched.
+        existing_keys: run keys that were asked for and taken already.
+        set_aside: requests that could never run.
+        cursor: the bookmark afterwards, shortened.
+        trigger: what was evaluated, in one line.
+        attempts: evaluations of this event so far, this one included.
+        owner: the token of the evaluation.
+        skips: how many skipped ticks this record stands for.
+        last_time: the nominal time of the last of those.
+        dispatched: what became of the requests; None until then.
+        refusals: why requests were refused.
+    """
+
+    sensor: str
+    tick_id: str
+    kind: TickKind
+    status: TickStatus
+    time: int
+    started_at: int
+    ended_at: int
+    reason: str | None = None
+    error: ErrorInfo | None = None
+    requests: tuple[PlannedRun, ...] = ()
+    existing_keys: tuple[str, ...] = ()
+    set_aside: tuple[SetAside, ...] = ()
+    cursor: str | None = None
+    trigger: str | None = None
+    attempts: int = 1
+    owner: str = ""
+    skips: int = 0
+    last_time: int | None = None
+    dispatched: DispatchCounts | None = None
+    refusals: tuple[str, ...] = field(default=())
+
+
+class TickStore(Protocol):
+    """Keeps tick records; none is ever written twice with another outcome, but for failures of events."""
+
+    def get(self, sensor: str, tick_id: str) -> Tick | None:
+        """The record, read strongly."""
+
+    def latest(self, sensor: str, limit: int) -> list[Tick]:
+        """The newest records of a sensor, newest first."""
+
+    def attempts(self, sensor: str, tick_ids: Collection[str]) -> dict[str, tuple[TickStatus, int]]:
+        """Status and attempts of those ticks that are stored, read strongly, at most 100 at a time."""
+
+    def put(self, tick: Tick) -> bool:
+        """Keep the record if there is none, or one of a failure; False if it stands already.
+
+        A repeated call with the same record is True.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+
+    def mark_dispatched(self, tick: Tick, counts: DispatchCounts, refusals: Collection[str]) -> None:
+        """Note what became of the requests; from then on the record may expire.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """

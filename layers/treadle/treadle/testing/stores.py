@@ -1,0 +1,211 @@
+"""The stores' twins in memory: the same conditions, checked by the same contract tests."""
+
+import threading
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+
+from treadle.definitions.errors import LeaseLostError
+from treadle.definitions.status import DagsterRunStatus, TickStatus
+from treadle.ports.assets import AssetEvent
+from treadle.ports.runs import Claim, Run
+from treadle.ports.sensors import Completion, Lease, LeaseRequest, Refused, SensorState
+from treadle.ports.ticks import DispatchCounts, Tick
+
+
+@dataclass(slots=True)
+class InMemoryTables:
+    """What the stores of one deployment share.
+
+    Attributes:
+        sensors: by name.
+        ticks: by sensor and tick id.
+        runs: by run id.
+        events: by asset key, in order.
+        lock: held while a write checks its condition.
+    """
+
+    sensors: dict[str, SensorState] = field(default_factory=dict)
+    ticks: dict[tuple[str, str], Tick] = field(default_factory=dict)
+    runs: dict[str, Run] = field(default_factory=dict)
+    events: dict[str, list[AssetEvent]] = field(default_factory=dict)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+
+class InMemorySensorStore:
+    """A `SensorStore` in memory."""
+
+    def __init__(self, tables: InMemoryTables) -> None:
+        self._tables = tables
+
+    def get(self, sensor: str) -> SensorState:
+        """The state."""
+        return self._tables.sensors.get(sensor, SensorState(sensor))
+
+    def cursor(self, state: SensorState) -> str | None:
+        """The bookmark."""
+        return state.cursor
+
+    def acquire(self, request: LeaseRequest) -> Lease | Refused:
+        """Take the lease."""
+        with self._tables.lock:
+            before = self.get(request.sensor)
+            if before.lease_owner == request.owner:
+                return Lease(request.sensor, request.owner, before.epoch, request.nominal, _own(before))
+            if not self._may_acquire(before, request):
+                return Refused(self._tables.sensors.get(request.sensor))
+            self._tables.sensors[request.sensor] = replace(
+                before,
+                epoch=before.epoch + 1,
+                lease_owner=request.owner,
+                lease_expires=request.expires_at,
+                last_nominal=request.nominal,
+                started_at=request.now if before.started_at is None else before.started_at,
+            )
+            return Lease(request.sensor, request.owner, before.epoch + 1, request.nominal, before)
+
+    def _may_acquire(self, state: SensorState, request: LeaseRequest) -> bool:
+        last, done = state.last_nominal, state.last_completion
+        return (
+            state.is_running(request.default_status)
+            and (state.lease_owner is None or state.lease_expires < request.now)
+            and (last is None or last <= request.nominal - max(request.interval, 1))
+            and (done is None or done <= request.now - request.interval // 2)
+        )
+
+    def commit(self, lease: Lease, completion: Completion) -> None:
+        """Write everything, or nothing."""
+        with self._tables.lock:
+            state = self.get(lease.sensor)
+            if state.lease_owner != lease.owner or state.epoch != lease.epoch:
+                msg = f"The lease of sensor {lease.sensor} at epoch {lease.epoch} is no longer held."
+                raise LeaseLostError(msg)
+            if any((tick.sensor, tick.tick_id) in self._tables.ticks for tick in completion.ticks):
+                msg = f"A tick of sensor {lease.sensor} for the same time was committed before."
+                raise LeaseLostError(msg)
+            for tick in completion.ticks:
+                self._tables.ticks[tick.sensor, tick.tick_id] = tick
+            self._tables.sensors[lease.sensor] = replace(
+                state,
+                lease_owner=None,
+                lease_expires=0,
+                last_completion=completion.at,
+                failure_streak=completion.failure_streak,
+                skips=completion.skips,
+                cursor=completion.cursor if completion.cursor_changed else state.cursor,
+                last_run_key=completion.last_run_key,
+            )
+
+
+def _own(state: SensorState) -> SensorState:
+    """The state as an owner sees it who asks again for the lease it holds."""
+    return replace(state, lease_owner=None, lease_expires=0, epoch=state.epoch - 1)
+
+
+class InMemoryTickStore:
+    """A `TickStore` in memory."""
+
+    def __init__(self, tables: InMemoryTables) -> None:
+        self._tables = tables
+
+    def get(self, sensor: str, tick_id: str) -> Tick | None:
+        """The record."""
+        return self._tables.ticks.get((sensor, tick_id))
+
+    def latest(self, sensor: str, limit: int) -> list[Tick]:
+        """The newest records first."""
+        found = sorted((key for key in self._tables.ticks if key[0] == sensor), reverse=True)
+        return [self._tables.ticks[key] for key in found[:limit]]
+
+    def attempts(self, sensor: str, tick_ids: Collection[str]) -> dict[str, tuple[TickStatus, int]]:
+        """Status and attempts of those that are stored."""
+        found = {tick_id: self.get(sensor, tick_id) for tick_id in tick_ids}
+        return {tick_id: (tick.status, tick.attempts) for tick_id, tick in found.items() if tick}
+
+    def put(self, tick: Tick) -> bool:
+        """Keep the record if there is none, or one of a failure."""
+        with self._tables.lock:
+            standing = self.get(tick.sensor, tick.tick_id)
+            if standing and standing.status is not TickStatus.FAILURE:
+                return standing.owner == tick.owner
+            self._tables.ticks[tick.sensor, tick.tick_id] = tick
+            return True
+
+    def mark_dispatched(self, tick: Tick, counts: DispatchCounts, refusals: Collection[str]) -> None:
+        """Note what became of the requests."""
+        with self._tables.lock:
+            standing = self.get(tick.sensor, tick.tick_id)
+            if standing:
+                done = replace(standing, dispatched=counts, refusals=tuple(refusals))
+                self._tables.ticks[tick.sensor, tick.tick_id] = done
+
+
+class InMemoryRunStore:
+    """A `RunStore` in memory."""
+
+    def __init__(self, tables: InMemoryTables) -> None:
+        self._tables = tables
+
+    def get(self, run_id: str) -> Run | None:
+        """The record."""
+        return self._tables.runs.get(run_id)
+
+    def of_sensor(self, sensor: str, limit: int) -> list[Run]:
+        """The newest runs first."""
+        runs = [run for run in self._tables.runs.values() if run.sensor == sensor]
+        return sorted(runs, key=lambda run: run.created_at, reverse=True)[:limit]
+
+    def exhausted(self, run_ids: Collection[str]) -> set[str]:
+        """Those whose run may not start again."""
+        found = (self.get(run_id) for run_id in run_ids)
+        return {run.run_id for run in found if run and not run.may_start_again}
+
+    def create(self, run: Run) -> Run | None:
+        """Put the record if there is none."""
+        with self._tables.lock:
+            standing = self.get(run.run_id)
+            if standing is None:
+                self._tables.runs[run.run_id] = run
+            return standing
+
+    def claim(self, run_id: str, attempt: int, claim: Claim, now: int) -> Run | None:
+        """Take the right to start an attempt."""
+        with self._tables.lock:
+            run = self.get(run_id)
+            if run is None or run.attempt != attempt or run.status is not DagsterRunStatus.QUEUED:
+                return run
+            if run.claim and run.claim.token != claim.token and run.claim.expires_at >= now:
+                return run
+            claimed = replace(run, claim=claim, revision=run.revision + 1)
+            self._tables.runs[run_id] = claimed
+            return claimed
+
+    def replace(self, run: Run) -> Run | None:
+        """Write if the revision is still the given one."""
+        with self._tables.lock:
+            standing = self._tables.runs[run.run_id]
+            if standing.revision != run.revision:
+                return standing
+            self._tables.runs[run.run_id] = replace(run, revision=run.revision + 1)
+            return None
+
+
+class InMemoryEventStore:
+    """An `EventStore` in memory."""
+
+    def __init__(self, tables: InMemoryTables) -> None:
+        self._tables = tables
+
+    def append(self, event: AssetEvent) -> AssetEvent:
+        """Number the event, once."""
+        with self._tables.lock:
+            events = self._tables.events.setdefault(event.asset_key, [])
+            known = next((e for e in events if e.event_id == event.event_id), None)
+            if known is None:
+                known = replace(event, storage_id=len(events) + 1)
+                events.append(known)
+            return known
+
+    def after(self, asset_key: str, storage_id: int, limit: int) -> list[AssetEvent]:
+        """The events numbered higher."""
+        events = self._tables.events.get(asset_key, [])
+        return [event for event in events if event.storage_id > storage_id][:limit]
