@@ -31,7 +31,7 @@ def temporary_cloud(port: int | None = None) -> Iterator[LocalCloud]:
 
 def up(cloud: LocalCloud) -> None:
     """Start the cloud unless it runs, build and deploy the stack, say how to use it."""
-    started = cloud.start()
+    started = cloud.start(outlive=True)
     console.print(
         f"local cloud: {'started' if started else 'already running'} at {cloud.endpoint}, log in {cloud.log}"
     )
@@ -72,7 +72,7 @@ def main() -> int:
     if action == "up":
         up(cloud)
     elif action == "start":
-        cloud.start()
+        cloud.start(outlive=True)
         console.print(cloud.endpoint)
     elif action == "down":
         console.print(f"local cloud: {'stopped' if cloud.stop() else 'was not running'}")

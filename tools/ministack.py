@@ -60,8 +60,11 @@ class LocalCloud:
         except (OSError, ValueError, urllib.error.URLError):
             return False
 
-    def start(self) -> bool:
+    def start(self, *, outlive: bool = False) -> bool:
         """Start it unless it runs already, and return once it answers; True if it was started.
+
+        Args:
+            outlive: keep it running when this process ends.
 
         Raises:
             ToolError: the port is taken by something else, or MiniStack does not come up.
@@ -89,7 +92,7 @@ class LocalCloud:
             TMPDIR=str(temporary),
         )
         command = [str(TOOLS / "cloud" / "bin" / "ministack")]
-        server = processes.start(command, environment=environment, log=self.log, cwd=ROOT)
+        server = processes.start(command, environment=environment, log=self.log, cwd=ROOT, outlive=outlive)
         (self.folder / "pid").write_text(str(server.pid))
         processes.wait_until(self.is_up, server, name="the local cloud", log=self.log, seconds=60)
         return True

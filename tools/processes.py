@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,9 @@ from pathlib import Path
 from tools.project import ToolError
 
 HOST = "127.0.0.1"
+
+# What this process started, kept so that it can be waited for when it is stopped.
+_children: dict[int, subprocess.Popen[bytes]] = {}
 
 
 def free_port() -> int:
@@ -33,20 +37,31 @@ def is_listening(port: int) -> bool:
 
 
 def start(
-    command: Sequence[str], *, environment: Mapping[str, str], log: Path, cwd: Path
+    command: Sequence[str], *, environment: Mapping[str, str], log: Path, cwd: Path, outlive: bool = False
 ) -> subprocess.Popen[bytes]:
-    """Start `command` as the leader of a new process group, its output going to the file `log`."""
+    """Start `command` as a new process group, its output going to the file `log`.
+
+    Args:
+        command: program and arguments.
+        environment: the whole environment of the new process.
+        log: overwritten; its folder is made.
+        cwd: where the command runs.
+        outlive: keep it running when this process ends; otherwise it goes too, even after a kill.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
+    keeper = () if outlive else (sys.executable, str(Path(__file__).with_name("keeper.py")))
     with log.open("wb") as output:
-        return subprocess.Popen(
-            command,
+        child = subprocess.Popen(
+            [*keeper, *command],
             env=dict(environment),
             cwd=cwd,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if outlive else subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    _children[child.pid] = child
+    return child
 
 
 def wait_until(
@@ -88,9 +103,12 @@ def stop_group(leader: int, *, seconds: float = 5) -> None:
 
 
 def _group_lives(leader: int) -> bool:
-    # A child of ours stays a zombie, and its group alive, until someone waits for it.
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(leader, os.WNOHANG)
+    # A child of ours stays a zombie, and its group alive, until someone asks for its status.
+    child = _children.get(leader)
+    if child is not None and child.poll() is not None:
+        if child.stdin is not None:
+            child.stdin.close()
+        _children.pop(leader, None)
     try:
         os.killpg(leader, 0)
     except (ProcessLookupError, PermissionError):
