@@ -8,7 +8,6 @@ import contextlib
 from collections.abc import Iterator
 
 from rich.console import Console
-from rich.table import Table
 
 from tools import stack
 from tools.ministack import LocalCloud, configured_port
@@ -45,10 +44,11 @@ def up(cloud: LocalCloud) -> None:
 def explain(cloud: LocalCloud) -> None:
     """Print the stack's outputs and how to reach it."""
     name = stack.stack_name()
-    table = Table(title=f"Stack {name}", title_justify="left", show_header=False, box=None)
-    for key, value in sorted(stack.outputs(cloud.endpoint, name).items()):
-        table.add_row(key, value)
-    console.print(table)
+    console.print(f"Stack {name}")
+    values = stack.outputs(cloud.endpoint, name)
+    width = max(map(len, values), default=0)
+    for key, value in sorted(values.items()):
+        console.print(f"  {key:{width}}  {value}", markup=False)
     python = (VENV_BIN / "python").relative_to(ROOT)
     console.print(
         "\nUse it with the AWS command line:\n"
@@ -58,7 +58,6 @@ def explain(cloud: LocalCloud) -> None:
         f"  AWS_ENDPOINT_URL={cloud.endpoint} {python} -c \\\n"
         "    \"import boto3; print(boto3.client('dynamodb').list_tables()['TableNames'])\"\n"
         "Stop it with: make down",
-        soft_wrap=True,
         markup=False,
     )
 
