@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tools.project import BUILD, ToolError
+from tools.template import load
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,22 +24,6 @@ class BuiltFunction:
     """Names of those whose values only a deployment knows."""
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's short forms, each read as a mapping `{tag: value}`."""
-
-
-def _intrinsic(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
-    if isinstance(node, yaml.ScalarNode):
-        return {suffix: loader.construct_scalar(node)}
-    if isinstance(node, yaml.SequenceNode):
-        return {suffix: loader.construct_sequence(node, deep=True)}
-    assert isinstance(node, yaml.MappingNode)
-    return {suffix: loader.construct_mapping(node, deep=True)}
-
-
-_Loader.add_multi_constructor("!", _intrinsic)
-
-
 def read(logical_id: str, build: Path = BUILD) -> BuiltFunction:
     """Find a function in the built template.
 
@@ -50,7 +33,7 @@ def read(logical_id: str, build: Path = BUILD) -> BuiltFunction:
     path = build / "template.yaml"
     if not path.exists():
         raise ToolError(f"nothing is built in {build}. Build and deploy: make up")
-    template: dict[str, Any] = yaml.load(path.read_text(), Loader=_Loader)  # noqa: S506 - a SafeLoader
+    template = load(path)
     resources: dict[str, Any] = template["Resources"]
     functions = {
         name: each for name, each in resources.items() if each["Type"] == "AWS::Serverless::Function"

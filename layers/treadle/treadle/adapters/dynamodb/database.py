@@ -3,7 +3,7 @@
 import logging
 import random
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -271,8 +271,6 @@ def _store_error(operation: str, error: Exception) -> StoreError:
     return StoreError(f"DynamoDB {operation} failed: {error}")
 
 
-def changes(values: Mapping[Any, Any]) -> list[Action]:
+def changes(*values: tuple[Any, Any]) -> list[Action]:
     """The actions that set each attribute of a model to its value, or remove it where that is None."""
-    return [
-        attribute.remove() if value is None else attribute.set(value) for attribute, value in values.items()
-    ]
+    return [attribute.remove() if value is None else attribute.set(value) for attribute, value in values]

@@ -110,25 +110,25 @@ def _is_long(cursor: str | None) -> bool:
 
 def _actions(completion: Completion) -> list[Action]:
     skips = completion.skips
-    values = {
-        Model.lease_owner: None,
-        Model.lease_expires: None,
-        Model.last_completion: completion.at,
-        Model.failure_streak: completion.failure_streak or None,
-        Model.last_run_key: completion.last_run_key,
-        Model.skip_first_id: skips.first_tick_id if skips else None,
-        Model.skip_first_at: skips.first_at if skips else None,
-        Model.skip_last_at: skips.last_at if skips else None,
-        Model.skip_count: skips.count if skips else None,
-        Model.skip_reason: skips.reason if skips else None,
-    }
+    values: list[tuple[object, object]] = [
+        (Model.lease_owner, None),
+        (Model.lease_expires, None),
+        (Model.last_completion, completion.at),
+        (Model.failure_streak, completion.failure_streak or None),
+        (Model.last_run_key, completion.last_run_key),
+        (Model.skip_first_id, skips.first_tick_id if skips else None),
+        (Model.skip_first_at, skips.first_at if skips else None),
+        (Model.skip_last_at, skips.last_at if skips else None),
+        (Model.skip_count, skips.count if skips else None),
+        (Model.skip_reason, skips.reason if skips else None),
+    ]
     if completion.cursor_changed:
         apart = _is_long(completion.cursor)
-        values |= {
-            Model.cursor: None if apart else completion.cursor,
-            Model.cursor_apart: True if apart else None,
-        }
-    return changes(values)
+        values += [
+            (Model.cursor, None if apart else completion.cursor),
+            (Model.cursor_apart, True if apart else None),
+        ]
+    return changes(*values)
 
 
 def _is_done(state: SensorState, lease: Lease, completion: Completion) -> bool:

@@ -65,13 +65,11 @@ class DynamoTickStore:
     def mark_dispatched(self, tick: Tick, counts: DispatchCounts, refusals: Collection[str]) -> None:
         """Note what became of the requests; the record expires from then on."""
         actions = changes(
-            {
-                Model.pending: None,
-                Model.pending_since: None,
-                Model.expires_at: tick.ended_at // 1000 + RETENTION_SECONDS,
-                Model.dispatched: [counts.started, counts.existing, counts.refused],
-                Model.refusals: list(refusals) or None,
-            }
+            (Model.pending, None),
+            (Model.pending_since, None),
+            (Model.expires_at, tick.ended_at // 1000 + RETENTION_SECONDS),
+            (Model.dispatched, [counts.started, counts.existing, counts.refused]),
+            (Model.refusals, list(refusals) or None),
         )
         # A record that has expired meanwhile must not come back as an empty one.
         self._database.update(self._table, (tick.sensor, tick.tick_id), actions, Model.tick_id.exists())

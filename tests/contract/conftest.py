@@ -1,0 +1,59 @@
+"""Each port's contract runs on every backend: in memory, on moto, on Amazon's own DynamoDB engine."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from moto import mock_aws
+
+from tests.support.tables import create_tables
+from treadle.adapters.dynamodb.tables import DynamoStores
+from treadle.adapters.system import RandomTokens
+from treadle.ports.assets import EventStore
+from treadle.ports.runs import RunStore
+from treadle.ports.sensors import SensorStore
+from treadle.ports.ticks import TickStore
+from treadle.testing.stores import (
+    InMemoryEventStore,
+    InMemoryRunStore,
+    InMemorySensorStore,
+    InMemoryTables,
+    InMemoryTickStore,
+)
+
+
+@dataclass(frozen=True)
+class Stores:
+    """One deployment's stores, whatever they rest on."""
+
+    sensors: SensorStore
+    ticks: TickStore
+    runs: RunStore
+    events: EventStore
+
+
+@pytest.fixture(params=["memory", "moto", "dynamodb-local"])
+def stores(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stores]:
+    if request.param == "memory":
+        yield _in_memory()
+    elif request.param == "moto":
+        with mock_aws():
+            yield _on_dynamodb()
+    else:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", request.getfixturevalue("dynamodb_local"))
+        yield _on_dynamodb()
+
+
+def _in_memory() -> Stores:
+    tables = InMemoryTables()
+    return Stores(
+        InMemorySensorStore(tables),
+        InMemoryTickStore(tables),
+        InMemoryRunStore(tables),
+        InMemoryEventStore(tables),
+    )
+
+
+def _on_dynamodb() -> Stores:
+    stores = DynamoStores.of(create_tables(), RandomTokens())
+    return Stores(stores.sensors, stores.ticks, stores.runs, stores.events)

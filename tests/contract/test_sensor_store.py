@@ -1,0 +1,207 @@
+"""What every `SensorStore` guarantees: one lease, one commit, all of it or nothing."""
+
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+
+from tests.contract.conftest import Stores
+from treadle.definitions.errors import LeaseLostError
+from treadle.definitions.status import DefaultSensorStatus, TickStatus
+from treadle.ports.sensors import Completion, Lease, LeaseRequest, Refused, SkipStreak
+from treadle.ports.ticks import PlannedRun, Tick, TickKind
+
+NOON = 1_795_348_800_000
+MINUTE = 60_000
+LONG = "c" * 100_000
+
+
+def request(nominal: int = NOON, **changes: object) -> LeaseRequest:
+    wanted = LeaseRequest(
+        sensor="files",
+        owner=str(uuid4()),
+        nominal=nominal,
+        interval=MINUTE,
+        now=nominal + 1_000,
+        expires_at=nominal + 50_000,
+        default_status=DefaultSensorStatus.RUNNING,
+    )
+    return replace(wanted, **changes)  # type: ignore[arg-type]
+
+
+def acquired(stores: Stores, nominal: int = NOON) -> Lease:
+    lease = stores.sensors.acquire(request(nominal))
+    assert isinstance(lease, Lease)
+    return lease
+
+
+def completion(at: int = NOON + 2_000, cursor: str | None = None, **changes: object) -> Completion:
+    done = Completion(
+        at=at, cursor=cursor, cursor_changed=cursor is not None, failure_streak=0, last_run_key=None
+    )
+    return replace(done, **changes)  # type: ignore[arg-type]
+
+
+def tick(tick_id: str = "2026-a") -> Tick:
+    return Tick(
+        sensor="files",
+        tick_id=tick_id,
+        kind=TickKind.LEASED,
+        status=TickStatus.SUCCESS,
+        time=NOON,
+        started_at=NOON,
+        ended_at=NOON,
+        requests=(PlannedRun("r1", "k1", "job", "{}", {"a": "b"}),),
+        owner="me",
+    )
+
+
+def test_the_first_lease_of_an_unknown_sensor_is_given_at_epoch_one(stores: Stores) -> None:
+    lease = acquired(stores)
+
+    assert lease.epoch == 1
+    assert lease.before.last_nominal is None
+    state = stores.sensors.get("files")
+    assert (state.epoch, state.last_nominal, state.started_at) == (1, NOON, NOON + 1_000)
+
+
+def test_a_sensor_stopped_by_default_gets_no_lease_and_leaves_no_trace(stores: Stores) -> None:
+    refused = stores.sensors.acquire(request(default_status=DefaultSensorStatus.STOPPED))
+
+    assert refused == Refused(None)
+    assert stores.sensors.get("files").epoch == 0
+
+
+def test_while_a_lease_is_live_no_other_is_given(stores: Stores) -> None:
+    first = acquired(stores)
+
+    second = stores.sensors.acquire(request(NOON + MINUTE, now=NOON + 49_000))
+
+    assert isinstance(second, Refused)
+    assert second.state is not None
+    assert second.state.lease_owner == first.owner
+
+
+def test_asking_again_as_the_same_owner_gives_the_same_lease(stores: Stores) -> None:
+    wanted = request()
+    first = stores.sensors.acquire(wanted)
+
+    second = stores.sensors.acquire(wanted)
+
+    assert isinstance(first, Lease)
+    assert isinstance(second, Lease)
+    assert (second.owner, second.epoch) == (first.owner, first.epoch)
+
+
+def test_an_expired_lease_is_taken_over_and_its_holder_can_commit_nothing(stores: Stores) -> None:
+    dead = acquired(stores)
+    heir = acquired(stores, NOON + MINUTE)
+
+    assert (heir.epoch, heir.before.lease_owner) == (2, dead.owner)
+    with pytest.raises(LeaseLostError):
+        stores.sensors.commit(dead, completion(cursor="lost", ticks=(tick(),)))
+    assert stores.sensors.get("files").cursor is None
+    assert stores.ticks.get("files", "2026-a") is None
+
+
+@pytest.mark.parametrize("nominal", [NOON, NOON - MINUTE, NOON + MINUTE - 1])
+def test_a_nominal_time_less_than_an_interval_later_is_not_due(stores: Stores, nominal: int) -> None:
+    stores.sensors.commit(acquired(stores), completion())
+
+    refused = stores.sensors.acquire(request(nominal, now=NOON + 59_000))
+
+    assert isinstance(refused, Refused)
+
+
+def test_without_an_interval_the_same_nominal_time_is_not_due_again(stores: Stores) -> None:
+    lease = stores.sensors.acquire(request(interval=0))
+    assert isinstance(lease, Lease)
+    stores.sensors.commit(lease, completion())
+
+    assert isinstance(stores.sensors.acquire(request(interval=0, now=NOON + 3_000)), Refused)
+    assert isinstance(stores.sensors.acquire(request(NOON + 1, interval=0, now=NOON + 3_000)), Lease)
+
+
+def test_a_tick_rests_half_an_interval_after_the_last_completion(stores: Stores) -> None:
+    stores.sensors.commit(acquired(stores), completion(at=NOON + 40_000))
+
+    early = stores.sensors.acquire(request(NOON + MINUTE, now=NOON + 69_999))
+    rested = stores.sensors.acquire(request(NOON + MINUTE, now=NOON + 70_000))
+
+    assert isinstance(early, Refused)
+    assert isinstance(rested, Lease)
+
+
+@pytest.mark.parametrize("cursor", ["", "short", LONG])
+def test_cursor_and_ticks_become_durable_together(stores: Stores, cursor: str) -> None:
+    lease = acquired(stores)
+
+    stores.sensors.commit(lease, completion(cursor=cursor, last_run_key="k1", ticks=(tick(),)))
+
+    state = stores.sensors.get("files")
+    assert stores.sensors.cursor(state) == cursor
+    assert (state.lease_owner, state.last_run_key, state.last_completion) == (None, "k1", NOON + 2_000)
+    assert stores.ticks.get("files", "2026-a") == tick()
+
+
+def test_an_unchanged_long_cursor_survives_later_commits(stores: Stores) -> None:
+    stores.sensors.commit(acquired(stores), completion(cursor=LONG))
+
+    stores.sensors.commit(acquired(stores, NOON + MINUTE), completion(at=NOON + 62_000))
+
+    assert stores.sensors.cursor(stores.sensors.get("files")) == LONG
+
+
+def test_a_long_cursor_is_replaced_by_a_short_one_and_cleared(stores: Stores) -> None:
+    stores.sensors.commit(acquired(stores), completion(cursor=LONG))
+
+    second = completion(at=NOON + 62_000, cursor="short")
+    stores.sensors.commit(acquired(stores, NOON + MINUTE), second)
+    assert stores.sensors.cursor(stores.sensors.get("files")) == "short"
+
+    cleared = completion(at=NOON + 122_000, cursor_changed=True)
+    stores.sensors.commit(acquired(stores, NOON + 2 * MINUTE), cleared)
+    assert stores.sensors.cursor(stores.sensors.get("files")) is None
+
+
+def test_a_commit_whose_tick_stands_already_writes_nothing_at_all(stores: Stores) -> None:
+    stores.sensors.commit(acquired(stores), completion(ticks=(tick(),)))
+    lease = acquired(stores, NOON + MINUTE)
+
+    with pytest.raises(LeaseLostError):
+        stores.sensors.commit(lease, completion(cursor="moved", ticks=(tick("2026-b"), tick())))
+
+    assert stores.sensors.get("files").cursor is None
+    assert stores.ticks.get("files", "2026-b") is None
+
+
+def test_a_commit_ends_the_lease_so_that_it_cannot_commit_twice(stores: Stores) -> None:
+    lease = acquired(stores)
+    stores.sensors.commit(lease, completion(cursor="once"))
+
+    with pytest.raises(LeaseLostError):
+        stores.sensors.commit(lease, completion(at=NOON + 9_000, cursor="twice"))
+
+    assert stores.sensors.get("files").cursor == "once"
+
+
+def test_the_skip_streak_is_kept_until_a_commit_ends_it(stores: Stores) -> None:
+    streak = SkipStreak("2026-a", NOON, NOON + MINUTE, 2, "nothing new")
+    stores.sensors.commit(acquired(stores), completion(skips=streak, failure_streak=3))
+    state = stores.sensors.get("files")
+    assert (state.skips, state.failure_streak) == (streak, 3)
+
+    stores.sensors.commit(acquired(stores, NOON + MINUTE), completion(at=NOON + 61_000))
+
+    state = stores.sensors.get("files")
+    assert (state.skips, state.failure_streak) == (None, 0)
+
+
+def test_the_state_before_a_lease_is_what_the_last_commit_left(stores: Stores) -> None:
+    stores.sensors.commit(acquired(stores), completion(cursor="here", last_run_key="k"))
+
+    lease = acquired(stores, NOON + MINUTE)
+
+    before = lease.before
+    assert (before.cursor, before.last_run_key, before.last_completion) == ("here", "k", NOON + 2_000)
+    assert (before.last_nominal, before.lease_owner, before.started_at) == (NOON, None, NOON + 1_000)

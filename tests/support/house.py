@@ -1,0 +1,170 @@
+"""The whole engine over twins in memory, put together as the composition root does it with AWS."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.support.targets import InMemoryTarget
+
+from treadle.definitions.jobs import JobDefinition
+from treadle.definitions.sensors import DEFAULT_CAP, SensorDefinition
+from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus
+from treadle.engine.dispatch import Dispatcher
+from treadle.engine.event_ticks import EventTicks
+from treadle.engine.identity import RunIds
+from treadle.engine.launch import Launcher
+from treadle.engine.leased_ticks import LeasedTicks, TickSettings
+from treadle.engine.planning import Planner
+from treadle.engine.record import Recorder, StatusChange
+from treadle.ports.launching import JobSettings
+from treadle.ports.runs import Run
+from treadle.ports.sensors import SensorState
+from treadle.ports.ticks import Tick
+from treadle.testing.stores import (
+    InMemoryRunStore,
+    InMemorySensorStore,
+    InMemoryTables,
+    InMemoryTickStore,
+)
+from treadle.testing.system import CountingTokens, InMemoryQueue, VirtualClock
+
+JOB = "process_file"
+ARN = "arn:aws:states:us-east-1:123456789012:stateMachine:process-file"
+JOBS = {JOB: JobSettings(JOB, "step_functions", ARN, "ProcessFileStateMachineArn")}
+RUNNING = DefaultSensorStatus.RUNNING
+RUN_IDS = RunIds.of("123456789012/us-east-1/treadle")
+
+
+def sensor_of(
+    function: Callable[..., Any], *, name: str = "watch", job: str | None = JOB, **options: Any
+) -> SensorDefinition:
+    """A sensor made of a function."""
+    return SensorDefinition(name, evaluation_fn=function, job_name=job, **options)
+
+
+def tagged_job(**tags: str) -> JobDefinition:
+    """The usual job, with tags."""
+    return JobDefinition(JOB, tags=tags)
+
+
+@dataclass(slots=True)
+class House:
+    """One deployment.
+
+    Attributes:
+        tables: what is stored.
+        clock: moved by the test.
+        tokens: names leases and claims.
+        launches: the launch queue.
+        target: where jobs run.
+        jobs: what each job's name launches.
+    """
+
+    tables: InMemoryTables = field(default_factory=InMemoryTables)
+    clock: VirtualClock = field(default_factory=VirtualClock)
+    tokens: CountingTokens = field(default_factory=CountingTokens)
+    launches: InMemoryQueue = field(default_factory=InMemoryQueue)
+    jobs: Mapping[str, JobSettings] = field(default_factory=lambda: dict(JOBS))
+    target: InMemoryTarget = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.target = InMemoryTarget(self.clock)
+
+    @property
+    def sensors(self) -> InMemorySensorStore:
+        """The sensors' states."""
+        return InMemorySensorStore(self.tables)
+
+    @property
+    def ticks(self) -> InMemoryTickStore:
+        """The tick records."""
+        return InMemoryTickStore(self.tables)
+
+    @property
+    def runs(self) -> InMemoryRunStore:
+        """The run records."""
+        return InMemoryRunStore(self.tables)
+
+    def planner(self, definition: SensorDefinition, cap: int = DEFAULT_CAP) -> Planner:
+        """Plans a sensor's ticks."""
+        return Planner(definition, RUN_IDS, self.runs, cap)
+
+    def leased(
+        self,
+        definition: SensorDefinition,
+        *,
+        interval: int = 0,
+        status: DefaultSensorStatus = RUNNING,
+        cap: int = DEFAULT_CAP,
+    ) -> LeasedTicks:
+        """Evaluates a sensor at its nominal times.
+
+        Args:
+            definition: the sensor.
+            interval: in seconds.
+            status: the default.
+            cap: on requests in one tick.
+        """
+        return LeasedTicks(
+            self.planner(definition, cap),
+            self.sensors,
+            self.ticks,
+            self.clock,
+            self.tokens,
+            TickSettings(interval * 1000, status),
+        )
+
+    def events(
+        self, definition: SensorDefinition, *, status: DefaultSensorStatus = RUNNING
+    ) -> EventTicks:
+        """Evaluates a sensor's events."""
+        return EventTicks(
+            self.planner(definition), self.sensors, self.ticks, self.clock, self.tokens, status
+        )
+
+    def dispatcher(self, **grants: str) -> Dispatcher:
+        """Applies ticks; grants are job names by sensor, "watch" may start the usual job if none is given."""
+        allowed = {name: frozenset({job}) for name, job in (grants or {"watch": JOB}).items()}
+        return Dispatcher(self.ticks, self.runs, self.launches, allowed, self.clock)
+
+    def launcher(self) -> Launcher:
+        """Starts runs."""
+        return Launcher(
+            self.runs,
+            self.launches,
+            self.jobs,
+            {"step_functions": self.target},
+            self.clock,
+            self.tokens,
+        )
+
+    def recorder(self) -> Recorder:
+        """Folds what the target reports."""
+        return Recorder(self.runs, self.jobs, {"step_functions": self.target})
+
+    def state(self, sensor: str = "watch") -> SensorState:
+        """What is stored of a sensor."""
+        return self.sensors.get(sensor)
+
+    def tick_records(self, sensor: str = "watch") -> list[Tick]:
+        """A sensor's tick records, oldest first."""
+        return self.ticks.latest(sensor, 1000)[::-1]
+
+    def only_run(self) -> Run:
+        """The run, of which there is one."""
+        (run,) = self.tables.runs.values()
+        return run
+
+    def change(self, run: Run, status: DagsterRunStatus, **fields: Any) -> StatusChange:
+        """What the target reports of a run's present attempt."""
+        return StatusChange(
+            **{
+                "kind": "step_functions",
+                "name": run.launch_id,
+                "external_id": f"{ARN}:{run.launch_id}",
+                "target": ARN,
+                "status": status,
+                "time": self.clock.now(),
+                **fields,
+            }
+        )

@@ -1,0 +1,33 @@
+"""The four tables, made from template.yaml itself, so that tests and deployments have the same ones."""
+
+from typing import Any
+from uuid import uuid4
+
+import boto3
+
+from tools.template import load
+from treadle.adapters.dynamodb.tables import TableNames
+
+_RESOURCES = ("SensorsTable", "TicksTable", "RunsTable", "EventsTable")
+_TAKEN = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode", "StreamSpecification")
+
+
+def create_tables(endpoint: str | None = None) -> TableNames:
+    """Empty tables under names of their own.
+
+    Args:
+        endpoint: of DynamoDB; None for the environment's.
+    """
+    client = boto3.client("dynamodb", endpoint_url=endpoint)
+    names = []
+    for resource in _RESOURCES:
+        name = f"{resource}-{uuid4().hex[:12]}"
+        properties: dict[str, Any] = {
+            key: value for key, value in load()["Resources"][resource]["Properties"].items() if key in _TAKEN
+        }
+        if "StreamSpecification" in properties:
+            properties["StreamSpecification"] = {"StreamEnabled": True, **properties["StreamSpecification"]}
+        client.create_table(TableName=name, **properties)
+        names.append(name)
+    client.close()
+    return TableNames(*names)
