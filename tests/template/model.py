@@ -1,0 +1,148 @@
+"""template.yaml as data: intrinsic functions as dictionaries, and the lines that scalars stand on."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PATH = ROOT / "template.yaml"
+FUNCTION = "AWS::Serverless::Function"
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads `!Ref X` as `{"Ref": "X"}`, and so on."""
+
+
+def _intrinsic(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    name = suffix if suffix in {"Ref", "Condition"} else f"Fn::{suffix}"
+    value: Any
+    if isinstance(node, yaml.ScalarNode):
+        value = loader.construct_scalar(node)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        assert isinstance(node, yaml.MappingNode)
+        value = loader.construct_mapping(node, deep=True)
+    if suffix == "GetAtt" and isinstance(value, str):
+        value = value.split(".", 1)
+    return {name: value}
+
+
+_Loader.add_multi_constructor("!", _intrinsic)
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """The template's sections, and the questions that several tests ask of them."""
+
+    data: dict[str, Any]
+
+    def section(self, name: str) -> dict[str, Any]:
+        """One top-level section, empty if the template has none."""
+        section: dict[str, Any] = self.data.get(name, {})
+        return section
+
+    def resources(self, kind: str) -> dict[str, dict[str, Any]]:
+        """The properties of all resources of a type, by logical id."""
+        found = {name: body for name, body in self.section("Resources").items() if body["Type"] == kind}
+        return {name: body.get("Properties", {}) for name, body in found.items()}
+
+    def evaluators(self) -> dict[str, dict[str, Any]]:
+        """The properties of each sensor's function, by the sensor's name."""
+        return self._functions_under("functions/sensors/")
+
+    def named_functions(self) -> dict[str, dict[str, Any]]:
+        """The properties of each function, by the name of its folder."""
+        return self._functions_under("functions/")
+
+    def treadle_functions(self) -> dict[str, dict[str, Any]]:
+        """All functions but jobs, by the name of their folder."""
+        return self.evaluators() | self._functions_under("functions/engine/")
+
+    def _functions_under(self, folder: str) -> dict[str, dict[str, Any]]:
+        functions = self.resources(FUNCTION).values()
+        return {Path(f["CodeUri"]).name: f for f in functions if f["CodeUri"].startswith(folder)}
+
+    def environment(self, function: dict[str, Any]) -> dict[str, Any]:
+        """A function's variables, those of Globals included unless it ignores them."""
+        own: dict[str, Any] = function.get("Environment", {}).get("Variables", {})
+        shared: dict[str, Any] = self.section("Globals")["Function"]["Environment"]["Variables"]
+        return own if function in self._without_globals("Environment") else shared | own
+
+    def _without_globals(self, name: str) -> list[dict[str, Any]]:
+        resources = self.section("Resources").values()
+        return [body["Properties"] for body in resources if name in body.get("IgnoreGlobals", [])]
+
+    def statements(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Each identity policy's statements with their role's logical id, conditional ones unwrapped."""
+        for role, properties in self.resources("AWS::IAM::Role").items():
+            for policy in properties.get("Policies", []):
+                for statement in policy["PolicyDocument"]["Statement"]:
+                    yield role, statement["Fn::If"][1] if "Fn::If" in statement else statement
+
+    def allowed(self, role: str) -> list[dict[str, Any]]:
+        """What a role may do."""
+        return [body for name, body in self.statements() if name == role and body["Effect"] == "Allow"]
+
+
+def actions(statement: dict[str, Any]) -> list[str]:
+    """A statement's actions, those under a condition included."""
+    listed = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+    return [action["Fn::If"][1] if isinstance(action, dict) else action for action in listed]
+
+
+def references(value: object) -> set[str]:
+    """Logical ids that a value refers to, however deep."""
+    if isinstance(value, dict):
+        found = {str(value["Ref"])} if "Ref" in value else set()
+        if "Fn::GetAtt" in value:
+            found.add(value["Fn::GetAtt"][0])
+        if "Fn::Sub" in value:
+            text = value["Fn::Sub"] if isinstance(value["Fn::Sub"], str) else value["Fn::Sub"][0]
+            found |= {name.split(".")[0] for name in re.findall(r"\$\{([^}!]+)\}", text)}
+        return found.union(*(references(item) for item in value.values()))
+    if isinstance(value, list):
+        return set().union(*(references(item) for item in value))
+    return set()
+
+
+def logical_prefix(sensor: str) -> str:
+    """`new_objects` → `NewObjects`: how a sensor's parameters and resources begin."""
+    return "".join(word.capitalize() for word in sensor.split("_"))
+
+
+def starred_resources() -> Iterator[tuple[int, str]]:
+    """Line number (from 0) and text of each `Resource` value with an asterisk, anywhere in the template."""
+    yield from _starred(yaml.compose(PATH.read_text(), Loader=_Loader), inside=False)
+
+
+def _starred(node: yaml.Node | None, *, inside: bool) -> Iterator[tuple[int, str]]:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield from _starred(value, inside=inside or key.value in {"Resource", "NotResource"})
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _starred(item, inside=inside)
+    elif isinstance(node, yaml.ScalarNode) and inside and "*" in node.value:
+        yield node.start_mark.line, node.value
+
+
+@cache
+def read() -> Template:
+    """The repository's template."""
+    return Template(yaml.load(PATH.read_text(), Loader=_Loader))
+
+
+def samples() -> dict[str, Any]:
+    """The sample events by file name without extension."""
+    return {
+        path.stem: json.loads(path.read_text())
+        for path in sorted((ROOT / "events").glob("*.json"))
+        if path.stem != "env"
+    }

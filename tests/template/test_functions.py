@@ -1,0 +1,198 @@
+"""Functions, their triggers, and where what fails goes."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tests.template.model import FUNCTION, ROOT, read, references, samples
+
+template = read()
+FUNCTIONS = template.resources(FUNCTION)
+NAMED = template.named_functions()
+DEAD_LETTERS: dict[str, Any] = {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}
+QUEUES = template.resources("AWS::SQS::Queue")
+
+EVERYWHERE = {
+    "TREADLE_NAMESPACE",
+    "TREADLE_SENSORS_TABLE",
+    "TREADLE_TICKS_TABLE",
+    "TREADLE_RUNS_TABLE",
+    "TREADLE_EVENTS_TABLE",
+    "TREADLE_DEAD_LETTER_QUEUE_URL",
+}
+EVALUATOR = {"TREADLE_INTERVAL_SECONDS", "TREADLE_DEFAULT_STATUS", "TREADLE_QUEUE_URL"}
+S3 = {
+    "TREADLE_S3_BUCKET",
+    "TREADLE_S3_PREFIX",
+    "TREADLE_S3_SUFFIX",
+    "TREADLE_S3_IDENTITY",
+    "TREADLE_S3_START_FROM",
+}
+ENGINE = {
+    "dispatch": {"TREADLE_LAUNCH_QUEUE_URL", "TREADLE_GRANTS"},
+    "launch": {"TREADLE_LAUNCH_QUEUE_URL", "TREADLE_JOBS"},
+    "record": {"TREADLE_JOBS"},
+}
+
+
+def triggers() -> list[tuple[str, dict[str, Any]]]:
+    """Each function's folder with each of its event sources."""
+    return [
+        (name, event) for name, function in NAMED.items() for event in function.get("Events", {}).values()
+    ]
+
+
+def triggers_of(kind: str) -> list[tuple[str, dict[str, Any]]]:
+    """The event sources of one kind, with their function's folder."""
+    return [(name, event["Properties"]) for name, event in triggers() if event["Type"] == kind]
+
+
+def queue_of(trigger: dict[str, Any]) -> dict[str, Any]:
+    """The queue that feeds an event source."""
+    return QUEUES[trigger["Queue"]["Fn::GetAtt"][0]]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_function_is_built_by_copying_its_folder(name: str) -> None:
+    """Any host can build it: one app.py with a handler, nothing to install, layers from Globals."""
+    assert template.section("Resources")[name]["Metadata"] == {"SkipBuild": True}
+    folder = ROOT / FUNCTIONS[name]["CodeUri"]
+    source = folder / "app.py"
+    assert [path for path in folder.iterdir() if path.name != "__pycache__"] == [source]
+    assert re.search(r"^(def )?handler\b", source.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_function_logs_to_its_own_group_with_retention(name: str) -> None:
+    """The group is the stack's, so that logs end after the days chosen, and no other function's."""
+    group = FUNCTIONS[name]["LoggingConfig"]["LogGroup"]["Ref"]
+
+    assert template.resources("AWS::Logs::LogGroup")[group]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+    users = [f for f in FUNCTIONS.values() if f["LoggingConfig"]["LogGroup"] == {"Ref": group}]
+    assert users == [FUNCTIONS[name]]
+
+
+@pytest.mark.parametrize("name", template.treadle_functions())
+def test_function_has_the_documented_variables_and_no_others(name: str) -> None:
+    """A misspelt or undocumented TREADLE_ variable is caught here, and so is a missing one."""
+    found = {v for v in template.environment(NAMED[name]) if v.startswith("TREADLE_")}
+    expected = EVERYWHERE | ENGINE.get(name, EVALUATOR)
+
+    assert expected <= found
+    assert found <= expected | (S3 if name in template.evaluators() else set())
+    assert not found & S3 or found >= S3
+
+
+def test_jobs_know_nothing_of_treadle() -> None:
+    """A job gets no layer and none of Treadle's variables."""
+    jobs = NAMED.keys() - template.treadle_functions().keys()
+
+    assert jobs
+    for name in jobs:
+        assert not {v for v in template.environment(NAMED[name]) if v.startswith(("TREADLE_", "POWERTOOLS_"))}
+
+
+@pytest.mark.parametrize("name", ["launch", "record"])
+def test_each_job_names_target_arn_and_parameter(name: str) -> None:
+    """A job that is not configured has an empty ARN, and the name of the parameter to set."""
+    text, values = template.environment(NAMED[name])["TREADLE_JOBS"]["Fn::Sub"]
+
+    for job in json.loads(re.sub(r"\$\{\w+\}", "", text)).values():
+        assert job.keys() == {"target", "arn", "parameter"}
+        assert job["parameter"] in template.section("Parameters")
+        assert job["parameter"] in references(values)
+
+
+def test_every_trigger_is_of_a_kind_whose_failures_are_tested() -> None:
+    """A new kind of event source needs a failure path, and a test of it, here."""
+    assert {event["Type"] for _, event in triggers()} == {"ScheduleV2", "SQS", "DynamoDB"}
+
+
+@pytest.mark.parametrize(("name", "trigger"), triggers_of("ScheduleV2"))
+def test_ticks_never_pile_up(name: str, trigger: dict[str, Any]) -> None:
+    """Each minute, no retry on either layer, at most a minute old; what is lost goes to the dead letters."""
+    once = {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60}
+
+    assert trigger["ScheduleExpression"] == "cron(* * * * ? *)"
+    assert trigger["RetryPolicy"] == once
+    assert trigger["DeadLetterConfig"] == {"Arn": DEAD_LETTERS}
+    assert NAMED[name]["EventInvokeConfig"] == {
+        **once,
+        "DestinationConfig": {"OnFailure": {"Type": "SQS", "Destination": DEAD_LETTERS}},
+    }
+
+
+@pytest.mark.parametrize(("name", "trigger"), triggers_of("ScheduleV2"))
+def test_tick_carries_its_nominal_time(name: str, trigger: dict[str, Any]) -> None:
+    """A redelivered tick has the same identity, and two stacks' schedules never share a name."""
+    assert json.loads(trigger["Input"]) == {
+        "treadle": "tick",
+        "nominal_time": "<aws.scheduler.scheduled-time>",
+    }
+    assert trigger["OmitName"] is True
+    assert trigger["RoleArn"] == {"Fn::GetAtt": ["ScheduleRole", "Arn"]}
+
+
+@pytest.mark.parametrize(("name", "trigger"), triggers_of("SQS"))
+def test_queued_events_fail_one_by_one_into_the_dead_letters(name: str, trigger: dict[str, Any]) -> None:
+    """A bad message neither takes its batch with it nor comes back for ever."""
+    queue = queue_of(trigger)
+
+    assert trigger["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert queue["RedrivePolicy"] == {"deadLetterTargetArn": DEAD_LETTERS, "maxReceiveCount": 5}
+    if isinstance(NAMED[name]["Timeout"], int):
+        assert queue["VisibilityTimeout"] == 6 * NAMED[name]["Timeout"]
+
+
+@pytest.mark.parametrize(("name", "trigger"), triggers_of("DynamoDB"))
+def test_bad_stream_record_blocks_those_behind_it_for_a_bounded_time(
+    name: str, trigger: dict[str, Any]
+) -> None:
+    """Batches are split, retries and age bounded, and what is given up is named in the dead letters."""
+    assert trigger["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert trigger["BisectBatchOnFunctionError"] is True
+    assert 0 < trigger["MaximumRetryAttempts"] <= 10
+    assert 60 <= trigger["MaximumRecordAgeInSeconds"] <= 3600
+    assert trigger["DestinationConfig"] == {"OnFailure": {"Type": "SQS", "Destination": DEAD_LETTERS}}
+
+
+def test_dispatch_sees_pending_ticks_only() -> None:
+    """Ticks without requests, and the update that ends pending, cost no invocation."""
+    ((_, trigger),) = [found for found in triggers_of("DynamoDB") if found[0] == "dispatch"]
+    (pattern,) = trigger["FilterCriteria"]["Filters"]
+
+    assert json.loads(pattern["Pattern"]) == {
+        "eventName": ["INSERT", "MODIFY"],
+        "dynamodb": {"NewImage": {"pending": {"S": [{"exists": True}]}}},
+    }
+    assert trigger["StartingPosition"] == "TRIM_HORIZON"
+
+
+@pytest.mark.parametrize(("name", "event"), triggers())
+def test_each_trigger_has_a_sample_event(name: str, event: dict[str, Any]) -> None:
+    """`events/<function>-*.json` holds what this trigger sends, for tests and `make invoke`."""
+    own = [sample for file, sample in samples().items() if file.startswith(f"{name}-")]
+
+    if event["Type"] == "ScheduleV2":
+        assert any(s.keys() == json.loads(event["Properties"]["Input"]).keys() for s in own)
+    else:
+        source = {"SQS": "aws:sqs", "DynamoDB": "aws:dynamodb"}[event["Type"]]
+        assert any(record["eventSource"] == source for s in own for record in s.get("Records", []))
+
+
+@pytest.mark.parametrize("file", samples())
+def test_sample_event_belongs_to_a_function(file: str) -> None:
+    """Its name begins with the folder of the function that takes it."""
+    assert file.partition("-")[0] in NAMED
+
+
+def test_local_variables_are_declared() -> None:
+    """`sam local invoke` drops a variable that the template does not name."""
+    chosen = json.loads((ROOT / "events" / "env.json").read_text())
+    declared = template.section("Globals")["Function"]["Environment"]["Variables"]
+
+    assert chosen["Parameters"].keys() <= declared.keys()
+    for name in chosen.keys() - {"Parameters"}:
+        assert chosen[name].keys() <= template.environment(FUNCTIONS[name]).keys()

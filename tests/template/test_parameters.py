@@ -1,0 +1,160 @@
+"""What one who deploys sees: parameters that explain themselves and refuse what cannot work."""
+
+import re
+from typing import Any
+
+import pytest
+
+from tests.template.model import ROOT, logical_prefix, read, references
+
+template = read()
+PARAMETERS = template.section("Parameters")
+INTERFACE = template.section("Metadata")["AWS::CloudFormation::Interface"]
+EVALUATORS = template.evaluators()
+S3_EVALUATORS = [
+    name
+    for name, function in EVALUATORS.items()
+    if any(variable.startswith("TREADLE_S3_") for variable in template.environment(function))
+    or "s3_sensor" in (ROOT / "functions" / "sensors" / name / "app.py").read_text()
+]
+
+
+def accepts(parameter: dict[str, Any], value: str) -> bool:
+    """Whether CloudFormation would take the value."""
+    values = value.split(",") if parameter["Type"] == "CommaDelimitedList" else [value]
+    if "AllowedValues" in parameter:
+        return all(item in map(str, parameter["AllowedValues"]) for item in values)
+    if parameter["Type"] == "Number":
+        return bool(parameter["MinValue"] <= float(value) <= parameter["MaxValue"])
+    short = all(len(item) <= parameter.get("MaxLength", 4096) for item in values)
+    return short and all(re.fullmatch(parameter["AllowedPattern"], item) for item in values)
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_parameter_explains_itself_and_has_bounds(name: str) -> None:
+    """Each has a description, bounds that fit its type, and words for the one who breaks them."""
+    parameter = PARAMETERS[name]
+
+    assert len(parameter["Description"]) > 20
+    assert parameter["ConstraintDescription"]
+    is_range = parameter["Type"] == "Number" and {"MinValue", "MaxValue"} <= parameter.keys()
+    assert is_range or {"AllowedValues", "AllowedPattern"} & parameter.keys()
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_default_is_within_bounds(name: str) -> None:
+    """A stack can be deployed without a single parameter."""
+    parameter = PARAMETERS[name]
+
+    assert accepts(parameter, str(parameter["Default"]))
+
+
+def test_every_parameter_is_in_exactly_one_group() -> None:
+    """The console shows each parameter once, under a heading, with a label."""
+    grouped = [name for group in INTERFACE["ParameterGroups"] for name in group["Parameters"]]
+
+    assert sorted(grouped) == sorted(PARAMETERS)
+    assert sorted(INTERFACE["ParameterLabels"]) == sorted(PARAMETERS)
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_parameter_is_used(name: str) -> None:
+    """A parameter that changes nothing would be a lie."""
+    elsewhere = [template.section(s) for s in ("Conditions", "Globals", "Resources")]
+
+    assert name in references(elsewhere)
+
+
+def test_every_sensor_is_deployed() -> None:
+    """A folder under functions/sensors without a function in the template would never run."""
+    folders = {path.parent.name for path in (ROOT / "functions" / "sensors").glob("*/app.py")}
+
+    assert folders
+    assert folders == set(EVALUATORS)
+
+
+@pytest.mark.parametrize("sensor", EVALUATORS)
+def test_sensor_has_interval_timeout_status_and_jobs(sensor: str) -> None:
+    """Each sensor's four parameters exist and reach the functions that act on them."""
+    prefix, function = logical_prefix(sensor), EVALUATORS[sensor]
+    variables = template.environment(function)
+    grants = template.environment(template.named_functions()["dispatch"])["TREADLE_GRANTS"]
+
+    assert variables["TREADLE_INTERVAL_SECONDS"] == {"Ref": f"{prefix}Interval"}
+    assert variables["TREADLE_DEFAULT_STATUS"] == {"Ref": f"{prefix}Status"}
+    assert function["Timeout"] == {"Ref": f"{prefix}Timeout"}
+    assert f"{prefix}Jobs" in references(grants)
+    assert f'"{sensor}": "${{{prefix}}}"' in grants["Fn::Sub"][0]
+    assert {f"{prefix}{name}" for name in ("Interval", "Timeout", "Status", "Jobs")} <= PARAMETERS.keys()
+    assert PARAMETERS[f"{prefix}Status"]["AllowedValues"] == ["RUNNING", "STOPPED"]
+
+
+@pytest.mark.parametrize("sensor", S3_EVALUATORS)
+def test_s3_sensor_has_its_selectors(sensor: str) -> None:
+    """Bucket, prefix, suffix, identity and start are parameters and reach the evaluator."""
+    variables, prefix = template.environment(EVALUATORS[sensor]), logical_prefix(sensor)
+
+    for variable, suffix in {
+        "TREADLE_S3_BUCKET": "Bucket",
+        "TREADLE_S3_PREFIX": "Prefix",
+        "TREADLE_S3_SUFFIX": "Suffix",
+        "TREADLE_S3_IDENTITY": "Identity",
+        "TREADLE_S3_START_FROM": "StartFrom",
+    }.items():
+        assert f"{prefix}{suffix}" in PARAMETERS
+        assert f"{prefix}{suffix}" in references(variables[variable])
+    assert PARAMETERS[f"{prefix}Identity"]["AllowedValues"] == ["key", "etag", "version"]
+    assert PARAMETERS[f"{prefix}StartFrom"]["AllowedValues"] == ["now", "beginning"]
+
+
+@pytest.mark.parametrize("sensor", S3_EVALUATORS)
+@pytest.mark.parametrize("bad", ["a*b", "a\\b", 'a"b'])
+def test_key_filters_refuse_what_a_wildcard_would_misread(sensor: str, bad: str) -> None:
+    """Prefix and suffix go into an event pattern's wildcard: no asterisk, backslash or double quote."""
+    prefix = logical_prefix(sensor)
+
+    assert not accepts(PARAMETERS[f"{prefix}Prefix"], bad)
+    assert not accepts(PARAMETERS[f"{prefix}Suffix"], f".{bad}")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "accepted"), [("", True), (".csv", True), ("csv", False), (".a/b", False)]
+)
+@pytest.mark.parametrize("sensor", S3_EVALUATORS)
+def test_suffix_is_a_file_extension(sensor: str, suffix: str, accepted: bool) -> None:
+    """A suffix is empty or starts with a dot, and stays within one path segment."""
+    assert accepts(PARAMETERS[f"{logical_prefix(sensor)}Suffix"], suffix) is accepted
+
+
+@pytest.mark.parametrize("sensor", EVALUATORS)
+def test_queue_hides_a_message_six_times_as_long_as_the_evaluator_may_take(sensor: str) -> None:
+    """The mapping has AWS's advice for each timeout that can be chosen."""
+    prefix, mapping = logical_prefix(sensor), template.section("Mappings")["QueueVisibility"]
+    queue = template.resources("AWS::SQS::Queue")[f"{prefix}Queue"]
+
+    assert queue["VisibilityTimeout"] == {
+        "Fn::FindInMap": ["QueueVisibility", {"Ref": f"{prefix}Timeout"}, "Seconds"]
+    }
+    for timeout in PARAMETERS[f"{prefix}Timeout"]["AllowedValues"]:
+        assert mapping[str(timeout)]["Seconds"] == 6 * timeout
+
+
+def test_example_cannot_trigger_itself() -> None:
+    """With the example on, the sensor takes .csv only, and the example writes no .csv: the rule says why."""
+    rule = template.section("Rules")["ExampleOutputCannotTriggerItself"]
+    (assertion,) = rule["Assertions"]
+    written = next(s for role, s in template.statements() if s["Sid"] == "WriteSummaries")
+
+    assert rule["RuleCondition"] == {"Fn::Equals": [{"Ref": "ExampleJob"}, "on"]}
+    assert assertion["Assert"] == {"Fn::Equals": [{"Ref": "NewObjectsSuffix"}, ".csv"]}
+    assert "NewObjectsSuffix must be .csv" in assertion["AssertDescription"]
+    assert written["Resource"]["Fn::Sub"][0].endswith("/summary.json")
+
+
+@pytest.mark.parametrize(
+    ("prefix", "accepted"),
+    [("summaries/", True), ("a/b=c/", True), ("", False), ("/", False), ("/a/", False), ("a", False)],
+)
+def test_example_output_prefix_is_a_folder(prefix: str, accepted: bool) -> None:
+    """Summaries never land among the keys at the bucket's root."""
+    assert accepts(PARAMETERS["ExampleOutputPrefix"], prefix) is accepted

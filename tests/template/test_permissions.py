@@ -1,0 +1,176 @@
+"""Least privilege: one role per function, one statement per purpose, exact actions and resources."""
+
+from typing import Any
+
+import pytest
+
+from tests.template.model import FUNCTION, PATH, actions, logical_prefix, read, references, starred_resources
+
+template = read()
+FUNCTIONS = template.resources(FUNCTION)
+ROLES = template.resources("AWS::IAM::Role")
+STATEMENTS = list(template.statements())
+EVALUATORS = template.evaluators()
+LOCAL_CLOUD = {"StringNotEquals": {"aws:PrincipalAccount": "000000000000"}}
+
+
+def role_of(function: dict[str, Any]) -> str:
+    """The logical id of a function's role."""
+    return str(function["Role"]["Fn::GetAtt"][0])
+
+
+def test_no_role_has_a_managed_policy() -> None:
+    """Every permission is readable in the template."""
+    assert [name for name, role in ROLES.items() if "ManagedPolicyArns" in role] == []
+    assert [name for name, function in FUNCTIONS.items() if "Policies" in function] == []
+
+
+def test_no_two_functions_share_a_role() -> None:
+    """Each function has a role of its own."""
+    roles = [role_of(function) for function in FUNCTIONS.values()]
+
+    assert len(set(roles)) == len(roles)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_role_states_each_purpose_once(role: str) -> None:
+    """One service may assume it, and each statement has a Sid that no other has."""
+    (trust,) = ROLES[role]["AssumeRolePolicyDocument"]["Statement"]
+    sids = [statement["Sid"] for name, statement in STATEMENTS if name == role]
+
+    assert trust["Principal"].keys() == {"Service"}
+    assert isinstance(trust["Principal"]["Service"], str)
+    assert len(set(sids)) == len(sids) > 0
+
+
+def test_roles_of_other_services_serve_this_account_only() -> None:
+    """Scheduler and Step Functions may not be sent with these roles from another account."""
+    for role in ROLES.values():
+        (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+        if trust["Principal"]["Service"] != "lambda.amazonaws.com":
+            assert trust["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+
+
+def test_actions_are_exact() -> None:
+    """No asterisk among actions."""
+    assert [(role, s["Sid"]) for role, s in STATEMENTS if any("*" in action for action in actions(s))] == []
+
+
+def test_every_asterisk_in_a_resource_has_its_reason_beside_it() -> None:
+    """A comment on the line, or within the three lines above it in the same statement."""
+    lines = PATH.read_text().splitlines()
+    found = list(starred_resources())
+    silent = []
+    for number, text in found:
+        start = next(n for n in range(number, -1, -1) if "Resource:" in lines[n])
+        beside = [lines[number], *lines[start - 1 : number]]
+        if not any(" # " in line or line.lstrip().startswith("# ") for line in beside):
+            silent.append((number + 1, text))
+
+    assert found
+    assert silent == []
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_function_writes_logs_to_its_own_group_only(name: str) -> None:
+    """It cannot write, create or read another group."""
+    group = FUNCTIONS[name]["LoggingConfig"]["LogGroup"]["Ref"]
+    granted = [
+        s
+        for s in template.allowed(role_of(FUNCTIONS[name]))
+        if any(a.startswith("logs:") for a in actions(s))
+    ]
+
+    (logs,) = granted
+    assert sorted(actions(logs)) == ["logs:CreateLogStream", "logs:PutLogEvents"]
+    assert logs["Resource"] == {"Fn::GetAtt": [group, "Arn"]}
+
+
+def test_traces_are_allowed_with_tracing_only() -> None:
+    """X-Ray's statements depend on the parameter."""
+    for role in ROLES.values():
+        for policy in role["Policies"]:
+            for statement in policy["PolicyDocument"]["Statement"]:
+                if "xray" in str(statement):
+                    assert statement["Fn::If"][0] == "TracingOn"
+
+
+@pytest.mark.parametrize("sensor", EVALUATORS)
+def test_evaluator_touches_its_own_sensor_and_ticks_only(sensor: str) -> None:
+    """Keys are its own; nothing reads or writes across keys; calls that carry no key are denied."""
+    role = role_of(EVALUATORS[sensor])
+    tables = {"SensorsTable": {sensor, f"{sensor}#cursor"}, "TicksTable": {sensor}}
+    (denied,) = [s for name, s in STATEMENTS if name == role and s["Sid"] == "NeverWithoutKey"]
+
+    for table, keys in tables.items():
+        granted = [s for s in template.allowed(role) if table in references(s["Resource"])]
+        (statement,) = granted
+        assert set(actions(statement)) <= {
+            f"dynamodb:{action}" for action in ("GetItem", "PutItem", "UpdateItem", "ConditionCheckItem")
+        }
+        leading = statement["Condition"]["ForAllValues:StringEquals"]["dynamodb:LeadingKeys"]
+        assert set(leading) == keys
+        assert set(actions(statement)) <= set(actions(denied))
+        assert table in references(denied["Resource"])
+    assert denied["Effect"] == "Deny"
+    assert denied["Condition"] == {"Null": {"dynamodb:LeadingKeys": "true"}, **LOCAL_CLOUD}
+
+
+@pytest.mark.parametrize("sensor", EVALUATORS)
+def test_evaluator_learns_of_runs_only_whether_they_can_start_again(sensor: str) -> None:
+    """It reads three attributes by key, and writes no run."""
+    role = role_of(EVALUATORS[sensor])
+    (known,) = [s for s in template.allowed(role) if "RunsTable" in references(s["Resource"])]
+    (denied,) = [s for name, s in STATEMENTS if name == role and s["Sid"] == "NeverWholeRuns"]
+
+    assert actions(known) == ["dynamodb:BatchGetItem"]
+    assert known["Condition"] == {
+        "ForAllValues:StringEquals": {"dynamodb:Attributes": ["run_id", "attempt", "attempts_allowed"]}
+    }
+    assert (denied["Effect"], denied["Action"], denied["Resource"]) == (
+        "Deny",
+        known["Action"],
+        known["Resource"],
+    )
+    assert denied["Condition"] == {"Null": {"dynamodb:Attributes": "true"}, **LOCAL_CLOUD}
+
+
+def test_only_launch_starts_jobs() -> None:
+    """StartExecution is LAUNCH's, on exactly the configured state machines."""
+    starting = [(role, s) for role, s in STATEMENTS if "states:StartExecution" in actions(s)]
+
+    ((role, statement),) = starting
+    assert role == role_of(template.named_functions()["launch"])
+    assert references(statement["Resource"]) == {"ProcessFileStateMachineArn", "SummarizeStateMachine"}
+
+
+def test_only_evaluators_and_dispatch_write_ticks() -> None:
+    """Nobody else touches the ticks."""
+    writers = {role for role, s in STATEMENTS if "TicksTable" in references(s["Resource"])}
+
+    assert writers == {
+        role_of(function) for function in (*EVALUATORS.values(), FUNCTIONS["DispatchFunction"])
+    }
+
+
+def test_dispatch_may_write_every_queue_it_fills() -> None:
+    """A function's own queue URLs come with the permission to send."""
+    for name, function in template.treadle_functions().items():
+        sent = {
+            r
+            for s in template.allowed(role_of(function))
+            if "sqs:SendMessage" in actions(s)
+            for r in references(s)
+        }
+        variables = template.environment(function)
+        queues = [variables[v]["Ref"] for v in variables if v.endswith("QUEUE_URL")]
+        assert set(queues) <= sent, name
+
+
+@pytest.mark.parametrize("sensor", EVALUATORS)
+def test_schedules_may_tick_each_sensor(sensor: str) -> None:
+    """Scheduler's role names each evaluator, and only evaluators."""
+    (tick,) = [s for role, s in STATEMENTS if role == "ScheduleRole" and s["Sid"] == "TickSensors"]
+
+    assert {"Fn::GetAtt": [f"{logical_prefix(sensor)}Function", "Arn"]} in tick["Resource"]
+    assert len(tick["Resource"]) == len(EVALUATORS)

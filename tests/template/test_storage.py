@@ -1,0 +1,229 @@
+"""Tables, queues, rules, buckets, alarms, and the stack's size."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tests.template.model import FUNCTION, logical_prefix, read, references, samples
+
+template = read()
+RESOURCES = template.section("Resources")
+TABLES = template.resources("AWS::DynamoDB::Table")
+QUEUES = template.resources("AWS::SQS::Queue")
+RULES = template.resources("AWS::Events::Rule")
+ALARMS = template.resources("AWS::CloudWatch::Alarm")
+EVALUATORS = template.evaluators()
+RESOURCE_LIMIT = 500
+SENSORS_PLANNED = 40
+
+KEYS = {
+    "SensorsTable": ["sensor"],
+    "TicksTable": ["sensor", "tick_id"],
+    "TicksTable.pending": ["pending", "pending_since"],
+    "RunsTable": ["run_id"],
+    "RunsTable.watched": ["watch", "next_at"],
+    "RunsTable.by_job": ["job", "created_at"],
+    "RunsTable.by_job_end": ["job_ended", "ended_at"],
+    "RunsTable.by_sensor": ["sensor", "created_at"],
+    "EventsTable": ["asset_key", "item"],
+}
+NUMBERS = {"pending_since", "next_at", "created_at", "ended_at"}
+
+
+def names(schema: list[dict[str, str]]) -> list[str]:
+    """A key schema as attribute names, hash key first."""
+    assert [key["KeyType"] for key in schema] == ["HASH", "RANGE"][: len(schema)]
+    return [key["AttributeName"] for key in schema]
+
+
+def policies_of(queue: str) -> list[dict[str, Any]]:
+    """The statements of a queue's resource policy."""
+    return [
+        statement
+        for policy in template.resources("AWS::SQS::QueuePolicy").values()
+        if policy["Queues"] == [{"Ref": queue}]
+        for statement in policy["PolicyDocument"]["Statement"]
+    ]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_table_outlives_the_stack_and_can_be_restored(name: str) -> None:
+    """Retained, recoverable to a point in time, paid by request, under a name that no second stack collides with."""
+    assert RESOURCES[name]["DeletionPolicy"] == RESOURCES[name]["UpdateReplacePolicy"] == "Retain"
+    assert TABLES[name]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert TABLES[name]["BillingMode"] == "PAY_PER_REQUEST"
+    assert "TableName" not in TABLES[name]
+
+
+def test_tables_have_the_keys_that_the_library_uses() -> None:
+    """Hash and range of each table and index; times are numbers, all else strings; indexes project keys only."""
+    found = {}
+    for name, table in TABLES.items():
+        found[name] = names(table["KeySchema"])
+        for index in table.get("GlobalSecondaryIndexes", []):
+            found[f"{name}.{index['IndexName']}"] = names(index["KeySchema"])
+            assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
+        for attribute in table["AttributeDefinitions"]:
+            assert attribute["AttributeType"] == ("N" if attribute["AttributeName"] in NUMBERS else "S")
+
+    assert found == KEYS
+
+
+def test_ticks_are_streamed_and_expire() -> None:
+    """DISPATCH reads new images; dispatched ticks go by TTL."""
+    assert TABLES["TicksTable"]["StreamSpecification"] == {"StreamViewType": "NEW_IMAGE"}
+    assert TABLES["TicksTable"]["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+
+
+@pytest.mark.parametrize("table", ["Sensors", "Runs"])
+def test_rebuilt_stack_takes_up_a_retained_table(table: str) -> None:
+    """With a name given, none is created, and that name is used."""
+    variable = template.section("Globals")["Function"]["Environment"]["Variables"][
+        f"TREADLE_{table.upper()}_TABLE"
+    ]
+
+    assert RESOURCES[f"{table}Table"]["Condition"] == f"Create{table}Table"
+    assert variable == {
+        "Fn::If": [f"Create{table}Table", {"Ref": f"{table}Table"}, {"Ref": f"{table}TableName"}]
+    }
+
+
+@pytest.mark.parametrize("name", QUEUES)
+def test_queue_is_encrypted(name: str) -> None:
+    """Messages name objects and runs."""
+    assert QUEUES[name]["SqsManagedSseEnabled"] is True
+
+
+def test_one_queue_takes_all_dead_letters() -> None:
+    """It keeps them for 14 days, and every other queue redrives to it."""
+    without = [name for name, queue in QUEUES.items() if "RedrivePolicy" not in queue]
+
+    assert without == ["DeadLetterQueue"]
+    assert QUEUES["DeadLetterQueue"]["MessageRetentionPeriod"] == 14 * 24 * 3600
+
+
+def test_queue_policies_let_events_in_from_one_rule_each() -> None:
+    """A queue that is a rule's target takes messages from exactly that rule, and from nobody else by policy."""
+    for name, rule in RULES.items():
+        for target in rule["Targets"]:
+            queue = target["Arn"]["Fn::GetAtt"][0]
+            (statement,) = policies_of(queue)
+            assert statement["Principal"] == {"Service": "events.amazonaws.com"}
+            assert statement["Action"] == "sqs:SendMessage"
+            assert statement["Resource"] == {"Fn::GetAtt": [queue, "Arn"]}
+            assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": [name, "Arn"]}}}
+
+
+def test_events_that_cannot_be_delivered_become_dead_letters() -> None:
+    """Each rule has the dead-letter queue, whose policy names each rule and nothing else."""
+    (statement,) = policies_of("DeadLetterQueue")
+    sources = statement["Condition"]["ArnEquals"]["aws:SourceArn"]
+
+    assert references(sources) - {"AWS::NoValue"} == set(RULES)
+    for rule in RULES.values():
+        for target in rule["Targets"]:
+            assert target["DeadLetterConfig"] == {"Arn": {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}}
+
+
+def test_object_rule_filters_prefix_and_suffix_together() -> None:
+    """One wildcard: two filters in one field would mean either."""
+    detail = RULES["NewObjectsRule"]["EventPattern"]["detail"]
+
+    assert detail["object"]["key"] == [{"wildcard": {"Fn::Sub": "${NewObjectsPrefix}*${NewObjectsSuffix}"}}]
+    assert references(detail["bucket"]["name"]) == {"ObjectsBucket", "NewObjectsBucket"}
+
+
+def test_input_and_output_of_executions_stay_out_of_queues() -> None:
+    """The transformer passes ids and status on; what it passes is what the samples hold."""
+    (target,) = RULES["StateMachinesRule"]["Targets"]
+    transformer = target["InputTransformer"]
+    paths, text = transformer["InputPathsMap"], transformer["InputTemplate"]
+    filled = json.loads(re.sub(r'"?<(\w+)>"?', r'"\1"', text))
+    bodies = [
+        json.loads(record["body"])
+        for name, sample in samples().items()
+        if name.startswith("record-")
+        for record in sample["Records"]
+    ]
+
+    assert not [path for path in paths.values() if re.search(r"input|output|\$$|detail$", path)]
+    assert set(re.findall(r"<(\w+)>", text)) == paths.keys()
+    assert bodies
+    for body in bodies:
+        assert body.keys() == filled.keys()
+        assert body["detail"].keys() == filled["detail"].keys()
+
+
+def test_absent_dates_do_not_break_the_message() -> None:
+    """An unquoted placeholder without a value leaves no JSON behind; a running execution has no stopDate."""
+    (target,) = RULES["StateMachinesRule"]["Targets"]
+    text = target["InputTransformer"]["InputTemplate"]
+
+    assert '"<startDate>"' in text
+    assert '"<stopDate>"' in text
+
+
+def test_created_bucket_is_private_announces_objects_and_is_kept() -> None:
+    """No public access, TLS only, EventBridge on, retained."""
+    bucket, body = template.resources("AWS::S3::Bucket")["ObjectsBucket"], RESOURCES["ObjectsBucket"]
+    (statement,) = RESOURCES["ObjectsBucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+
+    assert body["DeletionPolicy"] == body["UpdateReplacePolicy"] == "Retain"
+    assert bucket["NotificationConfiguration"] == {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert len(bucket["PublicAccessBlockConfiguration"]) == 4
+    assert statement["Effect"] == "Deny"
+    assert statement["Condition"]["Bool"] == {"aws:SecureTransport": "false"}
+
+
+def watched(metric: str) -> set[str]:
+    """Logical ids of what the alarms on a metric look at."""
+    found = [alarm["Dimensions"] for alarm in ALARMS.values() if alarm["MetricName"] == metric]
+    return set().union(*map(references, found))
+
+
+def test_every_trouble_has_its_alarm() -> None:
+    """Dead letters; age in each other queue; lag of each stream; errors of each evaluator."""
+    streams = {
+        name
+        for name, function in template.resources(FUNCTION).items()
+        if "DynamoDB" in {event["Type"] for event in function.get("Events", {}).values()}
+    }
+
+    assert watched("ApproximateNumberOfMessagesVisible") == {"DeadLetterQueue"}
+    assert watched("ApproximateAgeOfOldestMessage") == QUEUES.keys() - {"DeadLetterQueue"}
+    assert watched("IteratorAge") == streams
+    assert watched("Errors") == {f"{logical_prefix(sensor)}Function" for sensor in EVALUATORS}
+
+
+@pytest.mark.parametrize("name", ALARMS)
+def test_alarm_tells_the_topic(name: str) -> None:
+    """When it starts and when it is over; no data is no trouble."""
+    told = {"Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
+
+    assert ALARMS[name]["AlarmActions"] == ALARMS[name]["OKActions"] == told
+    assert ALARMS[name]["AlarmDescription"]
+    assert ALARMS[name]["TreatMissingData"] == "notBreaching"
+
+
+def expanded(logical_id: str) -> int:
+    """How many resources SAM makes of one: a function brings its sources' and its asynchronous settings'."""
+    properties = RESOURCES[logical_id].get("Properties", {})
+    if RESOURCES[logical_id]["Type"] != FUNCTION:
+        return 1
+    events = properties.get("Events", {}).values()
+    roles = sum(event["Type"] == "ScheduleV2" and "RoleArn" not in event["Properties"] for event in events)
+    return 1 + len(events) + roles + int("EventInvokeConfig" in properties)
+
+
+def test_forty_sensors_fit_into_one_stack() -> None:
+    """CloudFormation takes 500 resources: what a stack has anyway, and forty times the largest sensor's."""
+    sizes = {}
+    for sensor in EVALUATORS:
+        own = [name for name in RESOURCES if name.startswith(logical_prefix(sensor))]
+        sizes[sensor] = sum(map(expanded, own))
+    shared = sum(map(expanded, RESOURCES)) - sum(sizes.values())
+
+    assert shared + SENSORS_PLANNED * max(sizes.values()) < RESOURCE_LIMIT
