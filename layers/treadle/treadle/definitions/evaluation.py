@@ -44,12 +44,15 @@ def flatten(result: Any, sensor_name: str) -> list[type_of_result]:
         sensor_name: for the error's words.
 
     Raises:
-        InvalidResultError: for a value of any other type.
+        InvalidResultError: for a value of any other type, or None beside others.
     """
     if inspect.isgenerator(result):
         return _flatten_generator(result, sensor_name)
     values = result if isinstance(result, list) else [result]
-    return [_checked(value, sensor_name) for value in values if value is not None]
+    given = [_checked(value, sensor_name) for value in values if value is not None]
+    if given and len(given) < len(values):
+        raise _none_beside_others(sensor_name)
+    return given
 
 
 def _flatten_generator(generator: Any, sensor_name: str) -> list[type_of_result]:
@@ -66,9 +69,13 @@ def _flatten_generator(generator: Any, sensor_name: str) -> list[type_of_result]
         else:
             values.append(_checked(value, sensor_name))
     if yielded_none and values:
-        msg = f"Sensor {sensor_name} yielded None beside other results. Yield only what you ask for."
-        raise InvalidResultError(msg)
+        raise _none_beside_others(sensor_name)
     return values
+
+
+def _none_beside_others(sensor_name: str) -> InvalidResultError:
+    msg = f"Sensor {sensor_name} gave None beside other results. Return or yield only what you ask for."
+    return InvalidResultError(msg)
 
 
 def _checked(value: Any, sensor_name: str) -> type_of_result:

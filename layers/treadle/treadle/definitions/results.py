@@ -10,14 +10,17 @@ from treadle.definitions.errors import InvalidResultError
 
 def _as_json(value: Any, what: str) -> str:
     try:
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        text.encode()  # A lone surrogate passes for JSON until it is to be sent.
     except (TypeError, ValueError) as error:
         msg = f"{what} must be plain JSON (str, int, float, bool, None, list, dict with str keys): {error}."
         raise InvalidResultError(msg) from error
+    return text
 
 
 def _tag_value(key: str, value: Any) -> str:
-    return value if isinstance(value, str) else _as_json(value, f"Tag {key!r}")
+    text = _as_json(value, f"Tag {key!r}")
+    return value if isinstance(value, str) else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ class RunRequest:
         if run_key is not None and not isinstance(run_key, str):
             msg = f"run_key must be a string or None, not {type(run_key).__name__}: {run_key!r}."
             raise InvalidResultError(msg)
+        _as_json(run_key, "run_key")
         config = json.loads(_as_json(dict(self.run_config or {}), "run_config"))
         object.__setattr__(self, "run_config", config)
         tags = {str(key): _tag_value(str(key), value) for key, value in (self.tags or {}).items()}
@@ -59,9 +63,18 @@ class SkipReason:
 
     Args:
         skip_message: the reason in words.
+
+    Raises:
+        InvalidResultError: if it is no string.
     """
 
     skip_message: str | None = None
+
+    def __post_init__(self) -> None:
+        message: object = self.skip_message
+        if message is not None and not isinstance(message, str):
+            msg = f"skip_message must be a string or None, not {type(message).__name__}: {message!r}."
+            raise InvalidResultError(msg)
 
 
 @dataclass(frozen=True, slots=True)
