@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.support.targets import InMemoryTarget
-
 from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.sensors import DEFAULT_CAP, SensorDefinition
 from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus
@@ -114,13 +113,9 @@ class House:
             TickSettings(interval * 1000, status),
         )
 
-    def events(
-        self, definition: SensorDefinition, *, status: DefaultSensorStatus = RUNNING
-    ) -> EventTicks:
+    def events(self, definition: SensorDefinition, *, status: DefaultSensorStatus = RUNNING) -> EventTicks:
         """Evaluates a sensor's events."""
-        return EventTicks(
-            self.planner(definition), self.sensors, self.ticks, self.clock, self.tokens, status
-        )
+        return EventTicks(self.planner(definition), self.sensors, self.ticks, self.clock, self.tokens, status)
 
     def dispatcher(self, **grants: str) -> Dispatcher:
         """Applies ticks; grants are job names by sensor, "watch" may start the usual job if none is given."""

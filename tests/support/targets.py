@@ -60,12 +60,8 @@ class InMemoryTarget:
             raise LaunchRejectedError(msg)
         return self.executions[external_id]
 
-    def end(
-        self, external_id: str, status: DagsterRunStatus, failure: Failure | None = None
-    ) -> Execution:
+    def end(self, external_id: str, status: DagsterRunStatus, failure: Failure | None = None) -> Execution:
         """Let an execution come to its end."""
-        ended = replace(
-            self.describe(external_id), status=status, ended_at=self.clock.now(), failure=failure
-        )
+        ended = replace(self.describe(external_id), status=status, ended_at=self.clock.now(), failure=failure)
         self.executions[external_id] = ended
         return ended

@@ -1,0 +1,64 @@
+"""Objects in a bucket, and a lister that pages through them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from treadle.definitions.objects import S3Object
+from treadle.integrations.s3.lister import Page
+from treadle.integrations.s3.selection import S3Selection
+from treadle.testing.system import VirtualClock
+
+BUCKET = "watched"
+TIME = 1_795_370_400_000
+"""When the virtual clock begins."""
+
+
+def object_of(
+    key: str, *, modified: int = TIME, etag: str = "e1", version: str = "null", bucket: str = BUCKET
+) -> S3Object:
+    """An object.
+
+    Args:
+        key: its key.
+        modified: when it was stored, in milliseconds.
+        etag: its entity tag.
+        version: its version id.
+        bucket: where it lies.
+    """
+    return S3Object(bucket, key, etag, version, 10, datetime.fromtimestamp(modified / 1000, UTC))
+
+
+@dataclass(slots=True)
+class InMemoryLister:
+    """An `ObjectLister` over objects in memory.
+
+    Attributes:
+        objects: in any order; listed by key.
+        page_size: objects in one page.
+        clock: moved by `seconds_per_page` for each page.
+        seconds_per_page: how long a page takes.
+        asked_after: the positions that listings began at.
+        pages_given: how many pages were listed in all.
+    """
+
+    objects: Sequence[S3Object] = ()
+    page_size: int = 10
+    clock: VirtualClock = field(default_factory=VirtualClock)
+    seconds_per_page: float = 0
+    asked_after: list[str] = field(default_factory=list)
+    pages_given: int = 0
+
+    def pages(self, selection: S3Selection, after: str) -> Iterator[Page]:
+        """The objects under the prefix whose key sorts after the given one."""
+        self.asked_after.append(after)
+        found = sorted(
+            (o for o in self.objects if o.key.startswith(selection.prefix) and o.key > after),
+            key=lambda stored: stored.key,
+        )
+        starts = range(0, len(found), self.page_size) or range(1)
+        for start in starts:
+            page = tuple(found[start : start + self.page_size])
+            self.clock.advance(self.seconds_per_page)
+            self.pages_given += 1
+            yield Page(page, page[-1].key if start + self.page_size < len(found) else "")

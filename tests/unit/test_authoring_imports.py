@@ -1,0 +1,42 @@
+"""`import treadle`: every promised name is there, and importing loads nothing before it is used."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import treadle
+
+LIBRARY = Path(treadle.__file__).parents[1]
+
+
+@pytest.mark.parametrize("name", treadle.__all__)
+def test_every_promised_name_can_be_imported(name: str) -> None:
+    value = getattr(treadle, name)
+
+    assert value.__name__ == name
+
+
+def test_unknown_name_is_an_attribute_error_that_names_it() -> None:
+    with pytest.raises(AttributeError, match="module 'treadle' has no attribute 'sensr'"):
+        _ = treadle.sensr
+
+
+def test_every_name_with_a_home_is_promised() -> None:
+    assert sorted(treadle._HOME_OF) == sorted(treadle.__all__)
+
+
+@pytest.mark.parametrize("code", ["import treadle", "from treadle import RunRequest, s3_sensor, sensor"])
+def test_importing_names_for_authors_loads_no_aws_library(code: str) -> None:
+    script = f"import sys\n{code}\nprint([m for m in ('boto3', 'pynamodb', 'aws_lambda_powertools') if m in sys.modules])"
+
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"PYTHONPATH": str(LIBRARY)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,186 @@
+"""Sensor and job definitions: what can be told of them, and which cannot work."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from treadle.definitions.errors import (
+    DagsterInvalidDefinitionError,
+    InvalidResultError,
+    UnknownEventError,
+)
+from treadle.definitions.evaluation import with_job_name
+from treadle.definitions.jobs import JobDefinition
+from treadle.definitions.objects import ObjectCreated
+from treadle.definitions.results import RunRequest
+from treadle.definitions.sensors import SensorDefinition, sensor
+from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus
+
+
+def nothing() -> None:
+    """Asks for nothing."""
+
+
+def test_decorated_function_lends_its_name_and_words() -> None:
+    @sensor(job_name="load")
+    def new_files() -> None:
+        """Looks for files."""
+
+    assert isinstance(new_files, SensorDefinition)
+    assert (new_files.name, new_files.description) == ("new_files", "Looks for files.")
+
+
+def test_decorator_hands_every_argument_to_the_definition() -> None:
+    load, clean = JobDefinition("load"), JobDefinition("clean")
+
+    definition = sensor(
+        name="other",
+        minimum_interval_seconds=90,
+        description="words",
+        jobs=[load, clean],
+        default_status=DefaultSensorStatus.RUNNING,
+        tags={"team": "data"},
+        metadata={"url": "u"},
+    )(nothing)
+
+    assert (definition.name, definition.minimum_interval_seconds, definition.description) == (
+        "other",
+        90,
+        "words",
+    )
+    assert definition.default_status is DefaultSensorStatus.RUNNING
+    assert (definition.jobs, definition.job_names) == ((load, clean), ("load", "clean"))
+    assert (definition.tags, definition.metadata) == ({"team": "data"}, {"url": "u"})
+
+
+def test_sensor_is_stopped_and_ticks_each_minute_unless_told_otherwise() -> None:
+    definition = SensorDefinition(evaluation_fn=nothing)
+
+    assert definition.default_status is DefaultSensorStatus.STOPPED
+    assert definition.minimum_interval_seconds is None
+    assert definition.jobs == ()
+
+
+def test_interval_of_zero_means_each_scheduled_minute() -> None:
+    assert (
+        SensorDefinition(evaluation_fn=nothing, minimum_interval_seconds=0).minimum_interval_seconds is None
+    )
+
+
+def test_negative_interval_is_refused() -> None:
+    with pytest.raises(DagsterInvalidDefinitionError, match="minimum_interval_seconds must not be negative"):
+        SensorDefinition(evaluation_fn=nothing, minimum_interval_seconds=-1)
+
+
+def test_definition_without_function_is_refused() -> None:
+    with pytest.raises(DagsterInvalidDefinitionError, match="Must provide evaluation_fn to SensorDefinition"):
+        SensorDefinition("nameless")
+
+
+@pytest.mark.parametrize("name", ["with-dash", "with space", "ünïcode", "a" * 81, "a\n", "a/b"])
+def test_name_of_sensor_or_job_is_letters_digits_and_underscores(name: str) -> None:
+    with pytest.raises(DagsterInvalidDefinitionError, match="cannot name a sensor"):
+        SensorDefinition(name, evaluation_fn=nothing)
+    with pytest.raises(DagsterInvalidDefinitionError, match="cannot name a job"):
+        JobDefinition(name)
+
+
+@pytest.mark.parametrize("name", ["a", "A_9", "a" * 80])
+def test_name_of_letters_digits_and_underscores_is_taken(name: str) -> None:
+    assert SensorDefinition(name, evaluation_fn=nothing).name == name
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [
+        {"job": JobDefinition("a"), "jobs": [JobDefinition("b")]},
+        {"job": JobDefinition("a"), "job_name": "b"},
+        {"jobs": [JobDefinition("a")], "job_name": "b"},
+    ],
+)
+def test_targets_given_in_two_ways_are_refused_by_name(targets: dict[str, Any]) -> None:
+    with pytest.raises(
+        DagsterInvalidDefinitionError, match="more than one of 'job', 'jobs', 'job_name'"
+    ) as refused:
+        SensorDefinition(evaluation_fn=nothing, **targets)
+
+    assert all(name in str(refused.value) for name in targets)
+
+
+@pytest.mark.parametrize(
+    "targets", [{"job": JobDefinition("a")}, {"jobs": [JobDefinition("a")]}, {"job_name": "a"}]
+)
+def test_target_may_be_given_in_any_one_way(targets: dict[str, Any]) -> None:
+    assert SensorDefinition(evaluation_fn=nothing, **targets).job_names == ("a",)
+
+
+def test_job_tags_are_those_of_the_named_job() -> None:
+    jobs = [JobDefinition("a", tags={"x": "1"}), JobDefinition("b", tags={"x": "2"})]
+
+    assert SensorDefinition(evaluation_fn=nothing, jobs=jobs).job_tags("b") == {"x": "2"}
+
+
+def test_definition_can_be_called_like_its_function() -> None:
+    @sensor(job_name="load")
+    def pairs(first: int, second: int = 2) -> Iterator[int]:
+        yield first
+        yield second
+
+    assert list(pairs(1, second=3)) == [1, 3]
+
+
+def test_sensor_without_events_names_the_event_that_it_got(created: ObjectCreated) -> None:
+    from treadle.definitions.contexts import SensorEvaluationContext
+
+    definition = SensorDefinition("timed", evaluation_fn=nothing)
+
+    with pytest.raises(UnknownEventError, match="Sensor timed takes no events, and got Object Created s3://"):
+        definition.evaluate_event(SensorEvaluationContext("timed"), created)
+
+
+def test_sensor_has_nothing_of_its_own_to_configure() -> None:
+    definition = SensorDefinition(evaluation_fn=nothing)
+
+    assert definition.configured({"TREADLE_S3_BUCKET": "b"}) is definition
+
+
+def test_request_of_a_sensor_with_one_job_gets_that_job() -> None:
+    request = RunRequest("key", {"a": 1}, {"t": "1"}, partition_key="2026-11-22")
+
+    assert with_job_name(request, "watch", ["load"]) == RunRequest(
+        "key", {"a": 1}, {"t": "1"}, "load", partition_key="2026-11-22"
+    )
+
+
+def test_request_may_name_one_of_several_jobs() -> None:
+    assert with_job_name(RunRequest(job_name="b"), "watch", ["a", "b"]).job_name == "b"
+
+
+@pytest.mark.parametrize(
+    ("job_name", "jobs", "words"),
+    [
+        (None, [], "lacking a specified target"),
+        ("a", [], "lacking a specified target"),
+        (None, ["a", "b"], r"did not specify job_name .* Expected one of: \['a', 'b'\]"),
+        ("c", ["a", "b"], r"job_name c\. Expected one of: \['a', 'b'\]"),
+        ("c", ["a"], r"job_name c\. Expected one of: \['a'\]"),
+    ],
+)
+def test_request_without_a_valid_target_is_refused(job_name: str | None, jobs: list[str], words: str) -> None:
+    with pytest.raises(InvalidResultError, match=words):
+        with_job_name(RunRequest(job_name=job_name), "watch", jobs)
+
+
+def test_ends_are_finished_and_rank_above_all_else() -> None:
+    ends = [status for status in DagsterRunStatus if status.is_finished]
+    others = [status for status in DagsterRunStatus if not status.is_finished]
+
+    assert {status.value for status in ends} == {"SUCCESS", "FAILURE", "CANCELED"}
+    assert max(status.rank for status in others) < min(status.rank for status in ends)
+    assert [status.value for status in sorted(others, key=lambda status: status.rank)] == [
+        "QUEUED",
+        "STARTING",
+        "STARTED",
+        "CANCELING",
+    ]
