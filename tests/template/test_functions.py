@@ -11,6 +11,9 @@ from tests.template.model import FUNCTION, ROOT, read, references, samples
 template = read()
 FUNCTIONS = template.resources(FUNCTION)
 NAMED = template.named_functions()
+S3_EVALUATORS = [
+    n for n, f in template.evaluators().items() if "TREADLE_S3_BUCKET" in template.environment(f)
+]
 DEAD_LETTERS: dict[str, Any] = {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}
 QUEUES = template.resources("AWS::SQS::Queue")
 
@@ -180,6 +183,24 @@ def test_each_trigger_has_a_sample_event(name: str, event: dict[str, Any]) -> No
     else:
         source = {"SQS": "aws:sqs", "DynamoDB": "aws:dynamodb"}[event["Type"]]
         assert any(record["eventSource"] == source for s in own for record in s.get("Records", []))
+
+
+@pytest.mark.parametrize("sensor", S3_EVALUATORS)
+def test_s3_sensor_has_a_sample_of_each_way_in(sensor: str) -> None:
+    """Schedule, queued event, an operator's tick, and an event given directly."""
+    ways = ("schedule", "s3-object-created", "direct", "s3-event-direct")
+
+    assert {f"{sensor}-{way}" for way in ways} <= samples().keys()
+
+
+def test_record_has_samples_of_each_turn() -> None:
+    """A run that begins, one that succeeds, one that fails."""
+    records = [
+        r for name, sample in samples().items() if name.startswith("record-") for r in sample["Records"]
+    ]
+
+    statuses = {json.loads(record["body"])["detail"]["status"] for record in records}
+    assert statuses >= {"RUNNING", "SUCCEEDED", "FAILED"}
 
 
 @pytest.mark.parametrize("file", samples())

@@ -210,11 +210,11 @@ def test_alarm_tells_the_topic(name: str) -> None:
 
 def expanded(logical_id: str) -> int:
     """How many resources SAM makes of one: a function brings its sources' and its asynchronous settings'."""
-    properties = RESOURCES[logical_id].get("Properties", {})
+    properties: dict[str, Any] = RESOURCES[logical_id].get("Properties", {})
     if RESOURCES[logical_id]["Type"] != FUNCTION:
         return 1
     events = properties.get("Events", {}).values()
-    roles = sum(event["Type"] == "ScheduleV2" and "RoleArn" not in event["Properties"] for event in events)
+    roles = len([e for e in events if e["Type"] == "ScheduleV2" and "RoleArn" not in e["Properties"]])
     return 1 + len(events) + roles + int("EventInvokeConfig" in properties)
 
 

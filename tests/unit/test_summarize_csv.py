@@ -18,10 +18,6 @@ BUCKET = "watched"
 @pytest.fixture
 def app(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """The function as Lambda loads it, over a bucket in memory."""
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     monkeypatch.setenv("OUTPUT_PREFIX", "summaries/")
     with mock_aws():
         boto3.client("s3").create_bucket(Bucket=BUCKET)
