@@ -26,7 +26,7 @@ _QUIET = {Decision.NOT_DUE, Decision.STOPPED}
 @functools.cache
 def logger() -> Logger:
     """The process's logger; the library's own loggers are its children."""
-    return Logger(service="treadle")
+    return Logger(service="treadle", serialize_stacktrace=False)
 
 
 @functools.cache

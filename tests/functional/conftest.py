@@ -1,0 +1,180 @@
+"""The handlers as they are deployed, on moto: the template's tables, its environment, its sample events."""
+
+import importlib
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from tests.support.tables import create_tables
+from treadle.adapters import clients
+from treadle.adapters.dynamodb.tables import DynamoStores
+from treadle.adapters.system import RandomTokens
+
+ROOT = Path(__file__).parents[2]
+BUCKET = "treadle-watched-bucket"
+ROLE = "arn:aws:iam::123456789012:role/machine"
+MACHINE = '{"StartAt":"Done","States":{"Done":{"Type":"Succeed"}}}'
+
+
+@dataclass(frozen=True)
+class LambdaContext:
+    """What Lambda hands to a handler."""
+
+    function_name: str = "function"
+    memory_limit_in_mb: int = 256
+    invoked_function_arn: str = "arn:aws:lambda:us-east-1:123456789012:function:function"
+    aws_request_id: str = "request"
+    seconds: float = 60.0
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int(self.seconds * 1000)
+
+
+@dataclass
+class Deployment:
+    """A deployment on moto."""
+
+    stores: DynamoStores
+    machine: str
+    queues: dict[str, str]
+    monkeypatch: pytest.MonkeyPatch
+    handlers: dict[str, Any] = field(default_factory=dict)
+
+    def invoke(self, function: str, event: dict[str, Any]) -> Any:
+        """The answer of a function's handler, kept warm between calls."""
+        if function not in self.handlers:
+            name = f"functions.{function.replace('/', '.')}.app"
+            sys.modules.pop(name, None)
+            self.handlers[function] = importlib.import_module(name).handler
+        return self.handlers[function](event, LambdaContext())
+
+    def put(self, key: str, body: bytes = b"a,b\n1,2\n") -> str:
+        """Store an object; its entity tag."""
+        answer = boto3.client("s3").put_object(Bucket=BUCKET, Key=key, Body=body)
+        return answer["ETag"].strip('"')
+
+    def messages(self, queue: str) -> list[dict[str, Any]]:
+        """What is in a queue, taken out, with attributes."""
+        found: list[dict[str, Any]] = []
+        sqs = boto3.client("sqs")
+        while True:
+            answer = sqs.receive_message(
+                QueueUrl=self.queues[queue], MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+            )
+            batch = answer.get("Messages", [])
+            if not batch:
+                return found
+            for message in batch:
+                sqs.delete_message(QueueUrl=self.queues[queue], ReceiptHandle=message["ReceiptHandle"])
+                found.append(dict(message))
+
+    def executions(self) -> list[str]:
+        """The names of all executions of the job's state machine."""
+        answer = boto3.client("stepfunctions").list_executions(stateMachineArn=self.machine)
+        return [execution["name"] for execution in answer["executions"]]
+
+    def dispatch_pending(self) -> Any:
+        """Hand the pending ticks to DISPATCH, as the stream would."""
+        ticks = boto3.client("dynamodb").scan(
+            TableName=self.environment["TREADLE_TICKS_TABLE"], FilterExpression="attribute_exists(pending)"
+        )["Items"]
+        records = [{"eventName": "INSERT", "dynamodb": {"NewImage": _as_json(item)}} for item in ticks]
+        return self.invoke("engine/dispatch", {"Records": records})
+
+    def launch_queued(self) -> Any:
+        """Hand the launch queue's messages to LAUNCH."""
+        bodies = [message["Body"] for message in self.messages("launch")]
+        return self.invoke("engine/launch", batch(*bodies))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The functions' environment."""
+        return self._environment
+
+    _environment: dict[str, str] = field(default_factory=dict)
+
+    def setenv(self, **values: str) -> None:
+        """Change the functions' environment; handlers start anew."""
+        self._environment |= values
+        for name, value in values.items():
+            self.monkeypatch.setenv(name, value)
+        self.handlers.clear()
+
+
+def _as_json(item: dict[str, Any]) -> dict[str, Any]:
+    """An item as a stream's event carries it: binary values in base64."""
+    import base64
+
+    return {
+        name: {"B": base64.b64encode(value["B"]).decode()} if "B" in value else value
+        for name, value in item.items()
+    }
+
+
+def sample(name: str) -> dict[str, Any]:
+    """One of the sample events."""
+    event: dict[str, Any] = json.loads((ROOT / "events" / f"{name}.json").read_text())
+    return event
+
+
+def batch(*bodies: str | dict[str, Any], receives: int = 1) -> dict[str, Any]:
+    """An SQS batch of messages."""
+    [record] = sample("launch-message")["Records"]
+    texts = [body if isinstance(body, str) else json.dumps(body) for body in bodies]
+    attributes = {**record["attributes"], "ApproximateReceiveCount": str(receives)}
+    return {
+        "Records": [
+            {**record, "body": text, "messageId": f"m{index}", "attributes": attributes}
+            for index, text in enumerate(texts)
+        ]
+    }
+
+
+def object_created(
+    key: str, etag: str, sequencer: str = "01", time: str = "2026-11-22T18:00:05Z"
+) -> dict[str, Any]:
+    """The event of an object."""
+    event = sample("new_objects-s3-event-direct")
+    stored = {"key": key, "etag": etag, "size": 8, "sequencer": sequencer}
+    return {**event, "time": time, "detail": {**event["detail"], "object": stored}}
+
+
+@pytest.fixture
+def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
+    with mock_aws():
+        clients._client.cache_clear()
+        names = create_tables()
+        boto3.client("s3").create_bucket(Bucket=BUCKET)
+        machine = boto3.client("stepfunctions").create_state_machine(
+            name="process-file", definition=MACHINE, roleArn=ROLE
+        )["stateMachineArn"]
+        sqs = boto3.client("sqs")
+        queues = {name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("own", "launch", "dead")}
+        made = Deployment(DynamoStores.of(names, RandomTokens()), machine, queues, monkeypatch)
+        job = {"target": "step_functions", "arn": machine, "parameter": "ProcessFileStateMachineArn"}
+        made.setenv(
+            TREADLE_NAMESPACE="123456789012/us-east-1/test",
+            TREADLE_SENSORS_TABLE=names.sensors,
+            TREADLE_TICKS_TABLE=names.ticks,
+            TREADLE_RUNS_TABLE=names.runs,
+            TREADLE_EVENTS_TABLE=names.events,
+            TREADLE_DEAD_LETTER_QUEUE_URL=queues["dead"],
+            TREADLE_QUEUE_URL=queues["own"],
+            TREADLE_LAUNCH_QUEUE_URL=queues["launch"],
+            TREADLE_INTERVAL_SECONDS="60",
+            TREADLE_DEFAULT_STATUS="RUNNING",
+            TREADLE_S3_BUCKET=BUCKET,
+            TREADLE_S3_START_FROM="beginning",
+            TREADLE_GRANTS='{"new_objects": "process_file"}',
+            TREADLE_JOBS=json.dumps({"process_file": job}),
+            POWERTOOLS_TRACE_DISABLED="true",
+        )
+        yield made
+        clients._client.cache_clear()

@@ -1,0 +1,223 @@
+"""DISPATCH, LAUNCH and RECORD as Lambda functions, and the whole flow through them."""
+
+import json
+
+import boto3
+import pytest
+
+from tests.functional.conftest import Deployment, batch, object_created, sample
+from treadle.definitions.status import DagsterRunStatus
+from treadle.ports.runs import Run
+
+
+def launched(deployment: Deployment) -> Run:
+    """A run that came all the way from an event to its execution."""
+    deployment.invoke("sensors/new_objects", batch(object_created("in/a.csv", "e1")))
+    deployment.dispatch_pending()
+    deployment.launch_queued()
+    [run] = deployment.stores.runs.of_sensor("new_objects", 5)
+    return run
+
+
+def changed(deployment: Deployment, run: Run, status: str, stop: str = "") -> dict[str, object]:
+    """The event of an execution's status, as the rule's transformer leaves it."""
+    event = json.loads(sample("record-execution-failed")["Records"][0]["body"])
+    detail = {
+        "executionArn": run.external_id,
+        "stateMachineArn": deployment.machine,
+        "name": run.launch_id,
+        "status": status,
+        "startDate": str(run.started_at),
+        "stopDate": stop,
+    }
+    return {**event, "detail": detail}
+
+
+def test_an_event_ends_as_one_execution_whose_input_is_the_run(deployment: Deployment) -> None:
+    run = launched(deployment)
+
+    assert deployment.executions() == [run.launch_id]
+    assert run.status is DagsterRunStatus.STARTED
+    described = boto3.client("stepfunctions").describe_execution(executionArn=run.external_id or "")
+    given = json.loads(described["input"])
+    assert given["run_config"]["key"] == "in/a.csv"
+    assert (given["run_id"], given["run_key"]) == (run.run_id, run.run_key)
+    assert given["tags"]["dagster/sensor_name"] == "new_objects"
+
+
+def test_redelivery_of_everything_starts_nothing_twice(deployment: Deployment) -> None:
+    event = batch(object_created("in/a.csv", "e1"))
+    deployment.invoke("sensors/new_objects", event)
+    deployment.dispatch_pending()
+    messages = [message["Body"] for message in deployment.messages("launch")]
+
+    for _ in range(2):
+        deployment.invoke("sensors/new_objects", event)
+        deployment.dispatch_pending()
+        deployment.invoke("engine/launch", batch(*messages))
+
+    assert len(deployment.executions()) == 1
+
+
+def test_an_identical_upload_makes_a_tick_but_no_second_run(deployment: Deployment) -> None:
+    launched(deployment)
+
+    deployment.invoke("sensors/new_objects", batch(object_created("in/a.csv", "e1", sequencer="02")))
+
+    ticks = deployment.stores.ticks.latest("new_objects", 5)
+    assert len(ticks) == 2
+    assert any("already exist" in (tick.reason or "") for tick in ticks)
+    assert len(deployment.stores.runs.of_sensor("new_objects", 5)) == 1
+
+
+def test_the_tick_says_what_became_of_its_requests(deployment: Deployment) -> None:
+    launched(deployment)
+
+    [tick] = deployment.stores.ticks.latest("new_objects", 5)
+    assert tick.dispatched is not None
+    assert (tick.dispatched.started, tick.dispatched.existing) == (1, 0)
+
+
+def test_the_sample_of_the_ticks_stream_is_dispatched(deployment: Deployment) -> None:
+    answer = deployment.invoke("engine/dispatch", sample("dispatch-ticks-stream"))
+
+    assert answer == {"batchItemFailures": []}
+    [message] = deployment.messages("launch")
+    [run] = deployment.stores.runs.of_sensor("new_objects", 5)
+    assert json.loads(message["Body"]) == {"treadle": "launch", "run_id": run.run_id, "attempt": 1}
+
+
+def test_a_stream_record_that_cannot_be_dispatched_is_buried_and_the_next_goes_on(
+    deployment: Deployment,
+) -> None:
+    event = sample("dispatch-ticks-stream")
+    broken = {
+        "dynamodb": {"Keys": {"sensor": {"S": "x"}, "tick_id": {"S": "y"}}, "NewImage": {"a": {"S": "b"}}}
+    }
+
+    deployment.invoke("engine/dispatch", {"Records": [broken, *event["Records"]]})
+
+    assert len(deployment.messages("launch")) == 1
+    [letter] = deployment.messages("dead")
+    assert json.loads(letter["Body"])["keys"] == {"sensor": "x", "tick_id": "y"}
+    assert letter["MessageAttributes"]["origin"]["StringValue"] == "dispatch"
+
+
+def test_a_job_that_is_not_granted_makes_no_run_and_the_tick_says_so(deployment: Deployment) -> None:
+    deployment.setenv(TREADLE_GRANTS='{"new_objects": "another_job"}')
+
+    deployment.invoke("sensors/new_objects", batch(object_created("in/a.csv", "e1")))
+    deployment.dispatch_pending()
+
+    [tick] = deployment.stores.ticks.latest("new_objects", 5)
+    assert "may not start job 'process_file'" in tick.refusals[0]
+    assert deployment.stores.runs.of_sensor("new_objects", 5) == []
+
+
+def test_a_job_that_is_not_configured_fails_at_once_and_names_the_parameter(deployment: Deployment) -> None:
+    job = {"target": "step_functions", "arn": "", "parameter": "ProcessFileStateMachineArn"}
+    deployment.setenv(TREADLE_JOBS=json.dumps({"process_file": job}))
+
+    run = launched(deployment)
+
+    assert run.status is DagsterRunStatus.FAILURE
+    assert run.failure is not None
+    assert "set the deployment parameter ProcessFileStateMachineArn" in run.failure.cause
+
+
+def test_a_state_machine_that_is_missing_fails_the_run_with_the_targets_words(deployment: Deployment) -> None:
+    job = {"target": "step_functions", "arn": deployment.machine + "-gone", "parameter": "P"}
+    deployment.setenv(TREADLE_JOBS=json.dumps({"process_file": job}))
+
+    run = launched(deployment)
+
+    assert run.failure is not None
+    assert "StateMachineDoesNotExist" in run.failure.cause
+
+
+def test_an_execution_that_took_the_name_with_another_input_is_not_taken_for_ours(
+    deployment: Deployment,
+) -> None:
+    deployment.invoke("sensors/new_objects", batch(object_created("in/a.csv", "e1")))
+    deployment.dispatch_pending()
+    [run] = deployment.stores.runs.of_sensor("new_objects", 5)
+    boto3.client("stepfunctions").start_execution(
+        stateMachineArn=deployment.machine, name=run.launch_id, input='{"not":"ours"}'
+    )
+
+    deployment.launch_queued()
+
+    [run] = deployment.stores.runs.of_sensor("new_objects", 5)
+    assert run.status is DagsterRunStatus.FAILURE
+    assert run.failure is not None
+    assert "somebody else took its name" in run.failure.cause
+
+
+@pytest.mark.parametrize("body", ['{"treadle":"launch"}', '{"treadle":"else","run_id":"r","attempt":1}'])
+def test_a_launch_message_of_another_form_is_buried(deployment: Deployment, body: str) -> None:
+    answer = deployment.invoke("engine/launch", batch(body))
+
+    assert answer == {"batchItemFailures": []}
+    [letter] = deployment.messages("dead")
+    assert "The launch queue takes" in letter["MessageAttributes"]["reason"]["StringValue"]
+
+
+def test_the_sample_launch_of_a_run_that_was_never_recorded_is_buried(deployment: Deployment) -> None:
+    deployment.invoke("engine/launch", sample("launch-message"))
+
+    [letter] = deployment.messages("dead")
+    assert "There is no run" in letter["MessageAttributes"]["reason"]["StringValue"]
+
+
+@pytest.mark.parametrize(
+    ("target_status", "status"),
+    [
+        ("RUNNING", DagsterRunStatus.STARTED),
+        ("SUCCEEDED", DagsterRunStatus.SUCCESS),
+        ("FAILED", DagsterRunStatus.FAILURE),
+        ("TIMED_OUT", DagsterRunStatus.FAILURE),
+        ("ABORTED", DagsterRunStatus.CANCELED),
+    ],
+)
+def test_a_status_change_is_folded_into_the_run(
+    deployment: Deployment, target_status: str, status: DagsterRunStatus
+) -> None:
+    run = launched(deployment)
+
+    deployment.invoke("engine/record", batch(changed(deployment, run, target_status, "1795370499000")))
+
+    [folded] = deployment.stores.runs.of_sensor("new_objects", 5)
+    assert folded.status is status
+    assert folded.ended_at == (1795370499000 if status.is_finished else None)
+
+
+def test_a_late_running_event_does_not_reopen_a_finished_run(deployment: Deployment) -> None:
+    run = launched(deployment)
+    deployment.invoke("engine/record", batch(changed(deployment, run, "SUCCEEDED", "1795370499000")))
+
+    deployment.invoke("engine/record", batch(changed(deployment, run, "RUNNING", "null")))
+
+    [folded] = deployment.stores.runs.of_sensor("new_objects", 5)
+    assert folded.status is DagsterRunStatus.SUCCESS
+
+
+@pytest.mark.parametrize("name", ["record-execution-succeeded", "record-execution-failed"])
+def test_samples_of_executions_that_are_not_ours_change_nothing(deployment: Deployment, name: str) -> None:
+    answer = deployment.invoke("engine/record", sample(name))
+
+    assert answer == {"batchItemFailures": []}
+    assert deployment.messages("dead") == []
+
+
+def test_a_failing_store_brings_the_message_back_and_at_last_buries_it(deployment: Deployment) -> None:
+    run = launched(deployment)
+    message = changed(deployment, run, "SUCCEEDED", "1795370499000")
+    deployment.setenv(TREADLE_RUNS_TABLE="no-such-table")
+
+    early = deployment.invoke("engine/record", batch(message))
+    last = deployment.invoke("engine/record", batch(message, receives=5))
+
+    assert early == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+    assert last == {"batchItemFailures": []}
+    [letter] = deployment.messages("dead")
+    assert "StoreError" in letter["MessageAttributes"]["reason"]["StringValue"]

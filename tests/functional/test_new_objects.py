@@ -1,0 +1,151 @@
+"""The sensor new_objects as a Lambda function."""
+
+import json
+import logging
+import sys
+from typing import Any
+
+import pytest
+
+from tests.functional.conftest import BUCKET, Deployment, batch, object_created, sample
+from treadle.definitions.status import TickStatus
+
+SENSOR = "sensors/new_objects"
+
+
+def test_a_scheduled_tick_sweeps_and_asks_for_a_run_per_object(deployment: Deployment) -> None:
+    etag = deployment.put("in/a.csv")
+
+    answer = deployment.invoke(SENSOR, sample("new_objects-schedule"))
+
+    assert answer["decision"] == "SUCCESS"
+    [tick] = deployment.stores.ticks.latest("new_objects", 5)
+    assert [run.run_key for run in tick.requests] == [f"s3://{BUCKET}/in/a.csv#{etag}"]
+    assert json.loads(tick.requests[0].run_config)["size"] == 8
+
+
+def test_the_same_scheduled_time_ticks_once(deployment: Deployment) -> None:
+    event = sample("new_objects-schedule")
+    deployment.invoke(SENSOR, event)
+
+    assert deployment.invoke(SENSOR, event)["decision"] == "NOT_DUE"
+
+
+def test_a_schedule_that_does_not_resolve_its_time_ticks_for_the_present_minute(
+    deployment: Deployment,
+) -> None:
+    event = {"treadle": "tick", "nominal_time": "<aws.scheduler.scheduled-time>"}
+
+    answer = deployment.invoke(SENSOR, event)
+
+    assert answer["subject"].split("-0000")[0].endswith(":00.000Z")
+
+
+def test_a_direct_tick_needs_no_time(deployment: Deployment) -> None:
+    assert deployment.invoke(SENSOR, sample("new_objects-direct"))["decision"] == "SKIPPED"
+
+
+def test_event_and_sweep_of_one_object_give_one_run(deployment: Deployment) -> None:
+    etag = deployment.put("in/a.csv")
+    deployment.invoke(SENSOR, batch(object_created("in/a.csv", etag)))
+    deployment.dispatch_pending()
+
+    answer = deployment.invoke(SENSOR, sample("new_objects-schedule"))
+
+    assert (answer["decision"], answer["count"]) == ("SKIPPED", 0)
+
+
+def test_the_sample_batch_commits_one_event_tick(deployment: Deployment) -> None:
+    answer = deployment.invoke(SENSOR, sample("new_objects-s3-object-created"))
+
+    assert answer == {"batchItemFailures": []}
+    [tick] = deployment.stores.ticks.latest("new_objects", 5)
+    assert (tick.status, len(tick.requests)) == (TickStatus.SUCCESS, 1)
+    assert "orders 1.csv" in (tick.trigger or "")
+
+
+def test_an_event_invoked_directly_is_evaluated_too(deployment: Deployment) -> None:
+    answer = deployment.invoke(SENSOR, sample("new_objects-s3-event-direct"))
+
+    assert (answer["decision"], answer["count"]) == ("SUCCESS", 1)
+
+
+def test_a_second_delivery_of_an_event_is_a_duplicate(deployment: Deployment) -> None:
+    event = sample("new_objects-s3-event-direct")
+    deployment.invoke(SENSOR, event)
+
+    assert deployment.invoke(SENSOR, event)["decision"] == "DUPLICATE"
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("no json", "is no JSON"),
+        ('["a list"]', "must be a JSON object"),
+        ('{"source":"aws.ec2","detail-type":"x"}', "Nobody here knows events of aws.ec2 / x"),
+        ('{"source":"aws.s3","detail-type":"Object Created","detail":{}}', "lacks a field"),
+        ('{"treadle":"tick"}', "Nobody here knows"),
+    ],
+)
+def test_an_unknown_event_ends_as_a_dead_letter_with_the_reason_and_the_rest_proceeds(
+    deployment: Deployment, body: str, words: str
+) -> None:
+    answer = deployment.invoke(SENSOR, batch(body, object_created("in/a.csv", "e1")))
+
+    assert answer == {"batchItemFailures": []}
+    assert len(deployment.stores.ticks.latest("new_objects", 5)) == 1
+    [letter] = deployment.messages("dead")
+    assert letter["Body"] == body
+    assert words in letter["MessageAttributes"]["reason"]["StringValue"]
+    assert letter["MessageAttributes"]["origin"]["StringValue"] == "sensor new_objects"
+
+
+def test_an_event_outside_the_selection_is_skipped_with_the_reason(deployment: Deployment) -> None:
+    deployment.setenv(TREADLE_S3_SUFFIX=".csv")
+
+    deployment.invoke(SENSOR, batch(object_created("in/a.txt", "e1")))
+
+    [tick] = deployment.stores.ticks.latest("new_objects", 5)
+    assert tick.status is TickStatus.SKIPPED
+    assert "is not watched" in (tick.reason or "")
+
+
+def test_a_stopped_sensor_takes_no_tick_and_drops_events(deployment: Deployment) -> None:
+    deployment.setenv(TREADLE_DEFAULT_STATUS="STOPPED")
+
+    tick = deployment.invoke(SENSOR, sample("new_objects-schedule"))
+    event = deployment.invoke(SENSOR, sample("new_objects-s3-event-direct"))
+
+    assert (tick["decision"], event["decision"]) == ("STOPPED", "STOPPED")
+    assert deployment.stores.ticks.latest("new_objects", 5) == []
+
+
+def test_all_that_is_missing_from_the_environment_is_named_at_once(deployment: Deployment) -> None:
+    deployment.setenv(TREADLE_DEFAULT_STATUS="MAYBE", TREADLE_INTERVAL_SECONDS="often")
+    deployment.monkeypatch.delenv("TREADLE_RUNS_TABLE")
+
+    with pytest.raises(Exception, match="environment does not fit") as caught:
+        deployment.invoke(SENSOR, sample("new_objects-schedule"))
+
+    for words in ("TREADLE_RUNS_TABLE", "MAYBE", "often"):
+        assert words in str(caught.value)
+
+
+def test_every_log_line_of_a_tick_is_json_and_names_sensor_and_tick(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deployment.put("in/a.csv")
+    for handler in logging.getLogger("treadle").handlers:
+        # Made by an earlier test, perhaps, whose captured output it would still write to.
+        assert isinstance(handler, logging.StreamHandler)
+        handler.setStream(sys.stdout)
+
+    deployment.invoke(SENSOR, sample("new_objects-schedule"))
+
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    logged: list[dict[str, Any]] = [line for line in lines if "level" in line]
+    assert {line["sensor"] for line in logged} == {"new_objects"}
+    assert all(line["tick_id"].startswith("2026-11-22T18:00") for line in logged)
+    assert any("s3://treadle-watched-bucket/in/a.csv" in line["message"] for line in logged)
+    [metric] = [line for line in lines if "_aws" in line]
+    assert metric["tick.SUCCESS"] == [1.0]
