@@ -106,7 +106,8 @@ def test_evaluator_touches_its_own_sensor_and_ticks_only(sensor: str) -> None:
         granted = [s for s in template.allowed(role) if table in references(s["Resource"])]
         (statement,) = granted
         assert set(actions(statement)) <= {
-            f"dynamodb:{action}" for action in ("GetItem", "PutItem", "UpdateItem", "ConditionCheckItem")
+            f"dynamodb:{action}"
+            for action in ("GetItem", "BatchGetItem", "PutItem", "UpdateItem", "ConditionCheckItem")
         }
         leading = statement["Condition"]["ForAllValues:StringEquals"]["dynamodb:LeadingKeys"]
         assert set(leading) == keys
