@@ -1,7 +1,9 @@
 """The one place where user code runs: its errors become values, and its time is bounded."""
 
+import os
 import signal
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +13,7 @@ from types import FrameType
 from treadle.definitions.errors import SensorEvaluationError, SensorTimeoutError
 from treadle.definitions.results import SensorExecutionData
 
-_LIBRARY = str(Path(__file__).resolve().parents[1])
+_LIBRARY = f"{Path(__file__).resolve().parents[1]}{os.sep}"
 _MAX_STACK = 16_000
 _MAX_MESSAGE = 2_000
 
@@ -31,13 +33,20 @@ def _deadline(seconds: float) -> Iterator[None]:
         raise _DeadlineReachedError
 
     before = signal.signal(signal.SIGALRM, stop)
+    began = time.monotonic()
     # Fires again each second, for user code that catches even BaseException.
-    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001), 1.0)
+    delay, interval = signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001), 1.0)
     try:
-        yield
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)  # The alarm may still go off here, once.
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        if delay:
+            left = delay - (time.monotonic() - began)
+            signal.setitimer(signal.ITIMER_REAL, max(left, 0.001), interval)
 
 
 def evaluate(
@@ -63,8 +72,12 @@ def evaluate(
             "Raise its timeout parameter, or return early with a cursor by context.remaining_seconds."
         )
         raise SensorTimeoutError(message, error_type="SensorTimeoutError", stack=_stack(error)) from None
-    except (Exception, SystemExit) as error:
-        words = f"{type(error).__name__}: {error}"[:_MAX_MESSAGE]
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        # Not str(error), which is the user's code, too, and may raise.
+        told = traceback.TracebackException.from_exception(error)
+        words = f"{type(error).__name__}: {told}"[:_MAX_MESSAGE]
         message = f"Error occurred during the execution of evaluation_fn for sensor {sensor_name}: {words}"
         raise SensorEvaluationError(message, error_type=type(error).__name__, stack=_stack(error)) from error
 

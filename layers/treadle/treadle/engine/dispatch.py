@@ -6,15 +6,13 @@ from dataclasses import dataclass, replace
 
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
+from treadle.engine.folding import LAUNCH_DUE_MS
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.ports.runs import Run, RunStore
 from treadle.ports.system import Clock, Queue
 from treadle.ports.ticks import DispatchCounts, PlannedRun, Tick, TickStore
 
 logger = logging.getLogger(__name__)
-
-LAUNCH_DUE_MS = 900_000
-"""A run that no launch has taken up within 15 minutes is looked at."""
 
 Grants = Mapping[str, frozenset[str]]
 """For each sensor the names of the jobs that the deployment lets it start."""

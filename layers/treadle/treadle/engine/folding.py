@@ -6,6 +6,9 @@ from dataclasses import dataclass, replace
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.ports.runs import Failure, Run
 
+LAUNCH_DUE_MS = 900_000
+"""A run that no launch has taken up within 15 minutes is looked at."""
+
 OVERDUE_MS = 3_600_000
 """A started run is looked at again after an hour without news."""
 
@@ -71,7 +74,7 @@ def fold(run: Run, report: Report) -> Run:
         attempt=_order(place)[0],
         started_at=times.get(Status.STARTED),
         ended_at=times.get(status, times.get(status + ASSUMED)) if status.is_finished else None,
-        next_at=_next_look(run, status, times),
+        next_at=run.next_at if reached == run.reached else _next_look(status, times),
     )
     if report.attempt == folded.attempt:
         folded = replace(
@@ -106,12 +109,11 @@ def _highest(times: Mapping[str, int]) -> Status:
     return max(told, key=lambda status: status.rank)
 
 
-def _next_look(run: Run, status: Status, times: Mapping[str, int]) -> int | None:
+def _next_look(status: Status, times: Mapping[str, int]) -> int | None:
     if status.is_finished:
         return None
-    if status is Status.STARTED and run.status is not Status.STARTED:
-        return times[Status.STARTED] + OVERDUE_MS
-    return run.next_at
+    started = times.get(Status.STARTED)
+    return min(times.values()) + LAUNCH_DUE_MS if started is None else started + OVERDUE_MS
 
 
 def _failure(run: Run, report: Report, folded: Run) -> Failure | None:

@@ -1,0 +1,224 @@
+"""Folding: reports in any order, any number of times, give the record of the ordered sequence."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.engine.folding import LAUNCH_DUE_MS, OVERDUE_MS, Report, fold
+from treadle.ports.runs import Failure, Run
+
+CREATED = 1_000_000
+ENDS = [Status.SUCCESS, Status.FAILURE, Status.CANCELED]
+
+
+def queued(attempt: int = 1) -> Run:
+    """A run whose attempt was just dispatched."""
+    return Run(
+        "run",
+        "job",
+        "watch",
+        "key",
+        "tick",
+        "{}",
+        {},
+        CREATED,
+        attempt=attempt,
+        attempts_allowed=attempt,
+        reached={f"{n}/0": {"QUEUED": CREATED} for n in range(1, attempt + 1)},
+        next_at=CREATED + LAUNCH_DUE_MS,
+    )
+
+
+def folded(*reports: Report, run: Run | None = None) -> Run:
+    """The record after all the reports."""
+    record = run or queued()
+    for report in reports:
+        record = fold(record, report)
+    return record
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Report]:
+    """What is reported of one attempt and its redrives: some of it, as it happened, in order."""
+    reports: list[Report] = []
+    time = CREATED
+    told_from_the_start = draw(st.booleans())
+    if draw(st.booleans()):
+        assumed = Failure("Assumed", "by Treadle", assumed=True)
+        reports.append(Report(1, Status.FAILURE, CREATED + draw(st.integers(0, 500)), failure=assumed))
+    for retry in range(draw(st.integers(1, 3))):
+        begun = time + draw(st.integers(1, 100))
+        path = [Status.QUEUED, Status.STARTING, Status.STARTED, Status.CANCELING, draw(st.sampled_from(ENDS))]
+        time = begun
+        for status in path:
+            if not draw(st.booleans()):
+                continue
+            time += draw(st.integers(0, 100))
+            failed = status in {Status.FAILURE, Status.CANCELED}
+            knows_start = status.rank >= Status.STARTED.rank and told_from_the_start
+            reports.append(
+                Report(
+                    1,
+                    status,
+                    time,
+                    retry=retry,
+                    started_at=begun if knows_start else None,
+                    external_id="execution",
+                    target="arn",
+                    failure=Failure("Told", f"{status} {retry}") if failed else None,
+                )
+            )
+    return reports
+
+
+@given(histories(), st.data())
+def test_any_order_and_repetition_gives_the_record_of_the_ordered_sequence(
+    history: list[Report], data: st.DataObject
+) -> None:
+    repeated = history + data.draw(st.lists(st.sampled_from(history), max_size=5) if history else st.just([]))
+    shuffled = data.draw(st.permutations(repeated))
+
+    assert folded(*shuffled) == folded(*history)
+
+
+@given(histories(), st.data())
+def test_status_only_moves_forward(history: list[Report], data: st.DataObject) -> None:
+    run = queued()
+
+    for report in data.draw(st.permutations(history)):
+        before, run = run, fold(run, report)
+
+        places = [max(record.reached) for record in (before, run)]
+        told = [s for s in run.reached[places[1]] if not s.endswith("?")]
+        assert places[0] <= places[1]
+        if places[0] == places[1] and not any(f"{s}?" in run.reached[places[1]] for s in ENDS):
+            assert before.status.rank <= run.status.rank
+        assert run.status.value in {*told, "FAILURE"}
+
+
+@given(histories())
+def test_second_report_of_the_same_changes_nothing(history: list[Report]) -> None:
+    run = folded(*history)
+
+    for report in history:
+        assert fold(run, report) == run
+
+
+def test_success_implies_that_it_started() -> None:
+    run = folded(Report(1, Status.SUCCESS, CREATED + 9))
+
+    assert run.reached == {
+        "1/0": {"QUEUED": CREATED, "STARTING": CREATED + 9, "STARTED": CREATED + 9, "SUCCESS": CREATED + 9}
+    }
+    assert (run.status, run.started_at, run.ended_at) == (Status.SUCCESS, CREATED + 9, CREATED + 9)
+
+
+@pytest.mark.parametrize("end", [Status.FAILURE, Status.CANCELED])
+def test_failure_does_not_imply_that_it_started(end: Status) -> None:
+    run = folded(Report(1, end, CREATED + 9))
+
+    assert set(run.reached["1/0"]) == {"QUEUED", end.value}
+    assert (run.status, run.started_at, run.ended_at) == (end, None, CREATED + 9)
+
+
+def test_told_start_implies_starting_whatever_the_status() -> None:
+    run = folded(Report(1, Status.FAILURE, CREATED + 9, started_at=CREATED + 5))
+
+    assert run.reached["1/0"] == {
+        "QUEUED": CREATED,
+        "STARTING": CREATED + 5,
+        "STARTED": CREATED + 5,
+        "FAILURE": CREATED + 9,
+    }
+    assert run.started_at == CREATED + 5
+
+
+def test_each_status_keeps_the_earliest_time_told_of_it() -> None:
+    run = folded(Report(1, Status.STARTED, CREATED + 9), Report(1, Status.STARTED, CREATED + 5))
+
+    assert run.started_at == CREATED + 5
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("is_late", [True, False])
+def test_reported_end_outranks_an_assumed_one(end: Status, is_late: bool) -> None:
+    told = Failure("Told", "by the target") if end is not Status.SUCCESS else None
+    reports = [
+        Report(1, Status.FAILURE, CREATED + 5, failure=Failure("Assumed", "by Treadle", assumed=True)),
+        Report(1, end, CREATED + 9, failure=told),
+    ]
+
+    run = folded(*(reports if is_late else reports[::-1]))
+
+    assert (run.status, run.failure, run.ended_at) == (end, told, CREATED + 9)
+
+
+def test_assumed_end_stands_until_the_target_reports_one() -> None:
+    failure = Failure("Assumed", "by Treadle", assumed=True)
+
+    run = folded(
+        Report(1, Status.STARTED, CREATED + 3),
+        Report(1, Status.FAILURE, CREATED + 5, failure=failure),
+    )
+
+    assert (run.status, run.failure, run.ended_at, run.next_at) == (
+        Status.FAILURE,
+        failure,
+        CREATED + 5,
+        None,
+    )
+
+
+def test_redrive_counts_more_than_the_end_before_it() -> None:
+    run = folded(
+        Report(1, Status.FAILURE, CREATED + 5, failure=Failure("Told", "first")),
+        Report(1, Status.STARTED, CREATED + 9, retry=1),
+    )
+
+    assert (run.status, run.failure, run.ended_at) == (Status.STARTED, None, None)
+    assert (run.started_at, run.next_at) == (CREATED + 9, CREATED + 9 + OVERDUE_MS)
+
+
+def test_tenth_redrive_counts_more_than_the_ninth() -> None:
+    run = folded(
+        Report(1, Status.STARTED, CREATED + 9, retry=10), Report(1, Status.FAILURE, CREATED, retry=9)
+    )
+
+    assert run.status is Status.STARTED
+
+
+def test_report_of_an_earlier_attempt_is_kept_and_moves_nothing() -> None:
+    run = queued(attempt=2)
+
+    late = fold(
+        run,
+        Report(1, Status.SUCCESS, CREATED + 5, external_id="old", target="old", failure=None),
+    )
+
+    assert late == replace(run, reached={**run.reached, "1/0": late.reached["1/0"]})
+    assert late.reached["1/0"]["SUCCESS"] == CREATED + 5
+
+
+def test_report_of_the_present_attempt_names_the_execution() -> None:
+    run = folded(
+        Report(1, Status.STARTED, CREATED, external_id="e", target="t"), Report(1, Status.SUCCESS, CREATED)
+    )
+
+    assert (run.external_id, run.target) == ("e", "t")
+
+
+def test_started_run_is_looked_at_again_after_an_hour_and_a_finished_one_never() -> None:
+    started = folded(Report(1, Status.STARTED, CREATED + 5))
+    finished = fold(started, Report(1, Status.SUCCESS, CREATED + 9))
+
+    assert (started.next_at, finished.next_at) == (CREATED + 5 + OVERDUE_MS, None)
+
+
+def test_look_that_was_put_off_stays_put_off_while_nothing_new_is_told() -> None:
+    report = Report(1, Status.STARTED, CREATED + 5)
+    run = replace(folded(report), next_at=CREATED + 5 * OVERDUE_MS)
+
+    assert fold(run, report) == run

@@ -1,0 +1,157 @@
+"""Planning: what a tick commits of what was asked for, and what it says of the rest."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.house import JOB, RUN_IDS, House, sensor_of, tagged_job
+from treadle.definitions.results import RunRequest, SensorExecutionData
+from treadle.definitions.sensors import SensorDefinition
+from treadle.engine.planning import MAX_REQUEST_BYTES, Plan
+from treadle.ports.runs import Run
+
+DEFINITION = sensor_of(lambda: None)
+TICK = "2026-11-22T18:00:00.000Z-000000001"
+
+
+def request(key: str | None, size: int = 0, value: int = 0) -> RunRequest:
+    return RunRequest(key, {"value": value, "filling": "x" * size}, job_name=JOB)
+
+
+def plan(house: House, requests: Sequence[RunRequest], definition: SensorDefinition = DEFINITION) -> Plan:
+    skip = None if requests else "nothing new"
+    return house.planner(definition).plan(SensorExecutionData(tuple(requests), skip), TICK)
+
+
+def take(house: House, key: str, *, attempt: int = 1, attempts_allowed: int = 1) -> None:
+    run_id = RUN_IDS.keyed("watch", key)
+    run = Run(run_id, JOB, "watch", key, "tick", "{}", {}, 0)
+    house.tables.runs[run_id] = replace(run, attempt=attempt, attempts_allowed=attempts_allowed)
+
+
+def test_request_becomes_a_run_with_config_as_canonical_json(house: House) -> None:
+    asked = RunRequest("k", {"b": 1, "a": "ü"}, {"t": "1"}, JOB, partition_key="p")
+
+    (run,) = plan(house, [asked]).runs
+
+    assert (run.run_id, run.run_key, run.job) == (RUN_IDS.keyed("watch", "k"), "k", JOB)
+    assert (run.run_config, run.tags, run.partition_key) == ('{"a":"ü","b":1}', {"t": "1"}, "p")
+
+
+def test_jobs_tags_are_put_on_its_runs_and_the_requests_own_win(house: House) -> None:
+    definition = SensorDefinition("watch", evaluation_fn=lambda: None, job=tagged_job(a="job", b="job"))
+
+    (run,) = plan(house, [RunRequest(tags={"b": "own"}, job_name=JOB)], definition).runs
+
+    assert run.tags == {"a": "job", "b": "own"}
+
+
+@given(st.lists(st.sampled_from([None, "", "a", "b", "c"]), max_size=8), st.sets(st.sampled_from("abc")))
+def test_tick_asks_once_for_each_free_key_and_once_for_each_request_without_key(
+    keys: list[str | None], taken: set[str]
+) -> None:
+    house = House()
+    for key in taken:
+        take(house, key)
+
+    planned = plan(house, [request(key) for key in keys])
+
+    first_seen = list(dict.fromkeys(key for key in keys if key))
+    assert [run.run_key for run in planned.runs if run.run_key] == [k for k in first_seen if k not in taken]
+    assert sum(run.run_key is None for run in planned.runs) == sum(not key for key in keys)
+    assert list(planned.existing_keys) == [key for key in first_seen if key in taken]
+    assert len({run.run_id for run in planned.runs}) == len(planned.runs)
+
+
+def test_first_request_for_a_key_wins_within_a_tick(house: House) -> None:
+    (run,) = plan(house, [request("k", value=1), request("k", value=2)]).runs
+
+    assert '"value":1' in run.run_config
+
+
+def test_key_whose_run_may_start_again_is_asked_for(house: House) -> None:
+    take(house, "k", attempt=1, attempts_allowed=2)
+
+    planned = plan(house, [request("k")])
+
+    assert ([run.run_key for run in planned.runs], planned.existing_keys) == (["k"], ())
+
+
+def test_run_of_another_sensor_does_not_take_the_key(house: House) -> None:
+    take(house, "k")
+    other = sensor_of(lambda: None, name="other")
+
+    assert [run.run_key for run in plan(house, [request("k")], other).runs] == ["k"]
+
+
+def test_request_too_large_to_travel_is_set_aside_and_blocks_no_other(house: House) -> None:
+    planned = plan(house, [request("large", MAX_REQUEST_BYTES), request("k"), request(None)])
+
+    (aside,) = planned.set_aside
+    assert [run.run_key for run in planned.runs] == ["k", None]
+    assert (aside.run_key, planned.reason) == ("large", None)
+    assert f"{MAX_REQUEST_BYTES} may travel" in aside.reason
+
+
+def test_request_set_aside_leaves_its_key_to_a_smaller_one(house: House) -> None:
+    planned = plan(house, [request("k", MAX_REQUEST_BYTES), request("k")])
+
+    assert [run.run_key for run in planned.runs] == ["k"]
+
+
+@pytest.mark.parametrize(("surplus", "is_set_aside"), [(0, False), (1, True)])
+def test_size_counts_config_and_tags_in_bytes(house: House, surplus: int, is_set_aside: bool) -> None:
+    frame = len('{"x":""}') + len('{"t":"ü"}'.encode())
+    asked = RunRequest("k", {"x": "x" * (MAX_REQUEST_BYTES - frame + surplus)}, {"t": "ü"}, JOB)
+
+    assert bool(plan(house, [asked]).set_aside) is is_set_aside
+
+
+def test_tick_with_all_keys_taken_says_which(house: House) -> None:
+    for key in "abcd":
+        take(house, key)
+
+    planned = plan(house, [request(key) for key in "abcd"])
+
+    assert planned.runs == ()
+    assert planned.reason == "4 runs requested, but skipped because the runs already exist: a, b, c, …"
+
+
+def test_tick_without_requests_gives_the_sensors_own_reason(house: House) -> None:
+    assert plan(house, []).reason == "nothing new"
+
+
+def test_tick_with_only_impossible_requests_says_why(house: House) -> None:
+    take(house, "k")
+
+    reason = plan(house, [request("large", MAX_REQUEST_BYTES), request("k")]).reason
+
+    assert reason is not None
+    assert reason.startswith("1 requests could never run and were set aside: The request has")
+
+
+def test_last_run_key_is_the_last_asked_for_taken_or_not(house: House) -> None:
+    take(house, "b")
+
+    assert plan(house, [request("a"), request("b"), request(None)]).last_run_key == "b"
+    assert plan(house, [request(None)]).last_run_key is None
+
+
+def test_requests_up_to_the_cap_pass_and_more_name_it(house: House) -> None:
+    planner = house.planner(DEFINITION, cap=2)
+    two = SensorExecutionData((request("a"), request("b")))
+
+    assert planner.check_cap(two) is two
+    with pytest.raises(ValueError, match="Sensor watch asked for 3 runs in one tick, more than the cap of 2"):
+        planner.check_cap(SensorExecutionData((*two.run_requests, request("c"))))
+
+
+def test_claimed_keys_are_those_whose_run_can_start_no_more(house: House) -> None:
+    take(house, "done")
+    take(house, "again", attempts_allowed=2)
+    ids = {RUN_IDS.keyed("watch", key): key for key in ("done", "again", "new")}
+
+    assert house.planner(DEFINITION).claimed_keys(ids) == {"done"}
