@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from treadle.definitions.errors import LaunchError, LaunchRejectedError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.amend import amend
 from treadle.engine.folding import Report, fold
@@ -58,7 +59,8 @@ class Recorder:
 
         Raises:
             StoreError: if the store did not answer.
-            LaunchError: if the target did not say why the execution failed.
+            LaunchDelayedError: if the target did not say why the execution failed; the status is recorded
+                all the same, and a second delivery adds the reason.
         """
         launch = parse_launch_id(change.name)
         run = self._runs.get(launch[0]) if launch else None
@@ -69,6 +71,7 @@ class Recorder:
                 f"{change.target} is not what job {run.job!r} launches; a foreign execution took the name."
             )
             return Outcome(Decision.FOREIGN, reason, change.external_id)
+        failure, unknown = self._failure(change)
         report = Report(
             launch[1],
             change.status,
@@ -76,16 +79,24 @@ class Recorder:
             started_at=change.started_at,
             external_id=change.external_id,
             target=change.target,
-            failure=self._failure(change),
+            failure=failure,
         )
         folded = amend(self._runs, run, lambda current: fold(current, report))
+        if unknown is not None:
+            raise unknown
         return Outcome(Decision.RECORDED, f"The run is at {folded.status}.", folded.launch_id)
 
     def _is_target_of(self, run: Run, change: StatusChange) -> bool:
         settings = self._jobs.get(run.job)
         return change.target == run.target or (settings is not None and change.target == settings.arn)
 
-    def _failure(self, change: StatusChange) -> Failure | None:
+    def _failure(self, change: StatusChange) -> tuple[Failure | None, LaunchError | None]:
+        """Why the execution failed; and what kept that from being known, if it may be known later."""
         if change.status not in {Status.FAILURE, Status.CANCELED}:
-            return None
-        return self._targets[change.kind].describe(change.external_id).failure
+            return None, None
+        try:
+            return self._targets[change.kind].describe(change.external_id).failure, None
+        except LaunchRejectedError as error:
+            return Failure("UnknownFailureError", str(error)), None
+        except LaunchError as error:
+            return None, error

@@ -91,7 +91,7 @@ class S3SensorDefinition(SensorDefinition):
             "bucket": stored.bucket,
             "key": stored.key,
             "etag": stored.etag,
-            "version": stored.version,
+            "version": None if stored.version == "null" else stored.version,
             "size": stored.size,
             "event_time": time.isoformat(),
         }
