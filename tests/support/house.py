@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.support.targets import InMemoryTarget
 from treadle.definitions.jobs import JobDefinition
+from treadle.definitions.results import RunRequest
 from treadle.definitions.sensors import DEFAULT_CAP, SensorDefinition
 from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus
 from treadle.engine.dispatch import Dispatcher
@@ -32,6 +33,11 @@ ARN = "arn:aws:states:us-east-1:123456789012:stateMachine:process-file"
 JOBS = {JOB: JobSettings(JOB, "step_functions", ARN, "ProcessFileStateMachineArn")}
 RUNNING = DefaultSensorStatus.RUNNING
 RUN_IDS = RunIds.of("123456789012/us-east-1/treadle")
+
+
+def keyless() -> RunRequest:
+    """A sensor's function that asks for a run each time."""
+    return RunRequest()
 
 
 def sensor_of(

@@ -1,0 +1,274 @@
+"""Leased ticks: what a tick sees, and what it leaves behind when it ends in order."""
+
+from typing import Any
+
+import pytest
+
+from tests.support.house import RUN_IDS, House, keyless, sensor_of
+from treadle.definitions.contexts import SensorEvaluationContext
+from treadle.definitions.results import RunRequest, SensorResult, SkipReason
+from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus, TickStatus
+from treadle.engine.evaluation import Budget
+from treadle.engine.identity import leased_tick_id
+from treadle.engine.leased_ticks import LEASE_MARGIN_MS, MAX_LEASE_SECONDS
+from treadle.engine.outcomes import Decision
+from treadle.engine.planning import MAX_REQUEST_BYTES
+from treadle.ports.sensors import SensorState
+from treadle.ports.ticks import TickKind
+
+NOON = 1_795_370_400_000
+
+
+def test_first_tick_finds_no_cursor_and_knows_that_it_is_the_first(house: House) -> None:
+    seen: list[Any] = []
+
+    def function(context: SensorEvaluationContext) -> None:
+        seen.append((context.cursor, context.last_tick_completion_time, context.last_run_key))
+        seen.append(context.is_first_tick_since_sensor_start)
+
+    house.leased(sensor_of(function)).tick(NOON, Budget())
+
+    assert seen == [(None, None, None), True]
+
+
+def test_later_tick_sees_what_the_one_before_left(house: House) -> None:
+    seen: list[Any] = []
+
+    def function(context: SensorEvaluationContext) -> SensorResult:
+        seen.append((context.cursor, context.last_tick_completion_time, context.last_run_key))
+        seen.append((context.last_sensor_start_time, context.is_first_tick_since_sensor_start))
+        house.clock.advance(2)
+        return SensorResult([RunRequest("a"), RunRequest("b")], cursor="c1")
+
+    ticks = house.leased(sensor_of(function))
+    ticks.tick(NOON, Budget())
+    house.clock.advance(60)
+    ticks.tick(NOON + 60_000, Budget())
+
+    assert seen[2:] == [("c1", NOON / 1000 + 2, "b"), (NOON / 1000, False)]
+
+
+def test_tick_with_requests_commits_record_and_state_together(house: House) -> None:
+    def function() -> SensorResult:
+        house.clock.advance(3)
+        return SensorResult([RunRequest("k", {"n": 1})], cursor="c1")
+
+    house.clock.advance(1)
+    outcome = house.leased(sensor_of(function)).tick(NOON, Budget())
+
+    (tick,) = house.tick_records()
+    assert (outcome.decision, outcome.subject, outcome.count) == (Decision.SUCCESS, tick.tick_id, 1)
+    assert (tick.tick_id, tick.kind, tick.status) == (
+        leased_tick_id(NOON, 1),
+        TickKind.LEASED,
+        TickStatus.SUCCESS,
+    )
+    assert (tick.time, tick.started_at, tick.ended_at) == (NOON, NOON + 1_000, NOON + 4_000)
+    assert [run.run_id for run in tick.requests] == [RUN_IDS.keyed("watch", "k")]
+    assert (tick.cursor, tick.dispatched) == ("c1", None)
+    assert house.state() == SensorState(
+        "watch",
+        epoch=1,
+        last_nominal=NOON,
+        last_completion=NOON + 4_000,
+        started_at=NOON + 1_000,
+        cursor="c1",
+        last_run_key="k",
+    )
+
+
+def test_evaluation_starts_no_run_by_itself(house: House) -> None:
+    house.leased(sensor_of(lambda: RunRequest("k"))).tick(NOON, Budget())
+
+    assert (house.tables.runs, house.launches.messages) == ({}, [])
+
+
+def test_long_cursor_is_kept_whole_and_shown_short(house: House) -> None:
+    house.leased(sensor_of(lambda: SensorResult([RunRequest()], cursor="x" * 5_000))).tick(NOON, Budget())
+
+    (tick,) = house.tick_records()
+    assert (house.state().cursor, tick.cursor) == ("x" * 5_000, "x" * 1_000)
+
+
+def test_cursor_can_be_cleared(house: House) -> None:
+    house.tables.sensors["watch"] = SensorState("watch", cursor="old")
+
+    house.leased(sensor_of(lambda context: context.update_cursor(None))).tick(NOON, Budget())
+
+    assert house.state().cursor is None
+
+
+def test_cursor_moves_with_a_skip_too(house: House) -> None:
+    house.leased(sensor_of(lambda: SensorResult(skip_reason="no", cursor="c1"))).tick(NOON, Budget())
+
+    assert (house.state().cursor, house.tick_records()) == ("c1", [])
+
+
+@pytest.mark.parametrize("error", [ValueError("broken"), SystemExit(1)])
+def test_failure_leaves_cursor_and_runs_as_they_were(house: House, error: BaseException) -> None:
+    """I6."""
+
+    def function(context: SensorEvaluationContext) -> None:
+        context.update_cursor("new")
+        raise error
+
+    before = SensorState("watch", cursor="old", last_run_key="k", failure_streak=2)
+    house.tables.sensors["watch"] = before
+    outcome = house.leased(sensor_of(function)).tick(NOON, Budget())
+
+    (tick,) = house.tick_records()
+    after = house.state()
+    assert outcome.decision is Decision.FAILURE
+    assert (tick.status, tick.requests) == (TickStatus.FAILURE, ())
+    assert tick.error is not None
+    assert tick.error.type == type(error).__name__
+    assert tick.error.message == outcome.reason
+    assert "in function" in tick.error.stack
+    assert (after.cursor, after.last_run_key, after.failure_streak) == ("old", "k", 3)
+    assert after.last_completion == NOON
+
+
+@pytest.mark.parametrize("function", [keyless, lambda: SkipReason("no")])
+def test_any_other_end_closes_the_streak_of_failures(house: House, function: Any) -> None:
+    house.tables.sensors["watch"] = SensorState("watch", failure_streak=2)
+
+    house.leased(sensor_of(function)).tick(NOON, Budget())
+
+    assert house.state().failure_streak == 0
+
+
+def test_misuse_fails_the_tick(house: House) -> None:
+    outcome = house.leased(sensor_of(lambda: ("a", "tuple"))).tick(NOON, Budget())
+
+    assert outcome.decision is Decision.FAILURE
+    assert "InvalidResultError: Error in sensor watch" in outcome.reason
+
+
+def test_more_requests_than_the_cap_fail_the_tick(house: House) -> None:
+    ticks = house.leased(sensor_of(lambda: [RunRequest(), RunRequest()]), cap=1)
+
+    outcome = ticks.tick(NOON, Budget())
+
+    assert outcome.decision is Decision.FAILURE
+    assert "asked for 2 runs in one tick, more than the cap of 1" in outcome.reason
+
+
+def test_evaluation_past_its_budget_fails_the_tick(house: House) -> None:
+    def function() -> None:
+        while True:
+            pass
+
+    outcome = house.leased(sensor_of(function)).tick(NOON, Budget(0.05))
+
+    (tick,) = house.tick_records()
+    assert tick.error is not None
+    assert (outcome.decision, tick.error.type) == (Decision.FAILURE, "SensorTimeoutError")
+
+
+@pytest.mark.parametrize(("budget", "for_user"), [(900.0, 895.0), (30.0, 25.0), (10.0, 8.0), (0.0, 0.0)])
+def test_a_fifth_of_the_budget_but_five_seconds_at_most_is_kept_for_the_commit(
+    budget: float, for_user: float
+) -> None:
+    assert Budget(budget).for_user_code == for_user
+    assert Budget().for_user_code == float("inf")
+
+
+def test_author_sees_the_time_that_is_left_shrink(house: House) -> None:
+    seen: list[float] = []
+
+    def function(context: SensorEvaluationContext) -> None:
+        seen.append(context.remaining_seconds)
+        house.clock.advance(10)
+        seen.append(context.remaining_seconds)
+        house.clock.advance(100)
+        seen.append(context.remaining_seconds)
+
+    house.leased(sensor_of(function)).tick(NOON, Budget(30))
+
+    assert seen == [25, 15, 0]
+
+
+def test_author_can_ask_which_keys_are_taken(house: House) -> None:
+    seen: list[set[str]] = []
+    ticks = house.leased(sensor_of(lambda: RunRequest("taken")))
+    ticks.tick(NOON, Budget())
+    house.dispatcher().dispatch(house.tick_records()[0])
+
+    house.clock.advance(60)
+    asking = sensor_of(lambda context: seen.append(context.claimed_run_keys(["taken", "free"])))
+    house.leased(asking).tick(NOON + 60_000, Budget())
+
+    assert seen == [{"taken"}]
+
+
+@pytest.mark.parametrize(
+    ("budget", "seconds"),
+    [(Budget(30), 30), (Budget(), MAX_LEASE_SECONDS), (Budget(5_000), MAX_LEASE_SECONDS)],
+)
+def test_lease_lasts_as_long_as_the_process_can_act(house: House, budget: Budget, seconds: int) -> None:
+    seen: list[SensorState] = []
+
+    house.leased(sensor_of(lambda: seen.append(house.state()))).tick(NOON, budget)
+
+    assert seen[0].lease_expires == NOON + seconds * 1000 + LEASE_MARGIN_MS
+    assert (seen[0].lease_owner, house.state().lease_owner) == (f"{1:036d}", None)
+
+
+def test_delivery_without_nominal_time_is_for_the_present_minute(house: House) -> None:
+    house.clock.advance(90)
+
+    house.leased(sensor_of(keyless)).tick(None, Budget())
+
+    assert house.tick_records()[0].time == NOON + 60_000
+
+
+def test_each_line_of_the_log_bears_sensor_tick_and_what_the_author_adds(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    def function(context: SensorEvaluationContext) -> None:
+        context.log.warning("seen %s", "it", extra={"mine": 1})
+
+    house.leased(sensor_of(function)).tick(NOON, Budget())
+
+    (record,) = [record for record in caplog.records if record.getMessage() == "seen it"]
+    fields = record.__dict__
+    assert (fields["sensor"], fields["tick_id"], fields["mine"]) == ("watch", leased_tick_id(NOON, 1), 1)
+
+
+@pytest.mark.parametrize(
+    ("status", "default", "runs"),
+    [
+        (InstigatorStatus.DECLARED_IN_CODE, DefaultSensorStatus.RUNNING, True),
+        (InstigatorStatus.DECLARED_IN_CODE, DefaultSensorStatus.STOPPED, False),
+        (InstigatorStatus.RUNNING, DefaultSensorStatus.STOPPED, True),
+        (InstigatorStatus.STOPPED, DefaultSensorStatus.RUNNING, False),
+    ],
+)
+def test_operators_word_on_the_status_wins_over_the_default(
+    house: House, status: InstigatorStatus, default: DefaultSensorStatus, runs: bool
+) -> None:
+    house.tables.sensors["watch"] = before = SensorState("watch", status=status)
+
+    outcome = house.leased(sensor_of(keyless), status=default).tick(NOON, Budget())
+
+    assert outcome.decision is (Decision.SUCCESS if runs else Decision.STOPPED)
+    assert (house.state() == before) is not runs
+
+
+def test_stopped_sensor_that_was_never_stored_is_not_evaluated(house: House) -> None:
+    ticks = house.leased(sensor_of(keyless), status=DefaultSensorStatus.STOPPED)
+
+    outcome = ticks.tick(NOON, Budget())
+
+    assert (outcome.decision, outcome.reason) == (Decision.STOPPED, "Sensor watch is stopped; start it.")
+    assert house.tables.sensors == {}
+
+
+def test_set_aside_requests_are_recorded_though_no_run_will_start(house: House) -> None:
+    function = lambda: RunRequest("large", {"x": "x" * MAX_REQUEST_BYTES})  # noqa: E731
+
+    outcome = house.leased(sensor_of(function)).tick(NOON, Budget())
+
+    (tick,) = house.tick_records()
+    assert (outcome.decision, tick.status) == (Decision.SKIPPED, TickStatus.SKIPPED)
+    assert [aside.run_key for aside in tick.set_aside] == ["large"]

@@ -1,0 +1,104 @@
+"""Skipped ticks in a row: no record each, but one for all of them when they end."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.support.house import House, keyless, sensor_of
+from treadle.definitions.results import RunRequest, SkipReason
+from treadle.definitions.status import TickStatus
+from treadle.engine.evaluation import Budget
+from treadle.engine.identity import leased_tick_id
+from treadle.engine.outcomes import Decision
+from treadle.engine.planning import MAX_REQUEST_BYTES
+from treadle.ports.sensors import SkipStreak
+
+NOON = 1_795_370_400_000
+
+
+def minutes(house: House, *functions: Callable[[], Any]) -> list[Decision]:
+    """Tick once a minute from noon, each time with the next function."""
+    decisions = []
+    for number, function in enumerate(functions):
+        house.clock.time = NOON + number * 60_000
+        ticks = house.leased(sensor_of(function))
+        decisions.append(ticks.tick(house.clock.time, Budget()).decision)
+    return decisions
+
+
+def skip(reason: str) -> Callable[[], SkipReason]:
+    return lambda: SkipReason(reason)
+
+
+def fail() -> None:
+    msg = "broken"
+    raise ValueError(msg)
+
+
+def test_skips_write_no_record_and_lengthen_the_streak(house: House) -> None:
+    decisions = minutes(house, skip("first"), skip("second"), skip("third"))
+
+    assert decisions == [Decision.SKIPPED] * 3
+    assert house.tick_records() == []
+    assert house.state().skips == SkipStreak(leased_tick_id(NOON, 1), NOON, NOON + 120_000, 3, "third")
+
+
+def test_long_reason_is_kept_short_in_the_streak(house: House) -> None:
+    minutes(house, skip("x" * 5_000), skip("y" * 5_000))
+
+    skips = house.state().skips
+    assert skips is not None
+    assert skips.reason == "y" * 500
+
+
+def oversized() -> RunRequest:
+    return RunRequest("large", {"x": "x" * MAX_REQUEST_BYTES})
+
+
+@pytest.mark.parametrize(
+    ("ending", "status"),
+    [
+        (keyless, TickStatus.SUCCESS),
+        (fail, TickStatus.FAILURE),
+        (oversized, TickStatus.SKIPPED),
+    ],
+    ids=["requests", "failure", "set aside"],
+)
+def test_next_tick_that_is_no_plain_skip_writes_the_streak_as_one_record(
+    house: House, ending: Callable[[], Any], status: TickStatus
+) -> None:
+    minutes(house, skip("first"), skip("second"), ending)
+
+    streak, last = house.tick_records()
+    assert (streak.tick_id, streak.status, streak.skips) == (leased_tick_id(NOON, 1), TickStatus.SKIPPED, 2)
+    assert (streak.time, streak.last_time, streak.reason) == (NOON, NOON + 60_000, "second")
+    assert (streak.started_at, streak.ended_at) == (NOON, NOON + 60_000)
+    assert (last.tick_id, last.status, last.skips) == (leased_tick_id(NOON + 120_000, 3), status, 0)
+    assert house.state().skips is None
+
+
+def test_streak_begins_anew_after_it_was_written(house: House) -> None:
+    minutes(house, skip("a"), keyless, skip("b"))
+
+    assert house.state().skips == SkipStreak(
+        leased_tick_id(NOON + 120_000, 3), NOON + 120_000, NOON + 120_000, 1, "b"
+    )
+
+
+def test_tick_without_a_streak_before_it_writes_its_own_record_alone(house: House) -> None:
+    minutes(house, keyless, keyless)
+
+    assert [tick.status for tick in house.tick_records()] == [TickStatus.SUCCESS] * 2
+
+
+def test_tick_whose_keys_are_all_taken_is_a_skip(house: House) -> None:
+    minutes(house, lambda: RunRequest("k"))
+    house.dispatcher().dispatch(house.tick_records()[0])
+
+    minutes(house, skip("not due"), lambda: RunRequest("k"))
+
+    skips = house.state().skips
+    assert skips is not None
+    assert skips.reason == "1 runs requested, but skipped because the runs already exist: k"
+    assert house.state().last_run_key == "k"
