@@ -87,7 +87,7 @@ down: ## Stop the local cloud; what it held is gone
 
 .PHONY: demo
 demo: setup ## See it work: real data, real sensors, on this machine alone
-	@$(PYTHON) -m tools.demo
+	@PYTHONPATH=layers/treadle $(PYTHON) -m tools.demo
 
 .PHONY: invoke
 invoke: setup ## Run one built function: FUNCTION=NewObjectsFunction EVENT=events/x.json

@@ -1,0 +1,192 @@
+"""`make demo`: the whole of it on this machine, with real files, and a verdict.
+
+One file is there before the sensor, the others come later, one of them twice and one of them broken.
+In the end all events are sent again, and a last sweep looks at everything: nothing may start twice.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+
+from rich.console import Console
+
+from tools import demo_files, stack
+from tools.demo_cloud import BUCKET, SENSOR, DemoCloud
+from tools.demo_files import CsvFile
+from tools.demo_report import Arrival, Count, Row, counts, differences, row_of
+from tools.demo_tables import line_of, new_console, show
+from tools.local_cloud import temporary_cloud
+from tools.ministack import LocalCloud
+from tools.project import ToolError, run_tool
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.definitions.status import TickStatus
+from treadle.engine.identity import timestamp
+from treadle.ports.ticks import TickKind
+
+SWEEP_SECONDS = 100
+"""A sweep comes each minute."""
+
+EVENT_SECONDS = 60
+"""An event's run usually ends within three seconds."""
+
+CLEAR_SECONDS = 15
+"""Uploads begin so long before the next sweep, so that it is their events that announce them."""
+
+
+class Demo:
+    """Plays the demo on a running cloud.
+
+    Args:
+        local: the cloud.
+        console: where it is shown.
+    """
+
+    def __init__(self, local: LocalCloud, console: Console) -> None:
+        self._local = local
+        self._cloud = DemoCloud(local.endpoint)
+        self._console = console
+        self._began = time.monotonic()
+        self._arrivals: list[Arrival] = []
+        self._rows: list[Row] = []
+
+    def play(self) -> int:
+        """All of it; 0 if everything came as it must.
+
+        Raises:
+            ToolError: something did not arrive in time, or could not be deployed.
+        """
+        self._cloud.create_bucket()
+        self._say(f"bucket {BUCKET} is there; no sensor is")
+        self._upload([demo_files.real_file(demo_files.EARLY)], TickKind.LEASED)
+        self._say("sam build …")
+        stack.build(self._local.endpoint)
+        self._say("sam deploy, on the bucket as it is …")
+        self._cloud.deploy()
+        self._say(
+            f"sensor {SENSOR} is deployed; its schedule ticks at each full minute and sweeps the bucket"
+        )
+        self._follow("the first sweep", SWEEP_SECONDS)
+        self._keep_clear_of_the_sweep()
+        self._upload(
+            [*map(demo_files.real_file, (*demo_files.OTHERS, demo_files.TWICE)), demo_files.broken_file()]
+        )
+        self._follow("the events and their runs", EVENT_SECONDS)
+        self._say(f"{demo_files.TWICE} once more, unchanged")
+        self._upload([demo_files.real_file(demo_files.TWICE)], again=True)
+        self._follow("the second upload's event", EVENT_SECONDS)
+        first = counts(self._arrivals, self._rows, self._cloud.seen())
+        first.append(
+            Count("executions, as Step Functions counts them", self._wanted, self._cloud.executions())
+        )
+        second = self._everything_again()
+        return self._conclude(first, second)
+
+    @property
+    def _wanted(self) -> int:
+        return sum(arrival.status is not None for arrival in self._arrivals)
+
+    def _upload(
+        self, files: Iterable[CsvFile], kind: TickKind = TickKind.EVENT, *, again: bool = False
+    ) -> None:
+        for file in files:
+            run_key = self._cloud.upload(file.key, file.body)
+            status = None if again else Status.FAILURE if file.is_broken else Status.SUCCESS
+            self._arrivals.append(Arrival(file.key, run_key, kind, status, file.summary))
+            self._rows.append(Row(file.key))
+            self._say(f"uploaded {file.key} ({len(file.body)} bytes)")
+
+    def _follow(self, what: str, seconds: float) -> None:
+        """Show each step of each upload, until nothing more will come."""
+
+        def is_over() -> bool:
+            seen = self._cloud.seen()
+            rows = [row_of(arrival, seen) for arrival in self._arrivals]
+            for before, row in zip(self._rows, rows, strict=True):
+                if row != before:
+                    self._say(line_of(row))
+            self._rows = rows
+            return all(row.is_final for row in rows)
+
+        self._wait(is_over, what, seconds)
+
+    def _keep_clear_of_the_sweep(self) -> None:
+        left = 60 - time.time() % 60
+        if left < CLEAR_SECONDS:
+            with self._console.status("letting the next sweep pass"):
+                time.sleep(left + 3)
+
+    def _everything_again(self) -> list[Count]:
+        """The second round: nothing is new in it."""
+        events, runs = self._cloud.caught(), len(self._cloud.seen().runs)
+        self._say(f"second round: all {len(events)} events again, and one more sweep")
+        self._cloud.send_again(events)
+        self._wait(
+            lambda: self._cloud.waiting_messages() == 0, "the events that were sent again", EVENT_SECONDS
+        )
+        swept = self._cloud.state().last_nominal or 0
+
+        def is_swept() -> bool:
+            state = self._cloud.state()
+            return (state.last_nominal or 0) > swept and state.lease_owner is None
+
+        self._wait(is_swept, "one more sweep", SWEEP_SECONDS)
+        state = self._cloud.state()
+        if state.skips:
+            self._say(f"the sweep of {timestamp(state.skips.last_at)[11:19]} says: {state.skips.reason}")
+        self._wait(
+            lambda: self._cloud.waiting_messages() == 0,
+            "whatever the sweep may have asked for",
+            EVENT_SECONDS,
+        )
+        seen = self._cloud.seen()
+        failed = sum(tick.status is TickStatus.FAILURE for tick in seen.ticks)
+        return [
+            Count("events sent again", len(self._arrivals), len(events)),
+            Count("runs that they and the sweep started", 0, len(seen.runs) - runs),
+            Count("executions, as Step Functions counts them", self._wanted, self._cloud.executions()),
+            Count("evaluations that failed", 0, failed),
+            Count("dead letters", 0, len(self._cloud.dead_letters())),
+        ]
+
+    def _conclude(self, first: list[Count], second: list[Count]) -> int:
+        show(self._console, self._rows, {"first round": first, "second round": second})
+        wrong = differences(self._arrivals, self._rows, [*first, *second])
+        seconds = time.monotonic() - self._began
+        if not wrong:
+            self._console.print(f"\nEverything came as it must, in {seconds:.0f} s.", style="bold green")
+            return 0
+        self._console.print(f"\nNot as it must be, after {seconds:.0f} s:", style="bold red")
+        for difference in wrong:
+            self._console.print(f"  {difference}")
+        self._console.print(self._where_to_look())
+        return 1
+
+    def _wait(self, is_over: Callable[[], bool], what: str, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        with self._console.status(f"waiting for {what}"):
+            while not is_over():
+                if time.monotonic() > deadline:
+                    missing = [row.key for row in self._rows if not row.is_final]
+                    named = f" Still open: {', '.join(missing)}." if missing else ""
+                    msg = f"{what} did not come within {seconds:.0f} s.{named}\n{self._where_to_look()}"
+                    raise ToolError(msg)
+                time.sleep(0.2)
+
+    def _where_to_look(self) -> str:
+        letters = [f"A dead letter of {each.origin}: {each.reason}" for each in self._cloud.dead_letters()]
+        logs = f"The functions' logs are in {self._local.log}"
+        return "\n".join([*(letters or ["There are no dead letters."]), logs])
+
+    def _say(self, text: str) -> None:
+        self._console.print(f"{time.monotonic() - self._began:6.1f} s  {text}")
+
+
+def main() -> int:
+    """Entry point of `python -m tools.demo`; 1 if anything came otherwise."""
+    console = new_console()
+    console.print("A local cloud, with IAM enforced …")
+    with temporary_cloud() as cloud:
+        return Demo(cloud, console).play()
+
+
+if __name__ == "__main__":
+    run_tool(main)

@@ -1,0 +1,181 @@
+"""The demo's view of a local cloud: a bucket, the stack deployed on it, what its stores hold."""
+
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from tools import stack
+from tools.demo_report import Seen
+from tools.project import local_aws
+from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
+from treadle.adapters.system import RandomTokens
+from treadle.definitions.objects import ObjectIdentity, S3Object
+from treadle.ports.sensors import SensorState
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+
+STACK = "treadle-demo"
+SENSOR = "new_objects"
+BUCKET = "treadle-demo-objects"
+PARAMETERS = (
+    f"NewObjectsBucket={BUCKET}",
+    "NewObjectsSuffix=.csv",
+    "NewObjectsStartFrom=beginning",
+    "NewObjectsInterval=60",
+    "ExampleJob=on",
+    "LogRetentionDays=1",
+)
+_MANY = 500
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """What the stack gave up."""
+
+    origin: str
+    reason: str
+
+
+class DemoCloud:
+    """A bucket of the demo's own, and the stack that watches it.
+
+    Args:
+        endpoint: the local cloud's URL.
+    """
+
+    def __init__(self, endpoint: str) -> None:
+        self.endpoint = endpoint
+        session = stack.session()
+        self._s3: S3Client = session.client("s3", endpoint_url=endpoint)
+        self._sqs: SQSClient = session.client("sqs", endpoint_url=endpoint)
+        self._events = session.client("events", endpoint_url=endpoint)
+        self._machines = session.client("stepfunctions", endpoint_url=endpoint)
+        self._caught_url = ""
+        self._caught: list[str] = []
+        self._summaries: dict[str, str] = {}
+
+    def create_bucket(self) -> None:
+        """A bucket that sends its events to EventBridge, and a queue that keeps a copy of each."""
+        self._s3.create_bucket(Bucket=BUCKET)
+        self._s3.put_bucket_notification_configuration(
+            Bucket=BUCKET, NotificationConfiguration={"EventBridgeConfiguration": {}}
+        )
+        pattern = {
+            "source": ["aws.s3"],
+            "detail": {"bucket": {"name": [BUCKET]}, "object": {"key": [{"suffix": ".csv"}]}},
+        }
+        rule = self._events.put_rule(Name=f"{STACK}-copy", EventPattern=json.dumps(pattern))["RuleArn"]
+        self._caught_url = self._sqs.create_queue(QueueName=f"{STACK}-copy")["QueueUrl"]
+        arn = self._sqs.get_queue_attributes(QueueUrl=self._caught_url, AttributeNames=["QueueArn"])[
+            "Attributes"
+        ]["QueueArn"]
+        allow = {
+            "Effect": "Allow",
+            "Principal": {"Service": "events.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Resource": arn,
+            "Condition": {"ArnEquals": {"aws:SourceArn": rule}},
+        }
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+        self._sqs.set_queue_attributes(QueueUrl=self._caught_url, Attributes={"Policy": policy})
+        self._events.put_targets(Rule=f"{STACK}-copy", Targets=[{"Id": "copy", "Arn": arn}])
+
+    def upload(self, key: str, body: bytes) -> str:
+        """Store an object; its run key."""
+        answer = self._s3.put_object(Bucket=BUCKET, Key=key, Body=body)
+        stored = self._s3.head_object(Bucket=BUCKET, Key=key)
+        found = S3Object(BUCKET, key, answer["ETag"].strip('"'), "null", len(body), stored["LastModified"])
+        return found.run_key(ObjectIdentity.ETAG)
+
+    def deploy(self) -> None:
+        """Deploy the stack on the bucket, as `sam deploy` does it anywhere.
+
+        Raises:
+            ToolError: it failed.
+        """
+        stack.deploy(self.endpoint, arguments=["--stack-name", STACK, "--parameter-overrides", *PARAMETERS])
+
+    @cached_property
+    def outputs(self) -> dict[str, str]:
+        """The deployed stack's."""
+        return stack.outputs(self.endpoint, STACK)
+
+    @cached_property
+    def _stores(self) -> DynamoStores:
+        # The library's stores take their endpoint and credentials from the environment, as in Lambda.
+        os.environ.update(local_aws(self.endpoint))
+        tables = (self.outputs[f"{name}TableName"] for name in ("Sensors", "Ticks", "Runs", "Events"))
+        return DynamoStores.of(TableNames(*tables), RandomTokens())
+
+    def state(self) -> SensorState:
+        """What is stored of the sensor."""
+        return self._stores.sensors.get(SENSOR)
+
+    def seen(self) -> Seen:
+        """Ticks, runs and summaries, as they are now."""
+        runs = {run.run_key or run.run_id: run for run in self._stores.runs.of_sensor(SENSOR, _MANY)}
+        listed = self._s3.list_objects_v2(Bucket=BUCKET, Prefix="summaries/").get("Contents", [])
+        for key in {entry["Key"] for entry in listed}:
+            name = key.removeprefix("summaries/").removesuffix("/summary.json")
+            self._summaries[name] = self._summaries.get(name) or self._summary(key)
+        return Seen(self._stores.ticks.latest(SENSOR, _MANY), runs, dict(self._summaries))
+
+    def _summary(self, key: str) -> str:
+        content: dict[str, Any] = json.load(self._s3.get_object(Bucket=BUCKET, Key=key)["Body"])
+        return f"{content['rows']} rows, {len(content['columns'])} columns"
+
+    def executions(self) -> int:
+        """How many executions the job's state machine has had, as Step Functions counts them."""
+        machine = self.outputs["ProcessFileStateMachineArn"]
+        pages = self._machines.get_paginator("list_executions").paginate(stateMachineArn=machine)
+        return sum(len(page["executions"]) for page in pages)
+
+    def caught(self) -> list[str]:
+        """Every event that the bucket has sent since the beginning."""
+        while messages := self._receive(self._caught_url):
+            self._caught += messages
+        return self._caught
+
+    def send_again(self, events: list[str]) -> None:
+        """Put events on the sensor's queue once more."""
+        for event in events:
+            self._sqs.send_message(QueueUrl=self.outputs["NewObjectsQueueUrl"], MessageBody=event)
+
+    def waiting_messages(self) -> int:
+        """Messages that the stack's queues hold, those in work included."""
+        total = 0
+        for name in ("NewObjects", "Launch", "Record"):
+            answer = self._sqs.get_queue_attributes(
+                QueueUrl=self.outputs[f"{name}QueueUrl"],
+                AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
+            )
+            total += sum(int(number) for number in answer["Attributes"].values())
+        return total
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """What the stack gave up, with its reasons; left where it is."""
+        answer = self._sqs.receive_message(
+            QueueUrl=self.outputs["DeadLetterQueueUrl"],
+            MaxNumberOfMessages=10,
+            MessageAttributeNames=["All"],
+            VisibilityTimeout=0,
+        )
+        letters = []
+        for message in answer.get("Messages", []):
+            told = message.get("MessageAttributes", {})
+            words = {name: value.get("StringValue", "") for name, value in told.items()}
+            letters.append(
+                DeadLetter(words.get("origin", "AWS itself"), words.get("reason", message["Body"]))
+            )
+        return letters
+
+    def _receive(self, url: str) -> list[str]:
+        answer = self._sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1)
+        messages = answer.get("Messages", [])
+        for message in messages:
+            self._sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return [message["Body"] for message in messages]

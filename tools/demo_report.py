@@ -1,0 +1,188 @@
+"""The demo's logic: from ticks and runs to a table, the counts, and the verdict. Talks to no cloud."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.definitions.status import TickStatus
+from treadle.ports.runs import Run
+from treadle.ports.ticks import Tick, TickKind
+
+WAITING = "waiting"
+NO_NEW_RUN = "no new run"
+FOUND_BY = {TickKind.LEASED: "sweep", TickKind.EVENT: "event"}
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One upload, and what must come of it.
+
+    Attributes:
+        key: the object's.
+        run_key: the object's identity for the sensor.
+        found_by: how it must be found.
+        status: how its run must end; None if it must get none, as the same object has one already.
+        summary: what must be said of it.
+    """
+
+    key: str
+    run_key: str
+    found_by: TickKind
+    status: Status | None
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the cloud holds at one moment.
+
+    Attributes:
+        ticks: of the sensor.
+        runs: of the sensor, by run key.
+        summaries: the job's results, by the object's key.
+    """
+
+    ticks: Sequence[Tick] = ()
+    runs: Mapping[str, Run] = field(default_factory=dict)
+    summaries: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the table.
+
+    Attributes:
+        key: the object's.
+        found: by event or sweep.
+        tick: the tick's id, shortened.
+        run: the run's id, shortened.
+        status: how far it has come.
+        summary: rows and columns, or why there are none.
+        is_final: whether nothing more will come.
+    """
+
+    key: str
+    found: str = WAITING
+    tick: str = ""
+    run: str = ""
+    status: str = ""
+    summary: str = ""
+    is_final: bool = False
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The texts, in order."""
+        return (self.key, self.found, self.tick, self.run, self.status, self.summary)
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Something counted.
+
+    Attributes:
+        what: in words.
+        expected: how many there must be.
+        seen: how many there are.
+    """
+
+    what: str
+    expected: int
+    seen: int
+
+
+def row_of(arrival: Arrival, seen: Seen) -> Row:
+    """How far an upload has come."""
+    run = seen.runs.get(arrival.run_key)
+    asking = [tick for tick in seen.ticks if _asks_for(tick, arrival.run_key)]
+    if arrival.status is None:
+        return _repeated(arrival, run, asking)
+    tick = next((tick for tick in asking if run is None or tick.tick_id == run.tick_id), None)
+    if tick is None:
+        return Row(arrival.key)
+    row = Row(arrival.key, FOUND_BY[tick.kind], short_tick(tick), status="requested")
+    if run is None:
+        return row
+    summary = seen.summaries.get(arrival.key, "") if run.status is Status.SUCCESS else _failure(run)
+    is_final = run.status.is_finished and bool(summary)
+    return Row(row.key, row.found, row.tick, run.run_id[:8], run.status.value, summary, is_final)
+
+
+def _repeated(arrival: Arrival, run: Run | None, asking: Sequence[Tick]) -> Row:
+    """The second upload of an object that has its run: another tick, and nothing else."""
+    tick = next((tick for tick in asking if run and tick.tick_id != run.tick_id), None)
+    if tick is None or run is None:
+        return Row(arrival.key)
+    is_over = tick.status is TickStatus.SKIPPED or tick.dispatched is not None
+    words = f"the run exists already: {run.run_id[:8]}"
+    return Row(
+        arrival.key, FOUND_BY[tick.kind], short_tick(tick), NO_NEW_RUN, tick.status.value, words, is_over
+    )
+
+
+def _asks_for(tick: Tick, run_key: str) -> bool:
+    return run_key in tick.existing_keys or any(request.run_key == run_key for request in tick.requests)
+
+
+def short_tick(tick: Tick) -> str:
+    """When it was due, and the beginning (event) or the end (epoch) of what tells it from others."""
+    name = tick.tick_id.rpartition("Z-")[2]
+    return f"{tick.tick_id[11:19]} {name[:6] if tick.kind is TickKind.EVENT else f'#{int(name)}'}"
+
+
+def _failure(run: Run) -> str:
+    """Why a run failed; a Lambda function's words are JSON in the cause."""
+    if run.failure is None:
+        return ""
+    try:
+        return str(json.loads(run.failure.cause)["errorMessage"])
+    except (ValueError, TypeError, KeyError):
+        return f"{run.failure.error}: {run.failure.cause}"
+
+
+def counts(arrivals: Sequence[Arrival], rows: Sequence[Row], seen: Seen) -> list[Count]:
+    """What must be there after the uploads, and what is."""
+    wanted = [arrival for arrival in arrivals if arrival.status]
+    first = [row for row, arrival in zip(rows, arrivals, strict=True) if arrival.status]
+    again = [row for row, arrival in zip(rows, arrivals, strict=True) if not arrival.status]
+    statuses = [run.status for run in seen.runs.values()]
+    found = {words: sum(row.found == words for row in first) for words in FOUND_BY.values()}
+    return [
+        Count("uploads that were noticed", len(arrivals), sum(row.found != WAITING for row in rows)),
+        Count("objects found by the sweep alone", _number(wanted, TickKind.LEASED), found["sweep"]),
+        Count("objects found by their event", _number(wanted, TickKind.EVENT), found["event"]),
+        Count("runs, one for each distinct object", len(wanted), len(seen.runs)),
+        Count("runs that succeeded", _ends(wanted, Status.SUCCESS), statuses.count(Status.SUCCESS)),
+        Count(
+            "runs that failed, as they must", _ends(wanted, Status.FAILURE), statuses.count(Status.FAILURE)
+        ),
+        Count(
+            "uploads of a known object that got no run",
+            len(again),
+            sum(row.run == NO_NEW_RUN for row in again),
+        ),
+    ]
+
+
+def _number(arrivals: Sequence[Arrival], kind: TickKind) -> int:
+    return sum(arrival.found_by is kind for arrival in arrivals)
+
+
+def _ends(arrivals: Sequence[Arrival], status: Status) -> int:
+    return sum(arrival.status is status for arrival in arrivals)
+
+
+def differences(arrivals: Sequence[Arrival], rows: Sequence[Row], counted: Sequence[Count]) -> list[str]:
+    """What is not as it must be, in words; empty if all is well."""
+    found = [
+        f"{one.what}: expected {one.expected}, seen {one.seen}" for one in counted if one.expected != one.seen
+    ]
+    for arrival, row in zip(arrivals, rows, strict=True):
+        expected = (FOUND_BY[arrival.found_by], arrival.status.value if arrival.status else row.status)
+        if (row.found, row.status) != expected:
+            found.append(
+                f"{arrival.key}: expected {' '.join(expected)}, seen {row.found} {row.status}".rstrip()
+            )
+        elif arrival.status and row.summary != arrival.summary:
+            found.append(f"{arrival.key}: expected {arrival.summary!r}, seen {row.summary!r}")
+    return found
