@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from treadle.definitions.contexts import SensorEvaluationContext, build_sensor_context
 from treadle.definitions.errors import (
     DagsterInvalidDefinitionError,
     InvalidResultError,
@@ -115,24 +116,21 @@ def test_target_may_be_given_in_any_one_way(targets: dict[str, Any]) -> None:
     assert SensorDefinition(evaluation_fn=nothing, **targets).job_names == ("a",)
 
 
-def test_job_tags_are_those_of_the_named_job() -> None:
+def test_a_job_is_found_by_its_name() -> None:
     jobs = [JobDefinition("a", tags={"x": "1"}), JobDefinition("b", tags={"x": "2"})]
 
-    assert SensorDefinition(evaluation_fn=nothing, jobs=jobs).job_tags("b") == {"x": "2"}
+    assert SensorDefinition(evaluation_fn=nothing, jobs=jobs).job_named("b").tags == {"x": "2"}
 
 
 def test_definition_can_be_called_like_its_function() -> None:
     @sensor(job_name="load")
-    def pairs(first: int, second: int = 2) -> Iterator[int]:
-        yield first
-        yield second
+    def keys(context: SensorEvaluationContext) -> Iterator[RunRequest]:
+        yield RunRequest(context.cursor)
 
-    assert list(pairs(1, second=3)) == [1, 3]
+    assert list(keys(build_sensor_context(cursor="1"))) == [RunRequest("1")]
 
 
 def test_sensor_without_events_names_the_event_that_it_got(created: ObjectCreated) -> None:
-    from treadle.definitions.contexts import SensorEvaluationContext
-
     definition = SensorDefinition("timed", evaluation_fn=nothing)
 
     with pytest.raises(UnknownEventError, match="Sensor timed takes no events, and got Object Created s3://"):

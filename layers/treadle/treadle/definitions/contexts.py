@@ -1,10 +1,13 @@
-"""What an evaluation sees and may change: its cursor, and what is known of the ticks before."""
+"""What an evaluation sees and may change: its cursor, its resources, and what is known of the ticks before."""
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
 
-from treadle.definitions.errors import DagsterInvariantViolationError
+from treadle.definitions.errors import DagsterInvalidDefinitionError, DagsterInvariantViolationError
+from treadle.definitions.resources import Resources, ResourceScope
 
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
@@ -17,9 +20,13 @@ def _nothing_claimed(_keys: Collection[str]) -> set[str]:
     return set()
 
 
+def _no_resources() -> ResourceScope:
+    return ResourceScope({}, may_close=False)
+
+
 @dataclass(slots=True)
 class SensorEvaluationContext:
-    """Given to a sensor's function.
+    """Given to a sensor's function; `build_sensor_context` makes one for a test.
 
     Attributes:
         sensor_name: the sensor's name.
@@ -27,7 +34,9 @@ class SensorEvaluationContext:
         last_tick_completion_time: seconds since the epoch at which the last tick ended (really its end:
             Dagster gives the start), or None.
         last_sensor_start_time: seconds since the epoch at which the sensor was last started, or None.
-        log: a standard logger; its lines go to CloudWatch.
+        log: a standard logger; its lines are kept with the tick and go to CloudWatch.
+        repository_name: the stack's name, where Dagster has the code location's.
+        cursor_updated: whether this evaluation has set the cursor.
     """
 
     sensor_name: str
@@ -36,10 +45,22 @@ class SensorEvaluationContext:
     last_tick_completion_time: float | None = None
     last_sensor_start_time: float | None = None
     log: Log = field(default_factory=lambda: logging.getLogger("treadle.sensor"))
+    repository_name: str | None = None
     _remaining_seconds: Callable[[], float] = _no_deadline
     _claimed_run_keys: Callable[[Collection[str]], set[str]] = _nothing_claimed
     _has_cursor: bool = True
+    _resources: ResourceScope = field(default_factory=_no_resources)
+    _instance: Any = None
     cursor_updated: bool = False
+
+    def __enter__(self) -> Self:
+        self._resources.may_close = True
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._resources.close()
 
     @property
     def cursor(self) -> str | None:
@@ -81,6 +102,41 @@ class SensorEvaluationContext:
         """Seconds until the evaluation is stopped; infinite in a test without a deadline."""
         return self._remaining_seconds()
 
+    @property
+    def resources(self) -> Resources:
+        """The resources by attribute, each made when it is first asked for.
+
+        Raises:
+            DagsterInvalidDefinitionError: on access to one that was not provided.
+            DagsterInvariantViolationError: on access to one that must be closed, outside a `with` block.
+        """
+        return Resources(self._resources, f"sensor '{self.sensor_name}'")
+
+    def require_resource(self, key: str, sensor_name: str) -> None:
+        """Make sure that a resource was provided, without making it.
+
+        Raises:
+            DagsterInvalidDefinitionError: if it was not.
+        """
+        if key not in self._resources.definitions:
+            msg = f"Resource with key '{key}' required by sensor '{sensor_name}' was not provided."
+            raise DagsterInvalidDefinitionError(msg)
+
+    @property
+    def instance(self) -> Any:
+        """What is known of runs.
+
+        Raises:
+            DagsterInvariantViolationError: if the context was made without.
+        """
+        if self._instance is None:
+            msg = (
+                "Attempted to initialize dagster instance, but no instance reference was provided. "
+                "Give build_sensor_context an instance."
+            )
+            raise DagsterInvariantViolationError(msg)
+        return self._instance
+
     def claimed_run_keys(self, run_keys: Collection[str]) -> set[str]:
         """Those of the given run keys that can start no run any more, so that they need not be asked for.
 
@@ -91,3 +147,40 @@ class SensorEvaluationContext:
             run_keys: any number of run keys; a hundred cost one request.
         """
         return self._claimed_run_keys(run_keys)
+
+
+def build_sensor_context(
+    instance: Any = None,
+    cursor: str | None = None,
+    repository_name: str | None = None,
+    sensor_name: str | None = None,
+    resources: Mapping[str, Any] | None = None,
+    last_sensor_start_time: float | None = None,
+    last_tick_completion_time: float | None = None,
+    last_run_key: str | None = None,
+) -> SensorEvaluationContext:
+    """A context for calling a sensor in a test.
+
+    Use it as a context manager (`with build_sensor_context(...) as context:`) where a resource must be
+    closed.
+
+    Args:
+        instance: what `context.instance` gives.
+        cursor: the bookmark.
+        repository_name: what `context.repository_name` gives.
+        sensor_name: what `context.sensor_name` gives.
+        resources: by key: a `ResourceDefinition`, or the resource itself; made when first asked for.
+        last_sensor_start_time: seconds since the epoch.
+        last_tick_completion_time: seconds since the epoch.
+        last_run_key: what `context.last_run_key` gives.
+    """
+    return SensorEvaluationContext(
+        sensor_name or "sensor",
+        cursor,
+        last_run_key=last_run_key,
+        last_tick_completion_time=last_tick_completion_time,
+        last_sensor_start_time=last_sensor_start_time,
+        repository_name=repository_name,
+        _resources=ResourceScope(resources or {}, may_close=False),
+        _instance=instance,
+    )

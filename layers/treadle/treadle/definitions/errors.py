@@ -3,6 +3,7 @@
     TreadleError
     ├── DagsterInvalidDefinitionError       a definition that cannot work
     ├── DagsterInvalidInvocationError       a sensor called with the wrong arguments
+    ├── DagsterInvalidConfigError           a run config that does not fit its job's schema
     ├── DagsterInvariantViolationError      a rule of the authoring API broken at evaluation
     ├── InvalidResultError                  an evaluation returned what no sensor may return
     ├── SensorEvaluationError               the sensor's function raised
@@ -38,6 +39,10 @@ class DagsterInvalidDefinitionError(TreadleError):
 
 class DagsterInvalidInvocationError(TreadleError):
     """A sensor was called directly with arguments that it does not take."""
+
+
+class DagsterInvalidConfigError(TreadleError):
+    """A run config does not fit its job's schema; in the validation's words."""
 
 
 class DagsterInvariantViolationError(TreadleError):

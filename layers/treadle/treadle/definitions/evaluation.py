@@ -4,7 +4,7 @@ The accepted forms and the errors for misuse are Dagster's.
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from treadle.definitions.contexts import SensorEvaluationContext
@@ -20,20 +20,6 @@ SensorReturnType = (
     | Iterator[type_of_result | Sequence[type_of_result] | None]
     | None
 )
-
-
-def call_with(function: Callable[..., Any], *arguments: Any) -> Any:
-    """The function's value, given as many of the arguments as it has parameters.
-
-    Args:
-        function: takes any number of leading arguments, so that a context may be left out.
-        arguments: in the order in which they are offered.
-    """
-    parameters = inspect.signature(function).parameters.values()
-    if any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters):
-        return function(*arguments)
-    positional = [p for p in parameters if p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD}]
-    return function(*arguments[: len(positional)])
 
 
 def flatten(result: Any, sensor_name: str) -> list[type_of_result]:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from treadle.definitions.errors import DagsterInvalidDefinitionError
 
@@ -33,6 +34,8 @@ class JobDefinition:
         name: the name under which deployment parameters say what it launches.
         description: shown to operators.
         tags: put on every run of the job; a request's own tags win.
+        run_config_schema: a JSON Schema (draft 4, 6 or 7) that every run config of the job must fit. A
+            request that does not is set aside, and the others of its tick are launched.
 
     Raises:
         DagsterInvalidDefinitionError: for an invalid name.
@@ -41,6 +44,7 @@ class JobDefinition:
     name: str
     description: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    run_config_schema: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         check_valid_name(self.name, "job")

@@ -1,20 +1,26 @@
 """Sensor definitions and the `@sensor` decorator."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from copy import copy
+from typing import Any, ClassVar, Self
 
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvalidDefinitionError, UnknownEventError
-from treadle.definitions.evaluation import call_with, combine, flatten
-from treadle.definitions.jobs import JobDefinition, check_valid_name
+from treadle.definitions.evaluation import SensorReturnType, combine, flatten
+from treadle.definitions.invocation import Signature
+from treadle.definitions.jobs import NAME, JobDefinition
 from treadle.definitions.objects import ObjectCreated
 from treadle.definitions.results import SensorExecutionData
-from treadle.definitions.status import DefaultSensorStatus
+from treadle.definitions.status import DefaultSensorStatus, SensorType
 
 SensorEvent = ObjectCreated
+SensorFunction = Callable[..., SensorReturnType]
 
 DEFAULT_CAP = 10_000
 """Run requests in one tick; more are a FAILURE that names the cap."""
+
+_OWNER = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+|team:\S+")
 
 
 class SensorDefinition:
@@ -22,7 +28,8 @@ class SensorDefinition:
 
     Args:
         name: the sensor's name; the function's own name by default.
-        evaluation_fn: called at each tick, with the context if it takes an argument.
+        evaluation_fn: called at each tick, with the context if it takes an argument, and with the
+            resources that its parameters are annotated for.
         job_name: the only target, by name.
         minimum_interval_seconds: seconds between ticks; None and 0 mean each scheduled minute.
             A deployment parameter wins.
@@ -31,57 +38,141 @@ class SensorDefinition:
         jobs: the targets, when there are several.
         default_status: whether the sensor evaluates before anyone has started it.
             A deployment parameter wins.
+        required_resource_keys: resources that the function takes from `context.resources`.
         tags: the sensor's own; they are not put on runs.
         metadata: shown to operators.
+        owners: e-mail addresses, or teams as `team:name`.
 
     Raises:
         DagsterInvalidDefinitionError: with all problems at once.
     """
 
-    takes_events: bool = False
-    has_leased_ticks: bool = True
+    sensor_type: ClassVar[SensorType] = SensorType.STANDARD
+    takes_events: ClassVar[bool] = False
 
     def __init__(
         self,
         name: str | None = None,
         *,
-        evaluation_fn: Callable[..., Any] | None = None,
+        evaluation_fn: SensorFunction | None = None,
         job_name: str | None = None,
         minimum_interval_seconds: int | None = None,
         description: str | None = None,
         job: JobDefinition | None = None,
         jobs: Sequence[JobDefinition] | None = None,
         default_status: DefaultSensorStatus = DefaultSensorStatus.STOPPED,
+        required_resource_keys: set[str] | None = None,
         tags: Mapping[str, str] | None = None,
         metadata: Mapping[str, Any] | None = None,
+        owners: Sequence[str] | None = None,
     ) -> None:
         if evaluation_fn is None:
             msg = "Must provide evaluation_fn to SensorDefinition."
             raise DagsterInvalidDefinitionError(msg)
+        self.name = name or str(getattr(evaluation_fn, "__name__", ""))
+        self._signature = Signature.of(evaluation_fn)
+        problems = _problems(
+            self.name, self._signature, minimum_interval_seconds, required_resource_keys, owners
+        )
+        given = [what for what, value in (("job", job), ("jobs", jobs), ("job_name", job_name)) if value]
+        if len(given) > 1:
+            problems.append(
+                f"Attempted to provide more than one of 'job', 'jobs', 'job_name' ({', '.join(given)})"
+            )
+        if job_name and NAME.fullmatch(job_name) is None:
+            problems.append(f"{job_name!r} cannot name a job: use 1 to 80 letters, digits and underscores")
+        if problems:
+            msg = f"Sensor {self.name!r} cannot work: {'; '.join(problems)}."
+            raise DagsterInvalidDefinitionError(msg)
         self._function = evaluation_fn
-        self.name = check_valid_name(name or evaluation_fn.__name__, "sensor")
         self.description = description or evaluation_fn.__doc__
         self.minimum_interval_seconds = minimum_interval_seconds or None
         self.default_status = DefaultSensorStatus(default_status)
+        self.required_resource_keys = frozenset(required_resource_keys or self._signature.resources)
         self.tags = dict(tags or {})
         self.metadata = dict(metadata or {})
-        self.jobs = _targets(self.name, job_name, job, jobs)
-        if minimum_interval_seconds is not None and minimum_interval_seconds < 0:
-            msg = f"Sensor {self.name}: minimum_interval_seconds must not be negative."
+        self.owners = tuple(owners or ())
+        self.jobs = (JobDefinition(job_name),) if job_name else (job,) if job else tuple(jobs or ())
+
+    @property
+    def has_jobs(self) -> bool:
+        """Whether the sensor may ask for any job."""
+        return bool(self.jobs)
+
+    @property
+    def job(self) -> JobDefinition:
+        """The only target.
+
+        Raises:
+            DagsterInvalidDefinitionError: if there is none, or more than one.
+        """
+        if not self.jobs:
+            msg = "No job was provided to SensorDefinition."
             raise DagsterInvalidDefinitionError(msg)
+        if len(self.jobs) > 1:
+            msg = "Job property not available when SensorDefinition has multiple jobs."
+            raise DagsterInvalidDefinitionError(msg)
+        return self.jobs[0]
+
+    @property
+    def job_name(self) -> str:
+        """The only target's name.
+
+        Raises:
+            DagsterInvalidDefinitionError: if there is no target, or more than one.
+        """
+        return self.job.name
 
     @property
     def job_names(self) -> tuple[str, ...]:
         """The names of the jobs that the sensor may ask for."""
         return tuple(job.name for job in self.jobs)
 
-    def job_tags(self, job_name: str) -> Mapping[str, str]:
-        """The tags that every run of the job bears."""
-        return next(job.tags for job in self.jobs if job.name == job_name)
+    def job_named(self, job_name: str) -> JobDefinition:
+        """The target of that name."""
+        return next(job for job in self.jobs if job.name == job_name)
+
+    def with_updated_job(self, new_job: JobDefinition) -> Self:
+        """The same sensor with another target."""
+        return self.with_updated_jobs([new_job])
+
+    def with_updated_jobs(self, new_jobs: Sequence[JobDefinition]) -> Self:
+        """The same sensor with other targets."""
+        changed = copy(self)
+        changed.jobs = tuple(new_jobs)
+        return changed
+
+    def with_attributes(
+        self, jobs: Sequence[JobDefinition] | None = None, metadata: Mapping[str, Any] | None = None
+    ) -> Self:
+        """The same sensor with other targets or metadata; what is None stays."""
+        changed = copy(self) if jobs is None else self.with_updated_jobs(jobs)
+        if metadata is not None:
+            changed.metadata = dict(metadata)
+        return changed
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function itself, as a test does."""
-        return self._function(*args, **kwargs)
+        """Call the function itself, as a test does.
+
+        Args:
+            args: the context, if the function takes one.
+            kwargs: the context by its name, and resources by theirs; those that are not given come from
+                the context.
+
+        Raises:
+            DagsterInvalidInvocationError: if an argument is missing, unknown, or given by place where only
+                a name will do.
+            DagsterInvalidDefinitionError: if a resource is neither given nor in the context.
+        """
+        given = self._signature.bind(1 + self.takes_events, args, kwargs)
+        context = next((v for v in (*args, *given.values()) if isinstance(v, SensorEvaluationContext)), None)
+        scope = context or SensorEvaluationContext(self.name)
+        for key in sorted(self.required_resource_keys - given.keys()):
+            scope.require_resource(key, self.name)
+        values = [given[name] for name in self._signature.values]
+        return self._signature.call(
+            values, lambda key: given[key] if key in given else getattr(scope.resources, key)
+        )
 
     def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
         """Run the function to its end and return what it asks for, in one shape.
@@ -93,8 +184,13 @@ class SensorDefinition:
             InvalidResultError: if the function returned what no sensor may return.
             DagsterInvariantViolationError: if the cursor was set in two ways.
         """
-        values = flatten(call_with(self._function, context), self.name)
-        return combine(values, context, self.job_names)
+        return combine(flatten(self._called(context), self.name), context, self.job_names)
+
+    def _called(self, *values: Any) -> Any:
+        context: SensorEvaluationContext = values[0]
+        for key in sorted(self.required_resource_keys):
+            context.require_resource(key, self.name)
+        return self._signature.call(values, lambda key: getattr(context.resources, key))
 
     def evaluate_event(self, context: SensorEvaluationContext, event: SensorEvent) -> SensorExecutionData:
         """Evaluate one event.
@@ -122,21 +218,29 @@ class SensorDefinition:
         return self
 
 
-def _targets(
-    name: str, job_name: str | None, job: JobDefinition | None, jobs: Sequence[JobDefinition] | None
-) -> tuple[JobDefinition, ...]:
-    given = [what for what, value in (("job", job), ("jobs", jobs), ("job_name", job_name)) if value]
-    if len(given) > 1:
-        msg = (
-            f"Sensor {name}: Attempted to provide more than one of 'job', 'jobs', 'job_name' "
-            f"({', '.join(given)} were given). Give one of them."
+def _problems(
+    name: str,
+    signature: Signature,
+    interval: int | None,
+    required_resource_keys: set[str] | None,
+    owners: Sequence[str] | None,
+) -> list[str]:
+    problems = []
+    if NAME.fullmatch(name) is None:
+        problems.append(f"{name!r} cannot name a sensor: use 1 to 80 letters, digits and underscores")
+    if interval is not None and interval < 0:
+        problems.append("minimum_interval_seconds must not be negative")
+    if required_resource_keys and signature.resources:
+        problems.append(
+            "Cannot specify resource requirements in both @sensor decorator and as arguments to the "
+            "decorated function"
         )
-        raise DagsterInvalidDefinitionError(msg)
-    if job_name:
-        return (JobDefinition(job_name),)
-    if job:
-        return (job,)
-    return tuple(jobs or ())
+    problems += [
+        f"owner {owner!r} is neither an e-mail address nor a team as team:name"
+        for owner in owners or ()
+        if _OWNER.fullmatch(owner) is None
+    ]
+    return problems
 
 
 def sensor(
@@ -148,16 +252,18 @@ def sensor(
     job: JobDefinition | None = None,
     jobs: Sequence[JobDefinition] | None = None,
     default_status: DefaultSensorStatus = DefaultSensorStatus.STOPPED,
+    required_resource_keys: set[str] | None = None,
     tags: Mapping[str, str] | None = None,
     metadata: Mapping[str, Any] | None = None,
-) -> Callable[[Callable[..., Any]], SensorDefinition]:
+    owners: Sequence[str] | None = None,
+) -> Callable[[SensorFunction], SensorDefinition]:
     """Make a sensor of a function; see `SensorDefinition` for the arguments.
 
     Raises:
-        DagsterInvalidDefinitionError: when the definition cannot work.
+        DagsterInvalidDefinitionError: when the definition cannot work, with all problems at once.
     """
 
-    def decorate(function: Callable[..., Any]) -> SensorDefinition:
+    def decorate(function: SensorFunction) -> SensorDefinition:
         return SensorDefinition(
             name,
             evaluation_fn=function,
@@ -167,8 +273,10 @@ def sensor(
             job=job,
             jobs=jobs,
             default_status=default_status,
+            required_resource_keys=required_resource_keys,
             tags=tags,
             metadata=metadata,
+            owners=owners,
         )
 
     return decorate

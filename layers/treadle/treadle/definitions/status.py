@@ -18,6 +18,15 @@ class InstigatorStatus(StrEnum):
     DECLARED_IN_CODE = "DECLARED_IN_CODE"
 
 
+class SensorType(StrEnum):
+    """What kind of thing a sensor watches."""
+
+    STANDARD = "STANDARD"
+    RUN_STATUS = "RUN_STATUS"
+    ASSET = "ASSET"
+    MULTI_ASSET = "MULTI_ASSET"
+
+
 class TickStatus(StrEnum):
     """How a tick ended."""
 

@@ -108,7 +108,7 @@ class Planner:
             run_key=request.run_key or None,
             job=job,
             run_config=canonical_json(request.run_config),
-            tags={**self.definition.job_tags(job), **request.tags},
+            tags={**self.definition.job_named(job).tags, **request.tags},
             partition_key=request.partition_key,
         )
 

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvariantViolationError, InvalidResultError
-from treadle.definitions.evaluation import call_with, combine, flatten
+from treadle.definitions.evaluation import combine, flatten
 from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.objects import ObjectCreated, ObjectIdentity, S3Object
 from treadle.definitions.results import RunRequest, SensorExecutionData, SensorResult, SkipReason
@@ -84,7 +84,7 @@ class S3SensorDefinition(SensorDefinition):
     def _requests(
         self, context: SensorEvaluationContext, stored: S3Object, event: ObjectCreated | None = None
     ) -> list[RunRequest | SkipReason]:
-        returned = flatten(call_with(self._function, context, stored), self.name)
+        returned = flatten(self._called(context, stored), self.name)
         values = [value for whole in returned for value in self._parts(whole)]
         time = event.time if event else stored.last_modified
         config = {

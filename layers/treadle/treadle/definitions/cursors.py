@@ -1,0 +1,93 @@
+"""A typed cursor: a dataclass in place of a string, with a version and a way from the one before."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from treadle.definitions.errors import DagsterInvariantViolationError
+
+
+class DataclassInstance(Protocol):
+    """Any instance of a dataclass whose fields are plain JSON."""
+
+    __dataclass_fields__: Any
+
+
+C = TypeVar("C", bound=DataclassInstance)
+Migration = Callable[[Mapping[str, Any], int], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class CursorType(Generic[C]):
+    """Reads and writes cursors as one dataclass.
+
+    Args:
+        schema: the dataclass; its fields are plain JSON and all have defaults.
+        version: raised whenever a field is renamed or changes its meaning.
+        migrate: from the fields of a stored cursor and its version to the present fields; needed as soon
+            as version is more than 1. Version 0 is a cursor that was no typed one: its fields are
+            `{"text": the string}`.
+
+    Raises:
+        DagsterInvariantViolationError: if the schema is no dataclass.
+    """
+
+    schema: type[C]
+    version: int = 1
+    migrate: Migration | None = None
+
+    def __post_init__(self) -> None:
+        if not dataclasses.is_dataclass(self.schema):
+            msg = f"{self.schema!r} cannot type a cursor: make it a dataclass."
+            raise DagsterInvariantViolationError(msg)
+
+    def load(self, text: str | None) -> C:
+        """The cursor as a value; a fresh one where there is none yet.
+
+        Args:
+            text: the sensor's cursor, such as `context.cursor`.
+
+        Raises:
+            DagsterInvariantViolationError: if it was written by a version that cannot be read.
+        """
+        if not text:
+            return self.schema()
+        version, fields = _parsed(text)
+        if version != self.version:
+            if self.migrate is None or version > self.version:
+                msg = (
+                    f"The stored cursor has version {version} and {self.schema.__name__} version "
+                    f"{self.version}: give CursorType a migrate function, or set the cursor anew."
+                )
+                raise DagsterInvariantViolationError(msg)
+            fields = self.migrate(fields, version)
+        try:
+            return self.schema(**fields)
+        except TypeError as error:
+            msg = f"The stored cursor {text[:200]!r} does not fit {self.schema.__name__}: {error}."
+            raise DagsterInvariantViolationError(msg) from error
+
+    def dump(self, value: C) -> str:
+        """The cursor as a string, for `context.update_cursor` or `SensorResult.cursor`.
+
+        Raises:
+            DagsterInvariantViolationError: if a field is no plain JSON.
+        """
+        content = {"version": self.version, "fields": dataclasses.asdict(value)}  # type: ignore[call-overload]
+        try:
+            return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            msg = f"The fields of {self.schema.__name__} must be plain JSON: {error}."
+            raise DagsterInvariantViolationError(msg) from error
+
+
+def _parsed(text: str) -> tuple[int, Mapping[str, Any]]:
+    try:
+        content = json.loads(text)
+    except ValueError:
+        return 0, {"text": text}
+    if isinstance(content, dict) and content.keys() == {"version", "fields"}:
+        return int(content["version"]), content["fields"]
+    return 0, {"text": text}

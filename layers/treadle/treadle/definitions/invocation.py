@@ -1,0 +1,105 @@
+"""How a sensor's function takes its arguments: context and events by place, resources by name."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+from treadle.definitions.errors import DagsterInvalidInvocationError
+from treadle.definitions.resources import is_resource_parameter
+
+_NAMED = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a function takes.
+
+    Attributes:
+        function: the function.
+        values: the names of its parameters that take context and event, in order.
+        resources: the names of those that take a resource of the same name.
+        by_place: True if those come before all resources.
+        takes_any: True if it takes any number of arguments by place.
+    """
+
+    function: Callable[..., Any]
+    values: tuple[str, ...]
+    resources: tuple[str, ...]
+    by_place: bool = True
+    takes_any: bool = False
+
+    @classmethod
+    def of(cls, function: Callable[..., Any]) -> "Signature":
+        """The signature, resources told by their annotation."""
+        parameters = inspect.signature(function).parameters
+        hints = _hints(function)
+        resources = tuple(name for name in parameters if is_resource_parameter(hints.get(name)))
+        values = tuple(
+            name for name, each in parameters.items() if each.kind in _NAMED and name not in resources
+        )
+        takes_any = any(each.kind is each.VAR_POSITIONAL for each in parameters.values())
+        by_place = tuple(parameters)[: len(values)] == values
+        return cls(function, values, resources, by_place, takes_any)
+
+    def call(self, values: Sequence[Any], resource: Callable[[str], Any]) -> Any:
+        """The function's value, given as many of the values as it takes.
+
+        Args:
+            values: context, and event if there is one; those that it has no parameter for are left out.
+            resource: gives a resource by its name.
+        """
+        named = {name: resource(name) for name in self.resources}
+        if self.takes_any and not self.values:
+            return self.function(*values, **named)
+        if self.by_place:
+            return self.function(*values[: len(self.values)], **named)
+        return self.function(**dict(zip(self.values, values, strict=False)), **named)
+
+    def bind(self, most: int, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments of a direct call, by name, as far as they were given.
+
+        Args:
+            most: how many values the function may take: context, and event if there is one.
+            args: by place: context, and event if there is one.
+            kwargs: by name: those, or resources.
+
+        Raises:
+            DagsterInvalidInvocationError: if an argument is missing, unknown, or given by place where only
+                a name will do.
+        """
+        if len(self.values) > most:
+            msg = (
+                "Sensor invocation received multiple non-resource arguments: {', '.join(self.values)}. "
+                "Annotate resources with ResourceParam[...], and take one context."
+            )
+            raise DagsterInvalidInvocationError(msg)
+        if len(args) > max(len(self.values), 1):
+            msg = (
+                f"Sensor invocation got {len(args)} arguments by place: you may not provide resources as "
+                "positional arguments, only by name."
+            )
+            raise DagsterInvalidInvocationError(msg)
+        given = dict(zip(self.values, args, strict=False))
+        for name, value in kwargs.items():
+            if name not in self.values and name not in self.resources:
+                expected = self.values[0] if self.values else "no argument"
+                msg = f"Sensor invocation expected argument '{expected}'. It got '{name}'."
+                raise DagsterInvalidInvocationError(msg)
+            given[name] = value
+        missing = [name for name in self.values if name not in given]
+        if missing:
+            msg = (
+                f"Sensor evaluation function expected context argument '{missing[0]}', "
+                "but no context argument was provided when invoking."
+            )
+            raise DagsterInvalidInvocationError(msg)
+        return given
+
+
+def _hints(function: Callable[..., Any]) -> Mapping[str, Any]:
+    try:
+        return get_type_hints(function, include_extras=True)
+    except (NameError, TypeError):
+        # Names that only a type checker imports; what can be known of the rest is known as written.
+        return getattr(function, "__annotations__", {})

@@ -1,0 +1,228 @@
+"""Resources: what sensors share, made when first asked for and closed in reverse order."""
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Annotated, Any, TypeVar, dataclass_transform, get_args, get_origin, overload
+
+from treadle.definitions.errors import DagsterInvalidDefinitionError, DagsterInvariantViolationError
+
+T = TypeVar("T")
+
+
+class _Injected:
+    """Marks a parameter that is filled from the resources."""
+
+
+ResourceParam = Annotated[T, _Injected]
+"""The annotation of a parameter that takes the resource of its own name, of whatever type."""
+
+
+@dataclass_transform(kw_only_default=True)
+class ConfigurableResource:
+    """A resource with fields; a parameter annotated with a subclass takes the resource of its own name.
+
+    Fields are declared as in a dataclass, and given by keyword. Override `setup_for_execution` and
+    `teardown_after_execution` to open and close what it needs.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        dataclasses.dataclass(kw_only=True)(cls)
+
+    def setup_for_execution(self, context: "InitResourceContext") -> None:
+        """Open what the resource needs, when it is first asked for.
+
+        Args:
+            context: gives the resources it depends on.
+        """
+
+    def teardown_after_execution(self, context: "InitResourceContext") -> None:
+        """Close what was opened, at the end of the tick.
+
+        Args:
+            context: as at the set-up.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class InitResourceContext:
+    """Given to a resource's function.
+
+    Attributes:
+        resources: those that it depends on, by attribute.
+        resource_key: the name it is made under.
+    """
+
+    resources: "Resources"
+    resource_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceDefinition:
+    """How to make a resource.
+
+    Args:
+        resource_fn: called with an `InitResourceContext` if it takes an argument; returns the resource, or
+            a context manager of it, or yields it once and then closes it.
+        description: shown to operators.
+        required_resource_keys: those it depends on; made before it, closed after it.
+        reusable: True to keep it for the warm ticks of one container; it is then never closed.
+    """
+
+    resource_fn: Callable[..., Any]
+    description: str | None = None
+    required_resource_keys: frozenset[str] = frozenset()
+    reusable: bool = False
+
+    @property
+    def must_be_closed(self) -> bool:
+        """Whether it yields its resource, and so needs an end."""
+        function = getattr(self.resource_fn, "__wrapped__", self.resource_fn)
+        return inspect.isgeneratorfunction(function)
+
+
+@overload
+def resource(function: Callable[..., Any], /) -> ResourceDefinition: ...
+@overload
+def resource(
+    *,
+    description: str | None = None,
+    required_resource_keys: set[str] | None = None,
+    reusable: bool = False,
+) -> Callable[[Callable[..., Any]], ResourceDefinition]: ...
+def resource(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    description: str | None = None,
+    required_resource_keys: set[str] | None = None,
+    reusable: bool = False,
+) -> ResourceDefinition | Callable[[Callable[..., Any]], ResourceDefinition]:
+    """Make a resource of a function; used bare or called. See `ResourceDefinition` for the arguments."""
+
+    def decorate(made: Callable[..., Any]) -> ResourceDefinition:
+        words = description or made.__doc__
+        return ResourceDefinition(made, words, frozenset(required_resource_keys or ()), reusable)
+
+    return decorate if function is None else decorate(function)
+
+
+@dataclass(slots=True)
+class ResourceScope:
+    """The resources of one tick, or of one process.
+
+    Args:
+        definitions: by key: a `ResourceDefinition`, or the resource itself.
+        outer: the process's scope, which keeps what is reusable.
+        may_close: False where nobody will close the scope, so that nothing that needs an end may be made.
+    """
+
+    definitions: Mapping[str, Any]
+    outer: "ResourceScope | None" = None
+    may_close: bool = True
+    _made: dict[str, Any] = field(default_factory=dict)
+    _making: list[str] = field(default_factory=list)
+    _stack: ExitStack = field(default_factory=ExitStack)
+
+    def get(self, key: str, wanted_by: str = "") -> Any:
+        """The resource, made now if it is asked for the first time.
+
+        Args:
+            key: its name.
+            wanted_by: who needs it, for the error's words.
+
+        Raises:
+            DagsterInvalidDefinitionError: if there is none of that name, or resources depend on each other
+                in a circle.
+            DagsterInvariantViolationError: if it needs an end and nobody will close the scope.
+        """
+        if key in self._made:
+            return self._made[key]
+        if key not in self.definitions:
+            msg = f"Resource with key '{key}' required by {wanted_by or 'a resource'} was not provided."
+            raise DagsterInvalidDefinitionError(msg)
+        definition = self.definitions[key]
+        if self.outer is not None and isinstance(definition, ResourceDefinition) and definition.reusable:
+            return self.outer.get(key, wanted_by)
+        if key in self._making:
+            msg = f"Resources depend on each other in a circle: {' -> '.join([*self._making, key])}."
+            raise DagsterInvalidDefinitionError(msg)
+        self._making.append(key)
+        try:
+            self._made[key] = self._make(key, definition)
+        finally:
+            self._making.pop()
+        return self._made[key]
+
+    def _make(self, key: str, definition: Any) -> Any:
+        context = InitResourceContext(Resources(self), key)
+        if isinstance(definition, ConfigurableResource):
+            definition.setup_for_execution(context)
+            self._stack.callback(definition.teardown_after_execution, context)
+            return definition
+        if not isinstance(definition, ResourceDefinition):
+            return definition
+        for needed in sorted(definition.required_resource_keys):
+            self.get(needed, f"resource '{key}'")
+        arguments = [context] if inspect.signature(definition.resource_fn).parameters else []
+        value = definition.resource_fn(*arguments)
+        if inspect.isgenerator(value):
+            value = contextmanager(lambda: value)()
+        if isinstance(value, AbstractContextManager) and definition.must_be_closed:
+            self._check_closable(key)
+            return self._stack.enter_context(value)
+        return value
+
+    def _check_closable(self, key: str) -> None:
+        if not self.may_close:
+            msg = (
+                f"At least one provided resource is a generator ('{key}'), but attempting to access "
+                "resources outside of context manager scope. "
+                "Use `with build_sensor_context(...) as context:`."
+            )
+            raise DagsterInvariantViolationError(msg)
+
+    def close(self) -> None:
+        """Close all that was made, in reverse order."""
+        self._made.clear()
+        self._stack.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Resources by attribute, each made when it is first asked for."""
+
+    _scope: ResourceScope
+    _wanted_by: str = ""
+
+    def __getattr__(self, key: str) -> Any:
+        if key.startswith("__"):
+            raise AttributeError(key)
+        return self._scope.get(key, self._wanted_by)
+
+
+@contextmanager
+def build_resources(resources: Mapping[str, Any]) -> Iterator[Resources]:
+    """The resources, made when first asked for and closed at the end of the block.
+
+    Args:
+        resources: by key: a `ResourceDefinition`, or the resource itself.
+
+    Raises:
+        DagsterInvalidDefinitionError: if one is missing, or they depend on each other in a circle.
+    """
+    scope = ResourceScope(resources)
+    try:
+        yield Resources(scope)
+    finally:
+        scope.close()
+
+
+def is_resource_parameter(annotation: Any) -> bool:
+    """Whether a parameter so annotated is filled from the resources."""
+    if get_origin(annotation) is Annotated and _Injected in get_args(annotation):
+        return True
+    return isinstance(annotation, type) and issubclass(annotation, ConfigurableResource)
