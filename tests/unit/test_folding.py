@@ -58,6 +58,7 @@ def histories(draw: st.DrawFn) -> list[Report]:
                 continue
             time += draw(st.integers(0, 100))
             failed = status in {Status.FAILURE, Status.CANCELED}
+            is_explained = draw(st.booleans())
             knows_start = status.rank >= Status.STARTED.rank and told_from_the_start
             reports.append(
                 Report(
@@ -68,7 +69,7 @@ def histories(draw: st.DrawFn) -> list[Report]:
                     started_at=begun if knows_start else None,
                     external_id="execution",
                     target="arn",
-                    failure=Failure("Told", f"{status} {retry}") if failed else None,
+                    failure=Failure("Told", f"{status} {retry}") if failed and is_explained else None,
                 )
             )
     return reports
@@ -136,6 +137,12 @@ def test_told_start_implies_starting_whatever_the_status() -> None:
     assert run.started_at == CREATED + 5
 
 
+def test_told_start_is_the_time_of_the_start_whenever_the_report_was_made() -> None:
+    run = folded(Report(1, Status.STARTED, CREATED + 9, started_at=CREATED + 12))
+
+    assert run.started_at == CREATED + 12
+
+
 def test_each_status_keeps_the_earliest_time_told_of_it() -> None:
     run = folded(Report(1, Status.STARTED, CREATED + 9), Report(1, Status.STARTED, CREATED + 5))
 
@@ -154,6 +161,18 @@ def test_reported_end_outranks_an_assumed_one(end: Status, is_late: bool) -> Non
     run = folded(*(reports if is_late else reports[::-1]))
 
     assert (run.status, run.failure, run.ended_at) == (end, told, CREATED + 9)
+
+
+@pytest.mark.parametrize("is_late", [True, False])
+def test_assumed_reason_goes_with_the_end_that_was_assumed(is_late: bool) -> None:
+    reports = [
+        Report(1, Status.FAILURE, CREATED + 5, failure=Failure("Assumed", "by Treadle", assumed=True)),
+        Report(1, Status.CANCELED, CREATED + 9),
+    ]
+
+    run = folded(*(reports if is_late else reports[::-1]))
+
+    assert (run.status, run.failure) == (Status.CANCELED, None)
 
 
 def test_assumed_end_stands_until_the_target_reports_one() -> None:

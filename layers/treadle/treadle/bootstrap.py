@@ -49,7 +49,7 @@ class Settings:
         value = self.environment.get(name, "")
         if not value:
             return default
-        if not value.isdigit():
+        if not value.isdecimal():
             self.problems.append(f"{name} is {value!r}, and must be a whole number of seconds")
             return default
         return int(value)
@@ -122,7 +122,10 @@ def evaluator_parts(definition: SensorDefinition, environment: Mapping[str, str]
         SettingsError: with all problems at once.
     """
     settings = Settings(environment)
-    definition = definition.configured(environment)
+    try:
+        definition = definition.configured(environment)
+    except SettingsError as error:
+        settings.problems.append(str(error).rstrip("."))
     namespace, tables = settings.text("TREADLE_NAMESPACE"), settings.tables()
     dead_letters = settings.text("TREADLE_DEAD_LETTER_QUEUE_URL")
     interval = settings.seconds("TREADLE_INTERVAL_SECONDS", definition.minimum_interval_seconds)

@@ -90,7 +90,7 @@ def _add_statuses(reached: Mapping[str, Mapping[str, int]], report: Report) -> d
     implied = _IMPLIED.get(report.status, ()) if report.started_at is None else _STARTED
     times: dict[str, int] = {status.value: begun for status in implied}
     assumed = report.failure is not None and report.failure.assumed
-    times[report.status.value + ASSUMED * assumed] = report.time
+    times.setdefault(report.status.value + ASSUMED * assumed, report.time)
     before = reached.get(report.place, {})
     added = {name: min(time, before.get(name, time)) for name, time in times.items()}
     return {**reached, report.place: {**before, **added}}
@@ -119,8 +119,11 @@ def _next_look(status: Status, times: Mapping[str, int]) -> int | None:
 def _failure(run: Run, report: Report, folded: Run) -> Failure | None:
     if folded.status not in {Status.FAILURE, Status.CANCELED}:
         return None
-    is_current = report.place == max(folded.reached, key=_order) and report.status is folded.status
-    known = run.failure if max(run.reached, key=_order) == max(folded.reached, key=_order) else None
+    top = max(folded.reached, key=_order)
+    is_current = report.place == top and report.status is folded.status
+    known = run.failure if max(run.reached, key=_order) == top else None
+    if known is not None and known.assumed and folded.status + ASSUMED not in folded.reached[top]:
+        known = None  # Treadle assumed another end than the one that was reported.
     if not is_current or report.failure is None:
         return known
     if known is not None and (report.failure.assumed or not known.assumed):

@@ -49,14 +49,17 @@ class S3Lister:
 
     def _versions(self, selection: S3Selection, after: str) -> Iterator[Page]:
         # A key's versions may lie on both sides of a page's end: the position is the last key that is
-        # certainly complete, so that a sweep that goes on from it sees the others again.
+        # certainly complete, so that a sweep that goes on from it sees the others again. Without any such
+        # key yet there is no position to name, and what was found waits for the next page.
         start = {"KeyMarker": after} if after else {}
-        position = after
+        position, found = after, []
         for answer in _pages("list_object_versions", selection, start):
-            found = tuple(_object(selection.bucket, entry) for entry in answer.get("Versions", ()))
+            found += [_object(selection.bucket, entry) for entry in answer.get("Versions", ())]
             complete = [stored.key for stored in found if stored.key != answer.get("NextKeyMarker")]
             position = complete[-1] if complete else position
-            yield Page(found, position if answer["IsTruncated"] else "")
+            if position or not answer["IsTruncated"]:
+                yield Page(tuple(found), position if answer["IsTruncated"] else "")
+                found = []
 
 
 def _pages(operation: str, selection: S3Selection, start: dict[str, str]) -> Iterator[dict[str, Any]]:

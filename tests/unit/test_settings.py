@@ -1,0 +1,139 @@
+"""Settings: whatever is wrong with a function's environment is said at once."""
+
+import pytest
+
+from tests.support.house import keyless, sensor_of
+from treadle.bootstrap import (
+    Settings,
+    dispatcher_parts,
+    evaluator_parts,
+    launcher_parts,
+    recorder_parts,
+)
+from treadle.definitions.errors import SettingsError
+from treadle.integrations.s3 import s3_sensor
+from treadle.ports.launching import JobSettings
+
+JOBS = '{"load": {"target": "step_functions", "arn": "arn:x", "parameter": "LoadArn"}}'
+
+
+def test_complete_environment_has_no_problems() -> None:
+    settings = Settings({"A": "text", "B": "90", "C": '{"k": 1}', "E": ""})
+
+    assert (settings.text("A"), settings.seconds("B", 5), settings.mapping("C")) == ("text", 90, {"k": 1})
+    assert (settings.text("D", "default"), settings.text("E", "default")) == ("default", "")
+    assert (settings.seconds("D", 5), settings.seconds("E", 5), settings.seconds("D", None)) == (5, 5, None)
+    settings.check()
+
+
+@pytest.mark.parametrize("value", ["soon", "-1", "1.5", "60s", " 60", "²"])
+def test_seconds_that_are_no_whole_number_are_a_problem(value: str) -> None:
+    settings = Settings({"A": value})
+
+    assert settings.seconds("A", 5) == 5
+    assert settings.problems == [f"A is {value!r}, and must be a whole number of seconds"]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [("{", "A is no JSON"), ("[]", "must be a JSON object, and is a list")]
+)
+def test_mapping_that_is_no_json_object_is_a_problem(value: str, words: str) -> None:
+    settings = Settings({"A": value})
+
+    assert settings.mapping("A") == {}
+    assert words in settings.problems[0]
+
+
+def test_all_problems_are_told_at_once() -> None:
+    settings = Settings({"B": "soon", "C": "[]"})
+    settings.text("A")
+    settings.seconds("B", None)
+    settings.mapping("C")
+
+    with pytest.raises(SettingsError) as refused:
+        settings.check()
+
+    assert str(refused.value) == (
+        "The function's environment does not fit: A is not set; "
+        "B is 'soon', and must be a whole number of seconds; "
+        "C must be a JSON object, and is a list. See template.yaml."
+    )
+
+
+def test_grants_are_read_as_lists_of_job_names() -> None:
+    settings = Settings({"TREADLE_GRANTS": '{"watch": "load, clean,,", "other": ""}'})
+
+    assert settings.grants() == {"watch": frozenset({"load", "clean"}), "other": frozenset()}
+
+
+def test_jobs_are_read_with_their_target_address_and_parameter() -> None:
+    assert Settings({"TREADLE_JOBS": JOBS}).jobs() == {
+        "load": JobSettings("load", "step_functions", "arn:x", "LoadArn")
+    }
+
+
+def test_job_whose_address_the_deployment_left_out_is_known_without_one() -> None:
+    settings = Settings({"TREADLE_JOBS": '{"load": {"target": "step_functions"}}'})
+
+    assert settings.jobs()["load"].arn == ""
+    assert settings.problems == []
+
+
+@pytest.mark.parametrize("job", ['{"target": "mainframe"}', "{}", '"arn"'])
+def test_job_without_a_known_target_is_a_problem_and_the_others_stay(job: str) -> None:
+    settings = Settings({"TREADLE_JOBS": f'{{"bad": {job}, "load": {{"target": "step_functions"}}}}'})
+
+    assert list(settings.jobs()) == ["load"]
+    assert settings.problems == ["TREADLE_JOBS: job 'bad' needs a target, one of step_functions"]
+
+
+TABLES = [f"TREADLE_{table}_TABLE" for table in ("SENSORS", "TICKS", "RUNS", "EVENTS")]
+DEAD_LETTERS = "TREADLE_DEAD_LETTER_QUEUE_URL"
+
+
+def test_evaluator_names_everything_that_is_missing() -> None:
+    with pytest.raises(SettingsError) as refused:
+        evaluator_parts(sensor_of(keyless), {})
+
+    assert all(
+        f"{name} is not set" in str(refused.value) for name in [*TABLES, "TREADLE_NAMESPACE", DEAD_LETTERS]
+    )
+
+
+def test_evaluator_tells_of_its_sensors_selectors_together_with_the_rest() -> None:
+    environment = {
+        "TREADLE_DEFAULT_STATUS": "ON",
+        "TREADLE_INTERVAL_SECONDS": "soon",
+        "TREADLE_S3_IDENTITY": "name",
+    }
+
+    with pytest.raises(SettingsError) as refused:
+        evaluator_parts(s3_sensor(job_name="load")(keyless), environment)
+
+    for words in (
+        "TREADLE_NAMESPACE is not set",
+        "TREADLE_DEFAULT_STATUS is 'ON': use RUNNING or STOPPED",
+        "TREADLE_INTERVAL_SECONDS is 'soon'",
+        "no bucket is given",
+        "TREADLE_S3_IDENTITY is 'name'",
+    ):
+        assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("parts", "names"),
+    [
+        (dispatcher_parts, [*TABLES, "TREADLE_GRANTS", "TREADLE_LAUNCH_QUEUE_URL", DEAD_LETTERS]),
+        (launcher_parts, [*TABLES, "TREADLE_JOBS", "TREADLE_LAUNCH_QUEUE_URL", DEAD_LETTERS]),
+        (recorder_parts, [*TABLES, "TREADLE_JOBS", DEAD_LETTERS]),
+    ],
+    ids=["dispatch", "launch", "record"],
+)
+def test_each_step_names_everything_that_is_missing(parts: object, names: list[str]) -> None:
+    assert callable(parts)
+
+    with pytest.raises(SettingsError) as refused:
+        parts({})
+
+    assert str(refused.value).count("is not set") == len(names)
+    assert all(f"{name} is not set" in str(refused.value) for name in names)
