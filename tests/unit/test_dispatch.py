@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.support.house import JOB, RUN_IDS, House
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
-from treadle.engine.dispatch import LAUNCH_DUE_MS
+from treadle.engine.folding import LAUNCH_DUE_MS
 from treadle.engine.identity import leased_tick_id
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.ports.runs import Claim, Failure, Run

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.house import RUN_IDS, House
+from tests.support.house import RUN_IDS, House, keyless
 from tests.support.objects import BUCKET, object_of
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import SensorEvaluationError
@@ -41,7 +41,7 @@ def fail() -> None:
 def test_event_is_evaluated_and_its_tick_committed(house: House, created: ObjectCreated) -> None:
     house.clock.advance(5)
 
-    outcome = deliver(house, RunRequest, created)
+    outcome = deliver(house, keyless, created)
 
     (tick,) = house.tick_records()
     key = f"s3://{BUCKET}/in/a.csv#e1"
@@ -61,7 +61,7 @@ def test_skipped_event_has_a_record_with_its_reason(house: House, created: Objec
     assert (tick.status, tick.reason) == (TickStatus.SKIPPED, "not today")
 
 
-@pytest.mark.parametrize("function", [RunRequest, lambda: SkipReason("no")])
+@pytest.mark.parametrize("function", [keyless, lambda: SkipReason("no")])
 def test_second_delivery_of_a_finished_event_is_not_evaluated(
     house: House, created: ObjectCreated, function: Callable[..., Any]
 ) -> None:
@@ -109,7 +109,7 @@ def test_attempts_are_counted_until_one_succeeds_under_the_same_tick(
         with pytest.raises(SensorEvaluationError):
             deliver(house, fail, created)
 
-    outcome = deliver(house, RunRequest, created)
+    outcome = deliver(house, keyless, created)
 
     (tick,) = house.tick_records()
     assert outcome.decision is Decision.SUCCESS
@@ -122,7 +122,7 @@ def test_failure_after_another_delivery_succeeded_changes_nothing(
     """Two deliveries overlap: the slower one fails after the faster one has committed."""
     slow = house.events(watching(fail))
     taken_up = slow.take_up([created])
-    deliver(house, RunRequest, created)
+    deliver(house, keyless, created)
     before = house.tick_records()
 
     outcome = slow.evaluate(created, taken_up, Budget())
@@ -174,10 +174,10 @@ def test_event_of_a_stopped_sensor_is_dropped_without_a_record(house: House, cre
 def test_sensor_stopped_by_default_drops_events_until_it_is_started(
     house: House, created: ObjectCreated
 ) -> None:
-    stopped = deliver(house, RunRequest, created, status=DefaultSensorStatus.STOPPED)
+    stopped = deliver(house, keyless, created, status=DefaultSensorStatus.STOPPED)
     house.tables.sensors["watch"] = SensorState("watch", status=InstigatorStatus.RUNNING)
 
-    started = deliver(house, RunRequest, created, status=DefaultSensorStatus.STOPPED)
+    started = deliver(house, keyless, created, status=DefaultSensorStatus.STOPPED)
 
     assert [stopped.decision, started.decision] == [Decision.STOPPED, Decision.SUCCESS]
 
@@ -186,7 +186,7 @@ def test_event_acts_on_the_status_that_was_read_when_it_was_taken_up(
     house: House, created: ObjectCreated
 ) -> None:
     """I9."""
-    ticks = house.events(watching(RunRequest))
+    ticks = house.events(watching(keyless))
     taken_up = ticks.take_up([created])
     house.tables.sensors["watch"] = SensorState("watch", status=InstigatorStatus.STOPPED)
 

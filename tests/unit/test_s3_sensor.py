@@ -1,0 +1,233 @@
+"""The S3 sensor: one run request per object, whether an event or a sweep shows it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.support.house import JOB, House, keyless
+from tests.support.objects import BUCKET, TIME, InMemoryLister, object_of
+from treadle.definitions.contexts import SensorEvaluationContext
+from treadle.definitions.errors import (
+    DagsterInvariantViolationError,
+    InvalidResultError,
+    SettingsError,
+)
+from treadle.definitions.objects import ObjectCreated, ObjectIdentity, S3Object
+from treadle.definitions.results import RunRequest, SensorExecutionData, SensorResult, SkipReason
+from treadle.engine.evaluation import Budget
+from treadle.engine.outcomes import Decision
+from treadle.integrations.s3 import S3Selection, S3SensorDefinition, StartFrom, s3_sensor
+
+SELECTION = S3Selection(BUCKET, "in/", ".csv", start_from=StartFrom.BEGINNING)
+
+
+def watching(
+    function: Callable[..., Any], *objects: S3Object, selection: S3Selection = SELECTION
+) -> S3SensorDefinition:
+    return S3SensorDefinition(
+        "watch",
+        evaluation_fn=function,
+        selection=selection,
+        lister=InMemoryLister(objects),
+        job_name=JOB,
+    )
+
+
+def swept(definition: S3SensorDefinition) -> SensorExecutionData:
+    return definition.evaluate_tick(SensorEvaluationContext("watch"))
+
+
+def evaluated(definition: S3SensorDefinition, event: ObjectCreated) -> SensorExecutionData:
+    return definition.evaluate_event(SensorEvaluationContext("watch", _has_cursor=False), event)
+
+
+def config_of(request: RunRequest) -> dict[str, Any]:
+    assert isinstance(request.run_config, dict)
+    return request.run_config
+
+
+def test_request_without_key_and_config_gets_the_objects(created: ObjectCreated) -> None:
+    event = replace(created, object=replace(created.object, version="v1"))
+
+    (request,) = evaluated(watching(keyless), event).run_requests
+
+    assert request.run_key == f"s3://{BUCKET}/in/a.csv#e1"
+    assert request.job_name == JOB
+    assert request.run_config == {
+        "bucket": BUCKET,
+        "key": "in/a.csv",
+        "etag": "e1",
+        "version": "v1",
+        "size": 10,
+        "event_time": "2026-11-22T18:00:01+00:00",
+    }
+
+
+def test_object_of_a_bucket_without_versioning_has_no_version_in_its_config(created: ObjectCreated) -> None:
+    (request,) = evaluated(watching(keyless), created).run_requests
+
+    assert config_of(request)["version"] is None
+
+
+def test_authors_own_key_config_and_tags_stay(created: ObjectCreated) -> None:
+    own = RunRequest("own", {"a": 1}, {"t": "1"}, partition_key="p")
+
+    (request,) = evaluated(watching(lambda: own), created).run_requests
+
+    assert request == replace(own, job_name=JOB)
+
+
+@pytest.mark.parametrize("identity", ObjectIdentity)
+def test_event_and_sweep_of_the_same_object_ask_under_one_key(
+    created: ObjectCreated, identity: ObjectIdentity
+) -> None:
+    definition = watching(
+        keyless,
+        replace(created.object, last_modified=created.time),
+        selection=replace(SELECTION, identity=identity),
+    )
+
+    (by_event,) = evaluated(definition, created).run_requests
+    (by_sweep,) = swept(definition).run_requests
+
+    assert by_event == by_sweep
+
+
+def test_event_and_sweep_together_start_one_run(house: House, created: ObjectCreated) -> None:
+    definition = watching(keyless, created.object)
+    events = house.events(definition)
+
+    house.leased(definition).tick(TIME, Budget())
+    events.evaluate(created, events.take_up([created]), Budget())
+    for tick in house.tick_records():
+        house.dispatcher().dispatch(tick)
+
+    assert len(house.tables.runs) == 1
+
+
+def test_swept_object_whose_run_exists_is_not_asked_for_again(house: House, created: ObjectCreated) -> None:
+    calls: list[str] = []
+
+    def function(_context: SensorEvaluationContext, stored: S3Object) -> RunRequest:
+        calls.append(stored.key)
+        return RunRequest()
+
+    definition = watching(function, created.object, object_of("in/b.csv"))
+    events = house.events(definition)
+    events.evaluate(created, events.take_up([created]), Budget())
+    house.dispatcher().dispatch(house.tick_records()[0])
+
+    outcome = house.leased(definition).tick(TIME, Budget())
+
+    assert (calls, outcome.count) == (["in/a.csv", "in/b.csv"], 1)
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [object_of("in/a.txt"), object_of("out/a.csv"), object_of("in/a.csv", bucket="other")],
+    ids=["suffix", "prefix", "bucket"],
+)
+def test_event_of_an_object_that_is_not_watched_is_skipped_with_the_reason(
+    created: ObjectCreated, stored: S3Object
+) -> None:
+    def function() -> None:
+        pytest.fail("The author's function is not asked.")
+
+    data = evaluated(watching(function), replace(created, object=stored))
+
+    assert data.run_requests == ()
+    assert data.skip_message == (
+        f"s3://{stored.bucket}/{stored.key} is not watched: s3://{BUCKET}/in/*.csv is."
+    )
+
+
+def test_function_sees_context_and_object(created: ObjectCreated) -> None:
+    seen: list[Any] = []
+
+    evaluated(watching(lambda context, stored: seen.append((context.sensor_name, stored))), created)
+
+    assert seen == [("watch", created.object)]
+
+
+def test_function_may_skip_an_object(created: ObjectCreated) -> None:
+    data = evaluated(watching(lambda: SkipReason("too small")), created)
+
+    assert (data.run_requests, data.skip_message) == ((), "too small")
+
+
+def test_function_may_answer_with_a_result(created: ObjectCreated) -> None:
+    asking = evaluated(watching(lambda: SensorResult([RunRequest()])), created)
+    skipping = evaluated(watching(lambda: SensorResult(skip_reason="no")), created)
+
+    assert [request.run_key for request in asking.run_requests] == [f"s3://{BUCKET}/in/a.csv#e1"]
+    assert skipping.skip_message == "no"
+
+
+def test_result_may_not_set_the_cursor_that_the_sweep_keeps(created: ObjectCreated) -> None:
+    definition = watching(lambda: SensorResult(cursor="mine"))
+
+    with pytest.raises(DagsterInvariantViolationError, match="the sweep keeps the cursor"):
+        evaluated(definition, created)
+
+
+def test_function_may_ask_for_several_runs_if_all_but_one_have_keys(created: ObjectCreated) -> None:
+    data = evaluated(watching(lambda: [RunRequest(), RunRequest("b"), RunRequest("c")]), created)
+
+    assert [request.run_key for request in data.run_requests] == [f"s3://{BUCKET}/in/a.csv#e1", "b", "c"]
+
+
+def test_several_runs_without_key_for_one_object_are_refused(created: ObjectCreated) -> None:
+    with pytest.raises(InvalidResultError, match="asked for 2 runs without run key for one object"):
+        evaluated(watching(lambda: [RunRequest(), RunRequest("")]), created)
+
+
+def test_sweep_asks_for_each_object_and_keeps_its_place() -> None:
+    data = swept(watching(keyless, object_of("in/b.csv"), object_of("in/a.csv"), object_of("in/c.txt")))
+
+    assert [config_of(request)["key"] for request in data.run_requests] == ["in/a.csv", "in/b.csv"]
+    assert data.cursor is not None
+    assert '"in/",".csv","etag"' in data.cursor
+
+
+def test_sweep_that_finds_nothing_new_says_what_it_saw() -> None:
+    data = swept(watching(keyless, object_of("in/c.txt")))
+
+    assert data.skip_message == "1 objects listed, 0 of them new; the round is complete."
+
+
+def test_object_that_the_function_skips_leaves_the_requests_for_others() -> None:
+    def function(_context: SensorEvaluationContext, stored: S3Object) -> RunRequest | SkipReason:
+        return SkipReason("no") if stored.key == "in/a.csv" else RunRequest()
+
+    data = swept(watching(function, object_of("in/a.csv"), object_of("in/b.csv")))
+
+    assert [config_of(request)["key"] for request in data.run_requests] == ["in/b.csv"]
+
+
+def test_failing_function_leaves_the_sweep_where_it_was(house: House) -> None:
+    """I6."""
+    definition = watching(lambda: 1 / 0, object_of("in/a.csv"))
+
+    outcome = house.leased(definition).tick(TIME, Budget())
+
+    assert (outcome.decision, house.state().cursor) == (Decision.FAILURE, None)
+
+
+def test_deployments_selection_wins_over_the_decorators() -> None:
+    @s3_sensor("code", prefix="in/", job_name=JOB, identity="version", start_from="beginning")
+    def watch() -> None:
+        """Watches."""
+
+    configured = watch.configured({"TREADLE_S3_BUCKET": "deployed"})
+
+    assert configured.selection == S3Selection(
+        "deployed", "in/", "", ObjectIdentity.VERSION, StartFrom.BEGINNING
+    )
+    assert (configured.name, configured.takes_events, configured.description) == ("watch", True, "Watches.")
+
+
+def test_sensor_without_a_bucket_anywhere_cannot_be_configured() -> None:
+    with pytest.raises(SettingsError, match="no bucket is given"):
+        s3_sensor(job_name=JOB)(keyless).configured({})
