@@ -1,0 +1,28 @@
+"""One local cloud with IAM enforced, and one deployment on it, for all tests of a session."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.deployment import Deployed, pointing_at
+from tools import stack
+from tools.local_cloud import temporary_cloud
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first test's time includes the build, which on a fresh machine downloads packages."""
+    for item in items:
+        if "/e2e/" in item.path.as_posix():
+            item.add_marker(pytest.mark.timeout(300))
+
+
+@pytest.fixture(scope="session")
+def deployed() -> Iterator[Deployed]:
+    """The stack, deployed with the settings of `make up`; its schedule rests unless a test wakes it."""
+    with temporary_cloud() as cloud, pointing_at(cloud.endpoint):
+        stack.build(cloud.endpoint)
+        stack.deploy(cloud.endpoint)
+        made = Deployed.at(cloud.endpoint)
+        made.schedule(enabled=False)
+        yield made
+        made.close()

@@ -1,0 +1,391 @@
+"""The deployed stack as its tests see it: what they upload, invoke and queue, and what came of it.
+
+Ticks and runs are read through the library's own stores, everything else through AWS clients.
+"""
+
+import base64
+import contextlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from tools import stack
+from tools.project import local_aws
+from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
+from treadle.adapters.system import RandomTokens
+from treadle.definitions.status import DagsterRunStatus
+from treadle.ports.runs import Run
+from treadle.ports.ticks import Tick
+
+T = TypeVar("T")
+
+SENSOR = "new_objects"
+JOB = "process_file"
+MINUTE = 60_000
+GOOD_CSV = b"city,population\nBern,134000\nBasel,173000\n"
+MALFORMED_CSV = b"city,population\nBern,134000\nBasel\n"
+
+
+def eventually(probe: Callable[[], T], what: str, *, seconds: float = 25, pause: float = 0.1) -> T:
+    """What `probe` gives once that is true.
+
+    Args:
+        probe: asked again and again.
+        what: is waited for, said if it does not come.
+        seconds: how long at most.
+        pause: between two questions, in seconds.
+    """
+    deadline = time.monotonic() + seconds
+    while not (found := probe()):
+        assert time.monotonic() < deadline, f"after {seconds:g} s still not: {what} (last seen: {found!r})"
+        time.sleep(pause)
+    return found
+
+
+def fresh_key(stem: str = "cities") -> str:
+    """A key that no test has used, within what the sensor watches."""
+    return f"incoming/{uuid4().hex[:12]}/{stem}.csv"
+
+
+@cache
+def minutes_from_now() -> Iterator[int]:
+    """Nominal times, each given once, the first one the present minute's."""
+    first = int(time.time()) // 60 * MINUTE
+    return iter(range(first, first + 100_000 * MINUTE, MINUTE))
+
+
+def as_text(nominal: int) -> str:
+    """A nominal time as a schedule delivers it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(nominal / 1000))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an invoked function answered.
+
+    Attributes:
+        value: its answer, or Lambda's description of its error.
+        failed: whether it raised.
+        log: what it wrote meanwhile.
+    """
+
+    value: Any
+    failed: bool
+    log: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message of the dead-letter queue.
+
+    Attributes:
+        body: as it was given up.
+        origin: which step gave it up.
+        reason: why.
+    """
+
+    body: str
+    origin: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Deployed:
+    """A stack on a local cloud, with that cloud's root credentials.
+
+    Attributes:
+        endpoint: the cloud's URL.
+        name: the stack's.
+        outputs: the stack's.
+        stores: the library's, on the stack's tables.
+    """
+
+    endpoint: str
+    name: str
+    outputs: dict[str, str]
+    stores: DynamoStores
+    _clients: dict[str, Any] = field(default_factory=dict)
+    _letters: list[DeadLetter] = field(default_factory=list)
+
+    @classmethod
+    def at(cls, endpoint: str) -> "Deployed":
+        """The stack that is deployed there; this process's environment must point there too."""
+        name = stack.stack_name()
+        outputs = stack.outputs(endpoint, name)
+        tables = TableNames(
+            *(outputs[f"{table}TableName"] for table in ("Sensors", "Ticks", "Runs", "Events"))
+        )
+        return cls(endpoint, name, outputs, DynamoStores.of(tables, RandomTokens()))
+
+    def client(self, service: str) -> Any:
+        """An AWS client of the cloud's root."""
+        if service not in self._clients:
+            made = stack.session().client(service, endpoint_url=self.endpoint)  # type: ignore[call-overload]
+            self._clients[service] = made
+        return self._clients[service]
+
+    def close(self) -> None:
+        """Close the clients."""
+        for client in self._clients.values():
+            client.close()
+
+    def physical_id(self, logical_id: str) -> str:
+        """The name under which a resource is deployed."""
+        found = self.client("cloudformation").describe_stack_resource(
+            StackName=self.name, LogicalResourceId=logical_id
+        )
+        name: str = found["StackResourceDetail"]["PhysicalResourceId"]
+        return name
+
+    @property
+    def machine(self) -> str:
+        """ARN of the state machine that the job starts."""
+        return self.outputs["ProcessFileStateMachineArn"]
+
+    # ---- Objects
+
+    @property
+    def bucket(self) -> str:
+        """The watched bucket."""
+        return self.outputs["ObjectsBucketName"]
+
+    def upload(self, key: str, body: bytes = GOOD_CSV) -> str:
+        """Store an object; its entity tag."""
+        answer = self.client("s3").put_object(Bucket=self.bucket, Key=key, Body=body)
+        etag: str = answer["ETag"].strip('"')
+        return etag
+
+    def summary(self, key: str) -> dict[str, Any]:
+        """What the example job wrote about an object."""
+        prefix = self.outputs["ExampleOutput"].partition(f"{self.bucket}/")[2]
+        stored = self.client("s3").get_object(Bucket=self.bucket, Key=f"{prefix}{key}/summary.json")
+        with stored["Body"] as body:
+            content: dict[str, Any] = json.loads(body.read())
+        return content
+
+    # ---- What came of them
+
+    def runs_of(self, key: str) -> list[Run]:
+        """The runs that the sensor asked for, for an object."""
+        found = self.stores.runs.of_sensor(SENSOR, 500)
+        return [run for run in found if f"/{key}#" in (run.run_key or "")]
+
+    def ended_run(self, key: str) -> Run:
+        """The only run of an object, once it has ended."""
+
+        def probe() -> list[Run]:
+            return [run for run in self.runs_of(key) if run.ended_at is not None]
+
+        eventually(probe, f"the run of {key} has ended")
+        [run] = self.runs_of(key)
+        return run
+
+    def event_ticks(self, key: str) -> list[Tick]:
+        """The ticks that evaluated an object's events, oldest first."""
+        found = self.stores.ticks.latest(SENSOR, 500)
+        return [tick for tick in reversed(found) if f"/{key} " in (tick.trigger or "")]
+
+    def executions(self, run: Run) -> list[str]:
+        """The names of the executions that were started for a run."""
+        pages = self.client("stepfunctions").get_paginator("list_executions")
+        return [
+            execution["name"]
+            for page in pages.paginate(stateMachineArn=self.machine)
+            for execution in page["executions"]
+            if execution["name"].startswith(run.run_id)
+        ]
+
+    def log_line(self, function: str, **fields: object) -> dict[str, Any]:
+        """The only structured line of a function's log that bears the given fields."""
+        [line] = eventually(
+            lambda: self._log_lines(function, fields), f"{function} logs a line with {fields}"
+        )
+        return line
+
+    def _log_lines(self, function: str, fields: dict[str, object]) -> list[dict[str, Any]]:
+        group = f"/aws/lambda/{self.name}/{function}"
+        pages = self.client("logs").get_paginator("filter_log_events")
+        events = (event for page in pages.paginate(logGroupName=group) for event in page["events"])
+        lines = (json.loads(event["message"]) for event in events if event["message"].startswith("{"))
+        return [line for line in lines if fields.items() <= line.items()]
+
+    # ---- Functions and queues
+
+    def invoke(self, function: str, event: dict[str, Any]) -> Answer:
+        """Invoke a function, such as "NewObjects", with an event."""
+        return self.invoke_named(self.outputs[f"{function}FunctionName"], event)
+
+    def invoke_named(self, name: str, event: dict[str, Any]) -> Answer:
+        """Invoke a function by its deployed name."""
+        answer = self.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event), LogType="Tail")
+        with answer["Payload"] as payload:
+            value = json.loads(payload.read() or b"null")
+        log = base64.b64decode(answer.get("LogResult", "")).decode()
+        return Answer(value, "FunctionError" in answer, log)
+
+    def tick(self, nominal: int | None = None) -> Answer:
+        """Deliver a schedule's tick, by default for a minute that none was delivered for."""
+        due = next(minutes_from_now()) if nominal is None else nominal
+        return self.invoke("NewObjects", {"treadle": "tick", "nominal_time": as_text(due)})
+
+    def let_time_pass(self, **state: int) -> None:
+        """Age the sensor's state: what its attributes name lies as far back as is said, by default ages.
+
+        Args:
+            state: values of the sensor's attributes, in milliseconds since the epoch.
+        """
+        aged = state or {"last_completion": 0, "last_nominal": 0}
+        self.client("dynamodb").update_item(
+            TableName=self.outputs["SensorsTableName"],
+            Key={"sensor": {"S": SENSOR}},
+            UpdateExpression="SET " + ", ".join(f"{name} = :{name}" for name in aged),
+            ExpressionAttributeValues={f":{name}": {"N": str(value)} for name, value in aged.items()},
+        )
+
+    def send(self, queue: str, *bodies: str) -> None:
+        """Put messages on a queue, such as "Launch", in one request."""
+        entries = [{"Id": str(index), "MessageBody": body} for index, body in enumerate(bodies)]
+        answer = self.client("sqs").send_message_batch(
+            QueueUrl=self.outputs[f"{queue}QueueUrl"], Entries=entries
+        )
+        assert not answer.get("Failed")
+
+    def dead_letters(self, containing: str) -> list[DeadLetter]:
+        """The dead letters whose body contains the text; the queue is emptied, its messages are kept here."""
+        sqs, url = self.client("sqs"), self.outputs["DeadLetterQueueUrl"]
+        while messages := sqs.receive_message(
+            QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+        ).get("Messages"):
+            for message in messages:
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+                given = message.get("MessageAttributes", {})
+                origin, reason = (given.get(name, {}).get("StringValue", "") for name in ("origin", "reason"))
+                self._letters.append(DeadLetter(message["Body"], origin, reason))
+        return [letter for letter in self._letters if containing in letter.body]
+
+    # ---- Switches
+
+    @contextlib.contextmanager
+    def without_events(self, rule_id: str = "NewObjectsRule") -> Iterator[None]:
+        """A rule, by default the one that announces new objects, is disabled meanwhile."""
+        events, rule = self.client("events"), self.physical_id(rule_id)
+        events.disable_rule(Name=rule)
+        try:
+            yield
+        finally:
+            events.enable_rule(Name=rule)
+
+    def schedule(self, *, enabled: bool) -> None:
+        """Switch the schedule that ticks the sensor each minute."""
+        scheduler = self.client("scheduler")
+        arn = f":function:{self.outputs['NewObjectsFunctionName']}"
+        [name] = [
+            schedule["Name"]
+            for schedule in scheduler.list_schedules()["Schedules"]
+            if schedule["Target"]["Arn"].endswith(arn)
+        ]
+        present = scheduler.get_schedule(Name=name)
+        taken = ("Name", "GroupName", "ScheduleExpression", "ScheduleExpressionTimezone", "Target")
+        kept = {part: present[part] for part in (*taken, "FlexibleTimeWindow", "Description")}
+        scheduler.update_schedule(**kept, State="ENABLED" if enabled else "DISABLED")
+
+
+@contextlib.contextmanager
+def pointing_at(endpoint: str) -> Iterator[None]:
+    """This process's AWS clients reach the local cloud, and nothing else, meanwhile."""
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(local_aws(endpoint))
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def run_record(**fields: Any) -> Run:
+    """A run that waits for its launch, of no sensor that is deployed."""
+    now = int(time.time() * 1000)
+    made: dict[str, Any] = {
+        "run_id": str(uuid4()),
+        "job": JOB,
+        "sensor": "made_by_a_test",
+        "run_key": None,
+        "tick_id": "made-by-a-test",
+        "run_config": "{}",
+        "tags": {},
+        "created_at": now,
+        "reached": {"1/0": {DagsterRunStatus.QUEUED.value: now}},
+        "next_at": now + MINUTE,
+    }
+    return Run(**{**made, **fields})
+
+
+def queued(*bodies: str) -> dict[str, Any]:
+    """The messages as SQS hands them to a function."""
+    return {
+        "Records": [
+            {
+                "messageId": f"m{index}",
+                "receiptHandle": "none",
+                "body": body,
+                "attributes": {"ApproximateReceiveCount": "1"},
+                "messageAttributes": {},
+                "eventSource": "aws:sqs",
+                "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:made-by-a-test",
+                "awsRegion": "us-east-1",
+            }
+            for index, body in enumerate(bodies)
+        ]
+    }
+
+
+def object_created(bucket: str, key: str, etag: str) -> str:
+    """The event of an object, as EventBridge sends it."""
+    stored = {"key": key, "size": len(GOOD_CSV), "etag": etag, "sequencer": uuid4().hex[:16].upper()}
+    event = {
+        "version": "0",
+        "id": str(uuid4()),
+        "detail-type": "Object Created",
+        "source": "aws.s3",
+        "account": "000000000000",
+        "time": as_text(int(time.time() * 1000)),
+        "region": "us-east-1",
+        "resources": [f"arn:aws:s3:::{bucket}"],
+        "detail": {"version": "0", "bucket": {"name": bucket}, "object": stored, "reason": "PutObject"},
+    }
+    return json.dumps(event)
+
+
+def launch_message(run: Run) -> str:
+    """The message that asks LAUNCH for a run's present attempt."""
+    return json.dumps({"treadle": "launch", "run_id": run.run_id, "attempt": run.attempt})
+
+
+def status_changed(machine: str, run: Run, status: str) -> str:
+    """The event of a run's execution, as the rule's transformer leaves it."""
+    now = str(int(time.time() * 1000))
+    detail = {
+        "executionArn": f"{machine.replace(':stateMachine:', ':execution:')}:{run.launch_id}",
+        "stateMachineArn": machine,
+        "name": run.launch_id,
+        "status": status,
+        "startDate": now,
+        "stopDate": "" if status == "RUNNING" else now,
+    }
+    return json.dumps(
+        {
+            "id": str(uuid4()),
+            "time": as_text(int(now)),
+            "source": "aws.states",
+            "detail-type": "Step Functions Execution Status Change",
+            "account": "000000000000",
+            "region": "us-east-1",
+            "detail": detail,
+        }
+    )

@@ -1,0 +1,16 @@
+"""What happens before anything runs: parameters that do not fit are refused."""
+
+import pytest
+
+from tests.e2e.deployment import Deployed
+from tools import stack
+from tools.project import ToolError
+
+
+def test_a_malformed_parameter_fails_with_its_constraints_words(deployed: Deployed) -> None:
+    arguments = ["--stack-name", "malformed", "--parameter-overrides", "AlarmTopicArn=nonsense"]
+
+    with pytest.raises(ToolError) as refused:
+        stack.deploy(deployed.endpoint, arguments=arguments)
+
+    assert "the ARN of a standard SNS topic, or empty" in str(refused.value)

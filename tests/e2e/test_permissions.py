@@ -1,0 +1,313 @@
+"""Least privilege: each permission is needed, each suffices, and what a role lacks it cannot do.
+
+A permission is taken from the deployed role, and the function invoked with an event that needs it.
+"""
+
+import base64
+import contextlib
+import copy
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.e2e.deployment import (
+    JOB,
+    SENSOR,
+    Answer,
+    Deployed,
+    fresh_key,
+    launch_message,
+    object_created,
+    queued,
+    run_record,
+    status_changed,
+)
+from tests.template.model import actions, read
+from tools.project import REGION
+from treadle.adapters.dynamodb.ticks import to_item
+from treadle.definitions.status import TickStatus
+from treadle.engine.launch import payload
+from treadle.ports.runs import Claim, Run
+from treadle.ports.ticks import PlannedRun, Tick, TickKind
+
+FAR_AWAY = 4_102_444_800_000
+UNKNOWN = json.dumps({"source": "made", "detail-type": "by a test of permissions"})
+DENIED = "is not authorized to perform"
+
+Invoke = Callable[[Deployed], Answer]
+
+# ---- Events that need a permission
+
+
+def scheduled_tick(deployed: Deployed) -> Answer:
+    deployed.let_time_pass()
+    return deployed.tick()
+
+
+def event_tick(deployed: Deployed) -> Answer:
+    event = object_created(deployed.bucket, fresh_key(), "e1")
+    return deployed.invoke("NewObjects", queued(event))
+
+
+def unknown_message(function: str) -> Invoke:
+    return lambda deployed: deployed.invoke(function, queued(UNKNOWN))
+
+
+def committed_tick(deployed: Deployed) -> Answer:
+    request = PlannedRun(str(uuid4()), None, JOB, "{}", {})
+    at = 1_795_370_405_000
+    tick = Tick(
+        SENSOR, f"made-{uuid4()}", TickKind.EVENT, TickStatus.SUCCESS, at, at, at, requests=(request,)
+    )
+    image = {
+        name: {"B": base64.b64encode(value["B"]).decode()} if "B" in value else value
+        for name, value in to_item(tick).items()
+    }
+    return deployed.invoke(
+        "Dispatch", {"Records": [{"eventName": "INSERT", "dynamodb": {"NewImage": image}}]}
+    )
+
+
+def unreadable_tick(deployed: Deployed) -> Answer:
+    return deployed.invoke("Dispatch", {"Records": [{"eventName": "INSERT", "dynamodb": {"NewImage": {}}}]})
+
+
+def launch(deployed: Deployed) -> Answer:
+    return _launch(deployed, _created(deployed))
+
+
+def launch_under_a_taken_name(deployed: Deployed) -> Answer:
+    with deployed.without_events("StateMachinesRule"):
+        run = _created(deployed)
+        deployed.client("stepfunctions").start_execution(
+            stateMachineArn=deployed.machine, name=run.launch_id, input=payload(run)
+        )
+        return _launch(deployed, run)
+
+
+def launch_that_another_holds(deployed: Deployed) -> Answer:
+    return _launch(deployed, _created(deployed, claim=Claim("another", FAR_AWAY)))
+
+
+def status_change(status: str) -> Invoke:
+    def invoke(deployed: Deployed) -> Answer:
+        run = _created(deployed)
+        return deployed.invoke("Record", queued(status_changed(deployed.machine, run, status)))
+
+    return invoke
+
+
+def job(deployed: Deployed) -> Answer:
+    key = fresh_key()
+    with deployed.without_events():
+        deployed.upload(key)
+    config = {"bucket": deployed.bucket, "key": key, "version": None}
+    return deployed.invoke_named(deployed.physical_id("SummarizeCsvFunction"), {"run_config": config})
+
+
+def _created(deployed: Deployed, **fields: Any) -> Run:
+    run = run_record(**fields)
+    assert deployed.stores.runs.create(run) is None
+    return run
+
+
+def _launch(deployed: Deployed, run: Run) -> Answer:
+    return deployed.invoke("Launch", queued(launch_message(run)))
+
+
+# ---- The permissions
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """An action that one statement of a role allows.
+
+    Attributes:
+        role: its logical id.
+        sid: the statement's.
+        action: which is allowed.
+        needed_by: an invocation that cannot do without.
+    """
+
+    role: str
+    sid: str
+    action: str
+    needed_by: Invoke
+
+    def __str__(self) -> str:
+        return f"{self.role}-{self.sid}-{self.action}"
+
+
+PERMISSIONS = [
+    Permission("NewObjectsRole", "OwnState", "dynamodb:UpdateItem", scheduled_tick),
+    Permission("NewObjectsRole", "OwnState", "dynamodb:GetItem", event_tick),
+    Permission("NewObjectsRole", "OwnTicks", "dynamodb:BatchGetItem", event_tick),
+    Permission("NewObjectsRole", "OwnTicks", "dynamodb:PutItem", event_tick),
+    Permission("NewObjectsRole", "KnownRuns", "dynamodb:BatchGetItem", event_tick),
+    Permission("NewObjectsRole", "DeadLetters", "sqs:SendMessage", unknown_message("NewObjects")),
+    Permission("NewObjectsRole", "SweepBucket", "s3:ListBucket", scheduled_tick),
+    Permission("DispatchRole", "Ticks", "dynamodb:UpdateItem", committed_tick),
+    Permission("DispatchRole", "Runs", "dynamodb:PutItem", committed_tick),
+    Permission("DispatchRole", "LaunchQueue", "sqs:SendMessageBatch", committed_tick),
+    Permission("DispatchRole", "DeadLetters", "sqs:SendMessage", unreadable_tick),
+    Permission("LaunchRole", "Runs", "dynamodb:UpdateItem", launch),
+    Permission("LaunchRole", "Runs", "dynamodb:PutItem", launch),
+    Permission("LaunchRole", "StartStateMachines", "states:StartExecution", launch),
+    Permission("LaunchRole", "DescribeExecutions", "states:DescribeExecution", launch_under_a_taken_name),
+    Permission("LaunchRole", "LaunchQueue", "sqs:SendMessageBatch", launch_that_another_holds),
+    Permission("LaunchRole", "DeadLetters", "sqs:SendMessage", unknown_message("Launch")),
+    Permission("RecordRole", "Runs", "dynamodb:GetItem", status_change("RUNNING")),
+    Permission("RecordRole", "Runs", "dynamodb:PutItem", status_change("RUNNING")),
+    Permission("RecordRole", "DescribeExecutions", "states:DescribeExecution", status_change("FAILED")),
+    Permission("RecordRole", "DeadLetters", "sqs:SendMessage", unknown_message("Record")),
+    Permission("SummarizeCsvRole", "ReadWatchedObjects", "s3:GetObject", job),
+    Permission("SummarizeCsvRole", "WriteSummaries", "s3:PutObject", job),
+]
+
+POLLED = "Lambda's poller uses it, and the local cloud's own poller asks no role"
+UNPROVEN = {
+    ("NewObjectsRole", "OwnState", "dynamodb:PutItem"): "for a cursor over 1 KB, which this sensor never has",
+    ("NewObjectsRole", "OwnQueue", "sqs:SendMessage"): "for ticks sent ahead to the sensor's own queue",
+    ("NewObjectsRole", "SweepBucket", "s3:ListBucketVersions"): "deployed with identity=version only",
+    ("DispatchRole", "LaunchQueue", "sqs:SendMessage"): "AWS's name for what is shown as SendMessageBatch",
+    ("LaunchRole", "LaunchQueue", "sqs:SendMessage"): "AWS's name for what is shown as SendMessageBatch",
+    ("SummarizeCsvRole", "ReadWatchedObjects", "s3:GetObjectVersion"): "for runs with identity=version",
+    **{
+        (role, sid, f"sqs:{action}"): POLLED
+        for role, sid in (
+            ("NewObjectsRole", "OwnQueue"),
+            ("LaunchRole", "LaunchQueue"),
+            ("RecordRole", "RecordQueue"),
+        )
+        for action in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes", "ChangeMessageVisibility")
+    },
+    ("DispatchRole", "TicksStream", "dynamodb:DescribeStream"): POLLED,
+    ("DispatchRole", "TicksStream", "dynamodb:GetRecords"): POLLED,
+    ("DispatchRole", "TicksStream", "dynamodb:GetShardIterator"): POLLED,
+    ("DispatchRole", "ListStreams", "dynamodb:ListStreams"): POLLED,
+}
+UNENFORCED = {"Logs", "Traces"}
+"""Statements for what the local cloud does itself."""
+
+
+@pytest.mark.parametrize("permission", PERMISSIONS, ids=str)
+def test_without_the_permission_it_is_denied_and_with_it_not(
+    deployed: Deployed, permission: Permission
+) -> None:
+    with removed(deployed, permission):
+        denied = permission.needed_by(deployed)
+    allowed = permission.needed_by(deployed)
+
+    assert f"{DENIED}: {permission.action} " in words(denied)
+    assert DENIED not in words(allowed)
+
+
+def test_every_permission_of_a_function_is_shown_to_be_needed_or_said_not_to_be() -> None:
+    roles = {permission.role for permission in PERMISSIONS}
+    granted = {
+        (role, statement["Sid"], action)
+        for role, statement in read().statements()
+        if role in roles and statement["Effect"] == "Allow" and statement["Sid"] not in UNENFORCED
+        for action in actions(statement)
+    }
+
+    shown = {(permission.role, permission.sid, permission.action) for permission in PERMISSIONS}
+    assert shown.isdisjoint(UNPROVEN)
+    assert granted == shown | UNPROVEN.keys()
+
+
+def words(answer: Answer) -> str:
+    """All that an invocation said."""
+    return f"{json.dumps(answer.value)}\n{answer.log}"
+
+
+@contextlib.contextmanager
+def removed(deployed: Deployed, permission: Permission) -> Iterator[None]:
+    """The deployed role lacks the permission meanwhile."""
+    iam, role = deployed.client("iam"), deployed.physical_id(permission.role)
+    [name] = iam.list_role_policies(RoleName=role)["PolicyNames"]
+    policy = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+    lesser = copy.deepcopy(policy)
+    [statement] = [each for each in lesser["Statement"] if each.get("Sid") == permission.sid]
+    assert permission.action in statement["Action"]
+    rest = [action for action in actions(statement) if action != permission.action]
+    if rest:
+        statement["Action"] = rest
+    else:
+        lesser["Statement"].remove(statement)
+    iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(lesser))
+    try:
+        yield
+    finally:
+        iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(policy))
+
+
+# ---- What a role cannot do
+
+
+@pytest.fixture(scope="module")
+def as_evaluator(deployed: Deployed) -> boto3.Session:
+    """A session with the evaluator's own rights."""
+    role = f"arn:aws:iam::000000000000:role/{deployed.physical_id('NewObjectsRole')}"
+    given = deployed.client("sts").assume_role(RoleArn=role, RoleSessionName="end-to-end")["Credentials"]
+    return boto3.Session(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"], REGION)
+
+
+FORBIDDEN: dict[str, tuple[str, str, Callable[[Deployed], dict[str, Any]]]] = {
+    "start an execution": (
+        "stepfunctions",
+        "start_execution",
+        lambda deployed: {"stateMachineArn": deployed.machine, "input": "{}"},
+    ),
+    "write a run": (
+        "dynamodb",
+        "put_item",
+        lambda deployed: {"TableName": deployed.outputs["RunsTableName"], "Item": {"run_id": {"S": "r"}}},
+    ),
+    "read all ticks": (
+        "dynamodb",
+        "scan",
+        lambda deployed: {"TableName": deployed.outputs["TicksTableName"]},
+    ),
+    "delete a tick": (
+        "dynamodb",
+        "delete_item",
+        lambda deployed: {
+            "TableName": deployed.outputs["TicksTableName"],
+            "Key": {"sensor": {"S": SENSOR}, "tick_id": {"S": "t"}},
+        },
+    ),
+    "ask for a launch": (
+        "sqs",
+        "send_message",
+        lambda deployed: {"QueueUrl": deployed.outputs["LaunchQueueUrl"], "MessageBody": "{}"},
+    ),
+    "put an event": (
+        "events",
+        "put_events",
+        lambda _: {"Entries": [{"Source": "treadle", "DetailType": "d", "Detail": "{}"}]},
+    ),
+    "read an object": ("s3", "get_object", lambda deployed: {"Bucket": deployed.bucket, "Key": "k.csv"}),
+    "invoke a function": (
+        "lambda",
+        "invoke",
+        lambda deployed: {"FunctionName": deployed.outputs["LaunchFunctionName"]},
+    ),
+}
+
+
+@pytest.mark.parametrize("what", FORBIDDEN)
+def test_an_evaluator_cannot(deployed: Deployed, as_evaluator: boto3.Session, what: str) -> None:
+    service, operation, arguments = FORBIDDEN[what]
+    client: Any = as_evaluator.client(service, endpoint_url=deployed.endpoint)  # type: ignore[call-overload]
+
+    with contextlib.closing(client), pytest.raises(ClientError) as refused:
+        getattr(client, operation)(**arguments(deployed))
+
+    assert refused.value.response["Error"]["Code"] in {"AccessDenied", "AccessDeniedException"}

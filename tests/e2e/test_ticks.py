@@ -1,0 +1,91 @@
+"""Scheduled ticks: each nominal time commits once, whoever delivers it, however often."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+from tests.e2e.deployment import MINUTE, SENSOR, Deployed, eventually, fresh_key, minutes_from_now
+from treadle.definitions.status import TickStatus
+from treadle.ports.ticks import Tick, TickKind
+
+
+def committed(deployed: Deployed, nominal: int) -> list[Tick]:
+    """The leased ticks of a nominal time."""
+    latest = deployed.stores.ticks.latest(SENSOR, 500)
+    return [tick for tick in latest if tick.kind is TickKind.LEASED and tick.time == nominal]
+
+
+def test_one_nominal_time_commits_once_whenever_it_is_delivered(deployed: Deployed) -> None:
+    key, nominal = fresh_key("swept"), next(minutes_from_now())
+    deployed.let_time_pass()
+    with deployed.without_events():
+        deployed.upload(key)
+
+        with ThreadPoolExecutor(2) as threads:
+            together = list(threads.map(deployed.tick, [nominal, nominal]))
+        after_commit = deployed.tick(nominal)
+        # As long after as it takes for the interval's half, and the lease, to be over.
+        deployed.let_time_pass(last_completion=0)
+        after_lease = deployed.tick(nominal)
+
+        first, second = sorted(answer.value["decision"] for answer in together)
+        assert (second, first in {"LEASED", "NOT_DUE"}) == ("SUCCESS", True)
+        assert after_commit.value["decision"] == after_lease.value["decision"] == "NOT_DUE"
+        run = deployed.ended_run(key)
+
+    [tick] = committed(deployed, nominal)
+    assert tick.status is TickStatus.SUCCESS
+    assert [request.run_id for request in tick.requests] == [run.run_id]
+    assert deployed.executions(run) == [run.launch_id]
+
+
+def test_a_tick_that_died_is_not_repeated_but_recorded_by_the_next_one(deployed: Deployed) -> None:
+    died, after = next(minutes_from_now()), next(minutes_from_now())
+    deployed.let_time_pass()
+    deployed.tick(died)
+    # As the sensor's state would be had that tick taken the lease, and never returned.
+    now = int(time.time() * 1000)
+    deployed.client("dynamodb").update_item(
+        TableName=deployed.outputs["SensorsTableName"],
+        Key={"sensor": {"S": SENSOR}},
+        UpdateExpression="SET lease_owner = :o, lease_expires = :e, last_completion = :c ADD epoch :one",
+        ExpressionAttributeValues={
+            ":o": {"S": "a tick that died"},
+            ":e": {"N": str(now + 10 * MINUTE)},
+            ":c": {"N": "0"},
+            ":one": {"N": "1"},
+        },
+    )
+
+    while_leased = deployed.tick(after)
+    deployed.let_time_pass(lease_expires=now - 1)
+    same_time = deployed.tick(died)
+    next_time = deployed.tick(after)
+
+    assert while_leased.value["decision"] == "LEASED"
+    assert same_time.value["decision"] == "NOT_DUE"
+    assert next_time.value["decision"] in {"SKIPPED", "SUCCESS"}
+    [record] = committed(deployed, died)
+    assert record.status is TickStatus.FAILURE
+    assert record.error is not None
+    assert record.error.type == "EvaluationDiedError"
+
+
+def test_the_schedule_ticks_the_sensor_each_minute(deployed: Deployed) -> None:
+    began = int(time.time() * 1000)
+    deployed.let_time_pass()
+    deployed.schedule(enabled=True)
+    try:
+        eventually(
+            lambda: (deployed.stores.sensors.get(SENSOR).last_nominal or 0) > 0,
+            "the schedule ticked",
+            seconds=75,
+            pause=0.5,
+        )
+    finally:
+        deployed.schedule(enabled=False)
+
+    state = deployed.stores.sensors.get(SENSOR)
+    nominal = datetime.fromtimestamp((state.last_nominal or 0) / 1000, UTC)
+    assert (nominal.second, nominal.microsecond) == (0, 0)
+    assert began - MINUTE < (state.last_nominal or 0) <= began + 75_000
