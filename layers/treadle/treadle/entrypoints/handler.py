@@ -9,7 +9,7 @@ from typing import Any
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
-from treadle.definitions.errors import LaunchRejectedError, TreadleError, UnknownEventError
+from treadle.definitions.errors import LaunchRejectedError, StoreError, TreadleError, UnknownEventError
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.ports.system import DeadLetters
 
@@ -140,7 +140,12 @@ def bury(body: str, error: Exception, dead_letters: DeadLetters, origin: str) ->
     reason = f"{type(error).__name__}: {error}"
     logger().error(f"To the dead-letter queue: {reason}", exc_info=not isinstance(error, TreadleError))
     metrics().add_metric("dead_letters", MetricUnit.Count, 1)
-    dead_letters.send(body, origin=origin, reason=reason)
+    try:
+        dead_letters.send(body, origin=origin, reason=reason)
+    except StoreError as unkept:
+        # Said here, as the batch processor keeps what it catches to itself.
+        logger().error(str(unkept))
+        raise
 
 
 def parse_body(body: str) -> Json:
