@@ -11,6 +11,9 @@ FUNCTIONS = template.resources(FUNCTION)
 ROLES = template.resources("AWS::IAM::Role")
 STATEMENTS = list(template.statements())
 EVALUATORS = template.evaluators()
+JOBS = template.environment(template.named_functions()["launch"])["TREADLE_JOBS"]
+STATE_MACHINES = references(JOBS["Fn::Sub"][1])
+"""Each job's parameter, and the example's state machine."""
 LOCAL_CLOUD = {"StringNotEquals": {"aws:PrincipalAccount": "000000000000"}}
 
 
@@ -142,7 +145,24 @@ def test_only_launch_starts_jobs() -> None:
 
     ((role, statement),) = starting
     assert role == role_of(template.named_functions()["launch"])
-    assert references(statement["Resource"]) == {"ProcessFileStateMachineArn", "SummarizeStateMachine"}
+    assert references(statement["Resource"]) - {"AWS::NoValue"} == STATE_MACHINES
+
+
+@pytest.mark.parametrize("function", ["launch", "record"])
+def test_executions_of_every_job_can_be_looked_at(function: str) -> None:
+    """LAUNCH and RECORD describe executions of exactly the configured state machines."""
+    role = role_of(template.named_functions()[function])
+    (statement,) = [s for s in template.allowed(role) if "states:DescribeExecution" in actions(s)]
+
+    found = references(statement["Resource"])
+    assert {name for name in found if not name.startswith("AWS::")} - {"Name"} == STATE_MACHINES
+
+
+def test_status_changes_of_every_job_are_heard() -> None:
+    """The rule's pattern names exactly the configured state machines."""
+    pattern = template.resources("AWS::Events::Rule")["StateMachinesRule"]["EventPattern"]
+
+    assert references(pattern) - {"AWS::NoValue"} == STATE_MACHINES
 
 
 def test_only_evaluators_and_dispatch_write_ticks() -> None:
