@@ -10,6 +10,7 @@ from treadle.definitions.results import RunRequest
 from treadle.definitions.sensors import DEFAULT_CAP, SensorDefinition
 from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus
 from treadle.engine.dispatch import Dispatcher
+from treadle.engine.evaluation import Evaluator
 from treadle.engine.event_ticks import EventTicks
 from treadle.engine.identity import RunIds
 from treadle.engine.launch import Launcher
@@ -94,6 +95,10 @@ class House:
         """Plans a sensor's ticks."""
         return Planner(definition, RUN_IDS, self.runs, cap)
 
+    def evaluator(self, definition: SensorDefinition, cap: int = DEFAULT_CAP) -> Evaluator:
+        """Runs a sensor's function."""
+        return Evaluator(self.planner(definition, cap), self.clock)
+
     def leased(
         self,
         definition: SensorDefinition,
@@ -101,6 +106,7 @@ class House:
         interval: int = 0,
         status: DefaultSensorStatus = RUNNING,
         cap: int = DEFAULT_CAP,
+        pause_after: int = 0,
     ) -> LeasedTicks:
         """Evaluates a sensor at its nominal times.
 
@@ -109,19 +115,19 @@ class House:
             interval: in seconds.
             status: the default.
             cap: on requests in one tick.
+            pause_after: failures in a row after which the sensor is paused.
         """
         return LeasedTicks(
-            self.planner(definition, cap),
+            self.evaluator(definition, cap),
             self.sensors,
-            self.ticks,
             self.clock,
             self.tokens,
-            TickSettings(interval * 1000, status),
+            TickSettings(interval * 1000, status, pause_after),
         )
 
     def events(self, definition: SensorDefinition, *, status: DefaultSensorStatus = RUNNING) -> EventTicks:
         """Evaluates a sensor's events."""
-        return EventTicks(self.planner(definition), self.sensors, self.ticks, self.clock, self.tokens, status)
+        return EventTicks(self.evaluator(definition), self.sensors, self.ticks, self.tokens, status)
 
     def dispatcher(self, **grants: str) -> Dispatcher:
         """Applies ticks; grants are job names by sensor, "watch" may start the usual job if none is given."""

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.house import JOB, RUN_IDS, House, sensor_of, tagged_job
+from treadle.definitions.errors import InvalidResultError
 from treadle.definitions.results import RunRequest, SensorExecutionData
 from treadle.definitions.sensors import SensorDefinition
 from treadle.engine.planning import MAX_REQUEST_BYTES, Plan
@@ -23,7 +24,8 @@ def request(key: str | None, size: int = 0, value: int = 0) -> RunRequest:
 
 def plan(house: House, requests: Sequence[RunRequest], definition: SensorDefinition = DEFINITION) -> Plan:
     skip = None if requests else "nothing new"
-    return house.planner(definition).plan(SensorExecutionData(tuple(requests), skip), TICK)
+    planner = house.planner(definition)
+    return planner.plan(planner.vet(SensorExecutionData(tuple(requests), skip), TICK))
 
 
 def take(house: House, key: str, *, attempt: int = 1, attempts_allowed: int = 1) -> None:
@@ -144,9 +146,11 @@ def test_requests_up_to_the_cap_pass_and_more_name_it(house: House) -> None:
     planner = house.planner(DEFINITION, cap=2)
     two = SensorExecutionData((request("a"), request("b")))
 
-    assert planner.check_cap(two) is two
-    with pytest.raises(ValueError, match="Sensor watch asked for 3 runs in one tick, more than the cap of 2"):
-        planner.check_cap(SensorExecutionData((*two.run_requests, request("c"))))
+    assert planner.vet(two, TICK).data is two
+    with pytest.raises(
+        InvalidResultError, match="Sensor watch asked for 3 runs in one tick, more than the cap of 2"
+    ):
+        planner.vet(SensorExecutionData((*two.run_requests, request("c"))), TICK)
 
 
 def test_claimed_keys_are_those_whose_run_can_start_no_more(house: House) -> None:

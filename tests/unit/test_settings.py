@@ -20,9 +20,17 @@ JOBS = '{"load": {"target": "step_functions", "arn": "arn:x", "parameter": "Load
 def test_complete_environment_has_no_problems() -> None:
     settings = Settings({"A": "text", "B": "90", "C": '{"k": 1}', "E": ""})
 
-    assert (settings.text("A"), settings.seconds("B", 5), settings.mapping("C")) == ("text", 90, {"k": 1})
+    assert (settings.text("A"), settings.number("B", "seconds", 5), settings.mapping("C")) == (
+        "text",
+        90,
+        {"k": 1},
+    )
     assert (settings.text("D", "default"), settings.text("E", "default")) == ("default", "")
-    assert (settings.seconds("D", 5), settings.seconds("E", 5), settings.seconds("D", None)) == (5, 5, None)
+    assert (
+        settings.number("D", "seconds", 5),
+        settings.number("E", "seconds", 5),
+        settings.number("D", "seconds", None),
+    ) == (5, 5, None)
     settings.check()
 
 
@@ -30,7 +38,7 @@ def test_complete_environment_has_no_problems() -> None:
 def test_seconds_that_are_no_whole_number_are_a_problem(value: str) -> None:
     settings = Settings({"A": value})
 
-    assert settings.seconds("A", 5) == 5
+    assert settings.number("A", "seconds", 5) == 5
     assert settings.problems == [f"A is {value!r}, and must be a whole number of seconds"]
 
 
@@ -47,7 +55,7 @@ def test_mapping_that_is_no_json_object_is_a_problem(value: str, words: str) -> 
 def test_all_problems_are_told_at_once() -> None:
     settings = Settings({"B": "soon", "C": "[]"})
     settings.text("A")
-    settings.seconds("B", None)
+    settings.number("B", "seconds", None)
     settings.mapping("C")
 
     with pytest.raises(SettingsError) as refused:
@@ -93,7 +101,7 @@ DEAD_LETTERS = "TREADLE_DEAD_LETTER_QUEUE_URL"
 
 def test_evaluator_names_everything_that_is_missing() -> None:
     with pytest.raises(SettingsError) as refused:
-        evaluator_parts(sensor_of(keyless), {})
+        evaluator_parts(sensor_of(keyless), {}, {})
 
     assert all(
         f"{name} is not set" in str(refused.value) for name in [*TABLES, "TREADLE_NAMESPACE", DEAD_LETTERS]
@@ -108,7 +116,7 @@ def test_evaluator_tells_of_its_sensors_selectors_together_with_the_rest() -> No
     }
 
     with pytest.raises(SettingsError) as refused:
-        evaluator_parts(s3_sensor(job_name="load")(keyless), environment)
+        evaluator_parts(s3_sensor(job_name="load")(keyless), {}, environment)
 
     for words in (
         "TREADLE_NAMESPACE is not set",

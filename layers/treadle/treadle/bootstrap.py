@@ -13,6 +13,7 @@ from treadle.definitions.errors import SettingsError
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.engine.dispatch import Dispatcher
+from treadle.engine.evaluation import Evaluator
 from treadle.engine.event_ticks import EventTicks
 from treadle.engine.identity import RunIds
 from treadle.engine.launch import Launcher
@@ -44,13 +45,13 @@ class Settings:
             return ""
         return value
 
-    def seconds(self, name: str, default: int | None) -> int | None:
-        """A whole number of seconds, 0 or more; the default where it is not set or empty."""
+    def number(self, name: str, of: str, default: int | None = None) -> int | None:
+        """A whole number, 0 or more, of what `of` says; the default where it is not set or empty."""
         value = self.environment.get(name, "")
         if not value:
             return default
         if not value.isdecimal():
-            self.problems.append(f"{name} is {value!r}, and must be a whole number of seconds")
+            self.problems.append(f"{name} is {value!r}, and must be a whole number of {of}")
             return default
         return int(value)
 
@@ -111,11 +112,14 @@ class EvaluatorParts:
     dead_letters: DeadLetters
 
 
-def evaluator_parts(definition: SensorDefinition, environment: Mapping[str, str]) -> EvaluatorParts:
+def evaluator_parts(
+    definition: SensorDefinition, resources: Mapping[str, Any], environment: Mapping[str, str]
+) -> EvaluatorParts:
     """An evaluator's parts.
 
     Args:
         definition: the sensor.
+        resources: by key, what it may use.
         environment: the function's.
 
     Raises:
@@ -128,7 +132,8 @@ def evaluator_parts(definition: SensorDefinition, environment: Mapping[str, str]
         settings.problems.append(str(error).rstrip("."))
     namespace, tables = settings.text("TREADLE_NAMESPACE"), settings.tables()
     dead_letters = settings.text("TREADLE_DEAD_LETTER_QUEUE_URL")
-    interval = settings.seconds("TREADLE_INTERVAL_SECONDS", definition.minimum_interval_seconds)
+    interval = settings.number("TREADLE_INTERVAL_SECONDS", "seconds", definition.minimum_interval_seconds)
+    pause_after = settings.number("TREADLE_PAUSE_AFTER", "failures")
     status = settings.text("TREADLE_DEFAULT_STATUS", definition.default_status.value)
     if status not in set(DefaultSensorStatus):
         settings.problems.append(f"TREADLE_DEFAULT_STATUS is {status!r}: use RUNNING or STOPPED")
@@ -136,12 +141,13 @@ def evaluator_parts(definition: SensorDefinition, environment: Mapping[str, str]
     clock, tokens = SystemClock(), RandomTokens()
     stores = DynamoStores.of(tables, tokens)
     planner = Planner(definition, RunIds.of(namespace), stores.runs)
+    running = Evaluator(planner, clock, resources)
     default = DefaultSensorStatus(status)
-    ticking = TickSettings((interval or 0) * 1000, default)
+    ticking = TickSettings((interval or 0) * 1000, default, pause_after or 0)
     return EvaluatorParts(
         definition.name,
-        LeasedTicks(planner, stores.sensors, stores.ticks, clock, tokens, ticking),
-        EventTicks(planner, stores.sensors, stores.ticks, clock, tokens, default),
+        LeasedTicks(running, stores.sensors, clock, tokens, ticking),
+        EventTicks(running, stores.sensors, stores.ticks, tokens, default),
         SqsDeadLetters(dead_letters),
     )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from treadle.definitions.errors import InvalidResultError
+from treadle.definitions.run_config import RunConfig
 
 
 def _as_json(value: Any, what: str) -> str:
@@ -30,7 +31,8 @@ class RunRequest:
     Args:
         run_key: at most one run record exists per sensor and run key, ever; None or "" asks for a run
             each time.
-        run_config: what the job receives, as plain JSON; it travels to the target as one value.
+        run_config: what the job receives, as plain JSON or a `RunConfig`; it travels to the target as one
+            value.
         tags: put on the run; values that are no strings are written as JSON.
         job_name: which of the sensor's jobs; may be left out when it has just one.
         partition_key: the partition the run is for.
@@ -40,7 +42,7 @@ class RunRequest:
     """
 
     run_key: str | None = None
-    run_config: Mapping[str, Any] = field(default_factory=dict)
+    run_config: Mapping[str, Any] | RunConfig | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     job_name: str | None = None
     partition_key: str | None = field(default=None, kw_only=True)
@@ -51,10 +53,16 @@ class RunRequest:
             msg = f"run_key must be a string or None, not {type(run_key).__name__}: {run_key!r}."
             raise InvalidResultError(msg)
         _as_json(run_key, "run_key")
-        config = json.loads(_as_json(dict(self.run_config or {}), "run_config"))
+        config = json.loads(_as_json(self.plain_config, "run_config"))
         object.__setattr__(self, "run_config", config)
         tags = {str(key): _tag_value(str(key), value) for key, value in (self.tags or {}).items()}
         object.__setattr__(self, "tags", tags)
+
+    @property
+    def plain_config(self) -> dict[str, Any]:
+        """The run config as plain JSON, in whatever form it was given."""
+        config = self.run_config
+        return config.to_config_dict() if isinstance(config, RunConfig) else dict(config or {})
 
 
 @dataclass(frozen=True, slots=True)

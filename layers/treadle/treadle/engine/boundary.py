@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import TypeVar
 
 from treadle.definitions.errors import SensorEvaluationError, SensorTimeoutError
-from treadle.definitions.results import SensorExecutionData
+
+T = TypeVar("T")
 
 _LIBRARY = f"{Path(__file__).resolve().parents[1]}{os.sep}"
 _MAX_STACK = 16_000
@@ -49,9 +51,7 @@ def _deadline(seconds: float) -> Iterator[None]:
             signal.setitimer(signal.ITIMER_REAL, max(left, 0.001), interval)
 
 
-def evaluate(
-    sensor_name: str, function: Callable[[], SensorExecutionData], seconds: float
-) -> SensorExecutionData:
+def evaluate(sensor_name: str, function: Callable[[], T], seconds: float) -> T:
     """The function's value.
 
     Args:

@@ -1,18 +1,27 @@
 """DISPATCH: turns a committed tick's requests into run records, and these into launch messages."""
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
+from treadle.definitions.errors import UnknownEventError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
 from treadle.engine.folding import LAUNCH_DUE_MS
 from treadle.engine.outcomes import Decision, Outcome
+from treadle.engine.slices import SLICE, SliceRequest, slice_message, slice_of, slices_of
 from treadle.ports.runs import Run, RunStore
 from treadle.ports.system import Clock, Queue
-from treadle.ports.ticks import DispatchCounts, PlannedRun, Tick, TickStore
+from treadle.ports.ticks import DispatchCounts, PlannedRun, Slicing, Tick, TickStore
 
 logger = logging.getLogger(__name__)
+
+SHOWN_REFUSALS = 20
+SHOWN_REFUSALS_OF_SLICE = 2
+"""So many of a tick's refusals, and of each of its slices, are noted with their reason; all are counted."""
+
+_SHOWN_REFUSAL = 500
 
 Grants = Mapping[str, frozenset[str]]
 """For each sensor the names of the jobs that the deployment lets it start."""
@@ -21,13 +30,6 @@ Grants = Mapping[str, frozenset[str]]
 def launch_message(run: Run) -> dict[str, object]:
     """The message that asks LAUNCH for a run's present attempt."""
     return {"treadle": "launch", "run_id": run.run_id, "attempt": run.attempt}
-
-
-@dataclass(slots=True)
-class _Tally:
-    launches: list[Run]
-    started: int = 0
-    existing: int = 0
 
 
 class Dispatcher:
@@ -39,19 +41,31 @@ class Dispatcher:
         launches: where LAUNCH takes its work from.
         grants: which sensor may start which jobs.
         clock: the time.
+        slices: where a large tick's slices go, to be dispatched one by one; None takes every tick in one pass.
+        workers: how many run records are written at a time; stores must then bear threads.
     """
 
     def __init__(
-        self, ticks: TickStore, runs: RunStore, launches: Queue, grants: Grants, clock: Clock
+        self,
+        ticks: TickStore,
+        runs: RunStore,
+        launches: Queue,
+        grants: Grants,
+        clock: Clock,
+        *,
+        slices: Queue | None = None,
+        workers: int = 1,
     ) -> None:
         self._ticks = ticks
         self._runs = runs
         self._launches = launches
         self._grants = grants
         self._clock = clock
+        self._slices = slices
+        self._workers = workers
 
     def dispatch(self, tick: Tick) -> Outcome:
-        """Give each request of a tick its run; doing it again changes nothing.
+        """Give each request of a tick its run, or hand a large tick's slices on; again changes nothing.
 
         Args:
             tick: as committed.
@@ -61,20 +75,75 @@ class Dispatcher:
         """
         if tick.status is not TickStatus.SUCCESS:
             return Outcome(Decision.DUPLICATE, "The tick has nothing to dispatch.", tick.tick_id)
-        tally = _Tally([])
+        if self._slices is not None and len(tick.requests) > SLICE:
+            return self._hand_on(tick, self._slices)
+        counts, refusals = self._apply(tick, tick.requests)
+        self._ticks.mark_dispatched(tick, counts, refusals[:SHOWN_REFUSALS])
+        return Outcome(Decision.SUCCESS, str(counts), tick.tick_id, counts.started)
+
+    def dispatch_slice(self, request: SliceRequest) -> Outcome:
+        """Give each request of a slice its run, once; the last slice of a tick ends the tick's dispatch.
+
+        Args:
+            request: which slice.
+
+        Raises:
+            UnknownEventError: if there is no such slice.
+            StoreError: if a store or the queue did not answer; nothing is lost by doing it again.
+        """
+        tick = self._ticks.get(request.sensor, request.tick_id)
+        if tick is None:
+            msg = f"There is no tick {request.tick_id} of sensor {request.sensor}: it may have expired."
+            raise UnknownEventError(msg)
+        if request.of != slices_of(tick) or not 0 <= request.index < request.of:
+            raise UnknownEventError(_no_such_slice(request, slices_of(tick)))
+        name = f"Slice {request.index + 1} of {request.of}"
+        slicing = tick.slicing
+        if slicing is not None and request.index in slicing.noted:
+            self._finish(tick, slicing)
+            return Outcome(Decision.DUPLICATE, f"{name} was dispatched before.", tick.tick_id)
+        counts, refusals = self._apply(tick, slice_of(tick.requests, request.index, request.of))
+        shown = refusals[:SHOWN_REFUSALS_OF_SLICE]
+        slicing = self._ticks.note_slice(tick, request.index, request.of, counts, shown)
+        if slicing is not None:
+            self._finish(tick, slicing)
+        return Outcome(Decision.SUCCESS, f"{name}: {counts}", tick.tick_id, counts.started)
+
+    def _hand_on(self, tick: Tick, queue: Queue) -> Outcome:
+        slicing = tick.slicing or Slicing(slices_of(tick))
+        left = [index for index in range(slicing.of) if index not in slicing.noted]
+        queue.send([slice_message(tick, index, slicing.of) for index in left])
+        self._finish(tick, slicing)
+        reason = f"{len(tick.requests)} requests: {len(left)} of {slicing.of} slices handed on"
+        return Outcome(Decision.SUCCESS, reason, tick.tick_id)
+
+    def _finish(self, tick: Tick, slicing: Slicing) -> None:
+        # Also for a slice that was noted before: whoever noted the last one may have died before this.
+        if slicing.is_complete and tick.dispatched is None:
+            self._ticks.mark_dispatched(tick, slicing.counts, slicing.refusals)
+
+    def _apply(self, tick: Tick, requests: Sequence[PlannedRun]) -> tuple[DispatchCounts, list[str]]:
+        granted: list[PlannedRun] = []
         refusals: list[str] = []
-        for request in tick.requests:
+        for request in requests:
             refusal = self._refusal(tick.sensor, request)
             if refusal:
-                refusals.append(refusal)
+                refusals.append(refusal[:_SHOWN_REFUSAL])
                 logger.error(refusal)
             else:
-                self._apply(tick, request, tally)
-        self._launches.send([launch_message(run) for run in tally.launches])
-        counts = DispatchCounts(tally.started, tally.existing, len(refusals))
-        self._ticks.mark_dispatched(tick, counts, refusals)
-        reason = f"{counts.started} runs, {counts.existing} keys taken already, {counts.refused} refused"
-        return Outcome(Decision.SUCCESS, reason, tick.tick_id, counts.started)
+                granted.append(request)
+        runs = self._recorded(tick, granted)
+        started = [run for run in runs if run is not None]
+        waiting = [run for run in started if run.status is Status.QUEUED and run.claim is None]
+        self._launches.send([launch_message(run) for run in waiting])
+        return DispatchCounts(len(started), len(runs) - len(started), len(refusals)), refusals
+
+    def _recorded(self, tick: Tick, requests: Sequence[PlannedRun]) -> list[Run | None]:
+        """For each request, the run that the tick gave rise to; None where its key was taken already."""
+        if self._workers == 1:
+            return [self._record(tick, request) for request in requests]
+        with ThreadPoolExecutor(self._workers, "dispatch") as pool:
+            return list(pool.map(lambda request: self._record(tick, request), requests))
 
     def _refusal(self, sensor: str, request: PlannedRun) -> str | None:
         if request.job in self._grants.get(sensor, frozenset()):
@@ -84,22 +153,18 @@ class Dispatcher:
             "add the job to the sensor's Jobs parameter of the deployment."
         )
 
-    def _apply(self, tick: Tick, request: PlannedRun, tally: _Tally) -> None:
+    def _record(self, tick: Tick, request: PlannedRun) -> Run | None:
         fresh = self._new_run(tick, request)
         existing = self._runs.create(fresh)
         while existing is not None:
             if existing.tick_id == tick.tick_id:
-                fresh = existing
-                break
+                return existing
             again = _next_attempt(existing, fresh)
             if again is None:
-                tally.existing += 1
-                return
+                return None
             existing = self._runs.replace(again)
             fresh = replace(again, revision=again.revision + 1)
-        tally.started += 1
-        if fresh.status is Status.QUEUED and fresh.claim is None:
-            tally.launches.append(fresh)
+        return fresh
 
     def _new_run(self, tick: Tick, request: PlannedRun) -> Run:
         now = self._clock.now()
@@ -139,4 +204,11 @@ def _next_attempt(run: Run, fresh: Run) -> Run | None:
         attempts_allowed=run.attempts_allowed,
         reached={**run.reached, f"{attempt}/0": {Status.QUEUED.value: fresh.created_at}},
         revision=run.revision,
+    )
+
+
+def _no_such_slice(request: SliceRequest, of: int) -> str:
+    return (
+        f"Tick {request.tick_id} of sensor {request.sensor} has {of} slices, "
+        f"and slice {request.index} of {request.of} is none of them."
     )

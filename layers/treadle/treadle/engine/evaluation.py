@@ -1,16 +1,17 @@
 """One evaluation, inside the boundary, to the parts of a tick record."""
 
-import logging
-from collections.abc import Callable, Collection, MutableMapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import SensorEvaluationError
+from treadle.definitions.resources import ResourceScope
 from treadle.definitions.results import SensorExecutionData
 from treadle.definitions.status import TickStatus
 from treadle.engine.boundary import evaluate
-from treadle.engine.planning import Plan, Planner
+from treadle.engine.planning import Plan, Planner, Vetted
+from treadle.engine.tick_log import TickLog, capture
 from treadle.ports.sensors import SensorState
 from treadle.ports.system import Clock
 from treadle.ports.ticks import ErrorInfo, Tick, TickKind
@@ -63,29 +64,20 @@ class Evaluated:
     cursor_changed: bool
 
 
-class _TickLog(logging.LoggerAdapter[logging.Logger]):
-    """The sensor's logger; each line bears sensor and tick beside what the author adds."""
-
-    def __init__(self, sensor: str, tick_id: str) -> None:
-        super().__init__(
-            logging.getLogger(f"treadle.sensor.{sensor}"), {"sensor": sensor, "tick_id": tick_id}
-        )
-
-    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
-        return msg, {**kwargs, "extra": {**(self.extra or {}), **kwargs.get("extra", {})}}
-
-
 class Evaluator:
     """Runs a sensor's function.
 
     Args:
         planner: for the sensor.
         clock: the time.
+        resources: by key, what evaluations may use; those declared reusable are kept between ticks.
     """
 
-    def __init__(self, planner: Planner, clock: Clock) -> None:
+    def __init__(self, planner: Planner, clock: Clock, resources: Mapping[str, Any] | None = None) -> None:
         self._planner = planner
         self._clock = clock
+        self._kept = ResourceScope(resources or {})
+        self.definition = planner.definition
         self.name = planner.definition.name
 
     def run(
@@ -101,6 +93,7 @@ class Evaluator:
             budget: how long it may take.
         """
         started_at = self._clock.now()
+        scope = ResourceScope(self._kept.definitions, outer=self._kept)
         ends_at = started_at + budget.for_user_code * 1000
         context = SensorEvaluationContext(
             self.name,
@@ -108,18 +101,25 @@ class Evaluator:
             last_run_key=state.last_run_key,
             last_tick_completion_time=_seconds(state.last_completion),
             last_sensor_start_time=_seconds(state.started_at),
-            log=_TickLog(self.name, frame.tick_id),
+            log=TickLog(self.name, frame.tick_id),
             _remaining_seconds=lambda: max(0.0, (ends_at - self._clock.now()) / 1000),
             _claimed_run_keys=self._claimed,
             _has_cursor=frame.kind is TickKind.LEASED,
+            _resources=scope,
         )
-        try:
-            data = evaluate(
-                self.name, lambda: self._planner.check_cap(function(context)), budget.for_user_code
-            )
-        except SensorEvaluationError as error:
-            return self._failed(frame, started_at, error, cursor)
-        plan = self._planner.plan(data, frame.tick_id)
+
+        def evaluated() -> Vetted:
+            with context:
+                data = function(context)
+            return self._planner.vet(data, frame.tick_id)
+
+        with capture(f"treadle.sensor.{self.name}") as lines:
+            try:
+                vetted = evaluate(self.name, evaluated, budget.for_user_code)
+            except SensorEvaluationError as error:
+                return self._failed(frame, started_at, error, cursor, tuple(lines))
+        plan = self._planner.plan(vetted)
+        data = vetted.data
         tick = Tick(
             sensor=self.name,
             tick_id=frame.tick_id,
@@ -135,11 +135,17 @@ class Evaluator:
             trigger=frame.trigger,
             attempts=frame.attempts,
             owner=frame.owner,
+            log=tuple(lines),
         )
         return Evaluated(tick, plan, data.cursor, data.cursor != cursor)
 
     def _failed(
-        self, frame: Frame, started_at: int, error: SensorEvaluationError, cursor: str | None
+        self,
+        frame: Frame,
+        started_at: int,
+        error: SensorEvaluationError,
+        cursor: str | None,
+        log: tuple[str, ...],
     ) -> Evaluated:
         tick = Tick(
             sensor=self.name,
@@ -153,6 +159,7 @@ class Evaluator:
             trigger=frame.trigger,
             attempts=frame.attempts,
             owner=frame.owner,
+            log=log,
         )
         return Evaluated(tick, None, cursor, cursor_changed=False)
 

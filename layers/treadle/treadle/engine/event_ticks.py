@@ -12,9 +12,8 @@ from treadle.engine.evaluation import Budget, Evaluator, Frame
 from treadle.engine.identity import event_tick_id
 from treadle.engine.leased_ticks import outcome
 from treadle.engine.outcomes import Decision, Outcome
-from treadle.engine.planning import Planner
 from treadle.ports.sensors import SensorState, SensorStore
-from treadle.ports.system import Clock, Tokens
+from treadle.ports.system import Tokens
 from treadle.ports.ticks import TickKind, TickStore
 
 
@@ -40,25 +39,23 @@ class EventTicks:
     """Evaluates a sensor's events.
 
     Args:
-        planner: for the sensor.
+        evaluator: runs the sensor's function.
         sensors: keeps its state.
         ticks: keeps tick records.
-        clock: the time.
         tokens: names evaluations.
         default_status: what holds where no operator has said anything.
     """
 
     def __init__(
         self,
-        planner: Planner,
+        evaluator: Evaluator,
         sensors: SensorStore,
         ticks: TickStore,
-        clock: Clock,
         tokens: Tokens,
         default_status: DefaultSensorStatus,
     ) -> None:
-        self._definition = planner.definition
-        self._evaluator = Evaluator(planner, clock)
+        self._definition = evaluator.definition
+        self._evaluator = evaluator
         self._sensors = sensors
         self._ticks = ticks
         self._tokens = tokens

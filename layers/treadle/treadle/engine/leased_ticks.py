@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from treadle.definitions.errors import LeaseLostError
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
 from treadle.engine.evaluation import Budget, Evaluated, Evaluator, Frame
+from treadle.engine.failures import FailurePolicy
 from treadle.engine.identity import leased_tick_id, timestamp
 from treadle.engine.outcomes import Decision, Outcome
-from treadle.engine.planning import Planner
 from treadle.engine.schedule import minute, slot
 from treadle.ports.sensors import (
     Completion,
@@ -20,7 +20,7 @@ from treadle.ports.sensors import (
     SkipStreak,
 )
 from treadle.ports.system import Clock, Tokens
-from treadle.ports.ticks import ErrorInfo, Tick, TickKind, TickStore
+from treadle.ports.ticks import ErrorInfo, Tick, TickKind
 
 logger = logging.getLogger(__name__)
 
@@ -41,19 +41,20 @@ class TickSettings:
     Attributes:
         interval: milliseconds from one tick to the next; 0 for each scheduled minute.
         default_status: what holds where no operator has said anything.
+        pause_after: failures in a row after which the sensor is paused; 0 for never.
     """
 
     interval: int
     default_status: DefaultSensorStatus
+    pause_after: int = 0
 
 
 class LeasedTicks:
     """Evaluates a sensor at its nominal times.
 
     Args:
-        planner: for the sensor.
+        evaluator: runs the sensor's function.
         sensors: keeps its state.
-        ticks: keeps tick records.
         clock: the time.
         tokens: names this process's leases.
         settings: the deployment's word.
@@ -61,20 +62,19 @@ class LeasedTicks:
 
     def __init__(
         self,
-        planner: Planner,
+        evaluator: Evaluator,
         sensors: SensorStore,
-        ticks: TickStore,
         clock: Clock,
         tokens: Tokens,
         settings: TickSettings,
     ) -> None:
-        self._definition = planner.definition
-        self._evaluator = Evaluator(planner, clock)
+        self._definition = evaluator.definition
+        self._evaluator = evaluator
         self._sensors = sensors
-        self._ticks = ticks
         self._clock = clock
         self._tokens = tokens
         self._settings = settings
+        self._policy = FailurePolicy(settings.interval, settings.pause_after)
 
     def tick(self, nominal: int | None, budget: Budget) -> Outcome:
         """Evaluate once if a tick is due, and commit what came of it.
@@ -91,15 +91,19 @@ class LeasedTicks:
         lease = self._sensors.acquire(request)
         if isinstance(lease, Refused):
             return _refusal(request, lease.state)
-        died = self._record_dead_tick(lease, now)
+        try:
+            return self._evaluate(lease, self._record_death(lease, now), budget)
+        except LeaseLostError as error:
+            self._sensors.release(lease)
+            return Outcome(Decision.LOST, str(error), leased_tick_id(lease.nominal, lease.epoch))
+
+    def _evaluate(self, lease: Lease, failures_before: int, budget: Budget) -> Outcome:
         frame = Frame(leased_tick_id(lease.nominal, lease.epoch), TickKind.LEASED, lease.nominal, lease.owner)
         cursor = self._sensors.cursor(lease.before)
         result = self._evaluator.run(frame, lease.before, cursor, self._definition.evaluate_tick, budget)
-        try:
-            self._sensors.commit(lease, _completion(lease, result, failures_before=died))
-        except LeaseLostError as error:
-            return Outcome(Decision.LOST, str(error), frame.tick_id)
-        return outcome(result.tick)
+        completion = _completion(lease, result, failures_before, self._policy)
+        self._sensors.commit(lease, completion)
+        return replace(outcome(result.tick), paused=completion.paused)
 
     def _request(self, nominal: int, now: int, budget: Budget) -> LeaseRequest:
         seconds = min(budget.seconds, MAX_LEASE_SECONDS)
@@ -113,7 +117,7 @@ class LeasedTicks:
             default_status=self._settings.default_status,
         )
 
-    def _record_dead_tick(self, lease: Lease, now: int) -> int:
+    def _record_death(self, lease: Lease, now: int) -> int:
         """Record that the tick before died with its lease, if it did; the failures in a row until now."""
         before = lease.before
         if before.lease_owner is None or before.last_nominal is None:
@@ -133,18 +137,31 @@ class LeasedTicks:
             error=ErrorInfo("EvaluationDiedError", reason),
             owner=before.lease_owner,
         )
-        self._ticks.put(tick)
         logger.error(reason)
-        return before.failure_streak + 1
+        streak = before.failure_streak + 1
+        death = Completion(
+            at=now,
+            cursor=None,
+            cursor_changed=False,
+            failure_streak=streak,
+            last_run_key=before.last_run_key,
+            ticks=(tick,),
+            keeps_lease=True,
+        )
+        self._sensors.commit(lease, death)
+        return streak
 
 
 def outcome(tick: Tick) -> Outcome:
     """What a committed tick amounts to."""
     words = tick.error.message if tick.error else tick.reason or f"{len(tick.requests)} runs requested"
-    return Outcome(Decision(tick.status.value), words, tick.tick_id, len(tick.requests), tick.trigger)
+    decision = Decision(tick.status.value)
+    return Outcome(
+        decision, words, tick.tick_id, len(tick.requests), tick.trigger, set_aside=len(tick.set_aside)
+    )
 
 
-def _completion(lease: Lease, result: Evaluated, *, failures_before: int) -> Completion:
+def _completion(lease: Lease, result: Evaluated, failures_before: int, policy: FailurePolicy) -> Completion:
     before = lease.before
     tick = replace(result.tick, cursor=(result.cursor or "")[:_SHOWN_CURSOR] or None)
     completion = Completion(
@@ -154,10 +171,17 @@ def _completion(lease: Lease, result: Evaluated, *, failures_before: int) -> Com
         failure_streak=failures_before + 1 if tick.status is TickStatus.FAILURE else 0,
         last_run_key=(result.plan.last_run_key if result.plan else None) or before.last_run_key,
     )
+    if tick.error is not None:
+        streak = completion.failure_streak
+        completion = replace(
+            completion,
+            resume_at=policy.resume_at(streak, tick.ended_at),
+            paused=policy.pause(streak, tick.error.message),
+        )
     if tick.status is TickStatus.SKIPPED and not tick.set_aside:
         return replace(completion, skips=_extended(before.skips, tick))
-    streak = [_streak_tick(lease.sensor, before.skips)] if before.skips else []
-    return replace(completion, ticks=(*streak, tick))
+    skipped = [_streak_tick(lease.sensor, before.skips)] if before.skips else []
+    return replace(completion, ticks=(*skipped, tick))
 
 
 def _extended(skips: SkipStreak | None, tick: Tick) -> SkipStreak:
@@ -186,10 +210,15 @@ def _refusal(request: LeaseRequest, state: SensorState | None) -> Outcome:
     state = state or SensorState(request.sensor)
     subject = f"{request.sensor} at {timestamp(request.nominal)}"
     if not state.is_running(request.default_status):
-        return Outcome(Decision.STOPPED, f"Sensor {request.sensor} is stopped; start it.", subject)
+        reason = state.paused or f"Sensor {request.sensor} is stopped; start it."
+        return Outcome(Decision.STOPPED, reason, subject)
     if state.lease_owner is not None and state.lease_expires >= request.now:
         until = timestamp(state.lease_expires)
         return Outcome(Decision.LEASED, f"Another tick holds the lease, until {until} at most.", subject)
+    if state.resume_at is not None and state.resume_at > request.now:
+        until = timestamp(state.resume_at)
+        reason = f"Held up until {until}, after {state.failure_streak} failures in a row."
+        return Outcome(Decision.NOT_DUE, reason, subject)
     last = "never" if state.last_nominal is None else timestamp(state.last_nominal)
     reason = f"Not due: the last tick was for {last}, the interval is {request.interval / 1000:g} s."
     return Outcome(Decision.NOT_DUE, reason, subject)

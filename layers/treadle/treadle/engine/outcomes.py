@@ -31,6 +31,8 @@ class Outcome:
         subject: the tick or run.
         count: how many runs were asked for, or started.
         trigger: what set it off, in one line.
+        set_aside: how many requests could never run.
+        paused: why the sensor was paused by it, if it was.
     """
 
     decision: Decision
@@ -38,3 +40,5 @@ class Outcome:
     subject: str
     count: int = 0
     trigger: str | None = None
+    set_aside: int = 0
+    paused: str | None = None

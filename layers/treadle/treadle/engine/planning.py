@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from treadle.definitions.errors import InvalidResultError
 from treadle.definitions.results import RunRequest, SensorExecutionData
+from treadle.definitions.run_config import config_problem
 from treadle.definitions.sensors import DEFAULT_CAP, SensorDefinition
 from treadle.engine.identity import RunIds, canonical_json
 from treadle.ports.runs import RunStore
@@ -32,6 +34,21 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class Vetted:
+    """An evaluation's requests, without those that could never run.
+
+    Attributes:
+        data: what the evaluation asked for.
+        runs: each run once.
+        set_aside: requests that could never run.
+    """
+
+    data: SensorExecutionData
+    runs: tuple[PlannedRun, ...]
+    set_aside: tuple[SetAside, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Planner:
     """Makes plans for one sensor.
 
@@ -47,46 +64,47 @@ class Planner:
     runs: RunStore
     cap: int = DEFAULT_CAP
 
-    def check_cap(self, data: SensorExecutionData) -> SensorExecutionData:
-        """The data itself.
+    def vet(self, data: SensorExecutionData, tick_id: str) -> Vetted:
+        """What of the requests could run at all.
+
+        Args:
+            data: what the evaluation asked for.
+            tick_id: of the tick, which names keyless requests.
 
         Raises:
-            ValueError: if it asks for more runs than the cap.
+            InvalidResultError: if it asks for more runs than the cap.
+            DagsterInvalidDefinitionError: if a job's schema is no JSON Schema.
         """
         if len(data.run_requests) > self.cap:
             msg = (
                 f"Sensor {self.definition.name} asked for {len(data.run_requests)} runs in one tick, "
                 f"more than the cap of {self.cap}. Return fewer and go on from the cursor at the next tick."
             )
-            raise ValueError(msg)
-        return data
-
-    def plan(self, data: SensorExecutionData, tick_id: str) -> Plan:
-        """What becomes of the requests.
-
-        Args:
-            data: what the evaluation asked for.
-            tick_id: of the tick, which names keyless requests.
-        """
+            raise InvalidResultError(msg)
         planned: dict[str, PlannedRun] = {}
         set_aside: list[SetAside] = []
         for index, request in enumerate(data.run_requests):
             run = self._planned(request, tick_id, index)
-            size = len(run.run_config.encode()) + len(canonical_json(dict(run.tags)).encode())
-            if size > MAX_REQUEST_BYTES:
-                too_large = (
-                    f"The request has {size} bytes of run config and tags; {MAX_REQUEST_BYTES} may travel."
-                )
-                set_aside.append(SetAside(run.run_key, too_large))
-            else:
+            unfit = self._unfit(request, run)
+            if unfit is None:
                 planned.setdefault(run.run_id, run)
-        keyed = [run.run_id for run in planned.values() if run.run_key]
+            else:
+                set_aside.append(SetAside(run.run_key, unfit))
+        return Vetted(data, tuple(planned.values()), tuple(set_aside))
+
+    def plan(self, vetted: Vetted) -> Plan:
+        """What becomes of the requests that could run: those whose key is taken are left out.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+        keyed = [run.run_id for run in vetted.runs if run.run_key]
         taken = self.runs.exhausted(keyed) if keyed else set()
-        existing = tuple(run.run_key for run in planned.values() if run.run_id in taken if run.run_key)
-        runs = tuple(run for run in planned.values() if run.run_id not in taken)
-        keys = [request.run_key for request in data.run_requests if request.run_key]
-        reason = None if runs else _reason(data, existing, set_aside)
-        return Plan(runs, existing, tuple(set_aside), reason, keys[-1] if keys else None)
+        existing = tuple(run.run_key for run in vetted.runs if run.run_id in taken if run.run_key)
+        runs = tuple(run for run in vetted.runs if run.run_id not in taken)
+        keys = [request.run_key for request in vetted.data.run_requests if request.run_key]
+        reason = None if runs else _reason(vetted.data, existing, vetted.set_aside)
+        return Plan(runs, existing, vetted.set_aside, reason, keys[-1] if keys else None)
 
     def claimed_keys(self, run_keys: Mapping[str, str]) -> set[str]:
         """Those of the run keys that can start no run any more.
@@ -95,6 +113,16 @@ class Planner:
             run_keys: by run id.
         """
         return {run_keys[run_id] for run_id in self.runs.exhausted(run_keys)}
+
+    def _unfit(self, request: RunRequest, run: PlannedRun) -> str | None:
+        """Why the request could never run; None if it could."""
+        problem = config_problem(self.definition.job_named(run.job), request.plain_config)
+        if problem is not None:
+            return problem
+        size = len(run.run_config.encode()) + len(canonical_json(dict(run.tags)).encode())
+        if size > MAX_REQUEST_BYTES:
+            return f"The request has {size} bytes of run config and tags; {MAX_REQUEST_BYTES} may travel."
+        return None
 
     def _planned(self, request: RunRequest, tick_id: str, index: int) -> PlannedRun:
         name = self.definition.name
@@ -107,13 +135,13 @@ class Planner:
             run_id=run_id,
             run_key=request.run_key or None,
             job=job,
-            run_config=canonical_json(request.run_config),
+            run_config=canonical_json(request.plain_config),
             tags={**self.definition.job_named(job).tags, **request.tags},
             partition_key=request.partition_key,
         )
 
 
-def _reason(data: SensorExecutionData, existing: tuple[str, ...], set_aside: list[SetAside]) -> str:
+def _reason(data: SensorExecutionData, existing: tuple[str, ...], set_aside: tuple[SetAside, ...]) -> str:
     if set_aside:
         return f"{len(set_aside)} requests could never run and were set aside: {set_aside[0].reason}"
     if existing:

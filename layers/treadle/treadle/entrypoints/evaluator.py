@@ -25,18 +25,19 @@ UNRESOLVED = "<aws.scheduler"
 """What the schedule's time begins with where the scheduler does not fill it in, as on some emulators."""
 
 
-def evaluator(definition: SensorDefinition) -> Handler:
+def evaluator(definition: SensorDefinition, resources: Mapping[str, Any] | None = None) -> Handler:
     """The Lambda handler that evaluates a sensor.
 
     It takes a schedule's tick, a batch of queued events, or one event as it is.
 
     Args:
         definition: the sensor.
+        resources: by key, a `ResourceDefinition` or the resource itself: what the sensor may use.
     """
 
     @functools.cache
     def parts() -> EvaluatorParts:
-        return evaluator_parts(definition, os.environ)
+        return evaluator_parts(definition, resources or {}, os.environ)
 
     def handler(event: dict[str, Any], context: Any) -> Any:
         logger().append_keys(sensor=definition.name)

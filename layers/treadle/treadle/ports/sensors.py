@@ -45,6 +45,8 @@ class SensorState:
         cursor: the bookmark, unless it is kept apart.
         cursor_apart: True if the bookmark is in an item of its own.
         last_run_key: the last run key asked for.
+        resume_at: no tick is due before this, after failures.
+        paused: why Treadle stopped the sensor, if it did.
     """
 
     sensor: str
@@ -60,6 +62,8 @@ class SensorState:
     cursor: str | None = None
     cursor_apart: bool = False
     last_run_key: str | None = None
+    resume_at: int | None = None
+    paused: str | None = None
 
     def is_running(self, default: DefaultSensorStatus) -> bool:
         """Whether the sensor evaluates.
@@ -137,6 +141,9 @@ class Completion:
         last_run_key: the last run key asked for.
         skips: the streak of skipped ticks, this one included; None ends it.
         ticks: the tick records that become durable with it; none for a skip.
+        resume_at: no tick is due before this, after failures.
+        paused: why the sensor is to be stopped, if it is.
+        keeps_lease: True where the lease's own tick is still to come.
     """
 
     at: int
@@ -146,6 +153,28 @@ class Completion:
     last_run_key: str | None
     skips: SkipStreak | None = None
     ticks: Sequence[Tick] = field(default_factory=tuple)
+    resume_at: int | None = None
+    paused: str | None = None
+    keeps_lease: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What an operator changes of a sensor; what is left out stays.
+
+    Attributes:
+        at: the time.
+        status: the new status; RUNNING and DECLARED_IN_CODE also end a pause and what failures held up.
+        sets_cursor: whether the bookmark is changed.
+        cursor: the new bookmark, if it is.
+        if_epoch: the epoch that the operator saw; None to change it whatever came in between.
+    """
+
+    at: int
+    status: InstigatorStatus | None = None
+    sets_cursor: bool = False
+    cursor: str | None = None
+    if_epoch: int | None = None
 
 
 class SensorStore(Protocol):
@@ -161,8 +190,8 @@ class SensorStore(Protocol):
         """Take the lease in one conditional write.
 
         Given if the sensor is running, no live lease is on it, `nominal` is at least one interval after
-        the last nominal time (and later than it), and half an interval has passed since the last
-        completion. A repeated call with the same owner gets the same lease.
+        the last nominal time (and later than it), half an interval has passed since the last completion,
+        and failures do not hold it up. A repeated call with the same owner gets the same lease.
 
         Raises:
             StoreError: if the store did not answer.
@@ -171,7 +200,27 @@ class SensorStore(Protocol):
     def commit(self, lease: Lease, completion: Completion) -> None:
         """Make a tick durable, all of it or nothing: state, bookmark, tick records; the lease ends.
 
+        One that keeps the lease changes only the failure streak, and writes tick records.
+
         Raises:
             LeaseLostError: if owner or epoch are no longer the lease's; nothing was written.
+            StoreError: if the store did not answer.
+        """
+
+    def release(self, lease: Lease) -> None:
+        """Give up a lease that can commit nothing any more, so that it is not taken for a death.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+
+    def edit(self, sensor: str, edit: Edit) -> SensorState:
+        """Change a sensor as an operator asks; the epoch rises, so that a tick in flight commits nothing.
+
+        Returns:
+            The state afterwards.
+
+        Raises:
+            LeaseLostError: if the epoch is no longer the one that the operator saw; nothing was written.
             StoreError: if the store did not answer.
         """

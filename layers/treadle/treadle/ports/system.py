@@ -34,6 +34,24 @@ class DeadLetters(Protocol):
         """
 
 
+class BlobStore(Protocol):
+    """Keeps what is too large for a record."""
+
+    def put(self, key: str, body: bytes) -> None:
+        """Keep a value, in place of one that has the key already.
+
+        Raises:
+            StoreError: if it could not be kept.
+        """
+
+    def get(self, key: str) -> bytes:
+        """The value.
+
+        Raises:
+            StoreError: if there is none, or the store did not answer; says which and where.
+        """
+
+
 class Queue(Protocol):
     """A queue of small JSON messages."""
 

@@ -1,7 +1,7 @@
 """The record of a tick, and the store of those records."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
@@ -78,6 +78,40 @@ class DispatchCounts:
     existing: int = 0
     refused: int = 0
 
+    def __add__(self, other: "DispatchCounts") -> "DispatchCounts":
+        """Both together."""
+        return DispatchCounts(
+            self.started + other.started,
+            self.existing + other.existing,
+            self.refused + other.refused,
+        )
+
+    def __str__(self) -> str:
+        """In words."""
+        return f"{self.started} runs, {self.existing} keys taken already, {self.refused} refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Slicing:
+    """How far a tick has come that is dispatched in slices.
+
+    Attributes:
+        of: how many slices it has.
+        noted: those that are done, by their numbers from 0.
+        counts: what became of their requests.
+        refusals: why some of these were refused.
+    """
+
+    of: int
+    noted: frozenset[int] = frozenset()
+    counts: DispatchCounts = DispatchCounts()
+    refusals: tuple[str, ...] = ()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all slices are done."""
+        return len(self.noted) == self.of
+
 
 @dataclass(frozen=True, slots=True)
 class Tick:
@@ -104,6 +138,8 @@ class Tick:
         last_time: the nominal time of the last of those.
         dispatched: what became of the requests; None until then.
         refusals: why requests were refused.
+        slicing: how far its slices have come; None unless one of them is done.
+        log: what the evaluation logged, bounded.
     """
 
     sensor: str
@@ -125,7 +161,9 @@ class Tick:
     skips: int = 0
     last_time: int | None = None
     dispatched: DispatchCounts | None = None
-    refusals: tuple[str, ...] = field(default=())
+    refusals: tuple[str, ...] = ()
+    slicing: Slicing | None = None
+    log: tuple[str, ...] = ()
 
 
 class TickStore(Protocol):
@@ -144,6 +182,27 @@ class TickStore(Protocol):
         """Keep the record if there is none, or one of a failure; False if it stands already.
 
         A repeated call with the same record is True.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+
+    def note_slice(
+        self, tick: Tick, index: int, of: int, counts: DispatchCounts, refusals: Collection[str]
+    ) -> Slicing | None:
+        """Note once that a slice of a tick's requests is done; a second note of it changes nothing.
+
+        Nor does one that disagrees with those before it on how many slices there are.
+
+        Args:
+            tick: whose.
+            index: of the slice, from 0.
+            of: how many slices there are.
+            counts: what became of the slice's requests.
+            refusals: why some of these were refused.
+
+        Returns:
+            How far the tick has come; None if its record is gone.
 
         Raises:
             StoreError: if the store did not answer.

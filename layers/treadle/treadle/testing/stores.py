@@ -5,11 +5,11 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 from treadle.definitions.errors import LeaseLostError
-from treadle.definitions.status import DagsterRunStatus, TickStatus
+from treadle.definitions.status import DagsterRunStatus, InstigatorStatus, TickStatus
 from treadle.ports.assets import AssetEvent
 from treadle.ports.runs import Claim, Run
-from treadle.ports.sensors import Completion, Lease, LeaseRequest, Refused, SensorState
-from treadle.ports.ticks import DispatchCounts, Tick
+from treadle.ports.sensors import Completion, Edit, Lease, LeaseRequest, Refused, SensorState
+from treadle.ports.ticks import DispatchCounts, Slicing, Tick
 
 
 @dataclass(slots=True)
@@ -70,6 +70,7 @@ class InMemorySensorStore:
             and (state.lease_owner is None or state.lease_expires < request.now)
             and (last is None or last <= request.nominal - max(request.interval, 1))
             and (done is None or done <= request.now - request.interval // 2)
+            and (state.resume_at is None or state.resume_at <= request.now)
         )
 
     def commit(self, lease: Lease, completion: Completion) -> None:
@@ -84,16 +85,50 @@ class InMemorySensorStore:
                 raise LeaseLostError(msg)
             for tick in completion.ticks:
                 self._tables.ticks[tick.sensor, tick.tick_id] = tick
+            if completion.keeps_lease:
+                kept = replace(state, failure_streak=completion.failure_streak)
+                self._tables.sensors[lease.sensor] = kept
+                return
+            if completion.paused:
+                state = replace(state, status=InstigatorStatus.STOPPED)
             self._tables.sensors[lease.sensor] = replace(
                 state,
                 lease_owner=None,
                 lease_expires=0,
+                resume_at=completion.resume_at,
+                paused=completion.paused,
                 last_completion=completion.at,
                 failure_streak=completion.failure_streak,
                 skips=completion.skips,
                 cursor=completion.cursor if completion.cursor_changed else state.cursor,
                 last_run_key=completion.last_run_key,
             )
+
+    def release(self, lease: Lease) -> None:
+        """Give up the lease, if it is still there."""
+        with self._tables.lock:
+            state = self.get(lease.sensor)
+            if state.lease_owner == lease.owner:
+                self._tables.sensors[lease.sensor] = replace(state, lease_owner=None, lease_expires=0)
+
+    def edit(self, sensor: str, edit: Edit) -> SensorState:
+        """Change the state, and raise the epoch."""
+        with self._tables.lock:
+            state = self.get(sensor)
+            if edit.if_epoch is not None and edit.if_epoch != state.epoch:
+                msg = f"Sensor {sensor} changed meanwhile: its epoch is no longer {edit.if_epoch}."
+                raise LeaseLostError(msg)
+            state = replace(state, epoch=state.epoch + 1)
+            if edit.status is not None:
+                state = replace(state, status=edit.status)
+            if edit.status not in {None, InstigatorStatus.STOPPED}:
+                state = replace(state, paused=None, resume_at=None, failure_streak=0)
+            if edit.status is InstigatorStatus.RUNNING:
+                state = replace(state, started_at=edit.at)
+            if edit.sets_cursor:
+                state = replace(state, cursor=edit.cursor)
+            self._tables.sensors[sensor] = state
+            return state
 
 
 def _own(state: SensorState) -> SensorState:
@@ -129,6 +164,26 @@ class InMemoryTickStore:
                 return standing.owner == tick.owner
             self._tables.ticks[tick.sensor, tick.tick_id] = tick
             return True
+
+    def note_slice(
+        self, tick: Tick, index: int, of: int, counts: DispatchCounts, refusals: Collection[str]
+    ) -> Slicing | None:
+        """Note once that a slice is done."""
+        with self._tables.lock:
+            standing = self.get(tick.sensor, tick.tick_id)
+            if standing is None:
+                return None
+            before = standing.slicing or Slicing(of)
+            if index in before.noted or before.of != of:
+                return before
+            after = Slicing(
+                of,
+                before.noted | {index},
+                before.counts + counts,
+                tuple(sorted({*before.refusals, *refusals})),
+            )
+            self._tables.ticks[tick.sensor, tick.tick_id] = replace(standing, slicing=after)
+            return after
 
     def mark_dispatched(self, tick: Tick, counts: DispatchCounts, refusals: Collection[str]) -> None:
         """Note what became of the requests."""

@@ -5,7 +5,9 @@ from pynamodb.attributes import (
     BooleanAttribute,
     JSONAttribute,
     NumberAttribute,
+    NumberSetAttribute,
     UnicodeAttribute,
+    UnicodeSetAttribute,
 )
 from pynamodb.models import Model
 
@@ -30,6 +32,8 @@ class SensorModel(Model):
     cursor = UnicodeAttribute(null=True)
     cursor_apart = BooleanAttribute(null=True)
     last_run_key = UnicodeAttribute(null=True)
+    resume_at = NumberAttribute(null=True)
+    paused = UnicodeAttribute(null=True)
 
 
 class TickModel(Model):
@@ -47,6 +51,8 @@ class TickModel(Model):
     error_message = UnicodeAttribute(null=True)
     error_stack = UnicodeAttribute(null=True)
     requests = BinaryAttribute(null=True, legacy_encoding=False)
+    outcome_key = UnicodeAttribute(null=True)
+    outcome_digest = UnicodeAttribute(null=True)
     cursor = UnicodeAttribute(null=True)
     trigger = UnicodeAttribute(null=True)
     attempts = NumberAttribute()
@@ -58,6 +64,13 @@ class TickModel(Model):
     expires_at = NumberAttribute(null=True)
     dispatched = JSONAttribute(null=True)
     refusals = JSONAttribute(null=True)
+    slices_of = NumberAttribute(null=True)
+    slices_done = NumberSetAttribute(null=True)
+    slices_started = NumberAttribute(null=True)
+    slices_existing = NumberAttribute(null=True)
+    slices_refused = NumberAttribute(null=True)
+    slices_refusals = UnicodeSetAttribute(null=True)
+    log = JSONAttribute(null=True)
 
 
 class RunModel(Model):

@@ -1,16 +1,23 @@
 """Sensor state on DynamoDB: the lease, the commit, and the bookmark."""
 
+import hashlib
 from dataclasses import replace
+from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from pynamodb.expressions.update import Action
 
 from treadle.adapters.dynamodb.database import ConditionFailed, Database, Item, Table, Write, changes
 from treadle.adapters.dynamodb.models import SensorModel as Model
 from treadle.adapters.dynamodb.models import TickModel, whole
+from treadle.adapters.dynamodb.outcomes import Outcomes
 from treadle.adapters.dynamodb.ticks import to_item
 from treadle.definitions.errors import LeaseLostError
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus
-from treadle.ports.sensors import Completion, Lease, LeaseRequest, Refused, SensorState, SkipStreak
+from treadle.ports.sensors import Completion, Edit, Lease, LeaseRequest, Refused, SensorState, SkipStreak
+
+if TYPE_CHECKING:
+    from pynamodb.expressions.condition import Condition
 
 INLINE_CURSOR_BYTES = 1_024
 """A longer bookmark is kept apart, so that taking and giving back the lease does not rewrite it."""
@@ -23,12 +30,14 @@ class DynamoSensorStore:
         database: the client.
         table: of the sensors.
         ticks: of the tick records, which a commit writes too.
+        outcomes: packs what ticks asked for.
     """
 
-    def __init__(self, database: Database, table: Table, ticks: Table) -> None:
+    def __init__(self, database: Database, table: Table, ticks: Table, outcomes: Outcomes) -> None:
         self._database = database
         self._table = table
         self._ticks = ticks
+        self._outcomes = outcomes
 
     def get(self, sensor: str) -> SensorState:
         """The state, read strongly."""
@@ -53,6 +62,7 @@ class DynamoSensorStore:
         rested = Model.last_completion.does_not_exist() | (
             Model.last_completion <= request.now - request.interval // 2
         )
+        ready = Model.resume_at.does_not_exist() | (Model.resume_at <= request.now)
         free = Model.lease_owner.does_not_exist() | (Model.lease_expires < request.now)
         actions = [
             Model.lease_owner.set(request.owner),
@@ -62,7 +72,11 @@ class DynamoSensorStore:
             Model.started_at.set(Model.started_at | request.now),
         ]
         answer = self._database.update(
-            self._table, (request.sensor,), actions, running & free & due & rested, returning="ALL_OLD"
+            self._table,
+            (request.sensor,),
+            actions,
+            running & free & due & rested & ready,
+            returning="ALL_OLD",
         )
         if isinstance(answer, ConditionFailed):
             return _refusal(request, answer)
@@ -74,11 +88,11 @@ class DynamoSensorStore:
         ours = (Model.lease_owner == lease.owner) & (Model.epoch == lease.epoch)
         apart = completion.cursor_changed and _is_long(completion.cursor)
         update = Write(self._table, (lease.sensor,), actions=_actions(completion), condition=ours)
-        puts = [self._tick_put(to_item(tick)) for tick in completion.ticks]
+        puts = [self._tick_put(to_item(tick, self._outcomes)) for tick in completion.ticks]
         if apart:
             puts.append(self._cursor_put(lease.sensor, completion.cursor or ""))
         if puts:
-            failed = self._database.transact([*puts, update], lease.owner)
+            failed = self._database.transact([*puts, update], _token(lease, completion))
         else:
             answer = self._database.update(self._table, update.key, update.actions, ours)
             failed = answer if isinstance(answer, ConditionFailed) else None
@@ -90,6 +104,27 @@ class DynamoSensorStore:
                 "or an operator changed the sensor. Nothing of this tick was committed."
             )
             raise LeaseLostError(msg)
+
+    def release(self, lease: Lease) -> None:
+        """Give up the lease, if it is still there."""
+        actions = changes((Model.lease_owner, None), (Model.lease_expires, None))
+        self._database.update(self._table, (lease.sensor,), actions, Model.lease_owner == lease.owner)
+
+    def edit(self, sensor: str, edit: Edit) -> SensorState:
+        """Change the state, and raise the epoch, in one write or, with a long bookmark, in one transaction."""
+        unchanged: Condition | None = None
+        if edit.if_epoch == 0:
+            unchanged = Model.epoch.does_not_exist()
+        elif edit.if_epoch is not None:
+            unchanged = Model.epoch == edit.if_epoch
+        update = Write(self._table, (sensor,), actions=_edit_actions(edit), condition=unchanged)
+        writes = [update]
+        if edit.sets_cursor and _is_long(edit.cursor):
+            writes.insert(0, self._cursor_put(sensor, edit.cursor or ""))
+        if self._database.transact(writes, str(uuid4())) is not None:
+            msg = f"Sensor {sensor} changed meanwhile: its epoch is no longer {edit.if_epoch}."
+            raise LeaseLostError(msg)
+        return self.get(sensor)
 
     def _tick_put(self, item: Item) -> Write:
         key = (item["sensor"]["S"], item["tick_id"]["S"])
@@ -108,7 +143,35 @@ def _is_long(cursor: str | None) -> bool:
     return cursor is not None and len(cursor.encode()) > INLINE_CURSOR_BYTES
 
 
+def _token(lease: Lease, completion: Completion) -> str:
+    """Names the transaction: a lease may have two, one of which keeps it."""
+    if not completion.keeps_lease:
+        return lease.owner
+    return hashlib.sha256(lease.owner.encode()).hexdigest()[:36]
+
+
+def _edit_actions(edit: Edit) -> list[Action]:
+    values: list[tuple[object, object]] = []
+    if edit.status is not None:
+        declared = edit.status is InstigatorStatus.DECLARED_IN_CODE
+        values.append((Model.status, None if declared else edit.status.value))
+    if edit.status not in {None, InstigatorStatus.STOPPED}:
+        values += [(Model.paused, None), (Model.resume_at, None), (Model.failure_streak, None)]
+    if edit.status is InstigatorStatus.RUNNING:
+        values.append((Model.started_at, edit.at))
+    if edit.sets_cursor:
+        values += _cursor_values(edit.cursor)
+    return [*changes(*values), Model.epoch.add(1)]
+
+
+def _cursor_values(cursor: str | None) -> list[tuple[object, object]]:
+    apart = _is_long(cursor)
+    return [(Model.cursor, None if apart else cursor), (Model.cursor_apart, True if apart else None)]
+
+
 def _actions(completion: Completion) -> list[Action]:
+    if completion.keeps_lease:
+        return changes((Model.failure_streak, completion.failure_streak or None))
     skips = completion.skips
     values: list[tuple[object, object]] = [
         (Model.lease_owner, None),
@@ -122,12 +185,11 @@ def _actions(completion: Completion) -> list[Action]:
         (Model.skip_count, skips.count if skips else None),
         (Model.skip_reason, skips.reason if skips else None),
     ]
+    values += [(Model.resume_at, completion.resume_at), (Model.paused, completion.paused)]
+    if completion.paused:
+        values.append((Model.status, InstigatorStatus.STOPPED.value))
     if completion.cursor_changed:
-        apart = _is_long(completion.cursor)
-        values += [
-            (Model.cursor, None if apart else completion.cursor),
-            (Model.cursor_apart, True if apart else None),
-        ]
+        values += _cursor_values(completion.cursor)
     return changes(*values)
 
 
@@ -180,4 +242,6 @@ def _state(item: Item) -> SensorState:
         cursor=model.cursor,
         cursor_apart=bool(model.cursor_apart),
         last_run_key=model.last_run_key,
+        resume_at=whole(model.resume_at),
+        paused=model.paused,
     )

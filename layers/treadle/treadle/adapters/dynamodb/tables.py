@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 from treadle.adapters.dynamodb.assets import DynamoEventStore
 from treadle.adapters.dynamodb.database import Database, Table
+from treadle.adapters.dynamodb.outcomes import Outcomes
 from treadle.adapters.dynamodb.runs import DynamoRunStore
 from treadle.adapters.dynamodb.sensors import DynamoSensorStore
 from treadle.adapters.dynamodb.ticks import DynamoTickStore
-from treadle.ports.system import Tokens
+from treadle.ports.system import BlobStore, Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +31,23 @@ class DynamoStores:
     events: DynamoEventStore
 
     @classmethod
-    def of(cls, names: TableNames, tokens: Tokens) -> "DynamoStores":
+    def of(cls, names: TableNames, tokens: Tokens, blobs: BlobStore | None = None) -> "DynamoStores":
         """The stores on the named tables, over one client.
 
         Args:
             names: of the tables.
             tokens: names transactions.
+            blobs: takes what is too large for a tick record; without it, such ticks are neither kept nor read.
         """
         sensors = Table(names.sensors, "sensor")
         ticks = Table(names.ticks, "sensor", "tick_id")
         runs = Table(names.runs, "run_id", indexes=(("by_sensor", "sensor"),))
         events = Table(names.events, "asset_key", "item")
         database = Database((sensors, ticks, runs, events))
+        outcomes = Outcomes(blobs)
         return cls(
-            DynamoSensorStore(database, sensors, ticks),
-            DynamoTickStore(database, ticks),
+            DynamoSensorStore(database, sensors, ticks, outcomes),
+            DynamoTickStore(database, ticks, outcomes),
             DynamoRunStore(database, runs),
             DynamoEventStore(database, events, tokens),
         )

@@ -1,16 +1,19 @@
 """Tick records on DynamoDB."""
 
-import json
+import logging
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from treadle.adapters.dynamodb.database import Database, Item, Table, changes
+from pynamodb.expressions.update import Action
+
+from treadle.adapters.dynamodb.database import ConditionFailed, Database, Item, Table, changes
 from treadle.adapters.dynamodb.models import TickModel as Model
 from treadle.adapters.dynamodb.models import whole
+from treadle.adapters.dynamodb.outcomes import Outcomes, Packed, Unpacked
 from treadle.definitions.errors import StoreError
 from treadle.definitions.status import TickStatus
-from treadle.ports.ticks import DispatchCounts, ErrorInfo, PlannedRun, SetAside, Tick, TickKind
+from treadle.ports.ticks import DispatchCounts, ErrorInfo, Slicing, Tick, TickKind
 
 SHARDS = 4
 """Pending ticks are spread over so many partitions of their index."""
@@ -18,7 +21,7 @@ SHARDS = 4
 RETENTION_SECONDS = 90 * 86_400
 """A tick record is kept for 90 days after its requests were dispatched."""
 
-MAX_REQUESTS_BYTES = 300_000
+logger = logging.getLogger(__name__)
 
 
 class DynamoTickStore:
@@ -27,23 +30,43 @@ class DynamoTickStore:
     Args:
         database: the client.
         table: of the tick records.
+        outcomes: packs what ticks asked for.
     """
 
-    def __init__(self, database: Database, table: Table) -> None:
+    def __init__(self, database: Database, table: Table, outcomes: Outcomes) -> None:
         self._database = database
         self._table = table
+        self._outcomes = outcomes
+
+    def read(self, item: Item) -> Tick:
+        """The record that an item holds, of the table or of its stream.
+
+        Raises:
+            StoreError: if its requests are kept apart and cannot be read.
+        """
+        model = Model.from_raw_data(item)
+        packed = Packed(model.requests, model.outcome_key, model.outcome_digest)
+        return _tick(model, self._outcomes.unpack(model.sensor, packed))
 
     def get(self, sensor: str, tick_id: str) -> Tick | None:
         """The record, read strongly."""
         item = self._database.get(self._table, sensor, tick_id)
-        return from_item(item) if item else None
+        return self.read(item) if item else None
 
     def latest(self, sensor: str, limit: int) -> list[Tick]:
-        """The newest records first."""
+        """The newest records first; one whose requests cannot be read comes without them."""
         items = self._database.query(
             self._table, sensor, scan_index_forward=False, limit=limit, consistent_read=True
         )
-        return [from_item(item) for item in items]
+        return [self._listed(item) for item in items]
+
+    def _listed(self, item: Item) -> Tick:
+        try:
+            return self.read(item)
+        except StoreError as error:
+            # Not worth the whole list: the object may have expired a few days before the record does.
+            logger.warning(str(error))
+            return _tick(Model.from_raw_data(item), Unpacked())
 
     def attempts(self, sensor: str, tick_ids: Collection[str]) -> dict[str, tuple[TickStatus, int]]:
         """Status and attempts of those that are stored, read strongly."""
@@ -57,10 +80,33 @@ class DynamoTickStore:
     def put(self, tick: Tick) -> bool:
         """Keep the record if there is none, or one of a failure."""
         absent = Model.tick_id.does_not_exist() | (Model.status == TickStatus.FAILURE.value)
-        failed = self._database.put(self._table, (tick.sensor, tick.tick_id), to_item(tick), absent)
+        failed = self._database.put(self._table, (tick.sensor, tick.tick_id), to_item(tick, self._outcomes), absent)
         if failed is None:
             return True
         return failed.standing is not None and failed.standing["owner"]["S"] == tick.owner
+
+    def note_slice(
+        self, tick: Tick, index: int, of: int, counts: DispatchCounts, refusals: Collection[str]
+    ) -> Slicing | None:
+        """Note once that a slice is done, in one conditional write; how far the tick has come."""
+        fresh = ~Model.slices_done.contains(index)
+        agreed = Model.slices_of.does_not_exist() | (Model.slices_of == of)
+        actions: list[Action] = [
+            Model.slices_of.set(of),
+            Model.slices_done.add({index}),
+            Model.slices_started.add(counts.started),
+            Model.slices_existing.add(counts.existing),
+            Model.slices_refused.add(counts.refused),
+        ]
+        if refusals:
+            actions.append(Model.slices_refusals.add(set(refusals)))
+        # A record that has expired meanwhile must not come back as an empty one.
+        condition = Model.tick_id.exists() & fresh & agreed
+        answer = self._database.update(
+            self._table, (tick.sensor, tick.tick_id), actions, condition, returning="ALL_NEW"
+        )
+        item = answer.standing if isinstance(answer, ConditionFailed) else answer
+        return _slicing(Model.from_raw_data(item)) if item else None
 
     def mark_dispatched(self, tick: Tick, counts: DispatchCounts, refusals: Collection[str]) -> None:
         """Note what became of the requests; the record expires from then on."""
@@ -75,12 +121,17 @@ class DynamoTickStore:
         self._database.update(self._table, (tick.sensor, tick.tick_id), actions, Model.tick_id.exists())
 
 
-def to_item(tick: Tick) -> Item:
-    """The record as it is stored.
+def to_item(tick: Tick, outcomes: Outcomes) -> Item:
+    """The record as it is stored; what is too large for it is in the blob store when this returns.
+
+    Args:
+        tick: the record.
+        outcomes: packs what it asks for.
 
     Raises:
-        StoreError: if its requests are too many for one item.
+        StoreError: if there is too much of it, or the blob store did not take it.
     """
+    packed = outcomes.pack(tick)
     pending = bool(tick.requests) and tick.dispatched is None
     model = Model(
         sensor=tick.sensor,
@@ -94,7 +145,9 @@ def to_item(tick: Tick) -> Item:
         error_type=tick.error.type if tick.error else None,
         error_message=tick.error.message if tick.error else None,
         error_stack=tick.error.stack if tick.error else None,
-        requests=_packed(tick),
+        requests=packed.inline,
+        outcome_key=packed.key,
+        outcome_digest=packed.digest,
         cursor=tick.cursor,
         trigger=tick.trigger,
         attempts=tick.attempts,
@@ -103,18 +156,21 @@ def to_item(tick: Tick) -> Item:
         last_time=tick.last_time,
         pending=str(zlib.crc32(tick.tick_id.encode()) % SHARDS) if pending else None,
         pending_since=tick.ended_at if pending else None,
+        log=list(tick.log) or None,
         expires_at=None if pending else tick.ended_at // 1000 + RETENTION_SECONDS,
     )
     return model.serialize()
 
 
-def from_item(item: Item) -> Tick:
-    """The record that an item, of the table or its stream, holds."""
-    model = Model.from_raw_data(item)
+def is_underway(item: Mapping[str, Any]) -> bool:
+    """Whether slices of the tick that an item holds are done, so that the others were handed on, too."""
+    return "slices_of" in item
+
+
+def _tick(model: Model, asked: Unpacked) -> Tick:
     error = None
     if model.error_type is not None:
         error = ErrorInfo(model.error_type, model.error_message or "", model.error_stack or "")
-    packed = json.loads(zlib.decompress(model.requests)) if model.requests else {}
     return Tick(
         sensor=model.sensor,
         tick_id=model.tick_id,
@@ -125,9 +181,9 @@ def from_item(item: Item) -> Tick:
         ended_at=int(model.ended_at),
         reason=model.reason,
         error=error,
-        requests=tuple(PlannedRun(*run) for run in packed.get("runs", ())),
-        existing_keys=tuple(packed.get("existing", ())),
-        set_aside=tuple(SetAside(*aside) for aside in packed.get("set_aside", ())),
+        requests=asked.requests,
+        existing_keys=asked.existing_keys,
+        set_aside=asked.set_aside,
         cursor=model.cursor,
         trigger=model.trigger,
         attempts=int(model.attempts),
@@ -136,26 +192,18 @@ def from_item(item: Item) -> Tick:
         last_time=whole(model.last_time),
         dispatched=DispatchCounts(*model.dispatched) if model.dispatched is not None else None,
         refusals=tuple(model.refusals or ()),
+        slicing=_slicing(model),
+        log=tuple(model.log or ()),
     )
 
 
-def _packed(tick: Tick) -> bytes | None:
-    if not (tick.requests or tick.existing_keys or tick.set_aside):
+def _slicing(model: Model) -> Slicing | None:
+    if model.slices_of is None:
         return None
-    content: dict[str, list[Any]] = {
-        "runs": [
-            [run.run_id, run.run_key, run.job, run.run_config, dict(run.tags), run.partition_key]
-            for run in tick.requests
-        ],
-        "existing": list(tick.existing_keys),
-        "set_aside": [[aside.run_key, aside.reason] for aside in tick.set_aside],
-    }
-    packed = zlib.compress(json.dumps(content, separators=(",", ":")).encode())
-    if len(packed) > MAX_REQUESTS_BYTES:
-        msg = (
-            f"The {len(tick.requests)} requests of tick {tick.tick_id} of sensor {tick.sensor} have "
-            f"{len(packed)} bytes compressed, and {MAX_REQUESTS_BYTES} fit into its record. "
-            "Return fewer, and go on from the cursor at the next tick."
-        )
-        raise StoreError(msg)
-    return packed
+    counts = (model.slices_started, model.slices_existing, model.slices_refused)
+    return Slicing(
+        int(model.slices_of),
+        frozenset(int(index) for index in model.slices_done or ()),
+        DispatchCounts(*(int(count or 0) for count in counts)),
+        tuple(sorted(model.slices_refusals or ())),
+    )

@@ -1,0 +1,42 @@
+"""Values on S3 that are too large for a record."""
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from treadle.adapters.clients import client
+from treadle.definitions.errors import StoreError
+
+
+class S3BlobStore:
+    """A `BlobStore` on a bucket.
+
+    Args:
+        bucket: its name.
+    """
+
+    def __init__(self, bucket: str) -> None:
+        self._bucket = bucket
+
+    def put(self, key: str, body: bytes) -> None:
+        """Keep the value as one object."""
+        try:
+            client("s3").put_object(
+                Bucket=self._bucket, Key=key, Body=body, ContentType="application/octet-stream"
+            )
+        except (ClientError, BotoCoreError) as error:
+            msg = f"S3 did not take the {len(body)} bytes of s3://{self._bucket}/{key}: {error}"
+            raise StoreError(msg) from error
+
+    def get(self, key: str) -> bytes:
+        """The object's content."""
+        try:
+            body: bytes = client("s3").get_object(Bucket=self._bucket, Key=key)["Body"].read()
+        except (ClientError, BotoCoreError) as error:
+            msg = f"S3 did not give s3://{self._bucket}/{key}: {error}{_hint(error)}"
+            raise StoreError(msg) from error
+        return body
+
+
+def _hint(error: Exception) -> str:
+    code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
+    # S3 tells of a missing object only to those who may list the bucket.
+    return " (which S3 also says of an object that is not there)" if code == "AccessDenied" else ""

@@ -1,0 +1,128 @@
+"""What a tick asked for, packed: inside its record, or, where that is too large, in a blob beside it."""
+
+import hashlib
+import json
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+from treadle.definitions.errors import StoreError
+from treadle.ports.system import BlobStore
+from treadle.ports.ticks import PlannedRun, SetAside, Tick
+
+MAX_REQUESTS_BYTES = 300_000
+"""What is larger, compressed, is kept apart: an item may have 400 KB, the rest of the record included."""
+
+MAX_OUTCOME_BYTES = 32_000_000
+"""Uncompressed; DISPATCH has to hold it in its memory, several times over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A packed outcome; nothing of it is set where nothing was asked for.
+
+    Attributes:
+        inline: the packed bytes.
+        key: of the blob that has them instead.
+        digest: SHA-256 of the blob, in hexadecimal.
+    """
+
+    inline: bytes | None = None
+    key: str | None = None
+    digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """What a tick asked for."""
+
+    requests: tuple[PlannedRun, ...] = ()
+    existing_keys: tuple[str, ...] = ()
+    set_aside: tuple[SetAside, ...] = ()
+
+
+class Outcomes:
+    """Packs and unpacks.
+
+    Args:
+        blobs: take what is too large for a record; None where nothing may be.
+    """
+
+    def __init__(self, blobs: BlobStore | None) -> None:
+        self._blobs = blobs
+
+    def pack(self, tick: Tick) -> Packed:
+        """The outcome as the record holds it; a large one is in its blob when this returns.
+
+        Raises:
+            StoreError: if it is too large altogether, or the blob store did not take it.
+        """
+        if not (tick.requests or tick.existing_keys or tick.set_aside):
+            return Packed()
+        content = _content(tick)
+        packed = zlib.compress(content)
+        if len(packed) <= MAX_REQUESTS_BYTES:
+            return Packed(inline=packed)
+        if self._blobs is None or len(content) > MAX_OUTCOME_BYTES:
+            room = MAX_OUTCOME_BYTES if self._blobs else MAX_REQUESTS_BYTES
+            msg = (
+                f"The {len(tick.requests)} requests of tick {tick.tick_id} of sensor {tick.sensor} have "
+                f"{len(content)} bytes, {len(packed)} compressed, and there is room for {room}. "
+                "Return fewer, and go on from the cursor at the next tick."
+            )
+            raise StoreError(msg)
+        # The owner is of this evaluation alone: no other evaluation of the tick may change this blob.
+        key = f"{_folder(tick.sensor)}{tick.tick_id}-{tick.owner}"
+        self._blobs.put(key, packed)
+        return Packed(key=key, digest=hashlib.sha256(packed).hexdigest())
+
+    def unpack(self, sensor: str, packed: Packed) -> Unpacked:
+        """What was packed, fetched if it is kept apart.
+
+        Raises:
+            StoreError: if the blob is missing, or is not the one that the record names.
+        """
+        inline = packed.inline if packed.key is None else self._fetched(sensor, packed.key, packed.digest)
+        if not inline:
+            return Unpacked()
+        inflater = zlib.decompressobj()
+        content = inflater.decompress(inline, MAX_OUTCOME_BYTES)
+        if not inflater.eof:
+            msg = f"An outcome of sensor {sensor} is cut off, or has more than {MAX_OUTCOME_BYTES} bytes."
+            raise StoreError(msg)
+        found: dict[str, list[Any]] = json.loads(content)
+        return Unpacked(
+            tuple(PlannedRun(*run) for run in found["runs"]),
+            tuple(found["existing"]),
+            tuple(SetAside(*aside) for aside in found["set_aside"]),
+        )
+
+    def _fetched(self, sensor: str, key: str, digest: str | None) -> bytes:
+        if self._blobs is None or not key.startswith(_folder(sensor)):
+            msg = f"The requests of a tick of sensor {sensor} are in {key}, which is not to be read here."
+            raise StoreError(msg)
+        blob = self._blobs.get(key)
+        actual = hashlib.sha256(blob).hexdigest()
+        if actual != digest:
+            msg = (
+                f"The requests of a tick of sensor {sensor} in {key} are not those that were committed: "
+                f"their SHA-256 is {actual}, and the record names {digest}."
+            )
+            raise StoreError(msg)
+        return blob
+
+
+def _folder(sensor: str) -> str:
+    return f"ticks/{sensor}/"
+
+
+def _content(tick: Tick) -> bytes:
+    content: dict[str, list[Any]] = {
+        "runs": [
+            [run.run_id, run.run_key, run.job, run.run_config, dict(run.tags), run.partition_key]
+            for run in tick.requests
+        ],
+        "existing": list(tick.existing_keys),
+        "set_aside": [[aside.run_key, aside.reason] for aside in tick.set_aside],
+    }
+    return json.dumps(content, separators=(",", ":")).encode()

@@ -1,0 +1,53 @@
+"""The slices in which DISPATCH takes a tick with many requests, so that each fits into one invocation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from treadle.ports.ticks import PlannedRun, Tick
+
+SLICE = 500
+"""A tick with more requests than these is dispatched in slices of so many at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class SliceRequest:
+    """Which slice of which tick is to be dispatched.
+
+    Attributes:
+        sensor: whose tick.
+        tick_id: which tick.
+        index: of the slice, from 0.
+        of: how many slices the tick has.
+    """
+
+    sensor: str
+    tick_id: str
+    index: int
+    of: int
+
+
+def slices_of(tick: Tick) -> int:
+    """How many slices a tick has: as many as its first one said, however large they are now."""
+    return tick.slicing.of if tick.slicing else -(-len(tick.requests) // SLICE)
+
+
+def slice_of(requests: Sequence[PlannedRun], index: int, of: int) -> Sequence[PlannedRun]:
+    """One of the slices, which are disjoint, as even as can be, and all requests together.
+
+    Args:
+        requests: the tick's.
+        index: which slice, from 0.
+        of: how many there are.
+    """
+    return requests[len(requests) * index // of : len(requests) * (index + 1) // of]
+
+
+def slice_message(tick: Tick, index: int, of: int) -> dict[str, object]:
+    """The message that asks DISPATCH for one slice."""
+    return {
+        "treadle": "dispatch",
+        "sensor": tick.sensor,
+        "tick_id": tick.tick_id,
+        "slice": index,
+        "of": of,
+    }

@@ -1,0 +1,61 @@
+"""The log of one tick: each line bears sensor and tick, and the lines are kept with the tick's record."""
+
+import logging
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from typing import Any
+
+MAX_LINES = 200
+MAX_CHARACTERS = 16_000
+
+
+class TickLog(logging.LoggerAdapter[logging.Logger]):
+    """The sensor's logger.
+
+    Args:
+        sensor: its name.
+        tick_id: of the tick.
+    """
+
+    def __init__(self, sensor: str, tick_id: str) -> None:
+        logger = logging.getLogger(f"treadle.sensor.{sensor}")
+        super().__init__(logger, {"sensor": sensor, "tick_id": tick_id})
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        """Add sensor and tick to what the author adds."""
+        return msg, {**kwargs, "extra": {**(self.extra or {}), **kwargs.get("extra", {})}}
+
+
+class _Lines(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+        self.lines: list[str] = []
+        self._left = MAX_CHARACTERS
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._left <= 0 or len(self.lines) >= MAX_LINES:
+            return
+        line = self.format(record)[: self._left]
+        self._left -= len(line)
+        self.lines.append(line)
+
+
+@contextmanager
+def capture(logger_name: str) -> Iterator[list[str]]:
+    """The lines logged in the block, the first 200 of them and no more than 16,000 characters.
+
+    Args:
+        logger_name: whose lines; from INFO on, if nobody has said otherwise.
+    """
+    logger = logging.getLogger(logger_name)
+    handler = _Lines()
+    level = logger.level
+    if logger.getEffectiveLevel() > logging.INFO and level == logging.NOTSET:
+        logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield handler.lines
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
