@@ -1,1 +1,16 @@
 """Treadle in memory: every store's twin, a virtual clock, and targets that do as they are told."""
+
+from treadle.definitions.contexts import build_sensor_context
+from treadle.definitions.resources import build_resources
+from treadle.definitions.run_config import validate_run_config
+from treadle.testing.instance import TickResult, TreadleInstance
+from treadle.testing.system import VirtualClock
+
+__all__ = [
+    "TickResult",
+    "TreadleInstance",
+    "VirtualClock",
+    "build_resources",
+    "build_sensor_context",
+    "validate_run_config",
+]

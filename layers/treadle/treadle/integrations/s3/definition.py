@@ -1,6 +1,7 @@
 """`@s3_sensor`: a sensor that asks for one run per object, whether an event or a sweep shows it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Any, Self
 
@@ -14,7 +15,7 @@ from treadle.definitions.sensors import SensorDefinition, SensorEvent
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.integrations.s3.lister import ObjectLister, S3Lister
 from treadle.integrations.s3.selection import S3Selection, StartFrom
-from treadle.integrations.s3.sweep import sweep
+from treadle.integrations.s3.sweep import sweep, system_now
 
 
 class S3SensorDefinition(SensorDefinition):
@@ -47,7 +48,8 @@ class S3SensorDefinition(SensorDefinition):
     ) -> None:
         super().__init__(name, evaluation_fn=evaluation_fn, **options)
         self.selection = selection
-        self._lister = lister or S3Lister()
+        self.lister = lister or S3Lister()
+        self.now = system_now
 
     def configured(self, settings: Mapping[str, str]) -> Self:
         """The definition with the deployment's selection.
@@ -55,12 +57,25 @@ class S3SensorDefinition(SensorDefinition):
         Raises:
             SettingsError: with all problems at once.
         """
-        self.selection = self.selection.configured(settings)
-        return self
+        changed = copy(self)
+        changed.selection = self.selection.configured(settings)
+        return changed
+
+    def with_lister(self, lister: ObjectLister, now: Callable[[], int]) -> Self:
+        """The definition over another lister and clock, as in tests.
+
+        Args:
+            lister: lists the bucket.
+            now: the time, in milliseconds since the epoch.
+        """
+        changed = copy(self)
+        changed.lister = lister
+        changed.now = now
+        return changed
 
     def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
         """Sweep on from the cursor."""
-        found = sweep(context, self.selection, self._lister)
+        found = sweep(context, self.selection, self.lister, self.now)
         context.update_cursor(str(found.cursor))
         requests: list[RunRequest] = []
         for stored in found.objects:

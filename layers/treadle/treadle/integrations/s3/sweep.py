@@ -89,7 +89,8 @@ class Slice:
     is_complete: bool
 
 
-def _now() -> int:
+def system_now() -> int:
+    """Milliseconds since the epoch."""
     return time.time_ns() // 1_000_000
 
 
@@ -97,7 +98,7 @@ def sweep(
     context: SensorEvaluationContext,
     selection: S3Selection,
     lister: ObjectLister,
-    now: Callable[[], int] = _now,
+    now: Callable[[], int] = system_now,
 ) -> Slice:
     """List on from the cursor until the slice's time or size is used up, or the round is complete.
 

@@ -1,0 +1,76 @@
+"""Preview: evaluate with a given cursor or event, and commit nothing."""
+
+from dataclasses import dataclass, replace
+
+from treadle.definitions.contexts import SensorEvaluationContext
+from treadle.definitions.results import SensorExecutionData
+from treadle.definitions.sensors import SensorEvent
+from treadle.engine.evaluation import Budget, Evaluator, Frame
+from treadle.engine.identity import leased_tick_id
+from treadle.ports.sensors import SensorStore
+from treadle.ports.system import Clock
+from treadle.ports.ticks import Tick, TickKind
+
+STORED = object()
+"""Stands for the cursor that is stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a tick would do.
+
+    Attributes:
+        tick: the record it would commit: requests, keys that are taken, what would be set aside, reason,
+            error, log.
+        cursor_before: the cursor it was evaluated with.
+        cursor_after: the cursor it would commit.
+    """
+
+    tick: Tick
+    cursor_before: str | None
+    cursor_after: str | None
+
+
+class Previewer:
+    """Evaluates without committing.
+
+    Args:
+        evaluator: runs the sensor's function.
+        sensors: keeps its state, which is read only.
+        clock: the time.
+    """
+
+    def __init__(self, evaluator: Evaluator, sensors: SensorStore, clock: Clock) -> None:
+        self._evaluator = evaluator
+        self._sensors = sensors
+        self._clock = clock
+
+    def preview(
+        self, budget: Budget, *, cursor: object = STORED, event: SensorEvent | None = None
+    ) -> Preview:
+        """What a tick would do now.
+
+        Args:
+            budget: how long this may take.
+            cursor: a string or None to evaluate with; the stored one by default.
+            event: to evaluate instead of a leased tick.
+
+        Raises:
+            StoreError: if a store did not answer.
+        """
+        state = self._sensors.get(self._evaluator.name)
+        before = self._sensors.cursor(state) if cursor is STORED else cursor
+        if not isinstance(before, str):
+            before = None
+        now = self._clock.now()
+        kind = TickKind.LEASED if event is None else TickKind.EVENT
+        frame = Frame(f"preview-{leased_tick_id(now, state.epoch)}", kind, now, "preview")
+        definition = self._evaluator.definition
+
+        def function(context: SensorEvaluationContext) -> SensorExecutionData:
+            if event is None:
+                return definition.evaluate_tick(context)
+            return definition.evaluate_event(context, event)
+
+        result = self._evaluator.run(frame, replace(state, cursor=before), before, function, budget)
+        return Preview(result.tick, before, result.cursor)

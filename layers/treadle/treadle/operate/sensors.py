@@ -1,0 +1,69 @@
+"""Start, stop and reset a sensor, and set its cursor; a tick in flight never overwrites an edit."""
+
+from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus
+from treadle.ports.sensors import Edit, SensorState, SensorStore
+from treadle.ports.system import Clock
+
+
+class SensorOperations:
+    """Edits sensors.
+
+    Args:
+        sensors: keeps their state.
+        clock: the time.
+    """
+
+    def __init__(self, sensors: SensorStore, clock: Clock) -> None:
+        self._sensors = sensors
+        self._clock = clock
+
+    def start(self, sensor: str, default: DefaultSensorStatus) -> SensorState:
+        """Let the sensor evaluate from now on; the cursor stays. Nothing changes if it does already.
+
+        Args:
+            sensor: its name.
+            default: what holds where no operator has said anything.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+        state = self._sensors.get(sensor)
+        if state.is_running(default):
+            return state
+        return self._sensors.edit(sensor, Edit(self._clock.now(), status=InstigatorStatus.RUNNING))
+
+    def stop(self, sensor: str) -> SensorState:
+        """Let the sensor evaluate no more; the cursor stays, and a tick in flight commits nothing.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+        state = self._sensors.get(sensor)
+        if state.status is InstigatorStatus.STOPPED and state.paused is None:
+            return state
+        return self._sensors.edit(sensor, Edit(self._clock.now(), status=InstigatorStatus.STOPPED))
+
+    def reset(self, sensor: str) -> SensorState:
+        """Let the code and the deployment decide again whether the sensor evaluates; the cursor stays.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+        if self._sensors.get(sensor).status is InstigatorStatus.DECLARED_IN_CODE:
+            return self._sensors.get(sensor)
+        return self._sensors.edit(sensor, Edit(self._clock.now(), status=InstigatorStatus.DECLARED_IN_CODE))
+
+    def set_cursor(self, sensor: str, cursor: str | None, *, if_epoch: int | None = None) -> SensorState:
+        """Give the sensor another bookmark, or none; its status stays.
+
+        Args:
+            sensor: its name.
+            cursor: the bookmark; None clears it.
+            if_epoch: the epoch that the operator saw; None to set it whatever came in between.
+
+        Raises:
+            LeaseLostError: if the epoch has moved on.
+            StoreError: if the store did not answer.
+        """
+        edit = Edit(self._clock.now(), sets_cursor=True, cursor=cursor, if_epoch=if_epoch)
+        return self._sensors.edit(sensor, edit)

@@ -1,0 +1,268 @@
+"""Treadle in memory: the real engine over in-memory stores, a virtual clock, and targets that obey.
+
+A test defines sensors, moves the clock, puts objects, ends runs, and looks at runs, ticks and cursors.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from treadle.definitions.sensors import SensorDefinition, SensorEvent
+from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus
+from treadle.engine.dispatch import Dispatcher
+from treadle.engine.evaluation import Budget, Evaluator
+from treadle.engine.event_ticks import EventTicks
+from treadle.engine.identity import RunIds
+from treadle.engine.launch import Launcher, LaunchRequest
+from treadle.engine.leased_ticks import LeasedTicks, TickSettings
+from treadle.engine.outcomes import Outcome
+from treadle.engine.planning import Planner
+from treadle.engine.preview import STORED, Preview, Previewer
+from treadle.engine.record import Recorder, StatusChange
+from treadle.integrations.s3.definition import S3SensorDefinition
+from treadle.operate.sensors import SensorOperations
+from treadle.ports.launching import JobSettings
+from treadle.ports.runs import Failure, Run
+from treadle.ports.sensors import SensorState
+from treadle.ports.ticks import Tick
+from treadle.testing.objects import InMemoryObjects
+from treadle.testing.stores import (
+    InMemoryRunStore,
+    InMemorySensorStore,
+    InMemoryTables,
+    InMemoryTickStore,
+)
+from treadle.testing.system import CountingTokens, InMemoryQueue, VirtualClock
+from treadle.testing.targets import InMemoryTarget
+
+KIND = "in_memory"
+
+
+@dataclass(frozen=True, slots=True)
+class TickResult:
+    """What one tick, or one event, came to.
+
+    Attributes:
+        outcome: the decision, with its reason.
+        tick: the record; None for a skip, which only lengthens the streak, and for a tick that was not due.
+        runs: the runs that it gave rise to, launched.
+    """
+
+    outcome: Outcome
+    tick: Tick | None
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    definition: SensorDefinition
+    leased: LeasedTicks
+    events: EventTicks
+    previewer: Previewer
+    interval: int
+
+
+class TreadleInstance:
+    """An in-memory deployment of some sensors.
+
+    Args:
+        sensors: those that are deployed; each is running, and may start its own jobs.
+        resources: by key, what they may use.
+        settings: by sensor, its environment, such as `TREADLE_S3_BUCKET`; deployments set it by parameters.
+        start: the virtual clock's first moment, with a time zone.
+        default_status: what holds where `start_sensor` and `stop_sensor` have said nothing.
+        pause_after: failures in a row after which a sensor is paused; 0 for never.
+    """
+
+    def __init__(
+        self,
+        sensors: Sequence[SensorDefinition],
+        *,
+        resources: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Mapping[str, str]] | None = None,
+        start: datetime | None = None,
+        default_status: DefaultSensorStatus = DefaultSensorStatus.RUNNING,
+        pause_after: int = 0,
+    ) -> None:
+        self.clock = VirtualClock() if start is None else VirtualClock(int(start.timestamp() * 1000))
+        self._tables = InMemoryTables()
+        self._tokens = CountingTokens()
+        self._default = default_status
+        self._sensor_store = InMemorySensorStore(self._tables)
+        self._tick_store = InMemoryTickStore(self._tables)
+        self._run_store = InMemoryRunStore(self._tables)
+        self.objects = InMemoryObjects(self.clock)
+        self.target = InMemoryTarget(self.clock)
+        self._launches = InMemoryQueue()
+        self._operations = SensorOperations(self._sensor_store, self.clock)
+        names = {job for each in sensors for job in each.job_names}
+        jobs = {name: JobSettings(name, KIND, f"memory:{name}", "-") for name in names}
+        grants = {each.name: frozenset(each.job_names) for each in sensors}
+        targets = {KIND: self.target}
+        self._dispatcher = Dispatcher(self._tick_store, self._run_store, self._launches, grants, self.clock)
+        self._launcher = Launcher(self._run_store, self._launches, jobs, targets, self.clock, self._tokens)
+        self._recorder = Recorder(self._run_store, jobs, targets)
+        self._parts = {
+            each.name: self._deployed(each, resources or {}, (settings or {}).get(each.name), pause_after)
+            for each in sensors
+        }
+
+    def _deployed(
+        self,
+        definition: SensorDefinition,
+        resources: Mapping[str, Any],
+        settings: Mapping[str, str] | None,
+        pause_after: int,
+    ) -> _Parts:
+        if isinstance(definition, S3SensorDefinition):
+            definition = definition.with_lister(self.objects, self.clock.now)
+        if settings is not None:
+            definition = definition.configured(settings)
+        run_ids = RunIds.of("memory")
+        evaluator = Evaluator(Planner(definition, run_ids, self._run_store), self.clock, resources)
+        interval = (definition.minimum_interval_seconds or 0) * 1000
+        ticking = TickSettings(interval, self._default, pause_after)
+        store, tokens = self._sensor_store, self._tokens
+        return _Parts(
+            definition,
+            LeasedTicks(evaluator, store, self.clock, tokens, ticking),
+            EventTicks(evaluator, store, self._tick_store, tokens, self._default),
+            Previewer(evaluator, store, self.clock),
+            interval,
+        )
+
+    def tick(self, sensor: str) -> TickResult:
+        """Evaluate a sensor when it is next due, and launch what it asks for.
+
+        The clock moves on to that time, by one interval at most.
+
+        Args:
+            sensor: its name.
+        """
+        parts = self._parts[sensor]
+        last = self._sensor_store.get(sensor).last_nominal
+        if last is not None:
+            self.clock.time = max(self.clock.time, last + (parts.interval or 60_000))
+        return self.tick_now(sensor)
+
+    def tick_now(self, sensor: str) -> TickResult:
+        """Deliver a tick at this very moment, whether or not one is due.
+
+        Args:
+            sensor: its name.
+        """
+        outcome = self._parts[sensor].leased.tick(self.clock.now(), Budget())
+        return self._applied(sensor, outcome)
+
+    def send(self, event: SensorEvent) -> dict[str, TickResult]:
+        """Deliver an event to every sensor that takes such events; the results by sensor.
+
+        Args:
+            event: such as what `objects.put` gave, for a delivery that was late or doubled.
+
+        Raises:
+            SensorEvaluationError: if a sensor's function failed; its tick says so.
+        """
+        results = {}
+        for name, parts in self._parts.items():
+            if parts.definition.takes_events:
+                taken_up = parts.events.take_up([event])
+                results[name] = self._applied(name, parts.events.evaluate(event, taken_up, Budget()))
+        return results
+
+    def put_object(self, bucket: str, key: str, body: bytes = b"") -> dict[str, TickResult]:
+        """Store an object and deliver its event to every sensor that takes such events.
+
+        Args:
+            bucket: the bucket's name.
+            key: the object's key.
+            body: its content.
+        """
+        return self.send(self.objects.put(bucket, key, body))
+
+    def _applied(self, sensor: str, outcome: Outcome) -> TickResult:
+        tick = self._tick_store.get(sensor, outcome.subject)
+        if tick is not None and tick.dispatched is None:
+            self._dispatcher.dispatch(tick)
+            for body in self._launches.drain():
+                self._launcher.launch(LaunchRequest(str(body["run_id"]), int(str(body["attempt"]))), 60.0)
+            tick = self._tick_store.get(sensor, outcome.subject)
+        started = tuple(run for run in self.runs() if tick is not None and run.tick_id == tick.tick_id)
+        return TickResult(outcome, tick, started)
+
+    def finish_run(
+        self,
+        run: Run,
+        status: DagsterRunStatus = DagsterRunStatus.SUCCESS,
+        failure: Failure | None = None,
+    ) -> Run:
+        """End a run as its target would, and fold the event of it.
+
+        Args:
+            run: a launched one.
+            status: SUCCESS, FAILURE or CANCELED.
+            failure: why it failed.
+        """
+        ended = self.target.finish(run.external_id or "", status, failure)
+        change = StatusChange(
+            KIND,
+            run.launch_id,
+            ended.external_id,
+            ended.target,
+            status,
+            ended.ended_at or self.clock.now(),
+            ended.started_at,
+        )
+        self._recorder.record(change)
+        return self._tables.runs[run.run_id]
+
+    def preview(self, sensor: str, *, cursor: object = STORED, event: SensorEvent | None = None) -> Preview:
+        """What a tick would do, with nothing committed.
+
+        Args:
+            sensor: its name.
+            cursor: a string or None to evaluate with; the stored one by default.
+            event: to evaluate instead of a leased tick.
+        """
+        return self._parts[sensor].previewer.preview(Budget(), cursor=cursor, event=event)
+
+    def runs(self, where: Callable[[Run], bool] | None = None) -> tuple[Run, ...]:
+        """The runs in the order in which they were made.
+
+        Args:
+            where: chooses some of them.
+        """
+        return tuple(run for run in self._tables.runs.values() if where is None or where(run))
+
+    def payload(self, run: Run) -> str:
+        """What a launched run's target was given, as JSON."""
+        return self.target.payloads[run.external_id or ""]
+
+    def ticks(self, sensor: str) -> list[Tick]:
+        """A sensor's tick records, newest first; skips since the last of them are in `state`."""
+        return self._tick_store.latest(sensor, 10_000)
+
+    def state(self, sensor: str) -> SensorState:
+        """What is stored of a sensor: status, cursor, skip and failure streaks."""
+        return self._sensor_store.get(sensor)
+
+    def cursor(self, sensor: str) -> str | None:
+        """A sensor's cursor."""
+        return self._sensor_store.cursor(self.state(sensor))
+
+    def start_sensor(self, sensor: str) -> SensorState:
+        """Start a sensor, as an operator does."""
+        return self._operations.start(sensor, self._default)
+
+    def stop_sensor(self, sensor: str) -> SensorState:
+        """Stop a sensor, as an operator does."""
+        return self._operations.stop(sensor)
+
+    def reset_sensor(self, sensor: str) -> SensorState:
+        """Let the default decide again, as an operator does."""
+        return self._operations.reset(sensor)
+
+    def set_cursor(self, sensor: str, cursor: str | None) -> SensorState:
+        """Set a sensor's cursor, as an operator does."""
+        return self._operations.set_cursor(sensor, cursor)
