@@ -3,16 +3,21 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import boto3
 import pytest
 from moto import mock_aws
 
 from tests.support.tables import create_tables
+from treadle.adapters import clients
+from treadle.adapters.blobs import S3BlobStore
 from treadle.adapters.dynamodb.tables import DynamoStores
 from treadle.adapters.system import RandomTokens
 from treadle.ports.assets import EventStore
 from treadle.ports.runs import RunStore
 from treadle.ports.sensors import SensorStore
+from treadle.ports.system import BlobStore
 from treadle.ports.ticks import TickStore
+from treadle.testing.blobs import InMemoryBlobStore
 from treadle.testing.stores import (
     InMemoryEventStore,
     InMemoryRunStore,
@@ -20,6 +25,8 @@ from treadle.testing.stores import (
     InMemoryTables,
     InMemoryTickStore,
 )
+
+OUTCOMES = "treadle-outcomes-bucket"
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,7 @@ class Stores:
     ticks: TickStore
     runs: RunStore
     events: EventStore
+    blobs: BlobStore
 
 
 @pytest.fixture(params=["memory", "moto", "dynamodb-local"])
@@ -38,10 +46,17 @@ def stores(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
         yield _in_memory()
     elif request.param == "moto":
         with mock_aws():
-            yield _on_dynamodb()
+            yield _on_dynamodb(s3_blobs())
+            clients._client.cache_clear()
     else:
         monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", request.getfixturevalue("dynamodb_local"))
-        yield _on_dynamodb()
+        yield _on_dynamodb(InMemoryBlobStore())
+
+
+def s3_blobs() -> S3BlobStore:
+    clients._client.cache_clear()
+    boto3.client("s3").create_bucket(Bucket=OUTCOMES)
+    return S3BlobStore(OUTCOMES)
 
 
 def _in_memory() -> Stores:
@@ -51,9 +66,10 @@ def _in_memory() -> Stores:
         InMemoryTickStore(tables),
         InMemoryRunStore(tables),
         InMemoryEventStore(tables),
+        InMemoryBlobStore(),
     )
 
 
-def _on_dynamodb() -> Stores:
-    stores = DynamoStores.of(create_tables(), RandomTokens())
-    return Stores(stores.sensors, stores.ticks, stores.runs, stores.events)
+def _on_dynamodb(blobs: BlobStore) -> Stores:
+    stores = DynamoStores.of(create_tables(), RandomTokens(), blobs)
+    return Stores(stores.sensors, stores.ticks, stores.runs, stores.events, blobs)

@@ -14,11 +14,14 @@ from moto import mock_aws
 
 from tests.support.tables import create_tables
 from treadle.adapters import clients
+from treadle.adapters.blobs import S3BlobStore
 from treadle.adapters.dynamodb.tables import DynamoStores
 from treadle.adapters.system import RandomTokens
 
 ROOT = Path(__file__).parents[2]
 BUCKET = "treadle-watched-bucket"
+OUTCOMES = "treadle-outcomes-bucket"
+QUEUES = ("own", "launch", "dispatch", "dead")
 ROLE = "arn:aws:iam::123456789012:role/machine"
 MACHINE = '{"StartAt":"Done","States":{"Done":{"Type":"Succeed"}}}'
 
@@ -151,13 +154,16 @@ def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
     with mock_aws():
         clients._client.cache_clear()
         names = create_tables()
-        boto3.client("s3").create_bucket(Bucket=BUCKET)
+        for bucket in (BUCKET, OUTCOMES):
+            boto3.client("s3").create_bucket(Bucket=bucket)
         machine = boto3.client("stepfunctions").create_state_machine(
             name="process-file", definition=MACHINE, roleArn=ROLE
         )["stateMachineArn"]
         sqs = boto3.client("sqs")
-        queues = {name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("own", "launch", "dead")}
-        made = Deployment(DynamoStores.of(names, RandomTokens()), machine, queues, monkeypatch)
+        queues = {name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in QUEUES}
+        made = Deployment(
+            DynamoStores.of(names, RandomTokens(), S3BlobStore(OUTCOMES)), machine, queues, monkeypatch
+        )
         job = {"target": "step_functions", "arn": machine, "parameter": "ProcessFileStateMachineArn"}
         made.setenv(
             TREADLE_NAMESPACE="123456789012/us-east-1/test",
@@ -168,6 +174,8 @@ def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
             TREADLE_DEAD_LETTER_QUEUE_URL=queues["dead"],
             TREADLE_QUEUE_URL=queues["own"],
             TREADLE_LAUNCH_QUEUE_URL=queues["launch"],
+            TREADLE_DISPATCH_QUEUE_URL=queues["dispatch"],
+            TREADLE_OUTCOMES_BUCKET=OUTCOMES,
             TREADLE_INTERVAL_SECONDS="60",
             TREADLE_DEFAULT_STATUS="RUNNING",
             TREADLE_S3_BUCKET=BUCKET,

@@ -24,6 +24,7 @@ EVERYWHERE = {
     "TREADLE_RUNS_TABLE",
     "TREADLE_EVENTS_TABLE",
     "TREADLE_DEAD_LETTER_QUEUE_URL",
+    "TREADLE_OUTCOMES_BUCKET",
 }
 EVALUATOR = {"TREADLE_INTERVAL_SECONDS", "TREADLE_DEFAULT_STATUS", "TREADLE_QUEUE_URL"}
 S3 = {
@@ -34,7 +35,7 @@ S3 = {
     "TREADLE_S3_START_FROM",
 }
 ENGINE = {
-    "dispatch": {"TREADLE_LAUNCH_QUEUE_URL", "TREADLE_GRANTS"},
+    "dispatch": {"TREADLE_LAUNCH_QUEUE_URL", "TREADLE_DISPATCH_QUEUE_URL", "TREADLE_GRANTS"},
     "launch": {"TREADLE_LAUNCH_QUEUE_URL", "TREADLE_JOBS"},
     "record": {"TREADLE_JOBS"},
 }
@@ -147,6 +148,14 @@ def test_queued_events_fail_one_by_one_into_the_dead_letters(name: str, trigger:
     assert queue["RedrivePolicy"] == {"deadLetterTargetArn": DEAD_LETTERS, "maxReceiveCount": 5}
     if isinstance(NAMED[name]["Timeout"], int):
         assert queue["VisibilityTimeout"] == 6 * NAMED[name]["Timeout"]
+
+
+def test_slices_of_a_large_tick_come_one_at_a_time() -> None:
+    """Each has an invocation, and its time limit, to itself."""
+    ((_, trigger),) = [found for found in triggers_of("SQS") if found[0] == "dispatch"]
+
+    assert trigger["BatchSize"] == 1
+    assert trigger["Queue"] == {"Fn::GetAtt": ["DispatchQueue", "Arn"]}
 
 
 @pytest.mark.parametrize(("name", "trigger"), triggers_of("DynamoDB"))

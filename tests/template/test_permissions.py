@@ -121,6 +121,35 @@ def test_evaluator_touches_its_own_sensor_and_ticks_only(sensor: str) -> None:
 
 
 @pytest.mark.parametrize("sensor", EVALUATORS)
+def test_evaluator_writes_outcomes_of_its_own_ticks_only(sensor: str) -> None:
+    """One object for each evaluation, under the sensor's name; it reads none."""
+    granted = [
+        s
+        for s in template.allowed(role_of(EVALUATORS[sensor]))
+        if "OutcomesBucket" in references(s["Resource"])
+    ]
+
+    (statement,) = granted
+    assert actions(statement) == ["s3:PutObject"]
+    assert statement["Resource"] == {"Fn::Sub": f"${{OutcomesBucket.Arn}}/ticks/{sensor}/*"}
+
+
+def test_only_dispatch_reads_outcomes() -> None:
+    """It reads them, and writes none."""
+    evaluators = {role_of(function) for function in EVALUATORS.values()}
+    others = [
+        (role, s)
+        for role, s in STATEMENTS
+        if "OutcomesBucket" in references(s["Resource"]) and role not in evaluators
+    ]
+
+    ((role, statement),) = others
+    assert role == role_of(FUNCTIONS["DispatchFunction"])
+    assert actions(statement) == ["s3:GetObject"]
+    assert statement["Resource"] == {"Fn::Sub": "${OutcomesBucket.Arn}/ticks/*"}
+
+
+@pytest.mark.parametrize("sensor", EVALUATORS)
 def test_evaluator_learns_of_runs_only_whether_they_can_start_again(sensor: str) -> None:
     """It reads three attributes by key, and writes no run."""
     role = role_of(EVALUATORS[sensor])

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.template.model import FUNCTION, logical_prefix, read, references, samples
+from treadle.adapters.dynamodb.ticks import RETENTION_SECONDS
 
 template = read()
 RESOURCES = template.section("Resources")
@@ -176,6 +177,29 @@ def test_created_bucket_is_private_announces_objects_and_is_kept() -> None:
     assert len(bucket["PublicAccessBlockConfiguration"]) == 4
     assert statement["Effect"] == "Deny"
     assert statement["Condition"]["Bool"] == {"aws:SecureTransport": "false"}
+
+
+def test_outcomes_are_private_encrypted_and_expire_after_their_ticks() -> None:
+    """No public access, TLS only, encrypted, gone a day after a tick's record may be."""
+    bucket = template.resources("AWS::S3::Bucket")["OutcomesBucket"]
+    (statement,) = RESOURCES["OutcomesBucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    (rule,) = bucket["LifecycleConfiguration"]["Rules"]
+    (encryption,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+
+    assert bucket["PublicAccessBlockConfiguration"] == {
+        "BlockPublicAcls": True,
+        "BlockPublicPolicy": True,
+        "IgnorePublicAcls": True,
+        "RestrictPublicBuckets": True,
+    }
+    assert (statement["Effect"], statement["Condition"]["Bool"]) == (
+        "Deny",
+        {"aws:SecureTransport": "false"},
+    )
+    assert references(statement["Resource"]) == {"OutcomesBucket"}
+    assert encryption == {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+    assert rule == {"Id": "expire", "Status": "Enabled", "ExpirationInDays": 91}
+    assert rule["ExpirationInDays"] * 86_400 > RETENTION_SECONDS
 
 
 def watched(metric: str) -> set[str]:

@@ -1,10 +1,11 @@
 """The composition root: from settings to adapters to engine, once per process."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from treadle.adapters.blobs import S3BlobStore
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.queues import SqsDeadLetters, SqsQueue
 from treadle.adapters.system import RandomTokens, SystemClock
@@ -22,6 +23,7 @@ from treadle.engine.planning import Planner
 from treadle.engine.record import Recorder
 from treadle.ports.launching import JobSettings, Target
 from treadle.ports.system import DeadLetters
+from treadle.ports.ticks import Tick
 
 TARGETS: Mapping[str, type[Target]] = {"step_functions": StepFunctionsTarget}
 
@@ -137,9 +139,10 @@ def evaluator_parts(
     status = settings.text("TREADLE_DEFAULT_STATUS", definition.default_status.value)
     if status not in set(DefaultSensorStatus):
         settings.problems.append(f"TREADLE_DEFAULT_STATUS is {status!r}: use RUNNING or STOPPED")
+    outcomes = settings.text("TREADLE_OUTCOMES_BUCKET")
     settings.check()
     clock, tokens = SystemClock(), RandomTokens()
-    stores = DynamoStores.of(tables, tokens)
+    stores = DynamoStores.of(tables, tokens, S3BlobStore(outcomes))
     planner = Planner(definition, RunIds.of(namespace), stores.runs)
     running = Evaluator(planner, clock, resources)
     default = DefaultSensorStatus(status)
@@ -152,7 +155,26 @@ def evaluator_parts(
     )
 
 
-def dispatcher_parts(environment: Mapping[str, str]) -> tuple[Dispatcher, DeadLetters]:
+DISPATCH_WORKERS = 8
+"""DISPATCH waits for DynamoDB most of its time, so it writes so many run records at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class DispatcherParts:
+    """What DISPATCH needs.
+
+    Attributes:
+        dispatcher: applies ticks.
+        read: the tick that an image of the ticks table's stream holds.
+        dead_letters: takes what cannot be dispatched.
+    """
+
+    dispatcher: Dispatcher
+    read: Callable[[dict[str, dict[str, Any]]], Tick]
+    dead_letters: DeadLetters
+
+
+def dispatcher_parts(environment: Mapping[str, str]) -> DispatcherParts:
     """DISPATCH's parts.
 
     Raises:
@@ -162,10 +184,20 @@ def dispatcher_parts(environment: Mapping[str, str]) -> tuple[Dispatcher, DeadLe
     tables, grants = settings.tables(), settings.grants()
     launches = settings.text("TREADLE_LAUNCH_QUEUE_URL")
     dead_letters = settings.text("TREADLE_DEAD_LETTER_QUEUE_URL")
+    slices = settings.text("TREADLE_DISPATCH_QUEUE_URL")
+    outcomes = settings.text("TREADLE_OUTCOMES_BUCKET")
     settings.check()
-    stores = DynamoStores.of(tables, RandomTokens())
-    dispatcher = Dispatcher(stores.ticks, stores.runs, SqsQueue(launches), grants, SystemClock())
-    return dispatcher, SqsDeadLetters(dead_letters)
+    stores = DynamoStores.of(tables, RandomTokens(), S3BlobStore(outcomes))
+    dispatcher = Dispatcher(
+        stores.ticks,
+        stores.runs,
+        SqsQueue(launches),
+        grants,
+        SystemClock(),
+        slices=SqsQueue(slices),
+        workers=DISPATCH_WORKERS,
+    )
+    return DispatcherParts(dispatcher, stores.ticks.read, SqsDeadLetters(dead_letters))
 
 
 def launcher_parts(environment: Mapping[str, str]) -> tuple[Launcher, DeadLetters]:

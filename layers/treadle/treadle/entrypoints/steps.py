@@ -6,36 +6,52 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from treadle.adapters.dynamodb.ticks import from_item
+from treadle.adapters.dynamodb.ticks import is_underway
 from treadle.adapters.events import parse_status_change
-from treadle.bootstrap import dispatcher_parts, launcher_parts, recorder_parts
+from treadle.bootstrap import DispatcherParts, dispatcher_parts, launcher_parts, recorder_parts
 from treadle.definitions.errors import UnknownEventError
+from treadle.definitions.sensors import DEFAULT_CAP
 from treadle.engine.launch import LaunchRequest
+from treadle.engine.slices import SliceRequest
 from treadle.entrypoints.handler import Handler, bury, instrumented, process_queue, remaining_seconds, report
 
 DISPATCH_TRIES = 3
+MAX_NAME = 512
+"""No sensor's name and no tick id is longer, in characters."""
 
 
 def dispatcher() -> Handler:
-    """The handler of DISPATCH: inserts of the ticks table's stream.
+    """The handler of DISPATCH: inserts of the ticks table's stream, and the queue of large ticks' slices.
 
-    It never fails a record, which would hold up those behind it: after its own tries, key and reason go
-    to the dead-letter queue.
+    It never fails a record of the stream, which would hold up those behind it: after its own tries, key
+    and reason go to the dead-letter queue.
     """
     parts = functools.cache(lambda: dispatcher_parts(os.environ))
 
-    def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
-        dispatch, dead_letters = parts()
-        for record in event["Records"]:
-            try:
-                _with_tries(lambda image=record["dynamodb"]["NewImage"]: _dispatch_one(dispatch, image))
-            except Exception as error:  # noqa: BLE001 - whatever it is, those behind it must go on
-                keys = record.get("dynamodb", {}).get("Keys", {})
-                body = {"treadle": "dispatch", "keys": {name: value.get("S") for name, value in keys.items()}}
-                bury(json.dumps(body), error, dead_letters, "dispatch")
-        return {"batchItemFailures": []}
+    def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        found, records = parts(), event["Records"]
+        if not any(record.get("eventSource") == "aws:sqs" for record in records):
+            return _dispatch_stream(found, records)
+
+        def handle(body: Mapping[str, Any]) -> None:
+            request = parse_slice(body)
+            outcome = found.dispatcher.dispatch_slice(request)
+            report(outcome, step="dispatch", sensor=request.sensor, tick_id=request.tick_id)
+
+        return process_queue(event, context, handle, found.dead_letters, "dispatch")
 
     return instrumented(handler)
+
+
+def _dispatch_stream(parts: DispatcherParts, records: list[dict[str, Any]]) -> dict[str, Any]:
+    for record in records:
+        try:
+            _with_tries(lambda image=record["dynamodb"]["NewImage"]: _dispatch_one(parts, image))
+        except Exception as error:  # noqa: BLE001 - whatever it is, those behind it must go on
+            keys = record.get("dynamodb", {}).get("Keys", {})
+            body = {"treadle": "dispatch", "keys": {name: value.get("S") for name, value in keys.items()}}
+            bury(json.dumps(body), error, parts.dead_letters, "dispatch")
+    return {"batchItemFailures": []}
 
 
 def _with_tries(function: Any) -> None:
@@ -49,9 +65,11 @@ def _with_tries(function: Any) -> None:
             return
 
 
-def _dispatch_one(dispatch: Any, image: dict[str, Any]) -> None:
-    tick = from_item(_decoded(image))
-    report(dispatch.dispatch(tick), step="dispatch", sensor=tick.sensor, tick_id=tick.tick_id)
+def _dispatch_one(parts: DispatcherParts, image: dict[str, Any]) -> None:
+    if is_underway(image):
+        return  # The stream also tells of each slice that is noted.
+    tick = parts.read(_decoded(image))
+    report(parts.dispatcher.dispatch(tick), step="dispatch", sensor=tick.sensor, tick_id=tick.tick_id)
 
 
 def _decoded(image: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,6 +79,25 @@ def _decoded(image: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: {"B": base64.b64decode(value["B"])} if "B" in value else value for name, value in image.items()
     }
+
+
+def parse_slice(body: Mapping[str, Any]) -> SliceRequest:
+    """The slice of a tick that a message names.
+
+    Raises:
+        UnknownEventError: if it names none.
+    """
+    names = [body.get("sensor"), body.get("tick_id")]
+    numbers = [body.get("slice"), body.get("of")]
+    if (
+        body.get("treadle") != "dispatch"
+        or not all(isinstance(name, str) and 0 < len(name) <= MAX_NAME for name in names)
+        or not all(type(number) is int and 0 <= number <= DEFAULT_CAP for number in numbers)
+    ):
+        form = "{treadle: dispatch, sensor, tick_id, slice, of}"
+        msg = f"The dispatch queue takes {form}, and got keys {sorted(body)}."
+        raise UnknownEventError(msg)
+    return SliceRequest(str(names[0]), str(names[1]), int(str(numbers[0])), int(str(numbers[1])))
 
 
 def launcher() -> Handler:

@@ -2,6 +2,7 @@
 
 import logging
 import random
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -89,6 +90,7 @@ class Database:
     tables: Collection[Table]
     sleep: Callable[[float], None] = time.sleep
     _connection: Connection = field(init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def __post_init__(self) -> None:
         self._connection = Connection(
@@ -207,7 +209,7 @@ class Database:
         kwargs = {"TransactItems": [self._transact_item(w) for w in writes], "ClientRequestToken": token}
         for attempt in range(_TRANSACTION_TRIES):
             try:
-                self._connection.dispatch("TransactWriteItems", kwargs)
+                self._dispatch("TransactWriteItems", kwargs)
             except VerboseClientError as error:
                 codes = {r.code for r in error.cancellation_reasons if r} or {error.response["Error"]["Code"]}
                 if "ConditionalCheckFailed" in codes:
@@ -245,7 +247,7 @@ class Database:
 
     def _conditional(self, operation: str, kwargs: dict[str, Any]) -> dict[str, Any] | ConditionFailed:
         try:
-            answer: dict[str, Any] = self._connection.dispatch(operation, kwargs)
+            answer = self._dispatch(operation, kwargs)
         except VerboseClientError as error:
             if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                 raise _store_error(operation, error) from error
@@ -258,9 +260,16 @@ class Database:
 
     def _call(self, operation: str, kwargs: dict[str, Any]) -> dict[str, Any]:
         try:
-            answer: dict[str, Any] = self._connection.dispatch(operation, kwargs)
+            answer = self._dispatch(operation, kwargs)
         except (ClientError, BotoCoreError) as error:
             raise _store_error(operation, error) from error
+        return answer
+
+    def _dispatch(self, operation: str, kwargs: dict[str, Any]) -> dict[str, Any]:
+        with self._lock:
+            # PynamoDB makes its client with the first call, without a lock: threads would make one each.
+            _ = self._connection.client
+        answer: dict[str, Any] = self._connection.dispatch(operation, kwargs)
         return answer
 
     def _pause(self, attempt: int) -> None:

@@ -5,8 +5,6 @@ import zlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from pynamodb.expressions.update import Action
-
 from treadle.adapters.dynamodb.database import ConditionFailed, Database, Item, Table, changes
 from treadle.adapters.dynamodb.models import TickModel as Model
 from treadle.adapters.dynamodb.models import whole
@@ -80,7 +78,9 @@ class DynamoTickStore:
     def put(self, tick: Tick) -> bool:
         """Keep the record if there is none, or one of a failure."""
         absent = Model.tick_id.does_not_exist() | (Model.status == TickStatus.FAILURE.value)
-        failed = self._database.put(self._table, (tick.sensor, tick.tick_id), to_item(tick, self._outcomes), absent)
+        failed = self._database.put(
+            self._table, (tick.sensor, tick.tick_id), to_item(tick, self._outcomes), absent
+        )
         if failed is None:
             return True
         return failed.standing is not None and failed.standing["owner"]["S"] == tick.owner
@@ -91,7 +91,7 @@ class DynamoTickStore:
         """Note once that a slice is done, in one conditional write; how far the tick has come."""
         fresh = ~Model.slices_done.contains(index)
         agreed = Model.slices_of.does_not_exist() | (Model.slices_of == of)
-        actions: list[Action] = [
+        actions = [
             Model.slices_of.set(of),
             Model.slices_done.add({index}),
             Model.slices_started.add(counts.started),
@@ -198,11 +198,12 @@ def _tick(model: Model, asked: Unpacked) -> Tick:
 
 
 def _slicing(model: Model) -> Slicing | None:
-    if model.slices_of is None:
+    of = whole(model.slices_of)
+    if of is None:
         return None
     counts = (model.slices_started, model.slices_existing, model.slices_refused)
     return Slicing(
-        int(model.slices_of),
+        of,
         frozenset(int(index) for index in model.slices_done or ()),
         DispatchCounts(*(int(count or 0) for count in counts)),
         tuple(sorted(model.slices_refusals or ())),
