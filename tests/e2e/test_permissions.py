@@ -10,14 +10,12 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
 
 from tests.e2e.deployment import (
-    JOB,
     SENSOR,
     Answer,
     Deployed,
@@ -30,11 +28,8 @@ from tests.e2e.deployment import (
 )
 from tests.template.model import actions, read
 from tools.project import REGION
-from treadle.adapters.dynamodb.ticks import to_item
-from treadle.definitions.status import TickStatus
 from treadle.engine.launch import payload
 from treadle.ports.runs import Claim, Run
-from treadle.ports.ticks import PlannedRun, Tick, TickKind
 
 FAR_AWAY = 4_102_444_800_000
 UNKNOWN = json.dumps({"source": "made", "detail-type": "by a test of permissions"})
@@ -60,14 +55,15 @@ def unknown_message(function: str) -> Invoke:
 
 
 def committed_tick(deployed: Deployed) -> Answer:
-    request = PlannedRun(str(uuid4()), None, JOB, "{}", {})
-    at = 1_795_370_405_000
-    tick = Tick(
-        SENSOR, f"made-{uuid4()}", TickKind.EVENT, TickStatus.SUCCESS, at, at, at, requests=(request,)
-    )
+    with deployed.without_events():
+        deployed.upload(fresh_key())
+    tick_id = scheduled_tick(deployed).value["subject"]
+    item = deployed.client("dynamodb").get_item(
+        TableName=deployed.outputs["TicksTableName"], Key={"sensor": {"S": SENSOR}, "tick_id": {"S": tick_id}}
+    )["Item"]
     image = {
         name: {"B": base64.b64encode(value["B"]).decode()} if "B" in value else value
-        for name, value in to_item(tick).items()
+        for name, value in item.items()
     }
     return deployed.invoke(
         "Dispatch", {"Records": [{"eventName": "INSERT", "dynamodb": {"NewImage": image}}]}

@@ -1,0 +1,221 @@
+"""What each step asks of DynamoDB: requests, items written, and capacity units. Counts, not times.
+
+`python -m tests.bench.idle_tick` runs the steps on DynamoDB Local and prints a table.
+"""
+
+import itertools
+import os
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from unittest.mock import patch
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.support.house import JOB, House, sensor_of
+from tests.support.metering import Meter, metered
+from tests.support.objects import object_of
+from tests.support.tables import create_tables
+from tools.dynamodb_local import dynamodb_local
+from tools.project import REGION, clean_environment, run_tool
+from treadle.adapters.dynamodb.runs import DynamoRunStore
+from treadle.adapters.dynamodb.sensors import DynamoSensorStore
+from treadle.adapters.dynamodb.tables import DynamoStores
+from treadle.adapters.dynamodb.ticks import DynamoTickStore
+from treadle.adapters.system import RandomTokens
+from treadle.definitions.contexts import SensorEvaluationContext
+from treadle.definitions.objects import ObjectCreated
+from treadle.definitions.results import RunRequest, SensorResult, SkipReason
+from treadle.definitions.sensors import SensorDefinition
+from treadle.definitions.status import DagsterRunStatus
+from treadle.engine.evaluation import Budget
+from treadle.engine.launch import LaunchRequest
+from treadle.integrations.s3.definition import S3SensorDefinition
+from treadle.integrations.s3.selection import S3Selection
+
+BUDGET = Budget(60)
+
+
+@dataclass(slots=True)
+class DynamoHouse(House):
+    """The engine over real tables; only queue and target are in memory.
+
+    Attributes:
+        stores: on DynamoDB.
+    """
+
+    stores: DynamoStores = field(default_factory=lambda: DynamoStores.of(create_tables(), RandomTokens()))
+
+    @property
+    def sensors(self) -> DynamoSensorStore:  # type: ignore[override]
+        """The sensors' states."""
+        return self.stores.sensors
+
+    @property
+    def ticks(self) -> DynamoTickStore:  # type: ignore[override]
+        """The tick records."""
+        return self.stores.ticks
+
+    @property
+    def runs(self) -> DynamoRunStore:  # type: ignore[override]
+        """The run records."""
+        return self.stores.runs
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one step cost."""
+
+    step: str
+    reads: int
+    read_units: float
+    writes: int
+    items: int
+    write_units: float
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Takes down what each step cost.
+
+    Attributes:
+        meter: is read and reset at the end of each step.
+        rows: so far.
+    """
+
+    meter: Meter
+    rows: list[Row] = field(default_factory=list)
+
+    def enter(self, step: str) -> Row:
+        """Note what was asked since the step before."""
+        meter = self.meter
+        row = Row(
+            step,
+            len(meter.reads),
+            meter.read_units,
+            len(meter.writes),
+            meter.written_items,
+            meter.write_units,
+        )
+        self.rows.append(row)
+        meter.reset()
+        return row
+
+
+def idle_sensor(cursor_bytes: int) -> SensorDefinition:
+    """A sensor that sets a cursor once, and afterwards skips for another reason each time."""
+    looks = itertools.count()
+
+    def idle(context: SensorEvaluationContext) -> SensorResult | SkipReason:
+        if context.cursor is None:
+            return SensorResult(skip_reason="first", cursor="c" * cursor_bytes)
+        return SkipReason(f"Nothing new after {next(looks)} looks.")
+
+    return sensor_of(idle, name=f"idle_{cursor_bytes}")
+
+
+def idle_ticks(house: House, ledger: Ledger) -> None:
+    """Ticks that find nothing."""
+    for label, size in (("a cursor of 100 bytes", 100), ("a cursor of 100 KB", 100_000)):
+        ticks = house.leased(idle_sensor(size))
+        for _ in range(2):
+            house.clock.advance(60)
+            ledger.meter.reset()
+            ticks.tick(house.clock.now(), BUDGET)
+        ledger.enter(f"idle tick, {label}")
+
+
+def leased_tick_with_request(house: House, ledger: Ledger) -> None:
+    """A tick that asks for one run and moves its cursor."""
+    definition = sensor_of(
+        lambda context: SensorResult(run_requests=[RunRequest(run_key="k")], cursor="k"), name="watch"
+    )
+    house.clock.advance(60)
+    house.leased(definition).tick(house.clock.now(), BUDGET)
+    ledger.enter("tick that asks for a run")
+
+
+def event_to_end(house: House, ledger: Ledger) -> None:
+    """One object, from its event to the end of its run; and a second delivery of the event."""
+
+    def one_run() -> RunRequest:
+        return RunRequest()
+
+    definition = S3SensorDefinition(
+        "watch", evaluation_fn=one_run, selection=S3Selection("watched"), job_name=JOB
+    )
+    stored = object_of("incoming/cities.csv")
+    event = ObjectCreated(stored, datetime.fromtimestamp(house.clock.now() / 1000, UTC), "01")
+    events = house.events(definition)
+
+    outcome = events.evaluate(event, events.take_up([event]), BUDGET)
+    ledger.enter("event: evaluated")
+
+    tick = house.ticks.get("watch", outcome.subject)
+    assert tick is not None
+    ledger.meter.reset()
+    house.dispatcher().dispatch(tick)
+    ledger.enter("run: dispatched")
+
+    [message] = house.launches.drain()
+    house.launcher().launch(LaunchRequest(str(message["run_id"]), 1), 60)
+    ledger.enter("run: launched")
+
+    run = house.runs.get(str(message["run_id"]))
+    assert run is not None
+    ledger.meter.reset()
+    for status in (DagsterRunStatus.STARTED, DagsterRunStatus.SUCCESS):
+        house.clock.advance(1)
+        house.recorder().record(house.change(run, status))
+        ledger.enter(f"run: {status.value} recorded")
+
+    events.evaluate(event, events.take_up([event]), BUDGET)
+    ledger.enter("event: delivered again")
+
+
+def measure(endpoint: str) -> list[Row]:
+    """What each step costs.
+
+    Args:
+        endpoint: of DynamoDB.
+    """
+    access = {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_DEFAULT_REGION": REGION}
+    environment = clean_environment(**access, AWS_ENDPOINT_URL_DYNAMODB=endpoint)
+    with patch.dict(os.environ, environment, clear=True), metered() as meter:
+        house, ledger = DynamoHouse(), Ledger(meter)
+        idle_ticks(house, ledger)
+        leased_tick_with_request(house, ledger)
+        event_to_end(house, ledger)
+    rows = ledger.rows
+    life = [row for row in rows if row.step.startswith("run: ") or row.step == "event: evaluated"]
+    total = Row(
+        "one object, from event to end",
+        *(
+            sum(getattr(row, name) for row in life)
+            for name in ("reads", "read_units", "writes", "items", "write_units")
+        ),
+    )
+    return [*rows, total]
+
+
+def show(rows: list[Row]) -> None:
+    """Print the table."""
+    table = Table(title="What each step asks of DynamoDB", title_justify="left")
+    table.add_column("step", no_wrap=True)
+    for column in ("read requests", "read units", "write requests", "items written", "write units"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        numbers = (row.reads, row.read_units, row.writes, row.items, row.write_units)
+        table.add_row(row.step, *(f"{number:g}" for number in numbers))
+    Console(width=110).print(table)
+
+
+def main() -> int:
+    """Entry point."""
+    with dynamodb_local() as endpoint:
+        show(measure(endpoint))
+    return 0
+
+
+if __name__ == "__main__":
+    run_tool(main)

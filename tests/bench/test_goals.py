@@ -1,0 +1,36 @@
+"""Measures, shows the figures, and fails where a goal is missed."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.bench.idle_tick import measure, show
+from tools.project import ROOT
+
+
+@pytest.mark.timeout(300)
+def test_an_execution_starts_within_five_seconds_of_its_objects_upload(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command = [sys.executable, "-m", "tests.bench.event_to_execution"]
+
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    with capsys.disabled():
+        print(f"\n{done.stdout}{done.stderr}")
+    assert done.returncode == 0
+
+
+def test_an_idle_tick_costs_two_write_requests_of_at_most_four_kilobytes(
+    dynamodb_local: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = measure(dynamodb_local)
+
+    with capsys.disabled():
+        print()
+        show(rows)
+    idle = [row for row in rows if row.step.startswith("idle tick")]
+    assert len(idle) == 2
+    assert all(row.writes == row.items == 2 for row in idle)
+    assert all(row.write_units <= 4 and row.reads <= 1 for row in idle)

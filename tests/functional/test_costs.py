@@ -1,0 +1,88 @@
+"""What a tick that finds nothing costs, on Amazon's own DynamoDB engine."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.functional.conftest import LambdaContext
+from tests.support.metering import Meter, metered
+from tests.support.tables import create_tables
+from treadle import SensorEvaluationContext, SensorResult, SkipReason, evaluator, sensor
+from treadle.adapters.dynamodb.tables import DynamoStores
+from treadle.adapters.system import RandomTokens
+
+CURSOR = "c" * 100_000
+Idle = Callable[[], dict[str, Any]]
+
+
+@pytest.fixture
+def meter() -> Iterator[Meter]:
+    with metered() as counting:
+        yield counting
+
+
+@pytest.fixture
+def stores(dynamodb_local: str, monkeypatch: pytest.MonkeyPatch) -> DynamoStores:
+    """The stores of the deployment that the functions see in their environment."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_local)
+    names = create_tables()
+    settings = {
+        "NAMESPACE": "123456789012/us-east-1/test",
+        "SENSORS_TABLE": names.sensors,
+        "TICKS_TABLE": names.ticks,
+        "RUNS_TABLE": names.runs,
+        "EVENTS_TABLE": names.events,
+        "DEAD_LETTER_QUEUE_URL": "http://127.0.0.1:9/dead",
+        "QUEUE_URL": "http://127.0.0.1:9/own",
+        "INTERVAL_SECONDS": "0",
+        "DEFAULT_STATUS": "RUNNING",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(f"TREADLE_{name}", value)
+    return DynamoStores.of(names, RandomTokens())
+
+
+@pytest.fixture(params=["left alone", "set again"])
+def idle_tick(request: pytest.FixtureRequest, meter: Meter, stores: DynamoStores) -> Idle:
+    """Ticks a sensor that has a cursor of 100 KB, and skips for another reason each time."""
+    count = itertools.count()
+
+    @sensor(job_name="none")
+    def idle(context: SensorEvaluationContext) -> SensorResult | SkipReason:
+        number = next(count)
+        if context.cursor is None:
+            return SensorResult(skip_reason="The first tick sets the cursor.", cursor=CURSOR)
+        assert context.cursor == CURSOR
+        if request.param == "set again":
+            context.update_cursor(CURSOR)
+        return SkipReason(f"Nothing new after {number} looks.")
+
+    handler = evaluator(idle)
+    minutes = itertools.count()
+
+    def tick() -> dict[str, Any]:
+        nominal = f"2026-11-22T18:{next(minutes):02d}:00Z"
+        answer: dict[str, Any] = handler({"treadle": "tick", "nominal_time": nominal}, LambdaContext())
+        return answer
+
+    assert tick()["decision"] == "SKIPPED"
+    return tick
+
+
+def test_an_idle_tick_costs_two_small_writes_whatever_the_cursors_size(
+    idle_tick: Idle, meter: Meter, stores: DynamoStores
+) -> None:
+    for number in (1, 2, 3):
+        meter.reset()
+
+        answer = idle_tick()
+
+        assert answer["reason"] == f"Nothing new after {number} looks."
+        assert len(meter.writes) == meter.written_items == 2
+        assert 2 <= meter.write_units <= 4
+        assert len(meter.reads) <= 1
+
+    state = stores.sensors.get("idle")
+    assert stores.sensors.cursor(state) == CURSOR

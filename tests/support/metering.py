@@ -1,0 +1,97 @@
+"""Counts what a piece of code asks of DynamoDB, and the capacity that DynamoDB says it took."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from unittest.mock import patch
+
+from botocore import handlers
+
+_WRITES = {"PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"}
+_READS = {"GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems"}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request that was answered.
+
+    Attributes:
+        operation: such as "PutItem".
+        writes: items that it wrote, 0 for a read.
+        units: capacity units, indexes included.
+    """
+
+    operation: str
+    writes: int
+    units: float
+
+
+@dataclass(slots=True)
+class Meter:
+    """What was asked since the meter was reset.
+
+    Attributes:
+        calls: in order.
+    """
+
+    calls: list[Call] = field(default_factory=list)
+
+    def reset(self) -> None:
+        """Count from here."""
+        self.calls.clear()
+
+    @property
+    def writes(self) -> list[Call]:
+        """The requests that write."""
+        return [call for call in self.calls if call.operation in _WRITES]
+
+    @property
+    def reads(self) -> list[Call]:
+        """The requests that read."""
+        return [call for call in self.calls if call.operation in _READS]
+
+    @property
+    def written_items(self) -> int:
+        """Items written: as many as requests, but for transactions and batches."""
+        return sum(call.writes for call in self.writes)
+
+    @property
+    def write_units(self) -> float:
+        """One for each begun KB of an item, two in a transaction; and so for each index it is in."""
+        return sum(call.units for call in self.writes)
+
+    @property
+    def read_units(self) -> float:
+        """One for each begun 4 KB, half of that for eventually consistent reads."""
+        return sum(call.units for call in self.reads)
+
+    def _ask(self, params: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
+        if model.name in _WRITES | _READS:
+            params["ReturnConsumedCapacity"] = "TOTAL"
+            items = len(params.get("TransactItems", ())) or sum(
+                map(len, params.get("RequestItems", {}).values())
+            )
+            context["metered_items"] = (items or 1) if model.name in _WRITES else 0
+
+    def _count(self, parsed: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
+        if "metered_items" in context:
+            consumed = parsed.get("ConsumedCapacity", [])
+            each = [consumed] if isinstance(consumed, dict) else consumed
+            units = sum(table["CapacityUnits"] for table in each)
+            self.calls.append(Call(model.name, context["metered_items"], units))
+
+
+@contextlib.contextmanager
+def metered() -> Iterator[Meter]:
+    """Meters every DynamoDB client that is made meanwhile, by whomever.
+
+    A request whose condition fails is counted, but DynamoDB does not say what capacity it took.
+    """
+    meter = Meter()
+    hooks: list[Any] = [
+        ("provide-client-params.dynamodb.*", meter._ask),
+        ("after-call.dynamodb.*", meter._count),
+    ]
+    with patch.object(handlers, "BUILTIN_HANDLERS", [*handlers.BUILTIN_HANDLERS, *hooks]):
+        yield meter
