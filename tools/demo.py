@@ -12,7 +12,7 @@ from rich.console import Console
 from tools import demo_files, stack
 from tools.demo_cloud import BUCKET, SENSOR, DemoCloud
 from tools.demo_files import CsvFile
-from tools.demo_report import Arrival, Count, Row, counts, differences, row_of
+from tools.demo_report import Arrival, Count, Row, counts, differences, errors_in, row_of
 from tools.demo_tables import line_of, new_console, show
 from tools.local_cloud import temporary_cloud
 from tools.ministack import LocalCloud
@@ -173,8 +173,9 @@ class Demo:
 
     def _where_to_look(self) -> str:
         letters = [f"A dead letter of {each.origin}: {each.reason}" for each in self._cloud.dead_letters()]
+        errors = [f"An error: {line}" for line in errors_in(self._local.log.read_text(errors="replace"))]
         logs = f"The functions' logs are in {self._local.log}"
-        return "\n".join([*(letters or ["There are no dead letters."]), logs])
+        return "\n".join([*(letters or ["There are no dead letters."]), *errors, logs])
 
     def _say(self, text: str) -> None:
         self._console.print(f"{time.monotonic() - self._began:6.1f} s  {text}")

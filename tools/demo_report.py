@@ -186,3 +186,15 @@ def differences(arrivals: Sequence[Arrival], rows: Sequence[Row], counted: Seque
         elif arrival.status and row.summary != arrival.summary:
             found.append(f"{arrival.key}: expected {arrival.summary!r}, seen {row.summary!r}")
     return found
+
+
+def errors_in(log: str, most: int = 3) -> list[str]:
+    """The last lines of a log that tell of an error, each shortened.
+
+    Args:
+        log: of the local cloud, the functions' own lines included.
+        most: how many.
+    """
+    marks = (" ERROR ", '"level":"ERROR"')
+    lines = [line.strip() for line in log.splitlines() if any(mark in line for mark in marks)]
+    return [f"{line[:400]} …" if len(line) > 400 else line for line in lines[-most:]]

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from tools import demo_files
-from tools.demo_report import Arrival, Count, Row, Seen, counts, differences, row_of
+from tools.demo_report import Arrival, Count, Row, Seen, counts, differences, errors_in, row_of
 from tools.demo_tables import line_of, show
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
@@ -158,6 +158,14 @@ def test_output_without_a_terminal_is_plain_and_whole() -> None:
 
 def test_a_line_of_progress_keeps_its_columns_apart() -> None:
     assert line_of(replace(DONE, key=demo_files.BROKEN)).startswith(f"{demo_files.BROKEN}  event")
+
+
+def test_the_last_errors_of_a_log_are_shown_in_short() -> None:
+    own, cloud = '{"level":"ERROR","message":"no"}', "2026-11-22 20:12:06 ERROR [lambda] " + "x" * 900
+    log = f"2026-11-22 INFO [hypercorn.error] Running\n{own}\n{cloud}\n{{}}"
+
+    assert errors_in(log) == [own, f"{cloud[:400]} …"]
+    assert errors_in(log, most=1) == [f"{cloud[:400]} …"]
 
 
 def test_real_files_are_counted_from_their_bytes() -> None:
