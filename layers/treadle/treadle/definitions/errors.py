@@ -9,6 +9,7 @@
     ├── SensorEvaluationError               the sensor's function raised
     │   └── SensorTimeoutError              ... or ran into its deadline
     ├── SettingsError                       environment or deployment parameters are missing or malformed
+    ├── ScaffoldError                       something new cannot be written into the project
     ├── UnknownEventError                   an event that no parser knows
     ├── LeaseLostError                      another tick or an operator's edit came in between
     ├── StoreError                          the store did not answer (retryable)
@@ -20,6 +21,7 @@
 The names that Dagster gives its own errors are kept, so that a ported test keeps its `pytest.raises`.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -68,6 +70,18 @@ class SensorTimeoutError(SensorEvaluationError):
 
 class SettingsError(TreadleError):
     """Environment or deployment parameters are missing or malformed; lists all problems at once."""
+
+
+class ScaffoldError(TreadleError):
+    """Something new cannot be written into the project, and nothing was; lists all problems at once.
+
+    Args:
+        problems: what is in the way, and what to do.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
 
 
 class UnknownEventError(TreadleError):

@@ -1,0 +1,147 @@
+"""What `treadle new sensor` writes: a sensor's folder, sample events, test, and block of the template; or nothing."""
+
+import builtins
+import keyword
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from treadle.cli.fragments import NewSensor
+from treadle.cli.readme_edit import add_to_readme
+from treadle.cli.template_edit import add_sensor
+from treadle.definitions.errors import ScaffoldError
+
+SHORTEST, LONGEST, LONGEST_JOB = 3, 36, 40
+"""Characters in a sensor's and a job's name; longer ones would need other line breaks in the code written."""
+INTERVALS = range(15, 86_401)
+_SNAKE_CASE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+_RESERVED = {
+    *keyword.kwlist,
+    *keyword.softkwlist,
+    *dir(builtins),
+    *(
+        "app",
+        "context",
+        "env",
+        "handler",
+        "last",
+        "newest",
+        "newest_item",
+        "requests",
+        "source",
+        "time",
+        "treadle",
+    ),
+    # Booleans and nothing, in YAML.
+    *("true", "false", "yes", "off", "null"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was written.
+
+    Attributes:
+        files: paths in the project, with what each is or has been given.
+        new_job: whether the job was unknown before, so that its state machine must be given.
+    """
+
+    files: dict[str, str]
+    new_job: bool
+
+
+def find_root(start: Path) -> Path:
+    """The project's folder: this one or the nearest above that has template.yaml and functions/sensors.
+
+    Raises:
+        ScaffoldError: if there is none.
+    """
+    for folder in (start, *start.parents):
+        if is_root(folder):
+            return folder
+    msg = f"{start} is not in a Treadle project: none of its folders has template.yaml and functions/sensors. Use --root."
+    raise ScaffoldError([msg])
+
+
+def is_root(folder: Path) -> bool:
+    """Whether a folder is a project's."""
+    return (folder / "template.yaml").is_file() and (folder / "functions" / "sensors").is_dir()
+
+
+def write_sensor(root: Path, new: NewSensor) -> Written:
+    """Write everything that a new sensor needs into a project.
+
+    Args:
+        root: the project's folder.
+        new: the sensor.
+
+    Raises:
+        ScaffoldError: with all problems at once; nothing is written then.
+    """
+    problems = [*_name_problems(new), *_place_problems(root, new)]
+    if problems:
+        raise ScaffoldError(problems)
+    edited = _edited(root, new)
+    before = {path: (root / path).read_bytes().decode() for path in edited}
+    files = _files(new)
+    _write_all(root, {path: content for path, (content, _) in files.items()} | edited)
+    more = {path: content.count("\n") - before[path].count("\n") for path, content in edited.items()}
+    return Written(
+        {path: what for path, (_, what) in files.items()}
+        | {path: f"{lines} lines added" for path, lines in more.items() if lines},
+        new_job=f"{new.job_prefix}StateMachineArn:" not in before["template.yaml"],
+    )
+
+
+def _files(new: NewSensor) -> dict[str, tuple[str, str]]:
+    event = f"events/{new.name}"
+    return {
+        f"functions/sensors/{new.name}/app.py": (new.fragment("app.py.txt"), "the sensor"),
+        f"tests/unit/test_{new.name}.py": (new.fragment("test.py.txt"), "its test"),
+        f"{event}-schedule.json": (new.fragment("schedule.json"), "a tick, as the schedule sends it"),
+        f"{event}-queued-tick.json": (new.fragment("queued-tick.json"), "a tick below the minute"),
+    }
+
+
+def _edited(root: Path, new: NewSensor) -> dict[str, str]:
+    """The project's files that change, README.md only if it has a table of the parameters."""
+    edited = {}
+    readme = root / "README.md"
+    template = (root / "template.yaml").read_bytes().decode()
+    if readme.is_file():
+        edited["README.md"] = add_to_readme(readme.read_bytes().decode(), template, new)
+    return edited | {"template.yaml": add_sensor(template, new)}
+
+
+def _write_all(root: Path, contents: dict[str, str]) -> None:
+    """Write files, the template last: what it names exists then."""
+    for path, content in contents.items():
+        target = root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        beside = target.with_name(f".{target.name}.new")
+        beside.write_bytes(content.encode())
+        beside.replace(target)
+
+
+def _name_problems(new: NewSensor) -> Iterator[str]:
+    for what, name, longest in (("sensor", new.name, LONGEST), ("job", new.job, LONGEST_JOB)):
+        if _SNAKE_CASE.fullmatch(name) is None:
+            yield f"{name!r} cannot name a {what}: use snake case, such as late_orders."
+        elif not SHORTEST <= len(name) <= longest:
+            yield f"{name!r} cannot name a {what}: use {SHORTEST} to {longest} characters."
+        elif name in _RESERVED:
+            yield f"{name!r} cannot name a {what}: the word has a meaning in the code or the template already."
+    if new.job == new.name:
+        yield f"The job must have another name than the sensor: leave out --job for {new.name}_job."
+    if new.interval not in INTERVALS:
+        yield f"--interval is {new.interval}, and must be from {INTERVALS[0]} to {INTERVALS[-1]} seconds."
+
+
+def _place_problems(root: Path, new: NewSensor) -> Iterator[str]:
+    if not is_root(root):
+        yield f"{root} is no Treadle project: it has not both template.yaml and functions/sensors."
+    folders = [root / "functions" / kind / new.name for kind in ("sensors", "engine", "jobs")]
+    for path in (*folders, root / "tests" / "unit" / f"test_{new.name}.py"):
+        if path.exists():
+            yield f"{path.relative_to(root)} exists already: choose another name."

@@ -1,0 +1,30 @@
+"""Adds a new sensor's parameters to README.md, where that lists them."""
+
+from treadle.cli.fragments import NewSensor
+from treadle.cli.template_edit import jobs, last_job, last_sensor
+from treadle.cli.yaml_lines import YamlLines
+
+
+def add_to_readme(text: str, template: str, new: NewSensor) -> str:
+    """README.md with a table of the new parameters behind those of the last sensor, and of the last job.
+
+    A text that has no row for those is left as it is.
+
+    Args:
+        text: of README.md.
+        template: of template.yaml, as it was before.
+        new: the sensor.
+    """
+    before = YamlLines("template.yaml", template)
+    text = _add_behind(text, f"{last_sensor(before)}Jobs", new.fragment("readme_sensor.md"))
+    if new.job in jobs(before):
+        return text
+    return _add_behind(text, f"{last_job(before)}StateMachineArn", new.fragment("readme_job.md"))
+
+
+def _add_behind(text: str, parameter: str, section: str) -> str:
+    lines = text.splitlines(keepends=True)
+    for number, line in enumerate(lines, start=1):
+        if line.startswith(f"| `{parameter}` |"):
+            return "".join((*lines[:number], section, *lines[number:]))
+    return text
