@@ -1,5 +1,6 @@
 """`import treadle`: every promised name is there, and importing loads nothing before it is used."""
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +13,10 @@ LIBRARY = Path(treadle.__file__).parents[1]
 
 
 @pytest.mark.parametrize("name", treadle.__all__)
-def test_every_promised_name_can_be_imported(name: str) -> None:
-    value = getattr(treadle, name)
+def test_every_promised_name_can_be_imported_and_is_what_its_home_calls_so(name: str) -> None:
+    home = importlib.import_module(f"treadle.{treadle._HOME_OF[name]}")
 
-    assert value.__name__ == name
+    assert getattr(treadle, name) is vars(home)[name]
 
 
 def test_unknown_name_is_an_attribute_error_that_names_it() -> None:

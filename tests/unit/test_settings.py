@@ -131,7 +131,17 @@ def test_evaluator_tells_of_its_sensors_selectors_together_with_the_rest() -> No
 @pytest.mark.parametrize(
     ("parts", "names"),
     [
-        (dispatcher_parts, [*TABLES, "TREADLE_GRANTS", "TREADLE_LAUNCH_QUEUE_URL", DEAD_LETTERS]),
+        (
+            dispatcher_parts,
+            [
+                *TABLES,
+                "TREADLE_GRANTS",
+                "TREADLE_LAUNCH_QUEUE_URL",
+                "TREADLE_DISPATCH_QUEUE_URL",
+                "TREADLE_OUTCOMES_BUCKET",
+                DEAD_LETTERS,
+            ],
+        ),
         (launcher_parts, [*TABLES, "TREADLE_JOBS", "TREADLE_LAUNCH_QUEUE_URL", DEAD_LETTERS]),
         (recorder_parts, [*TABLES, "TREADLE_JOBS", DEAD_LETTERS]),
     ],

@@ -14,10 +14,16 @@ from treadle.definitions.results import RunRequest, SensorExecutionData, SensorR
 EMPTY_RESULT = "Sensor function returned an empty result"
 
 type_of_result = RunRequest | SkipReason | SensorResult
+# Lists one by one, as a list of requests is no list of results to a type checker; not Sequence, as a tuple
+# is refused at evaluation.
 SensorReturnType = (
     type_of_result
-    | Sequence[type_of_result]
-    | Iterator[type_of_result | Sequence[type_of_result] | None]
+    | list[RunRequest]
+    | list[SkipReason]
+    | list[SensorResult]
+    | list[RunRequest | SkipReason]
+    | list[type_of_result]
+    | Iterator[type_of_result | None]
     | None
 )
 

@@ -70,7 +70,7 @@ class Signature:
         """
         if len(self.values) > most:
             msg = (
-                "Sensor invocation received multiple non-resource arguments: {', '.join(self.values)}. "
+                f"Sensor invocation received multiple non-resource arguments: {', '.join(self.values)}. "
                 "Annotate resources with ResourceParam[...], and take one context."
             )
             raise DagsterInvalidInvocationError(msg)

@@ -11,7 +11,7 @@ from treadle.definitions.evaluation import combine, flatten
 from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.objects import ObjectCreated, ObjectIdentity, S3Object
 from treadle.definitions.results import RunRequest, SensorExecutionData, SensorResult, SkipReason
-from treadle.definitions.sensors import SensorDefinition, SensorEvent
+from treadle.definitions.sensors import SensorDefinition, SensorEvent, SensorFunction
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.integrations.s3.lister import ObjectLister, S3Lister
 from treadle.integrations.s3.selection import S3Selection, StartFrom
@@ -41,7 +41,7 @@ class S3SensorDefinition(SensorDefinition):
         self,
         name: str | None = None,
         *,
-        evaluation_fn: Callable[..., Any],
+        evaluation_fn: SensorFunction,
         selection: S3Selection,
         lister: ObjectLister | None = None,
         **options: Any,
@@ -154,7 +154,7 @@ def s3_sensor(
     default_status: DefaultSensorStatus = DefaultSensorStatus.STOPPED,
     tags: Mapping[str, str] | None = None,
     metadata: Mapping[str, Any] | None = None,
-) -> Callable[[Callable[..., Any]], S3SensorDefinition]:
+) -> Callable[[SensorFunction], S3SensorDefinition]:
     """Make a sensor over a bucket's objects of a function that is called once per object.
 
     Args:
@@ -179,7 +179,7 @@ def s3_sensor(
     """
     selection = S3Selection(bucket, prefix, suffix, ObjectIdentity(identity), StartFrom(start_from))
 
-    def decorate(function: Callable[..., Any]) -> S3SensorDefinition:
+    def decorate(function: SensorFunction) -> S3SensorDefinition:
         return S3SensorDefinition(
             name,
             evaluation_fn=function,
