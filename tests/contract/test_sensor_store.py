@@ -1,5 +1,6 @@
 """What every `SensorStore` guarantees: one lease, one commit, all of it or nothing."""
 
+import random
 from dataclasses import replace
 from uuid import uuid4
 
@@ -142,6 +143,20 @@ def test_cursor_and_ticks_become_durable_together(stores: Stores, cursor: str) -
     assert stores.sensors.cursor(state) == cursor
     assert (state.lease_owner, state.last_run_key, state.last_completion) == (None, "k1", NOON + 2_000)
     assert stores.ticks.get("files", "2026-a") == tick()
+
+
+def test_large_requests_become_durable_with_the_cursor(stores: Stores) -> None:
+    noise = random.Random(1)
+    requests = tuple(
+        PlannedRun(f"r{index}", None, "job", f'"{noise.randbytes(400).hex()}"', {}) for index in range(1_000)
+    )
+    wanted = replace(tick(), requests=requests)
+    lease = acquired(stores)
+
+    stores.sensors.commit(lease, completion(cursor="moved", ticks=(wanted,)))
+
+    assert stores.sensors.get("files").cursor == "moved"
+    assert stores.ticks.get("files", "2026-a") == wanted
 
 
 def test_an_unchanged_long_cursor_survives_later_commits(stores: Stores) -> None:

@@ -1,10 +1,13 @@
 """What every `TickStore` guarantees: a finished tick is never written again."""
 
+import random
 from dataclasses import replace
+
+import pytest
 
 from tests.contract.conftest import Stores
 from treadle.definitions.status import TickStatus
-from treadle.ports.ticks import DispatchCounts, ErrorInfo, PlannedRun, SetAside, Tick, TickKind
+from treadle.ports.ticks import DispatchCounts, ErrorInfo, PlannedRun, SetAside, Slicing, Tick, TickKind
 
 FULL = Tick(
     sensor="files",
@@ -32,6 +35,16 @@ FAILED = replace(
     set_aside=(),
     error=ErrorInfo("ValueError", "no", "stack"),
 )
+
+
+def large(seed: int = 1) -> Tick:
+    """A tick whose requests do not fit into one item, however they are compressed."""
+    noise = random.Random(seed)
+    requests = tuple(
+        PlannedRun(f"r{index}", f"k{index}", "job", f'"{noise.randbytes(400).hex()}"', {})
+        for index in range(1_000)
+    )
+    return replace(FULL, requests=requests)
 
 
 def test_a_record_comes_back_as_it_was_put(stores: Stores) -> None:
@@ -87,3 +100,63 @@ def test_the_latest_records_come_newest_first(stores: Stores) -> None:
     found = stores.ticks.latest("files", 2)
 
     assert [tick.tick_id[-1] for tick in found] == ["3", "2"]
+
+
+def test_requests_too_large_for_a_record_come_back_as_they_were_put(stores: Stores) -> None:
+    assert stores.ticks.put(large())
+
+    assert stores.ticks.get("files", FULL.tick_id) == large()
+    assert stores.ticks.latest("files", 1) == [large()]
+
+
+def test_a_second_evaluation_with_large_requests_does_not_touch_those_of_the_first(stores: Stores) -> None:
+    stores.ticks.put(large())
+
+    assert not stores.ticks.put(replace(large(seed=2), owner="second"))
+
+    assert stores.ticks.get("files", FULL.tick_id) == large()
+
+
+def test_slices_are_noted_one_after_the_other(stores: Stores) -> None:
+    stores.ticks.put(FULL)
+
+    first = stores.ticks.note_slice(FULL, 1, 2, DispatchCounts(5, 1, 2), ["b", "a"])
+    second = stores.ticks.note_slice(FULL, 0, 2, DispatchCounts(4, 0, 1), ["b", "c"])
+
+    assert first == Slicing(2, frozenset({1}), DispatchCounts(5, 1, 2), ("a", "b"))
+    assert second == Slicing(2, frozenset({0, 1}), DispatchCounts(9, 1, 3), ("a", "b", "c"))
+    found = stores.ticks.get("files", FULL.tick_id)
+    assert found == replace(FULL, slicing=second)
+    assert (first.is_complete, second.is_complete) == (False, True)
+
+
+@pytest.mark.parametrize(("index", "of"), [(1, 3), (0, 2)], ids=["noted before", "of another number"])
+def test_a_slice_noted_before_or_of_another_number_changes_nothing(
+    stores: Stores, index: int, of: int
+) -> None:
+    stores.ticks.put(FULL)
+    noted = stores.ticks.note_slice(FULL, 1, 3, DispatchCounts(5, 0, 0), [])
+
+    again = stores.ticks.note_slice(FULL, index, of, DispatchCounts(5, 0, 1), ["refused"])
+
+    assert again == noted == Slicing(3, frozenset({1}), DispatchCounts(5, 0, 0))
+    found = stores.ticks.get("files", FULL.tick_id)
+    assert found is not None
+    assert found.slicing == noted
+
+
+def test_a_slice_of_an_expired_record_does_not_bring_it_back(stores: Stores) -> None:
+    assert stores.ticks.note_slice(FULL, 0, 2, DispatchCounts(1, 0, 0), ["refused"]) is None
+
+    assert stores.ticks.get("files", FULL.tick_id) is None
+
+
+def test_the_end_of_dispatch_keeps_what_the_slices_noted(stores: Stores) -> None:
+    stores.ticks.put(FULL)
+    slicing = stores.ticks.note_slice(FULL, 0, 1, DispatchCounts(1, 1, 1), ["refused"])
+    assert slicing is not None
+
+    stores.ticks.mark_dispatched(FULL, slicing.counts, slicing.refusals)
+
+    found = stores.ticks.get("files", FULL.tick_id)
+    assert found == replace(FULL, slicing=slicing, dispatched=slicing.counts, refusals=("refused",))

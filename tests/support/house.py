@@ -62,15 +62,19 @@ class House:
         clock: moved by the test.
         tokens: names leases and claims.
         launches: the launch queue.
+        slices: the dispatch queue.
         target: where jobs run.
         jobs: what each job's name launches.
+        workers: how many run records DISPATCH writes at a time.
     """
 
     tables: InMemoryTables = field(default_factory=InMemoryTables)
     clock: VirtualClock = field(default_factory=VirtualClock)
     tokens: CountingTokens = field(default_factory=CountingTokens)
     launches: InMemoryQueue = field(default_factory=InMemoryQueue)
+    slices: InMemoryQueue = field(default_factory=InMemoryQueue)
     jobs: Mapping[str, JobSettings] = field(default_factory=lambda: dict(JOBS))
+    workers: int = 1
     target: InMemoryTarget = field(init=False)
 
     def __post_init__(self) -> None:
@@ -132,7 +136,15 @@ class House:
     def dispatcher(self, **grants: str) -> Dispatcher:
         """Applies ticks; grants are job names by sensor, "watch" may start the usual job if none is given."""
         allowed = {name: frozenset({job}) for name, job in (grants or {"watch": JOB}).items()}
-        return Dispatcher(self.ticks, self.runs, self.launches, allowed, self.clock)
+        return Dispatcher(
+            self.ticks,
+            self.runs,
+            self.launches,
+            allowed,
+            self.clock,
+            slices=self.slices,
+            workers=self.workers,
+        )
 
     def launcher(self) -> Launcher:
         """Starts runs."""

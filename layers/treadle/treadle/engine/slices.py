@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from treadle.ports.ticks import PlannedRun, Tick
+from treadle.ports.ticks import Tick
+
+T = TypeVar("T")
 
 SLICE = 500
 """A tick with more requests than these is dispatched in slices of so many at most."""
@@ -31,7 +34,7 @@ def slices_of(tick: Tick) -> int:
     return tick.slicing.of if tick.slicing else -(-len(tick.requests) // SLICE)
 
 
-def slice_of(requests: Sequence[PlannedRun], index: int, of: int) -> Sequence[PlannedRun]:
+def slice_of(requests: Sequence[T], index: int, of: int) -> Sequence[T]:
     """One of the slices, which are disjoint, as even as can be, and all requests together.
 
     Args:

@@ -1,0 +1,269 @@
+"""DISPATCH in slices: a tick with many requests ends as if it had been applied in one pass."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.house import JOB, RUN_IDS, House, sensor_of
+from treadle.definitions.errors import StoreError, UnknownEventError
+from treadle.definitions.results import RunRequest
+from treadle.definitions.status import TickStatus
+from treadle.engine.dispatch import SHOWN_REFUSALS, SHOWN_REFUSALS_OF_SLICE
+from treadle.engine.evaluation import Budget
+from treadle.engine.identity import leased_tick_id
+from treadle.engine.outcomes import Decision, Outcome
+from treadle.engine.slices import SLICE, SliceRequest, slice_of
+from treadle.ports.ticks import DispatchCounts, PlannedRun, Tick, TickKind
+from treadle.testing.stores import InMemoryTickStore
+from treadle.testing.system import InMemoryQueue
+
+NOON = 1_795_370_400_000
+TICK_ID = leased_tick_id(NOON, 1)
+
+
+def requests_of(count: int, job: str = JOB) -> tuple[PlannedRun, ...]:
+    keys = (f"k{index}" for index in range(count))
+    return tuple(PlannedRun(RUN_IDS.keyed("watch", key), key, job, "{}", {}) for key in keys)
+
+
+def committed(house: House, count: int, job: str = JOB) -> Tick:
+    """A tick with so many requests, as the evaluator commits it."""
+    requests = requests_of(count, job)
+    tick = Tick("watch", TICK_ID, TickKind.LEASED, TickStatus.SUCCESS, NOON, NOON, NOON, requests=requests)
+    house.tables.ticks["watch", TICK_ID] = tick
+    return tick
+
+
+def handed_on(house: House, tick: Tick) -> list[SliceRequest]:
+    """What DISPATCH sends to itself for a tick."""
+    house.dispatcher().dispatch(tick)
+    return [
+        SliceRequest(str(body["sensor"]), str(body["tick_id"]), int(str(body["slice"])), int(str(body["of"])))
+        for body in house.slices.drain()
+    ]
+
+
+def dispatched(house: House, *slices: SliceRequest) -> list[Outcome]:
+    return [house.dispatcher().dispatch_slice(each) for each in slices]
+
+
+def stored(house: House) -> Tick:
+    return house.tables.ticks["watch", TICK_ID]
+
+
+def launched(house: House) -> list[object]:
+    return [message.body["run_id"] for message in house.launches.messages]
+
+
+@pytest.mark.parametrize("workers", [1, 8])
+def test_ten_thousand_requests_of_one_tick_have_one_run_and_one_launch_each(workers: int) -> None:
+    """I1 and I2: from the evaluation to the launch messages, each slice delivered twice."""
+    house = House(workers=workers)
+    keys = [f"k{index}" for index in range(10_000)]
+    house.leased(sensor_of(lambda: [RunRequest(key) for key in keys])).tick(NOON, Budget())
+    (tick,) = house.tick_records()
+
+    slices = handed_on(house, tick)
+    for each in slices:
+        dispatched(house, each, each)
+    dispatched(house, *slices)
+
+    assert len(slices) == 20
+    assert sorted(run.run_key or "" for run in house.tables.runs.values()) == sorted(keys)
+    assert sorted(map(str, launched(house))) == sorted(house.tables.runs)
+    (tick,) = house.tick_records()
+    assert tick.dispatched == DispatchCounts(started=10_000)
+
+
+def test_tick_of_as_many_requests_as_a_slice_is_one_pass(house: House) -> None:
+    tick = committed(house, SLICE)
+
+    assert handed_on(house, tick) == []
+
+    assert len(house.tables.runs) == SLICE
+    assert stored(house) == replace(tick, dispatched=DispatchCounts(SLICE))
+
+
+def test_tick_of_one_request_more_is_handed_on_and_nothing_else_is_done(house: House) -> None:
+    tick = committed(house, SLICE + 1)
+
+    slices = handed_on(house, tick)
+
+    assert slices == [SliceRequest("watch", TICK_ID, index, 2) for index in (0, 1)]
+    assert (house.tables.runs, house.launches.messages, stored(house)) == ({}, [], tick)
+
+
+@given(st.integers(1, 2_000), st.integers(1, 40))
+def test_slices_are_all_requests_each_once_in_even_parts(count: int, of: int) -> None:
+    everything = list(range(count))
+
+    parts = [slice_of(everything, index, of) for index in range(of)]
+
+    assert [each for part in parts for each in part] == everything
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+@settings(max_examples=20)
+@given(st.permutations([0, 1, 2, 0, 1, 2]))
+def test_slices_in_any_order_delivered_twice_end_the_same(order: list[int]) -> None:
+    house = House()
+    slices = handed_on(house, committed(house, 2 * SLICE + 1))
+
+    dispatched(house, *(slices[index] for index in order))
+
+    assert len(house.tables.runs) == len(launched(house)) == 2 * SLICE + 1
+    assert stored(house).dispatched == DispatchCounts(2 * SLICE + 1)
+
+
+def test_tick_stays_pending_until_its_last_slice_came_however_late(house: House) -> None:
+    """A slice whose process was killed before it did anything comes again."""
+    slices = handed_on(house, committed(house, 3 * SLICE))
+
+    dispatched(house, slices[0], slices[2])
+    assert stored(house).dispatched is None
+
+    dispatched(house, slices[1])
+    assert stored(house).dispatched == DispatchCounts(3 * SLICE)
+
+
+def test_slice_killed_before_it_was_noted_comes_again_and_is_counted_once(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slices = handed_on(house, committed(house, 2 * SLICE))
+    with monkeypatch.context() as patched:
+        patched.setattr(InMemoryTickStore, "note_slice", _killed)
+        with pytest.raises(StoreError):
+            dispatched(house, slices[0])
+
+    dispatched(house, *slices)
+
+    assert len(house.tables.runs) == 2 * SLICE
+    assert stored(house).dispatched == DispatchCounts(2 * SLICE)
+
+
+def test_killed_between_the_last_note_and_the_end_the_redelivery_ends_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slices = handed_on(house, committed(house, 2 * SLICE))
+    dispatched(house, slices[0])
+    with monkeypatch.context() as patched:
+        patched.setattr(InMemoryTickStore, "mark_dispatched", _killed)
+        with pytest.raises(StoreError):
+            dispatched(house, slices[1])
+    before = list(house.launches.messages)
+
+    (outcome,) = dispatched(house, slices[1])
+
+    assert outcome.decision is Decision.DUPLICATE
+    assert stored(house).dispatched == DispatchCounts(2 * SLICE)
+    assert house.launches.messages == before
+
+
+def _killed(*_args: object) -> None:
+    raise StoreError("killed")
+
+
+def test_tick_handed_on_again_sends_only_the_slices_that_are_not_done(house: House) -> None:
+    """Whoever finds a pending tick may hand it on once more."""
+    slices = handed_on(house, committed(house, 3 * SLICE))
+    dispatched(house, slices[1])
+
+    assert handed_on(house, stored(house)) == [slices[0], slices[2]]
+
+
+def test_tick_handed_on_again_with_all_slices_done_is_ended(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slices = handed_on(house, committed(house, 2 * SLICE))
+    with monkeypatch.context() as patched:
+        patched.setattr(InMemoryTickStore, "mark_dispatched", lambda *_args: None)
+        dispatched(house, *slices)
+
+    assert handed_on(house, stored(house)) == []
+
+    assert stored(house).dispatched == DispatchCounts(2 * SLICE)
+
+
+@pytest.mark.parametrize(
+    "request_", [SliceRequest("watch", TICK_ID, 2, 2), SliceRequest("watch", TICK_ID, 0, 3)]
+)
+def test_slice_that_the_tick_does_not_have_is_refused_and_nothing_done(
+    house: House, request_: SliceRequest
+) -> None:
+    committed(house, 2 * SLICE)
+
+    with pytest.raises(UnknownEventError, match=f"has 2 slices, and slice {request_.index} of {request_.of}"):
+        dispatched(house, request_)
+
+    assert house.tables.runs == {}
+
+
+def test_slice_of_an_unknown_tick_is_refused(house: House) -> None:
+    with pytest.raises(UnknownEventError, match="There is no tick gone of sensor watch"):
+        dispatched(house, SliceRequest("watch", "gone", 0, 2))
+
+
+def test_slices_keep_the_number_that_the_first_of_them_said(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A deployment with slices of another size may come in between."""
+    slices = handed_on(house, committed(house, 3 * SLICE))
+    dispatched(house, slices[0])
+    monkeypatch.setattr("treadle.engine.slices.SLICE", 100)
+
+    dispatched(house, *slices)
+
+    assert stored(house).dispatched == DispatchCounts(3 * SLICE)
+
+
+def test_refusals_are_all_counted_and_a_few_of_each_slice_told(house: House) -> None:
+    slices = handed_on(house, committed(house, 2 * SLICE, job="other_job"))
+
+    dispatched(house, *slices, *slices)
+
+    assert stored(house).dispatched == DispatchCounts(refused=2 * SLICE)
+    assert len(stored(house).refusals) == 2 * SHOWN_REFUSALS_OF_SLICE
+
+
+def test_refusals_of_one_pass_are_all_counted_and_the_first_told(house: House) -> None:
+    """A record has no room for hundreds of them, and would stay pending for ever."""
+    house.dispatcher().dispatch(committed(house, SLICE, job="other_job"))
+
+    assert stored(house).dispatched == DispatchCounts(refused=SLICE)
+    assert len(stored(house).refusals) == SHOWN_REFUSALS
+
+
+def test_without_a_queue_for_slices_any_tick_is_one_pass(house: House) -> None:
+    tick = committed(house, SLICE + 1)
+    dispatcher = type(house.dispatcher())(
+        house.ticks, house.runs, house.launches, {"watch": frozenset({JOB})}, house.clock
+    )
+
+    dispatcher.dispatch(tick)
+
+    assert stored(house).dispatched == DispatchCounts(SLICE + 1)
+
+
+def test_workers_keep_the_order_of_the_launches(house: House) -> None:
+    house.workers = 8
+    tick = committed(house, 100)
+
+    handed_on(house, tick)
+
+    assert launched(house) == [request.run_id for request in tick.requests]
+
+
+def test_a_worker_that_fails_fails_the_pass_and_the_tick_stays_pending(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.workers = 8
+    monkeypatch.setattr(type(house.runs), "create", _killed)
+
+    with pytest.raises(StoreError):
+        handed_on(house, committed(house, 100))
+
+    assert stored(house).dispatched is None
+    assert isinstance(house.launches, InMemoryQueue)
+    assert house.launches.messages == []
