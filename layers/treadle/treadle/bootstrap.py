@@ -20,7 +20,9 @@ from treadle.engine.identity import RunIds
 from treadle.engine.launch import Launcher
 from treadle.engine.leased_ticks import LeasedTicks, TickSettings
 from treadle.engine.planning import Planner
+from treadle.engine.preview import Previewer
 from treadle.engine.record import Recorder
+from treadle.engine.schedule import phase_of
 from treadle.ports.launching import JobSettings, Target
 from treadle.ports.system import DeadLetters
 from treadle.ports.ticks import Tick
@@ -111,6 +113,7 @@ class EvaluatorParts:
     name: str
     leased: LeasedTicks
     events: EventTicks
+    previewer: Previewer
     dead_letters: DeadLetters
 
 
@@ -139,18 +142,21 @@ def evaluator_parts(
     status = settings.text("TREADLE_DEFAULT_STATUS", definition.default_status.value)
     if status not in set(DefaultSensorStatus):
         settings.problems.append(f"TREADLE_DEFAULT_STATUS is {status!r}: use RUNNING or STOPPED")
-    outcomes = settings.text("TREADLE_OUTCOMES_BUCKET")
+    outcomes, slots = settings.text("TREADLE_OUTCOMES_BUCKET"), settings.text("TREADLE_QUEUE_URL")
     settings.check()
     clock, tokens = SystemClock(), RandomTokens()
     stores = DynamoStores.of(tables, tokens, S3BlobStore(outcomes))
     planner = Planner(definition, RunIds.of(namespace), stores.runs)
     running = Evaluator(planner, clock, resources)
     default = DefaultSensorStatus(status)
-    ticking = TickSettings((interval or 0) * 1000, default, pause_after or 0)
+    millis = (interval or 0) * 1000
+    phase = phase_of(definition.name, millis)
+    ticking = TickSettings(millis, default, pause_after or 0, phase)
     return EvaluatorParts(
         definition.name,
-        LeasedTicks(running, stores.sensors, clock, tokens, ticking),
+        LeasedTicks(running, stores.sensors, clock, tokens, ticking, SqsQueue(slots)),
         EventTicks(running, stores.sensors, stores.ticks, tokens, default),
+        Previewer(running, stores.sensors, clock),
         SqsDeadLetters(dead_letters),
     )
 

@@ -23,12 +23,14 @@ class SqsQueue:
     def __init__(self, url: str) -> None:
         self._url = url
 
-    def send(self, bodies: list[Mapping[str, object]], *, delay_seconds: int = 0) -> None:
+    def send(self, bodies: list[Mapping[str, object]], *, delay_seconds: int | list[int] = 0) -> None:
         """Send the messages, ten in a request."""
-        for start in range(0, len(bodies), _BATCH):
+        delays = delay_seconds if isinstance(delay_seconds, list) else [delay_seconds] * len(bodies)
+        messages = list(zip(bodies, delays, strict=True))
+        for start in range(0, len(messages), _BATCH):
             entries = [
-                {"Id": str(index), "MessageBody": json.dumps(body), "DelaySeconds": delay_seconds}
-                for index, body in enumerate(bodies[start : start + _BATCH])
+                {"Id": str(index), "MessageBody": json.dumps(body), "DelaySeconds": delay}
+                for index, (body, delay) in enumerate(messages[start : start + _BATCH])
             ]
             try:
                 answer = client("sqs").send_message_batch(QueueUrl=self._url, Entries=entries)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from treadle.definitions.errors import LeaseLostError
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
@@ -9,7 +10,7 @@ from treadle.engine.evaluation import Budget, Evaluated, Evaluator, Frame
 from treadle.engine.failures import FailurePolicy
 from treadle.engine.identity import leased_tick_id, timestamp
 from treadle.engine.outcomes import Decision, Outcome
-from treadle.engine.schedule import minute, slot
+from treadle.engine.schedule import later_slots, minute, slot
 from treadle.ports.sensors import (
     Completion,
     Lease,
@@ -19,8 +20,11 @@ from treadle.ports.sensors import (
     SensorStore,
     SkipStreak,
 )
-from treadle.ports.system import Clock, Tokens
+from treadle.ports.system import Clock, Queue, Tokens
 from treadle.ports.ticks import ErrorInfo, Tick, TickKind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 logger = logging.getLogger(__name__)
 
@@ -42,11 +46,13 @@ class TickSettings:
         interval: milliseconds from one tick to the next; 0 for each scheduled minute.
         default_status: what holds where no operator has said anything.
         pause_after: failures in a row after which the sensor is paused; 0 for never.
+        phase: how far the slots are shifted, in milliseconds.
     """
 
     interval: int
     default_status: DefaultSensorStatus
     pause_after: int = 0
+    phase: int = 0
 
 
 class LeasedTicks:
@@ -58,6 +64,7 @@ class LeasedTicks:
         clock: the time.
         tokens: names this process's leases.
         settings: the deployment's word.
+        slots: the sensor's own queue, which brings the slots below a minute.
     """
 
     def __init__(
@@ -67,6 +74,7 @@ class LeasedTicks:
         clock: Clock,
         tokens: Tokens,
         settings: TickSettings,
+        slots: Queue | None = None,
     ) -> None:
         self._definition = evaluator.definition
         self._evaluator = evaluator
@@ -74,21 +82,28 @@ class LeasedTicks:
         self._clock = clock
         self._tokens = tokens
         self._settings = settings
+        self._slots = slots
         self._policy = FailurePolicy(settings.interval, settings.pause_after)
 
-    def tick(self, nominal: int | None, budget: Budget) -> Outcome:
+    def tick(self, nominal: int | None, budget: Budget, *, sends_ahead: bool = False) -> Outcome:
         """Evaluate once if a tick is due, and commit what came of it.
 
         Args:
             nominal: when the delivery was due; None if it does not say, then the present minute.
             budget: how long this may take.
+            sends_ahead: True for a schedule's delivery, which sends the minute's further slots ahead; what
+                it sent never sends more.
 
         Raises:
             StoreError: if a store did not answer; the tick committed either nothing or everything.
         """
         now = self._clock.now()
-        request = self._request(minute(now) if nominal is None else nominal, now, budget)
+        nominal = minute(now) if nominal is None else nominal
+        request = self._request(nominal, now, budget)
         lease = self._sensors.acquire(request)
+        refusal = _refusal(request, lease.state) if isinstance(lease, Refused) else None
+        if sends_ahead and (refusal is None or refusal.decision is not Decision.STOPPED):
+            self._send_ahead(nominal, now)
         if isinstance(lease, Refused):
             return _refusal(request, lease.state)
         try:
@@ -105,12 +120,20 @@ class LeasedTicks:
         self._sensors.commit(lease, completion)
         return replace(outcome(result.tick), paused=completion.paused)
 
+    def _send_ahead(self, nominal: int, now: int) -> None:
+        slots = [each for each in later_slots(nominal, self._settings.interval) if each > now]
+        if slots and self._slots is not None:
+            bodies: list[Mapping[str, object]] = [
+                {"treadle": "slot", "nominal_time": timestamp(each)} for each in slots
+            ]
+            self._slots.send(bodies, delay_seconds=[(each - now + 999) // 1000 for each in slots])
+
     def _request(self, nominal: int, now: int, budget: Budget) -> LeaseRequest:
         seconds = min(budget.seconds, MAX_LEASE_SECONDS)
         return LeaseRequest(
             sensor=self._definition.name,
             owner=self._tokens.new(),
-            nominal=slot(nominal, self._settings.interval),
+            nominal=slot(nominal, self._settings.interval, self._settings.phase),
             interval=self._settings.interval,
             now=now,
             expires_at=now + int(seconds * 1000) + LEASE_MARGIN_MS,

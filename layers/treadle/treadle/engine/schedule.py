@@ -1,5 +1,9 @@
 """When ticks are due."""
 
+import hashlib
+
+MINUTE_MS = 60_000
+
 
 def slot(nominal: int, interval: int, phase: int = 0) -> int:
     """The latest multiple of the interval (plus the phase) that is not after a delivery's nominal time.
@@ -16,4 +20,33 @@ def slot(nominal: int, interval: int, phase: int = 0) -> int:
 
 def minute(now: int) -> int:
     """The minute that a moment lies in: the nominal time of a delivery that does not carry one."""
-    return slot(now, 60_000)
+    return slot(now, MINUTE_MS)
+
+
+def later_slots(nominal: int, interval: int) -> list[int]:
+    """The slots after a minute and before the next one, for a sensor that ticks more often than that.
+
+    Args:
+        nominal: the minute, in milliseconds.
+        interval: in milliseconds.
+    """
+    if not 0 < interval < MINUTE_MS:
+        return []
+    first = slot(nominal, interval) + interval
+    return list(range(first, nominal + MINUTE_MS, interval))
+
+
+def phase_of(sensor: str, interval: int) -> int:
+    """How far a sensor's slots are shifted, so that sensors of one interval do not all tick at once.
+
+    Whole minutes, as schedules fire once a minute: a shift by seconds would cost a message per tick.
+
+    Args:
+        sensor: its name, which alone decides.
+        interval: in milliseconds; below two minutes there is no shift.
+    """
+    minutes, rest = divmod(interval, MINUTE_MS)
+    if minutes < 2 or rest:
+        return 0
+    digest = hashlib.sha256(sensor.encode()).digest()
+    return int.from_bytes(digest[:4], "big") % minutes * MINUTE_MS

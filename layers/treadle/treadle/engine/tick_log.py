@@ -36,7 +36,11 @@ class _Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if self._left <= 0 or len(self.lines) >= MAX_LINES:
             return
-        line = self.format(record)[: self._left]
+        try:
+            line = self.format(record)[: self._left]
+        except Exception:  # noqa: BLE001 - as in any handler, a line that cannot be formatted fails nothing
+            self.handleError(record)
+            return
         self._left -= len(line)
         self.lines.append(line)
 

@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +11,8 @@ from treadle.bootstrap import EvaluatorParts, evaluator_parts
 from treadle.definitions.errors import UnknownEventError
 from treadle.definitions.sensors import SensorDefinition
 from treadle.engine.evaluation import Budget
+from treadle.engine.event_ticks import TakenUp
+from treadle.engine.preview import STORED
 from treadle.entrypoints.handler import (
     Handler,
     instrumented,
@@ -20,6 +22,7 @@ from treadle.entrypoints.handler import (
     remaining_seconds,
     report,
 )
+from treadle.ports.sensors import SensorState
 
 UNRESOLVED = "<aws.scheduler"
 """What the schedule's time begins with where the scheduler does not fill it in, as on some emulators."""
@@ -28,7 +31,8 @@ UNRESOLVED = "<aws.scheduler"
 def evaluator(definition: SensorDefinition, resources: Mapping[str, Any] | None = None) -> Handler:
     """The Lambda handler that evaluates a sensor.
 
-    It takes a schedule's tick, a batch of queued events, or one event as it is.
+    It takes a schedule's tick, a batch of queued events, or one event as it is; and, only as the event of
+    a direct invocation, `{"treadle": "preview", "cursor": …}`, which commits nothing.
 
     Args:
         definition: the sensor.
@@ -43,9 +47,9 @@ def evaluator(definition: SensorDefinition, resources: Mapping[str, Any] | None 
         logger().append_keys(sensor=definition.name)
         if "Records" in event:
             return _evaluate_batch(parts(), event, context)
-        if event.get("treadle") == "tick":
-            budget = Budget(remaining_seconds(context))
-            return _report(parts(), parts().leased.tick(nominal_time(event), budget))
+        command = _COMMANDS.get(str(event.get("treadle")))
+        if command is not None:
+            return command(parts(), event, Budget(remaining_seconds(context)))
         return _evaluate_one(parts(), event, context)
 
     return instrumented(handler)
@@ -72,6 +76,36 @@ def _report(parts: EvaluatorParts, outcome: Any) -> dict[str, Any]:
     return report(outcome, step="tick", sensor=parts.name, tick_id=outcome.subject)
 
 
+def _tick(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
+    return _report(parts, parts.leased.tick(nominal_time(event), budget, sends_ahead=True))
+
+
+def _preview(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
+    triggered = parse_sensor_event(event["event"]) if event.get("event") else None
+    preview = parts.previewer.preview(budget, cursor=event.get("cursor", STORED), event=triggered)
+    tick = preview.tick
+    return {
+        "decision": tick.status.value,
+        "reason": tick.error.message if tick.error else tick.reason,
+        "stack": tick.error.stack if tick.error else None,
+        "requests": [
+            {"run_key": run.run_key, "job": run.job, "run_config": run.run_config, "tags": dict(run.tags)}
+            for run in tick.requests
+        ],
+        "existing_keys": list(tick.existing_keys),
+        "set_aside": [{"run_key": each.run_key, "reason": each.reason} for each in tick.set_aside],
+        "cursor_before": preview.cursor_before,
+        "cursor_after": preview.cursor_after,
+        "log": list(tick.log),
+    }
+
+
+_COMMANDS: Mapping[str, Callable[[EvaluatorParts, Mapping[str, Any], Budget], dict[str, Any]]] = {
+    "tick": _tick,
+    "preview": _preview,
+}
+
+
 def _evaluate_one(parts: EvaluatorParts, event: dict[str, Any], context: Any) -> dict[str, Any]:
     parsed = parse_sensor_event(event)
     taken_up = parts.events.take_up([parsed])
@@ -85,10 +119,13 @@ def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) 
             known.append(parse_sensor_event(parse_body(record["body"])))
         except UnknownEventError:
             continue  # Met again below, where it goes to the dead-letter queue.
-    taken_up = parts.events.take_up(known)
+    taken_up = parts.events.take_up(known) if known else TakenUp(SensorState(parts.name), {})
 
     def handle(body: Mapping[str, Any]) -> None:
         budget = Budget(remaining_seconds(context))
-        _report(parts, parts.events.evaluate(parse_sensor_event(body), taken_up, budget))
+        if body.get("treadle") == "slot":
+            _report(parts, parts.leased.tick(nominal_time(body), budget))
+        else:
+            _report(parts, parts.events.evaluate(parse_sensor_event(body), taken_up, budget))
 
     return process_queue(event, context, handle, parts.dead_letters, f"sensor {parts.name}")

@@ -73,6 +73,11 @@ def report(outcome: Outcome, *, step: str, **keys: str) -> dict[str, Any]:
         level = logger().error
     level(outcome.reason, extra={**facts, **keys, "trigger": outcome.trigger, "step": step})
     metrics().add_metric(f"{step}.{outcome.decision.value}", MetricUnit.Count, 1)
+    if outcome.set_aside:
+        metrics().add_metric("set_aside", MetricUnit.Count, outcome.set_aside)
+    if outcome.paused:
+        logger().error(outcome.paused, extra=keys)
+        metrics().add_metric("paused", MetricUnit.Count, 1)
     return {**facts, "reason": outcome.reason}
 
 

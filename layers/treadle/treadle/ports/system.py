@@ -55,12 +55,12 @@ class BlobStore(Protocol):
 class Queue(Protocol):
     """A queue of small JSON messages."""
 
-    def send(self, bodies: list[Mapping[str, object]], *, delay_seconds: int = 0) -> None:
+    def send(self, bodies: list[Mapping[str, object]], *, delay_seconds: int | list[int] = 0) -> None:
         """Send all the messages, in as few requests as possible.
 
         Args:
             bodies: JSON objects.
-            delay_seconds: 0 to 900; how long each stays invisible.
+            delay_seconds: 0 to 900, for all or for each; how long it stays invisible.
 
         Raises:
             StoreError: if one of them could not be sent; others may have been.

@@ -62,9 +62,12 @@ class InMemoryQueue:
 
     messages: list[Message] = field(default_factory=list)
 
-    def send(self, bodies: list[Mapping[str, object]], *, delay_seconds: int = 0) -> None:
+    def send(self, bodies: list[Mapping[str, object]], *, delay_seconds: int | list[int] = 0) -> None:
         """Keep the messages, as JSON would bring them."""
-        self.messages += [Message(json.loads(json.dumps(body)), delay_seconds) for body in bodies]
+        delays = delay_seconds if isinstance(delay_seconds, list) else [delay_seconds] * len(bodies)
+        self.messages += [
+            Message(json.loads(json.dumps(body)), delay) for body, delay in zip(bodies, delays, strict=True)
+        ]
 
     def drain(self) -> list[Mapping[str, object]]:
         """Take all messages out."""
