@@ -1,0 +1,139 @@
+"""Ticks below a minute, and the shift of slots: deliveries once a minute, the rest sent ahead."""
+
+import heapq
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.house import House, sensor_of
+from treadle.definitions.results import SkipReason
+from treadle.definitions.status import DefaultSensorStatus
+from treadle.engine.evaluation import Budget
+from treadle.engine.identity import timestamp
+from treadle.engine.leased_ticks import LeasedTicks, TickSettings
+from treadle.engine.outcomes import Decision
+from treadle.engine.schedule import later_slots, phase_of, slot
+from treadle.operate.sensors import SensorOperations
+from treadle.testing.system import InMemoryQueue
+
+MINUTE = 60_000
+NOON = 1_795_370_400_000
+BUDGET = Budget(60.0)
+
+
+@given(st.integers(1, 59), st.integers(0, 10_000))
+def test_a_minute_and_its_later_slots_are_all_the_slots_there_are(interval: int, minutes: int) -> None:
+    nominals = [minutes * MINUTE, (minutes + 1) * MINUTE]
+
+    told = [each for nominal in nominals for each in (nominal, *later_slots(nominal, interval * 1000))]
+
+    slots = {each for each in range(nominals[0], nominals[1] + MINUTE) if each % (interval * 1000) == 0}
+    assert slots <= set(told)
+    assert all(each % (interval * 1000) == 0 for each in told if each not in nominals)
+
+
+@pytest.mark.parametrize("interval", [0, 60, 61, 3_600])
+def test_from_a_minute_on_nothing_is_sent_ahead(interval: int) -> None:
+    assert later_slots(NOON, interval * 1000) == []
+
+
+@given(st.text(min_size=1), st.integers(0, 100_000))
+def test_a_shift_is_whole_minutes_below_the_interval(sensor: str, interval: int) -> None:
+    phase = phase_of(sensor, interval * 1000)
+
+    assert phase % MINUTE == 0
+    assert 0 <= phase < max(interval * 1000, 1)
+    assert interval >= 120 or phase == 0
+
+
+def test_sensors_of_one_interval_are_spread_over_it() -> None:
+    phases = {phase_of(f"sensor_{number}", 600_000) for number in range(100)}
+
+    assert len(phases) == 10
+
+
+@given(st.integers(0, 10**13), st.integers(2, 1_440), st.text(min_size=1))
+def test_shifted_slots_are_an_interval_apart(nominal: int, minutes: int, sensor: str) -> None:
+    interval = minutes * MINUTE
+    phase = phase_of(sensor, interval)
+
+    first = slot(nominal, interval, phase)
+
+    assert 0 <= nominal - first < interval
+    assert slot(first + interval, interval, phase) == first + interval
+
+
+def ticking(house: House, queue: InMemoryQueue, interval: int) -> LeasedTicks:
+    """A sensor that skips, with a queue of its own."""
+    evaluator = house.evaluator(sensor_of(lambda: SkipReason("nothing")))
+    settings = TickSettings(interval * 1000, DefaultSensorStatus.RUNNING)
+    return LeasedTicks(evaluator, house.sensors, house.clock, house.tokens, settings, queue)
+
+
+def test_a_schedules_delivery_sends_the_minutes_further_slots_with_their_delay(house: House) -> None:
+    queue = InMemoryQueue()
+    house.clock.time = NOON + 2_500
+
+    ticking(house, queue, 15).tick(NOON, BUDGET, sends_ahead=True)
+
+    assert [(message.body["nominal_time"], message.delay_seconds) for message in queue.messages] == [
+        (timestamp(NOON + 15_000), 13),
+        (timestamp(NOON + 30_000), 28),
+        (timestamp(NOON + 45_000), 43),
+    ]
+
+
+def test_what_was_sent_ahead_sends_nothing_more(house: House) -> None:
+    queue = InMemoryQueue()
+    house.clock.time = NOON + 15_000
+
+    ticking(house, queue, 15).tick(NOON + 15_000, BUDGET)
+
+    assert queue.messages == []
+
+
+def test_a_stopped_sensor_sends_nothing_ahead(house: House) -> None:
+    queue = InMemoryQueue()
+    SensorOperations(house.sensors, house.clock).stop("watch")
+
+    outcome = ticking(house, queue, 15).tick(NOON, BUDGET, sends_ahead=True)
+
+    assert outcome.decision is Decision.STOPPED
+    assert queue.messages == []
+
+
+@pytest.mark.parametrize("interval", [5, 15, 20, 25, 40])
+@pytest.mark.parametrize("lateness", [0, 3_000])
+def test_a_sensor_ticks_at_its_interval_and_stops_within_one(
+    house: House, interval: int, lateness: int
+) -> None:
+    """Five minutes of deliveries once a minute, late by less than half an interval; then it is stopped."""
+    jitter = min(lateness, interval * 1000 // 3)
+    queue = InMemoryQueue()
+    ticks = ticking(house, queue, interval)
+    deliveries = [(NOON + minute * MINUTE + jitter, NOON + minute * MINUTE, True) for minute in range(6)]
+    stopped_at = NOON + 5 * MINUTE + 1_000
+    committed = []
+    while deliveries:
+        at, nominal, by_schedule = heapq.heappop(deliveries)
+        if house.clock.time < stopped_at <= at:
+            SensorOperations(house.sensors, house.clock).stop("watch")
+        house.clock.time = at
+        outcome = ticks.tick(nominal, BUDGET, sends_ahead=by_schedule)
+        if outcome.decision is Decision.SKIPPED:
+            committed.append((at, nominal))
+        for message in queue.messages:
+            due = at + message.delay_seconds * 1000
+            moment = next(
+                n
+                for n in later_slots(nominal, interval * 1000)
+                if timestamp(n) == message.body["nominal_time"]
+            )
+            heapq.heappush(deliveries, (due, moment, False))
+        queue.messages.clear()
+
+    within = [at for at, _ in committed if at < NOON + 5 * MINUTE]
+    assert abs(len(within) - 300 / interval) <= 1
+    assert all(0 <= at - nominal <= 3_000 + 1_000 for at, nominal in committed)
+    assert all(at < stopped_at + interval * 1000 for at, _ in committed)
