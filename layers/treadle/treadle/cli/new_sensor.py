@@ -10,6 +10,7 @@ from pathlib import Path
 from treadle.cli.fragments import NewSensor
 from treadle.cli.readme_edit import add_to_readme
 from treadle.cli.template_edit import add_sensor
+from treadle.cli.yaml_lines import YamlLines
 from treadle.definitions.errors import ScaffoldError
 
 SHORTEST, LONGEST, LONGEST_JOB = 3, 36, 40
@@ -20,19 +21,9 @@ _RESERVED = {
     *keyword.kwlist,
     *keyword.softkwlist,
     *dir(builtins),
-    *(
-        "app",
-        "context",
-        "env",
-        "handler",
-        "last",
-        "newest",
-        "newest_item",
-        "requests",
-        "source",
-        "time",
-        "treadle",
-    ),
+    # Names in the code that is written, and in the project around it.
+    *("app", "context", "env", "evaluate", "evaluator", "handler", "last", "newest", "newest_item", "pytest"),
+    *("requests", "sensor", "source", "test", "time", "treadle"),
     # Booleans and nothing, in YAML.
     *("true", "false", "yes", "off", "null"),
 }
@@ -108,7 +99,7 @@ def _edited(root: Path, new: NewSensor) -> dict[str, str]:
     """The project's files that change, README.md only if it has a table of the parameters."""
     edited = {}
     readme = root / "README.md"
-    template = (root / "template.yaml").read_bytes().decode()
+    template = YamlLines("template.yaml", (root / "template.yaml").read_bytes().decode())
     if readme.is_file():
         edited["README.md"] = add_to_readme(readme.read_bytes().decode(), template, new)
     return edited | {"template.yaml": add_sensor(template, new)}

@@ -5,21 +5,20 @@ from treadle.cli.template_edit import jobs, last_job, last_sensor
 from treadle.cli.yaml_lines import YamlLines
 
 
-def add_to_readme(text: str, template: str, new: NewSensor) -> str:
+def add_to_readme(text: str, template: YamlLines, new: NewSensor) -> str:
     """README.md with a table of the new parameters behind those of the last sensor, and of the last job.
 
     A text that has no row for those is left as it is.
 
     Args:
         text: of README.md.
-        template: of template.yaml, as it was before.
+        template: template.yaml as it was before.
         new: the sensor.
     """
-    before = YamlLines("template.yaml", template)
-    text = _add_behind(text, f"{last_sensor(before)}Jobs", new.fragment("readme_sensor.md"))
-    if new.job in jobs(before):
+    text = _add_behind(text, f"{last_sensor(template)}Jobs", new.fragment("readme_sensor.md"))
+    if new.job in jobs(template):
         return text
-    return _add_behind(text, f"{last_job(before)}StateMachineArn", new.fragment("readme_job.md"))
+    return _add_behind(text, f"{last_job(template)}StateMachineArn", new.fragment("readme_job.md"))
 
 
 def _add_behind(text: str, parameter: str, section: str) -> str:

@@ -18,17 +18,16 @@ _INTERFACE = ("Metadata", "AWS::CloudFormation::Interface")
 _ARN = "StateMachineArn"
 
 
-def add_sensor(text: str, new: NewSensor) -> str:
+def add_sensor(template: YamlLines, new: NewSensor) -> str:
     """The template with the sensor's block added.
 
     Args:
-        text: of template.yaml.
+        template: as it is; what is to be added is noted in it.
         new: the sensor.
 
     Raises:
         ScaffoldError: if names are taken, a limit is reached, or a place to add at is missing.
     """
-    template = YamlLines("template.yaml", text)
     _add_sensor(template, new)
     if new.job not in jobs(template):
         _add_job(template, new)

@@ -1,0 +1,138 @@
+"""What `treadle new sensor` makes of the project passes every check that the project itself passes."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.project import ROOT, copy_of_project, run
+from tests.template import model
+
+SENSORS = ("late_orders", "unpaid_orders", "new_objects_again")
+FILES = [
+    f"{path}" for name in SENSORS for path in (f"functions/sensors/{name}", f"tests/unit/test_{name}.py")
+]
+SAM = ROOT / ".tools" / "sam" / "bin" / "sam"
+S3_ONLY = {"SweepBucket"}
+MINUTES = 300
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with three more sensors: two with a job of their own, one with a known one."""
+    copy = copy_of_project(tmp_path_factory.mktemp("scaffold"))
+    for name in SENSORS[:2]:
+        assert run("new", "sensor", name, "--interval", "15", "--root", copy).exit_code == 0
+    assert run("new", "sensor", SENSORS[2], "--job", "process_file", "--root", copy).exit_code == 0
+    return copy
+
+
+def check(project: Path, *command: str | Path) -> str:
+    """The output of a command that succeeds in the project."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    environment |= {"AWS_DEFAULT_REGION": "us-east-1", "SAM_CLI_TELEMETRY": "0"}
+    arguments = list(map(str, command))
+    done = subprocess.run(
+        arguments, cwd=project, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def python(project: Path, module: str, *arguments: str) -> str:
+    """The output of a Python tool that succeeds in the project."""
+    return check(project, sys.executable, "-m", module, *arguments)
+
+
+@pytest.mark.timeout(MINUTES)
+def test_template_passes_cfn_lint(project: Path) -> None:
+    check(project, Path(sys.executable).with_name("cfn-lint"), "template.yaml")
+
+
+@pytest.mark.timeout(MINUTES)
+@pytest.mark.skipif(not SAM.exists(), reason="make setup brings SAM")
+def test_template_passes_sam_validate(project: Path) -> None:
+    check(project, SAM, "validate", "--lint", "--template-file", "template.yaml")
+
+
+@pytest.mark.timeout(MINUTES)
+def test_template_passes_its_own_tests(project: Path) -> None:
+    """They find every sensor by themselves."""
+    python(project, "pytest", "tests/template", "-q", "-p", "no:randomly")
+
+
+@pytest.mark.timeout(MINUTES)
+def test_written_tests_pass(project: Path) -> None:
+    tests = [file for file in FILES if file.endswith(".py")]
+
+    assert f"{3 * len(SENSORS)} passed" in python(project, "pytest", "-q", *tests)
+
+
+@pytest.mark.timeout(MINUTES)
+def test_written_code_passes_formatter_linter_and_type_checker(project: Path) -> None:
+    python(project, "ruff", "format", "--check", *FILES)
+    python(project, "ruff", "check", *FILES)
+    python(project, "mypy", *FILES)
+
+
+@pytest.mark.parametrize(("length", "job_length"), [(3, 3), (36, 40)])
+def test_code_of_the_shortest_and_the_longest_names_is_formatted(
+    tmp_path: Path, length: int, job_length: int
+) -> None:
+    copy, name = copy_of_project(tmp_path), "n" * length
+
+    assert run("new", "sensor", name, "--job", "j" * job_length, "--root", copy).exit_code == 0
+    python(copy, "ruff", "format", "--check", f"functions/sensors/{name}", f"tests/unit/test_{name}.py")
+    python(copy, "ruff", "check", f"functions/sensors/{name}", f"tests/unit/test_{name}.py")
+
+
+def renamed(value: Any) -> Any:
+    """A value in which the first sensor's names stand in place of the new one's."""
+    text = yaml.safe_dump(value).replace("LateOrders", "NewObjects").replace("late_orders", "new_objects")
+    return yaml.safe_load(text)
+
+
+def test_new_sensor_is_deployed_as_the_first_one_is(project: Path) -> None:
+    """What evaluators need changes: whoever changes the first sensor's block changes the scaffold's too."""
+    template = model.Template(yaml.load((project / "template.yaml").read_text(), Loader=model._Loader))
+    first, own = template.evaluators()["new_objects"], renamed(template.evaluators()["late_orders"])
+    variables = {v: x for v, x in template.environment(first).items() if not v.startswith("TREADLE_S3_")}
+
+    assert renamed(template.environment(template.evaluators()["late_orders"])) == variables
+    assert {**own, "Description": "", "Environment": {}} == {**first, "Description": "", "Environment": {}}
+
+
+def test_new_sensor_may_do_what_the_first_one_may_save_reading_its_bucket(project: Path) -> None:
+    template = model.Template(yaml.load((project / "template.yaml").read_text(), Loader=model._Loader))
+    statements = list(template.statements())
+    first = {s["Sid"]: s for role, s in statements if role == "NewObjectsRole" and s["Sid"] not in S3_ONLY}
+
+    assert {s["Sid"]: renamed(s) for role, s in statements if role == "LateOrdersRole"} == first
+
+
+def test_layer_goes_without_the_command_line_and_the_testing_kit(tmp_path: Path) -> None:
+    """What a function imports is there all the same."""
+    layer = tmp_path / "python"
+    check(ROOT / "layers" / "treadle", "make", "build-TreadleLayer", f"ARTIFACTS_DIR={tmp_path}")
+
+    assert not {path.name for path in (layer / "treadle").iterdir()} & {"cli", "testing", "__pycache__"}
+    code = (
+        f"import sys; sys.path.insert(0, {str(layer)!r}); import treadle.entrypoints as e; print(e.__file__)"
+    )
+    assert check(tmp_path, sys.executable, "-c", code).startswith(str(layer))
+
+
+def test_package_asks_for_what_the_layer_has() -> None:
+    """Every package that the library needs beside boto3 is pinned in the layer of dependencies."""
+    project = tomllib.loads((ROOT / "layers/treadle/pyproject.toml").read_text())["project"]
+    pinned = re.findall(r"^([\w-]+)==", (ROOT / "layers/deps/requirements.txt").read_text(), re.MULTILINE)
+
+    needed = {re.split("[>=]", line)[0] for line in project["dependencies"]}
+    assert needed - {"boto3"} <= set(pinned)
+    assert "boto3" in needed

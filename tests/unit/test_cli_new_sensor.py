@@ -1,0 +1,247 @@
+"""`treadle new sensor`: what it writes into a project, and when it writes nothing."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.project import ROOT, contents, copy_of_project, run
+
+WRITTEN = {
+    "functions/sensors/late_orders/app.py",
+    "tests/unit/test_late_orders.py",
+    "events/late_orders-schedule.json",
+    "events/late_orders-queued-tick.json",
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project of one sensor and one job."""
+    return copy_of_project(tmp_path)
+
+
+def is_subsequence(before: str, after: str) -> bool:
+    """Whether one text's lines are all in another, in the same order."""
+    rest = iter(after.splitlines(keepends=True))
+    return all(line in rest for line in before.splitlines(keepends=True))
+
+
+def test_writes_function_events_and_test(project: Path) -> None:
+    before = contents(project)
+
+    done = run("new", "sensor", "late_orders", "--root", project)
+
+    after = contents(project)
+    assert done.exit_code == 0, done.output
+    assert {str(path) for path in after.keys() - before.keys()} == WRITTEN
+    changed = {str(path) for path in before if after[path] != before[path]}
+    assert changed == {"template.yaml", "README.md"}
+
+
+def test_says_what_it_wrote_and_what_comes_next(project: Path) -> None:
+    done = run("new", "sensor", "late_orders", "--root", project)
+
+    assert all(path in done.stdout for path in (*WRITTEN, "template.yaml", "README.md"))
+    assert "pytest tests/unit/test_late_orders.py" in done.stdout
+    assert "LateOrdersStatus=RUNNING LateOrdersJobStateMachineArn=" in done.stdout
+
+
+def test_schedule_event_has_the_form_of_the_first_sensors(project: Path) -> None:
+    run("new", "sensor", "late_orders", "--root", project)
+
+    first, own = (
+        json.loads((project / f"events/{name}-schedule.json").read_text())
+        for name in ("new_objects", "late_orders")
+    )
+    assert own == first
+
+
+@pytest.mark.parametrize("file", ["template.yaml", "README.md"])
+def test_edit_adds_lines_and_takes_none_away(project: Path, file: str) -> None:
+    """Comments, order and blank lines of everything else stay, for a second sensor too."""
+    first = (project / file).read_text()
+    run("new", "sensor", "late_orders", "--root", project)
+    second = (project / file).read_text()
+    run("new", "sensor", "returned_goods", "--root", project)
+    third = (project / file).read_text()
+
+    assert len(first) < len(second) < len(third)
+    assert is_subsequence(first, second)
+    assert is_subsequence(second, third)
+
+
+def test_a_file_with_windows_line_ends_keeps_them(project: Path) -> None:
+    template = project / "template.yaml"
+    template.write_bytes(template.read_bytes().replace(b"\n", b"\r\n"))
+
+    done = run("new", "sensor", "late_orders", "--root", project)
+
+    assert done.exit_code == 0, done.output
+    assert template.read_bytes().count(b"\n") == template.read_bytes().count(b"\r\n")
+
+
+def test_interval_is_the_default_in_code_and_deployment(project: Path) -> None:
+    run("new", "sensor", "late_orders", "--interval", "15", "--root", project)
+
+    assert "minimum_interval_seconds=15)" in (project / "functions/sensors/late_orders/app.py").read_text()
+    parameter = (project / "template.yaml").read_text().split("\n  LateOrdersInterval:\n")[1]
+    assert parameter.startswith("    Type: Number\n    Default: 15\n")
+
+
+def test_a_known_job_is_granted_and_not_added_again(project: Path) -> None:
+    done = run("new", "sensor", "late_orders", "--job", "process_file", "--root", project)
+
+    template = (project / "template.yaml").read_text()
+    assert template.count("\n  ProcessFileStateMachineArn:\n    Type: String\n") == 1
+    assert "StateMachineArn" not in done.stdout
+    assert "job=process_file" in (project / "functions/sensors/late_orders/app.py").read_text()
+
+
+def test_two_sensors_may_share_a_new_job(project: Path) -> None:
+    run("new", "sensor", "late_orders", "--job", "remind", "--root", project)
+    done = run("new", "sensor", "unpaid_orders", "--job", "remind", "--root", project)
+
+    assert done.exit_code == 0, done.output
+    assert (project / "template.yaml").read_text().count("\n  RemindStateMachineArn:\n    Type: String") == 1
+
+
+def test_the_same_name_twice_is_refused(project: Path) -> None:
+    run("new", "sensor", "late_orders", "--root", project)
+    before = contents(project)
+
+    done = run("new", "sensor", "late_orders", "--root", project)
+
+    assert done.exit_code == 2
+    assert "functions/sensors/late_orders exists already" in done.stderr
+    assert contents(project) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("LateOrders", "use snake case"),
+        ("late-orders", "use snake case"),
+        ("_late", "use snake case"),
+        ("1st_orders", "use snake case"),
+        ("../late", "use snake case"),
+        ("ab", "use 3 to 36 characters"),
+        ("a" * 37, "use 3 to 36 characters"),
+        ("import", "has a meaning"),
+        ("print", "has a meaning"),
+        ("sensor", "has a meaning"),
+        ("yes", "has a meaning"),
+        ("new_objects", "functions/sensors/new_objects exists already"),
+        ("launch", "functions/engine/launch exists already"),
+        ("summarize_csv", "functions/jobs/summarize_csv exists already"),
+        ("planning", "tests/unit/test_planning.py exists already"),
+    ],
+)
+def test_unfit_names_are_refused_and_nothing_is_written(project: Path, name: str, complaint: str) -> None:
+    before = contents(project)
+
+    done = run("new", "sensor", name, "--job", "some_job", "--root", project)
+
+    assert done.exit_code == 2
+    assert complaint in done.stderr
+    assert contents(project) == before
+
+
+def test_a_name_that_the_template_has_already_is_refused(project: Path) -> None:
+    """Logical ids are one namespace, and a second key of the same name would silently win."""
+    template = project / "template.yaml"
+    own = "  LateOrdersQueue: { Type: AWS::SQS::Queue }\n"
+    template.write_text(template.read_text().replace("\nResources:\n", f"\nResources:\n{own}"))
+    before = contents(project)
+
+    done = run("new", "sensor", "late_orders", "--root", project)
+
+    assert done.exit_code == 2
+    assert "template.yaml has LateOrdersQueue already" in done.stderr
+    assert contents(project) == before
+
+
+def test_all_problems_are_said_at_once(project: Path) -> None:
+    done = run("new", "sensor", "Late", "--job", "no-job", "--interval", "3", "--root", project)
+
+    assert done.exit_code == 2
+    assert len(done.stderr.splitlines()) == 3
+    assert "--interval is 3, and must be from 15 to 86400 seconds." in done.stderr
+
+
+def test_job_and_sensor_need_two_names(project: Path) -> None:
+    done = run("new", "sensor", "late_orders", "--job", "late_orders", "--root", project)
+
+    assert done.exit_code == 2
+    assert "The job must have another name" in done.stderr
+
+
+def test_project_is_found_from_a_folder_within(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project / "functions" / "engine")
+
+    assert run("new", "sensor", "late_orders").exit_code == 0
+    assert (project / "functions/sensors/late_orders/app.py").is_file()
+
+
+def test_outside_a_project_nothing_happens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    done = run("new", "sensor", "late_orders")
+
+    assert done.exit_code == 2
+    assert "is not in a Treadle project" in done.stderr
+    assert contents(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("Parameters:\n  # ---- Stack", "Parametres:\n  # ---- Stack", "lacks Parameters"),
+        ('              {\n              "new_objects"', '              { "new_objects"', "first line is {"),
+        ("Resources:\n", "Resources:\n  - {\n", "is no YAML"),
+    ],
+)
+def test_a_template_without_the_places_is_left_alone(
+    project: Path, old: str, new: str, complaint: str
+) -> None:
+    """Somebody has rebuilt the template: the command says what it misses."""
+    template = project / "template.yaml"
+    assert template.read_text().count(old) == 1
+    template.write_text(template.read_text().replace(old, new))
+    before = contents(project)
+
+    done = run("new", "sensor", "late_orders", "--root", project)
+
+    assert done.exit_code == 2
+    assert complaint in done.stderr
+    assert contents(project) == before
+
+
+def test_more_jobs_than_one_condition_takes_are_nested(project: Path) -> None:
+    """CloudFormation's `!Or` takes ten."""
+    template = project / "template.yaml"
+    given = "    - !Condition ProcessFileIsGiven\n"
+    template.write_text(template.read_text().replace(given, given * 8))
+
+    for name in ("late_orders", "unpaid_orders"):
+        assert run("new", "sensor", name, "--root", project).exit_code == 0
+
+    conditions = template.read_text().split(given * 8)[1]
+    assert conditions.splitlines()[:4] == [
+        "    - !Or",
+        "      - !Condition DeployExample",
+        "      - !Condition LateOrdersJobIsGiven",
+        "      - !Condition UnpaidOrdersJobIsGiven",
+    ]
+
+
+@pytest.mark.parametrize("command", [("",), ("new",), ("new", "sensor")])
+def test_reference_shows_the_help_as_it_is(command: tuple[str, ...]) -> None:
+    """docs/reference/cli.md has each command's help in a block of its own."""
+    words = [word for word in command if word]
+    shown = run(*words, "--help").stdout
+
+    assert (
+        f"```console\n$ {' '.join(['treadle', *words])} --help\n{shown}```"
+        in (ROOT / "docs/reference/cli.md").read_text()
+    )
