@@ -4,7 +4,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from treadle.definitions.errors import DagsterInvariantViolationError
 
@@ -12,7 +12,7 @@ from treadle.definitions.errors import DagsterInvariantViolationError
 class DataclassInstance(Protocol):
     """Any instance of a dataclass whose fields are plain JSON."""
 
-    __dataclass_fields__: Any
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
 
 
 C = TypeVar("C", bound=DataclassInstance)
@@ -39,7 +39,8 @@ class CursorType(Generic[C]):
     migrate: Migration | None = None
 
     def __post_init__(self) -> None:
-        if not dataclasses.is_dataclass(self.schema):
+        schema: object = self.schema
+        if not dataclasses.is_dataclass(schema):
             msg = f"{self.schema!r} cannot type a cursor: make it a dataclass."
             raise DagsterInvariantViolationError(msg)
 
@@ -75,7 +76,7 @@ class CursorType(Generic[C]):
         Raises:
             DagsterInvariantViolationError: if a field is no plain JSON.
         """
-        content = {"version": self.version, "fields": dataclasses.asdict(value)}  # type: ignore[call-overload]
+        content = {"version": self.version, "fields": dataclasses.asdict(value)}
         try:
             return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
         except (TypeError, ValueError) as error:
@@ -89,5 +90,7 @@ def _parsed(text: str) -> tuple[int, Mapping[str, Any]]:
     except ValueError:
         return 0, {"text": text}
     if isinstance(content, dict) and content.keys() == {"version", "fields"}:
-        return int(content["version"]), content["fields"]
+        version, fields = content["version"], content["fields"]
+        if isinstance(version, int) and isinstance(fields, dict):
+            return version, fields
     return 0, {"text": text}

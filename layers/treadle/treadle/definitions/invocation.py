@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
+from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvalidInvocationError
 from treadle.definitions.resources import is_resource_parameter
 
@@ -74,7 +75,9 @@ class Signature:
                 "Annotate resources with ResourceParam[...], and take one context."
             )
             raise DagsterInvalidInvocationError(msg)
-        if len(args) > max(len(self.values), 1):
+        surplus = args[len(self.values) :]
+        # A function without a context parameter may still be called with the context it gets at a tick.
+        if surplus and (len(args) > 1 or not isinstance(args[0], SensorEvaluationContext | None)):
             msg = (
                 f"Sensor invocation got {len(args)} arguments by place: you may not provide resources as "
                 "positional arguments, only by name."

@@ -160,6 +160,8 @@ class ResourceScope:
     def _make(self, key: str, definition: Any) -> Any:
         context = InitResourceContext(Resources(self), key)
         if isinstance(definition, ConfigurableResource):
+            if type(definition).teardown_after_execution is not ConfigurableResource.teardown_after_execution:
+                self._check_closable(key)
             definition.setup_for_execution(context)
             self._stack.callback(definition.teardown_after_execution, context)
             return definition
@@ -179,16 +181,18 @@ class ResourceScope:
     def _check_closable(self, key: str) -> None:
         if not self.may_close:
             msg = (
-                f"At least one provided resource is a generator ('{key}'), but attempting to access "
-                "resources outside of context manager scope. "
+                f"At least one provided resource is a generator or has a teardown ('{key}'), but attempting to "
+                "access resources outside of context manager scope. "
                 "Use `with build_sensor_context(...) as context:`."
             )
             raise DagsterInvariantViolationError(msg)
 
     def close(self) -> None:
         """Close all that was made, in reverse order."""
-        self._made.clear()
-        self._stack.close()
+        try:
+            self._stack.close()  # What is being closed may still use what it depends on.
+        finally:
+            self._made.clear()
 
 
 @dataclass(frozen=True, slots=True)

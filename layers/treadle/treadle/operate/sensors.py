@@ -39,7 +39,7 @@ class SensorOperations:
             StoreError: if the store did not answer.
         """
         state = self._sensors.get(sensor)
-        if state.status is InstigatorStatus.STOPPED and state.paused is None:
+        if state.status is InstigatorStatus.STOPPED:
             return state
         return self._sensors.edit(sensor, Edit(self._clock.now(), status=InstigatorStatus.STOPPED))
 

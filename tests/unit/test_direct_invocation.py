@@ -1,0 +1,242 @@
+"""A sensor called like its function: how contexts and resources are given, and what is refused."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from treadle import (
+    ConfigurableResource,
+    DagsterInvalidDefinitionError,
+    DagsterInvalidInvocationError,
+    DagsterInvariantViolationError,
+    InitResourceContext,
+    JobDefinition,
+    ResourceParam,
+    RunConfig,
+    RunRequest,
+    SensorEvaluationContext,
+    build_sensor_context,
+    resource,
+    sensor,
+)
+from treadle.definitions.sensors import SensorDefinition
+
+job = JobDefinition("load")
+
+
+class Api(ConfigurableResource):
+    """Has a key."""
+
+    key: str
+
+
+@sensor(job=job)
+def without() -> RunRequest:
+    return RunRequest("none")
+
+
+@sensor(job=job)
+def with_underscore(_: Any) -> RunRequest:
+    return RunRequest("underscore")
+
+
+@sensor(job=job)
+def with_arbitrary(_arbitrary_context: Any) -> RunRequest:
+    return RunRequest("arbitrary")
+
+
+@sensor(job=job)
+def needing(context: SensorEvaluationContext, api: Api, other: ResourceParam[str]) -> RunRequest:
+    return RunRequest(f"{context.cursor} {api.key} {other}")
+
+
+@sensor(job=job)
+def needing_alone(api: Api) -> RunRequest:
+    return RunRequest(api.key)
+
+
+@sensor(job=job)
+def context_last(api: Api, other: ResourceParam[str], ctx: SensorEvaluationContext) -> RunRequest:
+    return RunRequest(f"{ctx.cursor} {api.key} {other}")
+
+
+@pytest.mark.parametrize("definition", [without, with_underscore, with_arbitrary])
+@pytest.mark.parametrize("context", [None, build_sensor_context()])
+def test_context_may_have_any_name_or_be_none_or_not_be_taken(
+    definition: SensorDefinition, context: SensorEvaluationContext | None
+) -> None:
+    assert isinstance(definition(context), RunRequest)
+
+
+def test_function_without_context_is_called_without() -> None:
+    assert without().run_key == "none"
+
+
+def test_context_may_be_given_by_its_own_name() -> None:
+    assert with_underscore(_=None).run_key == "underscore"
+    assert with_arbitrary(_arbitrary_context=build_sensor_context()).run_key == "arbitrary"
+
+
+def test_wrong_name_is_refused_with_the_expected_one() -> None:
+    words = "Sensor invocation expected argument '_arbitrary_context'."
+
+    with pytest.raises(DagsterInvalidInvocationError, match=words):
+        with_arbitrary(bad_name=build_sensor_context())
+
+
+def test_missing_context_is_refused() -> None:
+    words = "expected context argument '_', but no context argument was provided when invoking"
+
+    with pytest.raises(DagsterInvalidInvocationError, match=words):
+        with_underscore()
+
+
+def test_two_arguments_that_are_no_resources_are_refused_by_name() -> None:
+    @sensor(job=job)
+    def two(context: Any, other: Any) -> None:
+        """Never called."""
+
+    with pytest.raises(
+        DagsterInvalidInvocationError, match="received multiple non-resource arguments: context, other"
+    ):
+        two(build_sensor_context(), 1)
+
+
+def test_resources_come_from_the_context() -> None:
+    context = build_sensor_context(cursor="c", resources={"api": Api(key="k"), "other": "o"})
+
+    assert needing(context).run_key == "c k o"
+    assert needing_alone(context).run_key == "k"
+    assert context_last(context).run_key == "c k o"
+
+
+def test_resource_definition_in_the_context_is_made_when_the_sensor_is_called() -> None:
+    made = []
+
+    @resource
+    def other() -> str:
+        made.append("other")
+        return "o"
+
+    context = build_sensor_context(resources={"api": Api(key="k"), "other": other})
+
+    assert made == []
+    assert needing(context).run_key == "None k o"
+    assert made == ["other"]
+
+
+def test_missing_resource_is_refused_naming_resource_and_sensor() -> None:
+    words = "Resource with key 'other' required by sensor 'needing' was not provided."
+
+    with pytest.raises(DagsterInvalidDefinitionError, match=words):
+        needing(build_sensor_context(resources={"api": Api(key="k")}))
+
+
+def test_resources_may_be_given_by_name_alone() -> None:
+    assert needing_alone(api=Api(key="k")).run_key == "k"
+
+
+def test_resources_by_name_win_over_the_contexts_and_may_be_mixed() -> None:
+    context = build_sensor_context(cursor="c", resources={"api": Api(key="from context"), "other": "o"})
+
+    assert needing(context, api=Api(key="by name")).run_key == "c by name o"
+    assert needing(context=context, api=Api(key="k"), other="x").run_key == "c k x"
+    assert context_last(ctx=context, api=Api(key="k")).run_key == "c k o"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: needing(build_sensor_context(), Api(key="k"), "o"),
+        lambda: needing_alone(Api(key="k")),
+        lambda: needing_alone(build_sensor_context(), Api(key="k")),
+    ],
+)
+def test_resources_by_place_are_refused(call: Callable[[], Any]) -> None:
+    with pytest.raises(
+        DagsterInvalidInvocationError, match="you may not provide resources as positional arguments"
+    ):
+        call()
+
+
+def test_generator_resource_needs_a_with_block_and_is_closed_at_its_end() -> None:
+    trace = []
+
+    @resource
+    def other() -> Iterator[str]:
+        trace.append("open")
+        yield "o"
+        trace.append("close")
+
+    resources = {"api": Api(key="k"), "other": other}
+
+    with pytest.raises(DagsterInvariantViolationError, match="At least one provided resource is a generator"):
+        needing(build_sensor_context(resources=resources))
+    assert trace == []
+
+    with build_sensor_context(resources=resources) as context:
+        assert needing(context).run_key == "None k o"
+        assert trace == ["open"]
+    assert trace == ["open", "close"]
+
+
+def test_resource_with_a_teardown_needs_a_with_block_too() -> None:
+    trace = []
+
+    class Closing(ConfigurableResource):
+        def teardown_after_execution(self, context: InitResourceContext) -> None:
+            trace.append(context.resource_key)
+
+    @sensor(job=job)
+    def using(closing: Closing) -> RunRequest:
+        assert isinstance(closing, Closing)
+        return RunRequest("k")
+
+    with pytest.raises(DagsterInvariantViolationError, match="has a teardown"):
+        using(build_sensor_context(resources={"closing": Closing()}))
+
+    with build_sensor_context(resources={"closing": Closing()}) as context:
+        using(context)
+    assert trace == ["closing"]
+
+
+def test_instance_is_what_the_context_was_given_and_refused_without() -> None:
+    instance = object()
+
+    assert build_sensor_context(instance).instance is instance
+    with pytest.raises(DagsterInvariantViolationError, match="no instance reference was provided"):
+        _ = build_sensor_context().instance
+
+
+def test_run_config_object_of_a_request_becomes_a_plain_one() -> None:
+    @sensor(job=job)
+    def configured() -> RunRequest:
+        return RunRequest(run_config=RunConfig(ops={"load": Api(key="k")}))
+
+    assert configured().run_config == {"ops": {"load": {"config": {"key": "k"}}}}
+
+
+def test_calling_a_generator_gives_the_generator_itself() -> None:
+    @sensor(job=job)
+    def yielding(context: SensorEvaluationContext) -> Iterator[RunRequest]:
+        yield RunRequest(context.cursor)
+        context.update_cursor("after")
+
+    context = build_sensor_context(cursor="before")
+
+    assert [request.run_key for request in yielding(context)] == ["before"]
+    assert context.cursor == "after"
+
+
+def test_context_says_what_it_was_built_with() -> None:
+    context = build_sensor_context(
+        repository_name="stack",
+        sensor_name="watch",
+        last_sensor_start_time=2.0,
+        last_tick_completion_time=1.0,
+        last_run_key="k",
+    )
+
+    assert (context.repository_name, context.sensor_name, context.last_run_key) == ("stack", "watch", "k")
+    assert context.is_first_tick_since_sensor_start

@@ -1,0 +1,208 @@
+"""Failures in a row: counted, met with longer and longer waits, and at last with a pause."""
+
+from datetime import timedelta
+
+import pytest
+
+from tests.support.house import House, sensor_of
+from treadle import JobDefinition, RunRequest, SensorEvaluationContext, sensor
+from treadle.definitions.sensors import SensorDefinition
+from treadle.definitions.status import InstigatorStatus, TickStatus
+from treadle.engine.evaluation import Budget
+from treadle.engine.failures import MAX_WAIT_MS, FailurePolicy
+from treadle.engine.outcomes import Decision
+from treadle.ports.sensors import Lease
+from treadle.testing import TreadleInstance
+
+MINUTE = 60_000
+HOUR = timedelta(hours=1).total_seconds()
+
+
+class Works:
+    """Says whether the watched system works."""
+
+    def __init__(self) -> None:
+        self.now = False
+
+
+@pytest.fixture
+def works() -> Works:
+    return Works()
+
+
+@pytest.fixture
+def fragile(works: Works) -> SensorDefinition:
+    """Fails until the system works."""
+
+    @sensor(job=JobDefinition("load"))
+    def fragile(context: SensorEvaluationContext) -> RunRequest:
+        if not works.now:
+            context.update_cursor("never kept")
+            msg = "the system is down"
+            raise ConnectionError(msg)
+        return RunRequest()
+
+    return fragile
+
+
+def fail(instance: TreadleInstance, times: int) -> None:
+    """So many failures, each as soon as the sensor is due."""
+    for _ in range(times):
+        instance.clock.advance(HOUR)
+        assert instance.tick_now("fragile").outcome.decision is Decision.FAILURE
+
+
+def test_failures_in_a_row_are_counted_and_each_has_its_record(fragile: SensorDefinition) -> None:
+    instance = TreadleInstance([fragile])
+    fail(instance, 4)
+
+    assert instance.state("fragile").failure_streak == 4
+    assert [tick.status for tick in instance.ticks("fragile")] == [TickStatus.FAILURE] * 4
+    assert instance.cursor("fragile") is None
+    assert instance.state("fragile").status is InstigatorStatus.DECLARED_IN_CODE
+
+
+def test_first_two_failures_slow_nothing_down(fragile: SensorDefinition) -> None:
+    instance = TreadleInstance([fragile])
+
+    assert [instance.tick("fragile").outcome.decision for _ in range(3)] == [Decision.FAILURE] * 3
+
+
+@pytest.mark.parametrize(("failures", "minutes"), [(3, 2), (4, 4), (5, 8), (8, 60), (20, 60)])
+def test_from_the_third_failure_on_each_one_doubles_the_wait_up_to_an_hour(
+    failures: int, minutes: int, fragile: SensorDefinition
+) -> None:
+    instance = TreadleInstance([fragile])
+    fail(instance, failures)
+
+    instance.clock.advance(minutes * 60 - 1)
+    early = instance.tick_now("fragile").outcome
+    instance.clock.advance(1)
+    late = instance.tick_now("fragile").outcome
+
+    assert early.decision is Decision.NOT_DUE
+    assert f"after {failures} failures in a row" in early.reason
+    assert late.decision is Decision.FAILURE
+
+
+@pytest.mark.parametrize("interval", [MINUTE * 5, MAX_WAIT_MS * 6])
+def test_wait_is_never_less_than_the_interval_and_grows_with_it(interval: int) -> None:
+    policy = FailurePolicy(interval)
+
+    assert policy.resume_at(3, 0) == min(2 * interval, max(MAX_WAIT_MS, interval))
+
+
+def test_any_other_end_ends_streak_and_wait(fragile: SensorDefinition, works: Works) -> None:
+    instance = TreadleInstance([fragile])
+    fail(instance, 5)
+    works.now = True
+    instance.clock.advance(HOUR)
+
+    assert instance.tick_now("fragile").outcome.decision is Decision.SUCCESS
+    state = instance.state("fragile")
+    assert (state.failure_streak, state.resume_at) == (0, None)
+    assert instance.tick("fragile").outcome.decision is Decision.SUCCESS
+
+
+def test_sensor_is_paused_after_so_many_failures_with_the_reason(fragile: SensorDefinition) -> None:
+    instance = TreadleInstance([fragile], pause_after=4)
+    fail(instance, 3)
+    instance.clock.advance(HOUR)
+
+    outcome = instance.tick_now("fragile").outcome
+
+    state = instance.state("fragile")
+    assert outcome.paused == state.paused
+    assert state.paused is not None
+    assert "Paused after 4 failures in a row; start it again." in state.paused
+    assert "the system is down" in state.paused
+    assert state.status is InstigatorStatus.STOPPED
+    assert len(instance.ticks("fragile")) == 4
+
+
+def test_paused_sensor_is_not_evaluated_and_says_why(fragile: SensorDefinition, works: Works) -> None:
+    instance = TreadleInstance([fragile], pause_after=1)
+    fail(instance, 1)
+    works.now = True
+    instance.clock.advance(HOUR)
+
+    outcome = instance.tick_now("fragile").outcome
+
+    assert outcome.decision is Decision.STOPPED
+    assert "the system is down" in outcome.reason
+    assert instance.runs() == ()
+
+
+def test_start_ends_pause_streak_and_wait_at_once(fragile: SensorDefinition, works: Works) -> None:
+    instance = TreadleInstance([fragile], pause_after=6)
+    fail(instance, 6)
+    works.now = True
+
+    state = instance.start_sensor("fragile")
+
+    assert (state.paused, state.failure_streak, state.resume_at) == (None, 0, None)
+    assert instance.tick("fragile").outcome.decision is Decision.SUCCESS
+
+
+def test_reset_ends_a_pause_too(fragile: SensorDefinition) -> None:
+    instance = TreadleInstance([fragile], pause_after=1)
+    fail(instance, 1)
+
+    assert instance.reset_sensor("fragile").paused is None
+    assert instance.tick("fragile").outcome.decision is Decision.FAILURE
+
+
+def test_stop_of_a_paused_sensor_changes_nothing_and_keeps_the_reason(fragile: SensorDefinition) -> None:
+    instance = TreadleInstance([fragile], pause_after=1)
+    fail(instance, 1)
+    paused = instance.state("fragile")
+
+    assert instance.stop_sensor("fragile") == paused
+
+
+def test_without_a_limit_no_number_of_failures_pauses(fragile: SensorDefinition) -> None:
+    instance = TreadleInstance([fragile], pause_after=0)
+    fail(instance, 40)
+
+    assert instance.state("fragile").paused is None
+    assert instance.state("fragile").failure_streak == 40
+
+
+def test_death_counts_toward_the_wait_of_the_failure_after_it(house: House) -> None:
+    def failing() -> None:
+        raise ValueError
+
+    leased = house.leased(sensor_of(failing))
+    start = house.clock.now()
+    for index in range(2):
+        assert leased.tick(start + index * MINUTE, Budget()).decision is Decision.FAILURE
+        house.clock.advance(60)
+    _die(house, start + 2 * MINUTE)
+    house.clock.advance(3_600)
+
+    outcome = leased.tick(start + 100 * MINUTE, Budget())
+
+    assert outcome.decision is Decision.FAILURE
+    assert house.state().failure_streak == 4
+    assert house.state().resume_at == house.clock.now() + 4 * MINUTE
+
+
+def test_death_counts_toward_the_pause(house: House) -> None:
+    def failing() -> None:
+        raise ValueError
+
+    leased = house.leased(sensor_of(failing), pause_after=2)
+    _die(house, house.clock.now())
+    house.clock.advance(3_600)
+
+    outcome = leased.tick(house.clock.now(), Budget())
+
+    assert outcome.paused is not None
+    assert "Paused after 2 failures in a row" in outcome.paused
+
+
+def _die(house: House, nominal: int) -> None:
+    """A tick that takes the lease and never says anything again."""
+    leased = house.leased(sensor_of(lambda: None))
+    lease = house.sensors.acquire(leased._request(nominal, house.clock.now(), Budget(10)))
+    assert isinstance(lease, Lease)

@@ -1,0 +1,157 @@
+"""What a sensor logs is kept with its tick, also when the tick fails, and never without bound."""
+
+import logging
+
+import pytest
+
+from treadle import JobDefinition, RunRequest, SensorEvaluationContext, SkipReason, sensor
+from treadle.definitions.sensors import SensorDefinition
+from treadle.engine.tick_log import MAX_CHARACTERS, MAX_LINES
+from treadle.ports.ticks import Tick
+from treadle.testing import TreadleInstance
+
+job = JobDefinition("load")
+
+
+def record(definition: SensorDefinition) -> Tick:
+    """The record of the sensor's next tick."""
+    tick = TreadleInstance([definition]).tick(definition.name).tick
+    assert tick is not None
+    return tick
+
+
+def test_lines_are_kept_with_the_tick_with_level_and_arguments_filled_in() -> None:
+    @sensor(job=job)
+    def watch(context: SensorEvaluationContext) -> RunRequest:
+        context.log.info("found %s in %d pages", "a.csv", 3)
+        context.log.warning("old %(name)s", {"name": "b.csv"})
+        return RunRequest()
+
+    assert record(watch).log == ("INFO found a.csv in 3 pages", "WARNING old b.csv")
+
+
+def test_lines_are_readable_when_the_tick_failed() -> None:
+    @sensor(job=job)
+    def watch(context: SensorEvaluationContext) -> None:
+        context.log.info("about to fail")
+        raise ValueError
+
+    tick = record(watch)
+
+    assert tick.error is not None
+    assert tick.log == ("INFO about to fail",)
+
+
+def test_exception_is_logged_with_its_traceback() -> None:
+    @sensor(job=job)
+    def watch(context: SensorEvaluationContext) -> RunRequest:
+        try:
+            _ = dict[str, str]()["missing"]
+        except KeyError:
+            context.log.exception("went on without")
+        return RunRequest()
+
+    (line,) = record(watch).log
+
+    assert line.startswith("ERROR went on without\nTraceback (most recent call last):")
+    assert line.endswith("KeyError: 'missing'")
+    assert __file__ in line
+
+
+def test_lines_are_at_most_so_many() -> None:
+    @sensor(job=job)
+    def watch(context: SensorEvaluationContext) -> RunRequest:
+        for index in range(MAX_LINES + 5):
+            context.log.info("%d", index)
+        return RunRequest()
+
+    assert record(watch).log == tuple(f"INFO {index}" for index in range(MAX_LINES))
+
+
+def test_characters_are_at_most_so_many() -> None:
+    @sensor(job=job)
+    def watch(context: SensorEvaluationContext) -> RunRequest:
+        for _ in range(3):
+            context.log.info("x" * (MAX_CHARACTERS - 100))
+        return RunRequest()
+
+    log = record(watch).log
+
+    assert sum(map(len, log)) == MAX_CHARACTERS
+    assert len(log) == 2
+
+
+def test_line_that_cannot_be_formatted_fails_no_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    @sensor(job=job)
+    def watch(context: SensorEvaluationContext) -> RunRequest:
+        context.log.info("%d files", "many")
+        context.log.info("after it")
+        return RunRequest()
+
+    monkeypatch.setattr(logging, "raiseExceptions", False)  # Else each handler prints what is wrong.
+    # pytest's own handler, alone of all, raises what logging swallows.
+    monkeypatch.setattr(logging.getLogger("treadle.sensor.watch"), "propagate", False)
+
+    tick = record(watch)
+
+    assert tick.error is None
+    assert tick.log == ("INFO after it",)
+
+
+def test_debug_lines_are_kept_where_someone_asked_for_them() -> None:
+    @sensor(job=job)
+    def watch(context: SensorEvaluationContext) -> RunRequest:
+        context.log.debug("detail")
+        return RunRequest()
+
+    assert record(watch).log == ()
+
+    logger = logging.getLogger("treadle.sensor.watch")
+    logger.setLevel(logging.DEBUG)
+    try:
+        assert record(watch).log == ("DEBUG detail",)
+        assert logger.level == logging.DEBUG
+    finally:
+        logger.setLevel(logging.NOTSET)
+
+
+def test_handler_of_the_author_gets_the_lines_with_sensor_and_tick(caplog: pytest.LogCaptureFixture) -> None:
+    @sensor(job=job)
+    def watch(context: SensorEvaluationContext) -> RunRequest:
+        context.log.info("seen", extra={"key": "a.csv"})
+        return RunRequest()
+
+    with caplog.at_level(logging.INFO):
+        tick = record(watch)
+
+    (line,) = [each for each in caplog.records if each.name == "treadle.sensor.watch"]
+    fields = vars(line)
+    assert (fields["sensor"], fields["tick_id"], fields["key"]) == ("watch", tick.tick_id, "a.csv")
+
+
+def test_each_tick_keeps_its_own_lines() -> None:
+    @sensor(job=job)
+    def watch(context: SensorEvaluationContext) -> RunRequest:
+        context.log.info("cursor %s", context.cursor)
+        context.update_cursor("x")
+        return RunRequest()
+
+    instance = TreadleInstance([watch])
+    instance.tick("watch")
+    instance.tick("watch")
+
+    assert [tick.log for tick in instance.ticks("watch")] == [("INFO cursor x",), ("INFO cursor None",)]
+
+
+def test_logger_is_left_as_it_was() -> None:
+    @sensor(job=job)
+    def watch(context: SensorEvaluationContext) -> SkipReason:
+        context.log.info("one")
+        return SkipReason()
+
+    logger = logging.getLogger("treadle.sensor.watch")
+    before = (logger.level, list(logger.handlers))
+
+    TreadleInstance([watch]).tick("watch")
+
+    assert (logger.level, logger.handlers) == before
