@@ -22,6 +22,20 @@ def test_an_execution_starts_within_five_seconds_of_its_objects_upload(
     assert done.returncode == 0
 
 
+@pytest.mark.timeout(600)
+def test_ten_thousand_runs_of_one_tick_are_launched_once_within_256_megabytes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In a process of its own, whose memory is nothing else's."""
+    command = [sys.executable, "-m", "tests.bench.ten_thousand"]
+
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    with capsys.disabled():
+        print(f"\n{done.stdout}{done.stderr}")
+    assert done.returncode == 0
+
+
 def test_an_idle_tick_costs_two_write_requests_of_at_most_four_kilobytes(
     dynamodb_local: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

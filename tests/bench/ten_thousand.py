@@ -1,0 +1,183 @@
+"""One tick that asks for 10,000 runs: how long each step takes, and how much memory, on DynamoDB Local.
+
+`python -m tests.bench.ten_thousand` prints a table, and fails unless every run was launched exactly once
+within 256 MB. Queues, blobs and the target are in this process; the steps run one after the other.
+"""
+
+import os
+import resource
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import md5
+from typing import TypeVar
+from unittest.mock import patch
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench.idle_tick import DynamoHouse
+from tests.support.house import sensor_of
+from tests.support.tables import create_tables
+from tools.dynamodb_local import dynamodb_local
+from tools.project import REGION, clean_environment, run_tool
+from treadle.adapters.dynamodb.tables import DynamoStores
+from treadle.adapters.system import RandomTokens
+from treadle.definitions.results import RunRequest
+from treadle.engine.evaluation import Budget
+from treadle.engine.launch import LaunchRequest
+from treadle.engine.outcomes import Decision
+from treadle.engine.slices import SliceRequest
+from treadle.entrypoints.steps import parse_launch, parse_slice
+from treadle.ports.ticks import DispatchCounts, Tick
+from treadle.testing.blobs import InMemoryBlobStore
+
+T = TypeVar("T")
+
+RUNS = 10_000
+WORKERS = 8
+"""Run records that DISPATCH writes at a time, and LAUNCHes side by side."""
+
+MAX_MEGABYTES = 256
+NOON = 1_795_370_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """What one step took.
+
+    Attributes:
+        name: of the step.
+        seconds: on the clock.
+        cpu: seconds of this process's processor time.
+        megabytes: the most memory that this process has had until then.
+    """
+
+    name: str
+    seconds: float
+    cpu: float
+    megabytes: float
+
+
+def requests() -> list[RunRequest]:
+    """As a sweep finds them: a key, and what the object is, with a digest that does not compress."""
+    found = []
+    for number in range(RUNS):
+        key = f"incoming/2026-11-22/part-{number:05d}.csv"
+        etag = md5(key.encode(), usedforsecurity=False).hexdigest()
+        config = {"bucket": "treadle-watched-bucket", "key": key, "etag": etag, "size": 1042}
+        found.append(RunRequest(f"s3://treadle-watched-bucket/{key}#{etag}", config))
+    return found
+
+
+class Measurement:
+    """The steps in order, each timed."""
+
+    def __init__(self) -> None:
+        self.blobs = InMemoryBlobStore()
+        stores = DynamoStores.of(create_tables(), RandomTokens(), self.blobs)
+        self.house = DynamoHouse(stores=stores, workers=WORKERS)
+        self.phases: list[Phase] = []
+
+    def run(self) -> list[str]:
+        """Measure; what is wrong with the result."""
+        ticks = self.house.leased(sensor_of(requests))
+        outcome = self._timed("commit", lambda: ticks.tick(NOON, Budget()))
+        if (outcome.decision, outcome.count) != (Decision.SUCCESS, RUNS):
+            return [f"the tick did not commit {RUNS} requests: {outcome}"]
+        slices = self._timed("dispatch", self._dispatch)
+        launches = [parse_launch(body) for body in self.house.launches.drain()]
+        self._timed("launch", lambda: self._launch(launches))
+        self._timed("again: all slices and messages", lambda: self._again(slices, launches))
+        return self._problems(launches)
+
+    def _timed(self, name: str, step: Callable[[], T]) -> T:
+        began, cpu = time.perf_counter(), time.process_time()
+        result = step()
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        megabytes = peak / 1024 / (1024 if sys.platform == "darwin" else 1)
+        self.phases.append(Phase(name, time.perf_counter() - began, time.process_time() - cpu, megabytes))
+        return result
+
+    def _dispatch(self) -> list[SliceRequest]:
+        dispatcher = self.house.dispatcher()
+        dispatcher.dispatch(self._tick())
+        slices = [parse_slice(body) for body in self.house.slices.drain()]
+        for each in slices:
+            dispatcher.dispatch_slice(each)
+        return slices
+
+    def _launch(self, launches: list[LaunchRequest]) -> None:
+        launcher = self.house.launcher()
+        with ThreadPoolExecutor(WORKERS) as functions:
+            list(functions.map(lambda request: launcher.launch(request, 60), launches))
+
+    def _again(self, slices: list[SliceRequest], launches: list[LaunchRequest]) -> None:
+        dispatcher = self.house.dispatcher()
+        for each in slices:
+            dispatcher.dispatch_slice(each)
+        self._launch(launches)
+
+    def _tick(self) -> Tick:
+        (tick,) = self.house.ticks.latest("watch", 2)
+        return tick
+
+    def _problems(self, launches: list[LaunchRequest]) -> list[str]:
+        found = []
+        if not self.blobs.blobs:
+            found.append("the requests fitted into the tick's record: this measured something else")
+        if len(launches) != RUNS or self.house.launches.messages:
+            found.append(f"{len(launches)} launch messages, and {len(self.house.launches.messages)} later")
+        starts = Counter(start.launch_id for start in self.house.target.starts)
+        if len(starts) != RUNS or starts.total() != RUNS:
+            found.append(f"{starts.total()} starts of {len(starts)} runs")
+        if self._tick().dispatched != DispatchCounts(RUNS):
+            found.append(f"the tick says {self._tick().dispatched}")
+        if self.phases[-1].megabytes > MAX_MEGABYTES:
+            found.append(f"{self.phases[-1].megabytes:.0f} MB of memory, more than {MAX_MEGABYTES}")
+        return found
+
+
+def measure(endpoint: str) -> tuple[list[Phase], list[str]]:
+    """What each step took, and what is wrong with the result.
+
+    Args:
+        endpoint: of DynamoDB.
+    """
+    access = {"AWS_ACCESS_KEY_ID": "large", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_DEFAULT_REGION": REGION}
+    environment = clean_environment(**access, AWS_ENDPOINT_URL_DYNAMODB=endpoint)
+    with patch.dict(os.environ, environment, clear=True):
+        measurement = Measurement()
+        problems = measurement.run()
+    return measurement.phases, problems
+
+
+def show(phases: list[Phase]) -> None:
+    """Print the table."""
+    table = Table(title=f"One tick that asks for {RUNS} runs", title_justify="left")
+    table.add_column("step", no_wrap=True)
+    for column in ("seconds", "runs/s", "processor, s", "peak memory, MB"):
+        table.add_column(column, justify="right")
+    for phase in phases:
+        numbers = (phase.seconds, RUNS / phase.seconds, phase.cpu, phase.megabytes)
+        table.add_row(phase.name, *(f"{n:.1f}" if n < 100 else f"{n:.0f}" for n in numbers))
+    Console(width=110).print(table)
+
+
+def main() -> int:
+    """Entry point."""
+    with dynamodb_local() as endpoint:
+        phases, problems = measure(endpoint)
+    show(phases)
+    for problem in problems:
+        print(f"NOT AS IT SHOULD BE: {problem}")
+    if not problems:
+        print(f"Each of {RUNS} runs was launched once; the second delivery of everything launched none.")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    run_tool(main)
