@@ -249,10 +249,9 @@ class Deployed:
 
     def send(self, queue: str, *bodies: str) -> None:
         """Put messages on a queue, such as "Launch", in one request."""
+        url = self.physical_id(f"{queue}Queue")
         entries = [{"Id": str(index), "MessageBody": body} for index, body in enumerate(bodies)]
-        answer = self.client("sqs").send_message_batch(
-            QueueUrl=self.outputs[f"{queue}QueueUrl"], Entries=entries
-        )
+        answer = self.client("sqs").send_message_batch(QueueUrl=url, Entries=entries)
         assert not answer.get("Failed")
 
     def dead_letters(self, containing: str) -> list[DeadLetter]:

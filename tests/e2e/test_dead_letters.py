@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 
 from tests.e2e.deployment import (
+    SENSOR,
     Deployed,
     eventually,
     fresh_key,
@@ -15,9 +16,12 @@ from tests.e2e.deployment import (
     run_record,
     status_changed,
 )
-from treadle.definitions.status import DagsterRunStatus
+from treadle.definitions.status import DagsterRunStatus, TickStatus
+from treadle.engine.slices import SLICE, slice_message, slices_of
+from treadle.ports.ticks import DispatchCounts, PlannedRun, Tick, TickKind
 
 Proceeds = Callable[[], bool]
+GoodMessage = Callable[[Deployed], tuple[str, Proceeds]]
 
 
 def object_event(deployed: Deployed) -> tuple[str, Proceeds]:
@@ -25,6 +29,22 @@ def object_event(deployed: Deployed) -> tuple[str, Proceeds]:
     with deployed.without_events():
         etag = deployed.upload(key)
     return object_created(deployed.bucket, key, etag), lambda: bool(deployed.event_ticks(key))
+
+
+def tick_slice(deployed: Deployed) -> tuple[str, Proceeds]:
+    """Of a tick whose requests are all refused, as their job is not granted."""
+    requests = [PlannedRun(str(uuid4()), None, "not_granted", "{}", {}) for _ in range(SLICE + 1)]
+    at = 1_795_370_405_000
+    tick = Tick(
+        SENSOR, str(uuid4()), TickKind.EVENT, TickStatus.SUCCESS, at, at, at, requests=tuple(requests)
+    )
+    deployed.stores.ticks.put(tick)
+
+    def proceeds() -> bool:
+        found = deployed.stores.ticks.get(SENSOR, tick.tick_id)
+        return found is not None and found.dispatched == DispatchCounts(refused=len(requests))
+
+    return json.dumps(slice_message(tick, 0, slices_of(tick))), proceeds
 
 
 def launch(deployed: Deployed) -> tuple[str, Proceeds]:
@@ -48,6 +68,7 @@ def status_change(deployed: Deployed) -> tuple[str, Proceeds]:
     ("queue", "good_message", "origin"),
     [
         ("NewObjects", object_event, "sensor new_objects"),
+        ("Dispatch", tick_slice, "dispatch"),
         ("Launch", launch, "launch"),
         ("Record", status_change, "record"),
     ],
@@ -55,7 +76,7 @@ def status_change(deployed: Deployed) -> tuple[str, Proceeds]:
 def test_an_unknown_message_is_given_up_with_its_reason_and_the_one_beside_it_proceeds(
     deployed: Deployed,
     queue: str,
-    good_message: Callable[[Deployed], tuple[str, Proceeds]],
+    good_message: GoodMessage,
     origin: str,
 ) -> None:
     good, proceeds = good_message(deployed)

@@ -7,15 +7,18 @@ import base64
 import contextlib
 import copy
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
 
 from tests.e2e.deployment import (
+    JOB,
     SENSOR,
     Answer,
     Deployed,
@@ -26,10 +29,16 @@ from tests.e2e.deployment import (
     run_record,
     status_changed,
 )
+from tests.support.tables import create_tables
 from tests.template.model import actions, read
 from tools.project import REGION
+from treadle.adapters.blobs import S3BlobStore
+from treadle.adapters.dynamodb.tables import DynamoStores
+from treadle.adapters.system import RandomTokens
+from treadle.definitions.status import TickStatus
 from treadle.engine.launch import payload
 from treadle.ports.runs import Claim, Run
+from treadle.ports.ticks import PlannedRun, Tick, TickKind
 
 FAR_AWAY = 4_102_444_800_000
 UNKNOWN = json.dumps({"source": "made", "detail-type": "by a test of permissions"})
@@ -54,20 +63,41 @@ def unknown_message(function: str) -> Invoke:
     return lambda deployed: deployed.invoke(function, queued(UNKNOWN))
 
 
-def committed_tick(deployed: Deployed) -> Answer:
-    with deployed.without_events():
-        deployed.upload(fresh_key())
-    tick_id = scheduled_tick(deployed).value["subject"]
-    item = deployed.client("dynamodb").get_item(
-        TableName=deployed.outputs["TicksTableName"], Key={"sensor": {"S": SENSOR}, "tick_id": {"S": tick_id}}
-    )["Item"]
-    image = {
-        name: {"B": base64.b64encode(value["B"]).decode()} if "B" in value else value
-        for name, value in item.items()
-    }
-    return deployed.invoke(
-        "Dispatch", {"Records": [{"eventName": "INSERT", "dynamodb": {"NewImage": image}}]}
-    )
+def tick_for(*requests: PlannedRun) -> Invoke:
+    """DISPATCH gets a tick with these requests; one that the deployed tables know nothing of."""
+
+    def invoke(deployed: Deployed) -> Answer:
+        at = 1_795_370_405_000
+        tick = Tick(SENSOR, str(uuid4()), TickKind.EVENT, TickStatus.SUCCESS, at, at, at, requests=requests)
+        names = create_tables(deployed.endpoint)
+        blobs = S3BlobStore(deployed.physical_id("OutcomesBucket"))
+        assert DynamoStores.of(names, RandomTokens(), blobs).ticks.put(tick)
+        [item] = deployed.client("dynamodb").scan(TableName=names.ticks)["Items"]
+        image = {
+            name: {"B": base64.b64encode(value["B"]).decode()} if "B" in value else value
+            for name, value in item.items()
+        }
+        return deployed.invoke(
+            "Dispatch", {"Records": [{"eventName": "INSERT", "dynamodb": {"NewImage": image}}]}
+        )
+
+    return invoke
+
+
+def one_run(deployed: Deployed) -> Answer:
+    return tick_for(PlannedRun(str(uuid4()), None, JOB, "{}", {}))(deployed)
+
+
+def runs_of_a_job_that_is_not_granted(number: int, config_bytes: int = 0) -> Invoke:
+    """Nothing of them is ever started."""
+    config = json.dumps({"noise": base64.b64encode(os.urandom(config_bytes)).decode()})
+    requests = [PlannedRun(str(uuid4()), None, "not_granted", config, {}) for _ in range(number)]
+    return tick_for(*requests)
+
+
+def slice_of_a_tick(deployed: Deployed) -> Answer:
+    body = {"treadle": "dispatch", "sensor": SENSOR, "tick_id": str(uuid4()), "slice": 0, "of": 2}
+    return deployed.invoke("Dispatch", queued(json.dumps(body)))
 
 
 def unreadable_tick(deployed: Deployed) -> Answer:
@@ -148,9 +178,14 @@ PERMISSIONS = [
     Permission("NewObjectsRole", "KnownRuns", "dynamodb:BatchGetItem", event_tick),
     Permission("NewObjectsRole", "DeadLetters", "sqs:SendMessage", unknown_message("NewObjects")),
     Permission("NewObjectsRole", "SweepBucket", "s3:ListBucket", scheduled_tick),
-    Permission("DispatchRole", "Ticks", "dynamodb:UpdateItem", committed_tick),
-    Permission("DispatchRole", "Runs", "dynamodb:PutItem", committed_tick),
-    Permission("DispatchRole", "LaunchQueue", "sqs:SendMessageBatch", committed_tick),
+    Permission("DispatchRole", "Ticks", "dynamodb:GetItem", slice_of_a_tick),
+    Permission("DispatchRole", "Ticks", "dynamodb:UpdateItem", one_run),
+    Permission("DispatchRole", "Outcomes", "s3:GetObject", runs_of_a_job_that_is_not_granted(1, 400_000)),
+    Permission(
+        "DispatchRole", "DispatchQueue", "sqs:SendMessageBatch", runs_of_a_job_that_is_not_granted(501)
+    ),
+    Permission("DispatchRole", "Runs", "dynamodb:PutItem", one_run),
+    Permission("DispatchRole", "LaunchQueue", "sqs:SendMessageBatch", one_run),
     Permission("DispatchRole", "DeadLetters", "sqs:SendMessage", unreadable_tick),
     Permission("LaunchRole", "Runs", "dynamodb:UpdateItem", launch),
     Permission("LaunchRole", "Runs", "dynamodb:PutItem", launch),
@@ -171,6 +206,8 @@ UNPROVEN = {
     ("NewObjectsRole", "OwnState", "dynamodb:PutItem"): "for a cursor over 1 KB, which this sensor never has",
     ("NewObjectsRole", "OwnQueue", "sqs:SendMessage"): "for ticks sent ahead to the sensor's own queue",
     ("NewObjectsRole", "SweepBucket", "s3:ListBucketVersions"): "deployed with identity=version only",
+    ("NewObjectsRole", "OwnOutcomes", "s3:PutObject"): "for ticks whose requests take over 300 KB compressed",
+    ("DispatchRole", "DispatchQueue", "sqs:SendMessage"): "AWS's name for what is shown as SendMessageBatch",
     ("DispatchRole", "LaunchQueue", "sqs:SendMessage"): "AWS's name for what is shown as SendMessageBatch",
     ("LaunchRole", "LaunchQueue", "sqs:SendMessage"): "AWS's name for what is shown as SendMessageBatch",
     ("SummarizeCsvRole", "ReadWatchedObjects", "s3:GetObjectVersion"): "for runs with identity=version",
@@ -178,6 +215,7 @@ UNPROVEN = {
         (role, sid, f"sqs:{action}"): POLLED
         for role, sid in (
             ("NewObjectsRole", "OwnQueue"),
+            ("DispatchRole", "DispatchQueue"),
             ("LaunchRole", "LaunchQueue"),
             ("RecordRole", "RecordQueue"),
         )

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tests.functional.conftest import LambdaContext
 from tests.support.metering import Meter, metered
 from tests.support.tables import create_tables
+from tests.template.model import read
 from treadle import SensorEvaluationContext, SensorResult, SkipReason, evaluator, sensor
 from treadle.adapters.dynamodb.tables import DynamoStores
 from treadle.adapters.system import RandomTokens
@@ -28,19 +30,12 @@ def stores(dynamodb_local: str, monkeypatch: pytest.MonkeyPatch) -> DynamoStores
     """The stores of the deployment that the functions see in their environment."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_local)
     names = create_tables()
-    settings = {
-        "NAMESPACE": "123456789012/us-east-1/test",
-        "SENSORS_TABLE": names.sensors,
-        "TICKS_TABLE": names.ticks,
-        "RUNS_TABLE": names.runs,
-        "EVENTS_TABLE": names.events,
-        "DEAD_LETTER_QUEUE_URL": "http://127.0.0.1:9/dead",
-        "QUEUE_URL": "http://127.0.0.1:9/own",
-        "INTERVAL_SECONDS": "0",
-        "DEFAULT_STATUS": "RUNNING",
-    }
-    for name, value in settings.items():
-        monkeypatch.setenv(f"TREADLE_{name}", value)
+    tables = {f"TREADLE_{table.upper()}_TABLE": name for table, name in asdict(names).items()}
+    function = read().evaluators()["new_objects"]
+    unused = {name: "unused" for name in read().environment(function) if name.startswith("TREADLE_")}
+    ticking = {"TREADLE_INTERVAL_SECONDS": "0", "TREADLE_DEFAULT_STATUS": "RUNNING"}
+    for name, value in {**unused, **tables, **ticking}.items():
+        monkeypatch.setenv(name, value)
     return DynamoStores.of(names, RandomTokens())
 
 
