@@ -161,6 +161,7 @@ def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
         )["stateMachineArn"]
         sqs = boto3.client("sqs")
         queues = {name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in QUEUES}
+        boto3.client("events").create_event_bus(Name="treadle")
         made = Deployment(
             DynamoStores.of(names, RandomTokens(), S3BlobStore(OUTCOMES)), machine, queues, monkeypatch
         )
@@ -176,6 +177,7 @@ def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
             TREADLE_LAUNCH_QUEUE_URL=queues["launch"],
             TREADLE_DISPATCH_QUEUE_URL=queues["dispatch"],
             TREADLE_OUTCOMES_BUCKET=OUTCOMES,
+            TREADLE_BUS_NAME="treadle",
             TREADLE_INTERVAL_SECONDS="60",
             TREADLE_DEFAULT_STATUS="RUNNING",
             TREADLE_S3_BUCKET=BUCKET,

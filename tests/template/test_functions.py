@@ -25,6 +25,7 @@ EVERYWHERE = {
     "TREADLE_EVENTS_TABLE",
     "TREADLE_DEAD_LETTER_QUEUE_URL",
     "TREADLE_OUTCOMES_BUCKET",
+    "TREADLE_PAUSE_AFTER",
 }
 EVALUATOR = {"TREADLE_INTERVAL_SECONDS", "TREADLE_DEFAULT_STATUS", "TREADLE_QUEUE_URL"}
 S3 = {
@@ -35,7 +36,12 @@ S3 = {
     "TREADLE_S3_START_FROM",
 }
 ENGINE = {
-    "dispatch": {"TREADLE_LAUNCH_QUEUE_URL", "TREADLE_DISPATCH_QUEUE_URL", "TREADLE_GRANTS"},
+    "dispatch": {
+        "TREADLE_LAUNCH_QUEUE_URL",
+        "TREADLE_DISPATCH_QUEUE_URL",
+        "TREADLE_BUS_NAME",
+        "TREADLE_GRANTS",
+    },
     "launch": {"TREADLE_LAUNCH_QUEUE_URL", "TREADLE_JOBS"},
     "record": {"TREADLE_JOBS"},
 }
@@ -170,15 +176,16 @@ def test_bad_stream_record_blocks_those_behind_it_for_a_bounded_time(
     assert trigger["DestinationConfig"] == {"OnFailure": {"Type": "SQS", "Destination": DEAD_LETTERS}}
 
 
-def test_dispatch_sees_pending_ticks_only() -> None:
-    """Ticks without requests, and the update that ends pending, cost no invocation."""
+def test_dispatch_sees_only_ticks_that_are_pending_or_paused_their_sensor() -> None:
+    """Other ticks without requests, and the update that ends pending, cost no invocation."""
     ((_, trigger),) = [found for found in triggers_of("DynamoDB") if found[0] == "dispatch"]
-    (pattern,) = trigger["FilterCriteria"]["Filters"]
+    patterns = [json.loads(each["Pattern"]) for each in trigger["FilterCriteria"]["Filters"]]
 
-    assert json.loads(pattern["Pattern"]) == {
-        "eventName": ["INSERT", "MODIFY"],
-        "dynamodb": {"NewImage": {"pending": {"S": [{"exists": True}]}}},
-    }
+    there = {"S": [{"exists": True}]}
+    assert patterns == [
+        {"eventName": ["INSERT", "MODIFY"], "dynamodb": {"NewImage": {"pending": there}}},
+        {"eventName": ["INSERT"], "dynamodb": {"NewImage": {"paused": there}}},
+    ]
     assert trigger["StartingPosition"] == "TRIM_HORIZON"
 
 

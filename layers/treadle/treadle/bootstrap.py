@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from treadle.adapters.blobs import S3BlobStore
+from treadle.adapters.bus import EventBridgeBus
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.queues import SqsDeadLetters, SqsQueue
 from treadle.adapters.system import RandomTokens, SystemClock
@@ -24,7 +25,7 @@ from treadle.engine.preview import Previewer
 from treadle.engine.record import Recorder
 from treadle.engine.schedule import phase_of
 from treadle.ports.launching import JobSettings, Target
-from treadle.ports.system import DeadLetters
+from treadle.ports.system import Bus, DeadLetters
 from treadle.ports.ticks import Tick
 
 TARGETS: Mapping[str, type[Target]] = {"step_functions": StepFunctionsTarget}
@@ -151,7 +152,9 @@ def evaluator_parts(
     default = DefaultSensorStatus(status)
     millis = (interval or 0) * 1000
     phase = phase_of(definition.name, millis)
-    ticking = TickSettings(millis, default, pause_after or 0, phase)
+    # A paused sensor drops events, so one that takes them is only slowed.
+    pauses = 0 if definition.takes_events else pause_after or 0
+    ticking = TickSettings(millis, default, pauses, phase)
     return EvaluatorParts(
         definition.name,
         LeasedTicks(running, stores.sensors, clock, tokens, ticking, SqsQueue(slots)),
@@ -172,11 +175,13 @@ class DispatcherParts:
     Attributes:
         dispatcher: applies ticks.
         read: the tick that an image of the ticks table's stream holds.
+        bus: where it is told what happened.
         dead_letters: takes what cannot be dispatched.
     """
 
     dispatcher: Dispatcher
     read: Callable[[dict[str, dict[str, Any]]], Tick]
+    bus: Bus
     dead_letters: DeadLetters
 
 
@@ -191,6 +196,7 @@ def dispatcher_parts(environment: Mapping[str, str]) -> DispatcherParts:
     launches = settings.text("TREADLE_LAUNCH_QUEUE_URL")
     dead_letters = settings.text("TREADLE_DEAD_LETTER_QUEUE_URL")
     slices = settings.text("TREADLE_DISPATCH_QUEUE_URL")
+    bus = settings.text("TREADLE_BUS_NAME")
     outcomes = settings.text("TREADLE_OUTCOMES_BUCKET")
     settings.check()
     stores = DynamoStores.of(tables, RandomTokens(), S3BlobStore(outcomes))
@@ -203,7 +209,7 @@ def dispatcher_parts(environment: Mapping[str, str]) -> DispatcherParts:
         slices=SqsQueue(slices),
         workers=DISPATCH_WORKERS,
     )
-    return DispatcherParts(dispatcher, stores.ticks.read, SqsDeadLetters(dead_letters))
+    return DispatcherParts(dispatcher, stores.ticks.read, EventBridgeBus(bus), SqsDeadLetters(dead_letters))
 
 
 def launcher_parts(environment: Mapping[str, str]) -> tuple[Launcher, DeadLetters]:

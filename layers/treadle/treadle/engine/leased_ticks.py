@@ -196,11 +196,10 @@ def _completion(lease: Lease, result: Evaluated, failures_before: int, policy: F
     )
     if tick.error is not None:
         streak = completion.failure_streak
-        completion = replace(
-            completion,
-            resume_at=policy.resume_at(streak, tick.ended_at),
-            paused=policy.pause(streak, tick.error.message),
-        )
+        paused = policy.pause(streak, tick.error.message)
+        resume_at = policy.resume_at(streak, tick.ended_at)
+        tick = replace(tick, paused=paused)
+        completion = replace(completion, resume_at=resume_at, paused=paused)
     if tick.status is TickStatus.SKIPPED and not tick.set_aside:
         return replace(completion, skips=_extended(before.skips, tick))
     skipped = [_streak_tick(lease.sensor, before.skips)] if before.skips else []

@@ -31,8 +31,8 @@ def logger() -> Logger:
 
 @functools.cache
 def metrics() -> Metrics:
-    """The process's metrics, written to the log in CloudWatch's embedded format."""
-    return Metrics(namespace="Treadle", service="treadle")
+    """The process's metrics, written to the log in CloudWatch's embedded format; `service` is the stack."""
+    return Metrics(namespace="Treadle")
 
 
 def instrumented(function: Handler) -> Handler:

@@ -13,6 +13,7 @@ from treadle.definitions.errors import UnknownEventError
 from treadle.definitions.sensors import DEFAULT_CAP
 from treadle.engine.launch import LaunchRequest
 from treadle.engine.slices import SliceRequest
+from treadle.engine.telling import sensor_paused
 from treadle.entrypoints.handler import Handler, bury, instrumented, process_queue, remaining_seconds, report
 
 DISPATCH_TRIES = 3
@@ -69,6 +70,9 @@ def _dispatch_one(parts: DispatcherParts, image: dict[str, Any]) -> None:
     if is_underway(image):
         return  # The stream also tells of each slice that is noted.
     tick = parts.read(_decoded(image))
+    if tick.paused is not None:
+        parts.bus.publish([sensor_paused(tick)])
+        return
     report(parts.dispatcher.dispatch(tick), step="dispatch", sensor=tick.sensor, tick_id=tick.tick_id)
 
 

@@ -1,6 +1,7 @@
 """Clock, random tokens and dead letters."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 
@@ -49,6 +50,33 @@ class BlobStore(Protocol):
 
         Raises:
             StoreError: if there is none, or the store did not answer; says which and where.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class BusEvent:
+    """Something that others may want to hear of.
+
+    Attributes:
+        kind: the event's detail type, such as "Sensor Paused".
+        detail: what happened, plain JSON; `id` in it is repeated by a redelivery.
+    """
+
+    kind: str
+    detail: Mapping[str, object]
+
+
+class Bus(Protocol):
+    """Where Treadle tells of what happened."""
+
+    def publish(self, events: Sequence[BusEvent]) -> None:
+        """Tell of all the events, at least once.
+
+        Args:
+            events: any number.
+
+        Raises:
+            StoreError: if one of them could not be told; others may have been.
         """
 
 

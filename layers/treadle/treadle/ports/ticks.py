@@ -140,6 +140,7 @@ class Tick:
         refusals: why requests were refused.
         slicing: how far its slices have come; None unless one of them is done.
         log: what the evaluation logged, bounded.
+        paused: why the sensor was paused by it, if it was.
     """
 
     sensor: str
@@ -164,6 +165,7 @@ class Tick:
     refusals: tuple[str, ...] = ()
     slicing: Slicing | None = None
     log: tuple[str, ...] = ()
+    paused: str | None = None
 
 
 class TickStore(Protocol):

@@ -122,7 +122,8 @@ class TreadleInstance:
         run_ids = RunIds.of("memory")
         evaluator = Evaluator(Planner(definition, run_ids, self._run_store), self.clock, resources)
         interval = (definition.minimum_interval_seconds or 0) * 1000
-        ticking = TickSettings(interval, self._default, pause_after)
+        pauses = 0 if definition.takes_events else pause_after
+        ticking = TickSettings(interval, self._default, pauses)
         store, tokens = self._sensor_store, self._tokens
         return _Parts(
             definition,

@@ -2,8 +2,10 @@
 
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+from treadle.ports.system import BusEvent
 
 
 @dataclass(slots=True)
@@ -74,6 +76,21 @@ class InMemoryQueue:
         bodies = [message.body for message in self.messages]
         self.messages.clear()
         return bodies
+
+
+@dataclass(slots=True)
+class InMemoryBus:
+    """Keeps what is told.
+
+    Attributes:
+        events: in order.
+    """
+
+    events: list[BusEvent] = field(default_factory=list)
+
+    def publish(self, events: Sequence[BusEvent]) -> None:
+        """Keep the events."""
+        self.events += events
 
 
 @dataclass(frozen=True, slots=True)

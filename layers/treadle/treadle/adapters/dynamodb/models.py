@@ -71,6 +71,7 @@ class TickModel(Model):
     slices_refused = NumberAttribute(null=True)
     slices_refusals = UnicodeSetAttribute(null=True)
     log = JSONAttribute(null=True)
+    paused = UnicodeAttribute(null=True)
 
 
 class RunModel(Model):

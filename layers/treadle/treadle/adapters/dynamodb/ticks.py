@@ -157,6 +157,7 @@ def to_item(tick: Tick, outcomes: Outcomes) -> Item:
         pending=str(zlib.crc32(tick.tick_id.encode()) % SHARDS) if pending else None,
         pending_since=tick.ended_at if pending else None,
         log=list(tick.log) or None,
+        paused=tick.paused,
         expires_at=None if pending else tick.ended_at // 1000 + RETENTION_SECONDS,
     )
     return model.serialize()
@@ -194,6 +195,7 @@ def _tick(model: Model, asked: Unpacked) -> Tick:
         refusals=tuple(model.refusals or ()),
         slicing=_slicing(model),
         log=tuple(model.log or ()),
+        paused=model.paused,
     )
 
 

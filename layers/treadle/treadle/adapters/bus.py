@@ -1,0 +1,60 @@
+"""Treadle's own EventBridge bus."""
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from treadle.adapters.clients import client
+from treadle.definitions.errors import StoreError
+from treadle.ports.system import BusEvent
+
+if TYPE_CHECKING:
+    from mypy_boto3_events.type_defs import PutEventsRequestEntryTypeDef
+
+SOURCE = "treadle"
+_BATCH = 10
+_TRIES = 4
+
+
+class EventBridgeBus:
+    """A `Bus` on EventBridge.
+
+    Args:
+        name: the bus's name or ARN.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def publish(self, events: Sequence[BusEvent]) -> None:
+        """Put the events, ten in a request; of a request that fails in part, those that failed again."""
+        entries: list[PutEventsRequestEntryTypeDef] = [
+            {
+                "EventBusName": self._name,
+                "Source": SOURCE,
+                "DetailType": event.kind,
+                "Detail": json.dumps(event.detail),
+            }
+            for event in events
+        ]
+        for start in range(0, len(entries), _BATCH):
+            self._put(entries[start : start + _BATCH])
+
+    def _put(self, entries: "list[PutEventsRequestEntryTypeDef]") -> None:
+        words = ""
+        for _ in range(_TRIES):
+            try:
+                answer = client("events").put_events(Entries=entries)
+            except (ClientError, BotoCoreError) as error:
+                msg = f"The bus {self._name} did not take {len(entries)} events: {error}"
+                raise StoreError(msg) from error
+            results = zip(entries, answer["Entries"], strict=True)
+            refused = [(entry, result) for entry, result in results if result.get("ErrorCode")]
+            if not refused:
+                return
+            entries = [entry for entry, _ in refused]
+            words = refused[0][1].get("ErrorMessage") or refused[0][1].get("ErrorCode", "")
+        msg = f"The bus {self._name} refused {len(entries)} events {_TRIES} times: {words}"
+        raise StoreError(msg)

@@ -1,0 +1,56 @@
+"""A sensor that fails again and again is paused, and Treadle tells of it on its bus."""
+
+import base64
+import json
+from typing import Any
+
+import boto3
+
+from tests.functional.conftest import Deployment, LambdaContext
+from treadle import RunRequest, evaluator, sensor
+from treadle.definitions.status import InstigatorStatus
+
+
+@sensor(job_name="process_file", minimum_interval_seconds=60)
+def failing() -> RunRequest:
+    """Never works."""
+    raise ValueError("no such table")
+
+
+def as_stream_record(item: dict[str, Any]) -> dict[str, Any]:
+    """An item as the ticks table's stream brings it."""
+    image = {
+        name: {"B": base64.b64encode(value["B"]).decode()} if "B" in value else value
+        for name, value in item.items()
+    }
+    return {"eventName": "INSERT", "eventSource": "aws:dynamodb", "dynamodb": {"NewImage": image}}
+
+
+def test_a_sensor_that_fails_too_often_is_paused_and_the_bus_hears_of_it(deployment: Deployment) -> None:
+    deployment.setenv(TREADLE_PAUSE_AFTER="2", TREADLE_INTERVAL_SECONDS="0")
+    handler = evaluator(failing)
+    heard = boto3.client("sqs").create_queue(QueueName="heard")["QueueUrl"]
+    deployment.queues["heard"] = heard
+    events = boto3.client("events")
+    events.put_rule(Name="all", EventBusName="treadle", EventPattern='{"source":["treadle"]}')
+    arn = "arn:aws:sqs:us-east-1:123456789012:heard"
+    events.put_targets(Rule="all", EventBusName="treadle", Targets=[{"Id": "queue", "Arn": arn}])
+
+    for minute in (1, 2, 3):
+        event = {"treadle": "tick", "nominal_time": f"2026-11-22T18:0{minute}:00Z"}
+        handler(event, LambdaContext())
+
+    state = deployment.stores.sensors.get("failing")
+    assert (state.status, state.failure_streak) == (InstigatorStatus.STOPPED, 2)
+    ticks = deployment.stores.ticks.latest("failing", 5)
+    assert [bool(tick.paused) for tick in ticks] == [True, False]
+    key = {"sensor": {"S": "failing"}, "tick_id": {"S": ticks[0].tick_id}}
+    table = deployment.environment["TREADLE_TICKS_TABLE"]
+    item = boto3.client("dynamodb").get_item(TableName=table, Key=key)["Item"]
+    deployment.invoke("engine/dispatch", {"Records": [as_stream_record(item)]})
+    [message] = deployment.messages("heard")
+    told = json.loads(message["Body"])
+    assert (told["source"], told["detail-type"]) == ("treadle", "Sensor Paused")
+    assert told["detail"]["sensor"] == "failing"
+    assert "Paused after 2 failures in a row" in told["detail"]["reason"]
+    assert "no such table" in told["detail"]["reason"]
