@@ -137,6 +137,10 @@ e2e: setup ## The deployed stack on a local cloud, least privilege enforced
 bench: setup ## Measure: cold starts, ticks, launches
 	@$(PYTEST) tests/bench -p no:randomly $(PYTEST_ARGS)
 
+.PHONY: soak
+soak: setup ## Seven minutes: a sensor at 15 s ticks four times a minute, and stops when stopped
+	@PYTHONPATH=layers/treadle $(PYTHON) -m tools.soak
+
 ##@ Afterwards
 
 .PHONY: clean

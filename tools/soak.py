@@ -1,0 +1,82 @@
+"""`make soak`: a sensor at 15 s on a local cloud ticks four times a minute, and stops when it is stopped."""
+
+import os
+import time
+from dataclasses import dataclass, field
+
+from tools import stack
+from tools.local_cloud import temporary_cloud
+from tools.project import ToolError, local_aws, run_tool
+from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
+from treadle.adapters.system import RandomTokens, SystemClock
+from treadle.operate.sensors import SensorOperations
+
+STACK = "treadle-soak"
+SENSOR = "new_objects"
+INTERVAL = 15
+MINUTES = 5
+TOLERANCE = 3.0
+
+
+@dataclass(slots=True)
+class Watch:
+    """What was seen of a sensor's ticks.
+
+    Attributes:
+        late: for each tick how many seconds after its nominal time it ended.
+        last: the nominal time of the last one, in milliseconds.
+    """
+
+    late: list[float] = field(default_factory=list)
+    last: int = 0
+
+
+def watch(stores: DynamoStores, seen: Watch, seconds: float) -> None:
+    """Note every tick that ends within so many seconds."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        state = stores.sensors.get(SENSOR)
+        nominal, ended = state.last_nominal, state.last_completion
+        if nominal is not None and ended is not None and nominal > seen.last and ended >= nominal:
+            seen.last = nominal
+            seen.late.append((ended - nominal) / 1000)
+        time.sleep(0.2)
+
+
+def main() -> int:
+    """Entry point of `python -m tools.soak`."""
+    with temporary_cloud() as cloud:
+        print("soak: building and deploying …", flush=True)
+        stack.build(cloud.endpoint)
+        parameters = ["--parameter-overrides", f"NewObjectsInterval={INTERVAL}"]
+        stack.deploy(cloud.endpoint, arguments=["--stack-name", STACK, *parameters])
+        outputs = stack.outputs(cloud.endpoint, STACK)
+        os.environ.update(local_aws(cloud.endpoint))
+        tables = (outputs[f"{name}TableName"] for name in ("Sensors", "Ticks", "Runs", "Events"))
+        stores = DynamoStores.of(TableNames(*tables), RandomTokens())
+        return judge(stores)
+
+
+def judge(stores: DynamoStores) -> int:
+    """Watch for five minutes from the next full minute on, stop the sensor, watch on; 0 if all is well."""
+    watch(stores, Watch(), 60 - time.time() % 60 + 60)
+    seen = Watch(last=int(time.time() * 1000) // 60_000 * 60_000 - 1)
+    print(f"soak: watching for {MINUTES} minutes", flush=True)
+    watch(stores, seen, MINUTES * 60)
+    expected = MINUTES * 60 // INTERVAL
+    print(
+        f"soak: {len(seen.late)} ticks of {expected}, at most {max(seen.late, default=0):.1f} s after their time"
+    )
+    SensorOperations(stores.sensors, SystemClock()).stop(SENSOR)
+    watch(stores, seen, INTERVAL)
+    after = Watch(last=seen.last)
+    watch(stores, after, 60 + INTERVAL)
+    print(f"soak: {len(after.late)} ticks later than {INTERVAL} s after it was stopped")
+    if abs(len(seen.late) - expected) > 1 or max(seen.late, default=99) > TOLERANCE or after.late:
+        msg = f"expected {expected} ticks within {TOLERANCE:g} s of their time, and none once stopped."
+        raise ToolError(msg)
+    return 0
+
+
+if __name__ == "__main__":
+    run_tool(main)
