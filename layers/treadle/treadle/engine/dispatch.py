@@ -154,17 +154,16 @@ class Dispatcher:
         )
 
     def _record(self, tick: Tick, request: PlannedRun) -> Run | None:
-        fresh = self._new_run(tick, request)
-        existing = self._runs.create(fresh)
+        first = self._new_run(tick, request)
+        made, existing = first, self._runs.create(first)
         while existing is not None:
             if existing.tick_id == tick.tick_id:
                 return existing
-            again = _next_attempt(existing, fresh)
+            again = _next_attempt(existing, first)
             if again is None:
                 return None
-            existing = self._runs.replace(again)
-            fresh = replace(again, revision=again.revision + 1)
-        return fresh
+            made, existing = replace(again, revision=again.revision + 1), self._runs.replace(again)
+        return made
 
     def _new_run(self, tick: Tick, request: PlannedRun) -> Run:
         now = self._clock.now()
