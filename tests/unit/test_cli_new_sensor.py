@@ -1,5 +1,6 @@
 """`treadle new sensor`: what it writes into a project, and when it writes nothing."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -55,6 +56,16 @@ def test_schedule_event_has_the_form_of_the_first_sensors(project: Path) -> None
         for name in ("new_objects", "late_orders")
     )
     assert own == first
+
+
+def test_queued_event_is_a_slot_below_the_minute(project: Path) -> None:
+    """In the form in which a leased tick sends the minute's further slots ahead."""
+    run("new", "sensor", "late_orders", "--root", project)
+
+    event = json.loads((project / "events/late_orders-queued-tick.json").read_text())
+    [record] = event["Records"]
+    assert json.loads(record["body"]) == {"treadle": "slot", "nominal_time": "2026-11-22T18:00:15Z"}
+    assert hashlib.md5(record["body"].encode()).hexdigest() == record["md5OfBody"]
 
 
 @pytest.mark.parametrize("file", ["template.yaml", "README.md"])
