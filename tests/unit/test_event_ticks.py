@@ -68,9 +68,10 @@ def test_second_delivery_of_a_finished_event_is_not_evaluated(
     deliver(house, function, created)
     before = house.tick_records()
 
-    outcome = deliver(house, fail, created)
+    calls: list[str] = []
+    outcome = deliver(house, lambda: calls.append("called"), created)
 
-    assert outcome.decision is Decision.DUPLICATE
+    assert (outcome.decision, calls) == (Decision.DUPLICATE, [])
     assert house.tick_records() == before
 
 

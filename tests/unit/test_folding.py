@@ -149,48 +149,6 @@ def test_each_status_keeps_the_earliest_time_told_of_it() -> None:
     assert run.started_at == CREATED + 5
 
 
-@pytest.mark.parametrize("end", ENDS)
-@pytest.mark.parametrize("is_late", [True, False])
-def test_reported_end_outranks_an_assumed_one(end: Status, is_late: bool) -> None:
-    told = Failure("Told", "by the target") if end is not Status.SUCCESS else None
-    reports = [
-        Report(1, Status.FAILURE, CREATED + 5, failure=Failure("Assumed", "by Treadle", assumed=True)),
-        Report(1, end, CREATED + 9, failure=told),
-    ]
-
-    run = folded(*(reports if is_late else reports[::-1]))
-
-    assert (run.status, run.failure, run.ended_at) == (end, told, CREATED + 9)
-
-
-@pytest.mark.parametrize("is_late", [True, False])
-def test_assumed_reason_goes_with_the_end_that_was_assumed(is_late: bool) -> None:
-    reports = [
-        Report(1, Status.FAILURE, CREATED + 5, failure=Failure("Assumed", "by Treadle", assumed=True)),
-        Report(1, Status.CANCELED, CREATED + 9),
-    ]
-
-    run = folded(*(reports if is_late else reports[::-1]))
-
-    assert (run.status, run.failure) == (Status.CANCELED, None)
-
-
-def test_assumed_end_stands_until_the_target_reports_one() -> None:
-    failure = Failure("Assumed", "by Treadle", assumed=True)
-
-    run = folded(
-        Report(1, Status.STARTED, CREATED + 3),
-        Report(1, Status.FAILURE, CREATED + 5, failure=failure),
-    )
-
-    assert (run.status, run.failure, run.ended_at, run.next_at) == (
-        Status.FAILURE,
-        failure,
-        CREATED + 5,
-        None,
-    )
-
-
 def test_redrive_counts_more_than_the_end_before_it() -> None:
     run = folded(
         Report(1, Status.FAILURE, CREATED + 5, failure=Failure("Told", "first")),

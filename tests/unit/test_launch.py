@@ -5,65 +5,28 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.house import ARN, JOB, RUN_IDS, House
+from tests.support.house import ARN, JOB, House
+from tests.support.launching import MESSAGE, NOON, RUN_ID, SECONDS, launch, queue_run, resent
 from tests.support.targets import InMemoryTarget
 from treadle.definitions.errors import (
     LaunchDelayedError,
-    LaunchDeniedError,
-    LaunchError,
     LaunchRejectedError,
 )
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.folding import LAUNCH_DUE_MS, OVERDUE_MS
+from treadle.engine.folding import OVERDUE_MS
 from treadle.engine.launch import (
-    DENIED_FOR_MS,
     MAX_DELAY_SECONDS,
-    RETRY_SECONDS,
     TAKEOVER_MARGIN_MS,
-    LaunchRequest,
 )
-from treadle.engine.outcomes import Decision, Outcome
+from treadle.engine.outcomes import Decision
 from treadle.ports.launching import Execution, JobSettings
-from treadle.ports.runs import Claim, Failure, Run
-
-NOON = 1_795_370_400_000
-RUN_ID = RUN_IDS.keyed("watch", "k")
-SECONDS = 30
+from treadle.ports.runs import Claim, Run
 
 
 @pytest.fixture
 def queued(house: House) -> Run:
     """A run that DISPATCH has just recorded."""
-    run = Run(
-        RUN_ID,
-        JOB,
-        "watch",
-        "k",
-        "tick",
-        '{"a":1}',
-        {"t": "1"},
-        NOON,
-        partition_key="p",
-        reached={"1/0": {"QUEUED": NOON}},
-        next_at=NOON + LAUNCH_DUE_MS,
-    )
-    house.tables.runs[RUN_ID] = run
-    return run
-
-
-def launch(house: House, attempt: int = 1) -> Outcome:
-    return house.launcher().launch(LaunchRequest(RUN_ID, attempt), SECONDS)
-
-
-def refuse(house: House, *refusals: LaunchError) -> None:
-    house.target.refusals = iter(refusals)
-
-
-def resent(house: House) -> list[tuple[object, int]]:
-    return [(message.body, message.delay_seconds) for message in house.launches.messages]
-
-
-MESSAGE = {"treadle": "launch", "run_id": RUN_ID, "attempt": 1}
+    return queue_run(house)
 
 
 def test_attempt_is_started_under_its_launch_id_and_the_run_says_so(house: House, queued: Run) -> None:
@@ -113,8 +76,10 @@ def test_run_is_claimed_before_it_is_started(house: House, queued: Run) -> None:
     assert claims == [Claim(f"{1:036d}", NOON + SECONDS * 1000 + TAKEOVER_MARGIN_MS)]
 
 
-def test_second_message_for_a_started_attempt_starts_nothing(house: House, queued: Run) -> None:
+@pytest.mark.parametrize("seconds", [0, 3_600], ids=["claim alive", "claim run out"])
+def test_second_message_for_a_started_attempt_starts_nothing(house: House, queued: Run, seconds: int) -> None:
     launch(house)
+    house.clock.advance(seconds)
 
     outcome = launch(house)
 
@@ -123,11 +88,12 @@ def test_second_message_for_a_started_attempt_starts_nothing(house: House, queue
     assert (len(house.target.starts), resent(house)) == (1, [])
 
 
+@pytest.mark.parametrize("claim", [None, Claim("other", NOON + 60_000)], ids=["free", "claimed"])
 @pytest.mark.parametrize("attempt", [1, 3])
 def test_message_for_another_attempt_than_the_present_starts_nothing(
-    house: House, queued: Run, attempt: int
+    house: House, queued: Run, attempt: int, claim: Claim | None
 ) -> None:
-    house.tables.runs[RUN_ID] = replace(queued, attempt=2, claim=Claim("other", NOON + 60_000))
+    house.tables.runs[RUN_ID] = replace(queued, attempt=2, claim=claim)
 
     outcome = launch(house, attempt)
 
@@ -173,108 +139,6 @@ def test_claim_of_a_launch_that_died_is_taken_over_under_the_same_launch_id(
     assert [start.launch_id for start in house.target.starts] == [f"{RUN_ID}-1"] * 2
     assert len(house.target.executions) == 1
     assert house.only_run().started_at == NOON
-
-
-@pytest.mark.parametrize(
-    ("jobs", "words"),
-    [
-        ({}, "no parameter of the deployment says what it launches"),
-        (
-            {JOB: JobSettings(JOB, "step_functions", "", "ProcessFileStateMachineArn")},
-            "Job 'process_file' is not configured: set the deployment parameter ProcessFileStateMachineArn.",
-        ),
-    ],
-)
-def test_job_that_is_not_configured_fails_the_run_and_names_the_parameter(
-    house: House, queued: Run, jobs: dict[str, JobSettings], words: str
-) -> None:
-    house.jobs = jobs
-    house.clock.advance(1)
-
-    outcome = launch(house)
-
-    run = house.only_run()
-    assert (outcome.decision, run.status) == (Decision.FAILURE, Status.FAILURE)
-    assert run.failure == Failure("JobNotConfiguredError", outcome.reason, assumed=True)
-    assert words in outcome.reason
-    assert (run.ended_at, run.next_at, house.target.starts) == (NOON + 1_000, None, [])
-
-
-def test_rejected_start_fails_the_run_with_the_targets_words(house: House, queued: Run) -> None:
-    refuse(house, LaunchRejectedError("the state machine is gone " + "x" * 5_000))
-
-    outcome = launch(house)
-
-    run = house.only_run()
-    assert (outcome.decision, run.status) == (Decision.FAILURE, Status.FAILURE)
-    assert run.failure is not None
-    assert (run.failure.error, run.failure.assumed) == ("LaunchRejectedError", True)
-    assert run.failure.cause == ("the state machine is gone " + "x" * 5_000)[:2_000]
-    assert resent(house) == []
-
-
-def test_message_after_a_final_failure_starts_nothing(house: House, queued: Run) -> None:
-    refuse(house, LaunchRejectedError("gone"))
-    launch(house)
-
-    assert launch(house).decision is Decision.DUPLICATE
-    assert len(house.target.starts) == 1
-
-
-@pytest.mark.parametrize("error", [LaunchDelayedError("throttled"), LaunchDeniedError("no permission")])
-def test_start_that_may_succeed_later_releases_its_claim_and_is_sent_again(
-    house: House, queued: Run, error: LaunchError
-) -> None:
-    refuse(house, error)
-
-    outcome = launch(house)
-
-    run = house.only_run()
-    assert (outcome.decision, outcome.reason) == (Decision.DELAYED, str(error))
-    assert (run.status, run.claim, run.next_at) == (Status.QUEUED, None, queued.next_at)
-    assert resent(house) == [(MESSAGE, RETRY_SECONDS)]
-
-
-def test_delayed_start_succeeds_at_once_when_its_message_comes_again(house: House, queued: Run) -> None:
-    refuse(house, LaunchDelayedError("throttled"))
-    launch(house)
-
-    assert launch(house).decision is Decision.LAUNCHED
-
-
-@pytest.mark.parametrize(
-    ("milliseconds", "decision"), [(DENIED_FOR_MS, Decision.DELAYED), (DENIED_FOR_MS + 1, Decision.FAILURE)]
-)
-def test_denied_start_is_tried_for_five_minutes(
-    house: House, queued: Run, milliseconds: int, decision: Decision
-) -> None:
-    refuse(house, LaunchDeniedError("no permission"))
-    house.clock.advance(milliseconds / 1000)
-
-    outcome = launch(house)
-
-    failure = house.only_run().failure
-    assert outcome.decision is decision
-    assert (failure.error if failure else None) == (
-        "LaunchDeniedError" if decision is Decision.FAILURE else None
-    )
-
-
-def test_throttled_start_is_tried_without_end(house: House, queued: Run) -> None:
-    refuse(house, LaunchDelayedError("throttled"))
-    house.clock.advance(86_400)
-
-    assert launch(house).decision is Decision.DELAYED
-
-
-def test_denial_of_a_later_attempt_counts_from_that_attempts_own_beginning(house: House, queued: Run) -> None:
-    now = NOON + 10 * DENIED_FOR_MS
-    reached = {"1/0": {"QUEUED": NOON, "FAILURE": NOON}, "2/0": {"QUEUED": now}}
-    house.tables.runs[RUN_ID] = replace(queued, attempt=2, attempts_allowed=2, reached=reached)
-    house.clock.time = now + DENIED_FOR_MS
-    refuse(house, LaunchDeniedError("no permission"))
-
-    assert launch(house, 2).decision is Decision.DELAYED
 
 
 def test_what_the_target_reported_before_the_launch_could_write_stays(house: House, queued: Run) -> None:

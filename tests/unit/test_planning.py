@@ -106,8 +106,8 @@ def test_request_set_aside_leaves_its_key_to_a_smaller_one(house: House) -> None
 
 @pytest.mark.parametrize(("surplus", "is_set_aside"), [(0, False), (1, True)])
 def test_size_counts_config_and_tags_in_bytes(house: House, surplus: int, is_set_aside: bool) -> None:
-    frame = len('{"x":""}') + len('{"t":"ü"}'.encode())
-    asked = RunRequest("k", {"x": "x" * (MAX_REQUEST_BYTES - frame + surplus)}, {"t": "ü"}, JOB)
+    frame = len('{"x":"ü"}'.encode()) + len('{"t":"ü"}'.encode())
+    asked = RunRequest("k", {"x": "ü" + "x" * (MAX_REQUEST_BYTES - frame + surplus)}, {"t": "ü"}, JOB)
 
     assert bool(plan(house, [asked]).set_aside) is is_set_aside
 

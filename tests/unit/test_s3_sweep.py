@@ -1,6 +1,5 @@
 """The sweep: slice after slice it sees every object once a round, and asks for none that is taken."""
 
-import json
 import time
 from collections.abc import Collection
 from typing import Any
@@ -179,46 +178,6 @@ def test_start_from_now_stays_where_it_first_was() -> None:
     lister.objects = [*lister.objects, object_of("new", modified=TIME + 5)]
 
     assert sweeper.keys() == ["new"]
-
-
-@pytest.mark.parametrize("start_from", StartFrom)
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"bucket": "other"},
-        {"prefix": "in/2"},
-        {"suffix": ".gz"},
-        {"identity": ObjectIdentity.VERSION},
-    ],
-)
-def test_changed_selection_is_a_first_enable_from_now(start_from: StartFrom, changed: dict[str, Any]) -> None:
-    """No flood: everything that is there under a new prefix or identity was there before."""
-    before = str(SweepCursor((BUCKET, "in/", "", "etag"), 0, position="in/5"))
-    selection = S3Selection(**{"bucket": BUCKET, "prefix": "in/", "start_from": start_from, **changed})
-
-    cursor = read_cursor(before, selection, TIME + 700)
-
-    assert cursor == SweepCursor(tuple(selection.fingerprint), TIME)
-
-
-def test_cleared_cursor_starts_from_the_beginning_if_that_is_asked_for() -> None:
-    assert read_cursor(None, ALL, TIME).since == 0
-    assert read_cursor("", ALL, TIME).since == 0
-    assert read_cursor(None, S3Selection(BUCKET), TIME).since == TIME
-
-
-@given(st.text(st.characters(exclude_categories=["Cs"])), st.tuples(*[st.integers(0, 2**53)] * 5))
-def test_cursor_is_read_as_it_was_written(position: str, times: tuple[int, ...]) -> None:
-    cursor = SweepCursor(tuple(ALL.fingerprint), times[0], position, *times[1:])
-
-    assert read_cursor(str(cursor), ALL, TIME) == cursor
-    assert json.loads(str(cursor))["made_with"] == ALL.fingerprint
-
-
-def test_changed_start_from_alone_changes_nothing() -> None:
-    cursor = SweepCursor(tuple(ALL.fingerprint), TIME - 5, position="in/5")
-
-    assert read_cursor(str(cursor), S3Selection(BUCKET), TIME) == cursor
 
 
 def test_round_in_the_midst_keeps_its_own_floor_and_beginning() -> None:

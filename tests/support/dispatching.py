@@ -1,0 +1,59 @@
+"""Committed ticks, and what DISPATCH makes of them."""
+
+from dataclasses import replace
+
+from tests.support.house import JOB, RUN_IDS, House
+from treadle.definitions.status import TickStatus
+from treadle.engine.identity import leased_tick_id
+from treadle.engine.outcomes import Outcome
+from treadle.ports.runs import Run
+from treadle.ports.ticks import DispatchCounts, PlannedRun, Tick, TickKind
+
+NOON = 1_795_370_400_000
+
+
+def committed(
+    house: House,
+    *keys: str | None,
+    number: int = 1,
+    status: TickStatus = TickStatus.SUCCESS,
+    config: str = "{}",
+    job: str = JOB,
+) -> Tick:
+    """A tick with a request for each key, as the evaluator commits it."""
+    tick_id = leased_tick_id(NOON + number * 60_000, number)
+    requests = tuple(
+        PlannedRun(
+            RUN_IDS.keyed("watch", key) if key else RUN_IDS.keyless("watch", tick_id, index),
+            key,
+            job,
+            config,
+            {"t": "1"},
+        )
+        for index, key in enumerate(keys)
+    )
+    tick = Tick("watch", tick_id, TickKind.LEASED, status, NOON, NOON, NOON, requests=requests)
+    house.tables.ticks["watch", tick_id] = tick
+    return tick
+
+
+def dispatch(house: House, tick: Tick) -> Outcome:
+    """Apply a tick."""
+    return house.dispatcher().dispatch(tick)
+
+
+def change(house: House, key: str, **fields: object) -> Run:
+    """The run of a key, changed behind everybody's back."""
+    run_id = RUN_IDS.keyed("watch", key)
+    house.tables.runs[run_id] = replace(house.tables.runs[run_id], **fields)  # type: ignore[arg-type]
+    return house.tables.runs[run_id]
+
+
+def launched(house: House) -> list[object]:
+    """The runs for which launch messages were sent, taken out of the queue."""
+    return [body["run_id"] for body in house.launches.drain()]
+
+
+def counts(house: House, tick: Tick) -> DispatchCounts | None:
+    """What the tick's record says of its dispatch."""
+    return house.tables.ticks[tick.sensor, tick.tick_id].dispatched

@@ -1,0 +1,49 @@
+"""A run that waits for LAUNCH, and its message."""
+
+from tests.support.house import JOB, RUN_IDS, House
+from treadle.definitions.errors import LaunchError
+from treadle.engine.folding import LAUNCH_DUE_MS
+from treadle.engine.launch import LaunchRequest
+from treadle.engine.outcomes import Outcome
+from treadle.ports.runs import Run
+
+NOON = 1_795_370_400_000
+RUN_ID = RUN_IDS.keyed("watch", "k")
+SECONDS = 30
+
+
+def queue_run(house: House) -> Run:
+    """A run that DISPATCH has just recorded."""
+    run = Run(
+        RUN_ID,
+        JOB,
+        "watch",
+        "k",
+        "tick",
+        '{"a":1}',
+        {"t": "1"},
+        NOON,
+        partition_key="p",
+        reached={"1/0": {"QUEUED": NOON}},
+        next_at=NOON + LAUNCH_DUE_MS,
+    )
+    house.tables.runs[RUN_ID] = run
+    return run
+
+
+def launch(house: House, attempt: int = 1) -> Outcome:
+    """Take up the message for an attempt."""
+    return house.launcher().launch(LaunchRequest(RUN_ID, attempt), SECONDS)
+
+
+def refuse(house: House, *refusals: LaunchError) -> None:
+    """Let the next starts be refused."""
+    house.target.refusals = iter(refusals)
+
+
+def resent(house: House) -> list[tuple[object, int]]:
+    """The messages that were sent again, with their delays."""
+    return [(message.body, message.delay_seconds) for message in house.launches.messages]
+
+
+MESSAGE = {"treadle": "launch", "run_id": RUN_ID, "attempt": 1}

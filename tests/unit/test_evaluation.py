@@ -1,0 +1,91 @@
+"""What a leased evaluation is given: time, knowledge of keys, a log, and a lease that lasts."""
+
+import pytest
+
+from tests.support.house import House, sensor_of
+from treadle.definitions.contexts import SensorEvaluationContext
+from treadle.definitions.results import RunRequest
+from treadle.engine.evaluation import Budget
+from treadle.engine.identity import leased_tick_id
+from treadle.engine.leased_ticks import LEASE_MARGIN_MS, MAX_LEASE_SECONDS
+from treadle.engine.outcomes import Decision
+
+NOON = 1_795_370_400_000
+
+
+def test_evaluation_past_its_budget_fails_the_tick(house: House) -> None:
+    def function() -> None:
+        while True:
+            pass
+
+    outcome = house.leased(sensor_of(function)).tick(NOON, Budget(0.05))
+
+    (tick,) = house.tick_records()
+    assert tick.error is not None
+    assert (outcome.decision, tick.error.type) == (Decision.FAILURE, "SensorTimeoutError")
+
+
+@pytest.mark.parametrize(("budget", "for_user"), [(900.0, 895.0), (30.0, 25.0), (10.0, 8.0), (0.0, 0.0)])
+def test_a_fifth_of_the_budget_but_five_seconds_at_most_is_kept_for_the_commit(
+    budget: float, for_user: float
+) -> None:
+    assert Budget(budget).for_user_code == for_user
+    assert Budget().for_user_code == float("inf")
+
+
+def test_author_sees_the_time_that_is_left_shrink(house: House) -> None:
+    seen: list[float] = []
+
+    def function(context: SensorEvaluationContext) -> None:
+        seen.append(context.remaining_seconds)
+        house.clock.advance(10)
+        seen.append(context.remaining_seconds)
+        house.clock.advance(100)
+        seen.append(context.remaining_seconds)
+
+    house.leased(sensor_of(function)).tick(NOON, Budget(30))
+
+    assert seen == [25, 15, 0]
+
+
+def test_author_can_ask_which_keys_are_taken(house: House) -> None:
+    seen: list[set[str]] = []
+    ticks = house.leased(sensor_of(lambda: RunRequest("taken")))
+    ticks.tick(NOON, Budget())
+    house.dispatcher().dispatch(house.tick_records()[0])
+
+    house.clock.advance(60)
+    asking = sensor_of(lambda context: seen.append(context.claimed_run_keys(["taken", "free"])))
+    house.leased(asking).tick(NOON + 60_000, Budget())
+
+    assert seen == [{"taken"}]
+
+
+@pytest.mark.parametrize(
+    ("budget", "seconds"),
+    [(Budget(30), 30), (Budget(), MAX_LEASE_SECONDS), (Budget(5_000), MAX_LEASE_SECONDS)],
+)
+def test_lease_lasts_as_long_as_the_process_can_act(house: House, budget: Budget, seconds: int) -> None:
+    seen: list[tuple[int, str | None]] = []
+
+    def function() -> None:
+        state = house.state()
+        seen.append((state.lease_expires, state.lease_owner))
+
+    house.leased(sensor_of(function)).tick(NOON, budget)
+
+    assert seen == [(NOON + seconds * 1000 + LEASE_MARGIN_MS, f"{1:036d}")]
+    assert house.state().lease_owner is None
+
+
+def test_each_line_of_the_log_bears_sensor_tick_and_what_the_author_adds(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    def function(context: SensorEvaluationContext) -> None:
+        context.log.warning("seen %s", "it", extra={"mine": 1})
+
+    house.leased(sensor_of(function)).tick(NOON, Budget())
+
+    (record,) = [record for record in caplog.records if record.getMessage() == "seen it"]
+    fields = record.__dict__
+    assert (fields["sensor"], fields["tick_id"], fields["mine"]) == ("watch", leased_tick_id(NOON, 1), 1)

@@ -1,0 +1,130 @@
+"""What LAUNCH makes of a start that is refused: again later, or a visible end."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.support.house import JOB, House
+from tests.support.launching import MESSAGE, NOON, RUN_ID, launch, queue_run, refuse, resent
+from treadle.definitions.errors import (
+    LaunchDelayedError,
+    LaunchDeniedError,
+    LaunchError,
+    LaunchRejectedError,
+)
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.engine.launch import (
+    DENIED_FOR_MS,
+    RETRY_SECONDS,
+)
+from treadle.engine.outcomes import Decision
+from treadle.ports.launching import JobSettings
+from treadle.ports.runs import Failure, Run
+
+
+@pytest.fixture
+def queued(house: House) -> Run:
+    """A run that DISPATCH has just recorded."""
+    return queue_run(house)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "words"),
+    [
+        ({}, "no parameter of the deployment says what it launches"),
+        (
+            {JOB: JobSettings(JOB, "step_functions", "", "ProcessFileStateMachineArn")},
+            "Job 'process_file' is not configured: set the deployment parameter ProcessFileStateMachineArn.",
+        ),
+    ],
+)
+def test_job_that_is_not_configured_fails_the_run_and_names_the_parameter(
+    house: House, queued: Run, jobs: dict[str, JobSettings], words: str
+) -> None:
+    house.jobs = jobs
+    house.clock.advance(1)
+
+    outcome = launch(house)
+
+    run = house.only_run()
+    assert (outcome.decision, run.status) == (Decision.FAILURE, Status.FAILURE)
+    assert run.failure == Failure("JobNotConfiguredError", outcome.reason, assumed=True)
+    assert words in outcome.reason
+    assert (run.ended_at, run.next_at, house.target.starts) == (NOON + 1_000, None, [])
+
+
+def test_rejected_start_fails_the_run_with_the_targets_words(house: House, queued: Run) -> None:
+    refuse(house, LaunchRejectedError("the state machine is gone " + "x" * 5_000))
+
+    outcome = launch(house)
+
+    run = house.only_run()
+    assert (outcome.decision, run.status) == (Decision.FAILURE, Status.FAILURE)
+    assert run.failure is not None
+    assert (run.failure.error, run.failure.assumed) == ("LaunchRejectedError", True)
+    assert run.failure.cause == ("the state machine is gone " + "x" * 5_000)[:2_000]
+    assert resent(house) == []
+
+
+def test_message_after_a_final_failure_starts_nothing(house: House, queued: Run) -> None:
+    refuse(house, LaunchRejectedError("gone"))
+    launch(house)
+
+    assert launch(house).decision is Decision.DUPLICATE
+    assert len(house.target.starts) == 1
+
+
+@pytest.mark.parametrize("error", [LaunchDelayedError("throttled"), LaunchDeniedError("no permission")])
+def test_start_that_may_succeed_later_releases_its_claim_and_is_sent_again(
+    house: House, queued: Run, error: LaunchError
+) -> None:
+    refuse(house, error)
+
+    outcome = launch(house)
+
+    run = house.only_run()
+    assert (outcome.decision, outcome.reason) == (Decision.DELAYED, str(error))
+    assert (run.status, run.claim, run.next_at) == (Status.QUEUED, None, queued.next_at)
+    assert resent(house) == [(MESSAGE, RETRY_SECONDS)]
+
+
+def test_delayed_start_succeeds_at_once_when_its_message_comes_again(house: House, queued: Run) -> None:
+    refuse(house, LaunchDelayedError("throttled"))
+    launch(house)
+
+    assert launch(house).decision is Decision.LAUNCHED
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "decision"), [(DENIED_FOR_MS, Decision.DELAYED), (DENIED_FOR_MS + 1, Decision.FAILURE)]
+)
+def test_denied_start_is_tried_for_five_minutes(
+    house: House, queued: Run, milliseconds: int, decision: Decision
+) -> None:
+    refuse(house, LaunchDeniedError("no permission"))
+    house.clock.advance(milliseconds / 1000)
+
+    outcome = launch(house)
+
+    failure = house.only_run().failure
+    assert outcome.decision is decision
+    assert (failure.error if failure else None) == (
+        "LaunchDeniedError" if decision is Decision.FAILURE else None
+    )
+
+
+def test_throttled_start_is_tried_without_end(house: House, queued: Run) -> None:
+    refuse(house, LaunchDelayedError("throttled"))
+    house.clock.advance(86_400)
+
+    assert launch(house).decision is Decision.DELAYED
+
+
+def test_denial_of_a_later_attempt_counts_from_that_attempts_own_beginning(house: House, queued: Run) -> None:
+    now = NOON + 10 * DENIED_FOR_MS
+    reached = {"1/0": {"QUEUED": NOON, "FAILURE": NOON}, "2/0": {"QUEUED": now}}
+    house.tables.runs[RUN_ID] = replace(queued, attempt=2, attempts_allowed=2, reached=reached)
+    house.clock.time = now + DENIED_FOR_MS
+    refuse(house, LaunchDeniedError("no permission"))
+
+    assert launch(house, 2).decision is Decision.DELAYED
