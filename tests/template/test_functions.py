@@ -161,6 +161,7 @@ def test_slices_of_a_large_tick_come_one_at_a_time() -> None:
     ((_, trigger),) = [found for found in triggers_of("SQS") if found[0] == "dispatch"]
 
     assert trigger["BatchSize"] == 1
+    assert trigger["ScalingConfig"] == {"MaximumConcurrency": 5}
     assert trigger["Queue"] == {"Fn::GetAtt": ["DispatchQueue", "Arn"]}
 
 
