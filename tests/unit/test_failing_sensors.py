@@ -10,8 +10,7 @@ from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import InstigatorStatus, TickStatus
 from treadle.engine.evaluation import Budget
 from treadle.engine.failures import MAX_WAIT_MS, FailurePolicy
-from treadle.engine.outcomes import Decision
-from treadle.ports.sensors import Lease
+from treadle.engine.outcomes import Decision, Outcome
 from treadle.testing import TreadleInstance
 
 MINUTE = 60_000
@@ -168,41 +167,64 @@ def test_without_a_limit_no_number_of_failures_pauses(fragile: SensorDefinition)
     assert instance.state("fragile").failure_streak == 40
 
 
+def die(house: House, pause_after: int = 0) -> Outcome | None:
+    """A tick of a sensor that never comes back from its evaluation; its outcome where it is not evaluated."""
+
+    def endless() -> None:
+        raise KeyboardInterrupt
+
+    leased = house.leased(sensor_of(endless), pause_after=pause_after)
+    try:
+        return leased.tick(house.clock.now(), Budget(10))
+    except KeyboardInterrupt:
+        return None
+
+
 def test_death_counts_toward_the_wait_of_the_failure_after_it(house: House) -> None:
-    def failing() -> None:
-        raise ValueError
-
-    leased = house.leased(sensor_of(failing))
-    start = house.clock.now()
-    for index in range(2):
-        assert leased.tick(start + index * MINUTE, Budget()).decision is Decision.FAILURE
+    leased = house.leased(sensor_of(lambda: 1 / 0))
+    for _ in range(2):
+        assert leased.tick(house.clock.now(), Budget()).decision is Decision.FAILURE
         house.clock.advance(60)
-    _die(house, start + 2 * MINUTE)
-    house.clock.advance(3_600)
+    assert die(house) is None
+    house.clock.advance(HOUR)
 
-    outcome = leased.tick(start + 100 * MINUTE, Budget())
+    leased.tick(house.clock.now(), Budget())
 
-    assert outcome.decision is Decision.FAILURE
     assert house.state().failure_streak == 4
     assert house.state().resume_at == house.clock.now() + 4 * MINUTE
 
 
-def test_death_counts_toward_the_pause(house: House) -> None:
-    def failing() -> None:
-        raise ValueError
+def test_sensor_that_only_ever_dies_is_slowed_down_too(house: House) -> None:
+    for _ in range(3):
+        assert die(house) is None
+        house.clock.advance(60)
 
-    leased = house.leased(sensor_of(failing), pause_after=2)
-    _die(house, house.clock.now())
-    house.clock.advance(3_600)
+    third = die(house)
+    house.clock.advance(30)
+    held_up = die(house)
+    house.clock.advance(HOUR)
 
-    outcome = leased.tick(house.clock.now(), Budget())
+    assert third is not None
+    assert third.decision is Decision.FAILURE
+    assert "ended without a word" in third.reason
+    assert held_up is not None
+    assert held_up.decision is Decision.NOT_DUE
+    assert "after 3 failures in a row" in held_up.reason
+    assert die(house) is None
+    assert [tick.error.type for tick in house.tick_records() if tick.error] == ["EvaluationDiedError"] * 3
 
-    assert outcome.paused is not None
-    assert "Paused after 2 failures in a row" in outcome.paused
 
+def test_sensor_that_only_ever_dies_is_paused_without_another_evaluation(house: House) -> None:
+    outcomes = []
+    for _ in range(3):
+        outcomes.append(die(house, pause_after=2))
+        house.clock.advance(HOUR)
 
-def _die(house: House, nominal: int) -> None:
-    """A tick that takes the lease and never says anything again."""
-    leased = house.leased(sensor_of(lambda: None))
-    lease = house.sensors.acquire(leased._request(nominal, house.clock.now(), Budget(10)))
-    assert isinstance(lease, Lease)
+    *deaths, paused = outcomes
+    assert deaths == [None, None]
+    assert paused is not None
+    assert paused.paused is not None
+    assert "Paused after 2 failures in a row" in paused.paused
+    assert "ended without a word" in paused.paused
+    state = house.state()
+    assert (state.status, state.lease_owner, state.paused) == (InstigatorStatus.STOPPED, None, paused.paused)

@@ -107,15 +107,21 @@ class LeasedTicks:
         if isinstance(lease, Refused):
             return _refusal(request, lease.state)
         try:
-            return self._evaluate(lease, self._record_death(lease, now), budget)
+            death = self._record_death(lease, now)
+            if death is not None and not death.keeps_lease:
+                return replace(outcome(death.ticks[0]), paused=death.paused)
+            return self._evaluate(lease, death.failure_streak if death else None, now, budget)
         except LeaseLostError as error:
             self._sensors.release(lease)
             return Outcome(Decision.LOST, str(error), leased_tick_id(lease.nominal, lease.epoch))
 
-    def _evaluate(self, lease: Lease, failures_before: int, budget: Budget) -> Outcome:
+    def _evaluate(self, lease: Lease, deaths: int | None, now: int, budget: Budget) -> Outcome:
         frame = Frame(leased_tick_id(lease.nominal, lease.epoch), TickKind.LEASED, lease.nominal, lease.owner)
         cursor = self._sensors.cursor(lease.before)
-        result = self._evaluator.run(frame, lease.before, cursor, self._definition.evaluate_tick, budget)
+        started_at = now if lease.before.started_at is None else lease.before.started_at
+        state = replace(lease.before, started_at=started_at)
+        result = self._evaluator.run(frame, state, cursor, self._definition.evaluate_tick, budget)
+        failures_before = lease.before.failure_streak if deaths is None else deaths
         completion = _completion(lease, result, failures_before, self._policy)
         self._sensors.commit(lease, completion)
         return replace(outcome(result.tick), paused=completion.paused)
@@ -140,11 +146,11 @@ class LeasedTicks:
             default_status=self._settings.default_status,
         )
 
-    def _record_death(self, lease: Lease, now: int) -> int:
-        """Record that the tick before died with its lease, if it did; the failures in a row until now."""
+    def _record_death(self, lease: Lease, now: int) -> Completion | None:
+        """Record that the tick before died with its lease, if it did; ends this lease if that holds it up."""
         before = lease.before
         if before.lease_owner is None or before.last_nominal is None:
-            return before.failure_streak
+            return None
         reason = (
             f"The evaluation due {timestamp(before.last_nominal)} ended without a word before its lease did "
             f"at {timestamp(before.lease_expires)}: out of memory, out of time, or stopped."
@@ -162,17 +168,22 @@ class LeasedTicks:
         )
         logger.error(reason)
         streak = before.failure_streak + 1
+        paused = self._policy.pause(streak, reason)
+        resume_at = self._policy.resume_at(streak, before.lease_expires)
         death = Completion(
             at=now,
             cursor=None,
             cursor_changed=False,
             failure_streak=streak,
             last_run_key=before.last_run_key,
-            ticks=(tick,),
-            keeps_lease=True,
+            skips=before.skips,
+            ticks=(replace(tick, paused=paused),),
+            resume_at=resume_at,
+            paused=paused,
+            keeps_lease=paused is None and (resume_at is None or resume_at <= now),
         )
         self._sensors.commit(lease, death)
-        return streak
+        return death
 
 
 def outcome(tick: Tick) -> Outcome:
