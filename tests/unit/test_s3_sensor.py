@@ -215,6 +215,32 @@ def test_failing_function_leaves_the_sweep_where_it_was(house: House) -> None:
     assert (outcome.decision, house.state().cursor) == (Decision.FAILURE, None)
 
 
+def test_one_object_whose_function_fails_does_not_hold_up_the_others(house: House) -> None:
+    """I10: it is set aside with the reason, and asked for again as soon as the function works."""
+    broken = {"in/b.csv"}
+
+    def picky(_context: SensorEvaluationContext, stored: S3Object) -> RunRequest:
+        if stored.key in broken:
+            raise ValueError("no such column")
+        return RunRequest()
+
+    objects = [object_of(f"in/{name}.csv") for name in "abc"]
+    definition = watching(picky, *objects)
+
+    outcome = house.leased(definition).tick(TIME, Budget())
+
+    assert (outcome.decision, outcome.count, outcome.set_aside) == (Decision.SUCCESS, 2, 1)
+    [tick] = house.tick_records()
+    assert tick.set_aside[0].run_key == objects[1].run_key(ObjectIdentity.ETAG)
+    assert "ValueError: no such column" in tick.set_aside[0].reason
+    assert any("in/b.csv could not be evaluated" in line for line in tick.log)
+    house.dispatcher().dispatch(tick)
+    broken.clear()
+    house.clock.advance(60)
+    again = house.leased(definition).tick(TIME + 60_000, Budget())
+    assert (again.decision, again.count) == (Decision.SUCCESS, 1)
+
+
 def test_deployments_selection_wins_over_the_decorators() -> None:
     @s3_sensor("code", prefix="in/", job_name=JOB, identity="version", start_from="beginning")
     def watch() -> None:

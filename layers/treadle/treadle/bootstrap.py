@@ -80,10 +80,13 @@ class Settings:
 
     def grants(self) -> Mapping[str, frozenset[str]]:
         """Which sensor may start which jobs."""
-        return {
-            sensor: frozenset(name.strip() for name in str(jobs).split(",") if name.strip())
-            for sensor, jobs in self.mapping("TREADLE_GRANTS").items()
-        }
+        grants: dict[str, frozenset[str]] = {}
+        for sensor, jobs in self.mapping("TREADLE_GRANTS").items():
+            if not isinstance(jobs, str):
+                self.problems.append(f"TREADLE_GRANTS: the jobs of {sensor!r} must be names joined by commas")
+                continue
+            grants[sensor] = frozenset(name.strip() for name in jobs.split(",") if name.strip())
+        return grants
 
     def jobs(self) -> Mapping[str, JobSettings]:
         """What each job's name launches."""

@@ -121,8 +121,10 @@ class SensorExecutionData:
         run_requests: the runs asked for, each with its job name filled in.
         skip_message: why none is asked for.
         cursor: the cursor after the evaluation.
+        set_aside: for each thing that could not be evaluated, its run key and the reason.
     """
 
     run_requests: tuple[RunRequest, ...] = ()
     skip_message: str | None = None
     cursor: str | None = None
+    set_aside: tuple[tuple[str, str], ...] = ()

@@ -91,7 +91,7 @@ class Planner:
             )
             raise InvalidResultError(msg)
         planned: dict[str, PlannedRun] = {}
-        set_aside: list[SetAside] = []
+        set_aside = [SetAside(run_key, reason) for run_key, reason in data.set_aside]
         for index, request in enumerate(data.run_requests):
             run = self._planned(request, tick_id, index)
             unfit = self._unfit(request, run)

@@ -74,15 +74,28 @@ class S3SensorDefinition(SensorDefinition):
         return changed
 
     def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
-        """Sweep on from the cursor."""
+        """Sweep on from the cursor.
+
+        An object whose function fails is set aside with the reason; the only object of a slice fails it.
+        """
         found = sweep(context, self.selection, self.lister, self.now)
         context.update_cursor(str(found.cursor))
         requests: list[RunRequest] = []
+        failed: list[tuple[str, str]] = []
         for stored in found.objects:
-            requests += [r for r in self._requests(context, stored) if isinstance(r, RunRequest)]
+            try:
+                requests += [r for r in self._requests(context, stored) if isinstance(r, RunRequest)]
+            except Exception as error:
+                if len(found.objects) == 1:
+                    raise
+                # One bad object must not hold up those beside it; the next round comes to it again.
+                context.log.exception("s3://%s/%s could not be evaluated", stored.bucket, stored.key)
+                reason = f"s3://{stored.bucket}/{stored.key}: {type(error).__name__}: {error}"[:1_000]
+                failed.append((stored.run_key(self.selection.identity), reason))
         rounds = "the round is complete" if found.is_complete else f"on from {found.cursor.position!r}"
         skip = SkipReason(f"{found.listed} objects listed, {len(found.objects)} of them new; {rounds}.")
-        return combine(requests or [skip], context, self.job_names)
+        data = combine(requests or [skip], context, self.job_names)
+        return replace(data, set_aside=tuple(failed))
 
     def evaluate_event(self, context: SensorEvaluationContext, event: SensorEvent) -> SensorExecutionData:
         """Evaluate the event of one object."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 
 from treadle.definitions.contexts import SensorEvaluationContext
+from treadle.definitions.errors import DagsterInvariantViolationError
 from treadle.definitions.objects import S3Object
 from treadle.integrations.s3.lister import ObjectLister
 from treadle.integrations.s3.selection import S3Selection, StartFrom
@@ -61,10 +62,17 @@ def read_cursor(text: str | None, selection: S3Selection, now: int) -> SweepCurs
         text: the sensor's cursor.
         selection: the present one.
         now: milliseconds since the epoch.
+
+    Raises:
+        DagsterInvariantViolationError: if the cursor is no sweep's.
     """
     if text:
-        known = json.loads(text)
-        cursor = SweepCursor(**{**known, "made_with": tuple(known["made_with"])})
+        try:
+            known = json.loads(text)
+            cursor = SweepCursor(**{**known, "made_with": tuple(known["made_with"])})
+        except (ValueError, TypeError, KeyError) as error:
+            msg = f"The cursor {text[:200]!r} is no sweep's: {error!r}. Clear it to start anew."
+            raise DagsterInvariantViolationError(msg) from error
         if list(cursor.made_with) == selection.fingerprint:
             return cursor
     beginning = not text and selection.start_from is StartFrom.BEGINNING
