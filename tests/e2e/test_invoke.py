@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.deployment import GOOD_CSV, Deployed
+from tests.e2e.deployment import Deployed
 from tests.template.model import samples
 from tools.project import ROOT
+from tools.stack import put_sample_object
 
-SAMPLE_BUCKET = "treadle-watched-bucket"
 ALL_TAKEN: dict[str, list[object]] = {"batchItemFailures": []}
 RESPONSES: dict[str, object] = {
     "new_objects-direct": {"decision"},
@@ -32,10 +32,7 @@ def logical_id(sample: str) -> str:
 @pytest.fixture(scope="module")
 def sample_object(deployed: Deployed) -> None:
     """The object that the sample events are about."""
-    detail = samples()["new_objects-s3-event-direct"]["detail"]
-    s3 = deployed.client("s3")
-    s3.create_bucket(Bucket=SAMPLE_BUCKET)
-    s3.put_object(Bucket=SAMPLE_BUCKET, Key=detail["object"]["key"], Body=GOOD_CSV)
+    put_sample_object(deployed.endpoint)
 
 
 @pytest.mark.parametrize("sample", samples())

@@ -2,7 +2,16 @@
 
 import json
 
-from tests.e2e.deployment import GOOD_CSV, MALFORMED_CSV, SENSOR, Deployed, eventually, fresh_key
+from tests.e2e.deployment import (
+    GOOD_CSV,
+    MALFORMED_CSV,
+    SENSOR,
+    Deployed,
+    eventually,
+    fresh_key,
+    object_created,
+    queued,
+)
 from treadle.definitions.status import DagsterRunStatus, TickStatus
 
 
@@ -69,6 +78,28 @@ def test_an_identical_upload_gives_a_tick_but_no_second_run(deployed: Deployed) 
     assert first.run_key in skipped.existing_keys
     assert deployed.runs_of(key) == [first]
     assert deployed.executions(first) == [first.launch_id]
+
+
+def test_two_events_of_one_object_at_the_same_moment_start_one_run(deployed: Deployed) -> None:
+    key = fresh_key()
+    with deployed.without_events():
+        etag = deployed.upload(key)
+    events = [object_created(deployed.bucket, key, etag) for _ in range(2)]
+
+    # In one batch: the second is evaluated before the first can have been dispatched.
+    deployed.invoke("NewObjects", queued(*events))
+
+    run = deployed.ended_run(key)
+    eventually(lambda: _started_and_existing(deployed, key) == (1, 1), f"both ticks of {key} are dispatched")
+    assert deployed.runs_of(key) == [run]
+    assert deployed.executions(run) == [run.launch_id]
+
+
+def _started_and_existing(deployed: Deployed, key: str) -> tuple[int, int]:
+    ticks = deployed.event_ticks(key)
+    counts = [tick.dispatched for tick in ticks if tick.dispatched]
+    known = sum(len(tick.existing_keys) for tick in ticks)
+    return sum(count.started for count in counts), known + sum(count.existing for count in counts)
 
 
 def test_a_changed_upload_gives_a_second_run(deployed: Deployed) -> None:

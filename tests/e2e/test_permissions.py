@@ -63,12 +63,13 @@ def unknown_message(function: str) -> Invoke:
     return lambda deployed: deployed.invoke(function, queued(UNKNOWN))
 
 
-def tick_for(*requests: PlannedRun) -> Invoke:
+def tick_for(*requests: PlannedRun, paused: str | None = None) -> Invoke:
     """DISPATCH gets a tick with these requests; one that the deployed tables know nothing of."""
+    given: dict[str, Any] = {"requests": requests, "paused": paused}
 
     def invoke(deployed: Deployed) -> Answer:
         at = 1_795_370_405_000
-        tick = Tick(SENSOR, str(uuid4()), TickKind.EVENT, TickStatus.SUCCESS, at, at, at, requests=requests)
+        tick = Tick(SENSOR, str(uuid4()), TickKind.EVENT, TickStatus.SUCCESS, at, at, at, **given)
         names = create_tables(deployed.endpoint)
         blobs = S3BlobStore(deployed.physical_id("OutcomesBucket"))
         assert DynamoStores.of(names, RandomTokens(), blobs).ticks.put(tick)
@@ -180,6 +181,7 @@ PERMISSIONS = [
     Permission("NewObjectsRole", "SweepBucket", "s3:ListBucket", scheduled_tick),
     Permission("DispatchRole", "Ticks", "dynamodb:GetItem", slice_of_a_tick),
     Permission("DispatchRole", "Ticks", "dynamodb:UpdateItem", one_run),
+    Permission("DispatchRole", "TellOfPauses", "events:PutEvents", tick_for(paused="for this test")),
     Permission("DispatchRole", "Outcomes", "s3:GetObject", runs_of_a_job_that_is_not_granted(1, 400_000)),
     Permission(
         "DispatchRole", "DispatchQueue", "sqs:SendMessageBatch", runs_of_a_job_that_is_not_granted(501)
