@@ -1,5 +1,6 @@
 """Builds the SAM application and deploys it to a local cloud; reads a deployed stack's facts."""
 
+import json
 import os
 import subprocess
 import tomllib
@@ -100,6 +101,38 @@ def function_environment(endpoint: str, name: str, logical_id: str) -> dict[str,
             f"{logical_id} of stack {name!r} is not deployed ({error}). Deploy it: make up"
         ) from error
     return dict(configuration.get("Environment", {}).get("Variables", {}))
+
+
+def put_sample_object(endpoint: str) -> None:
+    """Store the object that the sample events are about, so that a function invoked with one finds it."""
+    detail = json.loads((ROOT / "events" / "new_objects-s3-event-direct.json").read_text())["detail"]
+    s3 = session().client("s3", endpoint_url=endpoint)
+    s3.create_bucket(Bucket=detail["bucket"]["name"])
+    s3.put_object(
+        Bucket=detail["bucket"]["name"], Key=detail["object"]["key"], Body=b"order,amount\n1,9.5\n2,3\n"
+    )
+
+
+def write_container_environment(endpoint: str, name: str) -> Path:
+    """Write the deployed functions' variables in the format of SAM's `--env-vars`, for `sam local invoke`.
+
+    Returns:
+        The file; addresses in it are those at which a container reaches this machine.
+    """
+    client = session().client("cloudformation", endpoint_url=endpoint)
+    found = client.describe_stack_resources(StackName=name)["StackResources"]
+    functions = [
+        each["LogicalResourceId"] for each in found if each["ResourceType"] == "AWS::Lambda::Function"
+    ]
+    variables = {each: function_environment(endpoint, name, each) for each in functions}
+    reachable = endpoint.replace("127.0.0.1", "host.docker.internal")
+    content = json.dumps(variables, indent=2).replace("http://localhost", "http://127.0.0.1")
+    values = json.loads(content.replace(endpoint, reachable))
+    path = RUN / "env.json"
+    path.write_text(
+        json.dumps({each: {**of, "AWS_ENDPOINT_URL": reachable} for each, of in values.items()}, indent=2)
+    )
+    return path
 
 
 def session() -> boto3.Session:
