@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from treadle.definitions.contexts import SensorEvaluationContext
+from treadle.definitions.contexts import MAX_CURSOR_BYTES, SensorEvaluationContext, build_sensor_context
 from treadle.definitions.errors import DagsterInvariantViolationError
 
 
@@ -85,3 +85,15 @@ def test_context_asks_for_time_and_claims_when_they_are_wanted() -> None:
 
     assert [context.remaining_seconds, context.remaining_seconds] == [9.0, 8.0]
     assert context.claimed_run_keys(["a", "b"]) == {"b"}
+
+
+@pytest.mark.parametrize("letter", ["x", "é"])
+def test_cursor_may_have_so_many_bytes_and_no_more(letter: str) -> None:
+    context = build_sensor_context(sensor_name="watch")
+    most = letter * (MAX_CURSOR_BYTES // len(letter.encode()))
+    context.update_cursor(most)
+
+    with pytest.raises(DagsterInvariantViolationError, match="cursor of sensor watch has 30000[12] bytes"):
+        context.update_cursor(most + letter)
+
+    assert context.cursor == most

@@ -9,6 +9,9 @@ from typing import Any, Self
 from treadle.definitions.errors import DagsterInvalidDefinitionError, DagsterInvariantViolationError
 from treadle.definitions.resources import Resources, ResourceScope
 
+MAX_CURSOR_BYTES = 300_000
+"""DynamoDB's items have 400 KB at most."""
+
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
 
@@ -35,7 +38,7 @@ class SensorEvaluationContext:
             Dagster gives the start), or None.
         last_sensor_start_time: seconds since the epoch at which the sensor was last started, or None.
         log: a standard logger; its lines are kept with the tick and go to CloudWatch.
-        repository_name: the stack's name, where Dagster has the code location's.
+        repository_name: as a test gave it; None at a tick, as there are no repositories here.
         cursor_updated: whether this evaluation has set the cursor.
     """
 
@@ -74,7 +77,8 @@ class SensorEvaluationContext:
             cursor: the new value; None clears it.
 
         Raises:
-            DagsterInvariantViolationError: if the value is no string, or this evaluation has no cursor.
+            DagsterInvariantViolationError: if the value is no string or has more than 300,000 bytes, or this
+                evaluation has no cursor.
         """
         if not self._has_cursor:
             msg = (
@@ -85,6 +89,13 @@ class SensorEvaluationContext:
         value: object = cursor
         if value is not None and not isinstance(value, str):
             msg = f"A cursor is a string or None, not {type(value).__name__}: wrap it in json.dumps(...)."
+            raise DagsterInvariantViolationError(msg)
+        size = len((cursor or "").encode(errors="replace"))
+        if size > MAX_CURSOR_BYTES:
+            msg = (
+                f"The cursor of sensor {self.sensor_name} has {size} bytes, and {MAX_CURSOR_BYTES} may be kept: "
+                "keep a position in it, not all that was seen."
+            )
             raise DagsterInvariantViolationError(msg)
         self._cursor = cursor
         self.cursor_updated = True
