@@ -33,7 +33,11 @@ def stores(dynamodb_local: str, monkeypatch: pytest.MonkeyPatch) -> DynamoStores
     tables = {f"TREADLE_{table.upper()}_TABLE": name for table, name in asdict(names).items()}
     function = read().evaluators()["new_objects"]
     unused = {name: "unused" for name in read().environment(function) if name.startswith("TREADLE_")}
-    ticking = {"TREADLE_INTERVAL_SECONDS": "0", "TREADLE_DEFAULT_STATUS": "RUNNING"}
+    ticking = {
+        "TREADLE_INTERVAL_SECONDS": "0",
+        "TREADLE_DEFAULT_STATUS": "RUNNING",
+        "TREADLE_PAUSE_AFTER": "10",
+    }
     for name, value in {**unused, **tables, **ticking}.items():
         monkeypatch.setenv(name, value)
     return DynamoStores.of(names, RandomTokens())
