@@ -93,7 +93,7 @@ def test_cursor_may_have_so_many_bytes_and_no_more(letter: str) -> None:
     most = letter * (MAX_CURSOR_BYTES // len(letter.encode()))
     context.update_cursor(most)
 
-    with pytest.raises(DagsterInvariantViolationError, match="cursor of sensor watch has 30000[12] bytes"):
+    with pytest.raises(DagsterInvariantViolationError, match=r"cursor of sensor watch has 30000[12] bytes"):
         context.update_cursor(most + letter)
 
     assert context.cursor == most
