@@ -135,7 +135,7 @@ class SensorEvaluationContext:
 
     @property
     def instance(self) -> Any:
-        """What is known of runs.
+        """What a test gave `build_sensor_context`; a tick has none.
 
         Raises:
             DagsterInvariantViolationError: if the context was made without.
