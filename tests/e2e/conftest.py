@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 
+import boto3
 import pytest
 
 from tests.e2e.deployment import Deployed, pointing_at
 from tools import stack
 from tools.local_cloud import temporary_cloud
+from treadle.adapters import clients
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -26,3 +28,16 @@ def deployed() -> Iterator[Deployed]:
         made.schedule(enabled=False)
         yield made
         made.close()
+
+
+@pytest.fixture(autouse=True)
+def own_clients() -> Iterator[None]:
+    """No client or credentials are shared with tests of other folders, should they run in this process."""
+    _forget_clients()
+    yield
+    _forget_clients()
+
+
+def _forget_clients() -> None:
+    boto3.DEFAULT_SESSION = None
+    clients._client.cache_clear()

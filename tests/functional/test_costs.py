@@ -32,7 +32,7 @@ def stores(dynamodb_local: str, monkeypatch: pytest.MonkeyPatch) -> DynamoStores
     names = create_tables()
     tables = {f"TREADLE_{table.upper()}_TABLE": name for table, name in asdict(names).items()}
     function = read().evaluators()["new_objects"]
-    unused = {name: "unused" for name in read().environment(function) if name.startswith("TREADLE_")}
+    unused = {name: "0" for name in read().environment(function) if name.startswith("TREADLE_")}
     ticking = {
         "TREADLE_INTERVAL_SECONDS": "0",
         "TREADLE_DEFAULT_STATUS": "RUNNING",
