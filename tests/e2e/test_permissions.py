@@ -206,7 +206,12 @@ PERMISSIONS = [
 POLLED = "Lambda's poller uses it, and the local cloud's own poller asks no role"
 UNPROVEN = {
     ("NewObjectsRole", "OwnState", "dynamodb:PutItem"): "for a cursor over 1 KB, which this sensor never has",
-    ("NewObjectsRole", "OwnQueue", "sqs:SendMessage"): "for ticks sent ahead to the sensor's own queue",
+    ("NewObjectsRole", "OwnQueue", "sqs:SendMessage"): "AWS's name for what SendMessageBatch is here",
+    (
+        "NewObjectsRole",
+        "OwnQueue",
+        "sqs:SendMessageBatch",
+    ): "for ticks below a minute, which make soak watches",
     ("NewObjectsRole", "SweepBucket", "s3:ListBucketVersions"): "deployed with identity=version only",
     ("NewObjectsRole", "OwnOutcomes", "s3:PutObject"): "for ticks whose requests take over 300 KB compressed",
     ("DispatchRole", "DispatchQueue", "sqs:SendMessage"): "AWS's name for what is shown as SendMessageBatch",

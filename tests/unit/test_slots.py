@@ -1,12 +1,14 @@
 """Ticks below a minute, and the shift of slots: deliveries once a minute, the rest sent ahead."""
 
 import heapq
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.house import House, sensor_of
+from treadle.definitions.errors import StoreError
 from treadle.definitions.results import SkipReason
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.engine.evaluation import Budget
@@ -137,3 +139,33 @@ def test_a_sensor_ticks_at_its_interval_and_stops_within_one(
     assert abs(len(within) - 300 / interval) <= 1
     assert all(0 <= at - nominal <= 3_000 + 1_000 for at, nominal in committed)
     assert all(at < stopped_at + interval * 1000 for at, _ in committed)
+
+
+class BrokenQueue:
+    """A queue that takes nothing."""
+
+    def send(self, bodies: list[Mapping[str, object]], *, delay_seconds: int | list[int] = 0) -> None:
+        """Refuse."""
+        raise StoreError("SQS did not take the messages")
+
+
+def test_a_tick_goes_on_where_its_minutes_further_slots_cannot_be_sent_ahead(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    evaluator = house.evaluator(sensor_of(lambda: SkipReason("nothing")))
+    settings = TickSettings(15_000, DefaultSensorStatus.RUNNING)
+    ticks = LeasedTicks(evaluator, house.sensors, house.clock, house.tokens, settings, BrokenQueue())
+
+    outcome = ticks.tick(NOON, BUDGET, sends_ahead=True)
+
+    assert outcome.decision is Decision.SKIPPED
+    assert "SQS did not take the messages" in caplog.text
+
+
+def test_the_reason_kept_of_a_skip_is_bounded_in_bytes(house: House) -> None:
+    reason = "ü" * 1_000
+    house.leased(sensor_of(lambda: SkipReason(reason))).tick(NOON, BUDGET)
+
+    skips = house.state().skips
+    assert skips is not None
+    assert skips.reason == "ü" * 250

@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from treadle.definitions.errors import LeaseLostError
+from treadle.definitions.errors import LeaseLostError, StoreError
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
 from treadle.engine.evaluation import Budget, Evaluated, Evaluator, Frame
 from treadle.engine.failures import FailurePolicy
@@ -36,6 +36,7 @@ LEASE_MARGIN_MS = 5_000
 
 _SHOWN_CURSOR = 1_000
 _SHOWN_REASON = 500
+"""Bytes: the state of an idle sensor is rewritten twice at each tick, and should stay below 1 KB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,11 @@ class LeasedTicks:
             bodies: list[Mapping[str, object]] = [
                 {"treadle": "slot", "nominal_time": timestamp(each)} for each in slots
             ]
-            self._slots.send(bodies, delay_seconds=[(each - now + 999) // 1000 for each in slots])
+            try:
+                self._slots.send(bodies, delay_seconds=[(each - now + 999) // 1000 for each in slots])
+            except StoreError:
+                # The tick that holds the lease goes on: what is lost is made up for a minute later.
+                logger.exception("The further slots of the minute were not sent ahead")
 
     def _request(self, nominal: int, now: int, budget: Budget) -> LeaseRequest:
         seconds = min(budget.seconds, MAX_LEASE_SECONDS)
@@ -218,7 +223,7 @@ def _completion(lease: Lease, result: Evaluated, failures_before: int, policy: F
 
 
 def _extended(skips: SkipStreak | None, tick: Tick) -> SkipStreak:
-    reason = (tick.reason or "")[:_SHOWN_REASON]
+    reason = (tick.reason or "").encode()[:_SHOWN_REASON].decode(errors="ignore")
     if skips is None:
         return SkipStreak(tick.tick_id, tick.time, tick.time, 1, reason)
     return replace(skips, last_at=tick.time, count=skips.count + 1, reason=reason)
