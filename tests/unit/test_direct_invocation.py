@@ -85,6 +85,11 @@ def test_wrong_name_is_refused_with_the_expected_one() -> None:
         with_arbitrary(bad_name=build_sensor_context())
 
 
+def test_context_given_twice_is_refused() -> None:
+    with pytest.raises(DagsterInvalidInvocationError, match="argument '_' by place and by name"):
+        with_underscore(None, _=build_sensor_context())
+
+
 def test_missing_context_is_refused() -> None:
     words = "expected context argument '_', but no context argument was provided when invoking"
 
@@ -178,6 +183,10 @@ def test_generator_resource_needs_a_with_block_and_is_closed_at_its_end() -> Non
     with build_sensor_context(resources=resources) as context:
         assert needing(context).run_key == "None k o"
         assert trace == ["open"]
+    assert trace == ["open", "close"]
+
+    with pytest.raises(DagsterInvariantViolationError, match="outside of context manager scope"):
+        needing(context)
     assert trace == ["open", "close"]
 
 

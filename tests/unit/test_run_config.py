@@ -128,9 +128,15 @@ def test_schema_that_is_no_schema_fails_the_tick_by_the_jobs_name() -> None:
 
 
 def test_defaults_of_a_schema_are_not_written_into_the_run_config() -> None:
-    _, result = ticked(RunRequest("a", {"table": "t"}))
+    options = {"properties": {"limit": {"default": 5}}}
+    job = JobDefinition(
+        "load", run_config_schema={"properties": {"options": options, "table": {"default": "t"}}}
+    )
 
-    assert "limit" not in result.runs[0].run_config
+    _, result = ticked(RunRequest("a", {"options": {}}), jobs=[job])
+
+    assert [run.run_config for run in result.runs] == ['{"options":{}}']
+    assert validate_run_config(job, {"options": {}}) == {"options": {}}
 
 
 def test_run_config_object_becomes_dagsters_shape() -> None:

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from treadle import JobDefinition, RunRequest, SensorEvaluationContext, SkipReason, sensor
+from treadle import JobDefinition, RunRequest, SensorEvaluationContext, sensor
 from treadle.definitions.sensors import SensorDefinition
 from treadle.engine.tick_log import MAX_CHARACTERS, MAX_LINES
 from treadle.ports.ticks import Tick
@@ -145,13 +145,11 @@ def test_each_tick_keeps_its_own_lines() -> None:
 
 def test_logger_is_left_as_it_was() -> None:
     @sensor(job=job)
-    def watch(context: SensorEvaluationContext) -> SkipReason:
+    def seen_by_no_other_test(context: SensorEvaluationContext) -> RunRequest:
         context.log.info("one")
-        return SkipReason()
+        return RunRequest()
 
-    logger = logging.getLogger("treadle.sensor.watch")
-    before = (logger.level, list(logger.handlers))
+    logger = logging.getLogger("treadle.sensor.seen_by_no_other_test")
 
-    TreadleInstance([watch]).tick("watch")
-
-    assert (logger.level, logger.handlers) == before
+    assert record(seen_by_no_other_test).log == ("INFO one",)
+    assert (logger.level, logger.handlers) == (logging.NOTSET, [])

@@ -89,6 +89,9 @@ class Signature:
                 expected = self.values[0] if self.values else "no argument"
                 msg = f"Sensor invocation expected argument '{expected}'. It got '{name}'."
                 raise DagsterInvalidInvocationError(msg)
+            if name in given:
+                msg = f"Sensor invocation got argument '{name}' by place and by name. Give it once."
+                raise DagsterInvalidInvocationError(msg)
             given[name] = value
         missing = [name for name in self.values if name not in given]
         if missing:

@@ -188,10 +188,11 @@ class ResourceScope:
             raise DagsterInvariantViolationError(msg)
 
     def close(self) -> None:
-        """Close all that was made, in reverse order."""
+        """Close all that was made, in reverse order; what needs an end is not made again afterwards."""
         try:
             self._stack.close()  # What is being closed may still use what it depends on.
         finally:
+            self.may_close = False
             self._made.clear()
 
 
