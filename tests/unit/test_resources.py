@@ -249,6 +249,28 @@ def test_object_and_resources_come_to_an_s3_sensor() -> None:
     assert instance.put_object("raw", "a.csv")["files"].runs[0].run_key == "p-a.csv"
 
 
+def test_s3_sensor_takes_resources_from_the_context_too() -> None:
+    @s3_sensor("raw", job=load, required_resource_keys={"prefix"}, owners=["team:data"])
+    def files(context: SensorEvaluationContext) -> RunRequest:
+        return RunRequest(context.resources.prefix)
+
+    instance = TreadleInstance([files], resources={"prefix": "p"})
+
+    assert instance.put_object("raw", "a.csv")["files"].runs[0].run_key == "p"
+    assert files.owners == ("team:data",)
+
+
+def test_annotation_that_only_type_checkers_can_resolve_hides_no_resource() -> None:
+    def function(context: "ImportedForTypeCheckers", api: "ResourceParam[str]") -> RunRequest:  # type: ignore[name-defined]  # noqa: F821
+        return RunRequest(api + context.sensor_name)
+
+    definition = SensorDefinition("watch", evaluation_fn=function, job=load)
+
+    assert definition.required_resource_keys == {"api"}
+    (run,) = TreadleInstance([definition], resources={"api": "of "}).tick("watch").runs
+    assert run.run_key == "of watch"
+
+
 def test_resources_are_closed_at_the_end_of_the_tick_also_when_the_function_fails(trace: Trace) -> None:
     @sensor(job=load)
     def failing(a: ResourceParam[str], b: ResourceParam[str]) -> None:

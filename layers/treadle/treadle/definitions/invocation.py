@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, get_type_hints
 
 from treadle.definitions.contexts import SensorEvaluationContext
@@ -107,5 +108,14 @@ def _hints(function: Callable[..., Any]) -> Mapping[str, Any]:
     try:
         return get_type_hints(function, include_extras=True)
     except (NameError, TypeError):
-        # Names that only a type checker imports; what can be known of the rest is known as written.
-        return getattr(function, "__annotations__", {})
+        # Some name is imported for type checkers only; that hides no other parameter's annotation.
+        annotations = getattr(function, "__annotations__", {})
+        return {name: _hint(function, annotation) for name, annotation in annotations.items()}
+
+
+def _hint(function: Callable[..., Any], annotation: Any) -> Any:
+    alone = SimpleNamespace(__annotations__={"it": annotation})
+    try:
+        return get_type_hints(alone, getattr(function, "__globals__", {}), include_extras=True)["it"]
+    except (NameError, TypeError):
+        return annotation

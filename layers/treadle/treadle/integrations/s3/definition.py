@@ -165,8 +165,10 @@ def s3_sensor(
     minimum_interval_seconds: int | None = None,
     description: str | None = None,
     default_status: DefaultSensorStatus = DefaultSensorStatus.STOPPED,
+    required_resource_keys: set[str] | None = None,
     tags: Mapping[str, str] | None = None,
     metadata: Mapping[str, Any] | None = None,
+    owners: Sequence[str] | None = None,
 ) -> Callable[[SensorFunction], S3SensorDefinition]:
     """Make a sensor over a bucket's objects of a function that is called once per object.
 
@@ -184,8 +186,10 @@ def s3_sensor(
         minimum_interval_seconds: seconds between sweeps.
         description: shown to operators.
         default_status: whether it evaluates before anyone has started it.
+        required_resource_keys: resources that the function takes from `context.resources`.
         tags: the sensor's own.
         metadata: shown to operators.
+        owners: e-mail addresses, or teams as `team:name`.
 
     Raises:
         DagsterInvalidDefinitionError: when the definition cannot work.
@@ -203,8 +207,10 @@ def s3_sensor(
             minimum_interval_seconds=minimum_interval_seconds,
             description=description,
             default_status=default_status,
+            required_resource_keys=required_resource_keys,
             tags=tags,
             metadata=metadata,
+            owners=owners,
         )
 
     return decorate
