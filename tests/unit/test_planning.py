@@ -159,12 +159,3 @@ def test_claimed_keys_are_those_whose_run_can_start_no_more(house: House) -> Non
     ids = {RUN_IDS.keyed("watch", key): key for key in ("done", "again", "new")}
 
     assert house.planner(DEFINITION).claimed_keys(ids) == {"done"}
-
-
-def test_a_cursor_too_large_to_keep_fails_the_tick_and_says_how_large(house: House) -> None:
-    planner = house.planner(DEFINITION)
-    fits = SensorExecutionData(cursor="c" * 350_000)
-
-    assert planner.vet(fits, TICK).data is fits
-    with pytest.raises(InvalidResultError, match="has 350001 bytes, and 350000 can be kept"):
-        planner.vet(SensorExecutionData(cursor="c" * 350_001), TICK)

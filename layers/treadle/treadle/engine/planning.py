@@ -12,8 +12,6 @@ from treadle.ports.runs import RunStore
 from treadle.ports.ticks import PlannedRun, SetAside
 
 MAX_REQUEST_BYTES = 200_000
-MAX_CURSOR_BYTES = 350_000
-"""DynamoDB keeps items of up to 400 KB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +72,13 @@ class Planner:
             tick_id: of the tick, which names keyless requests.
 
         Raises:
-            InvalidResultError: if it asks for more runs than the cap, or its cursor is too large to keep.
+            InvalidResultError: if it asks for more runs than the cap.
             DagsterInvalidDefinitionError: if a job's schema is no JSON Schema.
         """
         if len(data.run_requests) > self.cap:
             msg = (
                 f"Sensor {self.definition.name} asked for {len(data.run_requests)} runs in one tick, "
                 f"more than the cap of {self.cap}. Return fewer and go on from the cursor at the next tick."
-            )
-            raise InvalidResultError(msg)
-        size = len((data.cursor or "").encode())
-        if size > MAX_CURSOR_BYTES:
-            msg = (
-                f"The cursor of sensor {self.definition.name} has {size} bytes, and {MAX_CURSOR_BYTES} can be "
-                "kept. Keep a position or a time in it rather than all that was seen: run keys remember that."
             )
             raise InvalidResultError(msg)
         planned: dict[str, PlannedRun] = {}
