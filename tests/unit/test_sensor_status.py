@@ -13,7 +13,7 @@ from treadle import (
     SkipReason,
     sensor,
 )
-from treadle.definitions.errors import LeaseLostError
+from treadle.definitions.errors import DagsterInvariantViolationError, LeaseLostError
 from treadle.definitions.status import InstigatorStatus
 from treadle.engine.outcomes import Decision
 from treadle.operate.sensors import SensorOperations
@@ -259,3 +259,12 @@ def test_stop_inside_the_interval_and_start_again_bring_no_extra_tick() -> None:
     assert instance.tick_now("watch").outcome.decision is Decision.NOT_DUE
     assert decision(instance) is Decision.SUCCESS
     assert len(instance.runs()) == 2
+
+
+def test_an_operator_cannot_set_a_cursor_that_no_table_could_keep() -> None:
+    operations = SensorOperations(InMemorySensorStore(InMemoryTables()), VirtualClock())
+
+    with pytest.raises(DagsterInvariantViolationError, match="has 300001 bytes, and 300000 may be kept"):
+        operations.set_cursor("watch", "c" * 300_001)
+
+    assert operations.set_cursor("watch", "c" * 300_000).epoch == 1

@@ -12,6 +12,22 @@ from treadle.definitions.resources import Resources, ResourceScope
 MAX_CURSOR_BYTES = 300_000
 """DynamoDB's items have 400 KB at most."""
 
+
+def check_cursor_size(sensor_name: str, cursor: str | None) -> None:
+    """Make sure that a cursor can be kept.
+
+    Raises:
+        DagsterInvariantViolationError: if it has more than 300,000 bytes.
+    """
+    size = len((cursor or "").encode(errors="replace"))
+    if size > MAX_CURSOR_BYTES:
+        msg = (
+            f"The cursor of sensor {sensor_name} has {size} bytes, and {MAX_CURSOR_BYTES} may be kept: "
+            "keep a position in it, not all that was seen."
+        )
+        raise DagsterInvariantViolationError(msg)
+
+
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
 
@@ -90,13 +106,7 @@ class SensorEvaluationContext:
         if value is not None and not isinstance(value, str):
             msg = f"A cursor is a string or None, not {type(value).__name__}: wrap it in json.dumps(...)."
             raise DagsterInvariantViolationError(msg)
-        size = len((cursor or "").encode(errors="replace"))
-        if size > MAX_CURSOR_BYTES:
-            msg = (
-                f"The cursor of sensor {self.sensor_name} has {size} bytes, and {MAX_CURSOR_BYTES} may be kept: "
-                "keep a position in it, not all that was seen."
-            )
-            raise DagsterInvariantViolationError(msg)
+        check_cursor_size(self.sensor_name, cursor)
         self._cursor = cursor
         self.cursor_updated = True
 

@@ -1,5 +1,6 @@
 """Start, stop and reset a sensor, and set its cursor; a tick in flight never overwrites an edit."""
 
+from treadle.definitions.contexts import check_cursor_size
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus
 from treadle.ports.sensors import Edit, SensorState, SensorStore
 from treadle.ports.system import Clock
@@ -62,8 +63,10 @@ class SensorOperations:
             if_epoch: the epoch that the operator saw; None to set it whatever came in between.
 
         Raises:
+            DagsterInvariantViolationError: if it is too large to be kept.
             LeaseLostError: if the epoch has moved on.
             StoreError: if the store did not answer.
         """
+        check_cursor_size(sensor, cursor)
         edit = Edit(self._clock.now(), sets_cursor=True, cursor=cursor, if_epoch=if_epoch)
         return self._sensors.edit(sensor, edit)
