@@ -135,7 +135,7 @@ e2e: setup ## The deployed stack on a local cloud, least privilege enforced
 
 .PHONY: bench
 bench: setup ## Measure: cold starts, ticks, launches
-	@$(PYTEST) tests/bench -p no:randomly $(PYTEST_ARGS)
+	@$(PYTEST) tests/bench -p no:randomly -s $(PYTEST_ARGS)
 
 .PHONY: soak
 soak: setup ## Seven minutes: a sensor at 15 s ticks four times a minute, and stops when stopped
