@@ -48,6 +48,7 @@ stamps: $(STAMPS)
 # A stamp is written last, so an interrupted installation is begun again.
 define virtualenv
 @$(PYTHON3) tools/prerequisites.py --quiet python
+@test ! -L $(@D) || { echo "setup: $(@D) is a link; what it leads to would be emptied. Remove it."; exit 1; }
 @echo "setup: $(@D)"
 @$(PYTHON3) -m venv --clear $(@D)
 @$(@D)/bin/python -m pip install $(PIP_FLAGS) --no-deps --requirement $<

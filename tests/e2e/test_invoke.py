@@ -17,6 +17,7 @@ ALL_TAKEN: dict[str, list[object]] = {"batchItemFailures": []}
 RESPONSES: dict[str, object] = {
     "new_objects-direct": {"decision"},
     "new_objects-schedule": {"decision"},
+    "new_objects-preview": {"decision", "requests", "settings"},
     "new_objects-s3-event-direct": {"decision"},
     "summarize_csv-execution-input": {"rows"},
 }

@@ -149,3 +149,53 @@ def test_every_log_line_of_a_tick_is_json_and_names_sensor_and_tick(
     assert any("s3://treadle-watched-bucket/in/a.csv" in line["message"] for line in logged)
     [metric] = [line for line in lines if "_aws" in line]
     assert metric["tick.SUCCESS"] == [1.0]
+
+
+def test_a_preview_shows_what_a_tick_would_do_and_what_holds_and_commits_nothing(
+    deployment: Deployment,
+) -> None:
+    deployment.put("in/a.csv")
+    deployment.put("in/b.csv", b"other")
+    deployment.invoke(SENSOR, batch(object_created("in/a.csv", deployment.put("in/a.csv"))))
+    deployment.dispatch_pending()
+
+    answer = deployment.invoke(SENSOR, sample("new_objects-preview"))
+
+    assert [json.loads(each["run_config"])["key"] for each in answer["requests"]] == ["in/b.csv"]
+    assert answer["decision"] == "SUCCESS"
+    assert (answer["cursor_before"], bool(answer["cursor_after"])) == (None, True)
+    assert answer["settings"] == {
+        "interval_seconds": 60.0,
+        "phase_seconds": 0.0,
+        "default_status": "RUNNING",
+        "pause_after": 0,
+    }
+    assert deployment.stores.sensors.get("new_objects").epoch == 0
+    assert len(deployment.stores.ticks.latest("new_objects", 5)) == 1
+
+
+def test_a_preview_of_an_event_evaluates_that_event(deployment: Deployment) -> None:
+    event = sample("new_objects-s3-event-direct")
+
+    answer = deployment.invoke(SENSOR, {"treadle": "preview", "event": event})
+
+    assert len(answer["requests"]) == 1
+    assert deployment.stores.ticks.latest("new_objects", 5) == []
+
+
+@pytest.mark.parametrize("command", ["tick", "preview"])
+def test_a_command_inside_a_record_is_not_obeyed(deployment: Deployment, command: str) -> None:
+    deployment.put("in/a.csv")
+
+    deployment.invoke(SENSOR, batch({"treadle": command}))
+
+    assert deployment.stores.sensors.get("new_objects").epoch == 0
+    [letter] = deployment.messages("dead")
+    assert "Nobody here knows events" in letter["MessageAttributes"]["reason"]["StringValue"]
+
+
+def test_a_slot_that_was_sent_ahead_ticks(deployment: Deployment) -> None:
+    deployment.invoke(SENSOR, batch({"treadle": "slot", "nominal_time": "2026-11-22T18:00:15.000Z"}))
+
+    assert deployment.stores.sensors.get("new_objects").epoch == 1
+    assert deployment.messages("dead") == []

@@ -115,6 +115,7 @@ class EvaluatorParts:
     """What an evaluator needs."""
 
     name: str
+    settings: TickSettings
     leased: LeasedTicks
     events: EventTicks
     previewer: Previewer
@@ -160,6 +161,7 @@ def evaluator_parts(
     ticking = TickSettings(millis, default, pauses, phase)
     return EvaluatorParts(
         definition.name,
+        ticking,
         LeasedTicks(running, stores.sensors, clock, tokens, ticking, SqsQueue(slots)),
         EventTicks(running, stores.sensors, stores.ticks, tokens, default),
         Previewer(running, stores.sensors, clock),

@@ -97,6 +97,12 @@ def _preview(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) ->
         "cursor_before": preview.cursor_before,
         "cursor_after": preview.cursor_after,
         "log": list(tick.log),
+        "settings": {
+            "interval_seconds": parts.settings.interval / 1000,
+            "phase_seconds": parts.settings.phase / 1000,
+            "default_status": parts.settings.default_status.value,
+            "pause_after": parts.settings.pause_after,
+        },
     }
 
 
