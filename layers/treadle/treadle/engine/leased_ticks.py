@@ -102,11 +102,13 @@ class LeasedTicks:
         nominal = minute(now) if nominal is None else nominal
         request = self._request(nominal, now, budget)
         lease = self._sensors.acquire(request)
-        refusal = _refusal(request, lease.state) if isinstance(lease, Refused) else None
-        if sends_ahead and (refusal is None or refusal.decision is not Decision.STOPPED):
-            self._send_ahead(nominal, now)
         if isinstance(lease, Refused):
-            return _refusal(request, lease.state)
+            refusal = _refusal(request, lease.state)
+            if sends_ahead and refusal.decision is not Decision.STOPPED:
+                self._send_ahead(nominal, now)
+            return refusal
+        if sends_ahead:
+            self._send_ahead(nominal, now)
         try:
             death = self._record_death(lease, now)
             if death is not None and not death.keeps_lease:
