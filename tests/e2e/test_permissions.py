@@ -29,6 +29,7 @@ from tests.e2e.deployment import (
     run_record,
     status_changed,
 )
+from tests.support.streams import as_record
 from tests.support.tables import create_tables
 from tests.template.model import actions, read
 from tools.project import REGION
@@ -74,13 +75,7 @@ def tick_for(*requests: PlannedRun, paused: str | None = None) -> Invoke:
         blobs = S3BlobStore(deployed.physical_id("OutcomesBucket"))
         assert DynamoStores.of(names, RandomTokens(), blobs).ticks.put(tick)
         [item] = deployed.client("dynamodb").scan(TableName=names.ticks)["Items"]
-        image = {
-            name: {"B": base64.b64encode(value["B"]).decode()} if "B" in value else value
-            for name, value in item.items()
-        }
-        return deployed.invoke(
-            "Dispatch", {"Records": [{"eventName": "INSERT", "dynamodb": {"NewImage": image}}]}
-        )
+        return deployed.invoke("Dispatch", {"Records": [as_record(item)]})
 
     return invoke
 

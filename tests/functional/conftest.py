@@ -12,6 +12,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from tests.support.streams import as_record
 from tests.support.tables import create_tables
 from treadle.adapters import clients
 from treadle.adapters.blobs import S3BlobStore
@@ -88,7 +89,7 @@ class Deployment:
         ticks = boto3.client("dynamodb").scan(
             TableName=self.environment["TREADLE_TICKS_TABLE"], FilterExpression="attribute_exists(pending)"
         )["Items"]
-        records = [{"eventName": "INSERT", "dynamodb": {"NewImage": _as_json(item)}} for item in ticks]
+        records = [as_record(item) for item in ticks]
         return self.invoke("engine/dispatch", {"Records": records})
 
     def launch_queued(self) -> Any:
@@ -109,16 +110,6 @@ class Deployment:
         for name, value in values.items():
             self.monkeypatch.setenv(name, value)
         self.handlers.clear()
-
-
-def _as_json(item: dict[str, Any]) -> dict[str, Any]:
-    """An item as a stream's event carries it: binary values in base64."""
-    import base64
-
-    return {
-        name: {"B": base64.b64encode(value["B"]).decode()} if "B" in value else value
-        for name, value in item.items()
-    }
 
 
 def sample(name: str) -> dict[str, Any]:

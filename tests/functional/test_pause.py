@@ -1,12 +1,11 @@
 """A sensor that fails again and again is paused, and Treadle tells of it on its bus."""
 
-import base64
 import json
-from typing import Any
 
 import boto3
 
 from tests.functional.conftest import Deployment, LambdaContext
+from tests.support.streams import as_record
 from treadle import RunRequest, evaluator, sensor
 from treadle.definitions.status import InstigatorStatus
 
@@ -15,15 +14,6 @@ from treadle.definitions.status import InstigatorStatus
 def failing() -> RunRequest:
     """Never works."""
     raise ValueError("no such table")
-
-
-def as_stream_record(item: dict[str, Any]) -> dict[str, Any]:
-    """An item as the ticks table's stream brings it."""
-    image = {
-        name: {"B": base64.b64encode(value["B"]).decode()} if "B" in value else value
-        for name, value in item.items()
-    }
-    return {"eventName": "INSERT", "eventSource": "aws:dynamodb", "dynamodb": {"NewImage": image}}
 
 
 def test_a_sensor_that_fails_too_often_is_paused_and_the_bus_hears_of_it(deployment: Deployment) -> None:
@@ -47,7 +37,7 @@ def test_a_sensor_that_fails_too_often_is_paused_and_the_bus_hears_of_it(deploym
     key = {"sensor": {"S": "failing"}, "tick_id": {"S": ticks[0].tick_id}}
     table = deployment.environment["TREADLE_TICKS_TABLE"]
     item = boto3.client("dynamodb").get_item(TableName=table, Key=key)["Item"]
-    deployment.invoke("engine/dispatch", {"Records": [as_stream_record(item)]})
+    deployment.invoke("engine/dispatch", {"Records": [as_record(item)]})
     [message] = deployment.messages("heard")
     told = json.loads(message["Body"])
     assert (told["source"], told["detail-type"]) == ("treadle", "Sensor Paused")

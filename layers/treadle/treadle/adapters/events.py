@@ -54,7 +54,7 @@ def _parse(event: Json, parsers: Mapping[tuple[str, str], Callable[[Json], T]]) 
 def _object_created(event: Json) -> ObjectCreated:
     detail = event["detail"]
     stored = detail["object"]
-    time = _moment(event["time"])
+    time = moment_of(event["time"])
     found = S3Object(
         bucket=str(detail["bucket"]["name"]),
         key=str(stored["key"]),
@@ -73,7 +73,7 @@ def _execution(event: Json) -> StatusChange:
     if status not in STATUSES:
         msg = f"status {status!r} is none of {sorted(STATUSES)}"
         raise ValueError(msg)
-    happened = int(_moment(event["time"]).timestamp() * 1000)
+    happened = int(moment_of(event["time"]).timestamp() * 1000)
     return StatusChange(
         kind="step_functions",
         name=str(detail["name"]),
@@ -85,7 +85,12 @@ def _execution(event: Json) -> StatusChange:
     )
 
 
-def _moment(text: str) -> datetime:
+def moment_of(text: str) -> datetime:
+    """A time as AWS writes it; UTC where it names no zone.
+
+    Raises:
+        ValueError: if it is none.
+    """
     moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 

@@ -1,7 +1,7 @@
 """One evaluation, inside the boundary, to the parts of a tick record."""
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from treadle.definitions.contexts import SensorEvaluationContext
@@ -117,51 +117,34 @@ class Evaluator:
             try:
                 vetted = evaluate(self.name, evaluated, budget.for_user_code)
             except SensorEvaluationError as error:
-                return self._failed(frame, started_at, error, cursor, tuple(lines))
+                info = ErrorInfo(error.error_type, str(error), error.stack)
+                failed = replace(self._ended(frame, TickStatus.FAILURE, started_at, lines), error=info)
+                return Evaluated(failed, None, cursor, cursor_changed=False)
         plan = self._planner.plan(vetted)
-        data = vetted.data
-        tick = Tick(
-            sensor=self.name,
-            tick_id=frame.tick_id,
-            kind=frame.kind,
-            status=TickStatus.SUCCESS if plan.runs else TickStatus.SKIPPED,
-            time=frame.time,
-            started_at=started_at,
-            ended_at=self._clock.now(),
+        status = TickStatus.SUCCESS if plan.runs else TickStatus.SKIPPED
+        tick = replace(
+            self._ended(frame, status, started_at, lines),
             reason=plan.reason,
             requests=plan.runs,
             existing_keys=plan.existing_keys,
             set_aside=plan.set_aside,
-            trigger=frame.trigger,
-            attempts=frame.attempts,
-            owner=frame.owner,
-            log=tuple(lines),
         )
-        return Evaluated(tick, plan, data.cursor, data.cursor != cursor)
+        return Evaluated(tick, plan, vetted.data.cursor, vetted.data.cursor != cursor)
 
-    def _failed(
-        self,
-        frame: Frame,
-        started_at: int,
-        error: SensorEvaluationError,
-        cursor: str | None,
-        log: tuple[str, ...],
-    ) -> Evaluated:
-        tick = Tick(
+    def _ended(self, frame: Frame, status: TickStatus, started_at: int, log: Sequence[str]) -> Tick:
+        return Tick(
             sensor=self.name,
             tick_id=frame.tick_id,
             kind=frame.kind,
-            status=TickStatus.FAILURE,
+            status=status,
             time=frame.time,
             started_at=started_at,
             ended_at=self._clock.now(),
-            error=ErrorInfo(error.error_type, str(error), error.stack),
             trigger=frame.trigger,
             attempts=frame.attempts,
             owner=frame.owner,
-            log=log,
+            log=tuple(log),
         )
-        return Evaluated(tick, None, cursor, cursor_changed=False)
 
     def _claimed(self, run_keys: Collection[str]) -> set[str]:
         keyed = {self._planner.run_ids.keyed(self.name, key): key for key in run_keys}

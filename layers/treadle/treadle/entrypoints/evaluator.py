@@ -3,10 +3,9 @@
 import functools
 import os
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
-from treadle.adapters.events import parse_sensor_event
+from treadle.adapters.events import moment_of, parse_sensor_event
 from treadle.bootstrap import EvaluatorParts, evaluator_parts
 from treadle.definitions.errors import UnknownEventError
 from treadle.definitions.sensors import SensorDefinition
@@ -65,11 +64,10 @@ def nominal_time(event: Mapping[str, Any]) -> int | None:
     if not text or text.startswith(UNRESOLVED):
         return None
     try:
-        moment = datetime.fromisoformat(text)
+        return int(moment_of(text).timestamp() * 1000)
     except ValueError as error:
         msg = f"nominal_time is {text!r}, and must be a time such as 2026-11-22T18:00:00Z."
         raise UnknownEventError(msg) from error
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def _report(parts: EvaluatorParts, outcome: Any) -> dict[str, Any]:
