@@ -2,10 +2,8 @@
 
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-from treadle.ports.system import BusEvent
 
 
 @dataclass(slots=True)
@@ -76,42 +74,3 @@ class InMemoryQueue:
         bodies = [message.body for message in self.messages]
         self.messages.clear()
         return bodies
-
-
-@dataclass(slots=True)
-class InMemoryBus:
-    """Keeps what is told.
-
-    Attributes:
-        events: in order.
-    """
-
-    events: list[BusEvent] = field(default_factory=list)
-
-    def publish(self, events: Sequence[BusEvent]) -> None:
-        """Keep the events."""
-        self.events += events
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A record that could not be processed."""
-
-    body: str
-    origin: str
-    reason: str
-
-
-@dataclass(slots=True)
-class InMemoryDeadLetters:
-    """Keeps what could not be processed.
-
-    Attributes:
-        letters: in order of arrival.
-    """
-
-    letters: list[DeadLetter] = field(default_factory=list)
-
-    def send(self, body: str, *, origin: str, reason: str) -> None:
-        """Keep a record with its reason."""
-        self.letters.append(DeadLetter(body, origin, reason))
