@@ -35,7 +35,9 @@ def test_one_nominal_time_commits_once_whenever_it_is_delivered(deployed: Deploy
 
     [tick] = committed(deployed, nominal)
     assert tick.status is TickStatus.SUCCESS
-    assert [request.run_id for request in tick.requests] == [run.run_id]
+    # The sweep may also have found what other tests left in the bucket.
+    asked_for = [request.run_id for request in tick.requests if request.run_key == run.run_key]
+    assert asked_for == [run.run_id]
     assert deployed.executions(run) == [run.launch_id]
 
 
