@@ -33,7 +33,7 @@ def test_a_record_comes_back_as_it_was_put(stores: Stores) -> None:
         RUN,
         status=DagsterRunStatus.FAILURE,
         attempt=2,
-        attempts_allowed=3,
+        granted=3,
         claim=CLAIM,
         external_id="arn:x",
         target="arn:y",
@@ -60,8 +60,8 @@ def test_a_second_put_writes_nothing_and_shows_what_stands(stores: Stores) -> No
 def test_a_queued_attempt_is_claimed_once(stores: Stores) -> None:
     created(stores)
 
-    mine = stores.runs.claim("r1", 1, CLAIM, NOW)
-    theirs = stores.runs.claim("r1", 1, Claim("you", NOW + 200), NOW + 50)
+    mine = stores.runs.claim("r1", 1, CLAIM, Try(CLAIM.token, NOW, "arn"))
+    theirs = stores.runs.claim("r1", 1, Claim("you", NOW + 200), Try("you", NOW + 50, "arn"))
 
     assert mine is not None
     assert theirs is not None
@@ -70,10 +70,10 @@ def test_a_queued_attempt_is_claimed_once(stores: Stores) -> None:
 
 def test_a_claim_is_taken_over_only_when_it_has_expired(stores: Stores) -> None:
     created(stores)
-    stores.runs.claim("r1", 1, CLAIM, NOW)
+    stores.runs.claim("r1", 1, CLAIM, Try(CLAIM.token, NOW, "arn"))
 
-    early = stores.runs.claim("r1", 1, Claim("heir", NOW + 300), CLAIM.expires_at)
-    late = stores.runs.claim("r1", 1, Claim("heir", NOW + 300), CLAIM.expires_at + 1)
+    early = stores.runs.claim("r1", 1, Claim("heir", NOW + 300), Try("heir", CLAIM.expires_at, "arn"))
+    late = stores.runs.claim("r1", 1, Claim("heir", NOW + 300), Try("heir", CLAIM.expires_at + 1, "arn"))
 
     assert early is not None
     assert late is not None
@@ -82,9 +82,9 @@ def test_a_claim_is_taken_over_only_when_it_has_expired(stores: Stores) -> None:
 
 def test_claiming_again_with_the_same_token_keeps_the_claim(stores: Stores) -> None:
     created(stores)
-    stores.runs.claim("r1", 1, CLAIM, NOW)
+    stores.runs.claim("r1", 1, CLAIM, Try(CLAIM.token, NOW, "arn"))
 
-    again = stores.runs.claim("r1", 1, CLAIM, NOW)
+    again = stores.runs.claim("r1", 1, CLAIM, Try(CLAIM.token, NOW, "arn"))
 
     assert again is not None
     assert again.claim == CLAIM
@@ -92,19 +92,19 @@ def test_claiming_again_with_the_same_token_keeps_the_claim(stores: Stores) -> N
 
 def test_another_attempt_or_a_started_run_cannot_be_claimed(stores: Stores) -> None:
     created(stores)
-    other = stores.runs.claim("r1", 2, CLAIM, NOW)
+    other = stores.runs.claim("r1", 2, CLAIM, Try(CLAIM.token, NOW, "arn"))
     assert other is not None
     assert other.claim is None
 
     stores.runs.replace(replace(RUN, status=DagsterRunStatus.STARTED))
 
-    started = stores.runs.claim("r1", 1, CLAIM, NOW)
+    started = stores.runs.claim("r1", 1, CLAIM, Try(CLAIM.token, NOW, "arn"))
     assert started is not None
     assert started.claim is None
 
 
 def test_an_unknown_run_cannot_be_claimed_and_is_not_made_by_it(stores: Stores) -> None:
-    assert stores.runs.claim("r1", 1, CLAIM, NOW) is None
+    assert stores.runs.claim("r1", 1, CLAIM, Try(CLAIM.token, NOW, "arn")) is None
     assert stores.runs.get("r1") is None
 
 
@@ -120,10 +120,10 @@ def test_a_write_over_another_is_refused_and_shows_what_stands(stores: Stores) -
 
 def test_only_runs_that_may_not_start_again_are_exhausted(stores: Stores) -> None:
     created(stores)
-    stores.runs.create(replace(RUN, run_id="r2", attempts_allowed=2))
+    stores.runs.create(replace(RUN, run_id="r2", granted=2))
     many = {f"unknown-{number}" for number in range(150)}
 
-    assert stores.runs.exhausted({"r1", "r2", *many}) == {"r1"}
+    assert stores.runs.exhausted(dict.fromkeys(["r1", "r2", *many])) == {"r1"}
 
 
 def test_the_runs_of_a_sensor_come_newest_first(stores: Stores) -> None:

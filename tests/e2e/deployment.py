@@ -363,7 +363,7 @@ def object_created(bucket: str, key: str, etag: str) -> str:
 
 def launch_message(run: Run) -> str:
     """The message that asks LAUNCH for a run's present attempt."""
-    return json.dumps({"treadle": "launch", "run_id": run.run_id, "attempt": run.attempt})
+    return json.dumps({"treadle": "launch", "run_id": run.run_id, "attempt": run.attempt, "job": run.job})
 
 
 def status_changed(machine: str, run: Run, status: str) -> str:

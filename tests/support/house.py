@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.support.targets import InMemoryTarget
 from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.results import RunRequest
 from treadle.definitions.sensors import DEFAULT_CAP, SensorDefinition
@@ -28,6 +27,7 @@ from treadle.testing.stores import (
     InMemoryTickStore,
 )
 from treadle.testing.system import CountingTokens, InMemoryQueue, VirtualClock
+from treadle.testing.targets import InMemoryTarget
 
 JOB = "process_file"
 ARN = "arn:aws:states:us-east-1:123456789012:stateMachine:process-file"

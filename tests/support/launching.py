@@ -3,7 +3,7 @@
 from tests.support.house import JOB, RUN_IDS, House
 from treadle.definitions.errors import LaunchError
 from treadle.engine.folding import LAUNCH_DUE_MS
-from treadle.engine.launch import LaunchRequest
+from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Outcome
 from treadle.ports.runs import Run
 
@@ -33,7 +33,7 @@ def queue_run(house: House) -> Run:
 
 def launch(house: House, attempt: int = 1) -> Outcome:
     """Take up the message for an attempt."""
-    return house.launcher().launch(LaunchRequest(RUN_ID, attempt), SECONDS)
+    return house.launcher().launch(LaunchRequest(RUN_ID, attempt, JOB), SECONDS)
 
 
 def refuse(house: House, *refusals: LaunchError) -> None:
@@ -46,4 +46,4 @@ def resent(house: House) -> list[tuple[object, int]]:
     return [(message.body, message.delay_seconds) for message in house.launches.messages]
 
 
-MESSAGE = {"treadle": "launch", "run_id": RUN_ID, "attempt": 1}
+MESSAGE = {"treadle": "launch", "run_id": RUN_ID, "attempt": 1, "job": JOB}

@@ -19,7 +19,7 @@ def test_raised_allowance_lets_a_later_tick_start_the_next_attempt(house: House)
         "k",
         status=Status.FAILURE,
         reached={"1/0": {"QUEUED": NOON, "FAILURE": NOON + 5}},
-        attempts_allowed=2,
+        granted=2,
         claim=Claim("old", NOON),
         external_id="e",
         target="t",
@@ -55,7 +55,7 @@ def test_next_attempt_needs_an_ended_run_an_allowance_and_a_later_tick(
 ) -> None:
     dispatch(house, committed(house, "k", number=2))
     house.launches.drain()
-    before = change(house, "k", status=status, attempts_allowed=allowed)
+    before = change(house, "k", status=status, granted=allowed)
 
     dispatch(house, committed(house, "k", number=number))
 
@@ -66,7 +66,7 @@ def test_redelivery_of_the_tick_behind_an_ended_attempt_starts_no_other(house: H
     tick = committed(house, "k")
     dispatch(house, tick)
     house.launches.drain()
-    before = change(house, "k", status=Status.FAILURE, attempts_allowed=2)
+    before = change(house, "k", status=Status.FAILURE, granted=2)
 
     dispatch(house, tick)
 
@@ -75,7 +75,7 @@ def test_redelivery_of_the_tick_behind_an_ended_attempt_starts_no_other(house: H
 
 def test_each_raised_allowance_is_worth_one_attempt(house: House) -> None:
     dispatch(house, committed(house, "k"))
-    change(house, "k", status=Status.FAILURE, attempts_allowed=2)
+    change(house, "k", status=Status.FAILURE, granted=2)
 
     for number in (2, 3):
         dispatch(house, committed(house, "k", number=number))

@@ -26,7 +26,7 @@ def queued(attempt: int = 1) -> Run:
         {},
         CREATED,
         attempt=attempt,
-        attempts_allowed=attempt,
+        granted=attempt,
         reached={f"{n}/0": {"QUEUED": CREATED} for n in range(1, attempt + 1)},
         next_at=CREATED + LAUNCH_DUE_MS,
     )

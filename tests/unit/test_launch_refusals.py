@@ -123,7 +123,7 @@ def test_throttled_start_is_tried_without_end(house: House, queued: Run) -> None
 def test_denial_of_a_later_attempt_counts_from_that_attempts_own_beginning(house: House, queued: Run) -> None:
     now = NOON + 10 * DENIED_FOR_MS
     reached = {"1/0": {"QUEUED": NOON, "FAILURE": NOON}, "2/0": {"QUEUED": now}}
-    house.tables.runs[RUN_ID] = replace(queued, attempt=2, attempts_allowed=2, reached=reached)
+    house.tables.runs[RUN_ID] = replace(queued, attempt=2, granted=2, reached=reached)
     house.clock.time = now + DENIED_FOR_MS
     refuse(house, LaunchDeniedError("no permission"))
 

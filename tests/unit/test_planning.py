@@ -31,7 +31,7 @@ def plan(house: House, requests: Sequence[RunRequest], definition: SensorDefinit
 def take(house: House, key: str, *, attempt: int = 1, attempts_allowed: int = 1) -> None:
     run_id = RUN_IDS.keyed("watch", key)
     run = Run(run_id, JOB, "watch", key, "tick", "{}", {}, 0)
-    house.tables.runs[run_id] = replace(run, attempt=attempt, attempts_allowed=attempts_allowed)
+    house.tables.runs[run_id] = replace(run, attempt=attempt, granted=attempts_allowed)
 
 
 def test_request_becomes_a_run_with_config_as_canonical_json(house: House) -> None:

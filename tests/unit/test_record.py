@@ -10,7 +10,7 @@ from tests.support.house import ARN, JOB, RUN_IDS, House
 from tests.support.targets import InMemoryTarget
 from treadle.definitions.errors import LaunchDelayedError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.launch import LaunchRequest
+from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Decision
 from treadle.ports.launching import Execution
 from treadle.ports.runs import Failure, Run
@@ -32,7 +32,7 @@ def start(house: House) -> Run:
     house.tables.runs[RUN_ID] = Run(
         RUN_ID, JOB, "watch", "k", "tick", "{}", {}, NOON, reached={"1/0": {"QUEUED": NOON}}
     )
-    house.launcher().launch(LaunchRequest(RUN_ID, 1), 30)
+    house.launcher().launch(LaunchRequest(RUN_ID, 1, JOB), 30)
     return house.only_run()
 
 
@@ -70,7 +70,7 @@ def test_report_that_overtakes_the_launch_names_the_execution(house: House) -> N
 def test_failure_is_recorded_with_the_targets_own_cause(house: House, status: Status) -> None:
     run = start(house)
     failure = Failure("States.TaskFailed", "division by zero")
-    house.target.end(f"{ARN}:{RUN_ID}-1", status, failure)
+    house.target.finish(f"{ARN}:{RUN_ID}-1", status, failure)
 
     house.recorder().record(house.change(run, status))
 
@@ -84,7 +84,7 @@ def test_targets_cause_supersedes_what_treadle_assumed(house: House) -> None:
         run, status=Status.FAILURE, failure=assumed, reached={"1/0": {"QUEUED": NOON, "FAILURE?": NOON}}
     )
     told = Failure("States.Timeout", "too slow")
-    house.target.end(f"{ARN}:{RUN_ID}-1", Status.FAILURE, told)
+    house.target.finish(f"{ARN}:{RUN_ID}-1", Status.FAILURE, told)
 
     house.recorder().record(house.change(run, Status.FAILURE))
 
@@ -107,7 +107,7 @@ def test_failure_that_cannot_be_explained_yet_is_recorded_and_its_reason_comes_l
         house.recorder().record(house.change(run, Status.FAILURE))
     before = house.only_run()
     house.target = silent
-    house.target.end(f"{ARN}:{RUN_ID}-1", Status.FAILURE, told)
+    house.target.finish(f"{ARN}:{RUN_ID}-1", Status.FAILURE, told)
     house.recorder().record(house.change(run, Status.FAILURE))
 
     assert (before.status, before.failure) == (Status.FAILURE, None)
@@ -180,7 +180,7 @@ def test_late_report_of_an_earlier_attempt_moves_nothing(house: House) -> None:
     second = replace(
         run,
         attempt=2,
-        attempts_allowed=2,
+        granted=2,
         status=Status.QUEUED,
         external_id=None,
         reached={**run.reached, "2/0": {"QUEUED": NOON}},

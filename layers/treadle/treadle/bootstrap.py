@@ -14,7 +14,7 @@ from treadle.adapters.targets.step_functions import StepFunctionsTarget
 from treadle.definitions.errors import SettingsError
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DefaultSensorStatus
-from treadle.engine.dispatch import Dispatcher
+from treadle.engine.dispatch import DEFAULT_DEPTH, Dispatcher, Limits
 from treadle.engine.evaluation import Evaluator
 from treadle.engine.event_ticks import EventTicks
 from treadle.engine.identity import RunIds
@@ -22,10 +22,11 @@ from treadle.engine.launch import Launcher
 from treadle.engine.leased_ticks import LeasedTicks, TickSettings
 from treadle.engine.planning import Planner
 from treadle.engine.preview import Previewer
+from treadle.engine.reconcile import Reconciler
 from treadle.engine.record import Recorder
 from treadle.engine.schedule import phase_of
 from treadle.ports.launching import JobSettings, Target
-from treadle.ports.system import Bus, DeadLetters
+from treadle.ports.system import Bus, DeadLetters, Queue
 from treadle.ports.ticks import Tick
 
 TARGETS: Mapping[str, type[Target]] = {"step_functions": StepFunctionsTarget}
@@ -96,8 +97,15 @@ class Settings:
                 known = ", ".join(TARGETS)
                 self.problems.append(f"TREADLE_JOBS: job {name!r} needs a target, one of {known}")
                 continue
-            jobs[name] = JobSettings(name, job["target"], job.get("arn", ""), job.get("parameter", "?"))
+            options = {key: str(value) for key, value in job.items()}
+            target, arn = options.pop("target"), options.pop("arn", "")
+            jobs[name] = JobSettings(name, target, arn, options.pop("parameter", "?"), options)
         return jobs
+
+    def limits(self) -> Limits:
+        """What a sensor may start at most."""
+        depth = self.number("TREADLE_MAX_DEPTH", "runs", DEFAULT_DEPTH)
+        return Limits(depth or DEFAULT_DEPTH, self.number("TREADLE_RUNS_PER_HOUR", "runs") or 0)
 
     def check(self) -> None:
         """Complain about everything at once.
@@ -111,6 +119,33 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
+class Inbox:
+    """A queue that a step takes its messages from.
+
+    Attributes:
+        origin: the step, as dead letters name it.
+        queue: takes what is to be handled later.
+        dead_letters: takes what cannot be handled.
+    """
+
+    origin: str
+    queue: Queue
+    dead_letters: DeadLetters
+
+    @classmethod
+    def of(cls, origin: str, settings: Settings, name: str) -> "Inbox":
+        """The queue whose URL a variable of the environment holds.
+
+        Args:
+            origin: the step.
+            settings: of the environment.
+            name: the variable's.
+        """
+        url, letters = settings.text(name), settings.text("TREADLE_DEAD_LETTER_QUEUE_URL")
+        return cls(origin, SqsQueue(url), SqsDeadLetters(letters))
+
+
+@dataclass(frozen=True, slots=True)
 class EvaluatorParts:
     """What an evaluator needs."""
 
@@ -119,7 +154,7 @@ class EvaluatorParts:
     leased: LeasedTicks
     events: EventTicks
     previewer: Previewer
-    dead_letters: DeadLetters
+    inbox: Inbox
 
 
 def evaluator_parts(
@@ -141,13 +176,13 @@ def evaluator_parts(
     except SettingsError as error:
         settings.problems.append(str(error).rstrip("."))
     namespace, tables = settings.text("TREADLE_NAMESPACE"), settings.tables()
-    dead_letters = settings.text("TREADLE_DEAD_LETTER_QUEUE_URL")
+    inbox = Inbox.of(f"sensor {definition.name}", settings, "TREADLE_QUEUE_URL")
     interval = settings.number("TREADLE_INTERVAL_SECONDS", "seconds", definition.minimum_interval_seconds)
     pause_after = settings.number("TREADLE_PAUSE_AFTER", "failures")
     status = settings.text("TREADLE_DEFAULT_STATUS", definition.default_status.value)
     if status not in set(DefaultSensorStatus):
         settings.problems.append(f"TREADLE_DEFAULT_STATUS is {status!r}: use RUNNING or STOPPED")
-    outcomes, slots = settings.text("TREADLE_OUTCOMES_BUCKET"), settings.text("TREADLE_QUEUE_URL")
+    outcomes = settings.text("TREADLE_OUTCOMES_BUCKET")
     settings.check()
     clock, tokens = SystemClock(), RandomTokens()
     stores = DynamoStores.of(tables, tokens, S3BlobStore(outcomes))
@@ -162,10 +197,10 @@ def evaluator_parts(
     return EvaluatorParts(
         definition.name,
         ticking,
-        LeasedTicks(running, stores.sensors, clock, tokens, ticking, SqsQueue(slots)),
+        LeasedTicks(running, stores.sensors, clock, tokens, ticking, inbox.queue),
         EventTicks(running, stores.sensors, stores.ticks, tokens, default),
         Previewer(running, stores.sensors, clock),
-        SqsDeadLetters(dead_letters),
+        inbox,
     )
 
 
@@ -181,13 +216,13 @@ class DispatcherParts:
         dispatcher: applies ticks.
         read: the tick that an image of the ticks table's stream holds.
         bus: where it is told what happened.
-        dead_letters: takes what cannot be dispatched.
+        inbox: the queue of slices.
     """
 
     dispatcher: Dispatcher
     read: Callable[[dict[str, dict[str, Any]]], Tick]
     bus: Bus
-    dead_letters: DeadLetters
+    inbox: Inbox
 
 
 def dispatcher_parts(environment: Mapping[str, str]) -> DispatcherParts:
@@ -197,27 +232,53 @@ def dispatcher_parts(environment: Mapping[str, str]) -> DispatcherParts:
         SettingsError: with all problems at once.
     """
     settings = Settings(environment)
-    tables, grants = settings.tables(), settings.grants()
-    launches = settings.text("TREADLE_LAUNCH_QUEUE_URL")
-    dead_letters = settings.text("TREADLE_DEAD_LETTER_QUEUE_URL")
-    slices = settings.text("TREADLE_DISPATCH_QUEUE_URL")
+    make = _dispatcher(settings)
+    inbox = Inbox.of("dispatch", settings, "TREADLE_DISPATCH_QUEUE_URL")
     bus = settings.text("TREADLE_BUS_NAME")
-    outcomes = settings.text("TREADLE_OUTCOMES_BUCKET")
     settings.check()
-    stores = DynamoStores.of(tables, RandomTokens(), S3BlobStore(outcomes))
-    dispatcher = Dispatcher(
-        stores.ticks,
-        stores.runs,
-        SqsQueue(launches),
-        grants,
-        SystemClock(),
-        slices=SqsQueue(slices),
-        workers=DISPATCH_WORKERS,
-    )
-    return DispatcherParts(dispatcher, stores.ticks.read, EventBridgeBus(bus), SqsDeadLetters(dead_letters))
+    dispatcher, stores, _ = make()
+    return DispatcherParts(dispatcher, stores.ticks.read, EventBridgeBus(bus), inbox)
 
 
-def launcher_parts(environment: Mapping[str, str]) -> tuple[Launcher, DeadLetters]:
+def reconciler_parts(environment: Mapping[str, str]) -> Reconciler:
+    """RECONCILE.
+
+    Raises:
+        SettingsError: with all problems at once.
+    """
+    settings = Settings(environment)
+    make, jobs = _dispatcher(settings), settings.jobs()
+    settings.check()
+    dispatcher, stores, launches = make()
+    return Reconciler(stores.ticks, stores.runs, launches, dispatcher, jobs, _targets(), SystemClock())
+
+
+def _dispatcher(settings: Settings) -> Callable[[], tuple[Dispatcher, DynamoStores, Queue]]:
+    """Makes the dispatcher, its stores and the launch queue, once the settings are checked."""
+    tables, grants, limits = settings.tables(), settings.grants(), settings.limits()
+    launch_url = settings.text("TREADLE_LAUNCH_QUEUE_URL")
+    slices = settings.text("TREADLE_DISPATCH_QUEUE_URL")
+    outcomes = settings.text("TREADLE_OUTCOMES_BUCKET")
+
+    def make() -> tuple[Dispatcher, DynamoStores, Queue]:
+        stores = DynamoStores.of(tables, RandomTokens(), S3BlobStore(outcomes))
+        launches = SqsQueue(launch_url)
+        dispatcher = Dispatcher(
+            stores.ticks,
+            stores.runs,
+            launches,
+            grants,
+            SystemClock(),
+            limits=limits,
+            slices=SqsQueue(slices),
+            workers=DISPATCH_WORKERS,
+        )
+        return dispatcher, stores, launches
+
+    return make
+
+
+def launcher_parts(environment: Mapping[str, str]) -> tuple[Launcher, Inbox]:
     """LAUNCH's parts.
 
     Raises:
@@ -225,16 +286,14 @@ def launcher_parts(environment: Mapping[str, str]) -> tuple[Launcher, DeadLetter
     """
     settings = Settings(environment)
     tables, jobs = settings.tables(), settings.jobs()
-    launches = settings.text("TREADLE_LAUNCH_QUEUE_URL")
-    dead_letters = settings.text("TREADLE_DEAD_LETTER_QUEUE_URL")
+    inbox = Inbox.of("launch", settings, "TREADLE_LAUNCH_QUEUE_URL")
     settings.check()
     tokens = RandomTokens()
     runs = DynamoStores.of(tables, tokens).runs
-    launcher = Launcher(runs, SqsQueue(launches), jobs, _targets(), SystemClock(), tokens)
-    return launcher, SqsDeadLetters(dead_letters)
+    return Launcher(runs, inbox.queue, jobs, _targets(), SystemClock(), tokens), inbox
 
 
-def recorder_parts(environment: Mapping[str, str]) -> tuple[Recorder, DeadLetters]:
+def recorder_parts(environment: Mapping[str, str]) -> tuple[Recorder, Inbox]:
     """RECORD's parts.
 
     Raises:
@@ -242,10 +301,10 @@ def recorder_parts(environment: Mapping[str, str]) -> tuple[Recorder, DeadLetter
     """
     settings = Settings(environment)
     tables, jobs = settings.tables(), settings.jobs()
-    dead_letters = settings.text("TREADLE_DEAD_LETTER_QUEUE_URL")
+    inbox = Inbox.of("record", settings, "TREADLE_RECORD_QUEUE_URL")
     settings.check()
     runs = DynamoStores.of(tables, RandomTokens()).runs
-    return Recorder(runs, jobs, _targets()), SqsDeadLetters(dead_letters)
+    return Recorder(runs, jobs, _targets()), inbox
 
 
 def _targets() -> dict[str, Target]:

@@ -13,10 +13,12 @@
     ├── UnknownEventError                   an event that no parser knows
     ├── LeaseLostError                      another tick or an operator's edit came in between
     ├── StoreError                          the store did not answer (retryable)
+    │   └── StoreThrottledError             ... as it has too much to do (retryable, for as long as it takes)
     └── LaunchError
         ├── LaunchRejectedError             the target will never accept this
         ├── LaunchDeniedError               permissions are missing (retryable for a while)
-        └── LaunchDelayedError              the target is throttled or out of reach (retryable)
+        ├── LaunchDelayedError              the target is throttled: nothing was started (retryable)
+        └── LaunchUncertainError            the target may have started it or not (retryable, once that is known)
 
 The names that Dagster gives its own errors are kept, so that a ported test keeps its `pytest.raises`.
 """
@@ -98,6 +100,10 @@ class StoreError(TreadleError):
     retryable = True
 
 
+class StoreThrottledError(StoreError):
+    """A store has too much to do; the same call is safe to send again, however often."""
+
+
 class LaunchError(TreadleError):
     """A job run could not be started."""
 
@@ -113,6 +119,12 @@ class LaunchDeniedError(LaunchError):
 
 
 class LaunchDelayedError(LaunchError):
-    """The target is throttled or out of reach; the same start is safe to send again."""
+    """The target is throttled, or for now refuses; nothing was started."""
+
+    retryable = True
+
+
+class LaunchUncertainError(LaunchError):
+    """The target gave no answer, or none that says whether it has started the run."""
 
     retryable = True

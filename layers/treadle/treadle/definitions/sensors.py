@@ -42,6 +42,8 @@ class SensorDefinition:
         tags: the sensor's own; they are not put on runs.
         metadata: shown to operators.
         owners: e-mail addresses, or teams as `team:name`.
+        retries_per_key: how often a later tick that asks for the same run key again may start its run
+            again, as long as it has failed or was canceled each time. By default a key is taken for good.
 
     Raises:
         DagsterInvalidDefinitionError: with all problems at once.
@@ -65,6 +67,7 @@ class SensorDefinition:
         tags: Mapping[str, str] | None = None,
         metadata: Mapping[str, Any] | None = None,
         owners: Sequence[str] | None = None,
+        retries_per_key: int = 0,
     ) -> None:
         if evaluation_fn is None:
             msg = "Must provide evaluation_fn to SensorDefinition."
@@ -81,6 +84,8 @@ class SensorDefinition:
             )
         if job_name and NAME.fullmatch(job_name) is None:
             problems.append(f"{job_name!r} cannot name a job: use 1 to 80 letters, digits and underscores")
+        if retries_per_key < 0:
+            problems.append("retries_per_key must not be negative")
         if problems:
             msg = f"Sensor {self.name!r} cannot work: {'; '.join(problems)}."
             raise DagsterInvalidDefinitionError(msg)
@@ -92,6 +97,7 @@ class SensorDefinition:
         self.tags = dict(tags or {})
         self.metadata = dict(metadata or {})
         self.owners = tuple(owners or ())
+        self.retries_per_key = retries_per_key
         self.jobs = (JobDefinition(job_name),) if job_name else (job,) if job else tuple(jobs or ())
 
     @property
@@ -256,6 +262,7 @@ def sensor(
     tags: Mapping[str, str] | None = None,
     metadata: Mapping[str, Any] | None = None,
     owners: Sequence[str] | None = None,
+    retries_per_key: int = 0,
 ) -> Callable[[SensorFunction], SensorDefinition]:
     """Make a sensor of a function; see `SensorDefinition` for the arguments.
 
@@ -277,6 +284,7 @@ def sensor(
             tags=tags,
             metadata=metadata,
             owners=owners,
+            retries_per_key=retries_per_key,
         )
 
     return decorate

@@ -3,15 +3,18 @@
 import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from enum import Enum
 
 from treadle.definitions.errors import UnknownEventError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
 from treadle.engine.folding import LAUNCH_DUE_MS
+from treadle.engine.fuse import Fuse
+from treadle.engine.messages import launch_message
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.slices import SLICE, SliceRequest, slice_message, slice_of, slices_of
-from treadle.ports.runs import Run, RunStore
+from treadle.ports.runs import Run, RunStore, request_digest
 from treadle.ports.system import Clock, Queue
 from treadle.ports.ticks import DispatchCounts, PlannedRun, Slicing, Tick, TickStore
 
@@ -23,13 +26,31 @@ SHOWN_REFUSALS_OF_SLICE = 2
 
 _SHOWN_REFUSAL = 500
 
+HANDED_ON_MS = 900_000
+"""Slices that have not all been done after so long are handed on again."""
+
 Grants = Mapping[str, frozenset[str]]
 """For each sensor the names of the jobs that the deployment lets it start."""
 
 
-def launch_message(run: Run) -> dict[str, object]:
-    """The message that asks LAUNCH for a run's present attempt."""
-    return {"treadle": "launch", "run_id": run.run_id, "attempt": run.attempt}
+DEPTH_TAG = "treadle/depth"
+"""Bears how many runs, one after the other, led to a run; the first one has depth 1."""
+
+
+DEFAULT_DEPTH = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What keeps sensors that set each other off from running away.
+
+    Attributes:
+        depth: how many runs may follow from one another.
+        runs_per_hour: how many runs one sensor may start within an hour of the clock; 0 for any number.
+    """
+
+    depth: int = DEFAULT_DEPTH
+    runs_per_hour: int = 0
 
 
 class Dispatcher:
@@ -41,6 +62,7 @@ class Dispatcher:
         launches: where LAUNCH takes its work from.
         grants: which sensor may start which jobs.
         clock: the time.
+        limits: what a sensor may start at most.
         slices: where a large tick's slices go, to be dispatched one by one; None takes every tick in one pass.
         workers: how many run records are written at a time; stores must then bear threads.
     """
@@ -53,6 +75,7 @@ class Dispatcher:
         grants: Grants,
         clock: Clock,
         *,
+        limits: Limits = Limits(),
         slices: Queue | None = None,
         workers: int = 1,
     ) -> None:
@@ -61,6 +84,8 @@ class Dispatcher:
         self._launches = launches
         self._grants = grants
         self._clock = clock
+        self._limits = limits
+        self._fuse = Fuse(ticks, clock, limits.runs_per_hour)
         self._slices = slices
         self._workers = workers
 
@@ -77,7 +102,9 @@ class Dispatcher:
             return Outcome(Decision.DUPLICATE, "The tick has nothing to dispatch.", tick.tick_id)
         if self._slices is not None and len(tick.requests) > SLICE:
             return self._hand_on(tick, self._slices)
-        counts, refusals = self._apply(tick, tick.requests)
+        counts, refusals, held = self._apply(tick, tick.requests)
+        if held:
+            return self._hold(tick, held, counts)
         self._ticks.mark_dispatched(tick, counts, refusals[:SHOWN_REFUSALS])
         return Outcome(Decision.SUCCESS, str(counts), tick.tick_id, counts.started)
 
@@ -102,7 +129,9 @@ class Dispatcher:
         if slicing is not None and request.index in slicing.noted:
             self._finish(tick, slicing)
             return Outcome(Decision.DUPLICATE, f"{name} was dispatched before.", tick.tick_id)
-        counts, refusals = self._apply(tick, slice_of(tick.requests, request.index, request.of))
+        counts, refusals, held = self._apply(tick, slice_of(tick.requests, request.index, request.of))
+        if held:
+            return self._hold(tick, held, counts)
         shown = refusals[:SHOWN_REFUSALS_OF_SLICE]
         slicing = self._ticks.note_slice(tick, request.index, request.of, counts, shown)
         if slicing is not None:
@@ -113,8 +142,11 @@ class Dispatcher:
         slicing = tick.slicing or Slicing(slices_of(tick))
         left = [index for index in range(slicing.of) if index not in slicing.noted]
         queue.send([slice_message(tick, index, slicing.of) for index in left])
-        self._finish(tick, slicing)
         reason = f"{len(tick.requests)} requests: {len(left)} of {slicing.of} slices handed on"
+        if left:
+            # It is pending until its last slice is done, which may take a while.
+            self._ticks.postpone(tick.sensor, tick.tick_id, self._clock.now() + HANDED_ON_MS, reason)
+        self._finish(tick, slicing)
         return Outcome(Decision.SUCCESS, reason, tick.tick_id)
 
     def _finish(self, tick: Tick, slicing: Slicing) -> None:
@@ -122,46 +154,66 @@ class Dispatcher:
         if slicing.is_complete and tick.dispatched is None:
             self._ticks.mark_dispatched(tick, slicing.counts, slicing.refusals)
 
-    def _apply(self, tick: Tick, requests: Sequence[PlannedRun]) -> tuple[DispatchCounts, list[str]]:
+    def _hold(self, tick: Tick, held: int, counts: DispatchCounts) -> Outcome:
+        """Let the tick wait for the next hour; what has been started of it stays so."""
+        reason = (
+            f"{held} of {len(tick.requests)} requests wait for the next hour: sensor {tick.sensor} has started "
+            f"the {self._limits.runs_per_hour} runs that parameter RunsPerHour allows."
+        )
+        self._ticks.postpone(tick.sensor, tick.tick_id, self._fuse.next_hour(), reason)
+        return Outcome(Decision.HELD, reason, tick.tick_id, counts.started)
+
+    def _apply(self, tick: Tick, requests: Sequence[PlannedRun]) -> tuple[DispatchCounts, list[str], int]:
+        """What became of the requests, why some were refused, and how many have to wait."""
         granted: list[PlannedRun] = []
         refusals: list[str] = []
         for request in requests:
-            refusal = self._refusal(tick.sensor, request)
+            refusal = self._refusal(tick, request)
             if refusal:
                 refusals.append(refusal[:_SHOWN_REFUSAL])
                 logger.error(refusal)
             else:
                 granted.append(request)
-        runs = self._recorded(tick, granted)
-        started = [run for run in runs if run is not None]
+        records = self._recorded(tick, granted)
+        started = [record for record in records if isinstance(record, Run)]
         waiting = [run for run in started if run.status is Status.QUEUED and run.claim is None]
         self._launches.send([launch_message(run) for run in waiting])
-        return DispatchCounts(len(started), len(runs) - len(started), len(refusals)), refusals
+        existing = records.count(_Not.FREE)
+        return DispatchCounts(len(started), existing, len(refusals)), refusals, records.count(_Not.NOW)
 
-    def _recorded(self, tick: Tick, requests: Sequence[PlannedRun]) -> list[Run | None]:
-        """For each request, the run that the tick gave rise to; None where its key was taken already."""
+    def _recorded(self, tick: Tick, requests: Sequence[PlannedRun]) -> "list[Run | _Not]":
+        """For each request, the run that the tick gave rise to, or why there is none."""
         if self._workers == 1:
             return [self._record(tick, request) for request in requests]
         with ThreadPoolExecutor(self._workers, "dispatch") as pool:
             return list(pool.map(lambda request: self._record(tick, request), requests))
 
-    def _refusal(self, sensor: str, request: PlannedRun) -> str | None:
-        if request.job in self._grants.get(sensor, frozenset()):
-            return None
-        return (
-            f"Sensor {sensor} may not start job {request.job!r} (run key {request.run_key!r}): "
-            "add the job to the sensor's Jobs parameter of the deployment."
-        )
+    def _refusal(self, tick: Tick, request: PlannedRun) -> str | None:
+        if request.job not in self._grants.get(tick.sensor, frozenset()):
+            return (
+                f"Sensor {tick.sensor} may not start job {request.job!r} (run key {request.run_key!r}): "
+                "add the job to the sensor's Jobs parameter of the deployment."
+            )
+        if tick.depth >= self._limits.depth:
+            return (
+                f"Sensor {tick.sensor} was set off by {tick.depth} runs, one after the other, and may not add one "
+                f"(run key {request.run_key!r}): this looks like a loop. If it is none, raise parameter MaxDepth."
+            )
+        return None
 
-    def _record(self, tick: Tick, request: PlannedRun) -> Run | None:
+    def _record(self, tick: Tick, request: PlannedRun) -> "Run | _Not":
+        if not self._fuse.take(tick.sensor):
+            standing = self._runs.get(request.run_id)
+            if standing is None or _next_attempt(standing, self._new_run(tick, request)):
+                return _Not.NOW
+            return standing if standing.tick_id == tick.tick_id else _Not.FREE
         first = self._new_run(tick, request)
         made, existing = first, self._runs.create(first)
         while existing is not None:
-            if existing.tick_id == tick.tick_id:
-                return existing
-            again = _next_attempt(existing, first)
+            again = None if existing.tick_id == tick.tick_id else _next_attempt(existing, first)
             if again is None:
-                return None
+                self._fuse.give_back(tick.sensor)
+                return existing if existing.tick_id == tick.tick_id else _Not.FREE
             made, existing = replace(again, revision=again.revision + 1), self._runs.replace(again)
         return made
 
@@ -171,6 +223,7 @@ class Dispatcher:
             **request.tags,
             "dagster/sensor_name": tick.sensor,
             "dagster/tick": tick.tick_id,
+            DEPTH_TAG: str(tick.depth + 1),
         }
         if request.run_key:
             tags["dagster/run_key"] = request.run_key
@@ -186,24 +239,35 @@ class Dispatcher:
             tags=tags,
             created_at=now,
             partition_key=request.partition_key,
+            retries=request.retries,
             reached={"1/0": {Status.QUEUED.value: now}},
             next_at=now + LAUNCH_DUE_MS,
         )
 
 
 def _next_attempt(run: Run, fresh: Run) -> Run | None:
-    """The run at its next attempt for a later tick's request, if it may start again."""
-    if not (run.status.is_finished and run.may_start_again and fresh.tick_id > run.tick_id):
+    """The run at its next attempt for a later tick's request, if it may start again, or yields its key."""
+    changed = run.yields not in {None, request_digest(fresh.job, fresh.run_config, fresh.partition_key)}
+    may = run.status.is_finished and (run.may_start_again or changed)
+    if not (may and fresh.tick_id > run.tick_id):
         return None
     attempt = run.attempt + 1
     return replace(
         fresh,
         created_at=run.created_at,
         attempt=attempt,
-        attempts_allowed=run.attempts_allowed,
+        granted=max(run.granted, attempt) if changed else run.granted,
+        allowances=run.allowances,
         reached={**run.reached, f"{attempt}/0": {Status.QUEUED.value: fresh.created_at}},
         revision=run.revision,
     )
+
+
+class _Not(Enum):
+    """Why a request has no run of its own."""
+
+    FREE = "its key was taken already"
+    NOW = "the sensor has started all it may in this hour"
 
 
 def _no_such_slice(request: SliceRequest, of: int) -> str:

@@ -1,18 +1,25 @@
-"""LAUNCH: claims a run's attempt and starts it at its target, once as far as the target can promise."""
+"""LAUNCH: claims a run's attempt and starts it at its target, once as far as the target can promise it."""
 
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from treadle.definitions.errors import LaunchDelayedError, LaunchDeniedError, LaunchRejectedError
+from treadle.definitions.errors import (
+    LaunchDelayedError,
+    LaunchDeniedError,
+    LaunchRejectedError,
+    LaunchUncertainError,
+    UnknownEventError,
+)
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.amend import amend
-from treadle.engine.dispatch import launch_message
 from treadle.engine.folding import Report, fold
 from treadle.engine.identity import canonical_json, timestamp
+from treadle.engine.messages import LaunchRequest, launch_message
 from treadle.engine.outcomes import Decision, Outcome
-from treadle.ports.launching import JobSettings, Target
-from treadle.ports.runs import Claim, Failure, Run, RunStore
+from treadle.ports.launching import Execution, JobSettings, Start, Target
+from treadle.ports.runs import Claim, Failure, Run, RunStore, Try
 from treadle.ports.system import Clock, Queue, Tokens
 
 TAKEOVER_MARGIN_MS = 60_000
@@ -21,24 +28,17 @@ TAKEOVER_MARGIN_MS = 60_000
 DENIED_FOR_MS = 300_000
 """New permissions take a while to be seen everywhere; after that a denial is final."""
 
+UNSEEN_FOR_MS = 60_000
+"""A listing may lag: what was tried has not started if two looks so far apart show nothing."""
+
 RETRY_SECONDS = 20
 MAX_DELAY_SECONDS = 900
 
+MESSAGE_LOST_MS = 120_000
+"""A message that is so late is taken for lost, and RECONCILE sends it again."""
+
 Targets = Mapping[str, Target]
 """Each kind of target by the name that job settings give it."""
-
-
-@dataclass(frozen=True, slots=True)
-class LaunchRequest:
-    """Which attempt of which run is to be started.
-
-    Attributes:
-        run_id: of the run.
-        attempt: which start.
-    """
-
-    run_id: str
-    attempt: int
 
 
 def payload(run: Run) -> str:
@@ -56,6 +56,19 @@ def payload(run: Run) -> str:
             "run_config": json.loads(run.run_config),
         }
     )
+
+
+def start_of(run: Run, settings: JobSettings) -> Start:
+    """The start of a run's present attempt."""
+    return Start(settings, run.launch_id, run.run_id, run.run_config, run.tags, payload(run))
+
+
+@dataclass(frozen=True, slots=True)
+class _Later:
+    """That an attempt cannot be started now."""
+
+    seconds: int
+    reason: str
 
 
 class Launcher:
@@ -94,43 +107,76 @@ class Launcher:
             seconds: after which this process certainly cannot act any more.
 
         Raises:
-            LaunchRejectedError: if there is no such run.
+            UnknownEventError: if there is no such run.
             StoreError: if a store or the queue did not answer; the message is to be delivered again.
         """
         now = self._clock.now()
-        claim = Claim(self._tokens.new(), now + int(seconds * 1000) + TAKEOVER_MARGIN_MS)
-        run = self._runs.claim(request.run_id, request.attempt, claim, now)
-        if run is None:
-            msg = f"There is no run {request.run_id}: the message names one that was never recorded."
-            raise LaunchRejectedError(msg)
+        ends_at = now + int(seconds * 1000)
+        claim = Claim(self._tokens.new(), ends_at + TAKEOVER_MARGIN_MS)
+        settings = self._jobs.get(request.job)
+        tried = Try(claim.token, now, settings.arn if settings else "")
+        run = self._runs.claim(request.run_id, request.attempt, claim, tried)
+        if run is None or run.job != request.job:
+            msg = f"There is no run {request.run_id} of job {request.job!r}: the message names none that was recorded."
+            raise UnknownEventError(msg)
         if run.claim != claim:
             return self._not_ours(run, request, now)
-        return self._start(run)
+        if settings is None or not settings.arn:
+            return self._fail(run, "JobNotConfiguredError", _not_configured(run.job, settings))
+        return self._start(run, replace(settings, arn=run.tried.target if run.tried else settings.arn), ends_at)
 
     def _not_ours(self, run: Run, request: LaunchRequest, now: int) -> Outcome:
         if run.attempt == request.attempt and run.status is Status.QUEUED and run.claim is not None:
-            delay = min(MAX_DELAY_SECONDS, (run.claim.expires_at - now) // 1000 + 1)
+            delay = min(MAX_DELAY_SECONDS, max(0, run.claim.expires_at - now) // 1000 + 1)
             reason = f"Another launch holds the claim, until {timestamp(run.claim.expires_at)} at most."
-            return self._later(run, delay, reason)
+            return self._later(run, _Later(delay, reason))
         reason = f"Attempt {request.attempt} was launched before: the run is at {run.attempt}, {run.status}."
         return Outcome(Decision.DUPLICATE, reason, run.launch_id)
 
-    def _start(self, run: Run) -> Outcome:
-        settings = self._jobs.get(run.job)
-        if settings is None or not settings.arn:
-            return self._fail(run, "JobNotConfiguredError", _not_configured(run.job, settings))
-        target = self._targets[settings.target]
+    def _start(self, run: Run, settings: JobSettings, ends_at: int) -> Outcome:
+        target, start = self._targets[settings.target], start_of(run, settings)
         try:
-            execution = target.start(settings, run.launch_id, payload(run))
+            run, found = self._what_was_tried(run, target, start)
+            if isinstance(found, _Later):
+                return self._release(run, found)
+            if found is None:
+                if self._clock.now() >= ends_at:
+                    return self._release(run, _Later(1, "The launch ran out of time before it had started."))
+                found = target.start(start)
         except LaunchRejectedError as error:
             return self._fail(run, "LaunchRejectedError", str(error))
+        except _UnknownOutcomeError as error:
+            return self._fail(run, "OutcomeUnknownError", str(error), reached=True)
         except LaunchDeniedError as error:
-            queued = run.reached[f"{run.attempt}/0"][Status.QUEUED.value]
-            if self._clock.now() - queued > DENIED_FOR_MS:
-                return self._fail(run, "LaunchDeniedError", str(error))
-            return self._release(run, str(error))
+            return self._denied(run, str(error))
         except LaunchDelayedError as error:
-            return self._release(run, str(error))
+            return self._release(run, _Later(self._wait(run), str(error)))
+        except LaunchUncertainError as error:
+            return self._release(run, _Later(self._wait(run), str(error)), reached=True)
+        return self._started(run, found, describes=target.contract.describes)
+
+    def _what_was_tried(
+        self, run: Run, target: Target, start: Start
+    ) -> tuple[Run, Execution | _Later | None]:
+        """What is known of an earlier try: its execution, that it is to be waited for, or None to start."""
+        tried, claim, contract, now = run.tried, run.claim, target.contract, self._clock.now()
+        if tried is None or claim is None or tried.token == claim.token or contract.is_at_least_once:
+            return run, None
+        if contract.token_ms is not None and now - tried.at < contract.token_ms:
+            return run, None
+        if contract.listing_ms is None or now - tried.at >= contract.listing_ms:
+            raise _UnknownOutcomeError(_unknown(run, start))
+        found = target.resolve(start)
+        if found is not None:
+            return run, found
+        if run.unseen_at is None or now - run.unseen_at < UNSEEN_FOR_MS:
+            run = self._amended(run, unseen_at=run.unseen_at or now)
+            left = UNSEEN_FOR_MS - (now - (run.unseen_at or now))
+            reason = f"An earlier start of {run.launch_id} may have come through; a second look follows."
+            return run, _Later(left // 1000 + 1, reason)
+        return self._amended(run, unseen_at=None, tried=Try(claim.token, now, start.settings.arn)), None
+
+    def _started(self, run: Run, execution: Execution, *, describes: bool) -> Outcome:
         report = Report(
             run.attempt,
             Status.STARTED,
@@ -139,31 +185,84 @@ class Launcher:
             external_id=execution.external_id,
             target=execution.target,
         )
-        amend(self._runs, run, lambda current: fold(current, report))
+
+        def started(current: Run) -> Run:
+            folded = fold(current, report)
+            # What cannot be asked how it stands need not be looked at again.
+            return folded if describes or folded.attempt != run.attempt else replace(folded, next_at=None)
+
+        amend(self._runs, run, started)
         return Outcome(Decision.LAUNCHED, f"Started {execution.external_id}", run.launch_id, 1)
 
-    def _fail(self, run: Run, error: str, reason: str) -> Outcome:
+    def _denied(self, run: Run, reason: str) -> Outcome:
+        now = self._clock.now()
+        if run.denied_at is not None and now - run.denied_at > DENIED_FOR_MS:
+            return self._fail(run, "LaunchDeniedError", reason)
+        return self._release(run, _Later(self._wait(run), reason), denied_at=run.denied_at or now)
+
+    def _fail(self, run: Run, error: str, reason: str, *, reached: bool = False) -> Outcome:
         failure = Failure(error, reason[:2_000], assumed=True)
         report = Report(run.attempt, Status.FAILURE, self._clock.now(), failure=failure)
-        amend(self._runs, run, lambda current: fold(current, report))
+
+        def failed(current: Run) -> Run:
+            return fold(current if reached else _without_try_of(run, current), report)
+
+        amend(self._runs, run, failed)
         return Outcome(Decision.FAILURE, reason, run.launch_id)
 
-    def _release(self, run: Run, reason: str) -> Outcome:
-        token = run.claim
+    def _release(
+        self, run: Run, later: _Later, *, reached: bool = False, denied_at: int | None = None
+    ) -> Outcome:
+        """Give the claim back, and start later; what happens in between is found by the time noted."""
+        next_at = self._clock.now() + later.seconds * 1000 + MESSAGE_LOST_MS
 
         def released(current: Run) -> Run:
-            return _without_claim(current) if current.claim == token else current
+            if current.claim != run.claim:
+                return current
+            free = current if reached else _without_try_of(run, current)
+            return replace(free, claim=None, next_at=next_at, denied_at=denied_at or free.denied_at)
 
         amend(self._runs, run, released)
-        return self._later(run, RETRY_SECONDS, reason)
+        return self._later(run, later)
 
-    def _later(self, run: Run, delay_seconds: int, reason: str) -> Outcome:
-        self._launches.send([launch_message(run)], delay_seconds=delay_seconds)
-        return Outcome(Decision.DELAYED, reason, run.launch_id)
+    def _later(self, run: Run, later: _Later) -> Outcome:
+        self._launches.send([launch_message(run)], delay_seconds=later.seconds)
+        return Outcome(Decision.DELAYED, later.reason, run.launch_id)
+
+    def _wait(self, run: Run) -> int:
+        """Seconds to the next try: half as long as the run waits already, less a part by chance."""
+        queued = run.reached[f"{run.attempt}/0"][Status.QUEUED.value]
+        waited = (self._clock.now() - queued) / 2_000
+        chance = zlib.crc32(run.claim.token.encode() if run.claim else b"") / 2**32
+        return int(min(MAX_DELAY_SECONDS, max(RETRY_SECONDS, waited)) * (1 - chance / 2))
+
+    def _amended(self, run: Run, *, unseen_at: int | None, tried: Try | None = None) -> Run:
+        """The run with what was found out about an earlier try, as long as the claim is ours."""
+
+        def noted(current: Run) -> Run:
+            if current.claim != run.claim:
+                return current
+            return replace(current, unseen_at=unseen_at, tried=tried or current.tried)
+
+        return amend(self._runs, run, noted)
 
 
-def _without_claim(run: Run) -> Run:
-    return replace(run, claim=None)
+class _UnknownOutcomeError(Exception):
+    """Whether an attempt was started cannot be found out any more."""
+
+
+def _without_try_of(run: Run, current: Run) -> Run:
+    """The record without the try of this very claim, which certainly has not reached the target."""
+    ours = current.tried and run.claim and current.tried.token == run.claim.token
+    return replace(current, tried=None, unseen_at=None) if ours else current
+
+
+def _unknown(run: Run, start: Start) -> str:
+    at = timestamp(run.tried.at if run.tried else run.created_at)
+    return (
+        f"The outcome of the start at {at} is unknown: no answer came, and {start.settings.arn} can no longer "
+        f"be asked for {start.launch_id}. Look at it; if it has not run, rerun the run."
+    )
 
 
 def _not_configured(job: str, settings: JobSettings | None) -> str:

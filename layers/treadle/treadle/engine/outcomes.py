@@ -17,6 +17,7 @@ class Decision(StrEnum):
     DUPLICATE = "DUPLICATE"
     LAUNCHED = "LAUNCHED"
     DELAYED = "DELAYED"
+    HELD = "HELD"
     RECORDED = "RECORDED"
     FOREIGN = "FOREIGN"
 

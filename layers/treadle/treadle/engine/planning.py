@@ -8,7 +8,7 @@ from treadle.definitions.results import RunRequest, SensorExecutionData
 from treadle.definitions.run_config import config_problem
 from treadle.definitions.sensors import DEFAULT_CAP, SensorDefinition
 from treadle.engine.identity import RunIds, canonical_json
-from treadle.ports.runs import RunStore
+from treadle.ports.runs import RunStore, request_digest
 from treadle.ports.ticks import PlannedRun, SetAside
 
 MAX_REQUEST_BYTES = 200_000
@@ -98,7 +98,11 @@ class Planner:
         Raises:
             StoreError: if the store did not answer.
         """
-        keyed = [run.run_id for run in vetted.runs if run.run_key]
+        keyed = {
+            run.run_id: request_digest(run.job, run.run_config, run.partition_key)
+            for run in vetted.runs
+            if run.run_key
+        }
         taken = self.runs.exhausted(keyed) if keyed else set()
         existing = tuple(run.run_key for run in vetted.runs if run.run_id in taken if run.run_key)
         runs = tuple(run for run in vetted.runs if run.run_id not in taken)
@@ -112,7 +116,7 @@ class Planner:
         Args:
             run_keys: by run id.
         """
-        return {run_keys[run_id] for run_id in self.runs.exhausted(run_keys)}
+        return {run_keys[run_id] for run_id in self.runs.exhausted(dict.fromkeys(run_keys))}
 
     def _unfit(self, request: RunRequest, run: PlannedRun) -> str | None:
         """Why the request could never run; None if it could."""
@@ -138,6 +142,7 @@ class Planner:
             run_config=canonical_json(request.plain_config),
             tags={**self.definition.job_named(job).tags, **request.tags},
             partition_key=request.partition_key,
+            retries=self.definition.retries_per_key,
         )
 
 

@@ -1,6 +1,6 @@
 """Turns a definition or an engine step into a Lambda handler, in one line."""
 
 from treadle.entrypoints.evaluator import evaluator
-from treadle.entrypoints.steps import dispatcher, launcher, recorder
+from treadle.entrypoints.steps import dispatcher, launcher, reconciler, recorder
 
-__all__ = ["dispatcher", "evaluator", "launcher", "recorder"]
+__all__ = ["dispatcher", "evaluator", "launcher", "reconciler", "recorder"]

@@ -7,10 +7,11 @@ from typing import Any
 
 from treadle.adapters.events import moment_of, parse_sensor_event
 from treadle.bootstrap import EvaluatorParts, evaluator_parts
-from treadle.definitions.errors import UnknownEventError
+from treadle.definitions.errors import StoreThrottledError, UnknownEventError
 from treadle.definitions.sensors import SensorDefinition
 from treadle.engine.evaluation import Budget
 from treadle.engine.event_ticks import TakenUp
+from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.preview import STORED
 from treadle.entrypoints.handler import (
     Handler,
@@ -21,7 +22,6 @@ from treadle.entrypoints.handler import (
     remaining_seconds,
     report,
 )
-from treadle.ports.sensors import SensorState
 
 UNRESOLVED = "<aws.scheduler"
 """What the schedule's time begins with where the scheduler does not fill it in, as on some emulators."""
@@ -75,7 +75,12 @@ def _report(parts: EvaluatorParts, outcome: Any) -> dict[str, Any]:
 
 
 def _tick(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
-    return _report(parts, parts.leased.tick(nominal_time(event), budget, sends_ahead=True))
+    try:
+        outcome = parts.leased.tick(nominal_time(event), budget, sends_ahead=True)
+    except StoreThrottledError as error:
+        # Nothing was committed, and the next minute's tick comes by itself.
+        outcome = Outcome(Decision.DELAYED, str(error), str(event.get("nominal_time", "")))
+    return _report(parts, outcome)
 
 
 def _preview(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
@@ -123,13 +128,17 @@ def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) 
             known.append(parse_sensor_event(parse_body(record["body"])))
         except UnknownEventError:
             continue  # Met again below, where it goes to the dead-letter queue.
-    taken_up = parts.events.take_up(known) if known else TakenUp(SensorState(parts.name), {})
+
+    @functools.cache
+    def taken_up() -> TakenUp:
+        return parts.events.take_up(known)
 
     def handle(body: Mapping[str, Any]) -> None:
         budget = Budget(remaining_seconds(context))
         if body.get("treadle") == "slot":
             _report(parts, parts.leased.tick(nominal_time(body), budget))
         else:
-            _report(parts, parts.events.evaluate(parse_sensor_event(body), taken_up, budget))
+            event = parse_sensor_event(body)
+            _report(parts, parts.events.evaluate(event, taken_up(), budget))
 
-    return process_queue(event, context, handle, parts.dead_letters, f"sensor {parts.name}")
+    return process_queue(event, context, handle, parts.inbox)

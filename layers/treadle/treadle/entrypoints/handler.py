@@ -3,13 +3,21 @@
 import functools
 import json
 import os
+import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
-from treadle.definitions.errors import LaunchRejectedError, StoreError, TreadleError, UnknownEventError
+from treadle.bootstrap import Inbox
+from treadle.definitions.errors import (
+    LaunchRejectedError,
+    StoreError,
+    StoreThrottledError,
+    TreadleError,
+    UnknownEventError,
+)
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.ports.system import DeadLetters
 
@@ -18,6 +26,9 @@ Handler = Callable[[dict[str, Any], Any], Any]
 
 MAX_RECEIVES = 5
 """As the queues' redrive policies say: the last delivery ends in the dead-letter queue, with the reason."""
+
+THROTTLED_SECONDS = (15, 60)
+"""How long a message that met a throttled store waits, by chance between these."""
 
 _PERMANENT = (UnknownEventError, LaunchRejectedError)
 _QUIET = {Decision.NOT_DUE, Decision.STOPPED}
@@ -90,20 +101,18 @@ def process_queue(
     event: dict[str, Any],
     context: Any,
     handle: Callable[[Json], object],
-    dead_letters: DeadLetters,
-    origin: str,
+    inbox: Inbox,
 ) -> dict[str, Any]:
     """Handle each message of a batch; those that failed, and only those, are delivered again.
 
     A message that can never be handled, or has failed for the last time, goes to the dead-letter queue
-    with the reason.
+    with the reason. One that only met a throttled store is sent anew instead, however often.
 
     Args:
         event: SQS's batch.
         context: Lambda's.
         handle: takes a message's JSON.
-        dead_letters: takes what cannot be handled.
-        origin: which step this is.
+        inbox: where the batch came from.
 
     Returns:
         SQS's partial batch response.
@@ -115,15 +124,20 @@ def process_queue(
     def handle_record(record: SQSRecord) -> None:
         try:
             handle(parse_body(record.body))
+        except StoreThrottledError as error:
+            logger().warning(f"Sent anew, to be handled later: {error}")
+            metrics().add_metric(f"{inbox.origin}.THROTTLED", MetricUnit.Count, 1)
+            wait = random.randint(*THROTTLED_SECONDS)  # noqa: S311 - jitter is no secret
+            inbox.queue.send([parse_body(record.body)], delay_seconds=wait)
         except Exception as error:
             receives = int(record.attributes.approximate_receive_count or 1)
             if not isinstance(error, _PERMANENT) and receives < MAX_RECEIVES:
                 logger().warning(
                     f"Will be delivered again: {error}", exc_info=not isinstance(error, TreadleError)
                 )
-                metrics().add_metric(f"{origin}.RETRIED", MetricUnit.Count, 1)
+                metrics().add_metric(f"{inbox.origin}.RETRIED", MetricUnit.Count, 1)
                 raise
-            bury(record.body, error, dead_letters, origin)
+            bury(record.body, error, inbox.dead_letters, inbox.origin)
 
     processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
     answer = process_partial_response(event, handle_record, processor, context)

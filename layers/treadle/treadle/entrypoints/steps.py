@@ -4,17 +4,37 @@ import functools
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
+
+from aws_lambda_powertools.metrics import MetricUnit
 
 from treadle.adapters.dynamodb.ticks import is_underway
 from treadle.adapters.events import parse_status_change
-from treadle.bootstrap import DispatcherParts, dispatcher_parts, launcher_parts, recorder_parts
-from treadle.definitions.errors import UnknownEventError
+from treadle.bootstrap import (
+    DispatcherParts,
+    dispatcher_parts,
+    launcher_parts,
+    reconciler_parts,
+    recorder_parts,
+)
+from treadle.definitions.errors import StoreThrottledError, UnknownEventError
 from treadle.definitions.sensors import DEFAULT_CAP
-from treadle.engine.launch import LaunchRequest
+from treadle.engine.messages import LaunchRequest
+from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.slices import SliceRequest
 from treadle.engine.telling import sensor_paused
-from treadle.entrypoints.handler import Handler, bury, instrumented, process_queue, remaining_seconds, report
+from treadle.engine.reconcile import Reconciled
+from treadle.entrypoints.handler import (
+    Handler,
+    bury,
+    instrumented,
+    logger,
+    metrics,
+    process_queue,
+    remaining_seconds,
+    report,
+)
 
 DISPATCH_TRIES = 3
 MAX_NAME = 512
@@ -39,7 +59,7 @@ def dispatcher() -> Handler:
             outcome = found.dispatcher.dispatch_slice(request)
             report(outcome, step="dispatch", sensor=request.sensor, tick_id=request.tick_id)
 
-        return process_queue(event, context, handle, found.dead_letters, "dispatch")
+        return process_queue(event, context, handle, found.inbox)
 
     return instrumented(handler)
 
@@ -48,10 +68,15 @@ def _dispatch_stream(parts: DispatcherParts, records: list[dict[str, Any]]) -> d
     for record in records:
         try:
             _with_tries(lambda image=record["dynamodb"]["NewImage"]: _dispatch_one(parts, image))
+        except StoreThrottledError as error:
+            # Still pending: RECONCILE comes to it.
+            keys = record["dynamodb"].get("Keys", {})
+            subject = keys.get("tick_id", {}).get("S", "")
+            report(Outcome(Decision.DELAYED, str(error), subject), step="dispatch", tick_id=subject)
         except Exception as error:  # noqa: BLE001 - whatever it is, those behind it must go on
             keys = record.get("dynamodb", {}).get("Keys", {})
             body = {"treadle": "dispatch", "keys": {name: value.get("S") for name, value in keys.items()}}
-            bury(json.dumps(body), error, parts.dead_letters, "dispatch")
+            bury(json.dumps(body), error, parts.inbox.dead_letters, parts.inbox.origin)
     return {"batchItemFailures": []}
 
 
@@ -109,14 +134,14 @@ def launcher() -> Handler:
     parts = functools.cache(lambda: launcher_parts(os.environ))
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-        launch, dead_letters = parts()
+        launch, inbox = parts()
 
         def handle(body: Mapping[str, Any]) -> None:
             request = parse_launch(body)
             outcome = launch.launch(request, remaining_seconds(context))
             report(outcome, step="launch", run_id=request.run_id)
 
-        return process_queue(event, context, handle, dead_letters, "launch")
+        return process_queue(event, context, handle, inbox)
 
     return instrumented(handler)
 
@@ -127,11 +152,33 @@ def parse_launch(body: Mapping[str, Any]) -> LaunchRequest:
     Raises:
         UnknownEventError: if it is no launch message.
     """
-    run_id, attempt = body.get("run_id"), body.get("attempt")
-    if body.get("treadle") != "launch" or not isinstance(run_id, str) or not isinstance(attempt, int):
-        msg = f"The launch queue takes {{treadle: launch, run_id, attempt}}, and got keys {sorted(body)}."
+    run_id, attempt, job = body.get("run_id"), body.get("attempt"), body.get("job")
+    is_launch = body.get("treadle") == "launch" and isinstance(attempt, int)
+    if not (is_launch and isinstance(run_id, str) and isinstance(job, str)):
+        msg = f"The launch queue takes {{treadle: launch, run_id, attempt, job}}, and got keys {sorted(body)}."
         raise UnknownEventError(msg)
-    return LaunchRequest(run_id, attempt)
+    return LaunchRequest(run_id, int(str(attempt)), job)
+
+
+RECONCILE_MARGIN_SECONDS = 10.0
+"""Kept of RECONCILE's time limit, for what it has begun."""
+
+
+def reconciler() -> Handler:
+    """The handler of RECONCILE: a schedule, whatever its event says."""
+    parts = functools.cache(lambda: reconciler_parts(os.environ))
+
+    def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        del event
+        found = parts().reconcile(remaining_seconds(context) - RECONCILE_MARGIN_SECONDS)
+        for what in ("dispatched", "relaunched", "described", "failed"):
+            if getattr(found, what):
+                metrics().add_metric(f"reconcile.{what}", MetricUnit.Count, getattr(found, what))
+        level = logger().info if found != Reconciled() else logger().debug
+        level(str(found), extra={"step": "reconcile", **asdict(found)})
+        return asdict(found)
+
+    return instrumented(handler)
 
 
 def recorder() -> Handler:
@@ -139,12 +186,12 @@ def recorder() -> Handler:
     parts = functools.cache(lambda: recorder_parts(os.environ))
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-        record, dead_letters = parts()
+        record, inbox = parts()
 
         def handle(body: Mapping[str, Any]) -> None:
             change = parse_status_change(body)
             report(record.record(change), step="record", execution=change.external_id)
 
-        return process_queue(event, context, handle, dead_letters, "record")
+        return process_queue(event, context, handle, inbox)
 
     return instrumented(handler)

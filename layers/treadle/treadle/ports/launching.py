@@ -1,6 +1,7 @@
 """Targets that start job runs, and the deployment's word on which job starts what."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from treadle.definitions.status import DagsterRunStatus
@@ -16,12 +17,63 @@ class JobSettings:
         target: the kind of target, such as "step_functions".
         arn: the address of what is started; empty where the deployment left it out.
         parameter: the deployment parameter that gives the address.
+        options: what else the target needs, such as "queue"; empty texts where the deployment left it out.
     """
 
     job: str
     target: str
     arn: str
     parameter: str
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def parameter_of(self, option: str) -> str:
+        """The deployment parameter that gives an option: `NightlyLoadQueue` for `queue` of `nightly_load`."""
+        return "".join(word[:1].upper() + word[1:] for word in f"{self.job}_{option}".split("_"))
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """One start of one attempt, the same however often it is asked for.
+
+    Attributes:
+        settings: what to start.
+        launch_id: the name or token of the attempt.
+        run_id: of the run.
+        run_config: canonical JSON.
+        tags: the run's.
+        payload: canonical JSON of all there is to know, for targets that take one document.
+    """
+
+    settings: JobSettings
+    launch_id: str
+    run_id: str
+    run_config: str
+    tags: Mapping[str, str]
+    payload: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartContract:
+    """What keeps a target from starting an attempt twice when it is not known whether a start came through.
+
+    A target with neither a token nor a listing starts at least once.
+
+    Attributes:
+        token_ms: milliseconds after the first call during which the same start again is no second one;
+            None for a target without token.
+        listing_ms: milliseconds after the first call during which an execution is found by its launch id;
+            None for a target that cannot be searched.
+        describes: whether the target tells how an execution stands, so that it can be asked again.
+    """
+
+    token_ms: int | None = None
+    listing_ms: int | None = None
+    describes: bool = True
+
+    @property
+    def is_at_least_once(self) -> bool:
+        """Whether a start whose outcome is not known is simply sent again."""
+        return self.token_ms is None and self.listing_ms is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +100,42 @@ class Execution:
 class Target(Protocol):
     """One kind of service that runs jobs."""
 
-    def start(self, settings: JobSettings, launch_id: str, payload: str) -> Execution:
-        """Start, once per launch id as far as the target can promise it.
+    @property
+    def contract(self) -> StartContract:
+        """What keeps it from starting an attempt twice."""
+
+    def start(self, start: Start) -> Execution:
+        """Start an attempt, in one call that is not repeated by itself where there is no token.
 
         Args:
-            settings: what to start.
-            launch_id: the name or token.
-            payload: canonical JSON, the same for the same launch id.
+            start: what, and under which launch id.
 
         Raises:
             LaunchRejectedError: if it will never be accepted.
             LaunchDeniedError: if a permission is missing.
-            LaunchDelayedError: if the same start may be sent again later.
+            LaunchDelayedError: if nothing was started, and the same start may be sent again later.
+            LaunchUncertainError: if it is not known whether it was started.
+        """
+
+    def resolve(self, start: Start) -> Execution | None:
+        """The execution that an earlier call for this start made; None if none is to be seen (yet).
+
+        Raises:
+            LaunchError: if the target does not say.
         """
 
     def describe(self, external_id: str) -> Execution:
         """How the execution stands, with the reason if it failed.
 
         Raises:
+            LaunchRejectedError: if the target knows no such execution (any more).
             LaunchError: if the target does not say.
+        """
+
+    def cancel(self, external_id: str) -> None:
+        """Ask the target to end an execution; that it has ended is reported as any other end.
+
+        Raises:
+            LaunchRejectedError: if the target cannot end it, or knows no such execution.
+            LaunchError: if the target did not take the request.
         """

@@ -1,6 +1,8 @@
 """The run record, which is also the claim on its run key, and the store that guards it."""
 
-from collections.abc import Collection, Mapping
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -21,6 +23,36 @@ class Claim:
 
     token: str
     expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """That a start of the present attempt may have reached its target.
+
+    Attributes:
+        token: of the claim under which it was tried first.
+        at: when.
+        target: the address it was sent to; a second try goes there too, whatever is deployed by then.
+    """
+
+    token: str
+    at: int
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """That somebody granted a run another attempt.
+
+    Attributes:
+        attempts: how many there might be from then on.
+        by: who.
+        at: when.
+    """
+
+    attempts: int
+    by: str
+    at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +85,14 @@ class Run:
         partition_key: the partition it is for.
         status: the highest reached, by attempt, the target's own retries, and rank.
         attempt: the number of the present start, from 1.
-        attempts_allowed: how many there may be.
+        granted: how many there may be, whatever became of those before: 1, and what was granted since.
+        retries: how many more there may be as long as none has succeeded, as the sensor declared.
+        allowances: who granted attempts, and when.
         reached: all statuses reached, by attempt and retry.
         claim: the right to start the present attempt.
+        tried: that a start of the present attempt may have reached its target; None if none has.
+        unseen_at: when the target was first asked for what was tried, and showed nothing.
+        denied_at: when the present attempt was first denied.
         external_id: how the target names the execution.
         target: the address of what was started.
         created_at: when the record was made.
@@ -77,9 +114,14 @@ class Run:
     partition_key: str | None = None
     status: DagsterRunStatus = DagsterRunStatus.QUEUED
     attempt: int = 1
-    attempts_allowed: int = 1
+    granted: int = 1
+    retries: int = 0
+    allowances: tuple[Allowance, ...] = ()
     reached: Reached = field(default_factory=dict)
     claim: Claim | None = None
+    tried: Try | None = None
+    unseen_at: int | None = None
+    denied_at: int | None = None
     external_id: str | None = None
     target: str | None = None
     started_at: int | None = None
@@ -94,9 +136,37 @@ class Run:
         return f"{self.run_id}-{self.attempt}"
 
     @property
+    def attempts_allowed(self) -> int:
+        """How many attempts there may be as things stand."""
+        if self.status is DagsterRunStatus.SUCCESS:
+            return self.granted
+        return max(self.granted, 1 + self.retries)
+
+    @property
     def may_start_again(self) -> bool:
         """Whether a later request for its key can start another attempt."""
         return self.attempt < self.attempts_allowed
+
+    @property
+    def yields(self) -> str | None:
+        """The digest of a request that never reached its target: a changed one may have the key; else None."""
+        if self.status is not DagsterRunStatus.FAILURE or self.tried or self.external_id:
+            return None
+        if any(DagsterRunStatus.STARTED in times for times in self.reached.values()):
+            return None
+        return request_digest(self.job, self.run_config, self.partition_key)
+
+
+def request_digest(job: str, run_config: str, partition_key: str | None) -> str:
+    """What tells a changed request from the same one again.
+
+    Args:
+        job: the job's name.
+        run_config: canonical JSON.
+        partition_key: the partition it is for.
+    """
+    text = json.dumps([job, run_config, partition_key])
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 class RunStore(Protocol):
@@ -108,11 +178,23 @@ class RunStore(Protocol):
     def of_sensor(self, sensor: str, limit: int) -> list[Run]:
         """The newest runs that a sensor asked for, newest first; may lag by a moment."""
 
-    def exhausted(self, run_ids: Collection[str]) -> set[str]:
-        """Those of the ids whose run exists and may not start again.
+    def due(self, now: int, limit: int) -> list[str]:
+        """The ids of runs whose `next_at` has passed, by the index, which may lag by a moment.
 
         Args:
-            run_ids: any number; a hundred cost one request.
+            now: the time.
+            limit: how many at most.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+
+    def exhausted(self, requests: Mapping[str, str | None]) -> set[str]:
+        """Those of the run ids whose run exists and cannot start again for the request.
+
+        Args:
+            requests: by run id, the request's digest; None where it is not known yet, and may have changed.
+                Any number; a hundred cost one request.
         """
 
     def create(self, run: Run) -> Run | None:
@@ -122,8 +204,14 @@ class RunStore(Protocol):
             StoreError: if the store did not answer.
         """
 
-    def claim(self, run_id: str, attempt: int, claim: Claim, now: int) -> Run | None:
+    def claim(self, run_id: str, attempt: int, claim: Claim, tried: Try) -> Run | None:
         """Take the right to start an attempt, if it is queued and nobody else can act on it any more.
+
+        Args:
+            run_id: of the run.
+            attempt: which start.
+            claim: the right.
+            tried: noted with it, unless an earlier try is noted still; its time is now.
 
         Returns:
             The record afterwards: it bears the given claim exactly if that was taken. None if there is

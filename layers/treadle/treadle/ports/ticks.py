@@ -26,6 +26,7 @@ class PlannedRun:
         run_config: canonical JSON.
         tags: the request's and the job's.
         partition_key: the partition the run is for.
+        retries: how often a later tick's request may start it again after it failed.
     """
 
     run_id: str
@@ -34,6 +35,7 @@ class PlannedRun:
     run_config: str
     tags: Mapping[str, str]
     partition_key: str | None = None
+    retries: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,8 @@ class Tick:
         slicing: how far its slices have come; None unless one of them is done.
         log: what the evaluation logged, bounded.
         paused: why the sensor was paused by it, if it was.
+        depth: how many runs of Treadle's led to it, one after the other.
+        held: why its dispatch waits, if it does.
     """
 
     sensor: str
@@ -166,6 +170,8 @@ class Tick:
     slicing: Slicing | None = None
     log: tuple[str, ...] = ()
     paused: str | None = None
+    depth: int = 0
+    held: str | None = None
 
 
 class TickStore(Protocol):
@@ -205,6 +211,46 @@ class TickStore(Protocol):
 
         Returns:
             How far the tick has come; None if its record is gone.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+
+    def pending(self, before: int, limit: int) -> list[tuple[str, str]]:
+        """Sensor and id of ticks not yet dispatched that are due to be, by the index, which may lag.
+
+        Args:
+            before: those that have been pending since an earlier time, or were postponed until then.
+            limit: how many at most.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+
+    def postpone(self, sensor: str, tick_id: str, until: int, reason: str) -> None:
+        """Let a pending tick wait; nothing changes if it is not pending any more.
+
+        Args:
+            sensor: whose.
+            tick_id: which.
+            until: when it is due to be dispatched again.
+            reason: why it waits, in words for an operator.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+
+    def admit(self, sensor: str, hour: int, number: int, limit: int) -> int:
+        """Count runs that a sensor is about to start against its limit for the hour.
+
+        Args:
+            sensor: which sensor.
+            hour: when the hour began, in milliseconds.
+            number: how many runs.
+            limit: how many there may be in an hour.
+
+        Returns:
+            How many of them may start: all, fewer, or none.
 
         Raises:
             StoreError: if the store did not answer.

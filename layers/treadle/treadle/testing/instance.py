@@ -14,8 +14,9 @@ from treadle.engine.dispatch import Dispatcher
 from treadle.engine.evaluation import Budget, Evaluator
 from treadle.engine.event_ticks import EventTicks
 from treadle.engine.identity import RunIds
-from treadle.engine.launch import Launcher, LaunchRequest
+from treadle.engine.launch import Launcher
 from treadle.engine.leased_ticks import LeasedTicks, TickSettings
+from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Outcome
 from treadle.engine.planning import Planner
 from treadle.engine.preview import STORED, Preview, Previewer
@@ -187,7 +188,8 @@ class TreadleInstance:
         if tick is not None and tick.dispatched is None:
             self._dispatcher.dispatch(tick)
             for body in self._launches.drain():
-                self._launcher.launch(LaunchRequest(str(body["run_id"]), int(str(body["attempt"]))), 60.0)
+                request = LaunchRequest(str(body["run_id"]), int(str(body["attempt"])), str(body["job"]))
+                self._launcher.launch(request, 60.0)
             tick = self._tick_store.get(sensor, outcome.subject)
         started = tuple(run for run in self.runs() if tick is not None and run.tick_id == tick.tick_id)
         return TickResult(outcome, tick, started)

@@ -1,13 +1,13 @@
 """The stores' twins in memory: the same conditions, checked by the same contract tests."""
 
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from treadle.definitions.errors import LeaseLostError
 from treadle.definitions.status import DagsterRunStatus, InstigatorStatus, TickStatus
 from treadle.ports.assets import AssetEvent
-from treadle.ports.runs import Claim, Run
+from treadle.ports.runs import Claim, Run, Try
 from treadle.ports.sensors import Completion, Edit, Lease, LeaseRequest, Refused, SensorState
 from treadle.ports.ticks import DispatchCounts, Slicing, Tick
 
@@ -21,6 +21,8 @@ class InMemoryTables:
         ticks: by sensor and tick id.
         runs: by run id.
         events: by asset key, in order.
+        pending_since: for pending ticks that were postponed, when they are due again.
+        admitted: runs counted against each sensor's limit, by sensor and hour.
         lock: held while a write checks its condition.
     """
 
@@ -28,6 +30,8 @@ class InMemoryTables:
     ticks: dict[tuple[str, str], Tick] = field(default_factory=dict)
     runs: dict[str, Run] = field(default_factory=dict)
     events: dict[str, list[AssetEvent]] = field(default_factory=dict)
+    pending_since: dict[tuple[str, str], int] = field(default_factory=dict)
+    admitted: dict[tuple[str, int], int] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
 
@@ -185,12 +189,37 @@ class InMemoryTickStore:
             self._tables.ticks[tick.sensor, tick.tick_id] = replace(standing, slicing=after)
             return after
 
+    def pending(self, before: int, limit: int) -> list[tuple[str, str]]:
+        """Ticks that wait for their dispatch, those first that have waited longest."""
+        waiting = [
+            (self._tables.pending_since.get(key, tick.ended_at), key)
+            for key, tick in self._tables.ticks.items()
+            if tick.requests and tick.dispatched is None
+        ]
+        return [key for at, key in sorted(waiting) if at < before][:limit]
+
+    def postpone(self, sensor: str, tick_id: str, until: int, reason: str) -> None:
+        """Let a pending tick wait."""
+        with self._tables.lock:
+            standing = self.get(sensor, tick_id)
+            if standing and standing.dispatched is None:
+                self._tables.ticks[sensor, tick_id] = replace(standing, held=reason)
+                self._tables.pending_since[sensor, tick_id] = until
+
+    def admit(self, sensor: str, hour: int, number: int, limit: int) -> int:
+        """Count runs against the limit for the hour."""
+        with self._tables.lock:
+            before = self._tables.admitted.get((sensor, hour), 0)
+            granted = max(0, min(number, limit - before))
+            self._tables.admitted[sensor, hour] = before + granted
+            return granted
+
     def mark_dispatched(self, tick: Tick, counts: DispatchCounts, refusals: Collection[str]) -> None:
         """Note what became of the requests."""
         with self._tables.lock:
             standing = self.get(tick.sensor, tick.tick_id)
             if standing:
-                done = replace(standing, dispatched=counts, refusals=tuple(refusals))
+                done = replace(standing, dispatched=counts, refusals=tuple(refusals), held=None)
                 self._tables.ticks[tick.sensor, tick.tick_id] = done
 
 
@@ -209,10 +238,19 @@ class InMemoryRunStore:
         runs = [run for run in self._tables.runs.values() if run.sensor == sensor]
         return sorted(runs, key=lambda run: run.created_at, reverse=True)[:limit]
 
-    def exhausted(self, run_ids: Collection[str]) -> set[str]:
-        """Those whose run may not start again."""
-        found = (self.get(run_id) for run_id in run_ids)
-        return {run.run_id for run in found if run and not run.may_start_again}
+    def due(self, now: int, limit: int) -> list[str]:
+        """The ids of runs whose time has passed, those first that have waited longest."""
+        waiting = [(run.next_at, run.run_id) for run in self._tables.runs.values() if run.next_at is not None]
+        return [run_id for at, run_id in sorted(waiting) if at <= now][:limit]
+
+    def exhausted(self, requests: Mapping[str, str | None]) -> set[str]:
+        """Those whose run cannot start again for the request."""
+        found = (self.get(run_id) for run_id in requests)
+        return {
+            run.run_id
+            for run in found
+            if run and not run.may_start_again and run.yields in {None, requests[run.run_id]}
+        }
 
     def create(self, run: Run) -> Run | None:
         """Put the record if there is none."""
@@ -222,15 +260,15 @@ class InMemoryRunStore:
                 self._tables.runs[run.run_id] = run
             return standing
 
-    def claim(self, run_id: str, attempt: int, claim: Claim, now: int) -> Run | None:
+    def claim(self, run_id: str, attempt: int, claim: Claim, tried: Try) -> Run | None:
         """Take the right to start an attempt."""
         with self._tables.lock:
             run = self.get(run_id)
             if run is None or run.attempt != attempt or run.status is not DagsterRunStatus.QUEUED:
                 return run
-            if run.claim and run.claim.token != claim.token and run.claim.expires_at >= now:
+            if run.claim and run.claim.token != claim.token and run.claim.expires_at >= tried.at:
                 return run
-            claimed = replace(run, claim=claim, revision=run.revision + 1)
+            claimed = replace(run, claim=claim, tried=run.tried or tried, revision=run.revision + 1)
             self._tables.runs[run_id] = claimed
             return claimed
 

@@ -1,41 +1,84 @@
-"""A target in memory: every start is honoured once per launch id, and runs end when a test says so."""
+"""A target in memory that keeps to a declared contract: token life, listing lag, what it forgets."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from treadle.definitions.errors import LaunchError, LaunchRejectedError
 from treadle.definitions.status import DagsterRunStatus
-from treadle.ports.launching import Execution, JobSettings
+from treadle.ports.launching import Execution, Start, StartContract
 from treadle.ports.runs import Failure
 from treadle.ports.system import Clock
+
+NAMED = StartContract(token_ms=89 * 86_400_000, listing_ms=89 * 86_400_000)
+"""As Step Functions Standard: an execution's name is not given twice."""
 
 
 @dataclass(slots=True)
 class InMemoryTarget:
-    """A `Target` in memory.
+    """A `Target` in memory, whose runs end when a test says so.
 
     Attributes:
         clock: the time.
-        executions: by external id.
+        contract: what keeps it from starting an attempt twice; it honours a token for just so long.
+        listing_lag: milliseconds until an execution is found by its launch id.
+        forgets_ended: True where an execution that has ended is not found any more, as a stopped ECS task.
+        starts: every call, in order, those that were refused or found what was started before too.
+        executions: what runs or ran, by external id.
+        begun: for each launch id the external ids of what was started under it, in order.
         payloads: what each was started with, by external id.
         refusal: raised by every start until it is None again.
+        refusals: raised by the next calls of `start`, one each; None lets one through.
     """
 
     clock: Clock
+    contract: StartContract = NAMED
+    listing_lag: int = 0
+    forgets_ended: bool = False
+    starts: list[Start] = field(default_factory=list)
     executions: dict[str, Execution] = field(default_factory=dict)
+    begun: dict[str, list[str]] = field(default_factory=dict)
     payloads: dict[str, str] = field(default_factory=dict)
     refusal: LaunchError | None = None
+    refusals: Iterator[LaunchError | None] = field(default_factory=lambda: iter(()))
 
-    def start(self, settings: JobSettings, launch_id: str, payload: str) -> Execution:
-        """Start once per launch id; the same start again finds the first one."""
-        if self.refusal is not None:
-            raise self.refusal
-        external_id = f"{settings.arn}/{launch_id}"
-        if external_id not in self.executions:
-            now = self.clock.now()
-            started = Execution(external_id, settings.arn, DagsterRunStatus.STARTED, now)
-            self.executions[external_id] = started
-            self.payloads[external_id] = payload
-        return self.executions[external_id]
+    def start(self, start: Start) -> Execution:
+        """Start; within a token's life, the same start again finds the first one."""
+        self.starts.append(start)
+        refusal = next(self.refusals, None) or self.refusal
+        if refusal is not None:
+            raise refusal
+        now, known = self.clock.now(), self.begun.setdefault(start.launch_id, [])
+        if known and self.contract.token_ms is not None:
+            first = self.executions[known[0]]
+            if now - first.started_at < self.contract.token_ms:
+                return first
+        external_id = f"{start.settings.arn}:{start.launch_id}" + (f"#{len(known)}" if known else "")
+        execution = Execution(external_id, start.settings.arn, DagsterRunStatus.STARTED, now)
+        self.executions[external_id] = execution
+        self.payloads[external_id] = start.payload
+        known.append(external_id)
+        return execution
+
+    def resolve(self, start: Start) -> Execution | None:
+        """What was started under the launch id, once its listing shows it."""
+        if self.contract.listing_ms is None:
+            return None
+        visible_before = self.clock.now() - self.listing_lag
+        found = (self.executions[external_id] for external_id in self.begun.get(start.launch_id, ()))
+        return next((each for each in found if each.started_at <= visible_before), None)
+
+    def describe(self, external_id: str) -> Execution:
+        """How the execution stands."""
+        execution = self.executions.get(external_id)
+        if execution is None or (self.forgets_ended and execution.status.is_finished):
+            msg = f"There is no execution {external_id}."
+            raise LaunchRejectedError(msg)
+        return execution
+
+    def cancel(self, external_id: str) -> None:
+        """End the execution, unless it has ended."""
+        if not self.describe(external_id).status.is_finished:
+            self.finish(external_id, DagsterRunStatus.CANCELED)
 
     def finish(self, external_id: str, status: DagsterRunStatus, failure: Failure | None = None) -> Execution:
         """End an execution, as its service would."""
@@ -44,10 +87,3 @@ class InMemoryTarget:
         )
         self.executions[external_id] = ended
         return ended
-
-    def describe(self, external_id: str) -> Execution:
-        """How the execution stands."""
-        if external_id not in self.executions:
-            msg = f"There is no execution {external_id}."
-            raise LaunchRejectedError(msg)
-        return self.executions[external_id]

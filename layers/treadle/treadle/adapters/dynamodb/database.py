@@ -15,20 +15,24 @@ from pynamodb.exceptions import VerboseClientError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from treadle.definitions.errors import StoreError
+from treadle.definitions.errors import StoreError, StoreThrottledError
 
 logger = logging.getLogger(__name__)
 
 Item = dict[str, dict[str, Any]]
 """An item as DynamoDB's JSON writes it."""
 
-_PASSING = {
-    "TransactionConflict",
+_CONFLICTS = {"TransactionConflict", "TransactionConflictException", "TransactionInProgressException"}
+"""Another write of the same item was under way; the SDK does not send again by itself what met one."""
+
+_PASSING = _CONFLICTS | {
     "ThrottlingError",
+    "ThrottlingException",
     "ProvisionedThroughputExceeded",
-    "TransactionInProgressException",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
 }
-_TRANSACTION_TRIES = 8
+_TRIES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +43,13 @@ class Table:
         name: as deployed.
         hash_key: its attribute's name.
         range_key: its attribute's name, if there is one.
-        indexes: for each index that is queried, its hash key's name.
+        indexes: for each index that is queried, its name, and its keys' names: a text and a number.
     """
 
     name: str
     hash_key: str
     range_key: str | None = None
-    indexes: tuple[tuple[str, str], ...] = ()
+    indexes: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,16 +112,17 @@ class Database:
                         "TableName": table.name,
                         "KeySchema": [{"AttributeName": n, "KeyType": kind} for n, kind in known],
                         "AttributeDefinitions": [
-                            {"AttributeName": n, "AttributeType": "S"}
-                            for n in {table.hash_key, table.range_key, *dict(table.indexes).values()}
-                            if n
+                            {"AttributeName": n, "AttributeType": kind} for n, kind in _attributes(table)
                         ],
                         "GlobalSecondaryIndexes": [
                             {
                                 "IndexName": index,
-                                "KeySchema": [{"AttributeName": n, "KeyType": "HASH"}],
+                                "KeySchema": [
+                                    {"AttributeName": text, "KeyType": "HASH"},
+                                    {"AttributeName": number, "KeyType": "RANGE"},
+                                ],
                             }
-                            for index, n in table.indexes
+                            for index, text, number in table.indexes
                         ],
                     }
                 )
@@ -143,7 +148,7 @@ class Database:
         self, table: Table, keys: list[Item], attributes: Sequence[str], *, strongly: bool
     ) -> Iterator[Item]:
         names = {f"#{i}": name for i, name in enumerate(attributes)}
-        for attempt in range(_TRANSACTION_TRIES):
+        for attempt in range(_TRIES):
             request = {
                 "Keys": keys,
                 "ConsistentRead": strongly,
@@ -156,8 +161,8 @@ class Database:
             if not keys:
                 return
             self._pause(attempt)
-        msg = f"Table {table.name} left {len(keys)} keys unread after {_TRANSACTION_TRIES} tries."
-        raise StoreError(msg)
+        msg = f"Table {table.name} left {len(keys)} keys unread after {_TRIES} tries."
+        raise StoreThrottledError(msg)
 
     def query(self, table: Table, hash_key: str, **options: Any) -> list[Item]:
         """One page of a query, as `Connection.query` takes its options."""
@@ -207,7 +212,7 @@ class Database:
     def transact(self, writes: Sequence[Write], token: str) -> ConditionFailed | None:
         """Do all the writes or none; None if they were done, now or before under the same token."""
         kwargs = {"TransactItems": [self._transact_item(w) for w in writes], "ClientRequestToken": token}
-        for attempt in range(_TRANSACTION_TRIES):
+        for attempt in range(_TRIES):
             try:
                 self._dispatch("TransactWriteItems", kwargs)
             except VerboseClientError as error:
@@ -222,8 +227,8 @@ class Database:
             else:
                 return None
             self._pause(attempt)
-        msg = f"A transaction of {len(writes)} writes met others {_TRANSACTION_TRIES} times; try again."
-        raise StoreError(msg)
+        msg = f"A transaction of {len(writes)} writes met others {_TRIES} times; try again."
+        raise StoreThrottledError(msg)
 
     def _transact_item(self, write: Write) -> dict[str, Any]:
         put = write.item is not None
@@ -247,7 +252,7 @@ class Database:
 
     def _conditional(self, operation: str, kwargs: dict[str, Any]) -> dict[str, Any] | ConditionFailed:
         try:
-            answer = self._dispatch(operation, kwargs)
+            answer = self._past_conflicts(operation, kwargs)
         except VerboseClientError as error:
             if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                 raise _store_error(operation, error) from error
@@ -260,7 +265,7 @@ class Database:
 
     def _call(self, operation: str, kwargs: dict[str, Any]) -> dict[str, Any]:
         try:
-            answer = self._dispatch(operation, kwargs)
+            answer = self._past_conflicts(operation, kwargs)
         except (ClientError, BotoCoreError) as error:
             raise _store_error(operation, error) from error
         return answer
@@ -272,12 +277,39 @@ class Database:
         answer: dict[str, Any] = self._connection.dispatch(operation, kwargs)
         return answer
 
+    def _past_conflicts(self, operation: str, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The answer, asked for again as long as another write of the same item is under way."""
+        for attempt in range(_TRIES - 1):
+            try:
+                return self._dispatch(operation, kwargs)
+            except VerboseClientError as error:
+                if _code(error) not in _CONFLICTS:
+                    raise
+            self._pause(attempt)
+        return self._dispatch(operation, kwargs)
+
     def _pause(self, attempt: int) -> None:
         self.sleep(random.uniform(0, min(2.0, 0.05 * 2**attempt)))  # noqa: S311 - jitter is no secret
 
 
+def _code(error: Exception) -> str:
+    response: Any = getattr(error, "response", None) or {}
+    return str(response.get("Error", {}).get("Code", ""))
+
+
 def _store_error(operation: str, error: Exception) -> StoreError:
-    return StoreError(f"DynamoDB {operation} failed: {error}")
+    # Of a query, PynamoDB gives its own error, and the SDK's as its cause.
+    codes = {_code(error), _code(error.__cause__) if isinstance(error.__cause__, Exception) else ""}
+    kind = StoreThrottledError if codes & _PASSING else StoreError
+    return kind(f"DynamoDB {operation} failed: {error}")
+
+
+def _attributes(table: Table) -> Iterator[tuple[str, str]]:
+    """The attributes of all keys, each once, with their types."""
+    found = {name: "S" for name in (table.hash_key, table.range_key) if name}
+    for _, text, number in table.indexes:
+        found |= {text: "S", number: "N"}
+    yield from found.items()
 
 
 def changes(*values: tuple[Any, Any]) -> list[Action]:

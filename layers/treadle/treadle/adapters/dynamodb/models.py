@@ -37,7 +37,10 @@ class SensorModel(Model):
 
 
 class TickModel(Model):
-    """A tick record. `pending` is there until dispatch, and only then `expires_at`."""
+    """A tick record; `pending` is there until dispatch, and only then `expires_at`.
+
+    Under `<sensor>#fuse`, for each hour the runs that were `admitted`.
+    """
 
     sensor = UnicodeAttribute(hash_key=True)
     tick_id = UnicodeAttribute(range_key=True)
@@ -61,6 +64,9 @@ class TickModel(Model):
     last_time = NumberAttribute(null=True)
     pending = UnicodeAttribute(null=True)
     pending_since = NumberAttribute(null=True)
+    held = UnicodeAttribute(null=True)
+    depth = NumberAttribute(null=True)
+    admitted = NumberAttribute(null=True)
     expires_at = NumberAttribute(null=True)
     dispatched = JSONAttribute(null=True)
     refusals = JSONAttribute(null=True)
@@ -75,7 +81,10 @@ class TickModel(Model):
 
 
 class RunModel(Model):
-    """A run record. `watch` and `next_at` are there until it has ended, and then `job_ended`."""
+    """A run record. `watch` and `next_at` are there until it has ended, and then `job_ended`.
+
+    `attempts_allowed` and `yields` follow from the rest: evaluators may read them, and not the rest.
+    """
 
     run_id = UnicodeAttribute(hash_key=True)
     job = UnicodeAttribute()
@@ -88,9 +97,18 @@ class RunModel(Model):
     status = UnicodeAttribute()
     attempt = NumberAttribute()
     attempts_allowed = NumberAttribute()
+    yields = UnicodeAttribute(null=True)
+    granted = NumberAttribute(null=True)
+    retries = NumberAttribute(null=True)
+    allowances = JSONAttribute(null=True)
     reached = JSONAttribute()
     claim_token = UnicodeAttribute(null=True)
     claim_expires = NumberAttribute(null=True)
+    tried_token = UnicodeAttribute(null=True)
+    tried_at = NumberAttribute(null=True)
+    tried_target = UnicodeAttribute(null=True)
+    unseen_at = NumberAttribute(null=True)
+    denied_at = NumberAttribute(null=True)
     external_id = UnicodeAttribute(null=True)
     target = UnicodeAttribute(null=True)
     created_at = NumberAttribute()

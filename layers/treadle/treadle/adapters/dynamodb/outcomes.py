@@ -119,7 +119,15 @@ def _folder(sensor: str) -> str:
 def _content(tick: Tick) -> bytes:
     content: dict[str, list[Any]] = {
         "runs": [
-            [run.run_id, run.run_key, run.job, run.run_config, dict(run.tags), run.partition_key]
+            [
+                run.run_id,
+                run.run_key,
+                run.job,
+                run.run_config,
+                dict(run.tags),
+                run.partition_key,
+                run.retries,
+            ]
             for run in tick.requests
         ],
         "existing": list(tick.existing_keys),

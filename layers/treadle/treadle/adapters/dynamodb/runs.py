@@ -1,19 +1,19 @@
 """Run records on DynamoDB; the conditional put of a record is the claim on its run key."""
 
 import zlib
-from collections.abc import Collection
+from collections.abc import Mapping
 
 from treadle.adapters.dynamodb.database import ConditionFailed, Database, Item, Table
 from treadle.adapters.dynamodb.models import RunModel as Model
 from treadle.adapters.dynamodb.models import whole
 from treadle.definitions.errors import StoreError
 from treadle.definitions.status import DagsterRunStatus
-from treadle.ports.runs import Claim, Failure, Run
+from treadle.ports.runs import Allowance, Claim, Failure, Run, Try
 
 SHARDS = 8
 """Runs that are to be looked at are spread over so many partitions of their index."""
 
-_CLAIM_ATTRIBUTES = ("run_id", "attempt", "attempts_allowed")
+_CLAIM_ATTRIBUTES = ("run_id", "attempt", "attempts_allowed", "yields")
 
 
 class DynamoRunStore:
@@ -41,14 +41,22 @@ class DynamoRunStore:
         found = (self.get(item["run_id"]["S"]) for item in items)
         return [run for run in found if run]
 
-    def exhausted(self, run_ids: Collection[str]) -> set[str]:
-        """Those whose run may not start again."""
-        keys = [(run_id,) for run_id in run_ids]
-        return {
-            item["run_id"]["S"]
-            for item in self._database.batch_get(self._table, keys, _CLAIM_ATTRIBUTES, strongly=False)
-            if int(item["attempt"]["N"]) >= int(item["attempts_allowed"]["N"])
-        }
+    def due(self, now: int, limit: int) -> list[str]:
+        """The ids of runs whose time has passed, by the sparse index: a query for each of its shards."""
+        found: list[tuple[int, str]] = []
+        for shard in range(SHARDS):
+            passed = Model.next_at <= now
+            items = self._database.query(
+                self._table, str(shard), index_name="watched", range_key_condition=passed, limit=limit
+            )
+            found += [(int(item["next_at"]["N"]), item["run_id"]["S"]) for item in items]
+        return [run_id for _, run_id in sorted(found)[:limit]]
+
+    def exhausted(self, requests: Mapping[str, str | None]) -> set[str]:
+        """Those whose run cannot start again for the request."""
+        keys = [(run_id,) for run_id in requests]
+        found = self._database.batch_get(self._table, keys, _CLAIM_ATTRIBUTES, strongly=False)
+        return {item["run_id"]["S"] for item in found if _is_exhausted(item, requests)}
 
     def create(self, run: Run) -> Run | None:
         """Put the record if there is none."""
@@ -57,17 +65,20 @@ class DynamoRunStore:
         )
         return _standing(run.run_id, failed)
 
-    def claim(self, run_id: str, attempt: int, claim: Claim, now: int) -> Run | None:
+    def claim(self, run_id: str, attempt: int, claim: Claim, tried: Try) -> Run | None:
         """Take the right to start an attempt."""
         queued = (Model.attempt == attempt) & (Model.status == DagsterRunStatus.QUEUED.value)
         free = (
             Model.claim_token.does_not_exist()
             | (Model.claim_token == claim.token)
-            | (Model.claim_expires < now)
+            | (Model.claim_expires < tried.at)
         )
         actions = [
             Model.claim_token.set(claim.token),
             Model.claim_expires.set(claim.expires_at),
+            Model.tried_token.set(Model.tried_token | tried.token),
+            Model.tried_at.set(Model.tried_at | tried.at),
+            Model.tried_target.set(Model.tried_target | tried.target),
             Model.revision.add(1),
         ]
         answer = self._database.update(self._table, (run_id,), actions, queued & free, returning="ALL_NEW")
@@ -91,6 +102,12 @@ def _standing(run_id: str, failed: ConditionFailed | None) -> Run | None:
     return _run(failed.standing)
 
 
+def _is_exhausted(item: Item, requests: Mapping[str, str | None]) -> bool:
+    if int(item["attempt"]["N"]) < int(item["attempts_allowed"]["N"]):
+        return False
+    return "yields" not in item or item["yields"]["S"] == requests[item["run_id"]["S"]]
+
+
 def _item(run: Run, revision: int) -> Item:
     failure = run.failure
     watched = run.next_at is not None
@@ -106,9 +123,18 @@ def _item(run: Run, revision: int) -> Item:
         status=run.status.value,
         attempt=run.attempt,
         attempts_allowed=run.attempts_allowed,
+        yields=run.yields,
+        granted=run.granted,
+        retries=run.retries or None,
+        allowances=[[each.attempts, each.by, each.at] for each in run.allowances] or None,
         reached={place: dict(times) for place, times in run.reached.items()},
         claim_token=run.claim.token if run.claim else None,
         claim_expires=run.claim.expires_at if run.claim else None,
+        tried_token=run.tried.token if run.tried else None,
+        tried_at=run.tried.at if run.tried else None,
+        tried_target=run.tried.target if run.tried else None,
+        unseen_at=run.unseen_at,
+        denied_at=run.denied_at,
         external_id=run.external_id,
         target=run.target,
         created_at=run.created_at,
@@ -125,9 +151,11 @@ def _item(run: Run, revision: int) -> Item:
 
 def _run(item: Item) -> Run:
     model = Model.from_raw_data(item)
-    claim = None
+    claim = tried = None
     if model.claim_token is not None:
         claim = Claim(model.claim_token, int(model.claim_expires or 0))
+    if model.tried_token is not None:
+        tried = Try(model.tried_token, int(model.tried_at or 0), model.tried_target or "")
     return Run(
         run_id=model.run_id,
         job=model.job,
@@ -140,9 +168,14 @@ def _run(item: Item) -> Run:
         partition_key=model.partition_key,
         status=DagsterRunStatus(model.status),
         attempt=int(model.attempt),
-        attempts_allowed=int(model.attempts_allowed),
+        granted=int(model.granted or model.attempts_allowed),
+        retries=whole(model.retries) or 0,
+        allowances=tuple(Allowance(*each) for each in model.allowances or ()),
         reached=model.reached,
         claim=claim,
+        tried=tried,
+        unseen_at=whole(model.unseen_at),
+        denied_at=whole(model.denied_at),
         external_id=model.external_id,
         target=model.target,
         started_at=whole(model.started_at),

@@ -40,8 +40,8 @@ class DynamoStores:
             blobs: takes what is too large for a tick record; without it, such ticks are neither kept nor read.
         """
         sensors = Table(names.sensors, "sensor")
-        ticks = Table(names.ticks, "sensor", "tick_id")
-        runs = Table(names.runs, "run_id", indexes=(("by_sensor", "sensor"),))
+        ticks = Table(names.ticks, "sensor", "tick_id", indexes=(("pending", "pending", "pending_since"),))
+        runs = Table(names.runs, "run_id", indexes=(("by_sensor", "sensor", "created_at"), ("watched", "watch", "next_at")))
         events = Table(names.events, "asset_key", "item")
         database = Database((sensors, ticks, runs, events))
         outcomes = Outcomes(blobs)

@@ -11,6 +11,7 @@ from treadle.adapters.dynamodb.models import whole
 from treadle.adapters.dynamodb.outcomes import Outcomes, Packed, Unpacked
 from treadle.definitions.errors import StoreError
 from treadle.definitions.status import TickStatus
+from treadle.engine.identity import timestamp
 from treadle.ports.ticks import DispatchCounts, ErrorInfo, Slicing, Tick, TickKind
 
 SHARDS = 4
@@ -18,6 +19,11 @@ SHARDS = 4
 
 RETENTION_SECONDS = 90 * 86_400
 """A tick record is kept for 90 days after its requests were dispatched."""
+
+FUSE_SECONDS = 2 * 86_400
+"""What a sensor has started in an hour is forgotten a day or two after it."""
+
+_MAX_REASON = 1_000
 
 logger = logging.getLogger(__name__)
 
@@ -108,11 +114,44 @@ class DynamoTickStore:
         item = answer.standing if isinstance(answer, ConditionFailed) else answer
         return _slicing(Model.from_raw_data(item)) if item else None
 
+    def pending(self, before: int, limit: int) -> list[tuple[str, str]]:
+        """Ticks that wait for their dispatch, by the sparse index: a query for each of its shards."""
+        found: list[tuple[int, str, str]] = []
+        for shard in range(SHARDS):
+            late = Model.pending_since < before
+            items = self._database.query(
+                self._table, str(shard), index_name="pending", range_key_condition=late, limit=limit
+            )
+            found += [
+                (int(item["pending_since"]["N"]), item["sensor"]["S"], item["tick_id"]["S"]) for item in items
+            ]
+        return [(sensor, tick_id) for _, sensor, tick_id in sorted(found)[:limit]]
+
+    def postpone(self, sensor: str, tick_id: str, until: int, reason: str) -> None:
+        """Let a pending tick wait, in one write."""
+        actions = [Model.pending_since.set(until), Model.held.set(reason[:_MAX_REASON])]
+        self._database.update(self._table, (sensor, tick_id), actions, Model.pending.exists())
+
+    def admit(self, sensor: str, hour: int, number: int, limit: int) -> int:
+        """Count runs against the limit, in one write; in two where fewer than asked for are left."""
+        key = (f"{sensor}#fuse", timestamp(hour))
+        while True:
+            actions = [Model.admitted.add(number), Model.expires_at.set(hour // 1000 + FUSE_SECONDS)]
+            room = Model.admitted.does_not_exist() | (Model.admitted <= limit - number)
+            answer = self._database.update(self._table, key, actions, room)
+            if not isinstance(answer, ConditionFailed):
+                return number
+            used = int(answer.standing["admitted"]["N"]) if answer.standing else 0
+            number = min(number, limit - used)
+            if number <= 0:
+                return 0
+
     def mark_dispatched(self, tick: Tick, counts: DispatchCounts, refusals: Collection[str]) -> None:
         """Note what became of the requests; the record expires from then on."""
         actions = changes(
             (Model.pending, None),
             (Model.pending_since, None),
+            (Model.held, None),
             (Model.expires_at, tick.ended_at // 1000 + RETENTION_SECONDS),
             (Model.dispatched, [counts.started, counts.existing, counts.refused]),
             (Model.refusals, list(refusals) or None),
@@ -158,14 +197,16 @@ def to_item(tick: Tick, outcomes: Outcomes) -> Item:
         pending_since=tick.ended_at if pending else None,
         log=list(tick.log) or None,
         paused=tick.paused,
+        depth=tick.depth or None,
+        held=tick.held,
         expires_at=None if pending else tick.ended_at // 1000 + RETENTION_SECONDS,
     )
     return model.serialize()
 
 
 def is_underway(item: Mapping[str, Any]) -> bool:
-    """Whether slices of the tick that an item holds are done, so that the others were handed on, too."""
-    return "slices_of" in item
+    """Whether the tick that an item holds has been taken up before: slices of it are done, or it waits."""
+    return "slices_of" in item or "held" in item
 
 
 def _tick(model: Model, asked: Unpacked) -> Tick:
@@ -196,6 +237,8 @@ def _tick(model: Model, asked: Unpacked) -> Tick:
         slicing=_slicing(model),
         log=tuple(model.log or ()),
         paused=model.paused,
+        depth=whole(model.depth) or 0,
+        held=model.held,
     )
 
 

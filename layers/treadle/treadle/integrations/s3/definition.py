@@ -169,6 +169,7 @@ def s3_sensor(
     tags: Mapping[str, str] | None = None,
     metadata: Mapping[str, Any] | None = None,
     owners: Sequence[str] | None = None,
+    retries_per_key: int = 0,
 ) -> Callable[[SensorFunction], S3SensorDefinition]:
     """Make a sensor over a bucket's objects of a function that is called once per object.
 
@@ -190,6 +191,8 @@ def s3_sensor(
         tags: the sensor's own.
         metadata: shown to operators.
         owners: e-mail addresses, or teams as `team:name`.
+        retries_per_key: how often a sweep that finds the object again may start its run again, as long as it
+            has failed or was canceled each time.
 
     Raises:
         DagsterInvalidDefinitionError: when the definition cannot work.
@@ -211,6 +214,7 @@ def s3_sensor(
             tags=tags,
             metadata=metadata,
             owners=owners,
+            retries_per_key=retries_per_key,
         )
 
     return decorate
