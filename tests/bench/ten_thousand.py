@@ -28,7 +28,7 @@ from treadle.adapters.dynamodb.tables import DynamoStores
 from treadle.adapters.system import RandomTokens
 from treadle.definitions.results import RunRequest
 from treadle.engine.evaluation import Budget
-from treadle.engine.launch import LaunchRequest
+from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Decision
 from treadle.engine.slices import SliceRequest
 from treadle.entrypoints.steps import parse_launch, parse_slice

@@ -170,7 +170,9 @@ class Reconciler:
                 failure=execution.failure,
             )
         except LaunchRejectedError as error:
-            words = f"The run was started, and its target knows it no longer; how it ended is unknown: {error}"
+            words = (
+                f"The run was started, and its target knows it no longer; how it ended is unknown: {error}"
+            )
             failure = Failure("OutcomeUnknownError", words[:2_000], assumed=True)
             report = Report(run.attempt, Status.FAILURE, now, failure=failure)
         except LaunchError:

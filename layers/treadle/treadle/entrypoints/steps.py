@@ -22,9 +22,9 @@ from treadle.definitions.errors import StoreThrottledError, UnknownEventError
 from treadle.definitions.sensors import DEFAULT_CAP
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Decision, Outcome
+from treadle.engine.reconcile import Reconciled
 from treadle.engine.slices import SliceRequest
 from treadle.engine.telling import sensor_paused
-from treadle.engine.reconcile import Reconciled
 from treadle.entrypoints.handler import (
     Handler,
     bury,
@@ -155,7 +155,9 @@ def parse_launch(body: Mapping[str, Any]) -> LaunchRequest:
     run_id, attempt, job = body.get("run_id"), body.get("attempt"), body.get("job")
     is_launch = body.get("treadle") == "launch" and isinstance(attempt, int)
     if not (is_launch and isinstance(run_id, str) and isinstance(job, str)):
-        msg = f"The launch queue takes {{treadle: launch, run_id, attempt, job}}, and got keys {sorted(body)}."
+        msg = (
+            f"The launch queue takes {{treadle: launch, run_id, attempt, job}}, and got keys {sorted(body)}."
+        )
         raise UnknownEventError(msg)
     return LaunchRequest(run_id, int(str(attempt)), job)
 

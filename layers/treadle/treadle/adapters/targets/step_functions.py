@@ -114,7 +114,11 @@ class StepFunctionsTarget:
                 executionArn=external_id, error="Canceled", cause="Canceled by an operator of Treadle."
             )
         except ClientError as error:
-            gone = error.response["Error"]["Code"] in {"ExecutionDoesNotExist", "InvalidArn", "ValidationException"}
+            gone = error.response["Error"]["Code"] in {
+                "ExecutionDoesNotExist",
+                "InvalidArn",
+                "ValidationException",
+            }
             msg = f"Execution {external_id} could not be canceled: {error}"
             raise (LaunchRejectedError if gone else LaunchDelayedError)(msg) from error
         except BotoCoreError as error:
