@@ -3,12 +3,13 @@
 import pytest
 
 from tests.support.house import ARN, JOB, House
-from tests.support.launching import NOON, launch, queue_run
+from tests.support.launching import NOON, RUN_ID, launch, queue_run
 from treadle.definitions.errors import LaunchDelayedError, LaunchUncertainError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.launch import UNSEEN_FOR_MS
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.ports.launching import Execution, JobSettings, Start, StartContract
+from treadle.ports.runs import Claim, Try
 from treadle.testing.targets import NAMED, InMemoryTarget
 
 HOUR = 3_600_000
@@ -218,3 +219,14 @@ def test_a_launch_that_has_run_out_of_time_does_not_start(house: House) -> None:
 
     assert launch(house).decision is Decision.DELAYED
     assert house.target.starts == []
+
+
+def test_a_launch_that_died_before_its_job_was_configured_goes_to_what_is_configured_now(
+    house: House,
+) -> None:
+    queue_run(house)
+    house.runs.claim(RUN_ID, 1, Claim("dead", NOON), Try("dead", NOON, ""))
+    house.clock.advance(1)
+
+    assert launch(house).decision is Decision.LAUNCHED
+    assert house.only_run().target == ARN

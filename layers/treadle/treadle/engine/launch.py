@@ -123,9 +123,9 @@ class Launcher:
             return self._not_ours(run, request, now)
         if settings is None or not settings.arn:
             return self._fail(run, "JobNotConfiguredError", _not_configured(run.job, settings))
-        return self._start(
-            run, replace(settings, arn=run.tried.target if run.tried else settings.arn), ends_at
-        )
+        # An earlier try is settled where it was made, whatever is deployed by now.
+        arn = (run.tried.target if run.tried else "") or settings.arn
+        return self._start(run, replace(settings, arn=arn), ends_at)
 
     def _not_ours(self, run: Run, request: LaunchRequest, now: int) -> Outcome:
         if run.attempt == request.attempt and run.status is Status.QUEUED and run.claim is not None:
