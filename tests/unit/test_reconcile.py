@@ -164,9 +164,23 @@ def test_a_run_that_its_target_has_forgotten_ends_as_unknown(house: House) -> No
     assert house.only_run().status is Status.SUCCESS
 
 
-def test_a_run_whose_job_is_no_longer_configured_is_left_for_later(house: House) -> None:
+def test_a_run_is_asked_about_where_it_was_started_though_its_job_is_no_longer_configured(
+    house: House,
+) -> None:
     queue_run(house)
     launch(house)
+    house.target.finish(f"{ARN}:{RUN_ID}-1", Status.SUCCESS)
+    house.jobs = {}
+    house.clock.time = NOON + OVERDUE_MS
+
+    assert pass_over(house) == Reconciled(described=1)
+    assert house.only_run().status is Status.SUCCESS
+
+
+def test_a_run_that_nobody_can_be_asked_about_is_left_for_later(house: House) -> None:
+    queue_run(house)
+    launch(house)
+    house.tables.runs[RUN_ID] = replace(house.only_run(), tried=None)
     house.jobs = {}
     house.clock.time = NOON + OVERDUE_MS
 

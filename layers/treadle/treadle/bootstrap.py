@@ -10,7 +10,7 @@ from treadle.adapters.bus import EventBridgeBus
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.queues import SqsDeadLetters, SqsQueue
 from treadle.adapters.system import RandomTokens, SystemClock
-from treadle.adapters.targets.step_functions import StepFunctionsTarget
+from treadle.adapters.targets.registry import KINDS, LazyTargets
 from treadle.definitions.errors import SettingsError
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DefaultSensorStatus
@@ -25,11 +25,9 @@ from treadle.engine.preview import Previewer
 from treadle.engine.reconcile import Reconciler
 from treadle.engine.record import Recorder
 from treadle.engine.schedule import phase_of
-from treadle.ports.launching import JobSettings, Target
+from treadle.ports.launching import JobSettings
 from treadle.ports.system import Bus, DeadLetters, Queue
 from treadle.ports.ticks import Tick
-
-TARGETS: Mapping[str, type[Target]] = {"step_functions": StepFunctionsTarget}
 
 
 @dataclass(slots=True)
@@ -93,8 +91,8 @@ class Settings:
         """What each job's name launches."""
         jobs: dict[str, JobSettings] = {}
         for name, job in self.mapping("TREADLE_JOBS").items():
-            if not isinstance(job, dict) or job.get("target") not in TARGETS:
-                known = ", ".join(TARGETS)
+            if not isinstance(job, dict) or job.get("target") not in KINDS:
+                known = ", ".join(KINDS)
                 self.problems.append(f"TREADLE_JOBS: job {name!r} needs a target, one of {known}")
                 continue
             options = {key: str(value) for key, value in job.items()}
@@ -250,7 +248,7 @@ def reconciler_parts(environment: Mapping[str, str]) -> Reconciler:
     make, jobs = _dispatcher(settings), settings.jobs()
     settings.check()
     dispatcher, stores, launches = make()
-    return Reconciler(stores.ticks, stores.runs, launches, dispatcher, jobs, _targets(), SystemClock())
+    return Reconciler(stores.ticks, stores.runs, launches, dispatcher, jobs, LazyTargets(), SystemClock())
 
 
 def _dispatcher(settings: Settings) -> Callable[[], tuple[Dispatcher, DynamoStores, Queue]]:
@@ -290,7 +288,7 @@ def launcher_parts(environment: Mapping[str, str]) -> tuple[Launcher, Inbox]:
     settings.check()
     tokens = RandomTokens()
     runs = DynamoStores.of(tables, tokens).runs
-    return Launcher(runs, inbox.queue, jobs, _targets(), SystemClock(), tokens), inbox
+    return Launcher(runs, inbox.queue, jobs, LazyTargets(), SystemClock(), tokens), inbox
 
 
 def recorder_parts(environment: Mapping[str, str]) -> tuple[Recorder, Inbox]:
@@ -304,8 +302,4 @@ def recorder_parts(environment: Mapping[str, str]) -> tuple[Recorder, Inbox]:
     inbox = Inbox.of("record", settings, "TREADLE_RECORD_QUEUE_URL")
     settings.check()
     runs = DynamoStores.of(tables, RandomTokens()).runs
-    return Recorder(runs, jobs, _targets()), inbox
-
-
-def _targets() -> dict[str, Target]:
-    return {kind: target() for kind, target in TARGETS.items()}
+    return Recorder(runs, jobs, LazyTargets()), inbox
