@@ -9,12 +9,13 @@ from enum import Enum
 from treadle.definitions.errors import UnknownEventError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
+from treadle.engine.attempts import attempt_for_request
 from treadle.engine.folding import LAUNCH_DUE_MS
 from treadle.engine.fuse import Fuse
 from treadle.engine.messages import launch_message
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.slices import SLICE, SliceRequest, slice_message, slice_of, slices_of
-from treadle.ports.runs import Run, RunStore, request_digest
+from treadle.ports.runs import Run, RunStore
 from treadle.ports.system import Clock, Queue
 from treadle.ports.ticks import DispatchCounts, PlannedRun, Slicing, Tick, TickStore
 
@@ -204,13 +205,13 @@ class Dispatcher:
     def _record(self, tick: Tick, request: PlannedRun) -> "Run | _Not":
         if not self._fuse.take(tick.sensor):
             standing = self._runs.get(request.run_id)
-            if standing is None or _next_attempt(standing, self._new_run(tick, request)):
+            if standing is None or attempt_for_request(standing, self._new_run(tick, request)):
                 return _Not.NOW
             return standing if standing.tick_id == tick.tick_id else _Not.FREE
         first = self._new_run(tick, request)
         made, existing = first, self._runs.create(first)
         while existing is not None:
-            again = None if existing.tick_id == tick.tick_id else _next_attempt(existing, first)
+            again = None if existing.tick_id == tick.tick_id else attempt_for_request(existing, first)
             if again is None:
                 self._fuse.give_back(tick.sensor)
                 return existing if existing.tick_id == tick.tick_id else _Not.FREE
@@ -243,24 +244,6 @@ class Dispatcher:
             reached={"1/0": {Status.QUEUED.value: now}},
             next_at=now + LAUNCH_DUE_MS,
         )
-
-
-def _next_attempt(run: Run, fresh: Run) -> Run | None:
-    """The run at its next attempt for a later tick's request, if it may start again, or yields its key."""
-    changed = run.yields not in {None, request_digest(fresh.job, fresh.run_config, fresh.partition_key)}
-    may = run.status.is_finished and (run.may_start_again or changed)
-    if not (may and fresh.tick_id > run.tick_id):
-        return None
-    attempt = run.attempt + 1
-    return replace(
-        fresh,
-        created_at=run.created_at,
-        attempt=attempt,
-        granted=max(run.granted, attempt) if changed else run.granted,
-        allowances=run.allowances,
-        reached={**run.reached, f"{attempt}/0": {Status.QUEUED.value: fresh.created_at}},
-        revision=run.revision,
-    )
 
 
 class _Not(Enum):
