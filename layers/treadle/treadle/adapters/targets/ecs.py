@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any, ClassVar
 
 from treadle.adapters.clients import client
+from treadle.adapters.system import SystemClock
 from treadle.adapters.targets.answers import (
     CANCELED,
     AwsError,
@@ -177,7 +178,8 @@ def _task(arn: str) -> dict[str, Any] | None:
 
 
 def _execution(task: dict[str, Any]) -> Execution:
-    began = task.get("startedAt") or task["createdAt"]
+    # A task that is not yet PENDING has no time.
+    began = task.get("startedAt") or task.get("createdAt")
     status, failure = Status.STARTED, None
     if task["lastStatus"] == "STOPPED":
         status, failure = _end_of(task)
@@ -186,7 +188,7 @@ def _execution(task: dict[str, Any]) -> Execution:
         task["taskArn"],
         task["taskDefinitionArn"],
         status,
-        millis_of(began),
+        millis_of(began) if began else SystemClock().now(),
         millis_of(ended) if ended and status.is_finished else None,
         failure,
     )
