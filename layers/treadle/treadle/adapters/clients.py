@@ -4,7 +4,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_stepfunctions import SFNClient
@@ -18,6 +20,12 @@ def client(service: Literal["sqs"]) -> "SQSClient": ...
 def client(service: Literal["events"]) -> "EventBridgeClient": ...
 @overload
 def client(service: Literal["stepfunctions"]) -> "SFNClient": ...
+@overload
+def client(service: Literal["cloudformation"]) -> "CloudFormationClient": ...
+@overload
+def client(service: Literal["lambda"]) -> "LambdaClient": ...
+@overload
+def client(service: Literal["sts"]) -> Any: ...
 def client(service: str) -> Any:
     """The client of a service, with the process's own credentials, region and endpoint."""
     return _client(service)
