@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from treadle.adapters.blobs import S3BlobStore
 from treadle.adapters.bus import EventBridgeBus
@@ -28,6 +28,10 @@ from treadle.engine.schedule import phase_of
 from treadle.ports.launching import JobSettings
 from treadle.ports.system import Bus, DeadLetters, Queue
 from treadle.ports.ticks import Tick
+
+if TYPE_CHECKING:
+    from treadle.operate.dead_letters import Redriver
+    from treadle.operate.runs import RunOperations
 
 
 @dataclass(slots=True)
@@ -302,4 +306,63 @@ def recorder_parts(environment: Mapping[str, str]) -> tuple[Recorder, Inbox]:
     inbox = Inbox.of("record", settings, "TREADLE_RECORD_QUEUE_URL")
     settings.check()
     runs = DynamoStores.of(tables, RandomTokens()).runs
-    return Recorder(runs, jobs, LazyTargets()), inbox
+    return Recorder(runs, jobs, _targets()), inbox
+
+
+ENGINE_QUEUES = {"dispatch": "DispatchQueue", "launch": "LaunchQueue", "record": "RecordQueue"}
+"""The engine's steps as dead letters name them, and the queues that each takes its messages from."""
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorParts:
+    """What an operator of a deployed stack needs.
+
+    Attributes:
+        runs: another attempt for a run, and the end of one.
+        redriver: sends dead letters again.
+    """
+
+    runs: "RunOperations"
+    redriver: "Redriver"
+
+
+def operator_parts(stack: str) -> OperatorParts:
+    """An operator's parts, for a stack in the account and Region that boto3 finds.
+
+    Args:
+        stack: its name.
+
+    Raises:
+        DeploymentError: if the stack cannot be read.
+        SettingsError: if its functions are not set up as the template does it.
+    """
+    # Imported here, as no function needs them.
+    from treadle.adapters.queues import SqsLetterBox
+    from treadle.adapters.stack import read_stack
+    from treadle.operate.dead_letters import Redriver
+    from treadle.operate.letters import Destination
+    from treadle.operate.runs import RunOperations
+
+    deployed = read_stack(stack, ("DispatchFunction", "LaunchFunction"))
+    settings = Settings(deployed.environment)
+    tables, jobs = settings.tables(), settings.jobs()
+    namespace = settings.text("TREADLE_NAMESPACE")
+    launches = settings.text("TREADLE_LAUNCH_QUEUE_URL")
+    letters = settings.text("TREADLE_DEAD_LETTER_QUEUE_URL")
+    sensors = {f"sensor {name}": _queue_id(name) for name in settings.grants()}
+    settings.check()
+    destinations = [
+        Destination(origin, deployed.queue_arn(queue), SqsQueue(deployed.queue_urls[queue]))
+        for origin, queue in (ENGINE_QUEUES | sensors).items()
+        if queue in deployed.queue_urls
+    ]
+    runs = DynamoStores.of(tables, RandomTokens()).runs
+    operations = RunOperations(
+        runs, SqsQueue(launches), jobs, _targets(), RunIds.of(namespace), SystemClock()
+    )
+    return OperatorParts(operations, Redriver(SqsLetterBox(letters), destinations))
+
+
+def _queue_id(sensor: str) -> str:
+    """`new_objects` -> `NewObjectsQueue`: the template names a sensor's resources after it."""
+    return "".join(word.capitalize() for word in sensor.split("_")) + "Queue"

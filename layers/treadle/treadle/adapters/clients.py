@@ -4,6 +4,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
@@ -25,7 +26,9 @@ def client(service: Literal["stepfunctions"], *, once: bool = False) -> "SFNClie
 @overload
 def client(service: Literal["lambda"], *, once: bool = False) -> "LambdaClient": ...
 @overload
-def client(service: Literal["glue", "batch", "ecs"], *, once: bool = False) -> Any: ...
+def client(service: Literal["cloudformation"], *, once: bool = False) -> "CloudFormationClient": ...
+@overload
+def client(service: Literal["glue", "batch", "ecs", "sts"], *, once: bool = False) -> Any: ...
 def client(service: str, *, once: bool = False) -> Any:
     """The client of a service, with the process's own credentials, region and endpoint.
 

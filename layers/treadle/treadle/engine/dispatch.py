@@ -101,6 +101,8 @@ class Dispatcher:
         """
         if tick.status is not TickStatus.SUCCESS:
             return Outcome(Decision.DUPLICATE, "The tick has nothing to dispatch.", tick.tick_id)
+        if tick.dispatched is not None:
+            return Outcome(Decision.DUPLICATE, "The tick was dispatched before.", tick.tick_id)
         if self._slices is not None and len(tick.requests) > SLICE:
             return self._hand_on(tick, self._slices)
         counts, refusals, held = self._apply(tick, tick.requests)
@@ -108,6 +110,22 @@ class Dispatcher:
             return self._hold(tick, held, counts)
         self._ticks.mark_dispatched(tick, counts, refusals[:SHOWN_REFUSALS])
         return Outcome(Decision.SUCCESS, str(counts), tick.tick_id, counts.started)
+
+    def committed(self, sensor: str, tick_id: str) -> Tick:
+        """A tick as it is kept.
+
+        Args:
+            sensor: whose.
+            tick_id: which.
+
+        Raises:
+            UnknownEventError: if there is none.
+            StoreError: if the store did not answer.
+        """
+        tick = self._ticks.get(sensor, tick_id)
+        if tick is None:
+            raise UnknownEventError(f"There is no tick {tick_id} of sensor {sensor}: it may have expired.")
+        return tick
 
     def dispatch_slice(self, request: SliceRequest) -> Outcome:
         """Give each request of a slice its run, once; the last slice of a tick ends the tick's dispatch.
@@ -119,10 +137,7 @@ class Dispatcher:
             UnknownEventError: if there is no such slice.
             StoreError: if a store or the queue did not answer; nothing is lost by doing it again.
         """
-        tick = self._ticks.get(request.sensor, request.tick_id)
-        if tick is None:
-            msg = f"There is no tick {request.tick_id} of sensor {request.sensor}: it may have expired."
-            raise UnknownEventError(msg)
+        tick = self.committed(request.sensor, request.tick_id)
         if request.of != slices_of(tick) or not 0 <= request.index < request.of:
             raise UnknownEventError(_no_such_slice(request, slices_of(tick)))
         name = f"Slice {request.index + 1} of {request.of}"
