@@ -123,7 +123,9 @@ class Launcher:
             return self._not_ours(run, request, now)
         if settings is None or not settings.arn:
             return self._fail(run, "JobNotConfiguredError", _not_configured(run.job, settings))
-        return self._start(run, replace(settings, arn=run.tried.target if run.tried else settings.arn), ends_at)
+        return self._start(
+            run, replace(settings, arn=run.tried.target if run.tried else settings.arn), ends_at
+        )
 
     def _not_ours(self, run: Run, request: LaunchRequest, now: int) -> Outcome:
         if run.attempt == request.attempt and run.status is Status.QUEUED and run.claim is not None:
@@ -217,8 +219,8 @@ class Launcher:
         next_at = self._clock.now() + later.seconds * 1000 + MESSAGE_LOST_MS
 
         def released(current: Run) -> Run:
-            if current.claim != run.claim:
-                return current
+            if current.claim != run.claim or current.status is not Status.QUEUED:
+                return current  # Taken over, or reported as started meanwhile: nothing is to be tried again.
             free = current if reached else _without_try_of(run, current)
             return replace(free, claim=None, next_at=next_at, denied_at=denied_at or free.denied_at)
 
