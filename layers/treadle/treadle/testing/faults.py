@@ -201,9 +201,9 @@ class _Faulty:
             return function
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            batch = args[0] if method == "send" and isinstance(args[0], list) else []
+            batch = args[0] if method == "send" and isinstance(args[0], list) else [None]
             half = len(batch) // 2
-            if batch == [] and method == "send":
+            if not batch:
                 return function(*args, **kwargs)  # Asks nothing of anybody.
 
             def send_half() -> Any:
@@ -217,7 +217,7 @@ class _Faulty:
                     method,
                     lambda: function(*args, **kwargs),
                     send_half,
-                    max(1, len(batch)),
+                    len(batch),
                     self._lost,
                     self._throttled,
                 )
