@@ -173,8 +173,9 @@ class SimulatedTarget:
         end = (execution.started_at + RUN_MS, next(self._count), execution.external_id, key)
         heapq.heappush(self.ends, end)
         self._tell(execution, "RUNNING", key, LATE_MS if key in self.mishaps.late else 0)
-        # Somebody else's machine runs something under the very same name.
-        self._tell(execution, "FAILED", key, 0, machine=f"{ARN}-foreign")
+        if key in self.mishaps.late:
+            # Somebody else's machine runs something under the very same name.
+            self._tell(execution, "FAILED", key, 0, f"{ARN}-foreign")
 
     def end_due(self) -> None:
         """End the jobs whose time is over."""

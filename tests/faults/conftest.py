@@ -34,7 +34,7 @@ def hold(record_property: Callable[[str, object], None]) -> Callable[[Walked], N
     """Counts a walk's points, and fails on what did not hold."""
 
     def check(walked: Walked) -> None:
-        record_property("fault points", walked.struck)
+        record_property("fault points struck", walked.struck)
         record_property("violations", len(walked.violations))
         assert walked.struck
         assert not walked.violations, "\n".join(walked.violations[:30])

@@ -1,7 +1,8 @@
 """The invariants I1 to I10, checked once a world has come to rest."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 
 from tests.faults.flow import EVENTS, SCHEDULED
 from tests.faults.witness import Acquired, Committed, Edited
@@ -31,9 +32,7 @@ def committed(world: World) -> list[Tick]:
 def executions(world: World) -> dict[str, list[Execution]]:
     """What the target has started, by launch id."""
     inner = world.jobs_run.inner
-    return {
-        launch_id: [inner.executions[each] for each in begun] for launch_id, begun in inner.begun.items()
-    }
+    return {launch_id: [inner.executions[each] for each in begun] for launch_id, begun in inner.begun.items()}
 
 
 def i1(world: World) -> Iterator[str]:
@@ -81,37 +80,41 @@ def i3(world: World) -> Iterator[str]:
         request.run_id for tick in committed(world) for request in tick.requests if request.run_key is None
     ]
     runs = {run.run_id for run in world.backend.all_runs()}
-    yield from (f"keyless run {run_id} was asked for more than once" for run_id in keyless if asked[run_id] > 1)
+    yield from (
+        f"keyless run {run_id} was asked for more than once" for run_id in keyless if asked[run_id] > 1
+    )
     yield from (f"keyless request {run_id} has no run" for run_id in keyless if run_id not in runs)
     yield from (f"run {run_id} was asked for by no committed tick" for run_id in runs - set(asked))
 
 
 def i4(world: World) -> Iterator[str]:
     """Each committed tick moves the cursor past the batch that it asked for, and its record stands."""
-    at, stored = 0, {tick.tick_id for tick in world.backend.ticks.latest(SCHEDULED, 1_000)}
-    told = set()
+    at, told = 0, set()
     for event in world.witness.sensors:
         if isinstance(event, Edited) and event.edit.cursor is not None:
             at = int(event.edit.cursor)
-        if not isinstance(event, Committed):
-            continue
-        told |= {tick.tick_id for tick in event.completion.ticks}
-        for tick in event.completion.ticks:
-            if tick.status is not TickStatus.SUCCESS and not tick.existing_keys:
-                continue
-            keys = [*(request.run_key for request in tick.requests), *tick.existing_keys]
-            wanted = world.flow.batches[at]
-            if Counter(keys) != Counter(wanted):
-                yield f"tick {tick.tick_id} asks for {keys} at cursor {at}, instead of {wanted}"
-        if event.completion.cursor_changed:
-            at += 1
-        if event.completion.cursor != str(at) and event.completion.cursor_changed:
-            yield f"the cursor is moved to {event.completion.cursor} instead of {at}"
+        elif isinstance(event, Committed):
+            told |= {tick.tick_id for tick in event.completion.ticks}
+            yield from _misplaced(event, world.flow.batches[at : at + 1])
+            if event.completion.cursor_changed:
+                at += 1
+                if event.completion.cursor != str(at):
+                    yield f"the cursor is moved to {event.completion.cursor} instead of {at}"
     cursor = world.backend.sensors.get(SCHEDULED).cursor
     if cursor != str(at):
         yield f"the cursor stands at {cursor}, and commits have moved it to {at}"
+    stored = {tick.tick_id for tick in world.backend.ticks.latest(SCHEDULED, 1_000)}
     if stored != told:
         yield f"records {sorted(stored ^ told)} stand without a commit, or were committed and are gone"
+
+
+def _misplaced(event: Committed, wanted: Sequence[Sequence[str | None]]) -> Iterator[str]:
+    """What a commit asks for that is not the batch at the cursor."""
+    for tick in event.completion.ticks:
+        keys = [*(request.run_key for request in tick.requests), *tick.existing_keys]
+        asks = tick.status is TickStatus.SUCCESS or bool(tick.existing_keys)
+        if asks and not (wanted and Counter(keys) == Counter(wanted[0])):
+            yield f"tick {tick.tick_id} asks for {keys} instead of {wanted}"
 
 
 def i5(world: World) -> Iterator[str]:
@@ -141,7 +144,7 @@ def i7(world: World) -> Iterator[str]:
     """Attempt and status only move forward; the end is that of the ordered sequence of reports."""
     for run in world.backend.all_runs():
         written = world.witness.runs[run.run_id]
-        for before, after in zip(written, written[1:], strict=False):
+        for before, after in pairwise(written):
             if _height(after) < _height(before):
                 yield f"run {run.run_id} went from {before.status} back to {after.status}"
         if written[-1].status is not run.status:
@@ -159,19 +162,39 @@ def _ordered(world: World, first: Run, last: Run) -> Run:
     run = first
     begun_as = executions(world).get(last.launch_id, [])
     # Of a target that starts at least once, the record follows one of the executions.
-    for execution in [each for each in begun_as if len(begun_as) == 1 or each.external_id == last.external_id]:
-        about = {"external_id": execution.external_id, "target": execution.target}
+    for execution in [
+        each for each in begun_as if len(begun_as) == 1 or each.external_id == last.external_id
+    ]:
         begun = execution.started_at
-        run = fold(run, Report(last.attempt, Status.STARTED, begun, started_at=begun, **about))
+        started = Report(
+            last.attempt,
+            Status.STARTED,
+            begun,
+            started_at=begun,
+            external_id=execution.external_id,
+            target=execution.target,
+        )
+        run = fold(run, started)
         if execution.ended_at is not None and world.contract.describes:
             ended = execution.ended_at
-            report = Report(last.attempt, execution.status, ended, started_at=begun, failure=execution.failure)
+            report = Report(
+                last.attempt, execution.status, ended, started_at=begun, failure=execution.failure
+            )
             run = fold(run, report)
     return run
 
 
 def _differences(run: Run, wanted: Run) -> Iterator[str]:
-    for name in ("status", "attempt", "reached", "started_at", "ended_at", "failure", "external_id", "target"):
+    for name in (
+        "status",
+        "attempt",
+        "reached",
+        "started_at",
+        "ended_at",
+        "failure",
+        "external_id",
+        "target",
+    ):
         found, due = getattr(run, name), getattr(wanted, name)
         if found != due:
             yield f"{name} of run {run.run_id} is {found}, and would be {due} in order"
@@ -180,7 +203,9 @@ def _differences(run: Run, wanted: Run) -> Iterator[str]:
 def i8(world: World) -> Iterator[str]:
     """Each event is committed once: its tick is put once, whatever comes again."""
     put = Counter(tick.tick_id for tick in world.witness.ticks)
-    yield from (f"event tick {tick_id} was committed {times} times" for tick_id, times in put.items() if times > 1)
+    yield from (
+        f"event tick {tick_id} was committed {times} times" for tick_id, times in put.items() if times > 1
+    )
     if len(put) != len(world.flow.objects):
         yield f"{len(put)} of {len(world.flow.objects)} events were committed"
 
@@ -203,6 +228,8 @@ def i10(world: World) -> Iterator[str]:
     bad = [letter for letter in world.letters.kept if "poison" in letter[0]]
     if len({(body, reason) for body, reason in bad}) < poison:
         yield f"only {len(bad)} of {poison} bad records are kept: {bad}"
+    if len(bad) < len(world.letters.kept):
+        yield f"good records are among the dead letters: {world.letters.kept}"
     if any(not reason for _, reason in bad):
         yield "a dead letter gives no reason"
 

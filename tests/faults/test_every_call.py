@@ -13,6 +13,9 @@ from treadle.ports.sensors import SensorStore
 from treadle.ports.system import DeadLetters, Queue
 from treadle.ports.ticks import TickStore
 from treadle.testing.faults import Fault, Faults
+from treadle.testing.targets import NAMED
+
+OTHERS = {name: contract for name, contract in CONTRACTS.items() if contract is not NAMED}
 
 NOT_IN_THE_FLOW = {
     "RunStore.of_sensor": "shown to operators",
@@ -47,12 +50,22 @@ def test_the_flow_reaches_every_method_of_the_ports() -> None:
     assert reached == methods - set(NOT_IN_THE_FLOW)
 
 
-@pytest.mark.parametrize("fault", [*EVERYWHERE, *IN_BATCHES])
-@pytest.mark.parametrize("contract", CONTRACTS.values(), ids=CONTRACTS)
+PARTS = [(fault, part) for fault in EVERYWHERE for part in (0, 1, 2)] + [(fault, 0) for fault in IN_BATCHES]
+
+
+@pytest.mark.parametrize(("fault", "part"), PARTS)
 def test_no_fault_at_any_call_breaks_an_invariant(
+    fault: Fault, part: int, hold: Callable[[Walked], None]
+) -> None:
+    parts = 1 if fault in IN_BATCHES else 3
+
+    hold(walk(maker(NAMED), NAMED, fault, lambda call: call.number % parts == part))
+
+
+@pytest.mark.parametrize("fault", EVERYWHERE)
+@pytest.mark.parametrize("contract", OTHERS.values(), ids=OTHERS)
+def test_no_fault_about_another_target_breaks_its_promise(
     contract: StartContract, fault: Fault, hold: Callable[[Walked], None]
 ) -> None:
-    """What comes before the target is the same for all of them, so it is walked once."""
-    is_first = contract is CONTRACTS["named"]
-
-    hold(walk(maker(contract), contract, [fault], None if is_first else ABOUT_TARGETS))
+    """What comes before the target is the same for all of them, and is not walked again."""
+    hold(walk(maker(contract), contract, fault, lambda call: call.step in ABOUT_TARGETS))

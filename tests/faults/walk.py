@@ -1,6 +1,6 @@
 """Walks through every call of a flow: strikes there, lets all go on, and checks the invariants."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from tests.faults.invariants import violations
@@ -86,32 +86,31 @@ def strike(make: MakeWorld, plan: dict[int, Fault]) -> Walked:
     return Walked(1, [f"{' and '.join(struck)}: {words}" for words in found])
 
 
-def walk(
-    make: MakeWorld, contract: StartContract, faults: Sequence[Fault], steps: frozenset[str] | None = None
-) -> Walked:
+def walk(make: MakeWorld, contract: StartContract, fault: Fault, where: Callable[[Call], bool]) -> Walked:
     """Strike at every call.
 
     Args:
         make: a fresh world.
         contract: of its target.
-        faults: what is to happen.
-        steps: those in which it is to happen; None for all.
+        fault: what is to happen.
+        where: which calls.
     """
     walked = Walked()
     for call in calls_of(make):
-        if steps is None or call.step in steps:
-            for fault in set(faults_at(call, contract)) & set(faults):
-                walked += strike(make, {call.number: fault})
+        if where(call) and fault in faults_at(call, contract):
+            walked += strike(make, {call.number: fault})
     return walked
 
 
-def walk_pairs(make: MakeWorld, contract: StartContract, first: Fault) -> Walked:
+def walk_pairs(
+    make: MakeWorld, contract: StartContract, first: Fault, where: Callable[[Call], bool]
+) -> Walked:
     """Strike at every call, and at every later call of what that leads to."""
     walked = Walked()
-    for call in calls_of(make):
+    for call in filter(where, calls_of(make)):
         if first not in faults_at(call, contract):
             continue
-        for later in calls_of(make, {call.number: first})[call.number :]:
+        for later in filter(where, calls_of(make, {call.number: first})[call.number :]):
             for fault in faults_at(later, contract):
                 walked += strike(make, {call.number: first, later.number: fault})
     return walked

@@ -1,15 +1,24 @@
 """One deployment in which every call of a port may meet a fault, and everything lost is delivered again."""
 
+import random
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.faults.backends import Backend, in_memory
-from tests.faults.cloud import Held, SimulatedLetters, SimulatedQueue, SimulatedTarget, StreamRecord, object_created
+from tests.faults.cloud import (
+    Held,
+    SimulatedLetters,
+    SimulatedQueue,
+    SimulatedTarget,
+    StreamRecord,
+    object_created,
+)
 from tests.faults.flow import EVENTS, SCHEDULED, WHOLE, Flow, arrivals, scheduled
 from tests.faults.witness import Witness, WitnessedRuns, WitnessedSensors, WitnessedTicks
 from tests.support.house import JOB, JOBS, RUN_IDS
+from treadle.adapters.events import parse_status_change
 from treadle.bootstrap import DispatcherParts, EvaluatorParts, Inbox
 from treadle.definitions.errors import LaunchDelayedError, LaunchUncertainError, StoreError, TreadleError
 from treadle.definitions.sensors import SensorDefinition
@@ -24,7 +33,6 @@ from treadle.engine.planning import Planner
 from treadle.engine.preview import Previewer
 from treadle.engine.reconcile import Reconciler
 from treadle.engine.record import Recorder
-
 from treadle.entrypoints import steps
 from treadle.entrypoints.evaluator import _evaluate_batch, _tick
 from treadle.entrypoints.handler import metrics, process_queue
@@ -46,7 +54,7 @@ PAUSE_SECONDS = 1_200
 RECONCILE_MS = 600_000
 MINUTE_MS = 60_000
 STREAM_TRIES = 6
-END_MS = 12 * 3_600_000
+END_MS = 72 * 3_600_000
 """What has not come to rest by then never will."""
 
 RUNNING = DefaultSensorStatus.RUNNING
@@ -81,6 +89,7 @@ class World:
         faults: strike.
         backend: the stores.
         reconciles: False where nobody looks for what is lost.
+        seed: of what is left to chance.
     """
 
     contract: StartContract = NAMED
@@ -88,6 +97,7 @@ class World:
     faults: Faults = field(default_factory=Faults)
     backend: Backend = field(default_factory=in_memory)
     reconciles: bool = True
+    seed: int = 0
     clock: VirtualClock = field(default_factory=VirtualClock)
     witness: Witness = field(default_factory=Witness)
     letters: SimulatedLetters = field(default_factory=SimulatedLetters)
@@ -108,6 +118,7 @@ class World:
     _failed: bool = False
 
     def __post_init__(self) -> None:
+        random.seed(self.seed)  # How long a throttled message waits is left to chance.
         self.began_at = self.next_tick = self.clock.now()
         self.next_look = self.began_at + RECONCILE_MS
         for name in ("own", "arriving", "launches", "slices", "events"):
@@ -146,9 +157,7 @@ class World:
     def target(self) -> Target:
         """Where jobs run, behind faults."""
         target: Target = self.jobs_run
-        return faulty(
-            target, "Target", self.faults, lost=LaunchUncertainError, throttled=LaunchDelayedError
-        )
+        return faulty(target, "Target", self.faults, lost=LaunchUncertainError, throttled=LaunchDelayedError)
 
     def _queue(self, queue: SimulatedQueue) -> Queue:
         sending: Queue = queue
@@ -156,7 +165,9 @@ class World:
 
     def _inbox(self, origin: str, queue: SimulatedQueue) -> Inbox:
         letters: DeadLetters = self.letters
-        return Inbox(origin, self._queue(queue), faulty(letters, "DeadLetters", self.faults, throttled=StoreError))
+        return Inbox(
+            origin, self._queue(queue), faulty(letters, "DeadLetters", self.faults, throttled=StoreError)
+        )
 
     def _evaluator(self, definition: SensorDefinition, queue: SimulatedQueue) -> EvaluatorParts:
         running = Evaluator(Planner(definition, RUN_IDS, self.runs), self.clock)
@@ -200,11 +211,10 @@ class World:
 
     def edit(self, cursor: str) -> None:
         """An operator sets the cursor, as often as it takes."""
+        sensors, edit = self.sensors, Edit(self.clock.now(), sets_cursor=True, cursor=cursor)
         done = False
         while not done:
             with suppress(StoreError):
-                sensors = self.sensors
-                edit = Edit(self.clock.now(), sets_cursor=True, cursor=cursor)
                 done = self.faults.run("EDIT", lambda: sensors.edit(SCHEDULED, edit))
         self.edits += 1
 
@@ -249,7 +259,7 @@ class World:
         recorder = Recorder(self.runs, JOBS, {"step_functions": self.target})
 
         def handle(body: Any) -> None:
-            recorder.record(steps.parse_status_change(body))
+            recorder.record(parse_status_change(body))
 
         return process_queue(event, _Context(), handle, self._inbox("record", self.events))
 
@@ -345,7 +355,9 @@ class World:
             for record in batch:
                 record.deliveries += 1
                 record.next_at = self.clock.now() + MINUTE_MS
-            is_done = self.faults.run("DISPATCH", lambda: self._dispatch(batch))  # noqa: B023
+            is_done = False
+            with suppress(StoreError):
+                is_done = self.faults.run("DISPATCH", lambda: self._dispatch(batch))
             for record in batch:
                 if record in self.stream and (is_done or record.deliveries >= STREAM_TRIES):
                     self.stream.remove(record)
