@@ -306,7 +306,7 @@ def recorder_parts(environment: Mapping[str, str]) -> tuple[Recorder, Inbox]:
     inbox = Inbox.of("record", settings, "TREADLE_RECORD_QUEUE_URL")
     settings.check()
     runs = DynamoStores.of(tables, RandomTokens()).runs
-    return Recorder(runs, jobs, _targets()), inbox
+    return Recorder(runs, jobs, LazyTargets()), inbox
 
 
 ENGINE_QUEUES = {"dispatch": "DispatchQueue", "launch": "LaunchQueue", "record": "RecordQueue"}
@@ -358,7 +358,7 @@ def operator_parts(stack: str) -> OperatorParts:
     ]
     runs = DynamoStores.of(tables, RandomTokens()).runs
     operations = RunOperations(
-        runs, SqsQueue(launches), jobs, _targets(), RunIds.of(namespace), SystemClock()
+        runs, SqsQueue(launches), jobs, LazyTargets(), RunIds.of(namespace), SystemClock()
     )
     return OperatorParts(operations, Redriver(SqsLetterBox(letters), destinations))
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from treadle.adapters.answers import code_of, store_error
 from treadle.adapters.clients import client
 from treadle.definitions.errors import StoreError
 from treadle.ports.system import Letter
@@ -49,12 +50,12 @@ class SqsQueue:
                 answer = client("sqs").send_message_batch(QueueUrl=self._url, Entries=entries)  # type: ignore[arg-type]
             except (ClientError, BotoCoreError) as error:
                 msg = f"SQS did not take {len(entries)} messages for {self._url}: {error}"
-                raise StoreError(msg) from error
+                raise store_error(code_of(error), msg) from error
             failed = answer.get("Failed", [])
             if failed:
                 words = failed[0].get("Message", failed[0]["Code"])
                 msg = f"SQS refused {len(failed)} of {len(entries)} messages for {self._url}: {words}"
-                raise StoreError(msg)
+                raise store_error(failed[0]["Code"], msg)
 
 
 class SqsDeadLetters:

@@ -218,8 +218,8 @@ class Launcher:
         next_at = self._clock.now() + later.seconds * 1000 + MESSAGE_LOST_MS
 
         def released(current: Run) -> Run:
-            if current.claim != run.claim:
-                return current
+            if current.claim != run.claim or current.status is not Status.QUEUED:
+                return current  # Taken over, or reported as started meanwhile: nothing is to be tried again.
             free = current if reached else _without_try_of(run, current)
             return replace(free, claim=None, next_at=next_at, denied_at=denied_at or free.denied_at)
 
