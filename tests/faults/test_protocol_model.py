@@ -54,15 +54,12 @@ ACTIONS = st.one_of(
     _action(steps.reconcile, UNDISTURBED),
     _action(steps.take_event, UNDISTURBED, st.sampled_from(COPIES)),
 )
-INTERRUPTIONS = st.one_of(
-    st.none(),
-    st.builds(
-        Interruption,
-        st.integers(1, 9),
-        st.booleans(),
-        st.sampled_from(("kill", "lose", "pause")),
-        st.lists(ACTIONS, max_size=4).map(tuple),
-    ),
+INTERRUPTIONS = st.builds(
+    Interruption,
+    st.sampled_from((1, 2, 3, 4, 5, 6, 8, 11)),  # Few steps make so many calls: the others end undisturbed.
+    st.booleans(),
+    st.sampled_from(("kill", "lose", "pause")),
+    st.lists(ACTIONS, max_size=4).map(tuple),
 )
 HOW = happenings(INTERRUPTIONS)
 TOTALS: Counter[str] = Counter()
@@ -144,7 +141,7 @@ class Protocol(RuleBasedStateMachine):
 
 
 Protocol.TestCase.settings = settings(
-    max_examples=EXAMPLES or 120,
+    max_examples=EXAMPLES or 150,
     stateful_step_count=40,
     deadline=None,
     derandomize=not EXAMPLES,
