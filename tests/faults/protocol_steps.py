@@ -1,0 +1,300 @@
+"""What can happen in the world: each of its functions' invocations, what operators do, and what time does.
+
+Numbers choose among what there is to choose from; where there is nothing, nothing happens.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from tests.faults.protocol_world import (
+    COPIES,
+    JOBS,
+    LIMIT_SECONDS,
+    RUNNING,
+    WATCH,
+    Interruption,
+    Stack,
+    World,
+)
+from treadle.definitions.errors import (
+    LaunchDelayedError,
+    LaunchDeniedError,
+    LaunchError,
+    LaunchRejectedError,
+    LaunchUncertainError,
+)
+from treadle.definitions.objects import ObjectCreated, S3Object
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.engine.amend import amend
+from treadle.engine.evaluation import Budget
+from treadle.engine.event_ticks import EventTicks
+from treadle.engine.launch import Launcher
+from treadle.engine.leased_ticks import LeasedTicks, TickSettings
+from treadle.engine.messages import LaunchRequest
+from treadle.engine.reconcile import Reconciler
+from treadle.engine.record import Recorder
+from treadle.engine.schedule import MINUTE_MS, minute
+from treadle.operate.sensors import SensorOperations
+from treadle.ports.runs import Allowance, Run
+
+T = TypeVar("T")
+REFUSALS: dict[str, Callable[[str], LaunchError]] = {
+    "rejected": LaunchRejectedError,
+    "denied": LaunchDeniedError,
+    "delayed": LaunchDelayedError,
+    "uncertain": LaunchUncertainError,
+}
+EDITS = ("start", "stop", "set_cursor", "rerun")
+ENDS = (Status.SUCCESS, Status.FAILURE, Status.CANCELED)
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """The circumstances of a step.
+
+    Attributes:
+        stack: in which of the stacks.
+        number: chooses what it deals with.
+        skew: by how many seconds its clock is ahead.
+        interruption: what befalls it.
+        doubled: whether its message is delivered again, though it ended in order.
+    """
+
+    stack: int = 0
+    number: int = 0
+    skew: int = 0
+    interruption: Interruption | None = None
+    doubled: bool = False
+
+    def run(self, world: World, step: Callable[..., object], *, is_ended_in_time: bool = False) -> bool:
+        """Run a step; whether its message may be deleted."""
+        done = world.run(step, self.interruption, self.skew, is_ended_in_time=is_ended_in_time)
+        return done and not self.doubled
+
+
+def _chosen(values: Sequence[T], number: int) -> T | None:
+    return values[number % len(values)] if values else None
+
+
+def tick(world: World, how: Happening, behaviour: str = "asks", late: int = 0) -> None:
+    """A scheduled tick, perhaps minutes late or out of order."""
+    stack = world.stacks[how.stack]
+    nominal = minute(world.clock.now()) - late * MINUTE_MS
+    stack.behaviour = behaviour
+    how.run(
+        world,
+        lambda clock: LeasedTicks(
+            stack.evaluator(stack.watch, clock),
+            stack.sensors,
+            clock,
+            world.tokens,
+            TickSettings(MINUTE_MS, RUNNING),
+        ).tick(nominal, Budget(LIMIT_SECONDS)),
+    )
+
+
+def upload(world: World, key: int) -> None:
+    """An object is stored; every sensor of every stack that shares its event will hear of it."""
+    time = datetime.fromtimestamp(world.clock.now() / 1000, UTC)
+    sequencer = str(len(world.uploads))
+    event = ObjectCreated(S3Object("b", f"o{key}", "e", "null", 1, time), time, sequencer)
+    world.uploads.append(event)
+    for stack in world.stacks:
+        for copy in COPIES:
+            stack.uploads[copy].append(event)
+
+
+def take_event(world: World, how: Happening, copy: str, behaviour: str = "asks") -> None:
+    """An event comes to one of the sensors that share it."""
+    stack = world.stacks[how.stack]
+    event = _chosen(stack.uploads[copy], how.number)
+    if event is None:
+        return
+    stack.behaviour = behaviour
+
+    def evaluate(clock: object) -> None:
+        definition = stack.copies[copy]
+        evaluator = stack.evaluator(definition, clock)  # type: ignore[arg-type]
+        events = EventTicks(evaluator, stack.sensors, stack.ticks, world.tokens, RUNNING)
+        events.evaluate(event, events.take_up([event]), Budget(LIMIT_SECONDS))
+
+    if how.run(world, evaluate) and event in stack.uploads[copy]:
+        stack.uploads[copy].remove(event)
+
+
+def dispatch(world: World, how: Happening) -> None:
+    """The stream brings a tick, perhaps again."""
+    stack = world.stacks[how.stack]
+    found = _chosen(stack.committed(), how.number)
+    if found is not None:
+        how.run(world, lambda clock: stack.dispatcher(clock).dispatch(replace(found, dispatched=None)))
+
+
+def launch(world: World, how: Happening) -> None:
+    """A launch message comes, perhaps for the second time."""
+    stack = world.stacks[how.stack]
+    message = _chosen(stack.queue.visible(), how.number)
+    if message is None:
+        return
+    request = LaunchRequest(message[1]["run_id"], message[1]["attempt"], message[1]["job"])
+    done = how.run(
+        world,
+        lambda clock: Launcher(stack.runs, stack.launches, JOBS, stack.targets, clock, world.tokens).launch(
+            request, LIMIT_SECONDS
+        ),
+        is_ended_in_time=True,
+    )
+    if done and message in stack.queue.messages:
+        stack.queue.messages.remove(message)
+
+
+def end(world: World, number: int, status: Status) -> None:
+    """An execution ends, whether or not its launch has said that it began."""
+    running = [
+        (target, external_id)
+        for target in world.targets.values()
+        for external_id, execution in target.executions.items()
+        if not execution.status.is_finished
+    ]
+    chosen = _chosen(running, number)
+    if chosen is not None:
+        chosen[0].finish(chosen[1], status)
+        world.tell()
+
+
+def record(world: World, how: Happening) -> None:
+    """A target's event comes to one of the stacks, in any order, perhaps not the last time."""
+    stack = world.stacks[how.stack]
+    change = _chosen(stack.inbox, how.number)
+    if change is None:
+        return
+    done = how.run(world, lambda _: Recorder(stack.runs, JOBS, stack.targets).record(change))
+    if done and change in stack.inbox:
+        stack.inbox.remove(change)
+
+
+def lose_event(world: World, how: Happening) -> None:
+    """A target's event gets lost for good."""
+    inbox = world.stacks[how.stack].inbox
+    if inbox:
+        del inbox[how.number % len(inbox)]
+
+
+def reconcile(world: World, how: Happening) -> None:
+    """A pass of RECONCILE."""
+    stack = world.stacks[how.stack]
+    how.run(
+        world,
+        lambda clock: Reconciler(
+            stack.ticks,
+            stack.runs,
+            stack.launches,
+            stack.dispatcher(clock),
+            JOBS,
+            stack.targets,
+            clock,
+        ).reconcile(LIMIT_SECONDS),
+    )
+
+
+def operate(world: World, how: Happening, edit: str) -> None:
+    """An operator starts or stops the sensor, sets its cursor, or lets a run start again."""
+    stack = world.stacks[how.stack]
+    if edit == "rerun":
+        _rerun(world, stack, how)
+        return
+
+    def change(clock: object) -> None:
+        operations = SensorOperations(stack.sensors, clock)  # type: ignore[arg-type]
+        if edit == "start":
+            operations.start(WATCH, RUNNING)
+        elif edit == "stop":
+            operations.stop(WATCH)
+        else:
+            operations.set_cursor(WATCH, str(how.number))
+
+    how.run(world, change)
+
+
+def _rerun(world: World, stack: Stack, how: Happening) -> None:
+    run = _chosen([run for run in stack.tables.runs.values() if run.status.is_finished], how.number)
+
+    def granted(current: Run) -> Run:
+        if not current.status.is_finished:
+            return current
+        allowed = current.attempt + 1
+        grants = (*current.allowances, Allowance(allowed, "operator", world.clock.now()))
+        return replace(current, granted=allowed, allowances=grants)
+
+    if run is not None:
+        how.run(world, lambda _: amend(stack.runs, run, granted))
+
+
+def refuse(world: World, job: str, how: str) -> None:
+    """A target refuses the next start."""
+    world.targets[job].refusals = iter([REFUSALS[how]("as told")])
+
+
+def wait(world: World, seconds: int) -> None:
+    """Time passes."""
+    world.clock.advance(seconds)
+
+
+def go_through(world: World, how: Happening, status: Status) -> None:
+    """All that waits in a stack is done, and all executions end."""
+    stack = world.stacks[how.stack]
+    for index in range(len(stack.committed())):
+        dispatch(world, replace(how, number=index))
+    for _ in range(len(stack.queue.visible())):
+        launch(world, how)
+    end_all(world, status)
+    for _ in range(len(stack.inbox)):
+        record(world, how)
+
+
+def end_all(world: World, status: Status) -> None:
+    """All executions end."""
+    while any(not each.status.is_finished for t in world.targets.values() for each in t.executions.values()):
+        end(world, 0, status)
+
+
+def settle(world: World, rounds: int = 40) -> None:
+    """Let everything that is under way come to its end, with RECONCILE and nothing that goes wrong.
+
+    Raises:
+        AssertionError: if it does not come to an end.
+    """
+    for target in world.targets.values():
+        target.refusals = iter(())
+    for _ in range(rounds):
+        for index, stack in enumerate(world.stacks):
+            how = Happening(index)
+            for copy in COPIES:
+                for _ in range(len(stack.uploads[copy])):
+                    take_event(world, how, copy)
+            reconcile(world, how)
+            for _ in range(len(stack.queue.messages)):
+                launch(world, how)
+            for _ in range(len(stack.inbox)):
+                record(world, how)
+        end_all(world, Status.SUCCESS)
+        if not _left(world):
+            return
+        wait(world, 16 * 60)
+    left = _left(world)
+    assert not left, left
+
+
+def _left(world: World) -> list[object]:
+    left: list[object] = []
+    for stack in world.stacks:
+        left += [run for run in stack.tables.runs.values() if not run.status.is_finished]
+        left += [tick for tick in stack.committed() if tick.dispatched is None]
+        left += [
+            *stack.queue.messages,
+            *stack.inbox,
+            *(event for copy in COPIES for event in stack.uploads[copy]),
+        ]
+    return left

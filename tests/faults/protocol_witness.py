@@ -1,0 +1,185 @@
+"""What must hold after every single call, told from what was done and not from what the stores' conditions say."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.faults.protocol_world import COPIES, RUNNING, WATCH, Stack, World
+from treadle.definitions.errors import LeaseLostError
+from treadle.definitions.status import DagsterRunStatus, InstigatorStatus, TickStatus
+from treadle.engine.folding import ASSUMED
+from treadle.engine.identity import parse_launch_id
+from treadle.ports.runs import Run
+from treadle.ports.sensors import Completion, Edit, Lease, LeaseRequest
+
+
+@dataclass(slots=True)
+class Model:
+    """What is known of one stack.
+
+    Attributes:
+        cursor: as the last committed tick or edit left it.
+        is_running: as the last edit left it.
+        may_commit: the lease of the only tick that may commit, if one may.
+        held_until: until when its lease keeps others away.
+        last_nominal: of the last lease.
+        commits: how many ticks have moved the cursor.
+        runs: as they were at the last look.
+        ticks: the ids of the records that there were.
+    """
+
+    cursor: str | None = None
+    is_running: bool = True
+    may_commit: str | None = None
+    held_until: int = 0
+    last_nominal: int = 0
+    commits: int = 0
+    runs: dict[str, Run] = field(default_factory=dict)
+    ticks: set[tuple[str, str]] = field(default_factory=set)
+
+
+class ModelWitness:
+    """Checks invariants I1 to I7 and I9 as the calls go by."""
+
+    def __init__(self) -> None:
+        self.models: dict[str, Model] = {}
+        self.commits: Counter[str] = Counter()
+
+    def saw(self, stack: Stack, port: str, method: str, args: Sequence[Any], result: Any) -> None:
+        """Check what a call has changed."""
+        model = self.models.setdefault(stack.name, Model())
+        if port == "sensors" and args:
+            self._saw_sensors(stack, model, method, args, result)
+        state = stack.tables.sensors.get(WATCH)
+        if state is not None:
+            assert state.cursor == model.cursor, f"I4, I9: {state.cursor} instead of {model.cursor}"
+            assert state.is_running(RUNNING) == model.is_running, "I9: an edit was overwritten"
+        self._look_at_runs(stack, model)
+        if port in stack.world.targets:
+            assert_started_once(stack.world)
+
+    def _saw_sensors(self, stack: Stack, model: Model, method: str, args: Sequence[Any], result: Any) -> None:
+        if method == "acquire" and isinstance(result, Lease):
+            self._acquired(model, args[0], result)
+        elif method == "commit":
+            self._committed(stack, model, args[0], args[1], result)
+        elif method == "release":
+            if model.may_commit == args[0].owner:
+                model.may_commit = None
+            # A lease that lost to an edit is given up by its own tick alone.
+            model.held_until = 0 if stack.tables.sensors[WATCH].lease_owner is None else model.held_until
+        elif method == "edit" and not isinstance(result, Exception):
+            self._edited(model, args[1])
+
+    def _acquired(self, model: Model, request: LeaseRequest, lease: Lease) -> None:
+        assert model.is_running, "I9: a stopped sensor ticks"
+        assert model.held_until < request.now, "a lease was given while another one held"
+        assert request.nominal > model.last_nominal, "one nominal time had two ticks"
+        model.may_commit, model.held_until = lease.owner, request.expires_at
+        model.last_nominal = request.nominal
+
+    def _committed(
+        self, stack: Stack, model: Model, lease: Lease, completion: Completion, result: Any
+    ) -> None:
+        keys = {(tick.sensor, tick.tick_id) for tick in completion.ticks}
+        if isinstance(result, Exception):
+            assert isinstance(result, LeaseLostError)
+            assert model.may_commit != lease.owner, "a tick was refused that nothing stood against"
+            assert not keys & stack.tables.ticks.keys() - model.ticks, "I5: a lost tick left a record"
+            return
+        assert model.may_commit == lease.owner, "I5, I9: a tick committed that had lost its lease"
+        assert keys <= stack.tables.ticks.keys(), "I4: a record is missing"
+        assert not keys & model.ticks, "a tick was committed twice"
+        model.ticks |= keys
+        if completion.cursor_changed:
+            assert all(tick.status is not TickStatus.FAILURE for tick in completion.ticks[-1:]), "I6"
+            assert completion.cursor == str(int(model.cursor or 0) + 1), "I9: not built on the present cursor"
+            assert len(completion.ticks[-1].requests) >= 1, "I4: the cursor moved without its requests"
+            model.cursor = completion.cursor
+            self.commits[stack.name] += 1
+        if not completion.keeps_lease:
+            model.may_commit, model.held_until = None, 0
+
+    def _edited(self, model: Model, edit: Edit) -> None:
+        model.may_commit = None
+        if edit.sets_cursor:
+            model.cursor = edit.cursor
+        if edit.status is not None:
+            model.is_running = edit.status is not InstigatorStatus.STOPPED
+
+    def _look_at_runs(self, stack: Stack, model: Model) -> None:
+        standing = stack.tables.runs
+        assert model.runs.keys() <= standing.keys(), "I1: a run record is gone"
+        for run_id, run in standing.items():
+            before = model.runs.get(run_id)
+            if before is run:
+                continue
+            if before is None:
+                keys = Counter((each.sensor, each.run_key) for each in standing.values() if each.run_key)
+                assert max(keys.values(), default=1) == 1, "I1: a key has two records"
+                assert run.attempt == 1
+            else:
+                assert_forward(stack.world, before, run)
+            model.runs[run_id] = run
+
+
+def assert_forward(world: World, before: Run, run: Run) -> None:
+    """A run's attempt and status only move forward, and a new attempt has a reason (I1, I7)."""
+    for place, times in before.reached.items():
+        for status, time in times.items():
+            assert run.reached[place][status] <= time, f"I7: {status} of {place} was taken back"
+    if run.attempt == before.attempt:
+        told = not any(name.endswith(ASSUMED) for name in before.reached[f"{run.attempt}/0"])
+        assert not told or run.status.rank >= before.status.rank, "I7: the status went back"
+        return
+    assert run.attempt == before.attempt + 1, "I7: an attempt was left out"
+    assert before.status.is_finished, "I1: a second attempt beside the first"
+    assert run.tick_id > before.tick_id, "I1: one tick's request made two attempts"
+    reached_target = any(target.begun.get(before.launch_id) for target in world.targets.values())
+    allowed = before.granted if before.status is DagsterRunStatus.SUCCESS else max(before.granted, 2)
+    assert before.attempt < allowed or not reached_target, "I1: an attempt that nobody granted"
+
+
+def assert_started_once(world: World) -> None:
+    """Each attempt has one execution at most, and each execution a run that asked for it (I1)."""
+    for target in world.targets.values():
+        for launch_id, begun in target.begun.items():
+            assert len(begun) <= 1, f"I1: {launch_id} was started {len(begun)} times"
+            launch = parse_launch_id(launch_id)
+            assert launch is not None
+            runs = [run for stack in world.stacks if (run := stack.tables.runs.get(launch[0]))]
+            assert len(runs) == 1, "two stacks share a run, or none knows it"
+            assert launch[1] <= runs[0].attempt
+
+
+def assert_all_done(world: World, witness: ModelWitness) -> None:
+    """After everything has come to its end: nothing was lost, and records tell what was (I2, I3, I7)."""
+    for stack in world.stacks:
+        ticks = stack.committed()
+        asked = {run.run_id for tick in ticks for run in tick.requests}
+        assert asked == stack.tables.runs.keys(), "I2: a request without run, or a run that nobody asked for"
+        keyless = [run.run_id for tick in ticks for run in tick.requests if not run.run_key]
+        assert len(keyless) == len(set(keyless)), "I3"
+        watched = [tick for tick in ticks if tick.sensor == WATCH]
+        assert len(watched) == witness.commits[stack.name] == len(keyless), "I4"
+        for run in stack.tables.runs.values():
+            _assert_told_as_it_was(world, run)
+        for event in world.uploads:
+            for copy in COPIES:
+                assert stack.run_ids.keyed(copy, event.object.key) in stack.tables.runs, (
+                    "I2, I8: an event was lost"
+                )
+
+
+def _assert_told_as_it_was(world: World, run: Run) -> None:
+    (target,) = (target for kind, target in world.targets.items() if kind == run.job)
+    for attempt in range(1, run.attempt + 1):
+        if not target.begun.get(f"{run.run_id}-{attempt}"):
+            end = f"{DagsterRunStatus.FAILURE.value}{ASSUMED}"
+            assert end in run.reached[f"{attempt}/0"], "I2: an attempt was not started, and nobody says so"
+    begun = target.begun.get(run.launch_id)
+    if begun:
+        # What was refused when it was asked for again may have run; whose every event is lost stays so.
+        is_assumed = run.failure is not None and run.failure.assumed
+        assert is_assumed or run.status is target.executions[begun[0]].status, "I7"

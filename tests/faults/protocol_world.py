@@ -1,0 +1,325 @@
+"""Two stacks in one account, whose every step can be interrupted at every call it makes.
+
+A step is one function's invocation: it has a clock of its own, which goes wrong by seconds, and it can be killed,
+lose an answer, or stand still while others act. What it does is the engine's own; here is only what surrounds it.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from tests.support.striking import KilledError
+from treadle.definitions.contexts import SensorEvaluationContext
+from treadle.definitions.errors import (
+    LaunchError,
+    LaunchUncertainError,
+    SensorEvaluationError,
+    StoreError,
+)
+from treadle.definitions.evaluation import combine
+from treadle.definitions.jobs import JobDefinition
+from treadle.definitions.results import RunRequest, SensorExecutionData, SensorResult, SkipReason
+from treadle.definitions.sensors import SensorDefinition, SensorEvent
+from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus, TickStatus
+from treadle.engine.dispatch import Dispatcher
+from treadle.engine.evaluation import Evaluator
+from treadle.engine.identity import RunIds
+from treadle.engine.planning import Planner
+from treadle.engine.record import StatusChange
+from treadle.ports.launching import JobSettings, StartContract
+from treadle.testing.stores import InMemoryRunStore, InMemorySensorStore, InMemoryTables, InMemoryTickStore
+from treadle.testing.system import CountingTokens, VirtualClock
+from treadle.testing.targets import NAMED, InMemoryTarget
+
+LIMIT_SECONDS = 60
+WATCH = "watch"
+COPIES = ("left", "right")
+"""Two sensors that share their events."""
+
+RUNNING = DefaultSensorStatus.RUNNING
+JOBS = {name: JobSettings(name, name, f"arn:{name}", "-") for name in ("named", "listed")}
+LISTED = StartContract(listing_ms=89 * 86_400_000)
+LISTING_LAG_MS = 30_000
+BEHAVIOURS = ("asks", "changes", "skips", "fails")
+
+
+@dataclass(frozen=True, slots=True)
+class Interruption:
+    """What befalls a step.
+
+    Attributes:
+        call: at which of its calls, from 1.
+        after: whether the call has its effect first.
+        kind: `kill`, `lose` (the answer), or `pause`.
+        meanwhile: what others do in a pause.
+    """
+
+    call: int
+    after: bool
+    kind: str
+    meanwhile: tuple[Callable[["World"], None], ...] = ()
+
+
+@dataclass(slots=True)
+class Step:
+    """A step under way.
+
+    Attributes:
+        interruption: what is to befall it.
+        ends_at: when its function's time limit ends it, by the true clock; None where even a step that lasts
+            longer must do no harm.
+        calls: how many it has made.
+    """
+
+    interruption: Interruption | None
+    ends_at: int | None
+    calls: int = 0
+
+
+class Witness(Protocol):
+    """Sees each call that has had its effect."""
+
+    def saw(self, stack: "Stack", port: str, method: str, args: Sequence[Any], result: Any) -> None:
+        """Check what the call has changed; `result` is what it gave or raised."""
+
+
+class Watched:
+    """A port of a stack, each of whose calls can be interrupted, and is witnessed."""
+
+    def __init__(self, world: "World", stack: "Stack", name: str, port: Any, lost: type[Exception]) -> None:
+        self._call = world.call
+        self._stack = stack
+        self._name = name
+        self._port = port
+        self._lost = lost
+
+    def __getattr__(self, method: str) -> Any:
+        value = getattr(self._port, method)
+        if not callable(value):
+            return value
+
+        def call(*args: Any, **options: Any) -> Any:
+            return self._call(
+                self._stack, self._name, method, lambda: value(*args, **options), args, self._lost
+            )
+
+        return call
+
+
+@dataclass(slots=True)
+class DelayedQueue:
+    """A queue whose messages stay until they are deleted.
+
+    Attributes:
+        clock: the time.
+        messages: from when on each is visible, and its body.
+    """
+
+    clock: VirtualClock
+    messages: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+
+    def send(self, bodies: list[dict[str, Any]], *, delay_seconds: int = 0) -> None:
+        """Keep the messages."""
+        self.messages += [(self.clock.now() + delay_seconds * 1000, body) for body in bodies]
+
+    def visible(self) -> list[tuple[int, dict[str, Any]]]:
+        """Those that may be received."""
+        return [message for message in self.messages if message[0] <= self.clock.now()]
+
+
+class Copy(SensorDefinition):
+    """Asks for one run per object, whatever event tells of it."""
+
+    takes_events = True
+
+    def evaluate_event(self, context: SensorEvaluationContext, event: SensorEvent) -> SensorExecutionData:
+        """The object's run."""
+        returned = self._called(context)
+        return combine([replace(returned, run_key=event.object.key)], context, self.job_names)
+
+
+class Stack:
+    """One deployment: its tables and queues, and its functions' code.
+
+    Args:
+        name: its namespace.
+        world: where it stands.
+    """
+
+    def __init__(self, name: str, world: "World") -> None:
+        self.name = name
+        self.tables = InMemoryTables()
+        self.queue = DelayedQueue(world.clock)
+        self.inbox: list[StatusChange] = []
+        self.uploads: dict[str, list[SensorEvent]] = {copy: [] for copy in COPIES}
+        self.run_ids = RunIds.of(name)
+        self.behaviour = "asks"
+        self.world = world
+        jobs = [JobDefinition(job) for job in JOBS]
+        self.watch = SensorDefinition(WATCH, evaluation_fn=self._watch, jobs=jobs, retries_per_key=1)
+        self.copies = {copy: Copy(copy, evaluation_fn=self._copy, jobs=jobs) for copy in COPIES}
+        self.sensors = self._watched("sensors", InMemorySensorStore(self.tables))
+        self.ticks = self._watched("ticks", InMemoryTickStore(self.tables))
+        self.runs = self._watched("runs", InMemoryRunStore(self.tables))
+        self.launches = self._watched("launches", self.queue)
+        self.targets = {
+            kind: self._watched(kind, target, LaunchUncertainError) for kind, target in world.targets.items()
+        }
+
+    def _watched(self, name: str, port: Any, lost: type[Exception] = StoreError) -> Any:
+        return Watched(self.world, self, name, port, lost)
+
+    def _behave(self) -> str:
+        behaviour = self.behaviour
+        self.world.call(self, "function", behaviour, _nothing, (), ValueError)
+        if behaviour == "fails":
+            msg = "told to fail"
+            raise ValueError(msg)
+        return behaviour
+
+    def _watch(self, context: SensorEvaluationContext) -> SensorResult | SkipReason:
+        number = int(context.cursor or 0)
+        behaviour = self._behave()
+        if behaviour == "skips":
+            return SkipReason("told to skip")
+        config = {"version": number if behaviour == "changes" else 0}
+        keys = [(f"k{each % 3}", ("named", "listed", "named")[each % 3]) for each in (number, number + 1)]
+        keyed = [RunRequest(key, config, job_name=job) for key, job in keys]
+        return SensorResult([*keyed, RunRequest(job_name="named")], cursor=str(number + 1))
+
+    def _copy(self) -> RunRequest:
+        self._behave()
+        return RunRequest(job_name="listed")
+
+    def dispatcher(self, clock: VirtualClock) -> Dispatcher:
+        """DISPATCH."""
+        grants = {name: frozenset(JOBS) for name in (WATCH, *COPIES)}
+        return Dispatcher(self.ticks, self.runs, self.launches, grants, clock)
+
+    def evaluator(self, definition: SensorDefinition, clock: VirtualClock) -> Evaluator:
+        """A sensor's evaluation."""
+        return Evaluator(Planner(definition, self.run_ids, self.runs), clock)
+
+    def committed(self) -> list[Any]:
+        """The ticks that asked for runs, in order."""
+        return [tick for _, tick in sorted(self.tables.ticks.items()) if tick.status is TickStatus.SUCCESS]
+
+
+class World:
+    """Everything there is, and what can happen in it; numbers choose among what there is to choose from.
+
+    Args:
+        witness: sees every call.
+    """
+
+    def __init__(self, witness: Witness) -> None:
+        self.clock = VirtualClock()
+        self.tokens = CountingTokens()
+        self.targets = {
+            "named": InMemoryTarget(self.clock, contract=NAMED),
+            "listed": InMemoryTarget(self.clock, contract=LISTED, listing_lag=LISTING_LAG_MS),
+        }
+        self._witness = witness
+        self._told: set[tuple[str, DagsterRunStatus]] = set()
+        self._step: Step | None = None
+        self.stacks = [Stack(name, self) for name in ("one", "two")]
+        self.uploads: list[SensorEvent] = []
+        self.struck: Counter[str] = Counter()
+
+    def call(
+        self,
+        stack: Stack,
+        port: str,
+        method: str,
+        function: Callable[[], Any],
+        args: Sequence[Any],
+        lost: type[Exception],
+    ) -> Any:
+        """Make a step's call, and let happen to it what is to happen."""
+        step = self._step
+        assert step is not None
+        step.calls += 1
+        strike = step.interruption if step.interruption and step.interruption.call == step.calls else None
+        if strike and not strike.after:
+            self._strike(step, strike, lost)
+        try:
+            result = function()
+        except Exception as error:
+            self._witness.saw(stack, port, method, args, error)
+            raise
+        self.tell()
+        self._witness.saw(stack, port, method, args, result)
+        if strike and strike.after:
+            self._strike(step, strike, lost)
+        return result
+
+    def _strike(self, step: Step, strike: Interruption, lost: type[Exception]) -> None:
+        self.struck[f"{strike.kind} {'after' if strike.after else 'before'}"] += 1
+        if strike.kind == "kill":
+            raise KilledError
+        if strike.kind == "lose":
+            msg = "no answer came"
+            raise lost(msg)
+        for action in strike.meanwhile:
+            action(self)
+        self._step = step
+        if step.ends_at is not None and self.clock.now() >= step.ends_at:
+            raise KilledError
+
+    def tell(self) -> None:
+        """Let the targets tell both stacks of what started and ended."""
+        for kind, target in self.targets.items():
+            for external_id, execution in target.executions.items():
+                for status in dict.fromkeys((DagsterRunStatus.STARTED, execution.status)):
+                    if (external_id, status) not in self._told:
+                        self._told.add((external_id, status))
+                        name = external_id.removeprefix(f"arn:{kind}:").partition("#")[0]
+                        at = execution.ended_at if status.is_finished else execution.started_at
+                        started_at = execution.started_at if status.is_finished else None
+                        change = StatusChange(
+                            kind, name, external_id, execution.target, status, at or 0, started_at
+                        )
+                        for stack in self.stacks:
+                            stack.inbox.append(change)
+
+    def run(
+        self,
+        step: Callable[[VirtualClock], object],
+        interruption: Interruption | None,
+        skew: int,
+        *,
+        is_ended_in_time: bool = False,
+    ) -> bool:
+        """Run a step; whether it ended in order, so that its message may be deleted."""
+        outer = self._step
+        self._step = Step(interruption, self.clock.now() + LIMIT_SECONDS * 1000 if is_ended_in_time else None)
+        try:
+            step(Skewed(self.clock, skew * 1000))
+        except (KilledError, StoreError, LaunchError, SensorEvaluationError):
+            return False
+        finally:
+            self._step = outer
+        return True
+
+
+def _nothing() -> None:
+    """The function is called."""
+
+
+class Skewed(VirtualClock):
+    """A process's own clock.
+
+    Args:
+        clock: the true one.
+        skew: by how many milliseconds this one is ahead.
+    """
+
+    def __init__(self, clock: VirtualClock, skew: int) -> None:
+        super().__init__()
+        self._clock = clock
+        self._skew = skew
+
+    def now(self) -> int:
+        """The time as this process sees it."""
+        return self._clock.now() + self._skew

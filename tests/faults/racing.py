@@ -1,0 +1,295 @@
+"""One of many processes that evaluate, dispatch and launch one sensor, and may be killed at any moment."""
+
+import contextlib
+import logging
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.support.sharing import DirectoryQueue, SharedTarget, append
+from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
+from treadle.adapters.system import RandomTokens, SystemClock
+from treadle.definitions.contexts import SensorEvaluationContext
+from treadle.definitions.errors import LaunchError, StoreError
+from treadle.definitions.evaluation import combine
+from treadle.definitions.jobs import JobDefinition
+from treadle.definitions.objects import ObjectCreated, S3Object
+from treadle.definitions.results import RunRequest, SensorExecutionData, SensorResult, SkipReason
+from treadle.definitions.sensors import SensorDefinition, SensorEvent
+from treadle.definitions.status import DefaultSensorStatus
+from treadle.engine import dispatch, failures, folding, launch, leased_ticks, reconcile, slices
+from treadle.engine.evaluation import Budget, Evaluator
+from treadle.engine.event_ticks import EventTicks
+from treadle.engine.identity import RunIds
+from treadle.engine.messages import LaunchRequest
+from treadle.engine.planning import Planner
+from treadle.ports.launching import Execution, JobSettings, Start
+
+SENSOR = "raced"
+JOBS = ("named", "listed")
+"""One job's target knows launch ids as tokens, the other's only lists what runs."""
+
+RUN_IDS = RunIds.of("race")
+STEP = 3
+"""A tick moves the cursor on by so much, and asks for twice as many keys: each is asked for by two ticks."""
+
+LIMIT_SECONDS = 2.0
+"""The time limit of each step, as a function has one; the kernel ends a launch that runs into it."""
+
+LISTING_LAG_MS = 200
+TROUBLE = 0.05
+IDLE_SECONDS = 0.02
+FAR = 10**15
+QUEUES = ("events", "slices", "launches")
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What the processes share.
+
+    Attributes:
+        folder: queues, targets and flags.
+        tables: the names of the tables.
+        endpoint: of DynamoDB.
+        last: the cursor at which the sensor finds nothing more.
+    """
+
+    folder: Path
+    tables: TableNames
+    endpoint: str
+    last: int
+
+    def stores(self) -> DynamoStores:
+        """The tables, over a client of this process's own."""
+        os.environ["AWS_ENDPOINT_URL_DYNAMODB"] = self.endpoint
+        return DynamoStores.of(self.tables, RandomTokens())
+
+    def queue(self, name: str) -> DirectoryQueue:
+        """One of the queues."""
+        return DirectoryQueue(self.folder / name)
+
+    def target(self, job: str) -> SharedTarget:
+        """Where a job's runs are started."""
+        return SharedTarget(
+            self.folder / job, is_named=job == "named", listing_lag_ms=LISTING_LAG_MS, trouble=TROUBLE
+        )
+
+    def has(self, flag: str) -> bool:
+        """Whether the parent has said so: `closing` ends evaluations, `done` everything."""
+        return (self.folder / flag).exists()
+
+
+def shorten() -> None:
+    """Let takeovers and second looks come within a test rather than within minutes.
+
+    Only waits are shortened. What keeps a claim safe is that its holder cannot act once it has expired; here the
+    kernel sees to that, which ends a launch at `LIMIT_SECONDS`, so that hardly any margin is needed.
+    """
+    leased_ticks.LEASE_MARGIN_MS = 200
+    launch.TAKEOVER_MARGIN_MS = 200
+    launch.UNSEEN_FOR_MS = 3 * LISTING_LAG_MS
+    launch.RETRY_SECONDS = 1
+    launch.MESSAGE_LOST_MS = 1_500
+    for module in (dispatch, folding, reconcile):
+        module.LAUNCH_DUE_MS = 3_000  # type: ignore[attr-defined]
+    reconcile.DISPATCH_LATE_MS = 1_000
+    reconcile.RETRY_MS = 1_000
+    dispatch.HANDED_ON_MS = 2_000
+    # Ticks so small are taken in slices, too, and a sensor whose evaluations are killed is not slowed down.
+    slices.SLICE = 4
+    dispatch.SLICE = 4  # type: ignore[attr-defined]
+    failures.UNSLOWED = 10_000
+
+
+def request(number: int) -> RunRequest:
+    """The request for a key; every second one is for the other job."""
+    return RunRequest(f"k{number}", {"n": number}, job_name=JOBS[number % 2])
+
+
+class Numbers(SensorDefinition):
+    """Asks for numbers from its cursor on, and for those that an event names."""
+
+    takes_events = True
+
+    def evaluate_event(self, context: SensorEvaluationContext, event: SensorEvent) -> SensorExecutionData:
+        """The event's number, and the next ones."""
+        first = int(event.object.key)
+        return combine([request(first + each) for each in range(STEP)], context, self.job_names)
+
+
+def event_of(number: int) -> ObjectCreated:
+    """The event that names a number."""
+    time = datetime(2026, 11, 22, 18, tzinfo=UTC)
+    return ObjectCreated(S3Object("b", str(number), "e", "null", 1, time), time, str(number))
+
+
+class Deadly:
+    """A target before, or behind, which its process is killed once.
+
+    Args:
+        target: the target.
+        dies: `before` or `after`, and nothing else.
+    """
+
+    def __init__(self, target: SharedTarget, dies: str) -> None:
+        self._target = target
+        self._dies = dies
+        self.contract = target.contract
+        self.resolve = target.resolve
+        self.describe = target.describe
+        self.cancel = target.cancel
+
+    def start(self, start: Start) -> Execution:
+        """Start, or die of it."""
+        if self._dies == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        execution = self._target.start(start)
+        if self._dies == "after":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return execution
+
+
+@contextlib.contextmanager
+def time_limit() -> Iterator[None]:
+    """End the whole process where the block takes longer than the limit, as Lambda does."""
+    signal.setitimer(signal.ITIMER_REAL, LIMIT_SECONDS)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+class Racer:
+    """All steps of the engine, over what the processes share.
+
+    Args:
+        course: what they share.
+        dies: where this process is to be killed: `evaluating`, `before`, `after`, or nowhere.
+    """
+
+    def __init__(self, course: Course, dies: str) -> None:
+        stores, clock, tokens = course.stores(), SystemClock(), RandomTokens()
+        self._course = course
+        self._dies = dies
+        self._stores = stores
+        jobs = {name: JobSettings(name, name, f"shared:{name}", "-") for name in JOBS}
+        targets = {name: Deadly(course.target(name), dies) for name in JOBS}
+        definition = Numbers(
+            SENSOR, evaluation_fn=self._evaluate, jobs=[JobDefinition(name) for name in JOBS]
+        )
+        running, launches = DefaultSensorStatus.RUNNING, course.queue("launches")
+        evaluator = Evaluator(Planner(definition, RUN_IDS, stores.runs), clock)
+        settings = leased_ticks.TickSettings(40, running)
+        self._leased = leased_ticks.LeasedTicks(evaluator, stores.sensors, clock, tokens, settings)
+        self._events = EventTicks(evaluator, stores.sensors, stores.ticks, tokens, running)
+        self._dispatcher = dispatch.Dispatcher(
+            stores.ticks,
+            stores.runs,
+            launches,
+            {SENSOR: frozenset(JOBS)},
+            clock,
+            slices=course.queue("slices"),
+        )
+        self._launcher = launch.Launcher(stores.runs, launches, jobs, targets, clock, tokens)
+        self._reconciler = reconcile.Reconciler(
+            stores.ticks, stores.runs, launches, self._dispatcher, jobs, targets, clock
+        )
+        self._clock = clock
+
+    def _evaluate(self, context: SensorEvaluationContext) -> SensorResult | SkipReason:
+        if self._dies == "evaluating":
+            os.kill(os.getpid(), signal.SIGKILL)
+        number = int(context.cursor or 0)
+        if number >= self._course.last:
+            return SkipReason("the end")
+        keyed = [request(number + each) for each in range(2 * STEP)]
+        keyless = RunRequest(run_config={"n": number}, job_name=random.choice(JOBS))
+        return SensorResult([*keyed, keyless], cursor=str(number + STEP))
+
+    def tick(self) -> None:
+        """A leased tick, at this moment."""
+        self._leased.tick(self._clock.now(), Budget(LIMIT_SECONDS))
+
+    def take_event(self, body: dict[str, object]) -> None:
+        """An event's tick."""
+        event = event_of(int(str(body["number"])))
+        self._events.evaluate(event, self._events.take_up([event]), Budget(LIMIT_SECONDS))
+
+    def dispatch(self) -> None:
+        """Any of the ticks that are pending, as their stream would bring it."""
+        keys = self._stores.ticks.pending(FAR, 20)
+        found = self._stores.ticks.get(*random.choice(keys)) if keys else None
+        if found is None:
+            time.sleep(IDLE_SECONDS)
+        else:
+            self._dispatcher.dispatch(found)
+
+    def dispatch_slice(self, body: dict[str, object]) -> None:
+        """A slice of a tick."""
+        self._dispatcher.dispatch_slice(
+            slices.SliceRequest(
+                str(body["sensor"]), str(body["tick_id"]), int(str(body["slice"])), int(str(body["of"]))
+            )
+        )
+
+    def launch(self, body: dict[str, object]) -> None:
+        """A run's attempt."""
+        wanted = LaunchRequest(str(body["run_id"]), int(str(body["attempt"])), str(body["job"]))
+        with time_limit():
+            self._launcher.launch(wanted, LIMIT_SECONDS)
+
+    def reconcile(self) -> None:
+        """A pass of RECONCILE, one of which begins each second, as on a schedule; it may last into the next."""
+        second = self._course.folder / f"reconcile-{self._clock.now() // 1000}"
+        with contextlib.suppress(FileExistsError):
+            second.touch(exist_ok=False)
+            self._reconciler.reconcile(1.0)
+
+    def received(self, queue: str, step: Callable[[dict[str, object]], None]) -> None:
+        """Take any message of a queue, and acknowledge it once its step has ended in order."""
+        found = self._course.queue(queue).receive()
+        if found is None:
+            time.sleep(IDLE_SECONDS)
+            return
+        receipt, body = found
+        step(body)
+        self._course.queue(queue).delete(receipt)
+
+    def step(self) -> None:
+        """Any step."""
+        steps: list[tuple[int, Callable[[], None]]] = [
+            (3, lambda: self.received("events", self.take_event)),
+            (4, self.dispatch),
+            (4, lambda: self.received("slices", self.dispatch_slice)),
+            (8, lambda: self.received("launches", self.launch)),
+            (1, self.reconcile),
+        ]
+        if not self._course.has("closing"):
+            steps.append((6, self.tick))
+        (chosen,) = random.choices([step for _, step in steps], [weight for weight, _ in steps])
+        chosen()
+
+
+def race(course: Course, seed: int, dies: str) -> None:
+    """Do one step after the other until the parent says that all is done.
+
+    Args:
+        course: what the processes share.
+        seed: of this process's choices.
+        dies: where it is to be killed.
+    """
+    random.seed(seed)
+    logging.disable(logging.CRITICAL)
+    shorten()
+    racer = Racer(course, dies)
+    while not course.has("done"):
+        try:
+            racer.step()
+        except (StoreError, LaunchError):
+            continue  # What was received comes again.
+        except Exception as error:
+            append(course.folder / "problems", repr(error))
+            raise

@@ -1,0 +1,197 @@
+"""The windows in which Dagster's sensors duplicate (D) or lose (L), each closed here.
+
+Numbers and words are those of docs/reference/dagster-windows.md, which also says which ones cannot exist here.
+"""
+
+import itertools
+import json
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+
+import pytest
+from moto import mock_aws
+
+from tests.support.dispatching import NOON, committed
+from tests.support.house import JOB, RUN_IDS, RUNNING, House, sensor_of
+from tests.support.objects import BUCKET, object_of
+from tests.support.striking import KilledError, striking
+from tests.support.tables import create_tables
+from tests.support.windows import at_once, counting, launch_all, load, numbers_started
+from tests.template.model import actions, read
+from treadle import (
+    DagsterRunStatus,
+    RunRequest,
+    SensorEvaluationContext,
+    SensorResult,
+    sensor,
+)
+from treadle.adapters.dynamodb.tables import DynamoStores
+from treadle.adapters.system import RandomTokens
+from treadle.definitions.errors import LaunchRejectedError
+from treadle.definitions.objects import ObjectCreated
+from treadle.engine.dispatch import Dispatcher
+from treadle.engine.evaluation import Budget, Evaluator
+from treadle.engine.event_ticks import EventTicks
+from treadle.engine.leased_ticks import LeasedTicks, TickSettings
+from treadle.engine.outcomes import Decision
+from treadle.engine.planning import Planner
+from treadle.integrations.s3 import S3Selection, S3SensorDefinition
+from treadle.testing import TreadleInstance
+from treadle.testing.stores import InMemoryRunStore
+from treadle.testing.system import InMemoryQueue, VirtualClock
+from treadle.testing.targets import InMemoryTarget
+
+GRANTS = {"watch": frozenset({JOB})}
+
+
+@pytest.fixture
+def house() -> House:
+    """The engine over twins in memory."""
+    return House()
+
+
+@pytest.fixture
+def stores(dynamodb_local: str, monkeypatch: pytest.MonkeyPatch) -> DynamoStores:
+    """Empty tables on Amazon's own engine, which alone decides who was first."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_local)
+    return DynamoStores.of(create_tables(), RandomTokens())
+
+
+def test_d1_evaluators_that_ask_for_one_key_at_the_same_time_start_one_run(stores: DynamoStores) -> None:
+    evaluators, asked, clock = 4, threading.Barrier(4), VirtualClock()
+
+    def function() -> RunRequest:
+        asked.wait(30)  # All are past any look at what exists before one of them commits.
+        return RunRequest("the key")
+
+    definition = S3SensorDefinition("watch", evaluation_fn=function, selection=S3Selection(BUCKET), job=load)
+    evaluator = Evaluator(Planner(definition, RUN_IDS, stores.runs), clock)
+    events = EventTicks(evaluator, stores.sensors, stores.ticks, RandomTokens(), RUNNING)
+    time = datetime(2026, 11, 22, 18, tzinfo=UTC)
+    uploads = [ObjectCreated(object_of("in/a.csv"), time, str(number)) for number in range(evaluators)]
+    taken_up = events.take_up(uploads)
+
+    at_once([partial(events.evaluate, each, taken_up, Budget()) for each in uploads])
+    queue, target = InMemoryQueue(), InMemoryTarget(clock)
+    dispatcher = Dispatcher(stores.ticks, stores.runs, queue, GRANTS, clock)
+    ticks = stores.ticks.latest("watch", 10)
+    at_once([partial(dispatcher.dispatch, tick) for tick in ticks])
+    launch_all(stores.runs, queue, target, clock, at_a_time=4)
+
+    assert [len(tick.requests) for tick in ticks] == [1] * evaluators
+    (run,) = stores.runs.of_sensor("watch", 10)
+    assert [(start.run_id, len(target.begun[start.launch_id])) for start in target.starts] == [
+        (run.run_id, 1)
+    ]
+
+
+def test_d2_threads_that_submit_one_ticks_requests_start_a_key_once(stores: DynamoStores) -> None:
+    house, target = House(), InMemoryTarget(VirtualClock())
+    once = committed(house, "the key")
+    tick = replace(once, requests=once.requests * 8)  # As if nothing had sorted out the repeated key before.
+    stores.ticks.put(tick)
+    dispatcher = Dispatcher(stores.ticks, stores.runs, house.launches, GRANTS, house.clock, workers=8)
+
+    dispatcher.dispatch(tick)
+    launch_all(stores.runs, house.launches, target, house.clock)
+
+    assert len(stores.runs.of_sensor("watch", 10)) == 1
+    assert len(target.executions) == 1
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_d3_crash_at_any_write_of_a_tick_leaves_cursor_and_requests_together(*, after: bool) -> None:
+    struck = []
+    for call in itertools.count(1):
+        with mock_aws(), striking() as strike:
+            stores = DynamoStores.of(create_tables(), RandomTokens())
+            clock = VirtualClock()
+            evaluator = Evaluator(Planner(sensor_of(counting), RUN_IDS, stores.runs), clock)
+            ticks = LeasedTicks(evaluator, stores.sensors, clock, RandomTokens(), TickSettings(0, RUNNING))
+            strike.call, strike.after = call, after
+            try:
+                ticks.tick(clock.now(), Budget(60))
+            except KilledError:
+                struck.append(strike.struck)
+            strike.call = 0
+            _assert_one_request_for_each_number(stores)
+            for _ in range(3):
+                clock.advance(120)
+                ticks.tick(clock.now(), Budget(60))
+                _assert_one_request_for_each_number(stores)
+            if not strike.struck:
+                break
+
+    assert {"UpdateItem", "TransactWriteItems"} <= set(struck)
+
+
+def _assert_one_request_for_each_number(stores: DynamoStores) -> None:
+    cursor = stores.sensors.cursor(stores.sensors.get("watch"))
+    asked = [json.loads(run.run_config) for tick in stores.ticks.latest("watch", 50) for run in tick.requests]
+    assert sorted(each["n"] for each in asked) == list(range(1, int(cursor or 0) + 1))
+
+
+def test_d4_request_that_fails_lets_none_of_the_others_start_again() -> None:
+    @sensor(job=load, name="watch")
+    def batch(context: SensorEvaluationContext) -> SensorResult | None:
+        if context.cursor:
+            return None
+        return SensorResult([RunRequest(run_config={"n": n}) for n in (1, "two", 3)], cursor="done")
+
+    instance = TreadleInstance([batch])
+    instance.target.refusals = iter([LaunchRejectedError("no such version"), None])
+
+    for _ in range(4):
+        instance.tick("watch")
+
+    assert instance.cursor("watch") == "done"
+    assert [run.status for run in instance.runs()] == [DagsterRunStatus.FAILURE, DagsterRunStatus.STARTED]
+    assert numbers_started(instance.target) == [3]
+
+
+def test_d5_evaluation_that_takes_too_long_is_stopped_and_does_nothing_after_that(house: House) -> None:
+    effects = itertools.count()
+
+    def endless() -> None:
+        while True:
+            next(effects)
+
+    outcome = house.leased(sensor_of(endless)).tick(NOON, Budget(0.3))
+    done = next(effects)
+    threading.Event().wait(0.2)
+
+    assert outcome.decision is Decision.FAILURE
+    assert next(effects) == done + 1
+    assert "was stopped after" in outcome.reason
+
+
+def test_d8_key_stays_taken_when_everything_else_about_its_run_is_gone() -> None:
+    @sensor(job=load, name="watch")
+    def again() -> RunRequest:
+        return RunRequest("the key")
+
+    instance = TreadleInstance([again])
+    instance.tick("watch")
+    (run,) = instance.runs()
+    instance.finish_run(run)
+    instance._tables.ticks.clear()
+    del instance.target.executions[run.external_id or ""]
+
+    second = instance.tick("watch")
+
+    assert (second.outcome.decision, second.runs) == (Decision.SKIPPED, ())
+    assert [found.attempt for found in instance.runs()] == [1]
+
+
+def test_d8_nobody_may_delete_run_records_and_they_do_not_expire() -> None:
+    template = read()
+
+    table = template.resources("AWS::DynamoDB::Table")["RunsTable"]
+    granted = {action for _, statement in template.statements() for action in actions(statement)}
+
+    assert "TimeToLiveSpecification" not in table
+    assert template.section("Resources")["RunsTable"]["DeletionPolicy"] == "Retain"
+    assert not {action for action in granted if "Delete" in action and action.startswith("dynamodb:")}
+    assert not [name for name in dir(InMemoryRunStore) if "delete" in name]

@@ -1,0 +1,164 @@
+"""The protocol under anything that can happen to it: Hypothesis makes up the story, a model checks each call.
+
+Two stacks in one account share sensors' names, objects' events and targets' events. Ticks come late, twice and out
+of order; processes die, lose answers, stand still at any of their calls while others act, and have wrong clocks;
+operators edit; targets refuse; targets' events come early, late, twice, out of order or not at all.
+Invariants I1 to I7 and I9 hold after every call, and at the end everything has come to its end.
+
+Left out, as they are not built: wake-ups, run status sensors, asset sensors.
+`TREADLE_MODEL_EXAMPLES=1000` makes up so many stories, others each time; without it they are always the same.
+"""
+
+import os
+from collections import Counter
+from functools import partial
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
+
+from tests.faults import protocol_steps as steps
+from tests.faults.protocol_steps import EDITS, ENDS, REFUSALS, Happening
+from tests.faults.protocol_witness import ModelWitness, assert_all_done, assert_started_once
+from tests.faults.protocol_world import BEHAVIOURS, COPIES, JOBS, Interruption, World
+from treadle.definitions.status import DagsterRunStatus
+
+EXAMPLES = int(os.environ.get("TREADLE_MODEL_EXAMPLES", "0"))
+SKEWS = st.sampled_from((0, -3, 3))
+WAITS = st.sampled_from((1, 20, 60, 61, 125, 1_000, 4_000))
+NUMBERS = st.integers(0, 9)
+
+
+def happenings(interruptions: st.SearchStrategy[Interruption | None]) -> st.SearchStrategy[Happening]:
+    """A step's circumstances."""
+    return st.builds(Happening, st.integers(0, 1), NUMBERS, SKEWS, interruptions, st.booleans())
+
+
+def _action(function: object, *arguments: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
+    return st.tuples(*arguments).map(lambda values: partial(_apply, function, values))
+
+
+def _apply(function: object, values: tuple[object, ...], world: World) -> None:
+    function(world, *values)  # type: ignore[operator]
+
+
+UNDISTURBED = happenings(st.none())
+ACTIONS = st.one_of(
+    _action(steps.wait, WAITS),
+    _action(steps.tick, UNDISTURBED, st.sampled_from(BEHAVIOURS)),
+    _action(steps.operate, UNDISTURBED, st.sampled_from(EDITS)),
+    _action(steps.dispatch, UNDISTURBED),
+    _action(steps.launch, UNDISTURBED),
+    _action(steps.end, NUMBERS, st.sampled_from(ENDS)),
+    _action(steps.record, UNDISTURBED),
+    _action(steps.reconcile, UNDISTURBED),
+    _action(steps.take_event, UNDISTURBED, st.sampled_from(COPIES)),
+)
+INTERRUPTIONS = st.builds(
+    Interruption,
+    st.sampled_from((1, 2, 3, 4, 5, 6, 8, 11)),  # Few steps make so many calls: the others end undisturbed.
+    st.booleans(),
+    st.sampled_from(("kill", "lose", "pause")),
+    st.lists(ACTIONS, max_size=4).map(tuple),
+)
+HOW = happenings(INTERRUPTIONS)
+TOTALS: Counter[str] = Counter()
+
+
+class Protocol(RuleBasedStateMachine):
+    """All that can happen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.witness = ModelWitness()
+        self.world = World(self.witness)
+
+    @rule(how=HOW, behaviour=st.sampled_from(BEHAVIOURS), late=st.integers(0, 2))
+    def tick(self, how: Happening, behaviour: str, late: int) -> None:
+        steps.tick(self.world, how, behaviour, late)
+
+    @rule(how=UNDISTURBED)
+    def next_tick(self, how: Happening) -> None:
+        steps.wait(self.world, 60)
+        steps.tick(self.world, how)
+
+    @rule(key=st.integers(0, 2))
+    def upload(self, key: int) -> None:
+        steps.upload(self.world, key)
+
+    @rule(how=HOW, copy=st.sampled_from(COPIES), behaviour=st.sampled_from(BEHAVIOURS))
+    def take_event(self, how: Happening, copy: str, behaviour: str) -> None:
+        steps.take_event(self.world, how, copy, behaviour)
+
+    @rule(how=HOW)
+    def dispatch(self, how: Happening) -> None:
+        steps.dispatch(self.world, how)
+
+    @rule(how=HOW)
+    def launch(self, how: Happening) -> None:
+        steps.launch(self.world, how)
+
+    @rule(number=NUMBERS, status=st.sampled_from(ENDS))
+    def end(self, number: int, status: DagsterRunStatus) -> None:
+        steps.end(self.world, number, status)
+
+    @rule(how=HOW)
+    def record(self, how: Happening) -> None:
+        steps.record(self.world, how)
+
+    @rule(how=UNDISTURBED, status=st.sampled_from(ENDS))
+    def go_through(self, how: Happening, status: DagsterRunStatus) -> None:
+        steps.go_through(self.world, how, status)
+
+    @rule(how=UNDISTURBED)
+    def lose_event(self, how: Happening) -> None:
+        steps.lose_event(self.world, how)
+
+    @rule(how=HOW)
+    def reconcile(self, how: Happening) -> None:
+        steps.reconcile(self.world, how)
+
+    @rule(how=HOW, edit=st.sampled_from(EDITS))
+    def operate(self, how: Happening, edit: str) -> None:
+        steps.operate(self.world, how, edit)
+
+    @rule(job=st.sampled_from(sorted(JOBS)), how=st.sampled_from(sorted(REFUSALS)))
+    def refuse(self, job: str, how: str) -> None:
+        steps.refuse(self.world, job, how)
+
+    @rule(seconds=WAITS)
+    def wait(self, seconds: int) -> None:
+        steps.wait(self.world, seconds)
+
+    def teardown(self) -> None:
+        """Let all come to its end, and look whether anything was lost."""
+        steps.settle(self.world)
+        assert_started_once(self.world)
+        assert_all_done(self.world, self.witness)
+        runs = [run for stack in self.world.stacks for run in stack.tables.runs.values()]
+        TOTALS.update(self.world.struck)
+        TOTALS.update({"runs": len(runs), "later attempts": sum(run.attempt > 1 for run in runs)})
+
+
+Protocol.TestCase.settings = settings(
+    max_examples=EXAMPLES or 150,
+    stateful_step_count=40,
+    deadline=None,
+    derandomize=not EXAMPLES,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+TestProtocol = Protocol.TestCase
+
+
+def test_stories_strike_everywhere() -> None:
+    """Printed, too, as a model that nothing happens in proves nothing."""
+    if not TOTALS:
+        TestProtocol("runTest").runTest()
+
+    print("protocol model:", dict(TOTALS))
+    assert (
+        min(TOTALS[f"{kind} {when}"] for kind in ("kill", "lose", "pause") for when in ("before", "after"))
+        > 10
+    )
+    assert TOTALS["later attempts"] > 10

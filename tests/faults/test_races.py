@@ -1,0 +1,252 @@
+"""Real races: processes on Amazon's own engine evaluate, dispatch and launch one sensor, and are killed at it.
+
+`TREADLE_RACES_SECONDS=30` lets them race for longer than the usual ten seconds.
+"""
+
+import contextlib
+import json
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from tests.faults.racing import FAR, JOBS, QUEUES, RUN_IDS, SENSOR, STEP, Course, race
+from tests.support.tables import create_tables
+from treadle.adapters.dynamodb.tables import DynamoStores
+from treadle.definitions.status import DagsterRunStatus, TickStatus
+from treadle.ports.runs import Run
+from treadle.ports.ticks import Tick, TickKind
+
+ROOT = Path(__file__).parents[2]
+PROCESSES = 16
+SECONDS = float(os.environ.get("TREADLE_RACES_SECONDS", "10"))
+AT_MOST_SECONDS = 120.0
+"""So much longer may it take, on a slow machine, until enough has happened, or until all is quiet."""
+
+LAST = int(18 * SECONDS)
+"""The cursor that the sensor ends at: what is asked for must be launched in time on two cores."""
+
+EVENTS = range(0, LAST, 7)
+ENOUGH_KILLS = 8
+
+DEATHS = ("evaluating", "before", "after") * 3
+"""Where the first processes are killed; those that replace them, and the others, at any moment."""
+
+
+@dataclass
+class Field:
+    """The processes, and what befell them.
+
+    Attributes:
+        course: what they share.
+        running: those that run.
+        befallen: how often what happened.
+    """
+
+    course: Course
+    running: list[ForkServerProcess] = field(default_factory=list)
+    befallen: Counter[str] = field(default_factory=Counter)
+    _seeds: int = 0
+
+    def fill(self) -> None:
+        """Replace the processes that have ended."""
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["tests.faults.racing"])
+        for process in [process for process in self.running if process.exitcode is not None]:
+            self.running.remove(process)
+            code = process.exitcode or 0
+            self.befallen[signal.Signals(-code).name if code < 0 else f"exit {code}"] += 1
+        while len(self.running) < PROCESSES:
+            dies = DEATHS[self._seeds] if self._seeds < len(DEATHS) else ""
+            process = context.Process(target=race, args=(self.course, self._seeds, dies), daemon=True)
+            process.start()
+            self._seeds += 1
+            self.running.append(process)
+
+    def strike(self) -> None:
+        """Kill any process, or let it stand still for longer than its leases and claims last."""
+        pid = random.choice(self.running).pid
+        assert pid is not None
+        with contextlib.suppress(ProcessLookupError):
+            if random.random() < 0.7:
+                os.kill(pid, signal.SIGKILL)
+            else:
+                os.kill(pid, signal.SIGSTOP)
+                self.befallen["stood still"] += 1
+
+    def wake(self) -> None:
+        """Let all of them go on."""
+        for process in self.running:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid or 0, signal.SIGCONT)
+
+    def problems(self) -> list[str]:
+        """What ended a process that nothing should have ended."""
+        path = self.course.folder / "problems"
+        return path.read_text().splitlines() if path.exists() else []
+
+
+@pytest.fixture
+def course(dynamodb_local: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Course:
+    """Empty tables and queues, and the events, each of them sent three times."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_local)
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'layers' / 'treadle'}")
+    for name in QUEUES:
+        (tmp_path / name).mkdir()
+    course = Course(tmp_path, create_tables(), dynamodb_local, LAST)
+    bodies: list[Mapping[str, object]] = [{"number": number} for number in EVENTS]
+    course.queue("events").send(bodies * 3)
+    return course
+
+
+@contextlib.contextmanager
+def on(course: Course) -> Iterator[Field]:
+    """The processes, none of which is left afterwards."""
+    field = Field(course)
+    try:
+        yield field
+    finally:
+        for process in field.running:
+            process.kill()
+            process.join()
+
+
+def scanned(table: str, *attributes: str) -> list[dict[str, Any]]:
+    """The named attributes of all items of a table."""
+    pages = boto3.client("dynamodb").get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
+    return [{name: item.get(name) for name in attributes} for page in pages for item in page["Items"]]
+
+
+def all_ticks(stores: DynamoStores, course: Course) -> list[Tick]:
+    """All tick records, in order."""
+    keys = [
+        (item["sensor"]["S"], item["tick_id"]["S"])
+        for item in scanned(course.tables.ticks, "sensor", "tick_id")
+    ]
+    return [tick for key in sorted(keys) if (tick := stores.ticks.get(*key))]
+
+
+def left_to_do(stores: DynamoStores, course: Course) -> dict[str, int]:
+    """What is not at its end yet."""
+    statuses = [item["status"]["S"] for item in scanned(course.tables.runs, "status")]
+    left = {name: len(course.queue(name)) for name in QUEUES}
+    left["ticks"] = len(stores.ticks.pending(FAR, 1_000))
+    left["runs"] = statuses.count(DagsterRunStatus.QUEUED.value)
+    return {name: number for name, number in left.items() if number}
+
+
+def run_race(field: Field, stores: DynamoStores) -> None:
+    """Let them race and be killed for as long as it is to take, and until enough has happened."""
+    ends_at = time.monotonic() + SECONDS
+    while True:
+        field.fill()
+        time.sleep(0.25)
+        field.wake()
+        now = time.monotonic()
+        if now >= ends_at and (now >= ends_at + AT_MOST_SECONDS or has_seen_enough(field, stores)):
+            return
+        field.strike()
+        time.sleep(random.choice((0.0, 0.0, 0.0, 2.5)))
+
+
+def has_seen_enough(field: Field, stores: DynamoStores) -> bool:
+    """Whether processes were killed, and leases and claims of the dead were taken over."""
+    died = any(tick.error for tick in all_ticks(stores, field.course))
+    taken_over = all({"again", "found"} & set(field.course.target(job).asked()) for job in JOBS)
+    return field.befallen["SIGKILL"] >= ENOUGH_KILLS and died and taken_over
+
+
+def run_to_quiet(field: Field, stores: DynamoStores) -> None:
+    """Let those that are left, and RECONCILE, do what is left to do, with no evaluation any more."""
+    ends_at = time.monotonic() + AT_MOST_SECONDS
+    (field.course.folder / "closing").touch()
+    while left := left_to_do(stores, field.course):
+        assert not field.problems(), field.problems()
+        assert time.monotonic() < ends_at, f"still to do: {left}, after {field.befallen}"
+        field.fill()
+        time.sleep(0.5)
+    (field.course.folder / "done").touch()
+    for process in field.running:
+        process.join(20)
+
+
+@pytest.mark.timeout(2.5 * AT_MOST_SECONDS + SECONDS)
+def test_processes_that_are_killed_start_each_key_once_and_lose_none(course: Course) -> None:
+    stores = course.stores()
+
+    began = time.monotonic()
+    with on(course) as field:
+        run_race(field, stores)
+        raced = time.monotonic() - began
+        run_to_quiet(field, stores)
+
+    ticks = all_ticks(stores, course)
+    runs = {
+        run.run_id: run
+        for item in scanned(course.tables.runs, "run_id")
+        if (run := stores.runs.get(item["run_id"]["S"]))
+    }
+    field.befallen["seconds of the race"] = round(raced)
+    field.befallen["seconds until all was quiet"] = round(time.monotonic() - began - raced)
+    report(field, ticks, runs)
+    assert field.problems() == []
+    assert_cursor_went_on_step_by_step(ticks)
+    assert_each_request_has_its_run(ticks, runs)
+    assert_each_run_was_started_once(course, runs)
+    assert has_seen_enough(field, stores)
+
+
+def assert_cursor_went_on_step_by_step(ticks: list[Tick]) -> None:
+    """No tick was committed twice, none from a cursor that was not the one before it (I4, I5)."""
+    done = [tick for tick in ticks if tick.kind is TickKind.LEASED and tick.status is TickStatus.SUCCESS]
+    nominal = [tick.time for tick in ticks if tick.kind is TickKind.LEASED]
+
+    assert [int(tick.cursor or 0) for tick in done] == list(range(STEP, STEP * len(done) + 1, STEP))
+    assert len(set(nominal)) == len(nominal)
+
+
+def assert_each_request_has_its_run(ticks: list[Tick], runs: dict[str, Run]) -> None:
+    """One record for each key and for each request without key, and no other (I1, I2, I3)."""
+    last = max(int(tick.cursor or 0) for tick in ticks if tick.kind is TickKind.LEASED)
+    keys = {*range(last + STEP), *(number + each for number in EVENTS for each in range(STEP))}
+    keyless = [run.run_id for tick in ticks for run in tick.requests if run.run_key is None]
+
+    assert len(set(keyless)) == len(keyless) == last // STEP
+    assert set(runs) == {*keyless, *(RUN_IDS.keyed(SENSOR, f"k{number}") for number in keys)}
+    assert {event.tick_id for event in ticks if event.kind is TickKind.EVENT and event.error} == set()
+
+
+def assert_each_run_was_started_once(course: Course, runs: dict[str, Run]) -> None:
+    """However many processes tried, and wherever they were killed (I1)."""
+    started = Counter(launch_id for job in JOBS for launch_id in course.target(job).started())
+
+    assert started == Counter(f"{run_id}-1" for run_id in runs)
+    assert {(run.attempt, run.status) for run in runs.values()} == {(1, DagsterRunStatus.STARTED)}
+
+
+def report(field: Field, ticks: list[Tick], runs: dict[str, Run]) -> None:
+    """Print what happened."""
+    asked = {job: dict(Counter(field.course.target(job).asked())) for job in JOBS}
+    counts = {
+        "processes": dict(field.befallen),
+        "ticks": dict(Counter(f"{tick.kind}/{tick.status}" for tick in ticks)),
+        "leases of the dead": sum(tick.error is not None for tick in ticks),
+        "claims of others": sum(
+            bool(r.tried and r.claim and r.tried.token != r.claim.token) for r in runs.values()
+        ),
+        "keys": sum(run.run_key is not None for run in runs.values()),
+        "runs without key": sum(run.run_key is None for run in runs.values()),
+        "keys taken already": sum(tick.dispatched.existing for tick in ticks if tick.dispatched),
+        "starts that were none": asked,
+    }
+    print("races:", json.dumps(counts))

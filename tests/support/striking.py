@@ -1,0 +1,54 @@
+"""Ends a process at one of its calls to DynamoDB: just before it, or just after it, with the answer unread."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
+
+from botocore import handlers
+
+
+class KilledError(KeyboardInterrupt):
+    """What stands for SIGKILL: no boundary around user code holds it up."""
+
+
+@dataclass(slots=True)
+class Strike:
+    """Where it strikes.
+
+    Attributes:
+        call: at which call, from 1; 0 for none.
+        after: whether the call has its effect first.
+        struck: the operation at which it struck.
+    """
+
+    call: int = 0
+    after: bool = False
+    struck: str = ""
+    _seen: int = 0
+
+    def _before(self, model: Any, **_: Any) -> None:
+        self._seen += bool(self.call)
+        if self.call and self._seen == self.call and not self.after:
+            self._strike(model.name)
+
+    def _after(self, model: Any, **_: Any) -> None:
+        if self.call and self._seen == self.call:
+            self._strike(model.name)
+
+    def _strike(self, operation: str) -> None:
+        self.call, self.struck = 0, operation
+        raise KilledError
+
+
+@contextlib.contextmanager
+def striking() -> Iterator[Strike]:
+    """A strike at the DynamoDB clients that are made meanwhile; it strikes once `call` is set."""
+    strike = Strike()
+    hooks: list[Any] = [
+        ("before-call.dynamodb.*", strike._before),
+        ("after-call.dynamodb.*", strike._after),
+    ]
+    with patch.object(handlers, "BUILTIN_HANDLERS", [*handlers.BUILTIN_HANDLERS, *hooks]):
+        yield strike
