@@ -33,6 +33,7 @@ from treadle.engine.planning import Planner
 from treadle.engine.preview import Previewer
 from treadle.engine.reconcile import Reconciler
 from treadle.engine.record import Recorder
+from treadle.engine.slices import SliceRequest
 from treadle.entrypoints import steps
 from treadle.entrypoints.evaluator import _evaluate_batch, _tick
 from treadle.entrypoints.handler import metrics, process_queue
@@ -242,7 +243,9 @@ class World:
         dispatcher = self._dispatcher()
 
         def handle(body: Any) -> None:
-            dispatcher.dispatch_slice(steps.parse_slice(body))
+            request = steps.parse_dispatch(body)
+            assert isinstance(request, SliceRequest)
+            dispatcher.dispatch_slice(request)
 
         return process_queue(event, _Context(), handle, self._inbox("dispatch", self.slices))
 
