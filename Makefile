@@ -142,6 +142,10 @@ bench: setup ## Measure: cold starts, ticks, launches
 soak: setup ## Seven minutes: a sensor at 15 s ticks four times a minute, and stops when stopped
 	@PYTHONPATH=layers/treadle $(PYTHON) -m tools.soak
 
+.PHONY: verify-aws
+verify-aws: setup ## The start contract on a real account: the rows whose TREADLE_VERIFY_… variables are set
+	@PYTHONPATH=layers/treadle $(PYTHON) -m tools.verify_aws
+
 ##@ Afterwards
 
 .PHONY: clean

@@ -93,7 +93,8 @@ def test_job_without_a_known_target_is_a_problem_and_the_others_stay(job: str) -
     settings = Settings({"TREADLE_JOBS": f'{{"bad": {job}, "load": {{"target": "step_functions"}}}}'})
 
     assert list(settings.jobs()) == ["load"]
-    assert settings.problems == ["TREADLE_JOBS: job 'bad' needs a target, one of step_functions"]
+    known = "step_functions, glue, batch, ecs, lambda, sqs, eventbridge"
+    assert settings.problems == [f"TREADLE_JOBS: job 'bad' needs a target, one of {known}"]
 
 
 TABLES = [f"TREADLE_{table}_TABLE" for table in ("SENSORS", "TICKS", "RUNS", "EVENTS")]
