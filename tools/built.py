@@ -43,6 +43,7 @@ def read(logical_id: str, build: Path = BUILD) -> BuiltFunction:
             f"no function is called {logical_id!r}. FUNCTION can be: {', '.join(sorted(functions))}"
         )
     common: dict[str, Any] = template.get("Globals", {}).get("Function", {})
+    parameters: dict[str, Any] = template.get("Parameters", {})
     own: dict[str, Any] = functions[logical_id]["Properties"]
     merged = {**common, **own}
     values = _variables(common) | _variables(own)
@@ -53,8 +54,8 @@ def read(logical_id: str, build: Path = BUILD) -> BuiltFunction:
         code=build / str(merged["CodeUri"]),
         layers=tuple(_layer(each, resources, build) for each in layers),
         handler=str(merged["Handler"]),
-        timeout=_number(merged.get("Timeout"), 3),
-        memory=_number(merged.get("MemorySize"), 128),
+        timeout=_number(merged.get("Timeout"), 3, parameters),
+        memory=_number(merged.get("MemorySize"), 128, parameters),
         variables={name: _text(value) for name, value in values.items() if not isinstance(value, dict)},
         unresolved=tuple(sorted(name for name, value in values.items() if isinstance(value, dict))),
     )
@@ -74,8 +75,10 @@ def _layer(reference: object, resources: dict[str, Any], build: Path) -> Path:
     return build / str(resources[name]["Properties"]["ContentUri"])
 
 
-def _number(value: object, default: int) -> int:
-    # A value that only a deployment knows is no number yet.
+def _number(value: object, default: int, parameters: dict[str, Any]) -> int:
+    """A number; of a parameter its default, and of what only a deployment knows the default given."""
+    if isinstance(value, dict) and value.get("Ref") in parameters:
+        value = parameters[value["Ref"]].get("Default")
     return value if isinstance(value, int) else default
 
 

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from tests.template.model import FUNCTION, ROOT, read, samples
+from treadle.cli.template_edit import MOST_SETTINGS, settings_size
+from treadle.cli.yaml_lines import YamlLines
 from treadle.ports.launching import JobSettings
 
 template = read()
@@ -156,19 +158,23 @@ def test_functions_that_go_by_jobs_or_grants_go_by_the_same_text(variable: str) 
 
 @pytest.mark.parametrize("name", template.treadle_functions())
 def test_variables_fit_into_what_lambda_takes(name: str) -> None:
-    """Each value that a deployment gives is counted with 100 characters, jobs and grants as they are."""
-    long = "x" * 100
-    texts = {
-        key: re.sub(r"\$\{\w+\}", long, template.resources("AWS::SSM::Parameter")[key]["Value"]["Fn::Sub"][0])
-        for key in ("Jobs", "Grants")
-    }
-    values = {
-        variable: value if isinstance(value, str) else texts.get(value.get("Fn::GetAtt", "?")[0], long)
-        for variable, value in template.environment(NAMED[name]).items()
-        if value != {"Ref": "AWS::NoValue"}
-    }
+    """With as many jobs and grants as `treadle new sensor` takes; what else a deployment gives has 50 characters."""
+    variables = template.environment(NAMED[name])
+    texts = variables.keys() & {"TREADLE_JOBS", "TREADLE_GRANTS"}
+    others = [
+        f"{variable}{value if isinstance(value, str) else 'x' * 50}"
+        for variable, value in variables.items()
+        if value != {"Ref": "AWS::NoValue"} and variable not in texts
+    ]
 
-    assert sum(len(variable) + len(value) for variable, value in values.items()) < MOST_VARIABLES
+    most = sum(map(len, (*others, *texts))) + (MOST_SETTINGS if texts else 0)
+    assert most < MOST_VARIABLES
+
+
+def test_jobs_and_grants_are_no_more_than_variables_take() -> None:
+    text = (ROOT / "template.yaml").read_text()
+
+    assert settings_size(YamlLines("template.yaml", text)) <= MOST_SETTINGS
 
 
 def test_every_trigger_is_of_a_kind_whose_failures_are_tested() -> None:

@@ -20,15 +20,21 @@ OTHER_KINDS = [kind for kind in KINDS if kind != STEP_FUNCTIONS]
 NEEDED = {
     "glue": {"LaunchRole": {"glue:StartJobRun", "glue:GetJobRuns"}, "ReconcileRole": {"glue:GetJobRun"}},
     "batch": {
-        "LaunchRole": {"batch:SubmitJob", "batch:TagResource", "batch:ListJobs", "batch:DescribeJobs"},
+        "LaunchRole": {"batch:SubmitJob", "batch:TagResource", "batch:ListJobs"},
         "ReconcileRole": {"batch:DescribeJobs"},
     },
     "ecs": {
-        "LaunchRole": {"ecs:RunTask", "ecs:TagResource", "iam:PassRole"},
-        "ReconcileRole": {"ecs:DescribeTasks"},
+        "LaunchRole": {
+            "ecs:RunTask",
+            "ecs:TagResource",
+            "iam:PassRole",
+            "ecs:DescribeTasks",
+            "ecs:DescribeTaskDefinition",
+        },
+        "ReconcileRole": {"ecs:DescribeTasks", "ecs:DescribeTaskDefinition"},
     },
     "lambda": {"LaunchRole": {"lambda:InvokeFunction"}},
-    "sqs": {"LaunchRole": {"sqs:SendMessage"}},
+    "sqs": {"LaunchRole": {"sqs:SendMessage", "sqs:GetQueueUrl"}},
     "eventbridge": {"LaunchRole": {"events:PutEvents"}},
 }
 """What a job of a kind lets which role do."""
@@ -104,8 +110,12 @@ def test_template_with_a_job_of_each_kind_passes_cfn_lint_and_its_own_tests(kind
 
 @pytest.mark.timeout(MINUTES)
 @pytest.mark.skipif(not SAM.exists(), reason="make setup brings SAM")
-def test_template_with_a_job_of_each_kind_passes_sam_validate(kind: tuple[str, Path]) -> None:
-    check(kind[1], SAM, "validate", "--lint", "--template-file", "template.yaml")
+def test_template_with_jobs_of_all_kinds_passes_sam_validate(tmp_path: Path) -> None:
+    copy = copy_of_project(tmp_path)
+    for name in KINDS:
+        assert run("new", "sensor", f"{name}_watch", "--target", name, "--root", copy).exit_code == 0
+
+    check(copy, SAM, "validate", "--lint", "--template-file", "template.yaml")
 
 
 def test_a_job_of_a_kind_lets_launch_and_reconcile_do_what_it_takes(kind: tuple[str, Path]) -> None:

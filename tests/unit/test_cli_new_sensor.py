@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.support.project import ROOT, contents, copy_of_project, run
-from treadle.cli.kinds import KINDS
+from treadle.cli.kinds import KINDS, kind_of
 from treadle.cli.template_edit import jobs
 from treadle.cli.yaml_lines import YamlLines
 from treadle.ports.launching import JobSettings
@@ -34,10 +36,30 @@ SETTINGS = {
         "arguments",
     ),
     "lambda": ("FunctionArn",),
-    "sqs": ("QueueUrl",),
+    "sqs": ("QueueArn",),
     "eventbridge": ("EventBusArn", "source", "detail_type"),
 }
 """For each kind, how the address parameter ends, and its options."""
+EXAMPLES = {
+    "StateMachineArn": "arn:aws:states:eu-central-1:123456789012:stateMachine:load-orders",
+    "GlueJobName": "load-orders",
+    "JobDefinitionArn": "arn:aws:batch:eu-central-1:123456789012:job-definition/load-orders:3",
+    "Queue": "arn:aws:batch:eu-central-1:123456789012:job-queue/nightly",
+    "TaskDefinitionArn": "arn:aws:ecs:eu-central-1:123456789012:task-definition/load-orders:12",
+    "Cluster": "arn:aws:ecs:eu-central-1:123456789012:cluster/jobs",
+    "Container": "main",
+    "Subnets": "subnet-0a1b2c3d,subnet-0123456789abcdef0",
+    "SecurityGroups": "sg-0123456789abcdef0",
+    "TaskRoleArn": "arn:aws:iam::123456789012:role/jobs/load-orders",
+    "ExecutionRoleArn": "arn:aws:iam::123456789012:role/ecsTaskExecutionRole",
+    "Arguments": "day,region",
+    "FunctionArn": "arn:aws:lambda:eu-central-1:123456789012:function:load-orders:live",
+    "QueueArn": "arn:aws:sqs:eu-central-1:123456789012:orders",
+    "EventBusArn": "arn:aws:events:eu-central-1:123456789012:event-bus/orders",
+    "Source": "com.example.orders",
+    "DetailType": "Load Orders",
+}
+"""A value of each parameter that takes any of a form."""
 
 
 @pytest.fixture
@@ -293,6 +315,31 @@ def test_a_new_job_of_each_kind_gets_its_parameters_and_its_setting(project: Pat
     assert given <= set(template.keys("Parameters"))
     assert f"LoadOrders{address}=<" in done.stdout
     assert f"| `LoadOrders{address}` |" in (project / "README.md").read_text()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_parameter_of_a_job_takes_what_would_break_out_of_its_place(kind: str) -> None:
+    """Values go into a JSON text and into the resources of policies: no quotes, no wildcards."""
+    parameters = yaml.safe_load(kind_of(kind).parameters.replace("{{Job}}", "Job").replace("{{job}}", "job"))
+    free = {name: each["AllowedPattern"] for name, each in parameters.items() if "AllowedPattern" in each}
+
+    assert free.keys() == {name for name, each in parameters.items() if "AllowedValues" not in each}
+    for name, pattern in free.items():
+        example = EXAMPLES[name.removeprefix("Job")]
+        assert re.fullmatch(pattern, example), name
+        assert re.fullmatch(pattern, ""), name
+        for bad in ('"', "\\", "*", "?", "${A}", "\n"):
+            assert not re.fullmatch(pattern, example + bad), name
+            assert not re.fullmatch(pattern, bad + example), name
+
+
+def test_a_job_cannot_speak_as_aws_or_as_treadle() -> None:
+    pattern = yaml.safe_load(kind_of("eventbridge").parameters.replace("{{Job}}", "Job"))["JobSource"][
+        "AllowedPattern"
+    ]
+
+    assert re.fullmatch(pattern, "treadle-jobs")
+    assert not any(re.fullmatch(pattern, source) for source in ("treadle", "treadle.runs", "aws.s3"))
 
 
 def test_a_job_of_one_kind_is_added_behind_one_of_another(project: Path) -> None:

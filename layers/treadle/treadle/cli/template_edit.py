@@ -16,7 +16,7 @@ MOST_PARAMETERS = 200
 """CloudFormation's limit for one template."""
 MOST_ALTERNATIVES = 10
 """Conditions in one `!Or`, by CloudFormation's limit."""
-MOST_SETTINGS = 3_000
+MOST_SETTINGS = 2_900
 """Characters of jobs and grants together: RECONCILE reads both from its environment, of which Lambda takes 4 KB."""
 
 _TYPICAL_VALUE = 40
@@ -54,7 +54,7 @@ def add_sensor(template: YamlLines, new: NewSensor) -> str:
     if len(edited.keys("Parameters")) > MOST_PARAMETERS:
         msg = f"template.yaml would have more than {MOST_PARAMETERS} parameters: begin a second stack."
         raise ScaffoldError([msg])
-    if _settings_size(edited) > MOST_SETTINGS:
+    if settings_size(edited) > MOST_SETTINGS:
         msg = "template.yaml would have more jobs and grants than a function's environment takes (4 KB)"
         raise ScaffoldError([f"{msg}: let the sensor start a job that there is, or begin a second stack."])
     return result
@@ -71,6 +71,12 @@ def jobs(template: YamlLines) -> Mapping[str, Mapping[str, str]]:
     except ValueError as error:
         raise ScaffoldError([f"template.yaml: the text of Jobs is no JSON: {error}"]) from error
     return found
+
+
+def settings_size(template: YamlLines) -> int:
+    """How many characters jobs and grants have as they are deployed, about."""
+    texts = template.scalar(*_GRANTS, 0) + template.scalar(*_JOBS, 0)
+    return len(re.sub(r"\$\{\w+\}", "x" * _TYPICAL_VALUE, texts))
 
 
 def last_sensor(template: YamlLines) -> str:
@@ -202,11 +208,6 @@ def _group_of(template: YamlLines, parameter: str) -> int:
             if key.value == "Parameters" and parameter in [item.value for item in sequence(value)]:
                 return number
     raise ScaffoldError([f"template.yaml has {parameter} in no parameter group."])
-
-
-def _settings_size(template: YamlLines) -> int:
-    texts = template.scalar(*_GRANTS, 0) + template.scalar(*_JOBS, 0)
-    return len(re.sub(r"\$\{\w+\}", "x" * _TYPICAL_VALUE, texts))
 
 
 def _statement(role: str, policy: str, sid: str) -> tuple[str | tuple[str, str], ...]:

@@ -284,6 +284,6 @@ def _not_configured(job: str, settings: JobSettings | None) -> str:
     if settings is None:
         return (
             f"Job {job!r} is not configured: no parameter of the deployment says what it launches. "
-            "Add it to TREADLE_JOBS in template.yaml, with a parameter for its address."
+            "Add it to Jobs in template.yaml, with a parameter for its address."
         )
     return f"Job {job!r} is not configured: set the deployment parameter {settings.parameter}."
