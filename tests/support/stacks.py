@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from botocore.awsrequest import AWSResponse, HeadersDict
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 from botocore.model import OperationModel
 
 from treadle.adapters import clients
@@ -63,4 +64,4 @@ class Stacks:
 
 
 def _response(status: int) -> AWSResponse:
-    return AWSResponse("https://aws", status, HeadersDict(), None)
+    return AWSResponse("https://aws", status, HTTPHeaders(), None)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.project import ROOT, contents, copy_of_project, run
+from tests.support.project import contents, copy_of_project, run
 
 WRITTEN = {
     "functions/sensors/late_orders/app.py",
@@ -244,15 +244,3 @@ def test_more_jobs_than_one_condition_takes_are_nested(project: Path) -> None:
         "      - !Condition LateOrdersJobIsGiven",
         "      - !Condition UnpaidOrdersJobIsGiven",
     ]
-
-
-@pytest.mark.parametrize("command", [("",), ("new",), ("new", "sensor")])
-def test_reference_shows_the_help_as_it_is(command: tuple[str, ...]) -> None:
-    """docs/reference/cli.md has each command's help in a block of its own."""
-    words = [word for word in command if word]
-    shown = run(*words, "--help").stdout
-
-    assert (
-        f"```console\n$ {' '.join(['treadle', *words])} --help\n{shown}```"
-        in (ROOT / "docs/reference/cli.md").read_text()
-    )
