@@ -20,7 +20,7 @@ def commands(command: click.Command, words: tuple[str, ...] = ()) -> Iterator[tu
             yield from commands(below, (*words, name))
 
 
-@pytest.mark.parametrize("words", commands(treadle), ids=" ".join)
+@pytest.mark.parametrize("words", list(commands(treadle)), ids=" ".join)
 def test_reference_shows_the_help_as_it_is(words: tuple[str, ...]) -> None:
     """Each command's help stands in a block of its own."""
     shown = run(*words, "--help").stdout
