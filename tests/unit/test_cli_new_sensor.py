@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.project import ROOT, contents, copy_of_project, run
+from tests.support.project import contents, copy_of_project, run
 from treadle.cli.kinds import KINDS, kind_of
 from treadle.cli.template_edit import jobs
 from treadle.cli.yaml_lines import YamlLines
@@ -404,15 +404,3 @@ def test_more_jobs_than_a_functions_environment_takes_are_refused(project: Path)
     assert done.exit_code == 2
     assert "more jobs and grants than a function's environment takes (4 KB)" in done.stderr
     assert contents(project) == before
-
-
-@pytest.mark.parametrize("command", [("",), ("new",), ("new", "sensor")])
-def test_reference_shows_the_help_as_it_is(command: tuple[str, ...]) -> None:
-    """docs/reference/cli.md has each command's help in a block of its own."""
-    words = [word for word in command if word]
-    shown = run(*words, "--help").stdout
-
-    assert (
-        f"```console\n$ {' '.join(['treadle', *words])} --help\n{shown}```"
-        in (ROOT / "docs/reference/cli.md").read_text()
-    )

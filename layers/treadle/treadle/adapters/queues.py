@@ -24,7 +24,7 @@ _UNFIT = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What SQS takes in no message (SendMessage in its API reference), and an object's key may hold."""
 
 _HELD_SECONDS = 600
-_GONE = ("MessageNotInflight", "InvalidParameterValue")
+_GONE = ("MessageNotInflight", "InvalidParameterValue", "ReceiptHandleIsInvalid")
 
 
 class SqsQueue:

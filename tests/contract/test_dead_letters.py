@@ -1,0 +1,151 @@
+"""What every `DeadLetters` and the `LetterBox` on it guarantee: a letter is read as written, and by one at a time."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+from moto import mock_aws
+
+from treadle.adapters import clients
+from treadle.adapters.queues import SqsDeadLetters, SqsLetterBox
+from treadle.definitions.errors import StoreError
+from treadle.ports.system import DeadLetters, Letter, LetterBox
+from treadle.testing.system import InMemoryDeadLetters
+
+
+@dataclass(frozen=True)
+class Post:
+    """Both ends of a dead-letter queue."""
+
+    letters: DeadLetters
+    box: LetterBox
+
+    def all(self) -> list[Letter]:
+        """Every letter that can be received, once."""
+        found: list[Letter] = []
+        while batch := self.box.receive():
+            found += batch
+        return found
+
+
+@pytest.fixture(params=["memory", "moto"])
+def post(request: pytest.FixtureRequest) -> Iterator[Post]:
+    if request.param == "memory":
+        twin = InMemoryDeadLetters()
+        yield Post(twin, twin)
+    else:
+        with mock_aws():
+            clients._client.cache_clear()
+            url = boto3.client("sqs").create_queue(QueueName="dead")["QueueUrl"]
+            yield Post(SqsDeadLetters(url), SqsLetterBox(url))
+            clients._client.cache_clear()
+
+
+def test_a_letter_is_read_as_it_was_written(post: Post) -> None:
+    post.letters.send('{"a":"ä"}', origin="sensor watch", reason="ValueError: no such table")
+
+    [letter] = post.all()
+
+    assert letter.body == '{"a":"ä"}'
+    assert letter.attributes == {"origin": "sensor watch", "reason": "ValueError: no such table"}
+    assert letter.source is None
+
+
+def test_more_letters_than_one_answer_holds_are_all_received_once(post: Post) -> None:
+    for number in range(23):
+        post.letters.send(str(number), origin="launch", reason="x")
+
+    letters = post.all()
+
+    assert sorted(int(letter.body) for letter in letters) == list(range(23))
+    assert len({letter.letter_id for letter in letters}) == 23
+    assert post.all() == []
+
+
+def test_a_letter_that_is_given_back_can_be_received_again(post: Post) -> None:
+    post.letters.send("{}", origin="launch", reason="x")
+    [first] = post.all()
+
+    post.box.give_back(first)
+
+    [again] = post.all()
+    assert (again.letter_id, again.body) == (first.letter_id, first.body)
+
+
+def test_a_deleted_letter_is_gone_and_cannot_be_given_back(post: Post) -> None:
+    post.letters.send("{}", origin="launch", reason="x")
+    [letter] = post.all()
+
+    post.box.delete(letter)
+    post.box.give_back(letter)
+
+    assert post.all() == []
+
+
+def test_an_empty_queue_gives_no_letters(post: Post) -> None:
+    assert post.all() == []
+
+
+def test_the_queue_that_sqs_took_a_message_from_is_known() -> None:
+    """As AWS answers; moto leaves the attribute out."""
+    source = "arn:aws:sqs:us-east-1:123456789012:launch"
+    answer = {
+        "Messages": [
+            {
+                "MessageId": "m",
+                "ReceiptHandle": "h",
+                "Body": "{}",
+                "Attributes": {"DeadLetterQueueSourceArn": source, "SentTimestamp": "1"},
+                "MessageAttributes": {"n": {"DataType": "Binary", "BinaryValue": b"x"}},
+            }
+        ]
+    }
+    clients._client.cache_clear()
+    with Stubber(clients.client("sqs")) as sqs:
+        sqs.add_response("receive_message", answer)
+        letters = SqsLetterBox("https://sqs.us-east-1.amazonaws.com/123456789012/dead").receive()
+    clients._client.cache_clear()
+
+    assert letters == [Letter("m", "h", "{}", {}, source)]
+
+
+@pytest.mark.parametrize("call", ["receive", "delete", "give_back"])
+def test_a_missing_queue_is_an_error_that_names_it(call: str) -> None:
+    letter = Letter("m", "h", "{}", {})
+    with mock_aws():
+        clients._client.cache_clear()
+        box = SqsLetterBox("https://sqs.us-east-1.amazonaws.com/123456789012/none")
+        with pytest.raises(StoreError, match="123456789012/none"):
+            getattr(box, call)(*([] if call == "receive" else [letter]))
+        clients._client.cache_clear()
+
+
+def test_reason_and_body_are_written_so_that_sqs_takes_them() -> None:
+    """SQS refuses a message with a control character or half a surrogate in it, which a key may hold."""
+    clients._client.cache_clear()
+    with Stubber(clients.client("sqs")) as sqs:
+        expected = {
+            "QueueUrl": "https://dead",
+            "MessageBody": "b\\u0000\n",
+            "MessageAttributes": {
+                "origin": {"DataType": "String", "StringValue": "launch"},
+                "reason": {"DataType": "String", "StringValue": "KeyError: \\u0001\\ud800\\uffff😀"},
+            },
+        }
+        sqs.add_response("send_message", {}, expected)
+        SqsDeadLetters("https://dead").send("b\0\n", origin="launch", reason="KeyError: \x01\ud800\uffff😀")
+    clients._client.cache_clear()
+
+
+def test_a_body_is_cut_at_what_a_message_holds_in_bytes() -> None:
+    with mock_aws():
+        clients._client.cache_clear()
+        url = boto3.client("sqs").create_queue(QueueName="dead")["QueueUrl"]
+        SqsDeadLetters(url).send("€" * 400_000, origin="launch", reason="")
+        [letter] = SqsLetterBox(url).receive()
+        clients._client.cache_clear()
+
+    assert letter.body == "€" * 300_000
+    assert letter.attributes["reason"] == "unknown"

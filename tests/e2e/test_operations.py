@@ -1,0 +1,125 @@
+"""What an operator does to the deployed stack by the command line: another attempt, another chance, a redrive."""
+
+import json
+from uuid import uuid4
+
+import pytest
+from click.testing import Result
+
+from tests.e2e.deployment import (
+    MALFORMED_CSV,
+    SENSOR,
+    Deployed,
+    eventually,
+    fresh_key,
+    launch_message,
+    run_record,
+)
+from tests.support.project import run
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.ports.runs import Run
+
+
+def treadle(deployed: Deployed, *arguments: str) -> Result:
+    """The outcome of a command on the stack, which must succeed."""
+    done = run(*arguments, "--stack", deployed.name)
+    assert done.exit_code == 0, done.output
+    return done
+
+
+def failed_run(deployed: Deployed) -> Run:
+    """The run of an object that the job cannot read."""
+    key = fresh_key()
+    deployed.upload(key, MALFORMED_CSV)
+    failed = deployed.ended_run(key)
+    assert (failed.status, failed.attempt) == (Status.FAILURE, 1)
+    return failed
+
+
+def ended_again(deployed: Deployed, failed: Run) -> Run:
+    """The run once its second attempt has ended."""
+
+    def probe() -> Run | None:
+        found = deployed.stores.runs.get(failed.run_id)
+        return found if found and found.attempt == 2 and found.ended_at is not None else None
+
+    found = eventually(probe, "the second attempt has ended")
+    assert found is not None
+    return found
+
+
+def test_a_failed_run_that_is_rerun_ends_as_a_second_attempt(deployed: Deployed) -> None:
+    failed = failed_run(deployed)
+
+    treadle(deployed, "rerun", failed.run_id, "--if-attempt", "1")
+    treadle(deployed, "rerun", failed.run_id, "--if-attempt", "1")
+
+    again = ended_again(deployed, failed)
+    assert again.status is Status.FAILURE
+    assert sorted(deployed.executions(failed)) == [f"{failed.run_id}-1", f"{failed.run_id}-2"]
+    [allowance] = again.allowances
+    assert (allowance.attempts, allowance.by) == (2, deployed.client("sts").get_caller_identity()["Arn"])
+
+
+def test_a_released_key_is_started_again_by_the_next_tick(deployed: Deployed) -> None:
+    failed = failed_run(deployed)
+    deployed.let_time_pass()
+    deployed.tick()
+    assert deployed.stores.runs.get(failed.run_id) == failed
+
+    treadle(deployed, "release", SENSOR, str(failed.run_key), "--by", "ann")
+    deployed.let_time_pass()
+    answer = deployed.tick()
+
+    assert answer.value["decision"] == "SUCCESS"
+    again = ended_again(deployed, failed)
+    assert [each.by for each in again.allowances] == ["ann"]
+    assert sorted(deployed.executions(failed)) == [f"{failed.run_id}-1", f"{failed.run_id}-2"]
+
+
+@pytest.mark.parametrize("asks", ["launch", None], ids=["one origin", "all origins"])
+def test_a_buried_message_is_redriven_and_handled(deployed: Deployed, asks: str | None) -> None:
+    """Of a run that was not recorded when its message came, and is by now."""
+    lost = run_record()
+    deployed.send("Launch", launch_message(lost))
+    origin = () if asks is None else ("--origin", asks)
+    eventually(
+        lambda: lost.run_id in treadle(deployed, "redrive", "--dry-run", *origin).stdout,
+        "the message is a dead letter",
+        pause=1,
+    )
+    deployed.stores.runs.create(lost)
+
+    said = treadle(deployed, "redrive", *origin).stdout
+
+    assert f"SENT    launch: {lost.run_id} 1: To the queue of launch." in said
+    eventually(lambda: deployed.executions(lost) == [lost.launch_id], "the run is launched")
+    assert deployed.dead_letters(lost.run_id) == []
+
+
+def test_a_message_that_sqs_gave_up_goes_back_to_the_queue_it_came_from(deployed: Deployed) -> None:
+    """As after a function that never answered: the cloud moves it, and says from which queue."""
+    lost, sqs = run_record(), deployed.client("sqs")
+    deployed.stores.runs.create(lost)
+    source, dead = deployed.physical_id("LaunchQueue"), deployed.outputs["DeadLetterQueueUrl"]
+    mapping = deployed.client("lambda").list_event_source_mappings(
+        FunctionName=deployed.outputs["LaunchFunctionName"]
+    )["EventSourceMappings"][0]["UUID"]
+    deployed.client("lambda").update_event_source_mapping(UUID=mapping, Enabled=False)
+    try:
+        deployed.send("Launch", json.dumps({**json.loads(launch_message(lost)), "mark": str(uuid4())}))
+
+        def moved() -> bool:
+            sqs.receive_message(QueueUrl=source, VisibilityTimeout=0)
+            attributes = ["ApproximateNumberOfMessages"]
+            answer = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=attributes)
+            return int(answer["Attributes"][attributes[0]]) > 0
+
+        eventually(moved, "the message is a dead letter")
+    finally:
+        deployed.client("lambda").update_event_source_mapping(UUID=mapping, Enabled=True)
+
+    said = treadle(deployed, "redrive", "--origin", "launch").stdout
+
+    assert f"SENT    launch: {lost.run_id} 1: To the queue of launch." in said
+    eventually(lambda: deployed.executions(lost) == [lost.launch_id], "the run is launched")

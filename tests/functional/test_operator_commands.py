@@ -1,0 +1,298 @@
+"""The operator's commands on a stack of moto's, with the functions' own handlers at work on its queues."""
+
+import json
+from typing import Any
+
+import boto3
+import pytest
+from click.testing import Result
+
+from tests.functional.conftest import Deployment, batch, object_created
+from tests.support.project import run
+from tests.support.stacks import Stacks
+from treadle.adapters.queues import SqsDeadLetters
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.ports.runs import Run
+
+STACK = "shop"
+QUEUES = {
+    "dispatch": "Dispatch",
+    "launch": "Launch",
+    "record": "Record",
+    "own": "NewObjects",
+    "dead": "DeadLetter",
+}
+TOLD = {"DispatchFunction": "TREADLE_JOBS", "LaunchFunction": "TREADLE_GRANTS"}
+"""By function, what it is not told."""
+
+
+@pytest.fixture
+def stacks() -> Stacks:
+    """The stacks that CloudFormation knows."""
+    return Stacks()
+
+
+@pytest.fixture
+def stack(deployment: Deployment, stacks: Stacks) -> Deployment:
+    """The deployment, its queues and functions belonging to a stack, named as template.yaml names them."""
+    record = boto3.client("sqs").create_queue(QueueName="record")["QueueUrl"]
+    deployment.queues["record"] = record
+    deployment.setenv(TREADLE_RECORD_QUEUE_URL=record)
+    resources = {
+        f"{prefix}Queue": ("AWS::SQS::Queue", deployment.queues[name]) for name, prefix in QUEUES.items()
+    }
+    for function, untold in TOLD.items():
+        resources[function] = ("AWS::Lambda::Function", f"{STACK}-{function}-1X")
+        told = {name: value for name, value in deployment.environment.items() if name != untold}
+        stacks.environments[f"{STACK}-{function}-1X"] = told
+    stacks.resources[STACK] = resources
+    stacks.answer()
+    return deployment
+
+
+def treadle(*arguments: str) -> Result:
+    """The outcome of a command on the stack."""
+    return run(*arguments, "--stack", STACK)
+
+
+def ended_run(stack: Deployment) -> Run:
+    """The run of an object, launched, and aborted at its target."""
+    stack.invoke("sensors/new_objects", object_created("a.csv", stack.put("a.csv")))
+    stack.dispatch_pending()
+    stack.launch_queued()
+    return report(stack, only_run(stack), "ABORTED")
+
+
+def only_run(stack: Deployment) -> Run:
+    [found] = stack.stores.runs.of_sensor("new_objects", 5)
+    return found
+
+
+def report(stack: Deployment, found: Run, status: str) -> Run:
+    """What RECORD makes of the target's word on a run's present attempt."""
+    stack.invoke("engine/record", batch(status_change(stack, found, status)))
+    return only_run(stack)
+
+
+def status_change(stack: Deployment, found: Run, status: str) -> dict[str, Any]:
+    return {
+        "time": "2026-11-22T18:00:10Z",
+        "source": "aws.states",
+        "detail-type": "Step Functions Execution Status Change",
+        "detail": {
+            "executionArn": f"{stack.machine.replace(':stateMachine:', ':execution:')}:{found.launch_id}",
+            "stateMachineArn": stack.machine,
+            "name": found.launch_id,
+            "status": status,
+            "startDate": "1795370405000",
+            "stopDate": "1795370410000",
+        },
+    }
+
+
+def test_rerun_ends_as_a_second_execution_and_says_who_asked(stack: Deployment) -> None:
+    first = ended_run(stack)
+
+    done = treadle("rerun", first.run_id)
+    stack.launch_queued()
+
+    assert (done.exit_code, done.stdout) == (0, f"Attempt 2 of run {first.run_id} is queued.\n"), done.output
+    assert sorted(stack.executions()) == [f"{first.run_id}-1", f"{first.run_id}-2"]
+    [allowance] = only_run(stack).allowances
+    assert (allowance.attempts, allowance.by) == (2, "arn:aws:sts::123456789012:user/moto")
+
+
+def test_rerun_of_a_run_under_way_is_refused_without_a_traceback(stack: Deployment) -> None:
+    first = ended_run(stack)
+    treadle("rerun", first.run_id)
+
+    done = treadle("rerun", first.run_id)
+    repeated = treadle("rerun", first.run_id, "--if-attempt", "1")
+
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"treadle: Run {first.run_id} has not ended: attempt 2 is QUEUED.")
+    assert len(done.stderr.splitlines()) == 1
+    assert (repeated.exit_code, "was followed by attempt 2" in repeated.stdout) == (0, True)
+    assert only_run(stack).attempt == 2
+
+
+def test_a_released_key_is_started_by_its_next_request(stack: Deployment) -> None:
+    first = ended_run(stack)
+
+    done = treadle("release", "new_objects", str(first.run_key), "--by", "ann")
+    assert only_run(stack).attempt == 1
+    event = object_created("a.csv", stack.put("a.csv"), sequencer="02", time="2026-11-22T18:01:00Z")
+    stack.invoke("sensors/new_objects", event)
+    stack.dispatch_pending()
+    stack.launch_queued()
+
+    assert done.exit_code == 0, done.output
+    assert "the next request for it starts attempt 2" in done.stdout
+    assert sorted(stack.executions()) == [f"{first.run_id}-1", f"{first.run_id}-2"]
+    assert [each.by for each in only_run(stack).allowances] == ["ann"]
+
+
+def test_cancel_ends_the_execution_of_a_started_run(stack: Deployment) -> None:
+    stack.invoke("sensors/new_objects", object_created("a.csv", stack.put("a.csv")))
+    stack.dispatch_pending()
+    stack.launch_queued()
+    started = only_run(stack)
+
+    done = treadle("cancel", started.run_id)
+
+    assert done.exit_code == 0, done.output
+    answer = boto3.client("stepfunctions").describe_execution(executionArn=str(started.external_id))
+    assert answer["status"] == "ABORTED"
+    assert only_run(stack).status is Status.CANCELING
+    assert report(stack, started, "ABORTED").status is Status.CANCELED
+
+
+def test_cancel_of_a_run_that_waits_needs_no_target(stack: Deployment) -> None:
+    stack.invoke("sensors/new_objects", object_created("a.csv", stack.put("a.csv")))
+    stack.dispatch_pending()
+
+    done = treadle("cancel", only_run(stack).run_id, "--by", "ann")
+    stack.launch_queued()
+
+    assert done.exit_code == 0, done.output
+    assert (only_run(stack).status, stack.executions()) == (Status.CANCELED, [])
+
+
+def lose_launch(stack: Deployment) -> Run:
+    """A run whose launch message was buried, as its record was not there yet; it is by now."""
+    stack.invoke("sensors/new_objects", object_created("a.csv", stack.put("a.csv")))
+    stack.dispatch_pending()
+    [message] = stack.messages("launch")
+    body = json.loads(message["Body"])
+    stack.invoke("engine/launch", batch({**body, "job": "unheard_of"}, {**body, "run_id": "unheard of"}))
+    SqsDeadLetters(stack.queues["dead"]).send(
+        message["Body"], origin="launch", reason="UnknownEventError: no run"
+    )
+    return only_run(stack)
+
+
+def test_a_buried_message_is_redriven_and_handled(stack: Deployment) -> None:
+    lost = lose_launch(stack)
+
+    told = treadle("redrive", "--dry-run")
+    done = treadle("redrive", "--origin", "launch")
+    stack.launch_queued()
+
+    assert told.exit_code == done.exit_code == 0, told.output + done.output
+    assert told.stdout.splitlines()[-1] == "Dry run, nothing was done: 3 SENT."
+    assert (
+        f"SENT    launch: {lost.run_id} 1: To the queue of launch. It was given up as Unknown" in done.stdout
+    )
+    assert done.stdout.splitlines()[-1] == "3 SENT."
+    assert stack.executions() == [lost.launch_id]
+    # Those that still name no run are buried anew, each once.
+    letters = stack.messages("dead")
+    assert len(letters) == 2
+    assert all("There is no run" in each["MessageAttributes"]["reason"]["StringValue"] for each in letters)
+
+
+def test_a_tick_that_dispatch_gave_up_is_redriven_and_handled(stack: Deployment) -> None:
+    stack.invoke("sensors/new_objects", object_created("a.csv", stack.put("a.csv")))
+    [tick] = stack.stores.ticks.latest("new_objects", 5)
+    keys = {"sensor": {"S": tick.sensor}, "tick_id": {"S": tick.tick_id}}
+    stack.invoke(
+        "engine/dispatch", {"Records": [{"dynamodb": {"Keys": keys, "NewImage": {"a": {"S": "b"}}}}]}
+    )
+
+    done = treadle("redrive")
+    bodies = [message["Body"] for message in stack.messages("dispatch")]
+    stack.invoke("engine/dispatch", batch(*bodies))
+
+    assert done.exit_code == 0, done.output
+    assert only_run(stack).tick_id == tick.tick_id
+
+
+def test_the_event_of_a_sensor_goes_back_to_the_sensors_own_queue(stack: Deployment) -> None:
+    event = {"source": "made.by.a.test", "detail-type": "Nobody Knows"}
+    stack.invoke("sensors/new_objects", batch(event))
+
+    assert treadle("redrive", "--origin", "sensor new_objects").exit_code == 0
+
+    [message] = stack.messages("own")
+    assert json.loads(message["Body"]) == event
+
+
+def test_an_event_that_a_rule_could_not_deliver_goes_to_its_queue(stack: Deployment) -> None:
+    first = ended_run(stack)
+    treadle("rerun", first.run_id)
+    stack.launch_queued()
+    arn = boto3.client("sqs").get_queue_attributes(
+        QueueUrl=stack.queues["record"], AttributeNames=["QueueArn"]
+    )
+    written = {"RULE_ARN": "arn:aws:events:::rule/r", "TARGET_ARN": arn["Attributes"]["QueueArn"]}
+    boto3.client("sqs").send_message(
+        QueueUrl=stack.queues["dead"],
+        MessageBody=json.dumps(status_change(stack, only_run(stack), "ABORTED")),
+        MessageAttributes={n: {"DataType": "String", "StringValue": value} for n, value in written.items()},
+    )
+
+    done = treadle("redrive")
+    stack.invoke("engine/record", batch(*(message["Body"] for message in stack.messages("record"))))
+
+    assert done.exit_code == 0, done.output
+    assert (only_run(stack).attempt, only_run(stack).status) == (2, Status.CANCELED)
+
+
+def test_a_letter_whose_queue_is_gone_fails_the_command_and_stays(stack: Deployment) -> None:
+    lose_launch(stack)
+    boto3.client("sqs").delete_queue(QueueUrl=stack.queues["launch"])
+
+    done = treadle("redrive", "--max", "1")
+
+    assert done.exit_code == 2
+    assert "FAILED" in done.stdout
+    assert "There may be more: run the command again." in done.stdout
+    assert len(stack.messages("dead")) == 3
+
+
+def test_what_others_wrote_cannot_steer_the_terminal(stack: Deployment) -> None:
+    body = json.dumps({"detail": {"object": {"key": "\x1b[2J\u202egnp.exe\n"}}})
+    boto3.client("sqs").send_message(QueueUrl=stack.queues["dead"], MessageBody=body)
+
+    done = treadle("redrive", "--dry-run")
+
+    assert r"\x1b[2J\u202egnp.exe\n" in done.stdout
+    assert len(done.stdout.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("rerun", "r"), ("release", "new_objects", "k"), ("cancel", "r"), ("redrive",)],
+    ids=" ".join,
+)
+def test_an_unknown_stack_is_one_clear_line(stack: Deployment, arguments: tuple[str, ...]) -> None:
+    done = run(*arguments, "--stack", "nowhere")
+
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith("treadle: Stack 'nowhere' cannot be read: ")
+    assert "AWS_PROFILE and AWS_DEFAULT_REGION choose account and Region" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_stack_of_another_template_is_refused(stack: Deployment, stacks: Stacks) -> None:
+    stacks.resources["other"] = {"Queue": ("AWS::SQS::Queue", "https://other")}
+
+    done = run("redrive", "--stack", "other")
+
+    assert done.exit_code == 2
+    assert "has no DispatchFunction: it was not made of Treadle's template" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("rerun", "nowhere"), "There is no run nowhere."),
+        (("cancel", "nowhere"), "There is no run nowhere."),
+        (("release", "new_objects", "k"), "Run key 'k' of sensor new_objects is free"),
+    ],
+    ids=["rerun", "cancel", "release"],
+)
+def test_what_is_not_there_is_refused(stack: Deployment, arguments: tuple[str, ...], words: str) -> None:
+    done = treadle(*arguments)
+
+    assert (done.exit_code, done.stderr.startswith(f"treadle: {words}")) == (2, True), done.output
