@@ -26,6 +26,7 @@ class Backend:
         image: what the stream shows of a tick.
         read: the tick that an image shows.
         all_runs: every run record there is.
+        is_anything_left: whether a tick waits for its dispatch, or a run for its end.
     """
 
     sensors: SensorStore
@@ -34,6 +35,7 @@ class Backend:
     image: Callable[[Tick], dict[str, Any]]
     read: Callable[[dict[str, dict[str, Any]]], Tick]
     all_runs: Callable[[], list[Run]]
+    is_anything_left: Callable[[], bool]
 
 
 def in_memory() -> Backend:
@@ -48,6 +50,10 @@ def in_memory() -> Backend:
     def read(item: dict[str, dict[str, Any]]) -> Tick:
         return images[int(item["image"]["N"])]
 
+    def is_anything_left() -> bool:
+        pending = (tick.requests and tick.dispatched is None for tick in tables.ticks.values())
+        return any(pending) or any(run.next_at is not None for run in tables.runs.values())
+
     return Backend(
         InMemorySensorStore(tables),
         InMemoryTickStore(tables),
@@ -55,4 +61,5 @@ def in_memory() -> Backend:
         image,
         read,
         lambda: list(tables.runs.values()),
+        is_anything_left,
     )

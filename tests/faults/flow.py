@@ -70,6 +70,9 @@ WHOLE = Flow(
 )
 """Everything that can come along; its last batch is dispatched in slices."""
 
+MIDDLING = Flow(batches=(("keyed", None, "last"),), objects=("in/a.csv",))
+"""One tick, dispatched in slices, and one event, for stores that take their time."""
+
 SMALL = Flow(batches=(("only",),))
 """One request, for pairs of faults."""
 

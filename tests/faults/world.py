@@ -310,19 +310,13 @@ class World:
         yield from (end[0] for end in self.jobs_run.ends[:1])
         if self.wants_ticks:
             yield self.next_tick
-        if self.reconciles and self.is_anything_left:
+        if self.reconciles and self.backend.is_anything_left():
             yield self.next_look
 
     @property
     def wants_ticks(self) -> bool:
         """Whether the scheduled sensor has something to do."""
         return self.backend.sensors.get(SCHEDULED).cursor != str(len(self.flow.batches))
-
-    @property
-    def is_anything_left(self) -> bool:
-        """Whether a tick waits for its dispatch, or a run for its end."""
-        far = self.clock.now() + END_MS
-        return bool(self.backend.ticks.pending(far, 1) or self.backend.runs.due(far, 1))
 
     def _happen(self) -> None:
         self.jobs_run.end_due()
@@ -336,7 +330,7 @@ class World:
         self._receive("SLICE", self.slices, self._slice)
         self._receive("LAUNCH", self.launches, self._launch)
         self._receive("RECORD", self.events, self._record)
-        if self.reconciles and self.is_anything_left and self.next_look <= self.clock.now():
+        if self.reconciles and self.backend.is_anything_left() and self.next_look <= self.clock.now():
             self.next_look = self.clock.now() + RECONCILE_MS
             with suppress(TreadleError):
                 self.faults.run("RECONCILE", self._reconcile)

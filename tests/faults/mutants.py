@@ -1,0 +1,300 @@
+"""Weakens the protocol in one place at a time, and shows which test turns red. `make mutants` runs it."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+LIBRARY = Path("layers/treadle/treadle")
+COPIED = ("layers", "tests", "tools", "functions", "events", "template.yaml", "pyproject.toml")
+SIDE_BY_SIDE = 2
+TIME_LIMIT = 300
+
+SENSORS, TICKS, RUNS = (f"adapters/dynamodb/{name}.py" for name in ("sensors", "ticks", "runs"))
+OF_SENSORS, OF_EDITS, OF_TICKS, OF_RUNS = (
+    f"tests/contract/test_{name}.py::test_"
+    for name in ("sensor_store", "sensor_edits", "tick_store", "run_store")
+)
+WHOLE_FLOW = "tests/faults/test_every_call.py::test_without_faults_all_invariants_hold"
+TAKEOVER = (
+    "tests/faults/test_takeover.py::test_a_second_message_starts_nothing_as_long_as_the_first_launch_can_act"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One weakening.
+
+    Attributes:
+        name: what is weakened.
+        module: the module of the library.
+        old: its text, which occurs there exactly once.
+        new: what takes its place.
+        tests: the tests of which one must turn red.
+    """
+
+    name: str
+    module: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+MUTANTS = (
+    Mutant(
+        "lease condition",
+        SENSORS,
+        "running & free & due & rested & ready",
+        "running & due & rested & ready",
+        (f"{OF_SENSORS}while_a_lease_is_live_no_other_is_given[moto]",),
+    ),
+    Mutant(
+        "owner token",
+        SENSORS,
+        "ours = (Model.lease_owner == lease.owner) & (Model.epoch == lease.epoch)",
+        "ours = Model.epoch == lease.epoch",
+        (f"{OF_EDITS}lease_given_up_can_commit_nothing[moto]",),
+    ),
+    Mutant(
+        "epoch check",
+        SENSORS,
+        "ours = (Model.lease_owner == lease.owner) & (Model.epoch == lease.epoch)",
+        "ours = Model.lease_owner == lease.owner",
+        (f"{OF_EDITS}tick_in_flight_loses_to_an_edit_and_writes_nothing",),
+    ),
+    Mutant(
+        "epoch raised by an edit",
+        SENSORS,
+        "return [*changes(*values), Model.epoch.add(1)]",
+        "return [*changes(*values), Model.epoch.add(0)]",
+        (f"{OF_EDITS}each_edit_raises_the_epoch_and_answers_with_the_state_afterwards[moto]",),
+    ),
+    Mutant(
+        "last_nominal, not written",
+        SENSORS,
+        "            Model.last_nominal.set(request.nominal),\n",
+        "",
+        (f"{OF_SENSORS}without_an_interval_the_same_nominal_time_is_not_due_again[moto]",),
+    ),
+    Mutant(
+        "last_nominal, not looked at",
+        SENSORS,
+        "running & free & due & rested & ready",
+        "running & free & rested & ready",
+        (f"{OF_SENSORS}without_an_interval_the_same_nominal_time_is_not_due_again[moto]",),
+    ),
+    Mutant(
+        "leased tick put without absence",
+        SENSORS,
+        "item=item, condition=TickModel.tick_id.does_not_exist())",
+        "item=item)",
+        (f"{OF_SENSORS}a_commit_whose_tick_stands_already_writes_nothing_at_all[moto]",),
+    ),
+    Mutant(
+        "event tick put without absence",
+        TICKS,
+        "absent = Model.tick_id.does_not_exist() | (Model.status == TickStatus.FAILURE.value)",
+        "absent = Model.tick_id.does_not_exist() | Model.tick_id.exists()",
+        (f"{OF_TICKS}a_finished_tick_is_not_written_again[moto]",),
+    ),
+    Mutant(
+        "tick and cursor in one transaction",
+        SENSORS,
+        "failed = self._database.transact([*puts, update], _token(lease, completion))",
+        "failed = self._database.transact(puts, _token(lease, completion))\n"
+        "            failed = failed or self._database.transact([update], str(uuid4()))",
+        (f"{OF_SENSORS}an_expired_lease_is_taken_over_and_its_holder_can_commit_nothing[moto]",),
+    ),
+    Mutant(
+        "the run record's condition, at its creation",
+        RUNS,
+        "_item(run, run.revision), Model.run_id.does_not_exist()",
+        "_item(run, run.revision), Model.run_id.does_not_exist() | Model.run_id.exists()",
+        (f"{OF_RUNS}a_second_put_writes_nothing_and_shows_what_stands[moto]",),
+    ),
+    Mutant(
+        "the run record's condition, at later writes",
+        RUNS,
+        "unchanged = Model.revision == run.revision",
+        "unchanged = Model.run_id.exists()",
+        (f"{OF_RUNS}a_write_over_another_is_refused_and_shows_what_stands[moto]",),
+    ),
+    Mutant(
+        "sensor left out of the run id",
+        "engine/identity.py",
+        '["key", sensor, run_key]',
+        '["key", run_key]',
+        ("tests/unit/test_planning.py::test_run_of_another_sensor_does_not_take_the_key",),
+    ),
+    Mutant(
+        "namespace left out of the run id",
+        "engine/identity.py",
+        "return cls(uuid5(ROOT, namespace))",
+        "return cls(ROOT)",
+        ("tests/unit/test_identity.py::test_run_id_differs_where_only_one_part_of_its_name_does",),
+    ),
+    Mutant(
+        "claim before launch, not heeded",
+        "engine/launch.py",
+        "        if run.claim != claim:\n            return self._not_ours(run, request, now)\n",
+        "",
+        (TAKEOVER,),
+    ),
+    Mutant(
+        "claim before launch, not guarded",
+        RUNS,
+        'queued & free, returning="ALL_NEW"',
+        'queued, returning="ALL_NEW"',
+        (f"{OF_RUNS}a_queued_attempt_is_claimed_once[moto]",),
+    ),
+    Mutant(
+        "takeover time",
+        "engine/launch.py",
+        "Claim(self._tokens.new(), ends_at + TAKEOVER_MARGIN_MS)",
+        "Claim(self._tokens.new(), now)",
+        (TAKEOVER,),
+    ),
+    Mutant(
+        "second empty listing",
+        "engine/launch.py",
+        "if run.unseen_at is None or now - run.unseen_at < UNSEEN_FOR_MS:",
+        "if run.unseen_at == -1:",
+        (f"{WHOLE_FLOW}[listed]",),
+    ),
+    Mutant(
+        "pending index",
+        TICKS,
+        "pending=str(zlib.crc32(tick.tick_id.encode()) % SHARDS) if pending else None",
+        "pending=None",
+        ("tests/faults_moto/test_indexes.py::test_a_tick_that_the_stream_has_lost_is_dispatched",),
+    ),
+    Mutant(
+        "filter by a stale memory",
+        "engine/planning.py",
+        "taken = self.runs.exhausted(keyed) if keyed else set()",
+        'memory = globals().setdefault("_MEMORY", {})\n'
+        "        for run_id in keyed:\n"
+        "            if run_id not in memory:\n"
+        "                memory[run_id] = bool(self.runs.exhausted({run_id: keyed[run_id]}))\n"
+        "        taken = {run_id for run_id in keyed if memory[run_id]}",
+        ("tests/unit/test_filter_memory.py",),
+    ),
+    Mutant(
+        "target check in RECORD",
+        "engine/record.py",
+        "if not self._is_target_of(run, change):",
+        "if change is None:",
+        (
+            f"{WHOLE_FLOW}[named]",
+            "tests/unit/test_record.py::test_foreign_execution_that_took_the_name_changes_nothing",
+        ),
+    ),
+    Mutant(
+        "implied statuses",
+        "engine/folding.py",
+        "    Status.SUCCESS: _STARTED,\n",
+        "",
+        ("tests/unit/test_folding.py::test_success_implies_that_it_started",),
+    ),
+    Mutant(
+        "RECONCILE off",
+        "engine/reconcile.py",
+        "for look in (self._dispatch_late, self._look_at_runs):",
+        "for look in ():",
+        (f"{WHOLE_FLOW}[named]",),
+    ),
+)
+
+
+class MutationError(Exception):
+    """A mutant that says nothing: its text is not there once, or its tests did not run."""
+
+
+def copy_to(folder: Path) -> None:
+    """What the tests need of the project, in a folder of its own."""
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+        else:
+            shutil.copy(source, folder / name)
+
+
+def mutate(mutant: Mutant, folder: Path) -> None:
+    """Weaken the copy.
+
+    Raises:
+        MutationError: if the text to change does not occur exactly once.
+    """
+    module = folder / LIBRARY / mutant.module
+    text = module.read_text()
+    if text.count(mutant.old) != 1:
+        msg = (
+            f"{mutant.name}: {mutant.module} has this {text.count(mutant.old)} times, not once: {mutant.old}"
+        )
+        raise MutationError(msg)
+    module.write_text(text.replace(mutant.old, mutant.new))
+
+
+def red_tests(folder: Path, tests: tuple[str, ...]) -> list[str]:
+    """Those of the tests that fail in a copy.
+
+    Raises:
+        MutationError: if they could not be run.
+    """
+    command = [sys.executable, "-m", "pytest", "-n", "0", "-q", "-p", "no:cacheprovider", *tests]
+    answer = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=TIME_LIMIT, check=False
+    )
+    if answer.returncode not in {0, 1}:
+        msg = f"{' '.join(tests)} did not run: {answer.stdout[-2_000:]}{answer.stderr[-2_000:]}"
+        raise MutationError(msg)
+    return re.findall(r"^FAILED (\S+?::\S+)", answer.stdout, re.MULTILINE)
+
+
+def killers(mutant: Mutant) -> list[str]:
+    """The tests that a mutant turns red.
+
+    Raises:
+        MutationError: if it says nothing.
+    """
+    with tempfile.TemporaryDirectory(prefix="treadle-mutant-") as name:
+        folder = Path(name)
+        copy_to(folder)
+        mutate(mutant, folder)
+        return red_tests(folder, mutant.tests)
+
+
+def main(names: list[str]) -> int:
+    """Print each mutant with a test that it turns red.
+
+    Args:
+        names: words of the mutants' names; all mutants if there are none.
+
+    Returns:
+        1 if one survives, or the tests are red without any; 0 otherwise.
+    """
+    chosen = [each for each in MUTANTS if not names or any(name in each.name for name in names)]
+    with tempfile.TemporaryDirectory(prefix="treadle-mutant-") as name:
+        copy_to(Path(name))
+        broken = red_tests(Path(name), tuple({test: None for each in chosen for test in each.tests}))
+    if broken:
+        print(f"red without any mutant: {', '.join(broken)}")
+        return 1
+    survivors = 0
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        for mutant, red in zip(chosen, pool.map(killers, chosen), strict=True):
+            survivors += not red
+            verdict = red[0].partition("::")[2] if red else "SURVIVES"
+            print(f"{mutant.name:<45} {verdict}", flush=True)
+    print(f"mutants: {len(chosen)}, survivors: {survivors}")
+    return int(survivors > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

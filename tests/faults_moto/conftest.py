@@ -1,0 +1,23 @@
+"""What the tests of faults on moto share."""
+
+from collections.abc import Iterator
+
+import pytest
+from moto import mock_aws
+
+from tests.faults.conftest import hold, silence, small_slices
+from tests.faults_moto.backend import Tables
+from treadle.adapters import clients
+from treadle.adapters.dynamodb import outcomes
+
+__all__ = ["hold", "silence", "small_slices", "tables"]
+
+
+@pytest.fixture
+def tables(monkeypatch: pytest.MonkeyPatch) -> Iterator[Tables]:
+    """Tables on moto; requests hardly fit into their tick's record, and are kept apart."""
+    monkeypatch.setattr(outcomes, "MAX_REQUESTS_BYTES", 200)
+    with mock_aws():
+        clients._client.cache_clear()
+        yield Tables()
+        clients._client.cache_clear()
