@@ -1,6 +1,7 @@
 """Fixtures that every kind of test may use. What belongs to one kind is in its folder's conftest."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,9 @@ import pytest
 
 from tools.dynamodb_local import JavaMissingError
 from tools.dynamodb_local import dynamodb_local as running_dynamodb_local
+
+STRUCK, VIOLATIONS = "fault points struck", "violations"
+"""What a test notes of itself that walks through fault points."""
 
 END_TO_END = Path(__file__).parent / "e2e"
 
@@ -43,3 +47,15 @@ def dynamodb_local() -> Iterator[str]:
         if os.environ.get("CI") == "true":
             raise
         pytest.skip(str(problem))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many fault points struck, in whichever process, and what they broke."""
+    found: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for name, value in getattr(report, "user_properties", ()):
+                if name in {STRUCK, VIOLATIONS} and getattr(report, "when", "") == "call":
+                    found[name] += value
+    if found[STRUCK]:
+        terminalreporter.write_line(f"fault points struck: {found[STRUCK]}, violations: {found[VIOLATIONS]}")

@@ -29,7 +29,7 @@ from treadle.definitions.results import RunRequest, SensorResult, SkipReason
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.evaluation import Budget
-from treadle.engine.launch import LaunchRequest
+from treadle.engine.messages import LaunchRequest
 from treadle.integrations.s3.definition import S3SensorDefinition
 from treadle.integrations.s3.selection import S3Selection
 
@@ -158,7 +158,7 @@ def event_to_end(house: House, ledger: Ledger) -> None:
     ledger.enter("run: dispatched")
 
     [message] = house.launches.drain()
-    house.launcher().launch(LaunchRequest(str(message["run_id"]), 1), 60)
+    house.launcher().launch(LaunchRequest(str(message["run_id"]), 1, JOB), 60)
     ledger.enter("run: launched")
 
     run = house.runs.get(str(message["run_id"]))

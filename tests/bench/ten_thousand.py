@@ -28,10 +28,10 @@ from treadle.adapters.dynamodb.tables import DynamoStores
 from treadle.adapters.system import RandomTokens
 from treadle.definitions.results import RunRequest
 from treadle.engine.evaluation import Budget
-from treadle.engine.launch import LaunchRequest
+from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Decision
 from treadle.engine.slices import SliceRequest
-from treadle.entrypoints.steps import parse_launch, parse_slice
+from treadle.entrypoints.steps import parse_dispatch, parse_launch
 from treadle.ports.ticks import DispatchCounts, Tick
 from treadle.testing.blobs import InMemoryBlobStore
 
@@ -105,7 +105,8 @@ class Measurement:
     def _dispatch(self) -> list[SliceRequest]:
         dispatcher = self.house.dispatcher()
         dispatcher.dispatch(self._tick())
-        slices = [parse_slice(body) for body in self.house.slices.drain()]
+        requests = [parse_dispatch(body) for body in self.house.slices.drain()]
+        slices = [each for each in requests if isinstance(each, SliceRequest)]
         for each in slices:
             dispatcher.dispatch_slice(each)
         return slices

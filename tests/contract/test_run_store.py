@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from tests.contract.conftest import Stores
 from treadle.definitions.status import DagsterRunStatus
-from treadle.ports.runs import Claim, Failure, Run
+from treadle.ports.runs import Allowance, Claim, Failure, Run, Try, request_digest
 
 NOW = 1_795_348_800_000
 RUN = Run(
@@ -21,6 +21,7 @@ RUN = Run(
     next_at=NOW + 5,
 )
 CLAIM = Claim("me", NOW + 100)
+TRY = Try("me", NOW, "arn:y")
 
 
 def created(stores: Stores) -> Run:
@@ -34,7 +35,12 @@ def test_a_record_comes_back_as_it_was_put(stores: Stores) -> None:
         status=DagsterRunStatus.FAILURE,
         attempt=2,
         granted=3,
+        retries=4,
+        allowances=(Allowance(3, "somebody", NOW + 3),),
         claim=CLAIM,
+        tried=Try("me", NOW, "arn:y"),
+        unseen_at=NOW + 4,
+        denied_at=NOW + 5,
         external_id="arn:x",
         target="arn:y",
         started_at=NOW + 1,
@@ -60,7 +66,7 @@ def test_a_second_put_writes_nothing_and_shows_what_stands(stores: Stores) -> No
 def test_a_queued_attempt_is_claimed_once(stores: Stores) -> None:
     created(stores)
 
-    mine = stores.runs.claim("r1", 1, CLAIM, Try(CLAIM.token, NOW, "arn"))
+    mine = stores.runs.claim("r1", 1, CLAIM, TRY)
     theirs = stores.runs.claim("r1", 1, Claim("you", NOW + 200), Try("you", NOW + 50, "arn"))
 
     assert mine is not None
@@ -70,7 +76,7 @@ def test_a_queued_attempt_is_claimed_once(stores: Stores) -> None:
 
 def test_a_claim_is_taken_over_only_when_it_has_expired(stores: Stores) -> None:
     created(stores)
-    stores.runs.claim("r1", 1, CLAIM, Try(CLAIM.token, NOW, "arn"))
+    stores.runs.claim("r1", 1, CLAIM, TRY)
 
     early = stores.runs.claim("r1", 1, Claim("heir", NOW + 300), Try("heir", CLAIM.expires_at, "arn"))
     late = stores.runs.claim("r1", 1, Claim("heir", NOW + 300), Try("heir", CLAIM.expires_at + 1, "arn"))
@@ -82,29 +88,41 @@ def test_a_claim_is_taken_over_only_when_it_has_expired(stores: Stores) -> None:
 
 def test_claiming_again_with_the_same_token_keeps_the_claim(stores: Stores) -> None:
     created(stores)
-    stores.runs.claim("r1", 1, CLAIM, Try(CLAIM.token, NOW, "arn"))
+    stores.runs.claim("r1", 1, CLAIM, TRY)
 
-    again = stores.runs.claim("r1", 1, CLAIM, Try(CLAIM.token, NOW, "arn"))
+    again = stores.runs.claim("r1", 1, CLAIM, TRY)
 
     assert again is not None
     assert again.claim == CLAIM
 
 
+def test_the_first_try_is_noted_with_its_claim_and_stays_when_that_is_taken_over(stores: Stores) -> None:
+    created(stores)
+    mine = stores.runs.claim("r1", 1, CLAIM, TRY)
+    later = CLAIM.expires_at + 1
+
+    heirs = stores.runs.claim("r1", 1, Claim("heir", later + 100), Try("heir", later, "arn:z"))
+
+    assert mine is not None
+    assert heirs is not None
+    assert (mine.tried, heirs.tried) == (TRY, TRY)
+
+
 def test_another_attempt_or_a_started_run_cannot_be_claimed(stores: Stores) -> None:
     created(stores)
-    other = stores.runs.claim("r1", 2, CLAIM, Try(CLAIM.token, NOW, "arn"))
+    other = stores.runs.claim("r1", 2, CLAIM, TRY)
     assert other is not None
     assert other.claim is None
 
     stores.runs.replace(replace(RUN, status=DagsterRunStatus.STARTED))
 
-    started = stores.runs.claim("r1", 1, CLAIM, Try(CLAIM.token, NOW, "arn"))
+    started = stores.runs.claim("r1", 1, CLAIM, TRY)
     assert started is not None
     assert started.claim is None
 
 
 def test_an_unknown_run_cannot_be_claimed_and_is_not_made_by_it(stores: Stores) -> None:
-    assert stores.runs.claim("r1", 1, CLAIM, Try(CLAIM.token, NOW, "arn")) is None
+    assert stores.runs.claim("r1", 1, CLAIM, TRY) is None
     assert stores.runs.get("r1") is None
 
 
@@ -124,6 +142,36 @@ def test_only_runs_that_may_not_start_again_are_exhausted(stores: Stores) -> Non
     many = {f"unknown-{number}" for number in range(150)}
 
     assert stores.runs.exhausted(dict.fromkeys(["r1", "r2", *many])) == {"r1"}
+
+
+def test_a_run_that_never_reached_its_target_is_exhausted_for_the_same_request_only(stores: Stores) -> None:
+    rejected = replace(
+        RUN, status=DagsterRunStatus.FAILURE, next_at=None, failure=Failure("E", "c", assumed=True)
+    )
+    stores.runs.create(rejected)
+    stores.runs.create(replace(rejected, run_id="r2", tried=TRY))
+    same = request_digest(RUN.job, RUN.run_config, RUN.partition_key)
+
+    assert stores.runs.exhausted({"r1": same, "r2": same}) == {"r1", "r2"}
+    assert stores.runs.exhausted({"r1": "another", "r2": "another"}) == {"r2"}
+    assert stores.runs.exhausted({"r1": None, "r2": None}) == {"r2"}
+
+
+def test_retries_count_until_the_run_has_succeeded(stores: Stores) -> None:
+    for status in DagsterRunStatus:
+        stores.runs.create(replace(RUN, run_id=status.value, status=status, retries=1, tried=TRY))
+
+    assert stores.runs.exhausted(dict.fromkeys(DagsterRunStatus)) == {"SUCCESS"}
+
+
+def test_runs_are_due_from_their_time_on_until_they_have_ended(stores: Stores) -> None:
+    for number in range(20):
+        stores.runs.create(replace(RUN, run_id=f"r{number}", next_at=NOW + number))
+    stores.runs.create(replace(RUN, run_id="ended", next_at=None))
+
+    assert set(stores.runs.due(NOW + 4, 100)) == {"r0", "r1", "r2", "r3", "r4"}
+    assert stores.runs.due(NOW + 30, 3) == ["r0", "r1", "r2"]
+    assert stores.runs.due(NOW - 1, 100) == []
 
 
 def test_the_runs_of_a_sensor_come_newest_first(stores: Stores) -> None:

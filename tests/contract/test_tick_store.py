@@ -19,13 +19,14 @@ FULL = Tick(
     ended_at=3,
     reason="because",
     requests=(
-        PlannedRun("r1", "k1", "job", '{"key":"ü %2B"}', {"a": "b"}, "2026-11"),
+        PlannedRun("r1", "k1", "job", '{"key":"ü %2B"}', {"a": "b"}, "2026-11", 3),
         PlannedRun("r2", None, "job", "{}", {}),
     ),
     existing_keys=("old",),
     set_aside=(SetAside("big", "too large"),),
     trigger="Object Created s3://b/k",
     owner="first",
+    depth=2,
 )
 FAILED = replace(
     FULL,
@@ -160,3 +161,48 @@ def test_the_end_of_dispatch_keeps_what_the_slices_noted(stores: Stores) -> None
 
     found = stores.ticks.get("files", FULL.tick_id)
     assert found == replace(FULL, slicing=slicing, dispatched=slicing.counts, refusals=("refused",))
+
+
+def test_ticks_are_pending_until_they_are_dispatched_the_oldest_first(stores: Stores) -> None:
+    for number in range(12):
+        stores.ticks.put(replace(FULL, tick_id=f"t{number:02}", ended_at=10 + number))
+    stores.ticks.put(replace(FAILED, tick_id="nothing to dispatch"))
+    stores.ticks.mark_dispatched(replace(FULL, tick_id="t01"), DispatchCounts(1), ())
+
+    assert stores.ticks.pending(14, 100) == [("files", f"t{number:02}") for number in (0, 2, 3)]
+    assert stores.ticks.pending(100, 2) == [("files", "t00"), ("files", "t02")]
+
+
+def test_a_postponed_tick_says_why_it_waits_until_it_is_dispatched(stores: Stores) -> None:
+    stores.ticks.put(FULL)
+
+    stores.ticks.postpone("files", FULL.tick_id, 50, "because")
+
+    assert stores.ticks.pending(50, 10) == []
+    assert stores.ticks.pending(51, 10) == [("files", FULL.tick_id)]
+    waiting = stores.ticks.get("files", FULL.tick_id)
+    assert waiting == replace(FULL, held="because")
+    stores.ticks.mark_dispatched(FULL, DispatchCounts(2), ())
+    done = stores.ticks.get("files", FULL.tick_id)
+    assert done == replace(FULL, dispatched=DispatchCounts(2))
+
+
+def test_what_is_not_pending_cannot_be_postponed(stores: Stores) -> None:
+    stores.ticks.put(FULL)
+    stores.ticks.mark_dispatched(FULL, DispatchCounts(2), ())
+
+    stores.ticks.postpone("files", FULL.tick_id, 50, "because")
+    stores.ticks.postpone("files", "unknown", 50, "because")
+
+    assert stores.ticks.pending(100, 10) == []
+    assert stores.ticks.get("files", "unknown") is None
+
+
+def test_runs_are_admitted_up_to_the_limit_of_each_sensor_and_hour(stores: Stores) -> None:
+    hour = 3_600_000
+
+    assert [stores.ticks.admit("files", hour, 4, 10) for _ in range(4)] == [4, 4, 2, 0]
+    assert stores.ticks.admit("files", hour, 4, 3) == 0
+    assert stores.ticks.admit("others", hour, 4, 10) == 4
+    assert stores.ticks.admit("files", 2 * hour, 40, 10) == 10
+    assert stores.ticks.latest("files", 10) == []

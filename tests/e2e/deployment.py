@@ -279,10 +279,10 @@ class Deployed:
         finally:
             events.enable_rule(Name=rule)
 
-    def schedule(self, *, enabled: bool) -> None:
-        """Switch the schedule that ticks the sensor each minute."""
+    def schedule(self, function: str = "NewObjects", *, enabled: bool) -> None:
+        """Switch the schedule that starts a function each minute, by default the sensor's."""
         scheduler = self.client("scheduler")
-        arn = f":function:{self.outputs['NewObjectsFunctionName']}"
+        arn = f":function:{self.outputs[f'{function}FunctionName']}"
         [name] = [
             schedule["Name"]
             for schedule in scheduler.list_schedules()["Schedules"]

@@ -8,6 +8,7 @@ import contextlib
 import copy
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -34,14 +35,15 @@ from tests.support.tables import create_tables
 from tests.template.model import actions, read
 from tools.project import REGION
 from treadle.adapters.blobs import S3BlobStore
-from treadle.adapters.dynamodb.tables import DynamoStores
+from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.system import RandomTokens
-from treadle.definitions.status import TickStatus
+from treadle.definitions.status import DagsterRunStatus, TickStatus
 from treadle.engine.launch import payload
 from treadle.ports.runs import Claim, Run
 from treadle.ports.ticks import PlannedRun, Tick, TickKind
 
 FAR_AWAY = 4_102_444_800_000
+LONG_AGO = 3_600_000
 UNKNOWN = json.dumps({"source": "made", "detail-type": "by a test of permissions"})
 DENIED = "is not authorized to perform"
 
@@ -85,10 +87,13 @@ def one_run(deployed: Deployed) -> Answer:
 
 
 def runs_of_a_job_that_is_not_granted(number: int, config_bytes: int = 0) -> Invoke:
-    """Nothing of them is ever started."""
+    return tick_for(*not_granted(number, config_bytes))
+
+
+def not_granted(number: int, config_bytes: int = 0) -> list[PlannedRun]:
+    """Requests of which nothing is ever started."""
     config = json.dumps({"noise": base64.b64encode(os.urandom(config_bytes)).decode()})
-    requests = [PlannedRun(str(uuid4()), None, "not_granted", config, {}) for _ in range(number)]
-    return tick_for(*requests)
+    return [PlannedRun(str(uuid4()), None, "not_granted", config, {}) for _ in range(number)]
 
 
 def slice_of_a_tick(deployed: Deployed) -> Answer:
@@ -125,12 +130,63 @@ def status_change(status: str) -> Invoke:
     return invoke
 
 
+def reconcile(deployed: Deployed) -> Answer:
+    return deployed.invoke("Reconcile", {"treadle": "reconcile"})
+
+
+def reconcile_tick_for(*requests: PlannedRun) -> Invoke:
+    """RECONCILE finds a pending tick with these requests."""
+
+    def invoke(deployed: Deployed) -> Answer:
+        names = (deployed.outputs[f"{table}TableName"] for table in ("Sensors", "Ticks", "Runs", "Events"))
+        blobs = S3BlobStore(deployed.physical_id("OutcomesBucket"))
+        at = int(time.time() * 1000) - LONG_AGO
+        # Held, so that DISPATCH leaves it alone when the stream tells of it.
+        held = "It is left to RECONCILE by a test."
+        tick = Tick(
+            SENSOR, str(uuid4()), TickKind.EVENT, TickStatus.SUCCESS, at, at, at, requests=requests, held=held
+        )
+        assert DynamoStores.of(TableNames(*names), RandomTokens(), blobs).ticks.put(tick)
+        return reconcile(deployed)
+
+    return invoke
+
+
+def reconcile_one_run(deployed: Deployed) -> Answer:
+    return reconcile_tick_for(PlannedRun(str(uuid4()), None, JOB, "{}", {}))(deployed)
+
+
+def reconcile_runs_of_a_job_that_is_not_granted(number: int, config_bytes: int = 0) -> Invoke:
+    return reconcile_tick_for(*not_granted(number, config_bytes))
+
+
+def reconcile_run(**fields: Any) -> Invoke:
+    """RECONCILE finds a run that is to be looked at."""
+
+    def invoke(deployed: Deployed) -> Answer:
+        _created(deployed, next_at=int(time.time() * 1000) - LONG_AGO, **fields)
+        return reconcile(deployed)
+
+    return invoke
+
+
+def reconcile_started_run(deployed: Deployed) -> Answer:
+    execution = f"{deployed.machine.replace(':stateMachine:', ':execution:')}:{uuid4()}"
+    started = {"1/0": {DagsterRunStatus.QUEUED.value: 1, DagsterRunStatus.STARTED.value: 2}}
+    found = reconcile_run(status=DagsterRunStatus.STARTED, reached=started, external_id=execution)
+    return found(deployed)
+
+
 def job(deployed: Deployed) -> Answer:
     key = fresh_key()
     with deployed.without_events():
         deployed.upload(key)
     config = {"bucket": deployed.bucket, "key": key, "version": None}
-    return deployed.invoke_named(deployed.physical_id("SummarizeCsvFunction"), {"run_config": config})
+    try:
+        return deployed.invoke_named(deployed.physical_id("SummarizeCsvFunction"), {"run_config": config})
+    finally:
+        # A later sweep would find it.
+        deployed.client("s3").delete_object(Bucket=deployed.bucket, Key=key)
 
 
 def _created(deployed: Deployed, **fields: Any) -> Run:
@@ -194,11 +250,31 @@ PERMISSIONS = [
     Permission("RecordRole", "Runs", "dynamodb:PutItem", status_change("RUNNING")),
     Permission("RecordRole", "DescribeExecutions", "states:DescribeExecution", status_change("FAILED")),
     Permission("RecordRole", "DeadLetters", "sqs:SendMessage", unknown_message("Record")),
+    Permission("ReconcileRole", "PendingTicks", "dynamodb:Query", reconcile),
+    Permission("ReconcileRole", "WatchedRuns", "dynamodb:Query", reconcile),
+    Permission("ReconcileRole", "Ticks", "dynamodb:GetItem", reconcile_runs_of_a_job_that_is_not_granted(1)),
+    Permission(
+        "ReconcileRole", "Ticks", "dynamodb:UpdateItem", reconcile_runs_of_a_job_that_is_not_granted(1)
+    ),
+    Permission(
+        "ReconcileRole", "Outcomes", "s3:GetObject", reconcile_runs_of_a_job_that_is_not_granted(1, 400_000)
+    ),
+    Permission(
+        "ReconcileRole",
+        "DispatchQueue",
+        "sqs:SendMessageBatch",
+        reconcile_runs_of_a_job_that_is_not_granted(501),
+    ),
+    Permission("ReconcileRole", "Runs", "dynamodb:GetItem", reconcile_run(claim=Claim("another", FAR_AWAY))),
+    Permission("ReconcileRole", "Runs", "dynamodb:PutItem", reconcile_one_run),
+    Permission("ReconcileRole", "LaunchQueue", "sqs:SendMessageBatch", reconcile_run()),
+    Permission("ReconcileRole", "DescribeExecutions", "states:DescribeExecution", reconcile_started_run),
     Permission("SummarizeCsvRole", "ReadWatchedObjects", "s3:GetObject", job),
     Permission("SummarizeCsvRole", "WriteSummaries", "s3:PutObject", job),
 ]
 
 POLLED = "Lambda's poller uses it, and the local cloud's own poller asks no role"
+BATCHED = "AWS's name for what is shown as SendMessageBatch"
 UNPROVEN = {
     ("NewObjectsRole", "OwnState", "dynamodb:PutItem"): "for a cursor over 1 KB, which this sensor never has",
     ("NewObjectsRole", "OwnQueue", "sqs:SendMessage"): "AWS's name for what SendMessageBatch is here",
@@ -209,9 +285,28 @@ UNPROVEN = {
     ): "for ticks below a minute, which make soak watches",
     ("NewObjectsRole", "SweepBucket", "s3:ListBucketVersions"): "deployed with identity=version only",
     ("NewObjectsRole", "OwnOutcomes", "s3:PutObject"): "for ticks whose requests take over 300 KB compressed",
-    ("DispatchRole", "DispatchQueue", "sqs:SendMessage"): "AWS's name for what is shown as SendMessageBatch",
-    ("DispatchRole", "LaunchQueue", "sqs:SendMessage"): "AWS's name for what is shown as SendMessageBatch",
-    ("LaunchRole", "LaunchQueue", "sqs:SendMessage"): "AWS's name for what is shown as SendMessageBatch",
+    ("DispatchRole", "DispatchQueue", "sqs:SendMessage"): BATCHED,
+    ("DispatchRole", "LaunchQueue", "sqs:SendMessage"): BATCHED,
+    (
+        "DispatchRole",
+        "Runs",
+        "dynamodb:GetItem",
+    ): "for a sensor whose hour is full, and RunsPerHour is 0 here",
+    ("LaunchRole", "LaunchQueue", "sqs:SendMessage"): BATCHED,
+    (
+        "LaunchRole",
+        "StartStateMachines",
+        "states:DescribeStateMachine",
+    ): "tells an Express state machine, and the local cloud's is a Standard one",
+    ("RecordRole", "RecordQueue", "sqs:SendMessage"): "AWS's name for what SendMessageBatch is here",
+    (
+        "RecordRole",
+        "RecordQueue",
+        "sqs:SendMessageBatch",
+    ): "for a message that met a throttled table, which the local cloud does not have",
+    ("ReconcileRole", "DispatchQueue", "sqs:SendMessage"): BATCHED,
+    ("ReconcileRole", "LaunchQueue", "sqs:SendMessage"): BATCHED,
+    ("ReconcileRole", "DeadLetters", "sqs:SendMessage"): "Lambda uses it for an invocation that failed",
     ("SummarizeCsvRole", "ReadWatchedObjects", "s3:GetObjectVersion"): "for runs with identity=version",
     **{
         (role, sid, f"sqs:{action}"): POLLED

@@ -16,13 +16,13 @@ from tests.support.streams import as_record
 from tests.support.tables import create_tables
 from treadle.adapters import clients
 from treadle.adapters.blobs import S3BlobStore
-from treadle.adapters.dynamodb.tables import DynamoStores
+from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.system import RandomTokens
 
 ROOT = Path(__file__).parents[2]
 BUCKET = "treadle-watched-bucket"
 OUTCOMES = "treadle-outcomes-bucket"
-QUEUES = ("own", "launch", "dispatch", "dead")
+QUEUES = ("own", "launch", "dispatch", "record", "dead")
 ROLE = "arn:aws:iam::123456789012:role/machine"
 MACHINE = '{"StartAt":"Done","States":{"Done":{"Type":"Succeed"}}}'
 
@@ -78,6 +78,13 @@ class Deployment:
             for message in batch:
                 sqs.delete_message(QueueUrl=self.queues[queue], ReceiptHandle=message["ReceiptHandle"])
                 found.append(dict(message))
+
+    def fresh_stores(self) -> DynamoStores:
+        """The stores over clients of their own."""
+        tables = (
+            self._environment[f"TREADLE_{name}_TABLE"] for name in ("SENSORS", "TICKS", "RUNS", "EVENTS")
+        )
+        return DynamoStores.of(TableNames(*tables), RandomTokens(), S3BlobStore(OUTCOMES))
 
     def executions(self) -> list[str]:
         """The names of all executions of the job's state machine."""
@@ -167,6 +174,7 @@ def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
             TREADLE_QUEUE_URL=queues["own"],
             TREADLE_LAUNCH_QUEUE_URL=queues["launch"],
             TREADLE_DISPATCH_QUEUE_URL=queues["dispatch"],
+            TREADLE_RECORD_QUEUE_URL=queues["record"],
             TREADLE_OUTCOMES_BUCKET=OUTCOMES,
             TREADLE_BUS_NAME="treadle",
             TREADLE_INTERVAL_SECONDS="60",

@@ -84,7 +84,12 @@ def test_the_sample_of_the_ticks_stream_is_dispatched(deployment: Deployment) ->
     assert answer == {"batchItemFailures": []}
     [message] = deployment.messages("launch")
     [run] = deployment.stores.runs.of_sensor("new_objects", 5)
-    assert json.loads(message["Body"]) == {"treadle": "launch", "run_id": run.run_id, "attempt": 1}
+    assert json.loads(message["Body"]) == {
+        "treadle": "launch",
+        "run_id": run.run_id,
+        "attempt": 1,
+        "job": run.job,
+    }
 
 
 def test_a_stream_record_that_cannot_be_dispatched_is_buried_and_the_next_goes_on(

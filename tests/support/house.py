@@ -8,14 +8,16 @@ from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.results import RunRequest
 from treadle.definitions.sensors import DEFAULT_CAP, SensorDefinition
 from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus
-from treadle.engine.dispatch import Dispatcher
+from treadle.engine.dispatch import Dispatcher, Limits
 from treadle.engine.evaluation import Evaluator
 from treadle.engine.event_ticks import EventTicks
 from treadle.engine.identity import RunIds
 from treadle.engine.launch import Launcher
 from treadle.engine.leased_ticks import LeasedTicks, TickSettings
 from treadle.engine.planning import Planner
+from treadle.engine.reconcile import Reconciler
 from treadle.engine.record import Recorder, StatusChange
+from treadle.engine.slices import SliceRequest
 from treadle.ports.launching import JobSettings
 from treadle.ports.runs import Run
 from treadle.ports.sensors import SensorState
@@ -32,6 +34,7 @@ from treadle.testing.targets import InMemoryTarget
 JOB = "process_file"
 ARN = "arn:aws:states:us-east-1:123456789012:stateMachine:process-file"
 JOBS = {JOB: JobSettings(JOB, "step_functions", ARN, "ProcessFileStateMachineArn")}
+NO_LIMITS = Limits()
 RUNNING = DefaultSensorStatus.RUNNING
 RUN_IDS = RunIds.of("123456789012/us-east-1/treadle")
 
@@ -133,7 +136,7 @@ class House:
         """Evaluates a sensor's events."""
         return EventTicks(self.evaluator(definition), self.sensors, self.ticks, self.tokens, status)
 
-    def dispatcher(self, **grants: str) -> Dispatcher:
+    def dispatcher(self, *, limits: Limits = NO_LIMITS, **grants: str) -> Dispatcher:
         """Applies ticks; grants are job names by sensor, "watch" may start the usual job if none is given."""
         allowed = {name: frozenset({job}) for name, job in (grants or {"watch": JOB}).items()}
         return Dispatcher(
@@ -142,6 +145,7 @@ class House:
             self.launches,
             allowed,
             self.clock,
+            limits=limits,
             slices=self.slices,
             workers=self.workers,
         )
@@ -156,6 +160,24 @@ class House:
             self.clock,
             self.tokens,
         )
+
+    def reconciler(self, *, limits: Limits = NO_LIMITS) -> Reconciler:
+        """Finds what was lost."""
+        return Reconciler(
+            self.ticks,
+            self.runs,
+            self.launches,
+            self.dispatcher(limits=limits),
+            self.jobs,
+            {"step_functions": self.target},
+            self.clock,
+        )
+
+    @staticmethod
+    def slice_request(body: Mapping[str, object]) -> SliceRequest:
+        """The slice that a message of the dispatch queue names."""
+        numbers = (int(str(body[name])) for name in ("slice", "of"))
+        return SliceRequest(str(body["sensor"]), str(body["tick_id"]), *numbers)
 
     def recorder(self) -> Recorder:
         """Folds what the target reports."""

@@ -69,6 +69,23 @@ class Template:
         functions = self.resources(FUNCTION).values()
         return {Path(f["CodeUri"]).name: f for f in functions if f["CodeUri"].startswith(folder)}
 
+    def jobs(self) -> dict[str, dict[str, str]]:
+        """Each job's settings as LAUNCH reads them, parameters as `${Name}`."""
+        text, _ = self.resources("AWS::SSM::Parameter")["Jobs"]["Value"]["Fn::Sub"]
+        found: dict[str, dict[str, str]] = json.loads(text)
+        return found
+
+    def behind(self, text: str) -> set[str]:
+        """Logical ids that give the one value of a text such as `${Name}` among the jobs' settings."""
+        _, values = self.resources("AWS::SSM::Parameter")["Jobs"]["Value"]["Fn::Sub"]
+        name = text.removeprefix("${").removesuffix("}")
+        return references(values[name]) if name in values else {name}
+
+    def state_machines(self) -> set[str]:
+        """What gives the state machines that jobs start: parameters, and the example's own."""
+        arns = (job["arn"] for job in self.jobs().values() if job["target"] == "step_functions")
+        return set().union(*map(self.behind, arns))
+
     def environment(self, function: dict[str, Any]) -> dict[str, Any]:
         """A function's variables, those of Globals included unless it ignores them."""
         own: dict[str, Any] = function.get("Environment", {}).get("Variables", {})

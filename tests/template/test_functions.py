@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.template.model import FUNCTION, ROOT, read, references, samples
+from tests.template.model import FUNCTION, ROOT, read, samples
+from treadle.ports.launching import JobSettings
 
 template = read()
 FUNCTIONS = template.resources(FUNCTION)
@@ -41,10 +42,29 @@ ENGINE = {
         "TREADLE_DISPATCH_QUEUE_URL",
         "TREADLE_BUS_NAME",
         "TREADLE_GRANTS",
+        "TREADLE_MAX_DEPTH",
+        "TREADLE_RUNS_PER_HOUR",
     },
     "launch": {"TREADLE_LAUNCH_QUEUE_URL", "TREADLE_JOBS"},
-    "record": {"TREADLE_JOBS"},
+    "record": {"TREADLE_RECORD_QUEUE_URL", "TREADLE_JOBS"},
+    "reconcile": {
+        "TREADLE_LAUNCH_QUEUE_URL",
+        "TREADLE_DISPATCH_QUEUE_URL",
+        "TREADLE_GRANTS",
+        "TREADLE_JOBS",
+        "TREADLE_MAX_DEPTH",
+        "TREADLE_RUNS_PER_HOUR",
+    },
 }
+SCHEDULED = {
+    **{
+        name: {"treadle": "tick", "nominal_time": "<aws.scheduler.scheduled-time>"}
+        for name in template.evaluators()
+    },
+    "reconcile": {"treadle": "reconcile"},
+}
+MOST_VARIABLES = 4096
+"""Bytes of names and values, by Lambda's limit."""
 
 
 def triggers() -> list[tuple[str, dict[str, Any]]]:
@@ -104,15 +124,51 @@ def test_jobs_know_nothing_of_treadle() -> None:
         assert not {v for v in template.environment(NAMED[name]) if v.startswith(("TREADLE_", "POWERTOOLS_"))}
 
 
-@pytest.mark.parametrize("name", ["launch", "record"])
-def test_each_job_names_target_arn_and_parameter(name: str) -> None:
+@pytest.mark.parametrize("job", template.jobs())
+def test_each_job_names_target_arn_and_parameter(job: str) -> None:
     """A job that is not configured has an empty ARN, and the name of the parameter to set."""
-    text, values = template.environment(NAMED[name])["TREADLE_JOBS"]["Fn::Sub"]
+    setting = template.jobs()[job]
 
-    for job in json.loads(re.sub(r"\$\{\w+\}", "", text)).values():
-        assert job.keys() == {"target", "arn", "parameter"}
-        assert job["parameter"] in template.section("Parameters")
-        assert job["parameter"] in references(values)
+    assert setting["parameter"] in template.section("Parameters")
+    assert setting["parameter"] in template.behind(setting["arn"])
+
+
+@pytest.mark.parametrize("job", template.jobs())
+def test_each_option_of_a_job_is_the_parameter_that_its_absence_names(job: str) -> None:
+    """LAUNCH says `set NightlyLoadQueue` where the option `queue` of `nightly_load` is missing."""
+    setting = template.jobs()[job]
+    settings = JobSettings(job, setting["target"], "", setting["parameter"])
+
+    for option in setting.keys() - {"target", "arn", "parameter"}:
+        assert setting[option] == f"${{{settings.parameter_of(option)}}}"
+        assert settings.parameter_of(option) in template.section("Parameters")
+
+
+@pytest.mark.parametrize("variable", ["TREADLE_JOBS", "TREADLE_GRANTS"])
+def test_functions_that_go_by_jobs_or_grants_go_by_the_same_text(variable: str) -> None:
+    """What LAUNCH may start, RECONCILE asks about; what DISPATCH refuses, RECONCILE refuses."""
+    source = {"Fn::GetAtt": [variable.removeprefix("TREADLE_").capitalize(), "Value"]}
+    found = [template.environment(function).get(variable) for function in NAMED.values()]
+
+    assert found.count(source) >= 2
+    assert [each for each in found if each not in (None, source)] == []
+
+
+@pytest.mark.parametrize("name", template.treadle_functions())
+def test_variables_fit_into_what_lambda_takes(name: str) -> None:
+    """Each value that a deployment gives is counted with 100 characters, jobs and grants as they are."""
+    long = "x" * 100
+    texts = {
+        key: re.sub(r"\$\{\w+\}", long, template.resources("AWS::SSM::Parameter")[key]["Value"]["Fn::Sub"][0])
+        for key in ("Jobs", "Grants")
+    }
+    values = {
+        variable: value if isinstance(value, str) else texts.get(value.get("Fn::GetAtt", "?")[0], long)
+        for variable, value in template.environment(NAMED[name]).items()
+        if value != {"Ref": "AWS::NoValue"}
+    }
+
+    assert sum(len(variable) + len(value) for variable, value in values.items()) < MOST_VARIABLES
 
 
 def test_every_trigger_is_of_a_kind_whose_failures_are_tested() -> None:
@@ -137,10 +193,7 @@ def test_ticks_never_pile_up(name: str, trigger: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("name", "trigger"), triggers_of("ScheduleV2"))
 def test_tick_carries_its_nominal_time(name: str, trigger: dict[str, Any]) -> None:
     """A redelivered tick has the same identity, and two stacks' schedules never share a name."""
-    assert json.loads(trigger["Input"]) == {
-        "treadle": "tick",
-        "nominal_time": "<aws.scheduler.scheduled-time>",
-    }
+    assert json.loads(trigger["Input"]) == SCHEDULED[name]
     assert trigger["OmitName"] is True
     assert trigger["RoleArn"] == {"Fn::GetAtt": ["ScheduleRole", "Arn"]}
 

@@ -13,8 +13,25 @@ import yaml
 
 from tests.support.project import ROOT, copy_of_project, run
 from tests.template import model
+from treadle.cli.kinds import KINDS, STEP_FUNCTIONS
 
 SENSORS = ("late_orders", "unpaid_orders", "new_objects_again")
+OTHER_KINDS = [kind for kind in KINDS if kind != STEP_FUNCTIONS]
+NEEDED = {
+    "glue": {"LaunchRole": {"glue:StartJobRun", "glue:GetJobRuns"}, "ReconcileRole": {"glue:GetJobRun"}},
+    "batch": {
+        "LaunchRole": {"batch:SubmitJob", "batch:TagResource", "batch:ListJobs", "batch:DescribeJobs"},
+        "ReconcileRole": {"batch:DescribeJobs"},
+    },
+    "ecs": {
+        "LaunchRole": {"ecs:RunTask", "ecs:TagResource", "iam:PassRole"},
+        "ReconcileRole": {"ecs:DescribeTasks"},
+    },
+    "lambda": {"LaunchRole": {"lambda:InvokeFunction"}},
+    "sqs": {"LaunchRole": {"sqs:SendMessage"}},
+    "eventbridge": {"LaunchRole": {"events:PutEvents"}},
+}
+"""What a job of a kind lets which role do."""
 FILES = [
     f"{path}" for name in SENSORS for path in (f"functions/sensors/{name}", f"tests/unit/test_{name}.py")
 ]
@@ -31,6 +48,16 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert run("new", "sensor", name, "--interval", "15", "--root", copy).exit_code == 0
     assert run("new", "sensor", SENSORS[2], "--job", "process_file", "--root", copy).exit_code == 0
     return copy
+
+
+@pytest.fixture(scope="module", params=OTHER_KINDS)
+def kind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """A kind of target, and a project with a sensor whose job is of that kind."""
+    name: str = request.param
+    copy = copy_of_project(tmp_path_factory.mktemp(name))
+    done = run("new", "sensor", "late_orders", "--job", "load_orders", "--target", name, "--root", copy)
+    assert done.exit_code == 0, done.output
+    return name, copy
 
 
 def check(project: Path, *command: str | Path) -> str:
@@ -68,6 +95,44 @@ def test_template_passes_its_own_tests(project: Path) -> None:
 
 
 @pytest.mark.timeout(MINUTES)
+def test_template_with_a_job_of_each_kind_passes_cfn_lint_and_its_own_tests(kind: tuple[str, Path]) -> None:
+    _, copy = kind
+
+    check(copy, Path(sys.executable).with_name("cfn-lint"), "template.yaml")
+    python(copy, "pytest", "tests/template", "-q", "-p", "no:randomly")
+
+
+@pytest.mark.timeout(MINUTES)
+@pytest.mark.skipif(not SAM.exists(), reason="make setup brings SAM")
+def test_template_with_a_job_of_each_kind_passes_sam_validate(kind: tuple[str, Path]) -> None:
+    check(kind[1], SAM, "validate", "--lint", "--template-file", "template.yaml")
+
+
+def test_a_job_of_a_kind_lets_launch_and_reconcile_do_what_it_takes(kind: tuple[str, Path]) -> None:
+    """And RECORD, DISPATCH and evaluators nothing."""
+    name, copy = kind
+    added: dict[str, set[str]] = {}
+    before = [str(statement) for _, statement in model.read().statements()]
+
+    for role, statement in parsed(copy).statements():
+        if "LoadOrders" in statement["Sid"]:
+            assert str(statement) not in before
+            added.setdefault(role, set()).update(model.actions(statement))
+
+    assert added == NEEDED[name]
+
+
+def test_a_job_lets_nobody_do_anything_before_it_is_configured(kind: tuple[str, Path]) -> None:
+    """A statement on an empty address would be no valid policy, or one on everything."""
+    for role in parsed(kind[1]).resources("AWS::IAM::Role").values():
+        for policy in role["Policies"]:
+            for statement in policy["PolicyDocument"]["Statement"]:
+                if "LoadOrders" in str(statement) and "LoadOrders" in statement.get("Sid", "LoadOrders"):
+                    assert statement["Fn::If"][0].startswith("LoadOrders")
+                    assert statement["Fn::If"][2] == {"Ref": "AWS::NoValue"}
+
+
+@pytest.mark.timeout(MINUTES)
 def test_written_tests_pass(project: Path) -> None:
     tests = [file for file in FILES if file.endswith(".py")]
 
@@ -92,6 +157,11 @@ def test_code_of_the_shortest_and_the_longest_names_is_formatted(
     python(copy, "ruff", "check", f"functions/sensors/{name}", f"tests/unit/test_{name}.py")
 
 
+def parsed(project: Path) -> model.Template:
+    """A project's template."""
+    return model.Template(yaml.load((project / "template.yaml").read_text(), Loader=model._Loader))
+
+
 def renamed(value: Any) -> Any:
     """A value in which the first sensor's names stand in place of the new one's."""
     text = yaml.safe_dump(value).replace("LateOrders", "NewObjects").replace("late_orders", "new_objects")
@@ -100,7 +170,7 @@ def renamed(value: Any) -> Any:
 
 def test_new_sensor_is_deployed_as_the_first_one_is(project: Path) -> None:
     """What evaluators need changes: whoever changes the first sensor's block changes the scaffold's too."""
-    template = model.Template(yaml.load((project / "template.yaml").read_text(), Loader=model._Loader))
+    template = parsed(project)
     first, own = template.evaluators()["new_objects"], renamed(template.evaluators()["late_orders"])
     variables = {v: x for v, x in template.environment(first).items() if not v.startswith("TREADLE_S3_")}
 
@@ -109,7 +179,7 @@ def test_new_sensor_is_deployed_as_the_first_one_is(project: Path) -> None:
 
 
 def test_new_sensor_may_do_what_the_first_one_may_save_reading_its_bucket(project: Path) -> None:
-    template = model.Template(yaml.load((project / "template.yaml").read_text(), Loader=model._Loader))
+    template = parsed(project)
     statements = list(template.statements())
     first = {s["Sid"]: s for role, s in statements if role == "NewObjectsRole" and s["Sid"] not in S3_ONLY}
 

@@ -78,7 +78,7 @@ def test_sensor_has_interval_timeout_status_and_jobs(sensor: str) -> None:
     """Each sensor's four parameters exist and reach the functions that act on them."""
     prefix, function = logical_prefix(sensor), EVALUATORS[sensor]
     variables = template.environment(function)
-    grants = template.environment(template.named_functions()["dispatch"])["TREADLE_GRANTS"]
+    grants = template.resources("AWS::SSM::Parameter")["Grants"]["Value"]
 
     assert variables["TREADLE_INTERVAL_SECONDS"] == {"Ref": f"{prefix}Interval"}
     assert variables["TREADLE_DEFAULT_STATUS"] == {"Ref": f"{prefix}Status"}

@@ -11,9 +11,18 @@ FUNCTIONS = template.resources(FUNCTION)
 ROLES = template.resources("AWS::IAM::Role")
 STATEMENTS = list(template.statements())
 EVALUATORS = template.evaluators()
-JOBS = template.environment(template.named_functions()["launch"])["TREADLE_JOBS"]
-STATE_MACHINES = references(JOBS["Fn::Sub"][1])
-"""Each job's parameter, and the example's state machine."""
+JOBS = template.jobs()
+STATE_MACHINES = template.state_machines()
+STARTS = {
+    "states:StartExecution",
+    "glue:StartJobRun",
+    "batch:SubmitJob",
+    "ecs:RunTask",
+    "lambda:InvokeFunction",
+    "sqs:SendMessage",
+    "events:PutEvents",
+    "iam:PassRole",
+}
 LOCAL_CLOUD = {"StringNotEquals": {"aws:PrincipalAccount": "000000000000"}}
 
 
@@ -134,8 +143,8 @@ def test_evaluator_writes_outcomes_of_its_own_ticks_only(sensor: str) -> None:
     assert statement["Resource"] == {"Fn::Sub": f"${{OutcomesBucket.Arn}}/ticks/{sensor}/*"}
 
 
-def test_only_dispatch_reads_outcomes() -> None:
-    """It reads them, and writes none."""
+def test_only_dispatch_and_reconcile_read_outcomes() -> None:
+    """They read them, and write none."""
     evaluators = {role_of(function) for function in EVALUATORS.values()}
     others = [
         (role, s)
@@ -143,10 +152,12 @@ def test_only_dispatch_reads_outcomes() -> None:
         if "OutcomesBucket" in references(s["Resource"]) and role not in evaluators
     ]
 
-    ((role, statement),) = others
-    assert role == role_of(FUNCTIONS["DispatchFunction"])
-    assert actions(statement) == ["s3:GetObject"]
-    assert statement["Resource"] == {"Fn::Sub": "${OutcomesBucket.Arn}/ticks/*"}
+    assert {role for role, _ in others} == {
+        role_of(FUNCTIONS[f"{step}Function"]) for step in ("Dispatch", "Reconcile")
+    }
+    for _, statement in others:
+        assert actions(statement) == ["s3:GetObject"]
+        assert statement["Resource"] == {"Fn::Sub": "${OutcomesBucket.Arn}/ticks/*"}
 
 
 @pytest.mark.parametrize("sensor", EVALUATORS)
@@ -158,7 +169,9 @@ def test_evaluator_learns_of_runs_only_whether_they_can_start_again(sensor: str)
 
     assert actions(known) == ["dynamodb:BatchGetItem"]
     assert known["Condition"] == {
-        "ForAllValues:StringEquals": {"dynamodb:Attributes": ["run_id", "attempt", "attempts_allowed", "yields"]}
+        "ForAllValues:StringEquals": {
+            "dynamodb:Attributes": ["run_id", "attempt", "attempts_allowed", "yields"]
+        }
     }
     assert (denied["Effect"], denied["Action"], denied["Resource"]) == (
         "Deny",
@@ -177,9 +190,44 @@ def test_only_launch_starts_jobs() -> None:
     assert references(statement["Resource"]) - {"AWS::NoValue"} == STATE_MACHINES
 
 
-@pytest.mark.parametrize("function", ["launch", "record"])
+@pytest.mark.parametrize("job", JOBS)
+def test_launch_may_start_each_job_at_its_address_and_nowhere_else(job: str) -> None:
+    """Whatever the kind, an action that starts something names the job's own parameter, without an asterisk."""
+    address = template.behind(JOBS[job]["arn"])
+    starting = [
+        s
+        for s in template.allowed(role_of(template.named_functions()["launch"]))
+        if STARTS & set(actions(s)) and address & references(s["Resource"])
+    ]
+
+    assert starting
+    assert not [s for s in starting if "*" in str(s["Resource"])]
+
+
+def test_launch_passes_roles_to_ecs_tasks_only() -> None:
+    """A role that could be passed elsewhere would lend its rights to whoever may start that."""
+    for _, statement in STATEMENTS:
+        if "iam:PassRole" in actions(statement):
+            assert statement["Condition"] == {
+                "StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}
+            }
+            assert statement["Resource"].keys() == {"Ref"}
+
+
+def test_reconcile_reads_two_indexes_and_no_table_as_a_whole() -> None:
+    """What is late is found by the sparse indexes; a scan, or another index, it cannot even ask for."""
+    allowed = template.allowed(role_of(FUNCTIONS["ReconcileFunction"]))
+    querying = [s["Resource"] for s in allowed if "dynamodb:Query" in actions(s)]
+
+    pending, watched = querying
+    assert pending == {"Fn::Sub": "${TicksTable.Arn}/index/pending"}
+    assert [each["Fn::Sub"].rpartition("/index/")[2] for each in watched["Fn::If"][1:]] == ["watched"] * 2
+    assert not [s for s in allowed if "dynamodb:Scan" in actions(s)]
+
+
+@pytest.mark.parametrize("function", ["launch", "record", "reconcile"])
 def test_executions_of_every_job_can_be_looked_at(function: str) -> None:
-    """LAUNCH and RECORD describe executions of exactly the configured state machines."""
+    """LAUNCH, RECORD and RECONCILE describe executions of exactly the configured state machines."""
     role = role_of(template.named_functions()[function])
     (statement,) = [s for s in template.allowed(role) if "states:DescribeExecution" in actions(s)]
 
@@ -194,12 +242,13 @@ def test_status_changes_of_every_job_are_heard() -> None:
     assert references(pattern) - {"AWS::NoValue"} == STATE_MACHINES
 
 
-def test_only_evaluators_and_dispatch_write_ticks() -> None:
-    """Nobody else touches the ticks."""
+def test_only_evaluators_dispatch_and_reconcile_touch_ticks() -> None:
+    """Nobody else does."""
     writers = {role for role, s in STATEMENTS if "TicksTable" in references(s["Resource"])}
 
     assert writers == {
-        role_of(function) for function in (*EVALUATORS.values(), FUNCTIONS["DispatchFunction"])
+        role_of(function)
+        for function in (*EVALUATORS.values(), FUNCTIONS["DispatchFunction"], FUNCTIONS["ReconcileFunction"])
     }
 
 

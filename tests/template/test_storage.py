@@ -209,7 +209,7 @@ def watched(metric: str) -> set[str]:
 
 
 def test_every_trouble_has_its_alarm() -> None:
-    """Dead letters; age in each other queue; lag of each stream; errors of each evaluator."""
+    """Dead letters; age in each other queue; lag of each stream; errors of each function that a schedule starts."""
     streams = {
         name
         for name, function in template.resources(FUNCTION).items()
@@ -219,7 +219,20 @@ def test_every_trouble_has_its_alarm() -> None:
     assert watched("ApproximateNumberOfMessagesVisible") == {"DeadLetterQueue"}
     assert watched("ApproximateAgeOfOldestMessage") == QUEUES.keys() - {"DeadLetterQueue"}
     assert watched("IteratorAge") == streams
-    assert watched("Errors") == {f"{logical_prefix(sensor)}Function" for sensor in EVALUATORS}
+    assert watched("Errors") == {
+        name
+        for name, function in template.resources(FUNCTION).items()
+        if "ScheduleV2" in {event["Type"] for event in function.get("Events", {}).values()}
+    }
+
+
+@pytest.mark.parametrize("metric", ["paused", "set_aside", "dispatch.HELD"])
+def test_what_waits_for_a_person_has_an_alarm_in_this_stack_only(metric: str) -> None:
+    """Treadle's own metrics; their dimension keeps two stacks apart."""
+    [alarm] = [alarm for alarm in ALARMS.values() if alarm["MetricName"] == metric]
+
+    assert alarm["Namespace"] == "Treadle"
+    assert alarm["Dimensions"] == [{"Name": "service", "Value": {"Ref": "AWS::StackName"}}]
 
 
 @pytest.mark.parametrize("name", ALARMS)

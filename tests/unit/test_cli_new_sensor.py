@@ -7,6 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.project import ROOT, contents, copy_of_project, run
+from treadle.cli.kinds import KINDS
+from treadle.cli.template_edit import jobs
+from treadle.cli.yaml_lines import YamlLines
+from treadle.ports.launching import JobSettings
 
 WRITTEN = {
     "functions/sensors/late_orders/app.py",
@@ -14,6 +18,26 @@ WRITTEN = {
     "events/late_orders-schedule.json",
     "events/late_orders-queued-tick.json",
 }
+
+SETTINGS = {
+    "step_functions": ("StateMachineArn",),
+    "glue": ("GlueJobName", "arguments"),
+    "batch": ("JobDefinitionArn", "queue", "arguments"),
+    "ecs": (
+        "TaskDefinitionArn",
+        "cluster",
+        "container",
+        "subnets",
+        "security_groups",
+        "launch_type",
+        "assign_public_ip",
+        "arguments",
+    ),
+    "lambda": ("FunctionArn",),
+    "sqs": ("QueueUrl",),
+    "eventbridge": ("EventBusArn", "source", "detail_type"),
+}
+"""For each kind, how the address parameter ends, and its options."""
 
 
 @pytest.fixture
@@ -208,7 +232,8 @@ def test_outside_a_project_nothing_happens(tmp_path: Path, monkeypatch: pytest.M
     ("old", "new", "complaint"),
     [
         ("Parameters:\n  # ---- Stack", "Parametres:\n  # ---- Stack", "lacks Parameters"),
-        ('              {\n              "new_objects"', '              { "new_objects"', "first line is {"),
+        ('          {\n          "new_objects"', '          { "new_objects"', "first line is {"),
+        ('          {\n          "process_file": ', "          {\n          ", "the text of Jobs is no JSON"),
         ("Resources:\n", "Resources:\n  - {\n", "is no YAML"),
     ],
 )
@@ -244,6 +269,94 @@ def test_more_jobs_than_one_condition_takes_are_nested(project: Path) -> None:
         "      - !Condition LateOrdersJobIsGiven",
         "      - !Condition UnpaidOrdersJobIsGiven",
     ]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_new_job_of_each_kind_gets_its_parameters_and_its_setting(project: Path, kind: str) -> None:
+    """LAUNCH reads the address as `arn`, and each option under the name by which it says what is missing."""
+    done = run("new", "sensor", "late_orders", "--job", "load_orders", "--target", kind, "--root", project)
+
+    assert done.exit_code == 0, done.output
+    template = YamlLines("template.yaml", (project / "template.yaml").read_text())
+    setting = jobs(template)["load_orders"]
+    address, *options = SETTINGS[kind]
+    assert setting == {
+        "target": kind,
+        "arn": f"${{LoadOrders{address}}}",
+        "parameter": f"LoadOrders{address}",
+        **{
+            option: f"${{{JobSettings('load_orders', kind, '', '').parameter_of(option)}}}"
+            for option in options
+        },
+    }
+    given = {value[2:-1] for value in setting.values() if value.startswith("${")}
+    assert given <= set(template.keys("Parameters"))
+    assert f"LoadOrders{address}=<" in done.stdout
+    assert f"| `LoadOrders{address}` |" in (project / "README.md").read_text()
+
+
+def test_a_job_of_one_kind_is_added_behind_one_of_another(project: Path) -> None:
+    """Whatever the last job's parameters are called."""
+    for name, kind in (("late_orders", "ecs"), ("unpaid_orders", "glue"), ("open_orders", "step_functions")):
+        done = run("new", "sensor", name, "--target", kind, "--root", project)
+        assert done.exit_code == 0, done.output
+
+    parameters = YamlLines("template.yaml", (project / "template.yaml").read_text()).keys("Parameters")
+    first = parameters.index("ProcessFileStateMachineArn")
+    behind = [name for name in parameters[first + 1 :] if "OrdersJob" in name]
+    assert parameters[first + 1 : first + 1 + len(behind)] == behind
+    assert behind[0] == "LateOrdersJobTaskDefinitionArn"
+    assert behind[-3:] == [
+        "UnpaidOrdersJobGlueJobName",
+        "UnpaidOrdersJobArguments",
+        "OpenOrdersJobStateMachineArn",
+    ]
+
+
+def test_a_known_job_keeps_its_kind(project: Path) -> None:
+    before = contents(project)
+
+    done = run("new", "sensor", "late_orders", "--job", "process_file", "--target", "glue", "--root", project)
+
+    assert done.exit_code == 2
+    assert "Job process_file is there already, as step_functions" in done.stderr
+    assert contents(project) == before
+
+
+def test_a_kind_that_nobody_knows_is_refused_with_those_that_are(project: Path) -> None:
+    done = run("new", "sensor", "late_orders", "--target", "cron", "--root", project)
+
+    assert done.exit_code == 2
+    assert all(kind in done.stderr for kind in KINDS)
+
+
+def test_a_parameter_that_is_called_like_a_resource_is_refused(project: Path) -> None:
+    """Parameters and resources share one namespace: the queue of sensor `refund` is `RefundQueue`."""
+    assert run("new", "sensor", "refund", "--root", project).exit_code == 0
+    before = contents(project)
+
+    done = run("new", "sensor", "late_orders", "--job", "refund", "--target", "batch", "--root", project)
+
+    assert done.exit_code == 2
+    assert "template.yaml has RefundQueue already" in done.stderr
+    assert contents(project) == before
+
+
+def test_more_jobs_than_a_functions_environment_takes_are_refused(project: Path) -> None:
+    """Lambda takes 4 KB of variables, and would refuse the deployment."""
+    template = project / "template.yaml"
+    job = '"process_file": {"target": "step_functions"'
+    many = "".join(
+        f'"job_{number}": {{"target": "{"x" * 80}", "parameter": "P"}},\n          ' for number in range(30)
+    )
+    template.write_text(template.read_text().replace(job, many + job))
+    before = contents(project)
+
+    done = run("new", "sensor", "late_orders", "--root", project)
+
+    assert done.exit_code == 2
+    assert "more jobs and grants than a function's environment takes (4 KB)" in done.stderr
+    assert contents(project) == before
 
 
 @pytest.mark.parametrize("command", [("",), ("new",), ("new", "sensor")])

@@ -35,13 +35,14 @@ def test_request_becomes_a_queued_run_and_a_launch_message(house: House) -> None
             "dagster/sensor_name": "watch",
             "dagster/tick": tick.tick_id,
             "dagster/run_key": "k",
+            "treadle/depth": "1",
         },
         created_at=NOON,
         reached={"1/0": {"QUEUED": NOON}},
         next_at=NOON + LAUNCH_DUE_MS,
     )
     assert [(m.body, m.delay_seconds) for m in house.launches.messages] == [
-        ({"treadle": "launch", "run_id": run.run_id, "attempt": 1}, 0)
+        ({"treadle": "launch", "run_id": run.run_id, "attempt": 1, "job": JOB}, 0)
     ]
     assert (outcome.decision, outcome.count) == (Decision.SUCCESS, 1)
     assert outcome.reason == "1 runs, 0 keys taken already, 0 refused"
@@ -133,7 +134,7 @@ def test_second_tick_with_the_same_key_starts_nothing(house: House) -> None:
     house.launches.drain()
 
     for number, status in enumerate(Status, start=2):
-        before = change(house, "k", status=status)
+        before = change(house, "k", status=status, external_id="arn:x")
         tick = committed(house, "k", number=number, config='{"changed":1}')
         dispatch(house, tick)
 

@@ -1,12 +1,14 @@
 """Later attempts: only for an ended run, an allowance and a later tick."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.support.dispatching import NOON, change, committed, counts, dispatch, launched
 from tests.support.house import House
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.folding import LAUNCH_DUE_MS
-from treadle.ports.runs import Claim, Failure
+from treadle.ports.runs import Claim, Failure, Run, Try
 from treadle.ports.ticks import DispatchCounts
 
 
@@ -82,3 +84,79 @@ def test_each_raised_allowance_is_worth_one_attempt(house: House) -> None:
         change(house, "k", status=Status.FAILURE)
 
     assert house.only_run().attempt == 2
+
+
+def failed_without_reaching_its_target(house: House) -> Run:
+    dispatch(house, committed(house, "k"))
+    house.launches.drain()
+    failure = Failure("LaunchRejectedError", "input too large", assumed=True)
+    return change(house, "k", status=Status.FAILURE, failure=failure, next_at=None)
+
+
+def test_key_of_a_run_that_never_reached_its_target_goes_to_a_changed_request(house: House) -> None:
+    failed_without_reaching_its_target(house)
+    later = committed(house, "k", number=2, config='{"smaller":1}')
+
+    dispatch(house, later)
+
+    run = house.only_run()
+    assert (run.attempt, run.status, run.run_config) == (2, Status.QUEUED, '{"smaller":1}')
+    assert [body["attempt"] for body in house.launches.drain()] == [2]
+    assert counts(house, later) == DispatchCounts(started=1)
+
+
+def test_key_of_a_run_that_never_reached_its_target_stays_taken_for_the_same_request(house: House) -> None:
+    before = failed_without_reaching_its_target(house)
+
+    dispatch(house, committed(house, "k", number=2))
+
+    assert (house.only_run(), launched(house)) == (before, [])
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"external_id": "arn:x"},
+        {"tried": Try("t", NOON, "arn:x")},
+        {"reached": {"1/0": {"QUEUED": NOON, "STARTED": NOON, "FAILURE?": NOON}}},
+        {"status": Status.CANCELED},
+    ],
+    ids=["started", "in doubt", "reported as started", "canceled"],
+)
+def test_key_of_a_run_that_may_have_reached_its_target_stays_taken(
+    house: House, fields: dict[str, object]
+) -> None:
+    failed_without_reaching_its_target(house)
+    before = change(house, "k", **fields)
+
+    dispatch(house, committed(house, "k", number=2, config='{"smaller":1}'))
+
+    assert (house.only_run(), launched(house)) == (before, [])
+
+
+def test_second_attempt_that_never_reached_its_target_yields_only_if_no_attempt_did(house: House) -> None:
+    failed_without_reaching_its_target(house)
+    reached = {
+        "1/0": {"QUEUED": NOON, "STARTED": NOON, "FAILURE": NOON},
+        "2/0": {"QUEUED": NOON, "FAILURE?": NOON},
+    }
+    before = change(house, "k", attempt=2, granted=2, reached=reached)
+
+    dispatch(house, committed(house, "k", number=2, config='{"smaller":1}'))
+
+    assert house.only_run() == before
+
+
+@pytest.mark.parametrize("status", [Status.FAILURE, Status.CANCELED, Status.SUCCESS])
+def test_key_is_retried_as_often_as_its_sensor_declares_unless_it_has_succeeded(
+    house: House, status: Status
+) -> None:
+    attempts = []
+    for number in range(1, 6):
+        tick = committed(house, "k", number=number)
+        tick = replace(tick, requests=(replace(tick.requests[0], retries=2),))
+        dispatch(house, tick)
+        attempts.append(house.only_run().attempt)
+        change(house, "k", status=status, external_id="arn:x")
+
+    assert attempts == ([1, 1, 1, 1, 1] if status is Status.SUCCESS else [1, 2, 3, 3, 3])

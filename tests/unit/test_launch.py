@@ -7,20 +7,22 @@ import pytest
 
 from tests.support.house import ARN, JOB, House
 from tests.support.launching import MESSAGE, NOON, RUN_ID, SECONDS, launch, queue_run, resent
-from tests.support.targets import InMemoryTarget
 from treadle.definitions.errors import (
     LaunchDelayedError,
-    LaunchRejectedError,
+    UnknownEventError,
 )
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.folding import OVERDUE_MS
 from treadle.engine.launch import (
     MAX_DELAY_SECONDS,
     TAKEOVER_MARGIN_MS,
+    start_of,
 )
+from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Decision
-from treadle.ports.launching import Execution, JobSettings
-from treadle.ports.runs import Claim, Run
+from treadle.ports.launching import Execution, Start
+from treadle.ports.runs import Claim, Run, Try
+from treadle.testing.targets import InMemoryTarget
 
 
 @pytest.fixture
@@ -66,9 +68,9 @@ def test_run_is_claimed_before_it_is_started(house: House, queued: Run) -> None:
     claims: list[Claim | None] = []
 
     class LookingTarget(InMemoryTarget):
-        def start(self, settings: JobSettings, launch_id: str, payload: str) -> Execution:
+        def start(self, start: Start) -> Execution:
             claims.append(house.only_run().claim)
-            return super().start(settings, launch_id, payload)
+            return super().start(start)
 
     house.target = LookingTarget(house.clock)
     launch(house)
@@ -100,9 +102,16 @@ def test_message_for_another_attempt_than_the_present_starts_nothing(
     assert (outcome.decision, house.target.starts, resent(house)) == (Decision.DUPLICATE, [], [])
 
 
-def test_message_for_a_run_that_was_never_recorded_is_rejected(house: House) -> None:
-    with pytest.raises(LaunchRejectedError, match=f"There is no run {RUN_ID}"):
+def test_message_for_a_run_that_was_never_recorded_is_unknown(house: House) -> None:
+    with pytest.raises(UnknownEventError, match=f"There is no run {RUN_ID} of job 'process_file'"):
         launch(house)
+
+
+def test_message_that_names_another_job_than_the_run_has_starts_nothing(house: House, queued: Run) -> None:
+    with pytest.raises(UnknownEventError, match="of job 'other'"):
+        house.launcher().launch(LaunchRequest(RUN_ID, 1, "other"), SECONDS)
+
+    assert house.target.starts == []
 
 
 @pytest.mark.parametrize(
@@ -125,12 +134,9 @@ def test_attempt_that_another_launch_holds_is_looked_at_when_that_can_act_no_mor
 def test_claim_of_a_launch_that_died_is_taken_over_under_the_same_launch_id(
     house: House, queued: Run
 ) -> None:
-    house.target.refusals = iter([None])
-    died = house.launcher()
     claim = Claim("dead", NOON + SECONDS * 1000 + TAKEOVER_MARGIN_MS)
-    house.runs.claim(RUN_ID, 1, claim, NOON)
-    house.target.start(house.jobs[JOB], f"{RUN_ID}-1", "{}")
-    del died
+    house.runs.claim(RUN_ID, 1, claim, Try("dead", NOON, ARN))
+    house.target.start(start_of(house.only_run(), house.jobs[JOB]))
 
     house.clock.time = claim.expires_at + 1
     outcome = launch(house)
@@ -145,8 +151,8 @@ def test_what_the_target_reported_before_the_launch_could_write_stays(house: Hou
     """I7: a short job has ended before its start is noted."""
 
     class QuickTarget(InMemoryTarget):
-        def start(self, settings: JobSettings, launch_id: str, payload: str) -> Execution:
-            execution = super().start(settings, launch_id, payload)
+        def start(self, start: Start) -> Execution:
+            execution = super().start(start)
             house.recorder().record(house.change(house.only_run(), Status.SUCCESS))
             return execution
 
@@ -165,9 +171,9 @@ def test_claim_that_another_launch_has_taken_over_is_not_released(house: House, 
     other = Claim("other", NOON + 10_000_000)
 
     class PausedTarget(InMemoryTarget):
-        def start(self, settings: JobSettings, launch_id: str, payload: str) -> Execution:
+        def start(self, start: Start) -> Execution:
             house.clock.advance(SECONDS + 61)
-            house.runs.claim(RUN_ID, 1, other, house.clock.now())
+            house.runs.claim(RUN_ID, 1, other, Try("other", house.clock.now(), ARN))
             msg = "throttled"
             raise LaunchDelayedError(msg)
 

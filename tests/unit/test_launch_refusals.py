@@ -1,20 +1,21 @@
 """What LAUNCH makes of a start that is refused: again later, or a visible end."""
 
-from dataclasses import replace
-
 import pytest
 
 from tests.support.house import JOB, House
-from tests.support.launching import MESSAGE, NOON, RUN_ID, launch, queue_run, refuse, resent
+from tests.support.launching import MESSAGE, NOON, launch, queue_run, refuse, resent
 from treadle.definitions.errors import (
     LaunchDelayedError,
     LaunchDeniedError,
     LaunchError,
     LaunchRejectedError,
+    LaunchUncertainError,
 )
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.launch import (
     DENIED_FOR_MS,
+    MAX_DELAY_SECONDS,
+    MESSAGE_LOST_MS,
     RETRY_SECONDS,
 )
 from treadle.engine.outcomes import Decision
@@ -74,9 +75,16 @@ def test_message_after_a_final_failure_starts_nothing(house: House, queued: Run)
     assert len(house.target.starts) == 1
 
 
-@pytest.mark.parametrize("error", [LaunchDelayedError("throttled"), LaunchDeniedError("no permission")])
+@pytest.mark.parametrize(
+    ("error", "is_in_doubt"),
+    [
+        (LaunchDelayedError("throttled"), False),
+        (LaunchDeniedError("no permission"), False),
+        (LaunchUncertainError("no answer"), True),
+    ],
+)
 def test_start_that_may_succeed_later_releases_its_claim_and_is_sent_again(
-    house: House, queued: Run, error: LaunchError
+    house: House, queued: Run, error: LaunchError, is_in_doubt: bool
 ) -> None:
     refuse(house, error)
 
@@ -84,8 +92,27 @@ def test_start_that_may_succeed_later_releases_its_claim_and_is_sent_again(
 
     run = house.only_run()
     assert (outcome.decision, outcome.reason) == (Decision.DELAYED, str(error))
-    assert (run.status, run.claim, run.next_at) == (Status.QUEUED, None, queued.next_at)
-    assert resent(house) == [(MESSAGE, RETRY_SECONDS)]
+    assert (run.status, run.claim, run.tried is not None) == (Status.QUEUED, None, is_in_doubt)
+    [(message, delay)] = resent(house)
+    assert message == MESSAGE
+    assert RETRY_SECONDS / 2 <= delay <= RETRY_SECONDS
+    assert run.next_at == NOON + delay * 1000 + MESSAGE_LOST_MS
+
+
+def test_throttled_start_waits_longer_the_longer_it_has_waited(house: House, queued: Run) -> None:
+    house.target.refusal = LaunchDelayedError("throttled")
+    delays = []
+    for _ in range(30):
+        launch(house)
+        (message,) = house.launches.messages
+        house.launches.drain()
+        house.clock.advance(message.delay_seconds)
+        delays.append(message.delay_seconds)
+
+    assert delays[0] <= RETRY_SECONDS
+    assert max(delays) <= MAX_DELAY_SECONDS
+    assert min(delays[-5:]) >= MAX_DELAY_SECONDS / 2
+    assert len(set(delays[-5:])) > 1, "chance spreads them"
 
 
 def test_delayed_start_succeeds_at_once_when_its_message_comes_again(house: House, queued: Run) -> None:
@@ -98,12 +125,15 @@ def test_delayed_start_succeeds_at_once_when_its_message_comes_again(house: Hous
 @pytest.mark.parametrize(
     ("milliseconds", "decision"), [(DENIED_FOR_MS, Decision.DELAYED), (DENIED_FOR_MS + 1, Decision.FAILURE)]
 )
-def test_denied_start_is_tried_for_five_minutes(
+def test_denied_start_is_tried_for_five_minutes_from_its_first_denial(
     house: House, queued: Run, milliseconds: int, decision: Decision
 ) -> None:
-    refuse(house, LaunchDeniedError("no permission"))
-    house.clock.advance(milliseconds / 1000)
+    refuse(house, LaunchDelayedError("throttled"), *[LaunchDeniedError("no permission")] * 2)
+    launch(house)
+    house.clock.advance(2 * DENIED_FOR_MS / 1000)
+    assert launch(house).decision is Decision.DELAYED
 
+    house.clock.advance(milliseconds / 1000)
     outcome = launch(house)
 
     failure = house.only_run().failure
@@ -118,13 +148,3 @@ def test_throttled_start_is_tried_without_end(house: House, queued: Run) -> None
     house.clock.advance(86_400)
 
     assert launch(house).decision is Decision.DELAYED
-
-
-def test_denial_of_a_later_attempt_counts_from_that_attempts_own_beginning(house: House, queued: Run) -> None:
-    now = NOON + 10 * DENIED_FOR_MS
-    reached = {"1/0": {"QUEUED": NOON, "FAILURE": NOON}, "2/0": {"QUEUED": now}}
-    house.tables.runs[RUN_ID] = replace(queued, attempt=2, granted=2, reached=reached)
-    house.clock.time = now + DENIED_FOR_MS
-    refuse(house, LaunchDeniedError("no permission"))
-
-    assert launch(house, 2).decision is Decision.DELAYED

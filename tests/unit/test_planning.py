@@ -8,11 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.house import JOB, RUN_IDS, House, sensor_of, tagged_job
+from treadle.adapters.dynamodb.outcomes import Outcomes
 from treadle.definitions.errors import InvalidResultError
 from treadle.definitions.results import RunRequest, SensorExecutionData
 from treadle.definitions.sensors import SensorDefinition
-from treadle.engine.planning import MAX_REQUEST_BYTES, Plan
+from treadle.definitions.status import DagsterRunStatus, TickStatus
+from treadle.engine.planning import MAX_OUTCOME_BYTES, MAX_REQUEST_BYTES, Plan
 from treadle.ports.runs import Run
+from treadle.ports.ticks import Tick, TickKind
+from treadle.testing.blobs import InMemoryBlobStore
 
 DEFINITION = sensor_of(lambda: None)
 TICK = "2026-11-22T18:00:00.000Z-000000001"
@@ -159,3 +163,41 @@ def test_claimed_keys_are_those_whose_run_can_start_no_more(house: House) -> Non
     ids = {RUN_IDS.keyed("watch", key): key for key in ("done", "again", "new")}
 
     assert house.planner(DEFINITION).claimed_keys(ids) == {"done"}
+
+
+def test_more_than_can_be_kept_of_one_tick_is_an_error_that_says_how_much(house: House) -> None:
+    each = MAX_REQUEST_BYTES // 2
+    fits = MAX_OUTCOME_BYTES // (each + 500)
+    planner = house.planner(DEFINITION)
+    planner.vet(SensorExecutionData(tuple(request(f"k{i}", each) for i in range(fits))), TICK)
+
+    with pytest.raises(InvalidResultError, match=f"and {MAX_OUTCOME_BYTES} can be kept"):
+        planner.vet(SensorExecutionData(tuple(request(f"k{i}", each) for i in range(fits + 2))), TICK)
+
+
+def test_what_a_planner_lets_pass_can_always_be_packed(house: House) -> None:
+    """However much the characters grow when the requests are written as JSON."""
+    filling = '\\"' * (MAX_REQUEST_BYTES // 5)
+    runs: list[RunRequest] = []
+    size = 0
+    while size < MAX_OUTCOME_BYTES - 2 * MAX_REQUEST_BYTES:
+        runs.append(RunRequest(f"k{len(runs)}", {"filling": filling}, job_name=JOB))
+        size += len(filling) * 2
+    vetted = house.planner(DEFINITION).vet(SensorExecutionData(tuple(runs)), TICK)
+    tick = Tick("watch", TICK, TickKind.LEASED, TickStatus.SUCCESS, 0, 0, 0, requests=vetted.runs)
+    outcomes = Outcomes(InMemoryBlobStore())
+
+    packed = outcomes.pack(tick)
+
+    assert len(vetted.runs) == len(runs)
+    assert outcomes.unpack("watch", packed).requests == vetted.runs
+
+
+def test_a_changed_request_passes_the_filter_where_the_run_never_reached_its_target(house: House) -> None:
+    take(house, "k")
+    (run_id,) = house.tables.runs
+    house.tables.runs[run_id] = replace(house.tables.runs[run_id], status=DagsterRunStatus.FAILURE)
+
+    assert plan(house, [request("k")]).existing_keys == ()
+    same = RunRequest("k", {}, job_name=JOB)
+    assert plan(house, [same]).existing_keys == ("k",)

@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.house import ARN, JOB, RUN_IDS, House
-from tests.support.targets import InMemoryTarget
 from treadle.definitions.errors import LaunchDelayedError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Decision
 from treadle.ports.launching import Execution
 from treadle.ports.runs import Failure, Run
+from treadle.testing.targets import InMemoryTarget
 
 NOON = 1_795_370_400_000
 RUN_ID = RUN_IDS.keyed("watch", "k")

@@ -8,6 +8,7 @@ from treadle.bootstrap import (
     dispatcher_parts,
     evaluator_parts,
     launcher_parts,
+    reconciler_parts,
     recorder_parts,
 )
 from treadle.definitions.errors import SettingsError
@@ -138,15 +139,27 @@ def test_evaluator_tells_of_its_sensors_selectors_together_with_the_rest() -> No
                 "TREADLE_GRANTS",
                 "TREADLE_LAUNCH_QUEUE_URL",
                 "TREADLE_DISPATCH_QUEUE_URL",
+                "TREADLE_DISPATCH_QUEUE_URL",  # Once as where slices go, once as where they come from.
                 "TREADLE_OUTCOMES_BUCKET",
-                "TREADLE_BUS_NAME",
                 DEAD_LETTERS,
+                "TREADLE_BUS_NAME",
             ],
         ),
         (launcher_parts, [*TABLES, "TREADLE_JOBS", "TREADLE_LAUNCH_QUEUE_URL", DEAD_LETTERS]),
-        (recorder_parts, [*TABLES, "TREADLE_JOBS", DEAD_LETTERS]),
+        (recorder_parts, [*TABLES, "TREADLE_JOBS", "TREADLE_RECORD_QUEUE_URL", DEAD_LETTERS]),
+        (
+            reconciler_parts,
+            [
+                *TABLES,
+                "TREADLE_GRANTS",
+                "TREADLE_LAUNCH_QUEUE_URL",
+                "TREADLE_DISPATCH_QUEUE_URL",
+                "TREADLE_OUTCOMES_BUCKET",
+                "TREADLE_JOBS",
+            ],
+        ),
     ],
-    ids=["dispatch", "launch", "record"],
+    ids=["dispatch", "launch", "record", "reconcile"],
 )
 def test_each_step_names_everything_that_is_missing(parts: object, names: list[str]) -> None:
     assert callable(parts)

@@ -10,7 +10,7 @@ from tests.support.house import JOB, RUN_IDS, House, sensor_of
 from treadle.definitions.errors import StoreError, UnknownEventError
 from treadle.definitions.results import RunRequest
 from treadle.definitions.status import TickStatus
-from treadle.engine.dispatch import SHOWN_REFUSALS, SHOWN_REFUSALS_OF_SLICE
+from treadle.engine.dispatch import HANDED_ON_MS, SHOWN_REFUSALS, SHOWN_REFUSALS_OF_SLICE
 from treadle.engine.evaluation import Budget
 from treadle.engine.identity import leased_tick_id
 from treadle.engine.outcomes import Decision, Outcome
@@ -92,7 +92,10 @@ def test_tick_of_one_request_more_is_handed_on_and_nothing_else_is_done(house: H
     slices = handed_on(house, tick)
 
     assert slices == [SliceRequest("watch", TICK_ID, index, 2) for index in (0, 1)]
-    assert (house.tables.runs, house.launches.messages, stored(house)) == ({}, [], tick)
+    waiting = replace(tick, held=f"{SLICE + 1} requests: 2 of 2 slices handed on")
+    assert (house.tables.runs, house.launches.messages, stored(house)) == ({}, [], waiting)
+    assert house.ticks.pending(NOON + HANDED_ON_MS, 5) == []
+    assert house.ticks.pending(NOON + HANDED_ON_MS + 1, 5) == [("watch", TICK_ID)]
 
 
 @given(st.integers(1, 2_000), st.integers(1, 40))

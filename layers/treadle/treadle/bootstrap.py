@@ -3,14 +3,14 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from treadle.adapters.blobs import S3BlobStore
 from treadle.adapters.bus import EventBridgeBus
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.queues import SqsDeadLetters, SqsQueue
 from treadle.adapters.system import RandomTokens, SystemClock
-from treadle.adapters.targets.step_functions import StepFunctionsTarget
+from treadle.adapters.targets.registry import KINDS, LazyTargets
 from treadle.definitions.errors import SettingsError
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DefaultSensorStatus
@@ -25,11 +25,13 @@ from treadle.engine.preview import Previewer
 from treadle.engine.reconcile import Reconciler
 from treadle.engine.record import Recorder
 from treadle.engine.schedule import phase_of
-from treadle.ports.launching import JobSettings, Target
+from treadle.ports.launching import JobSettings
 from treadle.ports.system import Bus, DeadLetters, Queue
 from treadle.ports.ticks import Tick
 
-TARGETS: Mapping[str, type[Target]] = {"step_functions": StepFunctionsTarget}
+if TYPE_CHECKING:
+    from treadle.operate.dead_letters import Redriver
+    from treadle.operate.runs import RunOperations
 
 
 @dataclass(slots=True)
@@ -93,8 +95,8 @@ class Settings:
         """What each job's name launches."""
         jobs: dict[str, JobSettings] = {}
         for name, job in self.mapping("TREADLE_JOBS").items():
-            if not isinstance(job, dict) or job.get("target") not in TARGETS:
-                known = ", ".join(TARGETS)
+            if not isinstance(job, dict) or job.get("target") not in KINDS:
+                known = ", ".join(KINDS)
                 self.problems.append(f"TREADLE_JOBS: job {name!r} needs a target, one of {known}")
                 continue
             options = {key: str(value) for key, value in job.items()}
@@ -250,7 +252,7 @@ def reconciler_parts(environment: Mapping[str, str]) -> Reconciler:
     make, jobs = _dispatcher(settings), settings.jobs()
     settings.check()
     dispatcher, stores, launches = make()
-    return Reconciler(stores.ticks, stores.runs, launches, dispatcher, jobs, _targets(), SystemClock())
+    return Reconciler(stores.ticks, stores.runs, launches, dispatcher, jobs, LazyTargets(), SystemClock())
 
 
 def _dispatcher(settings: Settings) -> Callable[[], tuple[Dispatcher, DynamoStores, Queue]]:
@@ -290,7 +292,7 @@ def launcher_parts(environment: Mapping[str, str]) -> tuple[Launcher, Inbox]:
     settings.check()
     tokens = RandomTokens()
     runs = DynamoStores.of(tables, tokens).runs
-    return Launcher(runs, inbox.queue, jobs, _targets(), SystemClock(), tokens), inbox
+    return Launcher(runs, inbox.queue, jobs, LazyTargets(), SystemClock(), tokens), inbox
 
 
 def recorder_parts(environment: Mapping[str, str]) -> tuple[Recorder, Inbox]:
@@ -304,8 +306,63 @@ def recorder_parts(environment: Mapping[str, str]) -> tuple[Recorder, Inbox]:
     inbox = Inbox.of("record", settings, "TREADLE_RECORD_QUEUE_URL")
     settings.check()
     runs = DynamoStores.of(tables, RandomTokens()).runs
-    return Recorder(runs, jobs, _targets()), inbox
+    return Recorder(runs, jobs, LazyTargets()), inbox
 
 
-def _targets() -> dict[str, Target]:
-    return {kind: target() for kind, target in TARGETS.items()}
+ENGINE_QUEUES = {"dispatch": "DispatchQueue", "launch": "LaunchQueue", "record": "RecordQueue"}
+"""The engine's steps as dead letters name them, and the queues that each takes its messages from."""
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorParts:
+    """What an operator of a deployed stack needs.
+
+    Attributes:
+        runs: another attempt for a run, and the end of one.
+        redriver: sends dead letters again.
+    """
+
+    runs: "RunOperations"
+    redriver: "Redriver"
+
+
+def operator_parts(stack: str) -> OperatorParts:
+    """An operator's parts, for a stack in the account and Region that boto3 finds.
+
+    Args:
+        stack: its name.
+
+    Raises:
+        DeploymentError: if the stack cannot be read.
+        SettingsError: if its functions are not set up as the template does it.
+    """
+    # Imported here, as no function needs them.
+    from treadle.adapters.queues import SqsLetterBox
+    from treadle.adapters.stack import read_stack
+    from treadle.operate.dead_letters import Redriver
+    from treadle.operate.letters import Destination
+    from treadle.operate.runs import RunOperations
+
+    deployed = read_stack(stack, ("DispatchFunction", "LaunchFunction"))
+    settings = Settings(deployed.environment)
+    tables, jobs = settings.tables(), settings.jobs()
+    namespace = settings.text("TREADLE_NAMESPACE")
+    launches = settings.text("TREADLE_LAUNCH_QUEUE_URL")
+    letters = settings.text("TREADLE_DEAD_LETTER_QUEUE_URL")
+    sensors = {f"sensor {name}": _queue_id(name) for name in settings.grants()}
+    settings.check()
+    destinations = [
+        Destination(origin, deployed.queue_arn(queue), SqsQueue(deployed.queue_urls[queue]))
+        for origin, queue in (ENGINE_QUEUES | sensors).items()
+        if queue in deployed.queue_urls
+    ]
+    runs = DynamoStores.of(tables, RandomTokens()).runs
+    operations = RunOperations(
+        runs, SqsQueue(launches), jobs, LazyTargets(), RunIds.of(namespace), SystemClock()
+    )
+    return OperatorParts(operations, Redriver(SqsLetterBox(letters), destinations))
+
+
+def _queue_id(sensor: str) -> str:
+    """`new_objects` -> `NewObjectsQueue`: the template names a sensor's resources after it."""
+    return "".join(word.capitalize() for word in sensor.split("_")) + "Queue"

@@ -2,8 +2,8 @@
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from treadle.adapters.answers import code_of, store_error
 from treadle.adapters.clients import client
-from treadle.definitions.errors import StoreError
 
 
 class S3BlobStore:
@@ -24,7 +24,7 @@ class S3BlobStore:
             )
         except (ClientError, BotoCoreError) as error:
             msg = f"S3 did not take the {len(body)} bytes of s3://{self._bucket}/{key}: {error}"
-            raise StoreError(msg) from error
+            raise store_error(code_of(error), msg) from error
 
     def get(self, key: str) -> bytes:
         """The object's content."""
@@ -32,11 +32,11 @@ class S3BlobStore:
             body: bytes = client("s3").get_object(Bucket=self._bucket, Key=key)["Body"].read()
         except (ClientError, BotoCoreError) as error:
             msg = f"S3 did not give s3://{self._bucket}/{key}: {error}{_hint(error)}"
-            raise StoreError(msg) from error
+            raise store_error(code_of(error), msg) from error
         return body
 
 
 def _hint(error: Exception) -> str:
-    code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
     # S3 tells of a missing object only to those who may list the bucket.
-    return " (which S3 also says of an object that is not there)" if code == "AccessDenied" else ""
+    words = " (which S3 also says of an object that is not there)"
+    return words if code_of(error) == "AccessDenied" else ""

@@ -4,32 +4,49 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_stepfunctions import SFNClient
 
+ATTEMPTS = 4
+"""How often the SDK sends a request before it gives up."""
+
 
 @overload
-def client(service: Literal["s3"]) -> "S3Client": ...
+def client(service: Literal["s3"], *, once: bool = False) -> "S3Client": ...
 @overload
-def client(service: Literal["sqs"]) -> "SQSClient": ...
+def client(service: Literal["sqs"], *, once: bool = False) -> "SQSClient": ...
 @overload
-def client(service: Literal["events"]) -> "EventBridgeClient": ...
+def client(service: Literal["events"], *, once: bool = False) -> "EventBridgeClient": ...
 @overload
-def client(service: Literal["stepfunctions"]) -> "SFNClient": ...
-def client(service: str) -> Any:
-    """The client of a service, with the process's own credentials, region and endpoint."""
-    return _client(service)
+def client(service: Literal["stepfunctions"], *, once: bool = False) -> "SFNClient": ...
+@overload
+def client(service: Literal["lambda"], *, once: bool = False) -> "LambdaClient": ...
+@overload
+def client(service: Literal["cloudformation"], *, once: bool = False) -> "CloudFormationClient": ...
+@overload
+def client(service: Literal["glue", "batch", "ecs", "sts"], *, once: bool = False) -> Any: ...
+def client(service: str, *, once: bool = False) -> Any:
+    """The client of a service, with the process's own credentials, region and endpoint.
+
+    Args:
+        service: as boto3 names it.
+        once: True for one that sends each request once. A second sending by itself would start a job twice
+            where there is no token, and would hide whether the first came through where there is one.
+    """
+    return _client(service, 1 if once else ATTEMPTS)
 
 
 @cache
-def _client(service: str) -> Any:
+def _client(service: str, attempts: int) -> Any:
     # Imported here, as most invocations of most functions need no client but DynamoDB's.
     import boto3
     from botocore.config import Config
 
     retries = Config(
-        retries={"mode": "standard", "total_max_attempts": 4}, connect_timeout=3, read_timeout=10
+        retries={"mode": "standard", "total_max_attempts": attempts}, connect_timeout=3, read_timeout=10
     )
     return boto3.client(service, config=retries)  # type: ignore[call-overload]

@@ -1,16 +1,30 @@
 """Queues on SQS: messages for the next step, and dead letters."""
 
 import json
+import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from treadle.adapters.answers import code_of, store_error
 from treadle.adapters.clients import client
 from treadle.definitions.errors import StoreError
+from treadle.ports.system import Letter
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 _BATCH = 10
 _MAX_ATTRIBUTE = 1_000
 _MAX_BODY = 900_000
+"""Bytes. A message holds 1 MiB, its attributes included."""
+
+_UNFIT = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What SQS takes in no message (SendMessage in its API reference), and an object's key may hold."""
+
+_HELD_SECONDS = 600
+_GONE = ("MessageNotInflight", "InvalidParameterValue")
 
 
 class SqsQueue:
@@ -36,12 +50,12 @@ class SqsQueue:
                 answer = client("sqs").send_message_batch(QueueUrl=self._url, Entries=entries)  # type: ignore[arg-type]
             except (ClientError, BotoCoreError) as error:
                 msg = f"SQS did not take {len(entries)} messages for {self._url}: {error}"
-                raise StoreError(msg) from error
+                raise store_error(code_of(error), msg) from error
             failed = answer.get("Failed", [])
             if failed:
                 words = failed[0].get("Message", failed[0]["Code"])
                 msg = f"SQS refused {len(failed)} of {len(entries)} messages for {self._url}: {words}"
-                raise StoreError(msg)
+                raise store_error(failed[0]["Code"], msg)
 
 
 class SqsDeadLetters:
@@ -56,11 +70,11 @@ class SqsDeadLetters:
 
     def send(self, body: str, *, origin: str, reason: str) -> None:
         """Keep a record with its reason."""
-        attributes = {"origin": origin, "reason": reason[:_MAX_ATTRIBUTE] or "unknown"}
+        attributes = {"origin": origin, "reason": _fit(reason)[:_MAX_ATTRIBUTE] or "unknown"}
         try:
             client("sqs").send_message(
                 QueueUrl=self._url,
-                MessageBody=body[:_MAX_BODY] or "{}",
+                MessageBody=_fit(body).encode()[:_MAX_BODY].decode(errors="ignore") or "{}",
                 MessageAttributes={
                     name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
                 },
@@ -68,3 +82,63 @@ class SqsDeadLetters:
         except (ClientError, BotoCoreError) as error:
             msg = f"The dead-letter queue {self._url} did not take a record of {origin}: {error}"
             raise StoreError(msg) from error
+
+
+class SqsLetterBox:
+    """A `LetterBox` on an SQS queue.
+
+    Args:
+        url: the queue's.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def receive(self) -> list[Letter]:
+        """Ten letters at most; SQS is asked to look at all its servers, as an empty answer ends a redrive."""
+        try:
+            answer = client("sqs").receive_message(
+                QueueUrl=self._url,
+                MaxNumberOfMessages=_BATCH,
+                VisibilityTimeout=_HELD_SECONDS,
+                WaitTimeSeconds=1,
+                MessageAttributeNames=["All"],
+                MessageSystemAttributeNames=["All"],
+            )
+        except (ClientError, BotoCoreError) as error:
+            msg = f"The dead-letter queue {self._url} cannot be read: {error}"
+            raise StoreError(msg) from error
+        return [_letter(message) for message in answer.get("Messages", [])]
+
+    def delete(self, letter: Letter) -> None:
+        """Take a letter out for good."""
+        try:
+            client("sqs").delete_message(QueueUrl=self._url, ReceiptHandle=letter.handle)
+        except (ClientError, BotoCoreError) as error:
+            msg = f"Letter {letter.letter_id} could not be deleted from {self._url}: {error}"
+            raise StoreError(msg) from error
+
+    def give_back(self, letter: Letter) -> None:
+        """Let others be given the letter again at once."""
+        try:
+            client("sqs").change_message_visibility(
+                QueueUrl=self._url, ReceiptHandle=letter.handle, VisibilityTimeout=0
+            )
+        except (ClientError, BotoCoreError) as error:
+            if isinstance(error, ClientError) and error.response["Error"]["Code"].endswith(_GONE):
+                return
+            msg = f"Letter {letter.letter_id} could not be given back to {self._url}: {error}"
+            raise StoreError(msg) from error
+
+
+def _letter(message: "MessageTypeDef") -> Letter:
+    written = message.get("MessageAttributes", {})
+    # All attributes by which AWS explains a letter are strings or numbers.
+    attributes = {name: value["StringValue"] for name, value in written.items() if "StringValue" in value}
+    source = message.get("Attributes", {}).get("DeadLetterQueueSourceArn")
+    return Letter(message["MessageId"], message["ReceiptHandle"], message["Body"], attributes, source)
+
+
+def _fit(text: str) -> str:
+    """The text with what SQS does not take written as an escape."""
+    return _UNFIT.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -6,15 +6,21 @@ from pathlib import Path
 import click
 
 from treadle.cli.fragments import NewSensor
+from treadle.cli.kinds import KINDS, STEP_FUNCTIONS
+from treadle.cli.letters import redrive
 from treadle.cli.new_sensor import Written, find_root, write_sensor
+from treadle.cli.runs import cancel, release, rerun
+from treadle.cli.speaking import FAILED
 from treadle.definitions.errors import ScaffoldError
-
-FAILED = 2
 
 
 @click.group()
 def treadle() -> None:
     """Sensors that start job runs on AWS."""
+
+
+for each in (rerun, release, cancel, redrive):
+    treadle.add_command(each)
 
 
 @treadle.group()
@@ -25,6 +31,12 @@ def new() -> None:
 @new.command()
 @click.argument("name")
 @click.option("--job", metavar="JOB", help="The job that it starts.  [default: NAME_job]")
+@click.option(
+    "--target",
+    metavar="KIND",
+    type=click.Choice(KINDS),
+    help=f"What the job is, if it is new: {', '.join(KINDS)}.  [default: {STEP_FUNCTIONS}]",
+)
 @click.option(
     "--interval",
     metavar="SECONDS",
@@ -39,15 +51,15 @@ def new() -> None:
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     help="The project's folder.  [default: the nearest that has a template.yaml]",
 )
-def sensor(name: str, job: str | None, interval: int, root: Path | None) -> None:
+def sensor(name: str, job: str | None, target: str | None, interval: int, root: Path | None) -> None:
     """Write a new sensor: its function, its sample events, its test, and its block of template.yaml.
 
     NAME is the sensor's name in snake case, such as late_orders.
 
-    The edit of template.yaml only adds lines. If the job is new, the template gets a parameter for the state
-    machine that it starts. If anything is in the way, all of it is said and nothing is written.
+    The edit of template.yaml only adds lines. If the job is new, the template gets parameters for what it
+    starts. If anything is in the way, all of it is said and nothing is written.
     """
-    wanted = NewSensor(name, job or f"{name}_job", interval)
+    wanted = NewSensor(name, job or f"{name}_job", interval, target)
     try:
         folder = root.resolve() if root else find_root(Path.cwd())
         written = write_sensor(folder, wanted)
@@ -65,7 +77,7 @@ def _report(wanted: NewSensor, written: Written) -> Iterator[str]:
         yield f"  {path:<{max(map(len, written.files))}}  {what}"
     overrides = [f"{wanted.prefix}Status=RUNNING"]
     if written.new_job:
-        overrides.append(f"{wanted.job_prefix}StateMachineArn=<ARN of a Standard state machine>")
+        overrides += [f"{wanted.job_prefix}{end}=<{what}>" for end, what in wanted.kind.needs.items()]
     yield ""
     yield "Next:"
     yield f"  1. Let newest_item() in functions/sensors/{wanted.name}/app.py ask your source, and test it:"

@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from importlib import resources
 
+from treadle.cli.kinds import STEP_FUNCTIONS, Kind, kind_of
+
 
 def pascal(name: str) -> str:
     """`late_orders` -> `LateOrders`: how the parameters and resources of a sensor or job begin."""
@@ -18,11 +20,13 @@ class NewSensor:
         name: of the sensor, in snake case.
         job: the name of the job that it starts.
         interval: seconds between its ticks.
+        target: the kind of target that the job has; None for Step Functions, or what a known job has.
     """
 
     name: str
     job: str
     interval: int
+    target: str | None = None
 
     @property
     def prefix(self) -> str:
@@ -31,8 +35,18 @@ class NewSensor:
 
     @property
     def job_prefix(self) -> str:
-        """How its job's parameter begins."""
+        """How its job's parameters begin."""
         return pascal(self.job)
+
+    @property
+    def kind(self) -> Kind:
+        """What the job needs if it is new."""
+        return kind_of(self.target or STEP_FUNCTIONS)
+
+    @property
+    def address(self) -> str:
+        """The parameter that gives the new job's address."""
+        return f"{self.job_prefix}{self.kind.address}"
 
     def fragment(self, file: str) -> str:
         """One of this package's templates, filled in.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from treadle.cli.fragments import NewSensor
 from treadle.cli.readme_edit import add_to_readme
-from treadle.cli.template_edit import add_sensor
+from treadle.cli.template_edit import add_sensor, jobs
 from treadle.cli.yaml_lines import YamlLines
 from treadle.definitions.errors import ScaffoldError
 
@@ -35,7 +35,7 @@ class Written:
 
     Attributes:
         files: paths in the project, with what each is or has been given.
-        new_job: whether the job was unknown before, so that its state machine must be given.
+        new_job: whether the job was unknown before, so that its address must be given.
     """
 
     files: dict[str, str]
@@ -75,13 +75,14 @@ def write_sensor(root: Path, new: NewSensor) -> Written:
         raise ScaffoldError(problems)
     edited = _edited(root, new)
     before = {path: (root / path).read_bytes().decode() for path in edited}
+    known = jobs(YamlLines("template.yaml", before["template.yaml"]))
     files = _files(new)
     _write_all(root, {path: content for path, (content, _) in files.items()} | edited)
     more = {path: content.count("\n") - before[path].count("\n") for path, content in edited.items()}
     return Written(
         {path: what for path, (_, what) in files.items()}
         | {path: f"{lines} lines added" for path, lines in more.items() if lines},
-        new_job=f"{new.job_prefix}StateMachineArn:" not in before["template.yaml"],
+        new_job=new.job not in known,
     )
 
 

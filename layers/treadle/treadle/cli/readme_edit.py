@@ -1,6 +1,7 @@
 """Adds a new sensor's parameters to README.md, where that lists them."""
 
 from treadle.cli.fragments import NewSensor
+from treadle.cli.kinds import parameter_rows
 from treadle.cli.template_edit import jobs, last_job, last_sensor
 from treadle.cli.yaml_lines import YamlLines
 
@@ -18,7 +19,11 @@ def add_to_readme(text: str, template: YamlLines, new: NewSensor) -> str:
     text = _add_behind(text, f"{last_sensor(template)}Jobs", new.fragment("readme_sensor.md"))
     if new.job in jobs(template):
         return text
-    return _add_behind(text, f"{last_job(template)}StateMachineArn", new.fragment("readme_job.md"))
+    heading = (
+        f"\n### Job {new.job}\n\n| parameter | default | allowed | meaning |\n| --- | --- | --- | --- |\n"
+    )
+    rows = "".join(parameter_rows(new.fill(new.kind.parameters)))
+    return _add_behind(text, last_job(template), heading + rows)
 
 
 def _add_behind(text: str, parameter: str, section: str) -> str:

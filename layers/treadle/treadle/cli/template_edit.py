@@ -4,8 +4,11 @@ What is added goes behind what the last sensor and the last job have there, so t
 """
 
 import json
+import re
+from collections.abc import Mapping
 
-from treadle.cli.fragments import NewSensor
+from treadle.cli.fragments import NewSensor, pascal
+from treadle.cli.kinds import STEP_FUNCTIONS
 from treadle.cli.yaml_lines import YamlLines, mapping, sequence
 from treadle.definitions.errors import ScaffoldError
 
@@ -13,8 +16,15 @@ MOST_PARAMETERS = 200
 """CloudFormation's limit for one template."""
 MOST_ALTERNATIVES = 10
 """Conditions in one `!Or`, by CloudFormation's limit."""
+MOST_SETTINGS = 3_000
+"""Characters of jobs and grants together: RECONCILE reads both from its environment, of which Lambda takes 4 KB."""
+
+_TYPICAL_VALUE = 40
+"""Characters of what a parameter gives: an ARN has more, other settings have less."""
 
 _INTERFACE = ("Metadata", "AWS::CloudFormation::Interface")
+_GRANTS = ("Resources", "Grants", "Properties", "Value")
+_JOBS = ("Resources", "Jobs", "Properties", "Value")
 _ARN = "StateMachineArn"
 
 
@@ -28,31 +38,39 @@ def add_sensor(template: YamlLines, new: NewSensor) -> str:
     Raises:
         ScaffoldError: if names are taken, a limit is reached, or a place to add at is missing.
     """
+    known = jobs(template).get(new.job)
+    if known and new.target not in {None, known["target"]}:
+        msg = f"Job {new.job} is there already, as {known['target']}: leave out --target, or choose another job."
+        raise ScaffoldError([msg])
     _add_sensor(template, new)
-    if new.job not in jobs(template):
+    if known is None:
         _add_job(template, new)
     result = template.result()
     edited = YamlLines("template.yaml", result)
-    if taken := edited.repeated_keys():
+    both = set(edited.keys("Parameters")) & set(edited.keys("Resources"))
+    if taken := sorted({*edited.repeated_keys(), *both}):
         msg = f"template.yaml has {', '.join(taken)} already: choose another name for the sensor or its job."
         raise ScaffoldError([msg])
     if len(edited.keys("Parameters")) > MOST_PARAMETERS:
         msg = f"template.yaml would have more than {MOST_PARAMETERS} parameters: begin a second stack."
         raise ScaffoldError([msg])
+    if _settings_size(edited) > MOST_SETTINGS:
+        msg = "template.yaml would have more jobs and grants than a function's environment takes (4 KB)"
+        raise ScaffoldError([f"{msg}: let the sensor start a job that there is, or begin a second stack."])
     return result
 
 
-def jobs(template: YamlLines) -> list[str]:
-    """The names of the jobs that LAUNCH knows.
+def jobs(template: YamlLines) -> Mapping[str, Mapping[str, str]]:
+    """The jobs that LAUNCH knows, by name, with their settings.
 
     Raises:
         ScaffoldError: if they cannot be read.
     """
-    text = template.scalar(*_variable("Launch", "TREADLE_JOBS"), 0)
     try:
-        return list(json.loads(text))
+        found: dict[str, dict[str, str]] = json.loads(template.scalar(*_JOBS, 0))
     except ValueError as error:
-        raise ScaffoldError([f"template.yaml: LaunchFunction's TREADLE_JOBS is no JSON: {error}"]) from error
+        raise ScaffoldError([f"template.yaml: the text of Jobs is no JSON: {error}"]) from error
+    return found
 
 
 def last_sensor(template: YamlLines) -> str:
@@ -74,15 +92,23 @@ def last_sensor(template: YamlLines) -> str:
 
 
 def last_job(template: YamlLines) -> str:
-    """How the parameter of the template's last job begins.
+    """The last parameter of the template's last job.
 
     Raises:
         ScaffoldError: if it has none.
     """
-    found = [name.removesuffix(_ARN) for name in template.keys("Parameters") if name.endswith(_ARN)]
+    addresses = {job["parameter"] for job in jobs(template).values()}
+    groups = sequence(template.find(*_INTERFACE, "ParameterGroups"))
+    listed = [
+        [item.value for item in sequence(value)]
+        for group in groups
+        for key, value in mapping(group)
+        if key.value == "Parameters"
+    ]
+    found = [names[-1] for names in listed if addresses.intersection(names)]
     if not found:
         raise ScaffoldError(["template.yaml has no job yet, behind which another could be added."])
-    return found[-1]
+    return str(found[-1])
 
 
 def _add_sensor(template: YamlLines, new: NewSensor) -> None:
@@ -96,9 +122,8 @@ def _add_sensor(template: YamlLines, new: NewSensor) -> None:
         new.fill("- !GetAtt {{Sensor}}Function.Arn\n"),
     )
     template.add_before_banner(("Resources", f"{last}Function"), new.fragment("resources.yaml"))
-    grants = _variable("Dispatch", "TREADLE_GRANTS")
-    template.add_into_text((*grants, 0), "{", new.fill('"{{sensor}}": "${{{Sensor}}}",\n'))
-    template.append((*grants, 1), new.fill("{{Sensor}}: !Join [',', !Ref {{Sensor}}Jobs]\n"))
+    template.add_into_text((*_GRANTS, 0), "{", new.fill('"{{sensor}}": "${{{Sensor}}}",\n'))
+    template.append((*_GRANTS, 1), new.fill("{{Sensor}}: !Join [',', !Ref {{Sensor}}Jobs]\n"))
     template.add_after(("Resources", f"{last}AgeAlarm"), new.fragment("alarms.yaml"))
     for output, described in (("QueueUrl", "Queue of"), ("FunctionName", "Evaluator of")):
         value = "Queue" if output == "QueueUrl" else "Function"
@@ -108,33 +133,60 @@ def _add_sensor(template: YamlLines, new: NewSensor) -> None:
 
 
 def _add_job(template: YamlLines, new: NewSensor) -> None:
-    last, given = f"{last_job(template)}{_ARN}", f"{new.job_prefix}IsGiven"
+    last, kind = last_job(template), new.kind
     groups = (*_INTERFACE, "ParameterGroups")
-    template.add_after((*groups, _group_of(template, last)), new.fragment("job_group.yaml"))
-    template.add_after(
-        (*_INTERFACE, "ParameterLabels", last),
-        new.fill("{{Job}}StateMachineArn: { default: State machine to start }\n"),
-    )
-    template.add_after(("Parameters", last), new.fragment("job_parameter.yaml"))
-    template.append(("Conditions",), f"{given}: !Not [!Equals [!Ref {new.job_prefix}{_ARN}, '']]\n")
-    _add_alternative(template, given)
-    setting = '"{{job}}": {"target": "step_functions", "arn": "${{{Job}}}", "parameter": "{{Job}}StateMachineArn"},\n'
+    parameters = new.fill(kind.parameters)
+    listed = YamlLines("its parameters", parameters).entries()
+    names = "".join(f"    - {name}\n" for name, _ in listed)
+    group = new.fill('- Label: { default: "Job {{job}}" }\n  Parameters:\n') + names
+    template.add_after((*groups, _group_of(template, last)), group)
+    template.add_after((*_INTERFACE, "ParameterLabels", last), new.fill(kind.labels))
+    template.add_after(("Parameters", last), f"\n# ---- Job {new.job}\n{parameters}")
+    template.append(("Conditions",), _is_given(new) + new.fill(kind.conditions))
+    template.add_into_text((*_JOBS, 0), "{", _setting(new))
+    # Behind statements that have no condition: of another, only what its !If chooses would be found.
+    for role, policy, behind, statements in (
+        ("Launch", "launch", "Runs", kind.launch),
+        ("Reconcile", "reconcile", "LaunchQueue", kind.reconcile),
+    ):
+        if statements:
+            template.add_after(_statement(role, policy, behind), new.fill(statements))
+    if kind.name == STEP_FUNCTIONS:
+        _add_state_machine(template, new)
+
+
+def _is_given(new: NewSensor) -> str:
+    """The condition that all is there without which nothing can be started."""
+    given = [f"!Not [!Equals [!Ref {new.job_prefix}{end}, '']]" for end in new.kind.needs]
+    if len(given) == 1:
+        return f"{new.job_prefix}IsGiven: {given[0]}\n"
+    return f"{new.job_prefix}IsGiven: !And\n" + "".join(f"  - {each}\n" for each in given)
+
+
+def _setting(new: NewSensor) -> str:
+    """The job's line among those that LAUNCH reads, with a comma at its end."""
+    setting = {"target": new.kind.name, "arn": f"${{{new.address}}}", "parameter": new.address}
+    options = {option: f"${{{new.job_prefix}{pascal(option)}}}" for option in new.kind.options}
+    return f"{json.dumps(new.job)}: {json.dumps(setting | options)},\n"
+
+
+def _add_state_machine(template: YamlLines, new: NewSensor) -> None:
+    """Let LAUNCH start it, let LAUNCH, RECORD and RECONCILE look at its executions, and RECORD hear of them."""
+    _add_alternative(template, f"{new.job_prefix}IsGiven")
     chosen = new.fill("- !If [{{Job}}IsGiven, !Ref {{Job}}StateMachineArn, !Ref AWS::NoValue]\n")
-    for function, policy in (("Launch", "launch"), ("Record", "record")):
-        variable = _variable(function, "TREADLE_JOBS")
-        template.add_into_text((*variable, 0), "{", new.fill(setting))
-        template.append((*variable, 1), new.fill("{{Job}}: !Ref {{Job}}StateMachineArn\n"))
-        described = (*_statement(function, policy, "DescribeExecutions"), "Resource")
-        template.append(described, new.fragment("job_executions.yaml"))
+    for role in ("Launch", "Record", "Reconcile"):
+        described = (*_statement(role, role.lower(), "DescribeExecutions"), "Resource")
+        template.append(described, new.fragment("jobs/executions.yaml"))
     template.append((*_statement("Launch", "launch", "StartStateMachines"), "Resource"), chosen)
     rule = ("Resources", "StateMachinesRule", "Properties", "EventPattern", "detail", "stateMachineArn")
     template.append(rule, chosen)
-    template.add_after(("Outputs", last), new.fragment("job_output.yaml"))
+    last = [name for name in template.keys("Outputs") if name.endswith(_ARN)][-1]
+    template.add_after(("Outputs", last), new.fragment("jobs/output.yaml"))
 
 
 def _add_alternative(template: YamlLines, condition: str) -> None:
-    """Let `AnyJobIsConfigured` hold with one condition more; from the tenth on in an `!Or` of its own."""
-    path: tuple[str | int, ...] = ("Conditions", "AnyJobIsConfigured")
+    """Let `AnyStateMachineIsGiven` hold with one condition more; from the tenth on in an `!Or` of its own."""
+    path: tuple[str | int, ...] = ("Conditions", "AnyStateMachineIsGiven")
     while sequence(template.find(*path, -1)):
         path = (*path, -1)
     if len(sequence(template.find(*path))) < MOST_ALTERNATIVES - 1:
@@ -152,8 +204,9 @@ def _group_of(template: YamlLines, parameter: str) -> int:
     raise ScaffoldError([f"template.yaml has {parameter} in no parameter group."])
 
 
-def _variable(function: str, name: str) -> tuple[str, ...]:
-    return ("Resources", f"{function}Function", "Properties", "Environment", "Variables", name)
+def _settings_size(template: YamlLines) -> int:
+    texts = template.scalar(*_GRANTS, 0) + template.scalar(*_JOBS, 0)
+    return len(re.sub(r"\$\{\w+\}", "x" * _TYPICAL_VALUE, texts))
 
 
 def _statement(role: str, policy: str, sid: str) -> tuple[str | tuple[str, str], ...]:

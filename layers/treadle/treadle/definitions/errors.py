@@ -10,6 +10,8 @@
     │   └── SensorTimeoutError              ... or ran into its deadline
     ├── SettingsError                       environment or deployment parameters are missing or malformed
     ├── ScaffoldError                       something new cannot be written into the project
+    ├── CommandRefusedError                 an operator's command that cannot be carried out as things stand
+    ├── DeploymentError                     a deployed stack that cannot be read
     ├── UnknownEventError                   an event that no parser knows
     ├── LeaseLostError                      another tick or an operator's edit came in between
     ├── StoreError                          the store did not answer (retryable)
@@ -84,6 +86,14 @@ class ScaffoldError(TreadleError):
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = tuple(problems)
+
+
+class CommandRefusedError(TreadleError):
+    """An operator's command cannot be carried out as things stand, and nothing was changed."""
+
+
+class DeploymentError(TreadleError):
+    """A deployed stack cannot be read: it is not there, or credentials, Region or permissions do not fit."""
 
 
 class UnknownEventError(TreadleError):

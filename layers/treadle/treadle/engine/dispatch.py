@@ -9,12 +9,13 @@ from enum import Enum
 from treadle.definitions.errors import UnknownEventError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
+from treadle.engine.attempts import attempt_for_request
 from treadle.engine.folding import LAUNCH_DUE_MS
 from treadle.engine.fuse import Fuse
 from treadle.engine.messages import launch_message
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.slices import SLICE, SliceRequest, slice_message, slice_of, slices_of
-from treadle.ports.runs import Run, RunStore, request_digest
+from treadle.ports.runs import Run, RunStore
 from treadle.ports.system import Clock, Queue
 from treadle.ports.ticks import DispatchCounts, PlannedRun, Slicing, Tick, TickStore
 
@@ -100,6 +101,8 @@ class Dispatcher:
         """
         if tick.status is not TickStatus.SUCCESS:
             return Outcome(Decision.DUPLICATE, "The tick has nothing to dispatch.", tick.tick_id)
+        if tick.dispatched is not None:
+            return Outcome(Decision.DUPLICATE, "The tick was dispatched before.", tick.tick_id)
         if self._slices is not None and len(tick.requests) > SLICE:
             return self._hand_on(tick, self._slices)
         counts, refusals, held = self._apply(tick, tick.requests)
@@ -107,6 +110,22 @@ class Dispatcher:
             return self._hold(tick, held, counts)
         self._ticks.mark_dispatched(tick, counts, refusals[:SHOWN_REFUSALS])
         return Outcome(Decision.SUCCESS, str(counts), tick.tick_id, counts.started)
+
+    def committed(self, sensor: str, tick_id: str) -> Tick:
+        """A tick as it is kept.
+
+        Args:
+            sensor: whose.
+            tick_id: which.
+
+        Raises:
+            UnknownEventError: if there is none.
+            StoreError: if the store did not answer.
+        """
+        tick = self._ticks.get(sensor, tick_id)
+        if tick is None:
+            raise UnknownEventError(f"There is no tick {tick_id} of sensor {sensor}: it may have expired.")
+        return tick
 
     def dispatch_slice(self, request: SliceRequest) -> Outcome:
         """Give each request of a slice its run, once; the last slice of a tick ends the tick's dispatch.
@@ -118,10 +137,7 @@ class Dispatcher:
             UnknownEventError: if there is no such slice.
             StoreError: if a store or the queue did not answer; nothing is lost by doing it again.
         """
-        tick = self._ticks.get(request.sensor, request.tick_id)
-        if tick is None:
-            msg = f"There is no tick {request.tick_id} of sensor {request.sensor}: it may have expired."
-            raise UnknownEventError(msg)
+        tick = self.committed(request.sensor, request.tick_id)
         if request.of != slices_of(tick) or not 0 <= request.index < request.of:
             raise UnknownEventError(_no_such_slice(request, slices_of(tick)))
         name = f"Slice {request.index + 1} of {request.of}"
@@ -204,13 +220,13 @@ class Dispatcher:
     def _record(self, tick: Tick, request: PlannedRun) -> "Run | _Not":
         if not self._fuse.take(tick.sensor):
             standing = self._runs.get(request.run_id)
-            if standing is None or _next_attempt(standing, self._new_run(tick, request)):
+            if standing is None or attempt_for_request(standing, self._new_run(tick, request)):
                 return _Not.NOW
             return standing if standing.tick_id == tick.tick_id else _Not.FREE
         first = self._new_run(tick, request)
         made, existing = first, self._runs.create(first)
         while existing is not None:
-            again = None if existing.tick_id == tick.tick_id else _next_attempt(existing, first)
+            again = None if existing.tick_id == tick.tick_id else attempt_for_request(existing, first)
             if again is None:
                 self._fuse.give_back(tick.sensor)
                 return existing if existing.tick_id == tick.tick_id else _Not.FREE
@@ -243,24 +259,6 @@ class Dispatcher:
             reached={"1/0": {Status.QUEUED.value: now}},
             next_at=now + LAUNCH_DUE_MS,
         )
-
-
-def _next_attempt(run: Run, fresh: Run) -> Run | None:
-    """The run at its next attempt for a later tick's request, if it may start again, or yields its key."""
-    changed = run.yields not in {None, request_digest(fresh.job, fresh.run_config, fresh.partition_key)}
-    may = run.status.is_finished and (run.may_start_again or changed)
-    if not (may and fresh.tick_id > run.tick_id):
-        return None
-    attempt = run.attempt + 1
-    return replace(
-        fresh,
-        created_at=run.created_at,
-        attempt=attempt,
-        granted=max(run.granted, attempt) if changed else run.granted,
-        allowances=run.allowances,
-        reached={**run.reached, f"{attempt}/0": {Status.QUEUED.value: fresh.created_at}},
-        revision=run.revision,
-    )
 
 
 class _Not(Enum):

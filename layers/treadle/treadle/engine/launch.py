@@ -60,7 +60,8 @@ def payload(run: Run) -> str:
 
 def start_of(run: Run, settings: JobSettings) -> Start:
     """The start of a run's present attempt."""
-    return Start(settings, run.launch_id, run.run_id, run.run_config, run.tags, payload(run))
+    tried_at = run.tried.at if run.tried else run.created_at
+    return Start(settings, run.launch_id, run.run_id, run.run_config, run.tags, payload(run), tried_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ class Launcher:
         ends_at = now + int(seconds * 1000)
         claim = Claim(self._tokens.new(), ends_at + TAKEOVER_MARGIN_MS)
         settings = self._jobs.get(request.job)
-        tried = Try(claim.token, now, settings.arn if settings else "")
+        tried = _try_of(claim, now, settings)
         run = self._runs.claim(request.run_id, request.attempt, claim, tried)
         if run is None or run.job != request.job:
             msg = f"There is no run {request.run_id} of job {request.job!r}: the message names none that was recorded."
@@ -123,7 +124,7 @@ class Launcher:
             return self._not_ours(run, request, now)
         if settings is None or not settings.arn:
             return self._fail(run, "JobNotConfiguredError", _not_configured(run.job, settings))
-        return self._start(run, replace(settings, arn=run.tried.target if run.tried else settings.arn), ends_at)
+        return self._start(run, _as_tried(settings, run.tried), ends_at)
 
     def _not_ours(self, run: Run, request: LaunchRequest, now: int) -> Outcome:
         if run.attempt == request.attempt and run.status is Status.QUEUED and run.claim is not None:
@@ -174,7 +175,7 @@ class Launcher:
             left = UNSEEN_FOR_MS - (now - (run.unseen_at or now))
             reason = f"An earlier start of {run.launch_id} may have come through; a second look follows."
             return run, _Later(left // 1000 + 1, reason)
-        return self._amended(run, unseen_at=None, tried=Try(claim.token, now, start.settings.arn)), None
+        return self._amended(run, unseen_at=None, tried=_try_of(claim, now, start.settings)), None
 
     def _started(self, run: Run, execution: Execution, *, describes: bool) -> Outcome:
         report = Report(
@@ -217,8 +218,8 @@ class Launcher:
         next_at = self._clock.now() + later.seconds * 1000 + MESSAGE_LOST_MS
 
         def released(current: Run) -> Run:
-            if current.claim != run.claim:
-                return current
+            if current.claim != run.claim or current.status is not Status.QUEUED:
+                return current  # Taken over, or reported as started meanwhile: nothing is to be tried again.
             free = current if reached else _without_try_of(run, current)
             return replace(free, claim=None, next_at=next_at, denied_at=denied_at or free.denied_at)
 
@@ -249,6 +250,20 @@ class Launcher:
 
 class _UnknownOutcomeError(Exception):
     """Whether an attempt was started cannot be found out any more."""
+
+
+def _try_of(claim: Claim, now: int, settings: JobSettings | None) -> Try:
+    if settings is None:
+        return Try(claim.token, now, "")
+    return Try(claim.token, now, settings.arn, settings.target, settings.options)
+
+
+def _as_tried(settings: JobSettings, tried: Try | None) -> JobSettings:
+    """What is deployed, or what was when the attempt may have been started."""
+    if tried is None or not tried.target:
+        return settings
+    kind, options = tried.kind or settings.target, tried.options or settings.options
+    return replace(settings, target=kind, arn=tried.target, options=options)
 
 
 def _without_try_of(run: Run, current: Run) -> Run:

@@ -1,10 +1,11 @@
 """Leased ticks: acquire, evaluate, filter, commit. At most one at a time per sensor."""
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from treadle.definitions.errors import LeaseLostError, StoreError
+from treadle.definitions.errors import LeaseLostError, StoreError, StoreThrottledError
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
 from treadle.engine.evaluation import Budget, Evaluated, Evaluator, Frame
 from treadle.engine.failures import FailurePolicy
@@ -117,6 +118,11 @@ class LeasedTicks:
         except LeaseLostError as error:
             self._sensors.release(lease)
             return Outcome(Decision.LOST, str(error), leased_tick_id(lease.nominal, lease.epoch))
+        except StoreThrottledError:
+            # Nobody died: without this, the next tick would wait for the lease, and count a failure.
+            with suppress(StoreError):
+                self._sensors.release(lease)
+            raise
 
     def _evaluate(self, lease: Lease, deaths: int | None, now: int, budget: Budget) -> Outcome:
         frame = Frame(leased_tick_id(lease.nominal, lease.epoch), TickKind.LEASED, lease.nominal, lease.owner)

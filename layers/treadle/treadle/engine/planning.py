@@ -1,6 +1,6 @@
 """From what an evaluation asked for to what its tick commits: ids, limits, and keys already taken."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from treadle.definitions.errors import InvalidResultError
@@ -12,6 +12,13 @@ from treadle.ports.runs import RunStore, request_digest
 from treadle.ports.ticks import PlannedRun, SetAside
 
 MAX_REQUEST_BYTES = 200_000
+
+MAX_OUTCOME_BYTES = 15_000_000
+"""What a tick may ask for altogether: DISPATCH has to hold it in its memory, several times over."""
+
+
+OVERHEAD_BYTES = 200
+"""About what ids, key and names of a request take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +79,7 @@ class Planner:
             tick_id: of the tick, which names keyless requests.
 
         Raises:
-            InvalidResultError: if it asks for more runs than the cap.
+            InvalidResultError: if it asks for more runs than the cap, or for more bytes than can be kept.
             DagsterInvalidDefinitionError: if a job's schema is no JSON Schema.
         """
         if len(data.run_requests) > self.cap:
@@ -90,6 +97,7 @@ class Planner:
                 planned.setdefault(run.run_id, run)
             else:
                 set_aside.append(SetAside(run.run_key, unfit))
+        self._check_size(planned.values())
         return Vetted(data, tuple(planned.values()), tuple(set_aside))
 
     def plan(self, vetted: Vetted) -> Plan:
@@ -118,12 +126,21 @@ class Planner:
         """
         return {run_keys[run_id] for run_id in self.runs.exhausted(dict.fromkeys(run_keys))}
 
+    def _check_size(self, runs: Iterable[PlannedRun]) -> None:
+        size = sum(_size(run) + len((run.run_key or "").encode()) + OVERHEAD_BYTES for run in runs)
+        if size > MAX_OUTCOME_BYTES:
+            msg = (
+                f"Sensor {self.definition.name} asked for runs with {size} bytes of run config and tags in one tick, "
+                f"and {MAX_OUTCOME_BYTES} can be kept. Return fewer and go on from the cursor at the next tick."
+            )
+            raise InvalidResultError(msg)
+
     def _unfit(self, request: RunRequest, run: PlannedRun) -> str | None:
         """Why the request could never run; None if it could."""
         problem = config_problem(self.definition.job_named(run.job), request.plain_config)
         if problem is not None:
             return problem
-        size = len(run.run_config.encode()) + len(canonical_json(dict(run.tags)).encode())
+        size = _size(run)
         if size > MAX_REQUEST_BYTES:
             return f"The request has {size} bytes of run config and tags; {MAX_REQUEST_BYTES} may travel."
         return None
@@ -144,6 +161,10 @@ class Planner:
             partition_key=request.partition_key,
             retries=self.definition.retries_per_key,
         )
+
+
+def _size(run: PlannedRun) -> int:
+    return len(run.run_config.encode()) + len(canonical_json(dict(run.tags)).encode())
 
 
 def _reason(data: SensorExecutionData, existing: tuple[str, ...], set_aside: tuple[SetAside, ...]) -> str:

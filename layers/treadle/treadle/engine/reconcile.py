@@ -156,7 +156,7 @@ class Reconciler:
         """Ask the target how a run stands, and take that in; whether it said so."""
         now, target = self._clock.now(), self._target_of(run)
         try:
-            if target is None or run.external_id is None:
+            if target is None or run.external_id is None or not target.contract.describes:
                 self._look_again(run, now + OVERDUE_MS)
                 return False
             execution = target.describe(run.external_id)
@@ -170,7 +170,9 @@ class Reconciler:
                 failure=execution.failure,
             )
         except LaunchRejectedError as error:
-            words = f"The run was started, and its target knows it no longer; how it ended is unknown: {error}"
+            words = (
+                f"The run was started, and its target knows it no longer; how it ended is unknown: {error}"
+            )
             failure = Failure("OutcomeUnknownError", words[:2_000], assumed=True)
             report = Report(run.attempt, Status.FAILURE, now, failure=failure)
         except LaunchError:
@@ -181,6 +183,9 @@ class Reconciler:
         return True
 
     def _target_of(self, run: Run) -> Target | None:
+        """Where the run was started, whatever its job is by now."""
+        if run.tried is not None and run.tried.kind:
+            return self._targets.get(run.tried.kind)
         settings = self._jobs.get(run.job)
         return self._targets.get(settings.target) if settings else None
 

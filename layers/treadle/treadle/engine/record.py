@@ -88,7 +88,8 @@ class Recorder:
 
     def _is_target_of(self, run: Run, change: StatusChange) -> bool:
         settings = self._jobs.get(run.job)
-        return change.target == run.target or (settings is not None and change.target == settings.arn)
+        own = {run.target, run.tried.target if run.tried else None, settings.arn if settings else None}
+        return change.target in own
 
     def _failure(self, change: StatusChange) -> tuple[Failure | None, LaunchError | None]:
         """Why the execution failed; and what kept that from being known, if it may be known later."""

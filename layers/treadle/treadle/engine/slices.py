@@ -29,6 +29,19 @@ class SliceRequest:
     of: int
 
 
+@dataclass(frozen=True, slots=True)
+class TickRequest:
+    """Which tick is to be dispatched, all of it.
+
+    Attributes:
+        sensor: whose tick.
+        tick_id: which tick.
+    """
+
+    sensor: str
+    tick_id: str
+
+
 def slices_of(tick: Tick) -> int:
     """How many slices a tick has: as many as its first one said, however large they are now."""
     return tick.slicing.of if tick.slicing else -(-len(tick.requests) // SLICE)
@@ -54,3 +67,8 @@ def slice_message(tick: Tick, index: int, of: int) -> dict[str, object]:
         "slice": index,
         "of": of,
     }
+
+
+def tick_message(sensor: str, tick_id: str) -> dict[str, object]:
+    """The message that asks DISPATCH for a whole tick, once more."""
+    return {"treadle": "dispatch", "sensor": sensor, "tick_id": tick_id}

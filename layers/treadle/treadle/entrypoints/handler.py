@@ -19,7 +19,7 @@ from treadle.definitions.errors import (
     UnknownEventError,
 )
 from treadle.engine.outcomes import Decision, Outcome
-from treadle.ports.system import DeadLetters
+from treadle.ports.system import DeadLetters, Queue
 
 Json = Mapping[str, Any]
 Handler = Callable[[dict[str, Any], Any], Any]
@@ -29,6 +29,9 @@ MAX_RECEIVES = 5
 
 THROTTLED_SECONDS = (15, 60)
 """How long a message that met a throttled store waits, by chance between these."""
+
+SEND_TRIES = 4
+"""A message is sent anew so often, if the queue is throttled as well."""
 
 _PERMANENT = (UnknownEventError, LaunchRejectedError)
 _QUIET = {Decision.NOT_DUE, Decision.STOPPED}
@@ -127,8 +130,7 @@ def process_queue(
         except StoreThrottledError as error:
             logger().warning(f"Sent anew, to be handled later: {error}")
             metrics().add_metric(f"{inbox.origin}.THROTTLED", MetricUnit.Count, 1)
-            wait = random.randint(*THROTTLED_SECONDS)  # noqa: S311 - jitter is no secret
-            inbox.queue.send([parse_body(record.body)], delay_seconds=wait)
+            _send_anew(parse_body(record.body), inbox.queue)
         except Exception as error:
             receives = int(record.attributes.approximate_receive_count or 1)
             if not isinstance(error, _PERMANENT) and receives < MAX_RECEIVES:
@@ -142,6 +144,19 @@ def process_queue(
     processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
     answer = process_partial_response(event, handle_record, processor, context)
     return dict(answer)
+
+
+def _send_anew(body: Json, queue: Queue) -> None:
+    wait = random.randint(*THROTTLED_SECONDS)  # noqa: S311 - jitter is no secret
+    for attempt in range(1, SEND_TRIES + 1):
+        try:
+            queue.send([body], delay_seconds=wait)
+        except StoreThrottledError:
+            # Left to the queue, the message would be a dead letter after its fifth receive.
+            if attempt == SEND_TRIES:
+                raise
+        else:
+            return
 
 
 def bury(body: str, error: Exception, dead_letters: DeadLetters, origin: str) -> None:

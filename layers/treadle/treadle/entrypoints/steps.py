@@ -22,9 +22,9 @@ from treadle.definitions.errors import StoreThrottledError, UnknownEventError
 from treadle.definitions.sensors import DEFAULT_CAP
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Decision, Outcome
-from treadle.engine.slices import SliceRequest
-from treadle.engine.telling import sensor_paused
 from treadle.engine.reconcile import Reconciled
+from treadle.engine.slices import SliceRequest, TickRequest
+from treadle.engine.telling import sensor_paused
 from treadle.entrypoints.handler import (
     Handler,
     bury,
@@ -35,6 +35,7 @@ from treadle.entrypoints.handler import (
     remaining_seconds,
     report,
 )
+from treadle.ports.ticks import Tick
 
 DISPATCH_TRIES = 3
 MAX_NAME = 512
@@ -42,7 +43,7 @@ MAX_NAME = 512
 
 
 def dispatcher() -> Handler:
-    """The handler of DISPATCH: inserts of the ticks table's stream, and the queue of large ticks' slices.
+    """The handler of DISPATCH: inserts of the ticks table's stream, and the queue of slices and of whole ticks.
 
     It never fails a record of the stream, which would hold up those behind it: after its own tries, key
     and reason go to the dead-letter queue.
@@ -55,7 +56,10 @@ def dispatcher() -> Handler:
             return _dispatch_stream(found, records)
 
         def handle(body: Mapping[str, Any]) -> None:
-            request = parse_slice(body)
+            request = parse_dispatch(body)
+            if isinstance(request, TickRequest):
+                _dispatch_tick(found, found.dispatcher.committed(request.sensor, request.tick_id))
+                return
             outcome = found.dispatcher.dispatch_slice(request)
             report(outcome, step="dispatch", sensor=request.sensor, tick_id=request.tick_id)
 
@@ -75,8 +79,14 @@ def _dispatch_stream(parts: DispatcherParts, records: list[dict[str, Any]]) -> d
             report(Outcome(Decision.DELAYED, str(error), subject), step="dispatch", tick_id=subject)
         except Exception as error:  # noqa: BLE001 - whatever it is, those behind it must go on
             keys = record.get("dynamodb", {}).get("Keys", {})
-            body = {"treadle": "dispatch", "keys": {name: value.get("S") for name, value in keys.items()}}
-            bury(json.dumps(body), error, parts.inbox.dead_letters, parts.inbox.origin)
+            # Whoever reads the letter needs to know which tick it was: without keys, all there is.
+            named = {"treadle": "dispatch", "keys": {name: value.get("S") for name, value in keys.items()}}
+            bury(
+                json.dumps(named if keys else record, default=str),
+                error,
+                parts.inbox.dead_letters,
+                parts.inbox.origin,
+            )
     return {"batchItemFailures": []}
 
 
@@ -94,7 +104,10 @@ def _with_tries(function: Any) -> None:
 def _dispatch_one(parts: DispatcherParts, image: dict[str, Any]) -> None:
     if is_underway(image):
         return  # The stream also tells of each slice that is noted.
-    tick = parts.read(_decoded(image))
+    _dispatch_tick(parts, parts.read(_decoded(image)))
+
+
+def _dispatch_tick(parts: DispatcherParts, tick: Tick) -> None:
     if tick.paused is not None:
         parts.bus.publish([sensor_paused(tick)])
         return
@@ -110,23 +123,27 @@ def _decoded(image: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def parse_slice(body: Mapping[str, Any]) -> SliceRequest:
-    """The slice of a tick that a message names.
+def parse_dispatch(body: Mapping[str, Any]) -> SliceRequest | TickRequest:
+    """The slice of a tick that a message names, or the whole tick if it names no slice.
 
     Raises:
-        UnknownEventError: if it names none.
+        UnknownEventError: if it names neither.
     """
     names = [body.get("sensor"), body.get("tick_id")]
-    numbers = [body.get("slice"), body.get("of")]
+    numbers = [body[name] for name in ("slice", "of") if name in body]
     if (
         body.get("treadle") != "dispatch"
         or not all(isinstance(name, str) and 0 < len(name) <= MAX_NAME for name in names)
         or not all(type(number) is int and 0 <= number <= DEFAULT_CAP for number in numbers)
+        or len(numbers) == 1
     ):
-        form = "{treadle: dispatch, sensor, tick_id, slice, of}"
+        form = "{treadle: dispatch, sensor, tick_id}, with slice and of for one slice of the tick"
         msg = f"The dispatch queue takes {form}, and got keys {sorted(body)}."
         raise UnknownEventError(msg)
-    return SliceRequest(str(names[0]), str(names[1]), int(str(numbers[0])), int(str(numbers[1])))
+    sensor, tick_id = map(str, names)
+    if not numbers:
+        return TickRequest(sensor, tick_id)
+    return SliceRequest(sensor, tick_id, *map(int, numbers))
 
 
 def launcher() -> Handler:
@@ -155,7 +172,9 @@ def parse_launch(body: Mapping[str, Any]) -> LaunchRequest:
     run_id, attempt, job = body.get("run_id"), body.get("attempt"), body.get("job")
     is_launch = body.get("treadle") == "launch" and isinstance(attempt, int)
     if not (is_launch and isinstance(run_id, str) and isinstance(job, str)):
-        msg = f"The launch queue takes {{treadle: launch, run_id, attempt, job}}, and got keys {sorted(body)}."
+        msg = (
+            f"The launch queue takes {{treadle: launch, run_id, attempt, job}}, and got keys {sorted(body)}."
+        )
         raise UnknownEventError(msg)
     return LaunchRequest(run_id, int(str(attempt)), job)
 

@@ -42,6 +42,7 @@ class Start:
         run_config: canonical JSON.
         tags: the run's.
         payload: canonical JSON of all there is to know, for targets that take one document.
+        tried_at: when it may have been tried first; nothing older is it.
     """
 
     settings: JobSettings
@@ -50,6 +51,7 @@ class Start:
     run_config: str
     tags: Mapping[str, str]
     payload: str
+    tried_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)

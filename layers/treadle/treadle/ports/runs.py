@@ -33,11 +33,15 @@ class Try:
         token: of the claim under which it was tried first.
         at: when.
         target: the address it was sent to; a second try goes there too, whatever is deployed by then.
+        kind: the kind of target.
+        options: what else the target was given, such as the queue or the cluster.
     """
 
     token: str
     at: int
     target: str
+    kind: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

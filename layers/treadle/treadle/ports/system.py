@@ -1,4 +1,4 @@
-"""Clock, random tokens and dead letters."""
+"""Clock, random tokens, queues and dead letters."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +32,50 @@ class DeadLetters(Protocol):
 
         Raises:
             StoreError: if it could not be kept; the record must then not be acknowledged.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message of the dead-letter queue.
+
+    Attributes:
+        letter_id: its name.
+        handle: by which it is deleted, or given back.
+        body: as it came.
+        attributes: what was written beside it, such as `origin` and `reason`.
+        source: the ARN of the queue from which it was moved here after too many deliveries, if it was.
+    """
+
+    letter_id: str
+    handle: str
+    body: str
+    attributes: Mapping[str, str]
+    source: str | None = None
+
+
+class LetterBox(Protocol):
+    """Where dead letters are read."""
+
+    def receive(self) -> list[Letter]:
+        """Some letters, which nobody else is given for ten minutes; none if there are no more.
+
+        Raises:
+            StoreError: if the queue did not answer.
+        """
+
+    def delete(self, letter: Letter) -> None:
+        """Take a letter out for good.
+
+        Raises:
+            StoreError: if the queue did not answer.
+        """
+
+    def give_back(self, letter: Letter) -> None:
+        """Let others be given the letter again at once; nothing happens to one that is gone.
+
+        Raises:
+            StoreError: if the queue did not answer.
         """
 
 

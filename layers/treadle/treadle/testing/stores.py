@@ -201,7 +201,7 @@ class InMemoryTickStore:
     def postpone(self, sensor: str, tick_id: str, until: int, reason: str) -> None:
         """Let a pending tick wait."""
         with self._tables.lock:
-            standing = self.get(sensor, tick_id)
+            standing = self._tables.ticks.get((sensor, tick_id))
             if standing and standing.dispatched is None:
                 self._tables.ticks[sensor, tick_id] = replace(standing, held=reason)
                 self._tables.pending_since[sensor, tick_id] = until

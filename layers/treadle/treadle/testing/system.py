@@ -2,8 +2,10 @@
 
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+
+from treadle.ports.system import Letter
 
 
 @dataclass(slots=True)
@@ -74,3 +76,41 @@ class InMemoryQueue:
         bodies = [message.body for message in self.messages]
         self.messages.clear()
         return bodies
+
+
+@dataclass(slots=True)
+class InMemoryDeadLetters:
+    """A `DeadLetters` and the `LetterBox` on it.
+
+    Attributes:
+        letters: those that are there, whether or not somebody was given them, by their names.
+        held: the names of those that somebody was given.
+    """
+
+    letters: dict[str, Letter] = field(default_factory=dict)
+    held: set[str] = field(default_factory=set)
+    _count: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def send(self, body: str, *, origin: str, reason: str) -> None:
+        """Keep a record."""
+        self.add(body, {"origin": origin, "reason": reason})
+
+    def add(self, body: str, attributes: Mapping[str, str], source: str | None = None) -> None:
+        """Keep a letter as AWS or a step writes it."""
+        name = f"letter-{next(self._count)}"
+        self.letters[name] = Letter(name, f"handle of {name}", body, dict(attributes), source)
+
+    def receive(self) -> list[Letter]:
+        """Ten letters at most that nobody was given."""
+        found = [letter for name, letter in self.letters.items() if name not in self.held][:10]
+        self.held |= {letter.letter_id for letter in found}
+        return found
+
+    def delete(self, letter: Letter) -> None:
+        """Take a letter out."""
+        self.letters.pop(letter.letter_id, None)
+        self.held.discard(letter.letter_id)
+
+    def give_back(self, letter: Letter) -> None:
+        """Let it be received again."""
+        self.held.discard(letter.letter_id)

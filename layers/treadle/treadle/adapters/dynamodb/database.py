@@ -298,9 +298,9 @@ def _code(error: Exception) -> str:
 
 
 def _store_error(operation: str, error: Exception) -> StoreError:
-    # Of a query, PynamoDB gives its own error, and the SDK's as its cause.
-    codes = {_code(error), _code(error.__cause__) if isinstance(error.__cause__, Exception) else ""}
-    kind = StoreThrottledError if codes & _PASSING else StoreError
+    # Of a query, PynamoDB gives an error of its own.
+    code = _code(error) or getattr(error, "cause_response_code", None)
+    kind = StoreThrottledError if code in _PASSING else StoreError
     return kind(f"DynamoDB {operation} failed: {error}")
 
 

@@ -107,6 +107,8 @@ class RunModel(Model):
     tried_token = UnicodeAttribute(null=True)
     tried_at = NumberAttribute(null=True)
     tried_target = UnicodeAttribute(null=True)
+    tried_kind = UnicodeAttribute(null=True)
+    tried_options = JSONAttribute(null=True)
     unseen_at = NumberAttribute(null=True)
     denied_at = NumberAttribute(null=True)
     external_id = UnicodeAttribute(null=True)

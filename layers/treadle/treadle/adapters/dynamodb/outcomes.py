@@ -133,4 +133,4 @@ def _content(tick: Tick) -> bytes:
         "existing": list(tick.existing_keys),
         "set_aside": [[aside.run_key, aside.reason] for aside in tick.set_aside],
     }
-    return json.dumps(content, separators=(",", ":")).encode()
+    return json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()

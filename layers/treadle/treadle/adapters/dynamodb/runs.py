@@ -79,6 +79,8 @@ class DynamoRunStore:
             Model.tried_token.set(Model.tried_token | tried.token),
             Model.tried_at.set(Model.tried_at | tried.at),
             Model.tried_target.set(Model.tried_target | tried.target),
+            Model.tried_kind.set(Model.tried_kind | tried.kind),
+            Model.tried_options.set(Model.tried_options | dict(tried.options)),
             Model.revision.add(1),
         ]
         answer = self._database.update(self._table, (run_id,), actions, queued & free, returning="ALL_NEW")
@@ -133,6 +135,8 @@ def _item(run: Run, revision: int) -> Item:
         tried_token=run.tried.token if run.tried else None,
         tried_at=run.tried.at if run.tried else None,
         tried_target=run.tried.target if run.tried else None,
+        tried_kind=run.tried.kind if run.tried else None,
+        tried_options=dict(run.tried.options) if run.tried else None,
         unseen_at=run.unseen_at,
         denied_at=run.denied_at,
         external_id=run.external_id,
@@ -155,7 +159,13 @@ def _run(item: Item) -> Run:
     if model.claim_token is not None:
         claim = Claim(model.claim_token, int(model.claim_expires or 0))
     if model.tried_token is not None:
-        tried = Try(model.tried_token, int(model.tried_at or 0), model.tried_target or "")
+        tried = Try(
+            model.tried_token,
+            int(model.tried_at or 0),
+            model.tried_target or "",
+            model.tried_kind or "",
+            model.tried_options or {},
+        )
     return Run(
         run_id=model.run_id,
         job=model.job,

@@ -41,7 +41,11 @@ class DynamoStores:
         """
         sensors = Table(names.sensors, "sensor")
         ticks = Table(names.ticks, "sensor", "tick_id", indexes=(("pending", "pending", "pending_since"),))
-        runs = Table(names.runs, "run_id", indexes=(("by_sensor", "sensor", "created_at"), ("watched", "watch", "next_at")))
+        runs = Table(
+            names.runs,
+            "run_id",
+            indexes=(("by_sensor", "sensor", "created_at"), ("watched", "watch", "next_at")),
+        )
         events = Table(names.events, "asset_key", "item")
         database = Database((sensors, ticks, runs, events))
         outcomes = Outcomes(blobs)

@@ -135,7 +135,8 @@ class DynamoTickStore:
     def admit(self, sensor: str, hour: int, number: int, limit: int) -> int:
         """Count runs against the limit, in one write; in two where fewer than asked for are left."""
         key = (f"{sensor}#fuse", timestamp(hour))
-        while True:
+        number = min(number, limit)
+        while number > 0:
             actions = [Model.admitted.add(number), Model.expires_at.set(hour // 1000 + FUSE_SECONDS)]
             room = Model.admitted.does_not_exist() | (Model.admitted <= limit - number)
             answer = self._database.update(self._table, key, actions, room)
@@ -143,8 +144,7 @@ class DynamoTickStore:
                 return number
             used = int(answer.standing["admitted"]["N"]) if answer.standing else 0
             number = min(number, limit - used)
-            if number <= 0:
-                return 0
+        return 0
 
     def mark_dispatched(self, tick: Tick, counts: DispatchCounts, refusals: Collection[str]) -> None:
         """Note what became of the requests; the record expires from then on."""

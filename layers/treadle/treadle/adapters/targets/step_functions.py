@@ -1,19 +1,20 @@
 """Step Functions Standard: the launch id is the execution's name, so each attempt starts exactly once."""
 
-from typing import Any, ClassVar
-
-from botocore.exceptions import BotoCoreError, ClientError
+from typing import ClassVar
 
 from treadle.adapters.clients import client
-from treadle.definitions.errors import (
-    LaunchDelayedError,
-    LaunchDeniedError,
-    LaunchRejectedError,
-    LaunchUncertainError,
+from treadle.adapters.targets.answers import (
+    CANCELED,
+    AwsError,
+    code_of,
+    failure_of,
+    millis_of,
+    not_answered,
+    not_started,
 )
+from treadle.definitions.errors import LaunchRejectedError, LaunchUncertainError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.ports.launching import Execution, Start, StartContract
-from treadle.ports.runs import Failure
+from treadle.ports.launching import Execution, JobSettings, Start, StartContract
 
 STATUSES = {
     "RUNNING": Status.STARTED,
@@ -24,22 +25,8 @@ STATUSES = {
     "ABORTED": Status.CANCELED,
 }
 
-_DENIED = {
-    "AccessDeniedException",
-    "UnrecognizedClientException",
-    "ExpiredTokenException",
-    "KmsAccessDeniedException",
-}
-_BUSY = {"ExecutionLimitExceeded", "ThrottlingException", "TooManyRequestsException"}
-_REJECTED = {
-    "InvalidArn",
-    "InvalidExecutionInput",
-    "InvalidName",
-    "StateMachineDeleting",
-    "StateMachineDoesNotExist",
-    "ValidationException",
-}
-_MAX_CAUSE = 2_000
+_BUSY = {"ExecutionLimitExceeded"}
+_GONE = {"ExecutionDoesNotExist", "InvalidArn"}
 
 NAME_TAKEN_MS = 89 * 86_400_000
 """A name may be given again 90 days after its execution has closed; a day less, for clocks that differ."""
@@ -49,46 +36,51 @@ class StepFunctionsTarget:
     """A `Target` on Step Functions.
 
     Its token is the execution's name: the same name with the same input never starts a second execution
-    while the first runs, nor for 90 days after it has closed.
+    while the first runs, nor for 90 days after it has closed. An Express state machine knows no such name.
     """
 
     contract: ClassVar[StartContract] = StartContract(token_ms=NAME_TAKEN_MS, listing_ms=NAME_TAKEN_MS)
 
+    def __init__(self) -> None:
+        self._standard: set[str] = set()
+
     def start(self, start: Start) -> Execution:
         """Start the execution, or find that the same start came through before."""
         settings = start.settings
+        self._refuse_express(settings)
         try:
-            answer = client("stepfunctions").start_execution(
+            answer = client("stepfunctions", once=True).start_execution(
                 stateMachineArn=settings.arn, name=start.launch_id, input=start.payload
             )
-        except ClientError as error:
-            return self._refused(error, start)
-        except BotoCoreError as error:
-            msg = f"Step Functions could not be reached to start {settings.arn}: {error}"
-            raise LaunchUncertainError(msg) from error
-        started = int(answer["startDate"].timestamp() * 1000)
-        return Execution(answer["executionArn"], settings.arn, Status.STARTED, started)
+        except AwsError as error:
+            if code_of(error) == "ExecutionAlreadyExists":
+                return self._standing(start)
+            raise not_started(error, _of(settings), busy=_BUSY) from error
+        return Execution(answer["executionArn"], settings.arn, Status.STARTED, millis_of(answer["startDate"]))
 
-    def _refused(self, error: ClientError, start: Start) -> Execution:
-        code, settings = error.response["Error"]["Code"], start.settings
-        if code == "ExecutionAlreadyExists":
-            return self._standing(start)
-        words = f"Step Functions did not start {settings.arn} ({settings.parameter}): {error}"
-        if code in _DENIED:
-            raise LaunchDeniedError(words) from error
-        if code in _REJECTED:
-            raise LaunchRejectedError(words) from error
-        if code in _BUSY:
-            raise LaunchDelayedError(words) from error
-        raise LaunchUncertainError(words) from error
+    def _refuse_express(self, settings: JobSettings) -> None:
+        """Ask of which type the state machine is, once: a type never changes."""
+        if settings.arn in self._standard:
+            return
+        try:
+            answer = client("stepfunctions").describe_state_machine(stateMachineArn=settings.arn)
+        except AwsError as error:
+            what = f"{_of(settings)} could not be looked at"
+            raise not_answered(error, what, gone={"InvalidArn", "StateMachineDoesNotExist"}) from error
+        if answer["type"] != "STANDARD":
+            msg = (
+                f"{_of(settings)} is an Express state machine: it starts as often as it is asked to, and tells "
+                f"nobody how that ended. Make it a Standard one."
+            )
+            raise LaunchRejectedError(msg)
+        self._standard.add(settings.arn)
 
     def resolve(self, start: Start) -> Execution | None:
         """The execution that bears the launch id as its name."""
         try:
             return self._standing(start)
         except LaunchUncertainError as error:
-            cause: Any = error.__cause__
-            if isinstance(cause, ClientError) and cause.response["Error"]["Code"] == "ExecutionDoesNotExist":
+            if isinstance(error.__cause__, AwsError) and code_of(error.__cause__) == "ExecutionDoesNotExist":
                 return None
             raise
 
@@ -98,55 +90,42 @@ class StepFunctionsTarget:
         arn = f"{settings.arn.replace(':stateMachine:', ':execution:')}:{start.launch_id}"
         try:
             answer = client("stepfunctions").describe_execution(executionArn=arn)
-        except (ClientError, BotoCoreError) as error:
+        except AwsError as error:
             msg = f"Execution {arn} could not be looked at: {error}"
             raise LaunchUncertainError(msg) from error
         if answer.get("input") != start.payload:
             msg = f"Execution {arn} exists with another input: somebody else took its name. Look at it."
             raise LaunchRejectedError(msg)
-        started = int(answer["startDate"].timestamp() * 1000)
-        return Execution(arn, settings.arn, Status.STARTED, started)
-
-    def cancel(self, external_id: str) -> None:
-        """Ask for the execution's end."""
-        try:
-            client("stepfunctions").stop_execution(
-                executionArn=external_id, error="Canceled", cause="Canceled by an operator of Treadle."
-            )
-        except ClientError as error:
-            gone = error.response["Error"]["Code"] in {"ExecutionDoesNotExist", "InvalidArn", "ValidationException"}
-            msg = f"Execution {external_id} could not be canceled: {error}"
-            raise (LaunchRejectedError if gone else LaunchDelayedError)(msg) from error
-        except BotoCoreError as error:
-            msg = f"Step Functions could not be reached to cancel {external_id}: {error}"
-            raise LaunchDelayedError(msg) from error
+        return Execution(arn, settings.arn, Status.STARTED, millis_of(answer["startDate"]))
 
     def describe(self, external_id: str) -> Execution:
         """How the execution stands, with error and cause if it failed."""
         try:
             answer = client("stepfunctions").describe_execution(executionArn=external_id)
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
-            kind = (
-                LaunchRejectedError if code in {"ExecutionDoesNotExist", "InvalidArn"} else LaunchDelayedError
-            )
-            msg = f"Execution {external_id} could not be looked at: {error}"
-            raise kind(msg) from error
-        except BotoCoreError as error:
-            msg = f"Step Functions could not be reached to look at {external_id}: {error}"
-            raise LaunchDelayedError(msg) from error
+        except AwsError as error:
+            raise not_answered(
+                error, f"Execution {external_id} could not be looked at", gone=_GONE
+            ) from error
         status = STATUSES[answer["status"]]
         stopped = answer.get("stopDate")
-        failure = None
-        if status in {Status.FAILURE, Status.CANCELED}:
-            failure = Failure(
-                answer.get("error") or answer["status"], (answer.get("cause") or "")[:_MAX_CAUSE]
-            )
+        failed = status in {Status.FAILURE, Status.CANCELED}
         return Execution(
             external_id,
             answer["stateMachineArn"],
             status,
-            int(answer["startDate"].timestamp() * 1000),
-            int(stopped.timestamp() * 1000) if stopped else None,
-            failure,
+            millis_of(answer["startDate"]),
+            millis_of(stopped) if stopped else None,
+            failure_of(answer.get("error") or answer["status"], answer.get("cause")) if failed else None,
         )
+
+    def cancel(self, external_id: str) -> None:
+        """Ask for the execution's end."""
+        try:
+            client("stepfunctions").stop_execution(executionArn=external_id, error="Canceled", cause=CANCELED)
+        except AwsError as error:
+            gone = {*_GONE, "ValidationException"}
+            raise not_answered(error, f"Execution {external_id} was not canceled", gone=gone) from error
+
+
+def _of(settings: JobSettings) -> str:
+    return f"State machine {settings.arn} ({settings.parameter})"

@@ -1,0 +1,137 @@
+"""What a target's answer to a call means: never, not allowed, not now, or not known.
+
+Knows AWS's errors in general; what only one service says is handed in by its module.
+"""
+
+from collections.abc import Collection
+from datetime import datetime
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ParamValidationError,
+    PartialCredentialsError,
+    ProxyConnectionError,
+)
+
+from treadle.definitions.errors import (
+    LaunchDelayedError,
+    LaunchDeniedError,
+    LaunchError,
+    LaunchRejectedError,
+    LaunchUncertainError,
+)
+from treadle.ports.runs import Failure
+
+AwsError = (ClientError, BotoCoreError)
+"""Whatever a call to AWS raises."""
+
+CANCELED = "Canceled by an operator of Treadle."
+"""The reason that a target is given for an end, where it takes one."""
+
+_MAX_WORDS = 2_000
+
+_DENIED = {
+    "AccessDenied",
+    "AccessDeniedException",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidClientTokenId",
+    "KMSAccessDeniedException",
+    "KmsAccessDenied",
+    "KmsAccessDeniedException",
+    "UnauthorizedOperation",
+    "UnrecognizedClientException",
+}
+_BUSY = {
+    "KmsThrottled",
+    "KmsThrottlingException",
+    "LimitExceededException",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+}
+# None of these has sent the request.
+_UNSENT = (ConnectTimeoutError, EndpointConnectionError, ProxyConnectionError)
+_NO_CREDENTIALS = (CredentialRetrievalError, NoCredentialsError, PartialCredentialsError)
+
+
+def code_of(error: Exception) -> str:
+    """The error's name as the service gives it; empty if no service answered."""
+    return str(error.response["Error"].get("Code", "")) if isinstance(error, ClientError) else ""
+
+
+def not_started(
+    error: Exception, what: str, *, busy: Collection[str] = (), unknown: Collection[str] = ()
+) -> LaunchError:
+    """The error that a start ends with, when the request was sent once at most.
+
+    A service that answers 4xx has not done what it was asked for; one that answers 5xx, or not at all,
+    may have.
+
+    Args:
+        error: what the call raised.
+        what: what was to be started, and the deployment parameter that names it.
+        busy: the service's own names for "not now".
+        unknown: the service's own names for "perhaps".
+    """
+    msg = f"{what} was not started: {error}"
+    if isinstance(error, ParamValidationError):
+        return LaunchRejectedError(msg)
+    if isinstance(error, _NO_CREDENTIALS):
+        return LaunchDeniedError(msg)
+    if isinstance(error, _UNSENT):
+        return LaunchDelayedError(msg)
+    code, status = code_of(error), _http_status(error)
+    if code in _BUSY or code in busy or status == 429:
+        return LaunchDelayedError(msg)
+    if code in _DENIED or status in {401, 403}:
+        return LaunchDeniedError(msg)
+    if 400 <= status < 500 and status not in {408, 409} and code not in unknown:
+        return LaunchRejectedError(msg)
+    return LaunchUncertainError(f"Whether {what} was started is not known: {error}")
+
+
+def not_answered(error: Exception, what: str, *, gone: Collection[str] = ()) -> LaunchError:
+    """The error that a question, or the request to end an execution, ends with.
+
+    Args:
+        error: what the call raised.
+        what: what was asked, as the beginning of a sentence.
+        gone: the service's own names for "there is no such thing".
+    """
+    msg = f"{what}: {error}"
+    if code_of(error) in gone:
+        return LaunchRejectedError(msg)
+    if code_of(error) in _DENIED or _http_status(error) in {401, 403}:
+        return LaunchDeniedError(msg)
+    return LaunchDelayedError(msg)
+
+
+def _http_status(error: Exception) -> int:
+    if not isinstance(error, ClientError):
+        return 0
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def failure_of(error: str, *causes: object) -> Failure:
+    """Why an execution failed, in so many of its target's words as a record holds.
+
+    Args:
+        error: the failure's name.
+        causes: what is known of it; what is empty is left out.
+    """
+    return Failure(error, " ".join(str(cause).strip() for cause in causes if cause)[:_MAX_WORDS])
+
+
+def millis_of(moment: datetime) -> int:
+    """Milliseconds since the epoch."""
+    return int(moment.timestamp() * 1000)

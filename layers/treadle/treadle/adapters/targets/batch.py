@@ -1,0 +1,148 @@
+"""Batch jobs: no token, so an attempt in doubt is looked for in its queue by the job's name, the launch id."""
+
+from typing import Any, ClassVar
+
+from treadle.adapters.clients import client
+from treadle.adapters.system import SystemClock
+from treadle.adapters.targets.answers import CANCELED, AwsError, failure_of, not_answered, not_started
+from treadle.adapters.targets.inputs import environment, listed, no_options, required
+from treadle.definitions.errors import LaunchDelayedError, LaunchRejectedError
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.ports.launching import Execution, JobSettings, Start, StartContract
+from treadle.ports.runs import Failure
+
+STATUSES = {
+    "SUBMITTED": Status.STARTED,
+    "PENDING": Status.STARTED,
+    "RUNNABLE": Status.STARTED,
+    "STARTING": Status.STARTED,
+    "RUNNING": Status.STARTED,
+    "SUCCEEDED": Status.SUCCESS,
+    "FAILED": Status.FAILURE,
+}
+
+LISTED_MS = 86_400_000
+"""Batch keeps ended jobs for seven days (its guide, "Job states"), and lists those of one name in any state."""
+
+PAGES = 10
+
+_UNKNOWN = {"ServerException"}
+_GONE = {"ClientException"}
+
+
+class BatchTarget:
+    """A `Target` on Batch.
+
+    Its external ids are the jobs' ARNs.
+    """
+
+    contract: ClassVar[StartContract] = StartContract(listing_ms=LISTED_MS)
+
+    def start(self, start: Start) -> Execution:
+        """Submit the job, in one call."""
+        settings = start.settings
+        [queue] = required(settings, "queue")
+        variables = [{"name": name, "value": value} for name, value in environment(start).items()]
+        parameters = no_options(listed(start, why_no_parameter))
+        batch = client("batch", once=True)
+        try:
+            answer = batch.submit_job(
+                jobName=start.launch_id,
+                jobQueue=queue,
+                jobDefinition=settings.arn,
+                parameters=dict(parameters),
+                containerOverrides={"environment": variables},
+            )
+        except AwsError as error:
+            raise not_started(error, _of(settings), unknown=_UNKNOWN) from error
+        now = SystemClock().now()  # Batch's answer holds no time.
+        return Execution(answer["jobArn"], settings.arn, Status.STARTED, now)
+
+    def resolve(self, start: Start) -> Execution | None:
+        """The job of that name and definition in the queue."""
+        settings, token = start.settings, dict[str, str]()
+        [queue] = required(settings, "queue")
+        named = [{"name": "JOB_NAME", "values": [start.launch_id]}]
+        for _ in range(PAGES):
+            try:
+                answer = client("batch").list_jobs(jobQueue=queue, filters=named, **token)
+            except AwsError as error:
+                raise not_answered(error, f"The jobs of {queue} could not be looked through") from error
+            for job in answer["jobSummaryList"]:
+                if job["jobName"] == start.launch_id and _is_of(job.get("jobDefinition"), settings.arn):
+                    return _execution(job, settings.arn)
+            if not answer.get("nextToken"):
+                return None
+            token = {"nextToken": answer["nextToken"]}
+        msg = f"Queue {queue} has more jobs by the name of {start.launch_id} than can be looked through."
+        raise LaunchDelayedError(msg)
+
+    def describe(self, external_id: str) -> Execution:
+        """How the job stands, with its own and its last attempt's reason if it failed."""
+        try:
+            answer = client("batch").describe_jobs(jobs=[_job_id(external_id)])
+        except AwsError as error:
+            raise not_answered(error, f"Batch job {external_id} could not be looked at") from error
+        if not answer["jobs"]:
+            msg = f"Batch knows no job {external_id} (any more)."
+            raise LaunchRejectedError(msg)
+        [job] = answer["jobs"]
+        return _execution(job, job["jobDefinition"])
+
+    def cancel(self, external_id: str) -> None:
+        """Ask for the job's end, whether it runs or waits."""
+        try:
+            client("batch").terminate_job(jobId=_job_id(external_id), reason=CANCELED)
+        except AwsError as error:
+            raise not_answered(error, f"Batch job {external_id} was not canceled", gone=_GONE) from error
+
+
+def why_no_parameter(name: str) -> str | None:
+    """Why a run config may not fill a parameter of the job definition; None if it may."""
+    return "Treadle's own names begin so" if name.lower().startswith("treadle") else None
+
+
+def _execution(job: dict[str, Any], definition: str) -> Execution:
+    status = STATUSES[job["status"]]
+    if status is Status.FAILURE and (job.get("isTerminated") or job.get("isCancelled")):
+        status = Status.CANCELED
+    # A job that was canceled before it ran has no times but the one of its making.
+    began, ended = job.get("startedAt") or job["createdAt"], job.get("stoppedAt")
+    return Execution(
+        job["jobArn"],
+        definition,
+        status,
+        began,
+        (ended or began) if status.is_finished else None,
+        _failure_of(job) if status in {Status.FAILURE, Status.CANCELED} else None,
+    )
+
+
+def _failure_of(job: dict[str, Any]) -> Failure:
+    attempts = job.get("attempts") or [{}]
+    container = attempts[-1].get("container", {})
+    exit_code = container.get("exitCode")
+    return failure_of(
+        "JobFailed",
+        job.get("statusReason"),
+        container.get("reason"),
+        f"Exit code {exit_code}." if exit_code is not None else "",
+        f"Attempt {len(attempts)}." if len(attempts) > 1 else "",
+    )
+
+
+def _is_of(definition: str | None, address: str) -> bool:
+    """Whether a definition's ARN is the address; one without revision stands for all of them."""
+    if definition is None or definition == address:
+        return True
+    name, _, revision = definition.rpartition(":")
+    short = (name.rpartition("/")[2], definition.rpartition("/")[2])
+    return revision.isdigit() and (name == address or address in short)
+
+
+def _job_id(external_id: str) -> str:
+    return external_id.rpartition("/")[2]
+
+
+def _of(settings: JobSettings) -> str:
+    return f"Batch job {settings.arn} ({settings.parameter})"

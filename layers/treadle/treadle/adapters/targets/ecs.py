@@ -1,0 +1,236 @@
+"""ECS tasks: the launch id is the client token, which holds for an hour after the task's end at the least."""
+
+import json
+from functools import cache
+from typing import Any, ClassVar
+
+from treadle.adapters.clients import client
+from treadle.adapters.system import SystemClock
+from treadle.adapters.targets.answers import (
+    CANCELED,
+    AwsError,
+    code_of,
+    failure_of,
+    millis_of,
+    not_answered,
+    not_started,
+)
+from treadle.adapters.targets.inputs import environment, listed, names_in, required, why_no_variable
+from treadle.definitions.errors import (
+    LaunchDelayedError,
+    LaunchError,
+    LaunchRejectedError,
+    LaunchUncertainError,
+)
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.ports.launching import Execution, JobSettings, Start, StartContract
+from treadle.ports.runs import Failure
+
+TOKEN_MS = 55 * 60_000
+"""A token lives as long as its task and an hour, a day at most ("Ensuring idempotency" in the ECS reference).
+So a task that ends at once leaves an hour, here less five minutes for clocks and slow calls."""
+
+MAX_OVERRIDES = 8_192
+"""Characters of all overrides of a task (`RunTask`, overrides), JSON included."""
+
+_FARGATE = "FARGATE"
+_LAUNCH_TYPES = (_FARGATE, "EC2", "EXTERNAL")
+_UNKNOWN = {"ServerException"}
+_GONE = {"ClusterNotFoundException", "InvalidParameterException"}
+_FULL = ("capacity is unavailable", "reached the limit", "rate exceeded")
+_NEVER = {"INACTIVE"}
+
+
+class EcsTarget:
+    """A `Target` on ECS: one task of a task definition for each attempt.
+
+    Its external ids are the tasks' ARNs. A task bears the launch id as `startedBy`, as its group and in its
+    environment, so its events name the attempt. It is not tagged: that takes a right of its own.
+    """
+
+    contract: ClassVar[StartContract] = StartContract(token_ms=TOKEN_MS)
+
+    def start(self, start: Start) -> Execution:
+        """Run the task, or find that the same start came through before."""
+        settings, request = start.settings, _request(start)
+        ecs = client("ecs", once=True)
+        try:
+            answer = ecs.run_task(**request)
+        except AwsError as error:
+            if code_of(error) == "ConflictException":
+                return self._standing(start, error)
+            if code_of(error) == "ClientException" and any(words in str(error).lower() for words in _FULL):
+                msg = f"{_of(settings)} was not started: {error}"
+                raise LaunchDelayedError(msg) from error
+            raise not_started(error, _of(settings), unknown=_UNKNOWN) from error
+        if not answer["tasks"]:
+            raise _not_placed(settings, answer.get("failures", []))
+        return _execution(answer["tasks"][0])
+
+    def _standing(self, start: Start, error: Any) -> Execution:
+        """The task that an earlier call made under the same token, with other parameters: ours all the same."""
+        tasks = error.response.get("resourceIds") or []
+        if not tasks:
+            msg = f"A task of {_of(start.settings)} bears the token {start.launch_id}, and ECS names none: {error}"
+            raise LaunchUncertainError(msg) from error
+        task = _task(tasks[0])
+        if task is None:
+            # It has run: ECS forgets a task about an hour after its end, and keeps the token as long.
+            return Execution(tasks[0], start.settings.arn, Status.STARTED, start.tried_at)
+        if task.get("startedBy") != start.launch_id:
+            msg = (
+                f"Task {tasks[0]} has the token {start.launch_id}, and somebody else started it. Look at it."
+            )
+            raise LaunchRejectedError(msg) from error
+        return _execution(task)
+
+    def resolve(self, start: Start) -> Execution | None:
+        """None: ECS cannot be searched for a task that may have ended; the token alone speaks."""
+        del start
+        return None
+
+    def describe(self, external_id: str) -> Execution:
+        """How the task stands: it succeeded if every essential container ended with exit code 0."""
+        task = _task(external_id)
+        if task is None:
+            msg = f"ECS knows no task {external_id} (any more): it forgets one about an hour after its end."
+            raise LaunchRejectedError(msg)
+        return _execution(task)
+
+    def cancel(self, external_id: str) -> None:
+        """Ask for the task's end."""
+        try:
+            client("ecs").stop_task(cluster=_cluster(external_id), task=external_id, reason=CANCELED)
+        except AwsError as error:
+            raise not_answered(error, f"Task {external_id} was not canceled", gone=_GONE) from error
+
+
+def _request(start: Start) -> dict[str, Any]:
+    settings = start.settings
+    [cluster, container] = required(settings, "cluster", "container")
+    variables = {**listed(start, why_no_variable), **environment(start)}
+    pairs = [{"name": name, "value": value} for name, value in variables.items()]
+    overrides = {"containerOverrides": [{"name": container, "environment": pairs}]}
+    size = len(json.dumps(overrides, separators=(",", ":"), ensure_ascii=False))
+    if size > MAX_OVERRIDES:
+        msg = (
+            f"The run config is too large for an ECS task: with it the overrides have {size} characters, and ECS "
+            f"takes {MAX_OVERRIDES}. Put it into an object and hand over its name."
+        )
+        raise LaunchRejectedError(msg)
+    return {
+        "cluster": cluster,
+        "taskDefinition": settings.arn,
+        "clientToken": start.launch_id,
+        "startedBy": start.launch_id,
+        "group": start.launch_id,
+        "overrides": overrides,
+        **_placement(settings),
+    }
+
+
+def _placement(settings: JobSettings) -> dict[str, Any]:
+    """Where the task runs, and in which network."""
+    given = settings.options
+    provider = given.get("capacity_provider", "").strip()
+    launch_type = given.get("launch_type", "").strip() or _FARGATE
+    if launch_type not in _LAUNCH_TYPES:
+        msg = f"{settings.parameter_of('launch_type')} is {launch_type!r}: use {', '.join(_LAUNCH_TYPES)}."
+        raise LaunchRejectedError(msg)
+    if launch_type == _FARGATE or provider:
+        required(settings, "subnets")
+    where: dict[str, Any] = {"launchType": launch_type}
+    if provider:
+        where = {"capacityProviderStrategy": [{"capacityProvider": provider, "weight": 1}]}
+    if subnets := names_in(given.get("subnets", "")):
+        network: dict[str, Any] = {"subnets": subnets}
+        if groups := names_in(given.get("security_groups", "")):
+            network["securityGroups"] = groups
+        if launch_type == _FARGATE:
+            network["assignPublicIp"] = given.get("assign_public_ip", "").strip() or "DISABLED"
+        where["networkConfiguration"] = {"awsvpcConfiguration": network}
+    return where
+
+
+def _not_placed(settings: JobSettings, failures: list[dict[str, Any]]) -> LaunchError:
+    """What it means that ECS placed no task: no capacity, mostly, which comes again."""
+    reasons = {str(each.get("reason")) for each in failures}
+    details = sorted({str(each["detail"]) for each in failures if each.get("detail")})
+    msg = f"{_of(settings)} was not started: {'; '.join([*sorted(reasons), *details])}"
+    return LaunchRejectedError(msg) if reasons & _NEVER else LaunchDelayedError(msg)
+
+
+def _task(arn: str) -> dict[str, Any] | None:
+    """The task; None if ECS knows it no longer."""
+    try:
+        answer = client("ecs").describe_tasks(cluster=_cluster(arn), tasks=[arn])
+    except AwsError as error:
+        what = f"Task {arn} could not be looked at"
+        raise not_answered(error, what, gone={"ClusterNotFoundException"}) from error
+    found: list[dict[str, Any]] = answer["tasks"]
+    if found:
+        return found[0]
+    reasons = {each.get("reason") for each in answer.get("failures", [])}
+    if reasons - {"MISSING"}:
+        msg = f"Task {arn} could not be looked at: {sorted(map(str, reasons))}"
+        raise LaunchDelayedError(msg)
+    return None
+
+
+def _execution(task: dict[str, Any]) -> Execution:
+    # A task that is not yet PENDING has no time.
+    began = task.get("startedAt") or task.get("createdAt")
+    status, failure = Status.STARTED, None
+    if task["lastStatus"] == "STOPPED":
+        status, failure = _end_of(task)
+    ended = task.get("stoppedAt")
+    return Execution(
+        task["taskArn"],
+        task["taskDefinitionArn"],
+        status,
+        millis_of(began) if began else SystemClock().now(),
+        millis_of(ended) if ended and status.is_finished else None,
+        failure,
+    )
+
+
+def _end_of(task: dict[str, Any]) -> tuple[Status, Failure | None]:
+    code, containers = task.get("stopCode", ""), task.get("containers", [])
+    bad = [each for each in containers if each.get("exitCode") != 0]
+    if code == "UserInitiated":
+        return Status.CANCELED, failure_of(code, task.get("stoppedReason"))
+    if bad and code != "TaskFailedToStart":
+        essential = _essential(task["taskDefinitionArn"])
+        bad = [each for each in bad if each["name"] in essential]
+    if containers and not bad:
+        return Status.SUCCESS, None
+    ends = (_words_of(each) for each in bad)
+    return Status.FAILURE, failure_of(code or "TaskFailed", task.get("stoppedReason"), *ends)
+
+
+def _words_of(container: dict[str, Any]) -> str:
+    code = container.get("exitCode")
+    end = "did not run" if code is None else f"ended with exit code {code}"
+    reason = container.get("reason")
+    return f"Container {container['name']} {end}{f': {reason}' if reason else ''}."
+
+
+@cache
+def _essential(definition: str) -> frozenset[str]:
+    """The essential containers of a revision, which never changes."""
+    try:
+        answer = client("ecs").describe_task_definition(taskDefinition=definition)
+    except AwsError as error:
+        raise not_answered(error, f"Task definition {definition} could not be looked at") from error
+    containers = answer["taskDefinition"]["containerDefinitions"]
+    return frozenset(each["name"] for each in containers if each.get("essential", True))
+
+
+def _cluster(task_arn: str) -> str:
+    """The cluster's name, which is part of a task's ARN."""
+    parts = task_arn.partition(":task/")[2].split("/")
+    return parts[0] if len(parts) > 1 else "default"
+
+
+def _of(settings: JobSettings) -> str:
+    return f"ECS task {settings.arn} ({settings.parameter})"

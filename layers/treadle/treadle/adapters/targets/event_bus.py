@@ -1,0 +1,65 @@
+"""EventBridge events, for rules of one's own: at least once, with the launch id in the detail."""
+
+from typing import ClassVar
+
+from treadle.adapters.bus import SOURCE
+from treadle.adapters.clients import client
+from treadle.adapters.system import SystemClock
+from treadle.adapters.targets.answers import AwsError, not_started
+from treadle.adapters.targets.inputs import required
+from treadle.adapters.targets.unanswering import UnansweringTarget
+from treadle.definitions.errors import LaunchDelayedError, LaunchDeniedError, LaunchError, LaunchRejectedError
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.ports.launching import Execution, JobSettings, Start
+
+_UNKNOWN = {"InternalException"}
+_AGAIN = {"InternalException", "InternalFailure", "ThrottlingException"}
+_DENIED = {"AccessDeniedException", "NotAuthorizedForSource", "NotAuthorizedForSourceException"}
+
+
+class EventBridgeTarget(UnansweringTarget):
+    """A `Target` on a bus: one event for each attempt.
+
+    Its external ids are the bus's address and the event's id, joined by a slash.
+    """
+
+    called: ClassVar[str] = "an event"
+
+    def start(self, start: Start) -> Execution:
+        """Put the event, in one call."""
+        settings = start.settings
+        [source, detail_type] = required(settings, "source", "detail_type")
+        if source == SOURCE or source.startswith(("aws.", f"{SOURCE}.")):
+            msg = f"{settings.parameter_of('source')} is {source!r}: that source is not a job's to speak for."
+            raise LaunchRejectedError(msg)
+        events = client("events", once=True)
+        try:
+            answer = events.put_events(
+                Entries=[
+                    {
+                        "EventBusName": settings.arn,
+                        "Source": source,
+                        "DetailType": detail_type,
+                        "Detail": start.payload,
+                    }
+                ]
+            )
+        except AwsError as error:
+            raise not_started(error, _of(settings), unknown=_UNKNOWN) from error
+        [entry] = answer["Entries"]
+        if "EventId" not in entry:
+            raise _refused(settings, entry.get("ErrorCode", ""), entry.get("ErrorMessage", ""))
+        event = f"{settings.arn}/{entry['EventId']}"
+        return Execution(event, settings.arn, Status.STARTED, SystemClock().now())
+
+
+def _refused(settings: JobSettings, code: str, words: str) -> LaunchError:
+    """An entry that the bus did not take is in its answer, and certainly not on the bus."""
+    msg = f"{_of(settings)} did not take the event: {code}: {words}"
+    if code in _AGAIN:
+        return LaunchDelayedError(msg)
+    return LaunchDeniedError(msg) if code in _DENIED else LaunchRejectedError(msg)
+
+
+def _of(settings: JobSettings) -> str:
+    return f"Bus {settings.arn} ({settings.parameter})"

@@ -1,0 +1,200 @@
+"""Glue jobs: no token, so an attempt in doubt is looked for among the job's runs by its launch id."""
+
+import re
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from treadle.adapters.clients import client
+from treadle.adapters.system import SystemClock
+from treadle.adapters.targets.answers import AwsError, failure_of, millis_of, not_answered, not_started
+from treadle.adapters.targets.inputs import listed, no_options
+from treadle.definitions.errors import LaunchDelayedError, LaunchRejectedError
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.engine.identity import canonical_json
+from treadle.ports.launching import Execution, JobSettings, Start, StartContract
+
+STATUSES = {
+    "WAITING": Status.STARTED,
+    "STARTING": Status.STARTED,
+    "RUNNING": Status.STARTED,
+    "STOPPING": Status.STARTED,
+    "STOPPED": Status.CANCELED,
+    "SUCCEEDED": Status.SUCCESS,
+    "FAILED": Status.FAILURE,
+    "ERROR": Status.FAILURE,
+    "TIMEOUT": Status.FAILURE,
+    "EXPIRED": Status.FAILURE,
+}
+
+LISTED_MS = 86_400_000
+"""Glue keeps a run's history for 90 days (its guide, "Job run statuses"); a day is enough, and cheap to read."""
+
+PAGE = 200
+PAGES = 50
+"""Of a job with more runs since the attempt than these, it cannot be said that it did not run."""
+
+_CLOCKS_DIFFER_MS = 300_000
+_BUSY = {"ConcurrentRunsExceededException", "ResourceNumberLimitExceededException"}
+_UNKNOWN = {"InternalServiceException", "OperationTimeoutException"}
+_GONE = {"EntityNotFoundException"}
+
+_CODE = frozenset(
+    {
+        "--additional-python-modules",
+        "--class",
+        "--conf",
+        "--customer-driver-program",
+        "--extra-files",
+        "--extra-jars",
+        "--extra-py-files",
+        "--job-language",
+        "--library-set",
+        "--python-modules-installer-option",
+        "--scriptlocation",
+        "--user-jars-first",
+    }
+)
+_GLUES_OWN = frozenset(
+    {
+        "--cache-s3-access",
+        "--command-type",
+        "--datalake-formats",
+        "--debug",
+        "--encryption-type",
+        "--endpoint",
+        "--executor-cores",
+        "--executor-memory",
+        "--mode",
+        "--role",
+        "--spark-event-logs-path",
+        "--tempdir",
+        "--use-postgres-driver",
+    }
+)
+_GLUES_PREFIXES = re.compile(
+    r"--(auto-|aws|continuous-log|custom-logger|enable-|extra-|job[-_]|write-shuffle)"
+)
+
+
+class GlueTarget:
+    """A `Target` on Glue.
+
+    Its external ids are the job's address and the run's id, joined by a slash.
+    """
+
+    contract: ClassVar[StartContract] = StartContract(listing_ms=LISTED_MS)
+
+    def start(self, start: Start) -> Execution:
+        """Start a run of the job, in one call."""
+        settings, job = start.settings, _name(start.settings.arn)
+        values = no_options(listed(start, why_no_argument))
+        arguments = {
+            **{f"--{name}": value for name, value in values.items()},
+            "--treadle-launch-id": start.launch_id,
+            "--treadle-run-config": start.run_config,
+            "--treadle-run-id": start.run_id,
+            "--treadle-tags": canonical_json(dict(start.tags)),
+        }
+        glue = client("glue", once=True)
+        try:
+            answer = glue.start_job_run(JobName=job, Arguments=arguments)
+        except AwsError as error:
+            raise not_started(error, _of(settings), busy=_BUSY, unknown=_UNKNOWN) from error
+        now = SystemClock().now()  # Glue's answer holds no time.
+        return Execution(f"{settings.arn}/{answer['JobRunId']}", settings.arn, Status.STARTED, now)
+
+    def resolve(self, start: Start) -> Execution | None:
+        """The run that was started with the launch id; the first of them, if Glue has tried it again itself."""
+        settings, found = start.settings, None
+        for run in self._runs(settings, start.tried_at - _CLOCKS_DIFFER_MS):
+            if run is None:
+                if found is None:
+                    msg = f"{_of(settings)} has had over {PAGE * PAGES} runs since; {start.launch_id} may be older."
+                    raise LaunchDelayedError(msg)
+                break
+            if run.get("Arguments", {}).get("--treadle-launch-id") == start.launch_id:
+                found = run
+        return _execution(settings.arn, found) if found else None
+
+    def _runs(self, settings: JobSettings, since: int) -> Iterator[dict[str, Any] | None]:
+        """The job's runs, newest first; None if there are too many to look through."""
+        token = dict[str, str]()
+        for _ in range(PAGES):
+            try:
+                answer = client("glue").get_job_runs(JobName=_name(settings.arn), MaxResults=PAGE, **token)
+            except AwsError as error:
+                what = f"The runs of {_of(settings)} could not be looked through"
+                raise not_answered(error, what, gone=_GONE) from error
+            for run in answer["JobRuns"]:
+                if millis_of(run["StartedOn"]) < since:
+                    return
+                yield run
+            if not answer.get("NextToken"):
+                return
+            token = {"NextToken": answer["NextToken"]}
+        yield None
+
+    def describe(self, external_id: str) -> Execution:
+        """How the run stands, with Glue's message if it failed."""
+        address, run_id = _parts(external_id)
+        try:
+            answer = client("glue").get_job_run(JobName=_name(address), RunId=run_id)
+        except AwsError as error:
+            raise not_answered(error, f"Glue run {external_id} could not be looked at", gone=_GONE) from error
+        return _execution(address, answer["JobRun"])
+
+    def cancel(self, external_id: str) -> None:
+        """Ask for the run's end."""
+        address, run_id = _parts(external_id)
+        what = f"Glue run {external_id} was not canceled"
+        try:
+            answer = client("glue").batch_stop_job_run(JobName=_name(address), JobRunIds=[run_id])
+        except AwsError as error:
+            raise not_answered(error, what, gone={*_GONE, "InvalidInputException"}) from error
+        for refused in answer.get("Errors", []):
+            detail = refused.get("ErrorDetail", {})
+            msg = f"{what}: {detail.get('ErrorCode')}: {detail.get('ErrorMessage')}"
+            again = detail.get("ErrorCode") in _UNKNOWN
+            raise LaunchDelayedError(msg) if again else LaunchRejectedError(msg)
+
+
+def why_no_argument(name: str) -> str | None:
+    """Why a run config may not fill a job argument; None if it may.
+
+    The names are those of Glue's guide, "Using job parameters in Glue jobs".
+    """
+    argument = f"--{name}".lower()
+    if argument.startswith("--treadle-"):
+        return "Treadle sets it itself"
+    if argument in _CODE or argument.startswith("--extra-"):
+        return "Glue takes it for what code the job runs"
+    if argument in _GLUES_OWN or _GLUES_PREFIXES.match(argument):
+        return "Glue takes it for a setting of its own"
+    return None
+
+
+def _execution(address: str, run: dict[str, Any]) -> Execution:
+    status, ended = STATUSES[run["JobRunState"]], run.get("CompletedOn")
+    failed = status in {Status.FAILURE, Status.CANCELED}
+    return Execution(
+        f"{address}/{run['Id']}",
+        address,
+        status,
+        millis_of(run["StartedOn"]),
+        millis_of(ended) if ended and status.is_finished else None,
+        failure_of(run["JobRunState"], run.get("ErrorMessage")) if failed else None,
+    )
+
+
+def _name(address: str) -> str:
+    """The job's name, which may be given as an ARN."""
+    return address.rpartition(":job/")[2]
+
+
+def _parts(external_id: str) -> tuple[str, str]:
+    address, _, run_id = external_id.rpartition("/")
+    return address, run_id
+
+
+def _of(settings: JobSettings) -> str:
+    return f"Glue job {settings.arn} ({settings.parameter})"

@@ -1,0 +1,128 @@
+"""What of a start reaches a job's arguments, parameters and environment, and what never does."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+
+from treadle.definitions.errors import LaunchRejectedError
+from treadle.engine.identity import canonical_json
+from treadle.ports.launching import JobSettings, Start
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,127}")
+_NUMBER = re.compile(r"-[0-9.]+([eE][+-]?[0-9]+)?")
+_OPTION = "arguments"
+
+_LOADERS = frozenset(
+    {
+        "BASH_ENV",
+        "CDPATH",
+        "CLASSPATH",
+        "ENV",
+        "GCONV_PATH",
+        "GLOBIGNORE",
+        "IFS",
+        "JAVA_TOOL_OPTIONS",
+        "JDK_JAVA_OPTIONS",
+        "NODE_OPTIONS",
+        "NODE_PATH",
+        "PATH",
+        "PERL5LIB",
+        "PERL5OPT",
+        "PROMPT_COMMAND",
+        "R_LIBS",
+        "R_PROFILE",
+        "RUBYLIB",
+        "RUBYOPT",
+        "SHELL",
+        "SHELLOPTS",
+        "_JAVA_OPTIONS",
+    }
+)
+_LOADER_PREFIXES = ("DYLD_", "GIT_", "LD_", "PIP_", "PYTHON", "SPARK_", "UV_")
+
+
+def required(settings: JobSettings, *options: str) -> list[str]:
+    """The values of options without which the target cannot start a job.
+
+    Args:
+        settings: the deployment's.
+        options: their names.
+
+    Raises:
+        LaunchRejectedError: if any was left out; names the deployment parameters of all of them.
+    """
+    missing = [settings.parameter_of(each) for each in options if not settings.options.get(each, "").strip()]
+    if missing:
+        many = "parameters" if len(missing) > 1 else "parameter"
+        msg = f"Job {settings.job!r} is not configured: set the deployment {many} {', '.join(missing)}."
+        raise LaunchRejectedError(msg)
+    return [settings.options[each].strip() for each in options]
+
+
+def names_in(text: str) -> list[str]:
+    """The names of a list joined by commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def listed(start: Start, why_not: Callable[[str], str | None]) -> dict[str, str]:
+    """The top-level values of the run config whose names the deployment lists for the job.
+
+    Texts are taken as they are, everything else as JSON; what is missing or null is left out.
+
+    Args:
+        start: with run config and settings.
+        why_not: why a name may not be listed; None if it may.
+
+    Raises:
+        LaunchRejectedError: if the deployment lists a name that no run config may fill.
+    """
+    settings = start.settings
+    config = json.loads(start.run_config)
+    values: dict[str, str] = {}
+    for name in names_in(settings.options.get(_OPTION, "")):
+        reason = why_not(name) if NAME.fullmatch(name) else "a name is a letter and letters, digits, _ and -"
+        if reason is not None:
+            parameter = settings.parameter_of(_OPTION)
+            msg = f"{parameter} lists {name!r} for job {settings.job!r}, which run config may not fill: {reason}."
+            raise LaunchRejectedError(msg)
+        value = config.get(name) if isinstance(config, dict) else None
+        if value is not None:
+            values[name] = value if isinstance(value, str) else canonical_json(value)
+    return values
+
+
+def no_options(values: Mapping[str, str]) -> Mapping[str, str]:
+    """The values themselves, if a command line takes none of them for an option of its own.
+
+    Raises:
+        LaunchRejectedError: if one begins with a hyphen and is no number.
+    """
+    for name, value in values.items():
+        if value.startswith("-") and not _NUMBER.fullmatch(value):
+            msg = f"The run config's {name!r} begins with a hyphen: the job would take it for an option."
+            raise LaunchRejectedError(msg)
+    return values
+
+
+def environment(start: Start) -> dict[str, str]:
+    """What a container finds in its environment."""
+    return {
+        "TREADLE_LAUNCH_ID": start.launch_id,
+        "TREADLE_RUN_CONFIG": start.run_config,
+        "TREADLE_RUN_ID": start.run_id,
+        "TREADLE_TAGS": canonical_json(dict(start.tags)),
+    }
+
+
+def why_no_variable(name: str) -> str | None:
+    """Why a run config may not fill an environment variable; None if it may."""
+    upper = name.upper()
+    if upper.startswith("TREADLE_"):
+        return "Treadle sets it itself"
+    if upper.startswith(("AWS_", "ECS_")):
+        return "it says whose rights the job has, and which services it talks to"
+    if upper in _LOADERS or upper.startswith(_LOADER_PREFIXES):
+        return "it says which code the job runs"
+    if upper.endswith("_PROXY"):
+        return "it says which services the job talks to"
+    return None

@@ -1,0 +1,37 @@
+"""Lambda functions, invoked asynchronously: at least once, with the launch id in the payload."""
+
+from typing import ClassVar
+
+from treadle.adapters.clients import client
+from treadle.adapters.system import SystemClock
+from treadle.adapters.targets.answers import AwsError, not_started
+from treadle.adapters.targets.unanswering import UnansweringTarget
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.ports.launching import Execution, Start
+
+_BUSY = {"ResourceConflictException", "SnapStartNotReadyException"}
+_UNKNOWN = {"ServiceException"}
+
+
+class LambdaTarget(UnansweringTarget):
+    """A `Target` on Lambda.
+
+    Its external ids are the function's address and the request's id, joined by a slash; what Lambda sends
+    to a function's destinations bears that id too.
+    """
+
+    called: ClassVar[str] = "an asynchronous invocation"
+
+    def start(self, start: Start) -> Execution:
+        """Hand the payload to Lambda, in one call."""
+        settings = start.settings
+        invoker = client("lambda", once=True)
+        try:
+            answer = invoker.invoke(
+                FunctionName=settings.arn, InvocationType="Event", Payload=start.payload.encode()
+            )
+        except AwsError as error:
+            what = f"Function {settings.arn} ({settings.parameter})"
+            raise not_started(error, what, busy=_BUSY, unknown=_UNKNOWN) from error
+        request_id = answer["ResponseMetadata"]["RequestId"]
+        return Execution(f"{settings.arn}/{request_id}", settings.arn, Status.STARTED, SystemClock().now())

@@ -1,0 +1,70 @@
+"""SQS messages, for consumers of one's own: at least once, with the launch id in body and attributes."""
+
+from typing import TYPE_CHECKING, ClassVar
+
+from treadle.adapters.clients import client
+from treadle.adapters.system import SystemClock
+from treadle.adapters.targets.answers import AwsError, not_answered, not_started
+from treadle.adapters.targets.unanswering import UnansweringTarget
+from treadle.definitions.errors import LaunchRejectedError
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.ports.launching import Execution, JobSettings, Start
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.type_defs import SendMessageRequestTypeDef
+
+_GONE = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
+
+
+class SqsTarget(UnansweringTarget):
+    """A `Target` on SQS: one message for each attempt.
+
+    Its external ids are the queue's ARN and the message's id, joined by a slash. To a FIFO queue the launch
+    id is the deduplication id too, so that a message that was sent twice within five minutes comes once.
+    """
+
+    called: ClassVar[str] = "a message"
+
+    def __init__(self) -> None:
+        self._urls: dict[str, str] = {}
+
+    def start(self, start: Start) -> Execution:
+        """Send the message, in one call."""
+        settings = start.settings
+        names = {"job": settings.job, "launch_id": start.launch_id, "run_id": start.run_id}
+        request: SendMessageRequestTypeDef = {
+            "QueueUrl": self._url(settings),
+            "MessageBody": start.payload,
+            "MessageAttributes": {
+                name: {"DataType": "String", "StringValue": value} for name, value in names.items()
+            },
+        }
+        if settings.arn.endswith(".fifo"):
+            request["MessageDeduplicationId"] = start.launch_id
+            request["MessageGroupId"] = settings.options.get("message_group", "").strip() or settings.job
+        sqs = client("sqs", once=True)
+        try:
+            answer = sqs.send_message(**request)
+        except AwsError as error:
+            raise not_started(error, _of(settings)) from error
+        message = f"{settings.arn}/{answer['MessageId']}"
+        return Execution(message, settings.arn, Status.STARTED, SystemClock().now())
+
+    def _url(self, settings: JobSettings) -> str:
+        """The queue's URL, asked for once: an ARN does not say it in every partition."""
+        if settings.arn not in self._urls:
+            account, _, name = settings.arn.rpartition(":")
+            if not account.startswith("arn:"):
+                msg = f"{settings.parameter} is {settings.arn!r}: give the ARN of the queue."
+                raise LaunchRejectedError(msg)
+            owner = account.rpartition(":")[2]
+            try:
+                answer = client("sqs").get_queue_url(QueueName=name, QueueOwnerAWSAccountId=owner)
+            except AwsError as error:
+                raise not_answered(error, f"{_of(settings)} could not be looked up", gone=_GONE) from error
+            self._urls[settings.arn] = answer["QueueUrl"]
+        return self._urls[settings.arn]
+
+
+def _of(settings: JobSettings) -> str:
+    return f"Queue {settings.arn} ({settings.parameter})"

@@ -1,0 +1,57 @@
+"""The next attempt of a run, however it comes about: a later request for its key, or an operator."""
+
+from dataclasses import replace
+
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.engine.folding import LAUNCH_DUE_MS
+from treadle.ports.runs import Run, request_digest
+
+
+def queue_next_attempt(run: Run, now: int) -> Run:
+    """The run as it waits for its next attempt: nothing of the last one is left but what that reached.
+
+    Args:
+        run: one that has ended.
+        now: the time.
+    """
+    attempt = run.attempt + 1
+    return replace(
+        run,
+        status=Status.QUEUED,
+        attempt=attempt,
+        reached={**run.reached, f"{attempt}/0": {Status.QUEUED.value: now}},
+        claim=None,
+        tried=None,
+        unseen_at=None,
+        denied_at=None,
+        external_id=None,
+        target=None,
+        started_at=None,
+        ended_at=None,
+        failure=None,
+        next_at=now + LAUNCH_DUE_MS,
+    )
+
+
+def attempt_for_request(run: Run, fresh: Run) -> Run | None:
+    """The run at its next attempt for a later tick's request, if it may start again, or yields its key.
+
+    Args:
+        run: as it stands.
+        fresh: the run that the request would have made.
+    """
+    changed = run.yields not in {None, request_digest(fresh.job, fresh.run_config, fresh.partition_key)}
+    may = run.status.is_finished and (run.may_start_again or changed)
+    if not (may and fresh.tick_id > run.tick_id):
+        return None
+    again = queue_next_attempt(run, fresh.created_at)
+    return replace(
+        again,
+        job=fresh.job,
+        tick_id=fresh.tick_id,
+        run_config=fresh.run_config,
+        tags=fresh.tags,
+        partition_key=fresh.partition_key,
+        retries=fresh.retries,
+        granted=max(run.granted, again.attempt) if changed else run.granted,
+    )

@@ -1,0 +1,109 @@
+"""Sends dead letters again, each to the step that it was meant for, and says of each what was done."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from treadle.definitions.errors import StoreError
+from treadle.operate.letters import Destination, Route, route_of
+from treadle.ports.system import Letter, LetterBox
+
+DEFAULT_LIMIT = 1_000
+
+
+class Fate(StrEnum):
+    """What became of a letter."""
+
+    SENT = "SENT"
+    DROPPED = "DROPPED"
+    LEFT = "LEFT"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class Redriven:
+    """A letter, and what became of it; of a dry run, what would.
+
+    Attributes:
+        letter: as it was received.
+        origin: where it came from.
+        fate: what became of it.
+        reason: why, in words.
+    """
+
+    letter: Letter
+    origin: str
+    fate: Fate
+    reason: str
+
+
+class Redriver:
+    """Empties the dead-letter queue as far as that is safe.
+
+    Args:
+        box: the dead letters.
+        destinations: the queues of the deployment.
+    """
+
+    def __init__(self, box: LetterBox, destinations: Sequence[Destination]) -> None:
+        self._box = box
+        self._destinations = destinations
+
+    def redrive(
+        self, *, limit: int = DEFAULT_LIMIT, origin: str | None = None, dry_run: bool = False
+    ) -> Iterator[Redriven]:
+        """Send letters again, one by one; each is deleted only once it was sent.
+
+        All are received before the first is sent, so that what is buried anew meanwhile is not met again.
+
+        Args:
+            limit: how many letters at most.
+            origin: only those from there; None for all.
+            dry_run: True to say only what would become of them.
+
+        Raises:
+            StoreError: if the dead-letter queue could not be read; nothing was done then.
+        """
+        received: dict[str, tuple[Letter, Route]] = {}
+        deleted: set[str] = set()
+        try:
+            wanted = self._receive(received, limit, origin)
+            for letter, route in wanted:
+                done = self._told(letter, route) if dry_run else self._carried_out(letter, route, deleted)
+                yield done
+        finally:
+            for letter_id, (letter, _) in received.items():
+                if letter_id not in deleted:
+                    # Otherwise it comes back by itself, only later.
+                    with contextlib.suppress(StoreError):
+                        self._box.give_back(letter)
+
+    def _receive(
+        self, received: dict[str, tuple[Letter, Route]], limit: int, origin: str | None
+    ) -> list[tuple[Letter, Route]]:
+        wanted: dict[str, tuple[Letter, Route]] = {}
+        while len(wanted) < limit and (letters := self._box.receive()):
+            for letter in letters:
+                found = (letter, route_of(letter, self._destinations))
+                received[letter.letter_id] = found
+                if origin in {None, found[1].origin} and len(wanted) < limit:
+                    wanted[letter.letter_id] = found
+        return list(wanted.values())
+
+    def _told(self, letter: Letter, route: Route) -> Redriven:
+        fate = Fate.SENT if route.destination else Fate.DROPPED if route.is_worthless else Fate.LEFT
+        return Redriven(letter, route.origin, fate, route.reason)
+
+    def _carried_out(self, letter: Letter, route: Route, deleted: set[str]) -> Redriven:
+        told = self._told(letter, route)
+        if told.fate is Fate.LEFT:
+            return told
+        try:
+            if route.destination is not None:
+                route.destination.queue.send([route.body])
+            self._box.delete(letter)
+        except StoreError as error:
+            return Redriven(letter, route.origin, Fate.FAILED, f"It stays: {error}")
+        deleted.add(letter.letter_id)
+        return told

@@ -1,0 +1,171 @@
+"""Where a dead letter came from, and where it goes again; decided from what was written beside it."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from treadle.engine.slices import tick_message
+from treadle.ports.system import Letter, Queue
+
+Json = Mapping[str, Any]
+
+UNKNOWN = "unknown"
+
+_PERIODIC = {"tick", "reconcile"}
+"""What schedules say; the next one comes within a minute, so a late one is worth nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A queue to which letters can go again.
+
+    Attributes:
+        origin: the step that takes its messages, as dead letters name it.
+        arn: the queue's.
+        queue: takes them.
+    """
+
+    origin: str
+    arn: str
+    queue: Queue
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What is to become of a letter.
+
+    Attributes:
+        origin: where it came from: a step, "schedule", "stream" or "unknown".
+        reason: why this is to become of it, in words.
+        destination: where it goes again; None if it goes nowhere.
+        body: what goes there.
+        is_worthless: True if nothing is lost by deleting it.
+    """
+
+    origin: str
+    reason: str
+    destination: Destination | None = None
+    body: Json = field(default_factory=dict)
+    is_worthless: bool = False
+
+
+def route_of(letter: Letter, destinations: Sequence[Destination]) -> Route:
+    """What is to become of a letter.
+
+    Args:
+        letter: as it was received.
+        destinations: the queues of the deployment.
+    """
+    body = _parsed(letter.body)
+    for known in _WAYS:
+        route = known(letter, body, destinations)
+        if route is not None:
+            return route
+    return Route(UNKNOWN, "Nothing beside it says where it came from.")
+
+
+def subject_of_letter(letter: Letter) -> str:
+    """The key of what a letter is about, such as a run's or a tick's id; empty if it names none."""
+    body = _parsed(letter.body)
+    keys, detail = body.get("keys"), body.get("detail")
+    named = {**body, **(keys if isinstance(keys, dict) else {})}
+    if isinstance(detail, dict):
+        stored = detail.get("object")
+        return str(detail.get("name") or (stored.get("key", "") if isinstance(stored, dict) else ""))
+    words = [named.get(name) for name in ("sensor", "tick_id", "slice", "run_id", "attempt", "nominal_time")]
+    return " ".join(str(word) for word in words if word is not None)
+
+
+def _parsed(text: str) -> Json:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _buried(letter: Letter, body: Json, destinations: Sequence[Destination]) -> Route | None:
+    """A step gave it up, and wrote its name beside it."""
+    origin = letter.attributes.get("origin")
+    if origin is None:
+        return None
+    found = next((each for each in destinations if each.origin == origin), None)
+    if found is None:
+        return Route(origin, f"No queue of this stack takes messages of {origin}.")
+    if origin == "dispatch" and "keys" in body:
+        keys = body["keys"] if isinstance(body["keys"], dict) else {}
+        sensor, tick_id = keys.get("sensor"), keys.get("tick_id")
+        if not (isinstance(sensor, str) and isinstance(tick_id, str)):
+            return Route(origin, "It names no tick.")
+        return _to(found, tick_message(sensor, tick_id))
+    return _to(found, body)
+
+
+def _undelivered_event(letter: Letter, body: Json, destinations: Sequence[Destination]) -> Route | None:
+    """An EventBridge rule could not deliver it."""
+    if "RULE_ARN" not in letter.attributes:
+        return None
+    return _to_queue(letter.attributes.get("TARGET_ARN"), body, destinations)
+
+
+def _given_up_by_sqs(letter: Letter, body: Json, destinations: Sequence[Destination]) -> Route | None:
+    """A function never answered, and SQS moved it here."""
+    return None if letter.source is None else _to_queue(letter.source, body, destinations)
+
+
+def _lost_stream_records(letter: Letter, body: Json, destinations: Sequence[Destination]) -> Route | None:
+    del letter, destinations
+    if "DDBStreamBatchInfo" not in body:
+        return None
+    reason = (
+        "It only tells where in the stream they were; the ticks are pending still, and RECONCILE takes them."
+    )
+    return Route("stream", reason, is_worthless=True)
+
+
+def _missed_schedule(letter: Letter, body: Json, destinations: Sequence[Destination]) -> Route | None:
+    """A schedule could not deliver it, or Lambda gave it up after that."""
+    del destinations
+    payload = body["requestPayload"] if "requestContext" in body and "requestPayload" in body else body
+    says = payload.get("treadle") if isinstance(payload, dict) else None
+    is_schedules = "SCHEDULE_ARN" in letter.attributes or payload is not body
+    if says not in _PERIODIC or not is_schedules:
+        return None
+    return Route(
+        "schedule", "It comes too late to be of use, and the next one came by itself.", is_worthless=True
+    )
+
+
+_WAYS: Sequence[Callable[[Letter, Json, Sequence[Destination]], Route | None]] = (
+    _buried,
+    _missed_schedule,
+    _undelivered_event,
+    _lost_stream_records,
+    _given_up_by_sqs,
+)
+
+
+def _to_queue(arn: str | None, body: Json, destinations: Sequence[Destination]) -> Route:
+    found = next((each for each in destinations if each.arn == arn), None)
+    if found is None:
+        return Route(UNKNOWN, f"{arn} is no queue from which a step of this stack takes messages.")
+    return _to(found, body)
+
+
+def _to(destination: Destination, body: Json) -> Route:
+    if not body:
+        return Route(
+            destination.origin, f"It is no JSON object, and {destination.origin} takes nothing else."
+        )
+    reason = f"To the queue of {destination.origin}."
+    return Route(destination.origin, reason, destination, _without_secrets(body))
+
+
+def _without_secrets(body: Json) -> Json:
+    """An execution's event as its rule would have cut it: input and output stay out of queues."""
+    detail = body.get("detail")
+    if body.get("source") != "aws.states" or not isinstance(detail, dict):
+        return body
+    kept = {name: value for name, value in detail.items() if not name.startswith(("input", "output"))}
+    return {**body, "detail": kept}

@@ -1,0 +1,240 @@
+"""Another attempt for a run, and the end of one; who asked, and when, stays on the run's record."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from treadle.definitions.errors import CommandRefusedError, StoreError
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.engine.amend import amend
+from treadle.engine.attempts import queue_next_attempt
+from treadle.engine.folding import Report, fold
+from treadle.engine.identity import RunIds
+from treadle.engine.launch import Targets, start_of
+from treadle.engine.messages import launch_message
+from treadle.ports.launching import Execution, JobSettings, Target
+from treadle.ports.runs import Allowance, Failure, Run, RunStore
+from treadle.ports.system import Clock, Queue
+
+
+@dataclass(frozen=True, slots=True)
+class RunEdit:
+    """What became of an operator's command.
+
+    Attributes:
+        run: the record afterwards.
+        is_new: False if there was nothing left to do, as after the same command before.
+        reason: what was done, or why nothing was, in words.
+    """
+
+    run: Run
+    is_new: bool
+    reason: str
+
+
+class RunOperations:
+    """Reruns and cancels runs, and releases run keys.
+
+    Args:
+        runs: keeps run records.
+        launches: where LAUNCH takes its work from.
+        jobs: what each job's name launches.
+        targets: each kind of target.
+        run_ids: of the deployment's namespace.
+        clock: the time.
+    """
+
+    def __init__(
+        self,
+        runs: RunStore,
+        launches: Queue,
+        jobs: Mapping[str, JobSettings],
+        targets: Targets,
+        run_ids: RunIds,
+        clock: Clock,
+    ) -> None:
+        self._runs = runs
+        self._launches = launches
+        self._jobs = jobs
+        self._targets = targets
+        self._run_ids = run_ids
+        self._clock = clock
+
+    def rerun(self, run_id: str, by: str, *, if_attempt: int | None = None) -> RunEdit:
+        """Give a run that has ended its next attempt, at once, with the same config and tags.
+
+        Args:
+            run_id: of the run.
+            by: who asks.
+            if_attempt: the attempt that was seen: nothing is done if another has followed it, so that the
+                command may be repeated. None for whatever attempt is the last.
+
+        Raises:
+            CommandRefusedError: if there is no such run or attempt, or it has not ended.
+            StoreError: if the store or the queue did not answer; an attempt that is recorded is launched by
+                RECONCILE if need be.
+        """
+        run, now = self._run(run_id), self._clock.now()
+
+        def again(current: Run) -> Run:
+            if _is_done(current, by, now, if_attempt):
+                return current
+            _check_ended(current, "rerun it")
+            allowed = _allow_next(current, by, now)
+            return queue_next_attempt(allowed, now)
+
+        run = amend(self._runs, run, again)
+        if run.status is Status.QUEUED and run.claim is None:
+            self._launch(run)
+        if _is_allowed(run, by, now):
+            return RunEdit(run, True, f"Attempt {run.attempt} of run {run_id} is queued.")
+        return RunEdit(run, False, _moved_on(run, if_attempt))
+
+    def release(self, sensor: str, run_key: str, by: str, *, if_attempt: int | None = None) -> RunEdit:
+        """Let the next request for a run key start its run once more.
+
+        Args:
+            sensor: whose key it is.
+            run_key: as it was asked for.
+            by: who asks.
+            if_attempt: as for `rerun`.
+
+        Raises:
+            CommandRefusedError: if the key was never asked for, or its run has not ended.
+            StoreError: if the store did not answer.
+        """
+        run_id, now = self._run_ids.keyed(sensor, run_key), self._clock.now()
+        run = self._runs.get(run_id)
+        if run is None:
+            msg = f"Run key {run_key!r} of sensor {sensor} is free: no run was ever recorded under it."
+            raise CommandRefusedError(msg)
+
+        def released(current: Run) -> Run:
+            if _is_done(current, by, now, if_attempt):
+                return current
+            _check_ended(current, "release its key")
+            return current if current.may_start_again else _allow_next(current, by, now)
+
+        run = amend(self._runs, run, released)
+        follows = f"the next request for it starts attempt {run.attempt + 1} of run {run_id}."
+        if _is_allowed(run, by, now):
+            return RunEdit(run, True, f"Run key {run_key!r} of sensor {sensor} is released: {follows}")
+        if run.attempt == (if_attempt or run.attempt):
+            return RunEdit(run, False, f"Run key {run_key!r} of sensor {sensor} was free already: {follows}")
+        return RunEdit(run, False, _moved_on(run, if_attempt))
+
+    def cancel(self, run_id: str, by: str) -> RunEdit:
+        """End a run: at once if it waits for its launch, else by asking its target, which reports the end.
+
+        Args:
+            run_id: of the run.
+            by: who asks.
+
+        Raises:
+            CommandRefusedError: if there is no such run, it has ended otherwise, or is just being started.
+            LaunchError: if the target did not take the request.
+            StoreError: if the store did not answer.
+        """
+        now = self._clock.now()
+        failure = Failure("CanceledError", f"Canceled by {by} before it was started.", assumed=True)
+        first = self._run(run_id)
+
+        def canceled(current: Run) -> Run:
+            if current.status is not Status.QUEUED or current.claim or current.tried:
+                return current
+            return fold(current, Report(current.attempt, Status.CANCELED, now, failure=failure))
+
+        run = amend(self._runs, first, canceled)
+        if run.status is Status.CANCELED:
+            is_new = first.status is not Status.CANCELED
+            return RunEdit(run, is_new, f"Run {run_id} is canceled; attempt {run.attempt} has ended.")
+        if run.status.is_finished:
+            raise CommandRefusedError(
+                f"Run {run_id} has ended already: {run.status}. There is nothing to cancel."
+            )
+        return self._cancel_at_target(run, now)
+
+    def _cancel_at_target(self, run: Run, now: int) -> RunEdit:
+        target, found = self._find(run, now)
+        target.cancel(found.external_id)
+        report = Report(
+            run.attempt,
+            Status.CANCELING,
+            now,
+            retry=_retry(run),
+            started_at=found.started_at,
+            external_id=found.external_id,
+            target=found.target,
+        )
+        run = amend(self._runs, run, lambda current: fold(current, report))
+        return RunEdit(
+            run, True, f"Asked {found.external_id} to end; its end is recorded when it is reported."
+        )
+
+    def _find(self, run: Run, now: int) -> tuple[Target, Execution]:
+        """The execution of the present attempt, and who can end it."""
+        settings = self._jobs.get(run.job)
+        target = self._targets.get(settings.target) if settings else None
+        if settings is None or target is None:
+            msg = f"Job {run.job!r} is not deployed any more: cancel {run.external_id or run.launch_id} by hand."
+            raise CommandRefusedError(msg)
+        if run.external_id is not None:
+            started_at = run.started_at or now
+            return target, Execution(run.external_id, run.target or settings.arn, run.status, started_at)
+        if run.claim is not None and run.claim.expires_at >= now:
+            raise CommandRefusedError(f"Run {run.run_id} is just being started: cancel it in a minute.")
+        tried = run.tried.target if run.tried else settings.arn
+        found = target.resolve(start_of(run, replace(settings, arn=tried)))
+        if found is None:
+            msg = (
+                f"An earlier start of {run.launch_id} may have come through, and {tried} does not show it: "
+                "LAUNCH settles that first. Cancel the run once it is STARTED."
+            )
+            raise CommandRefusedError(msg)
+        return target, found
+
+    def _run(self, run_id: str) -> Run:
+        run = self._runs.get(run_id)
+        if run is None:
+            raise CommandRefusedError(f"There is no run {run_id}.")
+        return run
+
+    def _launch(self, run: Run) -> None:
+        try:
+            self._launches.send([launch_message(run)])
+        except StoreError as error:
+            msg = f"Attempt {run.attempt} of run {run.run_id} is recorded, and RECONCILE will launch it: {error}"
+            raise StoreError(msg) from error
+
+
+def _is_allowed(run: Run, by: str, now: int) -> bool:
+    """Whether this very command wrote the record, also where its answer was lost and it was sent again."""
+    return any((each.by, each.at) == (by, now) for each in run.allowances)
+
+
+def _is_done(run: Run, by: str, now: int, if_attempt: int | None) -> bool:
+    if if_attempt is not None and if_attempt > run.attempt:
+        raise CommandRefusedError(
+            f"Run {run.run_id} has no attempt {if_attempt}: it is at attempt {run.attempt}."
+        )
+    return _is_allowed(run, by, now) or (if_attempt is not None and if_attempt < run.attempt)
+
+
+def _check_ended(run: Run, then: str) -> None:
+    if not run.status.is_finished:
+        msg = f"Run {run.run_id} has not ended: attempt {run.attempt} is {run.status}. Cancel it, or {then} when it has."
+        raise CommandRefusedError(msg)
+
+
+def _allow_next(run: Run, by: str, now: int) -> Run:
+    allowance = Allowance(run.attempt + 1, by, now)
+    return replace(run, granted=max(run.granted, allowance.attempts), allowances=(*run.allowances, allowance))
+
+
+def _moved_on(run: Run, if_attempt: int | None) -> str:
+    return f"Nothing was done: attempt {if_attempt} was followed by attempt {run.attempt} already ({run.status})."
+
+
+def _retry(run: Run) -> int:
+    """The target's own count of retries, as far as it is known."""
+    places = (place.split("/") for place in run.reached)
+    return max(int(retry) for attempt, retry in places if int(attempt) == run.attempt)

@@ -1,0 +1,40 @@
+"""What every `RunStore` keeps of a start that may have reached its target."""
+
+from dataclasses import replace
+
+from tests.contract.conftest import Stores
+from treadle.ports.runs import Claim, Run, Try
+
+NOW = 1_795_348_800_000
+RUN = Run("r1", "load", "files", "k1", "t1", "{}", {}, NOW, reached={"1/0": {"QUEUED": NOW}})
+FIRST = Try("me", NOW, "arn:definition", "batch", {"queue": "arn:queue"})
+
+
+def test_first_try_is_kept_whole_until_it_is_settled(stores: Stores) -> None:
+    stores.runs.create(RUN)
+
+    stores.runs.claim("r1", 1, Claim("me", NOW + 1), FIRST)
+    again = stores.runs.claim("r1", 1, Claim("heir", NOW + 9), Try("heir", NOW + 5, "arn:other", "glue", {}))
+
+    assert again is not None
+    assert (again.claim, again.tried) == (Claim("heir", NOW + 9), FIRST)
+    assert stores.runs.get("r1") == again
+
+
+def test_try_without_options_gets_none_of_a_later_one(stores: Stores) -> None:
+    bare = Try("me", NOW, "arn:machine", "step_functions")
+    stores.runs.create(RUN)
+    stores.runs.claim("r1", 1, Claim("me", NOW + 1), bare)
+
+    again = stores.runs.claim("r1", 1, Claim("heir", NOW + 9), replace(FIRST, token="heir", at=NOW + 5))
+
+    assert again is not None
+    assert again.tried == bare
+
+
+def test_record_in_doubt_comes_back_as_it_was_written(stores: Stores) -> None:
+    doubtful = replace(RUN, tried=FIRST, unseen_at=NOW + 3)
+
+    stores.runs.create(doubtful)
+
+    assert stores.runs.get("r1") == doubtful

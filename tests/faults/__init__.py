@@ -1,0 +1,1 @@
+"""The whole flow, with a fault at every call: nothing is lost, nothing is started twice."""

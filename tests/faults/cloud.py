@@ -1,0 +1,248 @@
+"""What carries messages and runs jobs in the world of faults: itself without a fault, at least once."""
+
+import heapq
+import itertools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.support.house import ARN
+from treadle.adapters.events import moment_of
+from treadle.definitions.errors import LaunchDelayedError, LaunchUncertainError
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.engine.identity import timestamp
+from treadle.ports.launching import Execution, Start, StartContract
+from treadle.ports.runs import Failure
+from treadle.testing.system import VirtualClock
+from treadle.testing.targets import InMemoryTarget
+
+VISIBILITY_MS = 180_000
+MAX_RECEIVES = 5
+BATCH = 10
+RUN_MS = 300_000
+"""So long a job runs."""
+
+LATE_MS = 600_000
+"""So much later some events come."""
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """A message in a queue.
+
+    Attributes:
+        body: as it was sent.
+        visible_at: when it can be received.
+        receives: how often it was.
+    """
+
+    body: str
+    visible_at: int
+    receives: int = 0
+
+
+@dataclass(slots=True)
+class SimulatedQueue:
+    """A `Queue` whose messages stay until they are deleted, and go to the dead letters after five receives.
+
+    Attributes:
+        clock: the time.
+        letters: the messages that were received too often.
+        held: the messages.
+    """
+
+    clock: VirtualClock
+    letters: list[tuple[str, str]]
+    held: list[Held] = field(default_factory=list)
+
+    def send(self, bodies: list[Mapping[str, object]], *, delay_seconds: int | list[int] = 0) -> None:
+        """Take the messages."""
+        delays = delay_seconds if isinstance(delay_seconds, list) else [delay_seconds] * len(bodies)
+        now = self.clock.now()
+        self.held += [
+            Held(json.dumps(body), now + delay * 1000) for body, delay in zip(bodies, delays, strict=True)
+        ]
+
+    def receive(self) -> list[Held]:
+        """A batch of messages, invisible from now on until their time is over."""
+        now = self.clock.now()
+        batch = [each for each in self.held if each.visible_at <= now][:BATCH]
+        for each in batch:
+            each.receives += 1
+            each.visible_at = now + VISIBILITY_MS
+        for each in batch:
+            if each.receives > MAX_RECEIVES:
+                self.letters.append((each.body, "received too often"))
+                self.delete(each)
+        return [each for each in batch if each.receives <= MAX_RECEIVES]
+
+    def delete(self, message: Held) -> None:
+        """Acknowledge a message."""
+        if message in self.held:
+            self.held.remove(message)
+
+    @property
+    def next_at(self) -> int | None:
+        """When the next message can be received."""
+        return min((each.visible_at for each in self.held), default=None)
+
+
+@dataclass(slots=True)
+class SimulatedLetters:
+    """`DeadLetters` that can be looked into.
+
+    Attributes:
+        kept: body and reason of each.
+    """
+
+    kept: list[tuple[str, str]] = field(default_factory=list)
+
+    def send(self, body: str, *, origin: str, reason: str) -> None:
+        """Keep a record."""
+        self.kept.append((body, f"{origin}: {reason}"))
+
+
+@dataclass(frozen=True, slots=True)
+class Mishaps:
+    """What goes wrong by itself, by run key.
+
+    Attributes:
+        failing: jobs that fail.
+        silent: jobs of which no event tells.
+        late: jobs whose start is told after their end, and everything twice.
+        unanswered: jobs whose first start comes through without an answer.
+        swallowed: jobs whose first start gets no answer and does not come through.
+        busy: jobs whose first start is put off.
+    """
+
+    failing: frozenset[str] = frozenset()
+    silent: frozenset[str] = frozenset()
+    late: frozenset[str] = frozenset()
+    unanswered: frozenset[str] = frozenset()
+    swallowed: frozenset[str] = frozenset()
+    busy: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class SimulatedTarget:
+    """A `Target` whose jobs run for five minutes, and tell of it.
+
+    Attributes:
+        clock: the time.
+        contract: what it promises.
+        mishaps: what goes wrong by itself.
+        events: where it tells of its jobs.
+        inner: keeps to the contract.
+        ends: when which execution ends.
+    """
+
+    clock: VirtualClock
+    contract: StartContract
+    mishaps: Mishaps
+    events: SimulatedQueue
+    inner: InMemoryTarget = field(init=False)
+    ends: list[tuple[int, int, str, str]] = field(default_factory=list)
+    _met: set[str] = field(default_factory=set)
+    _count: Any = field(default_factory=itertools.count)
+
+    def __post_init__(self) -> None:
+        self.inner = InMemoryTarget(self.clock, self.contract, listing_lag=30_000)
+
+    def start(self, start: Start) -> Execution:
+        """Start a job, once within what the contract promises."""
+        key = str(json.loads(start.payload)["run_key"])
+        is_first = key not in self._met
+        self._met.add(key)
+        if is_first and key in self.mishaps.busy:
+            msg = "Too many jobs run."
+            raise LaunchDelayedError(msg)
+        if is_first and key in self.mishaps.swallowed:
+            msg = "The connection broke."
+            raise LaunchUncertainError(msg)
+        before = len(self.inner.executions)
+        execution = self.inner.start(start)
+        if len(self.inner.executions) > before:
+            self._begun(execution, key)
+        if is_first and key in self.mishaps.unanswered:
+            msg = "The connection broke."
+            raise LaunchUncertainError(msg)
+        return execution
+
+    def _begun(self, execution: Execution, key: str) -> None:
+        end = (execution.started_at + RUN_MS, next(self._count), execution.external_id, key)
+        heapq.heappush(self.ends, end)
+        self._tell(execution, "RUNNING", key, LATE_MS if key in self.mishaps.late else 0)
+        if key in self.mishaps.late:
+            # Somebody else's machine runs something under the very same name.
+            self._tell(execution, "FAILED", key, 0, f"{ARN}-foreign")
+
+    def end_due(self) -> None:
+        """End the jobs whose time is over."""
+        while self.ends and self.ends[0][0] <= self.clock.now():
+            _, _, external_id, key = heapq.heappop(self.ends)
+            failed = key in self.mishaps.failing
+            failure = Failure("Job.Failed", "The file is empty.") if failed else None
+            ended = self.inner.finish(external_id, Status.FAILURE if failed else Status.SUCCESS, failure)
+            self._tell(ended, "FAILED" if failed else "SUCCEEDED", key, 0)
+
+    def _tell(self, execution: Execution, status: str, key: str, delay: int, machine: str = ARN) -> None:
+        if key in self.mishaps.silent or not self.contract.describes:
+            return
+        event: dict[str, object] = {
+            "source": "aws.states",
+            "detail-type": "Step Functions Execution Status Change",
+            "time": timestamp(self.clock.now()),
+            "detail": {
+                "name": execution.external_id.removeprefix(f"{ARN}:"),
+                "executionArn": execution.external_id,
+                "stateMachineArn": machine,
+                "status": status,
+                "startDate": execution.started_at,
+                "stopDate": execution.ended_at,
+            },
+        }
+        times = 2 if key in self.mishaps.late else 1
+        self.events.send([event] * times, delay_seconds=delay // 1000)
+
+    def resolve(self, start: Start) -> Execution | None:
+        """What the listing shows."""
+        return self.inner.resolve(start)
+
+    def describe(self, external_id: str) -> Execution:
+        """How a job stands."""
+        return self.inner.describe(external_id)
+
+    def cancel(self, external_id: str) -> None:
+        """End a job."""
+        self.inner.cancel(external_id)
+
+
+@dataclass(slots=True, eq=False)
+class StreamRecord:
+    """A record of the ticks table's stream.
+
+    Attributes:
+        image: of the tick.
+        keys: of the tick.
+        next_at: when it is delivered.
+        deliveries: how often it was.
+    """
+
+    image: dict[str, Any]
+    keys: dict[str, Any]
+    next_at: int
+    deliveries: int = 0
+
+
+def object_created(key: str, time: int) -> dict[str, object]:
+    """The event of an object's arrival."""
+    return {
+        "source": "aws.s3",
+        "detail-type": "Object Created",
+        "time": moment_of(timestamp(time)).isoformat(),
+        "detail": {
+            "bucket": {"name": "watched"},
+            "object": {"key": key, "etag": "e1", "size": 1, "sequencer": "01"},
+        },
+    }

@@ -1,0 +1,71 @@
+"""One fault at every call of the whole flow, for each kind of target."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.faults.invariants import violations
+from tests.faults.walk import ABOUT_TARGETS, CONTRACTS, EVERYWHERE, IN_BATCHES, Walked, calls_of, walk
+from tests.faults.world import World
+from treadle.ports.launching import StartContract, Target
+from treadle.ports.runs import RunStore
+from treadle.ports.sensors import SensorStore
+from treadle.ports.system import DeadLetters, Queue
+from treadle.ports.ticks import TickStore
+from treadle.testing.faults import Fault, Faults
+from treadle.testing.targets import NAMED
+
+OTHERS = {name: contract for name, contract in CONTRACTS.items() if contract is not NAMED}
+
+NOT_IN_THE_FLOW = {
+    "RunStore.of_sensor": "shown to operators",
+    "TickStore.latest": "shown to operators",
+    "Target.cancel": "asked for by operators",
+    "Target.contract": "no call",
+}
+
+
+def maker(contract: StartContract) -> Callable[[Faults], World]:
+    """Makes worlds with a kind of target."""
+    return lambda faults: World(contract, faults=faults)
+
+
+@pytest.mark.parametrize("contract", CONTRACTS.values(), ids=CONTRACTS)
+def test_without_faults_all_invariants_hold(contract: StartContract) -> None:
+    world = maker(contract)(Faults())
+
+    world.live()
+
+    assert violations(world) == []
+    assert len(world.backend.all_runs()) == 11
+    assert len(world.letters.kept) == 5
+
+
+def test_the_flow_reaches_every_method_of_the_ports() -> None:
+    ports = (SensorStore, TickStore, RunStore, Queue, Target, DeadLetters)
+    methods = {f"{port.__name__}.{name}" for port in ports for name in vars(port) if not name.startswith("_")}
+
+    reached = {call.site for contract in CONTRACTS.values() for call in calls_of(maker(contract))}
+
+    assert reached == methods - set(NOT_IN_THE_FLOW)
+
+
+PARTS = [(fault, part) for fault in EVERYWHERE for part in (0, 1, 2)] + [(fault, 0) for fault in IN_BATCHES]
+
+
+@pytest.mark.parametrize(("fault", "part"), PARTS)
+def test_no_fault_at_any_call_breaks_an_invariant(
+    fault: Fault, part: int, hold: Callable[[Walked], None]
+) -> None:
+    parts = 1 if fault in IN_BATCHES else 3
+
+    hold(walk(maker(NAMED), NAMED, fault, lambda call: call.number % parts == part))
+
+
+@pytest.mark.parametrize("fault", EVERYWHERE)
+@pytest.mark.parametrize("contract", OTHERS.values(), ids=OTHERS)
+def test_no_fault_about_another_target_breaks_its_promise(
+    contract: StartContract, fault: Fault, hold: Callable[[Walked], None]
+) -> None:
+    """What comes before the target is the same for all of them, and is not walked again."""
+    hold(walk(maker(contract), contract, fault, lambda call: call.step in ABOUT_TARGETS))

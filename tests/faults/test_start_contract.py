@@ -1,0 +1,377 @@
+"""The start contract, row by row: the launch dies, or loses the answer, between the call and the record.
+
+Each row's target double keeps to the contract of the very class that is deployed.
+"""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.support.house import ARN, JOB, House
+from tests.support.launching import RUN_ID, SECONDS, launch, queue_run
+from treadle.adapters.targets.batch import BatchTarget
+from treadle.adapters.targets.ecs import EcsTarget
+from treadle.adapters.targets.event_bus import EventBridgeTarget
+from treadle.adapters.targets.glue import GlueTarget
+from treadle.adapters.targets.lambda_function import LambdaTarget
+from treadle.adapters.targets.sqs import SqsTarget
+from treadle.adapters.targets.step_functions import StepFunctionsTarget
+from treadle.definitions.errors import LaunchDelayedError, LaunchUncertainError
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.engine.launch import Launcher
+from treadle.engine.messages import LaunchRequest
+from treadle.engine.reconcile import Reconciler
+from treadle.ports.launching import Execution, JobSettings, Start, StartContract
+from treadle.ports.runs import Run
+from treadle.ports.system import Clock
+from treadle.testing.targets import InMemoryTarget
+
+LAUNCH_ID = f"{RUN_ID}-1"
+MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
+
+KILLED_BEFORE = "killed before the call"
+KILLED_AFTER = "killed after the call"
+ANSWER_LOST = "answer lost"
+REACHED = [KILLED_AFTER, ANSWER_LOST]
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class StruckTarget(InMemoryTarget):
+    """A target at which one start meets a fault.
+
+    Attributes:
+        fault: what strikes the next start.
+        asked: the starts that were looked for.
+    """
+
+    def __init__(
+        self, clock: Clock, contract: StartContract, *, listing_lag: int = 0, forgets_ended: bool = False
+    ) -> None:
+        super().__init__(clock, contract, listing_lag, forgets_ended)
+        self.fault: str | None = None
+        self.asked: list[Start] = []
+
+    def start(self, start: Start) -> Execution:
+        """Start, unless the caller is killed before; what was started is not told after a fault."""
+        fault, self.fault = self.fault, None
+        if fault == KILLED_BEFORE:
+            raise Killed
+        execution = super().start(start)
+        if fault == KILLED_AFTER:
+            raise Killed
+        if fault == ANSWER_LOST:
+            msg = "no answer came"
+            raise LaunchUncertainError(msg)
+        return execution
+
+    def resolve(self, start: Start) -> Execution | None:
+        """What the listing shows of the start."""
+        self.asked.append(start)
+        return super().resolve(start)
+
+
+class Scene:
+    """A run whose first launch met a fault.
+
+    Args:
+        contract: of the target.
+        fault: what struck.
+        listing_lag: milliseconds until the target's listing shows an execution.
+        forgets_ended: whether the target forgets what has ended.
+    """
+
+    def __init__(
+        self, contract: StartContract, fault: str, *, listing_lag: int = 0, forgets_ended: bool = False
+    ) -> None:
+        self.house = House()
+        self.target = StruckTarget(
+            self.house.clock, contract, listing_lag=listing_lag, forgets_ended=forgets_ended
+        )
+        self.house.target = self.target
+        queue_run(self.house)
+        self.target.fault = fault
+        try:
+            launch(self.house)
+        except Killed:
+            assert fault != ANSWER_LOST
+        assert len(self.target.starts) == (fault != KILLED_BEFORE)
+        assert self.run.status is Status.QUEUED
+
+    @property
+    def run(self) -> Run:
+        """The record."""
+        return self.house.only_run()
+
+    @property
+    def executions(self) -> list[str]:
+        """What was started for the attempt."""
+        return self.target.begun.get(LAUNCH_ID, [])
+
+    def go_on(self, after: int = 0) -> Run:
+        """Deliver the message again when the claim has run out, or later, and then until all is quiet.
+
+        Args:
+            after: milliseconds from now.
+        """
+        clock, claim = self.house.clock, self.run.claim
+        clock.time += after
+        if claim is not None:
+            clock.time = max(clock.time, claim.expires_at + 1)
+        self.house.launches.drain()
+        launch(self.house)
+        for _ in range(20):
+            delays = [message.delay_seconds for message in self.house.launches.messages]
+            if not delays:
+                return self.run
+            clock.advance(max(delays))
+            self.house.launches.drain()
+            launch(self.house)
+        pytest.fail("the launch comes to no end")
+
+
+def assert_started_once(scene: Scene) -> None:
+    """The attempt has one execution, and the record names it."""
+    run = scene.run
+    assert scene.executions == [run.external_id]
+    assert (run.status, run.attempt) == (Status.STARTED, 1)
+
+
+def assert_unknown(scene: Scene) -> None:
+    """The attempt was started once, and the run has failed saying that this is not known."""
+    run = scene.run
+    assert len(scene.executions) == 1
+    assert run.status is Status.FAILURE
+    assert run.failure is not None
+    assert (run.failure.error, run.failure.assumed) == ("OutcomeUnknownError", True)
+    assert ARN in run.failure.cause
+    assert LAUNCH_ID in run.failure.cause
+    assert run.yields is None
+
+
+@pytest.mark.parametrize("fault", [KILLED_BEFORE, *REACHED])
+@pytest.mark.parametrize("after", [0, 88 * DAY])
+def test_step_functions_starts_exactly_once(fault: str, after: int) -> None:
+    scene = Scene(StepFunctionsTarget.contract, fault)
+
+    scene.go_on(after)
+
+    assert_started_once(scene)
+
+
+@pytest.mark.parametrize("fault", REACHED)
+def test_step_functions_past_the_life_of_a_name_is_unknown(fault: str) -> None:
+    scene = Scene(StepFunctionsTarget.contract, fault)
+
+    scene.go_on(90 * DAY)
+
+    assert_unknown(scene)
+
+
+@pytest.mark.parametrize("fault", [KILLED_BEFORE, *REACHED])
+@pytest.mark.parametrize("after", [0, 50 * MINUTE])
+def test_ecs_starts_exactly_once_inside_the_tokens_life(fault: str, after: int) -> None:
+    scene = Scene(EcsTarget.contract, fault, forgets_ended=True)
+    for task in scene.executions:
+        scene.target.finish(task, Status.SUCCESS)
+
+    scene.go_on(after)
+
+    assert_started_once(scene)
+
+
+@pytest.mark.parametrize("fault", REACHED)
+@pytest.mark.parametrize("after", [55 * MINUTE, HOUR, DAY])
+def test_ecs_past_the_tokens_life_is_unknown(fault: str, after: int) -> None:
+    scene = Scene(EcsTarget.contract, fault, forgets_ended=True)
+
+    scene.go_on(after)
+
+    assert_unknown(scene)
+
+
+def starts_exactly_once_by_its_listing(contract: StartContract, fault: str, lag: int, after: int) -> None:
+    """What a target without token, whose executions can be listed, promises."""
+    scene = Scene(contract, fault, listing_lag=lag)
+
+    scene.go_on(after)
+
+    assert_started_once(scene)
+
+
+# The launch looks first when the claim has run out, or after the first retry, and then a minute later.
+LAGS = [0, 60_000]
+
+
+@pytest.mark.parametrize("fault", [KILLED_BEFORE, *REACHED])
+@pytest.mark.parametrize("lag", LAGS)
+@pytest.mark.parametrize("after", [0, 23 * HOUR])
+def test_glue_starts_exactly_once_by_its_listing(fault: str, lag: int, after: int) -> None:
+    starts_exactly_once_by_its_listing(GlueTarget.contract, fault, lag, after)
+
+
+@pytest.mark.parametrize("fault", REACHED)
+def test_glue_past_the_listing_is_unknown(fault: str) -> None:
+    scene = Scene(GlueTarget.contract, fault)
+
+    scene.go_on(25 * HOUR)
+
+    assert_unknown(scene)
+
+
+@pytest.mark.parametrize("fault", [KILLED_BEFORE, *REACHED])
+@pytest.mark.parametrize("lag", LAGS)
+@pytest.mark.parametrize("after", [0, 23 * HOUR])
+def test_batch_starts_exactly_once_by_its_listing(fault: str, lag: int, after: int) -> None:
+    starts_exactly_once_by_its_listing(BatchTarget.contract, fault, lag, after)
+
+
+@pytest.mark.parametrize("fault", REACHED)
+def test_batch_past_the_listing_is_unknown(fault: str) -> None:
+    scene = Scene(BatchTarget.contract, fault)
+
+    scene.go_on(25 * HOUR)
+
+    assert_unknown(scene)
+
+
+def starts_at_least_once(contract: StartContract, fault: str) -> None:
+    """What a target that tells nothing promises: never none, and each with the same launch id."""
+    scene = Scene(contract, fault)
+    before = len(scene.executions)
+
+    run = scene.go_on()
+
+    assert (before, len(scene.executions)) == (0, 1) if fault == KILLED_BEFORE else (1, 2)
+    assert len({scene.target.payloads[each] for each in scene.executions}) == 1
+    assert {start.launch_id for start in scene.target.starts} == {LAUNCH_ID}
+    assert (run.status, run.next_at) == (Status.STARTED, None)
+
+
+@pytest.mark.parametrize("fault", [KILLED_BEFORE, *REACHED])
+def test_lambda_starts_at_least_once(fault: str) -> None:
+    starts_at_least_once(LambdaTarget.contract, fault)
+
+
+@pytest.mark.parametrize("fault", [KILLED_BEFORE, *REACHED])
+def test_sqs_starts_at_least_once(fault: str) -> None:
+    starts_at_least_once(SqsTarget.contract, fault)
+
+
+@pytest.mark.parametrize("fault", [KILLED_BEFORE, *REACHED])
+def test_eventbridge_starts_at_least_once(fault: str) -> None:
+    starts_at_least_once(EventBridgeTarget.contract, fault)
+
+
+# What is in doubt is settled where it was tried, whatever is deployed by then.
+
+OLD = JobSettings(JOB, "glue", "arn:old", "OldArn", {"queue": "old"})
+NEW = JobSettings(JOB, "batch", "arn:new", "NewArn", {"queue": "new", "arguments": "x"})
+
+
+class TwoKinds:
+    """A job that was moved from one kind of target to another."""
+
+    def __init__(self) -> None:
+        self.house = House()
+        clock = self.house.clock
+        self.old = StruckTarget(clock, GlueTarget.contract)
+        self.new = StruckTarget(clock, BatchTarget.contract)
+        queue_run(self.house)
+
+    def launch(self, settings: JobSettings) -> Run:
+        """Take up the message, under a deployment."""
+        house = self.house
+        launcher = Launcher(
+            house.runs, house.launches, {JOB: settings}, self.targets, house.clock, house.tokens
+        )
+        launcher.launch(LaunchRequest(RUN_ID, 1, JOB), SECONDS)
+        return house.only_run()
+
+    @property
+    def targets(self) -> dict[str, StruckTarget]:
+        """Both kinds."""
+        return {"glue": self.old, "batch": self.new}
+
+
+@pytest.mark.parametrize(
+    "deployed",
+    [NEW, replace(OLD, arn="arn:new"), replace(OLD, options={"queue": "new"}), replace(OLD, options={})],
+    ids=["kind", "address", "queue", "no queue"],
+)
+def test_start_in_doubt_is_settled_where_it_was_tried(deployed: JobSettings) -> None:
+    scene = TwoKinds()
+    scene.old.fault = KILLED_AFTER
+    with pytest.raises(Killed):
+        scene.launch(OLD)
+    tried_at = scene.house.clock.now()
+    scene.house.clock.advance(SECONDS + 61)
+
+    run = scene.launch(deployed)
+
+    [asked] = scene.old.asked
+    settings = asked.settings
+    assert (settings.target, settings.arn, settings.options) == (OLD.target, OLD.arn, OLD.options)
+    assert asked.tried_at == tried_at
+    assert (run.status, run.target) == (Status.STARTED, "arn:old")
+    assert (len(scene.old.starts), scene.new.starts) == (1, [])
+
+
+def test_start_that_never_came_through_is_repeated_where_it_was_tried() -> None:
+    scene = TwoKinds()
+    scene.old.fault = KILLED_BEFORE
+    with pytest.raises(Killed):
+        scene.launch(OLD)
+    scene.house.clock.advance(SECONDS + 61)
+
+    scene.launch(NEW)
+    scene.house.clock.advance(61)
+    run = scene.launch(NEW)
+
+    assert (run.status, run.target) == (Status.STARTED, "arn:old")
+    assert scene.new.starts == []
+
+
+def test_start_that_was_refused_for_certain_goes_to_where_the_job_is_by_now() -> None:
+    scene = TwoKinds()
+    scene.old.refusals = iter([LaunchDelayedError("too many at once")])
+    scene.launch(OLD)
+
+    run = scene.launch(NEW)
+
+    assert (run.status, run.target, scene.old.executions) == (Status.STARTED, "arn:new", {})
+
+
+def test_run_is_asked_about_where_it_was_started() -> None:
+    scene = TwoKinds()
+    scene.launch(OLD)
+    [external_id] = scene.old.executions
+    scene.old.finish(external_id, Status.SUCCESS)
+    house = scene.house
+    house.clock.advance(3_601)
+
+    reconciler = Reconciler(
+        house.ticks, house.runs, house.launches, house.dispatcher(), {JOB: NEW}, scene.targets, house.clock
+    )
+    found = reconciler.reconcile(60)
+
+    assert found.described == 1
+    assert house.only_run().status is Status.SUCCESS
+
+
+def test_run_whose_target_tells_nothing_is_not_asked_about() -> None:
+    scene = TwoKinds()
+    scene.launch(OLD)
+    scene.old.contract = SqsTarget.contract
+    scene.old.executions.clear()
+    house = scene.house
+    house.clock.advance(3_601)
+
+    reconciler = Reconciler(
+        house.ticks, house.runs, house.launches, house.dispatcher(), {JOB: OLD}, scene.targets, house.clock
+    )
+    reconciler.reconcile(60)
+
+    assert house.only_run().status is Status.STARTED

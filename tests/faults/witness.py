@@ -1,0 +1,142 @@
+"""What has taken effect in the stores, in order: noted behind the faults, whoever lives to tell of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from treadle.ports.runs import Claim, Run, RunStore, Try
+from treadle.ports.sensors import Completion, Edit, Lease, LeaseRequest, Refused, SensorState, SensorStore
+from treadle.ports.ticks import Tick, TickStore
+
+
+@dataclass(frozen=True, slots=True)
+class Acquired:
+    """A lease was given."""
+
+    lease: Lease
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A leased tick was committed."""
+
+    lease: Lease
+    completion: Completion
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """An operator changed the sensor."""
+
+    edit: Edit
+    epoch: int
+
+
+@dataclass(slots=True)
+class Witness:
+    """All that took effect.
+
+    Attributes:
+        sensors: what happened to sensors' states, in order.
+        ticks: the ticks of events that were kept.
+        runs: by run id, each record that was written, in order.
+        on_tick: called with each tick that has become durable.
+    """
+
+    sensors: list[Acquired | Committed | Edited] = field(default_factory=list)
+    ticks: list[Tick] = field(default_factory=list)
+    runs: dict[str, list[Run]] = field(default_factory=dict)
+    on_tick: Callable[[Tick], None] = lambda _: None
+
+
+class WitnessedSensors:
+    """A `SensorStore` that tells a witness."""
+
+    def __init__(self, store: SensorStore, witness: Witness) -> None:
+        self._store = store
+        self._witness = witness
+
+    def get(self, sensor: str) -> SensorState:
+        return self._store.get(sensor)
+
+    def cursor(self, state: SensorState) -> str | None:
+        return self._store.cursor(state)
+
+    def acquire(self, request: LeaseRequest) -> Lease | Refused:
+        answer = self._store.acquire(request)
+        if isinstance(answer, Lease):
+            self._witness.sensors.append(Acquired(answer))
+        return answer
+
+    def commit(self, lease: Lease, completion: Completion) -> None:
+        self._store.commit(lease, completion)
+        self._witness.sensors.append(Committed(lease, completion))
+        for tick in completion.ticks:
+            self._witness.on_tick(tick)
+
+    def release(self, lease: Lease) -> None:
+        self._store.release(lease)
+
+    def edit(self, sensor: str, edit: Edit) -> SensorState:
+        state = self._store.edit(sensor, edit)
+        self._witness.sensors.append(Edited(edit, state.epoch))
+        return state
+
+
+class WitnessedTicks:
+    """A `TickStore` that tells a witness of the ticks that were put."""
+
+    def __init__(self, store: TickStore, witness: Witness) -> None:
+        self._store = store
+        self._witness = witness
+
+    def put(self, tick: Tick) -> bool:
+        is_kept = self._store.put(tick)
+        if is_kept:
+            self._witness.ticks.append(tick)
+            self._witness.on_tick(tick)
+        return is_kept
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+class WitnessedRuns:
+    """A `RunStore` that tells a witness of each record that was written."""
+
+    def __init__(self, store: RunStore, witness: Witness) -> None:
+        self._store = store
+        self._witness = witness
+
+    def get(self, run_id: str) -> Run | None:
+        return self._store.get(run_id)
+
+    def of_sensor(self, sensor: str, limit: int) -> list[Run]:
+        return self._store.of_sensor(sensor, limit)
+
+    def due(self, now: int, limit: int) -> list[str]:
+        return self._store.due(now, limit)
+
+    def exhausted(self, requests: Mapping[str, str | None]) -> set[str]:
+        return self._store.exhausted(requests)
+
+    def create(self, run: Run) -> Run | None:
+        standing = self._store.create(run)
+        if standing is None:
+            self._wrote(run)
+        return standing
+
+    def claim(self, run_id: str, attempt: int, claim: Claim, tried: Try) -> Run | None:
+        run = self._store.claim(run_id, attempt, claim, tried)
+        if run is not None and run.claim == claim:
+            self._wrote(run)
+        return run
+
+    def replace(self, run: Run) -> Run | None:
+        standing = self._store.replace(run)
+        if standing is None:
+            self._wrote(run)
+        return standing
+
+    def _wrote(self, run: Run) -> None:
+        self._witness.runs.setdefault(run.run_id, []).append(run)

@@ -1,0 +1,377 @@
+"""One deployment in which every call of a port may meet a fault, and everything lost is delivered again."""
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.faults.backends import Backend, in_memory
+from tests.faults.cloud import (
+    Held,
+    SimulatedLetters,
+    SimulatedQueue,
+    SimulatedTarget,
+    StreamRecord,
+    object_created,
+)
+from tests.faults.flow import EVENTS, SCHEDULED, WHOLE, Flow, arrivals, scheduled
+from tests.faults.witness import Witness, WitnessedRuns, WitnessedSensors, WitnessedTicks
+from tests.support.house import JOB, JOBS, RUN_IDS
+from treadle.adapters.events import parse_status_change
+from treadle.bootstrap import DispatcherParts, EvaluatorParts, Inbox
+from treadle.definitions.errors import LaunchDelayedError, LaunchUncertainError, StoreError, TreadleError
+from treadle.definitions.sensors import SensorDefinition
+from treadle.definitions.status import DefaultSensorStatus
+from treadle.engine.dispatch import Dispatcher, Limits
+from treadle.engine.evaluation import Budget, Evaluator
+from treadle.engine.event_ticks import EventTicks
+from treadle.engine.identity import timestamp
+from treadle.engine.launch import Launcher
+from treadle.engine.leased_ticks import LeasedTicks, TickSettings
+from treadle.engine.planning import Planner
+from treadle.engine.preview import Previewer
+from treadle.engine.reconcile import Reconciler
+from treadle.engine.record import Recorder
+from treadle.engine.slices import SliceRequest
+from treadle.entrypoints import steps
+from treadle.entrypoints.evaluator import _evaluate_batch, _tick
+from treadle.entrypoints.handler import metrics, process_queue
+from treadle.ports.launching import StartContract, Target
+from treadle.ports.runs import RunStore
+from treadle.ports.sensors import Edit, SensorStore
+from treadle.ports.system import BusEvent, DeadLetters, Queue
+from treadle.ports.ticks import Tick, TickStore
+from treadle.testing.faults import Faults, faulty
+from treadle.testing.system import CountingTokens, VirtualClock
+from treadle.testing.targets import NAMED
+
+SECONDS = 60
+"""Each step's time limit; a lease and a claim end a little after it."""
+
+PAUSE_SECONDS = 1_200
+"""A paused process goes on after so long: leases and claims have run out, and RECONCILE has looked."""
+
+RECONCILE_MS = 600_000
+MINUTE_MS = 60_000
+STREAM_TRIES = 6
+END_MS = 72 * 3_600_000
+"""What has not come to rest by then never will."""
+
+RUNNING = DefaultSensorStatus.RUNNING
+
+
+class RestlessError(Exception):
+    """The world did not come to rest."""
+
+
+class _Context:
+    """Lambda's, of an invocation that has just begun."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        return SECONDS * 1000
+
+
+class _NoBus:
+    """Nothing is told in this world."""
+
+    def publish(self, events: Any) -> None:
+        """Take the events."""
+        assert all(isinstance(event, BusEvent) for event in events)
+
+
+@dataclass(slots=True)
+class World:
+    """The flow, step by step.
+
+    Attributes:
+        contract: of the target.
+        flow: what is asked for.
+        faults: strike.
+        backend: the stores.
+        reconciles: False where nobody looks for what is lost.
+        seed: of what is left to chance.
+    """
+
+    contract: StartContract = NAMED
+    flow: Flow = WHOLE
+    faults: Faults = field(default_factory=Faults)
+    backend: Backend = field(default_factory=in_memory)
+    reconciles: bool = True
+    seed: int = 0
+    clock: VirtualClock = field(default_factory=VirtualClock)
+    witness: Witness = field(default_factory=Witness)
+    letters: SimulatedLetters = field(default_factory=SimulatedLetters)
+    stream: list[StreamRecord] = field(default_factory=list)
+    evaluated: list[int] = field(default_factory=list)
+    edits: int = 0
+    own: SimulatedQueue = field(init=False)
+    arriving: SimulatedQueue = field(init=False)
+    launches: SimulatedQueue = field(init=False)
+    slices: SimulatedQueue = field(init=False)
+    events: SimulatedQueue = field(init=False)
+    jobs_run: SimulatedTarget = field(init=False)
+    began_at: int = field(init=False)
+    next_tick: int = field(init=False)
+    next_look: int = field(init=False)
+    _definitions: tuple[SensorDefinition, SensorDefinition] = field(init=False)
+    _tokens: CountingTokens = field(default_factory=CountingTokens)
+    _failed: bool = False
+
+    def __post_init__(self) -> None:
+        random.seed(self.seed)  # How long a throttled message waits is left to chance.
+        self.began_at = self.next_tick = self.clock.now()
+        self.next_look = self.began_at + RECONCILE_MS
+        for name in ("own", "arriving", "launches", "slices", "events"):
+            setattr(self, name, SimulatedQueue(self.clock, self.letters.kept))
+        self.jobs_run = SimulatedTarget(self.clock, self.contract, self.flow.mishaps, self.events)
+        self.witness.on_tick = self._on_tick
+        self.faults.pause = lambda: self.live(self.clock.now() + PAUSE_SECONDS * 1000)
+        self._definitions = (scheduled(self.flow, self._on_evaluation), arrivals())
+        self.arriving.send([object_created(key, self.clock.now()) for key in self.flow.objects])
+        if self.flow.has_poison:
+            keys = {"tick_id": {"S": "poison"}}
+            self.stream.append(StreamRecord({"broken": {"S": ""}}, keys, self.clock.now()))
+            for queue in (self.launches, self.slices, self.events, self.arriving):
+                queue.send([{"treadle": "poison"}])
+
+    # What the steps rest on.
+
+    @property
+    def sensors(self) -> SensorStore:
+        """The sensors' states, behind faults."""
+        return faulty(WitnessedSensors(self.backend.sensors, self.witness), "SensorStore", self.faults)
+
+    @property
+    def ticks(self) -> TickStore:
+        """The tick records, behind faults."""
+        witnessed: Any = WitnessedTicks(self.backend.ticks, self.witness)
+        store: TickStore = faulty(witnessed, "TickStore", self.faults)
+        return store
+
+    @property
+    def runs(self) -> RunStore:
+        """The run records, behind faults."""
+        return faulty(WitnessedRuns(self.backend.runs, self.witness), "RunStore", self.faults)
+
+    @property
+    def target(self) -> Target:
+        """Where jobs run, behind faults."""
+        target: Target = self.jobs_run
+        return faulty(target, "Target", self.faults, lost=LaunchUncertainError, throttled=LaunchDelayedError)
+
+    def _queue(self, queue: SimulatedQueue) -> Queue:
+        sending: Queue = queue
+        return faulty(sending, "Queue", self.faults)
+
+    def _inbox(self, origin: str, queue: SimulatedQueue) -> Inbox:
+        letters: DeadLetters = self.letters
+        return Inbox(
+            origin, self._queue(queue), faulty(letters, "DeadLetters", self.faults, throttled=StoreError)
+        )
+
+    def _evaluator(self, definition: SensorDefinition, queue: SimulatedQueue) -> EvaluatorParts:
+        running = Evaluator(Planner(definition, RUN_IDS, self.runs), self.clock)
+        settings = TickSettings(self.flow.interval * 1000, RUNNING)
+        sensors, inbox = self.sensors, self._inbox(f"sensor {definition.name}", queue)
+        return EvaluatorParts(
+            definition.name,
+            settings,
+            LeasedTicks(running, sensors, self.clock, self._tokens, settings, inbox.queue),
+            EventTicks(running, sensors, self.ticks, self._tokens, RUNNING),
+            Previewer(running, sensors, self.clock),
+            inbox,
+        )
+
+    def _dispatcher(self) -> Dispatcher:
+        return Dispatcher(
+            self.ticks,
+            self.runs,
+            self._queue(self.launches),
+            {SCHEDULED: frozenset({JOB}), EVENTS: frozenset({JOB})},
+            self.clock,
+            limits=Limits(runs_per_hour=10_000),
+            slices=self._queue(self.slices),
+        )
+
+    # What happens by itself.
+
+    def _on_tick(self, tick: Tick) -> None:
+        keys = {"sensor": {"S": tick.sensor}, "tick_id": {"S": tick.tick_id}}
+        if tick.requests:
+            self.stream.append(StreamRecord(self.backend.image(tick), keys, self.clock.now()))
+
+    def _on_evaluation(self, at: int) -> None:
+        self.evaluated.append(at)
+        if at == self.flow.failing_at and not self._failed:
+            self._failed = True
+            msg = "The first evaluation of this batch fails."
+            raise ValueError(msg)
+        if at == self.flow.edited_at and not self.edits:
+            self.edit(str(at + 1))
+
+    def edit(self, cursor: str) -> None:
+        """An operator sets the cursor, as often as it takes."""
+        sensors, edit = self.sensors, Edit(self.clock.now(), sets_cursor=True, cursor=cursor)
+        done = False
+        while not done:
+            with suppress(StoreError):
+                done = self.faults.run("EDIT", lambda: sensors.edit(SCHEDULED, edit))
+        self.edits += 1
+
+    # The steps.
+
+    def _tick(self, nominal: int) -> None:
+        parts = self._evaluator(self._definitions[0], self.own)
+        _tick(parts, {"nominal_time": timestamp(nominal)}, Budget(SECONDS))
+
+    def _slots(self, event: dict[str, Any]) -> Any:
+        return _evaluate_batch(self._evaluator(self._definitions[0], self.own), event, _Context())
+
+    def _objects(self, event: dict[str, Any]) -> Any:
+        parts = self._evaluator(self._definitions[1], self.arriving)
+        return _evaluate_batch(parts, event, _Context())
+
+    def _dispatch(self, records: list[StreamRecord]) -> None:
+        inbox = self._inbox("dispatch", self.slices)
+        parts = DispatcherParts(self._dispatcher(), self.backend.read, _NoBus(), inbox)
+        steps._dispatch_stream(
+            parts, [{"dynamodb": {"NewImage": record.image, "Keys": record.keys}} for record in records]
+        )
+
+    def _slice(self, event: dict[str, Any]) -> Any:
+        dispatcher = self._dispatcher()
+
+        def handle(body: Any) -> None:
+            request = steps.parse_dispatch(body)
+            assert isinstance(request, SliceRequest)
+            dispatcher.dispatch_slice(request)
+
+        return process_queue(event, _Context(), handle, self._inbox("dispatch", self.slices))
+
+    def _launch(self, event: dict[str, Any]) -> Any:
+        targets, launches = {"step_functions": self.target}, self._queue(self.launches)
+        launcher = Launcher(self.runs, launches, JOBS, targets, self.clock, self._tokens)
+
+        def handle(body: Any) -> None:
+            launcher.launch(steps.parse_launch(body), SECONDS)
+
+        return process_queue(event, _Context(), handle, self._inbox("launch", self.launches))
+
+    def _record(self, event: dict[str, Any]) -> Any:
+        recorder = Recorder(self.runs, JOBS, {"step_functions": self.target})
+
+        def handle(body: Any) -> None:
+            recorder.record(parse_status_change(body))
+
+        return process_queue(event, _Context(), handle, self._inbox("record", self.events))
+
+    def _reconcile(self) -> None:
+        reconciler = Reconciler(
+            self.ticks,
+            self.runs,
+            self._queue(self.launches),
+            self._dispatcher(),
+            JOBS,
+            {"step_functions": self.target},
+            self.clock,
+        )
+        reconciler.reconcile(SECONDS)
+
+    # Time.
+
+    def live(self, until: int | None = None) -> None:
+        """Let everything happen.
+
+        Args:
+            until: when to stop; None for as soon as nothing more can happen.
+
+        Raises:
+            RestlessError: if things do not come to an end.
+        """
+        while True:
+            self._happen()
+            upcoming = min(self._upcoming(), default=None)
+            if until is not None and (upcoming is None or upcoming > until):
+                self.clock.time = max(self.clock.time, until)
+                return
+            if upcoming is None:
+                return
+            if upcoming - self.began_at > END_MS:
+                msg = "The world does not come to rest."
+                raise RestlessError(msg)
+            self.clock.time = max(self.clock.time, upcoming)
+
+    def _upcoming(self) -> Iterator[int]:
+        """When something is to happen."""
+        queues = (self.own, self.arriving, self.launches, self.slices, self.events)
+        yield from (queue.next_at for queue in queues if queue.next_at is not None)
+        yield from (record.next_at for record in self.stream)
+        yield from (end[0] for end in self.jobs_run.ends[:1])
+        if self.wants_ticks:
+            yield self.next_tick
+        if self.reconciles and self.is_anything_left:
+            yield self.next_look
+
+    @property
+    def wants_ticks(self) -> bool:
+        """Whether the scheduled sensor has something to do."""
+        return self.backend.sensors.get(SCHEDULED).cursor != str(len(self.flow.batches))
+
+    @property
+    def is_anything_left(self) -> bool:
+        """Whether a tick waits for its dispatch, or a run for its end."""
+        far = self.clock.now() + END_MS
+        return bool(self.backend.ticks.pending(far, 1) or self.backend.runs.due(far, 1))
+
+    def _happen(self) -> None:
+        self.jobs_run.end_due()
+        if self.wants_ticks and self.next_tick <= self.clock.now():
+            nominal, self.next_tick = self.next_tick, self.next_tick + MINUTE_MS
+            with suppress(TreadleError):
+                self.faults.run("TICK", lambda: self._tick(nominal))
+        self._receive("SLOT", self.own, self._slots)
+        self._receive("EVENT", self.arriving, self._objects)
+        self._deliver_stream()
+        self._receive("SLICE", self.slices, self._slice)
+        self._receive("LAUNCH", self.launches, self._launch)
+        self._receive("RECORD", self.events, self._record)
+        if self.reconciles and self.is_anything_left and self.next_look <= self.clock.now():
+            self.next_look = self.clock.now() + RECONCILE_MS
+            with suppress(TreadleError):
+                self.faults.run("RECONCILE", self._reconcile)
+        metrics().clear_metrics()
+
+    def _receive(self, step: str, queue: SimulatedQueue, handle: Callable[[dict[str, Any]], Any]) -> None:
+        while batch := queue.receive():
+            answers: list[dict[str, Any]] = []
+            event = {"Records": [_sqs_record(index, message) for index, message in enumerate(batch)]}
+            if not self.faults.run(step, lambda: answers.append(handle(event))):  # noqa: B023
+                continue  # The whole batch comes again once it is visible.
+            failed = {failure["itemIdentifier"] for failure in answers[0]["batchItemFailures"]}
+            for index, message in enumerate(batch):
+                if str(index) not in failed:
+                    queue.delete(message)
+
+    def _deliver_stream(self) -> None:
+        while batch := [record for record in self.stream if record.next_at <= self.clock.now()]:
+            for record in batch:
+                record.deliveries += 1
+                record.next_at = self.clock.now() + MINUTE_MS
+            is_done = False
+            with suppress(StoreError):
+                is_done = self.faults.run("DISPATCH", lambda: self._dispatch(batch))
+            for record in batch:
+                if record in self.stream and (is_done or record.deliveries >= STREAM_TRIES):
+                    self.stream.remove(record)
+                    if not is_done:
+                        self.letters.kept.append((str(record.keys), "dispatch: delivered too often"))
+
+
+def _sqs_record(index: int, message: Held) -> dict[str, Any]:
+    return {
+        "messageId": str(index),
+        "body": message.body,
+        "attributes": {"ApproximateReceiveCount": str(message.receives)},
+        "eventSource": "aws:sqs",
+    }

@@ -1,0 +1,77 @@
+"""DISPATCH's queue takes a whole tick, by its name, as often as it is sent."""
+
+import json
+
+import boto3
+import pytest
+
+from tests.functional.conftest import Deployment, batch, object_created
+from treadle.definitions.status import TickStatus
+from treadle.engine.slices import tick_message
+from treadle.ports.ticks import ErrorInfo, Tick, TickKind
+
+
+def committed(deployment: Deployment) -> Tick:
+    """A tick of one request that the stream has lost."""
+    deployment.invoke("sensors/new_objects", object_created("a.csv", deployment.put("a.csv")))
+    [tick] = deployment.stores.ticks.latest("new_objects", 5)
+    return tick
+
+
+def test_a_tick_that_the_stream_lost_is_dispatched_by_its_name_once(deployment: Deployment) -> None:
+    tick = committed(deployment)
+    message = tick_message(tick.sensor, tick.tick_id)
+
+    answer = deployment.invoke("engine/dispatch", batch(message, message))
+
+    assert answer == {"batchItemFailures": []}
+    [found] = deployment.stores.ticks.latest("new_objects", 5)
+    assert found.dispatched is not None
+    assert found.dispatched.started == 1
+    [launch] = deployment.messages("launch")
+    assert json.loads(launch["Body"])["run_id"] == tick.requests[0].run_id
+
+
+def test_a_pause_that_the_bus_did_not_hear_of_is_told_again(deployment: Deployment) -> None:
+    deployment.queues["heard"] = boto3.client("sqs").create_queue(QueueName="heard")["QueueUrl"]
+    events = boto3.client("events")
+    events.put_rule(Name="all", EventBusName="treadle", EventPattern='{"source":["treadle"]}')
+    arn = "arn:aws:sqs:us-east-1:123456789012:heard"
+    events.put_targets(Rule="all", EventBusName="treadle", Targets=[{"Id": "queue", "Arn": arn}])
+    tick = Tick(
+        "watch",
+        "2026-11-22T18:00:00.000Z-000000001",
+        TickKind.LEASED,
+        TickStatus.FAILURE,
+        0,
+        0,
+        0,
+        error=ErrorInfo("ValueError", "no such table"),
+        paused="Paused after 3 failures in a row.",
+    )
+    deployment.stores.ticks.put(tick)
+
+    deployment.invoke("engine/dispatch", batch(tick_message(tick.sensor, tick.tick_id)))
+
+    [heard] = deployment.messages("heard")
+    assert json.loads(heard["Body"])["detail"]["tick_id"] == tick.tick_id
+
+
+@pytest.mark.parametrize("body", [{"slice": 0}, {"of": 2}], ids=str)
+def test_half_a_slice_is_no_whole_tick(deployment: Deployment, body: dict[str, object]) -> None:
+    tick = committed(deployment)
+
+    deployment.invoke("engine/dispatch", batch({**tick_message(tick.sensor, tick.tick_id), **body}))
+
+    [letter] = deployment.messages("dead")
+    assert "The dispatch queue takes" in letter["MessageAttributes"]["reason"]["StringValue"]
+    assert deployment.messages("launch") == []
+
+
+def test_a_stream_record_without_keys_is_buried_whole(deployment: Deployment) -> None:
+    record = {"eventName": "INSERT", "dynamodb": {"NewImage": {"a": {"B": b"\x00"}}}}
+
+    deployment.invoke("engine/dispatch", {"Records": [record]})
+
+    [letter] = deployment.messages("dead")
+    assert json.loads(letter["Body"])["eventName"] == "INSERT"

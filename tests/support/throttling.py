@@ -1,0 +1,46 @@
+"""Lets DynamoDB refuse requests, as it does where there is too much to do."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+from botocore import handlers
+
+THROTTLED = "ProvisionedThroughputExceededException"
+CONFLICT = "TransactionConflictException"
+
+
+@contextlib.contextmanager
+def refusing(refuses: Callable[[str], str | None]) -> Iterator[list[str]]:
+    """DynamoDB clients that are made meanwhile are refused what `refuses` names an error code for.
+
+    The refusal is the last word of a request, as it is when the SDK's own tries are used up; and nothing
+    waits between the stores' tries.
+
+    Args:
+        refuses: takes an operation, such as "PutItem", and gives the error's code or None.
+
+    Yields:
+        The operations that were refused, in order.
+    """
+    refused: list[str] = []
+
+    def answer(model: Any, **_: Any) -> tuple[Any, dict[str, Any]] | None:
+        code = refuses(model.name)
+        if code is None:
+            return None
+        refused.append(model.name)
+        error = {
+            "Error": {"Code": code, "Message": "Too much to do."},
+            "ResponseMetadata": {"RequestId": "r"},
+        }
+        return SimpleNamespace(status_code=400), error
+
+    hooks: list[Any] = [("before-call.dynamodb.*", answer)]
+    with (
+        patch.object(handlers, "BUILTIN_HANDLERS", [*handlers.BUILTIN_HANDLERS, *hooks]),
+        patch("time.sleep"),
+    ):
+        yield refused

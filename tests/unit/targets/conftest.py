@@ -1,0 +1,15 @@
+"""Targets talk to clients that are made anew for each test."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from treadle.adapters import clients
+
+
+@pytest.fixture(autouse=True)
+def fresh_clients(fake_aws: None) -> Iterator[None]:
+    """No client of another test, with its endpoint, answers."""
+    clients._client.cache_clear()
+    yield
+    clients._client.cache_clear()

@@ -1,0 +1,257 @@
+"""Dead letters go back to the step they were meant for, whoever gave them up; of each it is said what was done."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pytest
+
+from treadle.definitions.errors import StoreError
+from treadle.operate.dead_letters import Fate, Redriven, Redriver
+from treadle.operate.letters import Destination, subject_of_letter
+from treadle.ports.system import Letter
+from treadle.testing.system import InMemoryDeadLetters, InMemoryQueue
+
+PREFIX = "arn:aws:sqs:us-east-1:123456789012:treadle-"
+ORIGINS = ("dispatch", "launch", "record", "sensor new_objects")
+LAUNCH = {"treadle": "launch", "run_id": "r", "attempt": 2, "job": "j"}
+SLICE = {"treadle": "dispatch", "sensor": "s", "tick_id": "t", "slice": 0, "of": 2}
+TICK = {"treadle": "tick", "nominal_time": "2026-11-22T18:00:00Z"}
+OBJECT = {"source": "aws.s3", "detail-type": "Object Created", "detail": {"object": {"key": "a.csv"}}}
+EXECUTION = {"source": "aws.states", "detail": {"name": "r-1", "status": "FAILED"}}
+LAMBDAS = {"requestContext": {"functionArn": "f"}, "version": "1.0"}
+
+
+@dataclass
+class Stack:
+    """Queues of a deployment."""
+
+    letters: InMemoryDeadLetters = field(default_factory=InMemoryDeadLetters)
+    queues: dict[str, InMemoryQueue] = field(
+        default_factory=lambda: {each: InMemoryQueue() for each in ORIGINS}
+    )
+
+    @property
+    def redriver(self) -> Redriver:
+        places = [Destination(each, PREFIX + each, queue) for each, queue in self.queues.items()]
+        return Redriver(self.letters, places)
+
+    def add(self, body: object, source: str | None = None, **attributes: str) -> None:
+        self.letters.add(body if isinstance(body, str) else json.dumps(body), attributes, source)
+
+    def sent(self) -> dict[str, list[Mapping[str, object]]]:
+        """What was sent, by queue."""
+        bodies = {each: [message.body for message in queue.messages] for each, queue in self.queues.items()}
+        return {each: found for each, found in bodies.items() if found}
+
+    def only(self) -> Redriven:
+        """What became of the only letter."""
+        [done] = self.redriver.redrive()
+        return done
+
+
+@pytest.fixture
+def stack() -> Stack:
+    return Stack()
+
+
+@pytest.mark.parametrize(
+    ("origin", "body"),
+    [("dispatch", SLICE), ("launch", LAUNCH), ("record", EXECUTION), ("sensor new_objects", OBJECT)],
+)
+def test_what_a_step_buried_goes_back_to_its_queue(
+    stack: Stack, origin: str, body: dict[str, object]
+) -> None:
+    stack.letters.send(json.dumps(body), origin=origin, reason="ValueError: no")
+
+    done = stack.only()
+
+    assert (done.fate, done.origin) == (Fate.SENT, origin)
+    assert stack.sent() == {origin: [body]}
+    assert stack.letters.letters == {}
+
+
+def test_a_tick_that_the_stream_gave_up_is_dispatched_whole(stack: Stack) -> None:
+    stack.add({"treadle": "dispatch", "keys": {"sensor": "s", "tick_id": "t"}}, origin="dispatch", reason="x")
+
+    assert stack.only().fate is Fate.SENT
+    assert stack.sent() == {"dispatch": [{"treadle": "dispatch", "sensor": "s", "tick_id": "t"}]}
+
+
+@pytest.mark.parametrize("origin", ORIGINS)
+def test_what_sqs_moved_goes_back_to_the_queue_it_came_from(stack: Stack, origin: str) -> None:
+    stack.add(LAUNCH, source=PREFIX + origin)
+
+    assert (stack.only().origin, stack.sent()) == (origin, {origin: [LAUNCH]})
+
+
+def test_an_event_that_a_rule_could_not_deliver_goes_to_its_target(stack: Stack) -> None:
+    stack.add(OBJECT, RULE_ARN="rule", TARGET_ARN=PREFIX + "sensor new_objects", ERROR_CODE="NO_PERMISSIONS")
+
+    assert (stack.only().origin, stack.sent()) == ("sensor new_objects", {"sensor new_objects": [OBJECT]})
+
+
+def test_input_and_output_of_an_execution_stay_out_of_queues(stack: Stack) -> None:
+    """The rule's transformer leaves them out; what it could not deliver is the event as it was."""
+    secret = {"input": "s", "inputDetails": {}, "output": "s", "outputDetails": {}}
+    event = {**EXECUTION, "detail": {"name": "r-1", "status": "FAILED", **secret}}
+    stack.add(event, RULE_ARN="rule", TARGET_ARN=PREFIX + "record")
+
+    assert stack.only().fate is Fate.SENT
+    assert stack.sent() == {"record": [EXECUTION]}
+
+
+@pytest.mark.parametrize(
+    ("body", "attributes", "origin"),
+    [
+        (TICK, {"SCHEDULE_ARN": "s", "ERROR_CODE": "e"}, "schedule"),
+        ({"treadle": "reconcile"}, {"SCHEDULE_ARN": "s"}, "schedule"),
+        ({**LAMBDAS, "requestPayload": TICK}, {}, "schedule"),
+        ({**LAMBDAS, "requestPayload": {"treadle": "reconcile"}}, {}, "schedule"),
+        ({**LAMBDAS, "DDBStreamBatchInfo": {"shardId": "s"}}, {}, "stream"),
+    ],
+    ids=["schedule", "schedule of RECONCILE", "invocation", "invocation of RECONCILE", "stream"],
+)
+def test_what_comes_by_itself_is_dropped(
+    stack: Stack, body: dict[str, object], attributes: dict[str, str], origin: str
+) -> None:
+    stack.add(body, **attributes)
+
+    done = stack.only()
+
+    assert (done.fate, done.origin, stack.sent(), stack.letters.letters) == (Fate.DROPPED, origin, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("body", "source", "attributes"),
+    [
+        (LAUNCH, None, {}),
+        (TICK, None, {}),
+        ("no JSON", None, {"origin": "launch"}),
+        ("[1]", None, {"origin": "launch"}),
+        (LAUNCH, None, {"origin": "sensor gone"}),
+        ({"treadle": "dispatch", "keys": {"sensor": "s"}}, None, {"origin": "dispatch"}),
+        ({"treadle": "dispatch", "keys": None}, None, {"origin": "dispatch"}),
+        (OBJECT, None, {"RULE_ARN": "rule", "TARGET_ARN": "arn:aws:sqs:us-east-1:999:foreign"}),
+        (LAUNCH, "arn:aws:sqs:us-east-1:999:foreign", {}),
+        ({**LAMBDAS, "requestPayload": OBJECT}, None, {}),
+    ],
+    ids=str,
+)
+def test_what_nobody_knows_is_left_and_may_be_received_again(
+    stack: Stack, body: object, source: str | None, attributes: dict[str, str]
+) -> None:
+    stack.add(body, source, **attributes)
+
+    assert stack.only().fate is Fate.LEFT
+    assert stack.sent() == {}
+    assert (len(stack.letters.letters), stack.letters.held) == (1, set())
+
+
+def test_a_dry_run_tells_all_and_does_nothing(stack: Stack) -> None:
+    stack.add(LAUNCH, origin="launch", reason="x")
+    stack.add({**LAMBDAS, "requestPayload": TICK})
+    stack.add("no JSON")
+
+    fates = [done.fate for done in stack.redriver.redrive(dry_run=True)]
+
+    assert fates == [Fate.SENT, Fate.DROPPED, Fate.LEFT]
+    assert (stack.sent(), len(stack.letters.letters), stack.letters.held) == ({}, 3, set())
+
+
+def test_only_letters_of_the_origin_asked_for_are_touched(stack: Stack) -> None:
+    stack.add(LAUNCH, origin="launch", reason="x")
+    stack.add(EXECUTION, origin="record", reason="x")
+    stack.add(LAUNCH, source=PREFIX + "launch")
+
+    done = list(stack.redriver.redrive(origin="launch"))
+
+    assert stack.sent() == {"launch": [LAUNCH, LAUNCH]}
+    assert ([each.origin for each in done], len(stack.letters.letters)) == (["launch", "launch"], 1)
+    assert stack.letters.held == set()
+
+
+def test_no_more_letters_than_asked_for_are_sent_and_the_others_are_given_back(stack: Stack) -> None:
+    for number in range(25):
+        stack.add({**LAUNCH, "attempt": number + 1}, origin="launch", reason="x")
+
+    assert len(list(stack.redriver.redrive(limit=12))) == 12
+
+    assert (len(stack.sent()["launch"]), len(stack.letters.letters)) == (12, 13)
+    assert stack.letters.held == set()
+
+
+class BuriesAtOnce(InMemoryQueue):
+    """Of a step that gives up whatever comes."""
+
+    letters: InMemoryDeadLetters
+
+    def send(self, bodies: list[Mapping[str, object]], *, delay_seconds: int | list[int] = 0) -> None:
+        super().send(bodies)
+        for body in bodies:
+            self.letters.send(json.dumps(body), origin="launch", reason="again")
+
+
+def test_what_is_given_up_again_meanwhile_is_not_met_again(stack: Stack) -> None:
+    queue = BuriesAtOnce()
+    queue.letters = stack.letters
+    stack.queues["launch"] = queue
+    stack.add(LAUNCH, origin="launch", reason="x")
+
+    assert stack.only().fate is Fate.SENT
+    assert (len(queue.messages), len(stack.letters.letters)) == (1, 1)
+
+
+class Denied(InMemoryQueue):
+    """Takes nothing."""
+
+    def send(self, bodies: object, *, delay_seconds: object = 0) -> None:
+        raise StoreError("access denied")
+
+
+def test_a_letter_that_could_not_be_sent_stays_and_those_behind_it_go_on(stack: Stack) -> None:
+    stack.queues["launch"] = Denied()
+    stack.add(LAUNCH, origin="launch", reason="x")
+    stack.add(EXECUTION, origin="record", reason="x")
+
+    done = list(stack.redriver.redrive())
+
+    assert [(each.fate, "access denied" in each.reason) for each in done] == [
+        (Fate.FAILED, True),
+        (Fate.SENT, False),
+    ]
+    assert [letter.body for letter in stack.letters.letters.values()] == [json.dumps(LAUNCH)]
+    assert stack.letters.held == set()
+
+
+class Undying(InMemoryDeadLetters):
+    """Deletes nothing."""
+
+    def delete(self, letter: Letter) -> None:
+        raise StoreError("no answer")
+
+
+def test_a_letter_is_deleted_only_after_it_was_sent(stack: Stack) -> None:
+    """A crash in between sends it twice, which every step bears."""
+    stack.letters = Undying()
+    stack.add(LAUNCH, origin="launch", reason="x")
+
+    assert [stack.only().fate, stack.only().fate] == [Fate.FAILED, Fate.FAILED]
+
+    assert stack.sent() == {"launch": [LAUNCH, LAUNCH]}
+
+
+@pytest.mark.parametrize(
+    ("body", "subject"),
+    [
+        (LAUNCH, "r 2"),
+        (SLICE, "s t 0"),
+        ({"treadle": "dispatch", "keys": {"sensor": "s", "tick_id": "t"}}, "s t"),
+        (OBJECT, "a.csv"),
+        (EXECUTION, "r-1"),
+        (TICK, "2026-11-22T18:00:00Z"),
+        ([], ""),
+    ],
+)
+def test_a_letter_is_named_by_what_it_is_about(body: object, subject: str) -> None:
+    assert subject_of_letter(Letter("id", "handle", json.dumps(body), {})) == subject

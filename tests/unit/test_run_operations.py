@@ -1,0 +1,257 @@
+"""An operator's rerun and release: one more attempt each, recorded with who and when, whatever comes twice."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.support.dispatching import NOON, change, committed, dispatch, launched
+from tests.support.house import RUN_IDS, House
+from treadle.definitions.errors import CommandRefusedError, StoreError
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.engine.folding import LAUNCH_DUE_MS
+from treadle.engine.messages import LaunchRequest
+from treadle.operate.runs import RunOperations
+from treadle.ports.runs import Allowance, Run
+from treadle.testing.stores import InMemoryRunStore
+from treadle.testing.system import InMemoryQueue
+
+ANN = "arn:aws:iam::123456789012:user/ann"
+
+
+def operations(house: House, launches: InMemoryQueue | None = None) -> RunOperations:
+    queue = house.launches if launches is None else launches
+    return RunOperations(
+        house.runs, queue, house.jobs, {"step_functions": house.target}, RUN_IDS, house.clock
+    )
+
+
+def ended_run(house: House, status: Status = Status.FAILURE, *, key: str | None = "k") -> Run:
+    """A run that was launched and has ended as its target reported."""
+    dispatch(house, committed(house, key))
+    run = house.only_run()
+    launch_all(house)
+    house.clock.advance(5)
+    house.recorder().record(house.change(run, status))
+    house.clock.advance(5)
+    return house.only_run()
+
+
+def launch_all(house: House) -> None:
+    for body in house.launches.drain():
+        request = LaunchRequest(str(body["run_id"]), int(str(body["attempt"])), str(body["job"]))
+        house.launcher().launch(request, 30)
+
+
+@pytest.mark.parametrize("status", [Status.FAILURE, Status.SUCCESS, Status.CANCELED])
+def test_a_run_that_has_ended_is_queued_again_at_once(house: House, status: Status) -> None:
+    before = ended_run(house, status)
+
+    edit = operations(house).rerun(before.run_id, ANN)
+
+    now = house.clock.now()
+    run = house.only_run()
+    assert (edit.is_new, edit.run) == (True, run)
+    assert run == replace(
+        before,
+        status=Status.QUEUED,
+        attempt=2,
+        granted=2,
+        allowances=(Allowance(2, ANN, now),),
+        reached={**before.reached, "2/0": {"QUEUED": now}},
+        claim=None,
+        tried=None,
+        external_id=None,
+        target=None,
+        started_at=None,
+        ended_at=None,
+        failure=None,
+        next_at=now + LAUNCH_DUE_MS,
+        revision=before.revision + 1,
+    )
+    assert [message.body["attempt"] for message in house.launches.messages] == [2]
+
+
+def test_the_next_attempt_is_started_under_its_own_launch_id(house: House) -> None:
+    run = ended_run(house)
+
+    operations(house).rerun(run.run_id, ANN)
+    launch_all(house)
+
+    assert [start.launch_id for start in house.target.starts] == [f"{run.run_id}-1", f"{run.run_id}-2"]
+    assert house.only_run().status is Status.STARTED
+
+
+def test_a_late_report_of_the_first_attempt_leaves_the_second_alone(house: House) -> None:
+    run = ended_run(house)
+    operations(house).rerun(run.run_id, ANN)
+
+    house.recorder().record(house.change(run, Status.FAILURE))
+
+    assert (house.only_run().attempt, house.only_run().status) == (2, Status.QUEUED)
+
+
+def test_a_run_that_has_not_ended_is_not_rerun(house: House) -> None:
+    dispatch(house, committed(house, "k"))
+    before = house.only_run()
+
+    with pytest.raises(CommandRefusedError, match="has not ended: attempt 1 is QUEUED"):
+        operations(house).rerun(before.run_id, ANN)
+
+    assert house.only_run() == before
+
+
+def test_an_unknown_run_is_refused(house: House) -> None:
+    with pytest.raises(CommandRefusedError, match="There is no run nowhere"):
+        operations(house).rerun("nowhere", ANN)
+
+
+def test_the_same_command_again_starts_no_third_attempt(house: House) -> None:
+    """Also if the second attempt has ended meanwhile."""
+    run = ended_run(house)
+    operations(house).rerun(run.run_id, ANN, if_attempt=1)
+    launch_all(house)
+    house.recorder().record(house.change(house.only_run(), Status.FAILURE))
+    house.clock.advance(1)
+
+    edit = operations(house).rerun(run.run_id, ANN, if_attempt=1)
+
+    assert not edit.is_new
+    assert "attempt 1 was followed by attempt 2" in edit.reason
+    assert (house.only_run().attempt, house.launches.messages) == (2, [])
+
+
+def test_an_attempt_that_never_was_is_refused(house: House) -> None:
+    run = ended_run(house)
+
+    with pytest.raises(CommandRefusedError, match="has no attempt 2: it is at attempt 1"):
+        operations(house).rerun(run.run_id, ANN, if_attempt=2)
+
+
+class LosesAnswers(InMemoryRunStore):
+    """Writes, and is asked again by a client that got no answer."""
+
+    def replace(self, run: Run) -> Run | None:
+        super().replace(run)
+        return super().replace(run)
+
+
+def test_a_write_whose_answer_was_lost_is_one_attempt(house: House) -> None:
+    run = ended_run(house)
+    runs = LosesAnswers(house.tables)
+    losing = RunOperations(
+        runs, house.launches, house.jobs, {"step_functions": house.target}, RUN_IDS, house.clock
+    )
+
+    edit = losing.rerun(run.run_id, ANN)
+
+    assert edit.is_new
+    assert (house.only_run().attempt, len(house.only_run().allowances)) == (2, 1)
+
+
+class Deaf(InMemoryQueue):
+    """Takes nothing."""
+
+    def send(self, bodies: object, *, delay_seconds: object = 0) -> None:
+        raise StoreError("SQS did not answer")
+
+
+def test_a_lost_launch_message_is_sent_by_the_same_command_or_by_reconcile(house: House) -> None:
+    run = ended_run(house)
+    with pytest.raises(StoreError, match=r"Attempt 2 .* is recorded, and RECONCILE will launch it"):
+        operations(house, Deaf()).rerun(run.run_id, ANN, if_attempt=1)
+    assert house.runs.due(house.clock.now() + LAUNCH_DUE_MS, 10) == [run.run_id]
+    house.clock.advance(1)
+
+    operations(house).rerun(run.run_id, ANN, if_attempt=1)
+
+    assert launched(house) == [run.run_id]
+    assert house.only_run().attempt == 2
+
+
+def test_a_released_key_is_started_by_the_next_request_and_by_no_other(house: House) -> None:
+    before = ended_run(house, Status.SUCCESS)
+    now = house.clock.now()
+
+    edit = operations(house).release("watch", "k", ANN)
+
+    assert edit.is_new
+    assert house.only_run() == replace(
+        before, granted=2, allowances=(Allowance(2, ANN, now),), revision=before.revision + 1
+    )
+    assert launched(house) == []
+    for number in (2, 3):
+        dispatch(house, committed(house, "k", number=number))
+    assert (house.only_run().attempt, launched(house)) == (2, [before.run_id])
+
+
+def test_a_released_key_passes_the_filter_of_the_evaluators(house: House) -> None:
+    run = ended_run(house)
+    assert house.runs.exhausted({run.run_id: None}) == {run.run_id}
+
+    operations(house).release("watch", "k", ANN)
+
+    assert house.runs.exhausted({run.run_id: None}) == set()
+
+
+def test_a_key_is_released_once_until_its_request_has_come(house: House) -> None:
+    ended_run(house)
+    operations(house).release("watch", "k", ANN)
+    house.clock.advance(1)
+    once = house.only_run()
+
+    edit = operations(house).release("watch", "k", ANN)
+
+    assert not edit.is_new
+    assert "was free already" in edit.reason
+    assert house.only_run() == once
+
+
+def test_a_key_whose_sensor_retries_by_itself_is_free_already(house: House) -> None:
+    ended_run(house)
+    before = change(house, "k", retries=2)
+
+    assert not operations(house).release("watch", "k", ANN).is_new
+    assert house.only_run() == before
+
+
+def test_a_release_seen_at_an_earlier_attempt_changes_nothing(house: House) -> None:
+    run = ended_run(house)
+    operations(house).rerun(run.run_id, ANN)
+    before = house.only_run()
+    house.clock.advance(1)
+
+    edit = operations(house).release("watch", "k", ANN, if_attempt=1)
+
+    assert not edit.is_new
+    assert house.only_run() == before
+
+
+@pytest.mark.parametrize(("sensor", "key"), [("watch", "other"), ("other", "k")])
+def test_a_key_that_was_never_asked_for_is_refused(house: House, sensor: str, key: str) -> None:
+    ended_run(house)
+
+    with pytest.raises(CommandRefusedError, match="is free: no run was ever recorded"):
+        operations(house).release(sensor, key, ANN)
+
+
+def test_a_key_whose_run_is_under_way_is_not_released(house: House) -> None:
+    dispatch(house, committed(house, "k"))
+
+    with pytest.raises(CommandRefusedError, match="has not ended"):
+        operations(house).release("watch", "k", ANN)
+
+
+def test_rerun_uses_up_a_release(house: House) -> None:
+    """Both allow the second attempt; a request that comes after it finds the key taken."""
+    run = ended_run(house)
+    operations(house).release("watch", "k", ANN)
+    operations(house).rerun(run.run_id, "bob")
+    launch_all(house)
+    house.recorder().record(house.change(house.only_run(), Status.FAILURE))
+
+    dispatch(house, committed(house, "k", number=2))
+
+    run = house.only_run()
+    assert (run.attempt, run.attempts_allowed) == (2, 2)
+    assert [each.by for each in run.allowances] == [ANN, "bob"]
+    assert run.created_at == NOON

@@ -1,0 +1,129 @@
+"""Too much to do is no failure: what is throttled comes again, and is buried nowhere."""
+
+import json
+from typing import Any
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+
+from tests.support.house import House, sensor_of
+from treadle.adapters import blobs, queues
+from treadle.adapters.blobs import S3BlobStore
+from treadle.adapters.queues import SqsQueue
+from treadle.bootstrap import Inbox
+from treadle.definitions.errors import StoreError, StoreThrottledError
+from treadle.definitions.results import RunRequest
+from treadle.definitions.status import DefaultSensorStatus, TickStatus
+from treadle.engine.evaluation import Budget
+from treadle.engine.leased_ticks import LeasedTicks, TickSettings
+from treadle.entrypoints.handler import SEND_TRIES, process_queue
+from treadle.testing.faults import Fault, Faults, faulty
+from treadle.testing.system import InMemoryQueue
+
+NOON = 1_795_370_400_000
+
+
+def test_throttled_tick_gives_its_lease_back_and_counts_as_no_failure(house: House) -> None:
+    """Else the next tick would wait for the lease to run out, and record a death."""
+    sensors = faulty(house.sensors, "SensorStore", Faults({3: Fault.THROTTLED}))
+    settings = TickSettings(0, DefaultSensorStatus.RUNNING)
+    evaluator = house.evaluator(sensor_of(lambda: RunRequest("k")))
+    ticks = LeasedTicks(evaluator, sensors, house.clock, house.tokens, settings)
+
+    with pytest.raises(StoreThrottledError):
+        ticks.tick(NOON, Budget(60))
+    house.clock.advance(1)
+    ticks.tick(NOON + 1_000, Budget(60))
+
+    assert [tick.status for tick in house.tick_records()] == [TickStatus.SUCCESS]
+    assert house.state().failure_streak == 0
+
+
+@pytest.mark.parametrize("throttled", [0, 1, SEND_TRIES - 1])
+def test_message_that_met_a_throttled_store_is_sent_anew_though_the_queue_is_throttled_too(
+    throttled: int,
+) -> None:
+    queue = InMemoryQueue()
+    faults = Faults(dict.fromkeys(range(1, throttled + 1), Fault.THROTTLED))
+
+    answer = process_queue(
+        message({"a": 1}), None, busy, Inbox("launch", faulty(queue, "Queue", faults), _None())
+    )
+
+    assert answer == {"batchItemFailures": []}
+    assert [sent.body for sent in queue.messages] == [{"a": 1}]
+
+
+def test_message_that_cannot_be_sent_anew_stays_in_its_queue() -> None:
+    faults = Faults(dict.fromkeys(range(1, SEND_TRIES + 1), Fault.THROTTLED))
+    inbox = Inbox("launch", faulty(InMemoryQueue(), "Queue", faults), _None())
+
+    assert process_queue(message({}), None, busy, inbox) == {"batchItemFailures": [{"itemIdentifier": "m"}]}
+
+
+def message(body: dict[str, object]) -> dict[str, Any]:
+    """A batch of one message."""
+    record = {
+        "messageId": "m",
+        "body": json.dumps(body),
+        "attributes": {"ApproximateReceiveCount": "1"},
+        "eventSource": "aws:sqs",
+    }
+    return {"Records": [record]}
+
+
+def busy(body: object) -> None:
+    """A step whose store is throttled."""
+    msg = "too much to do"
+    raise StoreThrottledError(msg)
+
+
+class _None:
+    """Dead letters that must not be needed."""
+
+    def send(self, body: str, *, origin: str, reason: str) -> None:
+        pytest.fail(f"{origin} buried {body}: {reason}")
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("RequestThrottled", StoreThrottledError),
+        ("ThrottlingException", StoreThrottledError),
+        ("KMS.ThrottlingException", StoreThrottledError),
+        ("InternalError", StoreError),
+    ],
+)
+@pytest.mark.parametrize("whole", [True, False])
+def test_queue_says_whether_it_is_throttled(
+    monkeypatch: pytest.MonkeyPatch, code: str, kind: type[StoreError], whole: bool
+) -> None:
+    sqs = boto3.client("sqs")
+    monkeypatch.setattr(queues, "client", lambda service: sqs)
+    with Stubber(sqs) as stubber:
+        if whole:
+            stubber.add_client_error("send_message_batch", code)
+        else:
+            failed = [{"Id": "0", "Code": code, "SenderFault": False}]
+            stubber.add_response("send_message_batch", {"Successful": [], "Failed": failed})
+
+        with pytest.raises(StoreError) as raised:
+            SqsQueue("https://sqs.us-east-1.amazonaws.com/123456789012/q").send([{}])
+
+    assert raised.type is kind
+
+
+@pytest.mark.parametrize(("code", "kind"), [("SlowDown", StoreThrottledError), ("NoSuchBucket", StoreError)])
+def test_bucket_says_whether_it_is_throttled(
+    monkeypatch: pytest.MonkeyPatch, code: str, kind: type[StoreError]
+) -> None:
+    s3 = boto3.client("s3")
+    monkeypatch.setattr(blobs, "client", lambda service: s3)
+    with Stubber(s3) as stubber:
+        stubber.add_client_error("put_object", code)
+
+        with pytest.raises(StoreError) as raised:
+            S3BlobStore("outcomes").put("k", b"v")
+
+    assert raised.type is kind
