@@ -5,11 +5,13 @@ import logging
 import os
 import random
 import signal
+import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 from tests.support.sharing import DirectoryQueue, SharedTarget, append
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
@@ -27,8 +29,10 @@ from treadle.engine.evaluation import Budget, Evaluator
 from treadle.engine.event_ticks import EventTicks
 from treadle.engine.identity import RunIds
 from treadle.engine.messages import LaunchRequest
+from treadle.engine.outcomes import Decision
 from treadle.engine.planning import Planner
 from treadle.ports.launching import Execution, JobSettings, Start
+from treadle.ports.runs import RunStore
 
 SENSOR = "raced"
 JOBS = ("named", "listed")
@@ -38,8 +42,11 @@ RUN_IDS = RunIds.of("race")
 STEP = 3
 """A tick moves the cursor on by so much, and asks for twice as many keys: each is asked for by two ticks."""
 
+TICK_SECONDS = 1.0
+"""The time limit of an evaluation. It is the lease's alone: a process that outlives it must do no harm."""
+
 LIMIT_SECONDS = 2.0
-"""The time limit of each step, as a function has one; the kernel ends a launch that runs into it."""
+"""The time limit of a launch, as a function has one; the kernel ends the process that runs into it."""
 
 LISTING_LAG_MS = 200
 TROUBLE = 0.05
@@ -154,6 +161,30 @@ class Deadly:
         return execution
 
 
+class Planned:
+    """The run records as the planner sees them; after its look the process stands still for a while, once.
+
+    That is between evaluation and commit, for longer than the lease lasts: its tick must then commit nothing.
+
+    Args:
+        runs: the run records.
+    """
+
+    def __init__(self, runs: RunStore) -> None:
+        self._runs = runs
+        self.stands_still = False
+
+    def exhausted(self, requests: Mapping[str, str | None]) -> set[str]:
+        """Those that cannot start again."""
+        found = self._runs.exhausted(requests)
+        if self.stands_still:
+            self.stands_still = False
+            seconds = TICK_SECONDS + 1.5
+            subprocess.Popen(["sh", "-c", f"sleep {seconds}; kill -CONT {os.getpid()}"])
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return found
+
+
 @contextlib.contextmanager
 def time_limit() -> Iterator[None]:
     """End the whole process where the block takes longer than the limit, as Lambda does."""
@@ -167,7 +198,8 @@ class Racer:
 
     Args:
         course: what they share.
-        dies: where this process is to be killed: `evaluating`, `before`, `after`, or nowhere.
+        dies: where this process is to be killed: `evaluating`, `before` or `after` a start; or `standing`, where
+            it is to stand still before it commits.
     """
 
     def __init__(self, course: Course, dies: str) -> None:
@@ -181,7 +213,8 @@ class Racer:
             SENSOR, evaluation_fn=self._evaluate, jobs=[JobDefinition(name) for name in JOBS]
         )
         running, launches = DefaultSensorStatus.RUNNING, course.queue("launches")
-        evaluator = Evaluator(Planner(definition, RUN_IDS, stores.runs), clock)
+        self._planned = Planned(stores.runs)
+        evaluator = Evaluator(Planner(definition, RUN_IDS, cast("RunStore", self._planned)), clock)
         settings = leased_ticks.TickSettings(40, running)
         self._leased = leased_ticks.LeasedTicks(evaluator, stores.sensors, clock, tokens, settings)
         self._events = EventTicks(evaluator, stores.sensors, stores.ticks, tokens, running)
@@ -211,12 +244,18 @@ class Racer:
 
     def tick(self) -> None:
         """A leased tick, at this moment."""
-        self._leased.tick(self._clock.now(), Budget(LIMIT_SECONDS))
+        self._planned.stands_still = self._dies == "standing"
+        outcome = self._leased.tick(self._clock.now(), Budget(TICK_SECONDS))
+        if outcome.decision in {Decision.SUCCESS, Decision.LOST} and not self._planned.stands_still:
+            self._dies = ""
+        self._planned.stands_still = False
+        if outcome.decision is Decision.LOST:
+            append(self._course.folder / "lost", outcome.subject)
 
     def take_event(self, body: dict[str, object]) -> None:
         """An event's tick."""
         event = event_of(int(str(body["number"])))
-        self._events.evaluate(event, self._events.take_up([event]), Budget(LIMIT_SECONDS))
+        self._events.evaluate(event, self._events.take_up([event]), Budget(TICK_SECONDS))
 
     def dispatch(self) -> None:
         """Any of the ticks that are pending, as their stream would bring it."""

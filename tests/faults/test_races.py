@@ -21,6 +21,7 @@ import boto3
 import pytest
 
 from tests.faults.racing import FAR, JOBS, QUEUES, RUN_IDS, SENSOR, STEP, Course, race
+from tests.support.sharing import lines
 from tests.support.tables import create_tables
 from treadle.adapters.dynamodb.tables import DynamoStores
 from treadle.definitions.status import DagsterRunStatus, TickStatus
@@ -37,10 +38,10 @@ LAST = int(18 * SECONDS)
 """The cursor that the sensor ends at: what is asked for must be launched in time on two cores."""
 
 EVENTS = range(0, LAST, 7)
-ENOUGH_KILLS = 8
+ENOUGH_KILLS = 6
 
-DEATHS = ("evaluating", "before", "after") * 3
-"""Where the first processes are killed; those that replace them, and the others, at any moment."""
+DEATHS = ("standing", "evaluating", "before", "after") * 2
+"""Where the first processes are killed or stand still; those that replace them, and the others, at any moment."""
 
 
 @dataclass
@@ -51,11 +52,13 @@ class Field:
         course: what they share.
         running: those that run.
         befallen: how often what happened.
+        standing: those that stand still, and until when.
     """
 
     course: Course
     running: list[ForkServerProcess] = field(default_factory=list)
     befallen: Counter[str] = field(default_factory=Counter)
+    standing: dict[int, float] = field(default_factory=dict)
     _seeds: int = 0
 
     def fill(self) -> None:
@@ -83,12 +86,15 @@ class Field:
             else:
                 os.kill(pid, signal.SIGSTOP)
                 self.befallen["stood still"] += 1
+                self.standing[pid] = time.monotonic() + random.choice((0.2, 3.0))
 
-    def wake(self) -> None:
-        """Let all of them go on."""
-        for process in self.running:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid or 0, signal.SIGCONT)
+    def wake(self, *, everyone: bool = False) -> None:
+        """Let those go on that have stood still for long enough."""
+        for pid, until in list(self.standing.items()):
+            if everyone or until <= time.monotonic():
+                del self.standing[pid]
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
 
     def problems(self) -> list[str]:
         """What ended a process that nothing should have ended."""
@@ -150,20 +156,21 @@ def run_race(field: Field, stores: DynamoStores) -> None:
     ends_at = time.monotonic() + SECONDS
     while True:
         field.fill()
-        time.sleep(0.25)
+        time.sleep(0.5)
         field.wake()
         now = time.monotonic()
         if now >= ends_at and (now >= ends_at + AT_MOST_SECONDS or has_seen_enough(field, stores)):
+            field.wake(everyone=True)
             return
         field.strike()
-        time.sleep(random.choice((0.0, 0.0, 0.0, 2.5)))
 
 
 def has_seen_enough(field: Field, stores: DynamoStores) -> bool:
-    """Whether processes were killed, and leases and claims of the dead were taken over."""
+    """Whether processes were killed, their leases and claims taken over, and a tick came too late to commit."""
     died = any(tick.error for tick in all_ticks(stores, field.course))
     taken_over = all({"again", "found"} & set(field.course.target(job).asked()) for job in JOBS)
-    return field.befallen["SIGKILL"] >= ENOUGH_KILLS and died and taken_over
+    lost = (field.course.folder / "lost").exists()
+    return field.befallen["SIGKILL"] >= ENOUGH_KILLS and died and lost and taken_over
 
 
 def run_to_quiet(field: Field, stores: DynamoStores) -> None:
@@ -241,6 +248,7 @@ def report(field: Field, ticks: list[Tick], runs: dict[str, Run]) -> None:
         "processes": dict(field.befallen),
         "ticks": dict(Counter(f"{tick.kind}/{tick.status}" for tick in ticks)),
         "leases of the dead": sum(tick.error is not None for tick in ticks),
+        "ticks that lost their lease": len(lines(field.course.folder / "lost")),
         "claims of others": sum(
             bool(r.tried and r.claim and r.tried.token != r.claim.token) for r in runs.values()
         ),
