@@ -281,12 +281,11 @@ class TwoKinds:
         self.new = StruckTarget(clock, BatchTarget.contract)
         queue_run(self.house)
 
-    def launch(self, settings: JobSettings) -> Run:
+    def launch(self, settings: JobSettings | None) -> Run:
         """Take up the message, under a deployment."""
         house = self.house
-        launcher = Launcher(
-            house.runs, house.launches, {JOB: settings}, self.targets, house.clock, house.tokens
-        )
+        jobs = {JOB: settings} if settings else {}
+        launcher = Launcher(house.runs, house.launches, jobs, self.targets, house.clock, house.tokens)
         launcher.launch(LaunchRequest(RUN_ID, 1, JOB), SECONDS)
         return house.only_run()
 
@@ -298,10 +297,17 @@ class TwoKinds:
 
 @pytest.mark.parametrize(
     "deployed",
-    [NEW, replace(OLD, arn="arn:new"), replace(OLD, options={"queue": "new"}), replace(OLD, options={})],
-    ids=["kind", "address", "queue", "no queue"],
+    [
+        NEW,
+        replace(OLD, arn="arn:new"),
+        replace(OLD, options={"queue": "new"}),
+        replace(OLD, options={}),
+        replace(OLD, arn=""),
+        None,
+    ],
+    ids=["kind", "address", "queue", "no queue", "no address", "no job"],
 )
-def test_start_in_doubt_is_settled_where_it_was_tried(deployed: JobSettings) -> None:
+def test_start_in_doubt_is_settled_where_it_was_tried(deployed: JobSettings | None) -> None:
     scene = TwoKinds()
     scene.old.fault = KILLED_AFTER
     with pytest.raises(Killed):

@@ -122,9 +122,10 @@ class Launcher:
             raise UnknownEventError(msg)
         if run.claim != claim:
             return self._not_ours(run, request, now)
-        if settings is None or not settings.arn:
+        at = _as_tried(settings or JobSettings(run.job, "", "", "?"), run.tried)
+        if not at.arn:
             return self._fail(run, "JobNotConfiguredError", _not_configured(run.job, settings))
-        return self._start(run, _as_tried(settings, run.tried), ends_at)
+        return self._start(run, at, ends_at)
 
     def _not_ours(self, run: Run, request: LaunchRequest, now: int) -> Outcome:
         if run.attempt == request.attempt and run.status is Status.QUEUED and run.claim is not None:
