@@ -19,6 +19,9 @@ from tests.support.project import run
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.ports.runs import Run
 
+PATIENCE = 100
+"""Seconds for a job from upload to recorded end, on a machine that has much else to do."""
+
 
 def treadle(deployed: Deployed, *arguments: str) -> Result:
     """The outcome of a command on the stack, which must succeed."""
@@ -31,6 +34,11 @@ def failed_run(deployed: Deployed) -> Run:
     """The run of an object that the job cannot read."""
     key = fresh_key()
     deployed.upload(key, MALFORMED_CSV)
+    eventually(
+        lambda: [each for each in deployed.runs_of(key) if each.ended_at is not None],
+        "the run has failed",
+        seconds=PATIENCE,
+    )
     failed = deployed.ended_run(key)
     assert (failed.status, failed.attempt) == (Status.FAILURE, 1)
     return failed
@@ -43,7 +51,7 @@ def ended_again(deployed: Deployed, failed: Run) -> Run:
         found = deployed.stores.runs.get(failed.run_id)
         return found if found and found.attempt == 2 and found.ended_at is not None else None
 
-    found = eventually(probe, "the second attempt has ended")
+    found = eventually(probe, "the second attempt has ended", seconds=PATIENCE)
     assert found is not None
     return found
 
@@ -93,7 +101,7 @@ def test_a_buried_message_is_redriven_and_handled(deployed: Deployed, asks: str 
     said = treadle(deployed, "redrive", *origin).stdout
 
     assert f"SENT    launch: {lost.run_id} 1: To the queue of launch." in said
-    eventually(lambda: deployed.executions(lost) == [lost.launch_id], "the run is launched")
+    eventually(lambda: deployed.executions(lost) == [lost.launch_id], "the run is launched", seconds=60)
     assert deployed.dead_letters(lost.run_id) == []
 
 
@@ -122,4 +130,4 @@ def test_a_message_that_sqs_gave_up_goes_back_to_the_queue_it_came_from(deployed
     said = treadle(deployed, "redrive", "--origin", "launch").stdout
 
     assert f"SENT    launch: {lost.run_id} 1: To the queue of launch." in said
-    eventually(lambda: deployed.executions(lost) == [lost.launch_id], "the run is launched")
+    eventually(lambda: deployed.executions(lost) == [lost.launch_id], "the run is launched", seconds=60)

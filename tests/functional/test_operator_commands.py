@@ -164,7 +164,7 @@ def lose_launch(stack: Deployment) -> Run:
     stack.dispatch_pending()
     [message] = stack.messages("launch")
     body = json.loads(message["Body"])
-    stack.invoke("engine/launch", batch({**body, "job": "unheard_of"}, {**body, "run_id": "unheard of"}))
+    stack.invoke("engine/launch", batch({**body, "run_id": "unheard of"}, {**body, "run_id": "nor this"}))
     SqsDeadLetters(stack.queues["dead"]).send(
         message["Body"], origin="launch", reason="UnknownEventError: no run"
     )

@@ -117,6 +117,8 @@ class Launcher:
         settings = self._jobs.get(request.job)
         tried = _try_of(claim, now, settings)
         run = self._runs.claim(request.run_id, request.attempt, claim, tried)
+        if run is not None and run.job != request.job:
+            self._disclaim(run, claim)
         if run is None or run.job != request.job:
             msg = f"There is no run {request.run_id} of job {request.job!r}: the message names none that was recorded."
             raise UnknownEventError(msg)
@@ -126,6 +128,14 @@ class Launcher:
         if not at.arn:
             return self._fail(run, "JobNotConfiguredError", _not_configured(run.job, settings))
         return self._start(run, at, ends_at)
+
+    def _disclaim(self, run: Run, claim: Claim) -> None:
+        """Leave the run as if it had not been claimed: what was noted as tried is another job's target."""
+
+        def free(current: Run) -> Run:
+            return replace(_without_try_of(run, current), claim=None) if current.claim == claim else current
+
+        amend(self._runs, run, free)
 
     def _not_ours(self, run: Run, request: LaunchRequest, now: int) -> Outcome:
         if run.attempt == request.attempt and run.status is Status.QUEUED and run.claim is not None:

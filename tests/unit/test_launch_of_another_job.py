@@ -1,0 +1,52 @@
+"""A launch message that names another job than the run's can neither start that job nor hold up the run's own."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.support.house import JOB, House
+from tests.support.launching import RUN_ID, SECONDS, launch, queue_run
+from treadle.definitions.errors import UnknownEventError
+from treadle.engine.messages import LaunchRequest
+from treadle.engine.outcomes import Decision
+from treadle.ports.launching import JobSettings
+
+OTHER = "arn:aws:states:us-east-1:123456789012:stateMachine:other"
+
+
+def mistake(house: House) -> None:
+    """Take up a message for the run that names another job."""
+    house.jobs = {
+        **house.jobs,
+        "other": JobSettings("other", "step_functions", OTHER, "OtherStateMachineArn"),
+    }
+    with pytest.raises(UnknownEventError, match="There is no run"):
+        house.launcher().launch(LaunchRequest(RUN_ID, 1, "other"), SECONDS)
+
+
+def test_the_run_is_left_as_it_was(house: House) -> None:
+    before = queue_run(house)
+
+    mistake(house)
+
+    assert replace(house.only_run(), revision=0) == before
+
+
+def test_the_runs_own_job_is_started_at_once_afterwards(house: House) -> None:
+    queue_run(house)
+    mistake(house)
+
+    outcome = launch(house)
+
+    assert outcome.decision is Decision.LAUNCHED
+    assert [start.settings.arn for start in house.target.starts] == [house.jobs[JOB].arn]
+
+
+def test_a_claim_that_somebody_else_holds_is_left_alone(house: House) -> None:
+    queue_run(house)
+    launch(house)
+    before = house.only_run()
+
+    mistake(house)
+
+    assert house.only_run() == before
