@@ -150,7 +150,7 @@ MUTANTS = (
         RUNS,
         'queued & free, returning="ALL_NEW"',
         'queued, returning="ALL_NEW"',
-        (f"{OF_RUNS}a_queued_attempt_is_claimed_once[moto]",),
+        ("tests/faults_moto/test_claims.py",),
     ),
     Mutant(
         "takeover time",
