@@ -15,7 +15,7 @@ export TREADLE_CLOUD_PORT ?= 4566
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 LIBRARY := layers/treadle/treadle
-FAST := $(wildcard $(addprefix tests/,unit contract functional template))
+FAST := $(wildcard $(addprefix tests/,unit contract functional template faults))
 SLOW := $(filter-out $(FAST) tests/e2e tests/bench tests/support,$(patsubst %/,%,$(wildcard tests/[a-z]*/)))
 CODE := $(wildcard $(LIBRARY) functions tests tools)
 PYTEST := $(PYTHON) -m pytest
@@ -137,6 +137,10 @@ e2e: setup ## The deployed stack on a local cloud, least privilege enforced
 .PHONY: bench
 bench: setup ## Measure: cold starts, ticks, launches
 	@$(PYTEST) tests/bench -p no:randomly -s $(PYTEST_ARGS)
+
+.PHONY: mutants
+mutants: setup ## Weaken the protocol in one place at a time: each time a test must turn red
+	@$(PYTHON) -m tests.faults.mutants
 
 .PHONY: soak
 soak: setup ## Seven minutes: a sensor at 15 s ticks four times a minute, and stops when stopped

@@ -150,7 +150,7 @@ MUTANTS = (
         RUNS,
         'queued & free, returning="ALL_NEW"',
         'queued, returning="ALL_NEW"',
-        (f"{OF_RUNS}a_queued_attempt_is_claimed_once[moto]",),
+        ("tests/faults_moto/test_claims.py",),
     ),
     Mutant(
         "takeover time",
@@ -189,10 +189,7 @@ MUTANTS = (
         "engine/record.py",
         "if not self._is_target_of(run, change):",
         "if change is None:",
-        (
-            f"{WHOLE_FLOW}[named]",
-            "tests/unit/test_record.py::test_foreign_execution_that_took_the_name_changes_nothing",
-        ),
+        (f"{WHOLE_FLOW}[named]",),
     ),
     Mutant(
         "implied statuses",

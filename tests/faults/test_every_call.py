@@ -15,6 +15,9 @@ from treadle.ports.ticks import TickStore
 from treadle.testing.faults import Fault, Faults
 from treadle.testing.targets import NAMED
 
+# A walk is many worlds, and the machine may be busy.
+pytestmark = pytest.mark.timeout(600)
+
 OTHERS = {name: contract for name, contract in CONTRACTS.items() if contract is not NAMED}
 
 NOT_IN_THE_FLOW = {

@@ -10,6 +10,9 @@ from tests.faults.world import World
 from treadle.testing.faults import Fault
 from treadle.testing.targets import NAMED
 
+# A walk is many worlds, and the machine may be busy.
+pytestmark = pytest.mark.timeout(600)
+
 PAIRS = [
     (contract, first)
     for contract in CONTRACTS

@@ -1,6 +1,6 @@
 """DynamoDB's stores on moto, with faults at each request behind them where that is wanted."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.exceptions import ReadTimeoutError
@@ -13,10 +13,12 @@ from tests.support.tables import create_tables
 from treadle.adapters.dynamodb.runs import _run
 from treadle.adapters.dynamodb.tables import DynamoStores
 from treadle.adapters.system import RandomTokens
-from treadle.ports.system import BlobStore
 from treadle.ports.ticks import Tick
 from treadle.testing.blobs import InMemoryBlobStore
 from treadle.testing.faults import Faults, faulty
+
+if TYPE_CHECKING:
+    from treadle.ports.system import BlobStore
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 

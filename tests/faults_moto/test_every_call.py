@@ -15,6 +15,9 @@ from tests.faults_moto.backend import Tables, on_dynamodb
 from treadle.testing.faults import Call, Fault, Faults
 from treadle.testing.targets import NAMED
 
+# A walk is many worlds, and the machine may be busy.
+pytestmark = pytest.mark.timeout(900)
+
 FAULTS = (*EVERYWHERE, *IN_BATCHES)
 BY_REQUEST = (Fault.KILL_BEFORE, Fault.KILL_AFTER, Fault.ANSWER_LOST, Fault.REPEATED, Fault.THROTTLED)
 """The SDK sends a request again by itself whose answer is lost: that is the one which is sent twice."""

@@ -1,0 +1,35 @@
+"""The claim on an attempt, on DynamoDB's store: whoever asks second gets nothing while the first can act."""
+
+from tests.faults.flow import SMALL
+from tests.faults.invariants import executions, violations
+from tests.faults.walk import LISTED, calls_of
+from tests.faults.world import World
+from tests.faults_moto.backend import Tables, on_dynamodb
+from treadle.engine.messages import launch_message
+from treadle.testing.faults import Fault, Faults
+
+
+def test_a_second_message_starts_nothing_while_the_first_launch_can_act(tables: Tables) -> None:
+    """The target has no token, so the claim alone stands between the attempt and a second start."""
+
+    def make(faults: Faults) -> World:
+        return World(LISTED, SMALL, faults, on_dynamodb(tables, faults))
+
+    starting = next(call.number for call in calls_of(make) if call.site == "Target.start")
+    world = make(Faults({starting: Fault.PAUSE}))
+
+    begun_meanwhile: list[int] = []
+
+    def meanwhile() -> None:
+        world.clock.advance(1)
+        world.launches.send([launch_message(world.backend.all_runs()[0])])
+        world.live(world.clock.now())
+        begun_meanwhile.append(len(executions(world)))
+
+    world.faults.pause = meanwhile
+    world.live()
+
+    assert begun_meanwhile == [0]
+    [begun] = executions(world).values()
+    assert len(begun) == 1
+    assert violations(world) == []
