@@ -32,9 +32,12 @@ WAITS = st.sampled_from((1, 20, 60, 61, 125, 1_000, 4_000))
 NUMBERS = st.integers(0, 9)
 
 
-def happenings(interruptions: st.SearchStrategy[Interruption | None]) -> st.SearchStrategy[Happening]:
+def happenings(
+    interruptions: st.SearchStrategy[Interruption | None],
+    stacks: st.SearchStrategy[int | None] = st.integers(0, 1),  # noqa: B008 - strategies are values
+) -> st.SearchStrategy[Happening]:
     """A step's circumstances."""
-    return st.builds(Happening, st.integers(0, 1), NUMBERS, SKEWS, interruptions, st.booleans())
+    return st.builds(Happening, stacks, NUMBERS, SKEWS, interruptions, st.booleans())
 
 
 def _action(function: object, *arguments: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
@@ -46,16 +49,28 @@ def _apply(function: object, values: tuple[object, ...], world: World) -> None:
 
 
 UNDISTURBED = happenings(st.none())
+MEANWHILE = happenings(st.none(), st.sampled_from((None, None, None, 0, 1)))
+EDITED = _action(steps.operate, MEANWHILE, st.sampled_from(EDITS))
 ACTIONS = st.one_of(
     _action(steps.wait, WAITS),
-    _action(steps.tick, UNDISTURBED, st.sampled_from(BEHAVIOURS)),
-    _action(steps.operate, UNDISTURBED, st.sampled_from(EDITS)),
-    _action(steps.dispatch, UNDISTURBED),
-    _action(steps.launch, UNDISTURBED),
+    _action(steps.tick, MEANWHILE, st.sampled_from(BEHAVIOURS)),
+    EDITED,
+    _action(steps.dispatch, MEANWHILE),
+    _action(steps.launch, MEANWHILE),
     _action(steps.end, NUMBERS, st.sampled_from(ENDS)),
-    _action(steps.record, UNDISTURBED),
-    _action(steps.reconcile, UNDISTURBED),
-    _action(steps.take_event, UNDISTURBED, st.sampled_from(COPIES)),
+    _action(steps.record, MEANWHILE),
+    _action(steps.reconcile, MEANWHILE),
+    _action(steps.take_event, MEANWHILE, st.sampled_from(COPIES)),
+)
+OVERTAKEN = st.tuples(_action(steps.wait, st.sampled_from((61, 125, 200))), _action(steps.tick, MEANWHILE))
+CROSSED = happenings(
+    st.builds(
+        Interruption,
+        st.integers(1, 5),
+        st.booleans(),
+        st.just("pause"),
+        st.one_of(st.tuples(EDITED), OVERTAKEN),
+    )
 )
 INTERRUPTIONS = st.builds(
     Interruption,
@@ -82,6 +97,12 @@ class Protocol(RuleBasedStateMachine):
 
     @rule(how=UNDISTURBED)
     def next_tick(self, how: Happening) -> None:
+        steps.wait(self.world, 60)
+        steps.tick(self.world, how)
+
+    @rule(how=CROSSED)
+    def crossed_tick(self, how: Happening) -> None:
+        """A tick that is due, and during which an operator edits, or the next one takes its lease."""
         steps.wait(self.world, 60)
         steps.tick(self.world, how)
 
