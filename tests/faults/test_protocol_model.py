@@ -12,6 +12,7 @@ one that fails; without it they are always the same, and one that fails is shown
 
 import os
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -80,6 +81,15 @@ INTERRUPTIONS = st.builds(
     st.lists(ACTIONS, max_size=4).map(tuple),
 )
 HOW = happenings(INTERRUPTIONS)
+SHARED = happenings(
+    st.builds(
+        Interruption,
+        st.integers(1, 3),
+        st.booleans(),
+        st.just("pause"),
+        st.tuples(_action(steps.launch, MEANWHILE), _action(steps.wait, st.sampled_from((20, 40, 61, 200)))),
+    )
+)
 TOTALS: Counter[str] = Counter()
 
 
@@ -121,6 +131,13 @@ class Protocol(RuleBasedStateMachine):
     @rule(how=HOW)
     def launch(self, how: Happening) -> None:
         steps.launch(self.world, how)
+
+    @rule(how=SHARED)
+    def crossed_launch(self, how: Happening) -> None:
+        """A launch during which its message comes again, and once more when a listing may still lag."""
+        steps.launch(self.world, how)
+        steps.wait(self.world, 25)
+        steps.launch(self.world, replace(how, interruption=None))
 
     @rule(number=NUMBERS, status=st.sampled_from(ENDS))
     def end(self, number: int, status: DagsterRunStatus) -> None:
