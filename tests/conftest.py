@@ -13,6 +13,9 @@ from tools.dynamodb_local import dynamodb_local as running_dynamodb_local
 STRUCK, VIOLATIONS = "fault points struck", "violations"
 """What a test notes of itself that walks through fault points."""
 
+TOLD = "told"
+"""What a test has counted, in words."""
+
 END_TO_END = Path(__file__).parent / "e2e"
 
 
@@ -50,12 +53,16 @@ def dynamodb_local() -> Iterator[str]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many fault points struck, in whichever process, and what they broke."""
+    """Say what tests have counted, in whichever process: fault points that struck, what they broke, and more."""
     found: Counter[str] = Counter()
     for reports in terminalreporter.stats.values():
         for report in reports:
             for name, value in getattr(report, "user_properties", ()):
-                if name in {STRUCK, VIOLATIONS} and getattr(report, "when", "") == "call":
+                if getattr(report, "when", "") != "call":
+                    continue
+                if name in {STRUCK, VIOLATIONS}:
                     found[name] += value
+                elif name == TOLD:
+                    terminalreporter.write_line(value)
     if found[STRUCK]:
         terminalreporter.write_line(f"fault points struck: {found[STRUCK]}, violations: {found[VIOLATIONS]}")

@@ -55,14 +55,14 @@ class Happening:
     """The circumstances of a step.
 
     Attributes:
-        stack: in which of the stacks.
+        stack: in which of the stacks; None for that of the step that stands still meanwhile.
         number: chooses what it deals with.
         skew: by how many seconds its clock is ahead.
         interruption: what befalls it.
         doubled: whether its message is delivered again, though it ended in order.
     """
 
-    stack: int = 0
+    stack: int | None = 0
     number: int = 0
     skew: int = 0
     interruption: Interruption | None = None
@@ -73,6 +73,10 @@ class Happening:
         done = world.run(step, self.interruption, self.skew, is_ended_in_time=is_ended_in_time)
         return done and not self.doubled
 
+    def stack_in(self, world: World) -> Stack:
+        """The stack."""
+        return world.present if self.stack is None else world.stacks[self.stack]
+
 
 def _chosen(values: Sequence[T], number: int) -> T | None:
     return values[number % len(values)] if values else None
@@ -80,7 +84,7 @@ def _chosen(values: Sequence[T], number: int) -> T | None:
 
 def tick(world: World, how: Happening, behaviour: str = "asks", late: int = 0) -> None:
     """A scheduled tick, perhaps minutes late or out of order."""
-    stack = world.stacks[how.stack]
+    stack = how.stack_in(world)
     nominal = minute(world.clock.now()) - late * MINUTE_MS
     stack.behaviour = behaviour
     how.run(
@@ -108,7 +112,7 @@ def upload(world: World, key: int) -> None:
 
 def take_event(world: World, how: Happening, copy: str, behaviour: str = "asks") -> None:
     """An event comes to one of the sensors that share it."""
-    stack = world.stacks[how.stack]
+    stack = how.stack_in(world)
     event = _chosen(stack.uploads[copy], how.number)
     if event is None:
         return
@@ -126,7 +130,7 @@ def take_event(world: World, how: Happening, copy: str, behaviour: str = "asks")
 
 def dispatch(world: World, how: Happening) -> None:
     """The stream brings a tick, perhaps again."""
-    stack = world.stacks[how.stack]
+    stack = how.stack_in(world)
     found = _chosen(stack.committed(), how.number)
     if found is not None:
         how.run(world, lambda clock: stack.dispatcher(clock).dispatch(replace(found, dispatched=None)))
@@ -134,7 +138,7 @@ def dispatch(world: World, how: Happening) -> None:
 
 def launch(world: World, how: Happening) -> None:
     """A launch message comes, perhaps for the second time."""
-    stack = world.stacks[how.stack]
+    stack = how.stack_in(world)
     message = _chosen(stack.queue.visible(), how.number)
     if message is None:
         return
@@ -166,7 +170,7 @@ def end(world: World, number: int, status: Status) -> None:
 
 def record(world: World, how: Happening) -> None:
     """A target's event comes to one of the stacks, in any order, perhaps not the last time."""
-    stack = world.stacks[how.stack]
+    stack = how.stack_in(world)
     change = _chosen(stack.inbox, how.number)
     if change is None:
         return
@@ -177,14 +181,14 @@ def record(world: World, how: Happening) -> None:
 
 def lose_event(world: World, how: Happening) -> None:
     """A target's event gets lost for good."""
-    inbox = world.stacks[how.stack].inbox
+    inbox = how.stack_in(world).inbox
     if inbox:
         del inbox[how.number % len(inbox)]
 
 
 def reconcile(world: World, how: Happening) -> None:
     """A pass of RECONCILE."""
-    stack = world.stacks[how.stack]
+    stack = how.stack_in(world)
     how.run(
         world,
         lambda clock: Reconciler(
@@ -201,7 +205,7 @@ def reconcile(world: World, how: Happening) -> None:
 
 def operate(world: World, how: Happening, edit: str) -> None:
     """An operator starts or stops the sensor, sets its cursor, or lets a run start again."""
-    stack = world.stacks[how.stack]
+    stack = how.stack_in(world)
     if edit == "rerun":
         _rerun(world, stack, how)
         return
@@ -244,7 +248,7 @@ def wait(world: World, seconds: int) -> None:
 
 def go_through(world: World, how: Happening, status: Status) -> None:
     """All that waits in a stack is done, and all executions end."""
-    stack = world.stacks[how.stack]
+    stack = how.stack_in(world)
     for index in range(len(stack.committed())):
         dispatch(world, replace(how, number=index))
     for _ in range(len(stack.queue.visible())):

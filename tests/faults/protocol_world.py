@@ -224,6 +224,7 @@ class World:
         self._told: set[tuple[str, DagsterRunStatus]] = set()
         self._step: Step | None = None
         self.stacks = [Stack(name, self) for name in ("one", "two")]
+        self.present = self.stacks[0]
         self.uploads: list[SensorEvent] = []
         self.struck: Counter[str] = Counter()
 
@@ -240,6 +241,7 @@ class World:
         step = self._step
         assert step is not None
         step.calls += 1
+        self.present = stack
         strike = step.interruption if step.interruption and step.interruption.call == step.calls else None
         if strike and not strike.after:
             self._strike(step, strike, lost)
@@ -261,7 +263,9 @@ class World:
         if strike.kind == "lose":
             msg = "no answer came"
             raise lost(msg)
+        stack = self.present
         for action in strike.meanwhile:
+            self.present = stack
             action(self)
         self._step = step
         if step.ends_at is not None and self.clock.now() >= step.ends_at:

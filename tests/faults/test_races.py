@@ -11,7 +11,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -188,7 +188,9 @@ def run_to_quiet(field: Field, stores: DynamoStores) -> None:
 
 
 @pytest.mark.timeout(2.5 * AT_MOST_SECONDS + SECONDS)
-def test_processes_that_are_killed_start_each_key_once_and_lose_none(course: Course) -> None:
+def test_processes_that_are_killed_start_each_key_once_and_lose_none(
+    course: Course, record_property: Callable[[str, object], None]
+) -> None:
     stores = course.stores()
 
     began = time.monotonic()
@@ -205,7 +207,7 @@ def test_processes_that_are_killed_start_each_key_once_and_lose_none(course: Cou
     }
     field.befallen["seconds of the race"] = round(raced)
     field.befallen["seconds until all was quiet"] = round(time.monotonic() - began - raced)
-    report(field, ticks, runs)
+    record_property("told", report(field, ticks, runs))
     assert field.problems() == []
     assert_cursor_went_on_step_by_step(ticks)
     assert_each_request_has_its_run(ticks, runs)
@@ -241,8 +243,8 @@ def assert_each_run_was_started_once(course: Course, runs: dict[str, Run]) -> No
     assert {(run.attempt, run.status) for run in runs.values()} == {(1, DagsterRunStatus.STARTED)}
 
 
-def report(field: Field, ticks: list[Tick], runs: dict[str, Run]) -> None:
-    """Print what happened."""
+def report(field: Field, ticks: list[Tick], runs: dict[str, Run]) -> str:
+    """What happened, for the summary at the end."""
     asked = {job: dict(Counter(field.course.target(job).asked())) for job in JOBS}
     counts = {
         "processes": dict(field.befallen),
@@ -257,4 +259,4 @@ def report(field: Field, ticks: list[Tick], runs: dict[str, Run]) -> None:
         "keys taken already": sum(tick.dispatched.existing for tick in ticks if tick.dispatched),
         "starts that were none": asked,
     }
-    print("races:", json.dumps(counts))
+    return f"races: {json.dumps(counts)}"
