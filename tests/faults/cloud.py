@@ -111,7 +111,7 @@ class Mishaps:
         failing: jobs that fail.
         silent: jobs of which no event tells.
         late: jobs whose start is told after their end, and everything twice.
-        unanswered: jobs whose first start comes through without an answer.
+        unanswered: jobs whose first start comes through without an answer, and is told late.
         swallowed: jobs whose first start gets no answer and does not come through.
         busy: jobs whose first start is put off.
     """
@@ -172,7 +172,8 @@ class SimulatedTarget:
     def _begun(self, execution: Execution, key: str) -> None:
         end = (execution.started_at + RUN_MS, next(self._count), execution.external_id, key)
         heapq.heappush(self.ends, end)
-        self._tell(execution, "RUNNING", key, LATE_MS if key in self.mishaps.late else 0)
+        is_late = key in self.mishaps.late | self.mishaps.unanswered
+        self._tell(execution, "RUNNING", key, LATE_MS if is_late else 0)
         if key in self.mishaps.late:
             # Somebody else's machine runs something under the very same name.
             self._tell(execution, "FAILED", key, 0, f"{ARN}-foreign")
