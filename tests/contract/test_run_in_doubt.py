@@ -13,8 +13,10 @@ FIRST = Try("me", NOW, "arn:definition", "batch", {"queue": "arn:queue"})
 def test_first_try_is_kept_whole_until_it_is_settled(stores: Stores) -> None:
     stores.runs.create(RUN)
 
-    stores.runs.claim("r1", 1, Claim("me", NOW + 1), FIRST)
-    again = stores.runs.claim("r1", 1, Claim("heir", NOW + 9), Try("heir", NOW + 5, "arn:other", "glue", {}))
+    stores.runs.claim("r1", RUN.job, 1, Claim("me", NOW + 1), FIRST)
+    again = stores.runs.claim(
+        "r1", RUN.job, 1, Claim("heir", NOW + 9), Try("heir", NOW + 5, "arn:other", "glue", {})
+    )
 
     assert again is not None
     assert (again.claim, again.tried) == (Claim("heir", NOW + 9), FIRST)
@@ -24,9 +26,11 @@ def test_first_try_is_kept_whole_until_it_is_settled(stores: Stores) -> None:
 def test_try_without_options_gets_none_of_a_later_one(stores: Stores) -> None:
     bare = Try("me", NOW, "arn:machine", "step_functions")
     stores.runs.create(RUN)
-    stores.runs.claim("r1", 1, Claim("me", NOW + 1), bare)
+    stores.runs.claim("r1", RUN.job, 1, Claim("me", NOW + 1), bare)
 
-    again = stores.runs.claim("r1", 1, Claim("heir", NOW + 9), replace(FIRST, token="heir", at=NOW + 5))
+    again = stores.runs.claim(
+        "r1", RUN.job, 1, Claim("heir", NOW + 9), replace(FIRST, token="heir", at=NOW + 5)
+    )
 
     assert again is not None
     assert again.tried == bare

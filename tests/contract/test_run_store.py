@@ -66,8 +66,8 @@ def test_a_second_put_writes_nothing_and_shows_what_stands(stores: Stores) -> No
 def test_a_queued_attempt_is_claimed_once(stores: Stores) -> None:
     created(stores)
 
-    mine = stores.runs.claim("r1", 1, CLAIM, TRY)
-    theirs = stores.runs.claim("r1", 1, Claim("you", NOW + 200), Try("you", NOW + 50, "arn"))
+    mine = stores.runs.claim("r1", RUN.job, 1, CLAIM, TRY)
+    theirs = stores.runs.claim("r1", RUN.job, 1, Claim("you", NOW + 200), Try("you", NOW + 50, "arn"))
 
     assert mine is not None
     assert theirs is not None
@@ -76,10 +76,14 @@ def test_a_queued_attempt_is_claimed_once(stores: Stores) -> None:
 
 def test_a_claim_is_taken_over_only_when_it_has_expired(stores: Stores) -> None:
     created(stores)
-    stores.runs.claim("r1", 1, CLAIM, TRY)
+    stores.runs.claim("r1", RUN.job, 1, CLAIM, TRY)
 
-    early = stores.runs.claim("r1", 1, Claim("heir", NOW + 300), Try("heir", CLAIM.expires_at, "arn"))
-    late = stores.runs.claim("r1", 1, Claim("heir", NOW + 300), Try("heir", CLAIM.expires_at + 1, "arn"))
+    early = stores.runs.claim(
+        "r1", RUN.job, 1, Claim("heir", NOW + 300), Try("heir", CLAIM.expires_at, "arn")
+    )
+    late = stores.runs.claim(
+        "r1", RUN.job, 1, Claim("heir", NOW + 300), Try("heir", CLAIM.expires_at + 1, "arn")
+    )
 
     assert early is not None
     assert late is not None
@@ -88,20 +92,29 @@ def test_a_claim_is_taken_over_only_when_it_has_expired(stores: Stores) -> None:
 
 def test_claiming_again_with_the_same_token_keeps_the_claim(stores: Stores) -> None:
     created(stores)
-    stores.runs.claim("r1", 1, CLAIM, TRY)
+    stores.runs.claim("r1", RUN.job, 1, CLAIM, TRY)
 
-    again = stores.runs.claim("r1", 1, CLAIM, TRY)
+    again = stores.runs.claim("r1", RUN.job, 1, CLAIM, TRY)
 
     assert again is not None
     assert again.claim == CLAIM
 
 
+def test_a_run_is_not_claimed_for_another_job(stores: Stores) -> None:
+    created(stores)
+
+    standing = stores.runs.claim("r1", "another", 1, CLAIM, TRY)
+
+    assert standing == RUN
+    assert stores.runs.get("r1") == RUN
+
+
 def test_the_first_try_is_noted_with_its_claim_and_stays_when_that_is_taken_over(stores: Stores) -> None:
     created(stores)
-    mine = stores.runs.claim("r1", 1, CLAIM, TRY)
+    mine = stores.runs.claim("r1", RUN.job, 1, CLAIM, TRY)
     later = CLAIM.expires_at + 1
 
-    heirs = stores.runs.claim("r1", 1, Claim("heir", later + 100), Try("heir", later, "arn:z"))
+    heirs = stores.runs.claim("r1", RUN.job, 1, Claim("heir", later + 100), Try("heir", later, "arn:z"))
 
     assert mine is not None
     assert heirs is not None
@@ -110,19 +123,19 @@ def test_the_first_try_is_noted_with_its_claim_and_stays_when_that_is_taken_over
 
 def test_another_attempt_or_a_started_run_cannot_be_claimed(stores: Stores) -> None:
     created(stores)
-    other = stores.runs.claim("r1", 2, CLAIM, TRY)
+    other = stores.runs.claim("r1", RUN.job, 2, CLAIM, TRY)
     assert other is not None
     assert other.claim is None
 
     stores.runs.replace(replace(RUN, status=DagsterRunStatus.STARTED))
 
-    started = stores.runs.claim("r1", 1, CLAIM, TRY)
+    started = stores.runs.claim("r1", RUN.job, 1, CLAIM, TRY)
     assert started is not None
     assert started.claim is None
 
 
 def test_an_unknown_run_cannot_be_claimed_and_is_not_made_by_it(stores: Stores) -> None:
-    assert stores.runs.claim("r1", 1, CLAIM, TRY) is None
+    assert stores.runs.claim("r1", RUN.job, 1, CLAIM, TRY) is None
     assert stores.runs.get("r1") is None
 
 

@@ -126,8 +126,8 @@ class WitnessedRuns:
             self._wrote(run)
         return standing
 
-    def claim(self, run_id: str, attempt: int, claim: Claim, tried: Try) -> Run | None:
-        run = self._store.claim(run_id, attempt, claim, tried)
+    def claim(self, run_id: str, job: str, attempt: int, claim: Claim, tried: Try) -> Run | None:
+        run = self._store.claim(run_id, job, attempt, claim, tried)
         if run is not None and run.claim == claim:
             self._wrote(run)
         return run

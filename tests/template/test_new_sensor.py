@@ -20,13 +20,12 @@ OTHER_KINDS = [kind for kind in KINDS if kind != STEP_FUNCTIONS]
 NEEDED = {
     "glue": {"LaunchRole": {"glue:StartJobRun", "glue:GetJobRuns"}, "ReconcileRole": {"glue:GetJobRun"}},
     "batch": {
-        "LaunchRole": {"batch:SubmitJob", "batch:TagResource", "batch:ListJobs"},
+        "LaunchRole": {"batch:SubmitJob", "batch:ListJobs"},
         "ReconcileRole": {"batch:DescribeJobs"},
     },
     "ecs": {
         "LaunchRole": {
             "ecs:RunTask",
-            "ecs:TagResource",
             "iam:PassRole",
             "ecs:DescribeTasks",
             "ecs:DescribeTaskDefinition",

@@ -1,5 +1,7 @@
 """An operator's cancel: a run that waits never starts; one that runs is ended by its target."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.support.dispatching import change, committed, dispatch
@@ -134,11 +136,22 @@ def test_a_target_that_does_not_take_the_request_leaves_the_run_as_it_is(house: 
     assert house.only_run() == before
 
 
-def test_a_run_of_a_job_that_is_not_deployed_any_more_is_named_with_its_execution(house: House) -> None:
+def test_a_run_is_canceled_where_it_was_started_though_its_job_is_not_deployed_any_more(house: House) -> None:
+    run_id = queued(house)
+    launch_all(house)
+    house.jobs = {}
+
+    operations(house).cancel(run_id, ANN)
+
+    assert house.target.describe(house.only_run().external_id or "").status is Status.CANCELED
+
+
+def test_a_run_of_which_nobody_knows_the_target_any_more_is_named_with_its_execution(house: House) -> None:
     run_id = queued(house)
     launch_all(house)
     external_id = house.only_run().external_id
     house.jobs = {}
+    house.tables.runs[run_id] = replace(house.only_run(), tried=None)
 
     with pytest.raises(CommandRefusedError, match=f"cancel {external_id} by hand"):
         operations(house).cancel(run_id, ANN)

@@ -135,7 +135,7 @@ def test_claim_of_a_launch_that_died_is_taken_over_under_the_same_launch_id(
     house: House, queued: Run
 ) -> None:
     claim = Claim("dead", NOON + SECONDS * 1000 + TAKEOVER_MARGIN_MS)
-    house.runs.claim(RUN_ID, 1, claim, Try("dead", NOON, ARN))
+    house.runs.claim(RUN_ID, JOB, 1, claim, Try("dead", NOON, ARN))
     house.target.start(start_of(house.only_run(), house.jobs[JOB]))
 
     house.clock.time = claim.expires_at + 1
@@ -173,7 +173,7 @@ def test_claim_that_another_launch_has_taken_over_is_not_released(house: House, 
     class PausedTarget(InMemoryTarget):
         def start(self, start: Start) -> Execution:
             house.clock.advance(SECONDS + 61)
-            house.runs.claim(RUN_ID, 1, other, Try("other", house.clock.now(), ARN))
+            house.runs.claim(RUN_ID, JOB, 1, other, Try("other", house.clock.now(), ARN))
             msg = "throttled"
             raise LaunchDelayedError(msg)
 

@@ -225,7 +225,7 @@ def test_a_launch_that_died_before_its_job_was_configured_goes_to_what_is_config
     house: House,
 ) -> None:
     queue_run(house)
-    house.runs.claim(RUN_ID, 1, Claim("dead", NOON), Try("dead", NOON, ""))
+    house.runs.claim(RUN_ID, JOB, 1, Claim("dead", NOON), Try("dead", NOON, ""))
     house.clock.advance(1)
 
     assert launch(house).decision is Decision.LAUNCHED

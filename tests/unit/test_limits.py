@@ -7,7 +7,7 @@ from tests.support.house import House
 from treadle.engine.dispatch import DEPTH_TAG, Dispatcher, Limits
 from treadle.engine.fuse import SHARE
 from treadle.engine.outcomes import Decision
-from treadle.engine.reconcile import DISPATCH_LATE_MS
+from treadle.engine.reconcile import DISPATCH_LATE_MS, Reconciled
 from treadle.engine.slices import SLICE
 from treadle.ports.ticks import DispatchCounts, Tick
 
@@ -67,8 +67,10 @@ def test_a_held_tick_does_not_come_before_its_hour(house: House) -> None:
     limits = Limits(runs_per_hour=3)
     house.clock.time = NOON + DISPATCH_LATE_MS + 1
 
-    assert house.reconciler(limits=limits).reconcile(50).dispatched == 1
-    assert house.reconciler(limits=limits).reconcile(50).dispatched == 0
+    assert house.reconciler(limits=limits).reconcile(50) == Reconciled()
+    assert len(house.tables.runs) == 3
+    assert house.ticks.pending(NOON + HOUR, 5) == []
+    assert len(house.ticks.pending(NOON + HOUR + 1, 5)) == 1
 
 
 def test_the_limit_is_each_sensors_own_and_holds_for_all_processes(house: House) -> None:

@@ -26,13 +26,14 @@ NOON = 1_795_370_400_000
 
 def test_throttled_tick_gives_its_lease_back_and_counts_as_no_failure(house: House) -> None:
     """Else the next tick would wait for the lease to run out, and record a death."""
-    sensors = faulty(house.sensors, "SensorStore", Faults({3: Fault.THROTTLED}))
+    faults = Faults({3: Fault.THROTTLED})
+    sensors = faulty(house.sensors, "SensorStore", faults)
     settings = TickSettings(0, DefaultSensorStatus.RUNNING)
     evaluator = house.evaluator(sensor_of(lambda: RunRequest("k")))
     ticks = LeasedTicks(evaluator, sensors, house.clock, house.tokens, settings)
 
     with pytest.raises(StoreThrottledError):
-        ticks.tick(NOON, Budget(60))
+        faults.run("tick", lambda: ticks.tick(NOON, Budget(60)))
     house.clock.advance(1)
     ticks.tick(NOON + 1_000, Budget(60))
 
@@ -47,11 +48,13 @@ def test_message_that_met_a_throttled_store_is_sent_anew_though_the_queue_is_thr
     queue = InMemoryQueue()
     faults = Faults(dict.fromkeys(range(1, throttled + 1), Fault.THROTTLED))
 
-    answer = process_queue(
-        message({"a": 1}), None, busy, Inbox("launch", faulty(queue, "Queue", faults), _None())
-    )
+    answers: list[object] = []
+    inbox = Inbox("launch", faulty(queue, "Queue", faults), _None())
 
-    assert answer == {"batchItemFailures": []}
+    faults.run("launch", lambda: answers.append(process_queue(message({"a": 1}), None, busy, inbox)))
+
+    assert answers == [{"batchItemFailures": []}]
+    assert len(faults.struck) == throttled
     assert [sent.body for sent in queue.messages] == [{"a": 1}]
 
 
@@ -59,7 +62,11 @@ def test_message_that_cannot_be_sent_anew_stays_in_its_queue() -> None:
     faults = Faults(dict.fromkeys(range(1, SEND_TRIES + 1), Fault.THROTTLED))
     inbox = Inbox("launch", faulty(InMemoryQueue(), "Queue", faults), _None())
 
-    assert process_queue(message({}), None, busy, inbox) == {"batchItemFailures": [{"itemIdentifier": "m"}]}
+    answers: list[object] = []
+
+    faults.run("launch", lambda: answers.append(process_queue(message({}), None, busy, inbox)))
+
+    assert answers == [{"batchItemFailures": [{"itemIdentifier": "m"}]}]
 
 
 def message(body: dict[str, object]) -> dict[str, Any]:

@@ -116,26 +116,16 @@ class Launcher:
         claim = Claim(self._tokens.new(), ends_at + TAKEOVER_MARGIN_MS)
         settings = self._jobs.get(request.job)
         tried = _try_of(claim, now, settings)
-        run = self._runs.claim(request.run_id, request.attempt, claim, tried)
-        if run is not None and run.job != request.job:
-            self._disclaim(run, claim)
+        run = self._runs.claim(request.run_id, request.job, request.attempt, claim, tried)
         if run is None or run.job != request.job:
             msg = f"There is no run {request.run_id} of job {request.job!r}: the message names none that was recorded."
             raise UnknownEventError(msg)
         if run.claim != claim:
             return self._not_ours(run, request, now)
-        at = _as_tried(settings or JobSettings(run.job, "", "", "?"), run.tried)
+        at = as_tried(settings or JobSettings(run.job, "", "", "?"), run.tried)
         if not at.arn:
             return self._fail(run, "JobNotConfiguredError", _not_configured(run.job, settings))
         return self._start(run, at, ends_at)
-
-    def _disclaim(self, run: Run, claim: Claim) -> None:
-        """Leave the run as if it had not been claimed: what was noted as tried is another job's target."""
-
-        def free(current: Run) -> Run:
-            return replace(_without_try_of(run, current), claim=None) if current.claim == claim else current
-
-        amend(self._runs, run, free)
 
     def _not_ours(self, run: Run, request: LaunchRequest, now: int) -> Outcome:
         if run.attempt == request.attempt and run.status is Status.QUEUED and run.claim is not None:
@@ -269,8 +259,13 @@ def _try_of(claim: Claim, now: int, settings: JobSettings | None) -> Try:
     return Try(claim.token, now, settings.arn, settings.target, settings.options)
 
 
-def _as_tried(settings: JobSettings, tried: Try | None) -> JobSettings:
-    """What is deployed, or what was when the attempt may have been started."""
+def as_tried(settings: JobSettings, tried: Try | None) -> JobSettings:
+    """What is deployed, or what was when the attempt may have been started.
+
+    Args:
+        settings: what is deployed.
+        tried: that the attempt may have been started.
+    """
     if tried is None or not tried.target:
         return settings
     kind, options = tried.kind or settings.target, tried.options or settings.options

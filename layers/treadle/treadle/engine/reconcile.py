@@ -11,6 +11,7 @@ from treadle.engine.dispatch import Dispatcher
 from treadle.engine.folding import LAUNCH_DUE_MS, OVERDUE_MS, Report, fold
 from treadle.engine.launch import Targets
 from treadle.engine.messages import launch_message
+from treadle.engine.outcomes import Decision
 from treadle.ports.launching import JobSettings, Target
 from treadle.ports.runs import Failure, Run, RunStore
 from treadle.ports.system import Clock, Queue
@@ -113,9 +114,8 @@ class Reconciler:
                 return found, False
             try:
                 tick = self._ticks.get(sensor, tick_id)
-                if tick is not None:
-                    self._dispatcher.dispatch(tick)
-                found = replace(found, dispatched=found.dispatched + 1)
+                waits = tick is None or self._dispatcher.dispatch(tick).decision is Decision.HELD
+                found = found if waits else replace(found, dispatched=found.dispatched + 1)
             except TreadleError as error:
                 logger.exception("Tick %s of sensor %s could not be dispatched", tick_id, sensor)
                 self._ticks.postpone(sensor, tick_id, self._clock.now() + RETRY_MS, str(error))

@@ -9,7 +9,7 @@ from treadle.engine.amend import amend
 from treadle.engine.attempts import queue_next_attempt
 from treadle.engine.folding import Report, fold
 from treadle.engine.identity import RunIds
-from treadle.engine.launch import Targets, start_of
+from treadle.engine.launch import Targets, as_tried, start_of
 from treadle.engine.messages import launch_message
 from treadle.ports.launching import Execution, JobSettings, Target
 from treadle.ports.runs import Allowance, Failure, Run, RunStore
@@ -172,9 +172,9 @@ class RunOperations:
 
     def _find(self, run: Run, now: int) -> tuple[Target, Execution]:
         """The execution of the present attempt, and who can end it."""
-        settings = self._jobs.get(run.job)
-        target = self._targets.get(settings.target) if settings else None
-        if settings is None or target is None:
+        settings = as_tried(self._jobs.get(run.job) or JobSettings(run.job, "", "", "?"), run.tried)
+        target = self._targets.get(settings.target)
+        if target is None:
             msg = f"Job {run.job!r} is not deployed any more: cancel {run.external_id or run.launch_id} by hand."
             raise CommandRefusedError(msg)
         if run.external_id is not None:
@@ -182,11 +182,10 @@ class RunOperations:
             return target, Execution(run.external_id, run.target or settings.arn, run.status, started_at)
         if run.claim is not None and run.claim.expires_at >= now:
             raise CommandRefusedError(f"Run {run.run_id} is just being started: cancel it in a minute.")
-        tried = run.tried.target if run.tried else settings.arn
-        found = target.resolve(start_of(run, replace(settings, arn=tried)))
+        found = target.resolve(start_of(run, settings))
         if found is None:
             msg = (
-                f"An earlier start of {run.launch_id} may have come through, and {tried} does not show it: "
+                f"An earlier start of {run.launch_id} may have come through, and {settings.arn} does not show it: "
                 "LAUNCH settles that first. Cancel the run once it is STARTED."
             )
             raise CommandRefusedError(msg)

@@ -208,11 +208,12 @@ class RunStore(Protocol):
             StoreError: if the store did not answer.
         """
 
-    def claim(self, run_id: str, attempt: int, claim: Claim, tried: Try) -> Run | None:
+    def claim(self, run_id: str, job: str, attempt: int, claim: Claim, tried: Try) -> Run | None:
         """Take the right to start an attempt, if it is queued and nobody else can act on it any more.
 
         Args:
             run_id: of the run.
+            job: the run's; of another one nothing is claimed.
             attempt: which start.
             claim: the right.
             tried: noted with it, unless an earlier try is noted still; its time is now.

@@ -260,11 +260,15 @@ class InMemoryRunStore:
                 self._tables.runs[run.run_id] = run
             return standing
 
-    def claim(self, run_id: str, attempt: int, claim: Claim, tried: Try) -> Run | None:
+    def claim(self, run_id: str, job: str, attempt: int, claim: Claim, tried: Try) -> Run | None:
         """Take the right to start an attempt."""
         with self._tables.lock:
             run = self.get(run_id)
-            if run is None or run.attempt != attempt or run.status is not DagsterRunStatus.QUEUED:
+            if (
+                run is None
+                or (run.job, run.attempt) != (job, attempt)
+                or run.status is not DagsterRunStatus.QUEUED
+            ):
                 return run
             if run.claim and run.claim.token != claim.token and run.claim.expires_at >= tried.at:
                 return run

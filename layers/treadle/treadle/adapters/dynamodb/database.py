@@ -15,6 +15,7 @@ from pynamodb.exceptions import VerboseClientError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
+from treadle.adapters.answers import code_of
 from treadle.definitions.errors import StoreError, StoreThrottledError
 
 logger = logging.getLogger(__name__)
@@ -283,7 +284,7 @@ class Database:
             try:
                 return self._dispatch(operation, kwargs)
             except VerboseClientError as error:
-                if _code(error) not in _CONFLICTS:
+                if code_of(error) not in _CONFLICTS:
                     raise
             self._pause(attempt)
         return self._dispatch(operation, kwargs)
@@ -292,14 +293,9 @@ class Database:
         self.sleep(random.uniform(0, min(2.0, 0.05 * 2**attempt)))  # noqa: S311 - jitter is no secret
 
 
-def _code(error: Exception) -> str:
-    response: Any = getattr(error, "response", None) or {}
-    return str(response.get("Error", {}).get("Code", ""))
-
-
 def _store_error(operation: str, error: Exception) -> StoreError:
     # Of a query, PynamoDB gives an error of its own.
-    code = _code(error) or getattr(error, "cause_response_code", None)
+    code = code_of(error) or getattr(error, "cause_response_code", None)
     kind = StoreThrottledError if code in _PASSING else StoreError
     return kind(f"DynamoDB {operation} failed: {error}")
 

@@ -65,9 +65,11 @@ class DynamoRunStore:
         )
         return _standing(run.run_id, failed)
 
-    def claim(self, run_id: str, attempt: int, claim: Claim, tried: Try) -> Run | None:
+    def claim(self, run_id: str, job: str, attempt: int, claim: Claim, tried: Try) -> Run | None:
         """Take the right to start an attempt."""
-        queued = (Model.attempt == attempt) & (Model.status == DagsterRunStatus.QUEUED.value)
+        queued = (
+            (Model.job == job) & (Model.attempt == attempt) & (Model.status == DagsterRunStatus.QUEUED.value)
+        )
         free = (
             Model.claim_token.does_not_exist()
             | (Model.claim_token == claim.token)

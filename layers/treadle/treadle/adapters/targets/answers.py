@@ -18,6 +18,7 @@ from botocore.exceptions import (
     ProxyConnectionError,
 )
 
+from treadle.adapters.answers import code_of
 from treadle.definitions.errors import (
     LaunchDelayedError,
     LaunchDeniedError,
@@ -62,11 +63,6 @@ _BUSY = {
 # None of these has sent the request.
 _UNSENT = (ConnectTimeoutError, EndpointConnectionError, ProxyConnectionError)
 _NO_CREDENTIALS = (CredentialRetrievalError, NoCredentialsError, PartialCredentialsError)
-
-
-def code_of(error: Exception) -> str:
-    """The error's name as the service gives it; empty if no service answered."""
-    return str(error.response["Error"].get("Code", "")) if isinstance(error, ClientError) else ""
 
 
 def not_started(

@@ -4,12 +4,12 @@ import json
 from functools import cache
 from typing import Any, ClassVar
 
+from treadle.adapters.answers import code_of
 from treadle.adapters.clients import client
 from treadle.adapters.system import SystemClock
 from treadle.adapters.targets.answers import (
     CANCELED,
     AwsError,
-    code_of,
     failure_of,
     millis_of,
     not_answered,

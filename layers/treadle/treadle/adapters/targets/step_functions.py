@@ -2,11 +2,11 @@
 
 from typing import ClassVar
 
+from treadle.adapters.answers import code_of
 from treadle.adapters.clients import client
 from treadle.adapters.targets.answers import (
     CANCELED,
     AwsError,
-    code_of,
     failure_of,
     millis_of,
     not_answered,
