@@ -2,7 +2,7 @@
 
 from tests.faults.flow import SMALL
 from tests.faults.invariants import executions, violations
-from tests.faults.walk import LISTED, calls_of
+from tests.faults.walk import AT_LEAST_ONCE, calls_of
 from tests.faults.world import World
 from tests.faults_moto.backend import Tables, on_dynamodb
 from treadle.engine.messages import launch_message
@@ -10,10 +10,10 @@ from treadle.testing.faults import Fault, Faults
 
 
 def test_a_second_message_starts_nothing_while_the_first_launch_can_act(tables: Tables) -> None:
-    """The target has no token, so the claim alone stands between the attempt and a second start."""
+    """The target promises nothing, so the claim alone stands between the attempt and a second start."""
 
     def make(faults: Faults) -> World:
-        return World(LISTED, SMALL, faults, on_dynamodb(tables, faults))
+        return World(AT_LEAST_ONCE, SMALL, faults, on_dynamodb(tables, faults))
 
     starting = next(call.number for call in calls_of(make) if call.site == "Target.start")
     world = make(Faults({starting: Fault.PAUSE}))
