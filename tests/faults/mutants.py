@@ -160,6 +160,15 @@ MUTANTS = (
         (TAKEOVER,),
     ),
     Mutant(
+        "SDK retries off",
+        "adapters/clients.py",
+        "return _client(service, 1 if once else ATTEMPTS)",
+        "return _client(service, ATTEMPTS)",
+        (
+            "tests/unit/targets/test_every_target.py::test_start_that_the_service_failed_on_was_sent_once_and_is_uncertain",
+        ),
+    ),
+    Mutant(
         "second empty listing",
         "engine/launch.py",
         "if run.unseen_at is None or now - run.unseen_at < UNSEEN_FOR_MS:",
