@@ -1,5 +1,6 @@
 """The four tables, made from template.yaml itself, so that tests and deployments have the same ones."""
 
+from functools import cache
 from typing import Any
 from uuid import uuid4
 
@@ -12,6 +13,20 @@ _RESOURCES = ("SensorsTable", "TicksTable", "RunsTable", "EventsTable")
 _TAKEN = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode", "StreamSpecification")
 
 
+@cache
+def _properties() -> dict[str, Any]:
+    """What the template says of each table; reading it takes longer than making them."""
+    resources = load()["Resources"]
+    found = {}
+    for name in _RESOURCES:
+        declared = resources[name]["Properties"]
+        properties = {key: value for key, value in declared.items() if key in _TAKEN}
+        if "StreamSpecification" in properties:
+            properties["StreamSpecification"] = {"StreamEnabled": True, **properties["StreamSpecification"]}
+        found[name] = properties
+    return found
+
+
 def create_tables(endpoint: str | None = None) -> TableNames:
     """Empty tables under names of their own.
 
@@ -22,12 +37,7 @@ def create_tables(endpoint: str | None = None) -> TableNames:
     names = []
     for resource in _RESOURCES:
         name = f"{resource}-{uuid4().hex[:12]}"
-        properties: dict[str, Any] = {
-            key: value for key, value in load()["Resources"][resource]["Properties"].items() if key in _TAKEN
-        }
-        if "StreamSpecification" in properties:
-            properties["StreamSpecification"] = {"StreamEnabled": True, **properties["StreamSpecification"]}
-        client.create_table(TableName=name, **properties)
+        client.create_table(TableName=name, **_properties()[resource])
         names.append(name)
     client.close()
     return TableNames(*names)
