@@ -23,8 +23,30 @@ if TYPE_CHECKING:
         build_resources,
         resource,
     )
-    from treadle.definitions.results import RunRequest, SensorExecutionData, SensorResult, SkipReason
+    from treadle.definitions.results import (
+        DagsterRunReaction,
+        RunRequest,
+        SensorExecutionData,
+        SensorResult,
+        SkipReason,
+    )
     from treadle.definitions.run_config import RunConfig, validate_run_config
+    from treadle.definitions.run_events import DagsterEvent, DagsterEventType
+    from treadle.definitions.run_status import (
+        CodeLocationSelector,
+        JobSelector,
+        RepositorySelector,
+        RunFailureSensorDefinition,
+        RunStatusSensorDefinition,
+        run_failure_sensor,
+        run_status_sensor,
+    )
+    from treadle.definitions.run_status_contexts import (
+        RunFailureSensorContext,
+        RunStatusSensorContext,
+        build_run_status_sensor_context,
+    )
+    from treadle.definitions.runs import DagsterRun, RunRecord, RunsFilter
     from treadle.definitions.sensors import SensorDefinition, sensor
     from treadle.definitions.status import (
         DagsterRunStatus,
@@ -57,8 +79,30 @@ _HOMES = {
         "build_resources",
         "resource",
     ],
-    "definitions.results": ["RunRequest", "SensorExecutionData", "SensorResult", "SkipReason"],
+    "definitions.results": [
+        "DagsterRunReaction",
+        "RunRequest",
+        "SensorExecutionData",
+        "SensorResult",
+        "SkipReason",
+    ],
     "definitions.run_config": ["RunConfig", "validate_run_config"],
+    "definitions.run_events": ["DagsterEvent", "DagsterEventType"],
+    "definitions.run_status": [
+        "CodeLocationSelector",
+        "JobSelector",
+        "RepositorySelector",
+        "RunFailureSensorDefinition",
+        "RunStatusSensorDefinition",
+        "run_failure_sensor",
+        "run_status_sensor",
+    ],
+    "definitions.run_status_contexts": [
+        "RunFailureSensorContext",
+        "RunStatusSensorContext",
+        "build_run_status_sensor_context",
+    ],
+    "definitions.runs": ["DagsterRun", "RunRecord", "RunsFilter"],
     "definitions.sensors": ["SensorDefinition", "sensor"],
     "definitions.status": [
         "DagsterRunStatus",
@@ -74,22 +118,35 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "CodeLocationSelector",
     "ConfigurableResource",
     "CursorType",
+    "DagsterEvent",
+    "DagsterEventType",
     "DagsterInvalidConfigError",
     "DagsterInvalidDefinitionError",
     "DagsterInvalidInvocationError",
     "DagsterInvariantViolationError",
+    "DagsterRun",
+    "DagsterRunReaction",
     "DagsterRunStatus",
     "DefaultSensorStatus",
     "InitResourceContext",
     "InstigatorStatus",
     "JobDefinition",
+    "JobSelector",
     "ObjectIdentity",
+    "RepositorySelector",
     "ResourceDefinition",
     "ResourceParam",
     "RunConfig",
+    "RunFailureSensorContext",
+    "RunFailureSensorDefinition",
+    "RunRecord",
     "RunRequest",
+    "RunStatusSensorContext",
+    "RunStatusSensorDefinition",
+    "RunsFilter",
     "S3Object",
     "S3SensorDefinition",
     "SensorDefinition",
@@ -101,11 +158,14 @@ __all__ = [
     "TickStatus",
     "TreadleError",
     "build_resources",
+    "build_run_status_sensor_context",
     "build_sensor_context",
     "evaluator",
     "get_objects",
     "get_s3_keys",
     "resource",
+    "run_failure_sensor",
+    "run_status_sensor",
     "s3_sensor",
     "sensor",
     "validate_run_config",

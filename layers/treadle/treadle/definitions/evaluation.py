@@ -28,38 +28,39 @@ SensorReturnType = (
 )
 
 
-def flatten(result: Any, sensor_name: str) -> list[type_of_result]:
+def flatten(result: Any, sensor_name: str, also: type | None = None) -> list[Any]:
     """All that a function returned or yielded, run to its end, None left out.
 
     Args:
         result: the function's value: a single value, a list, or a generator that may also return a value.
         sensor_name: for the error's words.
+        also: what this kind of sensor may return beside what any may.
 
     Raises:
         InvalidResultError: for a value of any other type, or None beside others.
     """
     if inspect.isgenerator(result):
-        return _flatten_generator(result, sensor_name)
+        return _flatten_generator(result, sensor_name, also)
     values = result if isinstance(result, list) else [result]
-    given = [_checked(value, sensor_name) for value in values if value is not None]
+    given = [_checked(value, sensor_name, also) for value in values if value is not None]
     if given and len(given) < len(values):
         raise _none_beside_others(sensor_name)
     return given
 
 
-def _flatten_generator(generator: Any, sensor_name: str) -> list[type_of_result]:
-    values: list[type_of_result] = []
+def _flatten_generator(generator: Any, sensor_name: str, also: type | None) -> list[Any]:
+    values: list[Any] = []
     yielded_none = False
     while True:
         try:
             value = next(generator)
         except StopIteration as stop:
-            values += flatten(stop.value, sensor_name)
+            values += flatten(stop.value, sensor_name, also)
             break
         if value is None:
             yielded_none = True
         else:
-            values.append(_checked(value, sensor_name))
+            values.append(_checked(value, sensor_name, also))
     if yielded_none and values:
         raise _none_beside_others(sensor_name)
     return values
@@ -70,8 +71,8 @@ def _none_beside_others(sensor_name: str) -> InvalidResultError:
     return InvalidResultError(msg)
 
 
-def _checked(value: Any, sensor_name: str) -> type_of_result:
-    if isinstance(value, RunRequest | SkipReason | SensorResult):
+def _checked(value: Any, sensor_name: str, also: type | None = None) -> Any:
+    if isinstance(value, RunRequest | SkipReason | SensorResult) or (also and isinstance(value, also)):
         return value
     msg = (
         f"Error in sensor {sensor_name}: Sensor unexpectedly returned output {value!r} "

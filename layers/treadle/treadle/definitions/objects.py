@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import ClassVar
 
 
 class ObjectIdentity(StrEnum):
@@ -58,6 +59,7 @@ class ObjectCreated:
     object: S3Object
     time: datetime
     sequencer: str
+    depth: ClassVar[int] = 0
 
     @property
     def identity(self) -> tuple[str, ...]:

@@ -7,6 +7,8 @@ from typing import Any
 
 from treadle.definitions.errors import InvalidResultError
 from treadle.definitions.run_config import RunConfig
+from treadle.definitions.runs import DagsterRun
+from treadle.definitions.status import DagsterRunStatus
 
 
 def _as_json(value: Any, what: str) -> str:
@@ -114,6 +116,21 @@ class SensorResult:
 
 
 @dataclass(frozen=True, slots=True)
+class DagsterRunReaction:
+    """That a run status sensor acted on a run; returning nothing says the same.
+
+    Args:
+        dagster_run: the run.
+        error: why it could not; raised in its place, so that the event comes again.
+        run_status: the status that it acted on.
+    """
+
+    dagster_run: DagsterRun | None = None
+    error: Exception | None = None
+    run_status: DagsterRunStatus | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SensorExecutionData:
     """An evaluation's result, brought into one shape.
 
@@ -122,9 +139,13 @@ class SensorExecutionData:
         skip_message: why none is asked for.
         cursor: the cursor after the evaluation.
         set_aside: for each thing that could not be evaluated, its run key and the reason.
+        acted_on: the id of the run status event that was acted on.
+        depth: how many runs, one after the other, led to it, where that is not its event's.
     """
 
     run_requests: tuple[RunRequest, ...] = ()
     skip_message: str | None = None
     cursor: str | None = None
     set_aside: tuple[tuple[str, str], ...] = ()
+    acted_on: str | None = None
+    depth: int = 0

@@ -12,9 +12,10 @@ from treadle.definitions.invocation import Signature
 from treadle.definitions.jobs import NAME, JobDefinition
 from treadle.definitions.objects import ObjectCreated
 from treadle.definitions.results import SensorExecutionData
+from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.status import DefaultSensorStatus, SensorType
 
-SensorEvent = ObjectCreated
+SensorEvent = ObjectCreated | RunStatusEvent
 SensorFunction = Callable[..., SensorReturnType]
 
 DEFAULT_CAP = 10_000
@@ -51,6 +52,7 @@ class SensorDefinition:
 
     sensor_type: ClassVar[SensorType] = SensorType.STANDARD
     takes_events: ClassVar[bool] = False
+    values_taken: ClassVar[int] = 1
 
     def __init__(
         self,
@@ -170,7 +172,7 @@ class SensorDefinition:
                 a name will do.
             DagsterInvalidDefinitionError: if a resource is neither given nor in the context.
         """
-        given = self._signature.bind(1 + self.takes_events, args, kwargs)
+        given = self._signature.bind(self.values_taken, args, kwargs)
         context = next((v for v in (*args, *given.values()) if isinstance(v, SensorEvaluationContext)), None)
         scope = context or SensorEvaluationContext(self.name)
         for key in sorted(self.required_resource_keys - given.keys()):

@@ -36,6 +36,7 @@ class S3SensorDefinition(SensorDefinition):
     """
 
     takes_events = True
+    values_taken = 2
 
     def __init__(
         self,
@@ -99,6 +100,8 @@ class S3SensorDefinition(SensorDefinition):
 
     def evaluate_event(self, context: SensorEvaluationContext, event: SensorEvent) -> SensorExecutionData:
         """Evaluate the event of one object."""
+        if not isinstance(event, ObjectCreated):
+            return super().evaluate_event(context, event)
         stored = event.object
         if not self.selection.selects(stored):
             wanted = self.selection

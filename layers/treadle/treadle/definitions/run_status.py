@@ -1,0 +1,319 @@
+"""Run status sensors: a function that is called once for each status that a watched run reaches."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self, overload
+
+from treadle.definitions.contexts import SensorEvaluationContext
+from treadle.definitions.errors import DagsterInvalidDefinitionError
+from treadle.definitions.evaluation import combine, flatten
+from treadle.definitions.jobs import JobDefinition
+from treadle.definitions.results import DagsterRunReaction, RunRequest, SensorExecutionData, SensorResult
+from treadle.definitions.run_events import RunStatusEvent
+from treadle.definitions.run_status_contexts import RunFailureSensorContext, RunStatusSensorContext
+from treadle.definitions.sensors import SensorDefinition, SensorEvent, SensorFunction
+from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus, SensorType
+
+EVERYWHERE = "*"
+"""As a deployment's word on what is watched: every job of every stack."""
+
+
+@dataclass(frozen=True, slots=True)
+class CodeLocationSelector:
+    """All jobs of a stack.
+
+    Attributes:
+        location_name: the stack's namespace (its name, unless a parameter says otherwise), or
+            `account/region/namespace`.
+    """
+
+    location_name: str
+
+    def selects(self, location: str, job_name: str) -> bool:
+        """Whether a job's runs are meant."""
+        del job_name
+        return self.location_name in {location, location.rpartition("/")[2]}
+
+
+@dataclass(frozen=True, slots=True)
+class RepositorySelector(CodeLocationSelector):
+    """All jobs of a stack; a stack has no repositories, so their name is not looked at.
+
+    Attributes:
+        repository_name: kept for what was written for Dagster.
+    """
+
+    repository_name: str = "__repository__"
+
+
+@dataclass(frozen=True, slots=True)
+class JobSelector:
+    """A job of a stack.
+
+    Attributes:
+        location_name: the stack, as of `CodeLocationSelector`.
+        job_name: the job's.
+        repository_name: kept for what was written for Dagster.
+    """
+
+    location_name: str
+    job_name: str
+    repository_name: str | None = None
+
+    def selects(self, location: str, job_name: str) -> bool:
+        """Whether a job's runs are meant."""
+        return job_name == self.job_name and CodeLocationSelector(self.location_name).selects(location, "")
+
+
+Monitored = JobDefinition | JobSelector | RepositorySelector | CodeLocationSelector
+
+
+class RunStatusSensorDefinition(SensorDefinition):
+    """A sensor over what becomes of runs.
+
+    Its function is called with a `RunStatusSensorContext` once for each status that a watched run reaches.
+    Nothing returned is a reaction: it is noted on the tick and on the run. Run requests start runs; a skip
+    reason says why there was nothing to do. What it raises fails the tick, and the event comes again.
+
+    Args:
+        name: the sensor's name; the function's own name by default.
+        run_status: the status to react to, or several.
+        run_status_sensor_fn: the function.
+        monitored_jobs: whose runs: jobs of this stack, or selectors of other stacks' jobs. None: every job of
+            this stack.
+        monitor_all_code_locations: True for every job of every stack whose events reach this one's bus.
+        request_job: the only job that the function may ask for.
+        request_jobs: the jobs that it may ask for.
+        options: as `SensorDefinition` takes them.
+
+    Raises:
+        DagsterInvalidDefinitionError: when the definition cannot work.
+    """
+
+    sensor_type: ClassVar[SensorType] = SensorType.RUN_STATUS
+    takes_events: ClassVar[bool] = True
+    _context_of: ClassVar[type[RunStatusSensorContext]] = RunStatusSensorContext
+
+    def __init__(
+        self,
+        name: str | None = None,
+        run_status: DagsterRunStatus | Iterable[DagsterRunStatus] = (),
+        run_status_sensor_fn: SensorFunction | None = None,
+        *,
+        monitored_jobs: Sequence[Monitored] | None = None,
+        monitor_all_code_locations: bool | None = None,
+        request_job: JobDefinition | None = None,
+        request_jobs: Sequence[JobDefinition] | None = None,
+        **options: Any,
+    ) -> None:
+        given = [run_status] if isinstance(run_status, str) else list(run_status)
+        if not given:
+            msg = f"Sensor {name!r} cannot work: run_status names no status to react to."
+            raise DagsterInvalidDefinitionError(msg)
+        if monitored_jobs and monitor_all_code_locations:
+            msg = "Cannot specify both monitor_all_code_locations and monitored_jobs."
+            raise DagsterInvalidDefinitionError(msg)
+        super().__init__(
+            name, evaluation_fn=run_status_sensor_fn, job=request_job, jobs=request_jobs, **options
+        )
+        self.statuses = frozenset(DagsterRunStatus(status) for status in given)
+        self.monitored_jobs = tuple(monitored_jobs or ())
+        self.monitors_everything = bool(monitor_all_code_locations)
+        self.location = ""
+
+    def configured(self, settings: Mapping[str, str]) -> Self:
+        """The definition in its stack, with the jobs that the deployment says are watched.
+
+        Args:
+            settings: the function's environment: `TREADLE_NAMESPACE`, and `TREADLE_MONITORED_JOBS`: names
+                joined by commas, "*" for every job of every stack, empty or absent for what the code says.
+        """
+        changed = copy(self)
+        changed.location = settings.get("TREADLE_NAMESPACE", "")
+        names = [name.strip() for name in settings.get("TREADLE_MONITORED_JOBS", "").split(",")]
+        names = [name for name in names if name]
+        if names:
+            changed.monitors_everything = EVERYWHERE in names
+            changed.monitored_jobs = tuple(JobDefinition(name) for name in names if name != EVERYWHERE)
+        return changed
+
+    def monitors(self, event: RunStatusEvent) -> bool:
+        """Whether an event is of a watched job and status."""
+        if event.status not in self.statuses:
+            return False
+        if self.monitors_everything:
+            return True
+        is_own = event.run.location == self.location
+        if not self.monitored_jobs:
+            return is_own
+        name = event.run.job_name
+        return any(
+            (is_own and job.name == name)
+            if isinstance(job, JobDefinition)
+            else job.selects(event.run.location, name)
+            for job in self.monitored_jobs
+        )
+
+    def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
+        """Nothing: what becomes of runs comes as events."""
+        del context
+        return SensorExecutionData((), f"Sensor {self.name} evaluates events, and none at a tick.")
+
+    def evaluate_event(self, context: SensorEvaluationContext, event: SensorEvent) -> SensorExecutionData:
+        """Evaluate that a run reached a status."""
+        if not isinstance(event, RunStatusEvent):
+            return super().evaluate_event(context, event)
+        if not self.monitors(event):
+            words = ", ".join(sorted(self.statuses))
+            reason = f"{event.summary}, of {event.run.location or 'this stack'}: not watched ({words})."
+            return SensorExecutionData((), reason)
+        seen = self._context_of.of(context, event.run, event.dagster_event)
+        values = flatten(self._called(seen), self.name, also=DagsterRunReaction)
+        for value in values:
+            if isinstance(value, DagsterRunReaction) and value.error is not None:
+                raise value.error
+        asked = [value for value in values if not isinstance(value, DagsterRunReaction)]
+        data = combine(asked, context, self.job_names)
+        if asked and not any(_asks(value) for value in asked):
+            return data
+        words = f'Sensor "{self.name}" acted on run status {event.status} of run {event.run.run_id}.'
+        return replace(data, acted_on=event.event_id, skip_message=None if data.run_requests else words)
+
+
+class RunFailureSensorDefinition(RunStatusSensorDefinition):
+    """A sensor over failed runs; its function is given a `RunFailureSensorContext`."""
+
+    _context_of: ClassVar[type[RunStatusSensorContext]] = RunFailureSensorContext
+
+
+def _asks(value: Any) -> bool:
+    return isinstance(value, RunRequest) or (isinstance(value, SensorResult) and bool(value.run_requests))
+
+
+def run_status_sensor(
+    run_status: DagsterRunStatus | Iterable[DagsterRunStatus],
+    name: str | None = None,
+    minimum_interval_seconds: int | None = None,
+    description: str | None = None,
+    monitored_jobs: Sequence[Monitored] | None = None,
+    monitor_all_code_locations: bool | None = None,
+    default_status: DefaultSensorStatus = DefaultSensorStatus.STOPPED,
+    request_job: JobDefinition | None = None,
+    request_jobs: Sequence[JobDefinition] | None = None,
+    *,
+    required_resource_keys: set[str] | None = None,
+    tags: Mapping[str, str] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    owners: Sequence[str] | None = None,
+    retries_per_key: int = 0,
+) -> Callable[[SensorFunction], RunStatusSensorDefinition]:
+    """Make a sensor of a function that is called once for each status that a watched run reaches.
+
+    Args:
+        run_status: the status to react to, or several.
+        name: as of `@sensor`, like the others that are not explained here.
+        minimum_interval_seconds: accepted for what was written for Dagster: events are evaluated as they come.
+        description: shown to operators.
+        monitored_jobs: jobs of this stack, or selectors of other stacks' jobs; None for every job of this
+            stack.
+        monitor_all_code_locations: True for every job of every stack whose events reach this one's bus.
+        default_status: whether it evaluates before anyone has started it.
+        request_job: the only job that it may ask for.
+        request_jobs: the jobs that it may ask for.
+        required_resource_keys: resources that the function takes from `context.resources`.
+        tags: the sensor's own.
+        metadata: shown to operators.
+        owners: e-mail addresses, or teams as `team:name`.
+        retries_per_key: how often a later event that asks for the same run key may start its run again.
+
+    Raises:
+        DagsterInvalidDefinitionError: when the definition cannot work.
+    """
+
+    def decorate(function: SensorFunction) -> RunStatusSensorDefinition:
+        return RunStatusSensorDefinition(
+            name,
+            run_status,
+            function,
+            minimum_interval_seconds=minimum_interval_seconds,
+            description=description,
+            monitored_jobs=monitored_jobs,
+            monitor_all_code_locations=monitor_all_code_locations,
+            default_status=default_status,
+            request_job=request_job,
+            request_jobs=request_jobs,
+            required_resource_keys=required_resource_keys,
+            tags=tags,
+            metadata=metadata,
+            owners=owners,
+            retries_per_key=retries_per_key,
+        )
+
+    return decorate
+
+
+@overload
+def run_failure_sensor(name: SensorFunction) -> RunFailureSensorDefinition: ...
+
+
+@overload
+def run_failure_sensor(
+    name: str | None = None,
+    minimum_interval_seconds: int | None = None,
+    description: str | None = None,
+    monitored_jobs: Sequence[Monitored] | None = None,
+    monitor_all_code_locations: bool | None = None,
+    default_status: DefaultSensorStatus = DefaultSensorStatus.STOPPED,
+    request_job: JobDefinition | None = None,
+    request_jobs: Sequence[JobDefinition] | None = None,
+    **options: Any,
+) -> Callable[[SensorFunction], RunFailureSensorDefinition]: ...
+
+
+def run_failure_sensor(
+    name: str | SensorFunction | None = None,
+    minimum_interval_seconds: int | None = None,
+    description: str | None = None,
+    monitored_jobs: Sequence[Monitored] | None = None,
+    monitor_all_code_locations: bool | None = None,
+    default_status: DefaultSensorStatus = DefaultSensorStatus.STOPPED,
+    request_job: JobDefinition | None = None,
+    request_jobs: Sequence[JobDefinition] | None = None,
+    **options: Any,
+) -> RunFailureSensorDefinition | Callable[[SensorFunction], RunFailureSensorDefinition]:
+    """Make a sensor of a function that is called once for each watched run that fails.
+
+    It may be used bare, `@run_failure_sensor`, or called.
+
+    Args:
+        name: the sensor's name, or the function itself where it is used bare.
+        minimum_interval_seconds: as of `@run_status_sensor`, like all that follow.
+        description: shown to operators.
+        monitored_jobs: whose runs.
+        monitor_all_code_locations: True for every job of every stack.
+        default_status: whether it evaluates before anyone has started it.
+        request_job: the only job that it may ask for.
+        request_jobs: the jobs that it may ask for.
+        options: what else `@run_status_sensor` takes.
+
+    Raises:
+        DagsterInvalidDefinitionError: when the definition cannot work.
+    """
+
+    def decorate(function: SensorFunction) -> RunFailureSensorDefinition:
+        return RunFailureSensorDefinition(
+            name if isinstance(name, str) else None,
+            DagsterRunStatus.FAILURE,
+            function,
+            minimum_interval_seconds=minimum_interval_seconds,
+            description=description,
+            monitored_jobs=monitored_jobs,
+            monitor_all_code_locations=monitor_all_code_locations,
+            default_status=default_status,
+            request_job=request_job,
+            request_jobs=request_jobs,
+            **options,
+        )
+
+    return decorate(name) if callable(name) else decorate
