@@ -9,30 +9,34 @@ EVENT = AssetEvent("tables/orders", "e1", "ASSET_MATERIALIZATION", 1, '{"rows":3
 
 
 def test_events_are_numbered_from_one_without_a_gap(stores: Stores) -> None:
-    numbers = [stores.events.append(replace(EVENT, event_id=f"e{n}")).storage_id for n in range(3)]
+    first = stores.events.append([EVENT])
+    others = stores.events.append([replace(EVENT, event_id=f"e{n}") for n in range(2, 100)])
 
-    assert numbers == [1, 2, 3]
+    assert [event.storage_id for event in first + others] == list(range(1, 100))
+    assert stores.events.last("tables/orders") == 99
 
 
 def test_an_event_delivered_twice_keeps_its_number(stores: Stores) -> None:
-    first = stores.events.append(EVENT)
-    stores.events.append(replace(EVENT, event_id="e2"))
+    second = replace(EVENT, event_id="e2")
+    [first] = stores.events.append([EVENT])
 
-    again = stores.events.append(EVENT)
+    again = stores.events.append([EVENT, second, EVENT])
 
-    assert again == first
+    assert again[0] == again[2] == first
+    assert again[1].storage_id == 2
     assert len(stores.events.after("tables/orders", 0, 10)) == 2
 
 
 def test_each_asset_has_an_order_of_its_own(stores: Stores) -> None:
-    stores.events.append(EVENT)
+    customers = replace(EVENT, asset_key="tables/customers")
 
-    other = stores.events.append(replace(EVENT, asset_key="tables/customers"))
+    stored = stores.events.append([EVENT, customers, replace(EVENT, event_id="e2")])
 
-    assert other.storage_id == 1
+    assert [event.storage_id for event in stored] == [1, 1, 2]
+    assert stores.events.last("tables/nothing") == 0
 
 
 def test_only_events_numbered_higher_come_back_in_order(stores: Stores) -> None:
-    stored = [stores.events.append(replace(EVENT, event_id=f"e{n}")) for n in range(4)]
+    stored = stores.events.append([replace(EVENT, event_id=f"e{n}") for n in range(4)])
 
     assert stores.events.after("tables/orders", 1, 2) == stored[1:3]

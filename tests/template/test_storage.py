@@ -26,11 +26,11 @@ KEYS = {
     "RunsTable": ["run_id"],
     "RunsTable.watched": ["watch", "next_at"],
     "RunsTable.by_job": ["job", "created_at"],
-    "RunsTable.by_job_end": ["job_ended", "ended_at"],
+    "RunsTable.by_job_end": ["job_ended", "updated_at"],
     "RunsTable.by_sensor": ["sensor", "created_at"],
     "EventsTable": ["asset_key", "item"],
 }
-NUMBERS = {"pending_since", "next_at", "created_at", "ended_at"}
+NUMBERS = {"pending_since", "next_at", "created_at", "updated_at"}
 
 
 def names(schema: list[dict[str, str]]) -> list[str]:

@@ -1,15 +1,16 @@
-"""Asset events in the order in which they were committed."""
+"""Events in the order in which they were committed: of assets, and of a job's runs that ended."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
 class AssetEvent:
-    """Something became of an asset.
+    """Something became of an asset, or of a job's run.
 
     Attributes:
-        asset_key: which asset, its parts joined by "/".
+        asset_key: which asset, its parts joined by "/"; for a job's runs `ended_runs_key` of the job.
         event_id: repeated by a redelivery.
         kind: such as "ASSET_MATERIALIZATION".
         time: when it happened.
@@ -25,15 +26,26 @@ class AssetEvent:
     storage_id: int = 0
 
 
-class EventStore(Protocol):
-    """Keeps asset events; each has a number that follows commit order per asset."""
+def ended_runs_key(job: str) -> str:
+    """Under which the ended runs of a job are numbered; no asset's key begins so."""
+    return f"#ended/{job}"
 
-    def append(self, event: AssetEvent) -> AssetEvent:
-        """The event as stored: numbered now, or already when its id was first appended.
+
+class EventStore(Protocol):
+    """Keeps events, by key; each has a number that follows commit order under its key."""
+
+    def append(self, events: Sequence[AssetEvent]) -> list[AssetEvent]:
+        """The events as stored: numbered now, or already when their ids were first appended.
+
+        Args:
+            events: of any keys, in order; those of one key cost a few requests together.
 
         Raises:
-            StoreError: if the store did not answer.
+            StoreError: if the store did not answer; some may have been stored.
         """
 
     def after(self, asset_key: str, storage_id: int, limit: int) -> list[AssetEvent]:
         """The events numbered higher, in order, read strongly."""
+
+    def last(self, asset_key: str) -> int:
+        """The highest number given under a key, read strongly; 0 if none was."""

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -75,6 +75,23 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Reaction:
+    """That a sensor acted on a status of a run.
+
+    Attributes:
+        sensor: which sensor.
+        event_id: the status, as `run/attempt/retry/status`.
+        tick_id: of the sensor's tick.
+        at: when it was noted.
+    """
+
+    sensor: str
+    event_id: str
+    tick_id: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """A run: asked for by one request, started once per attempt.
 
@@ -103,6 +120,8 @@ class Run:
         started_at: when the present attempt started.
         ended_at: when it ended.
         failure: why it failed.
+        updated_at: when Treadle last learnt of a status, at first its making; later than the status by as long as the news took.
+        reactions: which sensors acted on its statuses; the last hundred.
         next_at: when it must be looked at if nothing has happened until then; None once it has ended.
         revision: raised by every write; a write needs it unchanged.
     """
@@ -131,8 +150,13 @@ class Run:
     started_at: int | None = None
     ended_at: int | None = None
     failure: Failure | None = None
+    updated_at: int = 0
+    reactions: tuple[Reaction, ...] = ()
     next_at: int | None = None
     revision: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "updated_at", max(self.updated_at, self.created_at))
 
     @property
     def launch_id(self) -> str:
@@ -173,11 +197,82 @@ def request_digest(job: str, run_config: str, partition_key: str | None) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+@dataclass(frozen=True, slots=True)
+class RunQuery:
+    """Which records are asked for: by name, of a job, or of a sensor; and in what order.
+
+    Attributes:
+        run_ids: by name; nothing else leads to records then.
+        job: the job's name.
+        sensor: the sensor that asked.
+        statuses: any of them; None for all.
+        tags: all of them, with these values.
+        created: whose record was made later than the first, and earlier than the second time.
+        updated: whose status was last learnt of later than the first, and earlier than the second time.
+        by_update: True orders by the last news, False by the record's making.
+        newest_first: the order.
+        limit: how many at most.
+    """
+
+    run_ids: tuple[str, ...] | None = None
+    job: str | None = None
+    sensor: str | None = None
+    statuses: frozenset[DagsterRunStatus] | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    created: tuple[int | None, int | None] = (None, None)
+    updated: tuple[int | None, int | None] = (None, None)
+    by_update: bool = False
+    newest_first: bool = True
+    limit: int = 1_000
+
+    def matches(self, run: Run) -> bool:
+        """Whether a record is asked for."""
+        return (
+            (self.run_ids is None or run.run_id in self.run_ids)
+            and (self.job is None or run.job == self.job)
+            and (self.sensor is None or run.sensor == self.sensor)
+            and (self.statuses is None or run.status in self.statuses)
+            and all(run.tags.get(name) == value for name, value in self.tags.items())
+            and _is_between(run.created_at, self.created)
+            and _is_between(run.updated_at, self.updated)
+        )
+
+    def ordered(self, runs: Iterable[Run]) -> list[Run]:
+        """The records in the order asked for, as many as asked for."""
+
+        def place(run: Run) -> tuple[int, str]:
+            return (run.updated_at if self.by_update else run.created_at, run.run_id)
+
+        return sorted(runs, key=place, reverse=self.newest_first)[: self.limit]
+
+
+def _is_between(time: int, bounds: tuple[int | None, int | None]) -> bool:
+    after, before = bounds
+    return (after is None or time > after) and (before is None or time < before)
+
+
 class RunStore(Protocol):
     """Keeps run records; none is ever deleted to free its key."""
 
     def get(self, run_id: str) -> Run | None:
         """The record, read strongly."""
+
+    def get_many(self, run_ids: Collection[str]) -> dict[str, Run]:
+        """Those of the records that exist, by name, read strongly; a hundred cost one request.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+
+    def find(self, query: RunQuery) -> list[Run]:
+        """The records asked for, in order: found by an index, which may lag by a moment, then read strongly.
+
+        Args:
+            query: which.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
 
     def of_sensor(self, sensor: str, limit: int) -> list[Run]:
         """The newest runs that a sensor asked for, newest first; may lag by a moment."""

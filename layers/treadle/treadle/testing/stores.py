@@ -1,13 +1,13 @@
 """The stores' twins in memory: the same conditions, checked by the same contract tests."""
 
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from treadle.definitions.errors import LeaseLostError
 from treadle.definitions.status import DagsterRunStatus, InstigatorStatus, TickStatus
 from treadle.ports.assets import AssetEvent
-from treadle.ports.runs import Claim, Run, Try
+from treadle.ports.runs import Claim, Run, RunQuery, Try
 from treadle.ports.sensors import Completion, Edit, Lease, LeaseRequest, Refused, SensorState
 from treadle.ports.ticks import DispatchCounts, Slicing, Tick
 
@@ -243,6 +243,15 @@ class InMemoryRunStore:
         waiting = [(run.next_at, run.run_id) for run in self._tables.runs.values() if run.next_at is not None]
         return [run_id for at, run_id in sorted(waiting) if at <= now][:limit]
 
+    def get_many(self, run_ids: Collection[str]) -> dict[str, Run]:
+        """The records that exist."""
+        return {run_id: self._tables.runs[run_id] for run_id in run_ids if run_id in self._tables.runs}
+
+    def find(self, query: RunQuery) -> list[Run]:
+        """The records asked for."""
+        with self._tables.lock:
+            return query.ordered(run for run in self._tables.runs.values() if query.matches(run))
+
     def exhausted(self, requests: Mapping[str, str | None]) -> set[str]:
         """Those whose run cannot start again for the request."""
         found = (self.get(run_id) for run_id in requests)
@@ -292,17 +301,24 @@ class InMemoryEventStore:
     def __init__(self, tables: InMemoryTables) -> None:
         self._tables = tables
 
-    def append(self, event: AssetEvent) -> AssetEvent:
-        """Number the event, once."""
+    def append(self, events: Sequence[AssetEvent]) -> list[AssetEvent]:
+        """Number each event, once."""
         with self._tables.lock:
-            events = self._tables.events.setdefault(event.asset_key, [])
-            known = next((e for e in events if e.event_id == event.event_id), None)
-            if known is None:
-                known = replace(event, storage_id=len(events) + 1)
-                events.append(known)
-            return known
+            return [self._append(event) for event in events]
+
+    def _append(self, event: AssetEvent) -> AssetEvent:
+        stored = self._tables.events.setdefault(event.asset_key, [])
+        known = next((e for e in stored if e.event_id == event.event_id), None)
+        if known is None:
+            known = replace(event, storage_id=len(stored) + 1)
+            stored.append(known)
+        return known
 
     def after(self, asset_key: str, storage_id: int, limit: int) -> list[AssetEvent]:
         """The events numbered higher."""
         events = self._tables.events.get(asset_key, [])
         return [event for event in events if event.storage_id > storage_id][:limit]
+
+    def last(self, asset_key: str) -> int:
+        """The highest number."""
+        return len(self._tables.events.get(asset_key, ()))

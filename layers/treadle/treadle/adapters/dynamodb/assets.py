@@ -1,24 +1,30 @@
-"""Asset events on DynamoDB, numbered in the order in which they are committed."""
+"""Events on DynamoDB, numbered in the order in which they are committed."""
 
-from treadle.adapters.dynamodb.database import ConditionFailed, Database, Item, Table, Write
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+
+from treadle.adapters.dynamodb.database import Database, Item, Table, Write
 from treadle.adapters.dynamodb.models import AssetEventModel as Model
-from treadle.definitions.errors import StoreError
+from treadle.definitions.errors import StoreThrottledError
 from treadle.ports.assets import AssetEvent
 from treadle.ports.system import Tokens
 
 _COUNTER = "counter"
 _TRIES = 20
+_CHUNK = 45
+"""Two writes for each event, and one of the counter: a transaction takes 100."""
 
 
 class DynamoEventStore:
     """An `EventStore` on a table.
 
-    Each asset has a counter. One transaction raises it, puts the event under its number, and puts the
-    event's id if that is absent; so numbers follow commit order and no id is numbered twice.
+    Each key has a counter. One transaction raises it, puts events under their numbers, and puts their ids
+    if those are absent; so numbers follow commit order and no id is numbered twice.
 
     Args:
         database: the client.
-        table: of the asset events.
+        table: of the events.
         tokens: names transactions.
     """
 
@@ -27,41 +33,53 @@ class DynamoEventStore:
         self._table = table
         self._tokens = tokens
 
-    def append(self, event: AssetEvent) -> AssetEvent:
-        """Number the event, once."""
-        for _ in range(_TRIES):
-            known = self._database.get(self._table, event.asset_key, f"id#{event.event_id}")
-            if known:
-                number = int(known["storage_id"]["N"])
-                stored = self._database.get(self._table, event.asset_key, _numbered(number))
-                return _event(stored) if stored else event
-            counter = self._database.get(self._table, event.asset_key, _COUNTER)
-            number = int(counter["storage_id"]["N"]) + 1 if counter else 1
-            failed = self._database.transact(self._writes(event, number), self._tokens.new())
-            if not isinstance(failed, ConditionFailed):
-                return AssetEvent(event.asset_key, event.event_id, event.kind, event.time, event.body, number)
-        msg = f"Event {event.event_id} of asset {event.asset_key} met others {_TRIES} times; send it again."
-        raise StoreError(msg)
+    def append(self, events: Sequence[AssetEvent]) -> list[AssetEvent]:
+        """Number each event, once; those of one key in transactions of up to 45 events."""
+        stored: dict[tuple[str, str], AssetEvent] = {}
+        for key in dict.fromkeys(event.asset_key for event in events):
+            of_key = {event.event_id: event for event in events if event.asset_key == key}
+            distinct = iter(of_key.values())
+            while chunk := list(islice(distinct, _CHUNK)):
+                stored |= {(key, each.event_id): each for each in self._append(key, chunk)}
+        return [stored[event.asset_key, event.event_id] for event in events]
 
-    def _writes(self, event: AssetEvent, number: int) -> list[Write]:
-        key = event.asset_key
-        unmoved = Model.storage_id == number - 1 if number > 1 else Model.item.does_not_exist()
-        stored = Model(
-            asset_key=key,
-            item=_numbered(number),
-            storage_id=number,
-            event_id=event.event_id,
-            kind=event.kind,
-            time=event.time,
-            body=event.body,
-        )
-        named = Model(asset_key=key, item=f"id#{event.event_id}", storage_id=number)
+    def _append(self, key: str, events: Sequence[AssetEvent]) -> list[AssetEvent]:
+        for _ in range(_TRIES):
+            ids = [(key, f"id#{event.event_id}") for event in events]
+            found = self._database.batch_get(self._table, [*ids, (key, _COUNTER)], strongly=True)
+            numbers = {item["item"]["S"]: int(item["storage_id"]["N"]) for item in found}
+            last = numbers.get(_COUNTER, 0)
+            fresh = [event for event in events if f"id#{event.event_id}" not in numbers]
+            numbered = {e.event_id: replace(e, storage_id=last + i) for i, e in enumerate(fresh, 1)}
+            if fresh and self._database.transact(self._writes(key, last, numbered), self._tokens.new()):
+                continue  # Others came in between.
+            known = [replace(e, storage_id=numbers.get(f"id#{e.event_id}", 0)) for e in events]
+            return [numbered.get(event.event_id, event) for event in known]
+        msg = f"{len(events)} events under {key} met others {_TRIES} times; send them again."
+        raise StoreThrottledError(msg)
+
+    def _writes(self, key: str, last: int, numbered: Mapping[str, AssetEvent]) -> list[Write]:
         absent = Model.item.does_not_exist()
-        return [
-            Write(self._table, (key, _numbered(number)), item=stored.serialize(), condition=absent),
-            Write(self._table, (key, f"id#{event.event_id}"), item=named.serialize(), condition=absent),
-            Write(self._table, (key, _COUNTER), actions=[Model.storage_id.set(number)], condition=unmoved),
-        ]
+        unmoved = Model.storage_id == last if last else absent
+        writes = []
+        for event_id, event in numbered.items():
+            number = event.storage_id
+            stored = Model(
+                asset_key=key,
+                item=_numbered(number),
+                storage_id=number,
+                event_id=event_id,
+                kind=event.kind,
+                time=event.time,
+                body=event.body,
+            )
+            named = Model(asset_key=key, item=f"id#{event_id}", storage_id=number)
+            writes += [
+                Write(self._table, (key, _numbered(number)), item=stored.serialize(), condition=absent),
+                Write(self._table, (key, f"id#{event_id}"), item=named.serialize(), condition=absent),
+            ]
+        moved = [Model.storage_id.set(last + len(numbered))]
+        return [*writes, Write(self._table, (key, _COUNTER), actions=moved, condition=unmoved)]
 
     def after(self, asset_key: str, storage_id: int, limit: int) -> list[AssetEvent]:
         """The events numbered higher, in order, read strongly."""
@@ -73,6 +91,11 @@ class DynamoEventStore:
             consistent_read=True,
         )
         return [_event(item) for item in items]
+
+    def last(self, asset_key: str) -> int:
+        """The highest number, read strongly."""
+        counter = self._database.get(self._table, asset_key, _COUNTER)
+        return int(counter["storage_id"]["N"]) if counter else 0
 
 
 def _numbered(storage_id: int) -> str:

@@ -136,9 +136,14 @@ class Database:
         return item
 
     def batch_get(
-        self, table: Table, keys: Collection[tuple[str, ...]], attributes: Sequence[str], *, strongly: bool
+        self,
+        table: Table,
+        keys: Collection[tuple[str, ...]],
+        attributes: Sequence[str] = (),
+        *,
+        strongly: bool,
     ) -> Iterator[Item]:
-        """The items that exist, with only the named attributes; a hundred keys cost one request."""
+        """The items that exist, with only the named attributes if any is named; a hundred cost one request."""
         names = [name for name in (table.hash_key, table.range_key) if name]
         distinct = iter(dict.fromkeys(keys))
         while batch := list(islice(distinct, 100)):
@@ -150,12 +155,9 @@ class Database:
     ) -> Iterator[Item]:
         names = {f"#{i}": name for i, name in enumerate(attributes)}
         for attempt in range(_TRIES):
-            request = {
-                "Keys": keys,
-                "ConsistentRead": strongly,
-                "ProjectionExpression": ", ".join(names),
-                "ExpressionAttributeNames": names,
-            }
+            request: dict[str, Any] = {"Keys": keys, "ConsistentRead": strongly}
+            if names:
+                request |= {"ProjectionExpression": ", ".join(names), "ExpressionAttributeNames": names}
             answer = self._call("BatchGetItem", {"RequestItems": {table.name: request}})
             yield from answer["Responses"].get(table.name, ())
             keys = answer.get("UnprocessedKeys", {}).get(table.name, {}).get("Keys", [])
@@ -167,12 +169,20 @@ class Database:
 
     def query(self, table: Table, hash_key: str, **options: Any) -> list[Item]:
         """One page of a query, as `Connection.query` takes its options."""
-        try:
-            answer = self._connection.query(table.name, hash_key, **options)
-        except Exception as error:
-            raise _store_error("Query", error) from error
-        items: list[Item] = answer["Items"]
-        return items
+        return next(self.pages(table, hash_key, **options))
+
+    def pages(self, table: Table, hash_key: str, **options: Any) -> Iterator[list[Item]]:
+        """A query's pages, each asked for when it is needed."""
+        last: Item | None = None
+        while True:
+            try:
+                answer = self._connection.query(table.name, hash_key, exclusive_start_key=last, **options)
+            except Exception as error:
+                raise _store_error("Query", error) from error
+            yield answer["Items"]
+            last = answer.get("LastEvaluatedKey")
+            if last is None:
+                return
 
     def put(
         self, table: Table, key: tuple[str, ...], item: Item, condition: Condition

@@ -117,6 +117,8 @@ class RunModel(Model):
     started_at = NumberAttribute(null=True)
     ended_at = NumberAttribute(null=True)
     failure = JSONAttribute(null=True)
+    updated_at = NumberAttribute(null=True)
+    reactions = JSONAttribute(null=True)
     watch = UnicodeAttribute(null=True)
     next_at = NumberAttribute(null=True)
     job_ended = UnicodeAttribute(null=True)
@@ -124,7 +126,7 @@ class RunModel(Model):
 
 
 class AssetEventModel(Model):
-    """Three kinds of item per asset: its counter, its events by number, and their ids."""
+    """Three kinds of item per key: its counter, its events by number, and their ids."""
 
     asset_key = UnicodeAttribute(hash_key=True)
     item = UnicodeAttribute(range_key=True)

@@ -1,14 +1,16 @@
 """Run records on DynamoDB; the conditional put of a record is the claim on its run key."""
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+
+from pynamodb.expressions.condition import Condition
 
 from treadle.adapters.dynamodb.database import ConditionFailed, Database, Item, Table
 from treadle.adapters.dynamodb.models import RunModel as Model
 from treadle.adapters.dynamodb.models import whole
 from treadle.definitions.errors import StoreError
-from treadle.definitions.status import DagsterRunStatus
-from treadle.ports.runs import Allowance, Claim, Failure, Run, Try
+from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
+from treadle.ports.runs import Allowance, Claim, Failure, Reaction, Run, RunQuery, Try
 
 SHARDS = 8
 """Runs that are to be looked at are spread over so many partitions of their index."""
@@ -51,6 +53,30 @@ class DynamoRunStore:
             )
             found += [(int(item["next_at"]["N"]), item["run_id"]["S"]) for item in items]
         return [run_id for _, run_id in sorted(found)[:limit]]
+
+    def get_many(self, run_ids: Collection[str]) -> dict[str, Run]:
+        """The records that exist, read strongly."""
+        keys = [(run_id,) for run_id in run_ids]
+        found = map(_run, self._database.batch_get(self._table, keys, strongly=True))
+        return {run.run_id: run for run in found}
+
+    def find(self, query: RunQuery) -> list[Run]:
+        """The records asked for, by the index that fits best."""
+        if query.run_ids is not None:
+            found = self.get_many(query.run_ids).values()
+            return query.ordered(run for run in found if query.matches(run))
+        name, hash_key, bounds, is_ordered = _index_for(query)
+        options = {} if bounds == (None, None) else {"range_key_condition": _between(name, bounds)}
+        found_in_order: list[Run] = []
+        for items in self._database.pages(
+            self._table, hash_key, index_name=name, scan_index_forward=not query.newest_first, **options
+        ):
+            names = [item["run_id"]["S"] for item in items]
+            records = self.get_many(names)
+            found_in_order += [records[n] for n in names if n in records and query.matches(records[n])]
+            if is_ordered and len(found_in_order) >= query.limit:
+                break
+        return query.ordered(found_in_order)
 
     def exhausted(self, requests: Mapping[str, str | None]) -> set[str]:
         """Those whose run cannot start again for the request."""
@@ -95,6 +121,30 @@ class DynamoRunStore:
         unchanged = Model.revision == run.revision
         failed = self._database.put(self._table, (run.run_id,), _item(run, run.revision + 1), unchanged)
         return _standing(run.run_id, failed)
+
+
+_Bounds = tuple[int | None, int | None]
+
+
+def _index_for(query: RunQuery) -> tuple[str, str, _Bounds, bool]:
+    """The index's name, its hash key, the bounds of its range key, and whether it has the order asked for."""
+    ended = query.statuses is not None and query.statuses <= FINISHED_STATUSES
+    if query.job is not None and ended and (query.by_update or query.updated != (None, None)):
+        return "by_job_end", query.job, query.updated, query.by_update
+    if query.job is not None:
+        return "by_job", query.job, query.created, not query.by_update
+    if query.sensor is not None:
+        return "by_sensor", query.sensor, query.created, not query.by_update
+    msg = "A query of runs needs a job, a sensor or the runs' names: nothing is searched through."
+    raise StoreError(msg)
+
+
+def _between(index: str, bounds: _Bounds) -> Condition:
+    attribute = Model.updated_at if index == "by_job_end" else Model.created_at
+    after, before = bounds
+    if after is None or before is None:
+        return attribute < before if after is None else attribute > after
+    return attribute.between(after, before)
 
 
 def _standing(run_id: str, failed: ConditionFailed | None) -> Run | None:
@@ -149,7 +199,9 @@ def _item(run: Run, revision: int) -> Item:
         failure=[failure.error, failure.cause, failure.assumed] if failure else None,
         watch=str(zlib.crc32(run.run_id.encode()) % SHARDS) if watched else None,
         next_at=run.next_at,
-        job_ended=run.job if run.ended_at is not None else None,
+        updated_at=run.updated_at,
+        reactions=[[r.sensor, r.event_id, r.tick_id, r.at] for r in run.reactions] or None,
+        job_ended=run.job if run.status.is_finished else None,
         revision=revision,
     )
     return model.serialize()
@@ -193,6 +245,8 @@ def _run(item: Item) -> Run:
         started_at=whole(model.started_at),
         ended_at=whole(model.ended_at),
         failure=Failure(*model.failure) if model.failure is not None else None,
+        updated_at=whole(model.updated_at) or 0,
+        reactions=tuple(Reaction(*each) for each in model.reactions or ()),
         next_at=whole(model.next_at),
         revision=int(model.revision),
     )

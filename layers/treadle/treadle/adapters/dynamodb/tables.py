@@ -44,7 +44,12 @@ class DynamoStores:
         runs = Table(
             names.runs,
             "run_id",
-            indexes=(("by_sensor", "sensor", "created_at"), ("watched", "watch", "next_at")),
+            indexes=(
+                ("by_job", "job", "created_at"),
+                ("by_job_end", "job_ended", "updated_at"),
+                ("by_sensor", "sensor", "created_at"),
+                ("watched", "watch", "next_at"),
+            ),
         )
         events = Table(names.events, "asset_key", "item")
         database = Database((sensors, ticks, runs, events))
