@@ -82,6 +82,12 @@ class SimulatedQueue:
         if message in self.held:
             self.held.remove(message)
 
+    def postpone(self, handle: str, seconds: int) -> None:
+        """Let a message come again after a while."""
+        for each in self.held:
+            if handle == str(id(each)):
+                each.visible_at = self.clock.now() + seconds * 1000
+
     @property
     def next_at(self) -> int | None:
         """When the next message can be received."""

@@ -121,7 +121,7 @@ def take_event(world: World, how: Happening, copy: str, behaviour: str = "asks")
     def evaluate(clock: object) -> None:
         definition = stack.copies[copy]
         evaluator = stack.evaluator(definition, clock)  # type: ignore[arg-type]
-        events = EventTicks(evaluator, stack.sensors, stack.ticks, world.tokens, RUNNING)
+        events = EventTicks(evaluator, stack.sensors, stack.ticks, world.tokens, RUNNING, stack.runs, "test")
         events.evaluate(event, events.take_up([event]), Budget(LIMIT_SECONDS))
 
     if how.run(world, evaluate) and event in stack.uploads[copy]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.faults.protocol_world import COPIES, RUNNING, WATCH, Stack, World
 from treadle.definitions.errors import LeaseLostError
+from treadle.definitions.objects import ObjectCreated
 from treadle.definitions.status import DagsterRunStatus, InstigatorStatus, TickStatus
 from treadle.engine.folding import ASSUMED
 from treadle.engine.identity import parse_launch_id
@@ -166,6 +167,7 @@ def assert_all_done(world: World, witness: ModelWitness) -> None:
         for run in stack.tables.runs.values():
             _assert_told_as_it_was(world, run)
         for event in world.uploads:
+            assert isinstance(event, ObjectCreated)
             for copy in COPIES:
                 assert stack.run_ids.keyed(copy, event.object.key) in stack.tables.runs, (
                     "I2, I8: an event was lost"

@@ -19,6 +19,7 @@ from treadle.definitions.errors import (
 )
 from treadle.definitions.evaluation import combine
 from treadle.definitions.jobs import JobDefinition
+from treadle.definitions.objects import ObjectCreated
 from treadle.definitions.results import RunRequest, SensorExecutionData, SensorResult, SkipReason
 from treadle.definitions.sensors import SensorDefinition, SensorEvent
 from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus, TickStatus
@@ -135,6 +136,7 @@ class Copy(SensorDefinition):
 
     def evaluate_event(self, context: SensorEvaluationContext, event: SensorEvent) -> SensorExecutionData:
         """The object's run."""
+        assert isinstance(event, ObjectCreated)
         returned = self._called(context)
         return combine([replace(returned, run_key=event.object.key)], context, self.job_names)
 

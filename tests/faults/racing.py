@@ -125,6 +125,7 @@ class Numbers(SensorDefinition):
 
     def evaluate_event(self, context: SensorEvaluationContext, event: SensorEvent) -> SensorExecutionData:
         """The event's number, and the next ones."""
+        assert isinstance(event, ObjectCreated)
         first = int(event.object.key)
         return combine([request(first + each) for each in range(STEP)], context, self.job_names)
 
@@ -217,7 +218,9 @@ class Racer:
         evaluator = Evaluator(Planner(definition, RUN_IDS, cast("RunStore", self._planned)), clock)
         settings = leased_ticks.TickSettings(40, running)
         self._leased = leased_ticks.LeasedTicks(evaluator, stores.sensors, clock, tokens, settings)
-        self._events = EventTicks(evaluator, stores.sensors, stores.ticks, tokens, running)
+        self._events = EventTicks(
+            evaluator, stores.sensors, stores.ticks, tokens, running, stores.runs, "test"
+        )
         self._dispatcher = dispatch.Dispatcher(
             stores.ticks,
             stores.runs,

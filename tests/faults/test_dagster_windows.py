@@ -68,7 +68,7 @@ def test_d1_evaluators_that_ask_for_one_key_at_the_same_time_start_one_run(store
 
     definition = S3SensorDefinition("watch", evaluation_fn=function, selection=S3Selection(BUCKET), job=load)
     evaluator = Evaluator(Planner(definition, RUN_IDS, stores.runs), clock)
-    events = EventTicks(evaluator, stores.sensors, stores.ticks, RandomTokens(), RUNNING)
+    events = EventTicks(evaluator, stores.sensors, stores.ticks, RandomTokens(), RUNNING, stores.runs, "test")
     time = datetime(2026, 11, 22, 18, tzinfo=UTC)
     uploads = [ObjectCreated(object_of("in/a.csv"), time, str(number)) for number in range(evaluators)]
     taken_up = events.take_up(uploads)

@@ -134,9 +134,8 @@ def test_l4_reader_that_follows_the_numbers_misses_no_event_of_writers_at_the_sa
 
     def write(writer: int) -> None:
         for number in range(each):
-            stores.events.append(
-                AssetEvent("asset", f"{writer}/{number}", "ASSET_MATERIALIZATION", NOON, "{}")
-            )
+            event = AssetEvent("asset", f"{writer}/{number}", "ASSET_MATERIALIZATION", NOON, "{}")
+            stores.events.append([event])
 
     def read_on() -> None:
         position, ends = 0, datetime.now(UTC) + timedelta(seconds=60)

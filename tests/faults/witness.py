@@ -1,10 +1,10 @@
 """What has taken effect in the stores, in order: noted behind the faults, whoever lives to tell of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from treadle.ports.runs import Claim, Run, RunStore, Try
+from treadle.ports.runs import Claim, Run, RunQuery, RunStore, Try
 from treadle.ports.sensors import Completion, Edit, Lease, LeaseRequest, Refused, SensorState, SensorStore
 from treadle.ports.ticks import Tick, TickStore
 
@@ -116,6 +116,12 @@ class WitnessedRuns:
 
     def due(self, now: int, limit: int) -> list[str]:
         return self._store.due(now, limit)
+
+    def get_many(self, run_ids: Collection[str]) -> dict[str, Run]:
+        return self._store.get_many(run_ids)
+
+    def find(self, query: RunQuery) -> list[Run]:
+        return self._store.find(query)
 
     def exhausted(self, requests: Mapping[str, str | None]) -> set[str]:
         return self._store.exhausted(requests)

@@ -17,7 +17,7 @@ from tests.faults.cloud import (
 )
 from tests.faults.flow import EVENTS, SCHEDULED, WHOLE, Flow, arrivals, scheduled
 from tests.faults.witness import Witness, WitnessedRuns, WitnessedSensors, WitnessedTicks
-from tests.support.house import JOB, JOBS, RUN_IDS
+from tests.support.house import JOB, JOBS, NAMESPACE, RUN_IDS
 from treadle.adapters.events import parse_status_change
 from treadle.bootstrap import DispatcherParts, EvaluatorParts, Inbox
 from treadle.definitions.errors import LaunchDelayedError, LaunchUncertainError, StoreError, TreadleError
@@ -40,7 +40,7 @@ from treadle.entrypoints.handler import metrics, process_queue
 from treadle.ports.launching import StartContract, Target
 from treadle.ports.runs import RunStore
 from treadle.ports.sensors import Edit, SensorStore
-from treadle.ports.system import BusEvent, DeadLetters, Queue
+from treadle.ports.system import BusEvent, DeadLetters, InboxQueue
 from treadle.ports.ticks import Tick, TickStore
 from treadle.testing.faults import Faults, faulty
 from treadle.testing.system import CountingTokens, VirtualClock
@@ -160,8 +160,8 @@ class World:
         target: Target = self.jobs_run
         return faulty(target, "Target", self.faults, lost=LaunchUncertainError, throttled=LaunchDelayedError)
 
-    def _queue(self, queue: SimulatedQueue) -> Queue:
-        sending: Queue = queue
+    def _queue(self, queue: SimulatedQueue) -> InboxQueue:
+        sending: InboxQueue = queue
         return faulty(sending, "Queue", self.faults)
 
     def _inbox(self, origin: str, queue: SimulatedQueue) -> Inbox:
@@ -178,7 +178,7 @@ class World:
             definition.name,
             settings,
             LeasedTicks(running, sensors, self.clock, self._tokens, settings, inbox.queue),
-            EventTicks(running, sensors, self.ticks, self._tokens, RUNNING),
+            EventTicks(running, sensors, self.ticks, self._tokens, RUNNING, self.runs, NAMESPACE),
             Previewer(running, sensors, self.clock),
             inbox,
         )
@@ -365,6 +365,7 @@ class World:
 def _sqs_record(index: int, message: Held) -> dict[str, Any]:
     return {
         "messageId": str(index),
+        "receiptHandle": str(id(message)),
         "body": message.body,
         "attributes": {"ApproximateReceiveCount": str(message.receives)},
         "eventSource": "aws:sqs",

@@ -36,7 +36,8 @@ ARN = "arn:aws:states:us-east-1:123456789012:stateMachine:process-file"
 JOBS = {JOB: JobSettings(JOB, "step_functions", ARN, "ProcessFileStateMachineArn")}
 NO_LIMITS = Limits()
 RUNNING = DefaultSensorStatus.RUNNING
-RUN_IDS = RunIds.of("123456789012/us-east-1/treadle")
+NAMESPACE = "123456789012/us-east-1/treadle"
+RUN_IDS = RunIds.of(NAMESPACE)
 
 
 def keyless() -> RunRequest:
@@ -134,7 +135,15 @@ class House:
 
     def events(self, definition: SensorDefinition, *, status: DefaultSensorStatus = RUNNING) -> EventTicks:
         """Evaluates a sensor's events."""
-        return EventTicks(self.evaluator(definition), self.sensors, self.ticks, self.tokens, status)
+        return EventTicks(
+            self.evaluator(definition),
+            self.sensors,
+            self.ticks,
+            self.tokens,
+            status,
+            self.runs,
+            NAMESPACE,
+        )
 
     def dispatcher(self, *, limits: Limits = NO_LIMITS, **grants: str) -> Dispatcher:
         """Applies ticks; grants are job names by sensor, "watch" may start the usual job if none is given."""

@@ -124,8 +124,8 @@ def test_run_that_is_finished_says_how() -> None:
     instance = TreadleInstance([counting])
     first, second = instance.tick("counting").runs + instance.tick("counting").runs
 
-    assert instance.finish_run(first).status is DagsterRunStatus.SUCCESS
-    ended = instance.finish_run(second, DagsterRunStatus.FAILURE, Failure("DataError", "row 7"))
+    assert instance.finish_run(first).run.status is DagsterRunStatus.SUCCESS
+    ended = instance.finish_run(second, DagsterRunStatus.FAILURE, Failure("DataError", "row 7")).run
 
     assert (ended.status, ended.failure) == (DagsterRunStatus.FAILURE, Failure("DataError", "row 7"))
     assert instance.runs(lambda run: run.status is DagsterRunStatus.SUCCESS) == (instance.runs()[0],)

@@ -22,11 +22,13 @@ from treadle.engine.launch import Launcher
 from treadle.engine.leased_ticks import LeasedTicks, TickSettings
 from treadle.engine.planning import Planner
 from treadle.engine.preview import Previewer
+from treadle.engine.publish import Publisher
 from treadle.engine.reconcile import Reconciler
 from treadle.engine.record import Recorder
 from treadle.engine.schedule import phase_of
 from treadle.ports.launching import JobSettings
-from treadle.ports.system import Bus, DeadLetters, Queue
+from treadle.ports.runs import Run
+from treadle.ports.system import Bus, DeadLetters, InboxQueue, Queue
 from treadle.ports.ticks import Tick
 
 if TYPE_CHECKING:
@@ -131,7 +133,7 @@ class Inbox:
     """
 
     origin: str
-    queue: Queue
+    queue: InboxQueue
     dead_letters: DeadLetters
 
     @classmethod
@@ -200,7 +202,7 @@ def evaluator_parts(
         definition.name,
         ticking,
         LeasedTicks(running, stores.sensors, clock, tokens, ticking, inbox.queue),
-        EventTicks(running, stores.sensors, stores.ticks, tokens, default),
+        EventTicks(running, stores.sensors, stores.ticks, tokens, default, stores.runs, namespace),
         Previewer(running, stores.sensors, clock),
         inbox,
     )
@@ -240,6 +242,37 @@ def dispatcher_parts(environment: Mapping[str, str]) -> DispatcherParts:
     settings.check()
     dispatcher, stores, _ = make()
     return DispatcherParts(dispatcher, stores.ticks.read, EventBridgeBus(bus), inbox)
+
+
+@dataclass(frozen=True, slots=True)
+class PublisherParts:
+    """What PUBLISH needs.
+
+    Attributes:
+        publisher: tells of runs.
+        read: the record that an image of the runs table's stream holds.
+        inbox: the queue of what could not be told at once.
+    """
+
+    publisher: Publisher
+    read: Callable[[dict[str, dict[str, Any]]], Run]
+    inbox: Inbox
+
+
+def publisher_parts(environment: Mapping[str, str]) -> PublisherParts:
+    """PUBLISH's parts.
+
+    Raises:
+        SettingsError: with all problems at once.
+    """
+    settings = Settings(environment)
+    tables, namespace = settings.tables(), settings.text("TREADLE_NAMESPACE")
+    inbox = Inbox.of("publish", settings, "TREADLE_PUBLISH_QUEUE_URL")
+    bus = settings.text("TREADLE_BUS_NAME")
+    settings.check()
+    stores = DynamoStores.of(tables, RandomTokens())
+    publisher = Publisher(stores.runs, stores.events, EventBridgeBus(bus), namespace)
+    return PublisherParts(publisher, stores.runs.read, inbox)
 
 
 def reconciler_parts(environment: Mapping[str, str]) -> Reconciler:
@@ -309,7 +342,12 @@ def recorder_parts(environment: Mapping[str, str]) -> tuple[Recorder, Inbox]:
     return Recorder(runs, jobs, LazyTargets()), inbox
 
 
-ENGINE_QUEUES = {"dispatch": "DispatchQueue", "launch": "LaunchQueue", "record": "RecordQueue"}
+ENGINE_QUEUES = {
+    "dispatch": "DispatchQueue",
+    "launch": "LaunchQueue",
+    "publish": "PublishQueue",
+    "record": "RecordQueue",
+}
 """The engine's steps as dead letters name them, and the queues that each takes its messages from."""
 
 

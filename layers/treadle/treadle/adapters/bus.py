@@ -8,12 +8,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from treadle.adapters.clients import client
 from treadle.definitions.errors import StoreError
+from treadle.engine.telling import SOURCE
 from treadle.ports.system import BusEvent
 
 if TYPE_CHECKING:
     from mypy_boto3_events.type_defs import PutEventsRequestEntryTypeDef
 
-SOURCE = "treadle"
 _BATCH = 10
 _TRIES = 4
 

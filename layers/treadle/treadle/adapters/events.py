@@ -7,13 +7,18 @@ from typing import Any, TypeVar
 from treadle.adapters.targets.step_functions import STATUSES
 from treadle.definitions.errors import UnknownEventError
 from treadle.definitions.objects import ObjectCreated, S3Object
+from treadle.definitions.run_events import RunStatusEvent
+from treadle.definitions.runs import DagsterRun, RunFailure
+from treadle.definitions.sensors import SensorEvent
+from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.record import StatusChange
+from treadle.engine.telling import RUN_STATUS_CHANGED, SOURCE
 
 Json = Mapping[str, Any]
 T = TypeVar("T")
 
 
-def parse_sensor_event(event: Json) -> ObjectCreated:
+def parse_sensor_event(event: Json) -> SensorEvent:
     """The event that an evaluator takes.
 
     Args:
@@ -22,7 +27,11 @@ def parse_sensor_event(event: Json) -> ObjectCreated:
     Raises:
         UnknownEventError: if no parser knows it, or a field is missing.
     """
-    return _parse(event, {("aws.s3", "Object Created"): _object_created})
+    parsers: Mapping[tuple[str, str], Callable[[Json], SensorEvent]] = {
+        ("aws.s3", "Object Created"): _object_created,
+        (SOURCE, RUN_STATUS_CHANGED): _run_status,
+    }
+    return _parse(event, parsers)
 
 
 def parse_status_change(event: Json) -> StatusChange:
@@ -64,6 +73,33 @@ def _object_created(event: Json) -> ObjectCreated:
         last_modified=time,
     )
     return ObjectCreated(found, time, str(stored.get("sequencer", "")))
+
+
+def _run_status(event: Json) -> RunStatusEvent:
+    detail = event["detail"]
+    location = str(detail["namespace"])
+    if not location.startswith(f"{event['account']}/{event['region']}/"):
+        msg = f"it says that it is of {location}, and comes from {event['account']}/{event['region']}"
+        raise ValueError(msg)
+    failure = detail.get("failure")
+    status = DagsterRunStatus(detail["status"])
+    run = DagsterRun(
+        str(detail["run_id"]),
+        str(detail["job"]),
+        status,
+        {str(name): str(value) for name, value in detail["tags"].items()},
+        {},
+        detail.get("run_key"),
+        detail.get("sensor"),
+        int(detail["attempt"]),
+        detail.get("external_id"),
+        RunFailure(str(failure["error"]), str(failure["cause"])) if failure else None,
+        location,
+    )
+    time = moment_of(detail["time"])
+    return RunStatusEvent(
+        run, status, time, int(detail["attempt"]), int(detail["retry"]), int(detail["number"])
+    )
 
 
 def _execution(event: Json) -> StatusChange:

@@ -28,7 +28,7 @@ _GONE = ("MessageNotInflight", "InvalidParameterValue", "ReceiptHandleIsInvalid"
 
 
 class SqsQueue:
-    """A `Queue` on SQS.
+    """An `InboxQueue` on SQS.
 
     Args:
         url: the queue's.
@@ -56,6 +56,16 @@ class SqsQueue:
                 words = failed[0].get("Message", failed[0]["Code"])
                 msg = f"SQS refused {len(failed)} of {len(entries)} messages for {self._url}: {words}"
                 raise store_error(failed[0]["Code"], msg)
+
+    def postpone(self, handle: str, seconds: int) -> None:
+        """Let a message come again after a while."""
+        try:
+            client("sqs").change_message_visibility(
+                QueueUrl=self._url, ReceiptHandle=handle, VisibilityTimeout=seconds
+            )
+        except (ClientError, BotoCoreError) as error:
+            msg = f"A message of {self._url} was not postponed, and comes when its time is up: {error}"
+            raise store_error(code_of(error), msg) from error
 
 
 class SqsDeadLetters:

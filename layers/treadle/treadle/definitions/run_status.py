@@ -7,12 +7,12 @@ from typing import Any, ClassVar, Self, overload
 
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvalidDefinitionError
-from treadle.definitions.evaluation import combine, flatten
+from treadle.definitions.evaluation import SensorReturnType, combine, flatten
 from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.results import DagsterRunReaction, RunRequest, SensorExecutionData, SensorResult
 from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.run_status_contexts import RunFailureSensorContext, RunStatusSensorContext
-from treadle.definitions.sensors import SensorDefinition, SensorEvent, SensorFunction
+from treadle.definitions.sensors import SensorDefinition, SensorEvent
 from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus, SensorType
 
 EVERYWHERE = "*"
@@ -66,6 +66,7 @@ class JobSelector:
         return job_name == self.job_name and CodeLocationSelector(self.location_name).selects(location, "")
 
 
+RunStatusFunction = Callable[..., SensorReturnType | DagsterRunReaction | list[DagsterRunReaction]]
 Monitored = JobDefinition | JobSelector | RepositorySelector | CodeLocationSelector
 
 
@@ -99,7 +100,7 @@ class RunStatusSensorDefinition(SensorDefinition):
         self,
         name: str | None = None,
         run_status: DagsterRunStatus | Iterable[DagsterRunStatus] = (),
-        run_status_sensor_fn: SensorFunction | None = None,
+        run_status_sensor_fn: RunStatusFunction | None = None,
         *,
         monitored_jobs: Sequence[Monitored] | None = None,
         monitor_all_code_locations: bool | None = None,
@@ -114,9 +115,8 @@ class RunStatusSensorDefinition(SensorDefinition):
         if monitored_jobs and monitor_all_code_locations:
             msg = "Cannot specify both monitor_all_code_locations and monitored_jobs."
             raise DagsterInvalidDefinitionError(msg)
-        super().__init__(
-            name, evaluation_fn=run_status_sensor_fn, job=request_job, jobs=request_jobs, **options
-        )
+        function: Any = run_status_sensor_fn
+        super().__init__(name, evaluation_fn=function, job=request_job, jobs=request_jobs, **options)
         self.statuses = frozenset(DagsterRunStatus(status) for status in given)
         self.monitored_jobs = tuple(monitored_jobs or ())
         self.monitors_everything = bool(monitor_all_code_locations)
@@ -207,7 +207,7 @@ def run_status_sensor(
     metadata: Mapping[str, Any] | None = None,
     owners: Sequence[str] | None = None,
     retries_per_key: int = 0,
-) -> Callable[[SensorFunction], RunStatusSensorDefinition]:
+) -> Callable[[RunStatusFunction], RunStatusSensorDefinition]:
     """Make a sensor of a function that is called once for each status that a watched run reaches.
 
     Args:
@@ -231,7 +231,7 @@ def run_status_sensor(
         DagsterInvalidDefinitionError: when the definition cannot work.
     """
 
-    def decorate(function: SensorFunction) -> RunStatusSensorDefinition:
+    def decorate(function: RunStatusFunction) -> RunStatusSensorDefinition:
         return RunStatusSensorDefinition(
             name,
             run_status,
@@ -254,7 +254,7 @@ def run_status_sensor(
 
 
 @overload
-def run_failure_sensor(name: SensorFunction) -> RunFailureSensorDefinition: ...
+def run_failure_sensor(name: RunStatusFunction) -> RunFailureSensorDefinition: ...
 
 
 @overload
@@ -268,11 +268,11 @@ def run_failure_sensor(
     request_job: JobDefinition | None = None,
     request_jobs: Sequence[JobDefinition] | None = None,
     **options: Any,
-) -> Callable[[SensorFunction], RunFailureSensorDefinition]: ...
+) -> Callable[[RunStatusFunction], RunFailureSensorDefinition]: ...
 
 
 def run_failure_sensor(
-    name: str | SensorFunction | None = None,
+    name: str | RunStatusFunction | None = None,
     minimum_interval_seconds: int | None = None,
     description: str | None = None,
     monitored_jobs: Sequence[Monitored] | None = None,
@@ -281,7 +281,7 @@ def run_failure_sensor(
     request_job: JobDefinition | None = None,
     request_jobs: Sequence[JobDefinition] | None = None,
     **options: Any,
-) -> RunFailureSensorDefinition | Callable[[SensorFunction], RunFailureSensorDefinition]:
+) -> RunFailureSensorDefinition | Callable[[RunStatusFunction], RunFailureSensorDefinition]:
     """Make a sensor of a function that is called once for each watched run that fails.
 
     It may be used bare, `@run_failure_sensor`, or called.
@@ -301,7 +301,7 @@ def run_failure_sensor(
         DagsterInvalidDefinitionError: when the definition cannot work.
     """
 
-    def decorate(function: SensorFunction) -> RunFailureSensorDefinition:
+    def decorate(function: RunStatusFunction) -> RunFailureSensorDefinition:
         return RunFailureSensorDefinition(
             name if isinstance(name, str) else None,
             DagsterRunStatus.FAILURE,

@@ -29,6 +29,7 @@ def queue_next_attempt(run: Run, now: int) -> Run:
         started_at=None,
         ended_at=None,
         failure=None,
+        updated_at=max(run.updated_at, now),
         next_at=now + LAUNCH_DUE_MS,
     )
 

@@ -9,13 +9,14 @@ from enum import Enum
 from treadle.definitions.errors import UnknownEventError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
+from treadle.engine.amend import amend
 from treadle.engine.attempts import attempt_for_request
 from treadle.engine.folding import LAUNCH_DUE_MS
 from treadle.engine.fuse import Fuse
 from treadle.engine.messages import launch_message
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.slices import SLICE, SliceRequest, slice_message, slice_of, slices_of
-from treadle.ports.runs import Run, RunStore
+from treadle.ports.runs import Reaction, Run, RunStore
 from treadle.ports.system import Clock, Queue
 from treadle.ports.ticks import DispatchCounts, PlannedRun, Slicing, Tick, TickStore
 
@@ -39,6 +40,9 @@ DEPTH_TAG = "treadle/depth"
 
 
 DEFAULT_DEPTH = 10
+
+KEPT_REACTIONS = 100
+"""So many reactions are noted on a run, the last ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +107,30 @@ class Dispatcher:
             return Outcome(Decision.DUPLICATE, "The tick has nothing to dispatch.", tick.tick_id)
         if tick.dispatched is not None:
             return Outcome(Decision.DUPLICATE, "The tick was dispatched before.", tick.tick_id)
+        self._note_reaction(tick)
         if self._slices is not None and len(tick.requests) > SLICE:
             return self._hand_on(tick, self._slices)
         counts, refusals, held = self._apply(tick, tick.requests)
         if held:
             return self._hold(tick, held, counts)
         self._ticks.mark_dispatched(tick, counts, refusals[:SHOWN_REFUSALS])
-        return Outcome(Decision.SUCCESS, str(counts), tick.tick_id, counts.started)
+        words = str(counts) if tick.requests else tick.reason or ""
+        return Outcome(Decision.SUCCESS, words, tick.tick_id, counts.started)
+
+    def _note_reaction(self, tick: Tick) -> None:
+        """Note on a run's record that a sensor acted on it, once; a run of another stack has none here."""
+        event_id = tick.acted_on
+        run = self._runs.get(event_id.partition("/")[0]) if event_id else None
+        if run is None or event_id is None:
+            return
+        reaction = Reaction(tick.sensor, event_id, tick.tick_id, tick.ended_at)
+
+        def noted(current: Run) -> Run:
+            if any((each.sensor, each.event_id) == (tick.sensor, event_id) for each in current.reactions):
+                return current
+            return replace(current, reactions=(*current.reactions, reaction)[-KEPT_REACTIONS:])
+
+        amend(self._runs, run, noted)
 
     def committed(self, sensor: str, tick_id: str) -> Tick:
         """A tick as it is kept.

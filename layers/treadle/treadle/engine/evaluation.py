@@ -45,6 +45,7 @@ class Frame:
     owner: str
     trigger: str | None = None
     attempts: int = 1
+    depth: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +122,14 @@ class Evaluator:
                 failed = replace(self._ended(frame, TickStatus.FAILURE, started_at, lines), error=info)
                 return Evaluated(failed, None, cursor, cursor_changed=False)
         plan = self._planner.plan(vetted)
-        status = TickStatus.SUCCESS if plan.runs else TickStatus.SKIPPED
+        # What was asked for and is taken already was acted on before.
+        acted_on = vetted.data.acted_on if plan.runs or not vetted.data.run_requests else None
+        status = TickStatus.SUCCESS if plan.runs or acted_on else TickStatus.SKIPPED
         tick = replace(
             self._ended(frame, status, started_at, lines),
             reason=plan.reason,
+            depth=max(frame.depth, vetted.data.depth),
+            acted_on=acted_on,
             requests=plan.runs,
             existing_keys=plan.existing_keys,
             set_aside=plan.set_aside,
@@ -142,6 +147,7 @@ class Evaluator:
             ended_at=self._clock.now(),
             trigger=frame.trigger,
             attempts=frame.attempts,
+            depth=frame.depth,
             owner=frame.owner,
             log=tuple(log),
         )

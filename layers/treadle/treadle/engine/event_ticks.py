@@ -1,17 +1,20 @@
 """Event ticks: one event, one evaluation, one conditional put. Any number side by side, no cursor."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import SensorEvaluationError
 from treadle.definitions.results import SensorExecutionData
+from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.sensors import SensorEvent
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
 from treadle.engine.evaluation import Budget, Evaluator, Frame
 from treadle.engine.identity import event_tick_id
 from treadle.engine.leased_ticks import outcome
 from treadle.engine.outcomes import Decision, Outcome
+from treadle.engine.views import dagster_run
+from treadle.ports.runs import Run, RunStore
 from treadle.ports.sensors import SensorState, SensorStore
 from treadle.ports.system import Tokens
 from treadle.ports.ticks import TickKind, TickStore
@@ -24,10 +27,12 @@ class TakenUp:
     Attributes:
         state: the sensor's.
         known: status and attempts of the events' ticks that exist already.
+        runs: the records of the runs that the events are about, as far as this stack keeps them.
     """
 
     state: SensorState
-    known: dict[str, tuple[TickStatus, int]]
+    known: Mapping[str, tuple[TickStatus, int]] = field(default_factory=dict)
+    runs: Mapping[str, Run] = field(default_factory=dict)
 
 
 def tick_id_of(event: SensorEvent) -> str:
@@ -44,6 +49,8 @@ class EventTicks:
         ticks: keeps tick records.
         tokens: names evaluations.
         default_status: what holds where no operator has said anything.
+        runs: keeps run records.
+        namespace: the stack's, as `account/region/namespace`.
     """
 
     def __init__(
@@ -53,6 +60,8 @@ class EventTicks:
         ticks: TickStore,
         tokens: Tokens,
         default_status: DefaultSensorStatus,
+        runs: RunStore,
+        namespace: str,
     ) -> None:
         self._definition = evaluator.definition
         self._evaluator = evaluator
@@ -60,9 +69,11 @@ class EventTicks:
         self._ticks = ticks
         self._tokens = tokens
         self._default_status = default_status
+        self._runs = runs
+        self._namespace = namespace
 
     def take_up(self, events: Sequence[SensorEvent]) -> TakenUp:
-        """Read what the events' evaluation depends on, in two requests for all of them.
+        """Read what the events' evaluation depends on, in two or three requests for all of them.
 
         Args:
             events: at most 100.
@@ -72,9 +83,11 @@ class EventTicks:
         """
         state = self._sensors.get(self._definition.name)
         if not state.is_running(self._default_status):
-            return TakenUp(state, {})
+            return TakenUp(state)
         known = self._ticks.attempts(self._definition.name, {tick_id_of(event) for event in events})
-        return TakenUp(state, known)
+        own = [each.run for each in events if isinstance(each, RunStatusEvent)]
+        run_ids = {run.run_id for run in own if run.location == self._namespace}
+        return TakenUp(state, known, self._runs.get_many(run_ids) if run_ids else {})
 
     def evaluate(self, event: SensorEvent, taken_up: TakenUp, budget: Budget) -> Outcome:
         """Evaluate an event unless that was done, and commit what came of it.
@@ -96,12 +109,20 @@ class EventTicks:
         status, attempts = taken_up.known.get(tick_id, (TickStatus.FAILURE, 0))
         if status is not TickStatus.FAILURE:
             return _duplicate(tick_id, event)
+        seen = self._as_recorded(event, taken_up)
 
         def function(context: SensorEvaluationContext) -> SensorExecutionData:
-            return self._definition.evaluate_event(context, event)
+            return self._definition.evaluate_event(context, seen)
 
-        time = int(event.time.timestamp() * 1000)
-        frame = Frame(tick_id, TickKind.EVENT, time, self._tokens.new(), event.summary, attempts + 1)
+        frame = Frame(
+            tick_id,
+            TickKind.EVENT,
+            int(event.time.timestamp() * 1000),
+            self._tokens.new(),
+            event.summary,
+            attempts + 1,
+            seen.depth,
+        )
         tick = self._evaluator.run(frame, taken_up.state, None, function, budget).tick
         if not self._ticks.put(tick):
             return _duplicate(tick_id, event)
@@ -110,6 +131,12 @@ class EventTicks:
                 tick.error.message, error_type=tick.error.type, stack=tick.error.stack
             )
         return outcome(tick)
+
+    def _as_recorded(self, event: SensorEvent, taken_up: TakenUp) -> SensorEvent:
+        """The event of a run with its record, which says more than the event, and may say it later."""
+        if not isinstance(event, RunStatusEvent) or event.run.run_id not in taken_up.runs:
+            return event
+        return event.with_run(dagster_run(taken_up.runs[event.run.run_id], self._namespace))
 
 
 def _duplicate(tick_id: str, event: SensorEvent) -> Outcome:

@@ -36,6 +36,7 @@ class Report:
         external_id: how the target names it.
         target: the address of what runs.
         failure: why it failed; `assumed` in it says that Treadle concluded it.
+        learnt_at: when Treadle learnt of it; None for at once.
     """
 
     attempt: int
@@ -46,6 +47,7 @@ class Report:
     external_id: str | None = None
     target: str | None = None
     failure: Failure | None = None
+    learnt_at: int | None = None
 
     @property
     def place(self) -> str:
@@ -67,9 +69,11 @@ def fold(run: Run, report: Report) -> Run:
     place = max(reached, key=_order)
     times = reached[place]
     status = _highest(times)
+    learnt_at = report.time if report.learnt_at is None else report.learnt_at
     folded = replace(
         run,
         reached=reached,
+        updated_at=run.updated_at if reached == run.reached else max(run.updated_at, learnt_at),
         status=status,
         attempt=_order(place)[0],
         started_at=times.get(Status.STARTED),

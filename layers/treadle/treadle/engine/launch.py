@@ -186,6 +186,7 @@ class Launcher:
             started_at=execution.started_at,
             external_id=execution.external_id,
             target=execution.target,
+            learnt_at=self._clock.now(),
         )
 
         def started(current: Run) -> Run:

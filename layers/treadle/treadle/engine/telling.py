@@ -1,10 +1,23 @@
 """What Treadle tells on its bus; the form of each event is documented and versioned."""
 
+from collections.abc import Mapping
+
+from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.identity import timestamp
+from treadle.ports.runs import Run
 from treadle.ports.system import BusEvent
 from treadle.ports.ticks import Tick
 
+SOURCE = "treadle"
 VERSION = 1
+
+RUN_STATUS_CHANGED = "Run Status Changed"
+
+TOLD_TAGS = 50
+_TOLD_TAG = 256
+"""So many tags are told of, and none with more characters: an event is a pointer to the record."""
+
+_TOLD_CAUSE = 1_000
 
 
 def sensor_paused(tick: Tick) -> BusEvent:
@@ -24,3 +37,59 @@ def sensor_paused(tick: Tick) -> BusEvent:
             "reason": tick.paused or "",
         },
     )
+
+
+def run_status_changed(
+    run: Run,
+    *,
+    namespace: str,
+    event_id: str,
+    attempt: int,
+    retry: int,
+    status: DagsterRunStatus,
+    time: int,
+    number: int,
+) -> BusEvent:
+    """That a run reached a status.
+
+    Args:
+        run: its record.
+        namespace: the stack's, as `account/region/namespace`.
+        event_id: repeated by a redelivery.
+        attempt: which start.
+        retry: the target's own count of retries or redrives.
+        status: which status.
+        time: when.
+        number: its place among the ended runs of its job; 0 for a status that is no end.
+    """
+    failure = run.failure if status in _FAILED else None
+    return BusEvent(
+        RUN_STATUS_CHANGED,
+        {
+            "version": VERSION,
+            "id": event_id,
+            "namespace": namespace,
+            "run_id": run.run_id,
+            "job": run.job,
+            "sensor": run.sensor or None,
+            "run_key": run.run_key,
+            "status": status.value,
+            "attempt": attempt,
+            "retry": retry,
+            "time": timestamp(time),
+            "number": number,
+            "tags": told_tags(run.tags),
+            "external_id": run.external_id,
+            "failure": {"error": failure.error, "cause": failure.cause[:_TOLD_CAUSE]} if failure else None,
+        },
+    )
+
+
+_FAILED = {DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED}
+
+
+def told_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """The tags that are told of: short ones, Treadle's and Dagster's own before others."""
+    short = {name: value for name, value in tags.items() if len(name) + len(value) <= _TOLD_TAG}
+    own = sorted(short, key=lambda name: (not name.startswith(("treadle/", "dagster/")), name))
+    return {name: short[name] for name in own[:TOLD_TAGS]}

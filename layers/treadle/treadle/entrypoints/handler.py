@@ -27,6 +27,9 @@ Handler = Callable[[dict[str, Any], Any], Any]
 MAX_RECEIVES = 5
 """As the queues' redrive policies say: the last delivery ends in the dead-letter queue, with the reason."""
 
+RETRY_SECONDS = (30, 120, 480, 1_800)
+"""After its first, second, third and fourth failure a message comes again about so much later."""
+
 THROTTLED_SECONDS = (15, 60)
 """How long a message that met a throttled store waits, by chance between these."""
 
@@ -134,16 +137,26 @@ def process_queue(
         except Exception as error:
             receives = int(record.attributes.approximate_receive_count or 1)
             if not isinstance(error, _PERMANENT) and receives < MAX_RECEIVES:
-                logger().warning(
-                    f"Will be delivered again: {error}", exc_info=not isinstance(error, TreadleError)
-                )
-                metrics().add_metric(f"{inbox.origin}.RETRIED", MetricUnit.Count, 1)
+                _postpone(str(record.get("receiptHandle") or ""), receives, error, inbox)
                 raise
             bury(record.body, error, inbox.dead_letters, inbox.origin)
 
     processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
     answer = process_partial_response(event, handle_record, processor, context)
     return dict(answer)
+
+
+def _postpone(handle: str, receives: int, error: Exception, inbox: Inbox) -> None:
+    """Let a message come again after a while, longer each time; that it does, the batch's answer says."""
+    wait = int(RETRY_SECONDS[receives - 1] * random.uniform(0.75, 1.25))  # noqa: S311 - jitter is no secret
+    logger().warning(
+        f"Will be delivered again in {wait} s: {error}", exc_info=not isinstance(error, TreadleError)
+    )
+    metrics().add_metric(f"{inbox.origin}.RETRIED", MetricUnit.Count, 1)
+    try:
+        inbox.queue.postpone(handle, wait)
+    except StoreError as unheard:
+        logger().warning(str(unheard))
 
 
 def _send_anew(body: Json, queue: Queue) -> None:

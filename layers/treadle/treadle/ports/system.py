@@ -137,3 +137,18 @@ class Queue(Protocol):
         Raises:
             StoreError: if one of them could not be sent; others may have been.
         """
+
+
+class InboxQueue(Queue, Protocol):
+    """A queue that a step takes its own messages from."""
+
+    def postpone(self, handle: str, seconds: int) -> None:
+        """Let a message that was received, and not handled, come again after a while.
+
+        Args:
+            handle: by which it was received.
+            seconds: 0 to 43,200.
+
+        Raises:
+            StoreError: if the queue did not answer; the message then comes again when its time is up.
+        """

@@ -145,6 +145,7 @@ class Tick:
         paused: why the sensor was paused by it, if it was.
         depth: how many runs of Treadle's led to it, one after the other.
         held: why its dispatch waits, if it does.
+        acted_on: the run status event that the sensor acted on, as `run/attempt/retry/status`.
     """
 
     sensor: str
@@ -172,6 +173,12 @@ class Tick:
     paused: str | None = None
     depth: int = 0
     held: str | None = None
+    acted_on: str | None = None
+
+    @property
+    def is_to_be_dispatched(self) -> bool:
+        """Whether DISPATCH has something to do for it still."""
+        return bool(self.requests or self.acted_on) and self.dispatched is None
 
 
 class TickStore(Protocol):

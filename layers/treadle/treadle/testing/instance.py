@@ -3,11 +3,15 @@
 A test defines sensors, moves the clock, puts objects, ends runs, and looks at runs, ticks and cursors.
 """
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from treadle.definitions.errors import SensorEvaluationError
+from treadle.definitions.run_events import RunStatusEvent
+from treadle.definitions.run_status import RunStatusSensorDefinition
 from treadle.definitions.sensors import SensorDefinition, SensorEvent
 from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus
 from treadle.engine.dispatch import Dispatcher
@@ -21,12 +25,14 @@ from treadle.engine.outcomes import Outcome
 from treadle.engine.planning import Planner
 from treadle.engine.preview import STORED, Preview, Previewer
 from treadle.engine.record import Recorder, StatusChange
+from treadle.engine.views import dagster_run
 from treadle.integrations.s3.definition import S3SensorDefinition
 from treadle.operate.sensors import SensorOperations
 from treadle.ports.launching import JobSettings
 from treadle.ports.runs import Failure, Run
 from treadle.ports.sensors import SensorState
 from treadle.ports.ticks import Tick
+from treadle.testing.news import NAMESPACE, RunNews, RunResult
 from treadle.testing.objects import InMemoryObjects
 from treadle.testing.stores import (
     InMemoryRunStore,
@@ -93,8 +99,10 @@ class TreadleInstance:
         self._sensor_store = InMemorySensorStore(self._tables)
         self._tick_store = InMemoryTickStore(self._tables)
         self._run_store = InMemoryRunStore(self._tables)
+        self._news = RunNews(self._tables)
         self.objects = InMemoryObjects(self.clock)
         self.target = InMemoryTarget(self.clock)
+        self.undelivered: list[SensorEvent] = []
         self._launches = InMemoryQueue()
         self._operations = SensorOperations(self._sensor_store, self.clock)
         names = {job for each in sensors for job in each.job_names}
@@ -118,9 +126,9 @@ class TreadleInstance:
     ) -> _Parts:
         if isinstance(definition, S3SensorDefinition):
             definition = definition.with_lister(self.objects, self.clock.now)
-        if settings is not None:
-            definition = definition.configured(settings)
-        run_ids = RunIds.of("memory")
+        if settings is not None or isinstance(definition, RunStatusSensorDefinition):
+            definition = definition.configured({"TREADLE_NAMESPACE": NAMESPACE, **(settings or {})})
+        run_ids = RunIds.of(NAMESPACE)
         evaluator = Evaluator(Planner(definition, run_ids, self._run_store), self.clock, resources)
         interval = (definition.minimum_interval_seconds or 0) * 1000
         pauses = 0 if definition.takes_events else pause_after
@@ -129,7 +137,7 @@ class TreadleInstance:
         return _Parts(
             definition,
             LeasedTicks(evaluator, store, self.clock, tokens, ticking),
-            EventTicks(evaluator, store, self._tick_store, tokens, self._default),
+            EventTicks(evaluator, store, self._tick_store, tokens, self._default, self._run_store, NAMESPACE),
             Previewer(evaluator, store, self.clock),
             interval,
         )
@@ -168,10 +176,32 @@ class TreadleInstance:
         """
         results = {}
         for name, parts in self._parts.items():
-            if parts.definition.takes_events:
-                taken_up = parts.events.take_up([event])
-                results[name] = self._applied(name, parts.events.evaluate(event, taken_up, Budget()))
+            definition = parts.definition
+            is_told = isinstance(definition, RunStatusSensorDefinition) is isinstance(event, RunStatusEvent)
+            if definition.takes_events and is_told:
+                results[name] = self._applied(name, self._evaluated(parts, event))
         return results
+
+    def _evaluated(self, parts: _Parts, event: SensorEvent) -> Outcome:
+        return parts.events.evaluate(event, parts.events.take_up([event]), Budget())
+
+    def _tell(self) -> None:
+        """Let run status sensors hear what has become of runs, until there is no more to hear.
+
+        A function that fails leaves a FAILURE tick, as it does when it is deployed, and its event waits in
+        `undelivered` for another delivery by `send`.
+        """
+        while news := self._news.fresh():
+            for event, (name, parts) in itertools.product(news, self._parts.items()):
+                definition = parts.definition
+                if not (isinstance(definition, RunStatusSensorDefinition) and definition.monitors(event)):
+                    continue
+                try:
+                    outcome = self._evaluated(parts, event)
+                except SensorEvaluationError:
+                    self.undelivered.append(event)
+                else:
+                    self._apply(name, outcome)
 
     def put_object(self, bucket: str, key: str, body: bytes = b"") -> dict[str, TickResult]:
         """Store an object and deliver its event to every sensor that takes such events.
@@ -184,28 +214,35 @@ class TreadleInstance:
         return self.send(self.objects.put(bucket, key, body))
 
     def _applied(self, sensor: str, outcome: Outcome) -> TickResult:
+        self._apply(sensor, outcome)
+        self._tell()
+        tick = self._tick_store.get(sensor, outcome.subject)
+        started = tuple(run for run in self.runs() if tick is not None and run.tick_id == tick.tick_id)
+        return TickResult(outcome, tick, started)
+
+    def _apply(self, sensor: str, outcome: Outcome) -> None:
         tick = self._tick_store.get(sensor, outcome.subject)
         if tick is not None and tick.dispatched is None:
             self._dispatcher.dispatch(tick)
             for body in self._launches.drain():
                 request = LaunchRequest(str(body["run_id"]), int(str(body["attempt"])), str(body["job"]))
                 self._launcher.launch(request, 60.0)
-            tick = self._tick_store.get(sensor, outcome.subject)
-        started = tuple(run for run in self.runs() if tick is not None and run.tick_id == tick.tick_id)
-        return TickResult(outcome, tick, started)
 
     def finish_run(
         self,
         run: Run,
         status: DagsterRunStatus = DagsterRunStatus.SUCCESS,
         failure: Failure | None = None,
-    ) -> Run:
-        """End a run as its target would, and fold the event of it.
+    ) -> RunResult:
+        """End a run as its target would; run status sensors react to it at once.
 
         Args:
             run: a launched one.
             status: SUCCESS, FAILURE or CANCELED.
             failure: why it failed.
+
+        Returns:
+            The run, with what `build_run_status_sensor_context` takes.
         """
         ended = self.target.finish(run.external_id or "", status, failure)
         change = StatusChange(
@@ -218,7 +255,9 @@ class TreadleInstance:
             ended.started_at,
         )
         self._recorder.record(change)
-        return self._tables.runs[run.run_id]
+        self._tell()
+        record = self._tables.runs[run.run_id]
+        return RunResult(record, dagster_run(record, NAMESPACE))
 
     def preview(self, sensor: str, *, cursor: object = STORED, event: SensorEvent | None = None) -> Preview:
         """What a tick would do, with nothing committed.

@@ -194,7 +194,7 @@ class InMemoryTickStore:
         waiting = [
             (self._tables.pending_since.get(key, tick.ended_at), key)
             for key, tick in self._tables.ticks.items()
-            if tick.requests and tick.dispatched is None
+            if tick.is_to_be_dispatched
         ]
         return [key for at, key in sorted(waiting) if at < before][:limit]
 

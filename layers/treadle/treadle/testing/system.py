@@ -77,6 +77,9 @@ class InMemoryQueue:
         self.messages.clear()
         return bodies
 
+    def postpone(self, handle: str, seconds: int) -> None:
+        """Nothing: what is drained here is not received."""
+
 
 @dataclass(slots=True)
 class InMemoryDeadLetters:

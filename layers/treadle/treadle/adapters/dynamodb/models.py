@@ -77,6 +77,7 @@ class TickModel(Model):
     slices_refused = NumberAttribute(null=True)
     slices_refusals = UnicodeSetAttribute(null=True)
     log = JSONAttribute(null=True)
+    acted_on = UnicodeAttribute(null=True)
     paused = UnicodeAttribute(null=True)
 
 

@@ -30,6 +30,10 @@ class DynamoRunStore:
         self._database = database
         self._table = table
 
+    def read(self, item: Item) -> Run:
+        """The record that an item holds, of the table or of its stream."""
+        return _run(item)
+
     def get(self, run_id: str) -> Run | None:
         """The record, read strongly."""
         item = self._database.get(self._table, run_id)

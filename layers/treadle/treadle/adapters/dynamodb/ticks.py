@@ -171,7 +171,7 @@ def to_item(tick: Tick, outcomes: Outcomes) -> Item:
         StoreError: if there is too much of it, or the blob store did not take it.
     """
     packed = outcomes.pack(tick)
-    pending = bool(tick.requests) and tick.dispatched is None
+    pending = tick.is_to_be_dispatched
     model = Model(
         sensor=tick.sensor,
         tick_id=tick.tick_id,
@@ -199,6 +199,7 @@ def to_item(tick: Tick, outcomes: Outcomes) -> Item:
         paused=tick.paused,
         depth=tick.depth or None,
         held=tick.held,
+        acted_on=tick.acted_on,
         expires_at=None if pending else tick.ended_at // 1000 + RETENTION_SECONDS,
     )
     return model.serialize()
@@ -239,6 +240,7 @@ def _tick(model: Model, asked: Unpacked) -> Tick:
         paused=model.paused,
         depth=whole(model.depth) or 0,
         held=model.held,
+        acted_on=model.acted_on,
     )
 
 

@@ -2,7 +2,6 @@
 
 from typing import ClassVar
 
-from treadle.adapters.bus import SOURCE
 from treadle.adapters.clients import client
 from treadle.adapters.system import SystemClock
 from treadle.adapters.targets.answers import AwsError, not_started
@@ -10,6 +9,7 @@ from treadle.adapters.targets.inputs import required
 from treadle.adapters.targets.unanswering import UnansweringTarget
 from treadle.definitions.errors import LaunchDelayedError, LaunchDeniedError, LaunchError, LaunchRejectedError
 from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.engine.telling import SOURCE
 from treadle.ports.launching import Execution, JobSettings, Start
 
 _UNKNOWN = {"InternalException"}

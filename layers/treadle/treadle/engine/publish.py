@@ -1,0 +1,139 @@
+"""PUBLISH: tells on the bus which statuses runs have reached, and numbers the ended runs of each job."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from treadle.definitions.errors import UnknownEventError
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.engine.dispatch import DEPTH_TAG
+from treadle.engine.folding import ASSUMED
+from treadle.engine.identity import canonical_json
+from treadle.engine.telling import run_status_changed, told_tags
+from treadle.ports.assets import AssetEvent, EventStore, ended_runs_key
+from treadle.ports.runs import Reached, Run, RunStore
+from treadle.ports.system import Bus
+
+
+@dataclass(frozen=True, slots=True)
+class StatusReached:
+    """That a run reached a status.
+
+    Attributes:
+        run: its record, as of then or later.
+        attempt: which start.
+        retry: the target's own count of retries or redrives.
+        status: which status.
+        time: when.
+    """
+
+    run: Run
+    attempt: int
+    retry: int
+    status: Status
+    time: int
+
+    @property
+    def event_id(self) -> str:
+        """The same for whoever tells of it."""
+        return f"{self.run.run_id}/{self.attempt}/{self.retry}/{self.status}"
+
+
+def statuses_reached(run: Run, before: Reached | None = None) -> list[StatusReached]:
+    """The statuses that a record shows and an earlier one did not, in the order in which they follow.
+
+    A status that Treadle assumed, and that is reported afterwards, was reached once.
+
+    Args:
+        run: the record.
+        before: what the earlier one had reached; None if there was none.
+    """
+    known = {(place, _plain(name)) for place, times in (before or {}).items() for name in times}
+    fresh: dict[tuple[int, int, int, str], StatusReached] = {}
+    for place, times in run.reached.items():
+        attempt, retry = map(int, place.split("/"))
+        for name, time in times.items():
+            status = Status(_plain(name))
+            key = (attempt, retry, status.rank, status.value)
+            if (place, status.value) not in known and (key not in fresh or time < fresh[key].time):
+                fresh[key] = StatusReached(run, attempt, retry, status, time)
+    return [fresh[key] for key in sorted(fresh)]
+
+
+def _plain(name: str) -> str:
+    return name.removesuffix(ASSUMED)
+
+
+class Publisher:
+    """Tells of runs.
+
+    Args:
+        runs: keeps run records.
+        events: numbers the ended runs of each job, in the order in which they are told of.
+        bus: where it is told.
+        namespace: the stack's, as `account/region/namespace`.
+    """
+
+    def __init__(self, runs: RunStore, events: EventStore, bus: Bus, namespace: str) -> None:
+        self._runs = runs
+        self._events = events
+        self._bus = bus
+        self._namespace = namespace
+
+    def publish(self, news: Sequence[StatusReached]) -> None:
+        """Tell of each status, at least once; an end is numbered before, once.
+
+        Args:
+            news: any number, of any runs.
+
+        Raises:
+            StoreError: if the store or the bus did not answer; nothing is lost by doing it again.
+        """
+        ends = [each for each in news if each.status.is_finished]
+        numbered = self._events.append([_numbered(each) for each in ends])
+        numbers = {event.event_id: event.storage_id for event in numbered}
+        self._bus.publish(
+            [
+                run_status_changed(
+                    each.run,
+                    namespace=self._namespace,
+                    event_id=each.event_id,
+                    attempt=each.attempt,
+                    retry=each.retry,
+                    status=each.status,
+                    time=each.time,
+                    number=numbers.get(each.event_id, 0),
+                )
+                for each in news
+            ]
+        )
+
+    def publish_again(self, run_id: str, event_ids: Collection[str]) -> int:
+        """Tell once more of statuses that a run has reached; how many.
+
+        Args:
+            run_id: of the run.
+            event_ids: which statuses; those that the record does not show are passed over.
+
+        Raises:
+            UnknownEventError: if there is no such run.
+            StoreError: if a store or the bus did not answer.
+        """
+        run = self._runs.get(run_id)
+        if run is None:
+            raise UnknownEventError(f"There is no run {run_id} to tell of.")
+        news = [each for each in statuses_reached(run) if each.event_id in event_ids]
+        self.publish(news)
+        return len(news)
+
+
+def _numbered(reached: StatusReached) -> AssetEvent:
+    run = reached.run
+    body: Mapping[str, object] = {
+        "run_id": run.run_id,
+        "partition_key": run.partition_key,
+        "tags": told_tags(run.tags),
+        "depth": int(run.tags.get(DEPTH_TAG, "0")),
+    }
+    return AssetEvent(
+        ended_runs_key(run.job), reached.event_id, reached.status.value, reached.time, canonical_json(body)
+    )

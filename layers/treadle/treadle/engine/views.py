@@ -1,0 +1,49 @@
+"""Run records as a sensor's author sees them."""
+
+import json
+
+from treadle.definitions.runs import DagsterRun, RunFailure, RunRecord, moment
+from treadle.ports.runs import Failure, Run
+
+
+def dagster_run(run: Run, location: str = "") -> DagsterRun:
+    """The run of a record.
+
+    Args:
+        run: the record.
+        location: the stack that keeps it, as `account/region/namespace`.
+    """
+    return DagsterRun(
+        run.run_id,
+        run.job,
+        run.status,
+        dict(run.tags),
+        json.loads(run.run_config),
+        run.run_key,
+        run.sensor or None,
+        run.attempt,
+        run.external_id,
+        run_failure(run.failure),
+        location,
+    )
+
+
+def run_failure(failure: Failure | None) -> RunFailure | None:
+    """A failure as an author sees it."""
+    return None if failure is None else RunFailure(failure.error, failure.cause)
+
+
+def run_record(run: Run, location: str = "") -> RunRecord:
+    """The record with its times.
+
+    Args:
+        run: the record.
+        location: the stack that keeps it.
+    """
+    return RunRecord(
+        dagster_run(run, location),
+        moment(run.created_at),
+        moment(run.updated_at),
+        None if run.started_at is None else run.started_at / 1000,
+        None if run.ended_at is None else run.ended_at / 1000,
+    )

@@ -1,0 +1,121 @@
+"""PUBLISH as a Lambda handler: the runs table's stream, and what could not be told at once."""
+
+import functools
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aws_lambda_powertools.metrics import MetricUnit
+
+from treadle.bootstrap import PublisherParts, publisher_parts
+from treadle.definitions.errors import StoreError, StoreThrottledError, UnknownEventError
+from treadle.engine.publish import StatusReached, statuses_reached
+from treadle.entrypoints.handler import (
+    THROTTLED_SECONDS,
+    Handler,
+    bury,
+    instrumented,
+    logger,
+    metrics,
+    process_queue,
+)
+
+TRIES = 3
+MAX_EVENTS = 200
+"""No run has reached more statuses at once."""
+
+
+def publisher() -> Handler:
+    """The handler of PUBLISH: changes of the runs table's stream, and its own queue.
+
+    It never fails a record of the stream, which would hold up those behind it: what could not be told goes
+    to its own queue, and if that takes it neither, to the dead-letter queue with the reason.
+    """
+    parts = functools.cache(lambda: publisher_parts(os.environ))
+
+    def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        found, records = parts(), event["Records"]
+        if not any(record.get("eventSource") == "aws:sqs" for record in records):
+            return _publish_stream(found, records)
+
+        def handle(body: Mapping[str, Any]) -> None:
+            run_id, event_ids = parse_publish(body)
+            told = found.publisher.publish_again(run_id, event_ids)
+            logger().info(f"Told of {told} statuses again", extra={"step": "publish", "run_id": run_id})
+
+        return process_queue(event, context, handle, found.inbox)
+
+    return instrumented(handler)
+
+
+def parse_publish(body: Mapping[str, Any]) -> tuple[str, frozenset[str]]:
+    """The run, and its status events by their ids, that a message of PUBLISH's queue names.
+
+    Raises:
+        UnknownEventError: if it names none.
+    """
+    run_id, event_ids = body.get("run_id"), body.get("events")
+    if (
+        body.get("treadle") != "publish"
+        or not isinstance(run_id, str)
+        or not isinstance(event_ids, list)
+        or not 0 < len(event_ids) <= MAX_EVENTS
+    ):
+        msg = f"The publish queue takes {{treadle: publish, run_id, events}}, and got keys {sorted(body)}."
+        raise UnknownEventError(msg)
+    return run_id, frozenset(map(str, event_ids))
+
+
+def _publish_stream(parts: PublisherParts, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    news: list[list[StatusReached]] = []
+    for record in records:
+        try:
+            news.append(_news(parts, record["dynamodb"]))
+        except Exception as error:  # noqa: BLE001 - whatever it is, those behind it must go on
+            named = {"treadle": "publish", "keys": record.get("dynamodb", {}).get("Keys", {})}
+            bury(json.dumps(named, default=str), error, parts.inbox.dead_letters, parts.inbox.origin)
+    told = [each for of_record in news for each in of_record]
+    if told:
+        metrics().add_metric("publish.SUCCESS", MetricUnit.Count, len(told))
+    try:
+        _with_tries(parts, told)
+    except StoreError:
+        # One by one, so that a run that cannot be told of holds up no other.
+        for of_record in news:
+            _publish_or_defer(parts, of_record)
+    return {"batchItemFailures": []}
+
+
+def _news(parts: PublisherParts, change: Mapping[str, Any]) -> list[StatusReached]:
+    image = change.get("NewImage") or {}
+    if "reached" not in image:
+        return []  # Deleted, or no run.
+    before = change.get("OldImage", {}).get("reached", {}).get("S")
+    return statuses_reached(parts.read(image), json.loads(before) if before else None)
+
+
+def _with_tries(parts: PublisherParts, news: Sequence[StatusReached]) -> None:
+    for attempt in range(1, TRIES + 1):
+        try:
+            parts.publisher.publish(news)
+        except StoreError as error:
+            if attempt == TRIES or isinstance(error, StoreThrottledError):
+                raise
+        else:
+            return
+
+
+def _publish_or_defer(parts: PublisherParts, news: Sequence[StatusReached]) -> None:
+    if not news:
+        return
+    run_id = news[0].run.run_id
+    body = {"treadle": "publish", "run_id": run_id, "events": [each.event_id for each in news]}
+    try:
+        parts.publisher.publish(news)
+    except StoreError as error:
+        logger().warning(f"Will be told later: {error}", extra={"step": "publish", "run_id": run_id})
+        try:
+            parts.inbox.queue.send([body], delay_seconds=THROTTLED_SECONDS[0])
+        except StoreError:
+            bury(json.dumps(body), error, parts.inbox.dead_letters, parts.inbox.origin)

@@ -1,0 +1,106 @@
+"""What the bus would tell of the runs of an in-memory deployment."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from treadle.adapters.events import parse_sensor_event
+from treadle.definitions.run_events import DagsterEvent, RunStatusEvent, run_event
+from treadle.definitions.runs import DagsterRun
+from treadle.definitions.status import DagsterRunStatus
+from treadle.engine.publish import Publisher, statuses_reached
+from treadle.engine.telling import RUN_STATUS_CHANGED, SOURCE
+from treadle.ports.runs import Reached, Run
+from treadle.ports.system import BusEvent
+from treadle.testing.stores import InMemoryEventStore, InMemoryRunStore, InMemoryTables
+
+ACCOUNT, REGION = "000000000000", "memory"
+NAMESPACE = f"{ACCOUNT}/{REGION}/treadle"
+
+
+@dataclass(slots=True)
+class InMemoryBus:
+    """A `Bus` that keeps what it is told.
+
+    Attributes:
+        events: all of it, in order.
+    """
+
+    events: list[BusEvent] = field(default_factory=list)
+
+    def publish(self, events: Sequence[BusEvent]) -> None:
+        """Keep the events."""
+        self.events += events
+
+
+class RunNews:
+    """Tells of runs as PUBLISH does, once it is asked.
+
+    Args:
+        tables: hold the runs.
+    """
+
+    def __init__(self, tables: InMemoryTables) -> None:
+        self._tables = tables
+        self._told: dict[str, Reached] = {}
+        self.bus = InMemoryBus()
+        events, runs = InMemoryEventStore(tables), InMemoryRunStore(tables)
+        self._publisher = Publisher(runs, events, self.bus, NAMESPACE)
+
+    def fresh(self) -> list[RunStatusEvent]:
+        """The statuses that runs have reached since the last call, as sensors are told of them."""
+        began = len(self.bus.events)
+        for run in list(self._tables.runs.values()):
+            news = statuses_reached(run, self._told.get(run.run_id))
+            self._told[run.run_id] = run.reached
+            self._publisher.publish(news)
+        return [status_event(event) for event in self.bus.events[began:] if event.kind == RUN_STATUS_CHANGED]
+
+
+def status_event(event: BusEvent) -> RunStatusEvent:
+    """What a sensor makes of an event of the bus, after its way as JSON."""
+    envelope = {
+        "source": SOURCE,
+        "detail-type": event.kind,
+        "account": ACCOUNT,
+        "region": REGION,
+        "detail": event.detail,
+    }
+    parsed = parse_sensor_event(json.loads(json.dumps(envelope)))
+    assert isinstance(parsed, RunStatusEvent)
+    return parsed
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """A run that has ended, with what `build_run_status_sensor_context` takes.
+
+    Attributes:
+        run: its record.
+        dagster_run: the run as sensors see it.
+    """
+
+    run: Run
+    dagster_run: DagsterRun
+
+    def get_job_success_event(self) -> DagsterEvent:
+        """That it succeeded.
+
+        Raises:
+            ValueError: if it did not.
+        """
+        return self._event(DagsterRunStatus.SUCCESS)
+
+    def get_job_failure_event(self) -> DagsterEvent:
+        """That it failed, with the reason.
+
+        Raises:
+            ValueError: if it did not.
+        """
+        return self._event(DagsterRunStatus.FAILURE)
+
+    def _event(self, status: DagsterRunStatus) -> DagsterEvent:
+        if self.run.status is not status:
+            msg = f"Run {self.run.run_id} is at {self.run.status}, and has no event of {status}."
+            raise ValueError(msg)
+        return run_event(self.dagster_run, status, (self.run.ended_at or 0) / 1000)
