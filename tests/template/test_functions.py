@@ -49,6 +49,7 @@ ENGINE = {
     },
     "launch": {"TREADLE_LAUNCH_QUEUE_URL", "TREADLE_JOBS"},
     "record": {"TREADLE_RECORD_QUEUE_URL", "TREADLE_JOBS"},
+    "publish": {"TREADLE_PUBLISH_QUEUE_URL", "TREADLE_BUS_NAME"},
     "reconcile": {
         "TREADLE_LAUNCH_QUEUE_URL",
         "TREADLE_DISPATCH_QUEUE_URL",
@@ -247,6 +248,27 @@ def test_dispatch_sees_only_ticks_that_are_pending_or_paused_their_sensor() -> N
         {"eventName": ["INSERT"], "dynamodb": {"NewImage": {"paused": there}}},
     ]
     assert trigger["StartingPosition"] == "TRIM_HORIZON"
+
+
+def test_publish_sees_what_runs_reach_at_once() -> None:
+    """Each write that may tell of something, without a window: a dependent run waits for it."""
+    ((_, trigger),) = [found for found in triggers_of("DynamoDB") if found[0] == "publish"]
+    [pattern] = [json.loads(each["Pattern"]) for each in trigger["FilterCriteria"]["Filters"]]
+
+    assert pattern == {
+        "eventName": ["INSERT", "MODIFY"],
+        "dynamodb": {"NewImage": {"reached": {"S": [{"exists": True}]}}},
+    }
+    assert "MaximumBatchingWindowInSeconds" not in trigger
+    assert trigger["StartingPosition"] == "TRIM_HORIZON"
+    given = {
+        "Fn::If": [
+            "CreateRunsTable",
+            {"Fn::GetAtt": ["RunsTable", "StreamArn"]},
+            {"Ref": "RunsTableStreamArn"},
+        ]
+    }
+    assert trigger["Stream"] == given
 
 
 @pytest.mark.parametrize(("name", "event"), triggers())

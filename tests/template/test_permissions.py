@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.template.model import FUNCTION, PATH, actions, logical_prefix, read, references, starred_resources
+from treadle.ports.assets import ended_runs_key
 
 template = read()
 FUNCTIONS = template.resources(FUNCTION)
@@ -250,6 +251,43 @@ def test_only_evaluators_dispatch_and_reconcile_touch_ticks() -> None:
         role_of(function)
         for function in (*EVALUATORS.values(), FUNCTIONS["DispatchFunction"], FUNCTIONS["ReconcileFunction"])
     }
+
+
+def test_only_publish_and_dispatch_speak_as_treadle() -> None:
+    """On the stack's own bus, and under Treadle's own source only."""
+    speaking = {
+        role: statement
+        for role, statement in STATEMENTS
+        if statement["Effect"] == "Allow" and "Bus" in references(statement["Resource"])
+    }
+    silenced = {role: s for role, s in STATEMENTS if s["Sid"] == "NeverAsAnotherSource"}
+
+    assert speaking.keys() == silenced.keys() == {"DispatchRole", "PublishRole"}
+    for role, statement in speaking.items():
+        assert (actions(statement), statement["Resource"]) == (
+            ["events:PutEvents"],
+            {"Fn::GetAtt": ["Bus", "Arn"]},
+        )
+        assert (silenced[role]["Effect"], silenced[role]["Resource"]) == ("Deny", statement["Resource"])
+        assert silenced[role]["Condition"]["StringNotEquals"] == {
+            "events:source": "treadle",
+            **LOCAL_CLOUD["StringNotEquals"],
+        }
+
+
+def test_publish_numbers_ended_runs_and_touches_no_asset() -> None:
+    """Keys of ended runs only, and no call without a key; of runs it reads one at a time."""
+    allowed = template.allowed("PublishRole")
+    (numbers,) = [s for s in allowed if "EventsTable" in references(s["Resource"])]
+    (runs,) = [s for s in allowed if "RunsTable" in references(s["Resource"]) and s["Sid"] != "RunsStream"]
+    (denied,) = [s for role, s in STATEMENTS if role == "PublishRole" and s["Sid"] == "NeverWithoutKey"]
+
+    assert numbers["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["#ended/*"]}}
+    assert ended_runs_key("any_job").startswith("#ended/")
+    assert (denied["Effect"], denied["Resource"]) == ("Deny", numbers["Resource"])
+    assert set(actions(denied)) == set(actions(numbers))
+    assert denied["Condition"] == {"Null": {"dynamodb:LeadingKeys": "true"}, **LOCAL_CLOUD}
+    assert actions(runs) == ["dynamodb:GetItem"]
 
 
 def test_dispatch_may_write_every_queue_it_fills() -> None:
