@@ -13,7 +13,7 @@ def test_events_are_numbered_from_one_without_a_gap(stores: Stores) -> None:
     others = stores.events.append([replace(EVENT, event_id=f"e{n}") for n in range(2, 100)])
 
     assert [event.storage_id for event in first + others] == list(range(1, 100))
-    assert stores.events.last("tables/orders") == 99
+    assert len(stores.events.after("tables/orders", 0, 200)) == 99
 
 
 def test_an_event_delivered_twice_keeps_its_number(stores: Stores) -> None:
@@ -33,7 +33,15 @@ def test_each_asset_has_an_order_of_its_own(stores: Stores) -> None:
     stored = stores.events.append([EVENT, customers, replace(EVENT, event_id="e2")])
 
     assert [event.storage_id for event in stored] == [1, 1, 2]
-    assert stores.events.last("tables/nothing") == 0
+
+
+def test_last_event_before_a_time_is_found_whatever_came_since(stores: Stores) -> None:
+    stores.events.append([replace(EVENT, event_id=f"e{n}", time=n * 10) for n in range(1, 131)])
+
+    numbers = [stores.events.number_before("tables/orders", time) for time in (10, 11, 300, 9_999)]
+
+    assert numbers == [0, 1, 29, 130]
+    assert stores.events.number_before("tables/nothing", 10) == 0
 
 
 def test_only_events_numbered_higher_come_back_in_order(stores: Stores) -> None:

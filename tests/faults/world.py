@@ -181,6 +181,7 @@ class World:
             EventTicks(running, sensors, self.ticks, self._tokens, RUNNING, self.runs, NAMESPACE),
             Previewer(running, sensors, self.clock),
             inbox,
+            self.clock,
         )
 
     def _dispatcher(self) -> Dispatcher:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from treadle.definitions.contexts import SensorEvaluationContext, build_sensor_context
+    from treadle.definitions.coordination import Batch, all_succeeded
     from treadle.definitions.cursors import CursorType
     from treadle.definitions.errors import (
         DagsterInvalidConfigError,
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
         DagsterInvariantViolationError,
         TreadleError,
     )
+    from treadle.definitions.instance import DagsterInstance
     from treadle.definitions.jobs import JobDefinition
     from treadle.definitions.objects import ObjectIdentity, S3Object
     from treadle.definitions.resources import (
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "definitions.contexts": ["SensorEvaluationContext", "build_sensor_context"],
+    "definitions.coordination": ["Batch", "all_succeeded"],
     "definitions.cursors": ["CursorType"],
     "definitions.errors": [
         "DagsterInvalidConfigError",
@@ -69,6 +72,7 @@ _HOMES = {
         "DagsterInvariantViolationError",
         "TreadleError",
     ],
+    "definitions.instance": ["DagsterInstance"],
     "definitions.jobs": ["JobDefinition"],
     "definitions.objects": ["ObjectIdentity", "S3Object"],
     "definitions.resources": [
@@ -118,11 +122,13 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Batch",
     "CodeLocationSelector",
     "ConfigurableResource",
     "CursorType",
     "DagsterEvent",
     "DagsterEventType",
+    "DagsterInstance",
     "DagsterInvalidConfigError",
     "DagsterInvalidDefinitionError",
     "DagsterInvalidInvocationError",
@@ -157,6 +163,7 @@ __all__ = [
     "SkipReason",
     "TickStatus",
     "TreadleError",
+    "all_succeeded",
     "build_resources",
     "build_run_status_sensor_context",
     "build_sensor_context",

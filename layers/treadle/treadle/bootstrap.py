@@ -23,12 +23,13 @@ from treadle.engine.leased_ticks import LeasedTicks, TickSettings
 from treadle.engine.planning import Planner
 from treadle.engine.preview import Previewer
 from treadle.engine.publish import Publisher
+from treadle.engine.reading import StoredEnds, StoredRuns
 from treadle.engine.reconcile import Reconciler
 from treadle.engine.record import Recorder
 from treadle.engine.schedule import phase_of
 from treadle.ports.launching import JobSettings
 from treadle.ports.runs import Run
-from treadle.ports.system import Bus, DeadLetters, InboxQueue, Queue
+from treadle.ports.system import Bus, Clock, DeadLetters, InboxQueue, Queue
 from treadle.ports.ticks import Tick
 
 if TYPE_CHECKING:
@@ -159,6 +160,8 @@ class EvaluatorParts:
     events: EventTicks
     previewer: Previewer
     inbox: Inbox
+    clock: Clock
+    is_woken: bool = False
 
 
 def evaluator_parts(
@@ -191,7 +194,13 @@ def evaluator_parts(
     clock, tokens = SystemClock(), RandomTokens()
     stores = DynamoStores.of(tables, tokens, S3BlobStore(outcomes))
     planner = Planner(definition, RunIds.of(namespace), stores.runs)
-    running = Evaluator(planner, clock, resources)
+    running = Evaluator(
+        planner,
+        clock,
+        resources,
+        StoredRuns(stores.runs, namespace),
+        StoredEnds(stores.events, clock),
+    )
     default = DefaultSensorStatus(status)
     millis = (interval or 0) * 1000
     phase = phase_of(definition.name, millis)
@@ -205,6 +214,8 @@ def evaluator_parts(
         EventTicks(running, stores.sensors, stores.ticks, tokens, default, stores.runs, namespace),
         Previewer(running, stores.sensors, clock),
         inbox,
+        clock,
+        definition.is_woken,
     )
 
 

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from treadle.definitions.errors import DagsterInvalidDefinitionError, DagsterInvariantViolationError
+from treadle.definitions.instance import EndedRuns
 from treadle.definitions.resources import Resources, ResourceScope
 
 MAX_CURSOR_BYTES = 300_000
@@ -70,6 +71,7 @@ class SensorEvaluationContext:
     _has_cursor: bool = True
     _resources: ResourceScope = field(default_factory=_no_resources)
     _instance: Any = None
+    _ended_runs: EndedRuns | None = None
     cursor_updated: bool = False
 
     def __enter__(self) -> Self:
@@ -145,7 +147,7 @@ class SensorEvaluationContext:
 
     @property
     def instance(self) -> Any:
-        """What a test gave `build_sensor_context`; a tick has none.
+        """The recorded runs, as a `DagsterInstance`; in a test, what `build_sensor_context` was given.
 
         Raises:
             DagsterInvariantViolationError: if the context was made without.
@@ -157,6 +159,21 @@ class SensorEvaluationContext:
             )
             raise DagsterInvariantViolationError(msg)
         return self._instance
+
+    @property
+    def ended_runs(self) -> EndedRuns:
+        """The ended runs of each job, in the order in which Treadle learnt of them.
+
+        Raises:
+            DagsterInvariantViolationError: if the context was made without.
+        """
+        if self._ended_runs is None:
+            msg = (
+                f"The context of sensor {self.sensor_name} was made without ended runs: "
+                "test the sensor in a TreadleInstance."
+            )
+            raise DagsterInvariantViolationError(msg)
+        return self._ended_runs
 
     def claimed_run_keys(self, run_keys: Collection[str]) -> set[str]:
         """Those of the given run keys that can start no run any more, so that they need not be asked for.

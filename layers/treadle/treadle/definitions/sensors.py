@@ -53,6 +53,7 @@ class SensorDefinition:
     sensor_type: ClassVar[SensorType] = SensorType.STANDARD
     takes_events: ClassVar[bool] = False
     values_taken: ClassVar[int] = 1
+    is_woken: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -6,6 +6,7 @@ from typing import Any
 
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import SensorEvaluationError
+from treadle.definitions.instance import DagsterInstance, EndedRuns
 from treadle.definitions.resources import ResourceScope
 from treadle.definitions.results import SensorExecutionData
 from treadle.definitions.status import TickStatus
@@ -72,11 +73,22 @@ class Evaluator:
         planner: for the sensor.
         clock: the time.
         resources: by key, what evaluations may use; those declared reusable are kept between ticks.
+        instance: the recorded runs, as evaluations may read them.
+        ended_runs: the ended runs of each job, in order.
     """
 
-    def __init__(self, planner: Planner, clock: Clock, resources: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        planner: Planner,
+        clock: Clock,
+        resources: Mapping[str, Any] | None = None,
+        instance: DagsterInstance | None = None,
+        ended_runs: EndedRuns | None = None,
+    ) -> None:
         self._planner = planner
         self._clock = clock
+        self._instance = instance
+        self._ended_runs = ended_runs
         self._kept = ResourceScope(resources or {})
         self.definition = planner.definition
         self.name = planner.definition.name
@@ -107,6 +119,8 @@ class Evaluator:
             _claimed_run_keys=self._claimed,
             _has_cursor=frame.kind is TickKind.LEASED,
             _resources=scope,
+            _instance=self._instance,
+            _ended_runs=self._ended_runs,
         )
 
         def evaluated() -> Vetted:

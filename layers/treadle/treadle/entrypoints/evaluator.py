@@ -27,6 +27,12 @@ UNRESOLVED = "<aws.scheduler"
 """What the schedule's time begins with where the scheduler does not fill it in, as on some emulators."""
 
 
+WAKE: Mapping[str, object] = {"treadle": "wake"}
+
+WAKE_AGAIN_SECONDS = {Decision.LEASED: 5, Decision.LOST: 5, Decision.NOT_DUE: 60}
+"""How long a wake-up waits that met another tick, an operator's edit, or an interval that is not over."""
+
+
 def evaluator(definition: SensorDefinition, resources: Mapping[str, Any] | None = None) -> Handler:
     """The Lambda handler that evaluates a sensor.
 
@@ -133,12 +139,29 @@ def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) 
     def taken_up() -> TakenUp:
         return parts.events.take_up(known)
 
+    @functools.cache
+    def woken() -> None:
+        """All that would wake the sensor is one tick, which reads for itself what there is."""
+        _wake(parts, Budget(remaining_seconds(context)))
+
     def handle(body: Mapping[str, Any]) -> None:
         budget = Budget(remaining_seconds(context))
         if body.get("treadle") == "slot":
             _report(parts, parts.leased.tick(nominal_time(body), budget))
+        elif parts.is_woken:
+            if body != WAKE:
+                parse_sensor_event(body)  # What is no event is a dead letter, and wakes nobody.
+            woken()
         else:
             event = parse_sensor_event(body)
             _report(parts, parts.events.evaluate(event, taken_up(), budget))
 
     return process_queue(event, context, handle, parts.inbox)
+
+
+def _wake(parts: EvaluatorParts, budget: Budget) -> None:
+    """Tick now; where that cannot be, be woken again a little later, before this is acknowledged."""
+    outcome = parts.leased.tick(parts.clock.now(), budget)
+    _report(parts, outcome)
+    if outcome.decision in WAKE_AGAIN_SECONDS:
+        parts.inbox.queue.send([WAKE], delay_seconds=WAKE_AGAIN_SECONDS[outcome.decision])

@@ -47,5 +47,8 @@ class EventStore(Protocol):
     def after(self, asset_key: str, storage_id: int, limit: int) -> list[AssetEvent]:
         """The events numbered higher, in order, read strongly."""
 
-    def last(self, asset_key: str) -> int:
-        """The highest number given under a key, read strongly; 0 if none was."""
+    def number_before(self, asset_key: str, time: int) -> int:
+        """The highest number of an event that happened before a time, read strongly; 0 if there is none.
+
+        It looks backwards from the last event, so it costs what has happened since.
+        """

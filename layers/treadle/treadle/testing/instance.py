@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from treadle.definitions.coordination import AllSucceededDefinition
 from treadle.definitions.errors import SensorEvaluationError
 from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.run_status import RunStatusSensorDefinition
@@ -24,6 +25,7 @@ from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Outcome
 from treadle.engine.planning import Planner
 from treadle.engine.preview import STORED, Preview, Previewer
+from treadle.engine.reading import StoredEnds, StoredRuns
 from treadle.engine.record import Recorder, StatusChange
 from treadle.engine.views import dagster_run
 from treadle.integrations.s3.definition import S3SensorDefinition
@@ -35,6 +37,7 @@ from treadle.ports.ticks import Tick
 from treadle.testing.news import NAMESPACE, RunNews, RunResult
 from treadle.testing.objects import InMemoryObjects
 from treadle.testing.stores import (
+    InMemoryEventStore,
     InMemoryRunStore,
     InMemorySensorStore,
     InMemoryTables,
@@ -100,6 +103,8 @@ class TreadleInstance:
         self._tick_store = InMemoryTickStore(self._tables)
         self._run_store = InMemoryRunStore(self._tables)
         self._news = RunNews(self._tables)
+        self._stored = StoredRuns(self._run_store, NAMESPACE)
+        self._ends = StoredEnds(InMemoryEventStore(self._tables), self.clock)
         self.objects = InMemoryObjects(self.clock)
         self.target = InMemoryTarget(self.clock)
         self.undelivered: list[SensorEvent] = []
@@ -129,7 +134,8 @@ class TreadleInstance:
         if settings is not None or isinstance(definition, RunStatusSensorDefinition):
             definition = definition.configured({"TREADLE_NAMESPACE": NAMESPACE, **(settings or {})})
         run_ids = RunIds.of(NAMESPACE)
-        evaluator = Evaluator(Planner(definition, run_ids, self._run_store), self.clock, resources)
+        planner = Planner(definition, run_ids, self._run_store)
+        evaluator = Evaluator(planner, self.clock, resources, self._stored, self._ends)
         interval = (definition.minimum_interval_seconds or 0) * 1000
         pauses = 0 if definition.takes_events else pause_after
         ticking = TickSettings(interval, self._default, pauses)
@@ -194,6 +200,9 @@ class TreadleInstance:
         while news := self._news.fresh():
             for event, (name, parts) in itertools.product(news, self._parts.items()):
                 definition = parts.definition
+                if isinstance(definition, AllSucceededDefinition) and definition.is_woken_by(event):
+                    self.clock.advance(0.001)  # Two ticks are never due at one time.
+                    self._apply(name, parts.leased.tick(self.clock.now(), Budget()))
                 if not (isinstance(definition, RunStatusSensorDefinition) and definition.monitors(event)):
                     continue
                 try:

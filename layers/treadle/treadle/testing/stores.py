@@ -319,6 +319,7 @@ class InMemoryEventStore:
         events = self._tables.events.get(asset_key, [])
         return [event for event in events if event.storage_id > storage_id][:limit]
 
-    def last(self, asset_key: str) -> int:
-        """The highest number."""
-        return len(self._tables.events.get(asset_key, ()))
+    def number_before(self, asset_key: str, time: int) -> int:
+        """The highest number of an earlier event."""
+        events = self._tables.events.get(asset_key, [])
+        return max((event.storage_id for event in events if event.time < time), default=0)

@@ -12,6 +12,7 @@ from treadle.ports.system import Tokens
 
 _COUNTER = "counter"
 _TRIES = 20
+_PAGE = 100
 _CHUNK = 45
 """Two writes for each event, and one of the counter: a transaction takes 100."""
 
@@ -92,10 +93,20 @@ class DynamoEventStore:
         )
         return [_event(item) for item in items]
 
-    def last(self, asset_key: str) -> int:
-        """The highest number, read strongly."""
-        counter = self._database.get(self._table, asset_key, _COUNTER)
-        return int(counter["storage_id"]["N"]) if counter else 0
+    def number_before(self, asset_key: str, time: int) -> int:
+        """The highest number of an earlier event, looked for backwards, a page at a time."""
+        for items in self._database.pages(
+            self._table,
+            asset_key,
+            range_key_condition=Model.item.between(_numbered(1), _numbered(10**14)),
+            scan_index_forward=False,
+            consistent_read=True,
+            limit=_PAGE,
+        ):
+            for event in map(_event, items):
+                if event.time < time:
+                    return event.storage_id
+        return 0
 
 
 def _numbered(storage_id: int) -> str:
