@@ -10,30 +10,27 @@ from treadle.engine.telling import RUN_STATUS_CHANGED, SOURCE
 
 template = read()
 RESOURCES = template.section("Resources")
-POLICIES = template.resources("AWS::Events::EventBusPolicy")
+SPEAKERS, IF_JOINED = template.resources("AWS::Events::EventBus")["Bus"]["Policy"]["Statement"]
+CONDITION, JOINED, _NOTHING = IF_JOINED["Fn::If"]
 RULE = template.resources("AWS::Events::Rule")["ForwardRule"]
 OWN_NAMESPACE = template.section("Globals")["Function"]["Environment"]["Variables"]["TREADLE_NAMESPACE"]
 PARAMETERS = template.section("Parameters")
 
 
-@pytest.mark.parametrize("name", POLICIES)
-def test_a_policy_of_the_bus_is_about_putting_events_on_it(name: str) -> None:
-    """Under a name of its own, on this bus only."""
-    policy = POLICIES[name]
+def test_the_policy_is_about_putting_events_on_this_bus() -> None:
+    named = template.resources("AWS::Events::EventBus")["Bus"]["Name"]["Fn::Sub"]
 
-    assert policy["EventBusName"] == {"Ref": "Bus"}
-    assert policy["Statement"]["Action"] == "events:PutEvents"
-    assert policy["Statement"]["Resource"] == {"Fn::GetAtt": ["Bus", "Arn"]}
-    assert len({each["StatementId"] for each in POLICIES.values()}) == len(POLICIES)
+    for statement in (SPEAKERS, JOINED):
+        assert statement["Action"] == "events:PutEvents"
+        assert statement["Resource"]["Fn::Sub"].endswith(f":event-bus/{named}")
 
 
 def test_in_this_account_nobody_else_speaks_as_treadle() -> None:
     """But those who tell, and roles by which another stack of the account sends on what it has told."""
-    statement = POLICIES["BusSpeakers"]["Statement"]
-    speakers = statement["Condition"]["ArnNotLike"]["aws:PrincipalArn"]
+    speakers = SPEAKERS["Condition"]["ArnNotLike"]["aws:PrincipalArn"]
 
-    assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
-    assert statement["Condition"]["StringEquals"] == {
+    assert (SPEAKERS["Effect"], SPEAKERS["Principal"]) == ("Deny", "*")
+    assert SPEAKERS["Condition"]["StringEquals"] == {
         "events:source": SOURCE,
         "aws:PrincipalAccount": {"Ref": "AWS::AccountId"},
     }
@@ -42,30 +39,29 @@ def test_in_this_account_nobody_else_speaks_as_treadle() -> None:
     assert path == f"arn::iam:::role{RESOURCES['ForwardRole']['Properties']['Path']}*"
 
 
-def test_local_clouds_which_know_no_policies_of_buses_are_given_none_unasked() -> None:
-    on_aws = {"Fn::Not": [{"Fn::Equals": [{"Ref": "AWS::AccountId"}, "000000000000"]}]}
-
-    assert {name: RESOURCES[name]["Condition"] for name in POLICIES} == {
-        "BusSpeakers": "OnAws",
-        "BusJoinedAccounts": "HasJoinedAccounts",
-    }
-    assert template.section("Conditions")["OnAws"] == on_aws
-
-
 def test_joined_accounts_may_tell_of_runs_and_of_nothing_else() -> None:
-    statement = POLICIES["BusJoinedAccounts"]["Statement"]
+    accounts = {"Fn::Split": [",", {"Ref": "JoinedAccounts"}]}
 
-    assert (statement["Effect"], statement["Principal"]) == ("Allow", {"AWS": {"Ref": "JoinedAccounts"}})
-    assert statement["Condition"] == {
+    assert (JOINED["Effect"], JOINED["Principal"]) == ("Allow", {"AWS": accounts})
+    assert CONDITION == "HasJoinedAccounts"
+    assert JOINED["Condition"] == {
         "StringEquals": {"events:source": SOURCE, "events:detail-type": RUN_STATUS_CHANGED}
     }
 
 
 @pytest.mark.parametrize(
-    ("account", "accepted"), [("123456789012", True), ("", True), ("*", False), ("12345678901", False)]
+    ("accounts", "accepted"),
+    [
+        ("123456789012", True),
+        ("123456789012,210987654321", True),
+        ("", True),
+        ("*", False),
+        ("12345678901", False),
+        ("123456789012,", False),
+    ],
 )
-def test_a_joined_account_is_one_account(account: str, accepted: bool) -> None:
-    assert (re.fullmatch(PARAMETERS["JoinedAccounts"]["AllowedPattern"], account) is not None) is accepted
+def test_joined_accounts_are_named_one_by_one(accounts: str, accepted: bool) -> None:
+    assert (re.fullmatch(PARAMETERS["JoinedAccounts"]["AllowedPattern"], accounts) is not None) is accepted
 
 
 def test_only_this_stacks_runs_are_sent_on() -> None:

@@ -216,7 +216,7 @@ def watched(metric: str) -> set[str]:
 
 
 def test_every_trouble_has_its_alarm() -> None:
-    """Dead letters; age in each other queue; lag of each stream; errors of each function that a schedule starts."""
+    """Dead letters; age in each other queue; lag of each stream; errors of each evaluator and of RECONCILE."""
     streams = {
         name
         for name, function in template.resources(FUNCTION).items()
@@ -226,11 +226,8 @@ def test_every_trouble_has_its_alarm() -> None:
     assert watched("ApproximateNumberOfMessagesVisible") == {"DeadLetterQueue"}
     assert watched("ApproximateAgeOfOldestMessage") == QUEUES.keys() - {"DeadLetterQueue"}
     assert watched("IteratorAge") == streams
-    assert watched("Errors") == {
-        name
-        for name, function in template.resources(FUNCTION).items()
-        if "ScheduleV2" in {event["Type"] for event in function.get("Events", {}).values()}
-    }
+    evaluators = {f"{logical_prefix(name)}Function" for name in EVALUATORS}
+    assert watched("Errors") == evaluators | {"ReconcileFunction"}
 
 
 @pytest.mark.parametrize("metric", ["paused", "set_aside", "dispatch.HELD"])
