@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from treadle.definitions.contexts import SensorEvaluationContext, build_sensor_context
     from treadle.definitions.coordination import Batch, all_succeeded
     from treadle.definitions.cursors import CursorType
+    from treadle.definitions.deadlines import DeadlineSensorContext, deadline_sensor
     from treadle.definitions.errors import (
         DagsterInvalidConfigError,
         DagsterInvalidDefinitionError,
@@ -65,6 +66,7 @@ _HOMES = {
     "definitions.contexts": ["SensorEvaluationContext", "build_sensor_context"],
     "definitions.coordination": ["Batch", "all_succeeded"],
     "definitions.cursors": ["CursorType"],
+    "definitions.deadlines": ["DeadlineSensorContext", "deadline_sensor"],
     "definitions.errors": [
         "DagsterInvalidConfigError",
         "DagsterInvalidDefinitionError",
@@ -136,6 +138,7 @@ __all__ = [
     "DagsterRun",
     "DagsterRunReaction",
     "DagsterRunStatus",
+    "DeadlineSensorContext",
     "DefaultSensorStatus",
     "InitResourceContext",
     "InstigatorStatus",
@@ -167,6 +170,7 @@ __all__ = [
     "build_resources",
     "build_run_status_sensor_context",
     "build_sensor_context",
+    "deadline_sensor",
     "evaluator",
     "get_objects",
     "get_s3_keys",
