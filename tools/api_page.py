@@ -38,6 +38,20 @@ GROUPS: dict[str, tuple[str, list[str]]] = {
         ["RunRequest", "SkipReason", "SensorResult", "RunConfig", "SensorExecutionData"],
     ),
     "What a sensor is given": ("", ["SensorEvaluationContext", "CursorType"]),
+    "Alerts": (
+        "[A page of the guide](../guide/alerts.md) shows them.",
+        [
+            "make_slack_on_run_failure_sensor",
+            "make_teams_on_run_failure_sensor",
+            "make_email_on_run_failure_sensor",
+            "make_sns_on_run_failure_sensor",
+            "make_pagerduty_on_run_failure_sensor",
+            "make_webhook_on_run_failure_sensor",
+            "alert_from_environment",
+            "Secret",
+            "unless_retried",
+        ],
+    ),
     "Resources": (
         "",
         [
