@@ -33,11 +33,62 @@ GROUPS: dict[str, tuple[str, list[str]]] = {
             "evaluator",
         ],
     ),
+    "Runs and their status": (
+        "[A page of the guide](../guide/run-status-sensors.md) shows them.",
+        [
+            "run_status_sensor",
+            "RunStatusSensorDefinition",
+            "run_failure_sensor",
+            "RunFailureSensorDefinition",
+            "all_succeeded",
+            "Batch",
+            "deadline_sensor",
+            "JobSelector",
+            "CodeLocationSelector",
+            "RepositorySelector",
+        ],
+    ),
     "What a sensor gives": (
         "",
-        ["RunRequest", "SkipReason", "SensorResult", "RunConfig", "SensorExecutionData"],
+        [
+            "RunRequest",
+            "SkipReason",
+            "SensorResult",
+            "RunConfig",
+            "DagsterRunReaction",
+            "SensorExecutionData",
+        ],
     ),
-    "What a sensor is given": ("", ["SensorEvaluationContext", "CursorType"]),
+    "What a sensor is given": (
+        "",
+        [
+            "SensorEvaluationContext",
+            "CursorType",
+            "RunStatusSensorContext",
+            "RunFailureSensorContext",
+            "DeadlineSensorContext",
+            "DagsterEvent",
+            "DagsterEventType",
+            "DagsterRun",
+            "RunRecord",
+            "RunsFilter",
+            "DagsterInstance",
+        ],
+    ),
+    "Alerts": (
+        "[A page of the guide](../guide/alerts.md) shows them.",
+        [
+            "make_slack_on_run_failure_sensor",
+            "make_teams_on_run_failure_sensor",
+            "make_email_on_run_failure_sensor",
+            "make_sns_on_run_failure_sensor",
+            "make_pagerduty_on_run_failure_sensor",
+            "make_webhook_on_run_failure_sensor",
+            "alert_from_environment",
+            "Secret",
+            "unless_retried",
+        ],
+    ),
     "Resources": (
         "",
         [
@@ -65,8 +116,15 @@ GROUPS: dict[str, tuple[str, list[str]]] = {
         ],
     ),
     "Testing": (
-        "The first two come from `treadle`, the others from `treadle.testing`.",
-        ["build_sensor_context", "validate_run_config", "TreadleInstance", "TickResult", "VirtualClock"],
+        "The first three come from `treadle`, the others from `treadle.testing`.",
+        [
+            "build_sensor_context",
+            "build_run_status_sensor_context",
+            "validate_run_config",
+            "TreadleInstance",
+            "TickResult",
+            "VirtualClock",
+        ],
     ),
 }
 

@@ -21,6 +21,7 @@ OF_SENSORS, OF_EDITS, OF_TICKS, OF_RUNS = (
     for name in ("sensor_store", "sensor_edits", "tick_store", "run_store")
 )
 WHOLE_FLOW = "tests/faults/test_every_call.py::test_without_faults_all_invariants_hold"
+TELLING = "tests/faults/test_every_call_of_telling.py::test_"
 TAKEOVER = (
     "tests/faults/test_takeover.py::test_a_second_message_starts_nothing_as_long_as_the_first_launch_can_act"
 )
@@ -213,6 +214,27 @@ MUTANTS = (
         "for look in (self._dispatch_late, self._look_at_runs):",
         "for look in ():",
         (f"{WHOLE_FLOW}[named]",),
+    ),
+    Mutant(
+        "told later, what could not be told",
+        "entrypoints/publishing.py",
+        "_publish_or_defer(parts, of_record)",
+        "_ = of_record",
+        (f"{TELLING}no_fault_at_any_call_loses_or_doubles_what_is_told[throttled]",),
+    ),
+    Mutant(
+        "ends numbered before they are told",
+        "engine/publish.py",
+        "numbered = self._events.append([_numbered(each) for each in ends])",
+        "numbered = [_numbered(each) for each in ends]",
+        (f"{TELLING}without_faults_each_status_is_told_and_acted_on_once",),
+    ),
+    Mutant(
+        "reactions noted on runs",
+        "engine/dispatch.py",
+        "        self._note_reaction(tick)\n",
+        "",
+        (f"{TELLING}without_faults_each_status_is_told_and_acted_on_once",),
     ),
 )
 

@@ -22,7 +22,7 @@ from treadle.adapters.system import RandomTokens
 ROOT = Path(__file__).parents[2]
 BUCKET = "treadle-watched-bucket"
 OUTCOMES = "treadle-outcomes-bucket"
-QUEUES = ("own", "launch", "dispatch", "record", "publish", "dead")
+QUEUES = ("own", "launch", "dispatch", "publish", "record", "dead")
 ROLE = "arn:aws:iam::123456789012:role/machine"
 MACHINE = '{"StartAt":"Done","States":{"Done":{"Type":"Succeed"}}}'
 
@@ -174,8 +174,8 @@ def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
             TREADLE_QUEUE_URL=queues["own"],
             TREADLE_LAUNCH_QUEUE_URL=queues["launch"],
             TREADLE_DISPATCH_QUEUE_URL=queues["dispatch"],
-            TREADLE_RECORD_QUEUE_URL=queues["record"],
             TREADLE_PUBLISH_QUEUE_URL=queues["publish"],
+            TREADLE_RECORD_QUEUE_URL=queues["record"],
             TREADLE_OUTCOMES_BUCKET=OUTCOMES,
             TREADLE_BUS_NAME="treadle",
             TREADLE_INTERVAL_SECONDS="60",

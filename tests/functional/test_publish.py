@@ -1,88 +1,297 @@
-"""PUBLISH as a Lambda function: what the bus hears of the sample events, under which number."""
+"""PUBLISH, and the sensors that its events set off, as deployed: streams, bus, queues and tables on moto."""
 
 import json
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import boto3
 import pytest
 
-from tests.functional.conftest import Deployment, sample
-from treadle.adapters.dynamodb.models import RunModel
+from tests.functional.conftest import Deployment, LambdaContext, batch
+from treadle import (
+    DagsterRunStatus,
+    JobDefinition,
+    RunStatusSensorContext,
+    all_succeeded,
+    deadline_sensor,
+    run_status_sensor,
+)
+from treadle import evaluator as handler_of
+from treadle.adapters.dynamodb.runs import _item
+from treadle.definitions.errors import SettingsError, StoreThrottledError
+from treadle.engine.publish import Publisher
 from treadle.ports.assets import ended_runs_key
+from treadle.ports.runs import Reached, Run
 
-RUN = "6f1b1cc1-9f2b-5f0d-9a38-3c6d6a0f2f3e"
-END = f"{RUN}/1/0/SUCCESS"
+NAMESPACE = "123456789012/us-east-1/test"
+RUN_ID = "0c5b7a52-0000-5000-8000-000000000001"
+BEFORE: Reached = {"1/0": {"QUEUED": 1_795_370_400_000}}
+AFTER: Reached = {"1/0": {**BEFORE["1/0"], "STARTING": 1_795_370_401_000, "STARTED": 1_795_370_401_000}}
+ENDED: Reached = {"1/0": {**AFTER["1/0"], "SUCCESS": 1_795_370_460_000}}
+
+
+def run(run_id: str = RUN_ID, job: str = "load", reached: Reached = ENDED) -> Run:
+    """A run's record; it has reached what is given."""
+    status = DagsterRunStatus.SUCCESS if reached is ENDED else DagsterRunStatus.STARTED
+    tags = {"treadle/depth": "1", "team": "a", "long": "x" * 300}
+    ended = 1_795_370_460_000 if reached is ENDED else None
+    return Run(
+        run_id, job, "new_files", "key", "tick", "{}", tags, 1_795_370_400_000, None, status,
+        reached=reached, ended_at=ended,
+    )  # fmt: skip
+
+
+def change(after: Run, before: Reached | None = BEFORE) -> dict[str, Any]:
+    """The stream's record of a change."""
+    images: dict[str, Any] = {"NewImage": _item(after, 2), "Keys": {"run_id": {"S": after.run_id}}}
+    if before is not None:
+        images["OldImage"] = _item(replace(after, reached=before), 1)
+    return {"eventName": "MODIFY", "eventSource": "aws:dynamodb", "dynamodb": images}
 
 
 @pytest.fixture
-def heard(deployment: Deployment) -> str:
-    """URL of a queue that hears everything on Treadle's bus."""
-    sqs, events = boto3.client("sqs"), boto3.client("events")
-    url = sqs.create_queue(QueueName="heard")["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    events.put_rule(Name="all", EventBusName="treadle", EventPattern=json.dumps({"source": ["treadle"]}))
-    events.put_targets(Rule="all", EventBusName="treadle", Targets=[{"Id": "heard", "Arn": arn}])
-    deployment.queues["heard"] = url
-    return url
+def told(deployment: Deployment) -> Any:
+    """What a subscriber of the bus has got."""
+    url = boto3.client("sqs").create_queue(QueueName="subscriber")["QueueUrl"]
+    deployment.queues["subscriber"] = url
+    events = boto3.client("events")
+    events.put_rule(Name="all", EventBusName="treadle", EventPattern='{"source": ["treadle"]}')
+    arn = "arn:aws:sqs:us-east-1:123456789012:subscriber"
+    events.put_targets(Rule="all", EventBusName="treadle", Targets=[{"Id": "q", "Arn": arn}])
+
+    def subscriber() -> list[dict[str, Any]]:
+        bodies = [json.loads(message["Body"]) for message in deployment.messages("subscriber")]
+        # AWS says where an event comes from; moto does not.
+        return [{**body, "account": "123456789012", "region": "us-east-1"} for body in bodies]
+
+    return subscriber
 
 
-def told(deployment: Deployment) -> list[dict[str, Any]]:
-    """What the bus has told since this was last asked."""
-    return [json.loads(message["Body"]) for message in deployment.messages("heard")]
+def publish(deployment: Deployment, *changes: dict[str, Any]) -> Any:
+    return deployment.invoke("engine/publish", {"Records": list(changes)})
 
 
-def test_the_sample_of_the_runs_stream_is_told_with_its_number(deployment: Deployment, heard: str) -> None:
-    answer = deployment.invoke("engine/publish", sample("publish-runs-stream"))
+def test_each_newly_reached_status_is_told_once_in_order_and_an_end_is_numbered(
+    deployment: Deployment, told: Any
+) -> None:
+    publish(deployment, change(run(reached=AFTER)), change(run(), AFTER))
+    events = told()
 
-    assert answer == {"batchItemFailures": []}
-    [event] = told(deployment)
-    assert (event["source"], event["detail-type"]) == ("treadle", "Run Status Changed")
-    detail = event["detail"]
-    assert (detail["id"], detail["status"], detail["number"]) == (END, "SUCCESS", 1)
-    assert (detail["job"], detail["namespace"]) == ("process_file", "123456789012/us-east-1/test")
-    [stored] = deployment.stores.events.after(ended_runs_key("process_file"), 0, 10)
-    assert stored.event_id == END
+    assert [(e["detail"]["status"], e["detail"]["number"]) for e in events] == [
+        ("STARTING", 0),
+        ("STARTED", 0),
+        ("SUCCESS", 1),
+    ]
+    detail = events[2]["detail"]
+    assert detail["id"] == f"{RUN_ID}/1/0/SUCCESS"
+    assert (detail["namespace"], detail["version"]) == (NAMESPACE, 1)
+    assert detail["tags"] == {"treadle/depth": "1", "team": "a"}
+    assert [each.event_id for each in deployment.stores.events.after(ended_runs_key("load"), 0, 9)] == [
+        detail["id"]
+    ]
 
 
-def test_a_redelivery_is_told_again_under_the_same_id_and_number(deployment: Deployment, heard: str) -> None:
-    for _ in range(2):
-        deployment.invoke("engine/publish", sample("publish-runs-stream"))
+def test_redelivery_tells_again_under_the_same_ids_and_numbers(deployment: Deployment, told: Any) -> None:
+    publish(deployment, change(run(), AFTER))
+    publish(deployment, change(run(), AFTER))
+    first, second = told()
 
-    first, second = told(deployment)
     assert first["detail"] == second["detail"]
-    assert deployment.stores.events.last(ended_runs_key("process_file")) == 1
+    assert len(deployment.stores.events.after(ended_runs_key("load"), 0, 9)) == 1
 
 
-def test_the_sample_of_what_is_still_to_be_told_is_told_from_the_record(
-    deployment: Deployment, heard: str
-) -> None:
-    image = sample("publish-runs-stream")["Records"][0]["dynamodb"]["NewImage"]
-    boto3.client("dynamodb").put_item(TableName=deployment.environment["TREADLE_RUNS_TABLE"], Item=image)
-
-    assert deployment.invoke("engine/publish", sample("publish-untold")) == {"batchItemFailures": []}
-
-    [event] = told(deployment)
-    assert event["detail"]["id"] == END
-
-
-def test_what_the_bus_does_not_take_waits_in_the_queue_and_counts_as_not_told(
-    deployment: Deployment, heard: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    deployment.setenv(TREADLE_BUS_NAME="there-is-no-such-bus")
-
-    answer = deployment.invoke("engine/publish", sample("publish-runs-stream"))
+def test_change_without_a_new_status_tells_nothing(deployment: Deployment, told: Any) -> None:
+    answer = publish(deployment, change(run(), ENDED))
 
     assert answer == {"batchItemFailures": []}
-    counted = boto3.client("sqs").get_queue_attributes(
+    assert told() == []
+
+
+def test_status_that_was_assumed_and_is_then_reported_is_told_once(deployment: Deployment, told: Any) -> None:
+    assumed: Reached = {"1/0": {**AFTER["1/0"], "FAILURE?": 1_795_370_460_000}}
+    reported: Reached = {"1/0": {**assumed["1/0"], "FAILURE": 1_795_370_450_000}}
+    publish(deployment, change(run(reached=assumed), AFTER), change(run(reached=reported), assumed))
+
+    assert [event["detail"]["status"] for event in told()] == ["FAILURE"]
+
+
+def test_record_that_cannot_be_read_is_a_dead_letter_and_those_behind_it_are_told(
+    deployment: Deployment, told: Any
+) -> None:
+    broken = change(run("0c5b7a52-0000-5000-8000-000000000002"), AFTER)
+    broken["dynamodb"]["NewImage"]["reached"] = {"S": "no JSON"}
+    publish(deployment, broken, change(run(), AFTER))
+    [letter] = deployment.messages("dead")
+
+    assert len(told()) == 1
+    assert json.loads(letter["Body"])["keys"] == {"run_id": {"S": "0c5b7a52-0000-5000-8000-000000000002"}}
+    assert letter["MessageAttributes"]["origin"]["StringValue"] == "publish"
+
+
+def test_what_a_throttled_store_keeps_from_being_told_is_told_later(
+    deployment: Deployment, told: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert deployment.stores.runs.create(run()) is None
+    whole = Publisher.publish
+
+    def throttled(*_: Any) -> None:
+        raise StoreThrottledError("too much to do")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Publisher, "publish", throttled)
+        publish(deployment, change(run(), AFTER))
+    assert Publisher.publish is whole
+    assert (told(), deployment.messages("dead")) == ([], [])
+    messages = boto3.client("sqs").get_queue_attributes(
         QueueUrl=deployment.queues["publish"], AttributeNames=["ApproximateNumberOfMessagesDelayed"]
     )
-    assert counted["Attributes"]["ApproximateNumberOfMessagesDelayed"] == "1"
-    assert deployment.messages("dead") == []
-    assert "publish.SUCCESS" not in capsys.readouterr().out
+    assert messages["Attributes"]["ApproximateNumberOfMessagesDelayed"] == "1"
+    later = {"treadle": "publish", "run_id": RUN_ID, "events": [f"{RUN_ID}/1/0/SUCCESS"]}
+    deployment.invoke("engine/publish", batch(later))
+
+    assert [event["detail"]["status"] for event in told()] == ["SUCCESS"]
 
 
-def test_the_sample_is_a_record_as_the_library_writes_it() -> None:
-    for image in ("NewImage", "OldImage"):
-        item = sample("publish-runs-stream")["Records"][0]["dynamodb"][image]
+def test_message_that_is_none_of_publishs_is_a_dead_letter(deployment: Deployment) -> None:
+    deployment.invoke("engine/publish", batch({"treadle": "publish", "run_id": 1}))
+    [letter] = deployment.messages("dead")
 
-        assert RunModel.from_raw_data(item).serialize() == item
+    assert "The publish queue takes" in letter["MessageAttributes"]["reason"]["StringValue"]
+
+
+def test_run_status_sensor_reads_the_record_that_its_event_points_to(
+    deployment: Deployment, told: Any
+) -> None:
+    seen: list[RunStatusSensorContext] = []
+
+    @run_status_sensor(DagsterRunStatus.SUCCESS, monitored_jobs=[JobDefinition("load")])
+    def watch(context: RunStatusSensorContext) -> None:
+        seen.append(context)
+
+    assert deployment.stores.runs.create(run()) is None
+    publish(deployment, change(run(), AFTER))
+    body = told()[0]
+    handler = handler_of(watch)
+    for _ in range(2):
+        assert handler(batch(body), LambdaContext()) == {"batchItemFailures": []}
+    deployment.dispatch_pending()
+    [context] = seen
+    record = deployment.stores.runs.get(RUN_ID)
+    [tick] = deployment.stores.ticks.latest("watch", 5)
+
+    assert context.dagster_run.tags["long"] == "x" * 300  # The record's: the event leaves it out.
+    assert tick.dispatched is not None
+    assert record is not None
+    assert [reaction.event_id for reaction in record.reactions] == [f"{RUN_ID}/1/0/SUCCESS"]
+
+
+def test_event_that_gives_itself_out_as_another_accounts_is_a_dead_letter(
+    deployment: Deployment, told: Any
+) -> None:
+    publish(deployment, change(run(), AFTER))
+    forged = told()[0] | {"account": "999999999999"}
+
+    @run_status_sensor(DagsterRunStatus.SUCCESS, monitor_all_code_locations=True)
+    def watch() -> None:
+        pytest.fail("a forged event was evaluated")
+
+    handler_of(watch)(batch(forged), LambdaContext())
+    [letter] = deployment.messages("dead")
+
+    assert "comes from 999999999999/us-east-1" in letter["MessageAttributes"]["reason"]["StringValue"]
+
+
+def test_function_that_fails_lets_its_message_come_again_soon_and_later_each_time(
+    deployment: Deployment, told: Any
+) -> None:
+    @run_status_sensor(DagsterRunStatus.SUCCESS, monitor_all_code_locations=True)
+    def alert() -> None:
+        raise ConnectionError("down")
+
+    publish(deployment, change(run(), AFTER))
+    sqs, url = boto3.client("sqs"), deployment.queues["own"]
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "0"})
+    sqs.send_message(QueueUrl=url, MessageBody=json.dumps(told()[0]))
+    [message] = sqs.receive_message(QueueUrl=url)["Messages"]
+    event = batch(message["Body"])
+    event["Records"][0]["receiptHandle"] = message["ReceiptHandle"]
+
+    answer = handler_of(alert)(event, LambdaContext())
+
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+    assert "Messages" not in sqs.receive_message(QueueUrl=url)  # Postponed, though its visibility was none.
+
+
+def test_wake_ups_of_a_batch_are_one_tick_that_reads_for_itself(deployment: Deployment, told: Any) -> None:
+    orders, customers, report = (JobDefinition(name) for name in ("orders", "customers", "report"))
+    ready = all_succeeded(
+        "ready", jobs=[orders, customers], within=timedelta(days=36_500), request_job=report
+    )
+    publish(
+        deployment,
+        change(run("0c5b7a52-0000-5000-8000-00000000000a", "orders"), AFTER),
+        change(run("0c5b7a52-0000-5000-8000-00000000000b", "customers"), AFTER),
+    )
+    handler = handler_of(ready)
+    answer = handler(batch(*told()), LambdaContext())
+    [tick] = deployment.stores.ticks.latest("ready", 5)
+
+    assert answer == {"batchItemFailures": []}
+    assert [request.job for request in tick.requests] == ["report"]
+    assert tick.depth == 1
+
+
+def test_wake_up_that_meets_a_running_tick_is_sent_again(deployment: Deployment) -> None:
+    jobs = [JobDefinition("orders"), JobDefinition("customers")]
+    ready = all_succeeded("ready", jobs=jobs, within=timedelta(days=1), request_job=JobDefinition("report"))
+    handler = handler_of(ready)
+    boto3.client("dynamodb").put_item(
+        TableName=deployment.environment["TREADLE_SENSORS_TABLE"],
+        Item={
+            "sensor": {"S": "ready"},
+            "epoch": {"N": "1"},
+            "lease_owner": {"S": "somebody"},
+            "lease_expires": {"N": "9999999999999"},
+            "last_nominal": {"N": "1"},
+        },
+    )
+
+    handler(batch({"treadle": "wake"}), LambdaContext())
+    waiting = boto3.client("sqs").get_queue_attributes(
+        QueueUrl=deployment.queues["own"], AttributeNames=["ApproximateNumberOfMessagesDelayed"]
+    )
+
+    assert waiting["Attributes"]["ApproximateNumberOfMessagesDelayed"] == "1"
+
+
+def test_deadline_is_held_back_for_the_grace_and_then_evaluated_in_its_time_zone(
+    deployment: Deployment,
+) -> None:
+    reasons: list[str] = []
+
+    @deadline_sensor(job=JobDefinition("load"), within=timedelta(days=1), grace=timedelta(0))
+    def late(context: Any) -> None:
+        reasons.append(context.reason)
+
+    deployment.setenv(TREADLE_TIME_ZONE="Europe/Berlin")
+    handler = handler_of(late)
+    schedule = {"treadle": "deadline", "nominal_time": "2026-11-25T05:00:00Z"}
+    held = handler(schedule, LambdaContext())
+    [message] = deployment.messages("own")
+    for _ in range(2):
+        handler(batch(message["Body"]), LambdaContext())
+
+    assert held["reason"] == "Looked at in 0 s."
+    assert reasons == ["Job load has not succeeded by 2026-11-25 06:00:00 CET: no run of it was asked for."]
+
+
+def test_unknown_time_zone_is_a_settings_error(deployment: Deployment) -> None:
+    @deadline_sensor(job=JobDefinition("load"), within=timedelta(days=1))
+    def late() -> None:
+        """React."""
+
+    deployment.setenv(TREADLE_TIME_ZONE="Mars/Olympus")
+
+    with pytest.raises(SettingsError, match="must be a time zone such as Europe/Berlin"):
+        handler_of(late)({"treadle": "deadline"}, LambdaContext())

@@ -12,12 +12,12 @@ ROWS = re.findall(r"^\| (\d+) \| (.+?) \| (.+?) \|$", PAGE, flags=re.MULTILINE)
 TESTS = {
     name
     for path in (ROOT / "tests").rglob("test_*.py")
-    for name in re.findall(r"^def (test_\w+)\(", path.read_text(), flags=re.MULTILINE)
+    for name in re.findall(r"^ *def (test_\w+)\(", path.read_text(), flags=re.MULTILINE)
 }
 
 
 def test_every_row_is_there_exactly_once() -> None:
-    expected = [*range(1, 105), *range(155, 175)]
+    expected = [*range(1, 134), *range(155, 175)]
 
     assert Counter(int(number) for number, _, _ in ROWS) == Counter(expected)
 

@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from treadle.definitions.contexts import SensorEvaluationContext, build_sensor_context
     from treadle.definitions.coordination import Batch, all_succeeded
     from treadle.definitions.cursors import CursorType
+    from treadle.definitions.deadlines import DeadlineSensorContext, deadline_sensor
     from treadle.definitions.errors import (
         DagsterInvalidConfigError,
         DagsterInvalidDefinitionError,
@@ -58,6 +59,15 @@ if TYPE_CHECKING:
         TickStatus,
     )
     from treadle.entrypoints.evaluator import evaluator
+    from treadle.integrations.alerts.channels import unless_retried
+    from treadle.integrations.alerts.environment import alert_from_environment
+    from treadle.integrations.alerts.mail import make_email_on_run_failure_sensor
+    from treadle.integrations.alerts.pagerduty import make_pagerduty_on_run_failure_sensor
+    from treadle.integrations.alerts.secrets import Secret
+    from treadle.integrations.alerts.slack import make_slack_on_run_failure_sensor
+    from treadle.integrations.alerts.sns import make_sns_on_run_failure_sensor
+    from treadle.integrations.alerts.teams import make_teams_on_run_failure_sensor
+    from treadle.integrations.alerts.webhook import make_webhook_on_run_failure_sensor
     from treadle.integrations.s3 import S3SensorDefinition, s3_sensor
     from treadle.integrations.s3.objects import get_objects, get_s3_keys
 
@@ -65,6 +75,7 @@ _HOMES = {
     "definitions.contexts": ["SensorEvaluationContext", "build_sensor_context"],
     "definitions.coordination": ["Batch", "all_succeeded"],
     "definitions.cursors": ["CursorType"],
+    "definitions.deadlines": ["DeadlineSensorContext", "deadline_sensor"],
     "definitions.errors": [
         "DagsterInvalidConfigError",
         "DagsterInvalidDefinitionError",
@@ -116,6 +127,15 @@ _HOMES = {
         "TickStatus",
     ],
     "entrypoints.evaluator": ["evaluator"],
+    "integrations.alerts.channels": ["unless_retried"],
+    "integrations.alerts.environment": ["alert_from_environment"],
+    "integrations.alerts.mail": ["make_email_on_run_failure_sensor"],
+    "integrations.alerts.pagerduty": ["make_pagerduty_on_run_failure_sensor"],
+    "integrations.alerts.secrets": ["Secret"],
+    "integrations.alerts.slack": ["make_slack_on_run_failure_sensor"],
+    "integrations.alerts.sns": ["make_sns_on_run_failure_sensor"],
+    "integrations.alerts.teams": ["make_teams_on_run_failure_sensor"],
+    "integrations.alerts.webhook": ["make_webhook_on_run_failure_sensor"],
     "integrations.s3": ["S3SensorDefinition", "s3_sensor"],
     "integrations.s3.objects": ["get_objects", "get_s3_keys"],
 }
@@ -136,6 +156,7 @@ __all__ = [
     "DagsterRun",
     "DagsterRunReaction",
     "DagsterRunStatus",
+    "DeadlineSensorContext",
     "DefaultSensorStatus",
     "InitResourceContext",
     "InstigatorStatus",
@@ -155,6 +176,7 @@ __all__ = [
     "RunsFilter",
     "S3Object",
     "S3SensorDefinition",
+    "Secret",
     "SensorDefinition",
     "SensorEvaluationContext",
     "SensorExecutionData",
@@ -163,18 +185,27 @@ __all__ = [
     "SkipReason",
     "TickStatus",
     "TreadleError",
+    "alert_from_environment",
     "all_succeeded",
     "build_resources",
     "build_run_status_sensor_context",
     "build_sensor_context",
+    "deadline_sensor",
     "evaluator",
     "get_objects",
     "get_s3_keys",
+    "make_email_on_run_failure_sensor",
+    "make_pagerduty_on_run_failure_sensor",
+    "make_slack_on_run_failure_sensor",
+    "make_sns_on_run_failure_sensor",
+    "make_teams_on_run_failure_sensor",
+    "make_webhook_on_run_failure_sensor",
     "resource",
     "run_failure_sensor",
     "run_status_sensor",
     "s3_sensor",
     "sensor",
+    "unless_retried",
     "validate_run_config",
 ]
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any
 
 from treadle.adapters.blobs import S3BlobStore
@@ -78,6 +79,20 @@ class Settings:
             self.problems.append(f"{name} must be a JSON object, and is a {type(value).__name__}")
             return {}
         return value
+
+    def zone(self, name: str) -> tzinfo:
+        """A time zone by its name, such as Europe/Berlin; UTC where it is not set."""
+        value = self.environment.get(name, "")
+        if not value:
+            return UTC
+        # Imported here, as few sensors need it.
+        from zoneinfo import ZoneInfo
+
+        try:
+            return ZoneInfo(value)
+        except (KeyError, ValueError):
+            self.problems.append(f"{name} is {value!r}, and must be a time zone such as Europe/Berlin")
+            return UTC
 
     def tables(self) -> TableNames:
         """The tables' names."""
@@ -162,6 +177,8 @@ class EvaluatorParts:
     inbox: Inbox
     clock: Clock
     is_woken: bool = False
+    grace_seconds: int = 0
+    time_zone: tzinfo = UTC
 
 
 def evaluator_parts(
@@ -190,6 +207,7 @@ def evaluator_parts(
     if status not in set(DefaultSensorStatus):
         settings.problems.append(f"TREADLE_DEFAULT_STATUS is {status!r}: use RUNNING or STOPPED")
     outcomes = settings.text("TREADLE_OUTCOMES_BUCKET")
+    zone = settings.zone("TREADLE_TIME_ZONE")
     settings.check()
     clock, tokens = SystemClock(), RandomTokens()
     stores = DynamoStores.of(tables, tokens, S3BlobStore(outcomes))
@@ -216,6 +234,8 @@ def evaluator_parts(
         inbox,
         clock,
         definition.is_woken,
+        int(getattr(definition, "grace", timedelta()).total_seconds()),
+        zone,
     )
 
 

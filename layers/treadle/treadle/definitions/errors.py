@@ -14,6 +14,8 @@
     ├── DeploymentError                     a deployed stack that cannot be read
     ├── UnknownEventError                   an event that no parser knows
     ├── LeaseLostError                      another tick or an operator's edit came in between
+    ├── AlertError                          a service did not take an alert, or its secret cannot be read
+    │   └── AlertDelayedError               ... as it gave no answer, or has too much to do (retryable)
     ├── StoreError                          the store did not answer (retryable)
     │   └── StoreThrottledError             ... as it has too much to do (retryable, for as long as it takes)
     └── LaunchError
@@ -102,6 +104,16 @@ class UnknownEventError(TreadleError):
 
 class LeaseLostError(TreadleError):
     """The tick may not commit: its lease ran out, or an operator changed the sensor meanwhile."""
+
+
+class AlertError(TreadleError):
+    """A service did not take an alert, or the secret for it cannot be read; never holds the secret."""
+
+
+class AlertDelayedError(AlertError):
+    """A service gave no answer, or has too much to do; it may have taken the alert all the same."""
+
+    retryable = True
 
 
 class StoreError(TreadleError):

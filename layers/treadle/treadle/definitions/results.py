@@ -139,7 +139,7 @@ class SensorExecutionData:
         skip_message: why none is asked for.
         cursor: the cursor after the evaluation.
         set_aside: for each thing that could not be evaluated, its run key and the reason.
-        acted_on: the id of the run status event that was acted on.
+        acted_on: what was acted on: `run/attempt/retry/status`, or `deadline/time`.
         depth: how many runs, one after the other, led to it, where that is not its event's.
     """
 

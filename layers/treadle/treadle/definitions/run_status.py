@@ -1,6 +1,6 @@
 """Run status sensors: a function that is called once for each status that a watched run reaches."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self, overload
@@ -9,7 +9,13 @@ from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvalidDefinitionError
 from treadle.definitions.evaluation import SensorReturnType, combine, flatten
 from treadle.definitions.jobs import JobDefinition
-from treadle.definitions.results import DagsterRunReaction, RunRequest, SensorExecutionData, SensorResult
+from treadle.definitions.results import (
+    DagsterRunReaction,
+    RunRequest,
+    SensorExecutionData,
+    SensorResult,
+    SkipReason,
+)
 from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.run_status_contexts import RunFailureSensorContext, RunStatusSensorContext
 from treadle.definitions.sensors import SensorDefinition, SensorEvent
@@ -66,7 +72,13 @@ class JobSelector:
         return job_name == self.job_name and CodeLocationSelector(self.location_name).selects(location, "")
 
 
-RunStatusFunction = Callable[..., SensorReturnType | DagsterRunReaction | list[DagsterRunReaction]]
+RunStatusFunction = Callable[
+    ...,
+    SensorReturnType
+    | DagsterRunReaction
+    | list[DagsterRunReaction]
+    | Iterator[RunRequest | SkipReason | SensorResult | DagsterRunReaction | None],
+]
 Monitored = JobDefinition | JobSelector | RepositorySelector | CodeLocationSelector
 
 

@@ -14,8 +14,9 @@ from treadle.definitions.objects import ObjectCreated
 from treadle.definitions.results import SensorExecutionData
 from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.status import DefaultSensorStatus, SensorType
+from treadle.definitions.timed import DeadlineReached
 
-SensorEvent = ObjectCreated | RunStatusEvent
+SensorEvent = ObjectCreated | RunStatusEvent | DeadlineReached
 SensorFunction = Callable[..., SensorReturnType]
 
 DEFAULT_CAP = 10_000

@@ -8,11 +8,15 @@ from typing import Any
 from treadle.adapters.events import moment_of, parse_sensor_event
 from treadle.bootstrap import EvaluatorParts, evaluator_parts
 from treadle.definitions.errors import StoreThrottledError, UnknownEventError
-from treadle.definitions.sensors import SensorDefinition
+from treadle.definitions.runs import moment
+from treadle.definitions.sensors import SensorDefinition, SensorEvent
+from treadle.definitions.timed import DeadlineReached
 from treadle.engine.evaluation import Budget
 from treadle.engine.event_ticks import TakenUp
+from treadle.engine.identity import timestamp
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.preview import STORED
+from treadle.engine.schedule import minute
 from treadle.entrypoints.handler import (
     Handler,
     instrumented,
@@ -115,9 +119,20 @@ def _preview(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) ->
     }
 
 
+def _deadline(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
+    """Hold a schedule's deadline back for the grace, in the sensor's own queue."""
+    del budget
+    deadline = nominal_time(event) or minute(parts.clock.now())
+    body = {"treadle": "deadline", "nominal_time": timestamp(deadline)}
+    parts.inbox.queue.send([body], delay_seconds=parts.grace_seconds)
+    reason = f"Looked at in {parts.grace_seconds} s."
+    return _report(parts, Outcome(Decision.DELAYED, reason, timestamp(deadline)))
+
+
 _COMMANDS: Mapping[str, Callable[[EvaluatorParts, Mapping[str, Any], Budget], dict[str, Any]]] = {
     "tick": _tick,
     "preview": _preview,
+    "deadline": _deadline,
 }
 
 
@@ -131,7 +146,7 @@ def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) 
     known = []
     for record in event["Records"]:
         try:
-            known.append(parse_sensor_event(parse_body(record["body"])))
+            known.append(_parse(parts, parse_body(record["body"])))
         except UnknownEventError:
             continue  # Met again below, where it goes to the dead-letter queue.
 
@@ -153,7 +168,7 @@ def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) 
                 parse_sensor_event(body)  # What is no event is a dead letter, and wakes nobody.
             woken()
         else:
-            event = parse_sensor_event(body)
+            event = _parse(parts, body)
             _report(parts, parts.events.evaluate(event, taken_up(), budget))
 
     return process_queue(event, context, handle, parts.inbox)
@@ -165,3 +180,13 @@ def _wake(parts: EvaluatorParts, budget: Budget) -> None:
     _report(parts, outcome)
     if outcome.decision in WAKE_AGAIN_SECONDS:
         parts.inbox.queue.send([WAKE], delay_seconds=WAKE_AGAIN_SECONDS[outcome.decision])
+
+
+def _parse(parts: EvaluatorParts, body: Mapping[str, Any]) -> SensorEvent:
+    if body.get("treadle") != "deadline":
+        return parse_sensor_event(body)
+    deadline = nominal_time(body)
+    if deadline is None:
+        msg = "A deadline needs its nominal_time, such as 2026-11-22T06:00:00Z."
+        raise UnknownEventError(msg)
+    return DeadlineReached(moment(deadline).astimezone(parts.time_zone))

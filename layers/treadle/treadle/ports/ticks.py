@@ -145,7 +145,7 @@ class Tick:
         paused: why the sensor was paused by it, if it was.
         depth: how many runs of Treadle's led to it, one after the other.
         held: why its dispatch waits, if it does.
-        acted_on: the run status event that the sensor acted on, as `run/attempt/retry/status`.
+        acted_on: what the sensor acted on: `run/attempt/retry/status`, or `deadline/time`.
     """
 
     sensor: str

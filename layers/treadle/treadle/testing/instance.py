@@ -10,11 +10,13 @@ from datetime import datetime
 from typing import Any
 
 from treadle.definitions.coordination import AllSucceededDefinition
+from treadle.definitions.deadlines import DeadlineSensorDefinition
 from treadle.definitions.errors import SensorEvaluationError
 from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.run_status import RunStatusSensorDefinition
 from treadle.definitions.sensors import SensorDefinition, SensorEvent
 from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus
+from treadle.definitions.timed import DeadlineReached
 from treadle.engine.dispatch import Dispatcher
 from treadle.engine.evaluation import Budget, Evaluator
 from treadle.engine.event_ticks import EventTicks
@@ -183,8 +185,7 @@ class TreadleInstance:
         results = {}
         for name, parts in self._parts.items():
             definition = parts.definition
-            is_told = isinstance(definition, RunStatusSensorDefinition) is isinstance(event, RunStatusEvent)
-            if definition.takes_events and is_told:
+            if definition.takes_events and _takes(definition, event):
                 results[name] = self._applied(name, self._evaluated(parts, event))
         return results
 
@@ -211,6 +212,14 @@ class TreadleInstance:
                     self.undelivered.append(event)
                 else:
                     self._apply(name, outcome)
+
+    def reach_deadline(self, at: datetime) -> dict[str, TickResult]:
+        """Let a deadline pass; deadline sensors look whether it was met.
+
+        Args:
+            at: the deadline, with a time zone.
+        """
+        return self.send(DeadlineReached(at))
 
     def put_object(self, bucket: str, key: str, body: bytes = b"") -> dict[str, TickResult]:
         """Store an object and deliver its event to every sensor that takes such events.
@@ -317,3 +326,12 @@ class TreadleInstance:
     def set_cursor(self, sensor: str, cursor: str | None) -> SensorState:
         """Set a sensor's cursor, as an operator does."""
         return self._operations.set_cursor(sensor, cursor)
+
+
+def _takes(definition: SensorDefinition, event: SensorEvent) -> bool:
+    """Whether the rule or the schedule of a sensor would bring it such events."""
+    if isinstance(event, RunStatusEvent):
+        return isinstance(definition, RunStatusSensorDefinition)
+    if isinstance(event, DeadlineReached):
+        return isinstance(definition, DeadlineSensorDefinition)
+    return not isinstance(definition, RunStatusSensorDefinition | DeadlineSensorDefinition)

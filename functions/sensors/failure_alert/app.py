@@ -1,0 +1,11 @@
+"""Tells of each failed run by e-mail, SNS, Slack, Teams, PagerDuty or a webhook, as its parameters say."""
+
+from treadle import DefaultSensorStatus, alert_from_environment, evaluator, unless_retried
+
+failure_alert = alert_from_environment(
+    "failure_alert",
+    alert_if=unless_retried,
+    default_status=DefaultSensorStatus.RUNNING,
+)
+
+handler = evaluator(failure_alert)

@@ -1,0 +1,196 @@
+"""Deadline sensors: a function that is called if a job has not succeeded by its time."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Self
+
+from treadle.definitions.contexts import SensorEvaluationContext
+from treadle.definitions.errors import DagsterInvalidDefinitionError
+from treadle.definitions.evaluation import EMPTY_RESULT, combine, flatten
+from treadle.definitions.instance import DagsterInstance
+from treadle.definitions.jobs import JobDefinition
+from treadle.definitions.results import SensorExecutionData, SkipReason
+from treadle.definitions.runs import RunRecord, RunsFilter
+from treadle.definitions.sensors import SensorDefinition, SensorEvent, SensorFunction
+from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus
+from treadle.definitions.timed import DeadlineReached
+
+MAX_GRACE = timedelta(minutes=15)
+"""As long as a queue can hold a message back."""
+
+_LOOKED_AT = 100
+
+
+@dataclass(slots=True, kw_only=True)
+class DeadlineSensorContext(SensorEvaluationContext):
+    """Given to the function of a deadline sensor.
+
+    Attributes:
+        job_name: the job that has not succeeded.
+        deadline: when it was to have succeeded.
+        since: the beginning of the time in which it was to succeed.
+        last_run: the job's last run that was asked for in that time, if there is one.
+        reason: what stands instead, in words.
+    """
+
+    job_name: str
+    deadline: datetime
+    since: datetime
+    last_run: RunRecord | None
+    reason: str
+
+    @classmethod
+    def of(cls, context: SensorEvaluationContext, **facts: Any) -> Self:
+        """The context of one deadline.
+
+        Args:
+            context: the evaluation's.
+            facts: the attributes of this class.
+        """
+        known = {each.name: getattr(context, each.name) for each in fields(SensorEvaluationContext)}
+        return cls(known.pop("sensor_name"), known.pop("_cursor"), **known, **facts)
+
+
+class DeadlineSensorDefinition(SensorDefinition):
+    """A sensor that is called when a job has missed its time; see `deadline_sensor`."""
+
+    takes_events: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        name: str | None,
+        function: SensorFunction,
+        *,
+        watched: JobDefinition,
+        within: timedelta,
+        grace: timedelta,
+        **options: Any,
+    ) -> None:
+        problems = []
+        if within <= timedelta(0):
+            problems.append("within must be longer than nothing")
+        if not timedelta(0) <= grace <= MAX_GRACE:
+            problems.append("grace must be 0 to 15 minutes")
+        if problems:
+            msg = f"Sensor {name or function.__name__!r} cannot work: {'; '.join(problems)}."
+            raise DagsterInvalidDefinitionError(msg)
+        super().__init__(name, evaluation_fn=function, **options)
+        self.watched = watched
+        self.within = within
+        self.grace = grace
+
+    def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
+        """Nothing: a deadline comes as an event."""
+        del context
+        return SensorExecutionData((), f"Sensor {self.name} evaluates deadlines, and none at a tick.")
+
+    def evaluate_event(self, context: SensorEvaluationContext, event: SensorEvent) -> SensorExecutionData:
+        """Look whether the job has succeeded in time, and call the function if not."""
+        if not isinstance(event, DeadlineReached):
+            return super().evaluate_event(context, event)
+        since, job = event.time - self.within, self.watched.name
+        instance: DagsterInstance = context.instance
+        met = self._success(instance, since, event.time)
+        if met is not None:
+            ended = datetime.fromtimestamp(met.end_time or 0, event.time.tzinfo)
+            reason = f"Job {job} succeeded at {ended:%H:%M:%S %Z}, before {event.time:%H:%M:%S %Z}."
+            return combine([SkipReason(reason)], context, self.job_names)
+        last = next(
+            iter(instance.get_run_records(RunsFilter(job_name=job, created_after=since), limit=1)), None
+        )
+        seen = DeadlineSensorContext.of(
+            context,
+            job_name=job,
+            deadline=event.time,
+            since=since,
+            last_run=last,
+            reason=_reason(job, event.time, last),
+        )
+        data = combine(flatten(self._called(seen), self.name), context, self.job_names)
+        if data.skip_message not in {None, EMPTY_RESULT}:
+            return data
+        acted_on = f"deadline/{event.time.isoformat()}"
+        return replace(data, acted_on=acted_on, skip_message=None if data.run_requests else seen.reason)
+
+    def _success(self, instance: DagsterInstance, since: datetime, until: datetime) -> RunRecord | None:
+        """A success within the time; news of it may have come later, but not earlier."""
+        found = instance.get_run_records(
+            RunsFilter(job_name=self.watched.name, statuses=[DagsterRunStatus.SUCCESS], updated_after=since),
+            order_by="update_timestamp",
+            limit=_LOOKED_AT,
+        )
+        times = (since.timestamp(), until.timestamp())
+        return next((each for each in found if times[0] < (each.end_time or 0) <= times[1]), None)
+
+
+def _reason(job: str, deadline: datetime, last: RunRecord | None) -> str:
+    missed = f"Job {job} has not succeeded by {deadline:%Y-%m-%d %H:%M:%S %Z}"
+    if last is None:
+        return f"{missed}: no run of it was asked for."
+    run = last.dagster_run
+    if run.failure is not None and run.is_failure_or_canceled:
+        return f"{missed}: run {run.run_id} ended as {run.status}: {run.failure.error}: {run.failure.cause}"
+    if run.is_success:
+        return f"{missed}: run {run.run_id} succeeded too late."
+    return f"{missed}: run {run.run_id} is at {run.status}."
+
+
+def deadline_sensor(
+    *,
+    job: JobDefinition,
+    within: timedelta,
+    grace: timedelta = timedelta(minutes=5),
+    name: str | None = None,
+    description: str | None = None,
+    request_job: JobDefinition | None = None,
+    request_jobs: Sequence[JobDefinition] | None = None,
+    default_status: DefaultSensorStatus = DefaultSensorStatus.STOPPED,
+    required_resource_keys: set[str] | None = None,
+    tags: Mapping[str, str] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    owners: Sequence[str] | None = None,
+) -> Callable[[SensorFunction], DeadlineSensorDefinition]:
+    """Make a sensor of a function that is called if a job has not succeeded by its time.
+
+    The deployment says when the deadlines are: a cron expression and a time zone, as parameters of the sensor.
+    Each is evaluated once, after a grace in which late news of a success may still come; what the function
+    raises fails the tick, and the deadline comes again. It is called with a `DeadlineSensorContext`, and may
+    return what any sensor may.
+
+    Args:
+        job: the job that must have succeeded.
+        within: how long before the deadline its success counts, such as a day.
+        grace: how long after the deadline this is looked at, 15 minutes at most.
+        name: as of `@sensor`, like all that follow.
+        description: shown to operators.
+        request_job: the only job that the function may ask for.
+        request_jobs: the jobs that it may ask for.
+        default_status: whether it evaluates before anyone has started it.
+        required_resource_keys: resources that the function takes from `context.resources`.
+        tags: the sensor's own.
+        metadata: shown to operators.
+        owners: e-mail addresses, or teams as `team:name`.
+
+    Raises:
+        DagsterInvalidDefinitionError: with all problems at once.
+    """
+
+    def decorate(function: SensorFunction) -> DeadlineSensorDefinition:
+        return DeadlineSensorDefinition(
+            name,
+            function,
+            watched=job,
+            within=within,
+            grace=grace,
+            description=description,
+            job=request_job,
+            jobs=request_jobs,
+            default_status=default_status,
+            required_resource_keys=required_resource_keys,
+            tags=tags,
+            metadata=metadata,
+            owners=owners,
+        )
+
+    return decorate

@@ -1,0 +1,320 @@
+"""Alerts by e-mail, over SMTP or Amazon SES."""
+
+import smtplib
+import ssl
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime, parseaddr
+from html import escape
+from ipaddress import ip_address
+from typing import Protocol
+
+from treadle.adapters.alerts import send_mail
+from treadle.definitions.errors import AlertDelayedError, AlertError, DagsterInvalidDefinitionError
+from treadle.definitions.run_status import Monitored, RunFailureSensorDefinition
+from treadle.definitions.run_status_contexts import RunFailureSensorContext
+from treadle.definitions.status import DefaultSensorStatus
+from treadle.integrations.alerts.channels import AlertIf, alert_sensor, check, renamed
+from treadle.integrations.alerts.http import READ_SECONDS, Remaining
+from treadle.integrations.alerts.secrets import SecretText, redacted, reveal
+from treadle.integrations.alerts.texts import (
+    TextFunction,
+    clip,
+    clip_bytes,
+    event_name,
+    event_time,
+    failed_steps,
+    one_line,
+    run_link,
+)
+
+PORTS = {"SSL": 465, "STARTTLS": 587, "NONE": 25}
+SERVICES = ("smtp", "ses")
+MAX_BODY_BYTES = 500_000
+_MAX_CAUSE = 10_000
+_MAX_SUBJECT = 200
+
+
+def email_subject(context: RunFailureSensorContext) -> str:
+    """The default subject.
+
+    Args:
+        context: the failed run's.
+    """
+    return f"Run failed: {context.dagster_run.job_name}"
+
+
+def email_body(context: RunFailureSensorContext) -> str:
+    """The default body, in HTML, with all that comes from outside escaped.
+
+    Args:
+        context: the failed run's.
+    """
+    run = context.dagster_run
+    lines = [
+        f"Job {escape(one_line(run.job_name, 200))} failed!",
+        f"Run ID: {escape(run.run_id)}",
+        f"Error: <pre>{escape(clip(context.failure_event.message, _MAX_CAUSE))}</pre>",
+        *(escape(step) for step in failed_steps(context)),
+    ]
+    return "<br>\n".join(lines)
+
+
+class Carrier(Protocol):
+    """Carries e-mails."""
+
+    def carry(self, mail: "Mail", remaining: Remaining) -> str:
+        """Send an e-mail; whom it will not reach is said in words, unless it reaches all.
+
+        Raises:
+            AlertError: if it was not taken.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """An e-mail.
+
+    Attributes:
+        sender: the address that it comes from.
+        to: the addresses that it goes to.
+        subject: in one line.
+        html: the body.
+        name: what a redelivery of the same event repeats.
+        date: when the run failed, as an e-mail's header says it.
+    """
+
+    sender: str
+    to: tuple[str, ...]
+    subject: str
+    html: str
+    name: str
+    date: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ses:
+    """Amazon SES; the function needs `ses:SendEmail`, the sender's address or domain must be verified."""
+
+    def carry(self, mail: Mail, remaining: Remaining) -> str:
+        """Send it; the SDK has its own timeouts and tries."""
+        del remaining
+        send_mail(mail.sender, mail.to, mail.subject, mail.html)
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Smtp:
+    """A mail server.
+
+    Attributes:
+        host: its name.
+        port: its port.
+        kind: "SSL", "STARTTLS" or "NONE".
+        user: who logs in.
+        password: what with; None for a server that asks for none.
+    """
+
+    host: str
+    port: int
+    kind: str
+    user: str
+    password: SecretText | None = field(repr=False)
+
+    def carry(self, mail: Mail, remaining: Remaining) -> str:
+        """Send it; addresses that are refused do not keep it from the others."""
+        secrets = [reveal(self.password)] if self.password else []
+        problem: AlertError
+        try:
+            return self._sent(mail, secrets, min(READ_SECONDS, max(0.1, remaining())))
+        except ssl.SSLCertVerificationError as error:
+            problem = AlertError(f"it shows a certificate that is not trusted: {error.verify_message}")
+        except smtplib.SMTPRecipientsRefused as error:
+            problem = _refusal(*next(iter(error.recipients.values())))
+        except smtplib.SMTPResponseException as error:
+            problem = _refusal(error.smtp_code, error.smtp_error)
+        except smtplib.SMTPNotSupportedError as error:
+            problem = AlertError(str(error))
+        except OSError as error:
+            problem = AlertDelayedError(f"it gave no answer: {type(error).__name__}: {error}")
+        except ValueError:
+            # Its own words show what is malformed, such as a password.
+            problem = AlertError("an address, the subject or the password is malformed")
+        words = " ".join(redacted(str(problem), secrets).split())[:500]
+        raise type(problem)(f"The mail server {self.host}:{self.port} did not take the e-mail: {words}")
+
+    def _sent(self, mail: Mail, secrets: list[str], timeout: float) -> str:
+        """Whom the server will not send it to, once it has taken it."""
+        message = EmailMessage(policy=SMTP)
+        message["From"], message["To"] = mail.sender, ", ".join(mail.to)
+        message["Subject"], message["Date"] = mail.subject, mail.date
+        domain = parseaddr(mail.sender)[1].rpartition("@")[2] or "localhost"
+        message["Message-ID"] = f"<{mail.name}@{domain}>"
+        message.set_content(mail.html, subtype="html")
+        tls = ssl.create_default_context()
+        server = (
+            smtplib.SMTP_SSL(self.host, self.port, timeout=timeout, context=tls)
+            if self.kind == "SSL"
+            else smtplib.SMTP(self.host, self.port, timeout=timeout)
+        )
+        try:
+            if self.kind == "STARTTLS":
+                server.starttls(context=tls)
+            for password in secrets:
+                server.login(self.user, password)
+            refused = server.send_message(message)
+            # It is taken; whether the server says good-bye changes nothing.
+            with suppress(OSError):
+                server.quit()
+        finally:
+            server.close()
+        return "; ".join(f"{address}: {_refusal(*answer)}" for address, answer in refused.items())
+
+
+def _refusal(code: int, words: bytes | str) -> AlertError:
+    text = words.decode(errors="replace") if isinstance(words, bytes) else words
+    kind = AlertDelayedError if 400 <= code < 500 else AlertError
+    return kind(f"{code} {text}")
+
+
+@dataclass(frozen=True, slots=True)
+class EmailChannel:
+    """E-mails to some people.
+
+    Attributes:
+        sender: the address that they come from.
+        to: the addresses that they go to.
+        carrier: carries them.
+        body_fn: the body, in HTML.
+        subject_fn: the subject.
+        webserver_base_url: what a link to the run begins with.
+    """
+
+    sender: str
+    to: tuple[str, ...]
+    carrier: Carrier
+    body_fn: TextFunction = email_body
+    subject_fn: TextFunction = email_subject
+    webserver_base_url: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is called in logs and errors."""
+        return f"e-mail to {', '.join(self.to)}"
+
+    def send(self, context: RunFailureSensorContext, remaining: Remaining) -> None:
+        """Send the e-mail.
+
+        Raises:
+            AlertError: if it was not taken.
+        """
+        html = clip_bytes(self.body_fn(context), MAX_BODY_BYTES)
+        link = run_link(context, self.webserver_base_url)
+        if link is not None:
+            html += f'\n<p><a href="{escape(link.url)}">{escape(link.label)}</a></p>'
+        subject = one_line(self.subject_fn(context), _MAX_SUBJECT)
+        date = format_datetime(event_time(context))
+        mail = Mail(self.sender, self.to, subject, html, event_name(context), date)
+        unreached = self.carrier.carry(mail, remaining)
+        if unreached:
+            context.log.warning("The mail server did not take all addresses: %s", unreached)
+
+
+def make_email_on_run_failure_sensor(
+    email_from: str,
+    email_password: SecretText | None = None,
+    email_to: Sequence[str] = (),
+    email_body_fn: TextFunction = email_body,
+    email_subject_fn: TextFunction = email_subject,
+    smtp_host: str = "smtp.gmail.com",
+    smtp_type: str = "SSL",
+    smtp_port: int | None = None,
+    smtp_user: str | None = None,
+    name: str | None = None,
+    webserver_base_url: str | None = None,
+    monitored_jobs: Sequence[Monitored] | None = None,
+    job_selection: Sequence[Monitored] | None = None,
+    monitor_all_code_locations: bool = False,
+    default_status: DefaultSensorStatus = DefaultSensorStatus.STOPPED,
+    monitor_all_repositories: bool | None = None,
+    *,
+    service: str = "smtp",
+    alert_if: AlertIf | None = None,
+) -> RunFailureSensorDefinition:
+    """A sensor that sends an e-mail for each watched run that fails.
+
+    Args:
+        email_from: the address that it comes from.
+        email_password: the mail server's password, better a `Secret` than the text itself; None for SES, and
+            for a server that asks for none.
+        email_to: the addresses that it goes to.
+        email_body_fn: the body, in HTML; what it returns is not escaped.
+        email_subject_fn: the subject; made one line of 200 characters at most.
+        smtp_host: the mail server.
+        smtp_type: how it is spoken to: "SSL", "STARTTLS", or "NONE", which a password is only given to on
+            the own machine.
+        smtp_port: the server's port; by default 465 for SSL, 587 for STARTTLS, 25 for NONE.
+        smtp_user: who logs in there; by default the address that the e-mail comes from.
+        name: the sensor's name; by default `email_on_run_failure`.
+        webserver_base_url: a link leads to `/runs/<run id>` there; by default, to an execution of Step
+            Functions in the AWS console.
+        monitored_jobs: whose runs; None for every job of this stack.
+        job_selection: an older name of `monitored_jobs`.
+        monitor_all_code_locations: True for every job of every stack whose events reach this one's bus.
+        default_status: whether it evaluates before anyone has started it.
+        monitor_all_repositories: an older name of `monitor_all_code_locations`.
+        service: "smtp", or "ses", which needs no server and no password.
+        alert_if: given the context, whether the run is worth an alert, such as `unless_retried`.
+
+    Raises:
+        DagsterInvalidDefinitionError: when the definition cannot work; also of a wrong `smtp_type`, which
+            Dagster finds when the first run has failed.
+    """
+    name = name or "email_on_run_failure"
+    check(name, email_from=email_from, email_to=email_to)
+    to = (email_to,) if isinstance(email_to, str) else tuple(email_to)
+    carrier = _carrier(
+        name, service, smtp_type, smtp_host, smtp_port, smtp_user or email_from, email_password
+    )
+    return alert_sensor(
+        EmailChannel(email_from, to, carrier, email_body_fn, email_subject_fn, webserver_base_url),
+        name=name,
+        alert_if=alert_if,
+        monitored_jobs=renamed(monitored_jobs, job_selection, "monitored_jobs and job_selection"),
+        monitor_all_code_locations=renamed(
+            monitor_all_code_locations,
+            monitor_all_repositories,
+            "monitor_all_code_locations and monitor_all_repositories",
+        ),
+        default_status=default_status,
+    )
+
+
+def _carrier(
+    name: str, service: str, kind: str, host: str, port: int | None, user: str, password: SecretText | None
+) -> Carrier:
+    problem = ""
+    if service not in SERVICES:
+        problem = f'service is {service!r}, and must be "smtp" or "ses"'
+    elif kind not in PORTS:
+        problem = f'smtp_type is {kind!r}, and must be "SSL", "STARTTLS" or "NONE"'
+    elif service == "ses" and password:
+        problem = "SES takes no email_password: the function's role says what it may send"
+    elif service == "smtp" and kind == "NONE" and password and not _is_own_machine(host):
+        problem = f'smtp_type "NONE" would show {host} and all between the email_password; use "STARTTLS"'
+    if problem:
+        msg = f"Sensor {name!r} cannot work: {problem}."
+        raise DagsterInvalidDefinitionError(msg)
+    if service == "ses":
+        return Ses()
+    return Smtp(host, port or PORTS[kind], kind, parseaddr(user)[1] or user, password or None)
+
+
+def _is_own_machine(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,106 @@
+"""Secrets that alerts need: by reference to where they are kept, or as they are."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+from urllib.parse import urlsplit
+
+from treadle.adapters.alerts import secret_value
+from treadle.definitions.errors import AlertError
+
+_SHORTEST = 4
+"""What is shorter is no secret, and taking it out would garble the words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A secret by reference; its value is read when it is needed, kept for five minutes, and shown nowhere.
+
+    Attributes:
+        service: "secretsmanager" or "ssm".
+        name: the secret's name or ARN, or the parameter's name.
+        key: which field of a secret that is a JSON object; None for the whole.
+    """
+
+    service: str
+    name: str
+    key: str | None = None
+
+    @classmethod
+    def secrets_manager(cls, name: str, key: str | None = None) -> Self:
+        """A secret in Secrets Manager; the function needs `secretsmanager:GetSecretValue` on it.
+
+        Args:
+            name: its name or ARN.
+            key: the field, if the secret is a JSON object.
+        """
+        return cls("secretsmanager", name, key)
+
+    @classmethod
+    def ssm(cls, name: str) -> Self:
+        """A parameter of SSM, such as a SecureString; the function needs `ssm:GetParameter` on it.
+
+        Args:
+            name: its name, such as "/alerts/slack".
+        """
+        return cls("ssm", name)
+
+    def value(self) -> str:
+        """The secret's text.
+
+        Raises:
+            AlertError: if it cannot be read, is empty, or lacks the key.
+        """
+        text = secret_value(self.service, self.name).strip()
+        if self.key is not None:
+            text = self._field(text)
+        if not text:
+            msg = f"The secret {self.name!r} is empty."
+            raise AlertError(msg)
+        return text
+
+    def _field(self, text: str) -> str:
+        try:
+            fields = json.loads(text)
+        except ValueError:
+            fields = None
+        if not isinstance(fields, dict) or not isinstance(fields.get(self.key), str):
+            msg = f"The secret {self.name!r} is no JSON object that has the text {self.key!r}."
+            raise AlertError(msg)
+        return str(fields[self.key]).strip()
+
+
+SecretText = str | Secret
+"""A secret as it is, or by reference."""
+
+
+def reveal(secret: SecretText) -> str:
+    """The secret's text.
+
+    Args:
+        secret: as it is, or by reference.
+
+    Raises:
+        AlertError: if it cannot be read.
+    """
+    return secret.value() if isinstance(secret, Secret) else secret.strip()
+
+
+def redacted(words: str, secrets: Sequence[str]) -> str:
+    """Words without what they may not show: the secrets, and the paths of those that are addresses.
+
+    Args:
+        words: such as a service's answer.
+        secrets: whatever was sent to it.
+    """
+    hidden = {*secrets}
+    for secret in secrets:
+        if secret.startswith(("http://", "https://")):
+            parts = urlsplit(secret)
+            hidden |= {parts.path, parts.query}
+    # The longest first: an address is hidden before its path is.
+    for secret in sorted(hidden, key=len, reverse=True):
+        if len(secret) >= _SHORTEST:
+            words = words.replace(secret, "***")
+    return words

@@ -1,0 +1,178 @@
+"""Alerts to Slack, by a bot's token or by the address of an incoming webhook."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from treadle.definitions.errors import AlertDelayedError, AlertError
+from treadle.definitions.run_status import Monitored, RunFailureSensorDefinition
+from treadle.definitions.run_status_contexts import RunFailureSensorContext
+from treadle.definitions.status import DefaultSensorStatus
+from treadle.integrations.alerts.channels import AlertIf, alert_sensor, check, renamed
+from treadle.integrations.alerts.http import Post, Remaining
+from treadle.integrations.alerts.secrets import SecretText, reveal
+from treadle.integrations.alerts.texts import TextFunction, clip, escaped, one_line, run_link, short_id
+
+API = "https://slack.com/api/"
+MAX_BLOCK_TEXT = 3_000
+"""https://docs.slack.dev/reference/block-kit/blocks/section-block"""
+_MAX_BLOCKS = 50
+_MAX_CAUSE = 2_900
+
+_SIGNS = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_PASSING = {"ratelimited", "rate_limited", "internal_error", "fatal_error", "service_unavailable"}
+
+BlocksFunction = Callable[[RunFailureSensorContext], list[dict[str, Any]]]
+
+
+def slack_text(context: RunFailureSensorContext) -> str:
+    """The default body: the error, in a fence that it cannot leave.
+
+    Args:
+        context: the failed run's.
+    """
+    message = context.failure_event.message.replace("```", "'''")
+    return f"Error: ```{escaped(message, _SIGNS, _MAX_CAUSE)}```"
+
+
+@dataclass(frozen=True, slots=True)
+class SlackChannel:
+    """A channel of Slack.
+
+    Attributes:
+        channel: its name or id; not looked at by an incoming webhook, which has its own.
+        token: the bot's token, or an incoming webhook's address.
+        text_fn: the body, in Slack's mrkdwn.
+        blocks_fn: all blocks, in place of header and body.
+        webserver_base_url: what a link to the run begins with.
+        base_url: Slack's API.
+    """
+
+    channel: str
+    token: SecretText = field(repr=False)
+    text_fn: TextFunction = slack_text
+    blocks_fn: BlocksFunction | None = None
+    webserver_base_url: str | None = None
+    base_url: str = API
+
+    @property
+    def name(self) -> str:
+        """What it is called in logs and errors."""
+        return f"Slack ({self.channel})" if self.channel else "Slack"
+
+    def send(self, context: RunFailureSensorContext, remaining: Remaining) -> None:
+        """Post the message.
+
+        Raises:
+            AlertError: if Slack did not take it, with its words.
+        """
+        text = clip(self.text_fn(context), MAX_BLOCK_TEXT)
+        message: dict[str, Any] = {"text": text, "blocks": self._blocks(context, text)}
+        token = reveal(self.token)
+        if token.startswith(("https://", "http://")):
+            Post(self.name, token).send(message, remaining)
+            return
+        if not self.channel:
+            msg = "Slack: a bot's token needs a channel, and none is given."
+            raise AlertError(msg)
+        post = Post(
+            self.name,
+            f"{self.base_url.rstrip('/')}/chat.postMessage",
+            [token],
+            {"Authorization": f"Bearer {token}"},
+        )
+        _check(post, post.send({"channel": self.channel, **message}, remaining))
+
+    def _blocks(self, context: RunFailureSensorContext, text: str) -> list[dict[str, Any]]:
+        blocks = list(self.blocks_fn(context)) if self.blocks_fn else [_section(_header(context))]
+        if not self.blocks_fn:
+            blocks.append(_section(text))
+        link = run_link(context, self.webserver_base_url)
+        if link is None:
+            return blocks[:_MAX_BLOCKS]
+        button = {"type": "button", "text": {"type": "plain_text", "text": link.label}, "url": link.url}
+        return [*blocks[: _MAX_BLOCKS - 1], {"type": "actions", "elements": [button]}]
+
+
+def _header(context: RunFailureSensorContext) -> str:
+    plain = one_line(context.dagster_run.job_name, 200).replace("`", "'").replace("*", "")
+    return f'*Job "{escaped(plain, _SIGNS, 1_000)}" failed. `{short_id(context)}`*'
+
+
+def _section(text: str) -> dict[str, Any]:
+    return {"type": "section", "text": {"type": "mrkdwn", "text": text}}
+
+
+def _check(post: Post, answer: str) -> None:
+    """Slack's API says 200 to what it refuses, too."""
+    try:
+        said = json.loads(answer)
+    except ValueError:
+        said = {}
+    if not isinstance(said, dict) or said.get("ok") is not True:
+        code = str(said.get("error") or "") if isinstance(said, dict) else ""
+        needed = f", needed: {said['needed']}" if code and said.get("needed") else ""
+        words = f"{post.service} refused the message: {code or 'its answer is no JSON with ok'}{needed}"
+        kind = AlertDelayedError if code in _PASSING else AlertError
+        raise kind(post.hidden(words)[:500])
+
+
+def make_slack_on_run_failure_sensor(
+    channel: str,
+    slack_token: SecretText,
+    text_fn: TextFunction = slack_text,
+    blocks_fn: BlocksFunction | None = None,
+    name: str | None = None,
+    dagit_base_url: str | None = None,
+    minimum_interval_seconds: int | None = None,
+    monitored_jobs: Sequence[Monitored] | None = None,
+    job_selection: Sequence[Monitored] | None = None,
+    monitor_all_code_locations: bool = False,
+    default_status: DefaultSensorStatus = DefaultSensorStatus.STOPPED,
+    webserver_base_url: str | None = None,
+    monitor_all_repositories: bool | None = None,
+    *,
+    alert_if: AlertIf | None = None,
+    base_url: str = API,
+) -> RunFailureSensorDefinition:
+    """A sensor that posts to a channel of Slack for each watched run that fails.
+
+    Args:
+        channel: the channel's name or id.
+        slack_token: a bot's token with `chat:write`, or an incoming webhook's address, which has a channel
+            of its own; better a `Secret` than the text itself.
+        text_fn: the body, in Slack's mrkdwn; what it returns is not escaped.
+        blocks_fn: all blocks, in place of header and body.
+        name: the sensor's name; by default `slack_on_run_failure`.
+        dagit_base_url: an older name of `webserver_base_url`.
+        minimum_interval_seconds: accepted for what was written for Dagster: events come at once.
+        monitored_jobs: whose runs; None for every job of this stack.
+        job_selection: an older name of `monitored_jobs`.
+        monitor_all_code_locations: True for every job of every stack whose events reach this one's bus.
+        default_status: whether it evaluates before anyone has started it.
+        webserver_base_url: the button leads to `/runs/<run id>` there; by default, to an execution of Step
+            Functions in the AWS console.
+        monitor_all_repositories: an older name of `monitor_all_code_locations`.
+        alert_if: given the context, whether the run is worth an alert, such as `unless_retried`.
+        base_url: another address of Slack's API, such as GovSlack's.
+
+    Raises:
+        DagsterInvalidDefinitionError: when the definition cannot work.
+    """
+    name = name or "slack_on_run_failure"
+    check(name, slack_token=slack_token)
+    base = renamed(webserver_base_url, dagit_base_url, "webserver_base_url and dagit_base_url")
+    return alert_sensor(
+        SlackChannel(channel, slack_token, text_fn, blocks_fn, base, base_url),
+        name=name,
+        alert_if=alert_if,
+        minimum_interval_seconds=minimum_interval_seconds,
+        monitored_jobs=renamed(monitored_jobs, job_selection, "monitored_jobs and job_selection"),
+        monitor_all_code_locations=renamed(
+            monitor_all_code_locations,
+            monitor_all_repositories,
+            "monitor_all_code_locations and monitor_all_repositories",
+        ),
+        default_status=default_status,
+    )

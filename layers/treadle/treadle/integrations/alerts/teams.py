@@ -1,0 +1,139 @@
+"""Alerts to Microsoft Teams, by the address of a workflow or of an older incoming webhook."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from treadle.definitions.errors import AlertDelayedError, AlertError
+from treadle.definitions.run_status import Monitored, RunFailureSensorDefinition
+from treadle.definitions.run_status_contexts import RunFailureSensorContext
+from treadle.definitions.status import DefaultSensorStatus
+from treadle.integrations.alerts.channels import AlertIf, alert_sensor, check, renamed
+from treadle.integrations.alerts.http import Post, Remaining, Route
+from treadle.integrations.alerts.secrets import SecretText, reveal
+from treadle.integrations.alerts.texts import TextFunction, clip_bytes, escaped, one_line, run_link
+
+MAX_TEXT_BYTES = 20_000
+"""A message may have 28 KB: https://learn.microsoft.com/microsoftteams/limits-specifications-teams"""
+
+_MAX_CAUSE = 4_000
+_MARKDOWN = {each: f"\\{each}" for each in "\\`*_[]()#+-!<>~|"}
+_CARD = "application/vnd.microsoft.card.adaptive"
+
+
+def teams_text(context: RunFailureSensorContext) -> str:
+    """The default text, in the Markdown of cards, with all that comes from outside escaped.
+
+    Args:
+        context: the failed run's.
+    """
+    job = escaped(one_line(context.dagster_run.job_name, 200), _MARKDOWN, 500)
+    message = escaped(context.failure_event.message, _MARKDOWN, _MAX_CAUSE)
+    return f"Job {job} failed!\n\nError: {message}"
+
+
+@dataclass(frozen=True, slots=True)
+class TeamsChannel:
+    """A channel of Teams.
+
+    Attributes:
+        hook_url: the webhook's address.
+        message_fn: the text, in the Markdown of cards.
+        route: how it is reached.
+        webserver_base_url: what a link to the run begins with.
+    """
+
+    hook_url: SecretText = field(repr=False)
+    message_fn: TextFunction = teams_text
+    route: Route = field(default_factory=Route)
+    webserver_base_url: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is called in logs and errors."""
+        return "Teams"
+
+    def send(self, context: RunFailureSensorContext, remaining: Remaining) -> None:
+        """Post the card.
+
+        Raises:
+            AlertError: if Teams did not take it, with its words.
+        """
+        post = Post(self.name, reveal(self.hook_url), route=self.route)
+        answer = post.send(self._message(context), remaining)
+        # An older webhook says 200, and in words that the message came no further.
+        if "delivery failed" in answer:
+            kind = AlertDelayedError if "429" in answer else AlertError
+            raise kind(f"Teams did not take the message: {' '.join(post.hidden(answer).split())[:300]}")
+
+    def _message(self, context: RunFailureSensorContext) -> dict[str, Any]:
+        text = clip_bytes(self.message_fn(context), MAX_TEXT_BYTES)
+        card: dict[str, Any] = {
+            "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
+            "type": "AdaptiveCard",
+            "version": "1.2",
+            "msteams": {"width": "Full"},
+            "body": [{"type": "TextBlock", "text": text, "wrap": True}],
+        }
+        link = run_link(context, self.webserver_base_url)
+        if link is not None:
+            card["actions"] = [{"type": "Action.OpenUrl", "title": link.label, "url": link.url}]
+        return {"type": "message", "attachments": [{"contentType": _CARD, "content": card}]}
+
+
+def make_teams_on_run_failure_sensor(
+    hook_url: SecretText,
+    message_fn: TextFunction = teams_text,
+    http_proxy: str | None = None,
+    https_proxy: str | None = None,
+    timeout: float = 60,
+    verify: bool | str | None = None,
+    name: str | None = None,
+    dagit_base_url: str | None = None,
+    default_status: DefaultSensorStatus = DefaultSensorStatus.STOPPED,
+    monitored_jobs: Sequence[Monitored] | None = None,
+    monitor_all_code_locations: bool = False,
+    webserver_base_url: str | None = None,
+    monitor_all_repositories: bool | None = None,
+    *,
+    alert_if: AlertIf | None = None,
+) -> RunFailureSensorDefinition:
+    """A sensor that posts a card to Microsoft Teams for each watched run that fails.
+
+    Args:
+        hook_url: the address that a workflow "when a webhook request is received", or an older incoming
+            webhook, was given; better a `Secret` than the text itself.
+        message_fn: the text, in the Markdown of cards; what it returns is not escaped.
+        http_proxy: through which an address of http is reached.
+        https_proxy: through which an address of https is reached.
+        timeout: seconds that the answer may take, as far as the evaluation has them.
+        verify: False for no check of the certificate; or the file of the authorities that are trusted.
+        name: the sensor's name; by default `teams_on_run_failure`.
+        dagit_base_url: an older name of `webserver_base_url`.
+        default_status: whether it evaluates before anyone has started it.
+        monitored_jobs: whose runs; None for every job of this stack.
+        monitor_all_code_locations: True for every job of every stack whose events reach this one's bus.
+        webserver_base_url: the button leads to `/runs/<run id>` there; by default, to an execution of Step
+            Functions in the AWS console.
+        monitor_all_repositories: an older name of `monitor_all_code_locations`.
+        alert_if: given the context, whether the run is worth an alert, such as `unless_retried`.
+
+    Raises:
+        DagsterInvalidDefinitionError: when the definition cannot work.
+    """
+    name = name or "teams_on_run_failure"
+    check(name, hook_url=hook_url, timeout=timeout)
+    base = renamed(webserver_base_url, dagit_base_url, "webserver_base_url and dagit_base_url")
+    route = Route(timeout, http_proxy, https_proxy, verify)
+    return alert_sensor(
+        TeamsChannel(hook_url, message_fn, route, base),
+        name=name,
+        alert_if=alert_if,
+        monitored_jobs=monitored_jobs,
+        monitor_all_code_locations=renamed(
+            monitor_all_code_locations,
+            monitor_all_repositories,
+            "monitor_all_code_locations and monitor_all_repositories",
+        ),
+        default_status=default_status,
+    )

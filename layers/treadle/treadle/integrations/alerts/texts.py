@@ -1,0 +1,133 @@
+"""Words of alerts: bounded as each service wants it, and escaped for its medium.
+
+Names, causes and whatever else a run says come from outside: nobody knows what is written there.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from treadle.definitions.run_status_contexts import RunFailureSensorContext
+
+TextFunction = Callable[[RunFailureSensorContext], str]
+"""Given the failed run's context, some words of an alert."""
+
+MAX_STEPS = 10
+"""Of more failed steps an alert tells no more."""
+
+_EXECUTION = re.compile(r"arn:(aws[a-z-]*):states:([a-z0-9-]+):\d{12}:execution:[^\s:]+:[^\s]+")
+_CONSOLES = {
+    "aws": "{region}.console.aws.amazon.com",
+    "aws-cn": "console.amazonaws.cn",
+    "aws-us-gov": "console.amazonaws-us-gov.com",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Where a run can be looked at.
+
+    Attributes:
+        label: in words.
+        url: the address.
+    """
+
+    label: str
+    url: str
+
+
+def run_link(context: RunFailureSensorContext, webserver_base_url: str | None) -> Link | None:
+    """Where the run can be looked at: under the given address, or else in the AWS console.
+
+    Args:
+        context: the failed run's.
+        webserver_base_url: what `/runs/<run id>` is added to.
+
+    Returns:
+        None, if there is no address, and the run is no execution of a state machine.
+    """
+    run = context.dagster_run
+    if webserver_base_url:
+        return Link("View run", f"{webserver_base_url.rstrip('/')}/runs/{run.run_id}")
+    execution = _EXECUTION.fullmatch(run.external_id or "")
+    if execution is None or execution[1] not in _CONSOLES:
+        return None
+    host = _CONSOLES[execution[1]].format(region=execution[2])
+    path = f"/states/home?region={execution[2]}#/v2/executions/details/{execution[0]}"
+    return Link("View in the AWS console", f"https://{host}{path}")
+
+
+def event_time(context: RunFailureSensorContext) -> datetime:
+    """When the run failed; a redelivery repeats it."""
+    return datetime.fromtimestamp(context.failure_event.timestamp, UTC)
+
+
+def event_name(context: RunFailureSensorContext) -> str:
+    """What names this failure of the run, and no other; a redelivery repeats it."""
+    return f"{context.dagster_run.run_id}-{round(context.failure_event.timestamp * 1000)}"
+
+
+def short_id(context: RunFailureSensorContext) -> str:
+    """The first part of the run's id."""
+    return context.dagster_run.run_id.split("-")[0]
+
+
+def failed_steps(context: RunFailureSensorContext) -> list[str]:
+    """What failed of the run, a line each, ten at most."""
+    return [one_line(event.message, 500) for event in context.get_step_failure_events()[:MAX_STEPS]]
+
+
+def clip(text: str, limit: int) -> str:
+    """The text, cut to so many characters; what cannot be sent as UTF-8 is replaced.
+
+    Args:
+        text: any.
+        limit: in characters.
+    """
+    text = text.encode(errors="replace").decode()
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def clip_bytes(text: str, limit: int) -> str:
+    """The text, cut to so many bytes of UTF-8.
+
+    Args:
+        text: any.
+        limit: in bytes.
+    """
+    data = text.encode(errors="replace")
+    if len(data) <= limit:
+        return data.decode()
+    return data[: limit - len("…".encode())].decode(errors="ignore") + "…"
+
+
+def one_line(text: str, limit: int) -> str:
+    """The text in one line, without control characters: for a subject, a title, a name.
+
+    Args:
+        text: any.
+        limit: in characters.
+    """
+    printable = "".join(each if each.isprintable() else " " for each in text)
+    return clip(" ".join(printable.split()), limit)
+
+
+def escaped(text: str, signs: Mapping[str, str], limit: int) -> str:
+    """The text with signs replaced, cut to so many characters, but never within a replacement.
+
+    Args:
+        text: any.
+        signs: by sign, what stands for it.
+        limit: in characters of the result.
+    """
+    found: list[str] = []
+    size = 0
+    for each in clip(text, limit):
+        found.append(signs.get(each, each))
+        size += len(found[-1])
+        if size > limit:
+            while size > limit - 1:
+                size -= len(found.pop())
+            return "".join([*found, "…"])
+    return "".join(found)

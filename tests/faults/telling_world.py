@@ -1,0 +1,399 @@
+"""Runs end, PUBLISH tells of it, and sensors react: a world in which every call may meet a fault."""
+
+import json
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from tests.faults.cloud import SimulatedLetters, SimulatedQueue
+from tests.faults.world import (
+    MINUTE_MS,
+    PAUSE_SECONDS,
+    SECONDS,
+    STREAM_TRIES,
+    RestlessError,
+    _Context,
+    _sqs_record,
+)
+from tests.support.house import NAMESPACE, RUN_IDS
+from treadle.bootstrap import EvaluatorParts, Inbox, PublisherParts
+from treadle.definitions.coordination import AllSucceededDefinition, all_succeeded
+from treadle.definitions.errors import StoreError, TreadleError
+from treadle.definitions.jobs import JobDefinition
+from treadle.definitions.run_status import RunStatusSensorDefinition
+from treadle.definitions.sensors import SensorDefinition
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.definitions.status import DefaultSensorStatus, TickStatus
+from treadle.engine.dispatch import Dispatcher
+from treadle.engine.evaluation import Budget, Evaluator
+from treadle.engine.event_ticks import EventTicks
+from treadle.engine.folding import Report, fold
+from treadle.engine.identity import timestamp
+from treadle.engine.leased_ticks import LeasedTicks, TickSettings
+from treadle.engine.planning import Planner
+from treadle.engine.preview import Previewer
+from treadle.engine.publish import Publisher, statuses_reached
+from treadle.engine.reading import StoredEnds, StoredRuns
+from treadle.entrypoints.evaluator import _evaluate_batch, _tick
+from treadle.entrypoints.handler import metrics, process_queue
+from treadle.entrypoints.publishing import _publish_stream, parse_publish
+from treadle.ports.assets import ended_runs_key
+from treadle.ports.runs import Reached, Run
+from treadle.ports.system import Bus, BusEvent, InboxQueue
+from treadle.ports.ticks import Tick
+from treadle.testing.faults import Faults, faulty
+from treadle.testing.stores import (
+    InMemoryEventStore,
+    InMemoryRunStore,
+    InMemorySensorStore,
+    InMemoryTables,
+    InMemoryTickStore,
+)
+from treadle.testing.system import CountingTokens, VirtualClock
+
+JOBS = ("orders", "customers")
+PAIRS = 2
+ENDS = ((Status.SUCCESS, Status.SUCCESS), (Status.FAILURE, Status.SUCCESS), (Status.SUCCESS, Status.SUCCESS))
+"""How the runs of the two jobs end, in order: two of the one succeed, and three of the other."""
+
+END_MS = 24 * 3_600_000
+
+
+def watching() -> RunStatusSensorDefinition:
+    """A sensor that acts on every end."""
+
+    def function() -> None:
+        """Act."""
+
+    ends = (Status.SUCCESS, Status.FAILURE)
+    named = RunStatusSensorDefinition("watch", ends, function)
+    return named.configured({"TREADLE_NAMESPACE": NAMESPACE})
+
+
+def pairing() -> AllSucceededDefinition:
+    """A sensor that asks for a report of each pair of successes."""
+    jobs = [JobDefinition(name) for name in JOBS]
+    return all_succeeded(
+        "pairs", jobs=jobs, within=timedelta(days=1), request_job=JobDefinition("report"), earlier="each"
+    )
+
+
+@dataclass(slots=True, eq=False)
+class Told:
+    """A record of the runs table's stream."""
+
+    image: dict[str, Any]
+    next_at: int
+    deliveries: int = 0
+
+
+@dataclass(slots=True)
+class SimulatedBus:
+    """A `Bus` that keeps what it is told, and sends it to its subscribers' queues."""
+
+    queues: Sequence[SimulatedQueue]
+    events: list[BusEvent] = field(default_factory=list)
+
+    def publish(self, events: Sequence[BusEvent]) -> None:
+        """Take the events."""
+        account, region, _ = NAMESPACE.split("/")
+        for event in events:
+            self.events.append(event)
+            body = {
+                "source": "treadle",
+                "detail-type": event.kind,
+                "account": account,
+                "region": region,
+                "detail": dict(event.detail),
+            }
+            watch, pairs = self.queues
+            if event.detail["status"] in {"SUCCESS", "FAILURE"}:
+                watch.send([body])
+            if event.detail["status"] == "SUCCESS":
+                pairs.send([body])
+
+
+@dataclass(slots=True)
+class TellingWorld:
+    """What becomes of runs, told and reacted to.
+
+    Attributes:
+        faults: strike.
+    """
+
+    faults: Faults = field(default_factory=Faults)
+    clock: VirtualClock = field(default_factory=VirtualClock)
+    tables: InMemoryTables = field(default_factory=InMemoryTables)
+    letters: SimulatedLetters = field(default_factory=SimulatedLetters)
+    stream: list[Told] = field(default_factory=list)
+    images: list[tuple[Run, Reached]] = field(default_factory=list)
+    committed: list[str] = field(default_factory=list)
+    _tokens: CountingTokens = field(default_factory=CountingTokens)
+    queues: dict[str, SimulatedQueue] = field(init=False)
+    bus: SimulatedBus = field(init=False)
+    began_at: int = field(init=False)
+    next_tick: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        random.seed(0)  # How long a message waits that failed is left to chance.
+        names = ("publish", "watch", "pairs")
+        self.queues = {name: SimulatedQueue(self.clock, self.letters.kept) for name in names}
+        self.bus = SimulatedBus([self.queues["watch"], self.queues["pairs"]])
+        self.faults.pause = lambda: self.live(self.clock.now() + PAUSE_SECONDS * 1000)
+        self.began_at = self.next_tick = self.clock.now()
+        for number, ends in enumerate(ENDS):
+            for job, end in zip(JOBS, ends, strict=True):
+                self._run(f"{job}-{number}", job, end, self.began_at + number * 1_000)
+
+    def _run(self, run_id: str, job: str, end: Status, at: int) -> None:
+        """A run that starts and ends; each change comes by the stream."""
+        run = Run(run_id, job, "any", None, "tick", "{}", {}, at, reached={"1/0": {"QUEUED": at}})
+        self.tables.runs[run_id] = run
+        self._change(run, {})
+        for status, time in ((Status.STARTED, at + 10), (end, at + 20)):
+            before, run = run.reached, fold(run, Report(1, status, time))
+            self.tables.runs[run_id] = run
+            self._change(run, before)
+
+    def _change(self, run: Run, before: Reached) -> None:
+        self.images.append((run, before))
+        at = {"S": str(len(self.images) - 1)}
+        images = {
+            "NewImage": {"reached": {"S": "{}"}, "at": at},
+            "OldImage": {"reached": {"S": json.dumps(before)}},
+        }
+        self.stream.append(Told({**images, "Keys": {"run_id": {"S": run.run_id}}}, self.clock.now()))
+
+    # The steps.
+
+    def _inbox(self, origin: str, name: str) -> Inbox:
+        queue: InboxQueue = self.queues[name]
+        letters: Any = self.letters
+        return Inbox(
+            origin,
+            faulty(queue, "Queue", self.faults),
+            faulty(letters, "DeadLetters", self.faults, throttled=StoreError),
+        )
+
+    def _publisher(self) -> PublisherParts:
+        bus: Bus = self.bus
+        publisher = Publisher(
+            faulty(InMemoryRunStore(self.tables), "RunStore", self.faults),
+            faulty(InMemoryEventStore(self.tables), "EventStore", self.faults),
+            faulty(bus, "Bus", self.faults, throttled=StoreError),
+            NAMESPACE,
+        )
+        return PublisherParts(
+            publisher, lambda item: self.images[int(item["at"]["S"])][0], self._inbox("publish", "publish")
+        )
+
+    def _publish_queue(self, event: dict[str, Any]) -> Any:
+        parts = self._publisher()
+
+        def handle(body: Any) -> None:
+            parts.publisher.publish_again(*parse_publish(body))
+
+        return process_queue(event, _Context(), handle, parts.inbox)
+
+    def _evaluator(self, definition: SensorDefinition) -> EvaluatorParts:
+        name = definition.name
+        runs = faulty(InMemoryRunStore(self.tables), "RunStore", self.faults)
+        sensors = faulty(InMemorySensorStore(self.tables), "SensorStore", self.faults)
+        ticks = faulty(_Ticks(self.tables, self.committed), "TickStore", self.faults)
+        events = faulty(InMemoryEventStore(self.tables), "EventStore", self.faults)
+        running = Evaluator(
+            Planner(definition, RUN_IDS, runs),
+            self.clock,
+            {},
+            StoredRuns(runs, NAMESPACE),
+            StoredEnds(events, self.clock),
+        )
+        settings = TickSettings(0, DefaultSensorStatus.RUNNING)
+        inbox = self._inbox(f"sensor {name}", name)
+        return EvaluatorParts(
+            name,
+            settings,
+            LeasedTicks(running, sensors, self.clock, self._tokens, settings, inbox.queue),
+            EventTicks(running, sensors, ticks, self._tokens, DefaultSensorStatus.RUNNING, runs, NAMESPACE),
+            Previewer(running, sensors, self.clock),
+            inbox,
+            self.clock,
+            definition.is_woken,
+        )
+
+    def _dispatch(self) -> None:
+        """As the stream does, or RECONCILE after it."""
+        ticks = faulty(InMemoryTickStore(self.tables), "TickStore", self.faults)
+        runs = faulty(InMemoryRunStore(self.tables), "RunStore", self.faults)
+        grants = {"pairs": frozenset({"report"})}
+        dispatcher = Dispatcher(ticks, runs, _Nowhere(), grants, self.clock)
+        for sensor, tick_id in InMemoryTickStore(self.tables).pending(self.clock.now() + 1, 100):
+            tick = self.tables.ticks[sensor, tick_id]
+            with suppress(StoreError):
+                dispatcher.dispatch(tick)
+
+    # Time.
+
+    def live(self, until: int | None = None) -> None:
+        """Let everything happen, until nothing more can, or until a time.
+
+        Raises:
+            RestlessError: if things do not come to an end.
+        """
+        while True:
+            self._happen()
+            upcoming = min(self._upcoming(), default=None)
+            if until is not None and (upcoming is None or upcoming > until):
+                self.clock.time = max(self.clock.time, until)
+                return
+            if upcoming is None:
+                return
+            if upcoming - self.began_at > END_MS:
+                msg = "The world does not come to rest."
+                raise RestlessError(msg)
+            self.clock.time = max(self.clock.time, upcoming)
+
+    def _upcoming(self) -> Iterator[int]:
+        yield from (queue.next_at for queue in self.queues.values() if queue.next_at is not None)
+        yield from (record.next_at for record in self.stream)
+        if self._is_pending or len(self.reports) < PAIRS:
+            yield self.next_tick
+
+    @property
+    def _is_pending(self) -> bool:
+        return any(tick.is_to_be_dispatched for tick in self.tables.ticks.values())
+
+    @property
+    def reports(self) -> list[Run]:
+        """The runs that the successes led to."""
+        return [run for run in self.tables.runs.values() if run.job == "report"]
+
+    def _happen(self) -> None:
+        self._deliver_stream()
+        self._receive("PUBLISH", "publish", self._publish_queue)
+        self._receive("STATUS", "watch", lambda event: self._batch(watching(), event))
+        self._receive("WAKE", "pairs", lambda event: self._batch(pairing(), event))
+        if self.next_tick <= self.clock.now():
+            nominal, self.next_tick = self.next_tick, self.next_tick + MINUTE_MS
+            parts = self._evaluator(pairing())
+            with suppress(TreadleError):
+                self.faults.run(
+                    "TICK", lambda: _tick(parts, {"nominal_time": timestamp(nominal)}, Budget(SECONDS))
+                )
+        if self._is_pending:
+            self.faults.run("DISPATCH", self._dispatch)
+        metrics().clear_metrics()
+
+    def _batch(self, definition: SensorDefinition, event: dict[str, Any]) -> Any:
+        return _evaluate_batch(self._evaluator(definition), event, _Context())
+
+    def _receive(self, step: str, name: str, handle: Callable[[dict[str, Any]], Any]) -> None:
+        queue = self.queues[name]
+        while batch := queue.receive():
+            answers: list[dict[str, Any]] = []
+            event = {"Records": [_sqs_record(index, message) for index, message in enumerate(batch)]}
+            if not self.faults.run(step, lambda: answers.append(handle(event))):  # noqa: B023
+                continue
+            failed = {failure["itemIdentifier"] for failure in answers[0]["batchItemFailures"]}
+            for index, message in enumerate(batch):
+                if str(index) not in failed:
+                    queue.delete(message)
+
+    def _deliver_stream(self) -> None:
+        while batch := [record for record in self.stream if record.next_at <= self.clock.now()][:4]:
+            for record in batch:
+                record.deliveries += 1
+                record.next_at = self.clock.now() + MINUTE_MS
+            records = [{"dynamodb": record.image} for record in batch]
+            is_done = False
+            with suppress(StoreError):
+                is_done = self.faults.run(
+                    "PUBLISH",
+                    lambda: _publish_stream(self._publisher(), records),  # noqa: B023
+                )
+            for record in batch:
+                if record in self.stream and (is_done or record.deliveries >= STREAM_TRIES):
+                    self.stream.remove(record)
+
+
+class _Ticks(InMemoryTickStore):
+    """Notes the ids of event ticks that were put, as often as they were."""
+
+    def __init__(self, tables: InMemoryTables, committed: list[str]) -> None:
+        super().__init__(tables)
+        self._committed = committed
+
+    def put(self, tick: Tick) -> bool:
+        """Keep the record."""
+        standing = self.get(tick.sensor, tick.tick_id)
+        is_kept = super().put(tick)
+        if is_kept and standing != tick and tick.status is not TickStatus.FAILURE:
+            self._committed.append(tick.tick_id)
+        return is_kept
+
+
+class _Nowhere:
+    """No run is launched in this world."""
+
+    def send(self, bodies: list[Any], *, delay_seconds: object = 0) -> None:
+        """Take the messages."""
+
+
+def told_wrong(world: TellingWorld) -> list[str]:
+    """What of I2, I8 and I10 does not hold."""
+    return [*_untold(world), *_misnumbered(world), *_unseen(world), *_unpaired(world)]
+
+
+def _untold(world: TellingWorld) -> Iterator[str]:
+    ended = {run_id: run for run_id, run in world.tables.runs.items() if run.job != "report"}
+    reached = {each.event_id for run in ended.values() for each in statuses_reached(run)}
+    told = {str(event.detail["id"]) for event in world.bus.events}
+    if told != reached:
+        yield f"I8: {sorted(reached ^ told)} were not told, or never reached"
+    by_id: dict[object, set[str]] = {}
+    for event in world.bus.events:
+        by_id.setdefault(event.detail["id"], set()).add(
+            json.dumps([event.detail["number"], event.detail["status"]])
+        )
+    yield from (
+        f"I8: {name} was told in {len(forms)} ways" for name, forms in by_id.items() if len(forms) > 1
+    )
+    yield from (f"I10: dead letter {letter}" for letter in world.letters.kept)
+
+
+def _misnumbered(world: TellingWorld) -> Iterator[str]:
+    for job in JOBS:
+        events = world.tables.events.get(ended_runs_key(job), [])
+        numbers = [event.storage_id for event in events]
+        if numbers != list(range(1, len(ENDS) + 1)) or len({event.event_id for event in events}) != len(ENDS):
+            yield f"I8: the ends of {job} are numbered {numbers}"
+
+
+def _unseen(world: TellingWorld) -> Iterator[str]:
+    yield from (
+        f"I8: tick {name} committed {n} times" for name, n in Counter(world.committed).items() if n > 1
+    )
+    acted = {tick.acted_on for tick in world.tables.ticks.values() if tick.acted_on}
+    ends = {
+        f"{job}-{n}/1/0/{end}" for n, both in enumerate(ENDS) for job, end in zip(JOBS, both, strict=True)
+    }
+    if acted != ends:
+        yield f"I8: {sorted(acted ^ ends)} was not acted on, or never was"
+    noted = [each.event_id for run in world.tables.runs.values() for each in run.reactions]
+    if sorted(noted) != sorted(ends):
+        yield f"I2: the reactions noted are {sorted(noted)}"
+
+
+def _unpaired(world: TellingWorld) -> Iterator[str]:
+    used = Counter(
+        name
+        for run in world.reports
+        for names in json.loads(run.run_config)["upstream"].values()
+        for name in names
+    )
+    if len(world.reports) != PAIRS or any(times > 1 for times in used.values()):
+        yield f"I1, I2: {len(world.reports)} reports, of {dict(used)}"

@@ -1,0 +1,165 @@
+"""Deadline sensors: called once if a job has not succeeded by its time, with what stands instead."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from treadle import (
+    DagsterInvalidDefinitionError,
+    DagsterRunStatus,
+    DeadlineSensorContext,
+    JobDefinition,
+    RunRequest,
+    SkipReason,
+    TickStatus,
+    build_sensor_context,
+    deadline_sensor,
+    sensor,
+)
+from treadle.definitions.errors import SensorEvaluationError
+from treadle.ports.runs import Failure, Run
+from treadle.testing.instance import TreadleInstance
+
+nightly, repair = JobDefinition("nightly"), JobDefinition("repair")
+EVENING = datetime(2026, 11, 24, 22, tzinfo=UTC)
+SIX = datetime(2026, 11, 25, 6, tzinfo=ZoneInfo("Europe/Berlin"))
+seen: list[DeadlineSensorContext] = []
+
+
+@sensor(job=nightly)
+def evening() -> RunRequest:
+    """One run at each tick."""
+    return RunRequest()
+
+
+@deadline_sensor(job=nightly, within=timedelta(hours=12))
+def late(context: DeadlineSensorContext) -> None:
+    """Tell somebody."""
+    seen.append(context)
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> None:
+    seen.clear()
+
+
+def deployed() -> tuple[TreadleInstance, Run]:
+    """In the evening, with a run that has started."""
+    instance = TreadleInstance([evening, late], start=EVENING)
+    [run] = instance.tick("evening").runs
+    return instance, run
+
+
+def pass_six(instance: TreadleInstance) -> str:
+    instance.clock.time = int(SIX.timestamp() * 1000) + 300_000
+    return instance.reach_deadline(SIX)["late"].outcome.reason
+
+
+def test_success_in_time_is_a_skip_that_says_when() -> None:
+    instance, run = deployed()
+    instance.clock.advance(3_600)
+    instance.finish_run(run)
+
+    assert pass_six(instance) == "Job nightly succeeded at 00:00:00 CET, before 06:00:00 CET."
+    assert seen == []
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (None, "is at STARTED."),
+        (DagsterRunStatus.FAILURE, "ended as FAILURE: DataError: row 7"),
+        (DagsterRunStatus.CANCELED, "ended as CANCELED: DataError: row 7"),
+    ],
+)
+def test_what_stands_instead_is_told(status: DagsterRunStatus | None, words: str) -> None:
+    instance, run = deployed()
+    if status is not None:
+        instance.finish_run(run, status, Failure("DataError", "row 7"))
+
+    reason = pass_six(instance)
+
+    assert reason == f"Job nightly has not succeeded by 2026-11-25 06:00:00 CET: run {run.run_id} {words}"
+    [context] = seen
+    assert (context.job_name, context.reason) == ("nightly", reason)
+    assert context.last_run is not None
+    assert context.last_run.run_id == run.run_id
+    assert (context.deadline, context.deadline - context.since) == (SIX, timedelta(hours=12))
+
+
+def test_no_run_at_all_is_told() -> None:
+    instance = TreadleInstance([late], start=EVENING)
+
+    assert pass_six(instance).endswith("no run of it was asked for.")
+    assert seen[0].last_run is None
+
+
+def test_success_after_the_deadline_is_too_late_even_within_the_grace() -> None:
+    instance, run = deployed()
+    instance.clock.time = int(SIX.timestamp() * 1000) + 60_000
+    instance.finish_run(run)
+
+    assert pass_six(instance).endswith("succeeded too late.")
+
+
+def test_success_before_the_window_does_not_count() -> None:
+    instance, run = deployed()
+    instance.finish_run(run)
+    tomorrow = SIX + timedelta(days=1)
+    instance.clock.time = int(tomorrow.timestamp() * 1000)
+
+    instance.reach_deadline(tomorrow)
+
+    assert len(seen) == 1
+
+
+def test_each_deadline_is_told_once_however_often_it_comes() -> None:
+    instance, _ = deployed()
+    pass_six(instance)
+
+    assert instance.reach_deadline(SIX)["late"].outcome.decision == "DUPLICATE"
+    assert len(seen) == 1
+    [tick] = instance.ticks("late")
+    assert (tick.status, tick.acted_on) == (TickStatus.SUCCESS, "deadline/2026-11-25T06:00:00+01:00")
+
+
+def test_function_that_fails_is_called_again() -> None:
+    calls: list[int] = []
+
+    @deadline_sensor(job=nightly, within=timedelta(hours=12))
+    def alert() -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            raise ConnectionError("down")
+
+    instance = TreadleInstance([alert])
+    with pytest.raises(SensorEvaluationError, match="down"):
+        instance.reach_deadline(SIX)
+
+    assert instance.reach_deadline(SIX)["alert"].outcome.decision == "SUCCESS"
+
+
+def test_function_may_start_a_run_or_say_why_not() -> None:
+    @deadline_sensor(job=nightly, within=timedelta(hours=12), request_job=repair)
+    def mend(context: DeadlineSensorContext) -> RunRequest | SkipReason:
+        if context.deadline.hour != 6:
+            return SkipReason("not at night")
+        return RunRequest(run_key=context.deadline.isoformat())
+
+    instance = TreadleInstance([mend])
+    [run] = instance.reach_deadline(SIX)["mend"].runs
+    skipped = instance.reach_deadline(SIX + timedelta(hours=1))["mend"].outcome
+
+    assert (run.job, skipped.reason) == ("repair", "not at night")
+
+
+def test_definition_tells_all_problems_at_once() -> None:
+    with pytest.raises(DagsterInvalidDefinitionError, match=r"within must.*; grace must be 0 to 15"):
+        deadline_sensor(job=nightly, within=timedelta(0), grace=timedelta(hours=1))(lambda: None)
+
+
+def test_tick_of_the_schedule_evaluates_nothing() -> None:
+    data = late.evaluate_tick(build_sensor_context(sensor_name="late"))
+
+    assert data.skip_message == "Sensor late evaluates deadlines, and none at a tick."
