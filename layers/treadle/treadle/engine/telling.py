@@ -13,6 +13,16 @@ VERSION = 1
 
 RUN_STATUS_CHANGED = "Run Status Changed"
 
+REPORT_SOURCE = f"{SOURCE}.report"
+RUN_STATUS_REPORT = "Run Status Report"
+REPORTED_STATUSES = (
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.SUCCESS,
+    DagsterRunStatus.FAILURE,
+    DagsterRunStatus.CANCELED,
+)
+"""What may be reported of a run whose target tells nothing of it."""
+
 TOLD_TAGS = 50
 _TOLD_TAG = 256
 """So many tags are told of, and none with more characters: an event is a pointer to the record."""
