@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         TickStatus,
     )
     from treadle.entrypoints.evaluator import evaluator
+    from treadle.integrations.reporting import report_run_status
     from treadle.integrations.s3 import S3SensorDefinition, s3_sensor
     from treadle.integrations.s3.objects import get_objects, get_s3_keys
 
@@ -116,6 +117,7 @@ _HOMES = {
         "TickStatus",
     ],
     "entrypoints.evaluator": ["evaluator"],
+    "integrations.reporting": ["report_run_status"],
     "integrations.s3": ["S3SensorDefinition", "s3_sensor"],
     "integrations.s3.objects": ["get_objects", "get_s3_keys"],
 }
@@ -170,6 +172,7 @@ __all__ = [
     "evaluator",
     "get_objects",
     "get_s3_keys",
+    "report_run_status",
     "resource",
     "run_failure_sensor",
     "run_status_sensor",
