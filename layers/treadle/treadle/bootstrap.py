@@ -368,10 +368,11 @@ def recorder_parts(environment: Mapping[str, str]) -> tuple[Recorder, Inbox]:
     """
     settings = Settings(environment)
     tables, jobs = settings.tables(), settings.jobs()
+    namespace = settings.text("TREADLE_NAMESPACE")
     inbox = Inbox.of("record", settings, "TREADLE_RECORD_QUEUE_URL")
     settings.check()
     runs = DynamoStores.of(tables, RandomTokens()).runs
-    return Recorder(runs, jobs, LazyTargets()), inbox
+    return Recorder(runs, jobs, LazyTargets(), SystemClock(), namespace), inbox
 
 
 ENGINE_QUEUES = {
