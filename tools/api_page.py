@@ -101,6 +101,7 @@ GROUPS: dict[str, tuple[str, list[str]]] = {
         ],
     ),
     "Listing a bucket": ("", ["get_s3_keys", "get_objects"]),
+    "Reporting how a run goes": ("", ["report_run_status"]),
     "Statuses": (
         "",
         ["DefaultSensorStatus", "InstigatorStatus", "TickStatus", "DagsterRunStatus", "SensorType"],

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from tests.contract.conftest import Stores
 from treadle.definitions.status import DagsterRunStatus
-from treadle.ports.runs import Allowance, Claim, Failure, Run, Try, request_digest
+from treadle.ports.runs import Allowance, Claim, FailedStep, Failure, Run, Try, request_digest
 
 NOW = 1_795_348_800_000
 RUN = Run(
@@ -45,7 +45,7 @@ def test_a_record_comes_back_as_it_was_put(stores: Stores) -> None:
         target="arn:y",
         started_at=NOW + 1,
         ended_at=NOW + 2,
-        failure=Failure("E", "cause", assumed=True),
+        failure=Failure("E", "cause", assumed=True, steps=(FailedStep("load", "States.Timeout", "slow"),)),
         next_at=None,
     )
 

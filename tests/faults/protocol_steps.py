@@ -174,7 +174,7 @@ def record(world: World, how: Happening) -> None:
     change = _chosen(stack.inbox, how.number)
     if change is None:
         return
-    done = how.run(world, lambda _: Recorder(stack.runs, JOBS, stack.targets).record(change))
+    done = how.run(world, lambda clock: Recorder(stack.runs, JOBS, stack.targets, clock).record(change))
     if done and change in stack.inbox:
         stack.inbox.remove(change)
 

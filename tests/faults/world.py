@@ -18,7 +18,7 @@ from tests.faults.cloud import (
 from tests.faults.flow import EVENTS, SCHEDULED, WHOLE, Flow, arrivals, scheduled
 from tests.faults.witness import Witness, WitnessedRuns, WitnessedSensors, WitnessedTicks
 from tests.support.house import JOB, JOBS, NAMESPACE, RUN_IDS
-from treadle.adapters.events import parse_status_change
+from treadle.adapters.status_events import parse_status_change
 from treadle.bootstrap import DispatcherParts, EvaluatorParts, Inbox
 from treadle.definitions.errors import LaunchDelayedError, LaunchUncertainError, StoreError, TreadleError
 from treadle.definitions.sensors import SensorDefinition
@@ -260,7 +260,7 @@ class World:
         return process_queue(event, _Context(), handle, self._inbox("launch", self.launches))
 
     def _record(self, event: dict[str, Any]) -> Any:
-        recorder = Recorder(self.runs, JOBS, {"step_functions": self.target})
+        recorder = Recorder(self.runs, JOBS, {"step_functions": self.target}, self.clock)
 
         def handle(body: Any) -> None:
             recorder.record(parse_status_change(body))

@@ -295,3 +295,20 @@ def test_unknown_time_zone_is_a_settings_error(deployment: Deployment) -> None:
 
     with pytest.raises(SettingsError, match="must be a time zone such as Europe/Berlin"):
         handler_of(late)({"treadle": "deadline"}, LambdaContext())
+
+
+def test_how_far_behind_its_events_a_sensor_is_is_measured(
+    deployment: Deployment, told: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @run_status_sensor(DagsterRunStatus.SUCCESS, monitor_all_code_locations=True)
+    def watch() -> None:
+        """React."""
+
+    publish(deployment, change(run(), AFTER))
+    handler_of(watch)(batch(told()[0]), LambdaContext())
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "event_lag" in line]
+    [measured] = printed
+
+    assert measured["sensor"] == "watch"
+    assert measured["event_lag"][0] > 0
+    assert measured["_aws"]["CloudWatchMetrics"][0]["Metrics"] == [{"Name": "event_lag", "Unit": "Seconds"}]

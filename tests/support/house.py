@@ -190,7 +190,7 @@ class House:
 
     def recorder(self) -> Recorder:
         """Folds what the target reports."""
-        return Recorder(self.runs, self.jobs, {"step_functions": self.target})
+        return Recorder(self.runs, self.jobs, {"step_functions": self.target}, self.clock)
 
     def state(self, sensor: str = "watch") -> SensorState:
         """What is stored of a sensor."""

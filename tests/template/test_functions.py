@@ -319,7 +319,7 @@ def test_record_has_samples_of_each_turn() -> None:
         r for name, sample in samples().items() if name.startswith("record-") for r in sample["Records"]
     ]
 
-    statuses = {json.loads(record["body"])["detail"]["status"] for record in records}
+    statuses = {json.loads(record["body"])["detail"].get("status") for record in records}
     assert statuses >= {"RUNNING", "SUCCEEDED", "FAILED"}
 
 

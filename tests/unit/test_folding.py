@@ -175,8 +175,7 @@ def test_report_of_an_earlier_attempt_is_kept_and_moves_nothing() -> None:
         Report(1, Status.SUCCESS, CREATED + 5, external_id="old", target="old", failure=None),
     )
 
-    reached = {**run.reached, "1/0": late.reached["1/0"]}
-    assert late == replace(run, reached=reached, updated_at=CREATED + 5)
+    assert late == replace(run, reached={**run.reached, "1/0": late.reached["1/0"]}, updated_at=CREATED + 5)
     assert late.reached["1/0"]["SUCCESS"] == CREATED + 5
 
 

@@ -147,7 +147,10 @@ def test_evaluator_tells_of_its_sensors_selectors_together_with_the_rest() -> No
             ],
         ),
         (launcher_parts, [*TABLES, "TREADLE_JOBS", "TREADLE_LAUNCH_QUEUE_URL", DEAD_LETTERS]),
-        (recorder_parts, [*TABLES, "TREADLE_JOBS", "TREADLE_RECORD_QUEUE_URL", DEAD_LETTERS]),
+        (
+            recorder_parts,
+            [*TABLES, "TREADLE_JOBS", "TREADLE_NAMESPACE", "TREADLE_RECORD_QUEUE_URL", DEAD_LETTERS],
+        ),
         (
             reconciler_parts,
             [

@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from treadle.integrations.alerts.sns import make_sns_on_run_failure_sensor
     from treadle.integrations.alerts.teams import make_teams_on_run_failure_sensor
     from treadle.integrations.alerts.webhook import make_webhook_on_run_failure_sensor
+    from treadle.integrations.reporting import report_run_status
     from treadle.integrations.s3 import S3SensorDefinition, s3_sensor
     from treadle.integrations.s3.objects import get_objects, get_s3_keys
 
@@ -136,6 +137,7 @@ _HOMES = {
     "integrations.alerts.sns": ["make_sns_on_run_failure_sensor"],
     "integrations.alerts.teams": ["make_teams_on_run_failure_sensor"],
     "integrations.alerts.webhook": ["make_webhook_on_run_failure_sensor"],
+    "integrations.reporting": ["report_run_status"],
     "integrations.s3": ["S3SensorDefinition", "s3_sensor"],
     "integrations.s3.objects": ["get_objects", "get_s3_keys"],
 }
@@ -200,6 +202,7 @@ __all__ = [
     "make_sns_on_run_failure_sensor",
     "make_teams_on_run_failure_sensor",
     "make_webhook_on_run_failure_sensor",
+    "report_run_status",
     "resource",
     "run_failure_sensor",
     "run_status_sensor",

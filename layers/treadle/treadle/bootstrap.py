@@ -35,6 +35,7 @@ from treadle.ports.ticks import Tick
 
 if TYPE_CHECKING:
     from treadle.operate.dead_letters import Redriver
+    from treadle.operate.replay import Replayer
     from treadle.operate.runs import RunOperations
 
 
@@ -367,10 +368,11 @@ def recorder_parts(environment: Mapping[str, str]) -> tuple[Recorder, Inbox]:
     """
     settings = Settings(environment)
     tables, jobs = settings.tables(), settings.jobs()
+    namespace = settings.text("TREADLE_NAMESPACE")
     inbox = Inbox.of("record", settings, "TREADLE_RECORD_QUEUE_URL")
     settings.check()
     runs = DynamoStores.of(tables, RandomTokens()).runs
-    return Recorder(runs, jobs, LazyTargets()), inbox
+    return Recorder(runs, jobs, LazyTargets(), SystemClock(), namespace), inbox
 
 
 ENGINE_QUEUES = {
@@ -389,10 +391,12 @@ class OperatorParts:
     Attributes:
         runs: another attempt for a run, and the end of one.
         redriver: sends dead letters again.
+        replayer: tells a sensor of runs once more.
     """
 
     runs: "RunOperations"
     redriver: "Redriver"
+    replayer: "Replayer"
 
 
 def operator_parts(stack: str) -> OperatorParts:
@@ -410,6 +414,7 @@ def operator_parts(stack: str) -> OperatorParts:
     from treadle.adapters.stack import read_stack
     from treadle.operate.dead_letters import Redriver
     from treadle.operate.letters import Destination
+    from treadle.operate.replay import Replayer
     from treadle.operate.runs import RunOperations
 
     deployed = read_stack(stack, ("DispatchFunction", "LaunchFunction"))
@@ -429,7 +434,13 @@ def operator_parts(stack: str) -> OperatorParts:
     operations = RunOperations(
         runs, SqsQueue(launches), jobs, LazyTargets(), RunIds.of(namespace), SystemClock()
     )
-    return OperatorParts(operations, Redriver(SqsLetterBox(letters), destinations))
+    queues = {
+        name: SqsQueue(deployed.queue_urls[_queue_id(name)])
+        for name in settings.grants()
+        if _queue_id(name) in deployed.queue_urls
+    }
+    replayer = Replayer(runs, queues, namespace, SystemClock())
+    return OperatorParts(operations, Redriver(SqsLetterBox(letters), destinations), replayer)
 
 
 def _queue_id(sensor: str) -> str:

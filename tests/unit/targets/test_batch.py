@@ -19,7 +19,7 @@ from treadle.definitions.errors import (
 )
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.ports.launching import Execution, Start
-from treadle.ports.runs import Failure
+from treadle.ports.runs import FailedStep, Failure
 
 DEFINITION = "arn:aws:batch:us-east-1:123456789012:job-definition/load:3"
 QUEUE = "arn:aws:batch:us-east-1:123456789012:job-queue/nightly"
@@ -193,7 +193,7 @@ def test_only_a_job_of_the_definition_is_the_attempt(address: str, is_found: boo
         )
         found = BatchTarget().resolve(start_of("batch", address, queue=QUEUE))
 
-    expected = Execution(JOB, address, Status.STARTED, NOON + 5)
+    expected = Execution(JOB, address, Status.STARTED, NOON + 5, launch_id=LAUNCH_ID)
     assert found == (expected if is_found else None)
 
 
@@ -250,7 +250,37 @@ def test_failed_job_tells_its_reasons_and_exit_code() -> None:
         failure = BatchTarget().describe(JOB).failure
 
     words = "Essential container in task exited OutOfMemoryError: Container killed Exit code 137. Attempt 2."
-    assert failure == Failure("JobFailed", words)
+    steps = (
+        FailedStep("attempt 1", "AttemptFailed", "Essential container in task exited Exit code 3."),
+        FailedStep("attempt 2", "AttemptFailed", "OutOfMemoryError: Container killed Exit code 137."),
+    )
+    assert failure == Failure("JobFailed", words, steps=steps)
+
+
+@pytest.mark.parametrize(
+    ("status", "ended", "retry"),
+    [
+        ("RUNNABLE", [], 0),
+        ("RUNNING", [], 0),
+        ("RUNNABLE", [1], 0),
+        ("RUNNING", [1], 1),
+        ("RUNNING", [1, 0], 1),
+        ("SUCCEEDED", [1], 0),
+        ("SUCCEEDED", [1, 1], 1),
+        ("FAILED", [], 0),
+        ("FAILED", [1], 0),
+        ("FAILED", [1, 1], 1),
+        ("FAILED", [1, 0], 1),
+    ],
+)
+def test_retries_are_counted_so_that_the_end_is_never_behind_what_ran(
+    status: str, ended: list[int], retry: int
+) -> None:
+    """A job may be terminated while it waits for its next attempt; one that runs may be listed or not."""
+    attempts = [{"container": {}, **({"stoppedAt": NOON} if each else {})} for each in ended]
+    with stubbed("batch") as stub:
+        stub.add_response("describe_jobs", {"jobs": [job_of(status, attempts=attempts)]})
+        assert BatchTarget().describe(JOB).retry == retry
 
 
 def test_job_that_never_ran_has_the_time_of_its_making() -> None:

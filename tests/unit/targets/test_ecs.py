@@ -20,7 +20,7 @@ from treadle.definitions.errors import (
 )
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.ports.launching import Execution, Start
-from treadle.ports.runs import Failure
+from treadle.ports.runs import FailedStep, Failure
 
 DEFINITION = "arn:aws:ecs:us-east-1:123456789012:task-definition/load:3"
 TASK = "arn:aws:ecs:us-east-1:123456789012:task/nightly/8f1f"
@@ -186,7 +186,7 @@ def test_task_is_placed_as_the_deployment_says(options: dict[str, str], placemen
         stub.add_response("run_task", {"tasks": [task_of("PROVISIONING")]}, {**request, **placement})
         started = EcsTarget().start(start(**options))
 
-    assert started == Execution(TASK, DEFINITION, Status.STARTED, NOON)
+    assert started == Execution(TASK, DEFINITION, Status.STARTED, NOON, launch_id=LAUNCH_ID)
 
 
 def test_listed_values_of_the_run_config_become_variables_and_none_of_treadles() -> None:
@@ -303,7 +303,9 @@ def conflicting(answer: dict[str, Any], tasks: list[str] | None = None) -> Execu
 
 
 def test_task_that_an_earlier_call_started_with_other_parameters_is_ours() -> None:
-    assert conflicting({"tasks": [task_of()]}) == Execution(TASK, DEFINITION, Status.STARTED, NOON)
+    assert conflicting({"tasks": [task_of()]}) == Execution(
+        TASK, DEFINITION, Status.STARTED, NOON, launch_id=LAUNCH_ID
+    )
 
 
 def test_task_that_an_earlier_call_started_and_ecs_has_forgotten_is_ours() -> None:
@@ -371,7 +373,8 @@ def test_failed_task_tells_code_reason_and_exit_codes() -> None:
         failure = EcsTarget().describe(TASK).failure
 
     words = "Essential container in task exited Container main ended with exit code 137: OutOfMemoryError."
-    assert failure == Failure("EssentialContainerExited", words)
+    step = FailedStep("main", "ContainerFailed", "It ended with exit code 137: OutOfMemoryError.")
+    assert failure == Failure("EssentialContainerExited", words, steps=(step,))
 
 
 def test_task_that_ecs_cannot_show_now_is_asked_about_again() -> None:

@@ -141,7 +141,7 @@ def test_attempt_is_found_by_its_launch_id_on_a_later_page() -> None:
         page_of(stub, [other, ours], after="more")
         found = GlueTarget().resolve(start_of("glue", JOB))
 
-    assert found == Execution(f"{JOB}/jr_7", JOB, Status.SUCCESS, NOON, NOON + 9)
+    assert found == Execution(f"{JOB}/jr_7", JOB, Status.SUCCESS, NOON, NOON + 9, launch_id=LAUNCH_ID)
 
 
 def test_first_of_glues_own_retries_is_the_attempt() -> None:

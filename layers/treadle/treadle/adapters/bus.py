@@ -23,17 +23,19 @@ class EventBridgeBus:
 
     Args:
         name: the bus's name or ARN.
+        source: who speaks.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, source: str = SOURCE) -> None:
         self._name = name
+        self._source = source
 
     def publish(self, events: Sequence[BusEvent]) -> None:
         """Put the events, ten in a request; of a request that fails in part, those that failed again."""
         entries: list[PutEventsRequestEntryTypeDef] = [
             {
                 "EventBusName": self._name,
-                "Source": SOURCE,
+                "Source": self._source,
                 "DetailType": event.kind,
                 "Detail": json.dumps(event.detail),
             }

@@ -4,14 +4,12 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from treadle.adapters.targets.step_functions import STATUSES
 from treadle.definitions.errors import UnknownEventError
 from treadle.definitions.objects import ObjectCreated, S3Object
 from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.runs import DagsterRun, RunFailure
 from treadle.definitions.sensors import SensorEvent
 from treadle.definitions.status import DagsterRunStatus
-from treadle.engine.record import StatusChange
 from treadle.engine.telling import RUN_STATUS_CHANGED, SOURCE
 
 Json = Mapping[str, Any]
@@ -31,22 +29,19 @@ def parse_sensor_event(event: Json) -> SensorEvent:
         ("aws.s3", "Object Created"): _object_created,
         (SOURCE, RUN_STATUS_CHANGED): _run_status,
     }
-    return _parse(event, parsers)
+    return parse(event, parsers)
 
 
-def parse_status_change(event: Json) -> StatusChange:
-    """A target's word on one of its executions.
+def parse(event: Json, parsers: Mapping[tuple[str, str], Callable[[Json], T]]) -> T:
+    """What the parser of the event's source and kind makes of it.
 
     Args:
-        event: an EventBridge envelope, its detail cut down by the rule.
+        event: an EventBridge envelope.
+        parsers: by source and detail-type.
 
     Raises:
-        UnknownEventError: if no parser knows it, or a field is missing.
+        UnknownEventError: if there is none for it, or a field is missing.
     """
-    return _parse(event, {("aws.states", "Step Functions Execution Status Change"): _execution})
-
-
-def _parse(event: Json, parsers: Mapping[tuple[str, str], Callable[[Json], T]]) -> T:
     source, kind = str(event.get("source")), str(event.get("detail-type"))
     parser = parsers.get((source, kind))
     if parser is None:
@@ -102,25 +97,6 @@ def _run_status(event: Json) -> RunStatusEvent:
     )
 
 
-def _execution(event: Json) -> StatusChange:
-    detail = event["detail"]
-    started, stopped = _millis(detail.get("startDate")), _millis(detail.get("stopDate"))
-    status = detail["status"]
-    if status not in STATUSES:
-        msg = f"status {status!r} is none of {sorted(STATUSES)}"
-        raise ValueError(msg)
-    happened = int(moment_of(event["time"]).timestamp() * 1000)
-    return StatusChange(
-        kind="step_functions",
-        name=str(detail["name"]),
-        external_id=str(detail["executionArn"]),
-        target=str(detail["stateMachineArn"]),
-        status=STATUSES[status],
-        time=(started if status == "RUNNING" else stopped) or happened,
-        started_at=started,
-    )
-
-
 def moment_of(text: str) -> datetime:
     """A time as AWS writes it; UTC where it names no zone.
 
@@ -129,9 +105,3 @@ def moment_of(text: str) -> datetime:
     """
     moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _millis(value: object) -> int | None:
-    """Milliseconds, where a rule's transformer writes an absent number as "", "null" or leaves it out."""
-    text = str(value if value is not None else "")
-    return int(float(text)) if text.replace(".", "", 1).isdigit() else None

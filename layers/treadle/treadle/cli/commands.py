@@ -9,7 +9,7 @@ from treadle.cli.fragments import NewSensor
 from treadle.cli.kinds import KINDS, STEP_FUNCTIONS
 from treadle.cli.letters import redrive
 from treadle.cli.new_sensor import Written, find_root, write_sensor
-from treadle.cli.runs import cancel, release, rerun
+from treadle.cli.runs import cancel, release, replay, rerun
 from treadle.cli.sensor_kinds import SCHEDULE, SENSOR_KINDS
 from treadle.cli.speaking import FAILED
 from treadle.definitions.errors import ScaffoldError
@@ -20,7 +20,7 @@ def treadle() -> None:
     """Sensors that start job runs on AWS."""
 
 
-for each in (rerun, release, cancel, redrive):
+for each in (rerun, release, cancel, redrive, replay):
     treadle.add_command(each)
 
 

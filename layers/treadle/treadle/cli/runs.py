@@ -1,11 +1,13 @@
 """Commands on runs: another attempt, another chance for a key, the end."""
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
 from treadle.cli.deployed import asking, by_option, deployed, if_attempt_option, stack_option
 from treadle.cli.speaking import plain
+from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
 
 if TYPE_CHECKING:
     from treadle.operate.runs import RunEdit
@@ -53,6 +55,46 @@ def cancel(run_id: str, stack: str, by: str | None) -> None:
     """
     with deployed(stack) as parts:
         _say(parts.runs.cancel(run_id, asking(by)))
+
+
+@click.command()
+@click.argument("sensor")
+@stack_option
+@click.option(
+    "--job", "jobs", metavar="JOB", multiple=True, required=True, help="Whose runs; may be repeated."
+)
+@click.option("--since", metavar="TIME", required=True, help="Such as 2026-11-25T06:00:00Z.")
+@click.option("--until", metavar="TIME", help="As --since.  [default: now]")
+@click.option(
+    "--status",
+    "statuses",
+    multiple=True,
+    type=click.Choice([status.value for status in DagsterRunStatus]),
+    default=sorted(FINISHED_STATUSES),
+    show_default=True,
+    help="May be repeated.",
+)
+def replay(
+    sensor: str, stack: str, jobs: tuple[str, ...], since: str, until: str | None, statuses: tuple[str, ...]
+) -> None:
+    """Send SENSOR the events of runs in a time range once more, such as those it missed while it was stopped.
+
+    What it has evaluated already it does not evaluate again.
+    """
+    begin, end = _moment(since, "--since"), _moment(until, "--until") if until else datetime.now(UTC)
+    wanted = [DagsterRunStatus(status) for status in statuses]
+    with deployed(stack) as parts:
+        found = parts.replayer.replay(sensor, jobs, begin, end, wanted)
+        click.echo(plain(f"Sent {found.events} events of {found.runs} runs to sensor {sensor}."))
+
+
+def _moment(text: str, option: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        msg = f"{text!r} is no time such as 2026-11-25T06:00:00Z."
+        raise click.BadParameter(msg, param_hint=option) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _say(edit: "RunEdit") -> None:

@@ -137,7 +137,8 @@ class RunsFilter:
     """Which runs are asked for; what is left out is not looked at.
 
     A filter needs `job_name`, or `run_ids`, or the tag `dagster/sensor_name`: there is an index of each, and
-    nothing is ever searched through.
+    nothing is ever searched through. One by job that asks for runs still under way goes through the job's runs
+    from the newest back; `created_after` says how far.
 
     Args:
         run_ids: runs by name.

@@ -164,10 +164,12 @@ class Reconciler:
                 run.attempt,
                 execution.status,
                 execution.ended_at or execution.started_at,
+                retry=execution.retry,
                 started_at=execution.started_at,
                 external_id=execution.external_id,
                 target=execution.target,
                 failure=execution.failure,
+                learnt_at=now,
             )
         except LaunchRejectedError as error:
             words = (

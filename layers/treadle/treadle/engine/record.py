@@ -1,17 +1,22 @@
 """RECORD: folds what targets report into run records."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from treadle.definitions.errors import LaunchError, LaunchRejectedError
+from treadle.definitions.errors import LaunchDelayedError, LaunchError, LaunchRejectedError
 from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.engine.addresses import is_at
 from treadle.engine.amend import amend
 from treadle.engine.folding import Report, fold
 from treadle.engine.identity import parse_launch_id
 from treadle.engine.launch import Targets
 from treadle.engine.outcomes import Decision, Outcome
-from treadle.ports.launching import JobSettings
+from treadle.ports.launching import Execution, JobSettings
 from treadle.ports.runs import Failure, Run, RunStore
+from treadle.ports.system import Clock
+
+REPORT = "report"
+"""Stands for the kind of target in a change that somebody reported of a run, whatever it runs on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,21 +25,37 @@ class StatusChange:
 
     Attributes:
         kind: the kind of target, such as "step_functions".
-        name: what the execution bears as its launch id.
+        name: what the execution bears as its launch id; None where the target has to be asked.
         external_id: how the target names it.
         target: the address of what runs.
         status: how far it has come.
         time: when.
         started_at: when it started.
+        retry: the target's own count of retries or redrives.
+        failure: why it failed, where the event says so.
+        is_sure: False where only the target can tell how it ended, and this is what it looks like.
     """
 
     kind: str
-    name: str
+    name: str | None
     external_id: str
     target: str
     status: Status
     time: int
     started_at: int | None = None
+    retry: int = 0
+    failure: Failure | None = None
+    is_sure: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A change, in the words of the run that it is about, with what the target was asked already."""
+
+    run: Run
+    attempt: int
+    change: StatusChange
+    described: Execution | None
 
 
 class Recorder:
@@ -43,13 +64,25 @@ class Recorder:
     Args:
         runs: keeps run records.
         jobs: what each job's name launches.
-        targets: each kind of target, asked why something failed.
+        targets: each kind of target, asked for what an event does not say.
+        clock: the time.
+        place: the own account and region, as `account/region`; jobs that are given by their bare names are
+            there.
     """
 
-    def __init__(self, runs: RunStore, jobs: Mapping[str, JobSettings], targets: Targets) -> None:
+    def __init__(
+        self,
+        runs: RunStore,
+        jobs: Mapping[str, JobSettings],
+        targets: Targets,
+        clock: Clock,
+        place: str = "",
+    ) -> None:
         self._runs = runs
         self._jobs = jobs
         self._targets = targets
+        self._clock = clock
+        self._place = place
 
     def record(self, change: StatusChange) -> Outcome:
         """Take a change into its run's record; a foreign execution changes nothing.
@@ -59,45 +92,106 @@ class Recorder:
 
         Raises:
             StoreError: if the store did not answer.
-            LaunchDelayedError: if the target did not say why the execution failed; the status is recorded
-                all the same, and a second delivery adds the reason.
+            LaunchError: if the target did not say what the event leaves open. Where that is only why the
+                execution failed, the status is recorded all the same, and a second delivery adds the reason.
         """
-        launch = parse_launch_id(change.name)
-        run = self._runs.get(launch[0]) if launch else None
-        if launch is None or run is None or launch[1] > run.attempt:
-            return Outcome(Decision.FOREIGN, "No run of Treadle bears this name.", change.external_id)
-        if not self._is_target_of(run, change):
-            reason = (
-                f"{change.target} is not what job {run.job!r} launches; a foreign execution took the name."
-            )
-            return Outcome(Decision.FOREIGN, reason, change.external_id)
-        failure, unknown = self._failure(change)
-        report = Report(
-            launch[1],
-            change.status,
-            change.time,
-            started_at=change.started_at,
-            external_id=change.external_id,
-            target=change.target,
-            failure=failure,
-        )
-        folded = amend(self._runs, run, lambda current: fold(current, report))
+        found = self._find(change)
+        if isinstance(found, str):
+            return Outcome(Decision.FOREIGN, found, change.external_id or change.name or "")
+        told, unknown = self._explained(found.change, found.described)
+        report = self._report(found.attempt, told)
+        folded = amend(self._runs, found.run, lambda current: fold(current, report))
         if unknown is not None:
             raise unknown
         return Outcome(Decision.RECORDED, f"The run is at {folded.status}.", folded.launch_id)
 
-    def _is_target_of(self, run: Run, change: StatusChange) -> bool:
-        settings = self._jobs.get(run.job)
-        own = {run.target, run.tried.target if run.tried else None, settings.arn if settings else None}
-        return change.target in own
+    def _report(self, attempt: int, change: StatusChange) -> Report:
+        return Report(
+            attempt,
+            change.status,
+            change.time,
+            retry=change.retry,
+            started_at=change.started_at,
+            external_id=change.external_id or None,
+            target=change.target or None,
+            failure=change.failure,
+            learnt_at=self._clock.now(),
+        )
 
-    def _failure(self, change: StatusChange) -> tuple[Failure | None, LaunchError | None]:
-        """Why the execution failed; and what kept that from being known, if it may be known later."""
-        if change.status not in {Status.FAILURE, Status.CANCELED}:
-            return None, None
+    def _find(self, change: StatusChange) -> _Found | str:
+        """The run that a change is about; or why it is about none."""
+        name, described = change.name, None
+        if name is None:
+            if not any(self._is_of(settings, change) for settings in self._jobs.values()):
+                return f"{change.target} is not what any job launches."
+            try:
+                described = self._targets[change.kind].describe(change.external_id)
+            except LaunchRejectedError as error:
+                return f"Which run this is cannot be found out any more: {error}"
+            name = described.launch_id
+        launch = parse_launch_id(name or "")
+        run = self._runs.get(launch[0]) if launch else None
+        if launch is None or run is None or launch[1] > run.attempt:
+            return "No run of Treadle bears this name."
+        if change.kind == REPORT:
+            return self._refusal(run) or _Found(run, launch[1], change, described)
+        address = self._address(run, change)
+        if address is None:
+            return f"{change.target} is not what job {run.job!r} launches; a foreign execution took the name."
+        return _Found(run, launch[1], _at(address, change), described)
+
+    def _is_of(self, settings: JobSettings, change: StatusChange) -> bool:
+        return settings.target == change.kind and is_at(change.kind, change.target, settings.arn, self._place)
+
+    def _address(self, run: Run, change: StatusChange) -> str | None:
+        """The address of what the run launches, as it was given, if the change is of that."""
+        settings = self._jobs.get(run.job)
+        own = (run.tried.target if run.tried else None, settings.arn if settings else None, run.target)
+        return next((given for given in own if is_at(change.kind, change.target, given, self._place)), None)
+
+    def _refusal(self, run: Run) -> str | None:
+        """Why nobody may report of a run: its target does so itself, or it is not known which that is."""
+        settings = self._jobs.get(run.job)
+        kind = (run.tried.kind if run.tried else "") or (settings.target if settings else "")
+        target = self._targets.get(kind)
+        if target is None:
+            return f"It is not known what job {run.job!r} launches, so no report of its runs is taken."
+        if target.contract.describes:
+            return (
+                f"Job {run.job!r} runs on {kind}, which tells of its runs itself: no report of them is taken."
+            )
+        return None
+
+    def _explained(
+        self, change: StatusChange, described: Execution | None
+    ) -> tuple[StatusChange, LaunchError | None]:
+        """The change with why the execution failed; and what kept that from being known, if it may be later."""
+        if change.status not in _FAILED or (change.is_sure and change.failure is not None):
+            return change, None
         try:
-            return self._targets[change.kind].describe(change.external_id).failure, None
+            described = described or self._targets[change.kind].describe(change.external_id)
         except LaunchRejectedError as error:
-            return Failure("UnknownFailureError", str(error)), None
+            unknown = change.failure or Failure("UnknownFailureError", str(error))
+            return replace(change, failure=unknown), None
         except LaunchError as error:
-            return None, error
+            if not change.is_sure:
+                raise
+            return change, error
+        if described.retry != change.retry:
+            return change, None  # It goes on already: what is told now is not of this end.
+        if change.is_sure:
+            return replace(change, failure=described.failure), None
+        if not described.status.is_finished:
+            msg = f"{change.external_id} has ended, and its target does not say so yet."
+            raise LaunchDelayedError(msg)
+        return replace(change, status=described.status, failure=described.failure), None
+
+
+_FAILED = {Status.FAILURE, Status.CANCELED}
+
+
+def _at(address: str, change: StatusChange) -> StatusChange:
+    """The change under the address that was given, which LAUNCH uses too."""
+    beyond = change.external_id.removeprefix(change.target)
+    external_id = change.external_id if beyond == change.external_id else f"{address}{beyond}"
+    return replace(change, target=address, external_id=external_id)

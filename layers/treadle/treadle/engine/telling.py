@@ -13,11 +13,22 @@ VERSION = 1
 
 RUN_STATUS_CHANGED = "Run Status Changed"
 
+REPORT_SOURCE = f"{SOURCE}.report"
+RUN_STATUS_REPORT = "Run Status Report"
+REPORTED_STATUSES = (
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.SUCCESS,
+    DagsterRunStatus.FAILURE,
+    DagsterRunStatus.CANCELED,
+)
+"""What may be reported of a run whose target tells nothing of it."""
+
 TOLD_TAGS = 50
 _TOLD_TAG = 256
 """So many tags are told of, and none with more characters: an event is a pointer to the record."""
 
 _TOLD_CAUSE = 1_000
+_KEPT_CAUSE = 2_000
 
 
 def sensor_paused(tick: Tick) -> BusEvent:
@@ -83,6 +94,23 @@ def run_status_changed(
             "failure": {"error": failure.error, "cause": failure.cause[:_TOLD_CAUSE]} if failure else None,
         },
     )
+
+
+def run_status_report(
+    launch_id: str, status: DagsterRunStatus, time: str, *, error: str | None, cause: str | None
+) -> BusEvent:
+    """That somebody says how far a run has come, of source `REPORT_SOURCE`.
+
+    Args:
+        launch_id: of the run's attempt.
+        status: one of `REPORTED_STATUSES`.
+        time: when, in ISO 8601.
+        error: the error's name.
+        cause: the error's words, as many as are kept.
+    """
+    words = {"error": error, "cause": cause[:_KEPT_CAUSE] if cause else None}
+    detail = {"version": VERSION, "launch_id": launch_id, "status": status.value, "time": time}
+    return BusEvent(RUN_STATUS_REPORT, {**detail, **{name: text for name, text in words.items() if text}})
 
 
 _FAILED = {DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED}

@@ -2,7 +2,7 @@
 
 import json
 
-from treadle.definitions.runs import DagsterRun, RunFailure, RunRecord, moment
+from treadle.definitions.runs import DagsterRun, RunFailure, RunRecord, StepFailure, moment
 from treadle.ports.runs import Failure, Run
 
 
@@ -30,7 +30,10 @@ def dagster_run(run: Run, location: str = "") -> DagsterRun:
 
 def run_failure(failure: Failure | None) -> RunFailure | None:
     """A failure as an author sees it."""
-    return None if failure is None else RunFailure(failure.error, failure.cause)
+    if failure is None:
+        return None
+    steps = tuple(StepFailure(step.step_key, step.error, step.cause) for step in failure.steps)
+    return RunFailure(failure.error, failure.cause, steps)
 
 
 def run_record(run: Run, location: str = "") -> RunRecord:

@@ -25,6 +25,7 @@ from treadle.entrypoints.handler import (
     process_queue,
     remaining_seconds,
     report,
+    tell_lag,
 )
 
 UNRESOLVED = "<aws.scheduler"
@@ -143,7 +144,8 @@ def _evaluate_one(parts: EvaluatorParts, event: dict[str, Any], context: Any) ->
 
 
 def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) -> dict[str, Any]:
-    known = []
+    known: list[SensorEvent] = []
+    lags: list[float] = []
     for record in event["Records"]:
         try:
             known.append(_parse(parts, parse_body(record["body"])))
@@ -169,9 +171,13 @@ def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) 
             woken()
         else:
             event = _parse(parts, body)
+            lags.append(parts.clock.now() / 1000 - event.time.timestamp())
             _report(parts, parts.events.evaluate(event, taken_up(), budget))
 
-    return process_queue(event, context, handle, parts.inbox)
+    answer = process_queue(event, context, handle, parts.inbox)
+    if lags:
+        tell_lag(parts.name, max(lags))
+    return answer
 
 
 def _wake(parts: EvaluatorParts, budget: Budget) -> None:

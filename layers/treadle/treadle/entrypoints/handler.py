@@ -98,6 +98,29 @@ def report(outcome: Outcome, *, step: str, **keys: str) -> dict[str, Any]:
     return {**facts, "reason": outcome.reason}
 
 
+def tell_lag(sensor: str, seconds: float) -> None:
+    """Measure how far behind its events a sensor is: the oldest of a batch, one metric for each sensor.
+
+    Args:
+        sensor: its name.
+        seconds: from the event to its evaluation.
+    """
+    # Imported here, as ticks by schedule need none of it.
+    from aws_lambda_powertools.metrics import single_metric
+
+    dimensions = {"sensor": sensor}
+    if metrics().service:
+        dimensions["service"] = str(metrics().service)
+    with single_metric(
+        name="event_lag",
+        unit=MetricUnit.Seconds,
+        value=max(0.0, seconds),
+        namespace="Treadle",
+        default_dimensions=dimensions,
+    ):
+        pass
+
+
 def remaining_seconds(context: Any) -> float:
     """Seconds until Lambda stops this invocation."""
     return float(context.get_remaining_time_in_millis()) / 1000

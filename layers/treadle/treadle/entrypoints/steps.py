@@ -10,7 +10,7 @@ from typing import Any
 from aws_lambda_powertools.metrics import MetricUnit
 
 from treadle.adapters.dynamodb.ticks import is_underway
-from treadle.adapters.events import parse_status_change
+from treadle.adapters.status_events import parse_status_change
 from treadle.bootstrap import (
     DispatcherParts,
     dispatcher_parts,

@@ -89,6 +89,8 @@ class Execution:
         started_at: when it started.
         ended_at: when it ended.
         failure: why it failed.
+        retry: the target's own count of retries or redrives.
+        launch_id: what it bears as launch id; None where it bears none, or was not asked for it.
     """
 
     external_id: str
@@ -97,6 +99,8 @@ class Execution:
     started_at: int
     ended_at: int | None = None
     failure: Failure | None = None
+    retry: int = 0
+    launch_id: str | None = None
 
 
 class Target(Protocol):

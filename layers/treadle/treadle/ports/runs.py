@@ -60,6 +60,21 @@ class Allowance:
 
 
 @dataclass(frozen=True, slots=True)
+class FailedStep:
+    """A part of a run that failed: a state, an attempt, a container.
+
+    Attributes:
+        step_key: its name.
+        error: the error's name.
+        cause: the target's words, shortened.
+    """
+
+    step_key: str
+    error: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """Why a run failed.
 
@@ -67,11 +82,13 @@ class Failure:
         error: the error's name.
         cause: the target's words, shortened.
         assumed: True if Treadle concluded it, False if the target reported it.
+        steps: the parts of the run that failed, as far as its target tells of them; ten at most.
     """
 
     error: str
     cause: str
     assumed: bool = False
+    steps: tuple[FailedStep, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

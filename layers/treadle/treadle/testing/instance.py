@@ -118,7 +118,7 @@ class TreadleInstance:
         targets = {KIND: self.target}
         self._dispatcher = Dispatcher(self._tick_store, self._run_store, self._launches, grants, self.clock)
         self._launcher = Launcher(self._run_store, self._launches, jobs, targets, self.clock, self._tokens)
-        self._recorder = Recorder(self._run_store, jobs, targets)
+        self._recorder = Recorder(self._run_store, jobs, targets, self.clock)
         self._parts = {
             each.name: self._deployed(each, resources or {}, (settings or {}).get(each.name), pause_after)
             for each in sensors

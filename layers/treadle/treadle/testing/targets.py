@@ -53,7 +53,9 @@ class InMemoryTarget:
             if now - first.started_at < self.contract.token_ms:
                 return first
         external_id = f"{start.settings.arn}:{start.launch_id}" + (f"#{len(known)}" if known else "")
-        execution = Execution(external_id, start.settings.arn, DagsterRunStatus.STARTED, now)
+        execution = Execution(
+            external_id, start.settings.arn, DagsterRunStatus.STARTED, now, launch_id=start.launch_id
+        )
         self.executions[external_id] = execution
         self.payloads[external_id] = start.payload
         known.append(external_id)

@@ -1,7 +1,7 @@
 """Run records on DynamoDB; the conditional put of a record is the claim on its run key."""
 
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from pynamodb.expressions.condition import Condition
 
@@ -10,7 +10,7 @@ from treadle.adapters.dynamodb.models import RunModel as Model
 from treadle.adapters.dynamodb.models import whole
 from treadle.definitions.errors import StoreError
 from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
-from treadle.ports.runs import Allowance, Claim, Failure, Reaction, Run, RunQuery, Try
+from treadle.ports.runs import Allowance, Claim, FailedStep, Failure, Reaction, Run, RunQuery, Try
 
 SHARDS = 8
 """Runs that are to be looked at are spread over so many partitions of their index."""
@@ -200,7 +200,7 @@ def _item(run: Run, revision: int) -> Item:
         created_at=run.created_at,
         started_at=run.started_at,
         ended_at=run.ended_at,
-        failure=[failure.error, failure.cause, failure.assumed] if failure else None,
+        failure=_told(failure) if failure else None,
         watch=str(zlib.crc32(run.run_id.encode()) % SHARDS) if watched else None,
         next_at=run.next_at,
         updated_at=run.updated_at,
@@ -209,6 +209,15 @@ def _item(run: Run, revision: int) -> Item:
         revision=revision,
     )
     return model.serialize()
+
+
+def _told(failure: Failure) -> list[object]:
+    steps = [[step.step_key, step.error, step.cause] for step in failure.steps]
+    return [failure.error, failure.cause, failure.assumed, *([steps] if steps else [])]
+
+
+def _failure(error: str, cause: str, assumed: bool, steps: Sequence[Sequence[str]] = ()) -> Failure:
+    return Failure(error, cause, assumed, tuple(FailedStep(*step) for step in steps))
 
 
 def _run(item: Item) -> Run:
@@ -248,7 +257,7 @@ def _run(item: Item) -> Run:
         target=model.target,
         started_at=whole(model.started_at),
         ended_at=whole(model.ended_at),
-        failure=Failure(*model.failure) if model.failure is not None else None,
+        failure=_failure(*model.failure) if model.failure is not None else None,
         updated_at=whole(model.updated_at) or 0,
         reactions=tuple(Reaction(*each) for each in model.reactions or ()),
         next_at=whole(model.next_at),

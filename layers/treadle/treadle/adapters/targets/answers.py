@@ -3,8 +3,9 @@
 Knows AWS's errors in general; what only one service says is handed in by its module.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import datetime
+from itertools import islice
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -26,7 +27,7 @@ from treadle.definitions.errors import (
     LaunchRejectedError,
     LaunchUncertainError,
 )
-from treadle.ports.runs import Failure
+from treadle.ports.runs import FailedStep, Failure
 
 AwsError = (ClientError, BotoCoreError)
 """Whatever a call to AWS raises."""
@@ -34,7 +35,11 @@ AwsError = (ClientError, BotoCoreError)
 CANCELED = "Canceled by an operator of Treadle."
 """The reason that a target is given for an end, where it takes one."""
 
+MAX_STEPS = 10
+"""Of so many failed parts of a run its record tells; each has a cause of `_MAX_STEP_WORDS` characters at most."""
+
 _MAX_WORDS = 2_000
+_MAX_STEP_WORDS = 1_000
 
 _DENIED = {
     "AccessDenied",
@@ -118,14 +123,30 @@ def _http_status(error: Exception) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
-def failure_of(error: str, *causes: object) -> Failure:
+def failure_of(error: str, *causes: object, steps: Iterable[FailedStep] = ()) -> Failure:
     """Why an execution failed, in so many of its target's words as a record holds.
 
     Args:
         error: the failure's name.
         causes: what is known of it; what is empty is left out.
+        steps: its parts that failed.
     """
-    return Failure(error, " ".join(str(cause).strip() for cause in causes if cause)[:_MAX_WORDS])
+    return Failure(error, _words(causes, _MAX_WORDS), steps=tuple(islice(steps, MAX_STEPS)))
+
+
+def failed_step(step_key: str, error: str, *causes: object) -> FailedStep:
+    """A part of an execution that failed, in so many words as a record holds.
+
+    Args:
+        step_key: its name.
+        error: the failure's name.
+        causes: what is known of it; what is empty is left out.
+    """
+    return FailedStep(step_key, error, _words(causes, _MAX_STEP_WORDS))
+
+
+def _words(causes: Iterable[object], most: int) -> str:
+    return " ".join(str(cause).strip() for cause in causes if cause)[:most]
 
 
 def millis_of(moment: datetime) -> int:

@@ -1,10 +1,18 @@
 """Batch jobs: no token, so an attempt in doubt is looked for in its queue by the job's name, the launch id."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from treadle.adapters.clients import client
 from treadle.adapters.system import SystemClock
-from treadle.adapters.targets.answers import CANCELED, AwsError, failure_of, not_answered, not_started
+from treadle.adapters.targets.answers import (
+    CANCELED,
+    AwsError,
+    failed_step,
+    failure_of,
+    not_answered,
+    not_started,
+)
 from treadle.adapters.targets.inputs import environment, listed, no_options, required
 from treadle.definitions.errors import LaunchDelayedError, LaunchRejectedError
 from treadle.definitions.status import DagsterRunStatus as Status
@@ -114,21 +122,47 @@ def _execution(job: dict[str, Any], definition: str) -> Execution:
         status,
         began,
         (ended or began) if status.is_finished else None,
-        _failure_of(job) if status in {Status.FAILURE, Status.CANCELED} else None,
+        failure_of_job(job) if status in {Status.FAILURE, Status.CANCELED} else None,
+        retry_of(job["status"], job.get("attempts", [])),
+        job["jobName"],
     )
 
 
-def _failure_of(job: dict[str, Any]) -> Failure:
-    attempts = job.get("attempts") or [{}]
-    container = attempts[-1].get("container", {})
+def retry_of(status: str, attempts: Sequence[Mapping[str, Any]]) -> int:
+    """How often Batch has tried a job again, never more than at the job's end.
+
+    Only a job that runs is certainly beyond the attempts that have ended: one that waits for the next may be
+    terminated before there is one.
+
+    Args:
+        status: the job's, in Batch's word.
+        attempts: as Batch tells of them.
+    """
+    ended = attempts if STATUSES[status].is_finished else [each for each in attempts if each.get("stoppedAt")]
+    return len(ended) if status == "RUNNING" else max(0, len(ended) - 1)
+
+
+def failure_of_job(job: Mapping[str, Any]) -> Failure:
+    """Why a job failed, each of its attempts that failed being a step.
+
+    Args:
+        job: as Batch tells of it, in an answer or an event.
+    """
+    attempts = job.get("attempts") or []
+    causes = _causes(attempts[-1]) if attempts else []
+    steps = [
+        failed_step(f"attempt {number}", "AttemptFailed", each.get("statusReason"), *_causes(each))
+        for number, each in enumerate(attempts, 1)
+        if each.get("container", {}).get("exitCode") != 0
+    ]
+    which = f"Attempt {len(attempts)}." if len(attempts) > 1 else ""
+    return failure_of("JobFailed", job.get("statusReason"), *causes, which, steps=steps)
+
+
+def _causes(attempt: Mapping[str, Any]) -> list[str]:
+    container = attempt.get("container", {})
     exit_code = container.get("exitCode")
-    return failure_of(
-        "JobFailed",
-        job.get("statusReason"),
-        container.get("reason"),
-        f"Exit code {exit_code}." if exit_code is not None else "",
-        f"Attempt {len(attempts)}." if len(attempts) > 1 else "",
-    )
+    return [container.get("reason") or "", f"Exit code {exit_code}." if exit_code is not None else ""]
 
 
 def _is_of(definition: str | None, address: str) -> bool:

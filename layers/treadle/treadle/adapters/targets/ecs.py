@@ -1,6 +1,7 @@
 """ECS tasks: the launch id is the client token, which holds for an hour after the task's end at the least."""
 
 import json
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, ClassVar
 
@@ -10,6 +11,7 @@ from treadle.adapters.system import SystemClock
 from treadle.adapters.targets.answers import (
     CANCELED,
     AwsError,
+    failed_step,
     failure_of,
     millis_of,
     not_answered,
@@ -191,6 +193,7 @@ def _execution(task: dict[str, Any]) -> Execution:
         millis_of(began) if began else SystemClock().now(),
         millis_of(ended) if ended and status.is_finished else None,
         failure,
+        launch_id=task.get("startedBy"),
     )
 
 
@@ -204,15 +207,37 @@ def _end_of(task: dict[str, Any]) -> tuple[Status, Failure | None]:
         bad = [each for each in bad if each["name"] in essential]
     if containers and not bad:
         return Status.SUCCESS, None
-    ends = (_words_of(each) for each in bad)
-    return Status.FAILURE, failure_of(code or "TaskFailed", task.get("stoppedReason"), *ends)
+    return Status.FAILURE, _failure_of(task, bad)
 
 
-def _words_of(container: dict[str, Any]) -> str:
+def end_told(task: dict[str, Any]) -> tuple[Status, Failure | None, bool]:
+    """How a task ended as far as its event says, and whether that is certain.
+
+    It is not where some containers succeeded and others did not: which ones count is in the definition.
+
+    Args:
+        task: stopCode, stoppedReason and containers, as an event tells of them.
+    """
+    code, containers = task.get("stopCode", ""), task["containers"]
+    if code == "UserInitiated":
+        return Status.CANCELED, failure_of(code, task.get("stoppedReason")), True
+    bad = [each for each in containers if each.get("exitCode") != 0]
+    if containers and not bad:
+        return Status.SUCCESS, None, True
+    return Status.FAILURE, _failure_of(task, bad), len(bad) == len(containers) or code == "TaskFailedToStart"
+
+
+def _failure_of(task: dict[str, Any], bad: Sequence[dict[str, Any]]) -> Failure:
+    ends = (f"Container {each['name']} {_end_of_container(each)}." for each in bad)
+    steps = [failed_step(each["name"], "ContainerFailed", f"It {_end_of_container(each)}.") for each in bad]
+    return failure_of(task.get("stopCode") or "TaskFailed", task.get("stoppedReason"), *ends, steps=steps)
+
+
+def _end_of_container(container: dict[str, Any]) -> str:
     code = container.get("exitCode")
     end = "did not run" if code is None else f"ended with exit code {code}"
     reason = container.get("reason")
-    return f"Container {container['name']} {end}{f': {reason}' if reason else ''}."
+    return f"{end}{f': {reason}' if reason else ''}"
 
 
 @cache

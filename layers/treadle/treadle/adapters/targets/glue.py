@@ -183,6 +183,7 @@ def _execution(address: str, run: dict[str, Any]) -> Execution:
         millis_of(run["StartedOn"]),
         millis_of(ended) if ended and status.is_finished else None,
         failure_of(run["JobRunState"], run.get("ErrorMessage")) if failed else None,
+        launch_id=run.get("Arguments", {}).get("--treadle-launch-id"),
     )
 
 

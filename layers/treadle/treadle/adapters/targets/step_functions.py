@@ -12,6 +12,7 @@ from treadle.adapters.targets.answers import (
     not_answered,
     not_started,
 )
+from treadle.adapters.targets.history import failed_states
 from treadle.definitions.errors import LaunchRejectedError, LaunchUncertainError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.ports.launching import Execution, JobSettings, Start, StartContract
@@ -106,16 +107,22 @@ class StepFunctionsTarget:
             raise not_answered(
                 error, f"Execution {external_id} could not be looked at", gone=_GONE
             ) from error
-        status = STATUSES[answer["status"]]
-        stopped = answer.get("stopDate")
-        failed = status in {Status.FAILURE, Status.CANCELED}
+        status, stopped = STATUSES[answer["status"]], answer.get("stopDate")
+        failure = None
+        if status in {Status.FAILURE, Status.CANCELED}:
+            words = answer.get("error") or answer["status"]
+            failure = failure_of(words, answer.get("cause"), steps=failed_states(external_id))
+        # A redriven execution keeps its startDate.
+        began = answer.get("redriveDate") or answer["startDate"]
         return Execution(
             external_id,
             answer["stateMachineArn"],
             status,
-            millis_of(answer["startDate"]),
-            millis_of(stopped) if stopped else None,
-            failure_of(answer.get("error") or answer["status"], answer.get("cause")) if failed else None,
+            millis_of(began),
+            millis_of(stopped) if stopped and status.is_finished else None,
+            failure,
+            answer.get("redriveCount", 0),
+            answer["name"],
         )
 
     def cancel(self, external_id: str) -> None:

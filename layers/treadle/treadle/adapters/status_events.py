@@ -1,0 +1,219 @@
+"""What targets say of their executions, from events as AWS sends them; parsed once, here.
+
+A rule's input transformer keeps these fields of `detail`, and of the envelope `id`, `time`, `source`,
+`detail-type`, `account` and `region`. Everything else stays out of queues and logs: payloads, input, output,
+environment. A field that an event may lack is quoted in the template, as nothing in its place is not JSON.
+
+| source / detail-type | fields of `detail` | may be absent |
+| --- | --- | --- |
+| `aws.states` / `Step Functions Execution Status Change` | executionArn, stateMachineArn, name, status | startDate, stopDate, redriveCount, redriveDate |
+| `aws.glue` / `Glue Job State Change` | jobName, jobRunId, state | |
+| `aws.batch` / `Batch Job State Change` | jobArn, jobName, jobDefinition, status, attempts | startedAt, stoppedAt |
+| `aws.ecs` / `ECS Task State Change` | taskArn, taskDefinitionArn, lastStatus, containers | startedBy, startedAt, stoppedAt, stopCode, stoppedReason |
+| `lambda` / `Lambda Function Invocation Result - Success` | requestContext.functionArn, requestContext.requestId, requestPayload.launch_id | |
+| `lambda` / `Lambda Function Invocation Result - Failure` | the same, and requestContext.condition, responsePayload.errorType, responsePayload.errorMessage | the last two |
+| `treadle.report` / `Run Status Report` | version, launch_id, status, time | error, cause |
+
+Of a failed invocation `responsePayload` may be kept as a whole: it is the error then, or null.
+
+Everything unfinished is STARTED, as it is where LAUNCH records its own start and RECONCILE asks: one and the
+same word for one and the same thing, or the order in which they come would show in the record.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from treadle.adapters.events import Json, moment_of, parse
+from treadle.adapters.targets import batch, ecs, glue, step_functions
+from treadle.adapters.targets.answers import failure_of
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.engine.record import REPORT, StatusChange
+from treadle.engine.telling import REPORT_SOURCE, REPORTED_STATUSES, RUN_STATUS_REPORT, VERSION
+
+_SUCCEEDED = "Lambda Function Invocation Result - Success"
+_FAILED = "Lambda Function Invocation Result - Failure"
+
+
+def parse_status_change(event: Json) -> StatusChange:
+    """A target's word on one of its executions.
+
+    Args:
+        event: an EventBridge envelope, its detail cut down by the rule.
+
+    Raises:
+        UnknownEventError: if no parser knows it, or a field is missing.
+    """
+    parsers: Mapping[tuple[str, str], Callable[[Json], StatusChange]] = {
+        ("aws.states", "Step Functions Execution Status Change"): _execution,
+        ("aws.glue", "Glue Job State Change"): _glue_run,
+        ("aws.batch", "Batch Job State Change"): _batch_job,
+        ("aws.ecs", "ECS Task State Change"): _task,
+        ("lambda", _SUCCEEDED): _invocation,
+        ("lambda", _FAILED): _invocation,
+        (REPORT_SOURCE, RUN_STATUS_REPORT): _report,
+    }
+    return parse(event, parsers)
+
+
+def _execution(event: Json) -> StatusChange:
+    detail = event["detail"]
+    status, retry = _status(detail["status"], step_functions.STATUSES), _count(detail.get("redriveCount"))
+    # A redriven execution keeps its startDate.
+    started = _millis(detail.get("redriveDate" if retry else "startDate"))
+    stopped = _millis(detail.get("stopDate")) if status.is_finished else started
+    return StatusChange(
+        kind="step_functions",
+        name=str(detail["name"]),
+        external_id=str(detail["executionArn"]),
+        target=str(detail["stateMachineArn"]),
+        status=status,
+        time=stopped or _happened(event),
+        started_at=started,
+        retry=retry,
+    )
+
+
+def _glue_run(event: Json) -> StatusChange:
+    """Glue says neither with which arguments the run was started, nor when."""
+    detail, region = event["detail"], str(event["region"])
+    address = f"arn:{_partition(region)}:glue:{region}:{event['account']}:job/{detail['jobName']}"
+    return StatusChange(
+        kind="glue",
+        name=None,
+        external_id=f"{address}/{detail['jobRunId']}",
+        target=address,
+        status=_status(detail["state"], glue.STATUSES),
+        time=_happened(event),
+    )
+
+
+def _batch_job(event: Json) -> StatusChange:
+    """A job that was terminated is FAILED too, and the event does not say so."""
+    detail = event["detail"]
+    status, attempts = _status(detail["status"], batch.STATUSES), _objects(detail["attempts"])
+    started = _millis(detail.get("startedAt"))
+    stopped = _millis(detail.get("stoppedAt")) if status.is_finished else started
+    failed = status is Status.FAILURE
+    return StatusChange(
+        kind="batch",
+        name=str(detail["jobName"]),
+        external_id=str(detail["jobArn"]),
+        target=str(detail["jobDefinition"]),
+        status=status,
+        time=stopped or _happened(event),
+        started_at=started,
+        retry=batch.retry_of(str(detail["status"]), attempts),
+        failure=batch.failure_of_job({"attempts": attempts}) if failed else None,
+        is_sure=not failed,
+    )
+
+
+def _task(event: Json) -> StatusChange:
+    """Which containers are essential is in the task's definition, not in the event."""
+    detail = event["detail"]
+    started, stopped = _millis(detail.get("startedAt")), _millis(detail.get("stoppedAt"))
+    status, failure, is_sure = Status.STARTED, None, True
+    if detail["lastStatus"] == "STOPPED":
+        names = ("stopCode", "stoppedReason")
+        told = {name: text for name in names if (text := _text(detail.get(name)))}
+        status, failure, is_sure = ecs.end_told({**told, "containers": _objects(detail["containers"])})
+    return StatusChange(
+        kind="ecs",
+        name=_text(detail.get("startedBy")) or "",
+        external_id=str(detail["taskArn"]),
+        target=str(detail["taskDefinitionArn"]),
+        status=status,
+        time=(stopped if status.is_finished else started) or _happened(event),
+        started_at=started,
+        failure=failure,
+        is_sure=is_sure,
+    )
+
+
+def _invocation(event: Json) -> StatusChange:
+    detail = event["detail"]
+    context, answer = detail["requestContext"], detail.get("responsePayload")
+    address = ":".join(str(context["functionArn"]).split(":")[:7])
+    # Whoever may put events on a bus may put this one: its source is none that AWS keeps to itself.
+    if address.split(":")[4] != str(event["account"]):
+        msg = f"it tells of {address}, and comes from account {event['account']}"
+        raise ValueError(msg)
+    failure = None
+    if event["detail-type"] == _FAILED:
+        told = answer if isinstance(answer, Mapping) else {}
+        error, condition = _text(told.get("errorType")), str(context["condition"])
+        failure = failure_of(error or condition, _text(told.get("errorMessage")), error and f"{condition}.")
+    payload = detail["requestPayload"]
+    return StatusChange(
+        kind="lambda",
+        name=_text(payload.get("launch_id")) or "",
+        external_id=f"{address}/{context['requestId']}",
+        target=address,
+        status=Status.SUCCESS if failure is None else Status.FAILURE,
+        time=_happened(event),
+        failure=failure,
+    )
+
+
+def _report(event: Json) -> StatusChange:
+    detail = event["detail"]
+    if detail["version"] != VERSION:
+        msg = f"version {detail['version']!r} is not {VERSION}"
+        raise ValueError(msg)
+    status = _status(detail["status"], {each.value: each for each in REPORTED_STATUSES})
+    failure = None
+    if status in {Status.FAILURE, Status.CANCELED}:
+        failure = failure_of(_text(detail.get("error")) or f"Reported{status.title()}", detail.get("cause"))
+    return StatusChange(
+        kind=REPORT,
+        name=str(detail["launch_id"]),
+        external_id="",
+        target="",
+        status=status,
+        time=int(moment_of(detail["time"]).timestamp() * 1000),
+        failure=failure,
+    )
+
+
+def _status(told: object, statuses: Mapping[str, Status]) -> Status:
+    if told not in statuses:
+        msg = f"status {told!r} is none of {sorted(statuses)}"
+        raise ValueError(msg)
+    return statuses[str(told)]
+
+
+def _objects(value: object) -> Sequence[dict[str, Any]]:
+    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+        msg = f"a list of objects is missing: {type(value).__name__}"
+        raise ValueError(msg)
+    return value
+
+
+def _happened(event: Json) -> int:
+    return int(moment_of(event["time"]).timestamp() * 1000)
+
+
+def _partition(region: str) -> str:
+    apart = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
+    return next((name for prefix, name in apart.items() if region.startswith(prefix)), "aws")
+
+
+def _text(value: object) -> str | None:
+    """A text, where a rule's transformer writes an absent one as "", "null" or leaves it out."""
+    return None if value in (None, "", "null") else str(value)
+
+
+def _count(value: object) -> int:
+    text = _text(value) or ""
+    return int(text) if text.isdecimal() else 0
+
+
+def _millis(value: object) -> int | None:
+    """Milliseconds, of a number or of a time in words; None for what is neither."""
+    text = _text(value) or ""
+    if text.replace(".", "", 1).isdigit():
+        return int(float(text))
+    try:
+        return int(moment_of(text).timestamp() * 1000)
+    except ValueError:
+        return None

@@ -1,0 +1,86 @@
+"""The history of a Step Functions execution: which of its states failed."""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from treadle.adapters.clients import client
+from treadle.adapters.targets.answers import MAX_STEPS, AwsError, failed_step
+from treadle.ports.runs import FailedStep
+
+logger = logging.getLogger(__name__)
+
+PAGE = 500
+PAGES = 2
+"""So much of the history is read, from its end: what failed last is near it."""
+
+_ENDS = ("Failed", "TimedOut")
+
+
+def failed_states(execution: str) -> tuple[FailedStep, ...]:
+    """The states that failed since the execution was started or redriven, the last first; each once.
+
+    None if the history cannot be read: that the execution failed is known without it.
+
+    Args:
+        execution: its ARN.
+    """
+    events: list[Mapping[str, Any]] = []
+    token = dict[str, str]()
+    try:
+        for _ in range(PAGES):
+            answer: Mapping[str, Any] = client("stepfunctions").get_execution_history(
+                executionArn=execution,
+                maxResults=PAGE,
+                reverseOrder=True,
+                includeExecutionData=False,
+                **token,
+            )
+            events += answer["events"]
+            if not answer.get("nextToken"):
+                break
+            token = {"nextToken": answer["nextToken"]}
+    except AwsError as error:
+        logger.warning("The history of %s could not be read: %s", execution, error)
+        return ()
+    return _failed(events)
+
+
+def _failed(events: Iterable[Mapping[str, Any]]) -> tuple[FailedStep, ...]:
+    """What failed, of a history whose newest event comes first."""
+    recent = list(_since_redrive(events))
+    by_id = {event["id"]: event for event in recent}
+    found: dict[str, FailedStep] = {}
+    for event in recent:
+        if not event["type"].endswith(_ENDS):
+            continue
+        entered = _entered(event, by_id)
+        # Of the execution itself, only a Fail state is told otherwise nowhere.
+        if entered is None or (
+            event["type"].startswith("Execution") and entered["type"] != "FailStateEntered"
+        ):
+            continue
+        name = entered["stateEnteredEventDetails"]["name"]
+        details: Mapping[str, str] = next(
+            (value for key, value in event.items() if key.endswith("EventDetails")), {}
+        )
+        error = details.get("error") or event["type"]
+        found.setdefault(name, failed_step(name, error, details.get("cause")))
+        if len(found) == MAX_STEPS:
+            break
+    return tuple(found.values())
+
+
+def _since_redrive(events: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    for event in events:
+        if event["type"] == "ExecutionRedriven":
+            return
+        yield event
+
+
+def _entered(event: Mapping[str, Any], by_id: Mapping[int, Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The entry into the state that an event belongs to; None if it lies before what was read."""
+    before: Mapping[str, Any] | None = event
+    while before is not None and not before["type"].endswith("StateEntered"):
+        before = by_id.get(before.get("previousEventId", 0))
+    return before

@@ -1,0 +1,38 @@
+"""Whether what a target tells of is what the deployment named, which may have left out what goes without saying."""
+
+_FOLDERS = {"glue": ("glue", "job"), "batch": ("batch", "job-definition")}
+"""For kinds whose address may be a bare name: the service, and the folder that the name is in."""
+
+_FUNCTION_PARTS = 7
+
+
+def is_at(kind: str, told: str, given: str | None, place: str) -> bool:
+    """Whether an address that a target told is the given one.
+
+    A bare name stands for what bears it in the own account and region, a job definition without revision for
+    all of its revisions, and a function with alias for the function: its events name none.
+
+    Args:
+        kind: of the target.
+        told: an ARN.
+        given: an ARN or a name, as the deployment has it.
+        place: the own account and region, as `account/region`, and whatever follows.
+    """
+    if not told or not given:
+        return False
+    if told == given:
+        return True
+    if kind == "lambda":
+        return told == ":".join(given.split(":")[:_FUNCTION_PARTS])
+    if kind not in _FOLDERS:
+        return False
+    full = given if given.startswith("arn:") else _full(kind, given, told, place)
+    name, _, revision = told.rpartition(":")
+    return full in ((told, name) if kind == "batch" and revision.isdecimal() else (told,))
+
+
+def _full(kind: str, name: str, told: str, place: str) -> str:
+    service, folder = _FOLDERS[kind]
+    account, _, region = place.partition("/")
+    partition = told.split(":")[1]
+    return f"arn:{partition}:{service}:{region.partition('/')[0]}:{account}:{folder}/{name}"

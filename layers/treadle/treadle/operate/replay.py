@@ -1,0 +1,135 @@
+"""Replay: what became of runs in a time range, told once more to one sensor."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from treadle.definitions.errors import CommandRefusedError
+from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
+from treadle.engine.publish import StatusReached, statuses_reached
+from treadle.engine.telling import SOURCE, run_status_changed
+from treadle.ports.runs import Run, RunQuery, RunStore
+from treadle.ports.system import Clock, Queue
+
+KEPT = timedelta(days=90)
+"""As long as tick records are kept, which say what was evaluated."""
+
+LONGEST = timedelta(days=7)
+"""A run that has been under way for longer is not looked for."""
+
+MAX_RUNS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What a replay came to.
+
+    Attributes:
+        runs: how many runs were looked at.
+        events: how many events were sent to the sensor.
+    """
+
+    runs: int
+    events: int
+
+
+class Replayer:
+    """Tells sensors of runs once more; what a sensor has evaluated it does not evaluate again.
+
+    Args:
+        runs: keeps run records.
+        queues: by sensor, its own queue.
+        namespace: the stack's, as `account/region/namespace`.
+        clock: the time.
+    """
+
+    def __init__(self, runs: RunStore, queues: Mapping[str, Queue], namespace: str, clock: Clock) -> None:
+        self._runs = runs
+        self._queues = queues
+        self._namespace = namespace
+        self._clock = clock
+
+    def replay(
+        self,
+        sensor: str,
+        jobs: Collection[str],
+        since: datetime,
+        until: datetime,
+        statuses: Collection[DagsterRunStatus],
+    ) -> Replayed:
+        """Send a sensor the events of a time range.
+
+        Args:
+            sensor: which; one that takes events of runs.
+            jobs: whose runs.
+            since: statuses reached at this time or later.
+            until: and before this time.
+            statuses: which.
+
+        Raises:
+            CommandRefusedError: if the range is none, begins earlier than it is known what was evaluated, or
+                the stack has no such sensor.
+            StoreError: if a store or the queue did not answer; nothing is doubled by doing it again.
+        """
+        begin, end = (int(moment.timestamp() * 1000) for moment in (since, until))
+        oldest = self._clock.now() - int(KEPT.total_seconds() * 1000)
+        if begin >= end:
+            raise CommandRefusedError(f"There is no time from {since.isoformat()} to {until.isoformat()}.")
+        if begin < oldest:
+            msg = (
+                f"{since.isoformat()} is more than {KEPT.days} days ago: the records of what was evaluated have "
+                "expired, and all of it would be evaluated again. Begin later."
+            )
+            raise CommandRefusedError(msg)
+        if sensor not in self._queues:
+            known = ", ".join(sorted(self._queues))
+            raise CommandRefusedError(f"The stack has no sensor {sensor!r}; it has: {known}.")
+        looked_at, events = 0, 0
+        for job in dict.fromkeys(jobs):
+            runs = self._runs_since(job, begin)
+            looked_at += len(runs)
+            news = [
+                each
+                for run in runs
+                for each in statuses_reached(run)
+                if begin <= each.time < end and each.status in statuses
+            ]
+            news.sort(key=lambda each: (each.time, each.event_id))
+            events += len(news)
+            self._queues[sensor].send(list(self._bodies(news)))
+        return Replayed(looked_at, events)
+
+    def _runs_since(self, job: str, begin: int) -> list[Run]:
+        """The runs that may have reached something since: those that have ended since, and those under way."""
+        ended = RunQuery(
+            job=job, statuses=FINISHED_STATUSES, updated=(begin - 1, None), by_update=True, limit=MAX_RUNS
+        )
+        under_way = RunQuery(
+            job=job,
+            statuses=frozenset(DagsterRunStatus) - FINISHED_STATUSES,
+            created=(begin - int(LONGEST.total_seconds() * 1000), None),
+            limit=MAX_RUNS,
+        )
+        return [*self._runs.find(ended), *self._runs.find(under_way)]
+
+    def _bodies(self, news: Collection[StatusReached]) -> Iterator[Mapping[str, object]]:
+        """The events as the bus tells them."""
+        account, region, _ = self._namespace.split("/", 2)
+        for each in news:
+            event = run_status_changed(
+                each.run,
+                namespace=self._namespace,
+                event_id=each.event_id,
+                attempt=each.attempt,
+                retry=each.retry,
+                status=each.status,
+                time=each.time,
+                number=0,
+            )
+            yield {
+                "source": SOURCE,
+                "detail-type": event.kind,
+                "account": account,
+                "region": region,
+                "detail": dict(event.detail),
+            }

@@ -1,0 +1,91 @@
+"""docs/reference/events.md tells of each event as it is."""
+
+import json
+import re
+from pathlib import Path
+
+from treadle.definitions.status import DagsterRunStatus
+from treadle.engine.publish import StatusReached
+from treadle.engine.telling import (
+    RUN_STATUS_CHANGED,
+    SOURCE,
+    TOLD_TAGS,
+    run_status_changed,
+    sensor_paused,
+    told_tags,
+)
+from treadle.ports.runs import Failure, Run
+from treadle.ports.ticks import Tick, TickKind, TickStatus
+
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "events.md").read_text()
+SECTION = PAGE.split(f"## {RUN_STATUS_CHANGED}")[1].split("\n## ")[0]
+RUN = Run(
+    "6f1b1cc1-9f2b-5f0d-9a38-3c6d6a0f2f3e",
+    "process_file",
+    "new_objects",
+    "s3://raw/a.csv#9b2cf535f27731c974343645a3985328",
+    "tick",
+    "{}",
+    {"treadle/depth": "1"},
+    1_795_370_400_000,
+    status=DagsterRunStatus.SUCCESS,
+    external_id="arn:aws:states:eu-west-1:123456789012:execution:summarize:6f1b1cc1-9f2b-5f0d-9a38-3c6d6a0f2f3e-1",
+)
+
+
+def told(run: Run, status: DagsterRunStatus, number: int) -> dict[str, object]:
+    reached = StatusReached(run, 1, 0, status, 1_795_370_409_250)
+    event = run_status_changed(
+        run,
+        namespace="123456789012/eu-west-1/treadle",
+        event_id=reached.event_id,
+        attempt=1,
+        retry=0,
+        status=status,
+        time=reached.time,
+        number=number,
+    )
+    return dict(event.detail)
+
+
+def test_example_is_what_is_told() -> None:
+    [example] = re.findall(r"```json\n(.*?)```", SECTION, flags=re.DOTALL)
+
+    assert json.loads(example) == told(RUN, DagsterRunStatus.SUCCESS, 17)
+
+
+def test_each_field_and_status_is_explained() -> None:
+    explained = set(re.findall(r"`detail\.(\w+)`", SECTION))
+
+    assert explained == set(told(RUN, DagsterRunStatus.SUCCESS, 1))
+    assert all(f"`{status}`" in SECTION for status in DagsterRunStatus)
+    assert f"`source` `{SOURCE}`" in PAGE
+
+
+def test_bounds_are_those_of_the_page() -> None:
+    failed = Run(
+        "r",
+        "j",
+        "s",
+        None,
+        "t",
+        "{}",
+        {},
+        1,
+        status=DagsterRunStatus.FAILURE,
+        failure=Failure("E", "x" * 2_000),
+    )
+    failure = told(failed, DagsterRunStatus.FAILURE, 1)["failure"]
+    tags = told_tags({**{f"t{n:03}": "v" for n in range(99)}, "treadle/depth": "1", "long": "x" * 257})
+
+    assert failure == {"error": "E", "cause": "x" * 1_000}
+    assert len(tags) == TOLD_TAGS == 50
+    assert "treadle/depth" in tags
+    assert "long" not in tags
+
+
+def test_pause_has_the_fields_of_the_page() -> None:
+    tick = Tick("s", "t", TickKind.LEASED, TickStatus.FAILURE, 1, 1, 1, paused="why")
+    section = PAGE.split("## Sensor Paused")[1].split("\n## ")[0]
+
+    assert all(f"`{field}`" in section for field in sensor_paused(tick).detail)
