@@ -22,6 +22,19 @@ def test_an_execution_starts_within_five_seconds_of_its_objects_upload(
     assert done.returncode == 0
 
 
+@pytest.mark.timeout(400)
+def test_a_job_starts_within_four_seconds_of_the_end_of_the_one_that_it_follows(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command = [sys.executable, "-m", "tests.bench.end_to_next_start"]
+
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    with capsys.disabled():
+        print(f"\n{done.stdout}{done.stderr}")
+    assert done.returncode == 0
+
+
 @pytest.mark.timeout(600)
 def test_ten_thousand_runs_of_one_tick_are_launched_once_within_256_megabytes(
     capsys: pytest.CaptureFixture[str],

@@ -6,6 +6,7 @@ import boto3
 import pytest
 
 from tests.e2e.deployment import Deployed, pointing_at
+from tests.e2e.following import deploy_sensors_of_runs
 from tools import stack
 from tools.local_cloud import temporary_cloud
 from treadle.adapters import clients
@@ -30,6 +31,14 @@ def deployed() -> Iterator[Deployed]:
         made.schedule("Reconcile", enabled=False)
         yield made
         made.close()
+
+
+@pytest.fixture(scope="session")
+def following(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    """A second stack on the same cloud: sensors of runs, as `treadle new sensor` writes them, and their jobs."""
+    made = deploy_sensors_of_runs(deployed.endpoint, tmp_path_factory.mktemp("following"))
+    yield made
+    made.close()
 
 
 @pytest.fixture(autouse=True)

@@ -113,9 +113,14 @@ class Deployed:
     _letters: list[DeadLetter] = field(default_factory=list)
 
     @classmethod
-    def at(cls, endpoint: str) -> "Deployed":
-        """The stack that is deployed there; this process's environment must point there too."""
-        name = stack.stack_name()
+    def at(cls, endpoint: str, name: str | None = None) -> "Deployed":
+        """The stack that is deployed there; this process's environment must point there too.
+
+        Args:
+            endpoint: the cloud's URL.
+            name: the stack's; None for that of `make up`.
+        """
+        name = name or stack.stack_name()
         outputs = stack.outputs(endpoint, name)
         tables = TableNames(
             *(outputs[f"{table}TableName"] for table in ("Sensors", "Ticks", "Runs", "Events"))

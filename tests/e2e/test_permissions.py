@@ -23,6 +23,7 @@ from tests.e2e.deployment import (
     SENSOR,
     Answer,
     Deployed,
+    eventually,
     fresh_key,
     launch_message,
     object_created,
@@ -35,6 +36,7 @@ from tests.support.tables import create_tables
 from tests.template.model import actions, read
 from tools.project import REGION
 from treadle.adapters.blobs import S3BlobStore
+from treadle.adapters.dynamodb.runs import _item
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.system import RandomTokens
 from treadle.definitions.status import DagsterRunStatus, TickStatus
@@ -128,6 +130,38 @@ def status_change(status: str) -> Invoke:
         return deployed.invoke("Record", queued(status_changed(deployed.machine, run, status)))
 
     return invoke
+
+
+def status_change_of_one_that_failed(deployed: Deployed) -> Answer:
+    """RECORD hears of an execution that there is; what the job is given names no object, so it fails."""
+    states = deployed.client("stepfunctions")
+    with deployed.without_events("StateMachinesRule"):
+        run = _created(deployed)
+        arn = states.start_execution(
+            stateMachineArn=deployed.machine, name=run.launch_id, input=payload(run)
+        )["executionArn"]
+        eventually(
+            lambda: states.describe_execution(executionArn=arn)["status"] == "FAILED", "the execution failed"
+        )
+        return deployed.invoke("Record", queued(status_changed(deployed.machine, run, "FAILED")))
+
+
+def end_of_a_run(deployed: Deployed) -> Answer:
+    """PUBLISH gets the end of a run from the stream; one that the deployed table knows nothing of."""
+    reached = {"1/0": {DagsterRunStatus.QUEUED.value: 1, DagsterRunStatus.SUCCESS.value: 2}}
+    run = run_record(job="made_by_a_test", status=DagsterRunStatus.SUCCESS, reached=reached, next_at=None)
+    return deployed.invoke("Publish", {"Records": [as_record(_item(run, 1))]})
+
+
+def status_to_tell(deployed: Deployed) -> Answer:
+    run = _created(deployed)
+    body = {"treadle": "publish", "run_id": run.run_id, "events": [f"{run.run_id}/1/0/QUEUED"]}
+    return deployed.invoke("Publish", queued(json.dumps(body)))
+
+
+def unreadable_run(deployed: Deployed) -> Answer:
+    image = {"reached": {"S": "no JSON"}}
+    return deployed.invoke("Publish", {"Records": [{"eventName": "INSERT", "dynamodb": {"NewImage": image}}]})
 
 
 def reconcile(deployed: Deployed) -> Answer:
@@ -249,7 +283,16 @@ PERMISSIONS = [
     Permission("RecordRole", "Runs", "dynamodb:GetItem", status_change("RUNNING")),
     Permission("RecordRole", "Runs", "dynamodb:PutItem", status_change("RUNNING")),
     Permission("RecordRole", "DescribeExecutions", "states:DescribeExecution", status_change("FAILED")),
+    Permission(
+        "RecordRole", "DescribeExecutions", "states:GetExecutionHistory", status_change_of_one_that_failed
+    ),
     Permission("RecordRole", "DeadLetters", "sqs:SendMessage", unknown_message("Record")),
+    Permission("PublishRole", "Runs", "dynamodb:GetItem", status_to_tell),
+    Permission("PublishRole", "EndedRuns", "dynamodb:BatchGetItem", end_of_a_run),
+    Permission("PublishRole", "EndedRuns", "dynamodb:PutItem", end_of_a_run),
+    Permission("PublishRole", "EndedRuns", "dynamodb:UpdateItem", end_of_a_run),
+    Permission("PublishRole", "TellOfRuns", "events:PutEvents", end_of_a_run),
+    Permission("PublishRole", "DeadLetters", "sqs:SendMessage", unreadable_run),
     Permission("ReconcileRole", "PendingTicks", "dynamodb:Query", reconcile),
     Permission("ReconcileRole", "WatchedRuns", "dynamodb:Query", reconcile),
     Permission("ReconcileRole", "Ticks", "dynamodb:GetItem", reconcile_runs_of_a_job_that_is_not_granted(1)),
@@ -304,6 +347,17 @@ UNPROVEN = {
         "RecordQueue",
         "sqs:SendMessageBatch",
     ): "for a message that met a throttled table, which the local cloud does not have",
+    ("PublishRole", "PublishQueue", "sqs:SendMessage"): "AWS's name for what SendMessageBatch is here",
+    (
+        "PublishRole",
+        "PublishQueue",
+        "sqs:SendMessageBatch",
+    ): "for what table or bus did not take, which here they always do",
+    (
+        "ReconcileRole",
+        "DescribeExecutions",
+        "states:GetExecutionHistory",
+    ): "shown for RECORD, which asks in the same words",
     ("ReconcileRole", "DispatchQueue", "sqs:SendMessage"): BATCHED,
     ("ReconcileRole", "LaunchQueue", "sqs:SendMessage"): BATCHED,
     ("ReconcileRole", "DeadLetters", "sqs:SendMessage"): "Lambda uses it for an invocation that failed",
@@ -315,6 +369,7 @@ UNPROVEN = {
             ("DispatchRole", "DispatchQueue"),
             ("LaunchRole", "LaunchQueue"),
             ("RecordRole", "RecordQueue"),
+            ("PublishRole", "PublishQueue"),
         )
         for action in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes", "ChangeMessageVisibility")
     },
@@ -322,6 +377,10 @@ UNPROVEN = {
     ("DispatchRole", "TicksStream", "dynamodb:GetRecords"): POLLED,
     ("DispatchRole", "TicksStream", "dynamodb:GetShardIterator"): POLLED,
     ("DispatchRole", "ListStreams", "dynamodb:ListStreams"): POLLED,
+    ("PublishRole", "RunsStream", "dynamodb:DescribeStream"): POLLED,
+    ("PublishRole", "RunsStream", "dynamodb:GetRecords"): POLLED,
+    ("PublishRole", "RunsStream", "dynamodb:GetShardIterator"): POLLED,
+    ("PublishRole", "ListStreams", "dynamodb:ListStreams"): POLLED,
 }
 UNENFORCED = {"Logs", "Traces"}
 """Statements for what the local cloud does itself."""

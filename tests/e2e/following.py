@@ -1,0 +1,169 @@
+"""A stack whose sensors set one another's jobs off, made by the scaffold, and runs of those jobs."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.e2e.deployment import Deployed, eventually, launch_message, run_record
+from tests.support.project import copy_of_project, run
+from tools import stack
+from treadle.definitions.status import DagsterRunStatus
+from treadle.ports.runs import Run
+from treadle.ports.ticks import Tick
+
+NAME = "treadle-following"
+LOAD, EXTRACT, REPORT, COMBINE = "load", "extract", "report", "combine"
+SENSORS: dict[str, tuple[str, ...]] = {
+    # They are there for their jobs, and stay stopped.
+    "loading": ("--job", LOAD),
+    "extracting": ("--job", EXTRACT),
+    "watch_load": ("--kind", "run-status", "--jobs", LOAD),
+    "follow_load": ("--kind", "run-status", "--jobs", LOAD, "--job", REPORT),
+    "tell_failed": ("--kind", "run-failure", "--jobs", f"{LOAD},{EXTRACT}"),
+    "when_both": ("--kind", "all-succeeded", "--jobs", f"{LOAD},{EXTRACT}", "--job", COMBINE),
+}
+RUNNING = ("WatchLoad", "FollowLoad", "TellFailed", "WhenBoth")
+STATUSES = ("STARTED", "SUCCESS", "FAILURE")
+MACHINE = {
+    "StartAt": "Look",
+    "States": {
+        "Look": {
+            "Type": "Choice",
+            "Choices": [
+                {
+                    "And": [
+                        {"Variable": "$.run_config.fail", "IsPresent": True},
+                        {"Variable": "$.run_config.fail", "BooleanEquals": True},
+                    ],
+                    "Next": "Broken",
+                }
+            ],
+            "Default": "Done",
+        },
+        "Broken": {"Type": "Fail", "Error": "DataError", "Cause": "row 7 has 4 cells"},
+        "Done": {"Type": "Succeed"},
+    },
+}
+
+
+def deploy_sensors_of_runs(endpoint: str, folder: Path) -> Deployed:
+    """The stack, deployed; its schedules rest.
+
+    Args:
+        endpoint: the local cloud's URL; this process's environment must point there too.
+        folder: where the project is written to.
+    """
+    project = copy_of_project(folder)
+    for name, options in SENSORS.items():
+        done = run("new", "sensor", name, *options, "--root", project)
+        assert done.exit_code == 0, done.output
+    _watch_every_status(project)
+    machines = _machines(endpoint)
+    stack.build(endpoint, project)
+    overrides = [f"{job.capitalize()}StateMachineArn={arn}" for job, arn in machines.items()]
+    overrides += [f"{prefix}Status=RUNNING" for prefix in RUNNING]
+    stack.deploy(endpoint, project, ["--stack-name", NAME, "--parameter-overrides", *overrides])
+    made = Deployed.at(endpoint, NAME)
+    for function in ("NewObjects", "Loading", "Extracting", "WhenBoth", "Reconcile"):
+        made.schedule(function, enabled=False)
+    return made
+
+
+def _watch_every_status(project: Path) -> None:
+    """Let `watch_load` hear of more than successes, as its author would: a line of code, and one of its rule."""
+    code, template = project / "functions/sensors/watch_load/app.py", project / "template.yaml"
+    listed = ", ".join(f"DagsterRunStatus.{status}" for status in STATUSES)
+    text, before = code.read_text(), "run_status=DagsterRunStatus.SUCCESS"
+    assert before in text
+    code.write_text(text.replace(before, f"run_status=[{listed}]"))
+    head, rule, tail = template.read_text().partition("\n  WatchLoadRule:\n")
+    assert rule
+    template.write_text(
+        head + rule + tail.replace("status: [SUCCESS]", f"status: [{', '.join(STATUSES)}]", 1)
+    )
+
+
+def _machines(endpoint: str) -> dict[str, str]:
+    """The jobs' state machines, by job; their role may do nothing, as they call nothing."""
+    session = stack.session()
+    iam = session.client("iam", endpoint_url=endpoint)
+    trusted = {
+        "Effect": "Allow",
+        "Principal": {"Service": "states.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+    }
+    role = iam.create_role(
+        RoleName="following-jobs",
+        AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trusted]}),
+    )["Role"]["Arn"]
+    states = session.client("stepfunctions", endpoint_url=endpoint)
+    made = {
+        job: states.create_state_machine(
+            name=f"following-{job}", definition=json.dumps(MACHINE), roleArn=role
+        )["stateMachineArn"]
+        for job in (LOAD, EXTRACT, REPORT, COMBINE)
+    }
+    iam.close()
+    states.close()
+    return made
+
+
+def start(deployed: Deployed, job: str, number: int = 1, *, fail: Callable[[int], bool] = bool) -> list[Run]:
+    """Runs of a job, recorded and sent to LAUNCH.
+
+    Args:
+        deployed: the stack.
+        job: which.
+        number: how many.
+        fail: whether the one of a number fails, from 0; by default all but the first.
+    """
+    made = [
+        run_record(job=job, run_key=f"{job}-{n}", run_config=json.dumps({"fail": fail(n)}))
+        for n in range(number)
+    ]
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(deployed.stores.runs.create, made)) == [None] * number
+    for first in range(0, number, 10):
+        deployed.send("Launch", *map(launch_message, made[first : first + 10]))
+    return made
+
+
+def now(deployed: Deployed, runs: Iterable[Run]) -> list[Run]:
+    """The runs as they are recorded now."""
+    found = deployed.stores.runs.get_many([each.run_id for each in runs])
+    return [found[each.run_id] for each in runs]
+
+
+def ended(deployed: Deployed, runs: list[Run], *, seconds: float = 30) -> list[Run]:
+    """The runs, once all of them are recorded as ended."""
+
+    def probe() -> list[Run]:
+        found = now(deployed, runs)
+        return found if all(each.ended_at for each in found) else []
+
+    return eventually(probe, f"{len(runs)} runs have ended", seconds=seconds, pause=0.3)
+
+
+def ticks_of(deployed: Deployed, sensor: str, runs: Iterable[Run]) -> list[Tick]:
+    """What a sensor made of these runs."""
+    wanted = {each.run_id for each in runs}
+    latest = deployed.stores.ticks.latest(sensor, 3_000)
+    return [tick for tick in latest if (tick.acted_on or "").partition("/")[0] in wanted]
+
+
+def reactions(deployed: Deployed, sensor: str, runs: Iterable[Run]) -> Counter[str]:
+    """How often a sensor acted on each status of these runs, by the event's id."""
+    return Counter(tick.acted_on or "" for tick in ticks_of(deployed, sensor, runs))
+
+
+def status_ids(runs: Iterable[Run], *statuses: DagsterRunStatus) -> set[str]:
+    """The ids of what there is to react to: the statuses of these that each run has reached."""
+    return {
+        f"{each.run_id}/{place}/{status}"
+        for each in runs
+        for place, times in each.reached.items()
+        for status in statuses
+        if status in times
+    }

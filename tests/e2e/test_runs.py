@@ -1,0 +1,189 @@
+"""What becomes of runs reaches the sensors that watch them: once, soon, and whatever is lost on the way."""
+
+import json
+import random
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import uuid4
+
+import pytest
+
+from tests.e2e.deployment import MINUTE, Deployed, eventually, run_record
+from tests.e2e.following import (
+    COMBINE,
+    EXTRACT,
+    LOAD,
+    STATUSES,
+    ended,
+    now,
+    reactions,
+    start,
+    status_ids,
+    ticks_of,
+)
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.definitions.status import TickStatus
+from treadle.ports.runs import Failure, Run, RunQuery
+
+LOST = 0.2
+MANY = 500
+
+
+def test_a_run_that_fails_is_reacted_to_once_and_both_say_so(following: Deployed) -> None:
+    [run] = ended(following, start(following, EXTRACT, fail=lambda _: True))
+
+    [tick] = eventually(lambda: ticks_of(following, "tell_failed", [run]), "tell_failed has reacted")
+
+    assert (run.status, tick.status) == (Status.FAILURE, TickStatus.SUCCESS)
+    assert tick.acted_on == f"{run.run_id}/1/0/FAILURE"
+    assert any("DataError" in line for line in tick.log)
+    [noted] = eventually(lambda: now(following, [run])[0].reactions, "the run has the reaction")
+    assert (noted.sensor, noted.event_id, noted.tick_id) == ("tell_failed", tick.acted_on, tick.tick_id)
+
+
+def combined(following: Deployed) -> list[Run]:
+    """The runs that `when_both` has asked for."""
+    return following.stores.runs.find(RunQuery(job=COMBINE))
+
+
+def test_a_job_starts_once_when_both_it_waits_for_have_succeeded(following: Deployed) -> None:
+    def succeed(job: str) -> Run:
+        [run] = ended(following, start(following, job, fail=lambda _: False))
+        return run
+
+    first = succeed(LOAD)
+    assert combined(following) == []
+    second = succeed(EXTRACT)
+    [run] = eventually(lambda: combined(following), "combine was started")
+    third = succeed(LOAD)
+    heard = eventually(lambda: ticks_of(following, "watch_load", [third]), "the third success was heard of")
+
+    assert json.loads(run.run_config)["upstream"] == {LOAD: [first.run_id], EXTRACT: [second.run_id]}
+    assert heard
+    assert combined(following) == now(following, [run])
+
+
+@contextmanager
+def losing(following: Deployed, share: float, seed: int) -> Iterator[list[tuple[str, str]]]:
+    """Meanwhile so many of Step Functions' events are lost between their rule and RECORD, whatever they say.
+
+    Gives the name and the status of each event lost, as they come.
+    """
+    sqs, events = following.client("sqs"), following.client("events")
+    rule, chance, lost = (
+        following.physical_id("StateMachinesRule"),
+        random.Random(seed),
+        list[tuple[str, str]](),
+    )
+    url = sqs.create_queue(QueueName=f"leaking-{uuid4().hex[:8]}")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    [target] = events.list_targets_by_rule(Rule=rule)["Targets"]
+    events.put_targets(Rule=rule, Targets=[{**target, "Arn": arn}])
+    ends = threading.Event()
+
+    def pump() -> None:
+        while not ends.is_set():
+            found = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1)
+            for message in found.get("Messages", []):
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+                if chance.random() < share:
+                    detail = json.loads(message["Body"])["detail"]
+                    lost.append((detail["name"], detail["status"]))
+                else:
+                    sqs.send_message(
+                        QueueUrl=following.outputs["RecordQueueUrl"], MessageBody=message["Body"]
+                    )
+
+    thread = threading.Thread(target=pump)
+    thread.start()
+    try:
+        yield lost
+    finally:
+        ends.set()
+        thread.join()
+        events.put_targets(Rule=rule, Targets=[target])
+        sqs.delete_queue(QueueUrl=url)
+
+
+def make_due(following: Deployed, runs: list[Run]) -> None:
+    """Bring the time forward at which RECONCILE looks at those that have not ended."""
+    for run in runs:
+        if run.ended_at is None:
+            following.client("dynamodb").update_item(
+                TableName=following.outputs["RunsTableName"],
+                Key={"run_id": {"S": run.run_id}},
+                UpdateExpression="SET next_at = :now",
+                ConditionExpression="attribute_exists(next_at)",
+                ExpressionAttributeValues={":now": {"N": str(int(time.time() * 1000) - MINUTE)}},
+            )
+
+
+@pytest.mark.parametrize("seed", [5])
+def test_of_events_lost_at_random_nothing_is_lost_once_reconcile_has_looked(
+    following: Deployed, seed: int
+) -> None:
+    """A fifth of Step Functions' events, beginnings and ends alike: in the end all runs are recorded as they
+    are, and the sensor that watches every status has seen each of them once."""
+    client = following.client("stepfunctions")
+    with losing(following, LOST, seed) as lost:
+        runs = start(following, LOAD, 40, fail=lambda n: n % 3 == 0)
+        names = {run.launch_id for run in runs}
+
+        def are_told_or_lost() -> bool:
+            told = sum(each.ended_at is not None for each in now(following, runs))
+            return told + len([1 for name, status in lost if name in names and status != "RUNNING"]) == len(
+                runs
+            )
+
+        eventually(are_told_or_lost, "each end was told or lost", seconds=90, pause=0.5)
+    assert {"RUNNING", "SUCCEEDED", "FAILED"} == {status for name, status in lost if name in names}
+    missing = [each for each in now(following, runs) if each.ended_at is None]
+    assert missing
+    make_due(following, missing)
+    following.invoke("Reconcile", {"treadle": "reconcile"})
+
+    true = {"SUCCEEDED": Status.SUCCESS, "FAILED": Status.FAILURE}
+    found = ended(following, runs, seconds=10)
+    for run in found:
+        described = client.describe_execution(executionArn=run.external_id)
+        assert run.status is true[described["status"]]
+    expected = status_ids(found, *map(Status, STATUSES))
+    assert len(expected) == 2 * len(runs)
+    eventually(
+        lambda: reactions(following, "watch_load", runs).keys() == expected,
+        "all was seen",
+        seconds=60,
+        pause=0.5,
+    )
+    assert set(reactions(following, "watch_load", runs).values()) == {1}
+
+
+def test_five_hundred_ended_runs_are_all_reacted_to_within_a_minute_and_none_twice(
+    following: Deployed,
+) -> None:
+    at = int(time.time() * 1000)
+    reached = {"1/0": {"QUEUED": at, "STARTED": at, "FAILURE": at}}
+    failed = {
+        "status": Status.FAILURE,
+        "ended_at": at,
+        "next_at": None,
+        "failure": Failure("DataError", "row 7"),
+    }
+    runs = [run_record(job=EXTRACT, reached=reached, updated_at=at, **failed) for _ in range(MANY)]
+    began = time.monotonic()
+    for run in runs:
+        assert following.stores.runs.create(run) is None
+
+    eventually(
+        lambda: len(reactions(following, "tell_failed", runs)) == MANY,
+        f"all {MANY} were reacted to",
+        seconds=60 - (time.monotonic() - began),
+        pause=1,
+    )
+
+    print(f"{MANY} ended runs were reacted to within {time.monotonic() - began:.1f} s")
+    counted = reactions(following, "tell_failed", runs)
+    assert counted.keys() == status_ids(runs, Status.FAILURE)
+    assert set(counted.values()) == {1}
