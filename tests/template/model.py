@@ -1,5 +1,6 @@
 """template.yaml as data: intrinsic functions as dictionaries, and the lines that scalars stand on."""
 
+import importlib
 import json
 import re
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from treadle.definitions.sensors import SensorDefinition
 
 ROOT = Path(__file__).parents[2]
 PATH = ROOT / "template.yaml"
@@ -56,6 +59,14 @@ class Template:
     def evaluators(self) -> dict[str, dict[str, Any]]:
         """The properties of each sensor's function, by the sensor's name."""
         return self._functions_under("functions/sensors/")
+
+    def scheduled(self) -> dict[str, dict[str, Any]]:
+        """Those of the evaluators that a schedule ticks."""
+        return {
+            name: function
+            for name, function in self.evaluators().items()
+            if "ScheduleV2" in {event["Type"] for event in function["Events"].values()}
+        }
 
     def named_functions(self) -> dict[str, dict[str, Any]]:
         """The properties of each function, by the name of its folder."""
@@ -112,6 +123,15 @@ def actions(statement: dict[str, Any]) -> list[str]:
     """A statement's actions, those under a condition included."""
     listed = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
     return [action["Fn::If"][1] if isinstance(action, dict) else action for action in listed]
+
+
+def definition(sensor: str) -> SensorDefinition:
+    """What a sensor's code defines."""
+    module = importlib.import_module(f"functions.sensors.{sensor}.app")
+    [found] = [
+        each for each in vars(module).values() if isinstance(each, SensorDefinition) and each.name == sensor
+    ]
+    return found
 
 
 def references(value: object) -> set[str]:

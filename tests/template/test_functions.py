@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.template.model import FUNCTION, ROOT, read, samples
+from tests.template.model import FUNCTION, ROOT, definition, read, samples
 from treadle.cli.template_edit import MOST_SETTINGS, settings_size
 from treadle.cli.yaml_lines import YamlLines
+from treadle.definitions.run_status import RunStatusSensorDefinition
 from treadle.ports.launching import JobSettings
 
 template = read()
@@ -30,7 +31,7 @@ EVERYWHERE = {
     "TREADLE_OUTCOMES_BUCKET",
     "TREADLE_PAUSE_AFTER",
 }
-EVALUATOR = {"TREADLE_INTERVAL_SECONDS", "TREADLE_DEFAULT_STATUS", "TREADLE_QUEUE_URL"}
+EVALUATOR = {"TREADLE_DEFAULT_STATUS", "TREADLE_QUEUE_URL"}
 S3 = {
     "TREADLE_S3_BUCKET",
     "TREADLE_S3_PREFIX",
@@ -49,6 +50,7 @@ ENGINE = {
     },
     "launch": {"TREADLE_LAUNCH_QUEUE_URL", "TREADLE_JOBS"},
     "record": {"TREADLE_RECORD_QUEUE_URL", "TREADLE_JOBS"},
+    "publish": {"TREADLE_PUBLISH_QUEUE_URL", "TREADLE_BUS_NAME"},
     "reconcile": {
         "TREADLE_LAUNCH_QUEUE_URL",
         "TREADLE_DISPATCH_QUEUE_URL",
@@ -61,12 +63,20 @@ ENGINE = {
 SCHEDULED = {
     **{
         name: {"treadle": "tick", "nominal_time": "<aws.scheduler.scheduled-time>"}
-        for name in template.evaluators()
+        for name in template.scheduled()
     },
     "reconcile": {"treadle": "reconcile"},
 }
 MOST_VARIABLES = 4096
 """Bytes of names and values, by Lambda's limit."""
+
+
+def of_evaluator(name: str) -> set[str]:
+    """The variables of a sensor: its interval, or whose runs it watches; one that waits for runs is woken by them."""
+    sensor = definition(name)
+    if isinstance(sensor, RunStatusSensorDefinition):
+        return EVALUATOR | {"TREADLE_MONITORED_JOBS"}
+    return EVALUATOR if sensor.is_woken else EVALUATOR | {"TREADLE_INTERVAL_SECONDS"}
 
 
 def triggers() -> list[tuple[str, dict[str, Any]]]:
@@ -110,7 +120,7 @@ def test_function_logs_to_its_own_group_with_retention(name: str) -> None:
 def test_function_has_the_documented_variables_and_no_others(name: str) -> None:
     """A misspelt or undocumented TREADLE_ variable is caught here, and so is a missing one."""
     found = {v for v in template.environment(NAMED[name]) if v.startswith("TREADLE_")}
-    expected = EVERYWHERE | ENGINE.get(name, EVALUATOR)
+    expected = EVERYWHERE | (ENGINE[name] if name in ENGINE else of_evaluator(name))
 
     assert expected <= found
     assert found <= expected | (S3 if name in template.evaluators() else set())
@@ -154,6 +164,14 @@ def test_functions_that_go_by_jobs_or_grants_go_by_the_same_text(variable: str) 
 
     assert found.count(source) >= 2
     assert [each for each in found if each not in (None, source)] == []
+
+
+@pytest.mark.parametrize("name", template.evaluators())
+def test_a_sensor_is_ticked_unless_all_that_it_evaluates_is_what_becomes_of_runs(name: str) -> None:
+    """And one that only waits for runs is ticked, too, so that nothing rests on an event that was lost."""
+    is_told = isinstance(definition(name), RunStatusSensorDefinition)
+
+    assert (name in template.scheduled()) is not is_told
 
 
 @pytest.mark.parametrize("name", template.treadle_functions())
@@ -247,6 +265,27 @@ def test_dispatch_sees_only_ticks_that_are_pending_or_paused_their_sensor() -> N
         {"eventName": ["INSERT"], "dynamodb": {"NewImage": {"paused": there}}},
     ]
     assert trigger["StartingPosition"] == "TRIM_HORIZON"
+
+
+def test_publish_sees_what_runs_reach_at_once() -> None:
+    """Each write that may tell of something, without a window: a dependent run waits for it."""
+    ((_, trigger),) = [found for found in triggers_of("DynamoDB") if found[0] == "publish"]
+    [pattern] = [json.loads(each["Pattern"]) for each in trigger["FilterCriteria"]["Filters"]]
+
+    assert pattern == {
+        "eventName": ["INSERT", "MODIFY"],
+        "dynamodb": {"NewImage": {"reached": {"S": [{"exists": True}]}}},
+    }
+    assert "MaximumBatchingWindowInSeconds" not in trigger
+    assert trigger["StartingPosition"] == "TRIM_HORIZON"
+    given = {
+        "Fn::If": [
+            "CreateRunsTable",
+            {"Fn::GetAtt": ["RunsTable", "StreamArn"]},
+            {"Ref": "RunsTableStreamArn"},
+        ]
+    }
+    assert trigger["Stream"] == given
 
 
 @pytest.mark.parametrize(("name", "event"), triggers())

@@ -74,18 +74,21 @@ def test_every_sensor_is_deployed() -> None:
 
 
 @pytest.mark.parametrize("sensor", EVALUATORS)
-def test_sensor_has_interval_timeout_status_and_jobs(sensor: str) -> None:
-    """Each sensor's four parameters exist and reach the functions that act on them."""
+def test_sensor_has_its_parameters(sensor: str) -> None:
+    """Timeout, status and jobs, and interval or watched jobs, exist and reach the functions that act on them."""
     prefix, function = logical_prefix(sensor), EVALUATORS[sensor]
     variables = template.environment(function)
     grants = template.resources("AWS::SSM::Parameter")["Grants"]["Value"]
 
-    assert variables["TREADLE_INTERVAL_SECONDS"] == {"Ref": f"{prefix}Interval"}
+    own = {"Interval": "TREADLE_INTERVAL_SECONDS", "MonitoredJobs": "TREADLE_MONITORED_JOBS"}
+    for name, variable in own.items():
+        assert variables.get(variable, {"Ref": f"{prefix}{name}"}) == {"Ref": f"{prefix}{name}"}
+        assert (f"{prefix}{name}" in PARAMETERS) is (variable in variables)
     assert variables["TREADLE_DEFAULT_STATUS"] == {"Ref": f"{prefix}Status"}
     assert function["Timeout"] == {"Ref": f"{prefix}Timeout"}
     assert f"{prefix}Jobs" in references(grants)
     assert f'"{sensor}": "${{{prefix}}}"' in grants["Fn::Sub"][0]
-    assert {f"{prefix}{name}" for name in ("Interval", "Timeout", "Status", "Jobs")} <= PARAMETERS.keys()
+    assert {f"{prefix}{name}" for name in ("Timeout", "Status", "Jobs")} <= PARAMETERS.keys()
     assert PARAMETERS[f"{prefix}Status"]["AllowedValues"] == ["RUNNING", "STOPPED"]
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.template.model import FUNCTION, PATH, actions, logical_prefix, read, references, starred_resources
+from treadle.ports.assets import ended_runs_key
 
 template = read()
 FUNCTIONS = template.resources(FUNCTION)
@@ -22,6 +23,9 @@ STARTS = {
     "sqs:SendMessage",
     "events:PutEvents",
     "iam:PassRole",
+}
+BUS = {
+    "Fn::Sub": "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:event-bus/${AWS::StackName}-treadle"
 }
 LOCAL_CLOUD = {"StringNotEquals": {"aws:PrincipalAccount": "000000000000"}}
 
@@ -160,10 +164,24 @@ def test_only_dispatch_and_reconcile_read_outcomes() -> None:
         assert statement["Resource"] == {"Fn::Sub": "${OutcomesBucket.Arn}/ticks/*"}
 
 
+def reads_runs(role: str) -> None:
+    """The role may read runs, by key or by an index of theirs, and neither write them nor read all."""
+    read_runs, find_runs = [s for s in template.allowed(role) if "RunsTable" in references(s["Resource"])]
+
+    assert actions(read_runs) == ["dynamodb:GetItem", "dynamodb:BatchGetItem"]
+    assert actions(find_runs) == ["dynamodb:Query"]
+    for indexes in find_runs["Resource"]["Fn::If"][1:]:
+        names = [each["Fn::Sub"].rpartition("/index/")[2] for each in indexes]
+        assert names == ["by_job", "by_job_end", "by_sensor"]
+
+
 @pytest.mark.parametrize("sensor", EVALUATORS)
 def test_evaluator_learns_of_runs_only_whether_they_can_start_again(sensor: str) -> None:
-    """It reads three attributes by key, and writes no run."""
+    """It reads three attributes by key, and writes no run; or it is let read runs by key and by index."""
     role = role_of(EVALUATORS[sensor])
+    if any(s["Sid"] == "ReadRuns" for s in template.allowed(role)):
+        reads_runs(role)
+        return
     (known,) = [s for s in template.allowed(role) if "RunsTable" in references(s["Resource"])]
     (denied,) = [s for name, s in STATEMENTS if name == role and s["Sid"] == "NeverWholeRuns"]
 
@@ -252,6 +270,40 @@ def test_only_evaluators_dispatch_and_reconcile_touch_ticks() -> None:
     }
 
 
+def test_only_publish_and_dispatch_speak_as_treadle() -> None:
+    """On the stack's own bus, and under Treadle's own source only."""
+    speaking = {
+        role: statement
+        for role, statement in STATEMENTS
+        if statement["Effect"] == "Allow" and statement["Resource"] == BUS
+    }
+    silenced = {role: s for role, s in STATEMENTS if s["Sid"] == "NeverAsAnotherSource"}
+
+    assert speaking.keys() == silenced.keys() == {"DispatchRole", "PublishRole"}
+    for role, statement in speaking.items():
+        assert actions(statement) == ["events:PutEvents"]
+        assert (silenced[role]["Effect"], silenced[role]["Resource"]) == ("Deny", BUS)
+        assert silenced[role]["Condition"]["StringNotEquals"] == {
+            "events:source": "treadle",
+            **LOCAL_CLOUD["StringNotEquals"],
+        }
+
+
+def test_publish_numbers_ended_runs_and_touches_no_asset() -> None:
+    """Keys of ended runs only, and no call without a key; of runs it reads one at a time."""
+    allowed = template.allowed("PublishRole")
+    (numbers,) = [s for s in allowed if "EventsTable" in references(s["Resource"])]
+    (runs,) = [s for s in allowed if "RunsTable" in references(s["Resource"]) and s["Sid"] != "RunsStream"]
+    (denied,) = [s for role, s in STATEMENTS if role == "PublishRole" and s["Sid"] == "NeverWithoutKey"]
+
+    assert numbers["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["#ended/*"]}}
+    assert ended_runs_key("any_job").startswith("#ended/")
+    assert (denied["Effect"], denied["Resource"]) == ("Deny", numbers["Resource"])
+    assert set(actions(denied)) == set(actions(numbers))
+    assert denied["Condition"] == {"Null": {"dynamodb:LeadingKeys": "true"}, **LOCAL_CLOUD}
+    assert actions(runs) == ["dynamodb:GetItem"]
+
+
 def test_dispatch_may_write_every_queue_it_fills() -> None:
     """A function's own queue URLs come with the permission to send."""
     for name, function in template.treadle_functions().items():
@@ -266,10 +318,10 @@ def test_dispatch_may_write_every_queue_it_fills() -> None:
         assert set(queues) <= sent, name
 
 
-@pytest.mark.parametrize("sensor", EVALUATORS)
-def test_schedules_may_tick_each_sensor(sensor: str) -> None:
-    """Scheduler's role names each evaluator, and only evaluators."""
+@pytest.mark.parametrize("sensor", template.scheduled())
+def test_schedules_may_tick_each_sensor_that_has_one(sensor: str) -> None:
+    """Scheduler's role names each such evaluator, and only those."""
     (tick,) = [s for role, s in STATEMENTS if role == "ScheduleRole" and s["Sid"] == "TickSensors"]
 
     assert {"Fn::GetAtt": [f"{logical_prefix(sensor)}Function", "Arn"]} in tick["Resource"]
-    assert len(tick["Resource"]) == len(EVALUATORS)
+    assert len(tick["Resource"]) == len(template.scheduled())

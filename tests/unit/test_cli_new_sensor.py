@@ -9,9 +9,13 @@ import pytest
 import yaml
 
 from tests.support.project import contents, copy_of_project, run
+from treadle.adapters.events import parse_sensor_event
 from treadle.cli.kinds import KINDS, kind_of
 from treadle.cli.template_edit import jobs
 from treadle.cli.yaml_lines import YamlLines
+from treadle.definitions.run_events import RunStatusEvent
+from treadle.definitions.runs import RunFailure
+from treadle.definitions.status import DagsterRunStatus
 from treadle.ports.launching import JobSettings
 
 WRITTEN = {
@@ -404,3 +408,72 @@ def test_more_jobs_than_a_functions_environment_takes_are_refused(project: Path)
     assert done.exit_code == 2
     assert "more jobs and grants than a function's environment takes (4 KB)" in done.stderr
     assert contents(project) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "written"),
+    [
+        (["--kind", "run-failure"], {"run-status"}),
+        (["--kind", "run-status", "--job", "remind"], {"run-status"}),
+        (["--kind", "all-succeeded", "--jobs", "load,clean"], {"run-status", "schedule"}),
+    ],
+)
+def test_a_sensor_of_runs_has_a_sample_of_each_way_in(
+    project: Path, options: list[str], written: set[str]
+) -> None:
+    done = run("new", "sensor", "late_orders", *options, "--root", project)
+
+    assert done.exit_code == 0, done.output
+    events = project.glob("events/late_orders-*.json")
+    assert {path.stem.removeprefix("late_orders-") for path in events} == written
+
+
+def test_the_sample_of_a_run_is_an_event_that_the_library_knows(project: Path) -> None:
+    options = ("--kind", "run-failure", "--jobs", "load,clean")
+    run("new", "sensor", "late_orders", *options, "--root", project)
+
+    event = json.loads((project / "events/late_orders-run-status.json").read_text())
+    [record] = event["Records"]
+    assert hashlib.md5(record["body"].encode()).hexdigest() == record["md5OfBody"]
+    parsed = parse_sensor_event(json.loads(record["body"]))
+    assert isinstance(parsed, RunStatusEvent)
+    assert (parsed.run.job_name, parsed.status, parsed.run.failure) == (
+        "load",
+        DagsterRunStatus.FAILURE,
+        RunFailure("DataError", "row 7 has 4 cells"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--jobs", "load"], "--jobs names jobs whose runs are heard of, and a sensor of kind schedule"),
+        (["--kind", "all-succeeded"], "--jobs must name 2 jobs or more"),
+        (["--kind", "all-succeeded", "--jobs", "load"], "--jobs must name 2 jobs or more"),
+        (["--kind", "run-status", "--jobs", "load,load"], "--jobs names a job twice"),
+        (
+            ["--kind", "run-failure", "--job", "load", "--jobs", "load"],
+            "each of its runs would start another",
+        ),
+        (["--kind", "run-failure", "--jobs", "load,Clean"], "'Clean' cannot name a job"),
+        (["--kind", "run-failure", "--jobs", "load,"], "'' cannot name a job"),
+    ],
+)
+def test_jobs_that_cannot_be_heard_of_are_refused(project: Path, options: list[str], complaint: str) -> None:
+    before = contents(project)
+
+    done = run("new", "sensor", "late_orders", *options, "--root", project)
+
+    assert done.exit_code == 2
+    assert complaint in done.stderr
+    assert contents(project) == before
+
+
+def test_a_sensor_that_starts_nothing_brings_no_job(project: Path) -> None:
+    known = jobs(YamlLines("template.yaml", (project / "template.yaml").read_text()))
+
+    done = run("new", "sensor", "late_orders", "--kind", "run-failure", "--root", project)
+
+    assert jobs(YamlLines("template.yaml", (project / "template.yaml").read_text())) == known
+    assert "StateMachineArn" not in done.stdout
+    assert "Sensor late_orders, which reacts to runs that have failed:" in done.stdout

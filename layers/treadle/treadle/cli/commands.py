@@ -10,6 +10,7 @@ from treadle.cli.kinds import KINDS, STEP_FUNCTIONS
 from treadle.cli.letters import redrive
 from treadle.cli.new_sensor import Written, find_root, write_sensor
 from treadle.cli.runs import cancel, release, replay, rerun
+from treadle.cli.sensor_kinds import SCHEDULE, SENSOR_KINDS
 from treadle.cli.speaking import FAILED
 from treadle.definitions.errors import ScaffoldError
 
@@ -30,7 +31,22 @@ def new() -> None:
 
 @new.command()
 @click.argument("name")
-@click.option("--job", metavar="JOB", help="The job that it starts.  [default: NAME_job]")
+@click.option(
+    "--kind",
+    metavar="KIND",
+    type=click.Choice(list(SENSOR_KINDS)),
+    default=SCHEDULE,
+    show_default=True,
+    help=f"What sets it off: {', '.join(SENSOR_KINDS)}.",
+)
+@click.option(
+    "--job",
+    metavar="JOB",
+    help="The job that it starts.  [default: NAME_job; none for run-status and run-failure]",
+)
+@click.option(
+    "--jobs", metavar="JOB,JOB", help="The jobs whose runs it hears of.  [default: all of the stack]"
+)
 @click.option(
     "--target",
     metavar="KIND",
@@ -43,15 +59,25 @@ def new() -> None:
     type=int,
     default=60,
     show_default=True,
-    help="Seconds between its ticks.",
+    help="Seconds between its ticks, if its kind is schedule.",
 )
+@click.option("--reads-runs", is_flag=True, help="Let it read recorded runs, as sensors of runs may anyway.")
 @click.option(
     "--root",
     metavar="DIR",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     help="The project's folder.  [default: the nearest that has a template.yaml]",
 )
-def sensor(name: str, job: str | None, target: str | None, interval: int, root: Path | None) -> None:
+def sensor(
+    name: str,
+    kind: str,
+    job: str | None,
+    jobs: str | None,
+    target: str | None,
+    interval: int,
+    reads_runs: bool,
+    root: Path | None,
+) -> None:
     """Write a new sensor: its function, its sample events, its test, and its block of template.yaml.
 
     NAME is the sensor's name in snake case, such as late_orders.
@@ -59,7 +85,9 @@ def sensor(name: str, job: str | None, target: str | None, interval: int, root: 
     The edit of template.yaml only adds lines. If the job is new, the template gets parameters for what it
     starts. If anything is in the way, all of it is said and nothing is written.
     """
-    wanted = NewSensor(name, job or f"{name}_job", interval, target)
+    starts = job or (f"{name}_job" if SENSOR_KINDS[kind].needs_job else None)
+    upstream = tuple(each.strip() for each in jobs.split(",")) if jobs else ()
+    wanted = NewSensor(name, starts, interval, target, kind, upstream, reads_runs)
     try:
         folder = root.resolve() if root else find_root(Path.cwd())
         written = write_sensor(folder, wanted)
@@ -71,8 +99,15 @@ def sensor(name: str, job: str | None, target: str | None, interval: int, root: 
         click.echo(line)
 
 
+_TO_WRITE = {
+    "schedule": "Let newest_item() in {} ask your source",
+    "runs": "Say in {} what is to be done",
+    "all_succeeded": "Say in {} within which time they must have succeeded",
+}
+
+
 def _report(wanted: NewSensor, written: Written) -> Iterator[str]:
-    yield f"Sensor {wanted.name}, which starts {wanted.job}:"
+    yield f"Sensor {wanted.name}, which {wanted.does}:"
     for path, what in written.files.items():
         yield f"  {path:<{max(map(len, written.files))}}  {what}"
     overrides = [f"{wanted.prefix}Status=RUNNING"]
@@ -80,7 +115,7 @@ def _report(wanted: NewSensor, written: Written) -> Iterator[str]:
         overrides += [f"{wanted.job_prefix}{end}=<{what}>" for end, what in wanted.kind.needs.items()]
     yield ""
     yield "Next:"
-    yield f"  1. Let newest_item() in functions/sensors/{wanted.name}/app.py ask your source, and test it:"
+    yield f"  1. {_TO_WRITE[wanted.sensor_kind.texts].format(f'functions/sensors/{wanted.name}/app.py')}, and test it:"
     yield f"       python -m pytest tests/unit/test_{wanted.name}.py"
     yield "  2. Deploy it. Until its status says RUNNING, it waits:"
     yield f"       sam build && sam deploy --parameter-overrides {' '.join(overrides)}"

@@ -1,10 +1,15 @@
 """The texts that a new sensor is made of, with its names filled in."""
 
 import re
+from collections.abc import Set
 from dataclasses import dataclass
 from importlib import resources
 
 from treadle.cli.kinds import STEP_FUNCTIONS, Kind, kind_of
+from treadle.cli.sensor_kinds import SCHEDULE, SENSOR_KINDS, SensorKind
+
+_MARK = re.compile(r"\s*\{\{([#^/])(\w+)\}\}\n?")
+"""A line that begins or ends what a text has only with a flag (#), or only without it (^)."""
 
 
 def pascal(name: str) -> str:
@@ -18,15 +23,21 @@ class NewSensor:
 
     Attributes:
         name: of the sensor, in snake case.
-        job: the name of the job that it starts.
-        interval: seconds between its ticks.
+        job: the name of the job that it starts; None if it starts none.
+        interval: seconds between its ticks, if it ticks.
         target: the kind of target that the job has; None for Step Functions, or what a known job has.
+        made: its own kind, one of `SENSOR_KINDS`.
+        upstream: the jobs whose runs it hears of.
+        reads_runs: whether it may read recorded runs; one that hears of runs may in any case.
     """
 
     name: str
-    job: str
+    job: str | None
     interval: int
     target: str | None = None
+    made: str = SCHEDULE
+    upstream: tuple[str, ...] = ()
+    reads_runs: bool = False
 
     @property
     def prefix(self) -> str:
@@ -36,7 +47,12 @@ class NewSensor:
     @property
     def job_prefix(self) -> str:
         """How its job's parameters begin."""
-        return pascal(self.job)
+        return pascal(self.job or "")
+
+    @property
+    def sensor_kind(self) -> SensorKind:
+        """What tells it from sensors of other kinds."""
+        return SENSOR_KINDS[self.made]
 
     @property
     def kind(self) -> Kind:
@@ -48,6 +64,30 @@ class NewSensor:
         """The parameter that gives the new job's address."""
         return f"{self.job_prefix}{self.kind.address}"
 
+    @property
+    def does(self) -> str:
+        """What it does, in words behind its name."""
+        kind = self.sensor_kind
+        return (kind.does if self.job else kind.does_without_job).replace("{{job}}", self.job or "")
+
+    @property
+    def flags(self) -> Set[str]:
+        """What decides which parts of the texts it has."""
+        kind = self.sensor_kind
+        given = {
+            "schedule": kind.has_schedule,
+            "interval": kind.has_interval,
+            "hears": kind.status is not None,
+            "watches": kind.watches,
+            "waits": kind.status is not None and not kind.watches,
+            "failure": kind.status == "FAILURE",
+            "reads": kind.watches or self.reads_runs,
+            "job": self.job is not None,
+            "upstream": bool(self.upstream),
+            "imports_job": self.job is not None or bool(self.upstream),
+        }
+        return {flag for flag, is_set in given.items() if is_set}
+
     def fragment(self, file: str) -> str:
         """One of this package's templates, filled in.
 
@@ -57,12 +97,33 @@ class NewSensor:
         return self.fill(resources.files("treadle.cli").joinpath("templates", file).read_text("utf-8"))
 
     def fill(self, text: str) -> str:
-        """A text with `{{sensor}}`, `{{Sensor}}`, `{{job}}`, `{{Job}}` and `{{interval}}` replaced."""
+        """A text with what it has for this sensor, and `{{sensor}}`, `{{Sensor}}`, `{{job}}` and so on replaced."""
         values = {
             "sensor": self.name,
             "Sensor": self.prefix,
-            "job": self.job,
+            "does": self.does,
+            "job": self.job or "",
             "Job": self.job_prefix,
             "interval": str(self.interval),
+            "status": self.sensor_kind.status or "",
+            "upstream": ",".join(self.upstream),
+            "upstream_list": ", ".join(self.upstream),
+            "definitions": "".join(f'    JobDefinition("{job}"),\n' for job in self.upstream).rstrip(),
+            "ended_keys": ", ".join(f"'#ended/{job}'" for job in self.upstream),
+            "first": self.upstream[0] if self.upstream else "process_file",
         }
-        return re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], text)
+        return re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], _chosen(text, self.flags))
+
+
+def _chosen(text: str, flags: Set[str]) -> str:
+    """The lines that a text has with these flags."""
+    kept, opened = [], list[bool]()
+    for line in text.splitlines(keepends=True):
+        mark = _MARK.fullmatch(line)
+        if mark is None:
+            kept.append(line if all(opened) else "")
+        elif mark[1] == "/":
+            opened.pop()
+        else:
+            opened.append((mark[2] in flags) is (mark[1] == "#"))
+    return "".join(kept)

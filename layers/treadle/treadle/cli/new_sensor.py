@@ -1,6 +1,8 @@
 """What `treadle new sensor` writes: a sensor's folder, sample events, test, and block of the template; or nothing."""
 
 import builtins
+import hashlib
+import json
 import keyword
 import re
 from collections.abc import Iterator
@@ -23,7 +25,8 @@ _RESERVED = {
     *dir(builtins),
     # Names in the code that is written, and in the project around it.
     *("app", "context", "env", "evaluate", "evaluator", "handler", "last", "newest", "newest_item", "pytest"),
-    *("requests", "sensor", "source", "test", "time", "treadle"),
+    *("requests", "run", "sensor", "source", "test", "time", "treadle", "config", "deployed", "started"),
+    *("instance", "all_succeeded", "run_failure_sensor", "run_status_sensor"),
     # Booleans and nothing, in YAML.
     *("true", "false", "yes", "off", "null"),
 }
@@ -82,18 +85,38 @@ def write_sensor(root: Path, new: NewSensor) -> Written:
     return Written(
         {path: what for path, (_, what) in files.items()}
         | {path: f"{lines} lines added" for path, lines in more.items() if lines},
-        new_job=new.job not in known,
+        new_job=new.job is not None and new.job not in known,
     )
 
 
 def _files(new: NewSensor) -> dict[str, tuple[str, str]]:
-    event = f"events/{new.name}"
-    return {
-        f"functions/sensors/{new.name}/app.py": (new.fragment("app.py.txt"), "the sensor"),
-        f"tests/unit/test_{new.name}.py": (new.fragment("test.py.txt"), "its test"),
-        f"{event}-schedule.json": (new.fragment("schedule.json"), "a tick, as the schedule sends it"),
-        f"{event}-queued-tick.json": (new.fragment("queued-tick.json"), "a tick below the minute"),
+    kind, event = new.sensor_kind, f"events/{new.name}"
+    files = {
+        f"functions/sensors/{new.name}/app.py": (_text(new, f"{kind.texts}.app.py.txt"), "the sensor"),
+        f"tests/unit/test_{new.name}.py": (_text(new, f"{kind.texts}.test.py.txt"), "its test"),
     }
+    if kind.has_schedule:
+        files[f"{event}-schedule.json"] = (_text(new, "schedule.json"), "a tick, as the schedule sends it")
+    if kind.has_interval:
+        files[f"{event}-queued-tick.json"] = (_text(new, "queued-tick.json"), "a tick below the minute")
+    if kind.status is not None:
+        files[f"{event}-run-status.json"] = (_queued_event(new), "what has become of a run")
+    return files
+
+
+def _text(new: NewSensor, name: str) -> str:
+    return new.fragment(f"sensors/{name}")
+
+
+def _queued_event(new: NewSensor) -> str:
+    """The queue's message with an event of the bus."""
+    batch = json.loads(_text(new, "queued-tick.json"))
+    body = json.dumps(json.loads(_text(new, "run-status.json")), separators=(",", ":"))
+    batch["Records"][0] |= {
+        "body": body,
+        "md5OfBody": hashlib.md5(body.encode(), usedforsecurity=False).hexdigest(),
+    }
+    return json.dumps(batch, indent=2) + "\n"
 
 
 def _edited(root: Path, new: NewSensor) -> dict[str, str]:
@@ -117,7 +140,8 @@ def _write_all(root: Path, contents: dict[str, str]) -> None:
 
 
 def _name_problems(new: NewSensor) -> Iterator[str]:
-    for what, name, longest in (("sensor", new.name, LONGEST), ("job", new.job, LONGEST_JOB)):
+    jobs = [("job", job, LONGEST_JOB) for job in (new.job, *new.upstream) if job is not None]
+    for what, name, longest in (("sensor", new.name, LONGEST), *jobs):
         if _SNAKE_CASE.fullmatch(name) is None:
             yield f"{name!r} cannot name a {what}: use snake case, such as late_orders."
         elif not SHORTEST <= len(name) <= longest:
@@ -126,8 +150,21 @@ def _name_problems(new: NewSensor) -> Iterator[str]:
             yield f"{name!r} cannot name a {what}: the word has a meaning in the code or the template already."
     if new.job == new.name:
         yield f"The job must have another name than the sensor: leave out --job for {new.name}_job."
-    if new.interval not in INTERVALS:
+    if new.sensor_kind.has_interval and new.interval not in INTERVALS:
         yield f"--interval is {new.interval}, and must be from {INTERVALS[0]} to {INTERVALS[-1]} seconds."
+    yield from _upstream_problems(new)
+
+
+def _upstream_problems(new: NewSensor) -> Iterator[str]:
+    kind = new.sensor_kind
+    if kind.status is None and new.upstream:
+        yield f"--jobs names jobs whose runs are heard of, and a sensor of kind {kind.name} hears of none."
+    if len(set(new.upstream)) < len(new.upstream):
+        yield "--jobs names a job twice."
+    if len(new.upstream) < kind.fewest_jobs:
+        yield f"--jobs must name {kind.fewest_jobs} jobs or more, such as --jobs load_orders,load_customers."
+    if new.job in new.upstream:
+        yield f"--job and --jobs both name {new.job}: each of its runs would start another."
 
 
 def _place_problems(root: Path, new: NewSensor) -> Iterator[str]:

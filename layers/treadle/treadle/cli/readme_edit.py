@@ -16,8 +16,8 @@ def add_to_readme(text: str, template: YamlLines, new: NewSensor) -> str:
         template: template.yaml as it was before.
         new: the sensor.
     """
-    text = _add_behind(text, f"{last_sensor(template)}Jobs", new.fragment("readme_sensor.md"))
-    if new.job in jobs(template):
+    text = _add_behind(text, f"{last_sensor(template)}Jobs", new.fragment("sensors/readme_sensor.md"))
+    if new.job is None or new.job in jobs(template):
         return text
     heading = (
         f"\n### Job {new.job}\n\n| parameter | default | allowed | meaning |\n| --- | --- | --- | --- |\n"

@@ -26,6 +26,11 @@ _INTERFACE = ("Metadata", "AWS::CloudFormation::Interface")
 _GRANTS = ("Resources", "Grants", "Properties", "Value")
 _JOBS = ("Resources", "Jobs", "Properties", "Value")
 _ARN = "StateMachineArn"
+_UNDELIVERABLE = (
+    *("Resources", "DeadLetterQueuePolicy", "Properties", "PolicyDocument", "Statement"),
+    ("Sid", "UndeliverableEvents"),
+    *("Condition", "ArnEquals", "aws:SourceArn"),
+)
 
 
 def add_sensor(template: YamlLines, new: NewSensor) -> str:
@@ -38,12 +43,12 @@ def add_sensor(template: YamlLines, new: NewSensor) -> str:
     Raises:
         ScaffoldError: if names are taken, a limit is reached, or a place to add at is missing.
     """
-    known = jobs(template).get(new.job)
+    known = jobs(template).get(new.job) if new.job else None
     if known and new.target not in {None, known["target"]}:
         msg = f"Job {new.job} is there already, as {known['target']}: leave out --target, or choose another job."
         raise ScaffoldError([msg])
     _add_sensor(template, new)
-    if known is None:
+    if new.job and known is None:
         _add_job(template, new)
     result = template.result()
     edited = YamlLines("template.yaml", result)
@@ -118,19 +123,22 @@ def last_job(template: YamlLines) -> str:
 
 
 def _add_sensor(template: YamlLines, new: NewSensor) -> None:
-    last = last_sensor(template)
+    last, kind = last_sensor(template), new.sensor_kind
     groups, labels = (*_INTERFACE, "ParameterGroups"), (*_INTERFACE, "ParameterLabels")
-    template.add_after((*groups, _group_of(template, f"{last}Jobs")), new.fragment("group.yaml"))
-    template.add_after((*labels, f"{last}Jobs"), new.fragment("labels.yaml"))
-    template.add_after(("Parameters", f"{last}Jobs"), new.fragment("parameters.yaml"))
-    template.append(
-        (*_statement("Schedule", "tick", "TickSensors"), "Resource"),
-        new.fill("- !GetAtt {{Sensor}}Function.Arn\n"),
-    )
-    template.add_before_banner(("Resources", f"{last}Function"), new.fragment("resources.yaml"))
+    template.add_after((*groups, _group_of(template, f"{last}Jobs")), new.fragment("sensors/group.yaml"))
+    template.add_after((*labels, f"{last}Jobs"), new.fragment("sensors/labels.yaml"))
+    template.add_after(("Parameters", f"{last}Jobs"), new.fragment("sensors/parameters.yaml"))
+    if kind.watches:
+        template.append(("Conditions",), new.fragment("sensors/conditions.yaml"))
+    if kind.has_schedule:
+        ticked = (*_statement("Schedule", "tick", "TickSensors"), "Resource")
+        template.append(ticked, new.fill("- !GetAtt {{Sensor}}Function.Arn\n"))
+    if kind.status is not None:
+        template.append(_UNDELIVERABLE, new.fill("- !GetAtt {{Sensor}}Rule.Arn\n"))
+    template.add_before_banner(("Resources", f"{last}Function"), new.fragment("sensors/resources.yaml"))
     template.add_into_text((*_GRANTS, 0), "{", new.fill('"{{sensor}}": "${{{Sensor}}}",\n'))
     template.append((*_GRANTS, 1), new.fill("{{Sensor}}: !Join [',', !Ref {{Sensor}}Jobs]\n"))
-    template.add_after(("Resources", f"{last}AgeAlarm"), new.fragment("alarms.yaml"))
+    template.add_after(("Resources", f"{last}AgeAlarm"), new.fragment("sensors/alarms.yaml"))
     for output, described in (("QueueUrl", "Queue of"), ("FunctionName", "Evaluator of")):
         value = "Queue" if output == "QueueUrl" else "Function"
         entry = f"{{{{Sensor}}}}{output}:\n  Description: {described} the sensor {{{{sensor}}}}\n"

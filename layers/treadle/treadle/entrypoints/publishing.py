@@ -75,15 +75,15 @@ def _publish_stream(parts: PublisherParts, records: Sequence[dict[str, Any]]) ->
         except Exception as error:  # noqa: BLE001 - whatever it is, those behind it must go on
             named = {"treadle": "publish", "keys": record.get("dynamodb", {}).get("Keys", {})}
             bury(json.dumps(named, default=str), error, parts.inbox.dead_letters, parts.inbox.origin)
-    told = [each for of_record in news for each in of_record]
-    if told:
-        metrics().add_metric("publish.SUCCESS", MetricUnit.Count, len(told))
+    all_news = [each for of_record in news for each in of_record]
+    told = len(all_news)
     try:
-        _with_tries(parts, told)
+        _with_tries(parts, all_news)
     except StoreError:
         # One by one, so that a run that cannot be told of holds up no other.
-        for of_record in news:
-            _publish_or_defer(parts, of_record)
+        told = sum(_publish_or_defer(parts, of_record) for of_record in news)
+    if told:
+        metrics().add_metric("publish.SUCCESS", MetricUnit.Count, told)
     return {"batchItemFailures": []}
 
 
@@ -106,9 +106,10 @@ def _with_tries(parts: PublisherParts, news: Sequence[StatusReached]) -> None:
             return
 
 
-def _publish_or_defer(parts: PublisherParts, news: Sequence[StatusReached]) -> None:
+def _publish_or_defer(parts: PublisherParts, news: Sequence[StatusReached]) -> int:
+    """How many were told of; the others will be later."""
     if not news:
-        return
+        return 0
     run_id = news[0].run.run_id
     body = {"treadle": "publish", "run_id": run_id, "events": [each.event_id for each in news]}
     try:
@@ -119,3 +120,5 @@ def _publish_or_defer(parts: PublisherParts, news: Sequence[StatusReached]) -> N
             parts.inbox.queue.send([body], delay_seconds=THROTTLED_SECONDS[0])
         except StoreError:
             bury(json.dumps(body), error, parts.inbox.dead_letters, parts.inbox.origin)
+        return 0
+    return len(news)

@@ -1,0 +1,60 @@
+"""The kinds of sensor that can be written, and what tells them apart in the template."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class SensorKind:
+    """A kind of sensor.
+
+    Attributes:
+        name: as it is typed.
+        texts: how the names of its code's and its test's text begin.
+        status: of the runs that it hears of; None if it hears of none.
+        has_schedule: whether it ticks.
+        watches: whether a parameter says whose runs it hears of; else its code does.
+        needs_job: whether it starts a job in any case.
+        fewest_jobs: so many must be named that it hears of.
+        does: what it does, with its job, in words behind its name.
+        does_without_job: the same without one.
+    """
+
+    name: str
+    texts: str
+    status: str | None
+    has_schedule: bool
+    watches: bool
+    needs_job: bool
+    fewest_jobs: int
+    does: str
+    does_without_job: str = ""
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether it is told how often to tick; what hears of runs is woken by them, each minute at the latest."""
+        return self.has_schedule and self.status is None
+
+
+SCHEDULE = "schedule"
+
+SENSOR_KINDS: Mapping[str, SensorKind] = {
+    kind.name: kind
+    for kind in (
+        SensorKind(SCHEDULE, "schedule", None, True, False, True, 0, "starts {{job}}"),
+        SensorKind(
+            *("run-status", "runs", "SUCCESS", False, True, False, 0),
+            "starts {{job}} when a run has succeeded",
+            "reacts to runs that have succeeded",
+        ),
+        SensorKind(
+            *("run-failure", "runs", "FAILURE", False, True, False, 0),
+            "starts {{job}} when a run has failed",
+            "reacts to runs that have failed",
+        ),
+        SensorKind(
+            *("all-succeeded", "all_succeeded", "SUCCESS", True, False, True, 2),
+            "starts {{job}} when all of several jobs have succeeded",
+        ),
+    )
+}

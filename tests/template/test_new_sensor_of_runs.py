@@ -1,0 +1,87 @@
+"""What `treadle new sensor` makes of kinds that hear of runs passes every check that the project itself passes."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.project import copy_of_project, run
+from tests.template.test_new_sensor import MINUTES, check, parsed, python
+
+SENSORS: dict[str, tuple[str, ...]] = {
+    "on_success": ("--kind", "run-status"),
+    "chain_report": ("--kind", "run-status", "--job", "report", "--jobs", "process_file"),
+    "tell_failed": ("--kind", "run-failure", "--jobs", "process_file,report"),
+    "mend_all": ("--kind", "run-failure", "--job", "mend"),
+    "when_ready": ("--kind", "all-succeeded", "--jobs", "process_file,report"),
+    "late_orders": ("--reads-runs",),
+}
+TESTS = {
+    "on_success": 2,
+    "chain_report": 2,
+    "tell_failed": 2,
+    "mend_all": 2,
+    "when_ready": 2,
+    "late_orders": 3,
+}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a sensor of each kind, with a job and without, of all jobs and of some."""
+    copy = copy_of_project(tmp_path_factory.mktemp("runs"))
+    for name, options in SENSORS.items():
+        done = run("new", "sensor", name, *options, "--root", copy)
+        assert done.exit_code == 0, done.output
+    return copy
+
+
+def files(*names: str) -> list[str]:
+    """What was written in Python for these sensors."""
+    return [path for name in names for path in (f"functions/sensors/{name}", f"tests/unit/test_{name}.py")]
+
+
+@pytest.mark.timeout(MINUTES)
+def test_template_passes_cfn_lint_and_its_own_tests(project: Path) -> None:
+    check(project, Path(sys.executable).with_name("cfn-lint"), "template.yaml")
+    python(project, "pytest", "tests/template", "-q", "-p", "no:randomly")
+
+
+@pytest.mark.timeout(MINUTES)
+def test_written_tests_pass(project: Path) -> None:
+    tests = [file for file in files(*SENSORS) if file.endswith(".py")]
+
+    assert f"{sum(TESTS.values())} passed" in python(project, "pytest", "-q", *tests)
+
+
+@pytest.mark.timeout(MINUTES)
+def test_written_code_passes_formatter_linter_and_type_checker(project: Path) -> None:
+    python(project, "ruff", "format", "--check", *files(*SENSORS))
+    python(project, "ruff", "check", *files(*SENSORS))
+    python(project, "mypy", *files(*SENSORS))
+
+
+@pytest.mark.parametrize("kind", ["run-status", "run-failure", "all-succeeded"])
+def test_code_of_the_longest_names_is_formatted(tmp_path: Path, kind: str) -> None:
+    copy, name, jobs = copy_of_project(tmp_path), "n" * 36, f"{'k' * 40},{'l' * 40}"
+
+    done = run("new", "sensor", name, "--kind", kind, "--job", "j" * 40, "--jobs", jobs, "--root", copy)
+
+    assert done.exit_code == 0, done.output
+    python(copy, "ruff", "format", "--check", *files(name))
+    python(copy, "ruff", "check", *files(name))
+
+
+def test_a_sensor_that_starts_no_job_is_granted_none(project: Path) -> None:
+    template = parsed(project)
+
+    assert template.section("Parameters")["OnSuccessJobs"]["Default"] == ""
+    assert template.section("Parameters")["ChainReportJobs"]["Default"] == "report"
+    assert "OnSuccessJobStateMachineArn" not in template.section("Parameters")
+
+
+def test_what_the_deployment_watches_is_by_default_what_the_code_names(project: Path) -> None:
+    parameters = parsed(project).section("Parameters")
+
+    assert parameters["TellFailedMonitoredJobs"]["Default"] == "process_file,report"
+    assert parameters["OnSuccessMonitoredJobs"]["Default"] == ""
