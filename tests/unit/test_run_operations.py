@@ -65,6 +65,7 @@ def test_a_run_that_has_ended_is_queued_again_at_once(house: House, status: Stat
         started_at=None,
         ended_at=None,
         failure=None,
+        updated_at=now,
         next_at=now + LAUNCH_DUE_MS,
         revision=before.revision + 1,
     )
