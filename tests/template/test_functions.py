@@ -10,6 +10,8 @@ from tests.template.model import FUNCTION, ROOT, definition, read, samples
 from treadle.cli.template_edit import MOST_SETTINGS, settings_size
 from treadle.cli.yaml_lines import YamlLines
 from treadle.definitions.run_status import RunStatusSensorDefinition
+from treadle.integrations.alerts import environment
+from treadle.integrations.alerts.environment import EnvironmentAlertDefinition
 from treadle.ports.launching import JobSettings
 
 template = read()
@@ -39,6 +41,7 @@ S3 = {
     "TREADLE_S3_IDENTITY",
     "TREADLE_S3_START_FROM",
 }
+ALERTS = {value for value in vars(environment).values() if str(value).startswith("TREADLE_ALERT_")}
 ENGINE = {
     "dispatch": {
         "TREADLE_LAUNCH_QUEUE_URL",
@@ -74,6 +77,8 @@ MOST_VARIABLES = 4096
 def of_evaluator(name: str) -> set[str]:
     """The variables of a sensor: its interval, or whose runs it watches; one that waits for runs is woken by them."""
     sensor = definition(name)
+    if isinstance(sensor, EnvironmentAlertDefinition):
+        return EVALUATOR | {"TREADLE_MONITORED_JOBS"} | ALERTS
     if isinstance(sensor, RunStatusSensorDefinition):
         return EVALUATOR | {"TREADLE_MONITORED_JOBS"}
     return EVALUATOR if sensor.is_woken else EVALUATOR | {"TREADLE_INTERVAL_SECONDS"}
