@@ -1,5 +1,6 @@
 """What `treadle new sensor` makes of the project passes every check that the project itself passes."""
 
+import json
 import os
 import re
 import subprocess
@@ -13,14 +14,20 @@ import yaml
 
 from tests.support.project import ROOT, copy_of_project, run
 from tests.template import model
+from treadle.adapters.status_events import parse_status_change
 from treadle.cli.kinds import KINDS, STEP_FUNCTIONS
 
 SENSORS = ("late_orders", "unpaid_orders", "new_objects_again")
 OTHER_KINDS = [kind for kind in KINDS if kind != STEP_FUNCTIONS]
 NEEDED = {
-    "glue": {"LaunchRole": {"glue:StartJobRun", "glue:GetJobRuns"}, "ReconcileRole": {"glue:GetJobRun"}},
+    "glue": {
+        "LaunchRole": {"glue:StartJobRun", "glue:GetJobRuns"},
+        "RecordRole": {"glue:GetJobRun"},
+        "ReconcileRole": {"glue:GetJobRun"},
+    },
     "batch": {
         "LaunchRole": {"batch:SubmitJob", "batch:ListJobs"},
+        "RecordRole": {"batch:DescribeJobs"},
         "ReconcileRole": {"batch:DescribeJobs"},
     },
     "ecs": {
@@ -30,6 +37,7 @@ NEEDED = {
             "ecs:DescribeTasks",
             "ecs:DescribeTaskDefinition",
         },
+        "RecordRole": {"ecs:DescribeTasks", "ecs:DescribeTaskDefinition"},
         "ReconcileRole": {"ecs:DescribeTasks", "ecs:DescribeTaskDefinition"},
     },
     "lambda": {"LaunchRole": {"lambda:InvokeFunction"}},
@@ -118,7 +126,7 @@ def test_template_with_jobs_of_all_kinds_passes_sam_validate(tmp_path: Path) -> 
 
 
 def test_a_job_of_a_kind_lets_launch_and_reconcile_do_what_it_takes(kind: tuple[str, Path]) -> None:
-    """And RECORD, DISPATCH and evaluators nothing."""
+    """And RECORD what it takes to ask how it stands; DISPATCH and evaluators nothing."""
     name, copy = kind
     added: dict[str, set[str]] = {}
     before = [str(statement) for _, statement in model.read().statements()]
@@ -129,6 +137,52 @@ def test_a_job_of_a_kind_lets_launch_and_reconcile_do_what_it_takes(kind: tuple[
             added.setdefault(role, set()).update(model.actions(statement))
 
     assert added == NEEDED[name]
+
+
+RULES = {
+    "glue": ["record-glue-job-succeeded"],
+    "batch": ["record-batch-job-failed"],
+    "ecs": ["record-ecs-task-stopped"],
+    "lambda": ["record-lambda-success", "record-lambda-failure"],
+}
+"""The kinds whose targets say how they go, and samples of what they say."""
+
+
+def placed(path: str, body: dict[str, Any]) -> Any:
+    """What an event has at a path such as `$.detail.state`; empty if it lacks it, as EventBridge fills it in."""
+    found: Any = body
+    for step in path.removeprefix("$.").split("."):
+        found = found.get(step, "") if isinstance(found, dict) else ""
+    return found
+
+
+def transformed(text: str, paths: dict[str, str], body: dict[str, Any]) -> dict[str, Any]:
+    """An event as its rule passes it on."""
+    given = {key: placed(path, body) for key, path in paths.items()}
+    quoted = re.sub(r'"<(\w+)>"', lambda found: json.dumps(str(given[found[1]])), text)
+    sent: dict[str, Any] = json.loads(re.sub(r"<(\w+)>", lambda found: json.dumps(given[found[1]]), quoted))
+    return sent
+
+
+def test_a_job_that_says_how_it_goes_is_heard_and_nothing_but_that(kind: tuple[str, Path]) -> None:
+    """What its rule lets through is what RECORD makes a change of; payloads stay out."""
+    name, copy = kind
+    rule = parsed(copy).resources("AWS::Events::Rule").get("LoadOrdersStatusRule")
+    assert (rule is not None) is (name in RULES)
+    if rule is None:
+        return
+    [target] = rule["Targets"]
+    paths, text = (target["InputTransformer"][part] for part in ("InputPathsMap", "InputTemplate"))
+    assert set(re.findall(r"<(\w+)>", text)) == paths.keys()
+
+    for sample in RULES[name]:
+        for record in model.samples()[sample]["Records"]:
+            body = json.loads(record["body"])
+            sent = transformed(text, paths, body)
+            assert body["source"] in rule["EventPattern"]["source"]
+            assert body["detail-type"] in rule["EventPattern"]["detail-type"]
+            assert parse_status_change(sent) == parse_status_change(body)
+            assert sent["detail"].keys() <= body["detail"].keys() | {"responsePayload"}
 
 
 def test_a_job_lets_nobody_do_anything_before_it_is_configured(kind: tuple[str, Path]) -> None:

@@ -110,18 +110,23 @@ def test_one_queue_takes_all_dead_letters() -> None:
     assert QUEUES["DeadLetterQueue"]["MessageRetentionPeriod"] == 14 * 24 * 3600
 
 
-def test_queue_policies_let_events_in_from_one_rule_each() -> None:
-    """A queue that is a rule's target takes messages from exactly that rule, and from nobody else by policy."""
+def test_queue_policies_let_events_in_from_their_rules_only() -> None:
+    """A queue that is a rule's target takes messages from the rules that have it as target, and from nobody else."""
+    sources: dict[str, set[str]] = {}
     for name, rule in RULES.items():
         for target in rule["Targets"]:
-            if "Fn::GetAtt" not in target["Arn"]:
-                continue  # A bus, which a parameter gives.
-            queue = target["Arn"]["Fn::GetAtt"][0]
-            (statement,) = policies_of(queue)
-            assert statement["Principal"] == {"Service": "events.amazonaws.com"}
-            assert statement["Action"] == "sqs:SendMessage"
-            assert statement["Resource"] == {"Fn::GetAtt": [queue, "Arn"]}
-            assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": [name, "Arn"]}}}
+            if "Fn::GetAtt" in target["Arn"]:  # Else it is a bus, which a parameter gives.
+                sources.setdefault(target["Arn"]["Fn::GetAtt"][0], set()).add(name)
+
+    assert sources["RecordQueue"] >= {"ReportsRule", "StateMachinesRule"}
+    for queue, rules in sources.items():
+        (statement,) = policies_of(queue)
+        assert statement["Principal"] == {"Service": "events.amazonaws.com"}
+        assert statement["Action"] == "sqs:SendMessage"
+        assert statement["Resource"] == {"Fn::GetAtt": [queue, "Arn"]}
+        assert statement["Condition"].keys() == {"ArnEquals"}
+        assert statement["Condition"]["ArnEquals"].keys() == {"aws:SourceArn"}
+        assert references(statement["Condition"]) - {"AWS::NoValue"} == rules
 
 
 def test_events_that_cannot_be_delivered_become_dead_letters() -> None:

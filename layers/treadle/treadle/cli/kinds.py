@@ -29,6 +29,8 @@ class Kind:
         conditions: entries of the template's section, beside the one that says whether the job is configured.
         launch: statements of LAUNCH's role.
         reconcile: statements of RECONCILE's role.
+        record: statements of RECORD's role.
+        rule: the resource that tells RECORD how it goes.
     """
 
     name: str
@@ -39,6 +41,8 @@ class Kind:
     conditions: str = ""
     launch: str = ""
     reconcile: str = ""
+    record: str = ""
+    rule: str = ""
 
     @property
     def address(self) -> str:

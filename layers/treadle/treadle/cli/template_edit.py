@@ -5,6 +5,7 @@ What is added goes behind what the last sensor and the last job have there, so t
 
 import json
 import re
+import textwrap
 from collections.abc import Mapping
 
 from treadle.cli.fragments import NewSensor, pascal
@@ -26,11 +27,10 @@ _INTERFACE = ("Metadata", "AWS::CloudFormation::Interface")
 _GRANTS = ("Resources", "Grants", "Properties", "Value")
 _JOBS = ("Resources", "Jobs", "Properties", "Value")
 _ARN = "StateMachineArn"
-_UNDELIVERABLE = (
-    *("Resources", "DeadLetterQueuePolicy", "Properties", "PolicyDocument", "Statement"),
-    ("Sid", "UndeliverableEvents"),
-    *("Condition", "ArnEquals", "aws:SourceArn"),
-)
+_SOURCES = ("Condition", "ArnEquals", "aws:SourceArn")
+_POLICY = ("Properties", "PolicyDocument", "Statement")
+_UNDELIVERABLE = ("Resources", "DeadLetterQueuePolicy", *_POLICY, ("Sid", "UndeliverableEvents"), *_SOURCES)
+_RECORDED = ("Resources", "RecordQueuePolicy", *_POLICY, ("Sid", "StatusEvents"), *_SOURCES)
 
 
 def add_sensor(template: YamlLines, new: NewSensor) -> str:
@@ -161,12 +161,18 @@ def _add_job(template: YamlLines, new: NewSensor) -> None:
     # Behind statements that have no condition: of another, only what its !If chooses would be found.
     for role, policy, behind, statements in (
         ("Launch", "launch", "Runs", kind.launch),
+        ("Record", "record", "Runs", kind.record),
         ("Reconcile", "reconcile", "LaunchQueue", kind.reconcile),
     ):
         if statements:
             template.add_after(_statement(role, policy, behind), new.fill(statements))
     if kind.name == STEP_FUNCTIONS:
         _add_state_machine(template, new)
+    if kind.rule:
+        heard = new.fill("- !If [{{Job}}IsGiven, !GetAtt {{Job}}StatusRule.Arn, !Ref AWS::NoValue]\n")
+        template.append(_RECORDED, heard)
+        template.append(_UNDELIVERABLE, heard)
+        template.add_after(("Resources", "ReportsRule"), textwrap.dedent(new.fill(kind.rule)))
 
 
 def _is_given(new: NewSensor) -> str:
