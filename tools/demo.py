@@ -55,6 +55,7 @@ class Demo:
             ToolError: something did not arrive in time, or could not be deployed.
         """
         self._cloud.create_bucket()
+        self._cloud.verify_addresses()
         self._say(f"bucket {BUCKET} is there; no sensor is")
         self._upload([demo_files.real_file(demo_files.EARLY)], TickKind.LEASED)
         self._say("sam build …")
@@ -77,6 +78,7 @@ class Demo:
         first.append(
             Count("executions, as Step Functions counts them", self._wanted, self._cloud.executions())
         )
+        first.append(self._alerts())
         second = self._everything_again()
         return self._conclude(first, second)
 
@@ -114,6 +116,20 @@ class Demo:
             with self._console.status("letting the next sweep pass"):
                 time.sleep(left + 3)
 
+    def _alerts(self) -> Count:
+        """Each run that failed is told of by mail."""
+        failed = sum(arrival.status is Status.FAILURE for arrival in self._arrivals)
+        self._wait(lambda: len(self._cloud.mails()) >= failed, "the mail of the failed run", EVENT_SECONDS)
+        for mail in self._cloud.mails():
+            self._say(f"mail to the operator: {mail.subject}")
+            for line in mail.body.splitlines():
+                self._console.print(f"{'':10}{line}", markup=False)
+        return self._count_of_mails()
+
+    def _count_of_mails(self) -> Count:
+        failed = sum(arrival.status is Status.FAILURE for arrival in self._arrivals)
+        return Count("mails, one for each run that failed", failed, len(self._cloud.mails()))
+
     def _everything_again(self) -> list[Count]:
         """The second round: nothing is new in it."""
         events, runs = self._cloud.caught(), len(self._cloud.seen().runs)
@@ -143,6 +159,7 @@ class Demo:
             Count("events sent again", len(self._arrivals), len(events)),
             Count("runs that they and the sweep started", 0, len(seen.runs) - runs),
             Count("executions, as Step Functions counts them", self._wanted, self._cloud.executions()),
+            self._count_of_mails(),
             Count("evaluations that failed", 0, failed),
             Count("dead letters", 0, len(self._cloud.dead_letters())),
         ]

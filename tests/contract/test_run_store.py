@@ -4,7 +4,16 @@ from dataclasses import replace
 
 from tests.contract.conftest import Stores
 from treadle.definitions.status import DagsterRunStatus
-from treadle.ports.runs import Allowance, Claim, FailedStep, Failure, Run, Try, request_digest
+from treadle.ports.runs import (
+    Allowance,
+    Claim,
+    FailedStep,
+    Failure,
+    Run,
+    RunQuery,
+    Try,
+    request_digest,
+)
 
 NOW = 1_795_348_800_000
 RUN = Run(
@@ -193,3 +202,12 @@ def test_the_runs_of_a_sensor_come_newest_first(stores: Stores) -> None:
     stores.runs.create(replace(RUN, run_id="r9", sensor="other"))
 
     assert [run.run_id for run in stores.runs.of_sensor("files", 2)] == ["r3", "r2"]
+
+
+def test_run_that_no_sensor_asked_for_is_kept_and_found_by_its_job(stores: Stores) -> None:
+    observed = replace(RUN, run_id="r9", sensor="", run_key=None)
+
+    assert stores.runs.create(observed) is None
+
+    assert stores.runs.get("r9") == observed
+    assert stores.runs.find(RunQuery(job="process")) == [observed]

@@ -197,8 +197,8 @@ MUTANTS = (
     Mutant(
         "target check in RECORD",
         "engine/record.py",
-        "if not self._is_target_of(run, change):",
-        "if change is None:",
+        "address = self._address(run, change)",
+        "address = change.target or None",
         (f"{WHOLE_FLOW}[named]",),
     ),
     Mutant(

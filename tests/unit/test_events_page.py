@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from treadle.definitions.status import DagsterRunStatus
+from treadle.definitions.status import DagsterRunStatus, TickStatus
 from treadle.engine.publish import StatusReached
 from treadle.engine.telling import (
     RUN_STATUS_CHANGED,
@@ -15,7 +15,7 @@ from treadle.engine.telling import (
     told_tags,
 )
 from treadle.ports.runs import Failure, Run
-from treadle.ports.ticks import Tick, TickKind, TickStatus
+from treadle.ports.ticks import Tick, TickKind
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "events.md").read_text()
 SECTION = PAGE.split(f"## {RUN_STATUS_CHANGED}")[1].split("\n## ")[0]

@@ -173,3 +173,18 @@ def test_each_step_names_everything_that_is_missing(parts: object, names: list[s
 
     assert str(refused.value).count("is not set") == len(names)
     assert all(f"{name} is not set" in str(refused.value) for name in names)
+
+
+@pytest.mark.parametrize(("text", "names"), [("", set()), ("load", {"load"}), (" load , ,load", {"load"})])
+def test_observed_jobs_are_names_joined_by_commas(text: str, names: set[str]) -> None:
+    settings = Settings({"TREADLE_JOBS": JOBS, "TREADLE_OBSERVED_JOBS": text})
+
+    assert settings.observed(settings.jobs()) == names
+    assert settings.problems == []
+
+
+def test_observed_job_that_does_not_exist_is_a_problem_of_recording() -> None:
+    with pytest.raises(
+        SettingsError, match="TREADLE_OBSERVED_JOBS names 'lod', which is no job here; known are: load"
+    ):
+        recorder_parts({"TREADLE_JOBS": JOBS, "TREADLE_OBSERVED_JOBS": "load,lod"})

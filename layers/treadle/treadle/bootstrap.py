@@ -21,6 +21,7 @@ from treadle.engine.event_ticks import EventTicks
 from treadle.engine.identity import RunIds
 from treadle.engine.launch import Launcher
 from treadle.engine.leased_ticks import LeasedTicks, TickSettings
+from treadle.engine.observing import Observer
 from treadle.engine.planning import Planner
 from treadle.engine.preview import Previewer
 from treadle.engine.publish import Publisher
@@ -122,6 +123,17 @@ class Settings:
             target, arn = options.pop("target"), options.pop("arn", "")
             jobs[name] = JobSettings(name, target, arn, options.pop("parameter", "?"), options)
         return jobs
+
+    def observed(self, jobs: Mapping[str, JobSettings]) -> frozenset[str]:
+        """The jobs whose executions are recorded whoever started them."""
+        text = self.environment.get("TREADLE_OBSERVED_JOBS", "")
+        names = frozenset(name.strip() for name in text.split(",") if name.strip())
+        for name in sorted(names - jobs.keys()):
+            known = ", ".join(sorted(jobs)) or "none"
+            self.problems.append(
+                f"TREADLE_OBSERVED_JOBS names {name!r}, which is no job here; known are: {known}"
+            )
+        return names
 
     def limits(self) -> Limits:
         """What a sensor may start at most."""
@@ -368,11 +380,12 @@ def recorder_parts(environment: Mapping[str, str]) -> tuple[Recorder, Inbox]:
     """
     settings = Settings(environment)
     tables, jobs = settings.tables(), settings.jobs()
-    namespace = settings.text("TREADLE_NAMESPACE")
+    namespace, observed = settings.text("TREADLE_NAMESPACE"), settings.observed(jobs)
     inbox = Inbox.of("record", settings, "TREADLE_RECORD_QUEUE_URL")
     settings.check()
     runs = DynamoStores.of(tables, RandomTokens()).runs
-    return Recorder(runs, jobs, LazyTargets(), SystemClock(), namespace), inbox
+    observer = Observer(observed, RunIds.of(namespace))
+    return Recorder(runs, jobs, LazyTargets(), SystemClock(), namespace, observer), inbox
 
 
 ENGINE_QUEUES = {

@@ -2,6 +2,7 @@
 
 import inspect
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email import message_from_bytes, policy
@@ -224,8 +225,11 @@ class TestServers:
         with socket.create_server(("127.0.0.1", 0)) as silent:
             post = Post()
             post.port = silent.getsockname()[1]
+            began = time.monotonic()
             with pytest.raises(AlertDelayedError, match=r"gave no answer: .*timed out"):
                 by(post)(failed_context(seconds=0.5))
+
+        assert time.monotonic() - began < 2
 
 
 class TestSes:

@@ -68,6 +68,10 @@ class RunIds:
         """The id of the run for one request of one tick."""
         return str(uuid5(self.namespace, canonical_json(["tick", sensor, tick_id, index])))
 
+    def observed(self, kind: str, external_id: str) -> str:
+        """The id of the run that stands for an execution that Treadle did not start."""
+        return str(uuid5(self.namespace, canonical_json(["observed", kind, external_id])))
+
 
 def parse_launch_id(name: str) -> tuple[str, int] | None:
     """Run id and attempt of a launch id; None for a name that is none."""

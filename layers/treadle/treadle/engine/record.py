@@ -10,6 +10,7 @@ from treadle.engine.amend import amend
 from treadle.engine.folding import Report, fold
 from treadle.engine.identity import parse_launch_id
 from treadle.engine.launch import Targets
+from treadle.engine.observing import Observer, observed_run
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.ports.launching import Execution, JobSettings
 from treadle.ports.runs import Failure, Run, RunStore
@@ -68,6 +69,7 @@ class Recorder:
         clock: the time.
         place: the own account and region, as `account/region`; jobs that are given by their bare names are
             there.
+        observed: what makes records of executions that Treadle did not start; None for nothing.
     """
 
     def __init__(
@@ -77,12 +79,14 @@ class Recorder:
         targets: Targets,
         clock: Clock,
         place: str = "",
+        observed: Observer | None = None,
     ) -> None:
         self._runs = runs
         self._jobs = jobs
         self._targets = targets
         self._clock = clock
         self._place = place
+        self._observed = observed
 
     def record(self, change: StatusChange) -> Outcome:
         """Take a change into its run's record; a foreign execution changes nothing.
@@ -131,14 +135,35 @@ class Recorder:
             name = described.launch_id
         launch = parse_launch_id(name or "")
         run = self._runs.get(launch[0]) if launch else None
-        if launch is None or run is None or launch[1] > run.attempt:
-            return "No run of Treadle bears this name."
+        if launch is None or run is None:
+            return self._foreign(change, described)
+        if launch[1] > run.attempt:
+            return _UNKNOWN
         if change.kind == REPORT:
             return self._refusal(run) or _Found(run, launch[1], change, described)
         address = self._address(run, change)
         if address is None:
             return f"{change.target} is not what job {run.job!r} launches; a foreign execution took the name."
         return _Found(run, launch[1], _at(address, change), described)
+
+    def _foreign(self, change: StatusChange, described: Execution | None) -> _Found | str:
+        """The run that stands for an execution that Treadle did not start, if its job is observed."""
+        jobs = (settings for settings in self._jobs.values() if self._is_of(settings, change))
+        job = next((each.job for each in jobs if self._observed and each.job in self._observed.jobs), None)
+        if self._observed is None or job is None:
+            return _UNKNOWN
+        run_id = self._observed.run_ids.observed(change.kind, change.external_id)
+        run = self._runs.get(run_id)
+        if run is not None:
+            return _Found(run, 1, change, described)
+        try:
+            described = described or self._targets[change.kind].describe(change.external_id)
+        except LaunchRejectedError as error:
+            return f"An execution that its target does not know is not recorded: {error}"
+        if described.target != change.target:
+            return f"{change.external_id} is of {described.target}, and not of {change.target}."
+        made = observed_run(run_id, job, described, self._clock.now())
+        return _Found(self._runs.create(made) or made, 1, change, described)
 
     def _is_of(self, settings: JobSettings, change: StatusChange) -> bool:
         return settings.target == change.kind and is_at(change.kind, change.target, settings.arn, self._place)
@@ -187,6 +212,7 @@ class Recorder:
         return replace(change, status=described.status, failure=described.failure), None
 
 
+_UNKNOWN = "No run of Treadle bears this name."
 _FAILED = {Status.FAILURE, Status.CANCELED}
 
 

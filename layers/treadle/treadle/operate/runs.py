@@ -11,6 +11,7 @@ from treadle.engine.folding import Report, fold
 from treadle.engine.identity import RunIds
 from treadle.engine.launch import Targets, as_tried, start_of
 from treadle.engine.messages import launch_message
+from treadle.engine.observing import OBSERVED_TAG
 from treadle.ports.launching import Execution, JobSettings, Target
 from treadle.ports.runs import Allowance, Failure, Run, RunStore
 from treadle.ports.system import Clock, Queue
@@ -69,11 +70,15 @@ class RunOperations:
                 command may be repeated. None for whatever attempt is the last.
 
         Raises:
-            CommandRefusedError: if there is no such run or attempt, or it has not ended.
+            CommandRefusedError: if there is no such run or attempt, it has not ended, or Treadle did not start
+                it.
             StoreError: if the store or the queue did not answer; an attempt that is recorded is launched by
                 RECONCILE if need be.
         """
         run, now = self._run(run_id), self._clock.now()
+        if OBSERVED_TAG in run.tags and not run.tick_id:
+            msg = f"Treadle did not start run {run_id}, and does not know what it was given: start it where that was done."
+            raise CommandRefusedError(msg)
 
         def again(current: Run) -> Run:
             if _is_done(current, by, now, if_attempt):

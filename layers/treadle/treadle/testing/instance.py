@@ -235,7 +235,8 @@ class TreadleInstance:
         self._apply(sensor, outcome)
         self._tell()
         tick = self._tick_store.get(sensor, outcome.subject)
-        started = tuple(run for run in self.runs() if tick is not None and run.tick_id == tick.tick_id)
+        tick_id = tick.tick_id if tick else None
+        started = self.runs(lambda run: (run.sensor, run.tick_id) == (sensor, tick_id))
         return TickResult(outcome, tick, started)
 
     def _apply(self, sensor: str, outcome: Outcome) -> None:

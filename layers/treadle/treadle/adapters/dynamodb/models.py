@@ -89,7 +89,7 @@ class RunModel(Model):
 
     run_id = UnicodeAttribute(hash_key=True)
     job = UnicodeAttribute()
-    sensor = UnicodeAttribute()
+    sensor = UnicodeAttribute(null=True)
     run_key = UnicodeAttribute(null=True)
     tick_id = UnicodeAttribute()
     run_config = UnicodeAttribute()

@@ -172,7 +172,7 @@ def _item(run: Run, revision: int) -> Item:
     model = Model(
         run_id=run.run_id,
         job=run.job,
-        sensor=run.sensor,
+        sensor=run.sensor or None,  # An index takes no empty text.
         run_key=run.run_key,
         tick_id=run.tick_id,
         run_config=run.run_config,
@@ -236,7 +236,7 @@ def _run(item: Item) -> Run:
     return Run(
         run_id=model.run_id,
         job=model.job,
-        sensor=model.sensor,
+        sensor=model.sensor or "",
         run_key=model.run_key,
         tick_id=model.tick_id,
         run_config=model.run_config,

@@ -1,0 +1,58 @@
+"""Records of executions that Treadle did not start, for the jobs that a deployment observes."""
+
+from dataclasses import dataclass
+
+from treadle.engine.folding import Report, fold
+from treadle.engine.identity import RunIds
+from treadle.ports.launching import Execution
+from treadle.ports.runs import Run
+
+OBSERVED_TAG = "treadle/observed"
+
+
+@dataclass(frozen=True, slots=True)
+class Observer:
+    """Which foreign executions get a record, and under which id.
+
+    Attributes:
+        jobs: the names of the jobs.
+        run_ids: names their records.
+    """
+
+    jobs: frozenset[str]
+    run_ids: RunIds
+
+
+def observed_run(run_id: str, job: str, execution: Execution, learnt_at: int) -> Run:
+    """The first record of an execution: as its target described it, and never a launch that is due.
+
+    Args:
+        run_id: of the record.
+        job: whose target it runs on.
+        execution: as the target described it.
+        learnt_at: when.
+    """
+    began = execution.started_at
+    run = Run(
+        run_id=run_id,
+        job=job,
+        sensor="",
+        run_key=None,
+        tick_id="",
+        run_config="{}",
+        tags={OBSERVED_TAG: "true"},
+        created_at=began,
+        reached={"1/0": {"QUEUED": began}},
+    )
+    report = Report(
+        1,
+        execution.status,
+        execution.ended_at or began,
+        retry=execution.retry,
+        started_at=began,
+        external_id=execution.external_id,
+        target=execution.target,
+        failure=execution.failure,
+        learnt_at=learnt_at,
+    )
+    return fold(run, report)

@@ -1,0 +1,156 @@
+"""Observed jobs: an execution that Treadle did not start gets a record, once, and is never started by it."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.support.house import ARN, JOB, NAMESPACE, RUN_IDS, House
+from treadle.definitions.errors import CommandRefusedError, LaunchDelayedError
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.engine.observing import Observer
+from treadle.engine.outcomes import Decision
+from treadle.engine.record import Recorder, StatusChange
+from treadle.engine.views import dagster_run
+from treadle.operate.runs import RunOperations
+from treadle.ports.launching import Execution
+from treadle.ports.runs import Failure
+from treadle.testing.system import InMemoryQueue
+from treadle.testing.targets import InMemoryTarget
+
+NOON = 1_795_370_400_000
+NIGHTLY = f"{ARN.replace('stateMachine', 'execution')}:nightly"
+RUN_ID = RUN_IDS.observed("step_functions", NIGHTLY)
+TOLD = Failure("States.Timeout", "too slow")
+
+
+class SilentTarget(InMemoryTarget):
+    """A target that does not answer."""
+
+    def describe(self, external_id: str) -> Execution:
+        msg = f"throttled: {external_id}"
+        raise LaunchDelayedError(msg)
+
+
+def recorder(house: House, *jobs: str) -> Recorder:
+    """RECORD, observing jobs."""
+    return Recorder(
+        house.runs,
+        house.jobs,
+        {"step_functions": house.target},
+        house.clock,
+        NAMESPACE,
+        Observer(frozenset(jobs or {JOB}), RUN_IDS),
+    )
+
+
+def change(status: Status, name: str = "nightly", target: str = ARN) -> StatusChange:
+    return StatusChange("step_functions", name, NIGHTLY, target, status, NOON + 9, NOON)
+
+
+def stands(house: House, status: Status, failure: Failure | None = None) -> None:
+    """Let the target know the execution."""
+    ended = NOON + 9 if status.is_finished else None
+    house.target.executions[NIGHTLY] = Execution(
+        NIGHTLY, ARN, status, NOON, ended, failure, launch_id="nightly"
+    )
+
+
+def test_execution_of_an_observed_job_gets_a_record_and_then_its_end(house: House) -> None:
+    stands(house, Status.STARTED)
+    first = recorder(house).record(change(Status.STARTED))
+    begun = house.only_run()
+    stands(house, Status.FAILURE, TOLD)
+    recorder(house).record(change(Status.FAILURE))
+
+    run = house.only_run()
+    assert (first.decision, first.subject) == (Decision.RECORDED, f"{RUN_ID}-1")
+    assert (begun.status, begun.external_id, begun.target) == (Status.STARTED, NIGHTLY, ARN)
+    assert (run.run_id, run.job, run.status, run.failure) == (RUN_ID, JOB, Status.FAILURE, TOLD)
+    assert (run.sensor, run.run_key, run.tick_id, run.run_config) == ("", None, "", "{}")
+    assert (run.tags, run.attempt) == ({"treadle/observed": "true"}, 1)
+    assert (run.created_at, run.started_at, run.ended_at) == (NOON, NOON, NOON + 9)
+    assert dagster_run(run).sensor_name is None
+
+
+def test_same_execution_is_recorded_once_whatever_comes_first(house: House) -> None:
+    stands(house, Status.SUCCESS)
+
+    for status in (Status.SUCCESS, Status.STARTED, Status.SUCCESS):
+        recorder(house).record(change(status))
+
+    assert house.only_run().status is Status.SUCCESS
+
+
+def test_known_execution_is_not_looked_at_again(house: House) -> None:
+    stands(house, Status.STARTED)
+    recorder(house).record(change(Status.STARTED))
+    house.target.executions.clear()
+
+    assert recorder(house).record(change(Status.SUCCESS)).decision is Decision.RECORDED
+    assert house.only_run().status is Status.SUCCESS
+
+
+def test_record_is_never_a_launch_that_is_due(house: House) -> None:
+    """A run that waits for its launch would be started by RECONCILE."""
+    stands(house, Status.STARTED)
+    recorder(house).record(change(Status.STARTED))
+    house.clock.advance(7_200)
+
+    found = house.reconciler().reconcile(60)
+
+    assert (found.relaunched, found.described) == (0, 1)
+    assert list(house.launches.messages) == []
+
+
+@pytest.mark.parametrize(
+    ("event", "jobs"),
+    [
+        (change(Status.STARTED), ["another"]),
+        (change(Status.STARTED, target=f"{ARN}-other"), [JOB]),
+        (replace(change(Status.STARTED), kind="batch"), [JOB]),
+    ],
+    ids=["job is not observed", "nothing that a job launches", "another kind of target"],
+)
+def test_execution_of_anything_else_is_foreign(house: House, event: StatusChange, jobs: list[str]) -> None:
+    stands(house, Status.STARTED)
+
+    assert recorder(house, *jobs).record(event).decision is Decision.FOREIGN
+    assert house.tables.runs == {}
+
+
+def test_execution_that_the_target_does_not_know_is_foreign(house: House) -> None:
+    outcome = recorder(house).record(change(Status.STARTED))
+
+    assert outcome.decision is Decision.FOREIGN
+    assert "its target does not know" in outcome.reason
+    assert house.tables.runs == {}
+
+
+def test_execution_that_the_target_says_is_of_something_else_is_foreign(house: House) -> None:
+    stands(house, Status.STARTED)
+    house.target.executions[NIGHTLY] = replace(house.target.executions[NIGHTLY], target=f"{ARN}-other")
+
+    assert recorder(house).record(change(Status.STARTED)).decision is Decision.FOREIGN
+    assert house.tables.runs == {}
+
+
+def test_event_is_kept_while_the_target_does_not_answer(house: House) -> None:
+    house.target = SilentTarget(house.clock)
+
+    with pytest.raises(LaunchDelayedError):
+        recorder(house).record(change(Status.STARTED))
+
+
+def test_run_that_treadle_did_not_start_is_not_started_again(house: House) -> None:
+    stands(house, Status.FAILURE, TOLD)
+    recorder(house).record(change(Status.FAILURE))
+    targets = {"step_functions": house.target}
+    operations = RunOperations(house.runs, InMemoryQueue(), house.jobs, targets, RUN_IDS, house.clock)
+
+    with pytest.raises(CommandRefusedError, match="start it where that was done"):
+        operations.rerun(RUN_ID, "ops")
+
+
+def test_observed_ids_are_apart_from_all_others() -> None:
+    assert RUN_IDS.observed("a", "b") not in {RUN_IDS.keyed("a", "b"), RUN_IDS.observed("b", "a")}
+    assert RUN_IDS.observed("a", "b") == RUN_IDS.observed("a", "b")
