@@ -258,7 +258,7 @@ def test_outside_a_project_nothing_happens(tmp_path: Path, monkeypatch: pytest.M
     ("old", "new", "complaint"),
     [
         ("Parameters:\n  # ---- Stack", "Parametres:\n  # ---- Stack", "lacks Parameters"),
-        ('          {\n          "new_objects"', '          { "new_objects"', "first line is {"),
+        ('          {\n          "failure_alert"', '          { "failure_alert"', "first line is {"),
         ('          {\n          "process_file": ', "          {\n          ", "the text of Jobs is no JSON"),
         ("Resources:\n", "Resources:\n  - {\n", "is no YAML"),
     ],
