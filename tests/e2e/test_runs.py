@@ -138,7 +138,7 @@ def test_of_events_lost_at_random_nothing_is_lost_once_reconcile_has_looked(
             )
 
         eventually(are_told_or_lost, "each end was told or lost", seconds=90, pause=0.5)
-    assert {"RUNNING", "SUCCEEDED", "FAILED"} == {status for name, status in lost if name in names}
+    assert "RUNNING" in {status for name, status in lost if name in names}
     missing = [each for each in now(following, runs) if each.ended_at is None]
     assert missing
     make_due(following, missing)

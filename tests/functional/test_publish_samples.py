@@ -6,7 +6,7 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.functional.conftest import Deployment, sample
+from tests.functional.conftest import Deployment, batch, sample
 from treadle.adapters.dynamodb.models import RunModel
 from treadle.ports.assets import ended_runs_key
 
@@ -54,6 +54,18 @@ def test_the_sample_of_what_is_still_to_be_told_is_told_from_the_record(
 
     [event] = told(deployment)
     assert event["detail"]["id"] == END
+
+
+def test_a_run_that_is_named_without_statuses_is_told_of_as_a_whole(
+    deployment: Deployment, heard: str
+) -> None:
+    """As an operator's redrive of a record of the stream asks for."""
+    image = sample("publish-runs-stream")["Records"][0]["dynamodb"]["NewImage"]
+    boto3.client("dynamodb").put_item(TableName=deployment.environment["TREADLE_RUNS_TABLE"], Item=image)
+
+    deployment.invoke("engine/publish", batch({"treadle": "publish", "run_id": RUN}))
+
+    assert [event["detail"]["status"] for event in told(deployment)] == ["QUEUED", "STARTED", "SUCCESS"]
 
 
 def test_what_the_bus_does_not_take_waits_in_the_queue_and_counts_as_not_told(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from treadle.definitions.errors import StoreError
+from treadle.entrypoints.publishing import parse_publish
 from treadle.operate.dead_letters import Fate, Redriven, Redriver
 from treadle.operate.letters import Destination, subject_of_letter
 from treadle.ports.system import Letter
@@ -78,6 +79,27 @@ def test_a_tick_that_the_stream_gave_up_is_dispatched_whole(stack: Stack) -> Non
     assert stack.sent() == {"dispatch": [{"treadle": "dispatch", "sensor": "s", "tick_id": "t"}]}
 
 
+def test_of_a_run_that_the_stream_gave_up_all_is_told_again(stack: Stack) -> None:
+    letter = {"treadle": "publish", "keys": {"run_id": {"S": "r"}}}
+    stack.queues["publish"] = InMemoryQueue()
+    stack.add(letter, origin="publish", reason="x")
+
+    assert stack.only().fate is Fate.SENT
+    [sent] = stack.sent()["publish"]
+    assert parse_publish(sent) == ("r", None)
+
+
+def test_where_lost_news_of_runs_was_in_their_stream_is_kept(stack: Stack) -> None:
+    """Nothing else finds them: of a tick's, RECONCILE does."""
+    arn = "arn:aws:lambda:us-east-1:123456789012:function:treadle-PublishFunction-1A2B"
+    stack.add({"requestContext": {"functionArn": arn}, "DDBStreamBatchInfo": {"shardId": "s"}})
+
+    done = stack.only()
+
+    assert (done.fate, len(stack.letters.letters)) == (Fate.LEFT, 1)
+    assert "treadle replay" in done.reason
+
+
 @pytest.mark.parametrize("origin", ORIGINS)
 def test_what_sqs_moved_goes_back_to_the_queue_it_came_from(stack: Stack, origin: str) -> None:
     stack.add(LAUNCH, source=PREFIX + origin)
@@ -132,6 +154,7 @@ def test_what_comes_by_itself_is_dropped(
         (LAUNCH, None, {"origin": "sensor gone"}),
         ({"treadle": "dispatch", "keys": {"sensor": "s"}}, None, {"origin": "dispatch"}),
         ({"treadle": "dispatch", "keys": None}, None, {"origin": "dispatch"}),
+        ({"treadle": "publish", "keys": {"run_id": "r"}}, None, {"origin": "publish"}),
         (OBJECT, None, {"RULE_ARN": "rule", "TARGET_ARN": "arn:aws:sqs:us-east-1:999:foreign"}),
         (LAUNCH, "arn:aws:sqs:us-east-1:999:foreign", {}),
         ({**LAMBDAS, "requestPayload": OBJECT}, None, {}),

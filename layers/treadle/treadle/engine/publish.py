@@ -63,6 +63,11 @@ def _plain(name: str) -> str:
     return name.removesuffix(ASSUMED)
 
 
+def publish_message(run_id: str) -> dict[str, object]:
+    """The message that lets PUBLISH tell of all that a run has reached, once more."""
+    return {"treadle": "publish", "run_id": run_id}
+
+
 class Publisher:
     """Tells of runs.
 
@@ -107,12 +112,12 @@ class Publisher:
             ]
         )
 
-    def publish_again(self, run_id: str, event_ids: Collection[str]) -> int:
+    def publish_again(self, run_id: str, event_ids: Collection[str] | None = None) -> int:
         """Tell once more of statuses that a run has reached; how many.
 
         Args:
             run_id: of the run.
-            event_ids: which statuses; those that the record does not show are passed over.
+            event_ids: which statuses; those that the record does not show are passed over. None for all.
 
         Raises:
             UnknownEventError: if there is no such run.
@@ -121,7 +126,7 @@ class Publisher:
         run = self._runs.get(run_id)
         if run is None:
             raise UnknownEventError(f"There is no run {run_id} to tell of.")
-        news = [each for each in statuses_reached(run) if each.event_id in event_ids]
+        news = [each for each in statuses_reached(run) if event_ids is None or each.event_id in event_ids]
         self.publish(news)
         return len(news)
 

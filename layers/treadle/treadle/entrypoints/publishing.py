@@ -49,13 +49,15 @@ def publisher() -> Handler:
     return instrumented(handler)
 
 
-def parse_publish(body: Mapping[str, Any]) -> tuple[str, frozenset[str]]:
-    """The run, and its status events by their ids, that a message of PUBLISH's queue names.
+def parse_publish(body: Mapping[str, Any]) -> tuple[str, frozenset[str] | None]:
+    """The run, and its status events by their ids, that a message of PUBLISH's queue names; None for all.
 
     Raises:
         UnknownEventError: if it names none.
     """
     run_id, event_ids = body.get("run_id"), body.get("events")
+    if body.get("treadle") == "publish" and isinstance(run_id, str) and "events" not in body:
+        return run_id, None
     if (
         body.get("treadle") != "publish"
         or not isinstance(run_id, str)

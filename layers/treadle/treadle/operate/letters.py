@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from treadle.engine.publish import publish_message
 from treadle.engine.slices import tick_message
 from treadle.ports.system import Letter, Queue
 
@@ -99,6 +100,12 @@ def _buried(letter: Letter, body: Json, destinations: Sequence[Destination]) -> 
         if not (isinstance(sensor, str) and isinstance(tick_id, str)):
             return Route(origin, "It names no tick.")
         return _to(found, tick_message(sensor, tick_id))
+    if origin == "publish" and "keys" in body:
+        keys = body["keys"] if isinstance(body["keys"], dict) else {}
+        run_id = keys.get("run_id", {}).get("S") if isinstance(keys.get("run_id"), dict) else None
+        if not isinstance(run_id, str):
+            return Route(origin, "It names no run.")
+        return _to(found, publish_message(run_id))
     return _to(found, body)
 
 
@@ -118,6 +125,13 @@ def _lost_stream_records(letter: Letter, body: Json, destinations: Sequence[Dest
     del letter, destinations
     if "DDBStreamBatchInfo" not in body:
         return None
+    context = body.get("requestContext")
+    if isinstance(context, dict) and "-PublishFunction-" in str(context.get("functionArn")):
+        reason = (
+            "It only tells where in the runs' stream they were, and what has become of those runs was not told:"
+            " treadle replay tells a sensor of a range of time once more. Delete the letter then."
+        )
+        return Route("stream", reason)
     reason = (
         "It only tells where in the stream they were; the ticks are pending still, and RECONCILE takes them."
     )
