@@ -39,6 +39,7 @@ def up(cloud: LocalCloud) -> None:
     console.print("deploying (sam deploy) …")
     stack.deploy(cloud.endpoint)
     stack.put_sample_object(cloud.endpoint)
+    stack.verify_addresses(cloud.endpoint)
     explain(cloud)
 
 

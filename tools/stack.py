@@ -1,5 +1,6 @@
 """Builds the SAM application and deploys it to a local cloud; reads a deployed stack's facts."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -14,6 +15,8 @@ from tools import processes
 from tools.project import LOCAL_CREDENTIALS, REGION, ROOT, RUN, SAM, VENV_BIN, ToolError, local_aws
 
 ENVIRONMENT = "local"
+MAIL_ADDRESSES = ("treadle@example.com", "operator@example.com")
+"""Sender and receiver of alerts in that environment."""
 
 
 def stack_name(folder: Path = ROOT) -> str:
@@ -111,6 +114,14 @@ def put_sample_object(endpoint: str) -> None:
     s3.put_object(
         Bucket=detail["bucket"]["name"], Key=detail["object"]["key"], Body=b"order,amount\n1,9.5\n2,3\n"
     )
+
+
+def verify_addresses(endpoint: str) -> None:
+    """Let the cloud's mail service know who sends alerts and who gets them, as it asks for it."""
+    mail = session().client("sesv2", endpoint_url=endpoint)
+    for address in MAIL_ADDRESSES:
+        with contextlib.suppress(mail.exceptions.AlreadyExistsException):
+            mail.create_email_identity(EmailIdentity=address)
 
 
 def write_container_environment(endpoint: str, name: str) -> Path:

@@ -33,7 +33,7 @@ from tests.e2e.deployment import (
 )
 from tests.support.streams import as_record
 from tests.support.tables import create_tables
-from tests.template.model import actions, read
+from tests.template.model import actions, read, samples
 from tools.project import REGION
 from treadle.adapters.blobs import S3BlobStore
 from treadle.adapters.dynamodb.runs import _item
@@ -162,6 +162,17 @@ def status_to_tell(deployed: Deployed) -> Answer:
 def unreadable_run(deployed: Deployed) -> Answer:
     image = {"reached": {"S": "no JSON"}}
     return deployed.invoke("Publish", {"Records": [{"eventName": "INSERT", "dynamodb": {"NewImage": image}}]})
+
+
+def alert_of_a_failed_run(deployed: Deployed) -> Answer:
+    """The sensor of alerts gets the failure of a run, which it has not heard of."""
+    run_id = str(uuid4())
+    [record] = samples()["failure_alert-run-status"]["Records"]
+    event = json.loads(record["body"])
+    event |= {"account": "000000000000"}
+    namespace = f"000000000000/{REGION}/{deployed.name}"
+    event["detail"] |= {"run_id": run_id, "id": f"{run_id}/1/0/FAILURE", "namespace": namespace}
+    return deployed.invoke("FailureAlert", queued(json.dumps(event)))
 
 
 def reconcile(deployed: Deployed) -> Answer:
@@ -312,12 +323,20 @@ PERMISSIONS = [
     Permission("ReconcileRole", "Runs", "dynamodb:PutItem", reconcile_one_run),
     Permission("ReconcileRole", "LaunchQueue", "sqs:SendMessageBatch", reconcile_run()),
     Permission("ReconcileRole", "DescribeExecutions", "states:DescribeExecution", reconcile_started_run),
+    Permission("FailureAlertRole", "OwnState", "dynamodb:GetItem", alert_of_a_failed_run),
+    Permission("FailureAlertRole", "OwnTicks", "dynamodb:BatchGetItem", alert_of_a_failed_run),
+    Permission("FailureAlertRole", "OwnTicks", "dynamodb:PutItem", alert_of_a_failed_run),
+    Permission("FailureAlertRole", "ReadRuns", "dynamodb:BatchGetItem", alert_of_a_failed_run),
+    Permission("FailureAlertRole", "SendMails", "ses:SendEmail", alert_of_a_failed_run),
+    Permission("FailureAlertRole", "DeadLetters", "sqs:SendMessage", unknown_message("FailureAlert")),
     Permission("SummarizeCsvRole", "ReadWatchedObjects", "s3:GetObject", job),
     Permission("SummarizeCsvRole", "WriteSummaries", "s3:PutObject", job),
 ]
 
 POLLED = "Lambda's poller uses it, and the local cloud's own poller asks no role"
 BATCHED = "AWS's name for what is shown as SendMessageBatch"
+READS_RUNS = "for a function that asks for further runs, which this one does not"
+NO_SUCH_CHANNEL = "deployed with such a channel only"
 UNPROVEN = {
     ("NewObjectsRole", "OwnState", "dynamodb:PutItem"): "for a cursor over 1 KB, which this sensor never has",
     ("NewObjectsRole", "OwnQueue", "sqs:SendMessage"): "AWS's name for what SendMessageBatch is here",
@@ -328,6 +347,22 @@ UNPROVEN = {
     ): "for ticks below a minute, which make soak watches",
     ("NewObjectsRole", "SweepBucket", "s3:ListBucketVersions"): "deployed with identity=version only",
     ("NewObjectsRole", "OwnOutcomes", "s3:PutObject"): "for ticks whose requests take over 300 KB compressed",
+    ("FailureAlertRole", "OwnState", "dynamodb:PutItem"): "for a cursor, which sensors of runs do not have",
+    ("FailureAlertRole", "OwnState", "dynamodb:UpdateItem"): "for failures in a row, which slow it down",
+    ("FailureAlertRole", "ReadRuns", "dynamodb:GetItem"): READS_RUNS,
+    ("FailureAlertRole", "FindRuns", "dynamodb:Query"): READS_RUNS,
+    ("FailureAlertRole", "OwnQueue", "sqs:SendMessage"): "AWS's name for what SendMessageBatch is here",
+    (
+        "FailureAlertRole",
+        "OwnQueue",
+        "sqs:SendMessageBatch",
+    ): "for a message that met a throttled table, which the local cloud does not have",
+    ("FailureAlertRole", "OwnOutcomes", "s3:PutObject"): "for run requests, of which it makes none",
+    ("FailureAlertRole", "TellTopic", "sns:Publish"): NO_SUCH_CHANNEL,
+    **{
+        ("FailureAlertRole", f"{channel}Secret", "secretsmanager:GetSecretValue"): NO_SUCH_CHANNEL
+        for channel in ("Slack", "Teams", "PagerDuty", "Webhook")
+    },
     ("DispatchRole", "DispatchQueue", "sqs:SendMessage"): BATCHED,
     ("DispatchRole", "LaunchQueue", "sqs:SendMessage"): BATCHED,
     (
@@ -370,6 +405,7 @@ UNPROVEN = {
             ("LaunchRole", "LaunchQueue"),
             ("RecordRole", "RecordQueue"),
             ("PublishRole", "PublishQueue"),
+            ("FailureAlertRole", "OwnQueue"),
         )
         for action in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes", "ChangeMessageVisibility")
     },

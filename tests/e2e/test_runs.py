@@ -6,11 +6,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.request import urlopen
 from uuid import uuid4
 
 import pytest
 
-from tests.e2e.deployment import MINUTE, Deployed, eventually, run_record
+from tests.e2e.deployment import MALFORMED_CSV, MINUTE, Deployed, eventually, fresh_key, run_record
 from tests.e2e.following import (
     COMBINE,
     EXTRACT,
@@ -41,6 +42,27 @@ def test_a_run_that_fails_is_reacted_to_once_and_both_say_so(following: Deployed
     assert any("DataError" in line for line in tick.log)
     [noted] = eventually(lambda: now(following, [run])[0].reactions, "the run has the reaction")
     assert (noted.sensor, noted.event_id, noted.tick_id) == ("tell_failed", tick.acted_on, tick.tick_id)
+
+
+def mails(deployed: Deployed) -> list[str]:
+    """The texts of what the cloud's mail service has sent."""
+    with urlopen(f"{deployed.endpoint}/_ministack/ses/messages", timeout=10) as answer:
+        by_account = json.load(answer)["messages"]
+    return [json.dumps(mail) for sent in by_account.values() for mail in sent]
+
+
+def test_a_run_that_fails_is_told_by_mail(deployed: Deployed) -> None:
+    key = fresh_key("malformed")
+    deployed.upload(key, MALFORMED_CSV)
+    run = deployed.ended_run(key)
+
+    [mail] = eventually(
+        lambda: [each for each in mails(deployed) if run.run_id in each], "the mail of the failed run"
+    )
+
+    assert run.status is Status.FAILURE
+    assert "operator@example.com" in mail
+    assert "process_file" in mail
 
 
 def combined(following: Deployed) -> list[Run]:

@@ -219,7 +219,7 @@ MUTANTS = (
         "told later, what could not be told",
         "entrypoints/publishing.py",
         "_publish_or_defer(parts, of_record)",
-        "_ = of_record",
+        "len(of_record)",
         (f"{TELLING}no_fault_at_any_call_loses_or_doubles_what_is_told[throttled]",),
     ),
     Mutant(
