@@ -31,6 +31,7 @@ from tests.e2e.deployment import (
     run_record,
     status_changed,
 )
+from tests.e2e.unproven_permissions import UNENFORCED, UNPROVEN
 from tests.support.streams import as_record
 from tests.support.tables import create_tables
 from tests.template.model import actions, read, samples
@@ -332,94 +333,6 @@ PERMISSIONS = [
     Permission("SummarizeCsvRole", "ReadWatchedObjects", "s3:GetObject", job),
     Permission("SummarizeCsvRole", "WriteSummaries", "s3:PutObject", job),
 ]
-
-POLLED = "Lambda's poller uses it, and the local cloud's own poller asks no role"
-BATCHED = "AWS's name for what is shown as SendMessageBatch"
-READS_RUNS = "for a function that asks for further runs, which this one does not"
-NO_SUCH_CHANNEL = "deployed with such a channel only"
-UNPROVEN = {
-    ("NewObjectsRole", "OwnState", "dynamodb:PutItem"): "for a cursor over 1 KB, which this sensor never has",
-    ("NewObjectsRole", "OwnQueue", "sqs:SendMessage"): "AWS's name for what SendMessageBatch is here",
-    (
-        "NewObjectsRole",
-        "OwnQueue",
-        "sqs:SendMessageBatch",
-    ): "for ticks below a minute, which make soak watches",
-    ("NewObjectsRole", "SweepBucket", "s3:ListBucketVersions"): "deployed with identity=version only",
-    ("NewObjectsRole", "OwnOutcomes", "s3:PutObject"): "for ticks whose requests take over 300 KB compressed",
-    ("FailureAlertRole", "OwnState", "dynamodb:PutItem"): "for a cursor, which sensors of runs do not have",
-    ("FailureAlertRole", "OwnState", "dynamodb:UpdateItem"): "for failures in a row, which slow it down",
-    ("FailureAlertRole", "ReadRuns", "dynamodb:GetItem"): READS_RUNS,
-    ("FailureAlertRole", "FindRuns", "dynamodb:Query"): READS_RUNS,
-    ("FailureAlertRole", "OwnQueue", "sqs:SendMessage"): "AWS's name for what SendMessageBatch is here",
-    (
-        "FailureAlertRole",
-        "OwnQueue",
-        "sqs:SendMessageBatch",
-    ): "for a message that met a throttled table, which the local cloud does not have",
-    ("FailureAlertRole", "OwnOutcomes", "s3:PutObject"): "for run requests, of which it makes none",
-    ("FailureAlertRole", "TellTopic", "sns:Publish"): NO_SUCH_CHANNEL,
-    **{
-        ("FailureAlertRole", f"{channel}Secret", "secretsmanager:GetSecretValue"): NO_SUCH_CHANNEL
-        for channel in ("Slack", "Teams", "PagerDuty", "Webhook")
-    },
-    ("DispatchRole", "DispatchQueue", "sqs:SendMessage"): BATCHED,
-    ("DispatchRole", "LaunchQueue", "sqs:SendMessage"): BATCHED,
-    (
-        "DispatchRole",
-        "Runs",
-        "dynamodb:GetItem",
-    ): "for a sensor whose hour is full, and RunsPerHour is 0 here",
-    ("LaunchRole", "LaunchQueue", "sqs:SendMessage"): BATCHED,
-    (
-        "LaunchRole",
-        "StartStateMachines",
-        "states:DescribeStateMachine",
-    ): "tells an Express state machine, and the local cloud's is a Standard one",
-    ("RecordRole", "RecordQueue", "sqs:SendMessage"): "AWS's name for what SendMessageBatch is here",
-    (
-        "RecordRole",
-        "RecordQueue",
-        "sqs:SendMessageBatch",
-    ): "for a message that met a throttled table, which the local cloud does not have",
-    ("PublishRole", "PublishQueue", "sqs:SendMessage"): "AWS's name for what SendMessageBatch is here",
-    (
-        "PublishRole",
-        "PublishQueue",
-        "sqs:SendMessageBatch",
-    ): "for what table or bus did not take, which here they always do",
-    (
-        "ReconcileRole",
-        "DescribeExecutions",
-        "states:GetExecutionHistory",
-    ): "shown for RECORD, which asks in the same words",
-    ("ReconcileRole", "DispatchQueue", "sqs:SendMessage"): BATCHED,
-    ("ReconcileRole", "LaunchQueue", "sqs:SendMessage"): BATCHED,
-    ("ReconcileRole", "DeadLetters", "sqs:SendMessage"): "Lambda uses it for an invocation that failed",
-    ("SummarizeCsvRole", "ReadWatchedObjects", "s3:GetObjectVersion"): "for runs with identity=version",
-    **{
-        (role, sid, f"sqs:{action}"): POLLED
-        for role, sid in (
-            ("NewObjectsRole", "OwnQueue"),
-            ("DispatchRole", "DispatchQueue"),
-            ("LaunchRole", "LaunchQueue"),
-            ("RecordRole", "RecordQueue"),
-            ("PublishRole", "PublishQueue"),
-            ("FailureAlertRole", "OwnQueue"),
-        )
-        for action in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes", "ChangeMessageVisibility")
-    },
-    ("DispatchRole", "TicksStream", "dynamodb:DescribeStream"): POLLED,
-    ("DispatchRole", "TicksStream", "dynamodb:GetRecords"): POLLED,
-    ("DispatchRole", "TicksStream", "dynamodb:GetShardIterator"): POLLED,
-    ("DispatchRole", "ListStreams", "dynamodb:ListStreams"): POLLED,
-    ("PublishRole", "RunsStream", "dynamodb:DescribeStream"): POLLED,
-    ("PublishRole", "RunsStream", "dynamodb:GetRecords"): POLLED,
-    ("PublishRole", "RunsStream", "dynamodb:GetShardIterator"): POLLED,
-    ("PublishRole", "ListStreams", "dynamodb:ListStreams"): POLLED,
-}
-UNENFORCED = {"Logs", "Traces"}
-"""Statements for what the local cloud does itself."""
 
 
 @pytest.mark.parametrize("permission", PERMISSIONS, ids=str)
