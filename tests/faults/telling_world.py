@@ -38,6 +38,7 @@ from treadle.engine.planning import Planner
 from treadle.engine.preview import Previewer
 from treadle.engine.publish import Publisher, statuses_reached
 from treadle.engine.reading import StoredEnds, StoredRuns
+from treadle.engine.telling import envelope
 from treadle.entrypoints.evaluator import _evaluate_batch, _tick
 from treadle.entrypoints.handler import metrics, process_queue
 from treadle.entrypoints.publishing import _publish_stream, parse_publish
@@ -100,16 +101,9 @@ class SimulatedBus:
 
     def publish(self, events: Sequence[BusEvent]) -> None:
         """Take the events."""
-        account, region, _ = NAMESPACE.split("/")
         for event in events:
             self.events.append(event)
-            body = {
-                "source": "treadle",
-                "detail-type": event.kind,
-                "account": account,
-                "region": region,
-                "detail": dict(event.detail),
-            }
+            body = envelope(event, NAMESPACE)
             watch, pairs = self.queues
             if event.detail["status"] in {"SUCCESS", "FAILURE"}:
                 watch.send([body])

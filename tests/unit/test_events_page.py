@@ -5,11 +5,11 @@ import re
 from pathlib import Path
 
 from treadle.definitions.status import DagsterRunStatus, TickStatus
-from treadle.engine.publish import StatusReached
 from treadle.engine.telling import (
     RUN_STATUS_CHANGED,
     SOURCE,
     TOLD_TAGS,
+    StatusReached,
     run_status_changed,
     sensor_paused,
     told_tags,
@@ -35,16 +35,7 @@ RUN = Run(
 
 def told(run: Run, status: DagsterRunStatus, number: int) -> dict[str, object]:
     reached = StatusReached(run, 1, 0, status, 1_795_370_409_250)
-    event = run_status_changed(
-        run,
-        namespace="123456789012/eu-west-1/treadle",
-        event_id=reached.event_id,
-        attempt=1,
-        retry=0,
-        status=status,
-        time=reached.time,
-        number=number,
-    )
+    event = run_status_changed(reached, "123456789012/eu-west-1/treadle", number)
     return dict(event.detail)
 
 

@@ -1,41 +1,16 @@
 """PUBLISH: tells on the bus which statuses runs have reached, and numbers the ended runs of each job."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 
 from treadle.definitions.errors import UnknownEventError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.dispatch import DEPTH_TAG
 from treadle.engine.folding import ASSUMED
 from treadle.engine.identity import canonical_json
-from treadle.engine.telling import run_status_changed, told_tags
+from treadle.engine.telling import StatusReached, run_status_changed, told_tags
 from treadle.ports.assets import AssetEvent, EventStore, ended_runs_key
 from treadle.ports.runs import Reached, Run, RunStore
 from treadle.ports.system import Bus
-
-
-@dataclass(frozen=True, slots=True)
-class StatusReached:
-    """That a run reached a status.
-
-    Attributes:
-        run: its record, as of then or later.
-        attempt: which start.
-        retry: the target's own count of retries or redrives.
-        status: which status.
-        time: when.
-    """
-
-    run: Run
-    attempt: int
-    retry: int
-    status: Status
-    time: int
-
-    @property
-    def event_id(self) -> str:
-        """The same for whoever tells of it."""
-        return f"{self.run.run_id}/{self.attempt}/{self.retry}/{self.status}"
 
 
 def statuses_reached(run: Run, before: Reached | None = None) -> list[StatusReached]:
@@ -97,19 +72,7 @@ class Publisher:
         numbered = self._events.append([_numbered(each) for each in ends])
         numbers = {event.event_id: event.storage_id for event in numbered}
         self._bus.publish(
-            [
-                run_status_changed(
-                    each.run,
-                    namespace=self._namespace,
-                    event_id=each.event_id,
-                    attempt=each.attempt,
-                    retry=each.retry,
-                    status=each.status,
-                    time=each.time,
-                    number=numbers.get(each.event_id, 0),
-                )
-                for each in news
-            ]
+            [run_status_changed(each, self._namespace, numbers.get(each.event_id, 0)) for each in news]
         )
 
     def publish_again(self, run_id: str, event_ids: Collection[str] | None = None) -> int:

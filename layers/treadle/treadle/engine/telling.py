@@ -1,6 +1,7 @@
 """What Treadle tells on its bus; the form of each event is documented and versioned."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.identity import timestamp
@@ -50,50 +51,78 @@ def sensor_paused(tick: Tick) -> BusEvent:
     )
 
 
-def run_status_changed(
-    run: Run,
-    *,
-    namespace: str,
-    event_id: str,
-    attempt: int,
-    retry: int,
-    status: DagsterRunStatus,
-    time: int,
-    number: int,
-) -> BusEvent:
+@dataclass(frozen=True, slots=True)
+class StatusReached:
     """That a run reached a status.
 
-    Args:
-        run: its record.
-        namespace: the stack's, as `account/region/namespace`.
-        event_id: repeated by a redelivery.
+    Attributes:
+        run: its record, as of then or later.
         attempt: which start.
         retry: the target's own count of retries or redrives.
         status: which status.
         time: when.
-        number: its place among the ended runs of its job; 0 for a status that is no end.
     """
-    failure = run.failure if status in _FAILED else None
+
+    run: Run
+    attempt: int
+    retry: int
+    status: DagsterRunStatus
+    time: int
+
+    @property
+    def event_id(self) -> str:
+        """The same for whoever tells of it."""
+        return f"{self.run.run_id}/{self.attempt}/{self.retry}/{self.status}"
+
+
+def run_status_changed(reached: StatusReached, namespace: str, number: int) -> BusEvent:
+    """That a run reached a status.
+
+    Args:
+        reached: which run, and which status.
+        namespace: the stack's, as `account/region/namespace`.
+        number: its place among the ended runs of its job; 0 for a status that is no end, and where it does
+            not matter.
+    """
+    run = reached.run
+    failure = run.failure if reached.status in _FAILED else None
     return BusEvent(
         RUN_STATUS_CHANGED,
         {
             "version": VERSION,
-            "id": event_id,
+            "id": reached.event_id,
             "namespace": namespace,
             "run_id": run.run_id,
             "job": run.job,
             "sensor": run.sensor or None,
             "run_key": run.run_key,
-            "status": status.value,
-            "attempt": attempt,
-            "retry": retry,
-            "time": timestamp(time),
+            "status": reached.status.value,
+            "attempt": reached.attempt,
+            "retry": reached.retry,
+            "time": timestamp(reached.time),
             "number": number,
             "tags": told_tags(run.tags),
             "external_id": run.external_id,
             "failure": {"error": failure.error, "cause": failure.cause[:_TOLD_CAUSE]} if failure else None,
         },
     )
+
+
+def envelope(event: BusEvent, namespace: str) -> dict[str, object]:
+    """An event of the bus as EventBridge delivers it, as far as it is read.
+
+    Args:
+        event: what was told.
+        namespace: of the stack that told it.
+    """
+    account, region, _ = namespace.split("/", 2)
+    return {
+        "source": SOURCE,
+        "detail-type": event.kind,
+        "account": account,
+        "region": region,
+        "detail": dict(event.detail),
+    }
 
 
 def run_status_report(

@@ -10,7 +10,8 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from treadle.bootstrap import PublisherParts, publisher_parts
 from treadle.definitions.errors import StoreError, StoreThrottledError, UnknownEventError
-from treadle.engine.publish import StatusReached, statuses_reached
+from treadle.engine.publish import statuses_reached
+from treadle.engine.telling import StatusReached
 from treadle.entrypoints.handler import (
     THROTTLED_SECONDS,
     Handler,

@@ -1,13 +1,13 @@
 """Replay: what became of runs in a time range, told once more to one sensor."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from treadle.definitions.errors import CommandRefusedError
 from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
-from treadle.engine.publish import StatusReached, statuses_reached
-from treadle.engine.telling import SOURCE, run_status_changed
+from treadle.engine.publish import statuses_reached
+from treadle.engine.telling import envelope, run_status_changed
 from treadle.ports.runs import Run, RunQuery, RunStore
 from treadle.ports.system import Clock, Queue
 
@@ -96,7 +96,8 @@ class Replayer:
             ]
             news.sort(key=lambda each: (each.time, each.event_id))
             events += len(news)
-            self._queues[sensor].send(list(self._bodies(news)))
+            told = [run_status_changed(each, self._namespace, number=0) for each in news]
+            self._queues[sensor].send([envelope(event, self._namespace) for event in told])
         return Replayed(looked_at, events)
 
     def _runs_since(self, job: str, begin: int) -> list[Run]:
@@ -111,25 +112,3 @@ class Replayer:
             limit=MAX_RUNS,
         )
         return [*self._runs.find(ended), *self._runs.find(under_way)]
-
-    def _bodies(self, news: Collection[StatusReached]) -> Iterator[Mapping[str, object]]:
-        """The events as the bus tells them."""
-        account, region, _ = self._namespace.split("/", 2)
-        for each in news:
-            event = run_status_changed(
-                each.run,
-                namespace=self._namespace,
-                event_id=each.event_id,
-                attempt=each.attempt,
-                retry=each.retry,
-                status=each.status,
-                time=each.time,
-                number=0,
-            )
-            yield {
-                "source": SOURCE,
-                "detail-type": event.kind,
-                "account": account,
-                "region": region,
-                "detail": dict(event.detail),
-            }

@@ -9,13 +9,12 @@ from treadle.definitions.run_events import DagsterEvent, RunStatusEvent, run_eve
 from treadle.definitions.runs import DagsterRun
 from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.publish import Publisher, statuses_reached
-from treadle.engine.telling import RUN_STATUS_CHANGED, SOURCE
+from treadle.engine.telling import RUN_STATUS_CHANGED, envelope
 from treadle.ports.runs import Reached, Run
 from treadle.ports.system import BusEvent
 from treadle.testing.stores import InMemoryEventStore, InMemoryRunStore, InMemoryTables
 
-ACCOUNT, REGION = "000000000000", "memory"
-NAMESPACE = f"{ACCOUNT}/{REGION}/treadle"
+NAMESPACE = "000000000000/memory/treadle"
 
 
 @dataclass(slots=True)
@@ -59,14 +58,7 @@ class RunNews:
 
 def status_event(event: BusEvent) -> RunStatusEvent:
     """What a sensor makes of an event of the bus, after its way as JSON."""
-    envelope = {
-        "source": SOURCE,
-        "detail-type": event.kind,
-        "account": ACCOUNT,
-        "region": REGION,
-        "detail": event.detail,
-    }
-    parsed = parse_sensor_event(json.loads(json.dumps(envelope)))
+    parsed = parse_sensor_event(json.loads(json.dumps(envelope(event, NAMESPACE))))
     assert isinstance(parsed, RunStatusEvent)
     return parsed
 
