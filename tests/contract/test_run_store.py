@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 from tests.contract.conftest import Stores
+from treadle.definitions.runs import StepFailure
 from treadle.definitions.status import DagsterRunStatus
 from treadle.ports.runs import (
     Allowance,
     Claim,
-    FailedStep,
     Failure,
     Run,
     RunQuery,
@@ -54,7 +54,7 @@ def test_a_record_comes_back_as_it_was_put(stores: Stores) -> None:
         target="arn:y",
         started_at=NOW + 1,
         ended_at=NOW + 2,
-        failure=Failure("E", "cause", assumed=True, steps=(FailedStep("load", "States.Timeout", "slow"),)),
+        failure=Failure("E", "cause", assumed=True, steps=(StepFailure("load", "States.Timeout", "slow"),)),
         next_at=None,
     )
 

@@ -9,9 +9,10 @@ import pytest
 from treadle.adapters.status_events import parse_status_change
 from treadle.adapters.targets import batch, glue, step_functions
 from treadle.definitions.errors import UnknownEventError
+from treadle.definitions.runs import StepFailure
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.record import StatusChange
-from treadle.ports.runs import FailedStep, Failure
+from treadle.ports.runs import Failure
 
 EVENTS = Path(__file__).parents[2] / "events"
 LAUNCH_ID = "6f1b1cc1-9f2b-5f0d-9a38-3c6d6a0f2f3e-1"
@@ -127,7 +128,7 @@ def test_ecs_task_is_told_with_its_containers() -> None:
     assert (change.started_at, change.time) == (SECOND + 2_500, SECOND + 6_750)
     assert change.failure is not None
     assert change.failure.error == "EssentialContainerExited"
-    assert change.failure.steps == (FailedStep("main", "ContainerFailed", words),)
+    assert change.failure.steps == (StepFailure("main", "ContainerFailed", words),)
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,10 @@ from treadle.definitions.errors import (
     LaunchRejectedError,
     LaunchUncertainError,
 )
+from treadle.definitions.runs import StepFailure
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.ports.launching import Execution, Start
-from treadle.ports.runs import FailedStep, Failure
+from treadle.ports.runs import Failure
 
 DEFINITION = "arn:aws:batch:us-east-1:123456789012:job-definition/load:3"
 QUEUE = "arn:aws:batch:us-east-1:123456789012:job-queue/nightly"
@@ -251,8 +252,8 @@ def test_failed_job_tells_its_reasons_and_exit_code() -> None:
 
     words = "Essential container in task exited OutOfMemoryError: Container killed Exit code 137. Attempt 2."
     steps = (
-        FailedStep("attempt 1", "AttemptFailed", "Essential container in task exited Exit code 3."),
-        FailedStep("attempt 2", "AttemptFailed", "OutOfMemoryError: Container killed Exit code 137."),
+        StepFailure("attempt 1", "AttemptFailed", "Essential container in task exited Exit code 3."),
+        StepFailure("attempt 2", "AttemptFailed", "OutOfMemoryError: Container killed Exit code 137."),
     )
     assert failure == Failure("JobFailed", words, steps=steps)
 

@@ -18,9 +18,10 @@ from treadle.definitions.errors import (
     LaunchRejectedError,
     LaunchUncertainError,
 )
+from treadle.definitions.runs import StepFailure
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.ports.launching import Execution, Start
-from treadle.ports.runs import FailedStep, Failure
+from treadle.ports.runs import Failure
 
 DEFINITION = "arn:aws:ecs:us-east-1:123456789012:task-definition/load:3"
 TASK = "arn:aws:ecs:us-east-1:123456789012:task/nightly/8f1f"
@@ -373,7 +374,7 @@ def test_failed_task_tells_code_reason_and_exit_codes() -> None:
         failure = EcsTarget().describe(TASK).failure
 
     words = "Essential container in task exited Container main ended with exit code 137: OutOfMemoryError."
-    step = FailedStep("main", "ContainerFailed", "It ended with exit code 137: OutOfMemoryError.")
+    step = StepFailure("main", "ContainerFailed", "It ended with exit code 137: OutOfMemoryError.")
     assert failure == Failure("EssentialContainerExited", words, steps=(step,))
 
 

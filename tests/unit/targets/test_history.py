@@ -9,8 +9,9 @@ from tests.support.starts import LAUNCH_ID, stubbed
 from treadle.adapters.targets import history
 from treadle.adapters.targets.history import failed_states
 from treadle.adapters.targets.step_functions import StepFunctionsTarget
+from treadle.definitions.runs import StepFailure
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.ports.runs import FailedStep, Failure
+from treadle.ports.runs import Failure
 
 ARN = f"arn:aws:states:us-east-1:123456789012:execution:load:{LAUNCH_ID}"
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:load"
@@ -38,7 +39,7 @@ def ended(number: int, error: str, cause: str = "") -> dict[str, Any]:
     return event(number, "ExecutionFailed", executionFailedEventDetails={"error": error, "cause": cause})
 
 
-def states(*events: dict[str, Any]) -> tuple[FailedStep, ...]:
+def states(*events: dict[str, Any]) -> tuple[StepFailure, ...]:
     """What is found in a history."""
     with stubbed("stepfunctions") as stub:
         stub.add_response("get_execution_history", {"events": list(reversed(events))}, REQUEST)
@@ -54,7 +55,7 @@ def test_failed_state_is_told_with_error_and_cause() -> None:
         ended(5, "ValueError", "bad row"),
     )
 
-    assert found == (FailedStep("Load", "ValueError", "bad row"),)
+    assert found == (StepFailure("Load", "ValueError", "bad row"),)
 
 
 def test_branches_that_failed_are_told_apart_by_what_each_event_follows() -> None:
@@ -66,27 +67,27 @@ def test_branches_that_failed_are_told_apart_by_what_each_event_follows() -> Non
         ended(5, "RightError"),
     )
 
-    assert found == (FailedStep("Right", "RightError", ""), FailedStep("Left", "LeftError", ""))
+    assert found == (StepFailure("Right", "RightError", ""), StepFailure("Left", "LeftError", ""))
 
 
 def test_state_that_was_retried_is_told_once_with_its_last_error() -> None:
     found = states(entered(1, "Load"), failed(2, "First"), event(3, "TaskScheduled"), failed(4, "Last"))
 
-    assert found == (FailedStep("Load", "Last", ""),)
+    assert found == (StepFailure("Load", "Last", ""),)
 
 
 def test_state_that_timed_out_without_words_is_told_by_its_event() -> None:
     told = event(3, "LambdaFunctionTimedOut", lambdaFunctionTimedOutEventDetails={})
 
     assert states(entered(1, "Load"), event(2, "LambdaFunctionScheduled"), told) == (
-        FailedStep("Load", "LambdaFunctionTimedOut", ""),
+        StepFailure("Load", "LambdaFunctionTimedOut", ""),
     )
 
 
 def test_fail_state_is_the_step_that_failed() -> None:
     found = states(entered(1, "Refuse", "FailStateEntered"), ended(2, "NoRows", "the file is empty"))
 
-    assert found == (FailedStep("Refuse", "NoRows", "the file is empty"),)
+    assert found == (StepFailure("Refuse", "NoRows", "the file is empty"),)
 
 
 def test_what_failed_before_a_redrive_is_left_out() -> None:
@@ -99,7 +100,7 @@ def test_what_failed_before_a_redrive_is_left_out() -> None:
         failed(6, "New"),
     )
 
-    assert found == (FailedStep("Load", "New", ""),)
+    assert found == (StepFailure("Load", "New", ""),)
 
 
 def test_ten_steps_of_a_thousand_characters_are_kept() -> None:
@@ -119,7 +120,7 @@ def test_two_pages_are_read_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None
         )
         more = {"events": [entered(8, "Load")], "nextToken": "u"}
         stub.add_response("get_execution_history", more, {**REQUEST, "nextToken": "t"})
-        assert failed_states(ARN) == (FailedStep("Load", "E", ""),)
+        assert failed_states(ARN) == (StepFailure("Load", "E", ""),)
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException", "ExecutionDoesNotExist"])

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import TracebackType
 from typing import Any, Self
 
@@ -73,6 +73,17 @@ class SensorEvaluationContext:
     _instance: Any = None
     _ended_runs: EndedRuns | None = None
     cursor_updated: bool = False
+
+    @classmethod
+    def extending(cls, context: "SensorEvaluationContext", **facts: Any) -> Self:
+        """The context of one event: everything of the evaluation's, and what is known of the event.
+
+        Args:
+            context: the evaluation's.
+            facts: what this class has beside it.
+        """
+        known = {each.name: getattr(context, each.name) for each in fields(SensorEvaluationContext)}
+        return cls(known.pop("sensor_name"), known.pop("_cursor"), **known, **facts)
 
     def __enter__(self) -> Self:
         self._resources.may_close = True

@@ -1,9 +1,9 @@
 """Deadline sensors: a function that is called if a job has not succeeded by its time."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvalidDefinitionError
@@ -39,17 +39,6 @@ class DeadlineSensorContext(SensorEvaluationContext):
     since: datetime
     last_run: RunRecord | None
     reason: str
-
-    @classmethod
-    def of(cls, context: SensorEvaluationContext, **facts: Any) -> Self:
-        """The context of one deadline.
-
-        Args:
-            context: the evaluation's.
-            facts: the attributes of this class.
-        """
-        known = {each.name: getattr(context, each.name) for each in fields(SensorEvaluationContext)}
-        return cls(known.pop("sensor_name"), known.pop("_cursor"), **known, **facts)
 
 
 class DeadlineSensorDefinition(SensorDefinition):
@@ -99,7 +88,7 @@ class DeadlineSensorDefinition(SensorDefinition):
         last = next(
             iter(instance.get_run_records(RunsFilter(job_name=job, created_after=since), limit=1)), None
         )
-        seen = DeadlineSensorContext.of(
+        seen = DeadlineSensorContext.extending(
             context,
             job_name=job,
             deadline=event.time,

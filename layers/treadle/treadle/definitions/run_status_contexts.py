@@ -1,7 +1,7 @@
 """What the function of a run status sensor sees, and how a test makes it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Self
 
 from treadle.definitions.contexts import SensorEvaluationContext, build_sensor_context
@@ -31,9 +31,7 @@ class RunStatusSensorContext(SensorEvaluationContext):
             run: the run.
             event: what happened to it.
         """
-        known = {each.name: getattr(context, each.name) for each in fields(SensorEvaluationContext)}
-        positional = [known.pop("sensor_name"), known.pop("_cursor")]
-        return cls(*positional, **known, dagster_run=run, dagster_event=event)
+        return cls.extending(context, dagster_run=run, dagster_event=event)
 
     @property
     def run(self) -> DagsterRun:

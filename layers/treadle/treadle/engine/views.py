@@ -2,7 +2,7 @@
 
 import json
 
-from treadle.definitions.runs import DagsterRun, RunFailure, RunRecord, StepFailure, moment
+from treadle.definitions.runs import DagsterRun, RunFailure, RunRecord, moment
 from treadle.ports.runs import Failure, Run
 
 
@@ -32,8 +32,7 @@ def run_failure(failure: Failure | None) -> RunFailure | None:
     """A failure as an author sees it."""
     if failure is None:
         return None
-    steps = tuple(StepFailure(step.step_key, step.error, step.cause) for step in failure.steps)
-    return RunFailure(failure.error, failure.cause, steps)
+    return RunFailure(failure.error, failure.cause, failure.steps)
 
 
 def run_record(run: Run, location: str = "") -> RunRecord:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from treadle.definitions.runs import StepFailure
 from treadle.definitions.status import DagsterRunStatus
 
 Reached = Mapping[str, Mapping[str, int]]
@@ -60,21 +61,6 @@ class Allowance:
 
 
 @dataclass(frozen=True, slots=True)
-class FailedStep:
-    """A part of a run that failed: a state, an attempt, a container.
-
-    Attributes:
-        step_key: its name.
-        error: the error's name.
-        cause: the target's words, shortened.
-    """
-
-    step_key: str
-    error: str
-    cause: str
-
-
-@dataclass(frozen=True, slots=True)
 class Failure:
     """Why a run failed.
 
@@ -88,7 +74,7 @@ class Failure:
     error: str
     cause: str
     assumed: bool = False
-    steps: tuple[FailedStep, ...] = ()
+    steps: tuple[StepFailure, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

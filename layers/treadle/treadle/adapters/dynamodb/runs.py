@@ -9,8 +9,9 @@ from treadle.adapters.dynamodb.database import ConditionFailed, Database, Item, 
 from treadle.adapters.dynamodb.models import RunModel as Model
 from treadle.adapters.dynamodb.models import whole
 from treadle.definitions.errors import StoreError
+from treadle.definitions.runs import StepFailure
 from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
-from treadle.ports.runs import Allowance, Claim, FailedStep, Failure, Reaction, Run, RunQuery, Try
+from treadle.ports.runs import Allowance, Claim, Failure, Reaction, Run, RunQuery, Try
 
 SHARDS = 8
 """Runs that are to be looked at are spread over so many partitions of their index."""
@@ -217,7 +218,7 @@ def _told(failure: Failure) -> list[object]:
 
 
 def _failure(error: str, cause: str, assumed: bool, steps: Sequence[Sequence[str]] = ()) -> Failure:
-    return Failure(error, cause, assumed, tuple(FailedStep(*step) for step in steps))
+    return Failure(error, cause, assumed, tuple(StepFailure(*step) for step in steps))
 
 
 def _run(item: Item) -> Run:

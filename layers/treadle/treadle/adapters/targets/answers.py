@@ -27,7 +27,8 @@ from treadle.definitions.errors import (
     LaunchRejectedError,
     LaunchUncertainError,
 )
-from treadle.ports.runs import FailedStep, Failure
+from treadle.definitions.runs import StepFailure
+from treadle.ports.runs import Failure
 
 AwsError = (ClientError, BotoCoreError)
 """Whatever a call to AWS raises."""
@@ -123,7 +124,7 @@ def _http_status(error: Exception) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
-def failure_of(error: str, *causes: object, steps: Iterable[FailedStep] = ()) -> Failure:
+def failure_of(error: str, *causes: object, steps: Iterable[StepFailure] = ()) -> Failure:
     """Why an execution failed, in so many of its target's words as a record holds.
 
     Args:
@@ -134,7 +135,7 @@ def failure_of(error: str, *causes: object, steps: Iterable[FailedStep] = ()) ->
     return Failure(error, _words(causes, _MAX_WORDS), steps=tuple(islice(steps, MAX_STEPS)))
 
 
-def failed_step(step_key: str, error: str, *causes: object) -> FailedStep:
+def failed_step(step_key: str, error: str, *causes: object) -> StepFailure:
     """A part of an execution that failed, in so many words as a record holds.
 
     Args:
@@ -142,7 +143,7 @@ def failed_step(step_key: str, error: str, *causes: object) -> FailedStep:
         error: the failure's name.
         causes: what is known of it; what is empty is left out.
     """
-    return FailedStep(step_key, error, _words(causes, _MAX_STEP_WORDS))
+    return StepFailure(step_key, error, _words(causes, _MAX_STEP_WORDS))
 
 
 def _words(causes: Iterable[object], most: int) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from treadle.adapters.clients import client
 from treadle.adapters.targets.answers import MAX_STEPS, AwsError, failed_step
-from treadle.ports.runs import FailedStep
+from treadle.definitions.runs import StepFailure
 
 logger = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ PAGES = 2
 _ENDS = ("Failed", "TimedOut")
 
 
-def failed_states(execution: str) -> tuple[FailedStep, ...]:
+def failed_states(execution: str) -> tuple[StepFailure, ...]:
     """The states that failed since the execution was started or redriven, the last first; each once.
 
     None if the history cannot be read: that the execution failed is known without it.
@@ -46,11 +46,11 @@ def failed_states(execution: str) -> tuple[FailedStep, ...]:
     return _failed(events)
 
 
-def _failed(events: Iterable[Mapping[str, Any]]) -> tuple[FailedStep, ...]:
+def _failed(events: Iterable[Mapping[str, Any]]) -> tuple[StepFailure, ...]:
     """What failed, of a history whose newest event comes first."""
     recent = list(_since_redrive(events))
     by_id = {event["id"]: event for event in recent}
-    found: dict[str, FailedStep] = {}
+    found: dict[str, StepFailure] = {}
     for event in recent:
         if not event["type"].endswith(_ENDS):
             continue
