@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from tests.support.dispatching import NOON, committed, counts, launched
 from tests.support.house import House
-from treadle.engine.dispatch import DEPTH_TAG, Dispatcher, Limits
+from treadle.definitions.runs import DEPTH_TAG
+from treadle.engine.dispatch import Dispatcher, Limits
 from treadle.engine.fuse import SHARE
 from treadle.engine.outcomes import Decision
 from treadle.engine.reconcile import DISPATCH_LATE_MS, Reconciled

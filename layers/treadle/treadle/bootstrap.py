@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, timedelta, tzinfo
+from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING, Any
 
 from treadle.adapters.blobs import S3BlobStore
@@ -13,6 +13,7 @@ from treadle.adapters.queues import SqsDeadLetters, SqsQueue
 from treadle.adapters.system import RandomTokens, SystemClock
 from treadle.adapters.targets.registry import KINDS, LazyTargets
 from treadle.definitions.errors import SettingsError
+from treadle.definitions.jobs import names_in
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.engine.dispatch import DEFAULT_DEPTH, Dispatcher, Limits
@@ -108,7 +109,7 @@ class Settings:
             if not isinstance(jobs, str):
                 self.problems.append(f"TREADLE_GRANTS: the jobs of {sensor!r} must be names joined by commas")
                 continue
-            grants[sensor] = frozenset(name.strip() for name in jobs.split(",") if name.strip())
+            grants[sensor] = frozenset(names_in(jobs))
         return grants
 
     def jobs(self) -> Mapping[str, JobSettings]:
@@ -126,8 +127,7 @@ class Settings:
 
     def observed(self, jobs: Mapping[str, JobSettings]) -> frozenset[str]:
         """The jobs whose executions are recorded whoever started them."""
-        text = self.environment.get("TREADLE_OBSERVED_JOBS", "")
-        names = frozenset(name.strip() for name in text.split(",") if name.strip())
+        names = frozenset(names_in(self.environment.get("TREADLE_OBSERVED_JOBS", "")))
         for name in sorted(names - jobs.keys()):
             known = ", ".join(sorted(jobs)) or "none"
             self.problems.append(
@@ -247,7 +247,7 @@ def evaluator_parts(
         inbox,
         clock,
         definition.is_woken,
-        int(getattr(definition, "grace", timedelta()).total_seconds()),
+        int(definition.grace.total_seconds()),
         zone,
     )
 

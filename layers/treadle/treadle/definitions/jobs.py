@@ -10,6 +10,11 @@ from treadle.definitions.errors import DagsterInvalidDefinitionError
 NAME = re.compile(r"[A-Za-z0-9_]{1,80}")
 
 
+def names_in(text: str) -> list[str]:
+    """The names of a list joined by commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
 def check_valid_name(name: str, what: str) -> str:
     """The name itself, if it may be one.
 

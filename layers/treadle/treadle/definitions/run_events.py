@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
-from treadle.definitions.runs import DagsterRun
+from treadle.definitions.runs import DagsterRun, depth_of
 from treadle.definitions.status import DagsterRunStatus
 
 
@@ -141,8 +141,7 @@ class RunStatusEvent:
     @property
     def depth(self) -> int:
         """How many runs, one after the other, led to it, its own included."""
-        depth = self.run.tags.get("treadle/depth", "")
-        return int(depth) if depth.isdecimal() else 0
+        return depth_of(self.run.tags)
 
     @property
     def summary(self) -> str:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self, overload
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvalidDefinitionError
 from treadle.definitions.evaluation import SensorReturnType, combine, flatten
-from treadle.definitions.jobs import JobDefinition
+from treadle.definitions.jobs import JobDefinition, names_in
 from treadle.definitions.results import (
     DagsterRunReaction,
     RunRequest,
@@ -143,8 +143,7 @@ class RunStatusSensorDefinition(SensorDefinition):
         """
         changed = copy(self)
         changed.location = settings.get("TREADLE_NAMESPACE", "")
-        names = [name.strip() for name in settings.get("TREADLE_MONITORED_JOBS", "").split(",")]
-        names = [name for name in names if name]
+        names = names_in(settings.get("TREADLE_MONITORED_JOBS", ""))
         if names:
             changed.monitors_everything = EVERYWHERE in names
             changed.monitored_jobs = tuple(JobDefinition(name) for name in names if name != EVERYWHERE)

@@ -10,6 +10,15 @@ from treadle.definitions.status import DagsterRunStatus
 
 PARTITION_TAG = "dagster/partition"
 
+DEPTH_TAG = "treadle/depth"
+"""Bears how many runs, one after the other, led to a run; the first one has depth 1."""
+
+
+def depth_of(tags: Mapping[str, str]) -> int:
+    """How many runs led to the one with these tags, itself included; 0 where Treadle did not start it."""
+    depth = tags.get(DEPTH_TAG, "")
+    return int(depth) if depth.isdecimal() else 0
+
 
 @dataclass(frozen=True, slots=True)
 class StepFailure:

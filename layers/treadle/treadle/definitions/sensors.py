@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
+from datetime import timedelta
 from typing import Any, ClassVar, Self
 
 from treadle.definitions.contexts import SensorEvaluationContext
@@ -55,6 +56,7 @@ class SensorDefinition:
     takes_events: ClassVar[bool] = False
     values_taken: ClassVar[int] = 1
     is_woken: ClassVar[bool] = False
+    grace: timedelta = timedelta(0)
 
     def __init__(
         self,

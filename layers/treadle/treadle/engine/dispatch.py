@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from treadle.definitions.errors import UnknownEventError
+from treadle.definitions.runs import DEPTH_TAG, PARTITION_TAG
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
 from treadle.engine.amend import amend
@@ -33,10 +34,6 @@ HANDED_ON_MS = 900_000
 
 Grants = Mapping[str, frozenset[str]]
 """For each sensor the names of the jobs that the deployment lets it start."""
-
-
-DEPTH_TAG = "treadle/depth"
-"""Bears how many runs, one after the other, led to a run; the first one has depth 1."""
 
 
 DEFAULT_DEPTH = 10
@@ -265,7 +262,7 @@ class Dispatcher:
         if request.run_key:
             tags["dagster/run_key"] = request.run_key
         if request.partition_key:
-            tags["dagster/partition"] = request.partition_key
+            tags[PARTITION_TAG] = request.partition_key
         return Run(
             run_id=request.run_id,
             job=request.job,

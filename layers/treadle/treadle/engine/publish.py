@@ -3,8 +3,8 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from treadle.definitions.errors import UnknownEventError
+from treadle.definitions.runs import depth_of
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.dispatch import DEPTH_TAG
 from treadle.engine.folding import ASSUMED
 from treadle.engine.identity import canonical_json
 from treadle.engine.telling import StatusReached, run_status_changed, told_tags
@@ -100,7 +100,7 @@ def _numbered(reached: StatusReached) -> AssetEvent:
         "run_id": run.run_id,
         "partition_key": run.partition_key,
         "tags": told_tags(run.tags),
-        "depth": int(run.tags.get(DEPTH_TAG, "0")),
+        "depth": depth_of(run.tags),
     }
     return AssetEvent(
         ended_runs_key(run.job), reached.event_id, reached.status.value, reached.time, canonical_json(body)

@@ -144,16 +144,16 @@ def _evaluate_one(parts: EvaluatorParts, event: dict[str, Any], context: Any) ->
 
 
 def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) -> dict[str, Any]:
-    known: list[SensorEvent] = []
     lags: list[float] = []
-    for record in event["Records"]:
-        try:
-            known.append(_parse(parts, parse_body(record["body"])))
-        except UnknownEventError:
-            continue  # Met again below, where it goes to the dead-letter queue.
 
     @functools.cache
     def taken_up() -> TakenUp:
+        known: list[SensorEvent] = []
+        for record in event["Records"]:
+            try:
+                known.append(_parse(parts, parse_body(record["body"])))
+            except UnknownEventError:
+                continue  # Met below, where it goes to the dead-letter queue.
         return parts.events.take_up(known)
 
     @functools.cache

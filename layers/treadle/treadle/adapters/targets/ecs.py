@@ -17,13 +17,14 @@ from treadle.adapters.targets.answers import (
     not_answered,
     not_started,
 )
-from treadle.adapters.targets.inputs import environment, listed, names_in, required, why_no_variable
+from treadle.adapters.targets.inputs import environment, listed, required, why_no_variable
 from treadle.definitions.errors import (
     LaunchDelayedError,
     LaunchError,
     LaunchRejectedError,
     LaunchUncertainError,
 )
+from treadle.definitions.jobs import names_in
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.ports.launching import Execution, JobSettings, Start, StartContract
 from treadle.ports.runs import Failure

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from treadle.definitions.errors import LaunchRejectedError
+from treadle.definitions.jobs import names_in
 from treadle.engine.identity import canonical_json
 from treadle.ports.launching import JobSettings, Start
 
@@ -57,11 +58,6 @@ def required(settings: JobSettings, *options: str) -> list[str]:
         msg = f"Job {settings.job!r} is not configured: set the deployment {many} {', '.join(missing)}."
         raise LaunchRejectedError(msg)
     return [settings.options[each].strip() for each in options]
-
-
-def names_in(text: str) -> list[str]:
-    """The names of a list joined by commas."""
-    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def listed(start: Start, why_not: Callable[[str], str | None]) -> dict[str, str]:

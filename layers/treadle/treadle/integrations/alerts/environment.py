@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from treadle.definitions.errors import AlertDelayedError, AlertError, SettingsError
+from treadle.definitions.jobs import names_in
 from treadle.definitions.run_status import RunFailureSensorDefinition
 from treadle.definitions.run_status_contexts import RunFailureSensorContext
 from treadle.definitions.status import DagsterRunStatus
@@ -143,7 +144,7 @@ def channels_of(settings: Mapping[str, str]) -> list[Channel]:
     """
     given = {name: value.strip() for name, value in settings.items() if value.strip()}
     base = given.get(BASE_URL)
-    to = tuple(each.strip() for each in given.get(EMAIL_TO, "").split(",") if each.strip())
+    to = tuple(names_in(given.get(EMAIL_TO, "")))
     topic, secrets = (
         given.get(SNS_TOPIC, ""),
         {name: secret_named(given[name]) for name in _SECRETS & {*given}},
