@@ -6,6 +6,7 @@ In the end all events are sent again, and a last sweep looks at everything: noth
 
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from rich.console import Console
 
@@ -55,7 +56,7 @@ class Demo:
             ToolError: something did not arrive in time, or could not be deployed.
         """
         self._cloud.create_bucket()
-        self._cloud.verify_addresses()
+        stack.verify_addresses(self._local.endpoint)
         self._say(f"bucket {BUCKET} is there; no sensor is")
         self._upload([demo_files.real_file(demo_files.EARLY)], TickKind.LEASED)
         self._say("sam build …")
@@ -119,16 +120,17 @@ class Demo:
     def _alerts(self) -> Count:
         """Each run that failed is told of by mail."""
         failed = sum(arrival.status is Status.FAILURE for arrival in self._arrivals)
-        self._wait(lambda: len(self._cloud.mails()) >= failed, "the mail of the failed run", EVENT_SECONDS)
-        for mail in self._cloud.mails():
-            self._say(f"mail to the operator: {mail.subject}")
-            for line in mail.body.splitlines():
-                self._console.print(f"{'':10}{line}", markup=False)
+        sent = partial(stack.sent_mails, self._local.endpoint)
+        self._wait(lambda: len(sent()) >= failed, "the mail of the failed run", EVENT_SECONDS)
+        for mail in sent():
+            self._say(f"mail to the operator: {mail['Subject']}")
         return self._count_of_mails()
 
     def _count_of_mails(self) -> Count:
         failed = sum(arrival.status is Status.FAILURE for arrival in self._arrivals)
-        return Count("mails, one for each run that failed", failed, len(self._cloud.mails()))
+        return Count(
+            "mails, one for each run that failed", failed, len(stack.sent_mails(self._local.endpoint))
+        )
 
     def _everything_again(self) -> list[Count]:
         """The second round: nothing is new in it."""

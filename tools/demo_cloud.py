@@ -5,7 +5,6 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from urllib.request import urlopen
 
 from tools import stack
 from tools.demo_report import Seen
@@ -29,23 +28,10 @@ PARAMETERS = (
     "NewObjectsInterval=60",
     "ExampleJob=on",
     "LogRetentionDays=1",
-    "FailureAlertEmailFrom=treadle@example.com",
-    "FailureAlertEmailTo=operator@example.com",
+    f"FailureAlertEmailFrom={stack.MAIL_ADDRESSES[0]}",
+    f"FailureAlertEmailTo={stack.MAIL_ADDRESSES[1]}",
 )
 _MANY = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Mail:
-    """A mail that was sent.
-
-    Attributes:
-        subject: its subject.
-        body: all of its text.
-    """
-
-    subject: str
-    body: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +55,6 @@ class DemoCloud:
         self._s3: S3Client = session.client("s3", endpoint_url=endpoint)
         self._sqs: SQSClient = session.client("sqs", endpoint_url=endpoint)
         self._events = session.client("events", endpoint_url=endpoint)
-        self._mail = session.client("sesv2", endpoint_url=endpoint)
         self._machines = session.client("stepfunctions", endpoint_url=endpoint)
         self._caught_url = ""
         self._caught: list[str] = []
@@ -100,19 +85,6 @@ class DemoCloud:
         policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
         self._sqs.set_queue_attributes(QueueUrl=self._caught_url, Attributes={"Policy": policy})
         self._events.put_targets(Rule=f"{STACK}-copy", Targets=[{"Id": "copy", "Arn": arn}])
-
-    def verify_addresses(self) -> None:
-        """Let the cloud's mail service know sender and receiver, as it asks for it."""
-        for address in ("treadle@example.com", "operator@example.com"):
-            self._mail.create_email_identity(EmailIdentity=address)
-
-    def mails(self) -> list[Mail]:
-        """What the cloud's mail service has sent."""
-        with urlopen(f"{self.endpoint}/_ministack/ses/messages", timeout=10) as answer:
-            by_account: dict[str, list[dict[str, Any]]] = json.load(answer)["messages"]
-        return [
-            Mail(each["Subject"], each["BodyText"] or "") for mails in by_account.values() for each in mails
-        ]
 
     def upload(self, key: str, body: bytes) -> str:
         """Store an object; its run key."""

@@ -7,6 +7,8 @@ import subprocess
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
 
 import boto3
 import botocore.exceptions
@@ -16,7 +18,7 @@ from tools.project import LOCAL_CREDENTIALS, REGION, ROOT, RUN, SAM, VENV_BIN, T
 
 ENVIRONMENT = "local"
 MAIL_ADDRESSES = ("treadle@example.com", "operator@example.com")
-"""Sender and receiver of alerts in that environment."""
+"""Sender and receiver of alerts in that environment, and in the demo."""
 
 
 def stack_name(folder: Path = ROOT) -> str:
@@ -122,6 +124,13 @@ def verify_addresses(endpoint: str) -> None:
     for address in MAIL_ADDRESSES:
         with contextlib.suppress(mail.exceptions.AlreadyExistsException):
             mail.create_email_identity(EmailIdentity=address)
+
+
+def sent_mails(endpoint: str) -> list[dict[str, Any]]:
+    """What the cloud's mail service has sent, each with `Subject`, `To`, `BodyText` and `BodyHtml`."""
+    with urlopen(f"{endpoint}/_ministack/ses/messages", timeout=10) as answer:
+        by_account: dict[str, list[dict[str, Any]]] = json.load(answer)["messages"]
+    return [mail for sent in by_account.values() for mail in sent]
 
 
 def write_container_environment(endpoint: str, name: str) -> Path:

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.request import urlopen
 from uuid import uuid4
 
 import pytest
@@ -24,6 +23,7 @@ from tests.e2e.following import (
     status_ids,
     ticks_of,
 )
+from tools.stack import sent_mails
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
 from treadle.ports.runs import Failure, Run, RunQuery
@@ -44,20 +44,14 @@ def test_a_run_that_fails_is_reacted_to_once_and_both_say_so(following: Deployed
     assert (noted.sensor, noted.event_id, noted.tick_id) == ("tell_failed", tick.acted_on, tick.tick_id)
 
 
-def mails(deployed: Deployed) -> list[str]:
-    """The texts of what the cloud's mail service has sent."""
-    with urlopen(f"{deployed.endpoint}/_ministack/ses/messages", timeout=10) as answer:
-        by_account = json.load(answer)["messages"]
-    return [json.dumps(mail) for sent in by_account.values() for mail in sent]
-
-
 def test_a_run_that_fails_is_told_by_mail(deployed: Deployed) -> None:
     key = fresh_key("malformed")
     deployed.upload(key, MALFORMED_CSV)
     run = deployed.ended_run(key)
 
     [mail] = eventually(
-        lambda: [each for each in mails(deployed) if run.run_id in each], "the mail of the failed run"
+        lambda: [each for each in map(json.dumps, sent_mails(deployed.endpoint)) if run.run_id in each],
+        "the mail of the failed run",
     )
 
     assert run.status is Status.FAILURE

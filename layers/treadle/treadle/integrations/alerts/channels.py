@@ -75,7 +75,9 @@ def alert_sensor(
     alert_if: AlertIf | None,
     minimum_interval_seconds: int | None = None,
     monitored_jobs: Sequence[Monitored] | None = None,
+    job_selection: Sequence[Monitored] | None = None,
     monitor_all_code_locations: bool = False,
+    monitor_all_repositories: bool | None = None,
     default_status: DefaultSensorStatus = DefaultSensorStatus.STOPPED,
 ) -> RunFailureSensorDefinition:
     """A sensor that sends an alert for each watched run that fails.
@@ -86,7 +88,9 @@ def alert_sensor(
         alert_if: whether a run is worth one; None for all.
         minimum_interval_seconds: as of `@run_failure_sensor`, like all that follow.
         monitored_jobs: whose runs.
+        job_selection: an older name of `monitored_jobs`.
         monitor_all_code_locations: True for every job of every stack.
+        monitor_all_repositories: an older name of `monitor_all_code_locations`.
         default_status: whether it evaluates before anyone has started it.
 
     Raises:
@@ -98,8 +102,12 @@ def alert_sensor(
         alert_function(channel, alert_if),
         description=f"Tells of each failed run by {channel.name}.",
         minimum_interval_seconds=minimum_interval_seconds,
-        monitored_jobs=monitored_jobs,
-        monitor_all_code_locations=monitor_all_code_locations,
+        monitored_jobs=renamed(monitored_jobs, job_selection, "monitored_jobs and job_selection"),
+        monitor_all_code_locations=renamed(
+            monitor_all_code_locations,
+            monitor_all_repositories,
+            "monitor_all_code_locations and monitor_all_repositories",
+        ),
         default_status=default_status,
     )
 

@@ -17,13 +17,14 @@ from treadle.definitions.errors import AlertDelayedError, AlertError, DagsterInv
 from treadle.definitions.run_status import Monitored, RunFailureSensorDefinition
 from treadle.definitions.run_status_contexts import RunFailureSensorContext
 from treadle.definitions.status import DefaultSensorStatus
-from treadle.integrations.alerts.channels import AlertIf, alert_sensor, check, renamed
+from treadle.integrations.alerts.channels import AlertIf, alert_sensor, check
 from treadle.integrations.alerts.http import READ_SECONDS, Remaining
 from treadle.integrations.alerts.secrets import SecretText, redacted, reveal
 from treadle.integrations.alerts.texts import (
     TextFunction,
     clip,
     clip_bytes,
+    default_subject,
     event_name,
     event_time,
     failed_steps,
@@ -36,15 +37,6 @@ SERVICES = ("smtp", "ses")
 MAX_BODY_BYTES = 500_000
 _MAX_CAUSE = 10_000
 _MAX_SUBJECT = 200
-
-
-def email_subject(context: RunFailureSensorContext) -> str:
-    """The default subject.
-
-    Args:
-        context: the failed run's.
-    """
-    return f"Run failed: {context.dagster_run.job_name}"
 
 
 def email_body(context: RunFailureSensorContext) -> str:
@@ -197,7 +189,7 @@ class EmailChannel:
     to: tuple[str, ...]
     carrier: Carrier
     body_fn: TextFunction = email_body
-    subject_fn: TextFunction = email_subject
+    subject_fn: TextFunction = default_subject
     webserver_base_url: str | None = None
 
     @property
@@ -228,7 +220,7 @@ def make_email_on_run_failure_sensor(
     email_password: SecretText | None = None,
     email_to: Sequence[str] = (),
     email_body_fn: TextFunction = email_body,
-    email_subject_fn: TextFunction = email_subject,
+    email_subject_fn: TextFunction = default_subject,
     smtp_host: str = "smtp.gmail.com",
     smtp_type: str = "SSL",
     smtp_port: int | None = None,
@@ -283,12 +275,10 @@ def make_email_on_run_failure_sensor(
         EmailChannel(email_from, to, carrier, email_body_fn, email_subject_fn, webserver_base_url),
         name=name,
         alert_if=alert_if,
-        monitored_jobs=renamed(monitored_jobs, job_selection, "monitored_jobs and job_selection"),
-        monitor_all_code_locations=renamed(
-            monitor_all_code_locations,
-            monitor_all_repositories,
-            "monitor_all_code_locations and monitor_all_repositories",
-        ),
+        monitored_jobs=monitored_jobs,
+        job_selection=job_selection,
+        monitor_all_code_locations=monitor_all_code_locations,
+        monitor_all_repositories=monitor_all_repositories,
         default_status=default_status,
     )
 

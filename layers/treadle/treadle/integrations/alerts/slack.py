@@ -168,11 +168,9 @@ def make_slack_on_run_failure_sensor(
         name=name,
         alert_if=alert_if,
         minimum_interval_seconds=minimum_interval_seconds,
-        monitored_jobs=renamed(monitored_jobs, job_selection, "monitored_jobs and job_selection"),
-        monitor_all_code_locations=renamed(
-            monitor_all_code_locations,
-            monitor_all_repositories,
-            "monitor_all_code_locations and monitor_all_repositories",
-        ),
+        monitored_jobs=monitored_jobs,
+        job_selection=job_selection,
+        monitor_all_code_locations=monitor_all_code_locations,
+        monitor_all_repositories=monitor_all_repositories,
         default_status=default_status,
     )

@@ -16,6 +16,7 @@ from treadle.integrations.alerts.texts import (
     TextFunction,
     clip,
     clip_bytes,
+    default_subject,
     event_name,
     failed_steps,
     one_line,
@@ -30,15 +31,6 @@ MAX_MESSAGE_BYTES = 250_000
 
 _TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?")
 _MAX_CAUSE = 10_000
-
-
-def sns_subject(context: RunFailureSensorContext) -> str:
-    """The default subject.
-
-    Args:
-        context: the failed run's.
-    """
-    return f"Run failed: {context.dagster_run.job_name}"
 
 
 def sns_message(context: RunFailureSensorContext) -> str:
@@ -69,7 +61,7 @@ class SnsChannel:
 
     topic_arn: str
     message_fn: TextFunction = sns_message
-    subject_fn: TextFunction = sns_subject
+    subject_fn: TextFunction = default_subject
     webserver_base_url: str | None = None
 
     @property
@@ -104,7 +96,7 @@ class SnsChannel:
 def make_sns_on_run_failure_sensor(
     topic_arn: str,
     message_fn: TextFunction = sns_message,
-    subject_fn: TextFunction = sns_subject,
+    subject_fn: TextFunction = default_subject,
     name: str | None = None,
     minimum_interval_seconds: int | None = None,
     monitored_jobs: Sequence[Monitored] | None = None,

@@ -130,10 +130,7 @@ def make_teams_on_run_failure_sensor(
         name=name,
         alert_if=alert_if,
         monitored_jobs=monitored_jobs,
-        monitor_all_code_locations=renamed(
-            monitor_all_code_locations,
-            monitor_all_repositories,
-            "monitor_all_code_locations and monitor_all_repositories",
-        ),
+        monitor_all_code_locations=monitor_all_code_locations,
+        monitor_all_repositories=monitor_all_repositories,
         default_status=default_status,
     )

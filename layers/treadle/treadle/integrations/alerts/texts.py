@@ -37,6 +37,15 @@ class Link:
     url: str
 
 
+def default_subject(context: RunFailureSensorContext) -> str:
+    """The default subject of what has one.
+
+    Args:
+        context: the failed run's.
+    """
+    return f"Run failed: {context.dagster_run.job_name}"
+
+
 def run_link(context: RunFailureSensorContext, webserver_base_url: str | None) -> Link | None:
     """Where the run can be looked at: under the given address, or else in the AWS console.
 
