@@ -3,21 +3,20 @@
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from tests.faults.cloud import SimulatedLetters, SimulatedQueue
+from tests.faults.living import Living
 from tests.faults.world import (
     MINUTE_MS,
     PAUSE_SECONDS,
     SECONDS,
     STREAM_TRIES,
-    RestlessError,
     _Context,
-    _sqs_record,
 )
 from tests.support.house import NAMESPACE, RUN_IDS
 from treadle.bootstrap import EvaluatorParts, Inbox, PublisherParts
@@ -60,8 +59,6 @@ JOBS = ("orders", "customers")
 PAIRS = 2
 ENDS = ((Status.SUCCESS, Status.SUCCESS), (Status.FAILURE, Status.SUCCESS), (Status.SUCCESS, Status.SUCCESS))
 """How the runs of the two jobs end, in order: two of the one succeed, and three of the other."""
-
-END_MS = 24 * 3_600_000
 
 
 def watching() -> RunStatusSensorDefinition:
@@ -112,12 +109,14 @@ class SimulatedBus:
 
 
 @dataclass(slots=True)
-class TellingWorld:
+class TellingWorld(Living):
     """What becomes of runs, told and reacted to.
 
     Attributes:
         faults: strike.
     """
+
+    end_ms: ClassVar[int] = 24 * 3_600_000
 
     faults: Faults = field(default_factory=Faults)
     clock: VirtualClock = field(default_factory=VirtualClock)
@@ -232,25 +231,6 @@ class TellingWorld:
 
     # Time.
 
-    def live(self, until: int | None = None) -> None:
-        """Let everything happen, until nothing more can, or until a time.
-
-        Raises:
-            RestlessError: if things do not come to an end.
-        """
-        while True:
-            self._happen()
-            upcoming = min(self._upcoming(), default=None)
-            if until is not None and (upcoming is None or upcoming > until):
-                self.clock.time = max(self.clock.time, until)
-                return
-            if upcoming is None:
-                return
-            if upcoming - self.began_at > END_MS:
-                msg = "The world does not come to rest."
-                raise RestlessError(msg)
-            self.clock.time = max(self.clock.time, upcoming)
-
     def _upcoming(self) -> Iterator[int]:
         yield from (queue.next_at for queue in self.queues.values() if queue.next_at is not None)
         yield from (record.next_at for record in self.stream)
@@ -268,9 +248,9 @@ class TellingWorld:
 
     def _happen(self) -> None:
         self._deliver_stream()
-        self._receive("PUBLISH", "publish", self._publish_queue)
-        self._receive("STATUS", "watch", lambda event: self._batch(watching(), event))
-        self._receive("WAKE", "pairs", lambda event: self._batch(pairing(), event))
+        self._receive("PUBLISH", self.queues["publish"], self._publish_queue)
+        self._receive("STATUS", self.queues["watch"], lambda event: self._batch(watching(), event))
+        self._receive("WAKE", self.queues["pairs"], lambda event: self._batch(pairing(), event))
         if self.next_tick <= self.clock.now():
             nominal, self.next_tick = self.next_tick, self.next_tick + MINUTE_MS
             parts = self._evaluator(pairing())
@@ -284,18 +264,6 @@ class TellingWorld:
 
     def _batch(self, definition: SensorDefinition, event: dict[str, Any]) -> Any:
         return _evaluate_batch(self._evaluator(definition), event, _Context())
-
-    def _receive(self, step: str, name: str, handle: Callable[[dict[str, Any]], Any]) -> None:
-        queue = self.queues[name]
-        while batch := queue.receive():
-            answers: list[dict[str, Any]] = []
-            event = {"Records": [_sqs_record(index, message) for index, message in enumerate(batch)]}
-            if not self.faults.run(step, lambda: answers.append(handle(event))):  # noqa: B023
-                continue
-            failed = {failure["itemIdentifier"] for failure in answers[0]["batchItemFailures"]}
-            for index, message in enumerate(batch):
-                if str(index) not in failed:
-                    queue.delete(message)
 
     def _deliver_stream(self) -> None:
         while batch := [record for record in self.stream if record.next_at <= self.clock.now()][:4]:

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.faults.living import RestlessError
 from tests.faults.telling_world import TellingWorld, told_wrong
 from tests.faults.walk import EVERYWHERE, IN_BATCHES, Walked
-from tests.faults.world import RestlessError
 from treadle.ports.assets import EventStore
 from treadle.ports.system import Bus
 from treadle.testing.faults import Call, Fault, Faults

@@ -1,14 +1,13 @@
 """One deployment in which every call of a port may meet a fault, and everything lost is delivered again."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.faults.backends import Backend, in_memory
 from tests.faults.cloud import (
-    Held,
     SimulatedLetters,
     SimulatedQueue,
     SimulatedTarget,
@@ -16,6 +15,7 @@ from tests.faults.cloud import (
     object_created,
 )
 from tests.faults.flow import EVENTS, SCHEDULED, WHOLE, Flow, arrivals, scheduled
+from tests.faults.living import Living
 from tests.faults.witness import Witness, WitnessedRuns, WitnessedSensors, WitnessedTicks
 from tests.support.house import JOB, JOBS, NAMESPACE, RUN_IDS
 from treadle.adapters.status_events import parse_status_change
@@ -55,14 +55,8 @@ PAUSE_SECONDS = 1_200
 RECONCILE_MS = 600_000
 MINUTE_MS = 60_000
 STREAM_TRIES = 6
-END_MS = 72 * 3_600_000
-"""What has not come to rest by then never will."""
 
 RUNNING = DefaultSensorStatus.RUNNING
-
-
-class RestlessError(Exception):
-    """The world did not come to rest."""
 
 
 class _Context:
@@ -81,7 +75,7 @@ class _NoBus:
 
 
 @dataclass(slots=True)
-class World:
+class World(Living):
     """The flow, step by step.
 
     Attributes:
@@ -281,28 +275,6 @@ class World:
 
     # Time.
 
-    def live(self, until: int | None = None) -> None:
-        """Let everything happen.
-
-        Args:
-            until: when to stop; None for as soon as nothing more can happen.
-
-        Raises:
-            RestlessError: if things do not come to an end.
-        """
-        while True:
-            self._happen()
-            upcoming = min(self._upcoming(), default=None)
-            if until is not None and (upcoming is None or upcoming > until):
-                self.clock.time = max(self.clock.time, until)
-                return
-            if upcoming is None:
-                return
-            if upcoming - self.began_at > END_MS:
-                msg = "The world does not come to rest."
-                raise RestlessError(msg)
-            self.clock.time = max(self.clock.time, upcoming)
-
     def _upcoming(self) -> Iterator[int]:
         """When something is to happen."""
         queues = (self.own, self.arriving, self.launches, self.slices, self.events)
@@ -337,17 +309,6 @@ class World:
                 self.faults.run("RECONCILE", self._reconcile)
         metrics().clear_metrics()
 
-    def _receive(self, step: str, queue: SimulatedQueue, handle: Callable[[dict[str, Any]], Any]) -> None:
-        while batch := queue.receive():
-            answers: list[dict[str, Any]] = []
-            event = {"Records": [_sqs_record(index, message) for index, message in enumerate(batch)]}
-            if not self.faults.run(step, lambda: answers.append(handle(event))):  # noqa: B023
-                continue  # The whole batch comes again once it is visible.
-            failed = {failure["itemIdentifier"] for failure in answers[0]["batchItemFailures"]}
-            for index, message in enumerate(batch):
-                if str(index) not in failed:
-                    queue.delete(message)
-
     def _deliver_stream(self) -> None:
         while batch := [record for record in self.stream if record.next_at <= self.clock.now()]:
             for record in batch:
@@ -361,13 +322,3 @@ class World:
                     self.stream.remove(record)
                     if not is_done:
                         self.letters.kept.append((str(record.keys), "dispatch: delivered too often"))
-
-
-def _sqs_record(index: int, message: Held) -> dict[str, Any]:
-    return {
-        "messageId": str(index),
-        "receiptHandle": str(id(message)),
-        "body": message.body,
-        "attributes": {"ApproximateReceiveCount": str(message.receives)},
-        "eventSource": "aws:sqs",
-    }
