@@ -19,7 +19,9 @@ from tests.faults.world import (
     _Context,
 )
 from tests.support.house import NAMESPACE, RUN_IDS
-from treadle.bootstrap import EvaluatorParts, Inbox, PublisherParts
+from treadle.bootstrap.evaluator import EvaluatorParts
+from treadle.bootstrap.inbox import Inbox
+from treadle.bootstrap.steps import PublisherParts
 from treadle.definitions.coordination import AllSucceededDefinition, all_succeeded
 from treadle.definitions.errors import StoreError, TreadleError
 from treadle.definitions.jobs import JobDefinition

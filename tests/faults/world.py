@@ -19,7 +19,9 @@ from tests.faults.living import Living
 from tests.faults.witness import Witness, WitnessedRuns, WitnessedSensors, WitnessedTicks
 from tests.support.house import JOB, JOBS, NAMESPACE, RUN_IDS
 from treadle.adapters.status_events import parse_status_change
-from treadle.bootstrap import DispatcherParts, EvaluatorParts, Inbox
+from treadle.bootstrap.evaluator import EvaluatorParts
+from treadle.bootstrap.inbox import Inbox
+from treadle.bootstrap.steps import DispatcherParts
 from treadle.definitions.errors import LaunchDelayedError, LaunchUncertainError, StoreError, TreadleError
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DefaultSensorStatus

@@ -3,10 +3,10 @@
 import pytest
 
 from tests.support.house import keyless, sensor_of
-from treadle.bootstrap import (
-    Settings,
+from treadle.bootstrap.evaluator import evaluator_parts
+from treadle.bootstrap.settings import Settings
+from treadle.bootstrap.steps import (
     dispatcher_parts,
-    evaluator_parts,
     launcher_parts,
     reconciler_parts,
     recorder_parts,

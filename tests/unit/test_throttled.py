@@ -11,7 +11,7 @@ from tests.support.house import House, sensor_of
 from treadle.adapters import blobs, queues
 from treadle.adapters.blobs import S3BlobStore
 from treadle.adapters.queues import SqsQueue
-from treadle.bootstrap import Inbox
+from treadle.bootstrap.inbox import Inbox
 from treadle.definitions.errors import StoreError, StoreThrottledError
 from treadle.definitions.results import RunRequest
 from treadle.definitions.status import DefaultSensorStatus, TickStatus

@@ -9,7 +9,7 @@ import click
 from treadle.cli.speaking import failing_plainly
 
 if TYPE_CHECKING:
-    from treadle.bootstrap import OperatorParts
+    from treadle.bootstrap.operator import OperatorParts
 
 stack_option = click.option("--stack", metavar="NAME", required=True, help="The deployed stack.")
 by_option = click.option(
@@ -33,7 +33,7 @@ def deployed(stack: str) -> Iterator["OperatorParts"]:
         stack: its name.
     """
     # Imported here, as boto3 would slow down every other command.
-    from treadle.bootstrap import operator_parts
+    from treadle.bootstrap.operator import operator_parts
 
     with failing_plainly():
         yield operator_parts(stack)

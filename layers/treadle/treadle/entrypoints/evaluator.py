@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from treadle.adapters.events import moment_of, parse_sensor_event
-from treadle.bootstrap import EvaluatorParts, evaluator_parts
+from treadle.bootstrap.evaluator import EvaluatorParts, evaluator_parts
 from treadle.definitions.errors import StoreThrottledError, UnknownEventError
 from treadle.definitions.runs import moment
 from treadle.definitions.sensors import SensorDefinition, SensorEvent

@@ -10,7 +10,7 @@ from typing import Any
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
-from treadle.bootstrap import Inbox
+from treadle.bootstrap.inbox import Inbox
 from treadle.definitions.errors import (
     LaunchRejectedError,
     StoreError,

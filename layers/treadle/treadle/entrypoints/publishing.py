@@ -8,7 +8,7 @@ from typing import Any
 
 from aws_lambda_powertools.metrics import MetricUnit
 
-from treadle.bootstrap import PublisherParts, publisher_parts
+from treadle.bootstrap.steps import PublisherParts, publisher_parts
 from treadle.definitions.errors import StoreError, StoreThrottledError, UnknownEventError
 from treadle.engine.publish import statuses_reached
 from treadle.engine.telling import StatusReached

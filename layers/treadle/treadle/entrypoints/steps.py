@@ -11,7 +11,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from treadle.adapters.dynamodb.ticks import is_underway
 from treadle.adapters.status_events import parse_status_change
-from treadle.bootstrap import (
+from treadle.bootstrap.steps import (
     DispatcherParts,
     dispatcher_parts,
     launcher_parts,

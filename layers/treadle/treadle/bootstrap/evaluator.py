@@ -1,0 +1,98 @@
+"""An evaluator's parts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, tzinfo
+from typing import Any
+
+from treadle.adapters.blobs import S3BlobStore
+from treadle.adapters.dynamodb.tables import DynamoStores
+from treadle.adapters.system import RandomTokens, SystemClock
+from treadle.bootstrap.inbox import Inbox
+from treadle.bootstrap.settings import Settings
+from treadle.definitions.errors import SettingsError
+from treadle.definitions.sensors import SensorDefinition
+from treadle.definitions.status import DefaultSensorStatus
+from treadle.engine.evaluation import Evaluator
+from treadle.engine.event_ticks import EventTicks
+from treadle.engine.identity import RunIds
+from treadle.engine.leased_ticks import LeasedTicks, TickSettings
+from treadle.engine.planning import Planner
+from treadle.engine.preview import Previewer
+from treadle.engine.reading import StoredEnds, StoredRuns
+from treadle.engine.schedule import phase_of
+from treadle.ports.system import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluatorParts:
+    """What an evaluator needs."""
+
+    name: str
+    settings: TickSettings
+    leased: LeasedTicks
+    events: EventTicks
+    previewer: Previewer
+    inbox: Inbox
+    clock: Clock
+    is_woken: bool = False
+    grace_seconds: int = 0
+    time_zone: tzinfo = UTC
+
+
+def evaluator_parts(
+    definition: SensorDefinition, resources: Mapping[str, Any], environment: Mapping[str, str]
+) -> EvaluatorParts:
+    """An evaluator's parts.
+
+    Args:
+        definition: the sensor.
+        resources: by key, what it may use.
+        environment: the function's.
+
+    Raises:
+        SettingsError: with all problems at once.
+    """
+    settings = Settings(environment)
+    try:
+        definition = definition.configured(environment)
+    except SettingsError as error:
+        settings.problems.append(str(error).rstrip("."))
+    namespace, tables = settings.text("TREADLE_NAMESPACE"), settings.tables()
+    inbox = Inbox.of(f"sensor {definition.name}", settings, "TREADLE_QUEUE_URL")
+    interval = settings.number("TREADLE_INTERVAL_SECONDS", "seconds", definition.minimum_interval_seconds)
+    pause_after = settings.number("TREADLE_PAUSE_AFTER", "failures")
+    status = settings.text("TREADLE_DEFAULT_STATUS", definition.default_status.value)
+    if status not in set(DefaultSensorStatus):
+        settings.problems.append(f"TREADLE_DEFAULT_STATUS is {status!r}: use RUNNING or STOPPED")
+    outcomes = settings.text("TREADLE_OUTCOMES_BUCKET")
+    zone = settings.zone("TREADLE_TIME_ZONE")
+    settings.check()
+    clock, tokens = SystemClock(), RandomTokens()
+    stores = DynamoStores.of(tables, tokens, S3BlobStore(outcomes))
+    planner = Planner(definition, RunIds.of(namespace), stores.runs)
+    running = Evaluator(
+        planner,
+        clock,
+        resources,
+        StoredRuns(stores.runs, namespace),
+        StoredEnds(stores.events, clock),
+    )
+    default = DefaultSensorStatus(status)
+    millis = (interval or 0) * 1000
+    phase = phase_of(definition.name, millis)
+    # A paused sensor drops events, so one that takes them is only slowed.
+    pauses = 0 if definition.takes_events else pause_after or 0
+    ticking = TickSettings(millis, default, pauses, phase)
+    return EvaluatorParts(
+        definition.name,
+        ticking,
+        LeasedTicks(running, stores.sensors, clock, tokens, ticking, inbox.queue),
+        EventTicks(running, stores.sensors, stores.ticks, tokens, default, stores.runs, namespace),
+        Previewer(running, stores.sensors, clock),
+        inbox,
+        clock,
+        definition.is_woken,
+        int(definition.grace.total_seconds()),
+        zone,
+    )

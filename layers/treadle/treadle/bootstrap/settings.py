@@ -1,0 +1,124 @@
+"""A function's environment, read once and complained of at once."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
+from typing import Any
+
+from treadle.adapters.dynamodb.tables import TableNames
+from treadle.adapters.targets.registry import KINDS
+from treadle.definitions.errors import SettingsError
+from treadle.definitions.jobs import names_in
+from treadle.engine.dispatch import DEFAULT_DEPTH, Limits
+from treadle.ports.launching import JobSettings
+
+
+@dataclass(slots=True)
+class Settings:
+    """A function's environment, read with all problems kept until the end.
+
+    Args:
+        environment: names and values, such as `os.environ`.
+    """
+
+    environment: Mapping[str, str]
+    problems: list[str] = field(default_factory=list)
+
+    def text(self, name: str, default: str | None = None) -> str:
+        """The value; a missing one without default is a problem."""
+        value = self.environment.get(name, default)
+        if value is None:
+            self.problems.append(f"{name} is not set")
+            return ""
+        return value
+
+    def number(self, name: str, of: str, default: int | None = None) -> int | None:
+        """A whole number, 0 or more, of what `of` says; the default where it is not set or empty."""
+        value = self.environment.get(name, "")
+        if not value:
+            return default
+        if not value.isdecimal():
+            self.problems.append(f"{name} is {value!r}, and must be a whole number of {of}")
+            return default
+        return int(value)
+
+    def mapping(self, name: str) -> Mapping[str, Any]:
+        """A JSON object."""
+        text = self.text(name, None)
+        try:
+            value = json.loads(text or "{}")
+        except ValueError as error:
+            self.problems.append(f"{name} is no JSON: {error}")
+            return {}
+        if not isinstance(value, dict):
+            self.problems.append(f"{name} must be a JSON object, and is a {type(value).__name__}")
+            return {}
+        return value
+
+    def zone(self, name: str) -> tzinfo:
+        """A time zone by its name, such as Europe/Berlin; UTC where it is not set."""
+        value = self.environment.get(name, "")
+        if not value:
+            return UTC
+        # Imported here, as few sensors need it.
+        from zoneinfo import ZoneInfo
+
+        try:
+            return ZoneInfo(value)
+        except (KeyError, ValueError):
+            self.problems.append(f"{name} is {value!r}, and must be a time zone such as Europe/Berlin")
+            return UTC
+
+    def tables(self) -> TableNames:
+        """The tables' names."""
+        names = (self.text(f"TREADLE_{table}_TABLE") for table in ("SENSORS", "TICKS", "RUNS", "EVENTS"))
+        return TableNames(*names)
+
+    def grants(self) -> Mapping[str, frozenset[str]]:
+        """Which sensor may start which jobs."""
+        grants: dict[str, frozenset[str]] = {}
+        for sensor, jobs in self.mapping("TREADLE_GRANTS").items():
+            if not isinstance(jobs, str):
+                self.problems.append(f"TREADLE_GRANTS: the jobs of {sensor!r} must be names joined by commas")
+                continue
+            grants[sensor] = frozenset(names_in(jobs))
+        return grants
+
+    def jobs(self) -> Mapping[str, JobSettings]:
+        """What each job's name launches."""
+        jobs: dict[str, JobSettings] = {}
+        for name, job in self.mapping("TREADLE_JOBS").items():
+            if not isinstance(job, dict) or job.get("target") not in KINDS:
+                known = ", ".join(KINDS)
+                self.problems.append(f"TREADLE_JOBS: job {name!r} needs a target, one of {known}")
+                continue
+            options = {key: str(value) for key, value in job.items()}
+            target, arn = options.pop("target"), options.pop("arn", "")
+            jobs[name] = JobSettings(name, target, arn, options.pop("parameter", "?"), options)
+        return jobs
+
+    def observed(self, jobs: Mapping[str, JobSettings]) -> frozenset[str]:
+        """The jobs whose executions are recorded whoever started them."""
+        names = frozenset(names_in(self.environment.get("TREADLE_OBSERVED_JOBS", "")))
+        for name in sorted(names - jobs.keys()):
+            known = ", ".join(sorted(jobs)) or "none"
+            self.problems.append(
+                f"TREADLE_OBSERVED_JOBS names {name!r}, which is no job here; known are: {known}"
+            )
+        return names
+
+    def limits(self) -> Limits:
+        """What a sensor may start at most."""
+        depth = self.number("TREADLE_MAX_DEPTH", "runs", DEFAULT_DEPTH)
+        return Limits(depth or DEFAULT_DEPTH, self.number("TREADLE_RUNS_PER_HOUR", "runs") or 0)
+
+    def check(self) -> None:
+        """Complain about everything at once.
+
+        Raises:
+            SettingsError: if anything was missing or malformed.
+        """
+        if self.problems:
+            msg = f"The function's environment does not fit: {'; '.join(self.problems)}. See template.yaml."
+            raise SettingsError(msg)

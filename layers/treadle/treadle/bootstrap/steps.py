@@ -1,0 +1,159 @@
+"""The parts of the engine's steps."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from treadle.adapters.blobs import S3BlobStore
+from treadle.adapters.bus import EventBridgeBus
+from treadle.adapters.dynamodb.tables import DynamoStores
+from treadle.adapters.queues import SqsQueue
+from treadle.adapters.system import RandomTokens, SystemClock
+from treadle.adapters.targets.registry import LazyTargets
+from treadle.bootstrap.inbox import Inbox
+from treadle.bootstrap.settings import Settings
+from treadle.engine.dispatch import Dispatcher
+from treadle.engine.identity import RunIds
+from treadle.engine.launch import Launcher
+from treadle.engine.observing import Observer
+from treadle.engine.publish import Publisher
+from treadle.engine.reconcile import Reconciler
+from treadle.engine.record import Recorder
+from treadle.ports.runs import Run
+from treadle.ports.system import Bus, Queue
+from treadle.ports.ticks import Tick
+
+DISPATCH_WORKERS = 8
+"""DISPATCH waits for DynamoDB most of its time, so it writes so many run records at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class DispatcherParts:
+    """What DISPATCH needs.
+
+    Attributes:
+        dispatcher: applies ticks.
+        read: the tick that an image of the ticks table's stream holds.
+        bus: where it is told what happened.
+        inbox: the queue of slices.
+    """
+
+    dispatcher: Dispatcher
+    read: Callable[[dict[str, dict[str, Any]]], Tick]
+    bus: Bus
+    inbox: Inbox
+
+
+def dispatcher_parts(environment: Mapping[str, str]) -> DispatcherParts:
+    """DISPATCH's parts.
+
+    Raises:
+        SettingsError: with all problems at once.
+    """
+    settings = Settings(environment)
+    make = _dispatcher(settings)
+    inbox = Inbox.of("dispatch", settings, "TREADLE_DISPATCH_QUEUE_URL")
+    bus = settings.text("TREADLE_BUS_NAME")
+    settings.check()
+    dispatcher, stores, _ = make()
+    return DispatcherParts(dispatcher, stores.ticks.read, EventBridgeBus(bus), inbox)
+
+
+@dataclass(frozen=True, slots=True)
+class PublisherParts:
+    """What PUBLISH needs.
+
+    Attributes:
+        publisher: tells of runs.
+        read: the record that an image of the runs table's stream holds.
+        inbox: the queue of what could not be told at once.
+    """
+
+    publisher: Publisher
+    read: Callable[[dict[str, dict[str, Any]]], Run]
+    inbox: Inbox
+
+
+def publisher_parts(environment: Mapping[str, str]) -> PublisherParts:
+    """PUBLISH's parts.
+
+    Raises:
+        SettingsError: with all problems at once.
+    """
+    settings = Settings(environment)
+    tables, namespace = settings.tables(), settings.text("TREADLE_NAMESPACE")
+    inbox = Inbox.of("publish", settings, "TREADLE_PUBLISH_QUEUE_URL")
+    bus = settings.text("TREADLE_BUS_NAME")
+    settings.check()
+    stores = DynamoStores.of(tables, RandomTokens())
+    publisher = Publisher(stores.runs, stores.events, EventBridgeBus(bus), namespace)
+    return PublisherParts(publisher, stores.runs.read, inbox)
+
+
+def reconciler_parts(environment: Mapping[str, str]) -> Reconciler:
+    """RECONCILE.
+
+    Raises:
+        SettingsError: with all problems at once.
+    """
+    settings = Settings(environment)
+    make, jobs = _dispatcher(settings), settings.jobs()
+    settings.check()
+    dispatcher, stores, launches = make()
+    return Reconciler(stores.ticks, stores.runs, launches, dispatcher, jobs, LazyTargets(), SystemClock())
+
+
+def _dispatcher(settings: Settings) -> Callable[[], tuple[Dispatcher, DynamoStores, Queue]]:
+    """Makes the dispatcher, its stores and the launch queue, once the settings are checked."""
+    tables, grants, limits = settings.tables(), settings.grants(), settings.limits()
+    launch_url = settings.text("TREADLE_LAUNCH_QUEUE_URL")
+    slices = settings.text("TREADLE_DISPATCH_QUEUE_URL")
+    outcomes = settings.text("TREADLE_OUTCOMES_BUCKET")
+
+    def make() -> tuple[Dispatcher, DynamoStores, Queue]:
+        stores = DynamoStores.of(tables, RandomTokens(), S3BlobStore(outcomes))
+        launches = SqsQueue(launch_url)
+        dispatcher = Dispatcher(
+            stores.ticks,
+            stores.runs,
+            launches,
+            grants,
+            SystemClock(),
+            limits=limits,
+            slices=SqsQueue(slices),
+            workers=DISPATCH_WORKERS,
+        )
+        return dispatcher, stores, launches
+
+    return make
+
+
+def launcher_parts(environment: Mapping[str, str]) -> tuple[Launcher, Inbox]:
+    """LAUNCH's parts.
+
+    Raises:
+        SettingsError: with all problems at once.
+    """
+    settings = Settings(environment)
+    tables, jobs = settings.tables(), settings.jobs()
+    inbox = Inbox.of("launch", settings, "TREADLE_LAUNCH_QUEUE_URL")
+    settings.check()
+    tokens = RandomTokens()
+    runs = DynamoStores.of(tables, tokens).runs
+    return Launcher(runs, inbox.queue, jobs, LazyTargets(), SystemClock(), tokens), inbox
+
+
+def recorder_parts(environment: Mapping[str, str]) -> tuple[Recorder, Inbox]:
+    """RECORD's parts.
+
+    Raises:
+        SettingsError: with all problems at once.
+    """
+    settings = Settings(environment)
+    tables, jobs = settings.tables(), settings.jobs()
+    namespace, observed = settings.text("TREADLE_NAMESPACE"), settings.observed(jobs)
+    inbox = Inbox.of("record", settings, "TREADLE_RECORD_QUEUE_URL")
+    settings.check()
+    runs = DynamoStores.of(tables, RandomTokens()).runs
+    observer = Observer(observed, RunIds.of(namespace))
+    return Recorder(runs, jobs, LazyTargets(), SystemClock(), namespace, observer), inbox
