@@ -4,13 +4,14 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from treadle.definitions.assets import AssetKey, AssetMaterialization, AssetMaterialized
 from treadle.definitions.errors import UnknownEventError
 from treadle.definitions.objects import ObjectCreated, S3Object
 from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.runs import DagsterRun, RunFailure
 from treadle.definitions.sensors import SensorEvent
 from treadle.definitions.status import DagsterRunStatus
-from treadle.engine.telling import RUN_STATUS_CHANGED, SOURCE
+from treadle.engine.telling import ASSET_MATERIALIZED, RUN_STATUS_CHANGED, SOURCE
 
 Json = Mapping[str, Any]
 T = TypeVar("T")
@@ -28,6 +29,7 @@ def parse_sensor_event(event: Json) -> SensorEvent:
     parsers: Mapping[tuple[str, str], Callable[[Json], SensorEvent]] = {
         ("aws.s3", "Object Created"): _object_created,
         (SOURCE, RUN_STATUS_CHANGED): _run_status,
+        (SOURCE, ASSET_MATERIALIZED): asset_materialization,
     }
     return parse(event, parsers)
 
@@ -72,10 +74,7 @@ def _object_created(event: Json) -> ObjectCreated:
 
 def _run_status(event: Json) -> RunStatusEvent:
     detail = event["detail"]
-    location = str(detail["namespace"])
-    if not location.startswith(f"{event['account']}/{event['region']}/"):
-        msg = f"it says that it is of {location}, and comes from {event['account']}/{event['region']}"
-        raise ValueError(msg)
+    location = _namespace(event)
     failure = detail.get("failure")
     status = DagsterRunStatus(detail["status"])
     run = DagsterRun(
@@ -95,6 +94,40 @@ def _run_status(event: Json) -> RunStatusEvent:
     return RunStatusEvent(
         run, status, time, int(detail["attempt"]), int(detail["retry"]), int(detail["number"])
     )
+
+
+def asset_materialization(event: Json) -> AssetMaterialized:
+    """The materialization that an event of the bus tells of.
+
+    Args:
+        event: an EventBridge envelope.
+
+    Raises:
+        KeyError, TypeError, ValueError: if a field is missing or has another form.
+        InvalidReportError: if what it says of the asset does not fit.
+    """
+    detail = event["detail"]
+    _namespace(event)
+    key = AssetKey.from_user_string(str(detail["asset_key"]))
+    made = AssetMaterialization(key, detail["description"], detail["metadata"], detail["partition"])
+    return AssetMaterialized(
+        made,
+        str(detail["id"]),
+        int(detail["storage_id"]),
+        moment_of(detail["time"]),
+        detail["run_id"],
+        int(detail["depth"]),
+        str(detail["origin"]),
+    )
+
+
+def _namespace(event: Json) -> str:
+    """Which stack an event is of, as far as its account and Region bear that out."""
+    location = str(event["detail"]["namespace"])
+    if not location.startswith(f"{event['account']}/{event['region']}/"):
+        msg = f"it says that it is of {location}, and comes from {event['account']}/{event['region']}"
+        raise ValueError(msg)
+    return location
 
 
 def moment_of(text: str) -> datetime:

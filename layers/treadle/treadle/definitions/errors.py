@@ -5,7 +5,7 @@
     ├── DagsterInvalidInvocationError       a sensor called with the wrong arguments
     ├── DagsterInvalidConfigError           a run config that does not fit its job's schema
     ├── DagsterInvariantViolationError      a rule of the authoring API broken at evaluation
-    ├── InvalidReportError                  a report of a run's status whose arguments do not fit
+    ├── InvalidReportError                  a run's status or an asset is told of with arguments that do not fit
     ├── InvalidResultError                  an evaluation returned what no sensor may return
     ├── SensorEvaluationError               the sensor's function raised
     │   └── SensorTimeoutError              ... or ran into its deadline
@@ -59,7 +59,7 @@ class DagsterInvariantViolationError(TreadleError):
 
 
 class InvalidReportError(TreadleError):
-    """A run's status was reported with arguments that do not fit; nothing was sent."""
+    """A run's status or an asset was told of with arguments that do not fit; nothing was sent."""
 
 
 class InvalidResultError(TreadleError):

@@ -6,6 +6,7 @@ from copy import copy
 from datetime import timedelta
 from typing import Any, ClassVar, Self
 
+from treadle.definitions.assets import AssetMaterialized
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvalidDefinitionError, UnknownEventError
 from treadle.definitions.evaluation import SensorReturnType, combine, flatten
@@ -17,7 +18,7 @@ from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.status import DefaultSensorStatus, SensorType
 from treadle.definitions.timed import DeadlineReached
 
-SensorEvent = ObjectCreated | RunStatusEvent | DeadlineReached
+SensorEvent = ObjectCreated | RunStatusEvent | AssetMaterialized | DeadlineReached
 SensorFunction = Callable[..., SensorReturnType]
 
 DEFAULT_CAP = 10_000

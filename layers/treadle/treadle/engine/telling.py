@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from treadle.definitions.assets import AssetMaterialized
 from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.identity import timestamp
 from treadle.ports.runs import Run
@@ -13,6 +14,7 @@ SOURCE = "treadle"
 VERSION = 1
 
 RUN_STATUS_CHANGED = "Run Status Changed"
+ASSET_MATERIALIZED = "Asset Materialized"
 
 REPORT_SOURCE = f"{SOURCE}.report"
 RUN_STATUS_REPORT = "Run Status Report"
@@ -104,6 +106,33 @@ def run_status_changed(reached: StatusReached, namespace: str, number: int) -> B
             "tags": told_tags(run.tags),
             "external_id": run.external_id,
             "failure": {"error": failure.error, "cause": failure.cause[:_TOLD_CAUSE]} if failure else None,
+        },
+    )
+
+
+def asset_materialized(told: AssetMaterialized, namespace: str) -> BusEvent:
+    """That a materialization was recorded.
+
+    Args:
+        told: which, at its place.
+        namespace: of the stack that recorded it.
+    """
+    made = told.materialization
+    return BusEvent(
+        ASSET_MATERIALIZED,
+        {
+            "version": VERSION,
+            "id": told.event_id,
+            "namespace": namespace,
+            "origin": told.location,
+            "asset_key": made.asset_key.to_user_string(),
+            "storage_id": told.storage_id,
+            "time": timestamp(int(told.time.timestamp() * 1000)),
+            "partition": made.partition,
+            "description": made.description,
+            "metadata": made.plain_metadata,
+            "run_id": told.run_id,
+            "depth": told.depth,
         },
     )
 

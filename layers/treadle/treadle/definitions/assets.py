@@ -1,0 +1,233 @@
+"""Assets: their keys, what was told of them, and Dagster's form of that."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Self
+
+from treadle.definitions.errors import InvalidReportError
+
+ASSET_MATERIALIZATION = "ASSET_MATERIALIZATION"
+
+MAX_KEY = 1_024
+MAX_PARTITION = 1_024
+MAX_METADATA = 64 * 1_024
+"""Bytes of UTF-8: an asset event with all of it fits into one event of a bus."""
+
+
+@dataclass(frozen=True, order=True)
+class AssetKey:
+    """The name of an asset.
+
+    Args:
+        path: its parts, or its only part.
+
+    Raises:
+        InvalidReportError: if there is no part, one is empty, it begins with "#", or it is over 1,024 bytes.
+    """
+
+    path: tuple[str, ...]
+
+    def __init__(self, path: str | Sequence[str]) -> None:
+        parts: tuple[object, ...] = (path,) if isinstance(path, str) else tuple(path)
+        object.__setattr__(self, "path", parts)
+        if not parts or not all(isinstance(part, str) and part for part in parts):
+            msg = f"An asset's key is a text or several, none of them empty, and not {path!r}."
+            raise InvalidReportError(msg)
+        text = self.to_user_string()
+        if text.startswith("#") or any("\\" in part for part in self.path) or not _fits(text, MAX_KEY):
+            msg = (
+                f"The asset key {text[:80]!r} cannot be kept: it must not begin with '#', "
+                f"nor have a backslash, nor more than {MAX_KEY} bytes."
+            )
+            raise InvalidReportError(msg)
+
+    @classmethod
+    def from_user_string(cls, text: str) -> Self:
+        r"""The key that `to_user_string` wrote.
+
+        Args:
+            text: parts joined by "/"; a "/" within a part is written "\/".
+
+        Raises:
+            InvalidReportError: if it is none.
+        """
+        return cls([part.replace(r"\/", "/") for part in re.split(r"(?<!\\)/", text)])
+
+    def to_user_string(self) -> str:
+        r"""The parts joined by "/"; a "/" within a part is written "\/"."""
+        return "/".join(part.replace("/", r"\/") for part in self.path)
+
+    def __str__(self) -> str:
+        return f"AssetKey({list(self.path)!r})"
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _fits(text: str, size: int) -> bool:
+    return len(text.encode(errors="surrogatepass")) <= size
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataValue:
+    """A value that describes what was made, as plain JSON; Dagster's constructors all keep just the value.
+
+    Attributes:
+        value: plain JSON.
+    """
+
+    value: Any
+
+    @classmethod
+    def of(cls, value: object) -> Self:
+        """The value itself, or wrapped."""
+        return value if isinstance(value, cls) else cls(value)
+
+    @classmethod
+    def int(cls, value: Any) -> Self:
+        """A whole number."""
+        return cls(value)
+
+    @classmethod
+    def float(cls, value: Any) -> Self:
+        """A number."""
+        return cls(value)
+
+    @classmethod
+    def bool(cls, value: Any) -> Self:
+        """True or False."""
+        return cls(value)
+
+    @classmethod
+    def text(cls, value: Any) -> Self:
+        """A text."""
+        return cls(value)
+
+    @classmethod
+    def md(cls, value: Any) -> Self:
+        """A text in Markdown."""
+        return cls(value)
+
+    @classmethod
+    def url(cls, value: Any) -> Self:
+        """An address."""
+        return cls(value)
+
+    @classmethod
+    def json(cls, value: Any) -> Self:
+        """Plain JSON."""
+        return cls(value)
+
+    @classmethod
+    def path(cls, value: Any) -> Self:
+        """A file's path."""
+        return cls(str(value))
+
+
+@dataclass(frozen=True)
+class AssetMaterialization:
+    """That an asset was made, or made anew.
+
+    Args:
+        asset_key: which; a text or several stand for the key of these parts.
+        description: in words.
+        metadata: by name, plain JSON or a `MetadataValue`; at most 64 KiB in all.
+        partition: which partition of it.
+
+    Raises:
+        InvalidReportError: if the key or the metadata does not fit.
+    """
+
+    asset_key: AssetKey
+    description: str | None = None
+    metadata: Mapping[str, MetadataValue] = field(default_factory=dict)
+    partition: str | None = None
+
+    def __init__(
+        self,
+        asset_key: AssetKey | str | Sequence[str],
+        description: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        partition: str | None = None,
+    ) -> None:
+        key = asset_key if isinstance(asset_key, AssetKey) else AssetKey(asset_key)
+        object.__setattr__(self, "asset_key", key)
+        object.__setattr__(self, "description", description)
+        values = {str(name): MetadataValue.of(value) for name, value in (metadata or {}).items()}
+        object.__setattr__(self, "metadata", values)
+        object.__setattr__(self, "partition", partition)
+        self._check()
+
+    def _check(self) -> None:
+        words: dict[str, object] = {"description": self.description, "partition": self.partition}
+        for name, text in words.items():
+            if text is not None and not isinstance(text, str):
+                msg = f"{name} of asset {self.asset_key.to_user_string()} must be a text, and is {text!r}."
+                raise InvalidReportError(msg)
+        if self.partition is not None and not (self.partition and _fits(self.partition, MAX_PARTITION)):
+            msg = f"The partition of asset {self.asset_key.to_user_string()} has 1 to {MAX_PARTITION} bytes."
+            raise InvalidReportError(msg)
+        try:
+            told = json.dumps([self.plain_metadata, self.description], ensure_ascii=False, allow_nan=False)
+            size = len(told.encode())
+        except (TypeError, ValueError) as error:
+            msg = f"Metadata of asset {self.asset_key.to_user_string()} must be plain JSON: {error}."
+            raise InvalidReportError(msg) from error
+        if size > MAX_METADATA:
+            msg = (
+                f"Metadata of asset {self.asset_key.to_user_string()} has {size} bytes, and {MAX_METADATA} "
+                "are the most: store what is large, and give its address."
+            )
+            raise InvalidReportError(msg)
+
+    @property
+    def plain_metadata(self) -> dict[str, Any]:
+        """The metadata as plain JSON."""
+        return {name: each.value for name, each in self.metadata.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class AssetMaterialized:
+    """That an asset's materialization was recorded; told once for each event id.
+
+    Attributes:
+        materialization: what was made.
+        event_id: a redelivery repeats it.
+        storage_id: its place among the events of its asset, in the order of their recording.
+        time: when it was made.
+        run_id: the run that made it, if one is known.
+        depth: how many runs, one after the other, led to it.
+        location: the stack where it was reported, as `account/region/namespace`.
+    """
+
+    materialization: AssetMaterialization
+    event_id: str
+    storage_id: int
+    time: datetime
+    run_id: str | None = None
+    depth: int = 0
+    location: str = ""
+
+    @property
+    def asset_key(self) -> AssetKey:
+        """Which asset."""
+        return self.materialization.asset_key
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What a redelivery of the same event repeats."""
+        return ("asset", self.asset_key.to_user_string(), self.event_id)
+
+    @property
+    def summary(self) -> str:
+        """The event in one line, for operators."""
+        partition = self.materialization.partition
+        of = f" of partition {partition}" if partition else ""
+        return f"Asset {self.asset_key.to_user_string()}: materialization {self.storage_id}{of}"
+
+    def stored(self, storage_id: int) -> Self:
+        """The same event at its place."""
+        return replace(self, storage_id=storage_id)

@@ -1,0 +1,58 @@
+"""Materializations as they are kept: an event under its asset's key."""
+
+import json
+
+from treadle.definitions.assets import (
+    ASSET_MATERIALIZATION,
+    AssetKey,
+    AssetMaterialization,
+    AssetMaterialized,
+)
+from treadle.definitions.runs import moment
+from treadle.engine.identity import canonical_json
+from treadle.ports.assets import AssetEvent
+
+
+def asset_event(told: AssetMaterialized) -> AssetEvent:
+    """A materialization in the form in which it is kept.
+
+    Args:
+        told: which.
+    """
+    made = told.materialization
+    body = {
+        "description": made.description,
+        "metadata": made.plain_metadata,
+        "partition": made.partition,
+        "run_id": told.run_id,
+        "depth": told.depth,
+        "location": told.location,
+    }
+    return AssetEvent(
+        made.asset_key.to_user_string(),
+        told.event_id,
+        ASSET_MATERIALIZATION,
+        int(told.time.timestamp() * 1000),
+        canonical_json(body),
+        told.storage_id,
+    )
+
+
+def materialized(kept: AssetEvent) -> AssetMaterialized:
+    """The materialization that is kept.
+
+    Args:
+        kept: an event of an asset.
+    """
+    body = json.loads(kept.body)
+    key = AssetKey.from_user_string(kept.asset_key)
+    made = AssetMaterialization(key, body["description"], body["metadata"], body["partition"])
+    return AssetMaterialized(
+        made,
+        kept.event_id,
+        kept.storage_id,
+        moment(kept.time),
+        body["run_id"],
+        int(body["depth"]),
+        body["location"],
+    )
