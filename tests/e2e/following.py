@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.e2e.deployment import Deployed, eventually, launch_message, run_record
-from tests.support.project import copy_of_project, run
+from tests.support.project import run
 from tools import stack
+from tools.project_copy import copy_of_project
 from treadle.definitions.status import DagsterRunStatus
 from treadle.ports.runs import Run
 from treadle.ports.ticks import Tick

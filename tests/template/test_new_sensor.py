@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.project import ROOT, copy_of_project, run
+from tests.support.project import run
 from tests.template import model
+from tools.project import ROOT
+from tools.project_copy import copy_of_project
 from treadle.adapters.status_events import parse_status_change
 from treadle.cli.kinds import KINDS, STEP_FUNCTIONS
 
