@@ -30,8 +30,10 @@ from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.evaluation import Budget
 from treadle.engine.messages import LaunchRequest
+from treadle.engine.publish import Publisher, statuses_reached
 from treadle.integrations.s3.definition import S3SensorDefinition
 from treadle.integrations.s3.selection import S3Selection
+from treadle.testing.news import InMemoryBus
 
 BUDGET = Budget(60)
 
@@ -135,7 +137,7 @@ def leased_tick_with_request(house: House, ledger: Ledger) -> None:
     ledger.enter("tick that asks for a run")
 
 
-def event_to_end(house: House, ledger: Ledger) -> None:
+def event_to_end(house: DynamoHouse, ledger: Ledger) -> None:
     """One object, from its event to the end of its run; and a second delivery of the event."""
 
     def one_run() -> RunRequest:
@@ -168,6 +170,13 @@ def event_to_end(house: House, ledger: Ledger) -> None:
         house.clock.advance(1)
         house.recorder().record(house.change(run, status))
         ledger.enter(f"run: {status.value} recorded")
+
+    ended = house.runs.get(run.run_id)
+    assert ended is not None
+    ledger.meter.reset()
+    publisher = Publisher(house.stores.runs, house.stores.events, InMemoryBus(), "1/eu-west-1/bench")
+    publisher.publish(statuses_reached(ended))
+    ledger.enter("run: its statuses told")
 
     events.evaluate(event, events.take_up([event]), BUDGET)
     ledger.enter("event: delivered again")

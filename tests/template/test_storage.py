@@ -9,6 +9,7 @@ import pytest
 from tests.template.model import FUNCTION, logical_prefix, read, references, samples
 from treadle.adapters.dynamodb.ticks import RETENTION_SECONDS
 from treadle.engine.outcomes import Decision
+from treadle.operate import cost
 
 template = read()
 RESOURCES = template.section("Resources")
@@ -268,6 +269,15 @@ def test_no_data_is_trouble_exactly_where_a_schedule_brings_some_each_minute(nam
     silent = "breaching" if ticks and ALARMS[name]["MetricName"] == "Errors" else "notBreaching"
 
     assert ALARMS[name]["TreatMissingData"] == silent
+
+
+def test_cost_model_counts_the_alarms_and_queues_that_are_there() -> None:
+    prefixes = tuple(map(logical_prefix, EVALUATORS))
+    alarms = [name for name in ALARMS if not name.startswith(prefixes)]
+    queues = QUEUES.keys() - {"DeadLetterQueue"} - {f"{prefix}Queue" for prefix in prefixes}
+
+    assert (len(alarms), len(queues)) == (cost.ENGINE_ALARMS, cost.ENGINE_QUEUES)
+    assert len(ALARMS) - len(alarms) == cost.SENSOR_ALARMS * len(EVALUATORS)
 
 
 def test_dashboard_shows_this_stack_s_own_metrics() -> None:
