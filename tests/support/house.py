@@ -21,6 +21,7 @@ from treadle.engine.slices import SliceRequest
 from treadle.ports.launching import JobSettings
 from treadle.ports.runs import Run
 from treadle.ports.sensors import SensorState
+from treadle.ports.system import Tokens
 from treadle.ports.ticks import Tick
 from treadle.testing.stores import (
     InMemoryRunStore,
@@ -74,7 +75,7 @@ class House:
 
     tables: InMemoryTables = field(default_factory=InMemoryTables)
     clock: VirtualClock = field(default_factory=VirtualClock)
-    tokens: CountingTokens = field(default_factory=CountingTokens)
+    tokens: Tokens = field(default_factory=CountingTokens)
     launches: InMemoryQueue = field(default_factory=InMemoryQueue)
     slices: InMemoryQueue = field(default_factory=InMemoryQueue)
     jobs: Mapping[str, JobSettings] = field(default_factory=lambda: dict(JOBS))
