@@ -1,7 +1,9 @@
 """What a benchmark found, beside its goal."""
 
 import json
+import math
 import os
+import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -76,3 +78,24 @@ def tell(title: str, figures: Sequence[Figure]) -> int:
         with Path(os.environ[COLLECTED]).open("a") as file:
             file.writelines(f"{json.dumps(asdict(figure) | {'title': title})}\n" for figure in figures)
     return 0 if all(figure.is_met for figure in figures) else 1
+
+
+def seconds_told(title: str, first: float, taken: Sequence[float], goal: float) -> int:
+    """Tell of times taken one after another; 1 if the median misses its goal.
+
+    Args:
+        title: what was timed.
+        first: the first one, functions cold.
+        taken: the others.
+        goal: for the median.
+    """
+    ordered = sorted(taken)
+    return tell(
+        title,
+        [
+            Figure("first, functions cold if the cloud is fresh", first, "s"),
+            Figure(f"median of {len(taken)}", statistics.median(taken), "s", goal),
+            Figure(f"p95 of {len(taken)}", ordered[math.ceil(0.95 * len(ordered)) - 1], "s"),
+            Figure(f"longest of {len(taken)}", ordered[-1], "s"),
+        ],
+    )

@@ -12,6 +12,7 @@ from unittest.mock import patch
 from rich.console import Console
 from rich.table import Table
 
+from tests.bench.figures import Figure, tell
 from tests.support.house import JOB, House, sensor_of
 from tests.support.metering import Meter, metered
 from tests.support.objects import object_of
@@ -219,11 +220,28 @@ def show(rows: list[Row]) -> None:
     Console(width=110).print(table)
 
 
+def figures(rows: list[Row]) -> list[Figure]:
+    """What is bound of it."""
+    by_step = {row.step: row for row in rows}
+    small, large = by_step["idle tick, a cursor of 100 bytes"], by_step["idle tick, a cursor of 100 KB"]
+    to_start = [by_step["run: dispatched"], by_step["run: launched"]]
+    # The two units of its tick, which is marked as dispatched, are not the run's.
+    units = sum(row.write_units for row in to_start) - 2
+    return [
+        Figure("requests that write, of an idle tick", max(small.writes, large.writes), "", 2),
+        Figure("requests that read, of an idle tick with a small cursor", small.reads, "", 0),
+        Figure("requests that read, of an idle tick with a cursor of 100 KB", large.reads, "", 1),
+        Figure("requests of a run to STARTED", sum(row.reads + row.writes for row in to_start), "", 4),
+        Figure("write units of a run to STARTED, indexes included", units, "", 10),
+    ]
+
+
 def main() -> int:
     """Entry point."""
     with dynamodb_local() as endpoint:
-        show(measure(endpoint))
-    return 0
+        rows = measure(endpoint)
+    show(rows)
+    return tell("Requests", figures(rows))
 
 
 if __name__ == "__main__":

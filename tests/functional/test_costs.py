@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.bench.idle_tick import measure
+from tests.bench.idle_tick import figures, measure
 from tests.functional.conftest import LambdaContext
 from tests.support.metering import Meter, metered
 from tests.support.tables import create_tables
@@ -90,11 +90,15 @@ def test_an_idle_tick_costs_two_small_writes_whatever_the_cursors_size(
     assert stores.sensors.cursor(state) == CURSOR
 
 
-def test_cost_model_counts_what_is_measured(dynamodb_local: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_request_counts_are_within_their_bounds_and_the_cost_model_rests_on_them(
+    dynamodb_local: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`treadle cost` rests on the units that each step takes on Amazon's engine."""
     # The measuring has credentials of its own, which a session made before would not take up.
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-    rows = {row.step: row for row in measure(dynamodb_local)}
+    measured = measure(dynamodb_local)
+    rows = {row.step: row for row in measured}
+    assert [figure.cells for figure in figures(measured) if not figure.is_met] == []
     life = [row for step, row in rows.items() if step.startswith("run: ")]
 
     idle, event = rows["idle tick, a cursor of 100 bytes"], rows["event: evaluated"]
