@@ -21,6 +21,7 @@ from tools.project import ROOT, run_tool
 
 BENCHMARKS = (
     "tick_cpu",
+    "cold_start",
     "idle_tick",
     "known_keys",
     "launch_throughput",
