@@ -25,6 +25,9 @@ DISPATCH_LATE_MS = 120_000
 RETRY_MS = 900_000
 """What could not be put on its way is looked at again after a quarter of an hour."""
 
+SELDOM_MS = 86_400_000
+"""A run that nobody can be asked about is looked at again when it is twice as old, once a day at the least."""
+
 PAGE = 100
 """So many ticks, and runs, are asked for at once."""
 
@@ -133,7 +136,9 @@ class Reconciler:
                 continue
             if self._clock.now() >= ends_at:
                 return found, False
-            if self._ask(run):
+            if self._is_silent(run):
+                self._look_again(run, None)  # Its end is reported, or nobody ever knows of it.
+            elif self._ask(run):
                 found = replace(found, described=found.described + 1)
             else:
                 found = replace(found, failed=found.failed + 1)
@@ -156,8 +161,9 @@ class Reconciler:
         """Ask the target how a run stands, and take that in; whether it said so."""
         now, target = self._clock.now(), self._target_of(run)
         try:
-            if target is None or run.external_id is None or not target.contract.describes:
-                self._look_again(run, now + OVERDUE_MS)
+            if target is None or run.external_id is None:
+                age = now - (run.started_at or run.created_at)
+                self._look_again(run, now + min(max(age, OVERDUE_MS), SELDOM_MS))
                 return False
             execution = target.describe(run.external_id)
             report = Report(
@@ -167,7 +173,7 @@ class Reconciler:
                 retry=execution.retry,
                 started_at=execution.started_at,
                 external_id=execution.external_id,
-                target=execution.target,
+                target=run.target or execution.target,  # As it was launched, however the target spells it.
                 failure=execution.failure,
                 learnt_at=now,
             )
@@ -191,9 +197,13 @@ class Reconciler:
         settings = self._jobs.get(run.job)
         return self._targets.get(settings.target) if settings else None
 
-    def _look_again(self, run: Run, at: int) -> None:
+    def _is_silent(self, run: Run) -> bool:
+        target = self._target_of(run)
+        return target is not None and not target.contract.describes
+
+    def _look_again(self, run: Run, at: int | None) -> None:
         amend(self._runs, run, lambda current: _looked_at(current, at) if self._is_due(current) else current)
 
 
-def _looked_at(run: Run, next_at: int) -> Run:
+def _looked_at(run: Run, next_at: int | None) -> Run:
     return run if run.next_at is None else replace(run, next_at=next_at)
