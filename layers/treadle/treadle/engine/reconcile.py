@@ -12,6 +12,7 @@ from treadle.engine.folding import LAUNCH_DUE_MS, OVERDUE_MS, Report, fold
 from treadle.engine.launch import Targets
 from treadle.engine.messages import launch_message
 from treadle.engine.outcomes import Decision
+from treadle.engine.watching import Watcher
 from treadle.ports.launching import JobSettings, Target
 from treadle.ports.runs import Failure, Run, RunStore
 from treadle.ports.system import Clock, Queue
@@ -40,6 +41,7 @@ class Reconciled:
         dispatched: ticks that had not been dispatched, and now are.
         relaunched: runs whose launch was asked for again.
         described: runs that their target was asked about.
+        observed: runs that others started, and that are recorded now, or further than before.
         failed: ticks and runs that could not be put on their way, and come again later.
         is_complete: False if time ran out, and the next pass goes on.
     """
@@ -47,6 +49,7 @@ class Reconciled:
     dispatched: int = 0
     relaunched: int = 0
     described: int = 0
+    observed: int = 0
     failed: int = 0
     is_complete: bool = True
 
@@ -54,13 +57,14 @@ class Reconciled:
         """In words."""
         words = (
             f"{self.dispatched} ticks dispatched, {self.relaunched} launches sent again, "
-            f"{self.described} runs asked about, {self.failed} left for later"
+            f"{self.described} runs asked about, {self.observed} of others recorded, "
+            f"{self.failed} left for later"
         )
         return words if self.is_complete else f"{words}; more is left"
 
 
 class Reconciler:
-    """Looks for what is late, by two sparse indexes.
+    """Looks for what is late, by two sparse indexes, and for what others started of observed jobs.
 
     Args:
         ticks: keeps tick records.
@@ -70,6 +74,7 @@ class Reconciler:
         jobs: what each job's name launches.
         targets: each kind of target.
         clock: the time.
+        watcher: looks for what others started of observed jobs; None where none is observed.
     """
 
     def __init__(
@@ -81,6 +86,7 @@ class Reconciler:
         jobs: Mapping[str, JobSettings],
         targets: Targets,
         clock: Clock,
+        watcher: Watcher | None = None,
     ) -> None:
         self._ticks = ticks
         self._runs = runs
@@ -89,6 +95,7 @@ class Reconciler:
         self._jobs = jobs
         self._targets = targets
         self._clock = clock
+        self._watcher = watcher
 
     def reconcile(self, seconds: float) -> Reconciled:
         """Put on its way what is late, until there is no more or time runs out.
@@ -108,7 +115,11 @@ class Reconciler:
                     break
             else:
                 return replace(found, is_complete=False)
-        return found
+        if self._watcher is None:
+            return found
+        watched = self._watcher.watch(ends_at)
+        failed = found.failed + watched.failed
+        return replace(found, observed=watched.recorded, failed=failed, is_complete=watched.is_complete)
 
     def _dispatch_late(self, found: Reconciled, ends_at: int) -> tuple[Reconciled, bool]:
         keys = self._ticks.pending(self._clock.now() - DISPATCH_LATE_MS, PAGE)
