@@ -210,6 +210,21 @@ def test_one_execution_that_cannot_be_asked_about_holds_up_none_and_comes_again(
     assert recorded(observing) == {older, newer, bad}
 
 
+def test_reason_that_the_target_did_not_tell_at_once_is_asked_for_again(observing: House) -> None:
+    external_id = by_hand(observing)
+    pass_over(observing)
+    observing.target.finish(external_id, Status.FAILURE, TOLD)
+    target = breaking(observing, external_id)
+    observing.clock.time += LOOK_MS
+
+    assert pass_over(observing) == Reconciled(failed=1)
+    assert (observing.only_run().status, observing.only_run().failure) == (Status.FAILURE, None)
+    target.broken = frozenset()
+    observing.clock.time += LOOK_MS
+    assert pass_over(observing) == Reconciled(observed=1)
+    assert observing.only_run().failure == TOLD
+
+
 class SlowTarget(InMemoryTarget):
     """A target that takes ten seconds to tell of an execution."""
 

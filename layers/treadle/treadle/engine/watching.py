@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from treadle.definitions.errors import LaunchError, TreadleError
+from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.addresses import full_address
 from treadle.engine.identity import parse_launch_id
 from treadle.engine.launch import Targets
@@ -12,7 +13,7 @@ from treadle.engine.observing import Observer
 from treadle.engine.outcomes import Decision
 from treadle.engine.record import Recorder, StatusChange
 from treadle.ports.launching import Execution, JobSettings
-from treadle.ports.runs import Look, RunStore
+from treadle.ports.runs import Look, Run, RunStore
 from treadle.ports.system import Clock
 
 logger = logging.getLogger(__name__)
@@ -143,7 +144,7 @@ class Watcher:
         if launch is not None and self._runs.get(launch[0]) is not None:
             return False  # Our own are asked about when they are due.
         run = self._runs.get(self._run_ids.observed(change.kind, change.external_id))
-        if run is not None and change.status in run.reached.get(f"1/{change.retry}", {}):
+        if run is not None and _is_told(run, change):
             return False
         return self._recorder.record(change).decision is Decision.RECORDED
 
@@ -163,3 +164,9 @@ class Watcher:
             retry=execution.retry,
             failure=execution.failure,
         )
+
+
+def _is_told(run: Run, change: StatusChange) -> bool:
+    """Whether a record has the status, and why if the execution failed."""
+    lacks_reason = run.status in {Status.FAILURE, Status.CANCELED} and run.failure is None
+    return change.status in run.reached.get(f"1/{change.retry}", {}) and not lacks_reason

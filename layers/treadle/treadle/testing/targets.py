@@ -78,9 +78,9 @@ class InMemoryTarget:
         return execution
 
     def recent(self, settings: JobSettings, since: int) -> Iterator[Listed]:
-        """What ran at the job's address, by when it ended or began."""
+        """What ran at the job's address, by when it ended or began; not why it failed."""
         found = [
-            Listed(each.ended_at or each.started_at, each)
+            Listed(each.ended_at or each.started_at, replace(each, failure=None))
             for each in self.executions.values()
             if each.target == settings.arn
         ]
