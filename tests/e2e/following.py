@@ -65,6 +65,7 @@ def deploy_sensors_of_runs(endpoint: str, folder: Path) -> Deployed:
     stack.build(endpoint, project)
     overrides = [f"{job.capitalize()}StateMachineArn={arn}" for job, arn in machines.items()]
     overrides += [f"{prefix}Status=RUNNING" for prefix in RUNNING]
+    overrides.append(f"ObservedJobs={REPORT}")
     stack.deploy(endpoint, project, ["--stack-name", NAME, "--parameter-overrides", *overrides])
     made = Deployed.at(endpoint, NAME)
     for function in ("NewObjects", "Loading", "Extracting", "WhenBoth", "Reconcile"):

@@ -14,10 +14,12 @@ from treadle.engine.event_ticks import EventTicks
 from treadle.engine.identity import RunIds
 from treadle.engine.launch import Launcher
 from treadle.engine.leased_ticks import LeasedTicks, TickSettings
+from treadle.engine.observing import Observer
 from treadle.engine.planning import Planner
 from treadle.engine.reconcile import Reconciler
 from treadle.engine.record import Recorder, StatusChange
 from treadle.engine.slices import SliceRequest
+from treadle.engine.watching import Watcher
 from treadle.ports.launching import JobSettings
 from treadle.ports.runs import Run
 from treadle.ports.sensors import SensorState
@@ -71,6 +73,7 @@ class House:
         target: where jobs run.
         jobs: what each job's name launches.
         workers: how many run records DISPATCH writes at a time.
+        observed: the jobs whose executions are recorded whoever started them.
     """
 
     tables: InMemoryTables = field(default_factory=InMemoryTables)
@@ -80,6 +83,7 @@ class House:
     slices: InMemoryQueue = field(default_factory=InMemoryQueue)
     jobs: Mapping[str, JobSettings] = field(default_factory=lambda: dict(JOBS))
     workers: int = 1
+    observed: frozenset[str] = frozenset()
     target: InMemoryTarget = field(init=False)
 
     def __post_init__(self) -> None:
@@ -181,7 +185,13 @@ class House:
             self.jobs,
             {"step_functions": self.target},
             self.clock,
+            self.watcher() if self.observed else None,
         )
+
+    def watcher(self) -> Watcher:
+        """Looks for what others started."""
+        observer, targets = Observer(self.observed, RUN_IDS), {"step_functions": self.target}
+        return Watcher(observer, self.runs, self.jobs, targets, self.recorder(), self.clock, NAMESPACE)
 
     @staticmethod
     def slice_request(body: Mapping[str, object]) -> SliceRequest:
@@ -191,7 +201,9 @@ class House:
 
     def recorder(self) -> Recorder:
         """Folds what the target reports."""
-        return Recorder(self.runs, self.jobs, {"step_functions": self.target}, self.clock)
+        observer = Observer(self.observed, RUN_IDS) if self.observed else None
+        targets = {"step_functions": self.target}
+        return Recorder(self.runs, self.jobs, targets, self.clock, NAMESPACE, observer)
 
     def state(self, sensor: str = "watch") -> SensorState:
         """What is stored of a sensor."""

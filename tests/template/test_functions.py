@@ -59,6 +59,7 @@ ENGINE = {
         "TREADLE_DISPATCH_QUEUE_URL",
         "TREADLE_GRANTS",
         "TREADLE_JOBS",
+        "TREADLE_OBSERVED_JOBS",
         "TREADLE_MAX_DEPTH",
         "TREADLE_RUNS_PER_HOUR",
     },

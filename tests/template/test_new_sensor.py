@@ -26,12 +26,12 @@ NEEDED = {
     "glue": {
         "LaunchRole": {"glue:StartJobRun", "glue:GetJobRuns"},
         "RecordRole": {"glue:GetJobRun"},
-        "ReconcileRole": {"glue:GetJobRun"},
+        "ReconcileRole": {"glue:GetJobRun", "glue:GetJobRuns"},
     },
     "batch": {
         "LaunchRole": {"batch:SubmitJob", "batch:ListJobs"},
         "RecordRole": {"batch:DescribeJobs"},
-        "ReconcileRole": {"batch:DescribeJobs"},
+        "ReconcileRole": {"batch:DescribeJobs", "batch:ListJobs"},
     },
     "ecs": {
         "LaunchRole": {

@@ -179,6 +179,7 @@ def test_evaluator_tells_of_its_sensors_selectors_together_with_the_rest() -> No
                 "TREADLE_DISPATCH_QUEUE_URL",
                 "TREADLE_OUTCOMES_BUCKET",
                 "TREADLE_JOBS",
+                "TREADLE_NAMESPACE",
             ],
         ),
     ],
@@ -207,3 +208,15 @@ def test_observed_job_that_does_not_exist_is_a_problem_of_recording() -> None:
         SettingsError, match="TREADLE_OBSERVED_JOBS names 'lod', which is no job here; known are: load"
     ):
         recorder_parts({"TREADLE_JOBS": JOBS, "TREADLE_OBSERVED_JOBS": "load,lod"})
+
+
+@pytest.mark.parametrize("kind", ["lambda", "sqs", "eventbridge"])
+def test_job_whose_target_tells_nothing_cannot_be_observed(kind: str) -> None:
+    jobs = f'{{"load": {{"target": "{kind}", "arn": "arn:x"}}}}'
+    settings = Settings({"TREADLE_JOBS": jobs, "TREADLE_OBSERVED_JOBS": "load"})
+
+    settings.observed(settings.jobs())
+
+    assert settings.problems == [
+        f"TREADLE_OBSERVED_JOBS names 'load', whose target, {kind}, does not tell what runs"
+    ]
