@@ -58,11 +58,11 @@ class BrokenTarget(InMemoryTarget):
     """A target that does not tell of some executions, or lists none of some jobs."""
 
     broken: frozenset[str] = frozenset()
+    error: Exception = LaunchDelayedError("throttled")
 
     def describe(self, external_id: str) -> Execution:
         if external_id in self.broken:
-            msg = "throttled"
-            raise LaunchDelayedError(msg)
+            raise self.error
         return super().describe(external_id)
 
     def recent(self, settings: JobSettings, since: int) -> Iterator[Listed]:
@@ -193,10 +193,16 @@ def test_refusal_of_one_target_does_not_hold_up_the_others(observing: House) -> 
     assert recorded(observing) == {external_id}
 
 
-def test_one_execution_that_cannot_be_asked_about_holds_up_none_and_comes_again(observing: House) -> None:
+@pytest.mark.parametrize(
+    "error", [LaunchDelayedError("throttled"), KeyError("RESTING")], ids=["told", "not foreseen"]
+)
+def test_one_execution_that_cannot_be_asked_about_holds_up_none_and_comes_again(
+    observing: House, error: Exception
+) -> None:
     """I10."""
     older, bad = by_hand(observing, "older"), by_hand(observing, "bad", began=NOON + 1)
     target = breaking(observing, bad)
+    target.error = error
 
     assert pass_over(observing) == Reconciled(observed=1, failed=1)
     assert recorded(observing) == {older}

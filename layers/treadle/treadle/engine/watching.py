@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from treadle.definitions.errors import LaunchError, TreadleError
+from treadle.definitions.errors import LaunchError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.addresses import full_address
 from treadle.engine.identity import parse_launch_id
@@ -95,10 +95,8 @@ class Watcher:
                 return replace(found, is_complete=False)
             try:
                 one = self._look(settings, look, ends_at)
-            except TreadleError:
-                logger.exception(
-                    "It could not be kept how far the target of job %s was looked through", settings.job
-                )
+            except Exception:  # whatever it is, the other jobs must be looked at
+                logger.exception("The target of job %s could not be looked through", settings.job)
                 one = Watched(failed=1)
             is_complete = found.is_complete and one.is_complete
             found = Watched(found.recorded + one.recorded, found.failed + one.failed, is_complete)
@@ -122,7 +120,7 @@ class Watcher:
                     continue  # Recorded by the pass before, or news for the next look.
                 try:
                     recorded += self._is_recorded(settings, listed.execution)
-                except TreadleError:
+                except Exception:  # whatever it is, those behind it must go on
                     logger.exception("Execution %s was not recorded", listed.execution.external_id)
                     failed += 1
                 down_to = down_to if failed else listed.at
