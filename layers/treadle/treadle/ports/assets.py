@@ -1,6 +1,6 @@
 """Events in the order in which they were committed: of assets, and of a job's runs that ended."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,6 +46,24 @@ class EventStore(Protocol):
 
     def after(self, asset_key: str, storage_id: int, limit: int) -> list[AssetEvent]:
         """The events numbered higher, in order, read strongly."""
+
+    def between(
+        self, asset_key: str, after: int, before: int | None = None, *, ascending: bool = True
+    ) -> Iterator[AssetEvent]:
+        """The events numbered higher than one number and lower than another, read strongly, as they are asked for.
+
+        Args:
+            asset_key: their key.
+            after: 0 for all.
+            before: None for no limit.
+            ascending: False for those numbered highest first.
+        """
+
+    def numbered(self, asset_key: str, numbers: Collection[int]) -> list[AssetEvent]:
+        """The events with these numbers that exist, in order, read strongly; a hundred cost one request."""
+
+    def newest(self, asset_keys: Collection[str]) -> dict[str, AssetEvent]:
+        """The event numbered highest of each key that has any, read strongly; a hundred keys cost two requests."""
 
     def number_before(self, asset_key: str, time: int) -> int:
         """The highest number of an event that happened before a time, read strongly; 0 if there is none.
