@@ -48,6 +48,18 @@ GROUPS: dict[str, tuple[str, list[str]]] = {
             "RepositorySelector",
         ],
     ),
+    "Assets": (
+        "[A page of the guide](../guide/asset-sensors.md) shows them.",
+        [
+            "AssetKey",
+            "AssetMaterialization",
+            "asset_sensor",
+            "AssetSensorDefinition",
+            "EventLogEntry",
+            "EventLogRecord",
+            "EventRecordsFilter",
+        ],
+    ),
     "What a sensor gives": (
         "",
         [

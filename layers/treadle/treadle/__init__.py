@@ -4,6 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from treadle.definitions.asset_sensor import AssetSensorDefinition, asset_sensor
+    from treadle.definitions.assets import AssetKey, AssetMaterialization
     from treadle.definitions.contexts import SensorEvaluationContext, build_sensor_context
     from treadle.definitions.coordination import Batch, all_succeeded
     from treadle.definitions.cursors import CursorType
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
         DagsterInvariantViolationError,
         TreadleError,
     )
+    from treadle.definitions.event_log import EventLogEntry, EventLogRecord, EventRecordsFilter
     from treadle.definitions.instance import DagsterInstance
     from treadle.definitions.jobs import JobDefinition
     from treadle.definitions.objects import ObjectIdentity, S3Object
@@ -73,6 +76,8 @@ if TYPE_CHECKING:
     from treadle.integrations.s3.objects import get_objects, get_s3_keys
 
 _HOMES = {
+    "definitions.asset_sensor": ["AssetSensorDefinition", "asset_sensor"],
+    "definitions.assets": ["AssetKey", "AssetMaterialization"],
     "definitions.contexts": ["SensorEvaluationContext", "build_sensor_context"],
     "definitions.coordination": ["Batch", "all_succeeded"],
     "definitions.cursors": ["CursorType"],
@@ -84,6 +89,7 @@ _HOMES = {
         "DagsterInvariantViolationError",
         "TreadleError",
     ],
+    "definitions.event_log": ["EventLogEntry", "EventLogRecord", "EventRecordsFilter"],
     "definitions.instance": ["DagsterInstance"],
     "definitions.jobs": ["JobDefinition"],
     "definitions.objects": ["ObjectIdentity", "S3Object"],
@@ -144,6 +150,9 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "AssetKey",
+    "AssetMaterialization",
+    "AssetSensorDefinition",
     "Batch",
     "CodeLocationSelector",
     "ConfigurableResource",
@@ -160,6 +169,9 @@ __all__ = [
     "DagsterRunStatus",
     "DeadlineSensorContext",
     "DefaultSensorStatus",
+    "EventLogEntry",
+    "EventLogRecord",
+    "EventRecordsFilter",
     "InitResourceContext",
     "InstigatorStatus",
     "JobDefinition",
@@ -189,6 +201,7 @@ __all__ = [
     "TreadleError",
     "alert_from_environment",
     "all_succeeded",
+    "asset_sensor",
     "build_resources",
     "build_run_status_sensor_context",
     "build_sensor_context",

@@ -15,7 +15,7 @@ from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.results import RunRequest, SensorExecutionData, SkipReason
 from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.runs import moment
-from treadle.definitions.sensors import SensorDefinition
+from treadle.definitions.sensors import SensorDefinition, SensorEvent
 from treadle.definitions.status import DagsterRunStatus
 
 PARTITION_KEY = "partition_key"
@@ -140,9 +140,13 @@ class AllSucceededDefinition(SensorDefinition):
         self.earlier = earlier
         self._run_config_fn = run_config_fn
 
-    def is_woken_by(self, event: RunStatusEvent) -> bool:
+    def is_woken_by(self, event: SensorEvent) -> bool:
         """Whether an event is news of one of the jobs that are waited for."""
-        return event.status is DagsterRunStatus.SUCCESS and event.run.job_name in self.upstream
+        return (
+            isinstance(event, RunStatusEvent)
+            and event.status is DagsterRunStatus.SUCCESS
+            and event.run.job_name in self.upstream
+        )
 
     def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
         """Read on where the last tick ended, and ask for a run of each batch that is complete."""
