@@ -55,6 +55,9 @@ GROUPS: dict[str, tuple[str, list[str]]] = {
             "AssetMaterialization",
             "asset_sensor",
             "AssetSensorDefinition",
+            "multi_asset_sensor",
+            "MultiAssetSensorDefinition",
+            "MultiAssetSensorEvaluationContext",
             "EventLogEntry",
             "EventLogRecord",
             "EventRecordsFilter",
@@ -129,10 +132,11 @@ GROUPS: dict[str, tuple[str, list[str]]] = {
         ],
     ),
     "Testing": (
-        "The first three come from `treadle`, the others from `treadle.testing`.",
+        "The first four come from `treadle`, the others from `treadle.testing`.",
         [
             "build_sensor_context",
             "build_run_status_sensor_context",
+            "build_multi_asset_sensor_context",
             "validate_run_config",
             "TreadleInstance",
             "TickResult",

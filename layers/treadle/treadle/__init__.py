@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from treadle.definitions.event_log import EventLogEntry, EventLogRecord, EventRecordsFilter
     from treadle.definitions.instance import DagsterInstance
     from treadle.definitions.jobs import JobDefinition
+    from treadle.definitions.multi_asset_contexts import (
+        MultiAssetSensorEvaluationContext,
+        build_multi_asset_sensor_context,
+    )
+    from treadle.definitions.multi_asset_sensor import MultiAssetSensorDefinition, multi_asset_sensor
     from treadle.definitions.objects import ObjectIdentity, S3Object
     from treadle.definitions.resources import (
         ConfigurableResource,
@@ -92,6 +97,11 @@ _HOMES = {
     "definitions.event_log": ["EventLogEntry", "EventLogRecord", "EventRecordsFilter"],
     "definitions.instance": ["DagsterInstance"],
     "definitions.jobs": ["JobDefinition"],
+    "definitions.multi_asset_contexts": [
+        "MultiAssetSensorEvaluationContext",
+        "build_multi_asset_sensor_context",
+    ],
+    "definitions.multi_asset_sensor": ["MultiAssetSensorDefinition", "multi_asset_sensor"],
     "definitions.objects": ["ObjectIdentity", "S3Object"],
     "definitions.resources": [
         "ConfigurableResource",
@@ -176,6 +186,8 @@ __all__ = [
     "InstigatorStatus",
     "JobDefinition",
     "JobSelector",
+    "MultiAssetSensorDefinition",
+    "MultiAssetSensorEvaluationContext",
     "ObjectIdentity",
     "RepositorySelector",
     "ResourceDefinition",
@@ -202,6 +214,7 @@ __all__ = [
     "alert_from_environment",
     "all_succeeded",
     "asset_sensor",
+    "build_multi_asset_sensor_context",
     "build_resources",
     "build_run_status_sensor_context",
     "build_sensor_context",
@@ -215,6 +228,7 @@ __all__ = [
     "make_sns_on_run_failure_sensor",
     "make_teams_on_run_failure_sensor",
     "make_webhook_on_run_failure_sensor",
+    "multi_asset_sensor",
     "report_run_status",
     "resource",
     "run_failure_sensor",
