@@ -58,6 +58,8 @@ GROUPS: dict[str, tuple[str, list[str]]] = {
             "multi_asset_sensor",
             "MultiAssetSensorDefinition",
             "MultiAssetSensorEvaluationContext",
+            "assets_updated",
+            "AssetBatch",
             "EventLogEntry",
             "EventLogRecord",
             "EventRecordsFilter",

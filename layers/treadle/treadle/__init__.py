@@ -4,10 +4,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from treadle.definitions.asset_coordination import AssetBatch, assets_updated
     from treadle.definitions.asset_sensor import AssetSensorDefinition, asset_sensor
     from treadle.definitions.assets import AssetKey, AssetMaterialization
+    from treadle.definitions.batches import Batch
     from treadle.definitions.contexts import SensorEvaluationContext, build_sensor_context
-    from treadle.definitions.coordination import Batch, all_succeeded
+    from treadle.definitions.coordination import all_succeeded
     from treadle.definitions.cursors import CursorType
     from treadle.definitions.deadlines import DeadlineSensorContext, deadline_sensor
     from treadle.definitions.errors import (
@@ -81,10 +83,12 @@ if TYPE_CHECKING:
     from treadle.integrations.s3.objects import get_objects, get_s3_keys
 
 _HOMES = {
+    "definitions.asset_coordination": ["AssetBatch", "assets_updated"],
     "definitions.asset_sensor": ["AssetSensorDefinition", "asset_sensor"],
     "definitions.assets": ["AssetKey", "AssetMaterialization"],
+    "definitions.batches": ["Batch"],
     "definitions.contexts": ["SensorEvaluationContext", "build_sensor_context"],
-    "definitions.coordination": ["Batch", "all_succeeded"],
+    "definitions.coordination": ["all_succeeded"],
     "definitions.cursors": ["CursorType"],
     "definitions.deadlines": ["DeadlineSensorContext", "deadline_sensor"],
     "definitions.errors": [
@@ -160,6 +164,7 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "AssetBatch",
     "AssetKey",
     "AssetMaterialization",
     "AssetSensorDefinition",
@@ -214,6 +219,7 @@ __all__ = [
     "alert_from_environment",
     "all_succeeded",
     "asset_sensor",
+    "assets_updated",
     "build_multi_asset_sensor_context",
     "build_resources",
     "build_run_status_sensor_context",
