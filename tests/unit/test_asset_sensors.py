@@ -1,6 +1,7 @@
 """Sensors over one asset: each materialization is evaluated once, in Dagster's form."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -115,6 +116,14 @@ class TestEachMaterialization:
         instance.send(instance.undelivered.pop())
 
         assert keys(instance) == ["1"]
+
+    def test_of_another_stack_is_evaluated_like_the_stacks_own(self) -> None:
+        instance = TreadleInstance([on_orders])
+        told = replace(instance.report_runless_asset_event(made()), storage_id=2, event_id="there")
+
+        instance.send(replace(told, location="210987654321/eu-west-1/other"))
+
+        assert keys(instance) == ["1", "2"]
 
     def test_carries_the_depth_of_the_runs_behind_it(self) -> None:
         instance = TreadleInstance([on_orders])

@@ -401,6 +401,22 @@ class TestPartitions:
         } == {"a": {ORDERS: 1}, "b": {ORDERS: 2, CUSTOMERS: 2}, "c": {CUSTOMERS: 3}}
         assert seen(instance).get_trailing_unconsumed_events(ORDERS) == []
 
+    def test_asked_for_once_each_are_the_runs_own(self) -> None:
+        @multi_asset_sensor([ORDERS], job=report)
+        def hourly(context: Context) -> Iterator[RunRequest]:
+            for partition, record in context.latest_materialization_records_by_partition(ORDERS).items():
+                yield RunRequest(f"{partition}-{record.storage_id}", partition_key=partition)
+                context.advance_cursor({ORDERS: record})
+
+        instance = TreadleInstance([hourly])
+        make(instance, ORDERS, "2026-11-22-18", "2026-11-22-19")
+        assert instance.tick("hourly").tick is None
+
+        assert [run.tags["dagster/partition"] for run in instance.runs()] == [
+            "2026-11-22-18",
+            "2026-11-22-19",
+        ]
+
     def test_cursors_partition_needs_the_asset_if_there_are_several(self, instance: TreadleInstance) -> None:
         make(instance, ORDERS, "a")
         cursor = json.dumps(advanced(instance, None, 1))
