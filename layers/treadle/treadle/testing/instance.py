@@ -33,6 +33,7 @@ from treadle.engine.planning import Planner
 from treadle.engine.preview import STORED, Preview, Previewer
 from treadle.engine.reading import StoredEnds
 from treadle.engine.record import Recorder, StatusChange
+from treadle.engine.telling import asset_materialized
 from treadle.engine.views import dagster_run
 from treadle.integrations.s3.definition import S3SensorDefinition
 from treadle.operate.sensors import SensorOperations
@@ -40,7 +41,7 @@ from treadle.ports.launching import JobSettings
 from treadle.ports.runs import Failure, Run
 from treadle.ports.sensors import SensorState
 from treadle.ports.ticks import Tick
-from treadle.testing.news import NAMESPACE, RunNews, RunResult
+from treadle.testing.news import NAMESPACE, BusNews, News, RunResult
 from treadle.testing.objects import InMemoryObjects
 from treadle.testing.recorded import Recorded
 from treadle.testing.stores import (
@@ -109,7 +110,7 @@ class TreadleInstance(Recorded):
         self._sensor_store = InMemorySensorStore(self._tables)
         self._tick_store = InMemoryTickStore(self._tables)
         self._run_store = InMemoryRunStore(self._tables)
-        self._news = RunNews(self._tables)
+        self._news = BusNews(self._tables)
         self._event_store = InMemoryEventStore(self._tables)
         super().__init__(StoredInstance(self._run_store, NAMESPACE, self._event_store))
         self._ends = StoredEnds(self._event_store, self.clock)
@@ -199,12 +200,12 @@ class TreadleInstance(Recorded):
         return parts.events.evaluate(event, parts.events.take_up([event]), Budget())
 
     def _tell(self) -> None:
-        """Let sensors hear what has become of runs, until there is no more to hear."""
+        """Let sensors hear what has become of runs and assets, until there is no more to hear."""
         while news := self._news.fresh():
             for event in news:
                 self._hear(event)
 
-    def _hear(self, event: RunStatusEvent | AssetMaterialized) -> None:
+    def _hear(self, event: News) -> None:
         """Let an event of the bus wake sensors, or be evaluated by them.
 
         A function that fails leaves a FAILURE tick, as it does when it is deployed, and its event waits in
@@ -241,7 +242,7 @@ class TreadleInstance(Recorded):
         told = AssetMaterialized(asset_event, name, 0, time, run_id, location=NAMESPACE)
         [kept] = self._event_store.append([as_kept(told)])
         told = materialized(kept)
-        self._hear(told)
+        self._news.bus.publish([asset_materialized(told, NAMESPACE)])
         self._tell()
         return told
 
