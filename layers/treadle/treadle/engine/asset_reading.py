@@ -8,7 +8,7 @@ from treadle.definitions.assets import AssetKey
 from treadle.definitions.event_log import EventLogEntry, EventLogRecord, EventRecordsFilter
 from treadle.engine.asset_events import materialized
 from treadle.engine.reading import DEFAULT_LIMIT, StoredRuns
-from treadle.ports.assets import AssetEvent, EventStore
+from treadle.ports.assets import AssetEvent, RecordedEvents
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class StoredInstance(StoredRuns):
         events: numbers the materializations of each asset.
     """
 
-    events: EventStore
+    events: RecordedEvents
 
     def get_event_records(
         self, event_records_filter: EventRecordsFilter, limit: int | None = None, ascending: bool = False

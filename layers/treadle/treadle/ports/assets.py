@@ -31,7 +31,29 @@ def ended_runs_key(job: str) -> str:
     return f"#ended/{job}"
 
 
-class EventStore(Protocol):
+class RecordedEvents(Protocol):
+    """Reads events by key and number, strongly, and only what is asked for."""
+
+    def between(
+        self, asset_key: str, after: int, before: int | None = None, *, ascending: bool = True
+    ) -> Iterator[AssetEvent]:
+        """The events numbered higher than one number and lower than another, as they are asked for.
+
+        Args:
+            asset_key: their key.
+            after: 0 for all.
+            before: None for no limit.
+            ascending: False for those numbered highest first.
+        """
+
+    def numbered(self, asset_key: str, numbers: Collection[int]) -> list[AssetEvent]:
+        """The events with these numbers that exist, in order; a hundred cost one request."""
+
+    def newest(self, asset_keys: Collection[str]) -> dict[str, AssetEvent]:
+        """The event numbered highest of each key that has any; a hundred keys cost two requests."""
+
+
+class EventStore(RecordedEvents, Protocol):
     """Keeps events, by key; each has a number that follows commit order under its key."""
 
     def append(self, events: Sequence[AssetEvent]) -> list[AssetEvent]:
@@ -46,24 +68,6 @@ class EventStore(Protocol):
 
     def after(self, asset_key: str, storage_id: int, limit: int) -> list[AssetEvent]:
         """The events numbered higher, in order, read strongly."""
-
-    def between(
-        self, asset_key: str, after: int, before: int | None = None, *, ascending: bool = True
-    ) -> Iterator[AssetEvent]:
-        """The events numbered higher than one number and lower than another, read strongly, as they are asked for.
-
-        Args:
-            asset_key: their key.
-            after: 0 for all.
-            before: None for no limit.
-            ascending: False for those numbered highest first.
-        """
-
-    def numbered(self, asset_key: str, numbers: Collection[int]) -> list[AssetEvent]:
-        """The events with these numbers that exist, in order, read strongly; a hundred cost one request."""
-
-    def newest(self, asset_keys: Collection[str]) -> dict[str, AssetEvent]:
-        """The event numbered highest of each key that has any, read strongly; a hundred keys cost two requests."""
 
     def number_before(self, asset_key: str, time: int) -> int:
         """The highest number of an event that happened before a time, read strongly; 0 if there is none.
