@@ -56,7 +56,10 @@ def test_events_between_two_numbers_come_in_either_order_past_the_first_page(sto
     upwards = [event.storage_id for event in stores.events.between("tables/orders", 20, 240)]
     downwards = [event.storage_id for event in stores.events.between("tables/orders", 20, ascending=False)]
 
+    by_threes = [event.storage_id for event in stores.events.between("tables/orders", 240, at_once=3)]
+
     assert upwards == list(range(21, 240))
+    assert by_threes == list(range(241, 251))
     assert downwards == list(range(250, 20, -1))
     assert list(stores.events.between("tables/orders", 7, 8)) == []
     assert list(stores.events.between("tables/orders", 250)) == []

@@ -14,7 +14,7 @@ from treadle import (
     EventRecordsFilter,
 )
 from treadle.engine.asset_reading import StoredInstance
-from treadle.ports.assets import AssetEvent
+from treadle.ports.assets import AT_ONCE, AssetEvent
 from treadle.testing.instance import TreadleInstance
 from treadle.testing.news import NAMESPACE
 from treadle.testing.stores import InMemoryEventStore, InMemoryRunStore, InMemoryTables
@@ -85,7 +85,9 @@ class TestRecords:
 
         assert len(reading.get_event_records(EventRecordsFilter(MATERIALIZATION, ORDERS))) == 1_000
         assert len(reading.get_event_records(EventRecordsFilter(MATERIALIZATION, ORDERS), limit=5)) == 5
+        assert events.at_once == 5
         assert events.read <= 1_010
+        assert reading.get_event_records(EventRecordsFilter(MATERIALIZATION, ORDERS), limit=0) == []
 
 
 class TestLatest:
@@ -150,12 +152,19 @@ def stored(number: int) -> AssetEvent:
 class CountingEvents(InMemoryEventStore):
     """Counts the events that are taken from it."""
 
-    read = 0
+    read = at_once = 0
 
     def between(
-        self, asset_key: str, after: int, before: int | None = None, *, ascending: bool = True
+        self,
+        asset_key: str,
+        after: int,
+        before: int | None = None,
+        *,
+        ascending: bool = True,
+        at_once: int = AT_ONCE,
     ) -> Iterator[AssetEvent]:
         """One by one."""
+        self.at_once = at_once
         for event in super().between(asset_key, after, before, ascending=ascending):
             self.read += 1
             yield event

@@ -187,6 +187,13 @@ class EventRecordsFilter:
             msg = f"EventRecordsFilter cannot be read by: {'; '.join(problems)}."
             raise DagsterInvalidDefinitionError(msg)
 
+    @property
+    def takes_all(self) -> bool:
+        """Whether all in its range of places is asked for."""
+        return (
+            self.asset_partitions is None and self.after_timestamp is None and self.before_timestamp is None
+        )
+
     def fits(self, record: EventLogRecord) -> bool:
         """Whether a record of the asset, in the range of places, is asked for."""
         partitions, after, before = self.asset_partitions, self.after_timestamp, self.before_timestamp

@@ -8,7 +8,7 @@ from treadle.definitions.assets import AssetKey
 from treadle.definitions.event_log import EventLogEntry, EventLogRecord, EventRecordsFilter
 from treadle.engine.asset_events import materialized
 from treadle.engine.reading import DEFAULT_LIMIT, StoredRuns
-from treadle.ports.assets import AssetEvent, RecordedEvents
+from treadle.ports.assets import AT_ONCE, AssetEvent, RecordedEvents
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +26,17 @@ class StoredInstance(StoredRuns):
     ) -> list[EventLogRecord]:
         """An asset's materializations that fit."""
         wanted = event_records_filter
-        found = filter(wanted.fits, map(_record, self._events(wanted, ascending)))
-        return list(islice(found, DEFAULT_LIMIT if limit is None else limit))
+        most = DEFAULT_LIMIT if limit is None else limit
+        if most < 1:
+            return []
+        found = filter(wanted.fits, map(_record, self._events(wanted, ascending, min(most, AT_ONCE))))
+        return list(islice(found, most))
 
-    def _events(self, wanted: EventRecordsFilter, ascending: bool) -> Iterator[AssetEvent]:
+    def _events(self, wanted: EventRecordsFilter, ascending: bool, at_once: int) -> Iterator[AssetEvent]:
         key, after = wanted.asset_key.to_user_string(), max(wanted.after_cursor or 0, 0)
         if wanted.storage_ids is None:
-            return self.events.between(key, after, wanted.before_cursor, ascending=ascending)
+            size = at_once if wanted.takes_all else AT_ONCE
+            return self.events.between(key, after, wanted.before_cursor, ascending=ascending, at_once=size)
         before = wanted.before_cursor
         numbers = {n for n in wanted.storage_ids if n > after and (before is None or n < before)}
         found = self.events.numbered(key, numbers)

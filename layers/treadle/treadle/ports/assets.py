@@ -26,6 +26,9 @@ class AssetEvent:
     storage_id: int = 0
 
 
+AT_ONCE = 100
+
+
 def ended_runs_key(job: str) -> str:
     """Under which the ended runs of a job are numbered; no asset's key begins so."""
     return f"#ended/{job}"
@@ -35,7 +38,13 @@ class RecordedEvents(Protocol):
     """Reads events by key and number, strongly, and only what is asked for."""
 
     def between(
-        self, asset_key: str, after: int, before: int | None = None, *, ascending: bool = True
+        self,
+        asset_key: str,
+        after: int,
+        before: int | None = None,
+        *,
+        ascending: bool = True,
+        at_once: int = AT_ONCE,
     ) -> Iterator[AssetEvent]:
         """The events numbered higher than one number and lower than another, as they are asked for.
 
@@ -44,6 +53,7 @@ class RecordedEvents(Protocol):
             after: 0 for all.
             before: None for no limit.
             ascending: False for those numbered highest first.
+            at_once: so many are read by one request, and paid for.
         """
 
     def numbered(self, asset_key: str, numbers: Collection[int]) -> list[AssetEvent]:

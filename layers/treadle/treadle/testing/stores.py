@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from treadle.definitions.errors import LeaseLostError
 from treadle.definitions.status import DagsterRunStatus, InstigatorStatus, TickStatus
-from treadle.ports.assets import AssetEvent
+from treadle.ports.assets import AT_ONCE, AssetEvent
 from treadle.ports.runs import Claim, Run, RunQuery, Try
 from treadle.ports.sensors import Completion, Edit, Lease, LeaseRequest, Refused, SensorState
 from treadle.ports.ticks import DispatchCounts, Slicing, Tick
@@ -320,9 +320,16 @@ class InMemoryEventStore:
         return [event for event in events if event.storage_id > storage_id][:limit]
 
     def between(
-        self, asset_key: str, after: int, before: int | None = None, *, ascending: bool = True
+        self,
+        asset_key: str,
+        after: int,
+        before: int | None = None,
+        *,
+        ascending: bool = True,
+        at_once: int = AT_ONCE,
     ) -> Iterator[AssetEvent]:
         """The events between two numbers."""
+        del at_once
         found = [
             event
             for event in self._tables.events.get(asset_key, [])

@@ -7,12 +7,11 @@ from itertools import chain, islice
 from treadle.adapters.dynamodb.database import Database, Item, Table, Write
 from treadle.adapters.dynamodb.models import AssetEventModel as Model
 from treadle.definitions.errors import StoreThrottledError
-from treadle.ports.assets import AssetEvent
+from treadle.ports.assets import AT_ONCE, AssetEvent
 from treadle.ports.system import Tokens
 
 _COUNTER = "counter"
 _TRIES = 20
-_PAGE = 100
 _END = 10**14
 _CHUNK = 45
 """Two writes for each event, and one of the counter: a transaction takes 100."""
@@ -95,7 +94,13 @@ class DynamoEventStore:
         return [_event(item) for item in items]
 
     def between(
-        self, asset_key: str, after: int, before: int | None = None, *, ascending: bool = True
+        self,
+        asset_key: str,
+        after: int,
+        before: int | None = None,
+        *,
+        ascending: bool = True,
+        at_once: int = AT_ONCE,
     ) -> Iterator[AssetEvent]:
         """The events between two numbers, a page at a time."""
         last = _END if before is None else before - 1
@@ -107,7 +112,7 @@ class DynamoEventStore:
             range_key_condition=Model.item.between(_numbered(after + 1), _numbered(last)),
             scan_index_forward=ascending,
             consistent_read=True,
-            limit=_PAGE,
+            limit=at_once,
         )
         return map(_event, chain.from_iterable(pages))
 
@@ -136,7 +141,7 @@ class DynamoEventStore:
             range_key_condition=Model.item.between(_numbered(1), _numbered(_END)),
             scan_index_forward=False,
             consistent_read=True,
-            limit=_PAGE,
+            limit=AT_ONCE,
         ):
             for event in map(_event, items):
                 if event.time < time:
