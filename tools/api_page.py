@@ -48,6 +48,23 @@ GROUPS: dict[str, tuple[str, list[str]]] = {
             "RepositorySelector",
         ],
     ),
+    "Assets": (
+        "[A page of the guide](../guide/asset-sensors.md) shows them.",
+        [
+            "AssetKey",
+            "AssetMaterialization",
+            "asset_sensor",
+            "AssetSensorDefinition",
+            "multi_asset_sensor",
+            "MultiAssetSensorDefinition",
+            "MultiAssetSensorEvaluationContext",
+            "assets_updated",
+            "AssetBatch",
+            "EventLogEntry",
+            "EventLogRecord",
+            "EventRecordsFilter",
+        ],
+    ),
     "What a sensor gives": (
         "",
         [
@@ -117,10 +134,11 @@ GROUPS: dict[str, tuple[str, list[str]]] = {
         ],
     ),
     "Testing": (
-        "The first three come from `treadle`, the others from `treadle.testing`.",
+        "The first four come from `treadle`, the others from `treadle.testing`.",
         [
             "build_sensor_context",
             "build_run_status_sensor_context",
+            "build_multi_asset_sensor_context",
             "validate_run_config",
             "TreadleInstance",
             "TickResult",

@@ -48,3 +48,36 @@ def test_only_events_numbered_higher_come_back_in_order(stores: Stores) -> None:
     stored = stores.events.append([replace(EVENT, event_id=f"e{n}") for n in range(4)])
 
     assert stores.events.after("tables/orders", 1, 2) == stored[1:3]
+
+
+def test_events_between_two_numbers_come_in_either_order_past_the_first_page(stores: Stores) -> None:
+    stores.events.append([replace(EVENT, event_id=f"e{n}") for n in range(1, 251)])
+
+    upwards = [event.storage_id for event in stores.events.between("tables/orders", 20, 240)]
+    downwards = [event.storage_id for event in stores.events.between("tables/orders", 20, ascending=False)]
+
+    by_threes = [event.storage_id for event in stores.events.between("tables/orders", 240, at_once=3)]
+
+    assert upwards == list(range(21, 240))
+    assert by_threes == list(range(241, 251))
+    assert downwards == list(range(250, 20, -1))
+    assert list(stores.events.between("tables/orders", 7, 8)) == []
+    assert list(stores.events.between("tables/orders", 250)) == []
+    assert list(stores.events.between("tables/nothing", 0)) == []
+
+
+def test_events_are_found_by_their_numbers_in_order(stores: Stores) -> None:
+    stored = stores.events.append([replace(EVENT, event_id=f"e{n}") for n in range(5)])
+
+    assert stores.events.numbered("tables/orders", [4, 2, 99, 4]) == [stored[1], stored[3]]
+    assert stores.events.numbered("tables/orders", []) == []
+
+
+def test_newest_event_of_each_key_is_found(stores: Stores) -> None:
+    customers = replace(EVENT, asset_key="tables/customers")
+    *_, newest, only = stores.events.append([EVENT, replace(EVENT, event_id="e2"), customers])
+
+    found = stores.events.newest(["tables/orders", "tables/customers", "tables/nothing"])
+
+    assert found == {"tables/orders": newest, "tables/customers": only}
+    assert stores.events.newest([]) == {}

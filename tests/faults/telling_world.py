@@ -29,6 +29,7 @@ from treadle.definitions.run_status import RunStatusSensorDefinition
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
+from treadle.engine.asset_reading import StoredInstance
 from treadle.engine.dispatch import Dispatcher
 from treadle.engine.evaluation import Budget, Evaluator
 from treadle.engine.event_ticks import EventTicks
@@ -38,7 +39,7 @@ from treadle.engine.leased_ticks import LeasedTicks, TickSettings
 from treadle.engine.planning import Planner
 from treadle.engine.preview import Previewer
 from treadle.engine.publish import Publisher, statuses_reached
-from treadle.engine.reading import StoredEnds, StoredRuns
+from treadle.engine.reading import StoredEnds
 from treadle.engine.telling import envelope
 from treadle.entrypoints.evaluator import _evaluate_batch, _tick
 from treadle.entrypoints.handler import metrics, process_queue
@@ -204,7 +205,7 @@ class TellingWorld(Living):
             Planner(definition, RUN_IDS, runs),
             self.clock,
             {},
-            StoredRuns(runs, NAMESPACE),
+            StoredInstance(runs, NAMESPACE, events),
             StoredEnds(events, self.clock),
         )
         settings = TickSettings(0, DefaultSensorStatus.RUNNING)

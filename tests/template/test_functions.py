@@ -9,6 +9,7 @@ import pytest
 from tests.template.model import FUNCTION, ROOT, definition, read, samples
 from treadle.cli.template_edit import MOST_SETTINGS, settings_size
 from treadle.cli.yaml_lines import YamlLines
+from treadle.definitions.asset_sensor import AssetSensorDefinition
 from treadle.definitions.run_status import RunStatusSensorDefinition
 from treadle.integrations.alerts import environment
 from treadle.integrations.alerts.environment import EnvironmentAlertDefinition
@@ -76,13 +77,15 @@ MOST_VARIABLES = 4096
 
 
 def of_evaluator(name: str) -> set[str]:
-    """The variables of a sensor: its interval, or whose runs it watches; one that waits for runs is woken by them."""
+    """The variables of a sensor: its interval, or whose runs it watches; what hears of others has neither."""
     sensor = definition(name)
     if isinstance(sensor, EnvironmentAlertDefinition):
         return EVALUATOR | {"TREADLE_MONITORED_JOBS"} | ALERTS
     if isinstance(sensor, RunStatusSensorDefinition):
         return EVALUATOR | {"TREADLE_MONITORED_JOBS"}
-    return EVALUATOR if sensor.is_woken else EVALUATOR | {"TREADLE_INTERVAL_SECONDS"}
+    if sensor.is_woken or isinstance(sensor, AssetSensorDefinition):
+        return EVALUATOR
+    return EVALUATOR | {"TREADLE_INTERVAL_SECONDS"}
 
 
 def triggers() -> list[tuple[str, dict[str, Any]]]:
@@ -173,9 +176,9 @@ def test_functions_that_go_by_jobs_or_grants_go_by_the_same_text(variable: str) 
 
 
 @pytest.mark.parametrize("name", template.evaluators())
-def test_a_sensor_is_ticked_unless_all_that_it_evaluates_is_what_becomes_of_runs(name: str) -> None:
-    """And one that only waits for runs is ticked, too, so that nothing rests on an event that was lost."""
-    is_told = isinstance(definition(name), RunStatusSensorDefinition)
+def test_a_sensor_is_ticked_unless_all_that_it_evaluates_is_told_on_the_bus(name: str) -> None:
+    """And one that waits for runs or assets is ticked, too, so that nothing rests on an event that was lost."""
+    is_told = isinstance(definition(name), RunStatusSensorDefinition | AssetSensorDefinition)
 
     assert (name in template.scheduled()) is not is_told
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.template.model import definition, logical_prefix, read, references
+from treadle.definitions.asset_sensor import AssetSensorDefinition
 from treadle.definitions.coordination import AllSucceededDefinition
 from treadle.definitions.run_status import RunStatusSensorDefinition
 from treadle.engine.telling import RUN_STATUS_CHANGED, SOURCE
@@ -68,7 +69,7 @@ def test_a_sensor_that_waits_for_jobs_is_woken_by_and_reads_of_those_only(name: 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_only_sensors_that_hear_of_runs_hear_of_them(name: str) -> None:
+def test_only_sensors_that_hear_of_runs_or_assets_hear_of_the_bus(name: str) -> None:
     heard = {
         queue
         for rule in template.resources("AWS::Events::Rule").values()
@@ -77,5 +78,6 @@ def test_only_sensors_that_hear_of_runs_hear_of_them(name: str) -> None:
         for queue in references(target["Arn"])
     }
 
-    hears = isinstance(definition(name), RunStatusSensorDefinition | AllSucceededDefinition)
+    sensor = definition(name)
+    hears = sensor.is_woken or isinstance(sensor, RunStatusSensorDefinition | AssetSensorDefinition)
     assert (f"{logical_prefix(name)}Queue" in heard) is hears

@@ -20,7 +20,8 @@ from treadle import (
     build_sensor_context,
     sensor,
 )
-from treadle.definitions.coordination import MAX_WAITING, AllSucceededDefinition
+from treadle.definitions.batches import MAX_WAITING
+from treadle.definitions.coordination import AllSucceededDefinition
 from treadle.engine.identity import canonical_json
 from treadle.engine.reading import StoredEnds
 from treadle.ports.assets import AssetEvent, ended_runs_key

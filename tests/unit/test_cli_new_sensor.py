@@ -14,6 +14,7 @@ from treadle.adapters.events import parse_sensor_event
 from treadle.cli.kinds import KINDS, kind_of
 from treadle.cli.template_edit import jobs
 from treadle.cli.yaml_lines import YamlLines
+from treadle.definitions.assets import AssetMaterialized
 from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.runs import RunFailure
 from treadle.definitions.status import DagsterRunStatus
@@ -417,9 +418,14 @@ def test_more_jobs_than_a_functions_environment_takes_are_refused(project: Path)
         (["--kind", "run-failure"], {"run-status"}),
         (["--kind", "run-status", "--job", "remind"], {"run-status"}),
         (["--kind", "all-succeeded", "--jobs", "load,clean"], {"run-status", "schedule"}),
+        (["--kind", "asset", "--asset", "shop/orders"], {"asset-materialized"}),
+        (
+            ["--kind", "multi-asset", "--asset", "shop/orders", "--asset", "prices"],
+            {"asset-materialized", "schedule"},
+        ),
     ],
 )
-def test_a_sensor_of_runs_has_a_sample_of_each_way_in(
+def test_a_sensor_of_runs_or_assets_has_a_sample_of_each_way_in(
     project: Path, options: list[str], written: set[str]
 ) -> None:
     done = run("new", "sensor", "late_orders", *options, "--root", project)
@@ -443,6 +449,45 @@ def test_the_sample_of_a_run_is_an_event_that_the_library_knows(project: Path) -
         DagsterRunStatus.FAILURE,
         RunFailure("DataError", "row 7 has 4 cells"),
     )
+
+
+def test_the_sample_of_an_asset_is_an_event_that_the_library_knows(project: Path) -> None:
+    options = ("--kind", "asset", "--asset", "shop/orders")
+    run("new", "sensor", "late_orders", *options, "--root", project)
+
+    event = json.loads((project / "events/late_orders-asset-materialized.json").read_text())
+    [record] = event["Records"]
+    assert hashlib.md5(record["body"].encode()).hexdigest() == record["md5OfBody"]
+    parsed = parse_sensor_event(json.loads(record["body"]))
+    assert isinstance(parsed, AssetMaterialized)
+    assert (parsed.asset_key.path, parsed.storage_id) == (("shop", "orders"), 7)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--asset", "prices"], "--asset names an asset, and a sensor of kind schedule hears of none"),
+        (["--kind", "asset"], "--asset must name one asset"),
+        (["--kind", "asset", "--asset", "a", "--asset", "b"], "--asset must name one asset"),
+        (["--kind", "multi-asset", "--asset", "a"], "--asset must name 2 to 20 assets"),
+        (["--kind", "multi-asset", "--asset", "a", "--asset", "a"], "--asset names an asset twice"),
+        (["--kind", "asset", "--asset", "a/"], "'a/' cannot name an asset here"),
+        (["--kind", "asset", "--asset", "it's"], "cannot name an asset here"),
+        (["--kind", "asset", "--asset", "a" * 61], "cannot name an asset here"),
+        (["--kind", "asset", "--asset", "/".join("a" * 9)], "cannot name an asset here"),
+        (["--kind", "asset", "--asset", "a", "--jobs", "load"], "sensor of kind asset hears of none"),
+    ],
+)
+def test_assets_that_cannot_be_heard_of_are_refused(
+    project: Path, options: list[str], complaint: str
+) -> None:
+    before = contents(project)
+
+    done = run("new", "sensor", "late_orders", *options, "--root", project)
+
+    assert done.exit_code == 2
+    assert complaint in done.stderr
+    assert contents(project) == before
 
 
 @pytest.mark.parametrize(

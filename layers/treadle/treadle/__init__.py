@@ -4,8 +4,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from treadle.definitions.asset_coordination import AssetBatch, assets_updated
+    from treadle.definitions.asset_sensor import AssetSensorDefinition, asset_sensor
+    from treadle.definitions.assets import AssetKey, AssetMaterialization
+    from treadle.definitions.batches import Batch
     from treadle.definitions.contexts import SensorEvaluationContext, build_sensor_context
-    from treadle.definitions.coordination import Batch, all_succeeded
+    from treadle.definitions.coordination import all_succeeded
     from treadle.definitions.cursors import CursorType
     from treadle.definitions.deadlines import DeadlineSensorContext, deadline_sensor
     from treadle.definitions.errors import (
@@ -15,8 +19,14 @@ if TYPE_CHECKING:
         DagsterInvariantViolationError,
         TreadleError,
     )
+    from treadle.definitions.event_log import EventLogEntry, EventLogRecord, EventRecordsFilter
     from treadle.definitions.instance import DagsterInstance
     from treadle.definitions.jobs import JobDefinition
+    from treadle.definitions.multi_asset_contexts import (
+        MultiAssetSensorEvaluationContext,
+        build_multi_asset_sensor_context,
+    )
+    from treadle.definitions.multi_asset_sensor import MultiAssetSensorDefinition, multi_asset_sensor
     from treadle.definitions.objects import ObjectIdentity, S3Object
     from treadle.definitions.resources import (
         ConfigurableResource,
@@ -73,8 +83,12 @@ if TYPE_CHECKING:
     from treadle.integrations.s3.objects import get_objects, get_s3_keys
 
 _HOMES = {
+    "definitions.asset_coordination": ["AssetBatch", "assets_updated"],
+    "definitions.asset_sensor": ["AssetSensorDefinition", "asset_sensor"],
+    "definitions.assets": ["AssetKey", "AssetMaterialization"],
+    "definitions.batches": ["Batch"],
     "definitions.contexts": ["SensorEvaluationContext", "build_sensor_context"],
-    "definitions.coordination": ["Batch", "all_succeeded"],
+    "definitions.coordination": ["all_succeeded"],
     "definitions.cursors": ["CursorType"],
     "definitions.deadlines": ["DeadlineSensorContext", "deadline_sensor"],
     "definitions.errors": [
@@ -84,8 +98,14 @@ _HOMES = {
         "DagsterInvariantViolationError",
         "TreadleError",
     ],
+    "definitions.event_log": ["EventLogEntry", "EventLogRecord", "EventRecordsFilter"],
     "definitions.instance": ["DagsterInstance"],
     "definitions.jobs": ["JobDefinition"],
+    "definitions.multi_asset_contexts": [
+        "MultiAssetSensorEvaluationContext",
+        "build_multi_asset_sensor_context",
+    ],
+    "definitions.multi_asset_sensor": ["MultiAssetSensorDefinition", "multi_asset_sensor"],
     "definitions.objects": ["ObjectIdentity", "S3Object"],
     "definitions.resources": [
         "ConfigurableResource",
@@ -144,6 +164,10 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "AssetBatch",
+    "AssetKey",
+    "AssetMaterialization",
+    "AssetSensorDefinition",
     "Batch",
     "CodeLocationSelector",
     "ConfigurableResource",
@@ -160,10 +184,15 @@ __all__ = [
     "DagsterRunStatus",
     "DeadlineSensorContext",
     "DefaultSensorStatus",
+    "EventLogEntry",
+    "EventLogRecord",
+    "EventRecordsFilter",
     "InitResourceContext",
     "InstigatorStatus",
     "JobDefinition",
     "JobSelector",
+    "MultiAssetSensorDefinition",
+    "MultiAssetSensorEvaluationContext",
     "ObjectIdentity",
     "RepositorySelector",
     "ResourceDefinition",
@@ -189,6 +218,9 @@ __all__ = [
     "TreadleError",
     "alert_from_environment",
     "all_succeeded",
+    "asset_sensor",
+    "assets_updated",
+    "build_multi_asset_sensor_context",
     "build_resources",
     "build_run_status_sensor_context",
     "build_sensor_context",
@@ -202,6 +234,7 @@ __all__ = [
     "make_sns_on_run_failure_sensor",
     "make_teams_on_run_failure_sensor",
     "make_webhook_on_run_failure_sensor",
+    "multi_asset_sensor",
     "report_run_status",
     "resource",
     "run_failure_sensor",

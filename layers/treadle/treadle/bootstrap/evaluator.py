@@ -13,13 +13,14 @@ from treadle.bootstrap.settings import Settings
 from treadle.definitions.errors import SettingsError
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DefaultSensorStatus
+from treadle.engine.asset_reading import StoredInstance
 from treadle.engine.evaluation import Evaluator
 from treadle.engine.event_ticks import EventTicks
 from treadle.engine.identity import RunIds
 from treadle.engine.leased_ticks import LeasedTicks, TickSettings
 from treadle.engine.planning import Planner
 from treadle.engine.preview import Previewer
-from treadle.engine.reading import StoredEnds, StoredRuns
+from treadle.engine.reading import StoredEnds
 from treadle.engine.schedule import phase_of
 from treadle.ports.system import Clock
 
@@ -75,7 +76,7 @@ def evaluator_parts(
         planner,
         clock,
         resources,
-        StoredRuns(stores.runs, namespace),
+        StoredInstance(stores.runs, namespace, stores.events),
         StoredEnds(stores.events, clock),
     )
     default = DefaultSensorStatus(status)

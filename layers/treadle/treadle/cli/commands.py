@@ -49,6 +49,13 @@ def new() -> None:
     "--jobs", metavar="JOB,JOB", help="The jobs whose runs it hears of.  [default: all of the stack]"
 )
 @click.option(
+    "--asset",
+    "assets",
+    metavar="KEY",
+    multiple=True,
+    help="An asset that it hears of, such as shop/orders; once for each.",
+)
+@click.option(
     "--target",
     metavar="KIND",
     type=click.Choice(KINDS),
@@ -74,6 +81,7 @@ def sensor(
     kind: str,
     job: str | None,
     jobs: str | None,
+    assets: tuple[str, ...],
     target: str | None,
     interval: int,
     reads_runs: bool,
@@ -88,7 +96,7 @@ def sensor(
     """
     starts = job or (f"{name}_job" if SENSOR_KINDS[kind].needs_job else None)
     upstream = tuple(each.strip() for each in jobs.split(",")) if jobs else ()
-    wanted = NewSensor(name, starts, interval, target, kind, upstream, reads_runs)
+    wanted = NewSensor(name, starts, interval, target, kind, upstream, reads_runs, assets)
     try:
         folder = root.resolve() if root else find_root(Path.cwd())
         written = write_sensor(folder, wanted)
@@ -104,6 +112,8 @@ _TO_WRITE = {
     "schedule": "Let newest_item() in {} ask your source",
     "runs": "Say in {} what is to be done",
     "all_succeeded": "Say in {} within which time they must have succeeded",
+    "asset": "Say in {} what the job is told of a materialization",
+    "multi_asset": "Say in {} which of them must be new",
 }
 
 

@@ -29,6 +29,7 @@ class NewSensor:
         made: its own kind, one of `SENSOR_KINDS`.
         upstream: the jobs whose runs it hears of.
         reads_runs: whether it may read recorded runs; one that hears of runs may in any case.
+        assets: the assets that it hears of, their parts joined by "/".
     """
 
     name: str
@@ -38,6 +39,7 @@ class NewSensor:
     made: str = SCHEDULE
     upstream: tuple[str, ...] = ()
     reads_runs: bool = False
+    assets: tuple[str, ...] = ()
 
     @property
     def prefix(self) -> str:
@@ -77,9 +79,12 @@ class NewSensor:
         given = {
             "schedule": kind.has_schedule,
             "interval": kind.has_interval,
-            "hears": kind.status is not None,
+            "hears": kind.hears,
+            "hears_of_runs": kind.status is not None,
+            "hears_of_assets": kind.hears_of_assets,
             "watches": kind.watches,
             "waits": kind.status is not None and not kind.watches,
+            "reads_events": (kind.status is not None and not kind.watches) or kind.hears_of_assets,
             "failure": kind.status == "FAILURE",
             "reads": kind.watches or self.reads_runs,
             "job": self.job is not None,
@@ -110,9 +115,20 @@ class NewSensor:
             "upstream_list": ", ".join(self.upstream),
             "definitions": "".join(f'    JobDefinition("{job}"),\n' for job in self.upstream).rstrip(),
             "ended_keys": ", ".join(f"'#ended/{job}'" for job in self.upstream),
+            "assets": ", ".join(f"'{asset}'" for asset in self.assets),
+            "asset_keys": "".join(f"    {_asset_key(asset)},\n" for asset in self.assets).rstrip(),
+            "asset_key": _asset_key(self.assets[0]) if self.assets else "",
+            "asset": self.assets[0] if self.assets else "",
             "first": self.upstream[0] if self.upstream else "process_file",
         }
         return re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], _chosen(text, self.flags))
+
+
+def _asset_key(asset: str) -> str:
+    """The key of an asset, as code."""
+    first, *more = asset.split("/")
+    parts = ", ".join(f'"{part}"' for part in (first, *more))
+    return f"AssetKey([{parts}])" if more else f"AssetKey({parts})"
 
 
 def _chosen(text: str, flags: Set[str]) -> str:

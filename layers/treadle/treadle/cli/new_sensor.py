@@ -17,8 +17,11 @@ from treadle.definitions.errors import ScaffoldError
 
 SHORTEST, LONGEST, LONGEST_JOB = 3, 36, 40
 """Characters in a sensor's and a job's name; longer ones would need other line breaks in the code written."""
+LONGEST_ASSET, MOST_PARTS = 60, 8
+"""Of an asset's key, likewise."""
 INTERVALS = range(15, 86_401)
 _SNAKE_CASE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+_ASSET = re.compile(r"[\w.-]+(/[\w.-]+)*", re.ASCII)
 _RESERVED = {
     *keyword.kwlist,
     *keyword.softkwlist,
@@ -27,6 +30,7 @@ _RESERVED = {
     *("app", "context", "env", "evaluate", "evaluator", "handler", "last", "newest", "newest_item", "pytest"),
     *("requests", "run", "sensor", "source", "test", "time", "treadle", "config", "deployed", "started"),
     *("instance", "all_succeeded", "run_failure_sensor", "run_status_sensor"),
+    *("asset_event", "asset_sensor", "made", "metadata", "multi_asset_sensor", "records", "told"),
     # Booleans and nothing, in YAML.
     *("true", "false", "yes", "off", "null"),
 }
@@ -100,7 +104,10 @@ def _files(new: NewSensor) -> dict[str, tuple[str, str]]:
     if kind.has_interval:
         files[f"{event}-queued-tick.json"] = (_text(new, "queued-tick.json"), "a tick below the minute")
     if kind.status is not None:
-        files[f"{event}-run-status.json"] = (_queued_event(new), "what has become of a run")
+        files[f"{event}-run-status.json"] = (_queued_event(new, "run-status"), "what has become of a run")
+    if kind.hears_of_assets:
+        queued = _queued_event(new, "asset-materialized")
+        files[f"{event}-asset-materialized.json"] = (queued, "an asset's materialization")
     return files
 
 
@@ -108,10 +115,10 @@ def _text(new: NewSensor, name: str) -> str:
     return new.fragment(f"sensors/{name}")
 
 
-def _queued_event(new: NewSensor) -> str:
+def _queued_event(new: NewSensor, name: str) -> str:
     """The queue's message with an event of the bus."""
     batch = json.loads(_text(new, "queued-tick.json"))
-    body = json.dumps(json.loads(_text(new, "run-status.json")), separators=(",", ":"))
+    body = json.dumps(json.loads(_text(new, f"{name}.json")), separators=(",", ":"))
     batch["Records"][0] |= {
         "body": body,
         "md5OfBody": hashlib.md5(body.encode(), usedforsecurity=False).hexdigest(),
@@ -153,6 +160,7 @@ def _name_problems(new: NewSensor) -> Iterator[str]:
     if new.sensor_kind.has_interval and new.interval not in INTERVALS:
         yield f"--interval is {new.interval}, and must be from {INTERVALS[0]} to {INTERVALS[-1]} seconds."
     yield from _upstream_problems(new)
+    yield from _asset_problems(new)
 
 
 def _upstream_problems(new: NewSensor) -> Iterator[str]:
@@ -165,6 +173,24 @@ def _upstream_problems(new: NewSensor) -> Iterator[str]:
         yield f"--jobs must name {kind.fewest_jobs} jobs or more, such as --jobs load_orders,load_customers."
     if new.job in new.upstream:
         yield f"--job and --jobs both name {new.job}: each of its runs would start another."
+
+
+def _asset_problems(new: NewSensor) -> Iterator[str]:
+    kind = new.sensor_kind
+    fewest, most = kind.assets
+    if new.assets and not kind.hears_of_assets:
+        yield f"--asset names an asset, and a sensor of kind {kind.name} hears of none."
+    elif not fewest <= len(new.assets) <= most:
+        many = "one asset" if (fewest, most) == (1, 1) else f"{fewest} to {most} assets"
+        yield f"--asset must name {many}, once each, such as --asset shop/orders."
+    if len(set(new.assets)) < len(new.assets):
+        yield "--asset names an asset twice."
+    for asset in new.assets:
+        if _ASSET.fullmatch(asset) is None or len(asset) > LONGEST_ASSET or asset.count("/") >= MOST_PARTS:
+            yield (
+                f"{asset!r} cannot name an asset here: use up to {MOST_PARTS} parts of letters, digits, '_', '-' "
+                f"and '.', joined by '/', with {LONGEST_ASSET} characters in all."
+            )
 
 
 def _place_problems(root: Path, new: NewSensor) -> Iterator[str]:

@@ -16,6 +16,7 @@ class SensorKind:
         watches: whether a parameter says whose runs it hears of; else its code does.
         needs_job: whether it starts a job in any case.
         fewest_jobs: so many must be named that it hears of.
+        assets: the fewest and the most assets that it hears of.
         does: what it does, with its job, in words behind its name.
         does_without_job: the same without one.
     """
@@ -29,11 +30,22 @@ class SensorKind:
     fewest_jobs: int
     does: str
     does_without_job: str = ""
+    assets: tuple[int, int] = (0, 0)
+
+    @property
+    def hears_of_assets(self) -> bool:
+        """Whether events of assets set it off."""
+        return self.assets != (0, 0)
+
+    @property
+    def hears(self) -> bool:
+        """Whether events of the bus set it off."""
+        return self.status is not None or self.hears_of_assets
 
     @property
     def has_interval(self) -> bool:
-        """Whether it is told how often to tick; what hears of runs is woken by them, each minute at the latest."""
-        return self.has_schedule and self.status is None
+        """Whether it is told how often to tick; what hears of something is woken by it, each minute at the latest."""
+        return self.has_schedule and not self.hears
 
 
 SCHEDULE = "schedule"
@@ -55,6 +67,16 @@ SENSOR_KINDS: Mapping[str, SensorKind] = {
         SensorKind(
             *("all-succeeded", "all_succeeded", "SUCCESS", True, False, True, 2),
             "starts {{job}} when all of several jobs have succeeded",
+        ),
+        SensorKind(
+            *("asset", "asset", None, False, False, True, 0),
+            "starts {{job}} when an asset is materialized",
+            assets=(1, 1),
+        ),
+        SensorKind(
+            *("multi-asset", "multi_asset", None, True, False, True, 0),
+            "starts {{job}} when all of several assets are materialized",
+            assets=(2, 20),
         ),
     )
 }

@@ -133,7 +133,7 @@ def _add_sensor(template: YamlLines, new: NewSensor) -> None:
     if kind.has_schedule:
         ticked = (*_statement("Schedule", "tick", "TickSensors"), "Resource")
         template.append(ticked, new.fill("- !GetAtt {{Sensor}}Function.Arn\n"))
-    if kind.status is not None:
+    if kind.hears:
         template.append(_UNDELIVERABLE, new.fill("- !GetAtt {{Sensor}}Rule.Arn\n"))
     template.add_before_banner(("Resources", f"{last}Function"), new.fragment("sensors/resources.yaml"))
     template.add_into_text((*_GRANTS, 0), "{", new.fill('"{{sensor}}": "${{{Sensor}}}",\n'))

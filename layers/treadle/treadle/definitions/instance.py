@@ -1,15 +1,21 @@
-"""What a sensor may ask of the runs that are recorded, under the names that Dagster's instance has."""
+"""What a sensor may ask of recorded runs and assets, under the names that Dagster's instance has."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from treadle.definitions.assets import AssetKey
+from treadle.definitions.event_log import EventLogEntry, EventLogRecord, EventRecordsFilter
 from treadle.definitions.runs import DagsterRun, RunRecord, RunsFilter
 from treadle.definitions.status import DagsterRunStatus
 
 
 class DagsterInstance(Protocol):
-    """The recorded runs of the sensor's stack; found by an index that lags by a moment, then read strongly."""
+    """The recorded runs and assets of the sensor's stack.
+
+    Runs are found by an index that lags by a moment, then read strongly; what became of assets is read strongly.
+    """
 
     def get_run_by_id(self, run_id: str) -> DagsterRun | None:
         """A run by its name, read strongly; None if there is none."""
@@ -46,6 +52,49 @@ class DagsterInstance(Protocol):
 
         Raises:
             DagsterInvariantViolationError: if they cannot be put into that order.
+        """
+
+    def get_event_records(
+        self, event_records_filter: EventRecordsFilter, limit: int | None = None, ascending: bool = False
+    ) -> list[EventLogRecord]:
+        """An asset's materializations that fit, those recorded last first.
+
+        Args:
+            event_records_filter: which.
+            limit: how many at most; None for 1,000.
+            ascending: True for those recorded first.
+        """
+
+    def get_latest_materialization_event(self, asset_key: AssetKey) -> EventLogEntry | None:
+        """The materialization of an asset that was recorded last; None if there is none."""
+
+    def get_latest_materialization_events(
+        self, asset_keys: Sequence[AssetKey]
+    ) -> Mapping[AssetKey, EventLogEntry | None]:
+        """Of each asset the materialization that was recorded last; a hundred assets cost two requests."""
+
+    def get_latest_materialization_records(
+        self, asset_keys: Sequence[AssetKey]
+    ) -> Mapping[AssetKey, EventLogRecord | None]:
+        """The same with their storage ids."""
+
+    def get_materialized_partitions(
+        self,
+        asset_key: AssetKey,
+        before_cursor: int | None = None,
+        after_cursor: int | None = None,
+        *,
+        partitions: Sequence[str] | None = None,
+    ) -> set[str]:
+        """The partitions of an asset that were materialized.
+
+        Materializations are read from the last one backwards, so it costs what was recorded in that range.
+
+        Args:
+            asset_key: the asset.
+            before_cursor: only those recorded before this storage id.
+            after_cursor: only those recorded behind this storage id.
+            partitions: only these are looked for, and once all of them are found no more is read.
         """
 
 

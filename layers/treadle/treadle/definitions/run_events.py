@@ -6,12 +6,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
+from treadle.definitions.assets import AssetKey, AssetMaterialization
 from treadle.definitions.runs import DagsterRun, depth_of
 from treadle.definitions.status import DagsterRunStatus
 
 
 class DagsterEventType(StrEnum):
-    """Dagster's names of what may happen to a run, with Dagster's values."""
+    """Dagster's names of what may happen to a run or an asset, with Dagster's values."""
 
     RUN_ENQUEUED = "PIPELINE_ENQUEUED"
     RUN_STARTING = "PIPELINE_STARTING"
@@ -21,6 +22,7 @@ class DagsterEventType(StrEnum):
     RUN_CANCELING = "PIPELINE_CANCELING"
     RUN_CANCELED = "PIPELINE_CANCELED"
     STEP_FAILURE = "STEP_FAILURE"
+    ASSET_MATERIALIZATION = "ASSET_MATERIALIZATION"
 
 
 EVENT_TYPES: Mapping[DagsterRunStatus, DagsterEventType] = {
@@ -60,14 +62,16 @@ class EventSpecificData:
 
     Attributes:
         error: why it failed, if it did.
+        materialization: what was made, of an asset's materialization.
     """
 
     error: SerializableErrorInfo | None = None
+    materialization: AssetMaterialization | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DagsterEvent:
-    """What happened to a run, or to a step of it.
+    """What happened to a run, to a step of it, or to an asset.
 
     Attributes:
         event_type_value: what, such as "PIPELINE_FAILURE".
@@ -96,6 +100,23 @@ class DagsterEvent:
     def pipeline_name(self) -> str:
         """The job's name, as Dagster called it once."""
         return self.job_name
+
+    @property
+    def asset_key(self) -> AssetKey | None:
+        """The asset, for what happened to one."""
+        made = self.event_specific_data.materialization
+        return made.asset_key if made else None
+
+    @property
+    def partition(self) -> str | None:
+        """The asset's partition, for what happened to one."""
+        made = self.event_specific_data.materialization
+        return made.partition if made else None
+
+    @property
+    def is_step_materialization(self) -> bool:
+        """Whether an asset was materialized."""
+        return self.event_type is DagsterEventType.ASSET_MATERIALIZATION
 
     @property
     def is_failure(self) -> bool:

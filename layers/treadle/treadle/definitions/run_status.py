@@ -149,9 +149,9 @@ class RunStatusSensorDefinition(SensorDefinition):
             changed.monitored_jobs = tuple(JobDefinition(name) for name in names if name != EVERYWHERE)
         return changed
 
-    def monitors(self, event: RunStatusEvent) -> bool:
+    def monitors(self, event: SensorEvent) -> bool:
         """Whether an event is of a watched job and status."""
-        if event.status not in self.statuses:
+        if not isinstance(event, RunStatusEvent) or event.status not in self.statuses:
             return False
         if self.monitors_everything:
             return True

@@ -218,6 +218,11 @@ class SensorDefinition:
         msg = f"Sensor {self.name} takes no events, and got {event.summary} for {context.sensor_name}."
         raise UnknownEventError(msg)
 
+    def is_woken_by(self, event: SensorEvent) -> bool:
+        """Whether an event is news for which the sensor ticks."""
+        del event
+        return False
+
     def configured(self, settings: Mapping[str, str]) -> Self:
         """The definition with its own selectors taken from the deployment's settings.
 

@@ -1,6 +1,6 @@
 """Events in the order in which they were committed: of assets, and of a job's runs that ended."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,12 +26,44 @@ class AssetEvent:
     storage_id: int = 0
 
 
+AT_ONCE = 100
+
+
 def ended_runs_key(job: str) -> str:
     """Under which the ended runs of a job are numbered; no asset's key begins so."""
     return f"#ended/{job}"
 
 
-class EventStore(Protocol):
+class RecordedEvents(Protocol):
+    """Reads events by key and number, strongly, and only what is asked for."""
+
+    def between(
+        self,
+        asset_key: str,
+        after: int,
+        before: int | None = None,
+        *,
+        ascending: bool = True,
+        at_once: int = AT_ONCE,
+    ) -> Iterator[AssetEvent]:
+        """The events numbered higher than one number and lower than another, as they are asked for.
+
+        Args:
+            asset_key: their key.
+            after: 0 for all.
+            before: None for no limit.
+            ascending: False for those numbered highest first.
+            at_once: so many are read by one request, and paid for.
+        """
+
+    def numbered(self, asset_key: str, numbers: Collection[int]) -> list[AssetEvent]:
+        """The events with these numbers that exist, in order; a hundred cost one request."""
+
+    def newest(self, asset_keys: Collection[str]) -> dict[str, AssetEvent]:
+        """The event numbered highest of each key that has any; a hundred keys cost two requests."""
+
+
+class EventStore(RecordedEvents, Protocol):
     """Keeps events, by key; each has a number that follows commit order under its key."""
 
     def append(self, events: Sequence[AssetEvent]) -> list[AssetEvent]:

@@ -3,20 +3,24 @@
 A test defines sensors, moves the clock, puts objects, ends runs, and looks at runs, ticks and cursors.
 """
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from treadle.definitions.coordination import AllSucceededDefinition
+from treadle.definitions.asset_sensor import AssetSensorDefinition
+from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
 from treadle.definitions.deadlines import DeadlineSensorDefinition
 from treadle.definitions.errors import SensorEvaluationError
 from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.run_status import RunStatusSensorDefinition
+from treadle.definitions.runs import moment
 from treadle.definitions.sensors import SensorDefinition, SensorEvent
 from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus
 from treadle.definitions.timed import DeadlineReached
+from treadle.engine.asset_events import asset_event as as_kept
+from treadle.engine.asset_events import materialized
+from treadle.engine.asset_reading import StoredInstance
 from treadle.engine.dispatch import Dispatcher
 from treadle.engine.evaluation import Budget, Evaluator
 from treadle.engine.event_ticks import EventTicks
@@ -27,8 +31,9 @@ from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Outcome
 from treadle.engine.planning import Planner
 from treadle.engine.preview import STORED, Preview, Previewer
-from treadle.engine.reading import StoredEnds, StoredRuns
+from treadle.engine.reading import StoredEnds
 from treadle.engine.record import Recorder, StatusChange
+from treadle.engine.telling import asset_materialized
 from treadle.engine.views import dagster_run
 from treadle.integrations.s3.definition import S3SensorDefinition
 from treadle.operate.sensors import SensorOperations
@@ -36,8 +41,9 @@ from treadle.ports.launching import JobSettings
 from treadle.ports.runs import Failure, Run
 from treadle.ports.sensors import SensorState
 from treadle.ports.ticks import Tick
-from treadle.testing.news import NAMESPACE, RunNews, RunResult
+from treadle.testing.news import NAMESPACE, BusNews, News, RunResult
 from treadle.testing.objects import InMemoryObjects
+from treadle.testing.recorded import Recorded
 from treadle.testing.stores import (
     InMemoryEventStore,
     InMemoryRunStore,
@@ -75,8 +81,8 @@ class _Parts:
     interval: int
 
 
-class TreadleInstance:
-    """An in-memory deployment of some sensors.
+class TreadleInstance(Recorded):
+    """An in-memory deployment of some sensors, which may also be the `instance` of a context.
 
     Args:
         sensors: those that are deployed; each is running, and may start its own jobs.
@@ -104,9 +110,10 @@ class TreadleInstance:
         self._sensor_store = InMemorySensorStore(self._tables)
         self._tick_store = InMemoryTickStore(self._tables)
         self._run_store = InMemoryRunStore(self._tables)
-        self._news = RunNews(self._tables)
-        self._stored = StoredRuns(self._run_store, NAMESPACE)
-        self._ends = StoredEnds(InMemoryEventStore(self._tables), self.clock)
+        self._news = BusNews(self._tables)
+        self._event_store = InMemoryEventStore(self._tables)
+        super().__init__(StoredInstance(self._run_store, NAMESPACE, self._event_store))
+        self._ends = StoredEnds(self._event_store, self.clock)
         self.objects = InMemoryObjects(self.clock)
         self.target = InMemoryTarget(self.clock)
         self.undelivered: list[SensorEvent] = []
@@ -193,25 +200,51 @@ class TreadleInstance:
         return parts.events.evaluate(event, parts.events.take_up([event]), Budget())
 
     def _tell(self) -> None:
-        """Let run status sensors hear what has become of runs, until there is no more to hear.
+        """Let sensors hear what has become of runs and assets, until there is no more to hear."""
+        while news := self._news.fresh():
+            for event in news:
+                self._hear(event)
+
+    def _hear(self, event: News) -> None:
+        """Let an event of the bus wake sensors, or be evaluated by them.
 
         A function that fails leaves a FAILURE tick, as it does when it is deployed, and its event waits in
         `undelivered` for another delivery by `send`.
         """
-        while news := self._news.fresh():
-            for event, (name, parts) in itertools.product(news, self._parts.items()):
-                definition = parts.definition
-                if isinstance(definition, AllSucceededDefinition) and definition.is_woken_by(event):
-                    self.clock.advance(0.001)  # Two ticks are never due at one time.
-                    self._apply(name, parts.leased.tick(self.clock.now(), Budget()))
-                if not (isinstance(definition, RunStatusSensorDefinition) and definition.monitors(event)):
-                    continue
-                try:
-                    outcome = self._evaluated(parts, event)
-                except SensorEvaluationError:
-                    self.undelivered.append(event)
-                else:
-                    self._apply(name, outcome)
+        for name, parts in self._parts.items():
+            definition = parts.definition
+            if definition.is_woken_by(event):
+                self.clock.advance(0.001)  # Two ticks are never due at one time.
+                self._apply(name, parts.leased.tick(self.clock.now(), Budget()))
+            if not (isinstance(definition, _OF_THE_BUS) and definition.monitors(event)):
+                continue
+            try:
+                outcome = self._evaluated(parts, event)
+            except SensorEvaluationError:
+                self.undelivered.append(event)
+            else:
+                self._apply(name, outcome)
+
+    def report_runless_asset_event(
+        self, asset_event: AssetMaterialization, *, run_id: str | None = None, event_id: str | None = None
+    ) -> AssetMaterialized:
+        """Report that an asset was made; asset sensors react to it at once.
+
+        Args:
+            asset_event: what was made.
+            run_id: the run that made it.
+            event_id: one that was reported before changes nothing, and is told of again.
+
+        Returns:
+            What sensors are told; `send` delivers it again.
+        """
+        time, name = moment(self.clock.now()), event_id or f"reported-{self._tokens.new()}"
+        told = AssetMaterialized(asset_event, name, 0, time, run_id, location=NAMESPACE)
+        [kept] = self._event_store.append([as_kept(told)])
+        told = materialized(kept)
+        self._news.bus.publish([asset_materialized(told, NAMESPACE)])
+        self._tell()
+        return told
 
     def reach_deadline(self, at: datetime) -> dict[str, TickResult]:
         """Let a deadline pass; deadline sensors look whether it was met.
@@ -329,10 +362,16 @@ class TreadleInstance:
         return self._operations.set_cursor(sensor, cursor)
 
 
+_OF_THE_BUS = (RunStatusSensorDefinition, AssetSensorDefinition)
+"""What hears of runs and assets."""
+
+
 def _takes(definition: SensorDefinition, event: SensorEvent) -> bool:
     """Whether the rule or the schedule of a sensor would bring it such events."""
     if isinstance(event, RunStatusEvent):
         return isinstance(definition, RunStatusSensorDefinition)
+    if isinstance(event, AssetMaterialized):
+        return isinstance(definition, AssetSensorDefinition) and definition.monitors(event)
     if isinstance(event, DeadlineReached):
         return isinstance(definition, DeadlineSensorDefinition)
-    return not isinstance(definition, RunStatusSensorDefinition | DeadlineSensorDefinition)
+    return not isinstance(definition, (*_OF_THE_BUS, DeadlineSensorDefinition))

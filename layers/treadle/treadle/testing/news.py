@@ -1,15 +1,16 @@
-"""What the bus would tell of the runs of an in-memory deployment."""
+"""What the bus would tell of the runs and assets of an in-memory deployment."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from treadle.adapters.events import parse_sensor_event
+from treadle.definitions.assets import AssetMaterialized
 from treadle.definitions.run_events import DagsterEvent, RunStatusEvent, run_event
 from treadle.definitions.runs import DagsterRun
 from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.publish import Publisher, statuses_reached
-from treadle.engine.telling import RUN_STATUS_CHANGED, envelope
+from treadle.engine.telling import ASSET_MATERIALIZED, RUN_STATUS_CHANGED, envelope
 from treadle.ports.runs import Reached, Run
 from treadle.ports.system import BusEvent
 from treadle.testing.stores import InMemoryEventStore, InMemoryRunStore, InMemoryTables
@@ -32,8 +33,11 @@ class InMemoryBus:
         self.events += events
 
 
-class RunNews:
-    """Tells of runs as PUBLISH does, once it is asked.
+News = RunStatusEvent | AssetMaterialized
+
+
+class BusNews:
+    """Tells of runs as PUBLISH does, once it is asked, and of whatever else the bus was told.
 
     Args:
         tables: hold the runs.
@@ -43,23 +47,24 @@ class RunNews:
         self._tables = tables
         self._told: dict[str, Reached] = {}
         self.bus = InMemoryBus()
+        self._heard = 0
         events, runs = InMemoryEventStore(tables), InMemoryRunStore(tables)
         self._publisher = Publisher(runs, events, self.bus, NAMESPACE)
 
-    def fresh(self) -> list[RunStatusEvent]:
-        """The statuses that runs have reached since the last call, as sensors are told of them."""
-        began = len(self.bus.events)
+    def fresh(self) -> list[News]:
+        """What has become of runs and assets since the last call, as sensors are told of it."""
         for run in list(self._tables.runs.values()):
             news = statuses_reached(run, self._told.get(run.run_id))
             self._told[run.run_id] = run.reached
             self._publisher.publish(news)
-        return [status_event(event) for event in self.bus.events[began:] if event.kind == RUN_STATUS_CHANGED]
+        told, self._heard = self.bus.events[self._heard :], len(self.bus.events)
+        return [bus_news(event) for event in told if event.kind in {RUN_STATUS_CHANGED, ASSET_MATERIALIZED}]
 
 
-def status_event(event: BusEvent) -> RunStatusEvent:
+def bus_news(event: BusEvent) -> News:
     """What a sensor makes of an event of the bus, after its way as JSON."""
     parsed = parse_sensor_event(json.loads(json.dumps(envelope(event, NAMESPACE))))
-    assert isinstance(parsed, RunStatusEvent)
+    assert isinstance(parsed, News)
     return parsed
 
 

@@ -1,12 +1,12 @@
 """The stores' twins in memory: the same conditions, checked by the same contract tests."""
 
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from treadle.definitions.errors import LeaseLostError
 from treadle.definitions.status import DagsterRunStatus, InstigatorStatus, TickStatus
-from treadle.ports.assets import AssetEvent
+from treadle.ports.assets import AT_ONCE, AssetEvent
 from treadle.ports.runs import Claim, Look, Run, RunQuery, Try
 from treadle.ports.sensors import Completion, Edit, Lease, LeaseRequest, Refused, SensorState
 from treadle.ports.ticks import DispatchCounts, Slicing, Tick
@@ -331,6 +331,32 @@ class InMemoryEventStore:
         """The events numbered higher."""
         events = self._tables.events.get(asset_key, [])
         return [event for event in events if event.storage_id > storage_id][:limit]
+
+    def between(
+        self,
+        asset_key: str,
+        after: int,
+        before: int | None = None,
+        *,
+        ascending: bool = True,
+        at_once: int = AT_ONCE,
+    ) -> Iterator[AssetEvent]:
+        """The events between two numbers."""
+        del at_once
+        found = [
+            event
+            for event in self._tables.events.get(asset_key, [])
+            if event.storage_id > after and (before is None or event.storage_id < before)
+        ]
+        return iter(found if ascending else found[::-1])
+
+    def numbered(self, asset_key: str, numbers: Collection[int]) -> list[AssetEvent]:
+        """The events with these numbers."""
+        return [event for event in self._tables.events.get(asset_key, []) if event.storage_id in numbers]
+
+    def newest(self, asset_keys: Collection[str]) -> dict[str, AssetEvent]:
+        """The last event of each key."""
+        return {key: self._tables.events[key][-1] for key in asset_keys if self._tables.events.get(key)}
 
     def number_before(self, asset_key: str, time: int) -> int:
         """The highest number of an earlier event."""

@@ -1,18 +1,18 @@
 """Events on DynamoDB, numbered in the order in which they are committed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 
 from treadle.adapters.dynamodb.database import Database, Item, Table, Write
 from treadle.adapters.dynamodb.models import AssetEventModel as Model
 from treadle.definitions.errors import StoreThrottledError
-from treadle.ports.assets import AssetEvent
+from treadle.ports.assets import AT_ONCE, AssetEvent
 from treadle.ports.system import Tokens
 
 _COUNTER = "counter"
 _TRIES = 20
-_PAGE = 100
+_END = 10**14
 _CHUNK = 45
 """Two writes for each event, and one of the counter: a transaction takes 100."""
 
@@ -87,21 +87,61 @@ class DynamoEventStore:
         items = self._database.query(
             self._table,
             asset_key,
-            range_key_condition=Model.item.between(_numbered(storage_id + 1), _numbered(10**14)),
+            range_key_condition=Model.item.between(_numbered(storage_id + 1), _numbered(_END)),
             limit=limit,
             consistent_read=True,
         )
         return [_event(item) for item in items]
+
+    def between(
+        self,
+        asset_key: str,
+        after: int,
+        before: int | None = None,
+        *,
+        ascending: bool = True,
+        at_once: int = AT_ONCE,
+    ) -> Iterator[AssetEvent]:
+        """The events between two numbers, a page at a time."""
+        last = _END if before is None else before - 1
+        if last <= after:
+            return iter(())
+        pages = self._database.pages(
+            self._table,
+            asset_key,
+            range_key_condition=Model.item.between(_numbered(after + 1), _numbered(last)),
+            scan_index_forward=ascending,
+            consistent_read=True,
+            limit=at_once,
+        )
+        return map(_event, chain.from_iterable(pages))
+
+    def numbered(self, asset_key: str, numbers: Collection[int]) -> list[AssetEvent]:
+        """The events with these numbers, a hundred to a request."""
+        return sorted(
+            self._at([(asset_key, _numbered(number)) for number in numbers]),
+            key=lambda event: event.storage_id,
+        )
+
+    def newest(self, asset_keys: Collection[str]) -> dict[str, AssetEvent]:
+        """The last event of each key: where the counters stand, and what is there."""
+        counters = [(key, _COUNTER) for key in asset_keys]
+        found = self._database.batch_get(self._table, counters, strongly=True)
+        places = [(item["asset_key"]["S"], _numbered(int(item["storage_id"]["N"]))) for item in found]
+        return {event.asset_key: event for event in self._at(places)}
+
+    def _at(self, places: Sequence[tuple[str, str]]) -> Iterator[AssetEvent]:
+        return map(_event, self._database.batch_get(self._table, places, strongly=True))
 
     def number_before(self, asset_key: str, time: int) -> int:
         """The highest number of an earlier event, looked for backwards, a page at a time."""
         for items in self._database.pages(
             self._table,
             asset_key,
-            range_key_condition=Model.item.between(_numbered(1), _numbered(10**14)),
+            range_key_condition=Model.item.between(_numbered(1), _numbered(_END)),
             scan_index_forward=False,
             consistent_read=True,
-            limit=_PAGE,
+            limit=AT_ONCE,
         ):
             for event in map(_event, items):
                 if event.time < time:

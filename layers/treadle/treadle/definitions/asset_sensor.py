@@ -1,0 +1,181 @@
+"""Asset sensors: a function that is called once for each materialization of an asset."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from treadle.definitions.assets import AssetKey, AssetMaterialized
+from treadle.definitions.contexts import SensorEvaluationContext
+from treadle.definitions.errors import DagsterInvalidDefinitionError, DagsterInvariantViolationError
+from treadle.definitions.evaluation import SensorReturnType, combine, flatten
+from treadle.definitions.event_log import EventLogEntry
+from treadle.definitions.jobs import JobDefinition
+from treadle.definitions.results import SensorExecutionData, SkipReason
+from treadle.definitions.sensors import SensorDefinition, SensorEvent
+from treadle.definitions.status import DefaultSensorStatus, SensorType
+
+AssetFunction = Callable[..., SensorReturnType]
+
+
+@dataclass(slots=True)
+class AssetSensorEvaluationContext(SensorEvaluationContext):
+    """Given to the function of an asset sensor; its `cursor` is the event's storage id, as text.
+
+    So `RunRequest(run_key=context.cursor)` asks for one run for each materialization.
+    """
+
+    def update_cursor(self, cursor: str | None) -> None:
+        """Refused: events are evaluated side by side, each once, and no bookmark says how far that is.
+
+        Raises:
+            DagsterInvariantViolationError: always.
+        """
+        msg = (
+            f"Error in asset sensor {self.sensor_name}: the cursor was set to {cursor!r}. "
+            "The cursor is managed by the asset sensor and should not be modified by a user."
+        )
+        raise DagsterInvariantViolationError(msg)
+
+
+class AssetSensorDefinition(SensorDefinition):
+    """A sensor over the materializations of an asset.
+
+    Its function is called once for each, with the context and an `EventLogEntry`, or as many of these as it
+    takes. None is skipped, however many there are between two moments.
+
+    Args:
+        name: the sensor's name; the function's own name by default.
+        asset_key: the asset.
+        job_name: the only job that the function may ask for, by name.
+        asset_materialization_fn: the function.
+        options: as `SensorDefinition` takes them.
+
+    Raises:
+        DagsterInvalidDefinitionError: when the definition cannot work.
+    """
+
+    sensor_type: ClassVar[SensorType] = SensorType.ASSET
+    takes_events: ClassVar[bool] = True
+    values_taken: ClassVar[int] = 2
+
+    def __init__(
+        self,
+        name: str | None = None,
+        asset_key: AssetKey | None = None,
+        job_name: str | None = None,
+        asset_materialization_fn: AssetFunction | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(name, evaluation_fn=asset_materialization_fn, job_name=job_name, **options)
+        if not isinstance(asset_key, AssetKey):
+            msg = f"Sensor {self.name!r} cannot work: asset_key is {asset_key!r}, and must be an AssetKey."
+            raise DagsterInvalidDefinitionError(msg)
+        self.asset_key = asset_key
+
+    def monitors(self, event: SensorEvent) -> bool:
+        """Whether an event is a materialization of the asset."""
+        return isinstance(event, AssetMaterialized) and event.asset_key == self.asset_key
+
+    def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
+        """Nothing: materializations come as events."""
+        del context
+        return SensorExecutionData((), f"{self._nothing_new}: each comes as an event of its own.")
+
+    def evaluate_event(self, context: SensorEvaluationContext, event: SensorEvent) -> SensorExecutionData:
+        """Evaluate one materialization."""
+        if not isinstance(event, AssetMaterialized):
+            return super().evaluate_event(context, event)
+        if not self.monitors(event):
+            reason = f"{event.summary}: not watched, as the sensor watches {self.asset_key.to_user_string()}."
+            return SensorExecutionData((), reason)
+        seen = replace(AssetSensorEvaluationContext.extending(context), _cursor=str(event.storage_id))
+        values = flatten(self._called(seen, EventLogEntry.of(event)), self.name)
+        return replace(combine(values, seen, self.job_names), cursor=None)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function itself, as a test does.
+
+        Args:
+            args: the context, and the event; a context alone gives it the asset's newest materialization, if
+                that is newer than the context's cursor.
+            kwargs: these by their names, and resources by theirs.
+
+        Returns:
+            What the function returns; a skip reason if a context alone was given and there is nothing newer.
+
+        Raises:
+            DagsterInvalidInvocationError: if an argument is missing or unknown.
+            DagsterInvalidDefinitionError: if a resource is neither given nor in the context.
+        """
+        names = self._signature.values
+        given = (*args, *(kwargs[name] for name in names if name in kwargs))
+        if len(names) == 2 and len(given) == 1 and isinstance(given[0], SensorEvaluationContext):
+            context = given[0]
+            record = context.instance.get_latest_materialization_records([self.asset_key])[self.asset_key]
+            seen = int(context.cursor) if context.cursor and context.cursor.isdecimal() else 0
+            if record is None or record.storage_id <= seen:
+                return SkipReason(self._nothing_new)
+            kwargs[names[1]] = record.event_log_entry
+        return super().__call__(*args, **kwargs)
+
+    @property
+    def _nothing_new(self) -> str:
+        return f"No new materialization events found for asset key {self.asset_key}"
+
+
+def asset_sensor(
+    asset_key: AssetKey,
+    *,
+    job_name: str | None = None,
+    name: str | None = None,
+    minimum_interval_seconds: int | None = None,
+    description: str | None = None,
+    job: JobDefinition | None = None,
+    jobs: Sequence[JobDefinition] | None = None,
+    default_status: DefaultSensorStatus = DefaultSensorStatus.STOPPED,
+    required_resource_keys: set[str] | None = None,
+    tags: Mapping[str, str] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    owners: Sequence[str] | None = None,
+    retries_per_key: int = 0,
+) -> Callable[[AssetFunction], AssetSensorDefinition]:
+    """Make a sensor of a function that is called once for each materialization of an asset.
+
+    Args:
+        asset_key: the asset.
+        job_name: the only job that it may ask for, by name.
+        name: as of `@sensor`, like the others that are not explained here.
+        minimum_interval_seconds: accepted for what was written for Dagster: events are evaluated as they come.
+        description: shown to operators.
+        job: the only job that it may ask for.
+        jobs: the jobs that it may ask for.
+        default_status: whether it evaluates before anyone has started it.
+        required_resource_keys: resources that the function takes from `context.resources`.
+        tags: the sensor's own.
+        metadata: shown to operators.
+        owners: e-mail addresses, or teams as `team:name`.
+        retries_per_key: how often a later event that asks for the same run key may start its run again.
+
+    Raises:
+        DagsterInvalidDefinitionError: when the definition cannot work.
+    """
+
+    def decorate(function: AssetFunction) -> AssetSensorDefinition:
+        return AssetSensorDefinition(
+            name,
+            asset_key,
+            job_name,
+            function,
+            minimum_interval_seconds=minimum_interval_seconds,
+            description=description,
+            job=job,
+            jobs=jobs,
+            default_status=default_status,
+            required_resource_keys=required_resource_keys,
+            tags=tags,
+            metadata=metadata,
+            owners=owners,
+            retries_per_key=retries_per_key,
+        )
+
+    return decorate

@@ -1,0 +1,204 @@
+"""Recorded events in Dagster's form: an asset's materialization as a sensor's function reads it, and filters."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from treadle.definitions.assets import (
+    ASSET_MATERIALIZATION,
+    AssetKey,
+    AssetMaterialization,
+    AssetMaterialized,
+)
+from treadle.definitions.errors import DagsterInvalidDefinitionError
+from treadle.definitions.run_events import (
+    DagsterEvent,
+    DagsterEventType,
+    EventSpecificData,
+    SerializableErrorInfo,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EventLogEntry:
+    """An event as it is recorded.
+
+    Attributes:
+        error_info: why something failed; of a materialization always None.
+        level: of the log.
+        user_message: in words.
+        run_id: the run that made the asset; "" if none is known, as of Dagster's runless events.
+        timestamp: seconds since the epoch.
+        step_key: kept for what was written for Dagster.
+        job_name: likewise.
+        dagster_event: what happened.
+    """
+
+    error_info: SerializableErrorInfo | None
+    level: int
+    user_message: str
+    run_id: str
+    timestamp: float
+    step_key: str | None = None
+    job_name: str | None = None
+    dagster_event: DagsterEvent | None = None
+
+    @classmethod
+    def of(cls, told: AssetMaterialized) -> "EventLogEntry":
+        """A materialization as it is recorded."""
+        made, run_id, time = told.materialization, told.run_id or "", told.time.timestamp()
+        words = made.description or f"Materialized value {told.asset_key.to_user_string()}."
+        data = EventSpecificData(materialization=made)
+        event = DagsterEvent(
+            ASSET_MATERIALIZATION, "", words, run_id, timestamp=time, event_specific_data=data
+        )
+        return cls(None, logging.INFO, words, run_id, time, dagster_event=event)
+
+    @property
+    def is_dagster_event(self) -> bool:
+        """Whether something happened that has a form of its own."""
+        return self.dagster_event is not None
+
+    def get_dagster_event(self) -> DagsterEvent:
+        """What happened.
+
+        Raises:
+            DagsterInvalidDefinitionError: if the entry was made without.
+        """
+        if self.dagster_event is None:
+            msg = "Not a dagster event, check is_dagster_event before calling get_dagster_event."
+            raise DagsterInvalidDefinitionError(msg)
+        return self.dagster_event
+
+    @property
+    def dagster_event_type(self) -> DagsterEventType | None:
+        """Which kind of event it is."""
+        return self.dagster_event.event_type if self.dagster_event else None
+
+    @property
+    def message(self) -> str:
+        """The event in words."""
+        return (self.dagster_event.message if self.dagster_event else "") or self.user_message
+
+    @property
+    def asset_materialization(self) -> AssetMaterialization | None:
+        """What was made."""
+        return self.dagster_event.event_specific_data.materialization if self.dagster_event else None
+
+    @property
+    def asset_key(self) -> AssetKey | None:
+        """Which asset."""
+        return self.dagster_event.asset_key if self.dagster_event else None
+
+    @property
+    def partition_key(self) -> str | None:
+        """Which partition of it."""
+        return self.dagster_event.partition if self.dagster_event else None
+
+
+@dataclass(frozen=True, slots=True)
+class EventLogRecord:
+    """A recorded event at its place.
+
+    Attributes:
+        storage_id: its place among the events of its asset, in the order of their recording, from 1.
+        event_log_entry: the event.
+        depth: how many runs, one after the other, led to it.
+    """
+
+    storage_id: int
+    event_log_entry: EventLogEntry
+    depth: int = 0
+
+    @classmethod
+    def of(cls, told: AssetMaterialized) -> "EventLogRecord":
+        """A materialization at its place."""
+        return cls(told.storage_id, EventLogEntry.of(told), told.depth)
+
+    @property
+    def run_id(self) -> str:
+        """The run that made the asset."""
+        return self.event_log_entry.run_id
+
+    @property
+    def timestamp(self) -> float:
+        """Seconds since the epoch."""
+        return self.event_log_entry.timestamp
+
+    @property
+    def asset_key(self) -> AssetKey | None:
+        """Which asset."""
+        return self.event_log_entry.asset_key
+
+    @property
+    def partition_key(self) -> str | None:
+        """Which partition of it."""
+        return self.event_log_entry.partition_key
+
+    @property
+    def asset_materialization(self) -> AssetMaterialization | None:
+        """What was made."""
+        return self.event_log_entry.asset_materialization
+
+
+@dataclass(frozen=True, slots=True)
+class EventRecordsFilter:
+    """Which events are asked for; what is left out is not looked at.
+
+    Events are read by their asset and their place, and nothing is ever searched through: what a filter by
+    partition or time passes over is read too, so `after_cursor` is what bounds the cost.
+
+    Args:
+        event_type: `DagsterEventType.ASSET_MATERIALIZATION`, as nothing else is recorded of assets.
+        asset_key: the asset.
+        asset_partitions: any of these partitions of it.
+        after_cursor: recorded behind this storage id.
+        before_cursor: recorded before this storage id.
+        after_timestamp: made later than this, in seconds since the epoch.
+        before_timestamp: made earlier than this.
+        storage_ids: at these places.
+
+    Raises:
+        DagsterInvalidDefinitionError: with all problems at once.
+    """
+
+    event_type: DagsterEventType
+    asset_key: AssetKey
+    asset_partitions: Sequence[str] | None = None
+    after_cursor: int | None = None
+    before_cursor: int | None = None
+    after_timestamp: float | None = None
+    before_timestamp: float | None = None
+    storage_ids: Sequence[int] | None = None
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.event_type is not DagsterEventType.ASSET_MATERIALIZATION:
+            problems.append(f"event_type is {self.event_type}: only ASSET_MATERIALIZATION is recorded so")
+        key: object = self.asset_key
+        if not isinstance(key, AssetKey):
+            problems.append(f"asset_key is {key!r}: give an AssetKey, as events are read by their asset")
+        problems += [
+            f"{name} is {value!r}: give a whole number, an event's storage_id"
+            for name in ("after_cursor", "before_cursor")
+            if (value := getattr(self, name)) is not None and not isinstance(value, int)
+        ]
+        if problems:
+            msg = f"EventRecordsFilter cannot be read by: {'; '.join(problems)}."
+            raise DagsterInvalidDefinitionError(msg)
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether all in its range of places is asked for."""
+        return (
+            self.asset_partitions is None and self.after_timestamp is None and self.before_timestamp is None
+        )
+
+    def fits(self, record: EventLogRecord) -> bool:
+        """Whether a record of the asset, in the range of places, is asked for."""
+        partitions, after, before = self.asset_partitions, self.after_timestamp, self.before_timestamp
+        return (
+            (partitions is None or record.partition_key in partitions)
+            and (after is None or record.timestamp > after)
+            and (before is None or record.timestamp < before)
+        )

@@ -1,0 +1,292 @@
+"""What the function of a sensor over several assets sees, and how a test makes it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from treadle.definitions.asset_cursors import AssetCursor, dump_cursors, load_cursors
+from treadle.definitions.assets import AssetKey
+from treadle.definitions.contexts import SensorEvaluationContext, build_sensor_context, check_cursor_size
+from treadle.definitions.errors import DagsterInvalidInvocationError, DagsterInvariantViolationError
+from treadle.definitions.event_log import EventLogRecord, EventRecordsFilter
+from treadle.definitions.run_events import DagsterEventType
+
+_ALL = 10**9
+
+Records = list[EventLogRecord]
+
+
+@dataclass(slots=True, kw_only=True)
+class MultiAssetSensorEvaluationContext(SensorEvaluationContext):
+    """Given to the function of a sensor over several assets.
+
+    What is recorded of them is looked at as of one moment, that of the first look: what is recorded later belongs
+    to the next tick, and `advance_all_cursors` does not pass over it.
+
+    Attributes:
+        asset_keys: the assets.
+        depth: the greatest of the materializations that were looked at.
+    """
+
+    asset_keys: tuple[AssetKey, ...]
+    depth: int = 0
+    _cursors: dict[AssetKey, AssetCursor] = field(init=False)
+    _newest: dict[AssetKey, EventLogRecord | None] | None = None
+    _consumed: dict[AssetKey, dict[int, str | None]] = field(default_factory=dict)
+    _consumes_all: bool = False
+
+    def __post_init__(self) -> None:
+        self._cursors = load_cursors(self._cursor, self.asset_keys)
+
+    def update_cursor(self, cursor: str | None) -> None:
+        """Refused: it is `advance_cursor` that moves the bookmark.
+
+        Raises:
+            DagsterInvariantViolationError: always.
+        """
+        msg = (
+            f"Cannot set cursor in a multi_asset_sensor: sensor {self.sensor_name} set it to {cursor!r}. "
+            "Cursor is set automatically; use context.advance_cursor or context.advance_all_cursors."
+        )
+        raise DagsterInvariantViolationError(msg)
+
+    def latest_materialization_records_by_key(
+        self, asset_keys: Sequence[AssetKey] | None = None
+    ) -> dict[AssetKey, EventLogRecord | None]:
+        """Of each asset the newest materialization, if it is behind the cursor; else None.
+
+        Args:
+            asset_keys: some of the assets; None for all.
+        """
+        newest = self._newest_of_all()
+        keys = newest.keys() if asset_keys is None else map(self._monitored, asset_keys)
+        return {key: self._if_new(key, newest[key]) for key in keys}
+
+    def materialization_records_for_key(self, asset_key: AssetKey, limit: int | None = None) -> Records:
+        """The materializations of an asset behind the cursor, those recorded first first.
+
+        Args:
+            asset_key: one of the assets.
+            limit: how many at most; None for all.
+
+        Raises:
+            DagsterInvalidInvocationError: if the asset is not monitored.
+        """
+        return self._read(asset_key, self._cursors[self._monitored(asset_key)].storage_id, limit=limit)
+
+    def get_trailing_unconsumed_events(self, asset_key: AssetKey) -> Records:
+        """The materializations before the cursor that were left, one for each partition, in order.
+
+        Args:
+            asset_key: one of the assets.
+
+        Raises:
+            DagsterInvalidInvocationError: if the asset is not monitored.
+        """
+        numbers = list(self._cursors[self._monitored(asset_key)].unconsumed.values())
+        return self._read(asset_key, 0, storage_ids=numbers) if numbers else []
+
+    def latest_materialization_records_by_partition(
+        self, asset_key: AssetKey, after_cursor_partition: bool | None = False
+    ) -> dict[str, EventLogRecord]:
+        """By partition, the newest materialization of an asset that was not consumed, in the order of their recording.
+
+        Args:
+            asset_key: one of the assets.
+            after_cursor_partition: True for those partitions only that sort behind the cursor's, as texts do.
+
+        Raises:
+            DagsterInvalidInvocationError: if the asset is not monitored.
+        """
+        since = self.get_cursor_partition(asset_key) if after_cursor_partition else None
+        found: dict[str, EventLogRecord] = {}
+        left = self.get_trailing_unconsumed_events(asset_key)
+        for record in [*left, *self.materialization_records_for_key(asset_key)]:
+            partition = record.partition_key
+            if partition is None or (since is not None and partition <= since):
+                continue
+            found.pop(partition, None)  # So that a partition's place is that of its newest.
+            found[partition] = record
+        return found
+
+    def latest_materialization_records_by_partition_and_asset(
+        self,
+    ) -> dict[str, dict[AssetKey, EventLogRecord]]:
+        """By partition and asset, the newest materialization that was not consumed."""
+        found: dict[str, dict[AssetKey, EventLogRecord]] = {}
+        for key in self.asset_keys:
+            for partition, record in self.latest_materialization_records_by_partition(key).items():
+                found.setdefault(partition, {})[key] = record
+        return found
+
+    def get_cursor_partition(self, asset_key: AssetKey | None) -> str | None:
+        """The partition that the cursor is at.
+
+        Args:
+            asset_key: one of the assets; None for the only one.
+
+        Raises:
+            DagsterInvalidInvocationError: if the asset is not monitored, or is not named and there are several.
+        """
+        if asset_key is None and len(self.asset_keys) > 1:
+            msg = "Asset key must be provided when multiple assets are defined."
+            raise DagsterInvalidInvocationError(msg)
+        return self._cursors[self._monitored(asset_key or self.asset_keys[0])].partition
+
+    def all_partitions_materialized(
+        self, asset_key: AssetKey, partitions: Sequence[str] | None = None
+    ) -> bool:
+        """Whether each of some partitions was ever materialized, consumed or not.
+
+        Args:
+            asset_key: any asset.
+            partitions: which; there are no asset definitions here that would say which there are.
+
+        Raises:
+            DagsterInvariantViolationError: if the partitions are not given.
+            DagsterInvalidInvocationError: if none is.
+        """
+        if partitions is None:
+            msg = (
+                f"Nothing defines which partitions the asset {asset_key} has: "
+                "give all_partitions_materialized the partitions to look for."
+            )
+            raise DagsterInvariantViolationError(msg)
+        if not partitions:
+            msg = "Must provide at least one partition in list."
+            raise DagsterInvalidInvocationError(msg)
+        sought = set(partitions)
+        return sought <= set(self.instance.get_materialized_partitions(asset_key, partitions=sorted(sought)))
+
+    def advance_cursor(
+        self, materialization_records_by_key: Mapping[AssetKey, EventLogRecord | None]
+    ) -> None:
+        """Mark materializations as consumed, and with each those of the same partition before it.
+
+        The cursor moves when the tick commits. What was passed over of other partitions is left for later ticks.
+
+        Args:
+            materialization_records_by_key: by asset; None for one whose cursor stays.
+
+        Raises:
+            DagsterInvalidInvocationError: if an asset is not monitored.
+        """
+        for key, record in materialization_records_by_key.items():
+            consumed = self._consumed.setdefault(self._monitored(key), {})
+            if record is not None:
+                consumed[record.storage_id] = record.partition_key
+        self.cursor_updated = True
+
+    def advance_all_cursors(self) -> None:
+        """Mark all that is recorded of the assets as consumed, what was left by earlier ticks too."""
+        self.advance_cursor(self.latest_materialization_records_by_key())
+        self._consumes_all = True
+
+    def update_cursor_after_evaluation(self) -> None:
+        """Let the cursor be what the evaluation made of it.
+
+        Raises:
+            DagsterInvariantViolationError: if it has too much to remember.
+        """
+        if not self._consumes_all and not any(self._consumed.values()):
+            return
+        moved = {key: self._moved(key) for key in self.asset_keys}
+        text = dump_cursors(moved)
+        check_cursor_size(self.sensor_name, text)
+        self._cursor, self._cursors = text, moved
+        self._newest, self._consumed, self._consumes_all = None, {}, False
+
+    def _moved(self, key: AssetKey) -> AssetCursor:
+        before, consumed = self._cursors[key], self._consumed.get(key, {})
+        if self._consumes_all:
+            return replace(before.advanced(consumed, ()), unconsumed={})
+        if not consumed:
+            return before
+        between = self._read(key, before.storage_id, before=max(consumed))
+        return before.advanced(consumed, [*self.get_trailing_unconsumed_events(key), *between])
+
+    def _monitored(self, key: AssetKey) -> AssetKey:
+        if key not in self._cursors:
+            msg = f"Asset key {key} not monitored by sensor {self.sensor_name}."
+            raise DagsterInvalidInvocationError(msg)
+        return key
+
+    def _newest_of_all(self) -> dict[AssetKey, EventLogRecord | None]:
+        if self._newest is None:
+            self._newest = dict(self.instance.get_latest_materialization_records(self.asset_keys))
+        return self._newest
+
+    def _if_new(self, key: AssetKey, record: EventLogRecord | None) -> EventLogRecord | None:
+        if record is None or record.storage_id <= self._cursors[key].storage_id:
+            return None
+        self.depth = max(self.depth, record.depth)
+        return record
+
+    def _read(
+        self,
+        key: AssetKey,
+        after: int,
+        *,
+        before: int | None = None,
+        limit: int | None = None,
+        storage_ids: Sequence[int] | None = None,
+    ) -> Records:
+        """Records of an asset in order, none newer than the first look."""
+        newest = self._newest_of_all()[key]
+        end = newest.storage_id + 1 if newest else 1
+        wanted = EventRecordsFilter(
+            DagsterEventType.ASSET_MATERIALIZATION,
+            key,
+            after_cursor=after,
+            before_cursor=end if before is None else min(end, before),
+            storage_ids=storage_ids,
+        )
+        found: Records = self.instance.get_event_records(wanted, limit or _ALL, ascending=True)
+        self.depth = max([self.depth, *(record.depth for record in found)])
+        return found
+
+
+def build_multi_asset_sensor_context(
+    *,
+    monitored_assets: Sequence[AssetKey],
+    instance: Any = None,
+    cursor: str | None = None,
+    repository_name: str | None = None,
+    cursor_from_latest_materializations: bool = False,
+    resources: Mapping[str, Any] | None = None,
+    last_sensor_start_time: float | None = None,
+    sensor_name: str | None = None,
+) -> MultiAssetSensorEvaluationContext:
+    """A context for calling a sensor over several assets in a test.
+
+    Args:
+        monitored_assets: the assets.
+        instance: what `context.instance` gives, such as a `TreadleInstance`.
+        cursor: the bookmark.
+        repository_name: what `context.repository_name` gives.
+        cursor_from_latest_materializations: True for a bookmark behind all that the instance has.
+        resources: by key: a `ResourceDefinition`, or the resource itself.
+        last_sensor_start_time: seconds since the epoch.
+        sensor_name: what `context.sensor_name` gives.
+
+    Raises:
+        DagsterInvalidInvocationError: if `cursor_from_latest_materializations` is given with a cursor, or without
+            an instance.
+    """
+    if cursor_from_latest_materializations and cursor:
+        msg = "Cannot provide both cursor and cursor_from_latest_materializations objects."
+        raise DagsterInvalidInvocationError(msg)
+    if cursor_from_latest_materializations and instance is None:
+        msg = "Cannot provide cursor_from_latest_materializations object without a Dagster instance."
+        raise DagsterInvalidInvocationError(msg)
+    base = build_sensor_context(
+        instance, cursor, repository_name, sensor_name, resources, last_sensor_start_time
+    )
+    context = MultiAssetSensorEvaluationContext.extending(base, asset_keys=tuple(monitored_assets))
+    if not cursor_from_latest_materializations:
+        return context
+    context.advance_all_cursors()
+    context.update_cursor_after_evaluation()
+    return MultiAssetSensorEvaluationContext.extending(
+        replace(base, _cursor=context.cursor), asset_keys=context.asset_keys
+    )

@@ -1,0 +1,179 @@
+"""Sensors over several assets: woken by their materializations, one tick at a time, with a cursor for each asset."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from treadle.definitions.assets import AssetKey, AssetMaterialized
+from treadle.definitions.contexts import SensorEvaluationContext
+from treadle.definitions.errors import DagsterInvalidDefinitionError, DagsterInvariantViolationError
+from treadle.definitions.evaluation import SensorReturnType, combine, flatten
+from treadle.definitions.jobs import JobDefinition
+from treadle.definitions.multi_asset_contexts import MultiAssetSensorEvaluationContext
+from treadle.definitions.results import RunRequest, SensorExecutionData, SensorResult
+from treadle.definitions.sensors import SensorDefinition, SensorEvent
+from treadle.definitions.status import DefaultSensorStatus, SensorType
+
+MultiAssetFunction = Callable[..., SensorReturnType]
+
+
+class MultiAssetSensorDefinition(SensorDefinition):
+    """A sensor over the materializations of several assets.
+
+    Its function is called at a tick, with a `MultiAssetSensorEvaluationContext`. A materialization of any of the
+    assets wakes it at once; it ticks each minute besides. If it asks for runs, it must say which materializations
+    it has consumed, by `advance_cursor` or `advance_all_cursors`.
+
+    Args:
+        name: the sensor's name; the function's own name by default.
+        monitored_assets: the assets.
+        job_name: the only job that the function may ask for, by name.
+        asset_materialization_fn: the function.
+        options: as `SensorDefinition` takes them.
+
+    Raises:
+        DagsterInvalidDefinitionError: when the definition cannot work.
+    """
+
+    sensor_type: ClassVar[SensorType] = SensorType.MULTI_ASSET
+    is_woken: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        name: str | None = None,
+        monitored_assets: Sequence[AssetKey] = (),
+        job_name: str | None = None,
+        asset_materialization_fn: MultiAssetFunction | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(name, evaluation_fn=asset_materialization_fn, job_name=job_name, **options)
+        given: object = monitored_assets
+        keys = tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else ()
+        if not keys or not all(isinstance(key, AssetKey) for key in keys):
+            msg = (
+                f"Sensor {self.name!r} cannot work: the value passed to monitored_assets must be one or more "
+                f"AssetKeys, and is {given!r}."
+            )
+            raise DagsterInvalidDefinitionError(msg)
+        self.monitored_assets: tuple[AssetKey, ...] = tuple(dict.fromkeys(keys))
+
+    def is_woken_by(self, event: SensorEvent) -> bool:
+        """Whether an event is a materialization of one of the assets."""
+        return isinstance(event, AssetMaterialized) and event.asset_key in self.monitored_assets
+
+    def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
+        """Run the function to its end, and move each asset's cursor as far as it said.
+
+        Args:
+            context: the evaluation's; the function is given one of its own kind.
+
+        Raises:
+            InvalidResultError: if the function returned what no sensor may return.
+            DagsterInvalidDefinitionError: if it asked for runs and consumed nothing.
+            DagsterInvariantViolationError: if it set the cursor, or yielded a result.
+        """
+        seen = MultiAssetSensorEvaluationContext.extending(context, asset_keys=self.monitored_assets)
+        result = self._called(seen)
+        values = flatten(result, self.name)
+        is_several = inspect.isgenerator(result) or isinstance(result, list)
+        if is_several and any(isinstance(value, SensorResult) for value in values):
+            msg = "Cannot yield a SensorResult from a multi_asset_sensor. Instead return the SensorResult."
+            raise DagsterInvariantViolationError(msg)
+        if any(map(_asks, values)) and not seen.cursor_updated:
+            msg = (
+                "Asset materializations have been handled in this sensor, but the cursor was not updated. This "
+                "means the same materialization events will be handled in the next sensor tick. Use "
+                "context.advance_cursor or context.advance_all_cursors to update the cursor."
+            )
+            raise DagsterInvalidDefinitionError(msg)
+        for value in values:
+            if isinstance(value, SensorResult) and value.cursor:
+                seen.update_cursor(value.cursor)  # Which says that it cannot be set.
+        data = combine(values, seen, self.job_names)
+        seen.update_cursor_after_evaluation()
+        return replace(data, cursor=seen.cursor, depth=seen.depth)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function itself, as a test does; the context's cursor moves as far as it said.
+
+        Args:
+            args: what `build_multi_asset_sensor_context` gave, if the function takes a context.
+            kwargs: the context by its name, and resources by theirs.
+
+        Returns:
+            What the function returns; what it yields is gathered first.
+
+        Raises:
+            DagsterInvalidInvocationError: if an argument is missing or unknown.
+            DagsterInvalidDefinitionError: if a resource is neither given nor in the context.
+        """
+        result = super().__call__(*args, **kwargs)
+        if inspect.isgenerator(result):
+            result = iter(list(result))
+        for value in (*args, *kwargs.values()):
+            if isinstance(value, MultiAssetSensorEvaluationContext):
+                value.update_cursor_after_evaluation()
+        return result
+
+
+def _asks(value: Any) -> bool:
+    return isinstance(value, RunRequest) or (isinstance(value, SensorResult) and bool(value.run_requests))
+
+
+def multi_asset_sensor(
+    monitored_assets: Sequence[AssetKey],
+    *,
+    job_name: str | None = None,
+    name: str | None = None,
+    minimum_interval_seconds: int | None = None,
+    description: str | None = None,
+    job: JobDefinition | None = None,
+    jobs: Sequence[JobDefinition] | None = None,
+    default_status: DefaultSensorStatus = DefaultSensorStatus.STOPPED,
+    required_resource_keys: set[str] | None = None,
+    tags: Mapping[str, str] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    owners: Sequence[str] | None = None,
+    retries_per_key: int = 0,
+) -> Callable[[MultiAssetFunction], MultiAssetSensorDefinition]:
+    """Make a sensor of a function over the materializations of several assets.
+
+    Args:
+        monitored_assets: the assets.
+        job_name: the only job that it may ask for, by name.
+        name: as of `@sensor`, like the others that are not explained here.
+        minimum_interval_seconds: seconds between two ticks, whatever wakes it; None for each event at once.
+        description: shown to operators.
+        job: the only job that it may ask for.
+        jobs: the jobs that it may ask for.
+        default_status: whether it evaluates before anyone has started it.
+        required_resource_keys: resources that the function takes from `context.resources`.
+        tags: the sensor's own.
+        metadata: shown to operators.
+        owners: e-mail addresses, or teams as `team:name`.
+        retries_per_key: how often a later tick that asks for the same run key may start its run again.
+
+    Raises:
+        DagsterInvalidDefinitionError: when the definition cannot work.
+    """
+
+    def decorate(function: MultiAssetFunction) -> MultiAssetSensorDefinition:
+        return MultiAssetSensorDefinition(
+            name,
+            monitored_assets,
+            job_name,
+            function,
+            minimum_interval_seconds=minimum_interval_seconds,
+            description=description,
+            job=job,
+            jobs=jobs,
+            default_status=default_status,
+            required_resource_keys=required_resource_keys,
+            tags=tags,
+            metadata=metadata,
+            owners=owners,
+            retries_per_key=retries_per_key,
+        )
+
+    return decorate

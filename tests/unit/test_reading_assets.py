@@ -1,0 +1,170 @@
+"""What `context.instance` tells of recorded assets, by their index alone."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from treadle import (
+    AssetKey,
+    AssetMaterialization,
+    DagsterEventType,
+    DagsterInstance,
+    DagsterInvalidDefinitionError,
+    EventRecordsFilter,
+)
+from treadle.engine.asset_reading import StoredInstance
+from treadle.ports.assets import AT_ONCE, AssetEvent
+from treadle.testing.instance import TreadleInstance
+from treadle.testing.news import NAMESPACE
+from treadle.testing.stores import InMemoryEventStore, InMemoryRunStore, InMemoryTables
+
+MATERIALIZATION = DagsterEventType.ASSET_MATERIALIZATION
+ORDERS, CUSTOMERS, NOTHING = (AssetKey(name) for name in ("orders", "customers", "nothing"))
+START = datetime(2026, 11, 22, 18, tzinfo=UTC)
+DAYS = ("mon", "tue", "mon", "wed")
+
+
+@pytest.fixture
+def instance() -> TreadleInstance:
+    """Four materializations of an asset's partitions, a minute apart, and one of another asset."""
+    made = TreadleInstance([], start=START)
+    for number, day in enumerate(DAYS, 1):
+        event = AssetMaterialization(ORDERS, metadata={"rows": number}, partition=day)
+        made.report_runless_asset_event(event, run_id=f"run-{number}")
+        made.clock.advance(60)
+    made.report_runless_asset_event(AssetMaterialization(CUSTOMERS))
+    return made
+
+
+def found(
+    instance: TreadleInstance, limit: int | None = None, *, ascending: bool = True, **more: object
+) -> list[int]:
+    wanted = EventRecordsFilter(MATERIALIZATION, ORDERS, **more)  # type: ignore[arg-type]
+    return [each.storage_id for each in instance.get_event_records(wanted, limit, ascending)]
+
+
+class TestRecords:
+    def test_come_newest_first_unless_asked_otherwise(self, instance: TreadleInstance) -> None:
+        assert found(instance, ascending=False) == [4, 3, 2, 1]
+        assert found(instance) == [1, 2, 3, 4]
+        assert found(instance, 2) == [1, 2]
+
+    def test_are_those_between_two_places(self, instance: TreadleInstance) -> None:
+        assert found(instance, after_cursor=1) == [2, 3, 4]
+        assert found(instance, after_cursor=1, before_cursor=4) == [2, 3]
+        assert found(instance, after_cursor=4) == []
+
+    def test_are_those_of_some_partitions_as_many_as_are_asked_for(self, instance: TreadleInstance) -> None:
+        assert found(instance, asset_partitions=["mon"]) == [1, 3]
+        assert found(instance, 1, asset_partitions=["mon"], ascending=False) == [3]
+
+    def test_are_those_between_two_times(self, instance: TreadleInstance) -> None:
+        after, before = START.timestamp(), START.timestamp() + 180
+
+        assert found(instance, after_timestamp=after, before_timestamp=before) == [2, 3]
+
+    def test_are_those_at_some_places(self, instance: TreadleInstance) -> None:
+        assert found(instance, storage_ids=[4, 2, 9]) == [2, 4]
+        assert found(instance, storage_ids=[4, 2, 9], ascending=False) == [4, 2]
+        assert found(instance, storage_ids=[4, 2], after_cursor=2) == [4]
+
+    def test_tell_what_was_made_and_by_which_run(self, instance: TreadleInstance) -> None:
+        [record] = instance.get_event_records(EventRecordsFilter(MATERIALIZATION, ORDERS), limit=1)
+
+        assert (record.storage_id, record.asset_key, record.partition_key) == (4, ORDERS, "wed")
+        assert (record.run_id, record.timestamp) == ("run-4", START.timestamp() + 180)
+        assert record.asset_materialization == record.event_log_entry.asset_materialization
+        assert record.asset_materialization is not None
+        assert record.asset_materialization.metadata["rows"].value == 4
+
+    def test_no_more_are_read_than_are_asked_for(self) -> None:
+        events = CountingEvents(InMemoryTables())
+        events.append([stored(number) for number in range(1, 3_001)])
+        reading = StoredInstance(InMemoryRunStore(InMemoryTables()), NAMESPACE, events)
+
+        assert len(reading.get_event_records(EventRecordsFilter(MATERIALIZATION, ORDERS))) == 1_000
+        assert len(reading.get_event_records(EventRecordsFilter(MATERIALIZATION, ORDERS), limit=5)) == 5
+        assert events.at_once == 5
+        assert events.read <= 1_010
+        assert reading.get_event_records(EventRecordsFilter(MATERIALIZATION, ORDERS), limit=0) == []
+
+
+class TestLatest:
+    def test_of_one_asset(self, instance: TreadleInstance) -> None:
+        entry = instance.get_latest_materialization_event(ORDERS)
+
+        assert entry is not None
+        assert (entry.run_id, entry.partition_key) == ("run-4", "wed")
+        assert instance.get_latest_materialization_event(NOTHING) is None
+
+    def test_of_several_assets(self, instance: TreadleInstance) -> None:
+        entries = instance.get_latest_materialization_events([ORDERS, CUSTOMERS, NOTHING])
+        records = instance.get_latest_materialization_records([ORDERS, CUSTOMERS, NOTHING])
+
+        assert {key: entry and entry.asset_key for key, entry in entries.items()} == {
+            ORDERS: ORDERS,
+            CUSTOMERS: CUSTOMERS,
+            NOTHING: None,
+        }
+        assert [record and record.storage_id for record in records.values()] == [4, 1, None]
+
+
+class TestPartitions:
+    def test_are_those_ever_materialized_or_within_a_range(self, instance: TreadleInstance) -> None:
+        assert instance.get_materialized_partitions(ORDERS) == {"mon", "tue", "wed"}
+        assert instance.get_materialized_partitions(ORDERS, after_cursor=2) == {"mon", "wed"}
+        assert instance.get_materialized_partitions(ORDERS, before_cursor=2) == {"mon"}
+        assert instance.get_materialized_partitions(CUSTOMERS) == set()
+
+    def test_reading_ends_once_those_asked_for_are_found(self) -> None:
+        events = CountingEvents(InMemoryTables())
+        events.append([stored(number) for number in range(1, 3_001)])
+        reading = StoredInstance(InMemoryRunStore(InMemoryTables()), NAMESPACE, events)
+
+        assert reading.get_materialized_partitions(ORDERS, partitions=["3000", "2999"]) == {"3000", "2999"}
+        assert events.read <= 3
+
+
+class TestFilter:
+    def test_names_all_that_it_cannot_be_read_by(self) -> None:
+        with pytest.raises(DagsterInvalidDefinitionError) as caught:
+            EventRecordsFilter(DagsterEventType.RUN_START, None, after_cursor="7")  # type: ignore[arg-type]
+
+        for words in ("only ASSET_MATERIALIZATION", "give an AssetKey", "after_cursor is '7'"):
+            assert words in str(caught.value)
+
+
+def test_instance_in_memory_is_an_instance(instance: TreadleInstance) -> None:
+    as_seen: DagsterInstance = instance
+
+    assert as_seen.get_run_by_id("none") is None
+    assert as_seen.get_run_record_by_id("none") is None
+
+
+def stored(number: int) -> AssetEvent:
+    body = (
+        f'{{"depth":0,"description":null,"location":"","metadata":{{}},"partition":"{number}","run_id":null}}'
+    )
+    return AssetEvent("orders", f"e{number}", "ASSET_MATERIALIZATION", number, body)
+
+
+class CountingEvents(InMemoryEventStore):
+    """Counts the events that are taken from it."""
+
+    read = at_once = 0
+
+    def between(
+        self,
+        asset_key: str,
+        after: int,
+        before: int | None = None,
+        *,
+        ascending: bool = True,
+        at_once: int = AT_ONCE,
+    ) -> Iterator[AssetEvent]:
+        """One by one."""
+        self.at_once = at_once
+        for event in super().between(asset_key, after, before, ascending=ascending):
+            self.read += 1
+            yield event
