@@ -48,6 +48,14 @@ GROUPS: dict[str, tuple[str, list[str]]] = {
             "RepositorySelector",
         ],
     ),
+    "Assets": (
+        "",
+        [
+            "AssetKey",
+            "AssetMaterialization",
+            "MetadataValue",
+        ],
+    ),
     "What a sensor gives": (
         "",
         [
@@ -101,7 +109,7 @@ GROUPS: dict[str, tuple[str, list[str]]] = {
         ],
     ),
     "Listing a bucket": ("", ["get_s3_keys", "get_objects"]),
-    "Reporting how a run goes": ("", ["report_run_status"]),
+    "Reporting how a run goes, and what it made": ("", ["report_run_status", "report_asset_materialization"]),
     "Statuses": (
         "",
         ["DefaultSensorStatus", "InstigatorStatus", "TickStatus", "DagsterRunStatus", "SensorType"],

@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from treadle.definitions.assets import AssetKey, AssetMaterialization, MetadataValue
     from treadle.definitions.contexts import SensorEvaluationContext, build_sensor_context
     from treadle.definitions.coordination import Batch, all_succeeded
     from treadle.definitions.cursors import CursorType
@@ -68,11 +69,12 @@ if TYPE_CHECKING:
     from treadle.integrations.alerts.sns import make_sns_on_run_failure_sensor
     from treadle.integrations.alerts.teams import make_teams_on_run_failure_sensor
     from treadle.integrations.alerts.webhook import make_webhook_on_run_failure_sensor
-    from treadle.integrations.reporting import report_run_status
+    from treadle.integrations.reporting import report_asset_materialization, report_run_status
     from treadle.integrations.s3 import S3SensorDefinition, s3_sensor
     from treadle.integrations.s3.objects import get_objects, get_s3_keys
 
 _HOMES = {
+    "definitions.assets": ["AssetKey", "AssetMaterialization", "MetadataValue"],
     "definitions.contexts": ["SensorEvaluationContext", "build_sensor_context"],
     "definitions.coordination": ["Batch", "all_succeeded"],
     "definitions.cursors": ["CursorType"],
@@ -137,13 +139,15 @@ _HOMES = {
     "integrations.alerts.sns": ["make_sns_on_run_failure_sensor"],
     "integrations.alerts.teams": ["make_teams_on_run_failure_sensor"],
     "integrations.alerts.webhook": ["make_webhook_on_run_failure_sensor"],
-    "integrations.reporting": ["report_run_status"],
+    "integrations.reporting": ["report_asset_materialization", "report_run_status"],
     "integrations.s3": ["S3SensorDefinition", "s3_sensor"],
     "integrations.s3.objects": ["get_objects", "get_s3_keys"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "AssetKey",
+    "AssetMaterialization",
     "Batch",
     "CodeLocationSelector",
     "ConfigurableResource",
@@ -164,6 +168,7 @@ __all__ = [
     "InstigatorStatus",
     "JobDefinition",
     "JobSelector",
+    "MetadataValue",
     "ObjectIdentity",
     "RepositorySelector",
     "ResourceDefinition",
@@ -202,6 +207,7 @@ __all__ = [
     "make_sns_on_run_failure_sensor",
     "make_teams_on_run_failure_sensor",
     "make_webhook_on_run_failure_sensor",
+    "report_asset_materialization",
     "report_run_status",
     "resource",
     "run_failure_sensor",
