@@ -14,6 +14,7 @@ from treadle.adapters.dynamodb.ticks import is_underway
 from treadle.adapters.status_events import parse_status_change
 from treadle.bootstrap.steps import (
     DispatcherParts,
+    RecorderParts,
     dispatcher_parts,
     launcher_parts,
     reconciler_parts,
@@ -208,13 +209,14 @@ def recorder() -> Handler:
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         found = parts()
 
-        def handle(body: Mapping[str, Any]) -> None:
-            if is_about_an_asset(body):
-                report(found.assets.record(parse_asset_event(body)), step="record")
-                return
-            change = parse_status_change(body)
-            report(found.runs.record(change), step="record", execution=change.external_id)
-
-        return process_queue(event, context, handle, found.inbox)
+        return process_queue(event, context, functools.partial(_record, found), found.inbox)
 
     return instrumented(handler)
+
+
+def _record(parts: RecorderParts, body: Mapping[str, Any]) -> None:
+    if is_about_an_asset(body):
+        report(parts.assets.record(parse_asset_event(body)), step="record")
+        return
+    change = parse_status_change(body)
+    report(parts.runs.record(change), step="record", execution=change.external_id)
