@@ -127,6 +127,8 @@ def test_asset_events_of_a_tick_are_told_by_dispatch_once_recorded(
 
     deployment.handlers["telling"] = handler_of(definition)
     deployment.invoke("telling", {"treadle": "tick", "nominal_time": "2026-11-22T18:00:00Z"})
+    preview = deployment.invoke("telling", {"treadle": "preview"})
+    assert [each["asset_key"] for each in preview["asset_events"]] == ["orders", "orders"]
     [tick] = deployment.stores.ticks.latest("new_objects", 9)
     assert (tick.asset_events, told(deployment)) == (tuple(made), [])
 
