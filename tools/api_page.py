@@ -53,6 +53,7 @@ GROUPS: dict[str, tuple[str, list[str]]] = {
         [
             "AssetKey",
             "AssetMaterialization",
+            "MetadataValue",
             "asset_sensor",
             "AssetSensorDefinition",
             "multi_asset_sensor",
@@ -118,7 +119,7 @@ GROUPS: dict[str, tuple[str, list[str]]] = {
         ],
     ),
     "Listing a bucket": ("", ["get_s3_keys", "get_objects"]),
-    "Reporting how a run goes": ("", ["report_run_status"]),
+    "Reporting how a run goes, and what it made": ("", ["report_run_status", "report_asset_materialization"]),
     "Statuses": (
         "",
         ["DefaultSensorStatus", "InstigatorStatus", "TickStatus", "DagsterRunStatus", "SensorType"],

@@ -27,6 +27,16 @@ def test_an_event_delivered_twice_keeps_its_number(stores: Stores) -> None:
     assert len(stores.events.after("tables/orders", 0, 10)) == 2
 
 
+def test_an_id_that_comes_again_with_other_words_is_told_as_it_was_first(stores: Stores) -> None:
+    other = replace(EVENT, time=2, body='{"rows":4}')
+    [first] = stores.events.append([EVENT])
+
+    assert stores.events.append([other, replace(other, event_id="e2"), replace(EVENT, event_id="e2")]) == [
+        first,
+        *[replace(other, event_id="e2", storage_id=2)] * 2,
+    ]
+
+
 def test_each_asset_has_an_order_of_its_own(stores: Stores) -> None:
     customers = replace(EVENT, asset_key="tables/customers")
 

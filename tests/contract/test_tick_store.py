@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tests.contract.conftest import Stores
+from treadle.definitions.assets import AssetMaterialization
 from treadle.definitions.status import TickStatus
 from treadle.ports.ticks import DispatchCounts, ErrorInfo, PlannedRun, SetAside, Slicing, Tick, TickKind
 
@@ -27,6 +28,7 @@ FULL = Tick(
     trigger="Object Created s3://b/k",
     owner="first",
     depth=2,
+    asset_events=(AssetMaterialization(["a", "b/c"], "words", {"rows": 3, "of": {"ü": [1.5, None]}}, "p"),),
 )
 FAILED = replace(
     FULL,
@@ -34,6 +36,7 @@ FAILED = replace(
     requests=(),
     existing_keys=(),
     set_aside=(),
+    asset_events=(),
     error=ErrorInfo("ValueError", "no", "stack"),
 )
 

@@ -40,6 +40,7 @@ from treadle.adapters.blobs import S3BlobStore
 from treadle.adapters.dynamodb.runs import _item
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.system import RandomTokens
+from treadle.definitions.assets import AssetMaterialization
 from treadle.definitions.status import DagsterRunStatus, TickStatus
 from treadle.engine.launch import payload
 from treadle.ports.runs import Claim, Run
@@ -69,11 +70,11 @@ def unknown_message(function: str) -> Invoke:
     return lambda deployed: deployed.invoke(function, queued(UNKNOWN))
 
 
-def tick_for(*requests: PlannedRun, paused: str | None = None) -> Invoke:
+def tick_for(*requests: PlannedRun, paused: str | None = None, made: bool = False) -> Invoke:
     """DISPATCH gets a tick with these requests; one that the deployed tables know nothing of."""
-    given: dict[str, Any] = {"requests": requests, "paused": paused}
 
     def invoke(deployed: Deployed) -> Answer:
+        given: dict[str, Any] = {"requests": requests, "paused": paused, "asset_events": _made(made)}
         at = 1_795_370_405_000
         tick = Tick(SENSOR, str(uuid4()), TickKind.EVENT, TickStatus.SUCCESS, at, at, at, **given)
         names = create_tables(deployed.endpoint)
@@ -180,7 +181,18 @@ def reconcile(deployed: Deployed) -> Answer:
     return deployed.invoke("Reconcile", {"treadle": "reconcile"})
 
 
-def reconcile_tick_for(*requests: PlannedRun) -> Invoke:
+def _made(made: bool) -> tuple[AssetMaterialization, ...]:
+    """An asset event, of an asset that nobody watches."""
+    return (AssetMaterialization(f"made by a test {uuid4()}"),) if made else ()
+
+
+def report_of_an_asset(deployed: Deployed) -> Answer:
+    detail = {"version": 1, "asset_key": f"reported by a test {uuid4()}", "event_id": str(uuid4())}
+    [record] = samples()["record-asset-report"]["Records"]
+    return deployed.invoke("Record", queued(json.dumps({**json.loads(record["body"]), "detail": detail})))
+
+
+def reconcile_tick_for(*requests: PlannedRun, made: bool = False) -> Invoke:
     """RECONCILE finds a pending tick with these requests."""
 
     def invoke(deployed: Deployed) -> Answer:
@@ -190,8 +202,9 @@ def reconcile_tick_for(*requests: PlannedRun) -> Invoke:
         # Held, so that DISPATCH leaves it alone when the stream tells of it.
         held = "It is left to RECONCILE by a test."
         tick = Tick(
-            SENSOR, str(uuid4()), TickKind.EVENT, TickStatus.SUCCESS, at, at, at, requests=requests, held=held
-        )
+            SENSOR, str(uuid4()), TickKind.EVENT, TickStatus.SUCCESS, at, at, at,
+            requests=requests, asset_events=_made(made), held=held,
+        )  # fmt: skip
         assert DynamoStores.of(TableNames(*names), RandomTokens(), blobs).ticks.put(tick)
         return reconcile(deployed)
 
@@ -278,7 +291,18 @@ PERMISSIONS = [
     Permission("NewObjectsRole", "SweepBucket", "s3:ListBucket", scheduled_tick),
     Permission("DispatchRole", "Ticks", "dynamodb:GetItem", slice_of_a_tick),
     Permission("DispatchRole", "Ticks", "dynamodb:UpdateItem", one_run),
-    Permission("DispatchRole", "TellOfPauses", "events:PutEvents", tick_for(paused="for this test")),
+    Permission("DispatchRole", "TellOfPausesAndAssets", "events:PutEvents", tick_for(paused="for this test")),
+    *(
+        Permission(role, "AssetEvents", f"dynamodb:{action}", needed_by)
+        for role, needed_by in (
+            ("DispatchRole", tick_for(made=True)),
+            ("RecordRole", report_of_an_asset),
+            ("ReconcileRole", reconcile_tick_for(made=True)),
+        )
+        for action in ("BatchGetItem", "PutItem", "UpdateItem")
+    ),
+    Permission("RecordRole", "TellOfAssets", "events:PutEvents", report_of_an_asset),
+    Permission("ReconcileRole", "TellOfAssets", "events:PutEvents", reconcile_tick_for(made=True)),
     Permission("DispatchRole", "Outcomes", "s3:GetObject", runs_of_a_job_that_is_not_granted(1, 400_000)),
     Permission(
         "DispatchRole", "DispatchQueue", "sqs:SendMessageBatch", runs_of_a_job_that_is_not_granted(501)

@@ -23,6 +23,7 @@ OF_SENSORS, OF_EDITS, OF_TICKS, OF_RUNS = (
 WHOLE_FLOW = "tests/faults/test_every_call.py::test_without_faults_all_invariants_hold"
 TELLING = "tests/faults/test_every_call_of_telling.py::test_"
 WATCHING = "tests/unit/test_watching.py::test_"
+ASSETS = "tests/faults/test_every_call_of_assets.py::test_"
 TAKEOVER = (
     "tests/faults/test_takeover.py::test_a_second_message_starts_nothing_as_long_as_the_first_launch_can_act"
 )
@@ -243,6 +244,34 @@ MUTANTS = (
         "        self._note_reaction(tick)\n",
         "",
         (f"{TELLING}without_faults_each_status_is_told_and_acted_on_once",),
+    ),
+    Mutant(
+        "assets of a tick told before it is done",
+        "engine/dispatch.py",
+        "        self._assets.record_tick(tick)\n",
+        "",
+        (f"{ASSETS}without_faults_each_event_is_recorded_and_told_once",),
+    ),
+    Mutant(
+        "ids of a tick's asset events",
+        "engine/materializing.py",
+        'f"{tick.sensor}/{tick.tick_id}/{index}"',
+        'f"{tick.sensor}/{tick.tick_id}"',
+        (f"{ASSETS}without_faults_each_event_is_recorded_and_told_once",),
+    ),
+    Mutant(
+        "assets told as they are kept",
+        "engine/materializing.py",
+        "told = [materialized(kept) for kept in self._events.append([asset_event(each) for each in made])]",
+        "told = [e.stored(k.storage_id) for e, k in zip(made, self._events.append([asset_event(e) for e in made]))]",
+        (f"{ASSETS}without_faults_each_event_is_recorded_and_told_once",),
+    ),
+    Mutant(
+        "what went through a stack",
+        "engine/materializing.py",
+        "namespace == self._namespace or told.location != namespace",
+        "namespace == self._namespace",
+        (f"{ASSETS}without_faults_each_event_is_recorded_and_told_once",),
     ),
 )
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from tests.support.house import House
 from tests.support.striking import KilledError
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import (
@@ -197,7 +198,7 @@ class Stack:
     def dispatcher(self, clock: VirtualClock) -> Dispatcher:
         """DISPATCH."""
         grants = {name: frozenset(JOBS) for name in (WATCH, *COPIES)}
-        return Dispatcher(self.ticks, self.runs, self.launches, grants, clock)
+        return Dispatcher(self.ticks, self.runs, self.launches, grants, clock, House().assets)
 
     def evaluator(self, definition: SensorDefinition, clock: VirtualClock) -> Evaluator:
         """A sensor's evaluation."""

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
+from tests.support.house import House
 from tests.support.sharing import DirectoryQueue, SharedTarget, append
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.system import RandomTokens, SystemClock
@@ -228,6 +229,7 @@ class Racer:
             launches,
             {SENSOR: frozenset(JOBS)},
             clock,
+            House().assets,
             slices=course.queue("slices"),
         )
         self._launcher = launch.Launcher(stores.runs, launches, jobs, targets, clock, tokens)

@@ -18,7 +18,7 @@ from tests.faults.world import (
     STREAM_TRIES,
     _Context,
 )
-from tests.support.house import NAMESPACE, RUN_IDS
+from tests.support.house import NAMESPACE, RUN_IDS, House
 from treadle.bootstrap.evaluator import EvaluatorParts
 from treadle.bootstrap.inbox import Inbox
 from treadle.bootstrap.steps import PublisherParts
@@ -226,7 +226,7 @@ class TellingWorld(Living):
         ticks = faulty(InMemoryTickStore(self.tables), "TickStore", self.faults)
         runs = faulty(InMemoryRunStore(self.tables), "RunStore", self.faults)
         grants = {"pairs": frozenset({"report"})}
-        dispatcher = Dispatcher(ticks, runs, _Nowhere(), grants, self.clock)
+        dispatcher = Dispatcher(ticks, runs, _Nowhere(), grants, self.clock, House().assets)
         for sensor, tick_id in InMemoryTickStore(self.tables).pending(self.clock.now() + 1, 100):
             tick = self.tables.ticks[sensor, tick_id]
             with suppress(StoreError):

@@ -75,7 +75,7 @@ def test_d1_evaluators_that_ask_for_one_key_at_the_same_time_start_one_run(store
 
     at_once([partial(events.evaluate, each, taken_up, Budget()) for each in uploads])
     queue, target = InMemoryQueue(), InMemoryTarget(clock)
-    dispatcher = Dispatcher(stores.ticks, stores.runs, queue, GRANTS, clock)
+    dispatcher = Dispatcher(stores.ticks, stores.runs, queue, GRANTS, clock, House().assets)
     ticks = stores.ticks.latest("watch", 10)
     at_once([partial(dispatcher.dispatch, tick) for tick in ticks])
     launch_all(stores.runs, queue, target, clock, at_a_time=4)
@@ -92,7 +92,9 @@ def test_d2_threads_that_submit_one_ticks_requests_start_a_key_once(stores: Dyna
     once = committed(house, "the key")
     tick = replace(once, requests=once.requests * 8)  # As if nothing had sorted out the repeated key before.
     stores.ticks.put(tick)
-    dispatcher = Dispatcher(stores.ticks, stores.runs, house.launches, GRANTS, house.clock, workers=8)
+    dispatcher = Dispatcher(
+        stores.ticks, stores.runs, house.launches, GRANTS, house.clock, house.assets, workers=8
+    )
 
     dispatcher.dispatch(tick)
     launch_all(stores.runs, house.launches, target, house.clock)

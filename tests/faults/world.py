@@ -17,7 +17,7 @@ from tests.faults.cloud import (
 from tests.faults.flow import EVENTS, SCHEDULED, WHOLE, Flow, arrivals, scheduled
 from tests.faults.living import Living
 from tests.faults.witness import Witness, WitnessedRuns, WitnessedSensors, WitnessedTicks
-from tests.support.house import JOB, JOBS, NAMESPACE, RUN_IDS
+from tests.support.house import JOB, JOBS, NAMESPACE, RUN_IDS, House
 from treadle.adapters.status_events import parse_status_change
 from treadle.bootstrap.evaluator import EvaluatorParts
 from treadle.bootstrap.inbox import Inbox
@@ -187,6 +187,7 @@ class World(Living):
             self._queue(self.launches),
             {SCHEDULED: frozenset({JOB}), EVENTS: frozenset({JOB})},
             self.clock,
+            House().assets,
             limits=Limits(runs_per_hour=10_000),
             slices=self._queue(self.slices),
         )

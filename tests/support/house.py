@@ -14,6 +14,7 @@ from treadle.engine.event_ticks import EventTicks
 from treadle.engine.identity import RunIds
 from treadle.engine.launch import Launcher
 from treadle.engine.leased_ticks import LeasedTicks, TickSettings
+from treadle.engine.materializing import AssetRecorder
 from treadle.engine.observing import Observer
 from treadle.engine.planning import Planner
 from treadle.engine.reconcile import Reconciler
@@ -25,7 +26,9 @@ from treadle.ports.runs import Run
 from treadle.ports.sensors import SensorState
 from treadle.ports.system import Tokens
 from treadle.ports.ticks import Tick
+from treadle.testing.news import InMemoryBus
 from treadle.testing.stores import (
+    InMemoryEventStore,
     InMemoryRunStore,
     InMemorySensorStore,
     InMemoryTables,
@@ -70,6 +73,7 @@ class House:
         tokens: names leases and claims.
         launches: the launch queue.
         slices: the dispatch queue.
+        bus: where it is told what happened.
         target: where jobs run.
         jobs: what each job's name launches.
         workers: how many run records DISPATCH writes at a time.
@@ -81,6 +85,7 @@ class House:
     tokens: Tokens = field(default_factory=CountingTokens)
     launches: InMemoryQueue = field(default_factory=InMemoryQueue)
     slices: InMemoryQueue = field(default_factory=InMemoryQueue)
+    bus: InMemoryBus = field(default_factory=InMemoryBus)
     jobs: Mapping[str, JobSettings] = field(default_factory=lambda: dict(JOBS))
     workers: int = 1
     observed: frozenset[str] = frozenset()
@@ -103,6 +108,11 @@ class House:
     def runs(self) -> InMemoryRunStore:
         """The run records."""
         return InMemoryRunStore(self.tables)
+
+    @property
+    def assets(self) -> AssetRecorder:
+        """Records what is told of assets."""
+        return AssetRecorder(InMemoryEventStore(self.tables), self.bus, NAMESPACE, self.runs)
 
     def planner(self, definition: SensorDefinition, cap: int = DEFAULT_CAP) -> Planner:
         """Plans a sensor's ticks."""
@@ -159,6 +169,7 @@ class House:
             self.launches,
             allowed,
             self.clock,
+            self.assets,
             limits=limits,
             slices=self.slices,
             workers=self.workers,

@@ -53,11 +53,17 @@ ENGINE = {
         "TREADLE_RUNS_PER_HOUR",
     },
     "launch": {"TREADLE_LAUNCH_QUEUE_URL", "TREADLE_JOBS"},
-    "record": {"TREADLE_RECORD_QUEUE_URL", "TREADLE_JOBS", "TREADLE_OBSERVED_JOBS"},
+    "record": {
+        "TREADLE_RECORD_QUEUE_URL",
+        "TREADLE_BUS_NAME",
+        "TREADLE_JOBS",
+        "TREADLE_OBSERVED_JOBS",
+    },
     "publish": {"TREADLE_PUBLISH_QUEUE_URL", "TREADLE_BUS_NAME"},
     "reconcile": {
         "TREADLE_LAUNCH_QUEUE_URL",
         "TREADLE_DISPATCH_QUEUE_URL",
+        "TREADLE_BUS_NAME",
         "TREADLE_GRANTS",
         "TREADLE_JOBS",
         "TREADLE_OBSERVED_JOBS",

@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 
 from tests.template.model import read, references
-from treadle.engine.telling import RUN_STATUS_CHANGED, SOURCE
+from treadle.engine.telling import (
+    ASSET_MATERIALIZATION_REPORT,
+    ASSET_MATERIALIZED,
+    REPORT_SOURCE,
+    RUN_STATUS_CHANGED,
+    RUN_STATUS_REPORT,
+    SOURCE,
+)
 
 template = read()
 RESOURCES = template.section("Resources")
@@ -34,18 +41,21 @@ def test_in_this_account_nobody_else_speaks_as_treadle() -> None:
         "events:source": SOURCE,
         "aws:PrincipalAccount": {"Ref": "AWS::AccountId"},
     }
-    assert references(speakers[:2]) == {"DispatchRole", "PublishRole"}
-    [path] = [re.sub(r"\$\{.*?\}", "", each["Fn::Sub"]) for each in speakers[2:]]
+    assert references(speakers[:4]) == {"DispatchRole", "RecordRole", "PublishRole", "ReconcileRole"}
+    [path] = [re.sub(r"\$\{.*?\}", "", each["Fn::Sub"]) for each in speakers[4:]]
     assert path == f"arn::iam:::role{RESOURCES['ForwardRole']['Properties']['Path']}*"
 
 
-def test_joined_accounts_may_tell_of_runs_and_of_nothing_else() -> None:
+def test_joined_accounts_may_tell_of_runs_and_assets_and_of_nothing_else() -> None:
     accounts = {"Fn::Split": [",", {"Ref": "JoinedAccounts"}]}
 
     assert (JOINED["Effect"], JOINED["Principal"]) == ("Allow", {"AWS": accounts})
     assert CONDITION == "HasJoinedAccounts"
     assert JOINED["Condition"] == {
-        "StringEquals": {"events:source": SOURCE, "events:detail-type": RUN_STATUS_CHANGED}
+        "StringEquals": {
+            "events:source": SOURCE,
+            "events:detail-type": [RUN_STATUS_CHANGED, ASSET_MATERIALIZED],
+        }
     }
 
 
@@ -64,7 +74,7 @@ def test_joined_accounts_are_named_one_by_one(accounts: str, accepted: bool) -> 
     assert (re.fullmatch(PARAMETERS["JoinedAccounts"]["AllowedPattern"], accounts) is not None) is accepted
 
 
-def test_only_this_stacks_runs_are_sent_on() -> None:
+def test_only_this_stacks_runs_and_what_was_reported_to_it_are_sent_on() -> None:
     """What others sent here is not, so that two stacks that send to each other do not go in circles."""
     pattern: dict[str, Any] = RULE["EventPattern"]
 
@@ -74,9 +84,33 @@ def test_only_this_stacks_runs_are_sent_on() -> None:
     )
     assert pattern == {
         "source": [SOURCE],
-        "detail-type": [RUN_STATUS_CHANGED],
-        "detail": {"namespace": [OWN_NAMESPACE]},
+        "detail-type": [RUN_STATUS_CHANGED, ASSET_MATERIALIZED],
+        "detail": {"namespace": [OWN_NAMESPACE], "origin": [OWN_NAMESPACE, {"exists": False}]},
     }
+
+
+def test_record_is_brought_reports_and_what_other_stacks_tell_of_assets() -> None:
+    """Not what this stack tells itself; and all of it untransformed, as nothing in it is secret."""
+    rules = template.resources("AWS::Events::Rule")
+    patterns = {name: rules[name]["EventPattern"] for name in ("ReportsRule", "JoinedAssetsRule")}
+
+    assert patterns == {
+        "ReportsRule": {
+            "source": [REPORT_SOURCE],
+            "detail-type": [RUN_STATUS_REPORT, ASSET_MATERIALIZATION_REPORT],
+        },
+        "JoinedAssetsRule": {
+            "source": [SOURCE],
+            "detail-type": [ASSET_MATERIALIZED],
+            "detail": {"namespace": [{"anything-but": [OWN_NAMESPACE]}]},
+        },
+    }
+    for name in patterns:
+        assert "Condition" not in RESOURCES[name]
+        assert rules[name]["EventBusName"] == {"Ref": "Bus"}
+        [target] = rules[name]["Targets"]
+        assert target["Arn"] == {"Fn::GetAtt": ["RecordQueue", "Arn"]}
+        assert "InputTransformer" not in target
 
 
 def test_they_are_sent_by_a_role_that_may_do_nothing_else() -> None:

@@ -5,6 +5,9 @@ from typing import Any
 import pytest
 
 from tests.template.model import FUNCTION, PATH, actions, logical_prefix, read, references, starred_resources
+from treadle.definitions.assets import AssetKey
+from treadle.definitions.errors import InvalidReportError
+from treadle.engine.telling import REPORT_SOURCE, SOURCE
 from treadle.ports.assets import ended_runs_key
 
 template = read()
@@ -288,23 +291,42 @@ def test_only_evaluators_dispatch_and_reconcile_touch_ticks() -> None:
     }
 
 
-def test_only_publish_and_dispatch_speak_as_treadle() -> None:
-    """On the stack's own bus, and under Treadle's own source only."""
+def test_only_those_who_tell_speak_as_treadle() -> None:
+    """On the stack's own bus, and under Treadle's own source only; the example's job reports under its."""
     speaking = {
         role: statement
         for role, statement in STATEMENTS
         if statement["Effect"] == "Allow" and statement["Resource"] == BUS
     }
     silenced = {role: s for role, s in STATEMENTS if s["Sid"] == "NeverAsAnotherSource"}
+    sources = {
+        **dict.fromkeys(("DispatchRole", "RecordRole", "PublishRole", "ReconcileRole"), SOURCE),
+        "SummarizeStateMachineRole": REPORT_SOURCE,
+    }
 
-    assert speaking.keys() == silenced.keys() == {"DispatchRole", "PublishRole"}
+    assert speaking.keys() == silenced.keys() == sources.keys()
     for role, statement in speaking.items():
         assert actions(statement) == ["events:PutEvents"]
         assert (silenced[role]["Effect"], silenced[role]["Resource"]) == ("Deny", BUS)
         assert silenced[role]["Condition"]["StringNotEquals"] == {
-            "events:source": "treadle",
+            "events:source": sources[role],
             **LOCAL_CLOUD["StringNotEquals"],
         }
+
+
+@pytest.mark.parametrize("role", ["DispatchRole", "RecordRole", "ReconcileRole"])
+def test_who_records_assets_touches_no_ends_of_runs(role: str) -> None:
+    """Appending needs three actions; no asset's key begins as those of ended runs do."""
+    (events,) = [s for s in template.allowed(role) if "EventsTable" in references(s["Resource"])]
+    (denied,) = [s for name, s in STATEMENTS if name == role and s["Sid"] == "NeverEndedRuns"]
+
+    assert set(actions(events)) == {f"dynamodb:{name}" for name in ("BatchGetItem", "PutItem", "UpdateItem")}
+    assert (denied["Effect"], denied["Resource"]) == ("Deny", events["Resource"])
+    assert set(actions(denied)) == set(actions(events))
+    assert denied["Condition"] == {"ForAnyValue:StringLike": {"dynamodb:LeadingKeys": ["#*"]}}
+    assert ended_runs_key("any_job").startswith("#")
+    with pytest.raises(InvalidReportError):
+        AssetKey(ended_runs_key("any_job"))
 
 
 def test_publish_numbers_ended_runs_and_touches_no_asset() -> None:

@@ -2,14 +2,18 @@
 
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
+from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
 from treadle.definitions.status import DagsterRunStatus, TickStatus
 from treadle.engine.telling import (
+    ASSET_MATERIALIZED,
     RUN_STATUS_CHANGED,
     SOURCE,
     TOLD_TAGS,
     StatusReached,
+    asset_materialized,
     run_status_changed,
     sensor_paused,
     told_tags,
@@ -80,3 +84,18 @@ def test_pause_has_the_fields_of_the_page() -> None:
     section = PAGE.split("## Sensor Paused")[1].split("\n## ")[0]
 
     assert all(f"`{field}`" in section for field in sensor_paused(tick).detail)
+
+
+def test_asset_example_is_what_is_told_and_each_field_is_explained() -> None:
+    section = PAGE.split(f"## {ASSET_MATERIALIZED}\n")[1].split("\n## ")[0]
+    namespace = "123456789012/eu-west-1/treadle"
+    metadata = {"rows": 1204, "source": "s3://raw/orders/2026-11-22.csv"}
+    made = AssetMaterialization(["tables", "orders"], None, metadata, "2026-11-22")
+    time = datetime(2026, 11, 22, 18, 0, 9, 250_000, UTC)
+    told = AssetMaterialized(made, f"{RUN.run_id}-1", 17, time, RUN.run_id, 1, namespace)
+    [example] = re.findall(r"```json\n(.*?)```", section, flags=re.DOTALL)
+
+    detail = asset_materialized(told, namespace).detail
+
+    assert json.loads(example) == detail
+    assert set(re.findall(r"`detail\.(\w+)`", section)) == set(detail)

@@ -272,6 +272,8 @@ def test_a_letter_is_deleted_only_after_it_was_sent(stack: Stack) -> None:
         ({"treadle": "dispatch", "keys": {"sensor": "s", "tick_id": "t"}}, "s t"),
         (OBJECT, "a.csv"),
         (EXECUTION, "r-1"),
+        ({"detail": {"asset_key": "tables/orders"}}, "tables/orders"),
+        ({"detail": {"asset_key": ["tables", 3]}}, "tables/3"),
         (TICK, "2026-11-22T18:00:00Z"),
         ([], ""),
     ],

@@ -19,7 +19,7 @@ from treadle.engine.record import REPORT, StatusChange
 from treadle.ports.runs import Failure
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "events.md").read_text()
-PAGE = PAGE.split("## Run Status Report")[1]
+PAGE = PAGE.split("## Run Status Report")[1].split("\n## ")[0]
 NOON = datetime(2026, 11, 22, 12, 0, 0, 250_000, UTC)
 MILLIS = int(NOON.timestamp() * 1000)
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.house import JOB, House, keyless
 from tests.support.objects import BUCKET, TIME, InMemoryLister, object_of
+from treadle.definitions.assets import AssetMaterialization
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import (
     DagsterInvariantViolationError,
@@ -163,6 +164,15 @@ def test_function_may_answer_with_a_result(created: ObjectCreated) -> None:
 
     assert [request.run_key for request in asking.run_requests] == [f"s3://{BUCKET}/in/a.csv#e1"]
     assert skipping.skip_message == "no"
+
+
+def test_result_may_not_tell_of_assets_as_an_object_is_evaluated_by_event_and_by_sweep(
+    created: ObjectCreated,
+) -> None:
+    definition = watching(lambda: SensorResult(asset_events=[AssetMaterialization("orders")]))
+
+    with pytest.raises(InvalidResultError, match="recorded twice"):
+        evaluated(definition, created)
 
 
 def test_result_may_not_set_the_cursor_that_the_sweep_keeps(created: ObjectCreated) -> None:

@@ -241,7 +241,7 @@ def test_refusals_of_one_pass_are_all_counted_and_the_first_told(house: House) -
 def test_without_a_queue_for_slices_any_tick_is_one_pass(house: House) -> None:
     tick = committed(house, SLICE + 1)
     dispatcher = type(house.dispatcher())(
-        house.ticks, house.runs, house.launches, {"watch": frozenset({JOB})}, house.clock
+        house.ticks, house.runs, house.launches, {"watch": frozenset({JOB})}, house.clock, house.assets
     )
 
     dispatcher.dispatch(tick)

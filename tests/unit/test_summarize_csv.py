@@ -53,12 +53,12 @@ def test_counts_rows_and_describes_each_column(app: ModuleType) -> None:
 
 
 def test_result_points_to_the_summary(app: ModuleType) -> None:
-    """The result is small: where the summary lies and how many rows it is about."""
+    """The result is small: where the summary lies, and of how many rows and bytes it is."""
     boto3.client("s3").put_object(Bucket=BUCKET, Key="a b/ü.csv", Body=b"x\n1\n")
 
     result = app.handler({"run_config": {"bucket": BUCKET, "key": "a b/ü.csv"}}, None)
 
-    assert result == {"bucket": BUCKET, "key": "summaries/a b/ü.csv/summary.json", "rows": 1}
+    assert result == {"bucket": BUCKET, "key": "summaries/a b/ü.csv/summary.json", "rows": 1, "bytes": 4}
 
 
 def test_reads_the_version_that_the_run_is_about(app: ModuleType) -> None:

@@ -42,7 +42,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     summary = _summarize(stored["Body"].iter_lines(keepends=True))
     output = f"{OUTPUT_PREFIX}{key}/summary.json"
     s3.put_object(Bucket=bucket, Key=output, Body=json.dumps(summary), ContentType="application/json")
-    return {"bucket": bucket, "key": output, "rows": summary["rows"]}
+    return {"bucket": bucket, "key": output, "rows": summary["rows"], "bytes": stored["ContentLength"]}
 
 
 def _summarize(lines: Iterator[bytes]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from treadle.definitions.asset_coordination import AssetBatch, assets_updated
     from treadle.definitions.asset_sensor import AssetSensorDefinition, asset_sensor
-    from treadle.definitions.assets import AssetKey, AssetMaterialization
+    from treadle.definitions.assets import AssetKey, AssetMaterialization, MetadataValue
     from treadle.definitions.batches import Batch
     from treadle.definitions.contexts import SensorEvaluationContext, build_sensor_context
     from treadle.definitions.coordination import all_succeeded
@@ -78,14 +78,14 @@ if TYPE_CHECKING:
     from treadle.integrations.alerts.sns import make_sns_on_run_failure_sensor
     from treadle.integrations.alerts.teams import make_teams_on_run_failure_sensor
     from treadle.integrations.alerts.webhook import make_webhook_on_run_failure_sensor
-    from treadle.integrations.reporting import report_run_status
+    from treadle.integrations.reporting import report_asset_materialization, report_run_status
     from treadle.integrations.s3 import S3SensorDefinition, s3_sensor
     from treadle.integrations.s3.objects import get_objects, get_s3_keys
 
 _HOMES = {
     "definitions.asset_coordination": ["AssetBatch", "assets_updated"],
     "definitions.asset_sensor": ["AssetSensorDefinition", "asset_sensor"],
-    "definitions.assets": ["AssetKey", "AssetMaterialization"],
+    "definitions.assets": ["AssetKey", "AssetMaterialization", "MetadataValue"],
     "definitions.batches": ["Batch"],
     "definitions.contexts": ["SensorEvaluationContext", "build_sensor_context"],
     "definitions.coordination": ["all_succeeded"],
@@ -157,7 +157,7 @@ _HOMES = {
     "integrations.alerts.sns": ["make_sns_on_run_failure_sensor"],
     "integrations.alerts.teams": ["make_teams_on_run_failure_sensor"],
     "integrations.alerts.webhook": ["make_webhook_on_run_failure_sensor"],
-    "integrations.reporting": ["report_run_status"],
+    "integrations.reporting": ["report_asset_materialization", "report_run_status"],
     "integrations.s3": ["S3SensorDefinition", "s3_sensor"],
     "integrations.s3.objects": ["get_objects", "get_s3_keys"],
 }
@@ -191,6 +191,7 @@ __all__ = [
     "InstigatorStatus",
     "JobDefinition",
     "JobSelector",
+    "MetadataValue",
     "MultiAssetSensorDefinition",
     "MultiAssetSensorEvaluationContext",
     "ObjectIdentity",
@@ -235,6 +236,7 @@ __all__ = [
     "make_teams_on_run_failure_sensor",
     "make_webhook_on_run_failure_sensor",
     "multi_asset_sensor",
+    "report_asset_materialization",
     "report_run_status",
     "resource",
     "run_failure_sensor",

@@ -15,6 +15,7 @@ from treadle.bootstrap.settings import Settings
 from treadle.engine.dispatch import Dispatcher
 from treadle.engine.identity import RunIds
 from treadle.engine.launch import Launcher
+from treadle.engine.materializing import AssetRecorder
 from treadle.engine.observing import Observer
 from treadle.engine.publish import Publisher
 from treadle.engine.reconcile import Reconciler
@@ -54,10 +55,9 @@ def dispatcher_parts(environment: Mapping[str, str]) -> DispatcherParts:
     settings = Settings(environment)
     make = _dispatcher(settings)
     inbox = Inbox.of("dispatch", settings, "TREADLE_DISPATCH_QUEUE_URL")
-    bus = settings.text("TREADLE_BUS_NAME")
     settings.check()
-    dispatcher, stores, _ = make()
-    return DispatcherParts(dispatcher, stores.ticks.read, EventBridgeBus(bus), inbox)
+    dispatcher, stores, _, bus = make()
+    return DispatcherParts(dispatcher, stores.ticks.read, bus, inbox)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def reconciler_parts(environment: Mapping[str, str]) -> Reconciler:
     make, jobs = _dispatcher(settings), settings.jobs()
     namespace, observed = settings.text("TREADLE_NAMESPACE"), settings.observed(jobs)
     settings.check()
-    dispatcher, stores, launches = make()
+    dispatcher, stores, launches, _ = make()
     targets, clock, watcher = LazyTargets(), SystemClock(), None
     if observed:
         observer = Observer(observed, RunIds.of(namespace))
@@ -110,14 +110,16 @@ def reconciler_parts(environment: Mapping[str, str]) -> Reconciler:
     return Reconciler(stores.ticks, stores.runs, launches, dispatcher, jobs, targets, clock, watcher)
 
 
-def _dispatcher(settings: Settings) -> Callable[[], tuple[Dispatcher, DynamoStores, Queue]]:
-    """Makes the dispatcher, its stores and the launch queue, once the settings are checked."""
+def _dispatcher(settings: Settings) -> Callable[[], tuple[Dispatcher, DynamoStores, Queue, Bus]]:
+    """Makes the dispatcher, its stores, the launch queue and the bus, once the settings are checked."""
     tables, grants, limits = settings.tables(), settings.grants(), settings.limits()
     launch_url = settings.text("TREADLE_LAUNCH_QUEUE_URL")
     slices = settings.text("TREADLE_DISPATCH_QUEUE_URL")
     outcomes = settings.text("TREADLE_OUTCOMES_BUCKET")
+    bus_name, namespace = settings.text("TREADLE_BUS_NAME"), settings.text("TREADLE_NAMESPACE")
 
-    def make() -> tuple[Dispatcher, DynamoStores, Queue]:
+    def make() -> tuple[Dispatcher, DynamoStores, Queue, Bus]:
+        bus = EventBridgeBus(bus_name)
         stores = DynamoStores.of(tables, RandomTokens(), S3BlobStore(outcomes))
         launches = SqsQueue(launch_url)
         dispatcher = Dispatcher(
@@ -126,11 +128,12 @@ def _dispatcher(settings: Settings) -> Callable[[], tuple[Dispatcher, DynamoStor
             launches,
             grants,
             SystemClock(),
+            AssetRecorder(stores.events, bus, namespace, stores.runs),
             limits=limits,
             slices=SqsQueue(slices),
             workers=DISPATCH_WORKERS,
         )
-        return dispatcher, stores, launches
+        return dispatcher, stores, launches, bus
 
     return make
 
@@ -150,7 +153,22 @@ def launcher_parts(environment: Mapping[str, str]) -> tuple[Launcher, Inbox]:
     return Launcher(runs, inbox.queue, jobs, LazyTargets(), SystemClock(), tokens), inbox
 
 
-def recorder_parts(environment: Mapping[str, str]) -> tuple[Recorder, Inbox]:
+@dataclass(frozen=True, slots=True)
+class RecorderParts:
+    """What RECORD needs.
+
+    Attributes:
+        runs: folds what targets report.
+        assets: records what is told of assets.
+        inbox: the queue of both.
+    """
+
+    runs: Recorder
+    assets: AssetRecorder
+    inbox: Inbox
+
+
+def recorder_parts(environment: Mapping[str, str]) -> RecorderParts:
     """RECORD's parts.
 
     Raises:
@@ -160,7 +178,12 @@ def recorder_parts(environment: Mapping[str, str]) -> tuple[Recorder, Inbox]:
     tables, jobs = settings.tables(), settings.jobs()
     namespace, observed = settings.text("TREADLE_NAMESPACE"), settings.observed(jobs)
     inbox = Inbox.of("record", settings, "TREADLE_RECORD_QUEUE_URL")
+    bus = settings.text("TREADLE_BUS_NAME")
     settings.check()
-    runs = DynamoStores.of(tables, RandomTokens()).runs
+    stores = DynamoStores.of(tables, RandomTokens())
     observer = Observer(observed, RunIds.of(namespace))
-    return Recorder(runs, jobs, LazyTargets(), SystemClock(), namespace, observer), inbox
+    return RecorderParts(
+        Recorder(stores.runs, jobs, LazyTargets(), SystemClock(), namespace, observer),
+        AssetRecorder(stores.events, EventBridgeBus(bus), namespace, stores.runs),
+        inbox,
+    )

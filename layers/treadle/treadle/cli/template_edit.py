@@ -17,7 +17,7 @@ MOST_PARAMETERS = 200
 """CloudFormation's limit for one template."""
 MOST_ALTERNATIVES = 10
 """Conditions in one `!Or`, by CloudFormation's limit."""
-MOST_SETTINGS = 2_850
+MOST_SETTINGS = 2_750
 """Characters of jobs and grants together: RECONCILE reads both from its environment, of which Lambda takes 4 KB."""
 
 _TYPICAL_VALUE = 40

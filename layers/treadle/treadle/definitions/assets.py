@@ -199,7 +199,7 @@ class AssetMaterialized:
         storage_id: its place among the events of its asset, in the order of their recording.
         time: when it was made.
         run_id: the run that made it, if one is known.
-        depth: how many runs, one after the other, led to it.
+        depth: how many runs, and ticks that told of assets, one after the other, led to it.
         location: the stack where it was reported, as `account/region/namespace`.
     """
 

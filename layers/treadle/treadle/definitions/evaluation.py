@@ -99,6 +99,7 @@ def combine(
     if results and len(values) > 1:
         msg = f"Sensor {context.sensor_name}: a SensorResult must be the only object returned."
         raise InvalidResultError(msg)
+    asset_events = tuple(results[0].asset_events or ()) if results else ()
     if results:
         values = _unwrapped(results[0], context)
     requests = [value for value in values if isinstance(value, RunRequest)]
@@ -114,8 +115,9 @@ def combine(
     resolved = tuple(with_job_name(request, context.sensor_name, job_names) for request in requests)
     skip_message = None
     if not resolved:
-        skip_message = (skips[0].skip_message if skips else None) or EMPTY_RESULT
-    return SensorExecutionData(resolved, skip_message, context.cursor)
+        nothing = f"{len(asset_events)} asset events" if asset_events else EMPTY_RESULT
+        skip_message = (skips[0].skip_message if skips else None) or nothing
+    return SensorExecutionData(resolved, skip_message, context.cursor, asset_events=asset_events)
 
 
 def _unwrapped(result: SensorResult, context: SensorEvaluationContext) -> list[type_of_result]:

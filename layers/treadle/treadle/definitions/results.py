@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from treadle.definitions.assets import AssetMaterialization
 from treadle.definitions.errors import InvalidResultError
 from treadle.definitions.run_config import RunConfig
 from treadle.definitions.runs import DagsterRun
@@ -95,16 +96,24 @@ class SensorResult:
         run_requests: the runs asked for.
         skip_reason: why none is asked for; not together with run_requests.
         cursor: the new cursor; None and "" leave it as it is.
+        asset_events: what the evaluation itself has made, or knows to have been made; recorded once, with the
+            tick.
 
     Raises:
-        InvalidResultError: if both run_requests and skip_reason are given.
+        InvalidResultError: if both run_requests and skip_reason are given, or an asset event is none.
     """
 
     run_requests: Sequence[RunRequest] | None = None
     skip_reason: str | SkipReason | None = None
     cursor: str | None = None
+    asset_events: Sequence[AssetMaterialization] | None = None
 
     def __post_init__(self) -> None:
+        given: Sequence[object] = self.asset_events or ()
+        for each in given:
+            if not isinstance(each, AssetMaterialization):
+                msg = f"asset_events must be a list of AssetMaterialization, and has {each!r}."
+                raise InvalidResultError(msg)
         if self.run_requests and self.skip_reason:
             msg = (
                 "Expected a single skip reason or one or more run requests: "
@@ -141,6 +150,7 @@ class SensorExecutionData:
         set_aside: for each thing that could not be evaluated, its run key and the reason.
         acted_on: what was acted on: `run/attempt/retry/status`, or `deadline/time`.
         depth: how many runs, one after the other, led to it, where that is not its event's.
+        asset_events: materializations to record.
     """
 
     run_requests: tuple[RunRequest, ...] = ()
@@ -149,3 +159,4 @@ class SensorExecutionData:
     set_aside: tuple[tuple[str, str], ...] = ()
     acted_on: str | None = None
     depth: int = 0
+    asset_events: tuple[AssetMaterialization, ...] = ()

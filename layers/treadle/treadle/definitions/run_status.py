@@ -199,7 +199,9 @@ class RunFailureSensorDefinition(RunStatusSensorDefinition):
 
 
 def _asks(value: Any) -> bool:
-    return isinstance(value, RunRequest) or (isinstance(value, SensorResult) and bool(value.run_requests))
+    if isinstance(value, SensorResult):
+        return bool(value.run_requests or value.asset_events)
+    return isinstance(value, RunRequest)
 
 
 def run_status_sensor(

@@ -14,6 +14,7 @@ from treadle.engine.amend import amend
 from treadle.engine.attempts import attempt_for_request
 from treadle.engine.folding import LAUNCH_DUE_MS
 from treadle.engine.fuse import Fuse
+from treadle.engine.materializing import AssetRecorder
 from treadle.engine.messages import launch_message
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.slices import SLICE, SliceRequest, slice_message, slice_of, slices_of
@@ -64,6 +65,7 @@ class Dispatcher:
         launches: where LAUNCH takes its work from.
         grants: which sensor may start which jobs.
         clock: the time.
+        assets: records what ticks tell of assets.
         limits: what a sensor may start at most.
         slices: where a large tick's slices go, to be dispatched one by one; None takes every tick in one pass.
         workers: how many run records are written at a time; stores must then bear threads.
@@ -76,6 +78,7 @@ class Dispatcher:
         launches: Queue,
         grants: Grants,
         clock: Clock,
+        assets: AssetRecorder,
         *,
         limits: Limits = Limits(),
         slices: Queue | None = None,
@@ -86,6 +89,7 @@ class Dispatcher:
         self._launches = launches
         self._grants = grants
         self._clock = clock
+        self._assets = assets
         self._limits = limits
         self._fuse = Fuse(ticks, clock, limits.runs_per_hour)
         self._slices = slices
@@ -105,13 +109,15 @@ class Dispatcher:
         if tick.dispatched is not None:
             return Outcome(Decision.DUPLICATE, "The tick was dispatched before.", tick.tick_id)
         self._note_reaction(tick)
+        untold = self._tell_of_assets(tick)
         if self._slices is not None and len(tick.requests) > SLICE:
             return self._hand_on(tick, self._slices)
         counts, refusals, held = self._apply(tick, tick.requests)
         if held:
             return self._hold(tick, held, counts)
-        self._ticks.mark_dispatched(tick, counts, refusals[:SHOWN_REFUSALS])
-        words = str(counts) if tick.requests else tick.reason or ""
+        counts += DispatchCounts(refused=len(untold))
+        self._ticks.mark_dispatched(tick, counts, [*untold, *refusals][:SHOWN_REFUSALS])
+        words = str(counts) if tick.requests or untold else tick.reason or ""
         return Outcome(Decision.SUCCESS, words, tick.tick_id, counts.started)
 
     def _note_reaction(self, tick: Tick) -> None:
@@ -128,6 +134,17 @@ class Dispatcher:
             return replace(current, reactions=(*current.reactions, reaction)[-KEPT_REACTIONS:])
 
         amend(self._runs, run, noted)
+
+    def _tell_of_assets(self, tick: Tick) -> list[str]:
+        """Record what the tick tells of assets; or why it is not recorded."""
+        if not tick.asset_events:
+            return []
+        if tick.depth >= self._limits.depth:
+            refusal = self._too_deep(tick, f"tell of {len(tick.asset_events)} asset events")
+            logger.error(refusal)
+            return [refusal]
+        self._assets.record_tick(tick)
+        return []
 
     def committed(self, sensor: str, tick_id: str) -> Tick:
         """A tick as it is kept.
@@ -229,11 +246,15 @@ class Dispatcher:
                 "add the job to the sensor's Jobs parameter of the deployment."
             )
         if tick.depth >= self._limits.depth:
-            return (
-                f"Sensor {tick.sensor} was set off by {tick.depth} runs, one after the other, and may not add one "
-                f"(run key {request.run_key!r}): this looks like a loop. If it is none, raise parameter MaxDepth."
-            )
+            return self._too_deep(tick, f"add one (run key {request.run_key!r})")
         return None
+
+    @staticmethod
+    def _too_deep(tick: Tick, what: str) -> str:
+        return (
+            f"Sensor {tick.sensor} was set off by {tick.depth} runs, one after the other, and may not {what}: "
+            "this looks like a loop. If it is none, raise parameter MaxDepth."
+        )
 
     def _record(self, tick: Tick, request: PlannedRun) -> "Run | _Not":
         if not self._fuse.take(tick.sensor):

@@ -138,7 +138,8 @@ class Evaluator:
         plan = self._planner.plan(vetted)
         # What was asked for and is taken already was acted on before.
         acted_on = vetted.data.acted_on if plan.runs or not vetted.data.run_requests else None
-        status = TickStatus.SUCCESS if plan.runs or acted_on else TickStatus.SKIPPED
+        does_something = plan.runs or acted_on or vetted.data.asset_events
+        status = TickStatus.SUCCESS if does_something else TickStatus.SKIPPED
         tick = replace(
             self._ended(frame, status, started_at, lines),
             reason=plan.reason,
@@ -147,6 +148,7 @@ class Evaluator:
             requests=plan.runs,
             existing_keys=plan.existing_keys,
             set_aside=plan.set_aside,
+            asset_events=vetted.data.asset_events,
         )
         return Evaluated(tick, plan, vetted.data.cursor, vetted.data.cursor != cursor)
 

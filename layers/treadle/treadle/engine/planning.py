@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from treadle.definitions.assets import AssetMaterialization
 from treadle.definitions.errors import InvalidResultError
 from treadle.definitions.results import RunRequest, SensorExecutionData
 from treadle.definitions.run_config import config_problem
@@ -16,6 +17,9 @@ MAX_REQUEST_BYTES = 200_000
 MAX_OUTCOME_BYTES = 15_000_000
 """What a tick may ask for altogether: DISPATCH has to hold it in its memory, several times over."""
 
+
+MAX_ASSET_EVENTS = 500
+"""In one tick: DISPATCH records all of them in one go."""
 
 OVERHEAD_BYTES = 200
 """About what ids, key and names of a request take."""
@@ -88,6 +92,12 @@ class Planner:
                 f"more than the cap of {self.cap}. Return fewer and go on from the cursor at the next tick."
             )
             raise InvalidResultError(msg)
+        if len(data.asset_events) > MAX_ASSET_EVENTS:
+            msg = (
+                f"Sensor {self.definition.name} told of {len(data.asset_events)} asset events in one tick, "
+                f"and {MAX_ASSET_EVENTS} are the most. Tell of fewer and go on from the cursor at the next tick."
+            )
+            raise InvalidResultError(msg)
         planned: dict[str, PlannedRun] = {}
         set_aside = [SetAside(run_key, reason) for run_key, reason in data.set_aside]
         for index, request in enumerate(data.run_requests):
@@ -97,7 +107,7 @@ class Planner:
                 planned.setdefault(run.run_id, run)
             else:
                 set_aside.append(SetAside(run.run_key, unfit))
-        self._check_size(planned.values())
+        self._check_size(planned.values(), data.asset_events)
         return Vetted(data, tuple(planned.values()), tuple(set_aside))
 
     def plan(self, vetted: Vetted) -> Plan:
@@ -126,12 +136,13 @@ class Planner:
         """
         return {run_keys[run_id] for run_id in self.runs.exhausted(dict.fromkeys(run_keys))}
 
-    def _check_size(self, runs: Iterable[PlannedRun]) -> None:
+    def _check_size(self, runs: Iterable[PlannedRun], asset_events: Iterable[AssetMaterialization]) -> None:
         size = sum(_size(run) + len((run.run_key or "").encode()) + OVERHEAD_BYTES for run in runs)
+        size += sum(map(_told_size, asset_events))
         if size > MAX_OUTCOME_BYTES:
             msg = (
                 f"Sensor {self.definition.name} asked for runs with {size} bytes of run config and tags in one tick, "
-                f"and {MAX_OUTCOME_BYTES} can be kept. Return fewer and go on from the cursor at the next tick."
+                f"its asset events included, and {MAX_OUTCOME_BYTES} can be kept. Return fewer and go on from the cursor at the next tick."
             )
             raise InvalidResultError(msg)
 
@@ -165,6 +176,11 @@ class Planner:
 
 def _size(run: PlannedRun) -> int:
     return len(run.run_config.encode()) + len(canonical_json(dict(run.tags)).encode())
+
+
+def _told_size(made: AssetMaterialization) -> int:
+    told = (made.asset_key.to_user_string(), made.description, made.partition, made.plain_metadata)
+    return len(canonical_json(told).encode()) + OVERHEAD_BYTES
 
 
 def _reason(data: SensorExecutionData, existing: tuple[str, ...], set_aside: tuple[SetAside, ...]) -> str:

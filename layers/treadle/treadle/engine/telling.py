@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from treadle.definitions.assets import AssetMaterialized
+from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
 from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.identity import timestamp
 from treadle.ports.runs import Run
@@ -18,6 +18,7 @@ ASSET_MATERIALIZED = "Asset Materialized"
 
 REPORT_SOURCE = f"{SOURCE}.report"
 RUN_STATUS_REPORT = "Run Status Report"
+ASSET_MATERIALIZATION_REPORT = "Asset Materialization Report"
 REPORTED_STATUSES = (
     DagsterRunStatus.STARTED,
     DagsterRunStatus.SUCCESS,
@@ -169,6 +170,34 @@ def run_status_report(
     words = {"error": error, "cause": cause[:_KEPT_CAUSE] if cause else None}
     detail = {"version": VERSION, "launch_id": launch_id, "status": status.value, "time": time}
     return BusEvent(RUN_STATUS_REPORT, {**detail, **{name: text for name, text in words.items() if text}})
+
+
+def asset_materialization_report(
+    made: AssetMaterialization, event_id: str, time: str, *, run_id: str | None
+) -> BusEvent:
+    """That somebody says that an asset was made, of source `REPORT_SOURCE`.
+
+    Args:
+        made: which, and what is said of it.
+        event_id: repeated where the same is reported again.
+        time: when, in ISO 8601.
+        run_id: the run, or its launch id, that made it.
+    """
+    words: dict[str, object] = {
+        "metadata": made.plain_metadata,
+        "partition": made.partition,
+        "description": made.description,
+        "run_id": run_id,
+    }
+    detail = {
+        "version": VERSION,
+        "asset_key": made.asset_key.to_user_string(),
+        "event_id": event_id,
+        "time": time,
+    }
+    return BusEvent(
+        ASSET_MATERIALIZATION_REPORT, {**detail, **{name: each for name, each in words.items() if each}}
+    )
 
 
 _FAILED = {DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED}

@@ -108,6 +108,14 @@ def _preview(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) ->
         ],
         "existing_keys": list(tick.existing_keys),
         "set_aside": [{"run_key": each.run_key, "reason": each.reason} for each in tick.set_aside],
+        "asset_events": [
+            {
+                "asset_key": made.asset_key.to_user_string(),
+                "partition": made.partition,
+                "metadata": made.plain_metadata,
+            }
+            for made in tick.asset_events
+        ],
         "cursor_before": preview.cursor_before,
         "cursor_after": preview.cursor_after,
         "log": list(tick.log),

@@ -12,6 +12,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from treadle.bootstrap.inbox import Inbox
 from treadle.definitions.errors import (
+    InvalidReportError,
     LaunchRejectedError,
     StoreError,
     StoreThrottledError,
@@ -36,7 +37,7 @@ THROTTLED_SECONDS = (15, 60)
 SEND_TRIES = 4
 """A message is sent anew so often, if the queue is throttled as well."""
 
-_PERMANENT = (UnknownEventError, LaunchRejectedError)
+_PERMANENT = (UnknownEventError, InvalidReportError, LaunchRejectedError)
 _QUIET = {Decision.NOT_DUE, Decision.STOPPED}
 
 

@@ -9,10 +9,12 @@ from typing import Any
 
 from aws_lambda_powertools.metrics import MetricUnit
 
+from treadle.adapters.asset_reports import is_about_an_asset, parse_asset_event
 from treadle.adapters.dynamodb.ticks import is_underway
 from treadle.adapters.status_events import parse_status_change
 from treadle.bootstrap.steps import (
     DispatcherParts,
+    RecorderParts,
     dispatcher_parts,
     launcher_parts,
     reconciler_parts,
@@ -201,16 +203,20 @@ def reconciler() -> Handler:
 
 
 def recorder() -> Handler:
-    """The handler of RECORD: state-change events of targets."""
+    """The handler of RECORD: state-change events of targets, and what is told of assets."""
     parts = functools.cache(lambda: recorder_parts(os.environ))
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-        record, inbox = parts()
+        found = parts()
 
-        def handle(body: Mapping[str, Any]) -> None:
-            change = parse_status_change(body)
-            report(record.record(change), step="record", execution=change.external_id)
-
-        return process_queue(event, context, handle, inbox)
+        return process_queue(event, context, functools.partial(_record, found), found.inbox)
 
     return instrumented(handler)
+
+
+def _record(parts: RecorderParts, body: Mapping[str, Any]) -> None:
+    if is_about_an_asset(body):
+        report(parts.assets.record(parse_asset_event(body)), step="record")
+        return
+    change = parse_status_change(body)
+    report(parts.runs.record(change), step="record", execution=change.external_id)

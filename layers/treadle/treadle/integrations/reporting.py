@@ -1,13 +1,24 @@
-"""For what runs a job and cannot say itself how it goes: a line at its start, and one at its end."""
+"""For what runs a job: a line at its start and its end where nobody else says so, and one for what it made."""
 
 import os
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
 
 from treadle.adapters.bus import EventBridgeBus
+from treadle.definitions.assets import AssetKey, AssetMaterialization
 from treadle.definitions.errors import InvalidReportError, SettingsError
 from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.identity import parse_launch_id, timestamp
-from treadle.engine.telling import REPORT_SOURCE, REPORTED_STATUSES, run_status_report
+from treadle.engine.materializing import AssetReport
+from treadle.engine.telling import (
+    REPORT_SOURCE,
+    REPORTED_STATUSES,
+    asset_materialization_report,
+    run_status_report,
+)
+from treadle.ports.system import BusEvent
 
 
 def report_run_status(
@@ -38,16 +49,78 @@ def report_run_status(
         StoreError: if the bus did not take the report.
     """
     reported = _reported(launch_id, status, error or cause)
+    told = timestamp(int(_moment(time).timestamp() * 1000))
+    _send(run_status_report(launch_id, reported, told, error=error, cause=cause), bus)
+
+
+def report_asset_materialization(
+    asset_key: AssetMaterialization | AssetKey | str | Sequence[str],
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    partition: str | None = None,
+    description: str | None = None,
+    run_id: str | None = None,
+    event_id: str | None = None,
+    time: datetime | None = None,
+    bus: str | None = None,
+) -> str:
+    """Report that an asset was made; the event's id.
+
+    It is recorded once for each asset and event id, and told to asset sensors then.
+
+    Args:
+        asset_key: which asset, or an `AssetMaterialization` with all that is to be said of it.
+        metadata: by name, plain JSON or a `MetadataValue`; at most 64 KiB in all.
+        partition: which partition of it.
+        description: in words.
+        run_id: the run that made it, or the launch id that the job was given; so sensors know what led to it,
+            and an endless loop is noticed.
+        event_id: at most 512 bytes; a job that may run twice gives one of its own, such as its launch id, so
+            that a second report of the same is none. By default each call reports anew.
+        time: when it was made, with a time zone; now if None.
+        bus: the name or ARN of Treadle's bus; the environment's `TREADLE_BUS_NAME` if None.
+
+    Raises:
+        InvalidReportError: if an argument does not fit.
+        SettingsError: if no bus is named.
+        StoreError: if the bus did not take the report.
+    """
+    made = _made(asset_key, description, metadata, partition)
+    # An id in any case, as a request to the bus may be sent again.
+    named = str(uuid4()) if event_id is None else event_id
+    report = AssetReport(made, named, _moment(time), run_id)
+    told = timestamp(int(report.time.timestamp() * 1000))
+    _send(asset_materialization_report(made, named, told, run_id=run_id), bus)
+    return named
+
+
+def _made(
+    given: AssetMaterialization | AssetKey | str | Sequence[str],
+    description: str | None,
+    metadata: Mapping[str, Any] | None,
+    partition: str | None,
+) -> AssetMaterialization:
+    if not isinstance(given, AssetMaterialization):
+        return AssetMaterialization(given, description, metadata, partition)
+    if description is not None or metadata is not None or partition is not None:
+        msg = "metadata, partition and description are in the AssetMaterialization already: give them there."
+        raise InvalidReportError(msg)
+    return given
+
+
+def _moment(time: datetime | None) -> datetime:
     moment = datetime.now(UTC) if time is None else time
     if moment.tzinfo is None:
         msg = f"time is {moment}, which has no time zone: give one, such as datetime.now(UTC)."
         raise InvalidReportError(msg)
+    return moment
+
+
+def _send(event: BusEvent, bus: str | None) -> None:
     name = bus or os.environ.get("TREADLE_BUS_NAME", "")
     if not name:
         msg = "No bus is named: give bus=…, or set TREADLE_BUS_NAME to the name of Treadle's bus."
         raise SettingsError(msg)
-    told = timestamp(int(moment.timestamp() * 1000))
-    event = run_status_report(launch_id, reported, told, error=error, cause=cause)
     EventBridgeBus(name, REPORT_SOURCE).publish([event])
 
 

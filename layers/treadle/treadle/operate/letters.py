@@ -73,7 +73,11 @@ def subject_of_letter(letter: Letter) -> str:
     named = {**body, **(keys if isinstance(keys, dict) else {})}
     if isinstance(detail, dict):
         stored = detail.get("object")
-        return str(detail.get("name") or (stored.get("key", "") if isinstance(stored, dict) else ""))
+        asset = detail.get("asset_key", "")
+        key = stored.get("key", "") if isinstance(stored, dict) else ""
+        return str(
+            detail.get("name") or key or ("/".join(map(str, asset)) if isinstance(asset, list) else asset)
+        )
     words = [named.get(name) for name in ("sensor", "tick_id", "slice", "run_id", "attempt", "nominal_time")]
     return " ".join(str(word) for word in words if word is not None)
 

@@ -67,7 +67,7 @@ class EventStore(RecordedEvents, Protocol):
     """Keeps events, by key; each has a number that follows commit order under its key."""
 
     def append(self, events: Sequence[AssetEvent]) -> list[AssetEvent]:
-        """The events as stored: numbered now, or already when their ids were first appended.
+        """The events as stored: numbered now, or as they were when their ids were first appended.
 
         Args:
             events: of any keys, in order; those of one key cost a few requests together.

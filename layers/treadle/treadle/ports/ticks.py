@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from treadle.definitions.assets import AssetMaterialization
 from treadle.definitions.status import TickStatus
 
 
@@ -73,7 +74,7 @@ class DispatchCounts:
     Attributes:
         started: runs that this tick gave rise to.
         existing: requests whose key was taken already.
-        refused: requests that the deployment does not grant.
+        refused: requests that the deployment does not grant, and asset events that look like a loop.
     """
 
     started: int = 0
@@ -146,6 +147,7 @@ class Tick:
         depth: how many runs of Treadle's led to it, one after the other.
         held: why its dispatch waits, if it does.
         acted_on: what the sensor acted on: `run/attempt/retry/status`, or `deadline/time`.
+        asset_events: materializations that DISPATCH is to record.
     """
 
     sensor: str
@@ -174,11 +176,12 @@ class Tick:
     depth: int = 0
     held: str | None = None
     acted_on: str | None = None
+    asset_events: tuple[AssetMaterialization, ...] = ()
 
     @property
     def is_to_be_dispatched(self) -> bool:
         """Whether DISPATCH has something to do for it still."""
-        return bool(self.requests or self.acted_on) and self.dispatched is None
+        return bool(self.requests or self.acted_on or self.asset_events) and self.dispatched is None
 
 
 class TickStore(Protocol):

@@ -27,6 +27,7 @@ from treadle.engine.event_ticks import EventTicks
 from treadle.engine.identity import RunIds
 from treadle.engine.launch import Launcher
 from treadle.engine.leased_ticks import LeasedTicks, TickSettings
+from treadle.engine.materializing import AssetRecorder
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Outcome
 from treadle.engine.planning import Planner
@@ -123,7 +124,10 @@ class TreadleInstance(Recorded):
         jobs = {name: JobSettings(name, KIND, f"memory:{name}", "-") for name in names}
         grants = {each.name: frozenset(each.job_names) for each in sensors}
         targets = {KIND: self.target}
-        self._dispatcher = Dispatcher(self._tick_store, self._run_store, self._launches, grants, self.clock)
+        assets = AssetRecorder(InMemoryEventStore(self._tables), self._news.bus, NAMESPACE, self._run_store)
+        self._dispatcher = Dispatcher(
+            self._tick_store, self._run_store, self._launches, grants, self.clock, assets
+        )
         self._launcher = Launcher(self._run_store, self._launches, jobs, targets, self.clock, self._tokens)
         self._recorder = Recorder(self._run_store, jobs, targets, self.clock)
         self._parts = {

@@ -38,7 +38,10 @@ class DynamoEventStore:
         """Number each event, once; those of one key in transactions of up to 45 events."""
         stored: dict[tuple[str, str], AssetEvent] = {}
         for key in dict.fromkeys(event.asset_key for event in events):
-            of_key = {event.event_id: event for event in events if event.asset_key == key}
+            of_key: dict[str, AssetEvent] = {}
+            for event in events:
+                if event.asset_key == key:
+                    of_key.setdefault(event.event_id, event)
             distinct = iter(of_key.values())
             while chunk := list(islice(distinct, _CHUNK)):
                 stored |= {(key, each.event_id): each for each in self._append(key, chunk)}
@@ -54,10 +57,15 @@ class DynamoEventStore:
             numbered = {e.event_id: replace(e, storage_id=last + i) for i, e in enumerate(fresh, 1)}
             if fresh and self._database.transact(self._writes(key, last, numbered), self._tokens.new()):
                 continue  # Others came in between.
-            known = [replace(e, storage_id=numbers.get(f"id#{e.event_id}", 0)) for e in events]
-            return [numbered.get(event.event_id, event) for event in known]
+            known = [numbers[f"id#{e.event_id}"] for e in events if e.event_id not in numbered]
+            return [*numbered.values(), *self._stored(key, known)]
         msg = f"{len(events)} events under {key} met others {_TRIES} times; send them again."
         raise StoreThrottledError(msg)
+
+    def _stored(self, key: str, numbers: Collection[int]) -> list[AssetEvent]:
+        """The events of those numbers: whoever appends one again is told what it was at first."""
+        keys = [(key, _numbered(number)) for number in numbers]
+        return [_event(item) for item in self._database.batch_get(self._table, keys, strongly=True)]
 
     def _writes(self, key: str, last: int, numbered: Mapping[str, AssetEvent]) -> list[Write]:
         absent = Model.item.does_not_exist()

@@ -3,9 +3,11 @@
 import hashlib
 import json
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from treadle.definitions.assets import AssetKey, AssetMaterialization
 from treadle.definitions.errors import StoreError
 from treadle.ports.system import BlobStore
 from treadle.ports.ticks import PlannedRun, SetAside, Tick
@@ -39,6 +41,7 @@ class Unpacked:
     requests: tuple[PlannedRun, ...] = ()
     existing_keys: tuple[str, ...] = ()
     set_aside: tuple[SetAside, ...] = ()
+    asset_events: tuple[AssetMaterialization, ...] = ()
 
 
 class Outcomes:
@@ -57,7 +60,7 @@ class Outcomes:
         Raises:
             StoreError: if it is too large altogether, or the blob store did not take it.
         """
-        if not (tick.requests or tick.existing_keys or tick.set_aside):
+        if not (tick.requests or tick.existing_keys or tick.set_aside or tick.asset_events):
             return Packed()
         content = _content(tick)
         packed = zlib.compress(content)
@@ -66,8 +69,8 @@ class Outcomes:
         if self._blobs is None or len(content) > MAX_OUTCOME_BYTES:
             room = MAX_OUTCOME_BYTES if self._blobs else MAX_REQUESTS_BYTES
             msg = (
-                f"The {len(tick.requests)} requests of tick {tick.tick_id} of sensor {tick.sensor} have "
-                f"{len(content)} bytes, {len(packed)} compressed, and there is room for {room}. "
+                f"The {len(tick.requests)} requests and {len(tick.asset_events)} asset events of tick "
+                f"{tick.tick_id} of sensor {tick.sensor} have {len(content)} bytes, {len(packed)} compressed, and there is room for {room}. "
                 "Return fewer, and go on from the cursor at the next tick."
             )
             raise StoreError(msg)
@@ -95,6 +98,8 @@ class Outcomes:
             tuple(PlannedRun(*run) for run in found["runs"]),
             tuple(found["existing"]),
             tuple(SetAside(*aside) for aside in found["set_aside"]),
+            # Ticks that were committed before there were asset events have none.
+            tuple(_asset_event(*event) for event in found.get("assets", ())),
         )
 
     def _fetched(self, sensor: str, key: str, digest: str | None) -> bytes:
@@ -132,5 +137,15 @@ def _content(tick: Tick) -> bytes:
         ],
         "existing": list(tick.existing_keys),
         "set_aside": [[aside.run_key, aside.reason] for aside in tick.set_aside],
+        "assets": [
+            [made.asset_key.to_user_string(), made.description, made.plain_metadata, made.partition]
+            for made in tick.asset_events
+        ],
     }
     return json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _asset_event(
+    asset_key: str, description: str | None, metadata: Mapping[str, Any], partition: str | None
+) -> AssetMaterialization:
+    return AssetMaterialization(AssetKey.from_user_string(asset_key), description, metadata, partition)

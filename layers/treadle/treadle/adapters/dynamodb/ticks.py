@@ -241,6 +241,7 @@ def _tick(model: Model, asked: Unpacked) -> Tick:
         depth=whole(model.depth) or 0,
         held=model.held,
         acted_on=model.acted_on,
+        asset_events=asked.asset_events,
     )
 
 

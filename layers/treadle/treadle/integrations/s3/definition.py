@@ -150,6 +150,12 @@ class S3SensorDefinition(SensorDefinition):
         if value.cursor:
             msg = f"Sensor {self.name}: the sweep keeps the cursor; SensorResult.cursor cannot be set here."
             raise DagsterInvariantViolationError(msg)
+        if value.asset_events:
+            msg = (
+                f"Sensor {self.name}: an object is evaluated by event and by sweep, so asset events of it would "
+                "be recorded twice. Let the job report them."
+            )
+            raise InvalidResultError(msg)
         skips = [value.skip_reason] if isinstance(value.skip_reason, SkipReason) else []
         return [*(value.run_requests or ()), *skips]
 

@@ -1,0 +1,89 @@
+"""What RECORD is told of assets: reports, and what other stacks tell; parsed once, here."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from treadle.adapters.events import Json, asset_materialization, moment_of, parse
+from treadle.definitions.assets import AssetKey, AssetMaterialization
+from treadle.engine.identity import canonical_json
+from treadle.engine.materializing import AssetReport, ForeignMaterialization
+from treadle.engine.telling import (
+    ASSET_MATERIALIZATION_REPORT,
+    ASSET_MATERIALIZED,
+    REPORT_SOURCE,
+    SOURCE,
+    VERSION,
+)
+
+Reported = AssetReport | ForeignMaterialization
+
+
+def is_about_an_asset(event: Json) -> bool:
+    """Whether it is for this module, as its kind says.
+
+    Args:
+        event: an EventBridge envelope.
+    """
+    return event.get("detail-type") in {ASSET_MATERIALIZATION_REPORT, ASSET_MATERIALIZED}
+
+
+def parse_asset_event(event: Json) -> Reported:
+    """What an event says of an asset.
+
+    Args:
+        event: an EventBridge envelope.
+
+    Raises:
+        UnknownEventError: if no parser knows it, or a field is missing.
+        InvalidReportError: if what it says does not fit.
+    """
+    parsers: Mapping[tuple[str, str], Callable[[Json], Reported]] = {
+        (REPORT_SOURCE, ASSET_MATERIALIZATION_REPORT): _report,
+        (SOURCE, ASSET_MATERIALIZED): _foreign,
+    }
+    return parse(event, parsers)
+
+
+def _report(event: Json) -> AssetReport:
+    detail = _detail(event)
+    made = AssetMaterialization(
+        _key(detail["asset_key"]),
+        detail.get("description"),
+        _metadata(detail.get("metadata")),
+        detail.get("partition"),
+    )
+    time = moment_of(_text(detail.get("time") or event["time"]))
+    return AssetReport(made, detail.get("event_id") or event["id"], time, detail.get("run_id"))
+
+
+def _foreign(event: Json) -> ForeignMaterialization:
+    detail = _detail(event)
+    return ForeignMaterialization(asset_materialization(event), detail["namespace"])
+
+
+def _detail(event: Json) -> Json:
+    """What it says, if it is of the version that is known and can be written down."""
+    detail: Mapping[str, Any] = event["detail"]
+    if detail["version"] != VERSION:
+        msg = f"version {detail['version']!r} is not {VERSION}"
+        raise ValueError(msg)
+    canonical_json(detail).encode()  # A lone surrogate passes for JSON until it is to be kept.
+    return detail
+
+
+def _key(told: object) -> AssetKey:
+    return AssetKey(told) if isinstance(told, list) else AssetKey.from_user_string(_text(told))
+
+
+def _metadata(told: object) -> Mapping[str, Any]:
+    if told is not None and not isinstance(told, Mapping):
+        msg = f"metadata is a {type(told).__name__}, and must be an object"
+        raise ValueError(msg)
+    return told or {}
+
+
+def _text(told: object) -> str:
+    if not isinstance(told, str):
+        msg = f"{told!r} must be a text"
+        raise TypeError(msg)
+    return told

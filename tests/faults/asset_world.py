@@ -1,0 +1,332 @@
+"""Jobs and ticks tell of assets, RECORD and DISPATCH record it: a world in which every call may meet a fault."""
+
+import json
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from tests.faults.cloud import SimulatedLetters, SimulatedQueue
+from tests.faults.living import Living
+from tests.faults.world import MINUTE_MS, PAUSE_SECONDS, SECONDS, _Context
+from tests.support.house import JOB, JOBS, NAMESPACE, RUN_IDS
+from treadle.bootstrap.evaluator import EvaluatorParts
+from treadle.bootstrap.inbox import Inbox
+from treadle.bootstrap.steps import RecorderParts
+from treadle.definitions.assets import AssetMaterialization
+from treadle.definitions.contexts import SensorEvaluationContext
+from treadle.definitions.errors import StoreError, TreadleError
+from treadle.definitions.jobs import JobDefinition
+from treadle.definitions.results import RunRequest, SensorResult
+from treadle.definitions.run_status import RunStatusSensorDefinition
+from treadle.definitions.runs import DEPTH_TAG
+from treadle.definitions.sensors import SensorDefinition
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.definitions.status import DefaultSensorStatus
+from treadle.engine.dispatch import Dispatcher
+from treadle.engine.evaluation import Budget, Evaluator
+from treadle.engine.event_ticks import EventTicks
+from treadle.engine.identity import timestamp
+from treadle.engine.leased_ticks import LeasedTicks, TickSettings
+from treadle.engine.materializing import AssetRecorder
+from treadle.engine.planning import Planner
+from treadle.engine.preview import Previewer
+from treadle.engine.record import Recorder
+from treadle.engine.telling import StatusReached, envelope, run_status_changed
+from treadle.entrypoints.evaluator import _evaluate_batch, _tick
+from treadle.entrypoints.handler import metrics, process_queue
+from treadle.entrypoints.steps import _record
+from treadle.ports.assets import AssetEvent
+from treadle.ports.runs import Run
+from treadle.testing.faults import Faults, faulty
+from treadle.testing.news import InMemoryBus
+from treadle.testing.stores import (
+    InMemoryEventStore,
+    InMemoryRunStore,
+    InMemorySensorStore,
+    InMemoryTables,
+    InMemoryTickStore,
+)
+from treadle.testing.system import CountingTokens, InMemoryQueue, VirtualClock
+
+if TYPE_CHECKING:
+    from treadle.ports.system import Bus, InboxQueue
+
+OTHER = "210987654321/eu-west-1/shop"
+RUN_ID = RUN_IDS.keyed("any", "made it")
+TICKS = 2
+RUNS = 2
+SCHEDULED, EVENTS = "days", "runs"
+RUNNING = DefaultSensorStatus.RUNNING
+
+
+def report(event_id: str | None, *, version: int = 1, **detail: object) -> dict[str, object]:
+    """A report, as EventBridge delivers it."""
+    said: dict[str, object] = {"version": version, "asset_key": "orders", "run_id": RUN_ID, **detail}
+    return {
+        "id": "made by eventbridge",
+        "source": "treadle.report",
+        "detail-type": "Asset Materialization Report",
+        "account": "123456789012",
+        "region": "us-east-1",
+        "time": "2026-11-22T18:00:09Z",
+        "detail": said if event_id is None else {**said, "event_id": event_id},
+    }
+
+
+def told_elsewhere(namespace: str) -> dict[str, object]:
+    """What another stack tells."""
+    made: dict[str, object] = {
+        "partition": None,
+        "description": None,
+        "metadata": {},
+        "run_id": None,
+        "depth": 1,
+    }
+    detail = {"version": 1, "id": "e1", "namespace": namespace, "origin": OTHER, "storage_id": 7, **made}
+    return {
+        "source": "treadle",
+        "detail-type": "Asset Materialized",
+        "account": "210987654321",
+        "region": "eu-west-1",
+        "detail": {**detail, "asset_key": "orders", "time": "2026-11-22T18:00:09Z"},
+    }
+
+
+BAD = report("bad", version=2)
+REPORTS = (
+    report("e1"),
+    report(None, metadata={"rows": 3}),
+    report("e1", time="2026-11-23T00:00:00Z", metadata={"rows": 4}),
+    report("e2", asset_key=["customers"]),
+    BAD,
+    told_elsewhere(OTHER),
+    told_elsewhere("210987654321/eu-west-1/third"),
+    report("e1"),
+)
+
+
+def scheduled() -> SensorDefinition:
+    """A sensor that tells of two assets, and asks for a run, on each of two days."""
+
+    def function(context: SensorEvaluationContext) -> SensorResult:
+        day = int(context.cursor or 0) + 1
+        if day > TICKS:
+            return SensorResult(skip_reason="no more days")
+        made = [AssetMaterialization(key, partition=str(day)) for key in ("orders", "customers", "orders")]
+        return SensorResult([RunRequest(str(day))], cursor=str(day), asset_events=made)
+
+    return SensorDefinition(SCHEDULED, evaluation_fn=function, job=JobDefinition(JOB))
+
+
+def hearing() -> SensorDefinition:
+    """A sensor that tells of an asset for each run that it hears of."""
+    made = [AssetMaterialization("orders", description="heard of")]
+    definition = RunStatusSensorDefinition(EVENTS, Status.SUCCESS, lambda: SensorResult(asset_events=made))
+    return definition.configured({"TREADLE_NAMESPACE": NAMESPACE})
+
+
+class PieceByPiece:
+    """An `EventStore` that appends one after the other, so that a fault may leave some of them appended.
+
+    Args:
+        store: appends one.
+    """
+
+    def __init__(self, store: InMemoryEventStore) -> None:
+        self._store = store
+
+    def append(self, events: Sequence[AssetEvent]) -> list[AssetEvent]:
+        """Number each event, once."""
+        return [kept for event in events for kept in self._store.append([event])]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+@dataclass(slots=True)
+class AssetWorld(Living):
+    """What is told of assets.
+
+    Attributes:
+        faults: strike.
+    """
+
+    end_ms: ClassVar[int] = 24 * 3_600_000
+
+    faults: Faults = field(default_factory=Faults)
+    clock: VirtualClock = field(default_factory=VirtualClock)
+    tables: InMemoryTables = field(default_factory=InMemoryTables)
+    letters: SimulatedLetters = field(default_factory=SimulatedLetters)
+    bus: InMemoryBus = field(default_factory=InMemoryBus)
+    _tokens: CountingTokens = field(default_factory=CountingTokens)
+    queues: dict[str, SimulatedQueue] = field(init=False)
+    began_at: int = field(init=False)
+    next_tick: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        random.seed(0)  # How long a message waits that failed is left to chance.
+        self.queues = {
+            name: SimulatedQueue(self.clock, self.letters.kept) for name in ("record", SCHEDULED, EVENTS)
+        }
+        self.faults.pause = lambda: self.live(self.clock.now() + PAUSE_SECONDS * 1000)
+        self.began_at = self.next_tick = self.clock.now()
+        self.tables.runs[RUN_ID] = self._run(RUN_ID, depth=3)
+        self.queues["record"].send(list(REPORTS))
+        for number in range(RUNS):
+            run = self._run(f"run-{number}", depth=1)
+            event = run_status_changed(StatusReached(run, 1, 0, Status.SUCCESS, self.began_at), NAMESPACE, 1)
+            self.queues[EVENTS].send([envelope(event, NAMESPACE)] * 2)
+
+    def _run(self, run_id: str, depth: int) -> Run:
+        return Run(run_id, JOB, "any", None, "tick", "{}", {DEPTH_TAG: str(depth)}, self.began_at)
+
+    # The steps.
+
+    def _inbox(self, origin: str, name: str) -> Inbox:
+        queue: InboxQueue = self.queues[name]
+        letters: Any = self.letters
+        return Inbox(
+            origin,
+            faulty(queue, "Queue", self.faults),
+            faulty(letters, "DeadLetters", self.faults, throttled=StoreError),
+        )
+
+    def _assets(self) -> AssetRecorder:
+        bus: Bus = self.bus
+        store = faulty(InMemoryEventStore(self.tables), "EventStore", self.faults)
+        return AssetRecorder(
+            PieceByPiece(store),
+            faulty(bus, "Bus", self.faults, throttled=StoreError),
+            NAMESPACE,
+            faulty(InMemoryRunStore(self.tables), "RunStore", self.faults),
+        )
+
+    def _record_batch(self, event: dict[str, Any]) -> Any:
+        runs = Recorder(InMemoryRunStore(self.tables), JOBS, {}, self.clock)
+        parts = RecorderParts(runs, self._assets(), self._inbox("record", "record"))
+        return process_queue(event, _Context(), lambda body: _record(parts, body), parts.inbox)
+
+    def _evaluator(self, definition: SensorDefinition) -> EvaluatorParts:
+        runs = faulty(InMemoryRunStore(self.tables), "RunStore", self.faults)
+        sensors = faulty(InMemorySensorStore(self.tables), "SensorStore", self.faults)
+        ticks = faulty(InMemoryTickStore(self.tables), "TickStore", self.faults)
+        running = Evaluator(Planner(definition, RUN_IDS, runs), self.clock)
+        settings = TickSettings(0, RUNNING)
+        inbox = self._inbox(f"sensor {definition.name}", definition.name)
+        return EvaluatorParts(
+            definition.name,
+            settings,
+            LeasedTicks(running, sensors, self.clock, self._tokens, settings, inbox.queue),
+            EventTicks(running, sensors, ticks, self._tokens, RUNNING, runs, NAMESPACE),
+            Previewer(running, sensors, self.clock),
+            inbox,
+            self.clock,
+            definition.is_woken,
+        )
+
+    def _dispatch(self) -> None:
+        """As the stream does, or RECONCILE after it."""
+        ticks = faulty(InMemoryTickStore(self.tables), "TickStore", self.faults)
+        runs = faulty(InMemoryRunStore(self.tables), "RunStore", self.faults)
+        launches = InMemoryQueue()
+        grants = {SCHEDULED: frozenset({JOB})}
+        dispatcher = Dispatcher(ticks, runs, launches, grants, self.clock, self._assets())
+        for sensor, tick_id in InMemoryTickStore(self.tables).pending(self.clock.now() + 1, 100):
+            with suppress(StoreError):
+                dispatcher.dispatch(self.tables.ticks[sensor, tick_id])
+
+    # Time.
+
+    def _upcoming(self) -> Iterator[int]:
+        yield from (queue.next_at for queue in self.queues.values() if queue.next_at is not None)
+        if self._is_pending or self.tables.sensors.get(SCHEDULED) is None or self._days < TICKS:
+            yield self.next_tick
+
+    @property
+    def _days(self) -> int:
+        return int(self.tables.sensors[SCHEDULED].cursor or 0)
+
+    @property
+    def _is_pending(self) -> bool:
+        return any(tick.is_to_be_dispatched for tick in self.tables.ticks.values())
+
+    def _happen(self) -> None:
+        self._receive("RECORD", self.queues["record"], self._record_batch)
+        self._receive(
+            "EVENT",
+            self.queues[EVENTS],
+            lambda event: _evaluate_batch(self._evaluator(hearing()), event, _Context()),
+        )
+        if self.next_tick <= self.clock.now():
+            nominal, self.next_tick = self.next_tick, self.next_tick + MINUTE_MS
+            parts = self._evaluator(scheduled())
+            with suppress(TreadleError):
+                self.faults.run(
+                    "TICK", lambda: _tick(parts, {"nominal_time": timestamp(nominal)}, Budget(SECONDS))
+                )
+        if self._is_pending:
+            self.faults.run("DISPATCH", self._dispatch)
+        metrics().clear_metrics()
+
+
+def recorded_wrong(world: AssetWorld) -> list[str]:
+    """What of I2, I3, I4, I8 and I10 does not hold."""
+    return [*_misnumbered(world), *_mistold(world), *_undone(world)]
+
+
+def _expected(world: AssetWorld) -> dict[str, set[str]]:
+    """The ids of all events, by asset."""
+    found = {"orders": {"e1", "made by eventbridge", f"{OTHER}/e1"}, "customers": {"e2"}}
+    for (sensor, tick_id), tick in world.tables.ticks.items():
+        for index, made in enumerate(tick.asset_events):
+            found[made.asset_key.to_user_string()].add(f"{sensor}/{tick_id}/{index}")
+    return found
+
+
+def _misnumbered(world: AssetWorld) -> Iterator[str]:
+    expected = _expected(world)
+    if {key: len(ids) for key, ids in expected.items()} != {
+        "orders": 3 + 2 * TICKS + RUNS,
+        "customers": 1 + TICKS,
+    }:
+        yield f"I4: ticks committed {expected}"
+    for key, ids in expected.items():
+        kept = world.tables.events.get(key, [])
+        if [event.storage_id for event in kept] != list(range(1, len(kept) + 1)):
+            yield f"I8: {key} is numbered {[event.storage_id for event in kept]}"
+        if sorted(event.event_id for event in kept) != sorted(ids):
+            yield f"I8: {key} has {sorted(event.event_id for event in kept)}, and not {sorted(ids)}"
+
+
+def _mistold(world: AssetWorld) -> Iterator[str]:
+    kept = {(key, event.event_id): event for key, events in world.tables.events.items() for event in events}
+    told: dict[tuple[str, str], set[str]] = {}
+    for event in world.bus.events:
+        detail = cast("dict[str, Any]", event.detail)
+        told.setdefault((detail["asset_key"], detail["id"]), set()).add(json.dumps(detail))
+    if told.keys() != kept.keys():
+        yield f"I8: {sorted(told.keys() ^ kept.keys())} were not told, or never kept"
+    for name, forms in told.items():
+        numbers = {json.loads(form)["storage_id"] for form in forms}
+        if len(forms) > 1 or name not in kept or numbers != {kept[name].storage_id}:
+            yield f"I8: {name} was told as {sorted(forms)}"
+    depths = {
+        "/".join(name[1].split("/")[:1]): json.loads(form)["depth"]
+        for name, forms in told.items()
+        for form in forms
+    }
+    wanted = {"e2": 3, SCHEDULED: 1, EVENTS: 2}
+    if any(depths.get(name) != depth for name, depth in wanted.items()):
+        yield f"the depths are {depths}"
+
+
+def _undone(world: AssetWorld) -> Iterator[str]:
+    started = [run.run_key for run in world.tables.runs.values() if run.sensor == SCHEDULED]
+    if sorted(map(str, started)) != [str(day) for day in range(1, TICKS + 1)]:
+        yield f"I2: runs of {started}"
+    if {body for body, _ in world.letters.kept} != {json.dumps(BAD)}:
+        yield f"I10: dead letters {world.letters.kept}"
+    if any("version 2 is not 1" not in reason for _, reason in world.letters.kept):
+        yield f"I10: dead letters without reason {world.letters.kept}"

@@ -1,0 +1,212 @@
+"""Asset events of evaluations: committed with the tick, recorded by DISPATCH, once."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.support.house import JOB, NAMESPACE, House, sensor_of
+from treadle import (
+    AssetMaterialization,
+    DagsterRunStatus,
+    RunRequest,
+    RunStatusSensorDefinition,
+    SensorResult,
+)
+from treadle.adapters.dynamodb.outcomes import Outcomes, Packed
+from treadle.definitions.errors import InvalidResultError, StoreError
+from treadle.definitions.run_events import RunStatusEvent
+from treadle.definitions.runs import DagsterRun, moment
+from treadle.definitions.sensors import SensorDefinition
+from treadle.definitions.status import TickStatus
+from treadle.engine.dispatch import Limits
+from treadle.engine.evaluation import Budget
+from treadle.engine.outcomes import Decision, Outcome
+from treadle.engine.planning import MAX_ASSET_EVENTS, MAX_OUTCOME_BYTES
+from treadle.engine.reconcile import DISPATCH_LATE_MS
+from treadle.engine.slices import SLICE
+from treadle.ports.ticks import DispatchCounts, Tick
+
+NOON = 1_795_370_400_000
+MADE = AssetMaterialization("orders", metadata={"rows": 3})
+
+
+def telling(*requests: RunRequest, made: tuple[AssetMaterialization, ...] = (MADE,), **options: Any) -> Any:
+    """A sensor's function that tells of assets."""
+    return lambda: SensorResult(list(requests), asset_events=made, **options)
+
+
+def ticked(house: House, definition: SensorDefinition) -> Outcome:
+    house.clock.advance(60)
+    return house.leased(definition).tick(house.clock.now(), Budget())
+
+
+def only_tick(house: House) -> Tick:
+    [tick] = house.tick_records()
+    return tick
+
+
+def told(house: House) -> list[Any]:
+    return [(event.detail["id"], event.detail["storage_id"]) for event in house.bus.events]
+
+
+def test_events_alone_need_no_target_and_are_a_success(house: House) -> None:
+    outcome = ticked(house, sensor_of(telling(), job=None))
+
+    tick = only_tick(house)
+    assert (outcome.decision, outcome.reason) == (Decision.SUCCESS, "1 asset events")
+    assert (tick.status, tick.asset_events, tick.requests) == (TickStatus.SUCCESS, (MADE,), ())
+    assert tick.is_to_be_dispatched
+    assert house.bus.events == []
+
+
+def test_events_beside_a_reason_to_skip_are_committed_and_are_no_skip(house: House) -> None:
+    ticked(house, sensor_of(telling(skip_reason="no run for it")))
+
+    assert (only_tick(house).status, only_tick(house).reason) == (TickStatus.SUCCESS, "no run for it")
+    assert house.state().skips is None
+
+
+def test_events_whose_runs_exist_already_are_committed_all_the_same(house: House) -> None:
+    definition = sensor_of(telling(RunRequest("k")))
+    for _ in range(2):
+        ticked(house, definition)
+        house.dispatcher().dispatch(house.tick_records()[-1])
+
+    first, second = house.tick_records()
+    assert [(tick.status, len(tick.requests)) for tick in (first, second)] == [
+        (TickStatus.SUCCESS, 1),
+        (TickStatus.SUCCESS, 0),
+    ]
+    assert told(house) == [(f"watch/{first.tick_id}/0", 1), (f"watch/{second.tick_id}/0", 2)]
+
+
+def test_a_tick_that_fails_after_its_events_tells_nothing(house: House) -> None:
+    """Dagster reports them, and reports them again with each evaluation that follows."""
+    ticked(house, sensor_of(telling(RunRequest(job_name="unknown"))))
+
+    tick = only_tick(house)
+    assert (tick.status, tick.asset_events, tick.is_to_be_dispatched) == (TickStatus.FAILURE, (), False)
+    assert house.dispatcher().dispatch(tick).decision is Decision.DUPLICATE
+    assert house.bus.events == []
+
+
+def test_dispatch_records_events_beside_runs_and_a_redelivery_changes_nothing(house: House) -> None:
+    ticked(house, sensor_of(telling(RunRequest("k"), made=(MADE, AssetMaterialization("customers")))))
+    tick = only_tick(house)
+
+    for _ in range(2):
+        house.dispatcher().dispatch(tick)
+    outcome = house.dispatcher().dispatch(only_tick(house))
+
+    assert outcome.decision is Decision.DUPLICATE
+    assert told(house) == [(f"watch/{tick.tick_id}/0", 1), (f"watch/{tick.tick_id}/1", 1)] * 2
+    assert {key: len(events) for key, events in house.tables.events.items()} == {"orders": 1, "customers": 1}
+    assert len(house.tables.runs) == 1
+    assert not only_tick(house).is_to_be_dispatched
+
+
+class Mute:
+    """A bus that takes nothing."""
+
+    def publish(self, events: Any) -> None:
+        """Fail."""
+        raise StoreError("no bus")
+
+
+def test_a_tick_whose_events_were_not_told_stays_pending_and_reconcile_finds_it(house: House) -> None:
+    ticked(house, sensor_of(telling()))
+    bus, house.bus = house.bus, Mute()  # type: ignore[assignment]
+    with pytest.raises(StoreError):
+        house.dispatcher().dispatch(only_tick(house))
+    house.bus = bus
+    assert only_tick(house).dispatched is None
+
+    house.clock.advance(DISPATCH_LATE_MS / 1000 + 1)
+    assert house.reconciler().reconcile(60).dispatched == 1
+
+    assert told(house) == [(f"watch/{only_tick(house).tick_id}/0", 1)]
+    assert only_tick(house).dispatched == DispatchCounts()
+
+
+def test_events_of_a_tick_in_slices_are_told_before_its_slices_are_handed_on(house: House) -> None:
+    ticked(house, sensor_of(telling(*[RunRequest(str(number)) for number in range(SLICE + 1)])))
+    tick = only_tick(house)
+
+    house.dispatcher().dispatch(tick)
+    assert told(house) == [(f"watch/{tick.tick_id}/0", 1)]
+    for body in house.slices.drain():
+        house.dispatcher().dispatch_slice(house.slice_request(body))
+
+    assert told(house) == [(f"watch/{tick.tick_id}/0", 1)]
+    assert only_tick(house).dispatched == DispatchCounts(started=SLICE + 1)
+
+
+def test_beyond_the_depth_events_are_refused_so_that_sensors_cannot_set_each_other_off_for_ever(
+    house: House,
+) -> None:
+    ticked(house, sensor_of(telling()))
+    tick = replace(only_tick(house), depth=5)
+
+    outcome = house.dispatcher(limits=Limits(depth=5)).dispatch(tick)
+
+    stored = only_tick(house)
+    assert (house.bus.events, house.tables.events) == ([], {})
+    assert stored.dispatched == DispatchCounts(refused=1)
+    [refusal] = stored.refusals
+    assert "may not tell of 1 asset events: this looks like a loop" in refusal
+    assert outcome.reason == "0 runs, 0 keys taken already, 1 refused"
+    house.dispatcher(limits=Limits(depth=6)).dispatch(tick)
+    assert [event.detail["depth"] for event in house.bus.events] == [6]
+
+
+def test_a_run_status_sensor_that_tells_of_assets_has_acted_on_the_run(house: House) -> None:
+    definition = RunStatusSensorDefinition("watch", DagsterRunStatus.SUCCESS, telling())
+    run = DagsterRun("r", JOB, DagsterRunStatus.SUCCESS, tags={"treadle/depth": "2"}, location=NAMESPACE)
+    event = RunStatusEvent(run, DagsterRunStatus.SUCCESS, moment(NOON))
+    events = house.events(definition.configured({"TREADLE_NAMESPACE": NAMESPACE}))
+
+    events.evaluate(event, events.take_up([event]), Budget())
+    house.dispatcher().dispatch(only_tick(house))
+
+    assert (only_tick(house).acted_on, only_tick(house).asset_events) == (event.event_id, (MADE,))
+    assert [event.detail["depth"] for event in house.bus.events] == [3]
+
+
+def test_more_events_than_dispatch_takes_in_one_go_fail_the_tick(house: House) -> None:
+    most = sensor_of(telling(made=(MADE,) * MAX_ASSET_EVENTS))
+    assert ticked(house, most).decision is Decision.SUCCESS
+
+    outcome = ticked(house, sensor_of(telling(made=(MADE,) * (MAX_ASSET_EVENTS + 1))))
+
+    assert outcome.decision is Decision.FAILURE
+    assert (
+        f"{MAX_ASSET_EVENTS + 1} asset events in one tick, and {MAX_ASSET_EVENTS} are the most"
+        in outcome.reason
+    )
+
+
+def test_events_count_towards_what_a_tick_may_ask_for(house: House) -> None:
+    large = AssetMaterialization("large", metadata={"text": "x" * 60_000})
+
+    outcome = ticked(house, sensor_of(telling(made=(large,) * (MAX_OUTCOME_BYTES // 60_000 + 1))))
+
+    assert outcome.decision is Decision.FAILURE
+    assert "its asset events included" in outcome.reason
+
+
+@pytest.mark.parametrize("event", ["orders", {"asset_key": "orders"}, None, RunRequest()])
+def test_only_materializations_are_asset_events(event: Any) -> None:
+    with pytest.raises(InvalidResultError, match="asset_events must be a list of AssetMaterialization"):
+        SensorResult(asset_events=[event])
+
+
+def test_a_tick_that_was_committed_before_there_were_asset_events_is_read(house: House) -> None:
+    ticked(house, sensor_of(telling(RunRequest("k"))))
+    packed = Outcomes(None).pack(only_tick(house))
+    assert Outcomes(None).unpack("watch", packed).asset_events == (MADE,)
+
+    import zlib
+
+    old = zlib.compress(b'{"runs":[],"existing":["k"],"set_aside":[]}')
+    assert Outcomes(None).unpack("watch", Packed(inline=old)).asset_events == ()
