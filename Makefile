@@ -135,8 +135,8 @@ e2e: setup ## The deployed stack on a local cloud, least privilege enforced
 	@$(PYTEST) tests/e2e $(PYTEST_ARGS)
 
 .PHONY: bench
-bench: setup ## Measure: cold starts, ticks, launches
-	@$(PYTEST) tests/bench -p no:randomly -s $(PYTEST_ARGS)
+bench: setup ## Measure, each figure beside its goal, and write docs/performance.md
+	@$(PYTHON) -m tests.bench
 
 .PHONY: mutants
 mutants: setup ## Weaken the protocol in one place at a time: each time a test must turn red

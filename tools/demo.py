@@ -1,18 +1,23 @@
 """`make demo`: the whole of it on this machine, with real files, and a verdict.
 
-One file is there before the sensor, the others come later, one of them twice and one of them broken.
+Two jobs that others start are followed by a third once both have succeeded. Of the files, one is there
+before the sensor; the others come later, one of them twice and one of them broken.
 In the end all events are sent again, and a last sweep looks at everything: nothing may start twice.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
-from tools import demo_files, stack
+from tools import demo_files, demo_jobs, stack
 from tools.demo_cloud import BUCKET, SENSOR, DemoCloud
 from tools.demo_files import CsvFile
+from tools.demo_jobs import CUSTOMERS, FOLLOWER, ORDERS, REPORT, ScheduledElsewhere
 from tools.demo_report import Arrival, Count, Row, counts, differences, errors_in, row_of
 from tools.demo_tables import line_of, new_console, show
 from tools.local_cloud import temporary_cloud
@@ -44,6 +49,7 @@ class Demo:
     def __init__(self, local: LocalCloud, console: Console) -> None:
         self._local = local
         self._cloud = DemoCloud(local.endpoint)
+        self._elsewhere = ScheduledElsewhere(local.endpoint)
         self._console = console
         self._began = time.monotonic()
         self._arrivals: list[Arrival] = []
@@ -59,13 +65,8 @@ class Demo:
         stack.verify_addresses(self._local.endpoint)
         self._say(f"bucket {BUCKET} is there; no sensor is")
         self._upload([demo_files.real_file(demo_files.EARLY)], TickKind.LEASED)
-        self._say("sam build …")
-        stack.build(self._local.endpoint)
-        self._say("sam deploy, on the bucket as it is …")
-        self._cloud.deploy()
-        self._say(
-            f"sensor {SENSOR} is deployed; its schedule ticks at each full minute and sweeps the bucket"
-        )
+        self._deploy()
+        following = self._jobs_that_follow()
         self._follow("the first sweep", SWEEP_SECONDS)
         self._keep_clear_of_the_sweep()
         self._upload(
@@ -81,7 +82,49 @@ class Demo:
         )
         first.append(self._alerts())
         second = self._everything_again()
-        return self._conclude(first, second)
+        return self._conclude({"jobs": following, "first round": first, "second round": second})
+
+    def _deploy(self) -> None:
+        for sensor in demo_jobs.SENSORS:
+            self._say(f"treadle new sensor {sensor.name}: {sensor.does}")
+        with TemporaryDirectory(prefix="treadle-demo-") as folder:
+            project = demo_jobs.write_project(Path(folder))
+            self._say("sam build …")
+            stack.build(self._local.endpoint, project)
+            self._say("sam deploy, on the bucket as it is …")
+            self._cloud.deploy(project, self._elsewhere.parameters)
+        self._say(
+            f"sensor {SENSOR} is deployed; its schedule ticks at each full minute and sweeps the bucket"
+        )
+
+    def _jobs_that_follow(self) -> list[Count]:
+        """Two jobs that others start, and one that starts once when both have succeeded."""
+        seen = []
+        for job in (CUSTOMERS, ORDERS, ORDERS):
+            self._let_succeed(job)
+            seen.append(len(self._cloud.runs_of(REPORT)))
+            self._say(f"{FOLLOWER} has heard of it; runs of {REPORT}: {seen[-1]}")
+        started = len(self._cloud.runs_of(ORDERS)) + len(self._cloud.runs_of(CUSTOMERS))
+        return [
+            Count(f"runs of {CUSTOMERS} and {ORDERS} that others started", 3, started),
+            Count(f"runs of {REPORT} after the first success", 0, seen[0]),
+            Count(f"runs of {REPORT} when both had succeeded", 1, seen[1]),
+            Count(f"runs of {REPORT} after a third success", 1, seen[2]),
+            Count(f"executions of {REPORT}", 1, self._elsewhere.executions(REPORT)),
+        ]
+
+    def _let_succeed(self, job: str) -> None:
+        """Let somebody else start a job, until its success was heard of and nothing more will come of it."""
+        before = len(self._cloud.runs_of(job))
+        self._elsewhere.start(job)
+        self._say(f"{job} is started by somebody else")
+        self._wait(
+            lambda: (
+                self._cloud.heard_ends(FOLLOWER, job) > before and self._cloud.is_settled(FOLLOWER, REPORT)
+            ),
+            f"what follows {job}",
+            EVENT_SECONDS,
+        )
 
     @property
     def _wanted(self) -> int:
@@ -166,9 +209,9 @@ class Demo:
             Count("dead letters", 0, len(self._cloud.dead_letters())),
         ]
 
-    def _conclude(self, first: list[Count], second: list[Count]) -> int:
-        show(self._console, self._rows, {"first round": first, "second round": second})
-        wrong = differences(self._arrivals, self._rows, [*first, *second])
+    def _conclude(self, counted: Mapping[str, list[Count]]) -> int:
+        show(self._console, self._rows, counted)
+        wrong = differences(self._arrivals, self._rows, list(chain(*counted.values())))
         seconds = time.monotonic() - self._began
         if not wrong:
             self._console.print(f"\nEverything came as it must, in {seconds:.0f} s.", style="bold green")

@@ -2,8 +2,10 @@
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tools import stack
@@ -12,6 +14,7 @@ from tools.project import local_aws
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.system import RandomTokens
 from treadle.definitions.objects import ObjectIdentity, S3Object
+from treadle.ports.runs import Run, RunQuery
 from treadle.ports.sensors import SensorState
 
 if TYPE_CHECKING:
@@ -93,13 +96,18 @@ class DemoCloud:
         found = S3Object(BUCKET, key, answer["ETag"].strip('"'), "null", len(body), stored["LastModified"])
         return found.run_key(ObjectIdentity.ETAG)
 
-    def deploy(self) -> None:
+    def deploy(self, project: Path, parameters: Sequence[str]) -> None:
         """Deploy the stack on the bucket, as `sam deploy` does it anywhere.
+
+        Args:
+            project: its folder.
+            parameters: besides those of the bucket and its sensor.
 
         Raises:
             ToolError: it failed.
         """
-        stack.deploy(self.endpoint, arguments=["--stack-name", STACK, "--parameter-overrides", *PARAMETERS])
+        overrides = ["--parameter-overrides", *PARAMETERS, *parameters]
+        stack.deploy(self.endpoint, project, ["--stack-name", STACK, *overrides])
 
     @cached_property
     def outputs(self) -> dict[str, str]:
@@ -113,9 +121,13 @@ class DemoCloud:
         tables = (self.outputs[f"{name}TableName"] for name in ("Sensors", "Ticks", "Runs", "Events"))
         return DynamoStores.of(TableNames(*tables), RandomTokens())
 
-    def state(self) -> SensorState:
-        """What is stored of the sensor."""
-        return self._stores.sensors.get(SENSOR)
+    def state(self, sensor: str = SENSOR) -> SensorState:
+        """What is stored of a sensor."""
+        return self._stores.sensors.get(sensor)
+
+    def runs_of(self, job: str) -> list[Run]:
+        """The recorded runs of a job, the newest first."""
+        return self._stores.runs.find(RunQuery(job=job))
 
     def seen(self) -> Seen:
         """Ticks, runs and summaries, as they are now."""
@@ -129,6 +141,17 @@ class DemoCloud:
     def _summary(self, key: str) -> str:
         content: dict[str, Any] = json.load(self._s3.get_object(Bucket=BUCKET, Key=key)["Body"])
         return f"{content['rows']} rows, {len(content['columns'])} columns"
+
+    def heard_ends(self, sensor: str, job: str) -> int:
+        """How many ends of a job's runs a sensor that waits for several jobs has taken into account."""
+        cursor = self.state(sensor).cursor
+        return int(json.loads(cursor)["read"].get(job, 0)) if cursor else 0
+
+    def is_settled(self, sensor: str, job: str) -> bool:
+        """Whether all that a sensor asked for was dispatched, and the job's runs have ended."""
+        ticks = self._stores.ticks.latest(sensor, _MANY)
+        asked = all(tick.dispatched is not None for tick in ticks if tick.requests)
+        return asked and all(run.status.is_finished for run in self.runs_of(job))
 
     def executions(self) -> int:
         """How many executions the job's state machine has had, as Step Functions counts them."""

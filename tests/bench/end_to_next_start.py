@@ -1,24 +1,24 @@
-"""How long from the end of an execution to the start of the one that follows it: seconds, twenty times.
+"""How long from the end of an execution to the start of the one that follows it: seconds.
 
 `python -m tests.bench.end_to_next_start` uses a local cloud of its own.
 Exit status 1 if the median misses its goal. A local cloud proves the wiring, not AWS's timing.
 """
 
 import contextlib
-import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+from tests.bench.figures import seconds_told
 from tests.e2e.deployment import Deployed, eventually, pointing_at
 from tests.e2e.following import LOAD, REPORT, deploy_sensors_of_runs, start
 from tools.local_cloud import temporary_cloud
 from tools.project import run_tool
 from treadle.ports.runs import Run, RunQuery
 
-TIMES = 20
+TIMES = 50
 GOAL_SECONDS = 4.0
 
 
@@ -53,17 +53,8 @@ def main() -> int:
         for _ in range(TIMES):
             taken.append(seconds_to_next_start(deployed))
             time.sleep(0.2)
-    median = statistics.median(taken)
-    met = median < GOAL_SECONDS
-    print(
-        "From the end of an execution to the start of the one that follows it, in seconds, on a local cloud"
-    )
-    print(f"  first (functions cold)                         {first:6.2f}")
-    print(f"  min of {TIMES}                                      {min(taken):6.2f}")
-    print(f"  median                                         {median:6.2f}")
-    print(f"  max                                            {max(taken):6.2f}")
-    print(f"  goal: median below {GOAL_SECONDS:g}                           {'met' if met else 'MISSED'}")
-    return 0 if met else 1
+    title = "From the end of an execution to the start of the one that follows, on a local cloud"
+    return seconds_told(title, first, taken, GOAL_SECONDS)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from unittest.mock import patch
 from rich.console import Console
 from rich.table import Table
 
+from tests.bench.figures import Figure, tell
 from tests.bench.idle_tick import DynamoHouse
 from tests.support.house import sensor_of
 from tests.support.tables import create_tables
@@ -177,7 +178,9 @@ def main() -> int:
         print(f"NOT AS IT SHOULD BE: {problem}")
     if not problems:
         print(f"Each of {RUNS} runs was launched once; the second delivery of everything launched none.")
-    return 1 if problems else 0
+    rates = [Figure(f"{phase.name}: runs a second", RUNS / phase.seconds, "runs/s") for phase in phases[:3]]
+    memory = Figure("peak memory of all steps together", phases[-1].megabytes, "MB", MAX_MEGABYTES)
+    return tell(f"One tick that asks for {RUNS} runs", [*rates, memory]) or bool(problems)
 
 
 if __name__ == "__main__":

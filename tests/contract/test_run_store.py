@@ -9,6 +9,7 @@ from treadle.ports.runs import (
     Allowance,
     Claim,
     Failure,
+    Look,
     Run,
     RunQuery,
     Try,
@@ -211,3 +212,27 @@ def test_run_that_no_sensor_asked_for_is_kept_and_found_by_its_job(stores: Store
 
     assert stores.runs.get("r9") == observed
     assert stores.runs.find(RunQuery(job="process")) == [observed]
+
+
+def test_how_far_a_job_was_looked_through_is_kept_and_is_no_run(stores: Stores) -> None:
+    assert stores.runs.look("process") is None
+
+    under_way = Look(done_at=NOW, again_at=NOW + 5, began_at=NOW + 3, down_to=NOW + 1)
+    stores.runs.keep_look("process", under_way)
+    stores.runs.keep_look("other", Look(NOW, NOW + 9))
+
+    assert stores.runs.look("process") == under_way
+    assert stores.runs.look("other") == Look(NOW, NOW + 9)
+    assert stores.runs.get("look#process") is None
+    assert stores.runs.get_many(["look#process"]) == {}
+    assert stores.runs.find(RunQuery(job="process")) == []
+    assert stores.runs.due(NOW + 10, 5) == []
+
+
+def test_look_that_is_older_than_the_one_that_is_kept_is_not_kept(stores: Stores) -> None:
+    stores.runs.keep_look("process", Look(NOW, NOW + 5, NOW + 3, NOW + 1))
+    stores.runs.keep_look("process", Look(NOW + 3, NOW + 9))
+
+    stores.runs.keep_look("process", Look(NOW, NOW + 7, NOW + 3, NOW + 1))
+
+    assert stores.runs.look("process") == Look(NOW + 3, NOW + 9)

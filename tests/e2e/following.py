@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.e2e.deployment import Deployed, eventually, launch_message, run_record
-from tests.support.project import copy_of_project, run
+from tests.support.project import run
 from tools import stack
+from tools.project_copy import copy_of_project
 from treadle.definitions.status import DagsterRunStatus
 from treadle.ports.runs import Run
 from treadle.ports.ticks import Tick
@@ -64,6 +65,7 @@ def deploy_sensors_of_runs(endpoint: str, folder: Path) -> Deployed:
     stack.build(endpoint, project)
     overrides = [f"{job.capitalize()}StateMachineArn={arn}" for job, arn in machines.items()]
     overrides += [f"{prefix}Status=RUNNING" for prefix in RUNNING]
+    overrides.append(f"ObservedJobs={REPORT}")
     stack.deploy(endpoint, project, ["--stack-name", NAME, "--parameter-overrides", *overrides])
     made = Deployed.at(endpoint, NAME)
     for function in ("NewObjects", "Loading", "Extracting", "WhenBoth", "Reconcile"):

@@ -19,7 +19,7 @@ RESPONSES: dict[str, object] = {
     "new_objects-schedule": {"decision"},
     "new_objects-preview": {"decision", "requests", "settings"},
     "new_objects-s3-event-direct": {"decision"},
-    "reconcile-schedule": {"dispatched", "relaunched", "described", "failed", "is_complete"},
+    "reconcile-schedule": {"dispatched", "relaunched", "described", "observed", "failed", "is_complete"},
     "summarize_csv-execution-input": {"rows"},
 }
 """Fields that an answer has at least; of all others, what it is."""

@@ -15,6 +15,7 @@ from tests.e2e.following import (
     COMBINE,
     EXTRACT,
     LOAD,
+    REPORT,
     STATUSES,
     ended,
     now,
@@ -174,6 +175,27 @@ def test_of_events_lost_at_random_nothing_is_lost_once_reconcile_has_looked(
         pause=0.5,
     )
     assert set(reactions(following, "watch_load", runs).values()) == {1}
+
+
+def test_execution_by_hand_whose_events_are_lost_is_recorded_once_reconcile_has_listed_it(
+    following: Deployed,
+) -> None:
+    client, name = following.client("stepfunctions"), f"by-hand-{uuid4().hex[:8]}"
+    machine = following.outputs["ReportStateMachineArn"]
+    with losing(following, 1, 0) as lost:
+        execution = client.start_execution(
+            stateMachineArn=machine, name=name, input='{"run_config":{"fail":true}}'
+        )
+        eventually(lambda: (name, "FAILED") in lost, "the end was told, and lost")
+    observed = RunQuery(job=REPORT, tags={"treadle/observed": "true"})
+    assert following.stores.runs.find(observed) == []
+
+    following.invoke("Reconcile", {"treadle": "reconcile"})
+
+    [run] = eventually(lambda: following.stores.runs.find(observed), "the execution has a run")
+    assert (run.external_id, run.status, run.sensor) == (execution["executionArn"], Status.FAILURE, "")
+    assert run.failure is not None
+    assert run.failure.error == "DataError"
 
 
 def test_five_hundred_ended_runs_are_all_reacted_to_within_a_minute_and_none_twice(

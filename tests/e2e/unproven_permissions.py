@@ -60,6 +60,11 @@ UNPROVEN = {
         "DescribeExecutions",
         "states:GetExecutionHistory",
     ): "shown for RECORD, which asks in the same words",
+    (
+        "ReconcileRole",
+        "ListExecutions",
+        "states:ListExecutions",
+    ): "deployed where a job is observed only, as test_runs.py does",
     ("ReconcileRole", "DispatchQueue", "sqs:SendMessage"): BATCHED,
     ("ReconcileRole", "LaunchQueue", "sqs:SendMessage"): BATCHED,
     ("ReconcileRole", "DeadLetters", "sqs:SendMessage"): "Lambda uses it for an invocation that failed",

@@ -3,7 +3,7 @@
 import heapq
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ from treadle.adapters.events import moment_of
 from treadle.definitions.errors import LaunchDelayedError, LaunchUncertainError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.identity import timestamp
-from treadle.ports.launching import Execution, Start, StartContract
+from treadle.ports.launching import Execution, JobSettings, Listed, Start, StartContract
 from treadle.ports.runs import Failure
 from treadle.testing.system import VirtualClock
 from treadle.testing.targets import InMemoryTarget
@@ -219,6 +219,10 @@ class SimulatedTarget:
     def describe(self, external_id: str) -> Execution:
         """How a job stands."""
         return self.inner.describe(external_id)
+
+    def recent(self, settings: JobSettings, since: int) -> Iterator[Listed]:
+        """What ran of late."""
+        return self.inner.recent(settings, since)
 
     def cancel(self, external_id: str) -> None:
         """End a job."""

@@ -23,6 +23,7 @@ OF_SENSORS, OF_EDITS, OF_TICKS, OF_RUNS = (
 WHOLE_FLOW = "tests/faults/test_every_call.py::test_without_faults_all_invariants_hold"
 TELLING = "tests/faults/test_every_call_of_telling.py::test_"
 ASSETS = "tests/faults/test_every_call_of_assets.py::test_"
+WATCHING = "tests/unit/test_watching.py::test_"
 TAKEOVER = (
     "tests/faults/test_takeover.py::test_a_second_message_starts_nothing_as_long_as_the_first_launch_can_act"
 )
@@ -215,6 +216,13 @@ MUTANTS = (
         "for look in (self._dispatch_late, self._look_at_runs):",
         "for look in ():",
         (f"{WHOLE_FLOW}[named]",),
+    ),
+    Mutant(
+        "looks that move on past what failed",
+        "engine/watching.py",
+        "done_at = look.done_at if failed else began_at",
+        "done_at = began_at",
+        (f"{WATCHING}one_execution_that_cannot_be_asked_about_holds_up_none_and_comes_again",),
     ),
     Mutant(
         "told later, what could not be told",

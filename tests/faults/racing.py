@@ -151,6 +151,7 @@ class Deadly:
         self.contract = target.contract
         self.resolve = target.resolve
         self.describe = target.describe
+        self.recent = target.recent
         self.cancel = target.cancel
 
     def start(self, start: Start) -> Execution:

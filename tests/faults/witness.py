@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from treadle.ports.runs import Claim, Run, RunQuery, RunStore, Try
+from treadle.ports.runs import Claim, Look, Run, RunQuery, RunStore, Try
 from treadle.ports.sensors import Completion, Edit, Lease, LeaseRequest, Refused, SensorState, SensorStore
 from treadle.ports.ticks import Tick, TickStore
 
@@ -137,6 +137,12 @@ class WitnessedRuns:
         if run is not None and run.claim == claim:
             self._wrote(run)
         return run
+
+    def look(self, job: str) -> Look | None:
+        return self._store.look(job)
+
+    def keep_look(self, job: str, look: Look) -> None:
+        self._store.keep_look(job, look)
 
     def replace(self, run: Run) -> Run | None:
         standing = self._store.replace(run)

@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
+import boto3
 import pytest
 
+from tests.bench.idle_tick import figures, measure
 from tests.functional.conftest import LambdaContext
 from tests.support.metering import Meter, metered
 from tests.support.tables import create_tables
@@ -14,6 +16,7 @@ from tests.template.model import read
 from treadle import SensorEvaluationContext, SensorResult, SkipReason, evaluator, sensor
 from treadle.adapters.dynamodb.tables import DynamoStores
 from treadle.adapters.system import RandomTokens
+from treadle.operate.cost import EVENT, IDLE_TICK, RUN
 
 CURSOR = "c" * 100_000
 Idle = Callable[[], dict[str, Any]]
@@ -85,3 +88,21 @@ def test_an_idle_tick_costs_two_small_writes_whatever_the_cursors_size(
 
     state = stores.sensors.get("idle")
     assert stores.sensors.cursor(state) == CURSOR
+
+
+def test_request_counts_are_within_their_bounds_and_the_cost_model_rests_on_them(
+    dynamodb_local: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`treadle cost` rests on the units that each step takes on Amazon's engine."""
+    # The measuring has credentials of its own, which a session made before would not take up.
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    measured = measure(dynamodb_local)
+    rows = {row.step: row for row in measured}
+    assert [figure.cells for figure in figures(measured) if not figure.is_met] == []
+    life = [row for step, row in rows.items() if step.startswith("run: ")]
+
+    idle, event = rows["idle tick, a cursor of 100 bytes"], rows["event: evaluated"]
+    assert (IDLE_TICK.write_units, IDLE_TICK.read_units) == (idle.write_units, idle.read_units)
+    assert (EVENT.write_units, EVENT.read_units) == (event.write_units, event.read_units)
+    assert RUN.write_units == sum(row.write_units for row in life)
+    assert RUN.read_units == sum(row.read_units for row in life)

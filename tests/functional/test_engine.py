@@ -7,6 +7,7 @@ import pytest
 
 from tests.functional.conftest import Deployment, batch, object_created, sample
 from treadle.definitions.status import DagsterRunStatus
+from treadle.engine.identity import tick_time
 from treadle.ports.runs import Run
 
 
@@ -31,6 +32,16 @@ def changed(deployment: Deployment, run: Run, status: str, stop: str = "") -> di
         "stopDate": stop,
     }
     return {**event, "detail": detail}
+
+
+def test_time_from_the_event_to_the_launch_is_measured(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = launched(deployment)
+
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
+    [latency] = [line["launch.latency"] for line in lines if "launch.latency" in line]
+    assert latency == [float((run.started_at or 0) - (tick_time(run.tick_id) or 0))]
 
 
 def test_an_event_ends_as_one_execution_whose_input_is_the_run(deployment: Deployment) -> None:

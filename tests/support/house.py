@@ -15,13 +15,16 @@ from treadle.engine.identity import RunIds
 from treadle.engine.launch import Launcher
 from treadle.engine.leased_ticks import LeasedTicks, TickSettings
 from treadle.engine.materializing import AssetRecorder
+from treadle.engine.observing import Observer
 from treadle.engine.planning import Planner
 from treadle.engine.reconcile import Reconciler
 from treadle.engine.record import Recorder, StatusChange
 from treadle.engine.slices import SliceRequest
+from treadle.engine.watching import Watcher
 from treadle.ports.launching import JobSettings
 from treadle.ports.runs import Run
 from treadle.ports.sensors import SensorState
+from treadle.ports.system import Tokens
 from treadle.ports.ticks import Tick
 from treadle.testing.news import InMemoryBus
 from treadle.testing.stores import (
@@ -74,16 +77,18 @@ class House:
         target: where jobs run.
         jobs: what each job's name launches.
         workers: how many run records DISPATCH writes at a time.
+        observed: the jobs whose executions are recorded whoever started them.
     """
 
     tables: InMemoryTables = field(default_factory=InMemoryTables)
     clock: VirtualClock = field(default_factory=VirtualClock)
-    tokens: CountingTokens = field(default_factory=CountingTokens)
+    tokens: Tokens = field(default_factory=CountingTokens)
     launches: InMemoryQueue = field(default_factory=InMemoryQueue)
     slices: InMemoryQueue = field(default_factory=InMemoryQueue)
     bus: InMemoryBus = field(default_factory=InMemoryBus)
     jobs: Mapping[str, JobSettings] = field(default_factory=lambda: dict(JOBS))
     workers: int = 1
+    observed: frozenset[str] = frozenset()
     target: InMemoryTarget = field(init=False)
 
     def __post_init__(self) -> None:
@@ -191,7 +196,13 @@ class House:
             self.jobs,
             {"step_functions": self.target},
             self.clock,
+            self.watcher() if self.observed else None,
         )
+
+    def watcher(self) -> Watcher:
+        """Looks for what others started."""
+        observer, targets = Observer(self.observed, RUN_IDS), {"step_functions": self.target}
+        return Watcher(observer, self.runs, self.jobs, targets, self.recorder(), self.clock, NAMESPACE)
 
     @staticmethod
     def slice_request(body: Mapping[str, object]) -> SliceRequest:
@@ -201,7 +212,9 @@ class House:
 
     def recorder(self) -> Recorder:
         """Folds what the target reports."""
-        return Recorder(self.runs, self.jobs, {"step_functions": self.target}, self.clock)
+        observer = Observer(self.observed, RUN_IDS) if self.observed else None
+        targets = {"step_functions": self.target}
+        return Recorder(self.runs, self.jobs, targets, self.clock, NAMESPACE, observer)
 
     def state(self, sensor: str = "watch") -> SensorState:
         """What is stored of a sensor."""

@@ -1,25 +1,10 @@
-"""A copy of this repository for a test that writes into it."""
+"""The command `treadle`, and what it has written."""
 
-import shutil
 from pathlib import Path
 
 from click.testing import CliRunner, Result
 
 from treadle.cli.commands import treadle
-
-ROOT = Path(__file__).parents[2]
-LINKED = ("layers", "tools")
-"""Read only, and the same in every copy."""
-
-
-def copy_of_project(folder: Path) -> Path:
-    """The project's files below a folder, its library and tools by link, without this command's own tests."""
-    copy = folder / "project"
-    ignored = shutil.ignore_patterns(".*", "__pycache__", "test_cli_*", "test_new_sensor*.py", *LINKED)
-    shutil.copytree(ROOT, copy, ignore=ignored)
-    for name in LINKED:
-        (copy / name).symlink_to(ROOT / name)
-    return copy
 
 
 def run(*arguments: str | Path) -> Result:

@@ -4,14 +4,14 @@ import json
 import os
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
 from treadle.definitions.errors import LaunchDelayedError, LaunchRejectedError, LaunchUncertainError
 from treadle.definitions.status import DagsterRunStatus
-from treadle.ports.launching import Execution, Start, StartContract
+from treadle.ports.launching import Execution, JobSettings, Listed, Start, StartContract
 
 DAY_MS = 86_400_000
 
@@ -134,6 +134,11 @@ class SharedTarget:
     def describe(self, external_id: str) -> Execution:
         """It runs, and goes on."""
         return self._execution(external_id)
+
+    def recent(self, settings: JobSettings, since: int) -> Iterator[Listed]:
+        """None of this is looked through."""
+        del since
+        raise LaunchRejectedError(settings.arn)
 
     def cancel(self, external_id: str) -> None:
         """Nothing here is canceled.

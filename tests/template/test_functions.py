@@ -65,6 +65,7 @@ ENGINE = {
         "TREADLE_BUS_NAME",
         "TREADLE_GRANTS",
         "TREADLE_JOBS",
+        "TREADLE_OBSERVED_JOBS",
         "TREADLE_MAX_DEPTH",
         "TREADLE_RUNS_PER_HOUR",
     },

@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.project import ROOT, copy_of_project, run
+from tests.support.project import run
 from tests.template import model
+from tools.project import ROOT
+from tools.project_copy import copy_of_project
+from tools.template import load
 from treadle.adapters.status_events import parse_status_change
 from treadle.cli.kinds import KINDS, STEP_FUNCTIONS
 
@@ -23,12 +26,12 @@ NEEDED = {
     "glue": {
         "LaunchRole": {"glue:StartJobRun", "glue:GetJobRuns"},
         "RecordRole": {"glue:GetJobRun"},
-        "ReconcileRole": {"glue:GetJobRun"},
+        "ReconcileRole": {"glue:GetJobRun", "glue:GetJobRuns"},
     },
     "batch": {
         "LaunchRole": {"batch:SubmitJob", "batch:ListJobs"},
         "RecordRole": {"batch:DescribeJobs"},
-        "ReconcileRole": {"batch:DescribeJobs"},
+        "ReconcileRole": {"batch:DescribeJobs", "batch:ListJobs"},
     },
     "ecs": {
         "LaunchRole": {
@@ -254,11 +257,19 @@ def test_layer_goes_without_the_command_line_and_the_testing_kit(tmp_path: Path)
     layer = tmp_path / "python"
     check(ROOT / "layers" / "treadle", "make", "build-TreadleLayer", f"ARTIFACTS_DIR={tmp_path}")
 
-    assert not {path.name for path in (layer / "treadle").iterdir()} & {"cli", "testing", "__pycache__"}
+    assert not {path.name for path in (layer / "treadle").iterdir()} & {"cli", "testing"}
+    assert list((layer / "treadle").glob(f"__pycache__/__init__.{sys.implementation.cache_tag}.pyc"))
     code = (
         f"import sys; sys.path.insert(0, {str(layer)!r}); import treadle.entrypoints as e; print(e.__file__)"
     )
     assert check(tmp_path, sys.executable, "-c", code).startswith(str(layer))
+
+
+@pytest.mark.parametrize("layer", ["deps", "treadle"])
+def test_bytecode_is_made_for_the_runtime_of_the_functions(layer: str) -> None:
+    runtime = load()["Globals"]["Function"]["Runtime"]
+
+    assert f"RUNTIME := {runtime}\n" in (ROOT / "layers" / layer / "Makefile").read_text()
 
 
 def test_package_asks_for_what_the_layer_has() -> None:

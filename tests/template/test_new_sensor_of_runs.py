@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.project import copy_of_project, run
+from tests.support.project import run
 from tests.template.test_new_sensor import MINUTES, check, parsed, python
+from tools.project_copy import copy_of_project
 
 SENSORS: dict[str, tuple[str, ...]] = {
     "on_success": ("--kind", "run-status"),

@@ -256,6 +256,24 @@ def test_executions_of_every_job_can_be_looked_at(function: str) -> None:
     assert {name for name in found if not name.startswith("AWS::")} - {"Name"} == STATE_MACHINES
 
 
+def test_reconcile_lists_executions_where_a_job_is_observed_only() -> None:
+    """Of exactly the configured state machines; nobody else lists any."""
+    [(role, statement)] = [each for each in STATEMENTS if "states:ListExecutions" in actions(each[1])]
+    policies = template.resources("AWS::IAM::Role")[role]["Policies"]
+    [conditional] = [
+        each["Fn::If"]
+        for each in policies[0]["PolicyDocument"]["Statement"]
+        if each.get("Fn::If", [0, 0])[1] == statement
+    ]
+
+    assert role == "ReconcileRole"
+    assert references(statement["Resource"]) - {"AWS::NoValue"} == STATE_MACHINES
+    assert conditional[0] == "AnyStateMachineIsListed"
+    assert template.section("Conditions")["AnyStateMachineIsListed"] == {
+        "Fn::And": [{"Condition": "AnyStateMachineIsGiven"}, {"Condition": "AnyJobIsObserved"}]
+    }
+
+
 def test_status_changes_of_every_job_are_heard() -> None:
     """The rule's pattern names exactly the configured state machines."""
     pattern = template.resources("AWS::Events::Rule")["StateMachinesRule"]["EventPattern"]

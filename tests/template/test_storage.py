@@ -8,6 +8,8 @@ import pytest
 
 from tests.template.model import FUNCTION, logical_prefix, read, references, samples
 from treadle.adapters.dynamodb.ticks import RETENTION_SECONDS
+from treadle.engine.outcomes import Decision
+from treadle.operate import cost
 
 template = read()
 RESOURCES = template.section("Resources")
@@ -236,7 +238,7 @@ def test_every_trouble_has_its_alarm() -> None:
     assert watched("Errors") == evaluators | {"ReconcileFunction"}
 
 
-@pytest.mark.parametrize("metric", ["paused", "set_aside", "dispatch.HELD"])
+@pytest.mark.parametrize("metric", ["paused", "set_aside", "dispatch.HELD", "tick.FAILURE"])
 def test_what_waits_for_a_person_has_an_alarm_in_this_stack_only(metric: str) -> None:
     """Treadle's own metrics; their dimension keeps two stacks apart."""
     [alarm] = [alarm for alarm in ALARMS.values() if alarm["MetricName"] == metric]
@@ -247,12 +249,51 @@ def test_what_waits_for_a_person_has_an_alarm_in_this_stack_only(metric: str) ->
 
 @pytest.mark.parametrize("name", ALARMS)
 def test_alarm_tells_the_topic(name: str) -> None:
-    """When it starts and when it is over; no data is no trouble."""
+    """When it starts and when it is over."""
     told = {"Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
 
     assert ALARMS[name]["AlarmActions"] == ALARMS[name]["OKActions"] == told
     assert ALARMS[name]["AlarmDescription"]
-    assert ALARMS[name]["TreatMissingData"] == "notBreaching"
+
+
+@pytest.mark.parametrize("name", ALARMS)
+def test_no_data_is_trouble_exactly_where_a_schedule_brings_some_each_minute(name: str) -> None:
+    """A function that its schedule no longer starts counts no errors either: that is how it is noticed."""
+    functions = template.resources(FUNCTION)
+    watched_by_it = references(ALARMS[name]["Dimensions"]) & functions.keys()
+    ticks = any(
+        event["Type"] == "ScheduleV2"
+        for each in watched_by_it
+        for event in functions[each]["Events"].values()
+    )
+    silent = "breaching" if ticks and ALARMS[name]["MetricName"] == "Errors" else "notBreaching"
+
+    assert ALARMS[name]["TreatMissingData"] == silent
+
+
+def test_cost_model_counts_the_alarms_and_queues_that_are_there() -> None:
+    prefixes = tuple(map(logical_prefix, EVALUATORS))
+    alarms = [name for name in ALARMS if not name.startswith(prefixes)]
+    queues = QUEUES.keys() - {"DeadLetterQueue"} - {f"{prefix}Queue" for prefix in prefixes}
+
+    assert (len(alarms), len(queues)) == (cost.ENGINE_ALARMS, cost.ENGINE_QUEUES)
+    assert len(ALARMS) - len(alarms) == cost.SENSOR_ALARMS * len(EVALUATORS)
+
+
+def test_dashboard_shows_this_stack_s_own_metrics() -> None:
+    """Its body is JSON once names are filled in, and each of Treadle's metrics in it is one that the code writes."""
+    [dashboard] = template.resources("AWS::CloudWatch::Dashboard").values()
+    body = json.loads(re.sub(r"\$\{[\w.:]+\}", "name", dashboard["DashboardBody"]["Fn::Sub"]))
+    shown = [metric for widget in body["widgets"] for metric in widget["properties"]["metrics"]]
+    decisions = "|".join(Decision)
+
+    named = [metric[1] for metric in shown if metric[0] == "Treadle"]
+    assert all(re.fullmatch(rf"(tick|launch|dispatch)\.({decisions}|latency)", name) for name in named)
+    assert {"tick.FAILURE", "launch.LAUNCHED", "launch.latency"} <= set(named)
+    searched = " ".join(metric[0]["expression"] for metric in shown if isinstance(metric[0], dict))
+    assert all(word in searched for word in ("event_lag", "THROTTLED", "RETRIED"))
+    assert all(each["properties"]["region"] == "name" for each in body["widgets"])
+    assert "${AWS::StackName}" in dashboard["DashboardBody"]["Fn::Sub"]
 
 
 def expanded(logical_id: str) -> int:

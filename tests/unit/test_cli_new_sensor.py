@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.project import contents, copy_of_project, run
+from tests.support.project import contents, run
+from tools.project_copy import copy_of_project
 from treadle.adapters.events import parse_sensor_event
 from treadle.cli.kinds import KINDS, kind_of
 from treadle.cli.template_edit import jobs

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import click
 import pytest
 
-from tests.support.project import ROOT, run
+from tests.support.project import run
+from tools.project import ROOT
 from treadle.cli.commands import treadle
 
 PAGE = (ROOT / "docs/reference/cli.md").read_text()

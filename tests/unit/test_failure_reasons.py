@@ -59,15 +59,14 @@ def test_reason_of_an_end_before_a_redrive_is_not_that_of_the_end_after_it(is_la
 
 
 @pytest.mark.parametrize("assumed", [True, False])
-def test_first_of_two_reasons_of_the_same_weight_stays(assumed: bool) -> None:
-    first, second = (Failure("Error", words, assumed=assumed) for words in ("first", "second"))
+def test_of_two_reasons_for_one_end_the_same_is_kept_whichever_comes_first(assumed: bool) -> None:
+    """I7."""
+    reports = [
+        Report(1, Status.FAILURE, CREATED, failure=Failure("Error", words, assumed=assumed))
+        for words in ("first", "second")
+    ]
 
-    run = folded(
-        Report(1, Status.FAILURE, CREATED, failure=first),
-        Report(1, Status.FAILURE, CREATED, failure=second),
-    )
-
-    assert run.failure == first
+    assert folded(*reports).failure == folded(*reports[::-1]).failure == reports[1].failure
 
 
 def test_success_has_no_reason_of_failure_whatever_was_told_before() -> None:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from treadle.definitions.runs import StepFailure
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.folding import LAUNCH_DUE_MS, OVERDUE_MS, Report, fold
+from treadle.engine.folding import LAUNCH_DUE_MS, OVERDUE_MS, UNKNOWN_FAILURE, Report, fold
 from treadle.ports.runs import Failure, Run
 
 CREATED = 1_000_000
@@ -199,3 +200,81 @@ def test_look_that_was_put_off_stays_put_off_while_nothing_new_is_told() -> None
     run = replace(folded(report), next_at=CREATED + 5 * OVERDUE_MS)
 
     assert fold(run, report) == run
+
+
+REASONS = st.one_of(
+    st.none(),
+    st.builds(
+        Failure,
+        st.sampled_from(["Told", UNKNOWN_FAILURE]),
+        st.sampled_from(["", "short", "longer", "words"]),
+        assumed=st.booleans(),
+        steps=st.sampled_from([(), (StepFailure("s", "E", "c"),), (StepFailure("t", "E", "c"),)]),
+    ),
+)
+
+
+@st.composite
+def disputed_ends(draw: st.DrawFn) -> list[Report]:
+    """Ends of one attempt and its redrive that contradict each other, with any reasons."""
+    ends = st.builds(
+        Report,
+        st.just(1),
+        st.sampled_from([Status.STARTED, *ENDS]),
+        st.integers(CREATED, CREATED + 9),
+        retry=st.integers(0, 1),
+        failure=REASONS,
+        learnt_at=st.just(CREATED),
+    )
+    named = [
+        replace(each, external_id=f"execution {each.retry}", target="arn")
+        for each in draw(st.lists(ends, min_size=1, max_size=6))
+    ]
+    # Only an end has a reason.
+    return [each if each.status in ENDS[1:] else replace(each, failure=None) for each in named]
+
+
+@given(disputed_ends(), st.data())
+def test_ends_that_contradict_each_other_fold_alike_in_any_order(
+    ends: list[Report], data: st.DataObject
+) -> None:
+    """I7."""
+    repeated = ends + data.draw(st.lists(st.sampled_from(ends), max_size=3))
+
+    assert folded(*data.draw(st.permutations(repeated))) == folded(*ends)
+
+
+def test_reason_of_one_end_is_not_kept_for_another_that_outranks_it() -> None:
+    canceled = Report(1, Status.CANCELED, CREATED + 5, failure=Failure("Canceled", "by an operator"))
+    failed = Report(1, Status.FAILURE, CREATED + 5, failure=Failure("Failed", "1"))
+
+    assert folded(canceled, failed).failure == folded(failed, canceled).failure == Failure("Failed", "1")
+
+
+def test_what_treadle_assumed_is_not_the_reason_of_an_end_that_was_told() -> None:
+    assumed = Report(1, Status.FAILURE, CREATED, failure=Failure("Lost", "by Treadle", assumed=True))
+    told = Report(1, Status.FAILURE, CREATED + 5)
+
+    assert folded(assumed, told).failure is folded(told, assumed).failure is None
+
+
+@pytest.mark.parametrize(
+    ("kept", "other"),
+    [
+        (Failure("E", "told"), Failure("E", "a long assumption", assumed=True)),
+        (Failure("E", "told"), Failure(UNKNOWN_FAILURE, "nothing is known any more")),
+        (Failure("E", "c", steps=(StepFailure("s", "E", "c"),)), Failure("E", "of which no steps are told")),
+        (Failure("E", "longer"), Failure("F", "short")),
+    ],
+)
+def test_of_two_reasons_for_one_end_the_better_is_kept_in_either_order(kept: Failure, other: Failure) -> None:
+    one, two = (Report(1, Status.FAILURE, CREATED, failure=failure) for failure in (kept, other))
+
+    assert folded(one, two).failure == folded(two, one).failure == kept
+
+
+def test_name_of_the_targets_last_retry_stays_whatever_comes_late() -> None:
+    late = Report(1, Status.FAILURE, CREATED, external_id="first", target="arn")
+    retry = Report(1, Status.STARTED, CREATED, retry=1, external_id="second", target="arn")
+
+    assert folded(late, retry).external_id == folded(retry, late).external_id == "second"

@@ -13,6 +13,7 @@ from treadle.engine.identity import (
     event_tick_id,
     leased_tick_id,
     parse_launch_id,
+    tick_time,
     timestamp,
 )
 
@@ -26,6 +27,16 @@ values = st.recursive(
     max_leaves=8,
 )
 IDS = RunIds.of("123456789012/us-east-1/treadle")
+
+
+@given(moments, st.integers(0, 999_999_999), texts)
+def test_tick_id_begins_with_its_time(moment: int, epoch: int, name: str) -> None:
+    assert tick_time(leased_tick_id(moment, epoch)) == tick_time(event_tick_id(moment, [name])) == moment
+
+
+@pytest.mark.parametrize("name", ["", "tick", "2026-11-22T18:00:05", "operator/ann"])
+def test_what_is_no_tick_id_has_no_time(name: str) -> None:
+    assert tick_time(name) is None
 
 
 @given(claims, claims)

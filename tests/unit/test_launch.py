@@ -13,6 +13,7 @@ from treadle.definitions.errors import (
 )
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.folding import OVERDUE_MS
+from treadle.engine.identity import leased_tick_id
 from treadle.engine.launch import (
     MAX_DELAY_SECONDS,
     TAKEOVER_MARGIN_MS,
@@ -44,6 +45,19 @@ def test_attempt_is_started_under_its_launch_id_and_the_run_says_so(house: House
     assert (run.started_at, run.next_at) == (NOON + 2_000, NOON + 2_000 + OVERDUE_MS)
     assert run.reached["1/0"] == {"QUEUED": NOON, "STARTING": NOON + 2_000, "STARTED": NOON + 2_000}
     assert resent(house) == []
+
+
+def test_latency_is_from_the_tick_s_time_to_the_start_of_the_first_attempt_only(
+    house: House, queued: Run
+) -> None:
+    asked = replace(queued, tick_id=leased_tick_id(NOON - 5_000, 7))
+    house.tables.runs[RUN_ID] = asked
+    house.clock.advance(2)
+
+    assert launch(house).latency == 7_000
+
+    house.tables.runs[RUN_ID] = replace(asked, attempt=2)
+    assert launch(house, 2).latency is None
 
 
 def test_job_receives_the_run_as_canonical_json(house: House, queued: Run) -> None:

@@ -13,7 +13,7 @@ from treadle.engine import reconcile
 from treadle.engine.folding import LAUNCH_DUE_MS, OVERDUE_MS
 from treadle.engine.reconcile import DISPATCH_LATE_MS, RETRY_MS, Reconciled
 from treadle.engine.slices import SLICE
-from treadle.ports.launching import Execution
+from treadle.ports.launching import Execution, StartContract
 from treadle.ports.runs import Claim, Failure
 from treadle.ports.ticks import Tick
 from treadle.testing.stores import InMemoryTickStore
@@ -213,3 +213,41 @@ def test_a_pass_that_runs_out_of_time_goes_on_with_the_next(
     assert (first.described, first.is_complete) == (3, False)
     assert (second.described, second.is_complete) == (2, True)
     assert third == NOTHING
+
+
+def test_a_run_that_nobody_can_be_asked_about_is_looked_at_ever_less_often(house: House) -> None:
+    queue_run(house)
+    launch(house)
+    house.tables.runs[RUN_ID] = replace(house.only_run(), tried=None)
+    house.jobs = {}
+    waits = []
+
+    for _ in range(8):
+        due = house.only_run().next_at or 0
+        house.clock.time = due
+        pass_over(house)
+        waits.append(((house.only_run().next_at or 0) - due) // 3_600_000)
+
+    assert waits == [1, 2, 4, 8, 16, 24, 24, 24]
+
+
+def test_a_run_whose_target_tells_nothing_is_looked_at_no_more(house: House) -> None:
+    queue_run(house)
+    launch(house)
+    house.target.contract = StartContract(describes=False)
+    house.clock.time = NOON + OVERDUE_MS
+
+    assert pass_over(house) == NOTHING
+    assert (house.only_run().status, house.only_run().next_at) == (Status.STARTED, None)
+
+
+def test_a_run_keeps_its_address_as_it_was_launched_however_its_target_spells_it(house: House) -> None:
+    queue_run(house)
+    launch(house)
+    external_id = f"{ARN}:{RUN_ID}-1"
+    told = replace(house.target.executions[external_id], target=f"{ARN}:7")
+    house.target.executions[external_id] = told
+    house.clock.time = NOON + OVERDUE_MS
+
+    assert pass_over(house) == Reconciled(described=1)
+    assert house.only_run().target == ARN

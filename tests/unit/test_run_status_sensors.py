@@ -1,12 +1,15 @@
 """Run status sensors in a whole deployment in memory: what they see, what they start, what they note."""
 
+import json
 import logging
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 
+from tests.support.alerts import serving
 from treadle import (
     CodeLocationSelector,
     DagsterInvalidDefinitionError,
@@ -272,6 +275,24 @@ class TestWhatItStarts:
         assert len(instance.runs(lambda run: run.job == "report")) == 2
         reasons = [tick.reason for tick in instance.ticks("report_status_sensor")]
         assert reasons.count("Don't report status of status_reporting_job") == 2
+
+    def test_each_success_is_told_to_slack_as_dagsters_documentation_shows_it(self) -> None:
+        with serving() as slack:
+
+            @run_status_sensor(run_status=SUCCESS)
+            def my_slack_on_run_success(context: RunStatusSensorContext) -> None:
+                text = f'Job "{context.dagster_run.job_name}" succeeded.'
+                message = json.dumps({"channel": "#alert-channel", "text": text}).encode()
+                urlopen(Request(f"{slack.url}/api/chat.postMessage", message), timeout=5).close()
+
+            instance = TreadleInstance([upstream, my_slack_on_run_success])
+            first, second = instance.tick("upstream").runs
+            instance.finish_run(first)
+            instance.finish_run(second, FAILURE)
+
+        assert [told.body["text"] for told in slack.told] == ['Job "load" succeeded.']
+        [reaction] = instance.runs(lambda run: run.job == "load")[0].reactions
+        assert reaction.sensor == "my_slack_on_run_success"
 
     def test_second_delivery_starts_nothing_and_calls_nothing(self) -> None:
         calls: list[int] = []

@@ -1,5 +1,10 @@
 """Settings: whatever is wrong with a function's environment is said at once."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from tests.support.house import keyless, sensor_of
@@ -41,6 +46,20 @@ def test_seconds_that_are_no_whole_number_are_a_problem(value: str) -> None:
 
     assert settings.number("A", "seconds", 5) == 5
     assert settings.problems == [f"A is {value!r}, and must be a whole number of seconds"]
+
+
+def test_a_time_zone_is_known_where_the_system_has_no_zones() -> None:
+    """As on a runtime without them: the package tzdata is in the layer."""
+    layers = Path(__file__).parents[2] / "layers"
+    code = (
+        'from treadle.bootstrap.settings import Settings; print(Settings({"Z": "Europe/Berlin"}).zone("Z"))'
+    )
+    environment = {**os.environ, "PYTHONTZPATH": "", "PYTHONPATH": str(layers / "treadle")}
+
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True)
+
+    assert done.stdout.decode().strip() == "Europe/Berlin"
+    assert "tzdata==" in (layers / "deps/requirements.txt").read_text()
 
 
 @pytest.mark.parametrize(
@@ -160,6 +179,7 @@ def test_evaluator_tells_of_its_sensors_selectors_together_with_the_rest() -> No
                 "TREADLE_DISPATCH_QUEUE_URL",
                 "TREADLE_OUTCOMES_BUCKET",
                 "TREADLE_JOBS",
+                "TREADLE_NAMESPACE",
             ],
         ),
     ],
@@ -188,3 +208,15 @@ def test_observed_job_that_does_not_exist_is_a_problem_of_recording() -> None:
         SettingsError, match="TREADLE_OBSERVED_JOBS names 'lod', which is no job here; known are: load"
     ):
         recorder_parts({"TREADLE_JOBS": JOBS, "TREADLE_OBSERVED_JOBS": "load,lod"})
+
+
+@pytest.mark.parametrize("kind", ["lambda", "sqs", "eventbridge"])
+def test_job_whose_target_tells_nothing_cannot_be_observed(kind: str) -> None:
+    jobs = f'{{"load": {{"target": "{kind}", "arn": "arn:x"}}}}'
+    settings = Settings({"TREADLE_JOBS": jobs, "TREADLE_OBSERVED_JOBS": "load"})
+
+    settings.observed(settings.jobs())
+
+    assert settings.problems == [
+        f"TREADLE_OBSERVED_JOBS names 'load', whose target, {kind}, does not tell what runs"
+    ]

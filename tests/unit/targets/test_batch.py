@@ -311,3 +311,34 @@ def test_job_that_cannot_be_canceled_says_why(code: str, error: type[Exception])
         stub.add_client_error("terminate_job", code, "the words")
         with pytest.raises(error, match="the words"):
             BatchTarget().cancel(JOB)
+
+
+def listed(job_id: str, **fields: Any) -> dict[str, Any]:
+    """A job as a list tells of it: neither its queue nor its attempts."""
+    told = job_of("RUNNING", jobId=job_id, jobArn=JOB.replace("8f1f", job_id), **fields)
+    return {name: value for name, value in told.items() if name != "jobQueue"}
+
+
+def test_recent_jobs_are_those_of_the_definition_as_they_are_described() -> None:
+    made = [{"name": "AFTER_CREATED_AT", "values": [str(NOON - 1)]}]
+    foreign = DEFINITION.replace("load:3", "other:1")
+    again = job_of("RUNNING", jobId="a", attempts=[{"container": {}, "stoppedAt": NOON + 3}])
+    with stubbed("batch") as stub:
+        page = [listed("a"), listed("b", jobDefinition=foreign), listed("gone")]
+        asked: dict[str, Any] = {"jobQueue": QUEUE, "filters": made}
+        stub.add_response("list_jobs", {"jobSummaryList": page, "nextToken": "more"}, asked)
+        stub.add_response("describe_jobs", {"jobs": [again]}, {"jobs": ["a", "gone"]})
+        page = [listed("c", jobDefinition=foreign)]
+        stub.add_response("list_jobs", {"jobSummaryList": page}, {**asked, "nextToken": "more"})
+        found = list(BatchTarget().recent(start().settings, NOON))
+
+    assert [(each.at, each.execution.retry, each.execution.status) for each in found] == [
+        (NOON, 1, Status.STARTED)
+    ]
+
+
+def test_last_page_of_a_listing_is_looked_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "PAGES", 1)
+    with stubbed("batch") as stub:
+        stub.add_response("list_jobs", {"jobSummaryList": []})
+        assert BatchTarget().resolve(start()) is None

@@ -9,7 +9,7 @@ from tests.support.aws_server import Answer, AwsServer, aws_server
 from tests.support.starts import start_of
 from tools.processes import free_port
 from treadle.adapters.clients import client
-from treadle.adapters.targets.registry import KINDS, LazyTargets
+from treadle.adapters.targets.registry import KINDS, UNANSWERING, LazyTargets
 from treadle.definitions.errors import (
     LaunchDelayedError,
     LaunchDeniedError,
@@ -115,9 +115,9 @@ def test_every_kind_has_a_row() -> None:
 @pytest.mark.parametrize(
     ("kind", "contract"),
     [
-        ("step_functions", StartContract(token_ms=89 * DAY, listing_ms=89 * DAY)),
-        ("glue", StartContract(listing_ms=DAY)),
-        ("batch", StartContract(listing_ms=DAY)),
+        ("step_functions", StartContract(token_ms=89 * DAY, listing_ms=89 * DAY, lists=True)),
+        ("glue", StartContract(listing_ms=DAY, lists=True)),
+        ("batch", StartContract(listing_ms=DAY, lists=True)),
         ("lambda", StartContract(describes=False)),
         ("sqs", StartContract(describes=False)),
         ("eventbridge", StartContract(describes=False)),
@@ -226,3 +226,17 @@ def test_client_that_sends_once_is_another_than_the_one_that_tries_again() -> No
     assert once.meta.config.retries["total_max_attempts"] == 1
     assert again.meta.config.retries["total_max_attempts"] == 4
     assert client("glue", once=True) is once
+
+
+def test_kinds_that_cannot_be_asked_are_known_without_loading_them() -> None:
+    assert {kind for kind, target in LazyTargets().items() if not target.contract.describes} == UNANSWERING
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_kind_that_lists_nothing_says_so(kind: str) -> None:
+    target = LazyTargets()[kind]
+    if target.contract.lists:
+        return
+
+    with pytest.raises(LaunchRejectedError, match="listed"):
+        target.recent(ROWS[kind].start.settings, 0)

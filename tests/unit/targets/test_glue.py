@@ -252,3 +252,25 @@ def test_run_that_cannot_be_canceled_says_why(code: str, error: type[Exception])
         stub.add_response("batch_stop_job_run", refused)
         with pytest.raises(error, match="the words"):
             GlueTarget().cancel(f"{JOB}/jr_1")
+
+
+def test_recent_runs_are_those_that_began_since_whoever_started_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(glue, "PAGES", 1)
+    old = run_of("RUNNING", began=NOON - 1, Id="jr_0")
+    with stubbed("glue") as stub:
+        page_of(stub, [run_of("RUNNING", Id="jr_2", began=NOON + 5)], "more")
+        page_of(stub, [run_of("SUCCEEDED", Arguments=ARGUMENTS, Id="jr_1"), old], "yet more", after="more")
+        found = list(GlueTarget().recent(start_of("glue", JOB).settings, NOON))
+
+    assert [(each.at, each.execution.external_id, each.execution.launch_id) for each in found] == [
+        (NOON + 5, f"{JOB}/jr_2", None),
+        (NOON, f"{JOB}/jr_1", LAUNCH_ID),
+    ]
+
+
+def test_pages_of_recent_runs_are_read_as_they_are_asked_for() -> None:
+    with stubbed("glue") as stub:
+        page_of(stub, [run_of("RUNNING")], "more")
+        first = next(GlueTarget().recent(start_of("glue", JOB).settings, NOON))
+
+    assert first.at == NOON

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
 import pytest
+from botocore.stub import Stubber
 from moto import mock_aws
 
 from tests.support.starts import LAUNCH_ID, start_of, stubbed, values_of
+from treadle.adapters.targets import step_functions
 from treadle.adapters.targets.step_functions import STATUSES, StepFunctionsTarget
 from treadle.definitions.errors import LaunchDelayedError, LaunchDeniedError, LaunchRejectedError
 from treadle.definitions.status import DagsterRunStatus as Status
@@ -122,3 +125,81 @@ def test_execution_that_does_not_exist_is_gone(aws: None, method: str) -> None:
 
 def test_every_status_of_the_model_has_its_own_here() -> None:
     assert values_of("stepfunctions", "ExecutionStatus") == set(STATUSES)
+
+
+def told(name: str, status: str, began: int, ended: int | None = None, **fields: Any) -> dict[str, Any]:
+    """An execution as a list tells of it, its times in seconds."""
+    arn = MACHINE.replace(":stateMachine:", ":execution:")
+    item = {"executionArn": f"{arn}:{name}", "stateMachineArn": MACHINE, "name": name, "status": status}
+    times = {"startDate": began, **({"stopDate": ended} if ended else {}), **fields}
+    dates = {name: moment(value) if name.endswith("Date") else value for name, value in times.items()}
+    return {**item, **dates}
+
+
+def moment(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def lists_of(
+    stub: Stubber, status: str, items: list[dict[str, Any]], token: str | None = None, after: str = ""
+) -> None:
+    expected = {"stateMachineArn": MACHINE, "statusFilter": status, "maxResults": step_functions.PAGE}
+    answer = {"executions": items, **({"nextToken": token} if token else {})}
+    stub.add_response("list_executions", answer, {**expected, **({"nextToken": after} if after else {})})
+
+
+def test_recent_executions_come_by_their_end_or_their_start_whichever_they_have() -> None:
+    """Step Functions sorts those that have ended by their end: a long one is news when it ends."""
+    redriven = told("redriven", "RUNNING", 1, redriveCount=1, redriveDate=140)
+    with stubbed("stepfunctions") as stub:
+        lists_of(stub, "RUNNING", [redriven, told("old", "RUNNING", 99)], "unread")
+        lists_of(stub, "SUCCEEDED", [told("long", "SUCCEEDED", 5, 150)], "more")
+        lists_of(stub, "FAILED", [told("failed", "FAILED", 120, 130)])
+        lists_of(stub, "TIMED_OUT", [])
+        lists_of(stub, "ABORTED", [])
+        lists_of(
+            stub,
+            "SUCCEEDED",
+            [told("older", "SUCCEEDED", 3, 100), told("x", "SUCCEEDED", 3, 99)],
+            "n",
+            "more",
+        )
+        settings = start_of("step_functions", MACHINE).settings
+        found = list(StepFunctionsTarget().recent(settings, 100_000))
+
+    assert [(each.execution.launch_id, each.at, each.execution.status) for each in found] == [
+        ("long", 150_000, Status.SUCCESS),
+        ("redriven", 140_000, Status.STARTED),
+        ("failed", 130_000, Status.FAILURE),
+        ("older", 100_000, Status.SUCCESS),
+    ]
+    assert [(each.execution.started_at, each.execution.retry) for each in found[:2]] == [
+        (5_000, 0),
+        (140_000, 1),
+    ]
+
+
+def test_recent_executions_of_a_state_machine_are_listed_on_moto(aws: None) -> None:
+    target, arn = StepFunctionsTarget(), machine("STANDARD")
+    execution = target.start(start_of("step_functions", arn))
+
+    [found] = target.recent(start_of("step_functions", arn).settings, execution.started_at)
+
+    assert found.execution == target.describe(execution.external_id)
+    assert list(target.recent(start_of("step_functions", arn).settings, execution.started_at + 60_000)) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("StateMachineDoesNotExist", LaunchRejectedError),
+        ("StateMachineTypeNotSupported", LaunchRejectedError),
+        ("AccessDeniedException", LaunchDeniedError),
+        ("ThrottlingException", LaunchDelayedError),
+    ],
+)
+def test_listing_that_is_refused_says_why(code: str, error: type[Exception]) -> None:
+    with stubbed("stepfunctions") as stub:
+        stub.add_client_error("list_executions", code, "the words")
+        with pytest.raises(error, match=r"NightlyLoadArn.*the words"):
+            next(StepFunctionsTarget().recent(start_of("step_functions", MACHINE).settings, 0))

@@ -27,6 +27,7 @@ from treadle.adapters.events import Json, moment_of, parse
 from treadle.adapters.targets import batch, ecs, glue, step_functions
 from treadle.adapters.targets.answers import failure_of
 from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.engine.addresses import partition_of
 from treadle.engine.record import REPORT, StatusChange
 from treadle.engine.telling import REPORT_SOURCE, REPORTED_STATUSES, RUN_STATUS_REPORT, VERSION
 
@@ -76,7 +77,7 @@ def _execution(event: Json) -> StatusChange:
 def _glue_run(event: Json) -> StatusChange:
     """Glue says neither with which arguments the run was started, nor when."""
     detail, region = event["detail"], str(event["region"])
-    address = f"arn:{_partition(region)}:glue:{region}:{event['account']}:job/{detail['jobName']}"
+    address = f"arn:{partition_of(region)}:glue:{region}:{event['account']}:job/{detail['jobName']}"
     return StatusChange(
         kind="glue",
         name=None,
@@ -191,11 +192,6 @@ def _objects(value: object) -> Sequence[dict[str, Any]]:
 
 def _happened(event: Json) -> int:
     return int(moment_of(event["time"]).timestamp() * 1000)
-
-
-def _partition(region: str) -> str:
-    apart = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
-    return next((name for prefix, name in apart.items() if region.startswith(prefix)), "aws")
 
 
 def _text(value: object) -> str | None:

@@ -7,7 +7,7 @@ from datetime import UTC, tzinfo
 from typing import Any
 
 from treadle.adapters.dynamodb.tables import TableNames
-from treadle.adapters.targets.registry import KINDS
+from treadle.adapters.targets.registry import KINDS, UNANSWERING
 from treadle.definitions.errors import SettingsError
 from treadle.definitions.jobs import names_in
 from treadle.engine.dispatch import DEFAULT_DEPTH, Limits
@@ -105,6 +105,10 @@ class Settings:
             known = ", ".join(sorted(jobs)) or "none"
             self.problems.append(
                 f"TREADLE_OBSERVED_JOBS names {name!r}, which is no job here; known are: {known}"
+            )
+        for job in (jobs[name] for name in sorted(names & jobs.keys()) if jobs[name].target in UNANSWERING):
+            self.problems.append(
+                f"TREADLE_OBSERVED_JOBS names {job.job!r}, whose target, {job.target}, does not tell what runs"
             )
         return names
 

@@ -20,6 +20,7 @@ from treadle.engine.observing import Observer
 from treadle.engine.publish import Publisher
 from treadle.engine.reconcile import Reconciler
 from treadle.engine.record import Recorder
+from treadle.engine.watching import Watcher
 from treadle.ports.runs import Run
 from treadle.ports.system import Bus, Queue
 from treadle.ports.ticks import Tick
@@ -98,9 +99,15 @@ def reconciler_parts(environment: Mapping[str, str]) -> Reconciler:
     """
     settings = Settings(environment)
     make, jobs = _dispatcher(settings), settings.jobs()
+    namespace, observed = settings.text("TREADLE_NAMESPACE"), settings.observed(jobs)
     settings.check()
     dispatcher, stores, launches, _ = make()
-    return Reconciler(stores.ticks, stores.runs, launches, dispatcher, jobs, LazyTargets(), SystemClock())
+    targets, clock, watcher = LazyTargets(), SystemClock(), None
+    if observed:
+        observer = Observer(observed, RunIds.of(namespace))
+        recorder = Recorder(stores.runs, jobs, targets, clock, namespace, observer)
+        watcher = Watcher(observer, stores.runs, jobs, targets, recorder, clock, namespace)
+    return Reconciler(stores.ticks, stores.runs, launches, dispatcher, jobs, targets, clock, watcher)
 
 
 def _dispatcher(settings: Settings) -> Callable[[], tuple[Dispatcher, DynamoStores, Queue, Bus]]:

@@ -191,13 +191,14 @@ def _setting(new: NewSensor) -> str:
 
 
 def _add_state_machine(template: YamlLines, new: NewSensor) -> None:
-    """Let LAUNCH start it, let LAUNCH, RECORD and RECONCILE look at its executions, and RECORD hear of them."""
+    """Let LAUNCH start it, RECONCILE list its executions, both and RECORD look at them, and RECORD hear of them."""
     _add_alternative(template, f"{new.job_prefix}IsGiven")
     chosen = new.fill("- !If [{{Job}}IsGiven, !Ref {{Job}}StateMachineArn, !Ref AWS::NoValue]\n")
     for role in ("Launch", "Record", "Reconcile"):
         described = (*_statement(role, role.lower(), "DescribeExecutions"), "Resource")
         template.append(described, new.fragment("jobs/executions.yaml"))
     template.append((*_statement("Launch", "launch", "StartStateMachines"), "Resource"), chosen)
+    template.append((*_statement("Reconcile", "reconcile", "ListExecutions"), "Resource"), chosen)
     rule = ("Resources", "StateMachinesRule", "Properties", "EventPattern", "detail", "stateMachineArn")
     template.append(rule, chosen)
     last = [name for name in template.keys("Outputs") if name.endswith(_ARN)][-1]

@@ -26,13 +26,28 @@ def is_at(kind: str, told: str, given: str | None, place: str) -> bool:
         return told == ":".join(given.split(":")[:_FUNCTION_PARTS])
     if kind not in _FOLDERS:
         return False
-    full = given if given.startswith("arn:") else _full(kind, given, told, place)
+    full = full_address(kind, given, place)
     name, _, revision = told.rpartition(":")
     return full in ((told, name) if kind == "batch" and revision.isdecimal() else (told,))
 
 
-def _full(kind: str, name: str, told: str, place: str) -> str:
+def full_address(kind: str, given: str, place: str) -> str:
+    """The ARN of what an address names: a bare name is in the own account and region.
+
+    Args:
+        kind: of the target.
+        given: an ARN or a name.
+        place: the own account and region, as `account/region`, and whatever follows.
+    """
+    if given.startswith("arn:") or kind not in _FOLDERS:
+        return given
     service, folder = _FOLDERS[kind]
-    account, _, region = place.partition("/")
-    partition = told.split(":")[1]
-    return f"arn:{partition}:{service}:{region.partition('/')[0]}:{account}:{folder}/{name}"
+    account, _, rest = place.partition("/")
+    region = rest.partition("/")[0]
+    return f"arn:{partition_of(region)}:{service}:{region}:{account}:{folder}/{given}"
+
+
+def partition_of(region: str) -> str:
+    """The partition that a region is in."""
+    apart = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
+    return next((name for prefix, name in apart.items() if region.startswith(prefix)), "aws")

@@ -15,6 +15,9 @@ OVERDUE_MS = 3_600_000
 ASSUMED = "?"
 """Marks a status that Treadle concluded and no target reported; a reported end outranks it."""
 
+UNKNOWN_FAILURE = "UnknownFailureError"
+"""The name of a failure of which the target has forgotten the reason."""
+
 _STARTED = (Status.QUEUED, Status.STARTING, Status.STARTED)
 _IMPLIED: Mapping[Status, tuple[Status, ...]] = {
     Status.STARTING: (Status.QUEUED,),
@@ -80,7 +83,8 @@ def fold(run: Run, report: Report) -> Run:
         ended_at=times.get(status, times.get(status + ASSUMED)) if status.is_finished else None,
         next_at=run.next_at if reached == run.reached else _next_look(status, times),
     )
-    if report.attempt == folded.attempt:
+    # A late word of an earlier retry does not name the execution anew.
+    if report.place == place or (report.attempt == folded.attempt and run.external_id is None):
         folded = replace(
             folded,
             external_id=report.external_id or run.external_id,
@@ -124,12 +128,25 @@ def _failure(run: Run, report: Report, folded: Run) -> Failure | None:
     if folded.status not in {Status.FAILURE, Status.CANCELED}:
         return None
     top = max(folded.reached, key=_order)
-    is_current = report.place == top and report.status is folded.status
-    known = run.failure if max(run.reached, key=_order) == top else None
-    if known is not None and known.assumed and folded.status + ASSUMED not in folded.reached[top]:
-        known = None  # Treadle assumed another end than the one that was reported.
-    if not is_current or report.failure is None:
-        return known
-    if known is not None and (report.failure.assumed or not known.assumed):
-        return known
-    return report.failure
+    stands = run.status is folded.status and max(run.reached, key=_order) == top
+    is_told = folded.status in folded.reached[top]
+    known = [run.failure] if stands else []
+    news = [report.failure] if report.place == top and report.status is folded.status else []
+    # What Treadle assumed explains an end only until that is told.
+    reasons = [each for each in known + news if each is not None and not (each.assumed and is_told)]
+    return max(reasons, key=_weight, default=None)
+
+
+def _weight(failure: Failure) -> tuple[object, ...]:
+    """Which of two reasons for one end is kept: the fuller one.
+
+    What follows the length only makes that the same, whichever comes first.
+    """
+    return (
+        failure.error != UNKNOWN_FAILURE,
+        len(failure.steps),
+        len(failure.cause),
+        failure.cause,
+        failure.error,
+        [(step.step_key, step.error, step.cause) for step in failure.steps],
+    )

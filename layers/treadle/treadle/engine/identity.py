@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 ROOT = UUID("6f9d0b0c-5d5b-5d8a-9c55-7e3a1d0f7e11")
+_TIMESTAMP = len("2026-11-22T18:00:05.000Z")
 LAUNCH_ID = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-([1-9][0-9]{0,8})")
 
 
@@ -43,6 +44,15 @@ def event_tick_id(time: int, identity: Sequence[str]) -> str:
     """
     digest = hashlib.sha256(canonical_json(list(identity)).encode()).hexdigest()
     return f"{timestamp(time)}-{digest[:24]}"
+
+
+def tick_time(tick_id: str) -> int | None:
+    """The time that a tick's id begins with, in milliseconds; None for an id that is none."""
+    try:
+        moment = datetime.fromisoformat(tick_id[:_TIMESTAMP])
+    except ValueError:
+        return None
+    return int(moment.timestamp() * 1000) if moment.tzinfo else None
 
 
 @dataclass(frozen=True, slots=True)

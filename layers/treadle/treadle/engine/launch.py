@@ -15,7 +15,7 @@ from treadle.definitions.errors import (
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.amend import amend
 from treadle.engine.folding import Report, fold
-from treadle.engine.identity import canonical_json, timestamp
+from treadle.engine.identity import canonical_json, tick_time, timestamp
 from treadle.engine.messages import LaunchRequest, launch_message
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.ports.launching import Execution, JobSettings, Start, Target
@@ -195,7 +195,11 @@ class Launcher:
             return folded if describes or folded.attempt != run.attempt else replace(folded, next_at=None)
 
         amend(self._runs, run, started)
-        return Outcome(Decision.LAUNCHED, f"Started {execution.external_id}", run.launch_id, 1)
+        asked = tick_time(run.tick_id) if run.attempt == 1 else None
+        latency = None if asked is None else execution.started_at - asked
+        return Outcome(
+            Decision.LAUNCHED, f"Started {execution.external_id}", run.launch_id, 1, latency=latency
+        )
 
     def _denied(self, run: Run, reason: str) -> Outcome:
         now = self._clock.now()

@@ -34,6 +34,8 @@ class Outcome:
         trigger: what set it off, in one line.
         set_aside: how many requests could never run.
         paused: why the sensor was paused by it, if it was.
+        latency: of a start, milliseconds since what the tick was about happened, or was due; None for a later
+            attempt.
     """
 
     decision: Decision
@@ -43,3 +45,4 @@ class Outcome:
     trigger: str | None = None
     set_aside: int = 0
     paused: str | None = None
+    latency: int | None = None

@@ -12,6 +12,7 @@ from treadle.engine.folding import LAUNCH_DUE_MS, OVERDUE_MS, Report, fold
 from treadle.engine.launch import Targets
 from treadle.engine.messages import launch_message
 from treadle.engine.outcomes import Decision
+from treadle.engine.watching import Watcher
 from treadle.ports.launching import JobSettings, Target
 from treadle.ports.runs import Failure, Run, RunStore
 from treadle.ports.system import Clock, Queue
@@ -25,6 +26,9 @@ DISPATCH_LATE_MS = 120_000
 RETRY_MS = 900_000
 """What could not be put on its way is looked at again after a quarter of an hour."""
 
+SELDOM_MS = 86_400_000
+"""A run that nobody can be asked about is looked at again when it is twice as old, once a day at the least."""
+
 PAGE = 100
 """So many ticks, and runs, are asked for at once."""
 
@@ -37,6 +41,7 @@ class Reconciled:
         dispatched: ticks that had not been dispatched, and now are.
         relaunched: runs whose launch was asked for again.
         described: runs that their target was asked about.
+        observed: runs that others started, and that are recorded now, or further than before.
         failed: ticks and runs that could not be put on their way, and come again later.
         is_complete: False if time ran out, and the next pass goes on.
     """
@@ -44,6 +49,7 @@ class Reconciled:
     dispatched: int = 0
     relaunched: int = 0
     described: int = 0
+    observed: int = 0
     failed: int = 0
     is_complete: bool = True
 
@@ -51,13 +57,14 @@ class Reconciled:
         """In words."""
         words = (
             f"{self.dispatched} ticks dispatched, {self.relaunched} launches sent again, "
-            f"{self.described} runs asked about, {self.failed} left for later"
+            f"{self.described} runs asked about, {self.observed} of others recorded, "
+            f"{self.failed} left for later"
         )
         return words if self.is_complete else f"{words}; more is left"
 
 
 class Reconciler:
-    """Looks for what is late, by two sparse indexes.
+    """Looks for what is late, by two sparse indexes, and for what others started of observed jobs.
 
     Args:
         ticks: keeps tick records.
@@ -67,6 +74,7 @@ class Reconciler:
         jobs: what each job's name launches.
         targets: each kind of target.
         clock: the time.
+        watcher: looks for what others started of observed jobs; None where none is observed.
     """
 
     def __init__(
@@ -78,6 +86,7 @@ class Reconciler:
         jobs: Mapping[str, JobSettings],
         targets: Targets,
         clock: Clock,
+        watcher: Watcher | None = None,
     ) -> None:
         self._ticks = ticks
         self._runs = runs
@@ -86,6 +95,7 @@ class Reconciler:
         self._jobs = jobs
         self._targets = targets
         self._clock = clock
+        self._watcher = watcher
 
     def reconcile(self, seconds: float) -> Reconciled:
         """Put on its way what is late, until there is no more or time runs out.
@@ -105,7 +115,11 @@ class Reconciler:
                     break
             else:
                 return replace(found, is_complete=False)
-        return found
+        if self._watcher is None:
+            return found
+        watched = self._watcher.watch(ends_at)
+        failed = found.failed + watched.failed
+        return replace(found, observed=watched.recorded, failed=failed, is_complete=watched.is_complete)
 
     def _dispatch_late(self, found: Reconciled, ends_at: int) -> tuple[Reconciled, bool]:
         keys = self._ticks.pending(self._clock.now() - DISPATCH_LATE_MS, PAGE)
@@ -133,7 +147,9 @@ class Reconciler:
                 continue
             if self._clock.now() >= ends_at:
                 return found, False
-            if self._ask(run):
+            if self._is_silent(run):
+                self._look_again(run, None)  # Its end is reported, or nobody ever knows of it.
+            elif self._ask(run):
                 found = replace(found, described=found.described + 1)
             else:
                 found = replace(found, failed=found.failed + 1)
@@ -156,8 +172,9 @@ class Reconciler:
         """Ask the target how a run stands, and take that in; whether it said so."""
         now, target = self._clock.now(), self._target_of(run)
         try:
-            if target is None or run.external_id is None or not target.contract.describes:
-                self._look_again(run, now + OVERDUE_MS)
+            if target is None or run.external_id is None:
+                age = now - (run.started_at or run.created_at)
+                self._look_again(run, now + min(max(age, OVERDUE_MS), SELDOM_MS))
                 return False
             execution = target.describe(run.external_id)
             report = Report(
@@ -167,7 +184,7 @@ class Reconciler:
                 retry=execution.retry,
                 started_at=execution.started_at,
                 external_id=execution.external_id,
-                target=execution.target,
+                target=run.target or execution.target,  # As it was launched, however the target spells it.
                 failure=execution.failure,
                 learnt_at=now,
             )
@@ -191,9 +208,13 @@ class Reconciler:
         settings = self._jobs.get(run.job)
         return self._targets.get(settings.target) if settings else None
 
-    def _look_again(self, run: Run, at: int) -> None:
+    def _is_silent(self, run: Run) -> bool:
+        target = self._target_of(run)
+        return target is not None and not target.contract.describes
+
+    def _look_again(self, run: Run, at: int | None) -> None:
         amend(self._runs, run, lambda current: _looked_at(current, at) if self._is_due(current) else current)
 
 
-def _looked_at(run: Run, next_at: int) -> Run:
+def _looked_at(run: Run, next_at: int | None) -> Run:
     return run if run.next_at is None else replace(run, next_at=next_at)

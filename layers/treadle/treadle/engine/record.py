@@ -7,7 +7,7 @@ from treadle.definitions.errors import LaunchDelayedError, LaunchError, LaunchRe
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.addresses import is_at
 from treadle.engine.amend import amend
-from treadle.engine.folding import Report, fold
+from treadle.engine.folding import UNKNOWN_FAILURE, Report, fold
 from treadle.engine.identity import parse_launch_id
 from treadle.engine.launch import Targets
 from treadle.engine.observing import Observer, observed_run
@@ -196,7 +196,7 @@ class Recorder:
         try:
             described = described or self._targets[change.kind].describe(change.external_id)
         except LaunchRejectedError as error:
-            unknown = change.failure or Failure("UnknownFailureError", str(error))
+            unknown = change.failure or Failure(UNKNOWN_FAILURE, str(error))
             return replace(change, failure=unknown), None
         except LaunchError as error:
             if not change.is_sure:

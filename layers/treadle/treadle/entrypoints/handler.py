@@ -93,6 +93,8 @@ def report(outcome: Outcome, *, step: str, **keys: str) -> dict[str, Any]:
     metrics().add_metric(f"{step}.{outcome.decision.value}", MetricUnit.Count, 1)
     if outcome.set_aside:
         metrics().add_metric("set_aside", MetricUnit.Count, outcome.set_aside)
+    if outcome.latency is not None:
+        metrics().add_metric(f"{step}.latency", MetricUnit.Milliseconds, max(0, outcome.latency))
     if outcome.paused:
         logger().error(outcome.paused, extra=keys)
         metrics().add_metric("paused", MetricUnit.Count, 1)

@@ -192,7 +192,7 @@ def reconciler() -> Handler:
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         del event
         found = parts().reconcile(remaining_seconds(context) - RECONCILE_MARGIN_SECONDS)
-        for what in ("dispatched", "relaunched", "described", "failed"):
+        for what in ("dispatched", "relaunched", "described", "observed", "failed"):
             if getattr(found, what):
                 metrics().add_metric(f"reconcile.{what}", MetricUnit.Count, getattr(found, what))
         level = logger().info if found != Reconciled() else logger().debug

@@ -1,6 +1,6 @@
 """Targets that start job runs, and the deployment's word on which job starts what."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -66,11 +66,13 @@ class StartContract:
         listing_ms: milliseconds after the first call during which an execution is found by its launch id;
             None for a target that cannot be searched.
         describes: whether the target tells how an execution stands, so that it can be asked again.
+        lists: whether it tells what ran of late, whoever started that.
     """
 
     token_ms: int | None = None
     listing_ms: int | None = None
     describes: bool = True
+    lists: bool = False
 
     @property
     def is_at_least_once(self) -> bool:
@@ -101,6 +103,19 @@ class Execution:
     failure: Failure | None = None
     retry: int = 0
     launch_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An execution as its target lists it.
+
+    Attributes:
+        at: by which the listing is in order: when it was made, began or ended, as the target sorts them.
+        execution: as far as a listing tells of it; how it ended is told by `Target.describe`.
+    """
+
+    at: int
+    execution: Execution
 
 
 class Target(Protocol):
@@ -135,6 +150,20 @@ class Target(Protocol):
 
         Raises:
             LaunchRejectedError: if the target knows no such execution (any more).
+            LaunchError: if the target does not say.
+        """
+
+    def recent(self, settings: JobSettings, since: int) -> Iterator[Listed]:
+        """What ran of late, whoever started it, the newest first; read page by page as it is asked for.
+
+        An execution is in it at least once while it is as young as that, and may lag by a moment.
+
+        Args:
+            settings: of which job.
+            since: when the oldest of interest was made, began or ended.
+
+        Raises:
+            LaunchRejectedError: if the target cannot list, or knows no such job.
             LaunchError: if the target does not say.
         """
 

@@ -254,6 +254,23 @@ def _is_between(time: int, bounds: tuple[int | None, int | None]) -> bool:
     return (after is None or time > after) and (before is None or time < before)
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How far an observed job's target has been looked through for what others started.
+
+    Attributes:
+        done_at: whatever was news before is recorded.
+        again_at: when it is looked through again.
+        began_at: when the look began that is under way; None if none is.
+        down_to: what was news at this time or later, and before that look began, is recorded; None if nothing is.
+    """
+
+    done_at: int
+    again_at: int
+    began_at: int | None = None
+    down_to: int | None = None
+
+
 class RunStore(Protocol):
     """Keeps run records; none is ever deleted to free its key."""
 
@@ -329,6 +346,20 @@ class RunStore(Protocol):
 
         Returns:
             None if it was written, else the record that stands.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+
+    def look(self, job: str) -> Look | None:
+        """How far an observed job's target has been looked through, read strongly; None if it never was.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+
+    def keep_look(self, job: str, look: Look) -> None:
+        """Keep that, unless a later look is done already; it is no run, and nobody finds it as one.
 
         Raises:
             StoreError: if the store did not answer.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from treadle.definitions.errors import LeaseLostError
 from treadle.definitions.status import DagsterRunStatus, InstigatorStatus, TickStatus
 from treadle.ports.assets import AssetEvent
-from treadle.ports.runs import Claim, Run, RunQuery, Try
+from treadle.ports.runs import Claim, Look, Run, RunQuery, Try
 from treadle.ports.sensors import Completion, Edit, Lease, LeaseRequest, Refused, SensorState
 from treadle.ports.ticks import DispatchCounts, Slicing, Tick
 
@@ -22,6 +22,7 @@ class InMemoryTables:
         runs: by run id.
         events: by asset key, in order.
         pending_since: for pending ticks that were postponed, when they are due again.
+        looks: how far each observed job's target has been looked through.
         admitted: runs counted against each sensor's limit, by sensor and hour.
         lock: held while a write checks its condition.
     """
@@ -31,6 +32,7 @@ class InMemoryTables:
     runs: dict[str, Run] = field(default_factory=dict)
     events: dict[str, list[AssetEvent]] = field(default_factory=dict)
     pending_since: dict[tuple[str, str], int] = field(default_factory=dict)
+    looks: dict[str, Look] = field(default_factory=dict)
     admitted: dict[tuple[str, int], int] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -293,6 +295,17 @@ class InMemoryRunStore:
                 return standing
             self._tables.runs[run.run_id] = replace(run, revision=run.revision + 1)
             return None
+
+    def look(self, job: str) -> Look | None:
+        """How far a job's target has been looked through."""
+        return self._tables.looks.get(job)
+
+    def keep_look(self, job: str, look: Look) -> None:
+        """Keep that, unless a later look is done."""
+        with self._tables.lock:
+            standing = self._tables.looks.get(job)
+            if standing is None or standing.done_at <= look.done_at:
+                self._tables.looks[job] = look
 
 
 class InMemoryEventStore:

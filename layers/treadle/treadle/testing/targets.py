@@ -5,11 +5,11 @@ from dataclasses import dataclass, field, replace
 
 from treadle.definitions.errors import LaunchError, LaunchRejectedError
 from treadle.definitions.status import DagsterRunStatus
-from treadle.ports.launching import Execution, Start, StartContract
+from treadle.ports.launching import Execution, JobSettings, Listed, Start, StartContract
 from treadle.ports.runs import Failure
 from treadle.ports.system import Clock
 
-NAMED = StartContract(token_ms=89 * 86_400_000, listing_ms=89 * 86_400_000)
+NAMED = StartContract(token_ms=89 * 86_400_000, listing_ms=89 * 86_400_000, lists=True)
 """As Step Functions Standard: an execution's name is not given twice."""
 
 
@@ -76,6 +76,15 @@ class InMemoryTarget:
             msg = f"There is no execution {external_id}."
             raise LaunchRejectedError(msg)
         return execution
+
+    def recent(self, settings: JobSettings, since: int) -> Iterator[Listed]:
+        """What ran at the job's address, by when it ended or began; not why it failed."""
+        found = [
+            Listed(each.ended_at or each.started_at, replace(each, failure=None))
+            for each in self.executions.values()
+            if each.target == settings.arn
+        ]
+        yield from sorted((each for each in found if each.at >= since), key=lambda each: -each.at)
 
     def cancel(self, external_id: str) -> None:
         """End the execution, unless it has ended."""

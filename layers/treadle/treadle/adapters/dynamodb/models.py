@@ -126,6 +126,16 @@ class RunModel(Model):
     revision = NumberAttribute()
 
 
+class LookModel(Model):
+    """How far an observed job's target has been looked through; in the runs table under `look#<job>`, in no index."""
+
+    run_id = UnicodeAttribute(hash_key=True)
+    done_at = NumberAttribute()
+    again_at = NumberAttribute()
+    began_at = NumberAttribute(null=True)
+    down_to = NumberAttribute(null=True)
+
+
 class AssetEventModel(Model):
     """Three kinds of item per key: its counter, its events by number, and their ids."""
 

@@ -6,16 +6,17 @@ from collections.abc import Collection, Mapping, Sequence
 from pynamodb.expressions.condition import Condition
 
 from treadle.adapters.dynamodb.database import ConditionFailed, Database, Item, Table
+from treadle.adapters.dynamodb.models import LookModel, whole
 from treadle.adapters.dynamodb.models import RunModel as Model
-from treadle.adapters.dynamodb.models import whole
 from treadle.definitions.errors import StoreError
 from treadle.definitions.runs import StepFailure
 from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
-from treadle.ports.runs import Allowance, Claim, Failure, Reaction, Run, RunQuery, Try
+from treadle.ports.runs import Allowance, Claim, Failure, Look, Reaction, Run, RunQuery, Try
 
 SHARDS = 8
 """Runs that are to be looked at are spread over so many partitions of their index."""
 
+_LOOK = "look#"
 _CLAIM_ATTRIBUTES = ("run_id", "attempt", "attempts_allowed", "yields")
 
 
@@ -38,7 +39,7 @@ class DynamoRunStore:
     def get(self, run_id: str) -> Run | None:
         """The record, read strongly."""
         item = self._database.get(self._table, run_id)
-        return _run(item) if item else None
+        return _run(item) if item and _is_run(item) else None
 
     def of_sensor(self, sensor: str, limit: int) -> list[Run]:
         """The newest runs first, by the index, which may lag by a moment."""
@@ -62,8 +63,8 @@ class DynamoRunStore:
     def get_many(self, run_ids: Collection[str]) -> dict[str, Run]:
         """The records that exist, read strongly."""
         keys = [(run_id,) for run_id in run_ids]
-        found = map(_run, self._database.batch_get(self._table, keys, strongly=True))
-        return {run.run_id: run for run in found}
+        found = self._database.batch_get(self._table, keys, strongly=True)
+        return {run.run_id: run for run in map(_run, filter(_is_run, found))}
 
     def find(self, query: RunQuery) -> list[Run]:
         """The records asked for, by the index that fits best."""
@@ -127,6 +128,27 @@ class DynamoRunStore:
         failed = self._database.put(self._table, (run.run_id,), _item(run, run.revision + 1), unchanged)
         return _standing(run.run_id, failed)
 
+    def look(self, job: str) -> Look | None:
+        """How far a job's target has been looked through, read strongly."""
+        item = self._database.get(self._table, f"{_LOOK}{job}")
+        if item is None:
+            return None
+        model = LookModel.from_raw_data(item)
+        return Look(int(model.done_at), int(model.again_at), whole(model.began_at), whole(model.down_to))
+
+    def keep_look(self, job: str, look: Look) -> None:
+        """Keep that, unless a later look is done."""
+        key = f"{_LOOK}{job}"
+        item = LookModel(
+            run_id=key,
+            done_at=look.done_at,
+            again_at=look.again_at,
+            began_at=look.began_at,
+            down_to=look.down_to,
+        )
+        newer = LookModel.done_at.does_not_exist() | (LookModel.done_at <= look.done_at)
+        self._database.put(self._table, (key,), item.serialize(), newer)
+
 
 _Bounds = tuple[int | None, int | None]
 
@@ -150,6 +172,10 @@ def _between(index: str, bounds: _Bounds) -> Condition:
     if after is None or before is None:
         return attribute < before if after is None else attribute > after
     return attribute.between(after, before)
+
+
+def _is_run(item: Item) -> bool:
+    return not item["run_id"]["S"].startswith(_LOOK)
 
 
 def _standing(run_id: str, failed: ConditionFailed | None) -> Run | None:

@@ -1,6 +1,6 @@
 """Batch jobs: no token, so an attempt in doubt is looked for in its queue by the job's name, the launch id."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from treadle.adapters.clients import client
@@ -16,7 +16,7 @@ from treadle.adapters.targets.answers import (
 from treadle.adapters.targets.inputs import environment, listed, no_options, required
 from treadle.definitions.errors import LaunchDelayedError, LaunchRejectedError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.ports.launching import Execution, JobSettings, Start, StartContract
+from treadle.ports.launching import Execution, JobSettings, Listed, Start, StartContract
 from treadle.ports.runs import Failure
 
 STATUSES = {
@@ -44,7 +44,7 @@ class BatchTarget:
     Its external ids are the jobs' ARNs.
     """
 
-    contract: ClassVar[StartContract] = StartContract(listing_ms=LISTED_MS)
+    contract: ClassVar[StartContract] = StartContract(listing_ms=LISTED_MS, lists=True)
 
     def start(self, start: Start) -> Execution:
         """Submit the job, in one call."""
@@ -68,33 +68,48 @@ class BatchTarget:
 
     def resolve(self, start: Start) -> Execution | None:
         """The job of that name and definition in the queue."""
-        settings, token = start.settings, dict[str, str]()
-        [queue] = required(settings, "queue")
-        named = [{"name": "JOB_NAME", "values": [start.launch_id]}]
-        for _ in range(PAGES):
-            try:
-                answer = client("batch").list_jobs(jobQueue=queue, filters=named, **token)
-            except AwsError as error:
-                raise not_answered(error, f"The jobs of {queue} could not be looked through") from error
-            for job in answer["jobSummaryList"]:
+        settings = start.settings
+        for number, (page, is_last) in enumerate(self._pages(settings, "JOB_NAME", start.launch_id), 1):
+            for job in page:
                 if job["jobName"] == start.launch_id and _is_of(job.get("jobDefinition"), settings.arn):
                     return _execution(job, settings.arn)
+            if number == PAGES and not is_last:
+                msg = f"{_of(settings)} has more jobs by the name of {start.launch_id} than can be looked through."
+                raise LaunchDelayedError(msg)
+        return None
+
+    def recent(self, settings: JobSettings, since: int) -> Iterator[Listed]:
+        """The jobs of that definition in the queue, by when they were made; a list tells of no attempts."""
+        for page, _ in self._pages(settings, "AFTER_CREATED_AT", str(since - 1)):
+            ours = [job["jobId"] for job in page if _is_of(job.get("jobDefinition"), settings.arn)]
+            described = {job["jobId"]: job for job in _described(ours, f"The jobs of {_of(settings)}")}
+            for job in (described[each] for each in ours if each in described):
+                yield Listed(job["createdAt"], _execution(job, job["jobDefinition"]))
+
+    def _pages(
+        self, settings: JobSettings, what: str, value: str
+    ) -> Iterator[tuple[list[Mapping[str, Any]], bool]]:
+        """The queue's jobs by a filter, the newest first; and whether those are the last."""
+        [queue], token = required(settings, "queue"), dict[str, str]()
+        while True:
+            try:
+                answer: Mapping[str, Any] = client("batch").list_jobs(
+                    jobQueue=queue, filters=[{"name": what, "values": [value]}], **token
+                )
+            except AwsError as error:
+                raise not_answered(error, f"The jobs of {queue} could not be looked through") from error
+            yield answer["jobSummaryList"], not answer.get("nextToken")
             if not answer.get("nextToken"):
-                return None
+                return
             token = {"nextToken": answer["nextToken"]}
-        msg = f"Queue {queue} has more jobs by the name of {start.launch_id} than can be looked through."
-        raise LaunchDelayedError(msg)
 
     def describe(self, external_id: str) -> Execution:
         """How the job stands, with its own and its last attempt's reason if it failed."""
-        try:
-            answer = client("batch").describe_jobs(jobs=[_job_id(external_id)])
-        except AwsError as error:
-            raise not_answered(error, f"Batch job {external_id} could not be looked at") from error
-        if not answer["jobs"]:
+        found = _described([_job_id(external_id)], f"Batch job {external_id}")
+        if not found:
             msg = f"Batch knows no job {external_id} (any more)."
             raise LaunchRejectedError(msg)
-        [job] = answer["jobs"]
+        [job] = found
         return _execution(job, job["jobDefinition"])
 
     def cancel(self, external_id: str) -> None:
@@ -110,7 +125,19 @@ def why_no_parameter(name: str) -> str | None:
     return "Treadle's own names begin so" if name.lower().startswith("treadle") else None
 
 
-def _execution(job: dict[str, Any], definition: str) -> Execution:
+def _described(ids: Sequence[str], what: str) -> list[dict[str, Any]]:
+    """Those of the jobs that Batch knows, in any order; a hundred at most."""
+    if not ids:
+        return []
+    try:
+        answer = client("batch").describe_jobs(jobs=list(ids))
+    except AwsError as error:
+        raise not_answered(error, f"{what} could not be looked at") from error
+    found: list[dict[str, Any]] = answer["jobs"]
+    return found
+
+
+def _execution(job: Mapping[str, Any], definition: str) -> Execution:
     status = STATUSES[job["status"]]
     if status is Status.FAILURE and (job.get("isTerminated") or job.get("isCancelled")):
         status = Status.CANCELED

@@ -1,7 +1,7 @@
 """ECS tasks: the launch id is the client token, which holds for an hour after the task's end at the least."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any, ClassVar
 
@@ -26,7 +26,7 @@ from treadle.definitions.errors import (
 )
 from treadle.definitions.jobs import names_in
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.ports.launching import Execution, JobSettings, Start, StartContract
+from treadle.ports.launching import Execution, JobSettings, Listed, Start, StartContract
 from treadle.ports.runs import Failure
 
 TOKEN_MS = 55 * 60_000
@@ -99,6 +99,12 @@ class EcsTarget:
             msg = f"ECS knows no task {external_id} (any more): it forgets one about an hour after its end."
             raise LaunchRejectedError(msg)
         return _execution(task)
+
+    def recent(self, settings: JobSettings, since: int) -> Iterator[Listed]:
+        """Nothing: ECS tells of each task at least once, and forgets it an hour after its end."""
+        del since
+        msg = f"Tasks of {_of(settings)} are not listed: ECS tells of each at least once."
+        raise LaunchRejectedError(msg)
 
     def cancel(self, external_id: str) -> None:
         """Ask for the task's end."""

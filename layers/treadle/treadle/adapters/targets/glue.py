@@ -1,7 +1,8 @@
 """Glue jobs: no token, so an attempt in doubt is looked for among the job's runs by its launch id."""
 
+import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 from treadle.adapters.clients import client
@@ -11,7 +12,7 @@ from treadle.adapters.targets.inputs import listed, no_options
 from treadle.definitions.errors import LaunchDelayedError, LaunchRejectedError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.identity import canonical_json
-from treadle.ports.launching import Execution, JobSettings, Start, StartContract
+from treadle.ports.launching import Execution, JobSettings, Listed, Start, StartContract
 
 STATUSES = {
     "WAITING": Status.STARTED,
@@ -82,7 +83,7 @@ class GlueTarget:
     Its external ids are the job's address and the run's id, joined by a slash.
     """
 
-    contract: ClassVar[StartContract] = StartContract(listing_ms=LISTED_MS)
+    contract: ClassVar[StartContract] = StartContract(listing_ms=LISTED_MS, lists=True)
 
     def start(self, start: Start) -> Execution:
         """Start a run of the job, in one call."""
@@ -106,7 +107,7 @@ class GlueTarget:
     def resolve(self, start: Start) -> Execution | None:
         """The run that was started with the launch id; the first of them, if Glue has tried it again itself."""
         settings, found = start.settings, None
-        for run in self._runs(settings, start.tried_at - _CLOCKS_DIFFER_MS):
+        for run in self._runs(settings, start.tried_at - _CLOCKS_DIFFER_MS, range(PAGES)):
             if run is None:
                 if found is None:
                     msg = f"{_of(settings)} has had over {PAGE * PAGES} runs since; {start.launch_id} may be older."
@@ -116,10 +117,18 @@ class GlueTarget:
                 found = run
         return _execution(settings.arn, found) if found else None
 
-    def _runs(self, settings: JobSettings, since: int) -> Iterator[dict[str, Any] | None]:
-        """The job's runs, newest first; None if there are too many to look through."""
+    def recent(self, settings: JobSettings, since: int) -> Iterator[Listed]:
+        """The job's runs, by when they were started; one that Glue has tried again is a run of its own."""
+        for run in self._runs(settings, since, itertools.count()):
+            if run is not None:
+                yield Listed(millis_of(run["StartedOn"]), _execution(settings.arn, run))
+
+    def _runs(
+        self, settings: JobSettings, since: int, pages: Iterable[int]
+    ) -> Iterator[dict[str, Any] | None]:
+        """The job's runs, newest first; None if there are more pages to look through."""
         token = dict[str, str]()
-        for _ in range(PAGES):
+        for _ in pages:
             try:
                 answer = client("glue").get_job_runs(JobName=_name(settings.arn), MaxResults=PAGE, **token)
             except AwsError as error:

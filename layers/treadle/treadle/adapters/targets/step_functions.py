@@ -1,6 +1,8 @@
 """Step Functions Standard: the launch id is the execution's name, so each attempt starts exactly once."""
 
-from typing import ClassVar
+import heapq
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
 from treadle.adapters.answers import code_of
 from treadle.adapters.clients import client
@@ -15,7 +17,8 @@ from treadle.adapters.targets.answers import (
 from treadle.adapters.targets.history import failed_states
 from treadle.definitions.errors import LaunchRejectedError, LaunchUncertainError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.ports.launching import Execution, JobSettings, Start, StartContract
+from treadle.ports.launching import Execution, JobSettings, Listed, Start, StartContract
+from treadle.ports.runs import Failure
 
 STATUSES = {
     "RUNNING": Status.STARTED,
@@ -28,6 +31,14 @@ STATUSES = {
 
 _BUSY = {"ExecutionLimitExceeded"}
 _GONE = {"ExecutionDoesNotExist", "InvalidArn"}
+_NO_MACHINE = {"InvalidArn", "StateMachineDoesNotExist", "StateMachineTypeNotSupported"}
+
+PAGE = 200
+"""So many executions are listed at once."""
+
+_LISTED = ("RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED")
+"""Listed one by one: those that run are in the order of their start or redrive, the others in that of their end.
+What ends meanwhile is in both lists, as the running ones are asked for first."""
 
 NAME_TAKEN_MS = 89 * 86_400_000
 """A name may be given again 90 days after its execution has closed; a day less, for clocks that differ."""
@@ -40,7 +51,9 @@ class StepFunctionsTarget:
     while the first runs, nor for 90 days after it has closed. An Express state machine knows no such name.
     """
 
-    contract: ClassVar[StartContract] = StartContract(token_ms=NAME_TAKEN_MS, listing_ms=NAME_TAKEN_MS)
+    contract: ClassVar[StartContract] = StartContract(
+        token_ms=NAME_TAKEN_MS, listing_ms=NAME_TAKEN_MS, lists=True
+    )
 
     def __init__(self) -> None:
         self._standard: set[str] = set()
@@ -67,7 +80,7 @@ class StepFunctionsTarget:
             answer = client("stepfunctions").describe_state_machine(stateMachineArn=settings.arn)
         except AwsError as error:
             what = f"{_of(settings)} could not be looked at"
-            raise not_answered(error, what, gone={"InvalidArn", "StateMachineDoesNotExist"}) from error
+            raise not_answered(error, what, gone=_NO_MACHINE) from error
         if answer["type"] != "STANDARD":
             msg = (
                 f"{_of(settings)} is an Express state machine: it starts as often as it is asked to, and tells "
@@ -107,23 +120,38 @@ class StepFunctionsTarget:
             raise not_answered(
                 error, f"Execution {external_id} could not be looked at", gone=_GONE
             ) from error
-        status, stopped = STATUSES[answer["status"]], answer.get("stopDate")
         failure = None
-        if status in {Status.FAILURE, Status.CANCELED}:
+        if STATUSES[answer["status"]] in {Status.FAILURE, Status.CANCELED}:
             words = answer.get("error") or answer["status"]
             failure = failure_of(words, answer.get("cause"), steps=failed_states(external_id))
-        # A redriven execution keeps its startDate.
-        began = answer.get("redriveDate") or answer["startDate"]
-        return Execution(
-            external_id,
-            answer["stateMachineArn"],
-            status,
-            millis_of(began),
-            millis_of(stopped) if stopped and status.is_finished else None,
-            failure,
-            answer.get("redriveCount", 0),
-            answer["name"],
-        )
+        return _execution(answer, failure)
+
+    def recent(self, settings: JobSettings, since: int) -> Iterator[Listed]:
+        """The state machine's executions, by when they ended, or were started or redriven."""
+        lists = (self._listed(settings, status, since) for status in _LISTED)
+        return heapq.merge(*lists, key=lambda each: -each.at)
+
+    def _listed(self, settings: JobSettings, status: str, since: int) -> Iterator[Listed]:
+        request: dict[str, Any] = {
+            "stateMachineArn": settings.arn,
+            "statusFilter": status,
+            "maxResults": PAGE,
+        }
+        while True:
+            try:
+                answer = client("stepfunctions").list_executions(**request)
+            except AwsError as error:
+                what = f"The executions of {_of(settings)} could not be listed"
+                raise not_answered(error, what, gone=_NO_MACHINE) from error
+            for told in answer["executions"]:
+                execution = _execution(told)
+                at = execution.ended_at or execution.started_at
+                if at < since:
+                    return
+                yield Listed(at, execution)
+            if not answer.get("nextToken"):
+                return
+            request["nextToken"] = answer["nextToken"]
 
     def cancel(self, external_id: str) -> None:
         """Ask for the execution's end."""
@@ -132,6 +160,23 @@ class StepFunctionsTarget:
         except AwsError as error:
             gone = {*_GONE, "ValidationException"}
             raise not_answered(error, f"Execution {external_id} was not canceled", gone=gone) from error
+
+
+def _execution(told: Mapping[str, Any], failure: Failure | None = None) -> Execution:
+    """An execution as it is described or listed; a list does not tell why it failed."""
+    status, stopped = STATUSES[told["status"]], told.get("stopDate")
+    # A redriven execution keeps its startDate.
+    began = told.get("redriveDate") or told["startDate"]
+    return Execution(
+        told["executionArn"],
+        told["stateMachineArn"],
+        status,
+        millis_of(began),
+        millis_of(stopped) if stopped and status.is_finished else None,
+        failure,
+        told.get("redriveCount", 0),
+        told["name"],
+    )
 
 
 def _of(settings: JobSettings) -> str:

@@ -1,9 +1,10 @@
 """What targets share that take a message and tell nothing of what becomes of it."""
 
+from collections.abc import Iterator
 from typing import ClassVar, NoReturn
 
 from treadle.definitions.errors import LaunchRejectedError
-from treadle.ports.launching import Execution, Start, StartContract
+from treadle.ports.launching import Execution, JobSettings, Listed, Start, StartContract
 
 
 class UnansweringTarget:
@@ -24,6 +25,11 @@ class UnansweringTarget:
     def describe(self, external_id: str) -> Execution:
         """Nothing: refuses, with the reason."""
         self._cannot(external_id, "be asked how it stands")
+
+    def recent(self, settings: JobSettings, since: int) -> Iterator[Listed]:
+        """Nothing: refuses, with the reason."""
+        del since
+        self._cannot(f"What {settings.arn} took", "be listed")
 
     def cancel(self, external_id: str) -> None:
         """Nothing: refuses, with the reason."""

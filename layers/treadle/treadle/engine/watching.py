@@ -1,0 +1,170 @@
+"""What RECONCILE does for observed jobs: it lists what others started, and records that of which no event came."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from treadle.definitions.errors import LaunchError
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.engine.addresses import full_address
+from treadle.engine.identity import parse_launch_id
+from treadle.engine.launch import Targets
+from treadle.engine.observing import Observer
+from treadle.engine.outcomes import Decision
+from treadle.engine.record import Recorder, StatusChange
+from treadle.ports.launching import Execution, JobSettings
+from treadle.ports.runs import Look, Run, RunStore
+from treadle.ports.system import Clock
+
+logger = logging.getLogger(__name__)
+
+LOOK_MS = 600_000
+"""The target of a job is looked through every ten minutes."""
+
+OVERLAP_MS = 900_000
+"""Listings lag, and clocks differ: each look begins a quarter of an hour before the last one."""
+
+MEMORY_MS = 7 * 86_400_000
+"""A job that was not looked at for longer does not bring all its past; Batch keeps no older one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What one pass over the observed jobs came to.
+
+    Attributes:
+        recorded: runs that are recorded now, or further than before.
+        failed: executions that could not be recorded, and jobs whose target could not be listed.
+        is_complete: False if time ran out, and the next pass goes on.
+    """
+
+    recorded: int = 0
+    failed: int = 0
+    is_complete: bool = True
+
+
+class Watcher:
+    """Looks through what runs of observed jobs, and records what is not recorded yet.
+
+    A look that runs out of time is gone on with; it moves on only when all that it saw is recorded.
+
+    Args:
+        observer: which jobs, and how their runs are named.
+        runs: keeps run records, and how far was looked.
+        jobs: what each job's name launches.
+        targets: each kind of target.
+        recorder: takes what is missing.
+        clock: the time.
+        place: the own account and region, as `account/region`.
+    """
+
+    def __init__(
+        self,
+        observer: Observer,
+        runs: RunStore,
+        jobs: Mapping[str, JobSettings],
+        targets: Targets,
+        recorder: Recorder,
+        clock: Clock,
+        place: str = "",
+    ) -> None:
+        self._run_ids = observer.run_ids
+        self._runs = runs
+        self._targets = targets
+        self._recorder = recorder
+        self._clock = clock
+        self._place = place
+        observed = [jobs[name] for name in sorted(observer.jobs) if name in jobs and jobs[name].arn]
+        self._listed = [each for each in observed if targets[each.target].contract.lists]
+        for each in observed:
+            if each not in self._listed:
+                logger.warning("Job %s is observed by events alone: %s lists nothing", each.job, each.target)
+
+    def watch(self, ends_at: int) -> Watched:
+        """Look through the targets of all jobs whose time has come, those first that have waited longest.
+
+        Args:
+            ends_at: when to stop.
+
+        Raises:
+            StoreError: if it could not be read how far was looked.
+        """
+        found = Watched()
+        for settings, look in self._due():
+            if self._clock.now() >= ends_at:
+                return replace(found, is_complete=False)
+            try:
+                one = self._look(settings, look, ends_at)
+            except Exception:  # whatever it is, the other jobs must be looked at
+                logger.exception("The target of job %s could not be looked through", settings.job)
+                one = Watched(failed=1)
+            is_complete = found.is_complete and one.is_complete
+            found = Watched(found.recorded + one.recorded, found.failed + one.failed, is_complete)
+        return found
+
+    def _due(self) -> list[tuple[JobSettings, Look]]:
+        now = self._clock.now()
+        looks = [(each, self._runs.look(each.job) or Look(now, again_at=0)) for each in self._listed]
+        return sorted((each for each in looks if each[1].again_at <= now), key=lambda each: each[1].again_at)
+
+    def _look(self, settings: JobSettings, look: Look, ends_at: int) -> Watched:
+        now = self._clock.now()
+        began_at = now if look.began_at is None else look.began_at
+        since = max(look.done_at - OVERLAP_MS, now - MEMORY_MS)
+        down_to, recorded, failed, again_at = look.down_to, 0, 0, now
+        try:
+            for listed in self._targets[settings.target].recent(settings, since):
+                if self._clock.now() >= ends_at:
+                    break
+                if look.down_to is not None and listed.at > look.down_to:
+                    continue  # Recorded by the pass before, or news for the next look.
+                try:
+                    recorded += self._is_recorded(settings, listed.execution)
+                except Exception:  # whatever it is, those behind it must go on
+                    logger.exception("Execution %s was not recorded", listed.execution.external_id)
+                    failed += 1
+                down_to = down_to if failed else listed.at
+            else:
+                # What failed may be among the newest: the next look begins anew.
+                done_at = look.done_at if failed else began_at
+                self._runs.keep_look(settings.job, Look(done_at, now + LOOK_MS))
+                return Watched(recorded, failed)
+        except LaunchError:
+            logger.exception("The executions of job %s could not be listed", settings.job)
+            failed, again_at = failed + 1, now + LOOK_MS
+        self._runs.keep_look(settings.job, Look(look.done_at, again_at, began_at, down_to))
+        return Watched(recorded, failed, is_complete=again_at > now)
+
+    def _is_recorded(self, settings: JobSettings, execution: Execution) -> bool:
+        """Whether the execution is recorded now, and was not, or not so far."""
+        change = self._change(settings, execution)
+        launch = parse_launch_id(change.name or "")
+        if launch is not None and self._runs.get(launch[0]) is not None:
+            return False  # Our own are asked about when they are due.
+        run = self._runs.get(self._run_ids.observed(change.kind, change.external_id))
+        if run is not None and _is_told(run, change):
+            return False
+        return self._recorder.record(change).decision is Decision.RECORDED
+
+    def _change(self, settings: JobSettings, execution: Execution) -> StatusChange:
+        """What an event would have told, in the same words: the record's name is made of them."""
+        target = full_address(settings.target, execution.target, self._place)
+        beyond = execution.external_id.removeprefix(execution.target)
+        external_id = execution.external_id if beyond == execution.external_id else f"{target}{beyond}"
+        return StatusChange(
+            kind=settings.target,
+            name=execution.launch_id or "",
+            external_id=external_id,
+            target=target,
+            status=execution.status,
+            time=execution.ended_at or execution.started_at,
+            started_at=execution.started_at,
+            retry=execution.retry,
+            failure=execution.failure,
+        )
+
+
+def _is_told(run: Run, change: StatusChange) -> bool:
+    """Whether a record has the status, and why if the execution failed."""
+    lacks_reason = run.status in {Status.FAILURE, Status.CANCELED} and run.failure is None
+    return change.status in run.reached.get(f"1/{change.retry}", {}) and not lacks_reason

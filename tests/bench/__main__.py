@@ -1,0 +1,98 @@
+"""`make bench`: every benchmark, each in a process of its own, and the report of them all.
+
+A goal that is missed is shown as missed, here and in docs/performance.md. Exit status 1 if one is, or if a
+benchmark did not come through.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from importlib.metadata import version
+from itertools import groupby
+from pathlib import Path
+
+from tests.bench.figures import COLLECTED, Figure
+from tools.project import ROOT, run_tool
+
+BENCHMARKS = (
+    "tick_cpu",
+    "cold_start",
+    "idle_tick",
+    "known_keys",
+    "launch_throughput",
+    "ten_thousand",
+    "event_to_execution",
+    "end_to_next_start",
+)
+REPORT = ROOT / "docs" / "performance.md"
+PACKAGES = ("boto3", "pynamodb", "aws-lambda-powertools")
+
+
+def collected(path: Path) -> list[tuple[str, Figure]]:
+    """The figures that benchmarks have added to a file, each with its table's title."""
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    return [(line.pop("title"), Figure(**line)) for line in lines]
+
+
+def report(figures: list[tuple[str, Figure]], seconds: float, failed: list[str]) -> str:
+    """The page.
+
+    Args:
+        figures: each with its table's title.
+        seconds: that all took.
+        failed: benchmarks that did not come through.
+    """
+    versions = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
+    machine = (
+        f"{os.cpu_count()} CPUs, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    )
+    lines = [
+        "# Performance",
+        "",
+        "`make bench` measures this and writes this page; each of its modules in `tests/bench` says what it does and runs by itself.",
+        "Speeds hold for one machine and its DynamoDB Local: compare what was measured in one run, not the figures of two.",
+        "",
+        f"{datetime.now(UTC):%Y-%m-%d}, {machine}, {versions}; {seconds / 60:.0f} minutes.",
+    ]
+    for title, group in groupby(figures, key=lambda each: each[0]):
+        lines += ["", f"## {title}", "", "| figure | value | goal | |", "| --- | ---: | ---: | --- |"]
+        lines += [f"| {' | '.join(figure.cells)} |" for _, figure in group]
+    lines += ["", *(f"{name} did not come through." for name in failed)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def main() -> int:
+    """Entry point."""
+    began, failed = time.monotonic(), []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "figures")
+        path.touch()
+        for name in BENCHMARKS:
+            print(f"\n{name} …", flush=True)
+            before = path.stat().st_size
+            done = subprocess.run(
+                [sys.executable, "-m", f"tests.bench.{name}"],
+                cwd=ROOT,
+                env={**os.environ, COLLECTED: str(path)},
+                check=False,
+            )
+            if done.returncode and path.stat().st_size == before:
+                failed.append(name)
+        figures = collected(path)
+    REPORT.write_text(report(figures, time.monotonic() - began, failed))
+    missed = [f"{title}: {figure.name}" for title, figure in figures if not figure.is_met]
+    print(f"\n{REPORT.relative_to(ROOT)} is written.")
+    for each in missed:
+        print(f"MISSED: {each}")
+    for each in failed:
+        print(f"DID NOT COME THROUGH: {each}")
+    return 1 if missed or failed else 0
+
+
+if __name__ == "__main__":
+    run_tool(main)

@@ -1,0 +1,191 @@
+"""How long a function takes cold, from its start to its first answer, under Lambda's own runtime emulator.
+
+`python -m tests.bench.cold_start` prints it: an evaluator with a sensor that finds nothing, each step of the engine
+with a message that has it do next to nothing, and a function that only imports boto3, makes a DynamoDB client, and reads an
+item. All of them talk to DynamoDB Local, with the layers as they are deployed; by turns, and the best of each counts.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from tests.bench.figures import Figure, tell
+from tests.support.tables import create_tables
+from tests.template.model import read
+from tools import runtime
+from tools.built import BuiltFunction
+from tools.dynamodb_local import dynamodb_local
+from tools.project import REGION, ROOT, VENV_BIN, ToolError, clean_environment, run_tool
+from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
+from treadle.adapters.system import RandomTokens
+from treadle.ports.runs import Run
+
+ROUNDS = 5
+GOAL = 1.25
+ACCESS = {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_DEFAULT_REGION": REGION}
+DURATION = re.compile(r"\tDuration: ([0-9.]+) ms")
+
+LEAST = """
+import os
+import boto3
+
+table = boto3.client("dynamodb")
+
+
+def handler(event, context):
+    return table.get_item(TableName=os.environ["TREADLE_SENSORS_TABLE"], Key={"sensor": {"S": "idle"}}).get("Item")
+"""
+
+IDLE = """
+from treadle import SkipReason, evaluator, sensor
+
+
+@sensor(job_name="none")
+def idle():
+    return SkipReason("Nothing new.")
+
+
+handler = evaluator(idle)
+"""
+
+TICK = {"treadle": "tick", "nominal_time": "2026-11-22T18:00:00Z"}
+RUN_ID = "6f1b1cc1-9f2b-5f0d-9a38-3c6d6a0f2f3e"
+
+
+def message(body: Mapping[str, Any]) -> dict[str, Any]:
+    """A batch of one message."""
+    [record] = json.loads((ROOT / "events" / "record-execution-failed.json").read_text())["Records"]
+    return {"Records": [{**record, "body": json.dumps(body)}]}
+
+
+def engine_events() -> dict[str, dict[str, Any]]:
+    """For each step what it takes up and has next to nothing to do for."""
+    return {
+        "dispatch": {"Records": []},
+        "publish": {"Records": []},
+        "launch": message({"treadle": "launch", "run_id": RUN_ID, "attempt": 1, "job": "unknown"}),
+        "record": json.loads((ROOT / "events" / "record-execution-failed.json").read_text()),
+    }
+
+
+def layers(folder: Path) -> tuple[Path, ...]:
+    """The layers, built as SAM builds them."""
+    built = []
+    for name, target in (("deps", "build-DepsLayer"), ("treadle", "build-TreadleLayer")):
+        made = folder / "layers" / name
+        made.mkdir(parents=True)
+        path = os.pathsep.join([str(VENV_BIN), os.environ.get("PATH", os.defpath)])
+        subprocess.run(
+            ["make", "--silent", target, f"ARTIFACTS_DIR={made}"],
+            cwd=ROOT / "layers" / name,
+            env={**os.environ, "PATH": path},
+            check=True,
+        )
+        built.append(made)
+    return tuple(built)
+
+
+def function(name: str, code: Path, layered: tuple[Path, ...]) -> BuiltFunction:
+    """A function with these layers."""
+    return BuiltFunction(name, code, layered, "app.handler", 30, 256, {}, ())
+
+
+def functions(folder: Path) -> dict[str, tuple[BuiltFunction, object]]:
+    """By name, each function and its event."""
+    layered = layers(folder)
+    made: dict[str, tuple[BuiltFunction, object]] = {}
+    for name, code, event, of in (("least", LEAST, {}, ()), ("evaluator", IDLE, TICK, layered)):
+        place = folder / name
+        place.mkdir()
+        (place / "app.py").write_text(code)
+        made[name] = (function(name, place, of), event)
+    for name, event in engine_events().items():
+        made[name] = (function(name, ROOT / "functions" / "engine" / name, layered), event)
+    return made
+
+
+def variables(tables: TableNames, endpoint: str) -> dict[str, str]:
+    """What every function is given; the names are the template's."""
+    template = read()
+    names = {
+        name
+        for each in template.resources("AWS::Serverless::Function").values()
+        for name in template.environment(each)
+        if name.startswith("TREADLE_")
+    }
+    ours = {f"TREADLE_{table.upper()}_TABLE": name for table, name in asdict(tables).items()}
+    mappings = dict.fromkeys(("TREADLE_JOBS", "TREADLE_GRANTS"), "{}")
+    ticking = {
+        "TREADLE_INTERVAL_SECONDS": "0",
+        "TREADLE_DEFAULT_STATUS": "RUNNING",
+        "TREADLE_PAUSE_AFTER": "10",
+    }
+    unused = dict.fromkeys(names - {"TREADLE_OBSERVED_JOBS", "TREADLE_TIME_ZONE"}, "0")
+    return {**unused, **mappings, **ours, **ticking, **ACCESS, "AWS_ENDPOINT_URL_DYNAMODB": endpoint}
+
+
+def milliseconds(made: BuiltFunction, event: object, given: Mapping[str, str]) -> float:
+    """From the function's start to its answer."""
+    path = [str(made.code), *(str(layer / "python") for layer in made.layers)]
+    environment = clean_environment(
+        **given,
+        AWS_LAMBDA_FUNCTION_NAME=made.logical_id,
+        AWS_LAMBDA_FUNCTION_VERSION="$LATEST",
+        AWS_LAMBDA_FUNCTION_MEMORY_SIZE=str(made.memory),
+        AWS_LAMBDA_FUNCTION_TIMEOUT=str(made.timeout),
+        POWERTOOLS_SERVICE_NAME="treadle",
+        PYTHONPATH=os.pathsep.join(path),
+        PYTHONDONTWRITEBYTECODE="1",
+    )
+    done = runtime.run(made, json.dumps(event).encode(), environment)
+    found = DURATION.search(done.log)
+    if done.failed or found is None:
+        raise ToolError(f"{made.logical_id} did not answer:\n{done.log}")
+    return float(found[1])
+
+
+def measure() -> list[Figure]:
+    """What each takes."""
+    with tempfile.TemporaryDirectory() as folder, dynamodb_local() as endpoint:
+        with patch.dict(
+            os.environ, clean_environment(**ACCESS, AWS_ENDPOINT_URL_DYNAMODB=endpoint), clear=True
+        ):
+            tables = create_tables()
+            run = Run(RUN_ID, "unknown", "idle", None, "tick", "{}", {}, 1_795_370_400_000)
+            DynamoStores.of(tables, RandomTokens()).runs.create(run)
+        given, made = variables(tables, endpoint), functions(Path(folder))
+        taken: dict[str, list[float]] = {name: [] for name in made}
+        for _ in range(ROUNDS):
+            for name, (each, event) in made.items():
+                taken[name].append(milliseconds(each, event, given))
+        sizes = [sum(path.stat().st_size for path in Path(folder, "layers").rglob("*") if path.is_file())]
+    best = {name: min(times) for name, times in taken.items()}
+    least = best.pop("least")
+    figures = [Figure("boto3, a client and a read", least, "ms")]
+    for name, time in best.items():
+        words = (
+            "evaluator of a sensor that finds nothing"
+            if name == "evaluator"
+            else f"{name}, one message that asks for nothing new"
+        )
+        figures.append(Figure(words, time, "ms"))
+    ratio = Figure("evaluator, as a multiple of boto3 alone", best["evaluator"] / least, "times", GOAL)
+    return [*figures, ratio, Figure("both layers, unpacked", sizes[0] / 1e6, "MB")]
+
+
+def main() -> int:
+    """Entry point."""
+    return tell("Cold start, from the start of the function to its first answer", measure())
+
+
+if __name__ == "__main__":
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    run_tool(main)

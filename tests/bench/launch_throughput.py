@@ -1,0 +1,125 @@
+"""How many runs a second go through DISPATCH and LAUNCH on DynamoDB Local, beside bare conditional writes.
+
+`python -m tests.bench.launch_throughput` prints it. A run is one conditional put in DISPATCH, and a claim and a
+record of its start in LAUNCH; the least that could do the same is three conditional writes with boto3.
+The target and the queues are in this process. With one process first, then with four, each with its own ticks.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+from unittest.mock import patch
+from uuid import uuid4
+
+import boto3
+
+from tests.bench.figures import Figure, tell
+from tests.bench.idle_tick import DynamoHouse
+from tests.support.house import sensor_of
+from tests.support.tables import create_tables
+from tools.dynamodb_local import dynamodb_local
+from tools.project import REGION, clean_environment, run_tool
+from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
+from treadle.adapters.system import RandomTokens
+from treadle.definitions.results import RunRequest
+from treadle.engine.evaluation import Budget
+from treadle.engine.slices import SliceRequest
+from treadle.entrypoints.steps import parse_dispatch, parse_launch
+
+RUNS = 400
+PROCESSES = 4
+NOON = 1_795_370_400_000
+GOAL_SHARE = 60
+DAGSTERS_BEST = 22
+"""Runs a second that Dagster 1.13.27 launches at its best setting: a consolidated SQLite file, a launcher that only records."""
+
+ACCESS = {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_DEFAULT_REGION": REGION}
+
+
+def bare_writes(table: str, runs: int) -> float:
+    """Runs a second, as three conditional writes each, one after the other."""
+    client = boto3.client("dynamodb")
+    names = [uuid4().hex for _ in range(runs)]
+    began = time.perf_counter()
+    for name in names:
+        key = {"run_id": {"S": name}}
+        client.put_item(TableName=table, Item=key, ConditionExpression="attribute_not_exists(run_id)")
+        for attribute in ("claimed", "started"):
+            client.update_item(
+                TableName=table,
+                Key=key,
+                UpdateExpression=f"SET {attribute} = :now",
+                ConditionExpression=f"attribute_not_exists({attribute})",
+                ExpressionAttributeValues={":now": {"N": "1"}},
+            )
+    return runs / (time.perf_counter() - began)
+
+
+def treadles(tables: TableNames, runs: int) -> float:
+    """Runs a second, from a committed tick to the recorded starts, one after the other."""
+    house = DynamoHouse(stores=DynamoStores.of(tables, RandomTokens()), tokens=RandomTokens())
+    keys = [uuid4().hex for _ in range(runs)]
+    name = f"watch_{uuid4().hex[:8]}"
+    requests = [RunRequest(key, {"bucket": "watched", "key": f"incoming/{key}.csv"}) for key in keys]
+    house.leased(sensor_of(lambda: requests, name=name)).tick(NOON, Budget())
+    [tick] = house.ticks.latest(name, 2)
+    grants: dict[str, Any] = {name: "process_file"}
+    dispatcher, launcher = house.dispatcher(**grants), house.launcher()
+    began = time.perf_counter()
+    dispatcher.dispatch(tick)
+    for body in house.slices.drain():
+        asked = parse_dispatch(body)
+        assert isinstance(asked, SliceRequest)
+        dispatcher.dispatch_slice(asked)
+    for body in house.launches.drain():
+        launcher.launch(parse_launch(body), 60)
+    taken = time.perf_counter() - began
+    assert len(house.target.starts) == runs
+    return runs / taken
+
+
+def _in_process(function: Callable[..., float], environment: dict[str, str], *arguments: Any) -> float:
+    with patch.dict(os.environ, environment, clear=True):
+        return function(*arguments)
+
+
+def measure(endpoint: str) -> list[Figure]:
+    """What each reaches.
+
+    Args:
+        endpoint: of DynamoDB.
+    """
+    environment = clean_environment(**ACCESS, AWS_ENDPOINT_URL_DYNAMODB=endpoint)
+    with patch.dict(os.environ, environment, clear=True):
+        tables = create_tables()
+        bare_writes(tables.runs, 20)
+        treadles(tables, 20)
+        # By turns, so that whatever else this machine does falls on both.
+        rounds = [(bare_writes(tables.runs, RUNS), treadles(tables, RUNS)) for _ in range(3)]
+    bare, ours = (max(each) for each in zip(*rounds, strict=True))
+    with ProcessPoolExecutor(PROCESSES) as pool:
+        together = [
+            pool.submit(_in_process, treadles, environment, tables, RUNS // 2) for _ in range(PROCESSES)
+        ]
+        side_by_side = sum(each.result() for each in together)
+    return [
+        Figure("three bare conditional writes for each run", bare, "runs/s"),
+        Figure("DISPATCH and LAUNCH, one process", ours, "runs/s", 5 * DAGSTERS_BEST, at_most=False),
+        Figure("as a share of the bare writes", 100 * ours / bare, "%", GOAL_SHARE, at_most=False),
+        Figure(f"DISPATCH and LAUNCH, {PROCESSES} processes together", side_by_side, "runs/s"),
+        Figure(f"{PROCESSES} processes, as a multiple of one", side_by_side / ours, "times"),
+    ]
+
+
+def main() -> int:
+    """Entry point."""
+    with dynamodb_local() as endpoint:
+        return tell("Launch throughput on DynamoDB Local", measure(endpoint))
+
+
+if __name__ == "__main__":
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    run_tool(main)

@@ -1,0 +1,166 @@
+"""What processor time an idle tick takes, without the store: our own code, and DynamoDB's client.
+
+`python -m tests.bench.tick_cpu` prints it. One sensor skips each minute for another reason:
+
+- over stores in memory, whose own time is taken off: the protocol and the author's function;
+- as a whole Lambda handler over DynamoDB's real client, whose requests are answered at once in this process:
+  PynamoDB, botocore, logs and metrics beside it;
+- and a handler that does nothing but log one line, for comparison.
+"""
+
+import contextlib
+import io
+import itertools
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
+
+from botocore import handlers
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+
+from tests.bench.figures import Figure, tell
+from tests.functional.conftest import LambdaContext
+from tests.support.house import House, sensor_of
+from tests.template.model import read
+from tools.project import REGION, clean_environment, run_tool
+from treadle import SensorEvaluationContext, SkipReason, evaluator, sensor
+from treadle.engine.evaluation import Budget
+from treadle.entrypoints.handler import instrumented, logger
+
+TICKS = 2_000
+WARM_UP = 200
+NOON = 1_795_370_400_000
+MINUTE = 60_000
+GOAL_MS = 2.0
+
+
+@dataclass(slots=True)
+class Timed:
+    """Any object, and the processor time of its methods.
+
+    Attributes:
+        inner: whose methods.
+        seconds: that they have taken.
+    """
+
+    inner: Any
+    seconds: float = 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.inner, name)
+        if not callable(found):
+            return found
+
+        def timed(*arguments: Any, **options: Any) -> Any:
+            began = time.process_time()
+            try:
+                return found(*arguments, **options)
+            finally:
+                self.seconds += time.process_time() - began
+
+        return timed
+
+
+def milliseconds_each(call: Callable[[int], object]) -> float:
+    """Processor time of one call, on average.
+
+    Args:
+        call: takes its number.
+    """
+    for number in range(WARM_UP):
+        call(number)
+    began = time.process_time()
+    for number in range(WARM_UP, WARM_UP + TICKS):
+        call(number)
+    return (time.process_time() - began) * 1000 / TICKS
+
+
+def in_memory() -> float:
+    """An idle tick over stores in memory, without them."""
+    looks = itertools.count()
+    house = House()
+    ticks: Any = house.leased(sensor_of(lambda: SkipReason(f"Nothing new after {next(looks)} looks.")))
+    store = Timed(ticks._sensors)
+    ticks._sensors = store
+
+    def tick(number: int) -> None:
+        nominal = NOON + number * MINUTE
+        house.clock.time = nominal
+        if number == WARM_UP:
+            store.seconds = 0.0
+        ticks.tick(nominal, Budget())
+
+    whole = milliseconds_each(tick)
+    return whole - store.seconds * 1000 / TICKS
+
+
+def as_handler() -> float:
+    """An idle tick as the whole handler, over DynamoDB's client without DynamoDB."""
+    function = read().evaluators()["new_objects"]
+    unused = {
+        name: name if name.endswith("_TABLE") else "0"
+        for name in read().environment(function)
+        if name.startswith("TREADLE_")
+    }
+    ours = {"TREADLE_INTERVAL_SECONDS": "0", "TREADLE_DEFAULT_STATUS": "RUNNING", "TREADLE_PAUSE_AFTER": "10"}
+    access = {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_DEFAULT_REGION": REGION}
+    looks = itertools.count()
+
+    @sensor(job_name="none")
+    def idle(context: SensorEvaluationContext) -> SkipReason:
+        return SkipReason(f"Nothing new after {next(looks)} looks.")
+
+    handler = evaluator(idle)
+
+    def tick(number: int) -> None:
+        minute, hour = number % 60, number // 60 % 24
+        day = f"2026-11-{1 + number // 1440:02d}T{hour:02d}:{minute:02d}:00Z"
+        answer = handler({"treadle": "tick", "nominal_time": day}, LambdaContext())
+        assert answer["decision"] == "SKIPPED", answer
+
+    with patch.dict(os.environ, clean_environment(**{**unused, **ours, **access}), clear=True), answered():
+        return milliseconds_each(tick)
+
+
+def bare() -> float:
+    """A handler that logs one line."""
+    handler = instrumented(lambda event, context: logger().info("Nothing new."))
+    return milliseconds_each(lambda _: handler({}, LambdaContext()))
+
+
+@contextlib.contextmanager
+def answered() -> Any:
+    """Each request of a DynamoDB client made meanwhile is answered with nothing, and not sent."""
+
+    def answer(request: Any, **_: Any) -> Any:
+        response: Any = AWSResponse(request.url, 200, HTTPHeaders(), None)
+        response._content = b"{}"
+        return response
+
+    hook: Any = ("before-send.dynamodb.*", answer)
+    with patch.object(handlers, "BUILTIN_HANDLERS", [*handlers.BUILTIN_HANDLERS, hook]):
+        yield
+
+
+def measure() -> list[Figure]:
+    """What each takes."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        ours, whole, least = in_memory(), as_handler(), bare()
+    return [
+        Figure("the protocol, over stores in memory, without these", ours, "ms", GOAL_MS),
+        Figure("the whole handler, over DynamoDB's client without DynamoDB", whole, "ms"),
+        Figure("a handler that logs one line", least, "ms"),
+    ]
+
+
+def main() -> int:
+    """Entry point."""
+    return tell("Processor time of an idle tick", measure())
+
+
+if __name__ == "__main__":
+    run_tool(main)

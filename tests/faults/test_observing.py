@@ -1,0 +1,152 @@
+"""Runs that others started: whatever is lost on the way of their events or listings, each is recorded once, truly."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.house import ARN, JOB, JOBS, NAMESPACE, RUN_IDS
+from treadle.definitions.errors import LaunchDelayedError, TreadleError
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.engine.observing import Observer
+from treadle.engine.record import Recorder, StatusChange
+from treadle.engine.watching import LOOK_MS, Watcher
+from treadle.ports.launching import Execution, Target
+from treadle.ports.runs import Failure, RunStore
+from treadle.testing.faults import Fault, Faults, faulty
+from treadle.testing.stores import InMemoryRunStore, InMemoryTables
+from treadle.testing.system import VirtualClock
+from treadle.testing.targets import InMemoryTarget
+
+NOON = 1_795_370_400_000
+FAILED = Failure("States.TaskFailed", "no such file")
+STRIKES = [
+    Fault.KILL_BEFORE,
+    Fault.KILL_AFTER,
+    Fault.ANSWER_LOST,
+    Fault.PAUSE,
+    Fault.THROTTLED,
+    Fault.REPEATED,
+]
+
+
+class Scene:
+    """Three executions by hand: one runs, one has succeeded, one has failed; some events are lost.
+
+    Args:
+        fault: what strikes.
+        number: the call at which it strikes; 0 for none.
+    """
+
+    def __init__(self, fault: Fault | None = None, number: int = 0) -> None:
+        self.tables, self.clock = InMemoryTables(), VirtualClock(NOON)
+        self.faults = Faults({number: fault} if fault else {}, pause=self.another_pass)
+        self.inner = InMemoryTarget(self.clock)
+        for name in ("runs", "succeeded", "failed"):
+            arn = f"{ARN}:{name}"
+            self.inner.executions[arn] = Execution(arn, ARN, Status.STARTED, NOON, launch_id=name)
+        self.inner.finish(f"{ARN}:succeeded", Status.SUCCESS)
+        self.inner.finish(f"{ARN}:failed", Status.FAILURE, FAILED)
+        self.runs: RunStore = faulty(InMemoryRunStore(self.tables), "RunStore", self.faults)
+        self.target: Target = faulty(
+            self.inner, "Target", self.faults, lost=LaunchDelayedError, throttled=LaunchDelayedError
+        )
+        self.observer = Observer(frozenset({JOB}), RUN_IDS)
+
+    def recorder(self) -> Recorder:
+        """RECORD, as both steps use it."""
+        targets = {"step_functions": self.target}
+        return Recorder(self.runs, JOBS, targets, self.clock, NAMESPACE, self.observer)
+
+    def another_pass(self) -> None:
+        """What goes on meanwhile."""
+
+        def everything() -> None:
+            self.look()
+            self.take("failed", Status.FAILURE)
+
+        self.faults.run("meanwhile", everything)
+
+    def look(self) -> None:
+        """A pass of RECONCILE over the observed jobs."""
+        targets = {"step_functions": self.target}
+        watcher = Watcher(self.observer, self.runs, JOBS, targets, self.recorder(), self.clock, NAMESPACE)
+        watcher.watch(self.clock.now() + 50_000)
+
+    def take(self, name: str, status: Status) -> None:
+        """An event that comes."""
+        time = NOON if status is Status.STARTED else self.clock.time
+        self.recorder().record(
+            StatusChange("step_functions", name, f"{ARN}:{name}", ARN, status, time, started_at=NOON)
+        )
+
+    def step(self, name: str, function: Callable[[], object]) -> None:
+        """Run a step as Lambda would: what raised, or died, is delivered again."""
+
+        def guarded() -> bool:
+            try:
+                function()
+            except TreadleError:
+                return False
+            return True
+
+        done: list[bool] = []
+        for _ in range(3):
+            if self.faults.run(name, lambda: done.append(guarded())) and done[-1]:
+                return
+
+    def live(self) -> None:
+        """An event overtaken by its successor, the others lost; then passes, and an end between them."""
+        self.step("record", lambda: self.take("failed", Status.FAILURE))
+        self.step("record", lambda: self.take("failed", Status.STARTED))
+        self.step("reconcile", self.look)
+        self.inner.finish(f"{ARN}:runs", Status.SUCCESS)
+        for _ in range(2):
+            self.clock.time += LOOK_MS
+            self.step("reconcile", self.look)
+
+    def check(self) -> None:
+        """Each execution is one run, and stands as its target says."""
+        told = {
+            run.external_id: (run.status, run.failure, run.run_id, run.job, run.attempt)
+            for run in self.tables.runs.values()
+        }
+        assert len(told) == len(self.tables.runs)
+        assert told == {
+            arn: (each.status, each.failure, RUN_IDS.observed("step_functions", arn), JOB, 1)
+            for arn, each in self.inner.executions.items()
+        }
+
+
+def calls() -> int:
+    """How many calls a scene makes."""
+    scene = Scene()
+    scene.live()
+    scene.check()
+    return len(scene.faults.calls)
+
+
+@pytest.mark.parametrize("fault", STRIKES)
+def test_no_fault_at_any_call_loses_or_doubles_a_run_of_others(fault: Fault) -> None:
+    """I1, I7."""
+    for number in range(1, calls() + 1):
+        scene = Scene(fault, number)
+
+        scene.live()
+
+        assert [struck for _, struck in scene.faults.struck] == [fault]
+        scene.check()
+
+
+def test_the_walk_reaches_listing_looks_and_records() -> None:
+    scene = Scene()
+
+    scene.live()
+
+    assert {call.site for call in scene.faults.calls} >= {
+        "RunStore.look",
+        "RunStore.keep_look",
+        "RunStore.create",
+        "RunStore.replace",
+        "Target.recent",
+        "Target.describe",
+    }

@@ -1,0 +1,345 @@
+"""RECONCILE over observed jobs: what others started and whose events were lost is listed and recorded."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from tests.support.house import ARN, JOB, JOBS, NAMESPACE, RUN_IDS, House
+from tests.support.launching import NOON, RUN_ID, launch, queue_run
+from treadle.definitions.errors import LaunchDelayedError, LaunchDeniedError, StoreError
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.engine.folding import OVERDUE_MS
+from treadle.engine.observing import Observer
+from treadle.engine.reconcile import Reconciled
+from treadle.engine.record import Recorder, StatusChange
+from treadle.engine.watching import LOOK_MS, MEMORY_MS, OVERLAP_MS, Watcher
+from treadle.ports.launching import Execution, JobSettings, Listed, StartContract
+from treadle.ports.runs import Failure, Look, Run
+from treadle.testing.stores import InMemoryRunStore
+from treadle.testing.system import VirtualClock
+from treadle.testing.targets import InMemoryTarget
+
+NOTHING = Reconciled()
+OTHER = "another_job"
+TOLD = Failure("States.TaskFailed", "no such file")
+
+
+@pytest.fixture
+def observing(house: House) -> House:
+    """A house whose only job is observed."""
+    house.observed = frozenset({JOB})
+    return house
+
+
+def by_hand(house: House, name: str = "by-hand", *, began: int = NOON, arn: str = ARN) -> str:
+    """An execution that somebody else started; its id."""
+    external_id = f"{arn}:{name}"
+    house.target.executions[external_id] = Execution(external_id, arn, Status.STARTED, began, launch_id=name)
+    return external_id
+
+
+def pass_over(house: House, seconds: float = 50) -> Reconciled:
+    """One pass."""
+    return house.reconciler().reconcile(seconds)
+
+
+def observed_run(house: House, external_id: str) -> Run:
+    """The run that stands for an execution."""
+    return house.tables.runs[RUN_IDS.observed("step_functions", external_id)]
+
+
+def recorded(house: House) -> set[str | None]:
+    """The executions that have a record."""
+    return {run.external_id for run in house.tables.runs.values()}
+
+
+class BrokenTarget(InMemoryTarget):
+    """A target that does not tell of some executions, or lists none of some jobs."""
+
+    broken: frozenset[str] = frozenset()
+    error: Exception = LaunchDelayedError("throttled")
+
+    def describe(self, external_id: str) -> Execution:
+        if external_id in self.broken:
+            raise self.error
+        return super().describe(external_id)
+
+    def recent(self, settings: JobSettings, since: int) -> Iterator[Listed]:
+        if settings.arn in self.broken:
+            msg = "not allowed"
+            raise LaunchDeniedError(msg)
+        return super().recent(settings, since)
+
+
+def breaking(house: House, *broken: str) -> BrokenTarget:
+    """The house's target, some of which is broken."""
+    target = BrokenTarget(house.clock, executions=house.target.executions)
+    target.broken = frozenset(broken)
+    house.target = target
+    return target
+
+
+def test_executions_of_others_whose_events_were_lost_are_recorded(observing: House) -> None:
+    running, failed = by_hand(observing), by_hand(observing, "second")
+    observing.target.finish(failed, Status.FAILURE, TOLD)
+
+    assert pass_over(observing) == Reconciled(observed=2)
+
+    first, second = observed_run(observing, running), observed_run(observing, failed)
+    assert (first.status, first.job, first.created_at) == (Status.STARTED, JOB, NOON)
+    assert (second.status, second.failure) == (Status.FAILURE, TOLD)
+
+
+def test_event_after_the_listing_finds_the_same_run(observing: House) -> None:
+    external_id = by_hand(observing)
+    pass_over(observing)
+
+    observing.recorder().record(
+        StatusChange("step_functions", "by-hand", external_id, ARN, Status.SUCCESS, NOON + 9)
+    )
+
+    run = observing.only_run()
+    assert (run.run_id, run.status) == (RUN_IDS.observed("step_functions", external_id), Status.SUCCESS)
+
+
+def test_target_is_looked_through_every_ten_minutes(observing: House) -> None:
+    pass_over(observing)
+    observing.clock.time += LOOK_MS - 1
+    external_id = by_hand(observing, began=observing.clock.time)
+
+    assert pass_over(observing) == NOTHING
+    observing.clock.time += 1
+    assert pass_over(observing) == Reconciled(observed=1)
+    assert observed_run(observing, external_id).status is Status.STARTED
+
+
+def test_each_look_begins_a_quarter_of_an_hour_before_the_last_one(observing: House) -> None:
+    """A listing may lag: what it did not show is still seen by the next look."""
+    pass_over(observing)
+    late = by_hand(observing, "late", began=NOON - OVERLAP_MS)
+    by_hand(observing, "old", began=NOON - OVERLAP_MS - 1)
+    observing.clock.time += LOOK_MS
+
+    assert pass_over(observing) == Reconciled(observed=1)
+    assert recorded(observing) == {late}
+
+
+def test_job_that_was_not_looked_at_for_long_brings_a_week_of_its_past(observing: House) -> None:
+    pass_over(observing)
+    observing.clock.time += 2 * MEMORY_MS
+    by_hand(observing, "forgotten", began=observing.clock.time - MEMORY_MS - 1)
+    kept = by_hand(observing, "kept", began=observing.clock.time - MEMORY_MS)
+
+    pass_over(observing)
+
+    assert recorded(observing) == {kept}
+
+
+def test_runs_of_ours_and_what_is_recorded_already_are_no_news(observing: House) -> None:
+    queue_run(observing)
+    launch(observing)
+    by_hand(observing)
+    assert pass_over(observing) == Reconciled(observed=1)
+    before = dict(observing.tables.runs)
+    observing.clock.time += LOOK_MS
+
+    assert pass_over(observing) == NOTHING
+    assert observing.tables.runs == before
+    assert len(before) == 2
+    assert RUN_ID in before
+
+
+def test_end_that_was_lost_is_listed_however_long_the_execution_ran(observing: House) -> None:
+    external_id = by_hand(observing)
+    pass_over(observing)
+    observing.clock.time += 4 * LOOK_MS
+    pass_over(observing)
+    observing.target.finish(external_id, Status.SUCCESS)
+    observing.clock.time += LOOK_MS
+
+    assert observing.clock.time < NOON + OVERDUE_MS
+    assert pass_over(observing) == Reconciled(observed=1)
+    assert observed_run(observing, external_id).status is Status.SUCCESS
+
+
+def test_house_without_observed_jobs_asks_nobody(house: House) -> None:
+    by_hand(house)
+    target = breaking(house, ARN)
+
+    assert pass_over(house) == NOTHING
+    assert (house.tables.runs, house.tables.looks, target.starts) == ({}, {}, [])
+
+
+def test_target_that_refuses_its_listing_is_asked_again_and_nothing_is_missed(observing: House) -> None:
+    target = breaking(observing, ARN)
+    assert pass_over(observing) == Reconciled(failed=1)
+    external_id = by_hand(observing)
+    target.broken = frozenset()
+
+    assert pass_over(observing) == NOTHING
+    observing.clock.time += OVERLAP_MS + LOOK_MS
+    assert pass_over(observing) == Reconciled(observed=1)
+    assert recorded(observing) == {external_id}
+
+
+def test_refusal_of_one_target_does_not_hold_up_the_others(observing: House) -> None:
+    other = JobSettings(OTHER, "step_functions", f"{ARN}-other", "OtherArn")
+    observing.jobs, observing.observed = {**JOBS, OTHER: other}, frozenset({JOB, OTHER})
+    breaking(observing, other.arn)
+    external_id = by_hand(observing)
+
+    assert pass_over(observing) == Reconciled(observed=1, failed=1)
+    assert recorded(observing) == {external_id}
+
+
+@pytest.mark.parametrize(
+    "error", [LaunchDelayedError("throttled"), KeyError("RESTING")], ids=["told", "not foreseen"]
+)
+def test_one_execution_that_cannot_be_asked_about_holds_up_none_and_comes_again(
+    observing: House, error: Exception
+) -> None:
+    """I10."""
+    older, bad = by_hand(observing, "older"), by_hand(observing, "bad", began=NOON + 1)
+    target = breaking(observing, bad)
+    target.error = error
+
+    assert pass_over(observing) == Reconciled(observed=1, failed=1)
+    assert recorded(observing) == {older}
+    newer = by_hand(observing, "newer", began=NOON + OVERLAP_MS + LOOK_MS)
+    observing.clock.time = NOON + OVERLAP_MS + LOOK_MS
+    assert pass_over(observing) == Reconciled(observed=1, failed=1)
+    assert recorded(observing) == {older, newer}
+    target.broken = frozenset()
+    observing.clock.time += OVERLAP_MS + LOOK_MS
+    assert pass_over(observing) == Reconciled(observed=1)
+    assert recorded(observing) == {older, newer, bad}
+
+
+def test_reason_that_the_target_did_not_tell_at_once_is_asked_for_again(observing: House) -> None:
+    external_id = by_hand(observing)
+    pass_over(observing)
+    observing.target.finish(external_id, Status.FAILURE, TOLD)
+    target = breaking(observing, external_id)
+    observing.clock.time += LOOK_MS
+
+    assert pass_over(observing) == Reconciled(failed=1)
+    assert (observing.only_run().status, observing.only_run().failure) == (Status.FAILURE, None)
+    target.broken = frozenset()
+    observing.clock.time += LOOK_MS
+    assert pass_over(observing) == Reconciled(observed=1)
+    assert observing.only_run().failure == TOLD
+
+
+class SlowTarget(InMemoryTarget):
+    """A target that takes ten seconds to tell of an execution."""
+
+    clock: VirtualClock
+
+    def describe(self, external_id: str) -> Execution:
+        self.clock.advance(10)
+        return super().describe(external_id)
+
+
+def test_look_that_runs_out_of_time_is_gone_on_with_where_it_stopped(observing: House) -> None:
+    observing.target = SlowTarget(observing.clock)
+    for number in range(5):
+        by_hand(observing, f"e{number}", began=NOON + number)
+
+    first = pass_over(observing, 15)
+    stopped = observing.tables.looks[JOB]
+    second, third = pass_over(observing, 25), pass_over(observing, 25)
+
+    assert (first.observed, first.is_complete) == (2, False)
+    assert stopped == Look(done_at=NOON, again_at=NOON, began_at=NOON, down_to=NOON + 3)
+    assert second == Reconciled(observed=3)
+    assert third == NOTHING
+    assert len(observing.tables.runs) == 5
+
+
+def test_what_begins_during_a_look_is_seen_by_the_next_one(observing: House) -> None:
+    observing.target = SlowTarget(observing.clock)
+    for number in range(3):
+        by_hand(observing, f"e{number}", began=NOON + number)
+    pass_over(observing, 15)
+    observing.clock.advance(OVERLAP_MS / 1000)
+    meanwhile = by_hand(observing, "meanwhile", began=observing.clock.time)
+
+    assert pass_over(observing) == Reconciled(observed=1)
+    assert observing.tables.looks[JOB].done_at == NOON
+    assert meanwhile not in recorded(observing)
+    observing.clock.time += LOOK_MS
+    assert pass_over(observing) == Reconciled(observed=1)
+    assert meanwhile in recorded(observing)
+
+
+def test_job_that_takes_all_the_time_lets_the_others_go_first_next_time(observing: House) -> None:
+    other = JobSettings(OTHER, "step_functions", f"{ARN}-other", "OtherArn")
+    observing.jobs, observing.observed = {**JOBS, OTHER: other}, frozenset({JOB, OTHER})
+    observing.target = SlowTarget(observing.clock)
+    for arn in (ARN, other.arn):
+        for number in range(5):
+            by_hand(observing, f"e{number}", began=NOON + number, arn=arn)
+
+    looks = observing.tables.looks
+    reached = []
+    for _ in range(3):
+        assert not pass_over(observing, 15).is_complete
+        reached.append({job: (look.down_to or 0) - NOON for job, look in looks.items()})
+
+    assert reached == [{OTHER: 3}, {OTHER: 3, JOB: 3}, {OTHER: 1, JOB: 3}]
+
+
+def test_store_that_does_not_keep_a_look_holds_up_no_other_job(observing: House) -> None:
+    other = JobSettings(OTHER, "step_functions", f"{ARN}-other", "OtherArn")
+    observing.jobs, observing.observed = {**JOBS, OTHER: other}, frozenset({JOB, OTHER})
+    external_id = by_hand(observing)
+
+    class ForgetfulStore(InMemoryRunStore):
+        def keep_look(self, job: str, look: Look) -> None:
+            if job == OTHER:
+                msg = "throttled"
+                raise StoreError(msg)
+            super().keep_look(job, look)
+
+    watcher = observing.watcher()
+    watcher._runs = ForgetfulStore(observing.tables)
+
+    watched = watcher.watch(NOON + 50_000)
+
+    assert (watched.recorded, watched.failed) == (1, 1)
+    assert recorded(observing) == {external_id}
+    assert observing.tables.looks.keys() == {JOB}
+
+
+def test_kind_that_lists_nothing_is_named_and_left_out(
+    observing: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    observing.target.contract = StartContract()
+    by_hand(observing)
+
+    assert pass_over(observing) == NOTHING
+    assert f"Job {JOB} is observed by events alone: step_functions lists nothing" in caplog.messages
+
+
+def test_run_is_named_alike_by_event_and_by_listing_where_the_job_is_a_bare_name(house: House) -> None:
+    """Glue's events tell the account, a listing tells what the deployment gave."""
+    house.jobs = {"load": JobSettings("load", "glue", "load", "LoadName")}
+    house.observed = frozenset({"load"})
+    full = "arn:aws:glue:us-east-1:123456789012:job/load"
+    told = Execution("load/jr_1", "load", Status.STARTED, NOON)
+    house.target.executions = {
+        "load/jr_1": told,
+        f"{full}/jr_1": replace(told, external_id=f"{full}/jr_1", target=full),
+    }
+    observer, targets = Observer(house.observed, RUN_IDS), {"glue": house.target}
+    recorder = Recorder(house.runs, house.jobs, targets, house.clock, NAMESPACE, observer)
+    watcher = Watcher(observer, house.runs, house.jobs, targets, recorder, house.clock, NAMESPACE)
+
+    watched = watcher.watch(NOON + 50_000)
+    recorder.record(StatusChange("glue", None, f"{full}/jr_1", full, Status.SUCCESS, NOON + 9))
+
+    run = house.only_run()
+    assert watched.recorded == 1
+    assert (run.run_id, run.external_id) == (RUN_IDS.observed("glue", f"{full}/jr_1"), f"{full}/jr_1")
+    assert run.status is Status.SUCCESS

@@ -1,0 +1,78 @@
+"""The demo's jobs that follow one another: sensors written as their author would, jobs started by others."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tools import stack
+from tools.project_copy import copy_of_project
+from treadle.cli.fragments import NewSensor
+from treadle.cli.new_sensor import write_sensor
+
+if TYPE_CHECKING:
+    from mypy_boto3_stepfunctions import SFNClient
+
+ORDERS, CUSTOMERS, REPORT = "load_orders", "load_customers", "report"
+FOLLOWER = "when_loaded"
+
+SENSORS = (
+    # These two stay stopped: in this demo somebody else starts their jobs.
+    NewSensor("nightly_orders", ORDERS, 3600),
+    NewSensor("nightly_customers", CUSTOMERS, 3600),
+    NewSensor(FOLLOWER, REPORT, 60, made="all-succeeded", upstream=(ORDERS, CUSTOMERS)),
+)
+
+
+def write_project(folder: Path) -> Path:
+    """A copy of the project with these sensors in it.
+
+    Args:
+        folder: where it is written to.
+    """
+    project = copy_of_project(folder)
+    for sensor in SENSORS:
+        write_sensor(project, sensor)
+    return project
+
+
+class ScheduledElsewhere:
+    """The state machines of the jobs, and whoever starts those of the first two.
+
+    Args:
+        endpoint: the local cloud's URL.
+    """
+
+    def __init__(self, endpoint: str) -> None:
+        session = stack.session()
+        self._machines: SFNClient = session.client("stepfunctions", endpoint_url=endpoint)
+        iam = session.client("iam", endpoint_url=endpoint)
+        trusted = {
+            "Effect": "Allow",
+            "Principal": {"Service": "states.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+        }
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [trusted]})
+        role = iam.create_role(RoleName="treadle-demo-jobs", AssumeRolePolicyDocument=policy)["Role"]["Arn"]
+        definition = json.dumps({"StartAt": "Load", "States": {"Load": {"Type": "Succeed"}}})
+        self.arns = {
+            job: self._machines.create_state_machine(
+                name=f"treadle-demo-{job}", definition=definition, roleArn=role
+            )["stateMachineArn"]
+            for job in (ORDERS, CUSTOMERS, REPORT)
+        }
+
+    @property
+    def parameters(self) -> list[str]:
+        """With which the stack knows the jobs, records the first two whoever starts them, and heeds their ends."""
+        given = {ORDERS: "LoadOrders", CUSTOMERS: "LoadCustomers", REPORT: "Report"}
+        addresses = [f"{prefix}StateMachineArn={self.arns[job]}" for job, prefix in given.items()]
+        return [*addresses, f"ObservedJobs={ORDERS},{CUSTOMERS}", "WhenLoadedStatus=RUNNING"]
+
+    def start(self, job: str) -> str:
+        """Start an execution as anybody may who is no sensor; its ARN."""
+        return self._machines.start_execution(stateMachineArn=self.arns[job])["executionArn"]
+
+    def executions(self, job: str) -> int:
+        """How many executions the job's state machine has had, as Step Functions counts them."""
+        pages = self._machines.get_paginator("list_executions").paginate(stateMachineArn=self.arns[job])
+        return sum(len(page["executions"]) for page in pages)
