@@ -99,7 +99,10 @@ def test_the_examples_state_machine_reports_its_summary() -> None:
     report = reported(states["Report"], given)
 
     assert (states["Summarize"]["Next"], states["Summarize"]["ResultPath"]) == ("Report", "$.result")
-    assert (states["Report"]["ResultPath"], states["Report"]["OutputPath"]) == (None, "$.result.Payload")
+    assert (states["Report"]["ResultPath"], states["Report"]["OutputPath"]) == (
+        "$.report",
+        "$.result.Payload",
+    )
     assert report.materialization.asset_key == AssetKey("summaries")
     assert report.materialization.partition == "in/a.csv"
     assert report.materialization.plain_metadata == {

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from tests.e2e.deployment import Deployed, eventually, fresh_key
+from treadle.definitions.status import DagsterRunStatus
 from treadle.ports.assets import AssetEvent
 
 
@@ -28,6 +29,8 @@ def test_the_examples_summary_is_an_asset_of_its_run(deployed: Deployed) -> None
     key = fresh_key()
 
     deployed.upload(key)
+    ended = deployed.ended_run(key)
+    assert ended.status is DagsterRunStatus.SUCCESS, ended.failure
     eventually(lambda: recorded(deployed, "summaries", key), f"the summary of {key} is recorded")
 
     [event] = recorded(deployed, "summaries", key)
@@ -36,9 +39,7 @@ def test_the_examples_summary_is_an_asset_of_its_run(deployed: Deployed) -> None
     assert body["metadata"]["rows"] == 2
     assert body["metadata"]["summary"].endswith(f"{key}/summary.json")
     assert (body["run_id"], body["depth"]) == (run_id, 1)
-    run = deployed.stores.runs.get(run_id)
-    assert run is not None
-    assert run.launch_id == event.event_id
+    assert ended.launch_id == event.event_id
 
 
 def test_reports_of_one_id_are_one_event_and_a_bad_one_is_a_dead_letter(deployed: Deployed) -> None:
