@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from treadle.definitions.errors import InvalidResultError
 from treadle.definitions.run_config import RunConfig
@@ -130,6 +130,20 @@ class DagsterRunReaction:
     run_status: DagsterRunStatus | None = None
 
 
+class Measure(NamedTuple):
+    """Something that an operator may want to watch over time; one metric for each sensor.
+
+    Attributes:
+        name: the metric's.
+        value: what was measured.
+        unit: as CloudWatch names it, such as "Seconds".
+    """
+
+    name: str
+    value: float
+    unit: str
+
+
 @dataclass(frozen=True, slots=True)
 class SensorExecutionData:
     """An evaluation's result, brought into one shape.
@@ -141,6 +155,8 @@ class SensorExecutionData:
         set_aside: for each thing that could not be evaluated, its run key and the reason.
         acted_on: what was acted on: `run/attempt/retry/status`, or `deadline/time`.
         depth: how many runs, one after the other, led to it, where that is not its event's.
+        wait_seconds: after how long the event is to be evaluated again, as nothing can be said of it yet.
+        measures: what an operator may want to watch.
     """
 
     run_requests: tuple[RunRequest, ...] = ()
@@ -149,3 +165,5 @@ class SensorExecutionData:
     set_aside: tuple[tuple[str, str], ...] = ()
     acted_on: str | None = None
     depth: int = 0
+    wait_seconds: int = 0
+    measures: tuple[Measure, ...] = ()

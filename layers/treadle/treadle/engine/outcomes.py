@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from treadle.definitions.results import Measure
+
 
 class Decision(StrEnum):
     """What became of one input."""
@@ -34,6 +36,8 @@ class Outcome:
         trigger: what set it off, in one line.
         set_aside: how many requests could never run.
         paused: why the sensor was paused by it, if it was.
+        wait_seconds: after how long the input is to be given again, if it was too early.
+        measures: what an operator may want to watch.
     """
 
     decision: Decision
@@ -43,3 +47,5 @@ class Outcome:
     trigger: str | None = None
     set_aside: int = 0
     paused: str | None = None
+    wait_seconds: int = 0
+    measures: tuple[Measure, ...] = ()

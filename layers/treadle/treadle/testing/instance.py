@@ -176,6 +176,9 @@ class TreadleInstance:
     def send(self, event: SensorEvent) -> dict[str, TickResult]:
         """Deliver an event to every sensor that takes such events; the results by sensor.
 
+        An event that is too early, as its object must have settled, is DELAYED, and waits in `undelivered`
+        for another delivery.
+
         Args:
             event: such as what `objects.put` gave, for a delivery that was late or doubled.
 
@@ -186,7 +189,10 @@ class TreadleInstance:
         for name, parts in self._parts.items():
             definition = parts.definition
             if definition.takes_events and _takes(definition, event):
-                results[name] = self._applied(name, self._evaluated(parts, event))
+                outcome = self._evaluated(parts, event)
+                if outcome.wait_seconds:
+                    self.undelivered.append(event)
+                results[name] = self._applied(name, outcome)
         return results
 
     def _evaluated(self, parts: _Parts, event: SensorEvent) -> Outcome:
