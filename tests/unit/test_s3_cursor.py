@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tests.support.objects import BUCKET, TIME
 from treadle.definitions.objects import ObjectIdentity
+from treadle.integrations.s3.completeness import FileCount, Marker
 from treadle.integrations.s3.selection import S3Selection, StartFrom
 from treadle.integrations.s3.sweep import (
     SweepCursor,
@@ -26,6 +27,8 @@ ALL = S3Selection(BUCKET, start_from=StartFrom.BEGINNING)
         {"prefix": "in/2"},
         {"suffix": ".gz"},
         {"identity": ObjectIdentity.VERSION},
+        {"complete_when": FileCount(2)},
+        {"complete_when": Marker()},
     ],
 )
 def test_changed_selection_is_a_first_enable_from_now(start_from: StartFrom, changed: dict[str, Any]) -> None:
