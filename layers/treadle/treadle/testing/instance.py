@@ -159,9 +159,10 @@ class TreadleInstance:
             sensor: its name.
         """
         parts = self._parts[sensor]
-        last = self._sensor_store.get(sensor).last_nominal
-        if last is not None:
-            self.clock.time = max(self.clock.time, last + (parts.interval or 60_000))
+        state, interval = self._sensor_store.get(sensor), parts.interval or 60_000
+        if state.last_nominal is not None:
+            rested = (state.last_completion or 0) + interval // 2
+            self.clock.time = max(self.clock.time, state.last_nominal + interval, rested)
         return self.tick_now(sensor)
 
     def tick_now(self, sensor: str) -> TickResult:
