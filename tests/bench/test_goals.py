@@ -49,6 +49,20 @@ def test_ten_thousand_runs_of_one_tick_are_launched_once_within_256_megabytes(
     assert done.returncode == 0
 
 
+@pytest.mark.timeout(900)
+def test_a_sweep_over_a_million_objects_finds_ten_new_ones_within_256_megabytes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In a process of its own, whose memory is nothing else's."""
+    command = [sys.executable, "-m", "tests.bench.sweep_million"]
+
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    with capsys.disabled():
+        print(f"\n{done.stdout}{done.stderr}")
+    assert done.returncode == 0
+
+
 def test_an_idle_tick_costs_two_write_requests_of_at_most_four_kilobytes(
     dynamodb_local: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
