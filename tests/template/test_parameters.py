@@ -116,9 +116,9 @@ def test_s3_sensor_has_its_selectors(sensor: str) -> None:
 
 
 @pytest.mark.parametrize("sensor", S3_EVALUATORS)
-@pytest.mark.parametrize("bad", ["a*b", "a\\b", 'a"b'])
+@pytest.mark.parametrize("bad", ["a*b", "a\\b", 'a"b', "a${b}", "a$${b}"])
 def test_key_filters_refuse_what_a_wildcard_would_misread(sensor: str, bad: str) -> None:
-    """Prefix and suffix go into an event pattern's wildcard: no asterisk, backslash or double quote."""
+    """Prefix and suffix go into an event pattern's wildcard and a policy: nothing that has a meaning there."""
     prefix = logical_prefix(sensor)
 
     assert not accepts(PARAMETERS[f"{prefix}Prefix"], bad)
