@@ -11,6 +11,7 @@ import boto3
 import pytest
 
 from tests.functional.conftest import BUCKET, Deployment, batch, object_created, sample
+from tests.support.metering import metered
 from treadle.adapters import clients
 from treadle.definitions.status import TickStatus
 
@@ -259,3 +260,42 @@ def test_an_event_is_looked_at_by_listing_its_own_key(deployment: Deployment) ->
         TickStatus.SKIPPED: "s3://treadle-watched-bucket/in/a.cs is gone: it was deleted before it had been "
         "unchanged for 1 s.",
     }
+
+
+AWKWARD = [
+    "in/a b.csv",
+    "in/a+b.csv",
+    "in/a%20b%2F.csv",
+    "in/ü/日本/😀.csv",
+    "in/a&b=c?d#e.csv",
+    "in/'\"<>\\.csv",
+    "in/" + "ü" * 508 + "x.csv",
+]
+
+
+@pytest.mark.parametrize("key", AWKWARD)
+@pytest.mark.parametrize("by", ["event", "sweep"])
+def test_an_awkward_key_is_itself_all_the_way_to_the_job(deployment: Deployment, key: str, by: str) -> None:
+    etag = deployment.put(key)
+    event = batch(object_created(key, etag)) if by == "event" else sample("new_objects-schedule")
+
+    deployment.invoke(SENSOR, event)
+    deployment.dispatch_pending()
+    deployment.launch_queued()
+
+    [name] = deployment.executions()
+    arn = deployment.machine.replace(":stateMachine:", ":execution:") + f":{name}"
+    given = boto3.client("stepfunctions").describe_execution(executionArn=arn)["input"]
+    [tick] = deployment.stores.ticks.latest("new_objects", 5)
+    assert tick.requests[0].run_key == f"s3://{BUCKET}/{key}#{etag}"
+    assert json.loads(given)["run_config"]["key"] == key
+
+
+def test_a_page_of_a_thousand_keys_is_checked_in_ten_requests(deployment: Deployment) -> None:
+    """Page by page, as the sweep asks."""
+    with metered() as meter:
+        stores = deployment.fresh_stores()
+
+        assert stores.runs.exhausted({f"run-{number}": None for number in range(1_000)}) == set()
+
+    assert [call.operation for call in meter.calls] == ["BatchGetItem"] * 10
