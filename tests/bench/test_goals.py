@@ -1,5 +1,6 @@
 """Measures, shows the figures, and fails where a goal is missed."""
 
+import os
 import subprocess
 import sys
 
@@ -57,6 +58,21 @@ def test_a_sweep_over_a_million_objects_finds_ten_new_ones_within_256_megabytes(
     command = [sys.executable, "-m", "tests.bench.sweep_million"]
 
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    with capsys.disabled():
+        print(f"\n{done.stdout}{done.stderr}")
+    assert done.returncode == 0
+
+
+@pytest.mark.timeout(5_400)
+def test_two_thousand_objects_at_once_get_a_run_each_though_events_are_lost_and_doubled(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The end-to-end test, with more objects than the suite has the time for."""
+    command = [sys.executable, "-m", "pytest", "-q", "-s", "-n", "0", "tests/e2e/test_many_objects.py"]
+    environment = {**os.environ, "TREADLE_MANY_OBJECTS": "2000"}
+
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
     with capsys.disabled():
         print(f"\n{done.stdout}{done.stderr}")

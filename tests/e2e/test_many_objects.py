@@ -1,4 +1,7 @@
-"""Two thousand objects at once, some of whose events are lost and some doubled: a run for each, and no other."""
+"""Many objects at once, some of whose events are lost and some doubled: a run for each, and no other.
+
+`TREADLE_MANY_OBJECTS` says how many; `make bench` puts 2,000.
+"""
 
 import json
 import os
@@ -19,7 +22,10 @@ from tests.e2e.deployment import SENSOR, Deployed, eventually
 from treadle.definitions.status import DagsterRunStatus
 from treadle.ports.runs import Run
 
-MANY = int(os.environ.get("TREADLE_E2E_OBJECTS", "2000"))
+MANY = int(os.environ.get("TREADLE_MANY_OBJECTS", "200"))
+PATIENCE = 60 + MANY * 0.75
+"""Seconds: the local cloud evaluates, dispatches and launches some objects a second on two busy cores."""
+
 SHARE = 0.05
 UPLOADS_AT_ONCE = 8
 PUMPS = 3
@@ -129,8 +135,8 @@ def executions(deployed: Deployed, run_ids: set[str]) -> Counter[str]:
     return Counter(name.rpartition("-")[0] for name in names if name.rpartition("-")[0] in run_ids)
 
 
-@pytest.mark.timeout(600)
-def test_two_thousand_objects_get_a_run_each_though_events_are_lost_and_doubled(deployed: Deployed) -> None:
+@pytest.mark.timeout(4 * PATIENCE)
+def test_many_objects_get_a_run_each_though_events_are_lost_and_doubled(deployed: Deployed) -> None:
     folder = f"many-{uuid4().hex[:8]}"
     keys = [f"{folder}/{number:04}.csv" for number in range(MANY)]
     s3 = deployed.client("s3")
@@ -151,10 +157,10 @@ def test_two_thousand_objects_get_a_run_each_though_events_are_lost_and_doubled(
         with ThreadPoolExecutor(UPLOADS_AT_ONCE) as uploads:
             list(uploads.map(lambda key: s3.put_object(Bucket=deployed.bucket, Key=key, Body=key), keys))
         uploaded = time.time()
-        eventually(lambda: leak.passed >= MANY, "every event has come to the leak", seconds=120, pause=3)
+        eventually(lambda: leak.passed >= MANY, "every event has come to the leak", seconds=PATIENCE, pause=3)
         expected = MANY - len(leak.lost)
         eventually(
-            lambda: count() >= expected, "each event that was not lost has its run", seconds=240, pause=3
+            lambda: count() >= expected, "each event that was not lost has its run", seconds=PATIENCE, pause=3
         )
         by_events = time.time()
         assert count() == expected
@@ -162,9 +168,11 @@ def test_two_thousand_objects_get_a_run_each_though_events_are_lost_and_doubled(
         deployed.let_time_pass()
         swept = deployed.tick()
         assert swept.value["count"] >= len(leak.lost), swept.value
-        eventually(lambda: count() >= MANY, "the sweep found those whose event was lost", seconds=60, pause=3)
         eventually(
-            lambda: all(run.external_id for run in runs()), "each run has started", seconds=240, pause=3
+            lambda: count() >= MANY, "the sweep found those whose event was lost", seconds=PATIENCE, pause=3
+        )
+        eventually(
+            lambda: all(run.external_id for run in runs()), "each run has started", seconds=PATIENCE, pause=3
         )
         started = runs()
 
@@ -173,7 +181,7 @@ def test_two_thousand_objects_get_a_run_each_though_events_are_lost_and_doubled(
     eventually(
         lambda: len(executions(deployed, {r.run_id for r in started})) == MANY,
         "all are listed",
-        seconds=60,
+        seconds=PATIENCE,
         pause=3,
     )
     assert set(executions(deployed, {run.run_id for run in started}).values()) == {1}
