@@ -29,6 +29,8 @@ GROUPS: dict[str, tuple[str, list[str]]] = {
             "S3SensorDefinition",
             "S3Object",
             "ObjectIdentity",
+            "Marker",
+            "FileCount",
             "JobDefinition",
             "evaluator",
         ],

@@ -24,6 +24,7 @@ BENCHMARKS = (
     "cold_start",
     "idle_tick",
     "known_keys",
+    "sweep_million",
     "launch_throughput",
     "ten_thousand",
     "event_to_execution",

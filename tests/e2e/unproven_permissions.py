@@ -13,6 +13,11 @@ UNPROVEN = {
         "sqs:SendMessageBatch",
     ): "for ticks below a minute, which make soak watches",
     ("NewObjectsRole", "SweepBucket", "s3:ListBucketVersions"): "deployed with identity=version only",
+    (
+        "NewObjectsRole",
+        "BucketNotifications",
+        "s3:GetBucketNotification",
+    ): "without it nothing fails: the sweep only does not say that the bucket sends no events",
     ("NewObjectsRole", "OwnOutcomes", "s3:PutObject"): "for ticks whose requests take over 300 KB compressed",
     ("FailureAlertRole", "OwnState", "dynamodb:PutItem"): "for a cursor, which sensors of runs do not have",
     ("FailureAlertRole", "OwnState", "dynamodb:UpdateItem"): "for failures in a row, which slow it down",

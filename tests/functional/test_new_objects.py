@@ -3,11 +3,16 @@
 import json
 import logging
 import sys
+import time
+from datetime import UTC, datetime
 from typing import Any
 
+import boto3
 import pytest
 
 from tests.functional.conftest import BUCKET, Deployment, batch, object_created, sample
+from tests.support.metering import metered
+from treadle.adapters import clients
 from treadle.definitions.status import TickStatus
 
 SENSOR = "sensors/new_objects"
@@ -147,8 +152,12 @@ def test_every_log_line_of_a_tick_is_json_and_names_sensor_and_tick(
     assert {line["sensor"] for line in logged} == {"new_objects"}
     assert all(line["tick_id"].startswith("2026-11-22T18:00") for line in logged)
     assert any("s3://treadle-watched-bucket/in/a.csv" in line["message"] for line in logged)
-    [metric] = [line for line in lines if "_aws" in line]
-    assert metric["tick.SUCCESS"] == [1.0]
+    # The bucket is silent, as moto never says that one sends its events to EventBridge.
+    age, silent, counted = [line for line in lines if "_aws" in line]
+    assert (silent["sensor"], silent["silent_bucket"]) == ("new_objects", [1.0])
+    assert counted["tick.SUCCESS"] == [1.0]
+    assert age["sensor"] == "new_objects"
+    assert 0 <= age["round_age"][0] < 60
 
 
 def test_a_preview_shows_what_a_tick_would_do_and_what_holds_and_commits_nothing(
@@ -199,3 +208,94 @@ def test_a_slot_that_was_sent_ahead_ticks(deployment: Deployment) -> None:
 
     assert deployment.stores.sensors.get("new_objects").epoch == 1
     assert deployment.messages("dead") == []
+
+
+def test_an_event_that_is_too_early_is_sent_again_delayed_before_it_is_acknowledged(
+    deployment: Deployment,
+) -> None:
+    deployment.setenv(TREADLE_S3_SETTLE_SECONDS="3600")
+    etag = deployment.put("in/a b+ü.csv")
+    event = object_created("in/a b+ü.csv", etag, time=datetime.now(UTC).isoformat())
+    sent: list[dict[str, Any]] = []
+
+    def watch(params: dict[str, Any], **_: object) -> None:
+        sent.append(params)
+
+    clients.client("sqs").meta.events.register("provide-client-params.sqs.SendMessageBatch", watch)
+
+    answer = deployment.invoke(SENSOR, batch(event))
+
+    assert answer == {"batchItemFailures": []}
+    assert deployment.stores.ticks.latest("new_objects", 5) == []
+    [[entry]] = [params["Entries"] for params in sent]
+    assert entry["DelaySeconds"] == 900
+    assert json.loads(entry["MessageBody"]) == event
+
+
+def test_an_event_that_cannot_be_sent_again_is_delivered_again(deployment: Deployment) -> None:
+    deployment.setenv(TREADLE_S3_SETTLE_SECONDS="60")
+    etag = deployment.put("in/a.csv")
+    boto3.client("sqs").delete_queue(QueueUrl=deployment.queues["own"])
+
+    answer = deployment.invoke(
+        SENSOR, batch(object_created("in/a.csv", etag, time=datetime.now(UTC).isoformat()))
+    )
+
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+
+
+def test_an_event_is_looked_at_by_listing_its_own_key(deployment: Deployment) -> None:
+    deployment.setenv(TREADLE_S3_SETTLE_SECONDS="1")
+    etag = deployment.put("in/a.csv")
+    deployment.put("in/a.csv.old")
+    at = datetime.now(UTC).isoformat()
+    time.sleep(2)
+
+    deployment.invoke(SENSOR, batch(object_created("in/a.csv", etag, time=at)))
+    deployment.invoke(SENSOR, batch(object_created("in/a.cs", etag, time=at)))
+
+    ticks = deployment.stores.ticks.latest("new_objects", 5)
+    assert {tick.status: tick.reason for tick in ticks} == {
+        TickStatus.SUCCESS: None,
+        TickStatus.SKIPPED: "s3://treadle-watched-bucket/in/a.cs is gone: it was deleted before it had been "
+        "unchanged for 1 s.",
+    }
+
+
+AWKWARD = [
+    "in/a b.csv",
+    "in/a+b.csv",
+    "in/a%20b%2F.csv",
+    "in/ü/日本/😀.csv",
+    "in/a&b=c?d#e.csv",
+    "in/'\"<>\\.csv",
+    "in/" + "ü" * 508 + "x.csv",
+]
+
+
+@pytest.mark.parametrize("key", AWKWARD)
+@pytest.mark.parametrize("by", ["event", "sweep"])
+def test_an_awkward_key_is_itself_all_the_way_to_the_job(deployment: Deployment, key: str, by: str) -> None:
+    etag = deployment.put(key)
+    event = batch(object_created(key, etag)) if by == "event" else sample("new_objects-schedule")
+
+    deployment.invoke(SENSOR, event)
+    deployment.dispatch_pending()
+    deployment.launch_queued()
+
+    [name] = deployment.executions()
+    arn = deployment.machine.replace(":stateMachine:", ":execution:") + f":{name}"
+    given = boto3.client("stepfunctions").describe_execution(executionArn=arn)["input"]
+    [tick] = deployment.stores.ticks.latest("new_objects", 5)
+    assert tick.requests[0].run_key == f"s3://{BUCKET}/{key}#{etag}"
+    assert json.loads(given)["run_config"]["key"] == key
+
+
+def test_a_page_of_a_thousand_keys_is_checked_in_ten_requests(deployment: Deployment) -> None:
+    """Page by page, as the sweep asks."""
+    with metered() as meter:
+        stores = deployment.fresh_stores()
+
+        assert stores.runs.exhausted({f"run-{number}": None for number in range(1_000)}) == set()
+
+    assert [call.operation for call in meter.calls] == ["BatchGetItem"] * 10

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from treadle.definitions.objects import S3Object
+from treadle.integrations.s3.completeness import directory_of
 from treadle.integrations.s3.lister import Page
 from treadle.integrations.s3.selection import S3Selection
 from treadle.testing.system import VirtualClock
@@ -40,6 +41,9 @@ class InMemoryLister:
         seconds_per_page: how long a page takes.
         asked_after: the positions that listings began at.
         pages_given: how many pages were listed in all.
+        looked_at: the keys and directories that were looked at by themselves.
+        sends_events: what is answered when asked.
+        times_asked: how often that was asked.
     """
 
     objects: Sequence[S3Object] = ()
@@ -48,6 +52,9 @@ class InMemoryLister:
     seconds_per_page: float = 0
     asked_after: list[str] = field(default_factory=list)
     pages_given: int = 0
+    looked_at: list[str] = field(default_factory=list)
+    sends_events: bool | None = True
+    times_asked: int = 0
 
     def pages(self, selection: S3Selection, after: str) -> Iterator[Page]:
         """The objects under the prefix whose key sorts after the given one."""
@@ -62,3 +69,21 @@ class InMemoryLister:
             self.clock.advance(self.seconds_per_page)
             self.pages_given += 1
             yield Page(page, page[-1].key if start + self.page_size < len(found) else "")
+
+    def members(self, selection: S3Selection, directory: str) -> Iterator[S3Object]:
+        """The objects directly in a directory, under the prefix."""
+        self.looked_at.append(directory)
+        for stored in sorted(self.objects, key=lambda each: each.key):
+            if directory_of(stored.key) == directory and stored.key.startswith(selection.prefix):
+                yield stored
+
+    def find(self, bucket: str, key: str) -> S3Object | None:
+        """The object of that key."""
+        self.looked_at.append(key)
+        return next((each for each in self.objects if (each.bucket, each.key) == (bucket, key)), None)
+
+    def announces(self, bucket: str) -> bool | None:
+        """Whether the bucket sends its events."""
+        del bucket
+        self.times_asked += 1
+        return self.sends_events

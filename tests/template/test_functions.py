@@ -40,6 +40,7 @@ S3 = {
     "TREADLE_S3_PREFIX",
     "TREADLE_S3_SUFFIX",
     "TREADLE_S3_IDENTITY",
+    "TREADLE_S3_SETTLE_SECONDS",
     "TREADLE_S3_START_FROM",
 }
 ALERTS = {value for value in vars(environment).values() if str(value).startswith("TREADLE_ALERT_")}

@@ -52,7 +52,7 @@ FILES = [
     f"{path}" for name in SENSORS for path in (f"functions/sensors/{name}", f"tests/unit/test_{name}.py")
 ]
 SAM = ROOT / ".tools" / "sam" / "bin" / "sam"
-S3_ONLY = {"SweepBucket"}
+S3_ONLY = {"SweepBucket", "BucketNotifications"}
 MINUTES = 300
 
 

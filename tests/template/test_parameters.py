@@ -98,7 +98,7 @@ def test_sensor_has_its_parameters(sensor: str) -> None:
 
 @pytest.mark.parametrize("sensor", S3_EVALUATORS)
 def test_s3_sensor_has_its_selectors(sensor: str) -> None:
-    """Bucket, prefix, suffix, identity and start are parameters and reach the evaluator."""
+    """Bucket, prefix, suffix, identity, start and settling are parameters and reach the evaluator."""
     variables, prefix = template.environment(EVALUATORS[sensor]), logical_prefix(sensor)
 
     for variable, suffix in {
@@ -107,6 +107,7 @@ def test_s3_sensor_has_its_selectors(sensor: str) -> None:
         "TREADLE_S3_SUFFIX": "Suffix",
         "TREADLE_S3_IDENTITY": "Identity",
         "TREADLE_S3_START_FROM": "StartFrom",
+        "TREADLE_S3_SETTLE_SECONDS": "SettleSeconds",
     }.items():
         assert f"{prefix}{suffix}" in PARAMETERS
         assert f"{prefix}{suffix}" in references(variables[variable])
@@ -115,9 +116,9 @@ def test_s3_sensor_has_its_selectors(sensor: str) -> None:
 
 
 @pytest.mark.parametrize("sensor", S3_EVALUATORS)
-@pytest.mark.parametrize("bad", ["a*b", "a\\b", 'a"b'])
+@pytest.mark.parametrize("bad", ["a*b", "a\\b", 'a"b', "a${b}", "a$${b}"])
 def test_key_filters_refuse_what_a_wildcard_would_misread(sensor: str, bad: str) -> None:
-    """Prefix and suffix go into an event pattern's wildcard: no asterisk, backslash or double quote."""
+    """Prefix and suffix go into an event pattern's wildcard and a policy: nothing that has a meaning there."""
     prefix = logical_prefix(sensor)
 
     assert not accepts(PARAMETERS[f"{prefix}Prefix"], bad)

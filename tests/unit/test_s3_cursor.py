@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tests.support.objects import BUCKET, TIME
 from treadle.definitions.objects import ObjectIdentity
+from treadle.integrations.s3.completeness import FileCount, Marker
 from treadle.integrations.s3.selection import S3Selection, StartFrom
 from treadle.integrations.s3.sweep import (
     SweepCursor,
@@ -26,6 +27,8 @@ ALL = S3Selection(BUCKET, start_from=StartFrom.BEGINNING)
         {"prefix": "in/2"},
         {"suffix": ".gz"},
         {"identity": ObjectIdentity.VERSION},
+        {"complete_when": FileCount(2)},
+        {"complete_when": Marker()},
     ],
 )
 def test_changed_selection_is_a_first_enable_from_now(start_from: StartFrom, changed: dict[str, Any]) -> None:
@@ -44,9 +47,17 @@ def test_cleared_cursor_starts_from_the_beginning_if_that_is_asked_for() -> None
     assert read_cursor(None, S3Selection(BUCKET), TIME).since == TIME
 
 
-@given(st.text(st.characters(exclude_categories=["Cs"])), st.tuples(*[st.integers(0, 2**53)] * 5))
-def test_cursor_is_read_as_it_was_written(position: str, times: tuple[int, ...]) -> None:
-    cursor = SweepCursor(tuple(ALL.fingerprint), times[0], position, *times[1:])
+TIMES = ("since", "round_started", "round_floor", "complete_round", "full_round")
+
+
+@given(
+    st.text(st.characters(exclude_categories=["Cs"])),
+    st.fixed_dictionaries(dict.fromkeys(TIMES, st.integers(0, 2**53))),
+    st.booleans(),
+)
+def test_cursor_is_read_as_it_was_written(position: str, times: dict[str, int], is_silent: bool) -> None:
+    facts: dict[str, Any] = {"position": position, "is_silent": is_silent, **times}
+    cursor = SweepCursor(tuple(ALL.fingerprint), **facts)
 
     assert read_cursor(str(cursor), ALL, TIME) == cursor
     assert json.loads(str(cursor))["made_with"] == ALL.fingerprint

@@ -1,13 +1,18 @@
 """The lister's pages on S3 as moto plays it, two entries to a page."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import boto3
 import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from tests.support.objects import BUCKET
 from treadle.adapters import clients
+from treadle.definitions.errors import BucketError
 from treadle.definitions.objects import ObjectIdentity
 from treadle.integrations.s3.lister import Page, S3Lister
 from treadle.integrations.s3.selection import S3Selection
@@ -40,6 +45,107 @@ def listed(selection: S3Selection, after: str = "") -> list[Page]:
 
 def shown(pages: list[Page]) -> list[tuple[list[str], str]]:
     return [([stored.key for stored in page.objects], page.position) for page in pages]
+
+
+def test_member_of_a_directory_lies_directly_in_it_and_under_the_prefix() -> None:
+    put("in/d/a", "in/d/b", "in/d/c", "in/d/e/f", "in/da", "in/d/")
+
+    def members(prefix: str) -> list[str]:
+        return [stored.key for stored in S3Lister().members(S3Selection(BUCKET, prefix), "in/d/")]
+
+    assert members("in/") == ["in/d/", "in/d/a", "in/d/b", "in/d/c"]
+    assert members("in/d/b") == ["in/d/b"]
+
+
+def test_object_is_found_by_its_whole_key_only() -> None:
+    put("in/ab", "in/a/b", "in/b")
+
+    assert S3Lister().find(BUCKET, "in/a") is None
+    assert S3Lister().find(BUCKET, "in/c") is None
+    found = S3Lister().find(BUCKET, "in/ab")
+    assert (found and found.key, found and found.etag) == ("in/ab", "9dd4e461268c8034f5c8564e155c67a6")
+
+
+LONG_KEY = "in/" + "ü" * 510 + "x"
+AWKWARD = ["in/a b", "in/a+b", "in/a%20b", "in/ü/日本", "in/a&b=c?d#e", "in/a//b", "in/'\"<>", LONG_KEY]
+
+
+@pytest.mark.parametrize("key", AWKWARD)
+def test_awkward_key_is_itself_in_pages_in_its_directory_and_by_itself(key: str) -> None:
+    put(key)
+    directory = key[: key.rindex("/") + 1]
+
+    by_page = [stored for page in listed(KEYS) for stored in page.objects]
+    by_version = [stored.key for page in listed(VERSIONS) for stored in page.objects]
+    by_directory = list(S3Lister().members(KEYS, directory))
+
+    assert [stored.key for stored in by_page] == by_version == [key]
+    assert by_directory == by_page == [S3Lister().find(BUCKET, key)]
+
+
+def test_listing_goes_on_after_an_awkward_key() -> None:
+    put(*AWKWARD)
+
+    for page in listed(KEYS):
+        if page.position:
+            rest = [stored.key for later in listed(KEYS, page.position) for stored in later.objects]
+            assert rest == [key for key in sorted(AWKWARD) if key > page.position]
+
+
+REFUSALS = {
+    "AccessDenied": "Grant this function's role s3:ListBucket on arn:aws:s3:::watched for the sensor's prefix; "
+    "for a bucket of another account, its bucket policy must grant that, too.",
+    "KMS.DisabledException": "Grant this function's role kms:Decrypt on the key that S3 names",
+    "PermanentRedirect": "It lies in another Region",
+    "NoSuchBucket": "There is no bucket of that name",
+}
+
+
+@pytest.mark.parametrize("code", REFUSALS)
+@pytest.mark.parametrize("way", ["pages", "members", "find"])
+def test_refusal_of_s3_is_told_with_what_to_grant(code: str, way: str) -> None:
+    def refuse(**_: object) -> tuple[AWSResponse, dict[str, Any]]:
+        answer = AWSResponse("https://s3", 403, HTTPHeaders(), None)
+        return answer, {"Error": {"Code": code, "Message": "S3's own words"}}
+
+    events: Any = clients.client("s3").meta.events
+    events.register("before-call.s3.ListObjectsV2", refuse)
+    lister = S3Lister()
+    ways: dict[str, Callable[[], object]] = {
+        "pages": lambda: listed(KEYS),
+        "members": lambda: list(lister.members(KEYS, "in/")),
+        "find": lambda: lister.find(BUCKET, "in/a"),
+    }
+
+    with pytest.raises(BucketError) as refused:
+        ways[way]()
+
+    assert f"Bucket {BUCKET} cannot be listed:" in str(refused.value)
+    assert "S3's own words" in str(refused.value)
+    assert REFUSALS[code] in str(refused.value)
+
+
+def test_versions_need_a_permission_of_their_own() -> None:
+    def refuse(**_: object) -> tuple[AWSResponse, dict[str, Any]]:
+        answer = AWSResponse("https://s3", 403, HTTPHeaders(), None)
+        return answer, {"Error": {"Code": "AccessDenied", "Message": "no"}}
+
+    events: Any = clients.client("s3").meta.events
+    events.register("before-call.s3.ListObjectVersions", refuse)
+
+    with pytest.raises(BucketError, match="s3:ListBucketVersions on arn"):
+        listed(VERSIONS)
+
+
+def test_passing_failure_of_s3_stays_what_it_is() -> None:
+    def refuse(**_: object) -> tuple[AWSResponse, dict[str, Any]]:
+        return AWSResponse("https://s3", 503, HTTPHeaders(), None), {"Error": {"Code": "SlowDown"}}
+
+    events: Any = clients.client("s3").meta.events
+    events.register("before-call.s3.ListObjectsV2", refuse)
+
+    with pytest.raises(ClientError, match="SlowDown"):
+        listed(KEYS)
 
 
 @pytest.mark.parametrize("selection", [KEYS, VERSIONS])

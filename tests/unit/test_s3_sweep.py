@@ -226,3 +226,50 @@ def test_once_a_day_a_round_looks_at_all_objects(after: int, sees_all: bool) -> 
 
 def test_sensor_sweeps_by_the_wall_clock() -> None:
     assert abs(sweeping.system_now() - time.time() * 1000) < 60_000
+
+
+def test_new_key_that_sorts_before_the_position_is_found_by_the_next_round() -> None:
+    lister = InMemoryLister(numbered(30), seconds_per_page=60)
+    sweeper = Sweeper(lister)
+    first = sweeper.keys()
+    lister.objects = [*lister.objects, object_of("in/00000a", modified=lister.clock.now())]
+    sweeper.claimed = {stored.run_key(ObjectIdentity.ETAG) for stored in numbered(30)}
+
+    rest = [sweeper.keys() for _ in range(2)]
+    lister.seconds_per_page = 0
+
+    assert (len(first), rest) == (10, [[], []])
+    assert sweeper.keys() == ["in/00000a"]
+
+
+def test_age_is_that_of_the_last_complete_round_or_of_the_first_until_it_is_complete() -> None:
+    """So that a first round which never comes to its end is seen to get older, too."""
+    lister = InMemoryLister(numbered(30), seconds_per_page=60)
+    sweeper = Sweeper(lister)
+
+    ages = [sweeper.slice().age_seconds for _ in range(5)]
+
+    assert ages == [60, 120, 180, 240, 300]
+    assert sweeper.slice().age_seconds == 180
+
+
+@pytest.mark.parametrize("dies_at", range(1, 7))
+def test_sweep_whose_process_dies_at_any_page_goes_on_from_what_was_committed(dies_at: int) -> None:
+    """Nothing of the slice that died became durable; all of it is listed again, and nothing is left out."""
+    lister = InMemoryLister(numbered(60), seconds_per_page=MAX_SECONDS / 2)
+    sweeper = Sweeper(lister)
+    seen: list[str] = []
+    is_complete = False
+    deaths = 0
+
+    while not is_complete:
+        before, pages = sweeper.cursor, lister.pages_given
+        found = sweeper.slice()
+        if not deaths and pages < dies_at <= lister.pages_given:
+            deaths, sweeper.cursor = 1, before
+            continue
+        seen += [stored.key for stored in found.objects]
+        is_complete = found.is_complete
+
+    assert deaths == 1
+    assert seen == [stored.key for stored in numbered(60)]

@@ -292,3 +292,17 @@ def test_requests_with_many_tags_and_large_config_are_launched() -> None:
     assert result.outcome.decision is Decision.SUCCESS
     assert len(result.runs) == 25
     assert len(result.runs[0].tags) >= 5_000
+
+
+def test_tick_is_due_after_a_tick_that_came_late_in_its_interval() -> None:
+    """Half an interval after its end, though the next slot begins before."""
+
+    @sensor(job_name="load", minimum_interval_seconds=60)
+    def watch() -> RunRequest:
+        return RunRequest()
+
+    instance = TreadleInstance([watch])
+    instance.clock.advance(31)
+    instance.tick("watch")
+
+    assert instance.tick("watch").outcome.decision is Decision.SUCCESS

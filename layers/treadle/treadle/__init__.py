@@ -79,7 +79,7 @@ if TYPE_CHECKING:
     from treadle.integrations.alerts.teams import make_teams_on_run_failure_sensor
     from treadle.integrations.alerts.webhook import make_webhook_on_run_failure_sensor
     from treadle.integrations.reporting import report_asset_materialization, report_run_status
-    from treadle.integrations.s3 import S3SensorDefinition, s3_sensor
+    from treadle.integrations.s3 import FileCount, Marker, S3SensorDefinition, s3_sensor
     from treadle.integrations.s3.objects import get_objects, get_s3_keys
 
 _HOMES = {
@@ -158,7 +158,7 @@ _HOMES = {
     "integrations.alerts.teams": ["make_teams_on_run_failure_sensor"],
     "integrations.alerts.webhook": ["make_webhook_on_run_failure_sensor"],
     "integrations.reporting": ["report_asset_materialization", "report_run_status"],
-    "integrations.s3": ["S3SensorDefinition", "s3_sensor"],
+    "integrations.s3": ["FileCount", "Marker", "S3SensorDefinition", "s3_sensor"],
     "integrations.s3.objects": ["get_objects", "get_s3_keys"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -187,10 +187,12 @@ __all__ = [
     "EventLogEntry",
     "EventLogRecord",
     "EventRecordsFilter",
+    "FileCount",
     "InitResourceContext",
     "InstigatorStatus",
     "JobDefinition",
     "JobSelector",
+    "Marker",
     "MetadataValue",
     "MultiAssetSensorDefinition",
     "MultiAssetSensorEvaluationContext",

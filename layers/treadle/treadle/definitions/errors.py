@@ -15,6 +15,7 @@
     ├── DeploymentError                     a deployed stack that cannot be read
     ├── UnknownEventError                   an event that no parser knows
     ├── LeaseLostError                      another tick or an operator's edit came in between
+    ├── BucketError                         a watched bucket is missing, or may not be listed
     ├── AlertError                          a service did not take an alert, or its secret cannot be read
     │   └── AlertDelayedError               ... as it gave no answer, or has too much to do (retryable)
     ├── StoreError                          the store did not answer (retryable)
@@ -109,6 +110,10 @@ class UnknownEventError(TreadleError):
 
 class LeaseLostError(TreadleError):
     """The tick may not commit: its lease ran out, or an operator changed the sensor meanwhile."""
+
+
+class BucketError(TreadleError):
+    """A watched bucket is missing, or may not be listed; says what to grant."""
 
 
 class AlertError(TreadleError):

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from treadle.definitions.assets import AssetMaterialization
 from treadle.definitions.errors import InvalidResultError
@@ -139,6 +139,20 @@ class DagsterRunReaction:
     run_status: DagsterRunStatus | None = None
 
 
+class Measure(NamedTuple):
+    """Something that an operator may want to watch over time; one metric for each sensor.
+
+    Attributes:
+        name: the metric's.
+        value: what was measured.
+        unit: as CloudWatch names it, such as "Seconds".
+    """
+
+    name: str
+    value: float
+    unit: str
+
+
 @dataclass(frozen=True, slots=True)
 class SensorExecutionData:
     """An evaluation's result, brought into one shape.
@@ -151,6 +165,8 @@ class SensorExecutionData:
         acted_on: what was acted on: `run/attempt/retry/status`, or `deadline/time`.
         depth: how many runs, one after the other, led to it, where that is not its event's.
         asset_events: materializations to record.
+        wait_seconds: after how long the event is to be evaluated again, as nothing can be said of it yet.
+        measures: what an operator may want to watch.
     """
 
     run_requests: tuple[RunRequest, ...] = ()
@@ -160,3 +176,5 @@ class SensorExecutionData:
     acted_on: str | None = None
     depth: int = 0
     asset_events: tuple[AssetMaterialization, ...] = ()
+    wait_seconds: int = 0
+    measures: tuple[Measure, ...] = ()

@@ -8,7 +8,7 @@ from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import SensorEvaluationError
 from treadle.definitions.instance import DagsterInstance, EndedRuns
 from treadle.definitions.resources import ResourceScope
-from treadle.definitions.results import SensorExecutionData
+from treadle.definitions.results import Measure, SensorExecutionData
 from treadle.definitions.status import TickStatus
 from treadle.engine.boundary import evaluate
 from treadle.engine.planning import Plan, Planner, Vetted
@@ -58,12 +58,16 @@ class Evaluated:
         plan: what it asks for; None if it failed.
         cursor: the bookmark after it.
         cursor_changed: whether it differs from the one before.
+        wait_seconds: after how long to evaluate the event again, with nothing committed; 0 to commit.
+        measures: what an operator may want to watch.
     """
 
     tick: Tick
     plan: Plan | None
     cursor: str | None
     cursor_changed: bool
+    wait_seconds: int = 0
+    measures: tuple[Measure, ...] = ()
 
 
 class Evaluator:
@@ -150,7 +154,8 @@ class Evaluator:
             set_aside=plan.set_aside,
             asset_events=vetted.data.asset_events,
         )
-        return Evaluated(tick, plan, vetted.data.cursor, vetted.data.cursor != cursor)
+        data = vetted.data
+        return Evaluated(tick, plan, data.cursor, data.cursor != cursor, data.wait_seconds, data.measures)
 
     def _ended(self, frame: Frame, status: TickStatus, started_at: int, log: Sequence[str]) -> Tick:
         return Tick(

@@ -1,7 +1,7 @@
 """Event ticks: one event, one evaluation, one conditional put. Any number side by side, no cursor."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import SensorEvaluationError
@@ -92,6 +92,8 @@ class EventTicks:
     def evaluate(self, event: SensorEvent, taken_up: TakenUp, budget: Budget) -> Outcome:
         """Evaluate an event unless that was done, and commit what came of it.
 
+        Where nothing can be said of it yet, nothing is committed, and the outcome says when to come again.
+
         Args:
             event: what happened.
             taken_up: what `take_up` read for it.
@@ -123,7 +125,11 @@ class EventTicks:
             attempts + 1,
             seen.depth,
         )
-        tick = self._evaluator.run(frame, taken_up.state, None, function, budget).tick
+        result = self._evaluator.run(frame, taken_up.state, None, function, budget)
+        tick = result.tick
+        if result.wait_seconds:
+            early = Outcome(Decision.DELAYED, tick.reason or "", tick_id, trigger=event.summary)
+            return replace(early, wait_seconds=result.wait_seconds)
         if not self._ticks.put(tick):
             return _duplicate(tick_id, event)
         if tick.error is not None:

@@ -133,7 +133,7 @@ class LeasedTicks:
         failures_before = lease.before.failure_streak if deaths is None else deaths
         completion = _completion(lease, result, failures_before, self._policy)
         self._sensors.commit(lease, completion)
-        return replace(outcome(result.tick), paused=completion.paused)
+        return replace(outcome(result.tick), paused=completion.paused, measures=result.measures)
 
     def _send_ahead(self, nominal: int, now: int) -> None:
         slots = [each for each in later_slots(nominal, self._settings.interval) if each > now]

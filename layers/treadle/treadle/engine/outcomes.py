@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from treadle.definitions.results import Measure
+
 
 class Decision(StrEnum):
     """What became of one input."""
@@ -36,6 +38,8 @@ class Outcome:
         paused: why the sensor was paused by it, if it was.
         latency: of a start, milliseconds since what the tick was about happened, or was due; None for a later
             attempt.
+        wait_seconds: after how long the input is to be given again, if it was too early.
+        measures: what an operator may want to watch.
     """
 
     decision: Decision
@@ -46,3 +50,5 @@ class Outcome:
     set_aside: int = 0
     paused: str | None = None
     latency: int | None = None
+    wait_seconds: int = 0
+    measures: tuple[Measure, ...] = ()

@@ -25,7 +25,7 @@ from treadle.entrypoints.handler import (
     process_queue,
     remaining_seconds,
     report,
-    tell_lag,
+    tell_sensor,
 )
 
 UNRESOLVED = "<aws.scheduler"
@@ -36,6 +36,10 @@ WAKE: Mapping[str, object] = {"treadle": "wake"}
 
 WAKE_AGAIN_SECONDS = {Decision.LEASED: 5, Decision.LOST: 5, Decision.NOT_DUE: 60}
 """How long a wake-up waits that met another tick, an operator's edit, or an interval that is not over."""
+
+
+MAX_DELAY_SECONDS = 900
+"""As long as SQS can hold a message back; what must wait for longer is sent anew each time."""
 
 
 def evaluator(definition: SensorDefinition, resources: Mapping[str, Any] | None = None) -> Handler:
@@ -81,7 +85,9 @@ def nominal_time(event: Mapping[str, Any]) -> int | None:
         raise UnknownEventError(msg) from error
 
 
-def _report(parts: EvaluatorParts, outcome: Any) -> dict[str, Any]:
+def _report(parts: EvaluatorParts, outcome: Outcome) -> dict[str, Any]:
+    for name, value, unit in outcome.measures:
+        tell_sensor(parts.name, name, value, unit)
     return report(outcome, step="tick", sensor=parts.name, tick_id=outcome.subject)
 
 
@@ -180,12 +186,20 @@ def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) 
         else:
             event = _parse(parts, body)
             lags.append(parts.clock.now() / 1000 - event.time.timestamp())
-            _report(parts, parts.events.evaluate(event, taken_up(), budget))
+            outcome = parts.events.evaluate(event, taken_up(), budget)
+            _report(parts, outcome)
+            _send_later(parts, body, outcome.wait_seconds)
 
     answer = process_queue(event, context, handle, parts.inbox)
     if lags:
-        tell_lag(parts.name, max(lags))
+        tell_sensor(parts.name, "event_lag", max(0.0, *lags), "Seconds")
     return answer
+
+
+def _send_later(parts: EvaluatorParts, body: Mapping[str, Any], wait_seconds: int) -> None:
+    """Send a message that came too early once more, before it is acknowledged: two of them are one tick."""
+    if wait_seconds:
+        parts.inbox.queue.send([body], delay_seconds=min(wait_seconds, MAX_DELAY_SECONDS))
 
 
 def _wake(parts: EvaluatorParts, budget: Budget) -> None:

@@ -101,23 +101,25 @@ def report(outcome: Outcome, *, step: str, **keys: str) -> dict[str, Any]:
     return {**facts, "reason": outcome.reason}
 
 
-def tell_lag(sensor: str, seconds: float) -> None:
-    """Measure how far behind its events a sensor is: the oldest of a batch, one metric for each sensor.
+def tell_sensor(sensor: str, name: str, value: float, unit: str) -> None:
+    """Write a metric that each sensor has for itself, such as how far it is behind its events.
 
     Args:
         sensor: its name.
-        seconds: from the event to its evaluation.
+        name: the metric's.
+        value: what was measured.
+        unit: as CloudWatch names it, such as "Seconds".
     """
-    # Imported here, as ticks by schedule need none of it.
+    # Imported here, as most invocations need none of it.
     from aws_lambda_powertools.metrics import single_metric
 
     dimensions = {"sensor": sensor}
     if metrics().service:
         dimensions["service"] = str(metrics().service)
     with single_metric(
-        name="event_lag",
-        unit=MetricUnit.Seconds,
-        value=max(0.0, seconds),
+        name=name,
+        unit=MetricUnit(unit),
+        value=value,
         namespace="Treadle",
         default_dimensions=dimensions,
     ):

@@ -170,9 +170,10 @@ class TreadleInstance(Recorded):
             sensor: its name.
         """
         parts = self._parts[sensor]
-        last = self._sensor_store.get(sensor).last_nominal
-        if last is not None:
-            self.clock.time = max(self.clock.time, last + (parts.interval or 60_000))
+        state, interval = self._sensor_store.get(sensor), parts.interval or 60_000
+        if state.last_nominal is not None:
+            rested = (state.last_completion or 0) + interval // 2
+            self.clock.time = max(self.clock.time, state.last_nominal + interval, rested)
         return self.tick_now(sensor)
 
     def tick_now(self, sensor: str) -> TickResult:
@@ -187,6 +188,9 @@ class TreadleInstance(Recorded):
     def send(self, event: SensorEvent) -> dict[str, TickResult]:
         """Deliver an event to every sensor that takes such events; the results by sensor.
 
+        An event that is too early, as its object must have settled, is DELAYED, and waits in `undelivered`
+        for another delivery.
+
         Args:
             event: such as what `objects.put` gave, for a delivery that was late or doubled.
 
@@ -197,7 +201,10 @@ class TreadleInstance(Recorded):
         for name, parts in self._parts.items():
             definition = parts.definition
             if definition.takes_events and _takes(definition, event):
-                results[name] = self._applied(name, self._evaluated(parts, event))
+                outcome = self._evaluated(parts, event)
+                if outcome.wait_seconds:
+                    self.undelivered.append(event)
+                results[name] = self._applied(name, outcome)
         return results
 
     def _evaluated(self, parts: _Parts, event: SensorEvent) -> Outcome:

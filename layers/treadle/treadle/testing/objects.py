@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from treadle.definitions.objects import ObjectCreated, S3Object
+from treadle.definitions.objects import ObjectCreated, ObjectIdentity, S3Object
+from treadle.integrations.s3.completeness import directory_of
 from treadle.integrations.s3.lister import Page
 from treadle.integrations.s3.selection import S3Selection
 from treadle.ports.system import Clock
@@ -18,12 +19,18 @@ class InMemoryObjects:
     Attributes:
         clock: gives objects their time.
         page_size: keys in one page.
-        stored: by bucket and key.
+        is_versioned: whether what is overwritten stays, as a version.
+        sends_events: whether the buckets send their events to EventBridge; None if that may not be asked.
+        stored: what is there now, by bucket and key.
+        versions: what was there, too, in a bucket with versioning.
     """
 
     clock: Clock
     page_size: int = 1_000
+    is_versioned: bool = False
+    sends_events: bool | None = True
     stored: dict[tuple[str, str], S3Object] = field(default_factory=dict)
+    versions: list[S3Object] = field(default_factory=list)
     _puts: int = 0
 
     def put(self, bucket: str, key: str, body: bytes = b"") -> ObjectCreated:
@@ -31,19 +38,51 @@ class InMemoryObjects:
         self._puts += 1
         now = datetime.fromtimestamp(self.clock.now() / 1000, UTC)
         etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
-        found = S3Object(bucket, key, etag, "null", len(body), now.replace(microsecond=0))
+        version = f"v{self._puts}" if self.is_versioned else "null"
+        found = S3Object(bucket, key, etag, version, len(body), now.replace(microsecond=0))
         self.stored[bucket, key] = found
+        if self.is_versioned:
+            self.versions.append(found)
         return ObjectCreated(found, now, f"{self._puts:016X}")
 
+    def delete(self, bucket: str, key: str) -> None:
+        """Delete an object, if it is there; its versions stay."""
+        self.stored.pop((bucket, key), None)
+
     def pages(self, selection: S3Selection, after: str) -> Iterator[Page]:
-        """The objects after a key, by pages."""
-        keys = sorted(
-            key
-            for bucket, key in self.stored
-            if bucket == selection.bucket and key.startswith(selection.prefix) and key > after
-        )
+        """The objects after a key, by pages; all versions of a key are on one page."""
+        by_version = selection.identity is ObjectIdentity.VERSION
+        everything = self.versions if by_version and self.is_versioned else self.stored.values()
+        found: dict[str, list[S3Object]] = {}
+        for stored in everything:
+            if (
+                stored.bucket == selection.bucket
+                and stored.key.startswith(selection.prefix)
+                and stored.key > after
+            ):
+                found.setdefault(stored.key, []).append(stored)
+        keys = sorted(found)
         for start in range(0, max(len(keys), 1), self.page_size):
             page = keys[start : start + self.page_size]
             is_last = start + self.page_size >= len(keys)
-            found = tuple(self.stored[selection.bucket, key] for key in page)
-            yield Page(found, "" if is_last else page[-1])
+            objects = tuple(stored for key in page for stored in found[key])
+            yield Page(objects, "" if is_last else page[-1])
+
+    def members(self, selection: S3Selection, directory: str) -> Iterator[S3Object]:
+        """The objects directly in a directory, under the prefix."""
+        for (bucket, key), stored in sorted(self.stored.items()):
+            if (
+                bucket == selection.bucket
+                and directory_of(key) == directory
+                and key.startswith(selection.prefix)
+            ):
+                yield stored
+
+    def find(self, bucket: str, key: str) -> S3Object | None:
+        """The object that is there now."""
+        return self.stored.get((bucket, key))
+
+    def announces(self, bucket: str) -> bool | None:
+        """Whether the bucket sends its events."""
+        del bucket
+        return self.sends_events

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, Self
 
 from treadle.definitions.contexts import SensorEvaluationContext
@@ -10,12 +11,15 @@ from treadle.definitions.errors import DagsterInvariantViolationError, InvalidRe
 from treadle.definitions.evaluation import combine, flatten
 from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.objects import ObjectCreated, ObjectIdentity, S3Object
-from treadle.definitions.results import RunRequest, SensorExecutionData, SensorResult, SkipReason
+from treadle.definitions.results import Measure, RunRequest, SensorExecutionData, SensorResult, SkipReason
 from treadle.definitions.sensors import SensorDefinition, SensorEvent, SensorFunction
 from treadle.definitions.status import DefaultSensorStatus
+from treadle.integrations.s3.completeness import FileCount, Marker, directory_of
 from treadle.integrations.s3.lister import ObjectLister, S3Lister
+from treadle.integrations.s3.notifications import silence
+from treadle.integrations.s3.readiness import look_at_event
 from treadle.integrations.s3.selection import S3Selection, StartFrom
-from treadle.integrations.s3.sweep import sweep, system_now
+from treadle.integrations.s3.sweep import Slice, sweep, system_now
 
 
 class S3SensorDefinition(SensorDefinition):
@@ -92,24 +96,34 @@ class S3SensorDefinition(SensorDefinition):
                 # One bad object must not hold up those beside it; the next round comes to it again.
                 context.log.exception("s3://%s/%s could not be evaluated", stored.bucket, stored.key)
                 reason = f"s3://{stored.bucket}/{stored.key}: {type(error).__name__}: {error}"[:1_000]
-                failed.append((stored.run_key(self.selection.identity), reason))
+                failed.append((self.selection.run_key(stored), reason))
+        data = combine(requests or [self._skip(found)], context, self.job_names)
+        measures = [Measure("round_age", found.age_seconds, "Seconds")]
+        if found.cursor.is_silent:
+            context.log.warning(silence(self.selection.bucket))
+            measures.append(Measure("silent_bucket", 1, "Count"))
+        return replace(data, set_aside=tuple(failed), measures=tuple(measures))
+
+    def _skip(self, found: Slice) -> SkipReason:
         rounds = "the round is complete" if found.is_complete else f"on from {found.cursor.position!r}"
-        skip = SkipReason(f"{found.listed} objects listed, {len(found.objects)} of them new; {rounds}.")
-        data = combine(requests or [skip], context, self.job_names)
-        return replace(data, set_aside=tuple(failed))
+        words = f"{found.listed} objects listed, {len(found.objects)} of them new; {rounds}."
+        if found.cursor.is_silent:
+            # First, as long reasons are cut, and with it the command would be useless.
+            words = f"{silence(self.selection.bucket)}\n{words}"
+        return SkipReason(words)
 
     def evaluate_event(self, context: SensorEvaluationContext, event: SensorEvent) -> SensorExecutionData:
-        """Evaluate the event of one object."""
+        """Evaluate the event of one object; with nothing to commit where it must wait."""
         if not isinstance(event, ObjectCreated):
             return super().evaluate_event(context, event)
         stored = event.object
         if not self.selection.selects(stored):
-            wanted = self.selection
-            reason = (
-                f"s3://{stored.bucket}/{stored.key} is not watched: "
-                f"s3://{wanted.bucket}/{wanted.prefix}*{wanted.suffix} is."
-            )
+            reason = f"s3://{stored.bucket}/{stored.key} is not watched: {self.selection.words} is."
             return combine([SkipReason(reason)], context, self.job_names)
+        seen = look_at_event(event, self.selection, self.lister, self.now())
+        if seen.reason:
+            data = combine([SkipReason(seen.reason)], context, self.job_names)
+            return replace(data, wait_seconds=seen.wait_seconds)
         return combine(self._requests(context, stored, event), context, self.job_names)
 
     def _requests(
@@ -117,15 +131,6 @@ class S3SensorDefinition(SensorDefinition):
     ) -> list[RunRequest | SkipReason]:
         returned = flatten(self._called(context, stored), self.name)
         values = [value for whole in returned for value in self._parts(whole)]
-        time = event.time if event else stored.last_modified
-        config = {
-            "bucket": stored.bucket,
-            "key": stored.key,
-            "etag": stored.etag,
-            "version": None if stored.version == "null" else stored.version,
-            "size": stored.size,
-            "event_time": time.isoformat(),
-        }
         keyless = [v for v in values if isinstance(v, RunRequest) and not v.run_key]
         if len(keyless) > 1:
             msg = (
@@ -133,16 +138,33 @@ class S3SensorDefinition(SensorDefinition):
                 "only one of them can have the object's. Give each its own run_key."
             )
             raise InvalidResultError(msg)
+        config = self._config(stored, event.time if event else stored.last_modified)
         return [
             replace(
                 value,
-                run_key=value.run_key or stored.run_key(self.selection.identity),
+                run_key=value.run_key or self.selection.run_key(stored),
                 run_config=value.run_config or config,
             )
             if isinstance(value, RunRequest)
             else value
             for value in values
         ]
+
+    def _config(self, stored: S3Object, time: datetime) -> dict[str, Any]:
+        """What a run is told of an object, or of its group."""
+        counts = self.selection.complete_when
+        group = {"bucket": stored.bucket, "group": directory_of(stored.key)} if counts else {}
+        if isinstance(counts, FileCount):
+            return {**group, "event_time": time.isoformat()}
+        return {
+            **group,
+            "bucket": stored.bucket,
+            "key": stored.key,
+            "etag": stored.etag,
+            "version": None if stored.version == "null" else stored.version,
+            "size": stored.size,
+            "event_time": time.isoformat(),
+        }
 
     def _parts(self, value: RunRequest | SkipReason | SensorResult) -> list[RunRequest | SkipReason]:
         if not isinstance(value, SensorResult):
@@ -167,6 +189,8 @@ def s3_sensor(
     suffix: str = "",
     identity: ObjectIdentity | str = ObjectIdentity.ETAG,
     start_from: StartFrom | str = StartFrom.NOW,
+    settle_seconds: int = 0,
+    complete_when: Marker | FileCount | None = None,
     name: str | None = None,
     job_name: str | None = None,
     job: JobDefinition | None = None,
@@ -189,6 +213,10 @@ def s3_sensor(
         identity: `key` (once per key, whatever is stored there later), `etag` (again when the content
             differs) or `version` (again at each upload; needs versioning).
         start_from: `now`, or `beginning` to count what was there before.
+        settle_seconds: an object counts when it has been unchanged for so long, at most a day; not with
+            identity `version`, as a version never changes.
+        complete_when: objects count by groups, each all that lies directly in one "directory":
+            `Marker("_SUCCESS")`, when an object of that name is there, `FileCount(n)`, when n objects are.
         name: as of `@sensor`, like all that follow.
         job_name: the only target, by name.
         job: the only target.
@@ -206,7 +234,15 @@ def s3_sensor(
     Raises:
         DagsterInvalidDefinitionError: when the definition cannot work.
     """
-    selection = S3Selection(bucket, prefix, suffix, ObjectIdentity(identity), StartFrom(start_from))
+    selection = S3Selection(
+        bucket,
+        prefix,
+        suffix,
+        ObjectIdentity(identity),
+        StartFrom(start_from),
+        settle_seconds,
+        complete_when,
+    )
 
     def decorate(function: SensorFunction) -> S3SensorDefinition:
         return S3SensorDefinition(

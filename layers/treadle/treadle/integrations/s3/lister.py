@@ -1,11 +1,21 @@
-"""Lists a bucket page by page, in key order."""
+"""Lists a bucket page by page, in key order, and looks at single keys and directories."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from treadle.definitions.errors import BucketError
 from treadle.definitions.objects import ObjectIdentity, S3Object
 from treadle.integrations.s3.selection import S3Selection
+
+_MISSING = {"NoSuchBucket", "404"}
+_ELSEWHERE = {
+    "PermanentRedirect",
+    "301",
+    "AuthorizationHeaderMalformed",
+    "IllegalLocationConstraintException",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +32,10 @@ class Page:
 
 
 class ObjectLister(Protocol):
-    """Lists a bucket."""
+    """Lists a bucket.
+
+    Each of its methods may raise a `BucketError`, if the bucket is missing or must not be listed.
+    """
 
     def pages(self, selection: S3Selection, after: str) -> Iterator[Page]:
         """The objects whose key sorts after the given one, by pages.
@@ -30,6 +43,29 @@ class ObjectLister(Protocol):
         Args:
             selection: bucket, prefix, and whether versions are wanted.
             after: a key; "" for all.
+        """
+
+    def members(self, selection: S3Selection, directory: str) -> Iterator[S3Object]:
+        """The objects directly in a directory, whose keys begin with the selection's prefix.
+
+        Args:
+            selection: bucket and prefix.
+            directory: a key up to a slash, with it; "" for the bucket's root.
+        """
+
+    def find(self, bucket: str, key: str) -> S3Object | None:
+        """The object that is stored under a key now; None if there is none.
+
+        Args:
+            bucket: the bucket's name.
+            key: the whole key.
+        """
+
+    def announces(self, bucket: str) -> bool | None:
+        """Whether the bucket sends its events to EventBridge; None if that may not be asked.
+
+        Args:
+            bucket: the bucket's name.
         """
 
 
@@ -40,6 +76,31 @@ class S3Lister:
         """The objects after a key, by pages; LIST is strongly consistent."""
         versions = selection.identity is ObjectIdentity.VERSION
         return self._versions(selection, after) if versions else self._objects(selection, after)
+
+    def members(self, selection: S3Selection, directory: str) -> Iterator[S3Object]:
+        """The objects directly in a directory."""
+        # The longer of the two, as the deployment grants no listing above the prefix.
+        within = replace(selection, prefix=max(selection.prefix, directory, key=len))
+        for answer in _pages("list_objects_v2", within, {"Delimiter": "/"}):
+            for entry in answer.get("Contents", ()):
+                yield _object(selection.bucket, entry)
+
+    def find(self, bucket: str, key: str) -> S3Object | None:
+        """The object of that key: of all that begin with it, it is listed first."""
+        with _named(bucket, "s3:ListBucket"):
+            answer = _s3().list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
+        found = [_object(bucket, entry) for entry in answer.get("Contents", ())]
+        return found[0] if found and found[0].key == key else None
+
+    def announces(self, bucket: str) -> bool | None:
+        """Whether the bucket's notifications name EventBridge; needs `s3:GetBucketNotification`."""
+        from botocore.exceptions import ClientError
+
+        try:
+            answer = _s3().get_bucket_notification_configuration(Bucket=bucket)
+        except ClientError:
+            return None  # What else is wrong with the bucket, its listing says better.
+        return "EventBridgeConfiguration" in answer
 
     def _objects(self, selection: S3Selection, after: str) -> Iterator[Page]:
         start = {"StartAfter": after} if after else {}
@@ -62,12 +123,54 @@ class S3Lister:
                 found = []
 
 
-def _pages(operation: str, selection: S3Selection, start: dict[str, str]) -> Iterator[dict[str, Any]]:
+def _s3() -> Any:
     # Imported here, so that importing a sensor in a test loads no AWS library.
     from treadle.adapters.clients import client
 
-    paginator = client("s3").get_paginator(operation)  # type: ignore[call-overload]
-    yield from paginator.paginate(Bucket=selection.bucket, Prefix=selection.prefix, **start)
+    return client("s3")
+
+
+def _pages(operation: str, selection: S3Selection, start: dict[str, str]) -> Iterator[dict[str, Any]]:
+    action = "s3:ListBucketVersions" if operation == "list_object_versions" else "s3:ListBucket"
+    paginator = _s3().get_paginator(operation)
+    answers = iter(paginator.paginate(Bucket=selection.bucket, Prefix=selection.prefix, **start))
+    while True:
+        with _named(selection.bucket, action):
+            answer = next(answers, None)
+        if answer is None:
+            return
+        yield answer
+
+
+@contextmanager
+def _named(bucket: str, action: str) -> Iterator[None]:
+    """What is wrong with the bucket, and what to do, in place of S3's bare refusal."""
+    from botocore.exceptions import ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        remedy = _remedy(code, str(error), bucket, action)
+        if remedy is None:
+            raise
+        msg = f"Bucket {bucket} cannot be listed: {error}. {remedy}"
+        raise BucketError(msg) from error
+
+
+def _remedy(code: str, words: str, bucket: str, action: str) -> str | None:
+    if code in _MISSING:
+        return "There is no bucket of that name: correct the sensor's parameter."
+    if code in _ELSEWHERE:
+        return "It lies in another Region, whose events do not come here: deploy the sensor there."
+    if "kms" in f"{code} {words}".lower():
+        return "Grant this function's role kms:Decrypt on the key that S3 names, in the key's policy, too."
+    if "Denied" in code or code in {"AllAccessDisabled", "403"}:
+        return (
+            f"Grant this function's role {action} on arn:aws:s3:::{bucket} for the sensor's prefix; "
+            "for a bucket of another account, its bucket policy must grant that, too."
+        )
+    return None
 
 
 def _object(bucket: str, entry: dict[str, Any]) -> S3Object:

@@ -1,10 +1,45 @@
-"""Helpers for sensors that list a bucket themselves, with the signatures of Dagster's."""
+"""Helpers for sensors that list a bucket themselves, with the signatures of Dagster's.
 
-from collections.abc import Mapping
-from datetime import datetime
+They may give again what they gave before, and leave out nothing that is new: a run key, which is taken only
+once, makes one run of it. `s3_sensor` needs no cursor at all.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
-from treadle.definitions.errors import DagsterInvariantViolationError
+from treadle.integrations.s3.sweep import OVERLAP_MS
+
+logger = logging.getLogger(__name__)
+
+UPLOAD = timedelta(milliseconds=OVERLAP_MS)
+"""A multipart upload appears with the time at which it was begun, up to so long before."""
+
+_ORDER = itemgetter("LastModified", "Key")
+
+
+class S3Key(str):
+    """A key, with what its object had when it was listed.
+
+    Attributes:
+        last_modified: when the object was stored, for the next call's `since_last_modified`.
+        etag: the entity tag, for a run key that tells one content of the key from another.
+    """
+
+    __slots__ = ("etag", "last_modified")
+
+    last_modified: datetime
+    etag: str
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> "S3Key":
+        """The key of an object as `ListObjectsV2` names it."""
+        key = cls(stored["Key"])
+        key.last_modified = stored["LastModified"]
+        key.etag = str(stored.get("ETag", "")).strip('"')
+        return key
 
 
 def get_objects(
@@ -16,51 +51,82 @@ def get_objects(
 ) -> list[Mapping[str, Any]]:
     """The objects of a bucket as `ListObjectsV2` names them, ordered by time of modification, then key.
 
-    It lists the whole prefix at each call; `s3_sensor` does not.
+    Give the key and the time of the last object that was seen: then nothing is lost, whatever becomes of
+    that object. The time's whole second counts as new, but for `since_key` itself, as more may have been
+    stored in it; so does what was uploaded in parts and begun in the week before, as it may have appeared
+    since. With `since_key` alone the order is all that counts, as in Dagster. Everything under the prefix is
+    listed at each call, and what is asked for is held in memory.
 
     Args:
         bucket: the bucket's name.
         prefix: what keys begin with.
-        since_key: only objects after this one in the order; it must still be there.
-        since_last_modified: only objects modified later than this; ignored where since_key is given.
+        since_key: the last object that was seen. Without `since_last_modified` its present time counts, so
+            that what is stored in its second, or before it is overwritten, may be lost; if it is gone, all
+            objects are given.
+        since_last_modified: when that was stored; with a time zone.
         client: an S3 client; the process's own by default.
-
-    Raises:
-        DagsterInvariantViolationError: if since_key is not among the objects any more.
     """
+    listed = _listed(bucket, prefix, client)
+    if since_last_modified is not None:
+        found = list(_since(listed, since_last_modified, since_key))
+    elif since_key:
+        found = _since_key(list(listed), bucket, since_key)
+    else:
+        found = list(listed)
+    return sorted(found, key=_ORDER)
+
+
+def get_s3_keys(
+    bucket: str,
+    prefix: str = "",
+    since_key: str | None = None,
+    s3_session: Any = None,
+    since_last_modified: datetime | None = None,
+) -> list[S3Key]:
+    """The keys of a bucket, ordered by time of modification, then key; see `get_objects`.
+
+    Args:
+        bucket: the bucket's name.
+        prefix: what keys begin with.
+        since_key: the last key that was seen.
+        s3_session: an S3 client; the process's own by default.
+        since_last_modified: when its object was stored: the key's own `last_modified` of the last call.
+    """
+    return [
+        S3Key.of(each) for each in get_objects(bucket, prefix, since_key, since_last_modified, s3_session)
+    ]
+
+
+def _listed(bucket: str, prefix: str, client: Any) -> Iterator[Mapping[str, Any]]:
     if client is None:
         from treadle.adapters.clients import client as made
 
         client = made("s3")
-    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    objects = [stored for page in pages for stored in page.get("Contents", ())]
-    objects.sort(key=lambda stored: (stored["LastModified"], stored["Key"]))
-    if since_key is not None:
-        place = next((i for i, stored in enumerate(objects) if stored["Key"] == since_key), None)
-        if place is None:
-            msg = (
-                f"Provided `since_key` is not present in list of objects: s3://{bucket}/{since_key} is gone. "
-                "Keep a time in the cursor and give since_last_modified, or use s3_sensor."
-            )
-            raise DagsterInvariantViolationError(msg)
-        return objects[place + 1 :]
-    if since_last_modified is not None:
-        return [stored for stored in objects if stored["LastModified"] > since_last_modified]
-    return objects
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        yield from page.get("Contents", ())
 
 
-def get_s3_keys(
-    bucket: str, prefix: str = "", since_key: str | None = None, s3_session: Any = None
-) -> list[str]:
-    """The keys of a bucket, ordered by time of modification, then key.
+def _since(
+    listed: Iterator[Mapping[str, Any]], time: datetime, since_key: str | None
+) -> Iterator[Mapping[str, Any]]:
+    second = time.replace(microsecond=0)  # S3 says no more of the time.
+    for stored in listed:
+        modified = stored["LastModified"]
+        if stored["Key"] == since_key and modified.replace(microsecond=0) == second:
+            continue
+        is_in_parts = "-" in str(stored.get("ETag", ""))
+        if modified >= (second - UPLOAD if is_in_parts else second):
+            yield stored
 
-    Args:
-        bucket: the bucket's name.
-        prefix: what keys begin with.
-        since_key: only keys after this one in the order; it must still be there.
-        s3_session: an S3 client; the process's own by default.
 
-    Raises:
-        DagsterInvariantViolationError: if since_key is not among the keys any more.
-    """
-    return [stored["Key"] for stored in get_objects(bucket, prefix, since_key, client=s3_session)]
+def _since_key(objects: list[Mapping[str, Any]], bucket: str, since_key: str) -> list[Mapping[str, Any]]:
+    known = next((stored for stored in objects if stored["Key"] == since_key), None)
+    if known is None:
+        logger.warning(
+            "s3://%s/%s, which since_key names, is gone: all objects are given, and only run keys tell which "
+            "of them are new. Give since_last_modified, too, or use s3_sensor.",
+            bucket,
+            since_key,
+        )
+        return objects
+    return [stored for stored in objects if _ORDER(stored) > _ORDER(known)]

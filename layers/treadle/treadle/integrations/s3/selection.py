@@ -1,11 +1,15 @@
-"""Which objects a sensor watches."""
+"""Which objects a sensor watches, and when they count."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from treadle.definitions.errors import SettingsError
+from treadle.definitions.errors import DagsterInvalidDefinitionError, SettingsError
 from treadle.definitions.objects import ObjectIdentity, S3Object
+from treadle.integrations.s3.completeness import FileCount, Marker, directory_of
+
+MAX_SETTLE_SECONDS = 86_400
+"""A sweep looks at least a week back, and so comes to what it passed over for a day."""
 
 
 class StartFrom(StrEnum):
@@ -25,6 +29,11 @@ class S3Selection:
         suffix: what keys end with.
         identity: what makes two sightings the same object.
         start_from: whether objects count that were there before.
+        settle_seconds: for how long an object must have been unchanged before it counts.
+        complete_when: what completes a group, if objects count by groups.
+
+    Raises:
+        DagsterInvalidDefinitionError: if it is to settle for more than a day, or less than nothing.
     """
 
     bucket: str = ""
@@ -32,9 +41,21 @@ class S3Selection:
     suffix: str = ""
     identity: ObjectIdentity = ObjectIdentity.ETAG
     start_from: StartFrom = StartFrom.NOW
+    settle_seconds: int = 0
+    complete_when: Marker | FileCount | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.settle_seconds <= MAX_SETTLE_SECONDS:
+            msg = f"settle_seconds must be 0 to {MAX_SETTLE_SECONDS}, not {self.settle_seconds}."
+            raise DagsterInvalidDefinitionError(msg)
 
     def selects(self, stored: S3Object) -> bool:
         """Whether the object is watched."""
+        name = stored.key.removeprefix(directory_of(stored.key))
+        if isinstance(self.complete_when, Marker) and name != self.complete_when.name:
+            return False
+        if isinstance(self.complete_when, FileCount) and not name:
+            return False  # A console's "folder" is an object, but no file of the group.
         return (
             stored.bucket == self.bucket
             and stored.key.startswith(self.prefix)
@@ -42,16 +63,32 @@ class S3Selection:
             and len(stored.key) >= len(self.prefix) + len(self.suffix)
         )
 
+    def run_key(self, stored: S3Object) -> str:
+        """The run key of the object, or of the group that it belongs to."""
+        if isinstance(self.complete_when, FileCount):
+            return f"s3://{stored.bucket}/{directory_of(stored.key)}#{self.complete_when}"
+        return stored.run_key(self.identity)
+
     @property
     def fingerprint(self) -> list[str]:
         """What a bookmark was made with; another one makes it a first enable."""
-        return [self.bucket, self.prefix, self.suffix, self.identity.value]
+        groups = [str(self.complete_when)] if self.complete_when else []
+        return [self.bucket, self.prefix, self.suffix, self.identity.value, *groups]
+
+    @property
+    def words(self) -> str:
+        """What is watched, for operators."""
+        name = (
+            f"**/{self.complete_when.name}" if isinstance(self.complete_when, Marker) else f"*{self.suffix}"
+        )
+        return f"s3://{self.bucket}/{self.prefix}{name}"
 
     def configured(self, settings: Mapping[str, str]) -> "S3Selection":
         """The selection with what the deployment says.
 
         Args:
-            settings: `TREADLE_S3_BUCKET`, `_PREFIX`, `_SUFFIX`, `_IDENTITY` and `_START_FROM`, each optional.
+            settings: `TREADLE_S3_BUCKET`, `_PREFIX`, `_SUFFIX`, `_IDENTITY`, `_START_FROM` and
+                `_SETTLE_SECONDS`, each optional.
 
         Raises:
             SettingsError: with all problems at once.
@@ -71,7 +108,20 @@ class S3Selection:
         start_from = settings.get("TREADLE_S3_START_FROM", self.start_from.value)
         if start_from not in set(StartFrom):
             problems.append(f"TREADLE_S3_START_FROM is {start_from!r}: use now or beginning")
+        settle = settings.get("TREADLE_S3_SETTLE_SECONDS", str(self.settle_seconds))
+        if not settle.isdecimal() or int(settle) > MAX_SETTLE_SECONDS:
+            problems.append(f"TREADLE_S3_SETTLE_SECONDS is {settle!r}: use 0 to {MAX_SETTLE_SECONDS}")
+        elif int(settle) and identity == ObjectIdentity.VERSION:
+            problems.append("a version never changes, so settle_seconds must be 0 with identity version")
+        marker = self.complete_when
+        if isinstance(marker, Marker) and not marker.name.endswith(chosen.suffix):
+            problems.append(f"no event of {marker} would come: leave the suffix empty, not {chosen.suffix!r}")
         if problems:
             msg = f"The selection of objects is not complete: {'; '.join(problems)}."
             raise SettingsError(msg)
-        return replace(chosen, identity=ObjectIdentity(identity), start_from=StartFrom(start_from))
+        return replace(
+            chosen,
+            identity=ObjectIdentity(identity),
+            start_from=StartFrom(start_from),
+            settle_seconds=int(settle),
+        )

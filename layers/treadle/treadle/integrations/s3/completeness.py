@@ -1,0 +1,54 @@
+"""When a group of objects counts: all that lie directly in one "directory", a key up to its last slash."""
+
+from dataclasses import dataclass
+
+from treadle.definitions.errors import DagsterInvalidDefinitionError
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """A group counts when an object of this name is in it; the run is of that object.
+
+    Args:
+        name: such as `_SUCCESS` or `manifest.json`.
+
+    Raises:
+        DagsterInvalidDefinitionError: if it cannot name an object within a directory.
+    """
+
+    name: str = "_SUCCESS"
+
+    def __post_init__(self) -> None:
+        if not self.name or "/" in self.name:
+            msg = f"A marker is the name of an object within its directory, not {self.name!r}."
+            raise DagsterInvalidDefinitionError(msg)
+
+    def __str__(self) -> str:
+        return f"marker {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class FileCount:
+    """A group counts, once ever, when it holds so many watched objects.
+
+    Args:
+        count: 1 or more.
+
+    Raises:
+        DagsterInvalidDefinitionError: if it is less.
+    """
+
+    count: int
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            msg = f"A group is complete with 1 file or more, not with {self.count}."
+            raise DagsterInvalidDefinitionError(msg)
+
+    def __str__(self) -> str:
+        return f"{self.count} files"
+
+
+def directory_of(key: str) -> str:
+    """The key up to its last slash, with it; "" for a key without any."""
+    return key[: key.rfind("/") + 1]

@@ -1,0 +1,28 @@
+"""What to say of a bucket that sends no events: the command that switches them on."""
+
+
+def merging_command(bucket: str) -> str:
+    """The command that adds EventBridge to the bucket's notifications, and keeps those that are there.
+
+    Args:
+        bucket: the bucket's name.
+    """
+    # The call replaces the whole configuration, and of an empty one the CLI prints nothing at all.
+    read = f"aws s3api get-bucket-notification-configuration --bucket {bucket}"
+    merge = "jq -s '(.[0] // {}) + {EventBridgeConfiguration: {}}'"
+    return (
+        f"aws s3api put-bucket-notification-configuration --bucket {bucket} "
+        f'--notification-configuration "$({read} | {merge})"'
+    )
+
+
+def silence(bucket: str) -> str:
+    """That the bucket sends no events, what that costs, and how to change it.
+
+    Args:
+        bucket: the bucket's name.
+    """
+    return (
+        "The bucket sends no events to EventBridge, so its objects wait for the sweep. "
+        f"Switch them on: {merging_command(bucket)}"
+    )

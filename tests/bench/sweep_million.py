@@ -1,0 +1,253 @@
+"""A sweep over 1,000,000 objects: requests, time and memory; beside dagster-aws over the same bucket, if installed.
+
+`python -m tests.bench.sweep_million` prints a table, and fails unless the sweep finds the ten new objects within
+256 MB, also when its process is killed after every page.
+"""
+
+import resource
+import sys
+import time
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import import_module
+from math import ceil
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from treadle.definitions.contexts import SensorEvaluationContext
+from treadle.definitions.objects import ObjectIdentity, S3Object
+from treadle.integrations.s3.lister import Page
+from treadle.integrations.s3.objects import get_s3_keys
+from treadle.integrations.s3.selection import S3Selection, StartFrom
+from treadle.integrations.s3.sweep import FULL_ROUND_MS, sweep
+from treadle.testing.system import VirtualClock
+
+BUCKET = "large"
+OBJECTS = 1_000_000
+PAGE = 1_000
+NEW = frozenset(range(41, OBJECTS, OBJECTS // 10))
+MAX_MEGABYTES = 256
+SELECTION = S3Selection(BUCKET, start_from=StartFrom.BEGINNING)
+LONG_AGO = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class LargeBucket:
+    """A bucket whose objects are made as they are listed; an S3 client for the helpers, too.
+
+    Attributes:
+        new_at: when the ten new objects were stored; None as long as they are not there.
+        listed: pages that were listed.
+        asked: `BatchGetItem` requests that were needed, at a hundred keys each.
+        most_asked: the most of them for one page.
+    """
+
+    new_at: datetime | None = None
+    listed: int = 0
+    asked: int = 0
+    most_asked: int = 0
+    claimed: set[str] = field(default_factory=set)
+
+    def numbers(self, after: int, size: int) -> Iterator[tuple[int, datetime]]:
+        """Those of a page, and when they were stored."""
+        for number in range(after, min(after + size, OBJECTS)):
+            if number not in NEW:
+                yield number, LONG_AGO
+            elif self.new_at is not None:
+                yield number, self.new_at
+
+    def pages(self, selection: S3Selection, after: str) -> Iterator[Page]:
+        """A thousand numbers a page."""
+        start = int(after.rpartition("/")[2]) + 1 if after else 0
+        for first in range(start, OBJECTS, PAGE):
+            self.listed += 1
+            objects = tuple(
+                S3Object(selection.bucket, f"in/{n:09}", "e1", "null", 10, at)
+                for n, at in self.numbers(first, PAGE)
+            )
+            yield Page(objects, objects[-1].key if first + PAGE < OBJECTS else "")
+
+    def announces(self, bucket: str) -> bool:
+        """It does."""
+        return bucket == BUCKET
+
+    def find(self, bucket: str, key: str) -> S3Object | None:
+        """Not asked for."""
+        raise NotImplementedError
+
+    def members(self, selection: S3Selection, directory: str) -> Iterator[S3Object]:
+        """Not asked for."""
+        raise NotImplementedError
+
+    def claimed_of(self, keys: Collection[str]) -> set[str]:
+        """All but the new ones have their run."""
+        requests = ceil(len(keys) / 100)
+        self.asked += requests
+        self.most_asked = max(self.most_asked, requests)
+        new = {self.run_key(number) for number in NEW} - self.claimed
+        return set(keys) - new
+
+    @staticmethod
+    def run_key(number: int) -> str:
+        """Of the object of that number."""
+        return f"s3://{BUCKET}/in/{number:09}#e1"
+
+    def get_paginator(self, _operation: str) -> "LargeBucket":
+        """Itself: what pages as an S3 client does."""
+        return self
+
+    def paginate(self, **_: str) -> Iterator[dict[str, Any]]:
+        """As `ListObjectsV2` answers."""
+        for first in range(0, OBJECTS, PAGE):
+            self.listed += 1
+            yield {
+                "Contents": [
+                    {"Key": f"in/{n:09}", "LastModified": at, "ETag": '"e1"', "Size": 10}
+                    for n, at in self.numbers(first, PAGE)
+                ]
+            }
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one way of looking took."""
+
+    way: str
+    found: int
+    ticks: int
+    pages: int
+    asked: int
+    seconds: float
+    megabytes: float
+
+
+class Sweeper:
+    """A sensor's sweeps over the bucket, tick after tick."""
+
+    def __init__(self, bucket: LargeBucket, clock: VirtualClock) -> None:
+        self.bucket = bucket
+        self.clock = clock
+        self.cursor: str | None = None
+        self.ticks = 0
+
+    def round(self, *, kill_after_each_page: bool = False) -> list[str]:
+        """The keys that a whole round finds; killed, a process has committed all but its last page."""
+        found: list[str] = []
+        while True:
+            context = SensorEvaluationContext(
+                "watch",
+                self.cursor,
+                _claimed_run_keys=self.bucket.claimed_of,
+                _remaining_seconds=lambda: 0.0 if kill_after_each_page else float("inf"),
+            )
+            part = sweep(context, SELECTION, self.bucket, self._now(kill_after_each_page))
+            self.ticks += 1
+            if kill_after_each_page and self.ticks % 2:
+                continue  # Died before its commit: neither cursor nor requests became durable.
+            self.cursor = str(part.cursor)
+            found += [stored.key for stored in part.objects]
+            self.bucket.claimed |= {stored.run_key(ObjectIdentity.ETAG) for stored in part.objects}
+            if part.is_complete:
+                return found
+
+    def _now(self, moves: bool) -> Any:
+        def now() -> int:
+            self.clock.time += 1 if moves else 0
+            return self.clock.time
+
+        return now
+
+
+def megabytes() -> float:
+    """The most memory that this process has had until now."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1024 / (1024 if sys.platform == "darwin" else 1)
+
+
+class Measurement:
+    """Each way of looking, timed."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self.problems: list[str] = []
+        self.clock = VirtualClock()
+
+    def sweeps(self) -> None:
+        """A first round, one that finds what is new, and the day's full one; and with a process that dies."""
+        bucket = LargeBucket()
+        sweeper = Sweeper(bucket, self.clock)
+        self._round("sweep: the first round, all have their runs", sweeper, 0)
+        bucket.new_at = datetime.fromtimestamp(self.clock.advance(60) / 1000, UTC)
+        self._round("sweep: ten new ones", sweeper, len(NEW))
+        self.clock.advance(60)
+        self._round("sweep: nothing new", sweeper, 0)
+        self.clock.advance(FULL_ROUND_MS / 1000)
+        self._round("sweep: the day's full round", sweeper, 0)
+        if bucket.most_asked > 10:
+            self.problems.append(f"{bucket.most_asked} requests for the claims of one page of 1,000 keys")
+        dying = LargeBucket(new_at=datetime.fromtimestamp(self.clock.time / 1000, UTC))
+        self._round(
+            "sweep: every second process killed, a page each", Sweeper(dying, self.clock), len(NEW), True
+        )
+
+    def _round(self, way: str, sweeper: Sweeper, expected: int, dies: bool = False) -> None:
+        bucket, before = sweeper.bucket, (sweeper.ticks, sweeper.bucket.listed, sweeper.bucket.asked)
+        began = time.perf_counter()
+        found = sweeper.round(kill_after_each_page=dies)
+        ticks, listed, asked = sweeper.ticks - before[0], bucket.listed - before[1], bucket.asked - before[2]
+        self._add(Row(way, len(found), ticks, listed, asked, time.perf_counter() - began, megabytes()))
+        if len(found) != expected or len(set(found)) != expected:
+            self.problems.append(f"{way}: {len(found)} objects found, not {expected}")
+        if megabytes() > MAX_MEGABYTES:
+            self.problems.append(f"{way}: {megabytes():.0f} MB of memory, more than {MAX_MEGABYTES}")
+
+    def helpers(self) -> None:
+        """Treadle's helper, and dagster-aws', over the same bucket; memory after the sweeps' is theirs."""
+        bucket = LargeBucket(new_at=datetime.fromtimestamp(self.clock.advance(60) / 1000, UTC))
+        last = f"in/{max(NEW):09}"
+        began = time.perf_counter()
+        keys = get_s3_keys(BUCKET, since_key=last, since_last_modified=bucket.new_at, s3_session=bucket)
+        self._add(
+            Row("get_s3_keys", len(keys), 1, bucket.listed, 0, time.perf_counter() - began, megabytes())
+        )
+        try:
+            theirs = import_module("dagster_aws.s3.sensor").get_s3_keys
+        except ImportError:
+            return
+        bucket.listed, began = 0, time.perf_counter()
+        keys = theirs(BUCKET, since_key=last, s3_session=bucket)
+        seconds = time.perf_counter() - began
+        self._add(Row("dagster-aws' get_s3_keys", len(keys), 1, bucket.listed, 0, seconds, megabytes()))
+
+    def _add(self, row: Row) -> None:
+        self.rows.append(row)
+
+
+def show(rows: list[Row]) -> None:
+    """Print the table."""
+    table = Table(title=f"Looking for new ones among {OBJECTS:,} objects", title_justify="left")
+    table.add_column("way", no_wrap=True)
+    for column in ("found", "ticks", "LIST", "BatchGetItem", "seconds", "peak, MB"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        counts = (row.found, row.ticks, row.pages, row.asked)
+        table.add_row(row.way, *(f"{n:,}" for n in counts), f"{row.seconds:.1f}", f"{row.megabytes:.0f}")
+    Console(width=120).print(table)
+
+
+def main() -> int:
+    """Entry point."""
+    measurement = Measurement()
+    measurement.sweeps()
+    measurement.helpers()
+    show(measurement.rows)
+    for problem in measurement.problems:
+        print(f"NOT AS IT SHOULD BE: {problem}")
+    return 1 if measurement.problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
