@@ -29,7 +29,9 @@ class Settings:
         """The value; a missing one without default is a problem."""
         value = self.environment.get(name, default)
         if value is None:
-            self.problems.append(f"{name} is not set")
+            problem = f"{name} is not set"
+            if problem not in self.problems:
+                self.problems.append(problem)
             return ""
         return value
 
