@@ -285,13 +285,13 @@ def test_more_jobs_than_one_condition_takes_are_nested(project: Path) -> None:
     """CloudFormation's `!Or` takes ten."""
     template = project / "template.yaml"
     given = "    - !Condition ProcessFileIsGiven\n"
-    template.write_text(template.read_text().replace(given, given * 8))
+    template.write_text(template.read_text().replace(given, given * 7))
 
     for name in ("late_orders", "unpaid_orders"):
         assert run("new", "sensor", name, "--root", project).exit_code == 0
 
-    conditions = template.read_text().split(given * 8)[1]
-    assert conditions.splitlines()[:4] == [
+    conditions = template.read_text().split(given * 7)[1]
+    assert conditions.splitlines()[1:5] == [
         "    - !Or",
         "      - !Condition DeployExample",
         "      - !Condition LateOrdersJobIsGiven",
@@ -355,7 +355,7 @@ def test_a_job_of_one_kind_is_added_behind_one_of_another(project: Path) -> None
         assert done.exit_code == 0, done.output
 
     parameters = YamlLines("template.yaml", (project / "template.yaml").read_text()).keys("Parameters")
-    first = parameters.index("ProcessFileStateMachineArn")
+    first = parameters.index("ProcessLargeFileStateMachineArn")
     behind = [name for name in parameters[first + 1 :] if "OrdersJob" in name]
     assert parameters[first + 1 : first + 1 + len(behind)] == behind
     assert behind[0] == "LateOrdersJobTaskDefinitionArn"

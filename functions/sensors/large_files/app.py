@@ -1,0 +1,31 @@
+"""Starts `process_large_file` for each summary of a file that has more rows than the deployment says."""
+
+import os
+
+from treadle import (
+    AssetKey,
+    EventLogEntry,
+    JobDefinition,
+    RunRequest,
+    SensorEvaluationContext,
+    SkipReason,
+    asset_sensor,
+    evaluator,
+)
+
+SUMMARIES = AssetKey("summaries")
+process_large_file = JobDefinition("process_large_file")
+
+
+@asset_sensor(SUMMARIES, job=process_large_file)
+def large_files(context: SensorEvaluationContext, asset_event: EventLogEntry) -> RunRequest | SkipReason:
+    """One run for each; the key is its number, so a second delivery starts nothing."""
+    made = asset_event.asset_materialization
+    summary = made.plain_metadata if made else {}
+    rows, most = int(summary.get("rows", 0)), int(os.environ["LARGE_FILES_ROWS"])
+    if rows <= most:
+        return SkipReason(f"It has {rows} rows, and {most} are not large yet.")
+    return RunRequest(context.cursor, run_config=summary, partition_key=asset_event.partition_key)
+
+
+handler = evaluator(large_files)
