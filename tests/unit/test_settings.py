@@ -159,16 +159,23 @@ def test_evaluator_tells_of_its_sensors_selectors_together_with_the_rest() -> No
                 "TREADLE_GRANTS",
                 "TREADLE_LAUNCH_QUEUE_URL",
                 "TREADLE_DISPATCH_QUEUE_URL",
-                "TREADLE_DISPATCH_QUEUE_URL",  # Once as where slices go, once as where they come from.
                 "TREADLE_OUTCOMES_BUCKET",
                 DEAD_LETTERS,
                 "TREADLE_BUS_NAME",
+                "TREADLE_NAMESPACE",
             ],
         ),
         (launcher_parts, [*TABLES, "TREADLE_JOBS", "TREADLE_LAUNCH_QUEUE_URL", DEAD_LETTERS]),
         (
             recorder_parts,
-            [*TABLES, "TREADLE_JOBS", "TREADLE_NAMESPACE", "TREADLE_RECORD_QUEUE_URL", DEAD_LETTERS],
+            [
+                *TABLES,
+                "TREADLE_JOBS",
+                "TREADLE_NAMESPACE",
+                "TREADLE_RECORD_QUEUE_URL",
+                "TREADLE_BUS_NAME",
+                DEAD_LETTERS,
+            ],
         ),
         (
             reconciler_parts,
@@ -180,6 +187,7 @@ def test_evaluator_tells_of_its_sensors_selectors_together_with_the_rest() -> No
                 "TREADLE_OUTCOMES_BUCKET",
                 "TREADLE_JOBS",
                 "TREADLE_NAMESPACE",
+                "TREADLE_BUS_NAME",
             ],
         ),
     ],

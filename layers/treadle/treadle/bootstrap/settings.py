@@ -29,7 +29,8 @@ class Settings:
         """The value; a missing one without default is a problem."""
         value = self.environment.get(name, default)
         if value is None:
-            self.problems.append(f"{name} is not set")
+            if f"{name} is not set" not in self.problems:
+                self.problems.append(f"{name} is not set")
             return ""
         return value
 
