@@ -1,142 +1,150 @@
-"""Sensors over assets as they are deployed: queued events, ticks that read DynamoDB, and what both cost."""
+"""What is told of assets, as deployed: RECORD's and DISPATCH's handlers, bus, queues and tables on moto."""
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
+import json
 from typing import Any
 
-from tests.functional.conftest import Deployment, LambdaContext, batch
-from tests.support.metering import metered
-from treadle import (
-    AssetKey,
-    AssetMaterialization,
-    EventLogEntry,
-    JobDefinition,
-    MultiAssetSensorEvaluationContext,
-    RunRequest,
-    SensorDefinition,
-    SensorEvaluationContext,
-    TickStatus,
-    asset_sensor,
-    assets_updated,
-    evaluator,
-    multi_asset_sensor,
-)
-from treadle.definitions.assets import AssetMaterialized
-from treadle.engine.asset_events import asset_event, materialized
-from treadle.engine.telling import asset_materialized, envelope
-from treadle.ports.ticks import Tick
+import boto3
+import pytest
+
+from tests.functional.conftest import Deployment, LambdaContext, batch, sample
+from treadle import AssetMaterialization, RunRequest, SensorResult, sensor
+from treadle import evaluator as handler_of
+from treadle.definitions.errors import SettingsError
+from treadle.entrypoints import recorder
+from treadle.ports.runs import Run
 
 NAMESPACE = "123456789012/us-east-1/test"
-ORDERS, CUSTOMERS = AssetKey(["shop", "orders"]), AssetKey("customers")
-process_file = JobDefinition("process_file")
+RUN_ID = "6f1b1cc1-9f2b-5f0d-9a38-3c6d6a0f2f3e"
 
 
-@asset_sensor(ORDERS, job=process_file)
-def on_orders(context: SensorEvaluationContext, asset_event: EventLogEntry) -> RunRequest:
-    """A run for each materialization; how many rows there were before is read."""
-    newest = context.instance.get_latest_materialization_event(ORDERS)
-    assert asset_event.asset_materialization is not None
-    rows = asset_event.asset_materialization.metadata["rows"].value
-    newest_rows = newest.asset_materialization.metadata["rows"].value
-    return RunRequest(context.cursor, {"rows": rows, "newest": newest_rows})
+@pytest.fixture
+def heard(deployment: Deployment) -> str:
+    """URL of a queue that hears everything on Treadle's bus."""
+    sqs, events = boto3.client("sqs"), boto3.client("events")
+    url = sqs.create_queue(QueueName="heard")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    events.put_rule(Name="all", EventBusName="treadle", EventPattern=json.dumps({"source": ["treadle"]}))
+    events.put_targets(Rule="all", EventBusName="treadle", Targets=[{"Id": "heard", "Arn": arn}])
+    deployment.queues["heard"] = url
+    return str(url)
 
 
-@multi_asset_sensor([ORDERS, CUSTOMERS], job=process_file)
-def when_both(context: MultiAssetSensorEvaluationContext) -> RunRequest | None:
-    """A run when both are new."""
-    if not all(context.latest_materialization_records_by_key().values()):
-        return None
-    context.advance_all_cursors()
-    return RunRequest(context.cursor)
+def told(deployment: Deployment) -> list[dict[str, Any]]:
+    """What the bus has told since this was last asked."""
+    events = [json.loads(message["Body"]) for message in deployment.messages("heard")]
+    assert {event["detail-type"] for event in events} <= {"Asset Materialized"}
+    return [event["detail"] for event in events]
 
 
-when_fresh = assets_updated("when_fresh", all_of=[ORDERS, CUSTOMERS], request_job=process_file)
+def body_of(name: str, **detail: Any) -> dict[str, Any]:
+    [record] = sample(name)["Records"]
+    event: dict[str, Any] = json.loads(record["body"])
+    return {**event, "detail": {**event["detail"], **detail}}
 
 
-def recorded(deployment: Deployment, key: AssetKey, *rows: int) -> list[dict[str, Any]]:
-    """Materializations as they are stored, and as the bus tells of them."""
-    told = [
-        AssetMaterialized(
-            AssetMaterialization(key, metadata={"rows": number}), f"{key}-{number}", 0, datetime.now(UTC)
-        )
-        for number in rows
-    ]
-    stored = deployment.stores.events.append([asset_event(each) for each in told])
-    return [envelope(asset_materialized(materialized(each), NAMESPACE), NAMESPACE) for each in stored]
+def record(deployment: Deployment, *bodies: dict[str, Any]) -> Any:
+    return deployment.invoke("engine/record", batch(*map(json.dumps, bodies)))
 
 
-def deliver(deployment: Deployment, definition: SensorDefinition, events: Sequence[dict[str, Any]]) -> Any:
-    """Hand events to the sensor's function, as its queue does."""
-    deployment.handlers.setdefault(definition.name, evaluator(definition))
-    return deployment.handlers[definition.name](batch(*events), LambdaContext())
+def test_the_sample_report_is_numbered_and_told_with_the_depth_of_its_run(
+    deployment: Deployment, heard: str
+) -> None:
+    run = Run(RUN_ID, "process_file", "s", "k", "t", "{}", {"treadle/depth": "2"}, 0)
+    assert deployment.stores.runs.create(run) is None
+
+    assert deployment.invoke("engine/record", sample("record-asset-report")) == {"batchItemFailures": []}
+
+    [detail] = told(deployment)
+    assert (detail["asset_key"], detail["storage_id"], detail["id"]) == ("tables/orders", 1, f"{RUN_ID}-1")
+    assert (detail["run_id"], detail["depth"], detail["namespace"]) == (RUN_ID, 2, NAMESPACE)
+    assert (detail["metadata"], detail["partition"]) == ({"rows": 1204}, "2026-11-22")
+    [kept] = deployment.stores.events.after("tables/orders", 0, 9)
+    assert (kept.event_id, kept.kind) == (detail["id"], "ASSET_MATERIALIZATION")
 
 
-def ticks(deployment: Deployment, definition: SensorDefinition) -> list[Tick]:
-    return deployment.stores.ticks.latest(definition.name, 10)
+def test_the_sample_of_another_stack_is_numbered_anew_and_told_here(
+    deployment: Deployment, heard: str
+) -> None:
+    deployment.invoke("engine/record", sample("record-asset-of-another-stack"))
+
+    [detail] = told(deployment)
+    other = "210987654321/eu-west-1/shop"
+    assert (detail["namespace"], detail["origin"], detail["storage_id"]) == (NAMESPACE, other, 1)
+    assert detail["id"] == f"{other}/prices-2026-11-22"
 
 
-def start(deployment: Deployment) -> None:
-    """As the template deploys such sensors: without an interval."""
-    deployment.monkeypatch.delenv("TREADLE_INTERVAL_SECONDS")
-    deployment.setenv(TREADLE_DEFAULT_STATUS="RUNNING")
+def test_redelivery_and_a_second_report_are_told_as_the_first(deployment: Deployment, heard: str) -> None:
+    again = body_of("record-asset-report", metadata={"rows": 1}, time="2026-11-23T00:00:00Z")
+
+    deployment.invoke("engine/record", sample("record-asset-report"))
+    record(deployment, again, body_of("record-asset-report"))
+
+    first, second, third = told(deployment)
+    assert first == second == third
+    assert len(deployment.stores.events.after("tables/orders", 0, 9)) == 1
 
 
-def test_each_queued_materialization_is_a_tick_however_often_it_comes(deployment: Deployment) -> None:
-    start(deployment)
-    events = recorded(deployment, ORDERS, 3, 4)
+def test_what_cannot_be_recorded_is_a_dead_letter_with_its_reason_and_blocks_no_other(
+    deployment: Deployment, heard: str
+) -> None:
+    bad = {
+        "version 2 is not 1": body_of("record-asset-report", version=2),
+        "none of them empty": body_of("record-asset-report", asset_key=[]),
+        "65536 are the most": body_of("record-asset-report", metadata={"text": "x" * 66_000}),
+        "event_id is": body_of("record-asset-report", event_id="x" * 513),
+    }
 
-    for _ in range(2):
-        assert deliver(deployment, on_orders, events) == {"batchItemFailures": []}
+    answer = record(deployment, *bad.values(), body_of("record-asset-report"))
 
-    configs = [request.run_config for tick in ticks(deployment, on_orders) for request in tick.requests]
-    assert sorted(configs) == ['{"newest":4,"rows":3}', '{"newest":4,"rows":4}']
-
-
-def test_what_is_no_materialization_is_a_dead_letter_with_the_reason(deployment: Deployment) -> None:
-    start(deployment)
-    [event] = recorded(deployment, ORDERS, 3)
-    del event["detail"]["storage_id"]
-
-    assert deliver(deployment, on_orders, [event]) == {"batchItemFailures": []}
-
-    [letter] = deployment.messages("dead")
-    assert "storage_id" in letter["MessageAttributes"]["reason"]["StringValue"]
-    assert ticks(deployment, on_orders) == []
-
-
-def test_a_batch_of_materializations_wakes_a_sensor_over_several_assets_once(deployment: Deployment) -> None:
-    start(deployment)
-    events = [*recorded(deployment, ORDERS, 1, 2), *recorded(deployment, CUSTOMERS, 1)]
-
-    assert deliver(deployment, when_both, events) == {"batchItemFailures": []}
-
-    [tick] = ticks(deployment, when_both)
-    assert (tick.status, len(tick.requests)) == (TickStatus.SUCCESS, 1)
-    state = deployment.stores.sensors.get("when_both")
-    assert deployment.stores.sensors.cursor(state) == (
-        "{\"AssetKey(['shop', 'orders'])\": [null, 2, {}], \"AssetKey(['customers'])\": [null, 1, {}]}"
-    )
+    assert answer == {"batchItemFailures": []}
+    letters = {letter["Body"]: letter["MessageAttributes"] for letter in deployment.messages("dead")}
+    assert letters.keys() == {json.dumps(body) for body in bad.values()}
+    for words, body in bad.items():
+        attributes = letters[json.dumps(body)]
+        assert attributes["origin"]["StringValue"] == "record"
+        assert words in attributes["reason"]["StringValue"]
+    assert len(told(deployment)) == 1
 
 
-def test_a_sensor_in_one_line_reads_what_woke_it(deployment: Deployment) -> None:
-    start(deployment)
-    deliver(deployment, when_fresh, recorded(deployment, ORDERS, 1))
-    assert ticks(deployment, when_fresh) == []
-    deployment.setenv(TREADLE_NAMESPACE=NAMESPACE)  # Started anew, it goes on from its cursor.
-    deliver(deployment, when_fresh, recorded(deployment, CUSTOMERS, 1))
+def test_what_went_through_a_stack_changes_nothing(deployment: Deployment, heard: str) -> None:
+    through = "210987654321/eu-west-1/third"
 
-    tick, _skipped = ticks(deployment, when_fresh)
-    assert [request.run_config for request in tick.requests] == [
-        '{"upstream":{"customers":[1],"shop/orders":[1]}}'
-    ]
+    record(deployment, body_of("record-asset-of-another-stack", namespace=through))
+
+    assert told(deployment) == []
+    assert deployment.messages("dead") == []
+    assert deployment.stores.events.after("vendor/prices", 0, 9) == []
 
 
-def test_newest_of_several_assets_cost_two_requests(deployment: Deployment) -> None:
-    for key in (ORDERS, CUSTOMERS):
-        recorded(deployment, key, 1, 2, 3)
+def test_asset_events_of_a_tick_are_told_by_dispatch_once_recorded(
+    deployment: Deployment, heard: str
+) -> None:
+    made = [AssetMaterialization("orders", metadata={"text": "é" * 20_000}), AssetMaterialization("orders")]
 
-    with metered() as meter:
-        found = deployment.fresh_stores().events.newest(["shop/orders", "customers", "nothing"])
+    @sensor(job_name="process_file", name="new_objects")
+    def definition() -> SensorResult:
+        return SensorResult([RunRequest("k")], asset_events=made)
 
-    assert {key: event.storage_id for key, event in found.items()} == {"shop/orders": 3, "customers": 3}
-    assert [call.operation for call in meter.calls] == ["BatchGetItem", "BatchGetItem"]
+    deployment.handlers["telling"] = handler_of(definition)
+    deployment.invoke("telling", {"treadle": "tick", "nominal_time": "2026-11-22T18:00:00Z"})
+    preview = deployment.invoke("telling", {"treadle": "preview"})
+    assert [each["asset_key"] for each in preview["asset_events"]] == ["orders", "orders"]
+    [tick] = deployment.stores.ticks.latest("new_objects", 9)
+    assert (tick.asset_events, told(deployment)) == (tuple(made), [])
+
+    deployment.dispatch_pending()
+
+    details = told(deployment)
+    ids = [f"new_objects/{tick.tick_id}/{index}" for index in range(2)]
+    assert sorted((each["storage_id"], each["id"]) for each in details) == [(1, ids[0]), (2, ids[1])]
+    assert {each["depth"] for each in details} == {1}
+    assert len(deployment.stores.runs.of_sensor("new_objects", 9)) == 1
+    deployment.dispatch_pending()
+    assert told(deployment) == []
+
+
+def test_record_says_which_setting_is_missing(deployment: Deployment) -> None:
+    deployment.monkeypatch.delenv("TREADLE_BUS_NAME")
+
+    with pytest.raises(SettingsError, match="TREADLE_BUS_NAME is not set"):
+        recorder()(batch("{}"), LambdaContext())

@@ -69,8 +69,8 @@ class Outcomes:
         if self._blobs is None or len(content) > MAX_OUTCOME_BYTES:
             room = MAX_OUTCOME_BYTES if self._blobs else MAX_REQUESTS_BYTES
             msg = (
-                f"The {len(tick.requests)} requests and {len(tick.asset_events)} asset events of tick "
-                f"{tick.tick_id} of sensor {tick.sensor} have {len(content)} bytes, {len(packed)} compressed, and there is room for {room}. "
+                f"The {len(tick.requests)} requests of tick {tick.tick_id} of sensor {tick.sensor} and "
+                f"{len(tick.asset_events)} asset events have {len(content)} bytes, {len(packed)} compressed, and there is room for {room}. "
                 "Return fewer, and go on from the cursor at the next tick."
             )
             raise StoreError(msg)
