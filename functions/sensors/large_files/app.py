@@ -19,13 +19,14 @@ process_large_file = JobDefinition("process_large_file")
 
 @asset_sensor(SUMMARIES, job=process_large_file)
 def large_files(context: SensorEvaluationContext, asset_event: EventLogEntry) -> RunRequest | SkipReason:
-    """One run for each; the key is its number, so a second delivery starts nothing."""
+    """One run for each; a second delivery is the same tick, and starts nothing."""
     made = asset_event.asset_materialization
     summary = made.plain_metadata if made else {}
     rows, most = int(summary.get("rows", 0)), int(os.environ["LARGE_FILES_ROWS"])
     if rows <= most:
         return SkipReason(f"It has {rows} rows, and {most} are not large yet.")
-    return RunRequest(context.cursor, run_config=summary, partition_key=asset_event.partition_key)
+    context.log.info(asset_event.message)
+    return RunRequest(run_config=summary, partition_key=asset_event.partition_key)
 
 
 handler = evaluator(large_files)
