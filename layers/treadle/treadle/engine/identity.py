@@ -52,7 +52,7 @@ def tick_time(tick_id: str) -> int | None:
         moment = datetime.fromisoformat(tick_id[:_TIMESTAMP])
     except ValueError:
         return None
-    return int(moment.timestamp() * 1000) if moment.tzinfo else None
+    return round(moment.timestamp() * 1000) if moment.tzinfo else None
 
 
 @dataclass(frozen=True, slots=True)
