@@ -17,7 +17,16 @@ from rich.console import Console
 from tools import demo_files, demo_jobs, stack
 from tools.demo_cloud import BUCKET, SENSOR, DemoCloud
 from tools.demo_files import CsvFile
-from tools.demo_jobs import CUSTOMERS, FOLLOWER, ORDERS, REPORT, ScheduledElsewhere
+from tools.demo_jobs import (
+    CUSTOMERS,
+    FOLLOWER,
+    LARGE,
+    LARGE_ROWS,
+    LARGE_SENSOR,
+    ORDERS,
+    REPORT,
+    ScheduledElsewhere,
+)
 from tools.demo_report import Arrival, Count, Row, counts, differences, errors_in, row_of
 from tools.demo_tables import line_of, new_console, show
 from tools.local_cloud import temporary_cloud
@@ -80,7 +89,7 @@ class Demo:
         first.append(
             Count("executions, as Step Functions counts them", self._wanted, self._cloud.executions())
         )
-        first.append(self._alerts())
+        first += [self._alerts(), self._large_files()]
         second = self._everything_again()
         return self._conclude({"jobs": following, "first round": first, "second round": second})
 
@@ -169,6 +178,19 @@ class Demo:
             self._say(f"mail to the operator: {mail['Subject']}")
         return self._count_of_mails()
 
+    def _large_files(self) -> Count:
+        """Each summary is reported as an asset; a sensor starts a second job for those of large files."""
+        told = [arrival.summary for arrival in self._arrivals if arrival.status is Status.SUCCESS]
+        large = sum(int(summary.split()[0]) > LARGE_ROWS for summary in told)
+        self._wait(
+            lambda: len(self._cloud.runs_of(LARGE)) >= large and self._cloud.is_settled(LARGE_SENSOR, LARGE),
+            f"{LARGE} of each file with more than {LARGE_ROWS:,} rows",
+            EVENT_SECONDS,
+        )
+        self._say(f"{LARGE_SENSOR} has started {LARGE} for {len(self._cloud.runs_of(LARGE))} files")
+        what = f"files with more than {LARGE_ROWS:,} rows that got a run of {LARGE}"
+        return Count(what, large, self._elsewhere.executions(LARGE))
+
     def _count_of_mails(self) -> Count:
         failed = sum(arrival.status is Status.FAILURE for arrival in self._arrivals)
         return Count(
@@ -178,6 +200,7 @@ class Demo:
     def _everything_again(self) -> list[Count]:
         """The second round: nothing is new in it."""
         events, runs = self._cloud.caught(), len(self._cloud.seen().runs)
+        large = self._elsewhere.executions(LARGE)
         self._say(f"second round: all {len(events)} events again, and one more sweep")
         self._cloud.send_again(events)
         self._wait(
@@ -205,6 +228,7 @@ class Demo:
             Count("runs that they and the sweep started", 0, len(seen.runs) - runs),
             Count("executions, as Step Functions counts them", self._wanted, self._cloud.executions()),
             self._count_of_mails(),
+            Count(f"executions of {LARGE}", large, self._elsewhere.executions(LARGE)),
             Count("evaluations that failed", 0, failed),
             Count("dead letters", 0, len(self._cloud.dead_letters())),
         ]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tools import stack
 from tools.project_copy import copy_of_project
-from treadle.cli.fragments import NewSensor
+from treadle.cli.fragments import NewSensor, pascal
 from treadle.cli.new_sensor import write_sensor
 
 if TYPE_CHECKING:
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 ORDERS, CUSTOMERS, REPORT = "load_orders", "load_customers", "report"
 FOLLOWER = "when_loaded"
+LARGE, LARGE_SENSOR, LARGE_ROWS = "process_large_file", "large_files", 3_000
+"""Comes with the project: a job for each file whose summary has more rows than these."""
 
 SENSORS = (
     # These two stay stopped: in this demo somebody else starts their jobs.
@@ -58,15 +60,15 @@ class ScheduledElsewhere:
             job: self._machines.create_state_machine(
                 name=f"treadle-demo-{job}", definition=definition, roleArn=role
             )["stateMachineArn"]
-            for job in (ORDERS, CUSTOMERS, REPORT)
+            for job in (ORDERS, CUSTOMERS, REPORT, LARGE)
         }
 
     @property
     def parameters(self) -> list[str]:
         """With which the stack knows the jobs, records the first two whoever starts them, and heeds their ends."""
-        given = {ORDERS: "LoadOrders", CUSTOMERS: "LoadCustomers", REPORT: "Report"}
-        addresses = [f"{prefix}StateMachineArn={self.arns[job]}" for job, prefix in given.items()]
-        return [*addresses, f"ObservedJobs={ORDERS},{CUSTOMERS}", "WhenLoadedStatus=RUNNING"]
+        addresses = [f"{pascal(job)}StateMachineArn={arn}" for job, arn in self.arns.items()]
+        large = ["LargeFilesStatus=RUNNING", f"LargeFilesRows={LARGE_ROWS}"]
+        return [*addresses, f"ObservedJobs={ORDERS},{CUSTOMERS}", "WhenLoadedStatus=RUNNING", *large]
 
     def start(self, job: str) -> str:
         """Start an execution as anybody may who is no sensor; its ARN."""
