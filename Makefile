@@ -136,6 +136,7 @@ e2e: setup ## The deployed stack on a local cloud, least privilege enforced
 
 .PHONY: bench
 bench: setup ## Measure, each figure beside its goal, and write docs/performance.md
+	@$(PYTEST) tests/bench $(PYTEST_ARGS)
 	@$(PYTHON) -m tests.bench
 
 .PHONY: mutants

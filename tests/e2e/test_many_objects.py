@@ -1,6 +1,6 @@
 """Many objects at once, some of whose events are lost and some doubled: a run for each, and no other.
 
-`TREADLE_MANY_OBJECTS` says how many; `make bench` puts 2,000.
+`TREADLE_MANY_OBJECTS` says how many, such as 2000 on a quiet machine; 200 are what the suite has the time for.
 """
 
 import json
