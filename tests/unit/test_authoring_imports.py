@@ -41,3 +41,26 @@ def test_importing_names_for_authors_loads_no_aws_library(code: str) -> None:
     )
 
     assert done.stdout.strip() == "[]"
+
+
+def test_evaluator_loads_neither_the_engine_s_steps_nor_the_targets() -> None:
+    """A cold start loads what the handler uses, and nothing of what it may not do."""
+    script = "import sys\nfrom treadle import evaluator\nprint(*[m for m in sys.modules if m.startswith('treadle.')])"
+
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"PYTHONPATH": str(LIBRARY)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    loaded = done.stdout.split()
+    assert "treadle.engine.leased_ticks" in loaded
+    unneeded = (
+        "treadle.engine.dispatch",
+        "treadle.engine.launch",
+        "treadle.engine.record",
+        "treadle.adapters.targets",
+    )
+    assert [name for name in loaded if name.startswith(unneeded)] == []

@@ -1,5 +1,5 @@
 """Turns committed ticks into run records."""
 
-from treadle.entrypoints import dispatcher
+from treadle.entrypoints.steps import dispatcher
 
 handler = dispatcher()

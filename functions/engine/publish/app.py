@@ -1,5 +1,5 @@
 """Tells on Treadle's bus which statuses runs have reached."""
 
-from treadle.entrypoints import publisher
+from treadle.entrypoints.publishing import publisher
 
 handler = publisher()

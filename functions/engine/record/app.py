@@ -1,5 +1,5 @@
 """Folds what targets report into run records."""
 
-from treadle.entrypoints import recorder
+from treadle.entrypoints.steps import recorder
 
 handler = recorder()

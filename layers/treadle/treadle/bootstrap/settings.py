@@ -4,14 +4,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from treadle.adapters.dynamodb.tables import TableNames
-from treadle.adapters.targets.registry import KINDS, UNANSWERING
 from treadle.definitions.errors import SettingsError
 from treadle.definitions.jobs import names_in
-from treadle.engine.dispatch import DEFAULT_DEPTH, Limits
 from treadle.ports.launching import JobSettings
+
+if TYPE_CHECKING:
+    from treadle.engine.dispatch import Limits
 
 
 @dataclass(slots=True)
@@ -89,6 +90,9 @@ class Settings:
 
     def jobs(self) -> Mapping[str, JobSettings]:
         """What each job's name launches."""
+        # Imported here, as evaluators start nothing and need none of the targets.
+        from treadle.adapters.targets.registry import KINDS
+
         jobs: dict[str, JobSettings] = {}
         for name, job in self.mapping("TREADLE_JOBS").items():
             if not isinstance(job, dict) or job.get("target") not in KINDS:
@@ -102,6 +106,8 @@ class Settings:
 
     def observed(self, jobs: Mapping[str, JobSettings]) -> frozenset[str]:
         """The jobs whose executions are recorded whoever started them."""
+        from treadle.adapters.targets.registry import UNANSWERING
+
         names = frozenset(names_in(self.environment.get("TREADLE_OBSERVED_JOBS", "")))
         for name in sorted(names - jobs.keys()):
             known = ", ".join(sorted(jobs)) or "none"
@@ -114,8 +120,10 @@ class Settings:
             )
         return names
 
-    def limits(self) -> Limits:
+    def limits(self) -> "Limits":
         """What a sensor may start at most."""
+        from treadle.engine.dispatch import DEFAULT_DEPTH, Limits
+
         depth = self.number("TREADLE_MAX_DEPTH", "runs", DEFAULT_DEPTH)
         return Limits(depth or DEFAULT_DEPTH, self.number("TREADLE_RUNS_PER_HOUR", "runs") or 0)
 
