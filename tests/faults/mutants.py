@@ -263,7 +263,7 @@ MUTANTS = (
         "assets told as they are kept",
         "engine/materializing.py",
         "told = [materialized(kept) for kept in self._events.append([asset_event(each) for each in made])]",
-        "told = [e.stored(k.storage_id) for e, k in zip(made, self._events.append([asset_event(e) for e in made]))]",
+        "told = [replace(e, storage_id=k.storage_id) for e, k in zip(made, self._events.append([asset_event(e) for e in made]))]",
         (f"{ASSETS}without_faults_each_event_is_recorded_and_told_once",),
     ),
     Mutant(

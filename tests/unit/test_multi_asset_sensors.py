@@ -180,8 +180,8 @@ class TestRules:
     def test_runs_carry_the_greatest_depth_that_was_looked_at(self) -> None:
         instance = TreadleInstance([when_both])
         for depth, key in enumerate(BOTH, 3):
-            made = AssetMaterialized(AssetMaterialization(key), "e1", 0, datetime.now(UTC), depth=depth)
-            instance._tables.events[key.to_user_string()] = [asset_event(made.stored(1))]
+            made = AssetMaterialized(AssetMaterialization(key), "e1", 1, datetime.now(UTC), depth=depth)
+            instance._tables.events[key.to_user_string()] = [asset_event(made)]
 
         [run] = instance.tick("when_both").runs
 

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
@@ -227,7 +227,3 @@ class AssetMaterialized:
         partition = self.materialization.partition
         of = f" of partition {partition}" if partition else ""
         return f"Asset {self.asset_key.to_user_string()}: materialization {self.storage_id}{of}"
-
-    def stored(self, storage_id: int) -> Self:
-        """The same event at its place."""
-        return replace(self, storage_id=storage_id)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
@@ -118,7 +118,7 @@ class AssetRecorder:
                 f"Told by {namespace} of {told.location}: what went through a stack is not recorded again."
             )
             return Outcome(Decision.FOREIGN, reason, told.event_id)
-        return self._recorded(_renamed(told, f"{namespace}/{told.event_id}"))
+        return self._recorded(replace(told, event_id=f"{namespace}/{told.event_id}", storage_id=0))
 
     def record_tick(self, tick: Tick) -> None:
         """Record what a tick tells of; again it is told as it was at first.
@@ -193,9 +193,3 @@ def _check_text(name: str, text: object, most: int) -> None:
     ):
         msg = f"{name} is {str(text)[:80]!r}, and must be a text of 1 to {most} bytes without control characters."
         raise InvalidReportError(msg)
-
-
-def _renamed(told: AssetMaterialized, event_id: str) -> AssetMaterialized:
-    return AssetMaterialized(
-        told.materialization, event_id, 0, told.time, told.run_id, told.depth, told.location
-    )
