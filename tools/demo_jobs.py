@@ -1,6 +1,5 @@
 """The demo's jobs that follow one another: sensors written as their author would, jobs started by others."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,23 +44,9 @@ class ScheduledElsewhere:
     """
 
     def __init__(self, endpoint: str) -> None:
-        session = stack.session()
-        self._machines: SFNClient = session.client("stepfunctions", endpoint_url=endpoint)
-        iam = session.client("iam", endpoint_url=endpoint)
-        trusted = {
-            "Effect": "Allow",
-            "Principal": {"Service": "states.amazonaws.com"},
-            "Action": "sts:AssumeRole",
-        }
-        policy = json.dumps({"Version": "2012-10-17", "Statement": [trusted]})
-        role = iam.create_role(RoleName="treadle-demo-jobs", AssumeRolePolicyDocument=policy)["Role"]["Arn"]
-        definition = json.dumps({"StartAt": "Load", "States": {"Load": {"Type": "Succeed"}}})
-        self.arns = {
-            job: self._machines.create_state_machine(
-                name=f"treadle-demo-{job}", definition=definition, roleArn=role
-            )["stateMachineArn"]
-            for job in (ORDERS, CUSTOMERS, REPORT, LARGE)
-        }
+        self._machines: SFNClient = stack.session().client("stepfunctions", endpoint_url=endpoint)
+        definition = {"StartAt": "Load", "States": {"Load": {"Type": "Succeed"}}}
+        self.arns = stack.create_machines(endpoint, (ORDERS, CUSTOMERS, REPORT, LARGE), definition)
 
     @property
     def parameters(self) -> list[str]:

@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -116,6 +116,30 @@ def put_sample_object(endpoint: str) -> None:
     s3.put_object(
         Bucket=detail["bucket"]["name"], Key=detail["object"]["key"], Body=b"order,amount\n1,9.5\n2,3\n"
     )
+
+
+def create_machines(endpoint: str, names: Iterable[str], definition: Mapping[str, Any]) -> dict[str, str]:
+    """A state machine of each name, whose role may do nothing, as they call nothing; their ARNs by name."""
+    iam = session().client("iam", endpoint_url=endpoint)
+    trusted = {
+        "Effect": "Allow",
+        "Principal": {"Service": "states.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+    }
+    role = iam.create_role(
+        RoleName="treadle-local-jobs",
+        AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trusted]}),
+    )["Role"]["Arn"]
+    machines = session().client("stepfunctions", endpoint_url=endpoint)
+    made = {
+        name: machines.create_state_machine(
+            name=f"treadle-local-{name}", definition=json.dumps(definition), roleArn=role
+        )["stateMachineArn"]
+        for name in names
+    }
+    iam.close()
+    machines.close()
+    return made
 
 
 def verify_addresses(endpoint: str) -> None:

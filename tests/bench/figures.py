@@ -66,13 +66,14 @@ def tell(title: str, figures: Sequence[Figure]) -> int:
         title: of the table.
         figures: in the order in which they are shown.
     """
-    table = Table(title=title, title_justify="left")
+    table = Table()
     table.add_column("figure")
     for column in ("value", "goal"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("")
     for figure in figures:
         table.add_row(*figure.cells, style=None if figure.is_met else "bold red")
+    print(title)
     Console(width=120).print(table)
     if COLLECTED in os.environ:
         with Path(os.environ[COLLECTED]).open("a") as file:

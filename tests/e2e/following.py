@@ -61,7 +61,7 @@ def deploy_sensors_of_runs(endpoint: str, folder: Path) -> Deployed:
         done = run("new", "sensor", name, *options, "--root", project)
         assert done.exit_code == 0, done.output
     _watch_every_status(project)
-    machines = _machines(endpoint)
+    machines = stack.create_machines(endpoint, (LOAD, EXTRACT, REPORT, COMBINE), MACHINE)
     stack.build(endpoint, project)
     overrides = [f"{job.capitalize()}StateMachineArn={arn}" for job, arn in machines.items()]
     overrides += [f"{prefix}Status=RUNNING" for prefix in RUNNING]
@@ -85,31 +85,6 @@ def _watch_every_status(project: Path) -> None:
     template.write_text(
         head + rule + tail.replace("status: [SUCCESS]", f"status: [{', '.join(STATUSES)}]", 1)
     )
-
-
-def _machines(endpoint: str) -> dict[str, str]:
-    """The jobs' state machines, by job; their role may do nothing, as they call nothing."""
-    session = stack.session()
-    iam = session.client("iam", endpoint_url=endpoint)
-    trusted = {
-        "Effect": "Allow",
-        "Principal": {"Service": "states.amazonaws.com"},
-        "Action": "sts:AssumeRole",
-    }
-    role = iam.create_role(
-        RoleName="following-jobs",
-        AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trusted]}),
-    )["Role"]["Arn"]
-    states = session.client("stepfunctions", endpoint_url=endpoint)
-    made = {
-        job: states.create_state_machine(
-            name=f"following-{job}", definition=json.dumps(MACHINE), roleArn=role
-        )["stateMachineArn"]
-        for job in (LOAD, EXTRACT, REPORT, COMBINE)
-    }
-    iam.close()
-    states.close()
-    return made
 
 
 def start(deployed: Deployed, job: str, number: int = 1, *, fail: Callable[[int], bool] = bool) -> list[Run]:
