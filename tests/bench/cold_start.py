@@ -23,14 +23,13 @@ from tests.template.model import read
 from tools import runtime
 from tools.built import BuiltFunction
 from tools.dynamodb_local import dynamodb_local
-from tools.project import REGION, ROOT, VENV_BIN, ToolError, clean_environment, run_tool
+from tools.project import ROOT, VENV_BIN, ToolError, local_aws, run_tool
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.system import RandomTokens
 from treadle.ports.runs import Run
 
 ROUNDS = 5
 GOAL = 1.25
-ACCESS = {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_DEFAULT_REGION": REGION}
 DURATION = re.compile(r"\tDuration: ([0-9.]+) ms")
 
 LEAST = """
@@ -129,22 +128,22 @@ def variables(tables: TableNames, endpoint: str) -> dict[str, str]:
         "TREADLE_PAUSE_AFTER": "10",
     }
     unused = dict.fromkeys(names - {"TREADLE_OBSERVED_JOBS", "TREADLE_TIME_ZONE"}, "0")
-    return {**unused, **mappings, **ours, **ticking, **ACCESS, "AWS_ENDPOINT_URL_DYNAMODB": endpoint}
+    return {**local_aws(endpoint), **unused, **mappings, **ours, **ticking}
 
 
 def milliseconds(made: BuiltFunction, event: object, given: Mapping[str, str]) -> float:
     """From the function's start to its answer."""
     path = [str(made.code), *(str(layer / "python") for layer in made.layers)]
-    environment = clean_environment(
+    environment = {
         **given,
-        AWS_LAMBDA_FUNCTION_NAME=made.logical_id,
-        AWS_LAMBDA_FUNCTION_VERSION="$LATEST",
-        AWS_LAMBDA_FUNCTION_MEMORY_SIZE=str(made.memory),
-        AWS_LAMBDA_FUNCTION_TIMEOUT=str(made.timeout),
-        POWERTOOLS_SERVICE_NAME="treadle",
-        PYTHONPATH=os.pathsep.join(path),
-        PYTHONDONTWRITEBYTECODE="1",
-    )
+        "AWS_LAMBDA_FUNCTION_NAME": made.logical_id,
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(made.memory),
+        "AWS_LAMBDA_FUNCTION_TIMEOUT": str(made.timeout),
+        "POWERTOOLS_SERVICE_NAME": "treadle",
+        "PYTHONPATH": os.pathsep.join(path),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     done = runtime.run(made, json.dumps(event).encode(), environment)
     found = DURATION.search(done.log)
     if done.failed or found is None:
@@ -155,9 +154,7 @@ def milliseconds(made: BuiltFunction, event: object, given: Mapping[str, str]) -
 def measure() -> list[Figure]:
     """What each takes."""
     with tempfile.TemporaryDirectory() as folder, dynamodb_local() as endpoint:
-        with patch.dict(
-            os.environ, clean_environment(**ACCESS, AWS_ENDPOINT_URL_DYNAMODB=endpoint), clear=True
-        ):
+        with patch.dict(os.environ, local_aws(endpoint), clear=True):
             tables = create_tables()
             run = Run(RUN_ID, "unknown", "idle", None, "tick", "{}", {}, 1_795_370_400_000)
             DynamoStores.of(tables, RandomTokens()).runs.create(run)

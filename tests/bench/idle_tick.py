@@ -18,7 +18,7 @@ from tests.support.metering import Meter, metered
 from tests.support.objects import object_of
 from tests.support.tables import create_tables
 from tools.dynamodb_local import dynamodb_local
-from tools.project import REGION, clean_environment, run_tool
+from tools.project import local_aws, run_tool
 from treadle.adapters.dynamodb.runs import DynamoRunStore
 from treadle.adapters.dynamodb.sensors import DynamoSensorStore
 from treadle.adapters.dynamodb.tables import DynamoStores
@@ -189,8 +189,7 @@ def measure(endpoint: str) -> list[Row]:
     Args:
         endpoint: of DynamoDB.
     """
-    access = {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_DEFAULT_REGION": REGION}
-    environment = clean_environment(**access, AWS_ENDPOINT_URL_DYNAMODB=endpoint)
+    environment = local_aws(endpoint)
     with patch.dict(os.environ, environment, clear=True), metered() as meter:
         house, ledger = DynamoHouse(), Ledger(meter)
         idle_ticks(house, ledger)

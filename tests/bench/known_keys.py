@@ -22,7 +22,7 @@ from tests.support.house import RUN_IDS, sensor_of
 from tests.support.metering import Meter, metered
 from tests.support.tables import create_tables
 from tools.dynamodb_local import dynamodb_local
-from tools.project import REGION, clean_environment, run_tool
+from tools.project import local_aws, run_tool
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.system import RandomTokens
 from treadle.definitions.results import RunRequest
@@ -35,7 +35,6 @@ WARM_TICKS = 5
 NOON = 1_795_370_400_000
 BATCH, WRITERS = 25, 4
 COLD_GOAL, WARM_GOAL, FLAT_GOAL, REQUESTS_GOAL = 3_000, 20_000, 10, KEYS / 100 + 3
-ACCESS = {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_DEFAULT_REGION": REGION}
 
 
 def claim(tables: TableNames, run_ids: Sequence[str]) -> None:
@@ -93,7 +92,7 @@ def measure(endpoint: str) -> list[Figure]:
     Args:
         endpoint: of DynamoDB.
     """
-    environment = clean_environment(**ACCESS, AWS_ENDPOINT_URL_DYNAMODB=endpoint)
+    environment = local_aws(endpoint)
     with patch.dict(os.environ, environment, clear=True), metered() as meter:
         short = Dropping(create_tables(), meter)
         cold = short.seconds()

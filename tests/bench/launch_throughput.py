@@ -21,7 +21,7 @@ from tests.bench.idle_tick import DynamoHouse
 from tests.support.house import sensor_of
 from tests.support.tables import create_tables
 from tools.dynamodb_local import dynamodb_local
-from tools.project import REGION, clean_environment, run_tool
+from tools.project import local_aws, run_tool
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.system import RandomTokens
 from treadle.definitions.results import RunRequest
@@ -35,8 +35,6 @@ NOON = 1_795_370_400_000
 GOAL_SHARE = 60
 DAGSTERS_BEST = 22
 """Runs a second that Dagster 1.13.27 launches at its best setting: a consolidated SQLite file, a launcher that only records."""
-
-ACCESS = {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_DEFAULT_REGION": REGION}
 
 
 def bare_writes(table: str, runs: int) -> float:
@@ -92,7 +90,7 @@ def measure(endpoint: str) -> list[Figure]:
     Args:
         endpoint: of DynamoDB.
     """
-    environment = clean_environment(**ACCESS, AWS_ENDPOINT_URL_DYNAMODB=endpoint)
+    environment = local_aws(endpoint)
     with patch.dict(os.environ, environment, clear=True):
         tables = create_tables()
         bare_writes(tables.runs, 20)

@@ -24,7 +24,7 @@ from tests.bench.idle_tick import DynamoHouse
 from tests.support.house import sensor_of
 from tests.support.tables import create_tables
 from tools.dynamodb_local import dynamodb_local
-from tools.project import REGION, clean_environment, run_tool
+from tools.project import local_aws, run_tool
 from treadle.adapters.dynamodb.tables import DynamoStores
 from treadle.adapters.system import RandomTokens
 from treadle.definitions.results import RunRequest
@@ -149,8 +149,7 @@ def measure(endpoint: str) -> tuple[list[Phase], list[str]]:
     Args:
         endpoint: of DynamoDB.
     """
-    access = {"AWS_ACCESS_KEY_ID": "large", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_DEFAULT_REGION": REGION}
-    environment = clean_environment(**access, AWS_ENDPOINT_URL_DYNAMODB=endpoint)
+    environment = local_aws(endpoint)
     with patch.dict(os.environ, environment, clear=True):
         measurement = Measurement()
         problems = measurement.run()

@@ -26,7 +26,7 @@ from tests.bench.figures import Figure, tell
 from tests.functional.conftest import LambdaContext
 from tests.support.house import House, sensor_of
 from tests.template.model import read
-from tools.project import REGION, clean_environment, run_tool
+from tools.project import local_aws, run_tool
 from treadle import SensorEvaluationContext, SkipReason, evaluator, sensor
 from treadle.engine.evaluation import Budget
 from treadle.entrypoints.handler import instrumented, logger
@@ -36,6 +36,8 @@ WARM_UP = 200
 NOON = 1_795_370_400_000
 MINUTE = 60_000
 GOAL_MS = 2.0
+NOWHERE = "http://127.0.0.1:9"
+"""No request is sent there: each is answered before."""
 
 
 @dataclass(slots=True)
@@ -107,7 +109,6 @@ def as_handler() -> float:
         if name.startswith("TREADLE_")
     }
     ours = {"TREADLE_INTERVAL_SECONDS": "0", "TREADLE_DEFAULT_STATUS": "RUNNING", "TREADLE_PAUSE_AFTER": "10"}
-    access = {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_DEFAULT_REGION": REGION}
     looks = itertools.count()
 
     @sensor(job_name="none")
@@ -122,7 +123,7 @@ def as_handler() -> float:
         answer = handler({"treadle": "tick", "nominal_time": day}, LambdaContext())
         assert answer["decision"] == "SKIPPED", answer
 
-    with patch.dict(os.environ, clean_environment(**{**unused, **ours, **access}), clear=True), answered():
+    with patch.dict(os.environ, {**local_aws(NOWHERE), **unused, **ours}, clear=True), answered():
         return milliseconds_each(tick)
 
 
