@@ -12,7 +12,6 @@ from tests.faults.living import Living
 from tests.faults.world import MINUTE_MS, PAUSE_SECONDS, SECONDS, _Context
 from tests.support.house import JOB, JOBS, NAMESPACE, RUN_IDS
 from treadle.bootstrap.evaluator import EvaluatorParts
-from treadle.bootstrap.inbox import Inbox
 from treadle.bootstrap.steps import RecorderParts
 from treadle.definitions.assets import AssetMaterialization
 from treadle.definitions.contexts import SensorEvaluationContext
@@ -26,12 +25,9 @@ from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.engine.dispatch import Dispatcher
 from treadle.engine.evaluation import Budget, Evaluator
-from treadle.engine.event_ticks import EventTicks
 from treadle.engine.identity import timestamp
-from treadle.engine.leased_ticks import LeasedTicks, TickSettings
 from treadle.engine.materializing import AssetRecorder
 from treadle.engine.planning import Planner
-from treadle.engine.preview import Previewer
 from treadle.engine.record import Recorder
 from treadle.engine.telling import StatusReached, envelope, run_status_changed
 from treadle.entrypoints.evaluator import _evaluate_batch, _tick
@@ -51,7 +47,7 @@ from treadle.testing.stores import (
 from treadle.testing.system import CountingTokens, InMemoryQueue, VirtualClock
 
 if TYPE_CHECKING:
-    from treadle.ports.system import Bus, InboxQueue
+    from treadle.ports.system import Bus
 
 OTHER = "210987654321/eu-west-1/shop"
 RUN_ID = RUN_IDS.keyed("any", "made it")
@@ -184,15 +180,6 @@ class AssetWorld(Living):
 
     # The steps.
 
-    def _inbox(self, origin: str, name: str) -> Inbox:
-        queue: InboxQueue = self.queues[name]
-        letters: Any = self.letters
-        return Inbox(
-            origin,
-            faulty(queue, "Queue", self.faults),
-            faulty(letters, "DeadLetters", self.faults, throttled=StoreError),
-        )
-
     def _assets(self) -> AssetRecorder:
         bus: Bus = self.bus
         store = faulty(InMemoryEventStore(self.tables), "EventStore", self.faults)
@@ -205,7 +192,7 @@ class AssetWorld(Living):
 
     def _record_batch(self, event: dict[str, Any]) -> Any:
         runs = Recorder(InMemoryRunStore(self.tables), JOBS, {}, self.clock)
-        parts = RecorderParts(runs, self._assets(), self._inbox("record", "record"))
+        parts = RecorderParts(runs, self._assets(), self._inbox("record", self.queues["record"]))
         return process_queue(event, _Context(), lambda body: _record(parts, body), parts.inbox)
 
     def _evaluator(self, definition: SensorDefinition) -> EvaluatorParts:
@@ -213,18 +200,7 @@ class AssetWorld(Living):
         sensors = faulty(InMemorySensorStore(self.tables), "SensorStore", self.faults)
         ticks = faulty(InMemoryTickStore(self.tables), "TickStore", self.faults)
         running = Evaluator(Planner(definition, RUN_IDS, runs), self.clock)
-        settings = TickSettings(0, RUNNING)
-        inbox = self._inbox(f"sensor {definition.name}", definition.name)
-        return EvaluatorParts(
-            definition.name,
-            settings,
-            LeasedTicks(running, sensors, self.clock, self._tokens, settings, inbox.queue),
-            EventTicks(running, sensors, ticks, self._tokens, RUNNING, runs, NAMESPACE),
-            Previewer(running, sensors, self.clock),
-            inbox,
-            self.clock,
-            definition.is_woken,
-        )
+        return self._parts(running, (sensors, ticks, runs), self.queues[definition.name])
 
     def _dispatch(self) -> None:
         """As the stream does, or RECONCILE after it."""

@@ -3,9 +3,22 @@
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
-from tests.faults.cloud import Held, SimulatedQueue
-from treadle.testing.faults import Faults
-from treadle.testing.system import VirtualClock
+from tests.faults.cloud import Held, SimulatedLetters, SimulatedQueue
+from tests.support.house import NAMESPACE
+from treadle.bootstrap.evaluator import EvaluatorParts
+from treadle.bootstrap.inbox import Inbox
+from treadle.definitions.errors import StoreError
+from treadle.definitions.status import DefaultSensorStatus
+from treadle.engine.evaluation import Evaluator
+from treadle.engine.event_ticks import EventTicks
+from treadle.engine.leased_ticks import LeasedTicks, TickSettings
+from treadle.engine.preview import Previewer
+from treadle.ports.runs import RunStore
+from treadle.ports.sensors import SensorStore
+from treadle.ports.system import DeadLetters, InboxQueue
+from treadle.ports.ticks import TickStore
+from treadle.testing.faults import Faults, faulty
+from treadle.testing.system import CountingTokens, VirtualClock
 
 
 class RestlessError(Exception):
@@ -18,6 +31,7 @@ class Living:
     Attributes:
         clock: the time.
         faults: strike.
+        letters: what was given up.
         began_at: when it began.
         end_ms: what has not come to rest so long after that never will.
     """
@@ -27,7 +41,9 @@ class Living:
 
     clock: VirtualClock
     faults: Faults
+    letters: SimulatedLetters
     began_at: int
+    _tokens: CountingTokens
 
     def _happen(self) -> None:
         """Let everything happen that can happen now."""
@@ -58,6 +74,38 @@ class Living:
                 msg = "The world does not come to rest."
                 raise RestlessError(msg)
             self.clock.time = max(self.clock.time, upcoming)
+
+    def _queue(self, queue: SimulatedQueue) -> InboxQueue:
+        sending: InboxQueue = queue
+        return faulty(sending, "Queue", self.faults)
+
+    def _inbox(self, origin: str, queue: SimulatedQueue) -> Inbox:
+        letters: DeadLetters = self.letters
+        return Inbox(
+            origin, self._queue(queue), faulty(letters, "DeadLetters", self.faults, throttled=StoreError)
+        )
+
+    def _parts(
+        self,
+        running: Evaluator,
+        stores: tuple[SensorStore, TickStore, RunStore],
+        queue: SimulatedQueue,
+        interval: int = 0,
+    ) -> EvaluatorParts:
+        """A sensor's evaluator over stores behind faults, put together as the composition root does it."""
+        definition, (sensors, ticks, runs) = running.definition, stores
+        settings = TickSettings(interval * 1000, DefaultSensorStatus.RUNNING)
+        inbox = self._inbox(f"sensor {definition.name}", queue)
+        return EvaluatorParts(
+            definition.name,
+            settings,
+            LeasedTicks(running, sensors, self.clock, self._tokens, settings, inbox.queue),
+            EventTicks(running, sensors, ticks, self._tokens, settings.default_status, runs, NAMESPACE),
+            Previewer(running, sensors, self.clock),
+            inbox,
+            self.clock,
+            definition.is_woken,
+        )
 
     def _receive(self, step: str, queue: SimulatedQueue, handle: Callable[[dict[str, Any]], Any]) -> None:
         while batch := queue.receive():

@@ -20,7 +20,6 @@ from tests.faults.world import (
 )
 from tests.support.house import NAMESPACE, RUN_IDS, House
 from treadle.bootstrap.evaluator import EvaluatorParts
-from treadle.bootstrap.inbox import Inbox
 from treadle.bootstrap.steps import PublisherParts
 from treadle.definitions.coordination import AllSucceededDefinition, all_succeeded
 from treadle.definitions.errors import StoreError, TreadleError
@@ -28,16 +27,13 @@ from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.run_status import RunStatusSensorDefinition
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.definitions.status import DefaultSensorStatus, TickStatus
+from treadle.definitions.status import TickStatus
 from treadle.engine.asset_reading import StoredInstance
 from treadle.engine.dispatch import Dispatcher
 from treadle.engine.evaluation import Budget, Evaluator
-from treadle.engine.event_ticks import EventTicks
 from treadle.engine.folding import Report, fold
 from treadle.engine.identity import timestamp
-from treadle.engine.leased_ticks import LeasedTicks, TickSettings
 from treadle.engine.planning import Planner
-from treadle.engine.preview import Previewer
 from treadle.engine.publish import Publisher, statuses_reached
 from treadle.engine.reading import StoredEnds
 from treadle.engine.telling import envelope
@@ -46,7 +42,7 @@ from treadle.entrypoints.handler import metrics, process_queue
 from treadle.entrypoints.publishing import _publish_stream, parse_publish
 from treadle.ports.assets import ended_runs_key
 from treadle.ports.runs import Reached, Run
-from treadle.ports.system import Bus, BusEvent, InboxQueue
+from treadle.ports.system import Bus, BusEvent
 from treadle.ports.ticks import Tick
 from treadle.testing.faults import Faults, faulty
 from treadle.testing.stores import (
@@ -166,15 +162,6 @@ class TellingWorld(Living):
 
     # The steps.
 
-    def _inbox(self, origin: str, name: str) -> Inbox:
-        queue: InboxQueue = self.queues[name]
-        letters: Any = self.letters
-        return Inbox(
-            origin,
-            faulty(queue, "Queue", self.faults),
-            faulty(letters, "DeadLetters", self.faults, throttled=StoreError),
-        )
-
     def _publisher(self) -> PublisherParts:
         bus: Bus = self.bus
         publisher = Publisher(
@@ -184,7 +171,9 @@ class TellingWorld(Living):
             NAMESPACE,
         )
         return PublisherParts(
-            publisher, lambda item: self.images[int(item["at"]["S"])][0], self._inbox("publish", "publish")
+            publisher,
+            lambda item: self.images[int(item["at"]["S"])][0],
+            self._inbox("publish", self.queues["publish"]),
         )
 
     def _publish_queue(self, event: dict[str, Any]) -> Any:
@@ -196,7 +185,6 @@ class TellingWorld(Living):
         return process_queue(event, _Context(), handle, parts.inbox)
 
     def _evaluator(self, definition: SensorDefinition) -> EvaluatorParts:
-        name = definition.name
         runs = faulty(InMemoryRunStore(self.tables), "RunStore", self.faults)
         sensors = faulty(InMemorySensorStore(self.tables), "SensorStore", self.faults)
         ticks = faulty(_Ticks(self.tables, self.committed), "TickStore", self.faults)
@@ -208,18 +196,7 @@ class TellingWorld(Living):
             StoredInstance(runs, NAMESPACE, events),
             StoredEnds(events, self.clock),
         )
-        settings = TickSettings(0, DefaultSensorStatus.RUNNING)
-        inbox = self._inbox(f"sensor {name}", name)
-        return EvaluatorParts(
-            name,
-            settings,
-            LeasedTicks(running, sensors, self.clock, self._tokens, settings, inbox.queue),
-            EventTicks(running, sensors, ticks, self._tokens, DefaultSensorStatus.RUNNING, runs, NAMESPACE),
-            Previewer(running, sensors, self.clock),
-            inbox,
-            self.clock,
-            definition.is_woken,
-        )
+        return self._parts(running, (sensors, ticks, runs), self.queues[definition.name])
 
     def _dispatch(self) -> None:
         """As the stream does, or RECONCILE after it."""

@@ -17,22 +17,18 @@ from tests.faults.cloud import (
 from tests.faults.flow import EVENTS, SCHEDULED, WHOLE, Flow, arrivals, scheduled
 from tests.faults.living import Living
 from tests.faults.witness import Witness, WitnessedRuns, WitnessedSensors, WitnessedTicks
-from tests.support.house import JOB, JOBS, NAMESPACE, RUN_IDS, House
+from tests.support.house import JOB, JOBS, RUN_IDS, House
 from treadle.adapters.status_events import parse_status_change
 from treadle.bootstrap.evaluator import EvaluatorParts
-from treadle.bootstrap.inbox import Inbox
 from treadle.bootstrap.steps import DispatcherParts
 from treadle.definitions.errors import LaunchDelayedError, LaunchUncertainError, StoreError, TreadleError
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.engine.dispatch import Dispatcher, Limits
 from treadle.engine.evaluation import Budget, Evaluator
-from treadle.engine.event_ticks import EventTicks
 from treadle.engine.identity import timestamp
 from treadle.engine.launch import Launcher
-from treadle.engine.leased_ticks import LeasedTicks, TickSettings
 from treadle.engine.planning import Planner
-from treadle.engine.preview import Previewer
 from treadle.engine.reconcile import Reconciler
 from treadle.engine.record import Recorder
 from treadle.engine.slices import SliceRequest
@@ -42,7 +38,7 @@ from treadle.entrypoints.handler import metrics, process_queue
 from treadle.ports.launching import StartContract, Target
 from treadle.ports.runs import RunStore
 from treadle.ports.sensors import Edit, SensorStore
-from treadle.ports.system import BusEvent, DeadLetters, InboxQueue
+from treadle.ports.system import BusEvent
 from treadle.ports.ticks import Tick, TickStore
 from treadle.testing.faults import Faults, faulty
 from treadle.testing.system import CountingTokens, VirtualClock
@@ -156,29 +152,9 @@ class World(Living):
         target: Target = self.jobs_run
         return faulty(target, "Target", self.faults, lost=LaunchUncertainError, throttled=LaunchDelayedError)
 
-    def _queue(self, queue: SimulatedQueue) -> InboxQueue:
-        sending: InboxQueue = queue
-        return faulty(sending, "Queue", self.faults)
-
-    def _inbox(self, origin: str, queue: SimulatedQueue) -> Inbox:
-        letters: DeadLetters = self.letters
-        return Inbox(
-            origin, self._queue(queue), faulty(letters, "DeadLetters", self.faults, throttled=StoreError)
-        )
-
     def _evaluator(self, definition: SensorDefinition, queue: SimulatedQueue) -> EvaluatorParts:
         running = Evaluator(Planner(definition, RUN_IDS, self.runs), self.clock)
-        settings = TickSettings(self.flow.interval * 1000, RUNNING)
-        sensors, inbox = self.sensors, self._inbox(f"sensor {definition.name}", queue)
-        return EvaluatorParts(
-            definition.name,
-            settings,
-            LeasedTicks(running, sensors, self.clock, self._tokens, settings, inbox.queue),
-            EventTicks(running, sensors, self.ticks, self._tokens, RUNNING, self.runs, NAMESPACE),
-            Previewer(running, sensors, self.clock),
-            inbox,
-            self.clock,
-        )
+        return self._parts(running, (self.sensors, self.ticks, self.runs), queue, self.flow.interval)
 
     def _dispatcher(self) -> Dispatcher:
         return Dispatcher(
