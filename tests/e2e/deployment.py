@@ -53,9 +53,9 @@ def fresh_key(stem: str = "cities") -> str:
 
 
 @cache
-def minutes_from_now() -> Iterator[int]:
-    """Nominal times, each given once, the first one the present minute's."""
-    first = int(time.time()) // 60 * MINUTE
+def minutes_of_tomorrow() -> Iterator[int]:
+    """Nominal times, each given once, of tomorrow: none at which the schedule itself may tick meanwhile."""
+    first = (int(time.time()) // 60 + 24 * 60) * MINUTE
     return iter(range(first, first + 100_000 * MINUTE, MINUTE))
 
 
@@ -235,7 +235,7 @@ class Deployed:
 
     def tick(self, nominal: int | None = None) -> Answer:
         """Deliver a schedule's tick, by default for a minute that none was delivered for."""
-        due = next(minutes_from_now()) if nominal is None else nominal
+        due = next(minutes_of_tomorrow()) if nominal is None else nominal
         return self.invoke("NewObjects", {"treadle": "tick", "nominal_time": as_text(due)})
 
     def let_time_pass(self, **state: int) -> None:

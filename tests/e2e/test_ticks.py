@@ -4,7 +4,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
-from tests.e2e.deployment import MINUTE, SENSOR, Deployed, eventually, fresh_key, minutes_from_now
+from tests.e2e.deployment import MINUTE, SENSOR, Deployed, eventually, fresh_key, minutes_of_tomorrow
 from treadle.definitions.status import TickStatus
 from treadle.ports.ticks import Tick, TickKind
 
@@ -16,7 +16,7 @@ def committed(deployed: Deployed, nominal: int) -> list[Tick]:
 
 
 def test_one_nominal_time_commits_once_whenever_it_is_delivered(deployed: Deployed) -> None:
-    key, nominal = fresh_key("swept"), next(minutes_from_now())
+    key, nominal = fresh_key("swept"), next(minutes_of_tomorrow())
     deployed.let_time_pass()
     with deployed.without_events():
         deployed.upload(key)
@@ -42,7 +42,7 @@ def test_one_nominal_time_commits_once_whenever_it_is_delivered(deployed: Deploy
 
 
 def test_a_tick_that_died_is_not_repeated_but_recorded_by_the_next_one(deployed: Deployed) -> None:
-    died, after = next(minutes_from_now()), next(minutes_from_now())
+    died, after = next(minutes_of_tomorrow()), next(minutes_of_tomorrow())
     deployed.let_time_pass()
     deployed.tick(died)
     # As the sensor's state would be had that tick taken the lease, and never returned.
