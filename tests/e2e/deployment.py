@@ -244,7 +244,7 @@ class Deployed:
         Args:
             state: values of the sensor's attributes, in milliseconds since the epoch.
         """
-        aged = state or {"last_completion": 0, "last_nominal": 0}
+        aged = state or {"last_completion": 0, "last_nominal": 0, "resume_at": 0}
         self.client("dynamodb").update_item(
             TableName=self.outputs["SensorsTableName"],
             Key={"sensor": {"S": SENSOR}},
