@@ -72,7 +72,8 @@ def operator_parts(stack: str) -> OperatorParts:
         for origin, queue in (ENGINE_QUEUES | sensors).items()
         if queue in deployed.queue_urls
     ]
-    runs = DynamoStores.of(tables, RandomTokens()).runs
+    stores = DynamoStores.of(tables, RandomTokens())
+    runs = stores.runs
     operations = RunOperations(
         runs, SqsQueue(launches), jobs, LazyTargets(), RunIds.of(namespace), SystemClock()
     )
@@ -81,7 +82,7 @@ def operator_parts(stack: str) -> OperatorParts:
         for name in settings.grants()
         if _queue_id(name) in deployed.queue_urls
     }
-    replayer = Replayer(runs, queues, namespace, SystemClock())
+    replayer = Replayer(runs, stores.events, queues, namespace, SystemClock())
     return OperatorParts(operations, Redriver(SqsLetterBox(letters), destinations), replayer)
 
 

@@ -61,7 +61,14 @@ def cancel(run_id: str, stack: str, by: str | None) -> None:
 @click.argument("sensor")
 @stack_option
 @click.option(
-    "--job", "jobs", metavar="JOB", multiple=True, required=True, help="Whose runs; may be repeated."
+    "--job", "jobs", metavar="JOB", multiple=True, help="Whose runs it hears of once more; may be repeated."
+)
+@click.option(
+    "--asset",
+    "assets",
+    metavar="KEY",
+    multiple=True,
+    help="Whose materializations, such as shop/orders; may be repeated.",
 )
 @click.option("--since", metavar="TIME", required=True, help="Such as 2026-11-25T06:00:00Z.")
 @click.option("--until", metavar="TIME", help="As --since.  [default: now]")
@@ -72,20 +79,32 @@ def cancel(run_id: str, stack: str, by: str | None) -> None:
     type=click.Choice([status.value for status in DagsterRunStatus]),
     default=sorted(FINISHED_STATUSES),
     show_default=True,
-    help="May be repeated.",
+    help="Which statuses of runs; may be repeated.",
 )
 def replay(
-    sensor: str, stack: str, jobs: tuple[str, ...], since: str, until: str | None, statuses: tuple[str, ...]
+    sensor: str,
+    stack: str,
+    jobs: tuple[str, ...],
+    assets: tuple[str, ...],
+    since: str,
+    until: str | None,
+    statuses: tuple[str, ...],
 ) -> None:
-    """Send SENSOR the events of runs in a time range once more, such as those it missed while it was stopped.
+    """Send SENSOR the events of a time range once more, such as those it missed while it was stopped.
 
     What it has evaluated already it does not evaluate again.
     """
+    if not (jobs or assets):
+        raise click.UsageError("Say whose events: --job JOB, --asset KEY, or both.")
     begin, end = _moment(since, "--since"), _moment(until, "--until") if until else datetime.now(UTC)
     wanted = [DagsterRunStatus(status) for status in statuses]
     with deployed(stack) as parts:
-        found = parts.replayer.replay(sensor, jobs, begin, end, wanted)
-        click.echo(plain(f"Sent {found.events} events of {found.runs} runs to sensor {sensor}."))
+        if jobs:
+            runs = parts.replayer.replay_runs(sensor, jobs, begin, end, wanted)
+            click.echo(plain(f"Sent {runs.events} events of {runs.subjects} runs to sensor {sensor}."))
+        if assets:
+            made = parts.replayer.replay_assets(sensor, assets, begin, end)
+            click.echo(plain(f"Sent {made.events} materializations to sensor {sensor}."))
 
 
 def _moment(text: str, option: str) -> datetime:
