@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from treadle.cli.console import console
 from treadle.cli.cost import cost
 from treadle.cli.fragments import NewSensor
 from treadle.cli.kinds import KINDS, STEP_FUNCTIONS
@@ -21,7 +22,7 @@ def treadle() -> None:
     """Sensors that start job runs on AWS."""
 
 
-for each in (cost, rerun, release, cancel, redrive, replay):
+for each in (console, cost, rerun, release, cancel, redrive, replay):
     treadle.add_command(each)
 
 

@@ -1,0 +1,67 @@
+"""The command that serves the console to this machine."""
+
+import secrets
+import webbrowser
+from typing import TYPE_CHECKING
+
+import click
+
+from treadle.cli.deployed import asking, by_option, deployed, stack_option
+from treadle.cli.speaking import FAILED, plain
+
+if TYPE_CHECKING:
+    from treadle.bootstrap.operator import OperatorParts
+    from treadle.console.server import LocalServer
+
+PORT = 8787
+TOKEN_BYTES = 32
+
+
+@click.command()
+@stack_option
+@click.option(
+    "--port",
+    metavar="PORT",
+    type=click.IntRange(0, 65535),
+    default=PORT,
+    show_default=True,
+    help="Where on this machine; 0 for any that is free.",
+)
+@click.option("--no-browser", is_flag=True, help="Only print the address.")
+@by_option
+def console(stack: str, port: int, no_browser: bool, by: str | None) -> None:
+    """Serve the console to this machine until it is interrupted.
+
+    It works with your own credentials, and may what they may. The address that is printed holds a token,
+    made anew each time: whoever has it may do the same.
+    """
+    with deployed(stack) as parts:
+        server, address = _serving(parts, port, asking(by))
+    click.echo(f"Stack {plain(stack)} at {address}\nInterrupt it to end.")
+    if not no_browser:
+        webbrowser.open(address)
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        click.echo("Ended.")
+    finally:
+        server.server_close()
+
+
+def _serving(parts: "OperatorParts", port: int, by: str) -> "tuple[LocalServer, str]":
+    """The server, and the address with the token that opens it."""
+    # Imported here, as no other command needs them.
+    from treadle.console.access import Caller, Role, StartToken
+    from treadle.console.app import Console
+    from treadle.console.server import LocalServer
+
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    application = Console(lambda: parts, StartToken(token, Caller(by, Role.OPERATOR)))
+    try:
+        server = LocalServer(application, port)
+    except OSError as error:
+        click.echo(
+            f"treadle: Port {port} cannot be used: {error.strerror}. Choose another with --port.", err=True
+        )
+        raise SystemExit(FAILED) from None
+    return server, f"{server.address}#token={token}"

@@ -1,0 +1,139 @@
+"""The one application behind both front ends: it takes API Gateway's events and gives API Gateway's answers."""
+
+import json
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.event_handler.exceptions import ForbiddenError, NotFoundError, ServiceError
+
+from treadle.console.access import Access, Role
+from treadle.console.asking import JSON_TYPE, Asked, Intake, Operation
+from treadle.console.openapi import document
+from treadle.console.pages import pages, security_headers
+from treadle.console.refusals import status_of
+from treadle.console.resolver import Resolver
+from treadle.console.routes import OPERATIONS
+from treadle.definitions.errors import TreadleError
+
+if TYPE_CHECKING:
+    from treadle.bootstrap.operator import OperatorParts
+
+CHANGE_HEADER = ("x-treadle", "console")
+"""Every change bears it: a foreign page cannot send it without asking first, and is refused then."""
+
+CONFIG, DESCRIPTION = "/config.json", "/openapi.json"
+
+_log = logging.getLogger(__name__)
+
+
+class Console:
+    """Answers what API Gateway passes on, and what the local server makes look like it.
+
+    Args:
+        parts: gives what an operator works with, once it is needed.
+        access: decides who may come in.
+        operations: what can be asked.
+    """
+
+    def __init__(
+        self,
+        parts: "Callable[[], OperatorParts]",
+        access: Access,
+        operations: Sequence[Operation] = OPERATIONS,
+    ) -> None:
+        self._parts = parts
+        self._access = access
+        self._operations = operations
+        self._headers = security_headers(access.origins)
+        self._open = {**pages(), CONFIG: (JSON_TYPE, json.dumps(dict(access.sign_in)))}
+        self._resolver = Resolver()
+        for operation in operations:
+            self._resolver.route(operation.path, operation.method)(self._answering(operation))
+        for path, (kind, content) in self._open.items():
+            self._resolver.get(path)(_page(kind, content))
+        self._resolver.get(DESCRIPTION)(lambda: _answer(HTTPStatus.OK, document(operations)))
+        for error, handle in self._refusals().items():
+            self._resolver.exception_handler(error)(handle)
+
+    def handle(self, event: Mapping[str, Any], context: object = None) -> dict[str, Any]:
+        """The answer to a request, in API Gateway's form.
+
+        Args:
+            event: of API Gateway's payload version 2.
+            context: Lambda's; nobody looks at it.
+        """
+        answer = self._resolver.resolve(event, context)
+        answer["headers"] = {**answer.get("headers", {}), **self._headers}
+        return answer
+
+    def _answering(self, operation: Operation) -> "Callable[..., Response[Any]]":
+        intake = Intake(operation)
+
+        def answer(**path: str) -> Response[Any]:
+            event = self._resolver.current_event
+            headers = {name.lower(): value for name, value in event.headers.items()}
+            caller = self._access.admit(headers, event.raw_event.get("requestContext") or {})
+            if operation.changes:
+                _check_change(headers, caller.role)
+            checked = intake.path(path), intake.query(event), intake.body(event)
+            return _answer(HTTPStatus.OK, operation.act(Asked(self._parts(), caller, *checked)))
+
+        return answer
+
+    def _refusals(self) -> "Mapping[type[Exception], Callable[[Any], Response[Any]]]":
+        return {
+            NotFoundError: self._not_found,
+            ServiceError: lambda error: _refusal(error.status_code, error.msg),
+            TreadleError: lambda error: _refusal(status_of(error), str(error)),
+            Exception: _broken,
+        }
+
+    def _not_found(self, error: NotFoundError) -> "Response[Any]":
+        event = self._resolver.current_event
+        allowed = sorted({each.method for each in self._operations if _matches(each.path, event.path)})
+        if event.path in {*self._open, DESCRIPTION}:
+            allowed = ["GET"]
+        if not allowed or event.http_method in allowed:
+            return _refusal(HTTPStatus.NOT_FOUND, error.msg)
+        words = f"{event.path} takes {', '.join(allowed)}."
+        refused = _refusal(HTTPStatus.METHOD_NOT_ALLOWED, words)
+        refused.headers["Allow"] = ", ".join(allowed)
+        return refused
+
+
+def _check_change(headers: Mapping[str, str], role: Role) -> None:
+    name, value = CHANGE_HEADER
+    if headers.get(name) != value:
+        msg = f"A change needs the header X-Treadle: {value}, so that no foreign page can ask for it."
+        raise ForbiddenError(msg)
+    if role is not Role.OPERATOR:
+        msg = "You may look at everything here, and change nothing: that takes the role operator."
+        raise ForbiddenError(msg)
+
+
+def _matches(path: str, asked: str) -> bool:
+    return re.fullmatch(re.sub(r"<\w+>", "[^/]+", path), asked) is not None
+
+
+def _page(kind: str, content: str | bytes) -> "Callable[[], Response[Any]]":
+    def page() -> Response[Any]:
+        return Response(HTTPStatus.OK, kind, content)
+
+    return page
+
+
+def _answer(status: int, body: Mapping[str, Any]) -> "Response[Any]":
+    return Response(int(status), JSON_TYPE, json.dumps(body))
+
+
+def _refusal(status: int, message: object) -> "Response[Any]":
+    return _answer(status, {"message": str(message)})
+
+
+def _broken(error: Exception) -> "Response[Any]":
+    _log.error("The console could not answer: %r", error, exc_info=error)
+    return _refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "The console could not answer; its log says why.")

@@ -1,0 +1,88 @@
+"""The API's description, made of its operations: what checks a request is also what describes it."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from treadle.console.asking import JSON_TYPE, Operation, Schema
+
+ERROR: Schema = {
+    "type": "object",
+    "required": ["message"],
+    "properties": {"message": {"type": "string", "description": "What is wrong, and what to do."}},
+}
+
+ALWAYS = {
+    HTTPStatus.BAD_REQUEST: "The request does not fit.",
+    HTTPStatus.UNAUTHORIZED: "It is not known who asks.",
+    HTTPStatus.FORBIDDEN: "Who asks may not.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "AWS has too much to do, or did not answer: ask again.",
+}
+WITH_BODY = {
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The request is too large.",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The request is no JSON.",
+}
+
+
+def document(operations: Sequence[Operation]) -> Mapping[str, Any]:
+    """The description, in the form of OpenAPI 3.1.
+
+    Args:
+        operations: what can be asked.
+    """
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in operations:
+        path = re.sub(r"<(\w+)>", r"{\1}", operation.path)
+        paths.setdefault(path, {})[operation.method.lower()] = _operation(operation)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Treadle's console",
+            "version": "1",
+            "description": "Times are milliseconds since the epoch. Lists are newest first.",
+        },
+        "paths": paths,
+        "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+        "security": [{"token": []}],
+    }
+
+
+def _operation(operation: Operation) -> Mapping[str, Any]:
+    made: dict[str, Any] = {
+        "summary": operation.summary,
+        "operationId": operation.act.__name__,
+        "parameters": list(_parameters(operation)),
+        "responses": {
+            "200": _content("What was asked for.", operation.answer),
+            **{
+                str(status.value): _content(words, ERROR)
+                for status, words in sorted(_refusals(operation).items())
+            },
+        },
+    }
+    if operation.body is not None:
+        required = bool(operation.body.get("required"))
+        made["requestBody"] = {"required": required, "content": {JSON_TYPE: {"schema": operation.body}}}
+    return made
+
+
+def _parameters(operation: Operation) -> Iterator[Mapping[str, Any]]:
+    for name, schema in operation.path_schemas.items():
+        yield {"name": name, "in": "path", "required": True, "schema": schema}
+    for name, schema in operation.query.items():
+        listed = {"style": "form", "explode": False} if schema.get("type") == "array" else {}
+        required = name in operation.required
+        yield {"name": name, "in": "query", "required": required, "schema": schema, **listed}
+    if operation.changes:
+        header = {"type": "string", "const": "console"}
+        yield {"name": "X-Treadle", "in": "header", "required": True, "schema": header}
+
+
+def _refusals(operation: Operation) -> Mapping[HTTPStatus, str]:
+    bodied = WITH_BODY if operation.body is not None else {}
+    return {**ALWAYS, **bodied, **operation.refusals}
+
+
+def _content(words: str, schema: Schema) -> Mapping[str, Any]:
+    return {"description": words, "content": {JSON_TYPE: {"schema": schema}}}

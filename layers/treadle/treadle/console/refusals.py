@@ -1,0 +1,44 @@
+"""How errors are told over HTTP."""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from treadle.console.pages import security_headers
+from treadle.definitions.errors import (
+    CommandRefusedError,
+    DagsterInvariantViolationError,
+    LaunchError,
+    LeaseLostError,
+    StoreError,
+    TreadleError,
+)
+
+STATUSES: dict[type[TreadleError], HTTPStatus] = {
+    CommandRefusedError: HTTPStatus.CONFLICT,
+    LeaseLostError: HTTPStatus.CONFLICT,
+    DagsterInvariantViolationError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    LaunchError: HTTPStatus.BAD_GATEWAY,
+    StoreError: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+"""What an error is answered with: 4xx where the caller can do something about it, 5xx where AWS has to."""
+
+
+def status_of(error: TreadleError) -> HTTPStatus:
+    """The status that stands for an error, or for what it is a kind of."""
+    for kind in type(error).__mro__:
+        if kind in STATUSES:
+            return STATUSES[kind]
+    return HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def refused(status: HTTPStatus, message: str) -> Mapping[str, Any]:
+    """An answer in API Gateway's form to a request that never reaches the application.
+
+    Args:
+        status: why it does not.
+        message: in words.
+    """
+    headers = {"Content-Type": "application/json", **security_headers(())}
+    return {"statusCode": int(status), "headers": headers, "body": json.dumps({"message": message})}

@@ -1,0 +1,133 @@
+"""The console on a laptop: an HTTP server for this machine alone, which asks the same application as API Gateway."""
+
+import base64
+import urllib.parse
+from collections.abc import Mapping
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from treadle.console.app import Console
+from treadle.console.asking import MAX_BODY
+from treadle.console.refusals import refused
+
+HOST = "127.0.0.1"
+NAMES = (HOST, "localhost")
+"""What a browser on this machine may call it; any other name is a foreign page's trick."""
+
+IDLE_SECONDS = 30
+"""A connection that says nothing for so long is closed."""
+
+
+class LocalServer(ThreadingHTTPServer):
+    """Serves the console to this machine.
+
+    Args:
+        console: the application.
+        port: where; 0 for any that is free.
+
+    Raises:
+        OSError: if the port is taken.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, console: Console, port: int = 0) -> None:
+        self.console = console
+        super().__init__((HOST, port), _Handler)
+
+    @property
+    def address(self) -> str:
+        """Where the page is."""
+        return f"http://{HOST}:{self.server_port}/"
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The names by which it may be asked for."""
+        return frozenset(f"{name}:{self.server_port}" for name in NAMES)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: LocalServer
+    protocol_version = "HTTP/1.1"
+    timeout = IDLE_SECONDS
+
+    def version_string(self) -> str:
+        return "treadle"
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name in the standard library
+        """Nothing: addresses carry keys, and the browser shows what fails."""
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What is no HTTP at all is answered as everything else is."""
+        del explain
+        self.close_connection = True
+        self._send(refused(HTTPStatus(code), message or HTTPStatus(code).phrase))
+
+    def _serve(self) -> None:
+        refusal = self._refusal()
+        if refusal is not None:
+            self.close_connection = True
+            self._send(refused(*refusal))
+            return
+        body = self.rfile.read(self._length() or 0)
+        self._send(self.server.console.handle(self._event(body)))
+
+    # The standard library looks these names up.
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _serve  # noqa: N815
+
+    def _refusal(self) -> tuple[HTTPStatus, str] | None:
+        hosts = self.headers.get_all("Host") or []
+        if len(hosts) != 1 or hosts[0].lower() not in self.server.hosts:
+            return HTTPStatus.FORBIDDEN, f"The console is at {self.server.address}, and has no other name."
+        origins = self.headers.get_all("Origin") or []
+        if any(origin.lower() not in {f"http://{host}" for host in self.server.hosts} for origin in origins):
+            return HTTPStatus.FORBIDDEN, "Pages of other origins may not ask."
+        length = self._length()
+        if length is None or "Transfer-Encoding" in self.headers:
+            return HTTPStatus.LENGTH_REQUIRED, "A request must say its length, once."
+        if length > MAX_BODY:
+            return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The request has more than {MAX_BODY} bytes."
+        return None
+
+    def _length(self) -> int | None:
+        [*given] = self.headers.get_all("Content-Length") or ["0"]
+        return int(given[0]) if len(given) == 1 and given[0].isdecimal() and given[0].isascii() else None
+
+    def _event(self, body: bytes) -> Mapping[str, Any]:
+        """The request as API Gateway passes it on, payload version 2."""
+        address = urllib.parse.urlsplit(self.path)
+        path = urllib.parse.unquote(address.path)
+        query: dict[str, list[str]] = urllib.parse.parse_qs(address.query, keep_blank_values=True)
+        headers: dict[str, str] = {}
+        for written, value in self.headers.items():
+            name = written.lower()
+            headers[name] = f"{headers[name]},{value}" if name in headers else value
+        return {
+            "version": "2.0",
+            "routeKey": "$default",
+            "rawPath": path,
+            "rawQueryString": address.query,
+            "headers": headers,
+            "queryStringParameters": {name: ",".join(values) for name, values in query.items()},
+            "requestContext": {
+                "http": {"method": self.command, "path": path, "protocol": self.request_version},
+                "stage": "$default",
+            },
+            "body": base64.b64encode(body).decode(),
+            "isBase64Encoded": True,
+        }
+
+    def _send(self, answer: Mapping[str, Any]) -> None:
+        body = str(answer.get("body") or "").encode()
+        if answer.get("isBase64Encoded"):
+            body = base64.b64decode(body)
+        self.send_response(int(answer["statusCode"]))
+        for name, value in answer["headers"].items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)

@@ -1,0 +1,183 @@
+"""The console on a laptop: for this machine, by its own name, and to whoever has the token."""
+
+import http.client
+import json
+import threading
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from tests.support.console import CHANGE, TOKEN, MemoryStack, console_of, served
+from treadle.console.asking import MAX_BODY
+from treadle.console.pages import security_headers
+from treadle.console.server import LocalServer
+from treadle.ports.system import Letter
+from treadle.testing.instance import TreadleInstance
+from treadle.testing.system import InMemoryDeadLetters
+
+SIGNED = {"Authorization": f"Bearer {TOKEN}"}
+LETTERS = "/api/dead-letters"
+REDRIVE = "/api/dead-letters/redrive"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LocalServer]:
+    with served(console_of(MemoryStack(TreadleInstance([])))) as made:
+        yield made
+
+
+def ask(
+    server: LocalServer, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None
+) -> tuple[int, Mapping[str, str], bytes]:
+    """Status, headers and body of the answer to one request, with exactly these headers and what HTTP needs."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
+    try:
+        connection.request(method, path, body, dict(headers))
+        answer = connection.getresponse()
+        return answer.status, dict(answer.getheaders()), answer.read()
+    finally:
+        connection.close()
+
+
+def test_it_listens_to_this_machine_alone(server: LocalServer) -> None:
+    assert server.server_address[0] == "127.0.0.1"
+
+
+def test_the_api_answers_who_has_the_token(server: LocalServer) -> None:
+    status, headers, body = ask(server, "GET", LETTERS, SIGNED)
+
+    assert (status, headers["Content-Type"], json.loads(body)) == (200, "application/json", {"letters": []})
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"Authorization": "Bearer x"}, {"Authorization": TOKEN}, {"Cookie": f"token={TOKEN}"}]
+)
+def test_nobody_else_is_answered(server: LocalServer, given: Mapping[str, str]) -> None:
+    status, _, body = ask(server, "GET", LETTERS, given)
+
+    assert status == 401
+    assert "treadle console" in json.loads(body)["message"]
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:{port}", "127.0.0.1", "127.0.0.1:1", "", "localhost.:{port}"]
+)
+@pytest.mark.parametrize("path", ["/config.json", LETTERS])
+def test_a_request_under_a_foreign_name_is_refused(server: LocalServer, host: str, path: str) -> None:
+    """Whoever lets a name of his own lead to this machine sees nothing, even with the token."""
+    status, _, body = ask(server, "GET", path, {**SIGNED, "Host": host.format(port=server.server_port)})
+
+    assert (status, b"has no other name" in body) == (403, True)
+
+
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "LOCALHOST"])
+def test_both_names_of_this_machine_are_its_own(server: LocalServer, name: str) -> None:
+    headers = {**SIGNED, "Host": f"{name}:{server.server_port}"}
+
+    assert ask(server, "GET", LETTERS, headers)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", "http://127.0.0.1:1", "http://localhost", ""]
+)
+def test_a_page_of_another_origin_is_refused(server: LocalServer, origin: str) -> None:
+    headers = {**SIGNED, **CHANGE, "Origin": origin}
+
+    assert ask(server, "POST", REDRIVE, headers)[0] == 403
+    assert ask(server, "GET", LETTERS, headers)[0] == 403
+
+
+def test_its_own_page_may_change(server: LocalServer) -> None:
+    headers = {**SIGNED, **CHANGE, "Origin": f"http://127.0.0.1:{server.server_port}"}
+
+    assert ask(server, "POST", REDRIVE, headers)[0] == 200
+
+
+def test_a_preflight_of_a_foreign_page_is_refused(server: LocalServer) -> None:
+    headers = {
+        "Origin": "https://evil.example",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "x-treadle",
+    }
+
+    status, answered, _ = ask(server, "OPTIONS", REDRIVE, headers)
+
+    assert status == 403
+    assert not [name for name in answered if name.lower().startswith("access-control")]
+
+
+def test_a_change_without_its_header_is_refused(server: LocalServer) -> None:
+    assert ask(server, "POST", REDRIVE, SIGNED)[0] == 403
+
+
+def test_a_large_request_is_refused_unread(server: LocalServer) -> None:
+    headers = {**SIGNED, **CHANGE, "Content-Length": str(MAX_BODY + 1)}
+
+    status, answered, _ = ask(server, "POST", REDRIVE, headers)
+
+    assert (status, answered["Connection"]) == (413, "close")
+
+
+@pytest.mark.parametrize("length", ["-1", "x", "1, 1", "\uff11"])
+def test_a_request_of_no_length_is_refused(server: LocalServer, length: str) -> None:
+    headers = {**SIGNED, **CHANGE, "Content-Length": length.encode().decode("latin-1")}
+
+    assert ask(server, "POST", REDRIVE, headers)[0] == 411
+
+
+def test_a_request_in_chunks_is_refused(server: LocalServer) -> None:
+    headers = {**SIGNED, **CHANGE, "Transfer-Encoding": "chunked"}
+
+    assert ask(server, "POST", REDRIVE, headers, b"0\r\n\r\n")[0] == 411
+
+
+@pytest.mark.parametrize("method", ["TRACE", "CONNECT", "NONSENSE"])
+def test_what_no_browser_sends_is_answered_in_the_same_form(server: LocalServer, method: str) -> None:
+    status, headers, body = ask(server, method, "/", {})
+
+    assert status == 501
+    assert "message" in json.loads(body)
+    assert security_headers(()).items() <= headers.items()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/../../../etc/passwd",
+        "/static/../app.py",
+        "/static/%2e%2e/app.py",
+        "/static//etc/passwd",
+        "/static/",
+        "/%00",
+    ],
+)
+def test_no_address_leads_out_of_the_page(server: LocalServer, path: str) -> None:
+    assert ask(server, "GET", path, {})[0] == 404
+
+
+class SlowLetters(InMemoryDeadLetters):
+    """Takes its time until it is told to go on."""
+
+    reached = threading.Event()
+    go_on = threading.Event()
+
+    def receive(self) -> list[Letter]:
+        self.reached.set()
+        assert self.go_on.wait(10)
+        return []
+
+
+def test_a_slow_answer_keeps_nobody_waiting() -> None:
+    """Each request is at its own thread, and none is taken for another."""
+    stack = MemoryStack(TreadleInstance([]), SlowLetters())
+    answers: list[bytes] = []
+
+    with served(console_of(stack)) as server:
+        asking = threading.Thread(target=lambda: answers.append(ask(server, "GET", LETTERS, SIGNED)[2]))
+        asking.start()
+        assert SlowLetters.reached.wait(10)
+        assert json.loads(ask(server, "GET", "/config.json", {})[2]) == {"auth": "token"}
+        SlowLetters.go_on.set()
+        asking.join()
+
+    assert json.loads(answers[0]) == {"letters": []}

@@ -1,0 +1,189 @@
+"""The console over a deployment in memory: asked as API Gateway asks it, or by a real server on this machine."""
+
+import base64
+import contextlib
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from treadle.bootstrap.operator import OperatorParts
+from treadle.console.access import Caller, Role, StartToken
+from treadle.console.app import Console
+from treadle.console.server import LocalServer
+from treadle.engine.identity import RunIds
+from treadle.operate.dead_letters import Redriver
+from treadle.operate.letters import Destination
+from treadle.operate.replay import Replayer
+from treadle.operate.runs import RunOperations
+from treadle.ports.launching import JobSettings
+from treadle.testing.instance import KIND, TreadleInstance
+from treadle.testing.news import NAMESPACE
+from treadle.testing.system import InMemoryDeadLetters, InMemoryQueue
+
+TOKEN = "the-start-up-token"
+ANN = "arn:aws:iam::123456789012:user/ann"
+CHANGE = {"X-Treadle": "console"}
+
+
+@dataclass
+class MemoryStack:
+    """A deployment in memory, as its operator finds it.
+
+    Attributes:
+        instance: sensors, ticks and runs, made by the real engine.
+        letters: its dead letters.
+        queues: by origin, where they go again.
+    """
+
+    instance: TreadleInstance
+    letters: InMemoryDeadLetters = field(default_factory=InMemoryDeadLetters)
+    queues: dict[str, InMemoryQueue] = field(default_factory=lambda: {"launch": InMemoryQueue()})
+
+    @property
+    def parts(self) -> OperatorParts:
+        """What an operator of it works with."""
+        made = self.instance
+        jobs = {run.job: JobSettings(run.job, KIND, f"memory:{run.job}", "-") for run in made.runs()}
+        places = [Destination(each, f"arn:{each}", queue) for each, queue in self.queues.items()]
+        return OperatorParts(
+            RunOperations(
+                made._run_store, made._launches, jobs, {KIND: made.target}, RunIds.of(NAMESPACE), made.clock
+            ),
+            Redriver(self.letters, places),
+            Replayer(made._run_store, {}, NAMESPACE, made.clock),
+        )
+
+
+def console_of(stack: MemoryStack, role: Role = Role.OPERATOR) -> Console:
+    """The console of a stack for Ann, who has the start-up token."""
+    return Console(lambda: stack.parts, start_token(role))
+
+
+def start_token(role: Role = Role.OPERATOR) -> StartToken:
+    """Lets in who has the token."""
+    return StartToken(TOKEN, Caller(ANN, role))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the console answered.
+
+    Attributes:
+        status: HTTP's.
+        headers: by names in lower case.
+        text: the body.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    @property
+    def json(self) -> Any:
+        """The body, read."""
+        return json.loads(self.text)
+
+
+@dataclass
+class Client:
+    """Asks a console as API Gateway does.
+
+    Attributes:
+        console: is asked.
+        headers: borne by every request.
+        context: what API Gateway has found out about the caller.
+    """
+
+    console: Console
+    headers: Mapping[str, str] = field(default_factory=lambda: {"Authorization": f"Bearer {TOKEN}"})
+    context: Mapping[str, Any] = field(default_factory=dict)
+
+    def get(self, path: str, **query: str | int) -> Answer:
+        """What there is."""
+        return self.ask("GET", path, query={name: str(value) for name, value in query.items()})
+
+    def post(self, path: str, body: object = None) -> Answer:
+        """Change something."""
+        return self.ask("POST", path, body=body, headers=CHANGE)
+
+    def put(self, path: str, body: object) -> Answer:
+        """Set something."""
+        return self.ask("PUT", path, body=body, headers=CHANGE)
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """The answer to any request; a body that is no text is sent as JSON."""
+        event = http_event(method, path, {**self.headers, **(headers or {})}, query, body, self.context)
+        answer = self.console.handle(event)
+        text = str(answer["body"])
+        if answer["isBase64Encoded"]:
+            text = base64.b64decode(text).decode(errors="replace")
+        headers = {name.lower(): str(value) for name, value in answer["headers"].items()}
+        return Answer(answer["statusCode"], headers, text)
+
+
+def http_event(
+    method: str,
+    path: str,
+    headers: Mapping[str, str],
+    query: Mapping[str, str] | None = None,
+    body: object = None,
+    context: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """A request as API Gateway's HTTP APIs pass it on, payload version 2."""
+    sent = {name.lower(): value for name, value in headers.items()}
+    event: dict[str, Any] = {
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": path,
+        "rawQueryString": "",
+        "headers": sent,
+        "requestContext": {
+            "accountId": "123456789012",
+            "apiId": "a1b2c3",
+            "domainName": "a1b2c3.execute-api.eu-central-1.amazonaws.com",
+            "http": {
+                "method": method,
+                "path": path,
+                "protocol": "HTTP/1.1",
+                "sourceIp": "192.0.2.1",
+                "userAgent": "a test",
+            },
+            "requestId": "JKJaXmPLvHcESHA=",
+            "routeKey": "$default",
+            "stage": "$default",
+            "time": "28/Nov/2026:02:00:00 +0000",
+            "timeEpoch": 1_795_831_200_000,
+            **(context or {}),
+        },
+        "isBase64Encoded": False,
+    }
+    if query:
+        event["queryStringParameters"] = dict(query)
+    if body is not None:
+        event["body"] = body if isinstance(body, str) else json.dumps(body)
+        sent.setdefault("content-type", "application/json")
+    return event
+
+
+@contextlib.contextmanager
+def served(console: Console) -> Iterator[LocalServer]:
+    """The console on a port of this machine, as `treadle console` serves it."""
+    server = LocalServer(console)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
