@@ -52,7 +52,7 @@ class MemoryStack:
                 made._run_store, made._launches, jobs, {KIND: made.target}, RunIds.of(NAMESPACE), made.clock
             ),
             Redriver(self.letters, places),
-            Replayer(made._run_store, {}, NAMESPACE, made.clock),
+            Replayer(made._run_store, made._event_store, {}, NAMESPACE, made.clock),
         )
 
 
