@@ -239,16 +239,19 @@ class Deployed:
         return self.invoke("NewObjects", {"treadle": "tick", "nominal_time": as_text(due)})
 
     def let_time_pass(self, **state: int) -> None:
-        """Age the sensor's state: what its attributes name lies as far back as is said, by default ages.
+        """Age the sensor's state: what its attributes name lies as far back as is said.
+
+        By default all that a tick may have to wait for is over: the interval, failures, another's lease.
 
         Args:
             state: values of the sensor's attributes, in milliseconds since the epoch.
         """
-        aged = state or {"last_completion": 0, "last_nominal": 0, "resume_at": 0}
+        aged = state or {"last_completion": 0, "last_nominal": 0}
+        over = "" if state else " REMOVE lease_owner, lease_expires, resume_at"
         self.client("dynamodb").update_item(
             TableName=self.outputs["SensorsTableName"],
             Key={"sensor": {"S": SENSOR}},
-            UpdateExpression="SET " + ", ".join(f"{name} = :{name}" for name in aged),
+            UpdateExpression="SET " + ", ".join(f"{name} = :{name}" for name in aged) + over,
             ExpressionAttributeValues={f":{name}": {"N": str(value)} for name, value in aged.items()},
         )
 
