@@ -67,7 +67,7 @@ def judge(stores: DynamoStores) -> int:
     print(
         f"soak: {len(seen.late)} ticks of {expected}, at most {max(seen.late, default=0):.1f} s after their time"
     )
-    SensorOperations(stores.sensors, SystemClock()).stop(SENSOR)
+    SensorOperations(stores.sensors, SystemClock()).stop(SENSOR, "soak")
     watch(stores, seen, INTERVAL)
     after = Watch(last=seen.last)
     watch(stores, after, 60 + INTERVAL)

@@ -8,7 +8,7 @@ from tests.contract.conftest import Stores
 from tests.contract.test_sensor_store import LONG, MINUTE, NOON, acquired, completion, request, tick
 from treadle.definitions.errors import LeaseLostError
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus
-from treadle.ports.sensors import Edit, Lease, Refused, SensorState
+from treadle.ports.sensors import KEPT_EDITS, Edit, Lease, RecordedEdit, Refused, SensorState
 
 RUNNING, STOPPED = InstigatorStatus.RUNNING, InstigatorStatus.STOPPED
 DECLARED = InstigatorStatus.DECLARED_IN_CODE
@@ -24,7 +24,7 @@ def paused(stores: Stores) -> SensorState:
 
 
 def test_edit_of_an_unknown_sensor_begins_it_at_epoch_one(stores: Stores) -> None:
-    state = stores.sensors.edit("files", Edit(NOON, status=RUNNING))
+    state = stores.sensors.edit("files", Edit(NOON, "ann", status=RUNNING))
 
     assert state == SensorState("files", status=RUNNING, epoch=1, started_at=NOON)
     assert stores.sensors.get("files") == state
@@ -32,10 +32,10 @@ def test_edit_of_an_unknown_sensor_begins_it_at_epoch_one(stores: Stores) -> Non
 
 def test_each_edit_raises_the_epoch_and_answers_with_the_state_afterwards(stores: Stores) -> None:
     edits = [
-        Edit(NOON, status=RUNNING),
-        Edit(NOON, sets_cursor=True, cursor="c"),
-        Edit(NOON, status=STOPPED),
-        Edit(NOON, status=DECLARED),
+        Edit(NOON, "ann", status=RUNNING),
+        Edit(NOON, "ann", sets_cursor=True, cursor="c"),
+        Edit(NOON, "ann", status=STOPPED),
+        Edit(NOON, "ann", status=DECLARED),
     ]
 
     states = [stores.sensors.edit("files", edit) for edit in edits]
@@ -46,9 +46,9 @@ def test_each_edit_raises_the_epoch_and_answers_with_the_state_afterwards(stores
 
 
 def test_start_notes_its_time_and_stop_and_reset_leave_it(stores: Stores) -> None:
-    stores.sensors.edit("files", Edit(NOON, status=RUNNING))
-    stores.sensors.edit("files", Edit(NOON + 1, status=STOPPED))
-    stores.sensors.edit("files", Edit(NOON + 2, status=DECLARED))
+    stores.sensors.edit("files", Edit(NOON, "ann", status=RUNNING))
+    stores.sensors.edit("files", Edit(NOON + 1, "ann", status=STOPPED))
+    stores.sensors.edit("files", Edit(NOON + 2, "ann", status=DECLARED))
 
     assert stores.sensors.get("files").started_at == NOON
 
@@ -65,13 +65,13 @@ def test_start_notes_its_time_and_stop_and_reset_leave_it(stores: Stores) -> Non
 def test_lease_follows_the_status_that_was_set_and_else_the_default(
     stores: Stores, status: InstigatorStatus, default: DefaultSensorStatus, is_given: bool
 ) -> None:
-    stores.sensors.edit("files", Edit(NOON, status=status))
+    stores.sensors.edit("files", Edit(NOON, "ann", status=status))
 
     assert isinstance(stores.sensors.acquire(request(default_status=default)), Lease) is is_given
 
 
 def test_edit_of_the_cursor_says_nothing_of_the_status(stores: Stores) -> None:
-    stores.sensors.edit("files", Edit(NOON, sets_cursor=True, cursor="c"))
+    stores.sensors.edit("files", Edit(NOON, "ann", sets_cursor=True, cursor="c"))
 
     assert isinstance(stores.sensors.acquire(request()), Lease)
 
@@ -79,9 +79,9 @@ def test_edit_of_the_cursor_says_nothing_of_the_status(stores: Stores) -> None:
 @pytest.mark.parametrize("before", ["short", LONG, None])
 @pytest.mark.parametrize("after", ["", "other", LONG + "x", None])
 def test_cursor_is_set_whatever_it_was(stores: Stores, before: str | None, after: str | None) -> None:
-    stores.sensors.edit("files", Edit(NOON, sets_cursor=True, cursor=before))
+    stores.sensors.edit("files", Edit(NOON, "ann", sets_cursor=True, cursor=before))
 
-    state = stores.sensors.edit("files", Edit(NOON, sets_cursor=True, cursor=after))
+    state = stores.sensors.edit("files", Edit(NOON, "ann", sets_cursor=True, cursor=after))
 
     assert stores.sensors.cursor(state) == after
     lease = acquired(stores)
@@ -91,10 +91,10 @@ def test_cursor_is_set_whatever_it_was(stores: Stores, before: str | None, after
 @pytest.mark.parametrize(
     "edit",
     [
-        Edit(NOON, status=STOPPED),
-        Edit(NOON, status=RUNNING),
-        Edit(NOON, sets_cursor=True, cursor="the operator's"),
-        Edit(NOON, sets_cursor=True, cursor=LONG),
+        Edit(NOON, "ann", status=STOPPED),
+        Edit(NOON, "ann", status=RUNNING),
+        Edit(NOON, "ann", sets_cursor=True, cursor="the operator's"),
+        Edit(NOON, "ann", sets_cursor=True, cursor=LONG),
     ],
 )
 def test_tick_in_flight_loses_to_an_edit_and_writes_nothing(stores: Stores, edit: Edit) -> None:
@@ -113,19 +113,19 @@ def test_tick_in_flight_loses_to_an_edit_and_writes_nothing(stores: Stores, edit
 
 @pytest.mark.parametrize("cursor", ["mine", LONG])
 def test_edit_of_a_state_that_the_operator_no_longer_saw_writes_nothing(stores: Stores, cursor: str) -> None:
-    seen = stores.sensors.edit("files", Edit(NOON, sets_cursor=True, cursor="first")).epoch
+    seen = stores.sensors.edit("files", Edit(NOON, "ann", sets_cursor=True, cursor="first")).epoch
     acquired(stores)
 
     with pytest.raises(LeaseLostError):
-        stores.sensors.edit("files", Edit(NOON, sets_cursor=True, cursor=cursor, if_epoch=seen))
+        stores.sensors.edit("files", Edit(NOON, "ann", sets_cursor=True, cursor=cursor, if_epoch=seen))
 
     state = stores.sensors.get("files")
     assert (stores.sensors.cursor(state), state.epoch) == ("first", seen + 1)
 
 
 def test_edit_of_the_state_that_the_operator_saw_is_written(stores: Stores) -> None:
-    first = stores.sensors.edit("files", Edit(NOON, status=RUNNING, if_epoch=0))
-    second = stores.sensors.edit("files", Edit(NOON, status=STOPPED, if_epoch=first.epoch))
+    first = stores.sensors.edit("files", Edit(NOON, "ann", status=RUNNING, if_epoch=0))
+    second = stores.sensors.edit("files", Edit(NOON, "ann", status=STOPPED, if_epoch=first.epoch))
 
     assert (second.epoch, second.status) == (2, STOPPED)
 
@@ -134,14 +134,14 @@ def test_edit_of_a_sensor_thought_unknown_is_refused_once_it_is_known(stores: St
     acquired(stores)
 
     with pytest.raises(LeaseLostError):
-        stores.sensors.edit("files", Edit(NOON, status=STOPPED, if_epoch=0))
+        stores.sensors.edit("files", Edit(NOON, "ann", status=STOPPED, if_epoch=0))
 
     assert stores.sensors.get("files").status is DECLARED
 
 
 def test_lease_given_up_is_no_death_and_frees_the_sensor(stores: Stores) -> None:
     lease = acquired(stores)
-    edited = stores.sensors.edit("files", Edit(NOON, sets_cursor=True, cursor="c"))
+    edited = stores.sensors.edit("files", Edit(NOON, "ann", sets_cursor=True, cursor="c"))
 
     stores.sensors.release(lease)
 
@@ -214,13 +214,15 @@ def test_commit_that_pauses_stops_the_sensor_with_its_reason_and_its_tick(stores
 def test_start_and_reset_end_pause_wait_and_streak(stores: Stores, status: InstigatorStatus) -> None:
     paused(stores)
 
-    state = stores.sensors.edit("files", Edit(NOON + MINUTE, status=status))
+    state = stores.sensors.edit("files", Edit(NOON + MINUTE, "ann", status=status))
 
     assert (state.paused, state.resume_at, state.failure_streak) == (None, None, 0)
     assert isinstance(stores.sensors.acquire(request(NOON + MINUTE)), Lease)
 
 
-@pytest.mark.parametrize("edit", [Edit(NOON, status=STOPPED), Edit(NOON, sets_cursor=True, cursor="c")])
+@pytest.mark.parametrize(
+    "edit", [Edit(NOON, "ann", status=STOPPED), Edit(NOON, "ann", sets_cursor=True, cursor="c")]
+)
 def test_stop_and_cursor_leave_a_pause_as_it_is(stores: Stores, edit: Edit) -> None:
     before = paused(stores)
 
@@ -261,10 +263,79 @@ def test_lease_that_was_kept_can_commit_its_own_tick_afterwards(stores: Stores) 
 
 def test_lost_lease_keeps_nothing_either(stores: Stores) -> None:
     lease = acquired(stores)
-    stores.sensors.edit("files", Edit(NOON, status=STOPPED))
+    stores.sensors.edit("files", Edit(NOON, "ann", status=STOPPED))
 
     with pytest.raises(LeaseLostError):
         stores.sensors.commit(lease, completion(failure_streak=1, ticks=(tick(),), keeps_lease=True))
 
     assert stores.sensors.get("files").failure_streak == 0
     assert stores.ticks.get("files", "2026-a") is None
+
+
+def test_each_edit_is_remembered_with_who_when_and_what_it_changed(stores: Stores) -> None:
+    stores.sensors.edit("files", Edit(NOON, "ann", status=RUNNING))
+    stores.sensors.edit("files", Edit(NOON + 1, "ben", sets_cursor=True, cursor="c"))
+    stores.sensors.edit("files", Edit(NOON + 2, "ann", sets_cursor=True))
+    stores.sensors.edit("files", Edit(NOON + 3, "cat", status=DECLARED))
+
+    assert stores.sensors.edits("files") == [
+        RecordedEdit(NOON + 3, "cat", "reset", "RUNNING", "DECLARED_IN_CODE", 4),
+        RecordedEdit(NOON + 2, "ann", "set_cursor", "c", None, 3),
+        RecordedEdit(NOON + 1, "ben", "set_cursor", None, "c", 2),
+        RecordedEdit(NOON, "ann", "start", "DECLARED_IN_CODE", "RUNNING", 1),
+    ]
+    assert stores.sensors.edits("other") == []
+
+
+def test_edit_that_ends_a_pause_remembers_the_pause(stores: Stores) -> None:
+    paused(stores)
+
+    stores.sensors.edit("files", Edit(NOON + MINUTE, "ann", status=RUNNING))
+
+    [edit] = stores.sensors.edits("files")
+    assert (edit.action, edit.before, edit.after) == ("start", "PAUSED", "RUNNING")
+
+
+def test_long_cursors_and_names_are_remembered_shortened(stores: Stores) -> None:
+    stores.sensors.edit("files", Edit(NOON, "ann", sets_cursor=True, cursor=LONG))
+    stores.sensors.edit("files", Edit(NOON, "x" * 5_000, sets_cursor=True, cursor="c" * 5_000))
+
+    edit = stores.sensors.edits("files")[0]
+    assert (len(edit.by), edit.before, edit.after) == (200, "c" * 200 + "…", "c" * 200 + "…")
+
+
+def test_only_the_last_edits_are_remembered(stores: Stores) -> None:
+    for number in range(KEPT_EDITS + 3):
+        stores.sensors.edit("files", Edit(NOON + number, "ann", sets_cursor=True, cursor=str(number)))
+
+    edits = stores.sensors.edits("files")
+    assert [edit.after for edit in edits] == [str(number) for number in range(KEPT_EDITS + 2, 2, -1)]
+
+
+def test_edit_that_was_refused_is_not_remembered(stores: Stores) -> None:
+    acquired(stores)
+
+    with pytest.raises(LeaseLostError):
+        stores.sensors.edit("files", Edit(NOON, "ann", status=STOPPED, if_epoch=0))
+
+    assert stores.sensors.edits("files") == []
+
+
+def test_edit_in_between_remembers_the_cursor_that_a_tick_left(stores: Stores) -> None:
+    lease = acquired(stores)
+    stores.sensors.commit(lease, completion(cursor="the tick's"))
+
+    stores.sensors.edit("files", Edit(NOON + MINUTE, "ann", sets_cursor=True, cursor="mine"))
+
+    assert stores.sensors.edits("files")[0].before == "the tick's"
+
+
+def test_states_of_many_sensors_come_by_name_also_of_those_nothing_is_stored_of(stores: Stores) -> None:
+    stores.sensors.edit("files", Edit(NOON, "ann", status=STOPPED))
+    names = ["files", *(f"sensor_{number}" for number in range(120))]
+
+    found = stores.sensors.get_many(names)
+
+    assert list(found) == names
+    assert found["files"] == stores.sensors.get("files")
+    assert found["sensor_7"] == SensorState("sensor_7")

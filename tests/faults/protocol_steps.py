@@ -213,11 +213,11 @@ def operate(world: World, how: Happening, edit: str) -> None:
     def change(clock: object) -> None:
         operations = SensorOperations(stack.sensors, clock)  # type: ignore[arg-type]
         if edit == "start":
-            operations.start(WATCH, RUNNING)
+            operations.start(WATCH, RUNNING, "ann")
         elif edit == "stop":
-            operations.stop(WATCH)
+            operations.stop(WATCH, "ann")
         else:
-            operations.set_cursor(WATCH, str(how.number))
+            operations.set_cursor(WATCH, str(how.number), "ann")
 
     how.run(world, change)
 

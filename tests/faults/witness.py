@@ -1,10 +1,10 @@
 """What has taken effect in the stores, in order: noted behind the faults, whoever lives to tell of it."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from treadle.ports.runs import Claim, Look, Run, RunQuery, RunStore, Try
+from treadle.ports.runs import Claim, Run, RunStore, Try
 from treadle.ports.sensors import Completion, Edit, Lease, LeaseRequest, Refused, SensorState, SensorStore
 from treadle.ports.ticks import Tick, TickStore
 
@@ -56,12 +56,6 @@ class WitnessedSensors:
         self._store = store
         self._witness = witness
 
-    def get(self, sensor: str) -> SensorState:
-        return self._store.get(sensor)
-
-    def cursor(self, state: SensorState) -> str | None:
-        return self._store.cursor(state)
-
     def acquire(self, request: LeaseRequest) -> Lease | Refused:
         answer = self._store.acquire(request)
         if isinstance(answer, Lease):
@@ -74,13 +68,13 @@ class WitnessedSensors:
         for tick in completion.ticks:
             self._witness.on_tick(tick)
 
-    def release(self, lease: Lease) -> None:
-        self._store.release(lease)
-
     def edit(self, sensor: str, edit: Edit) -> SensorState:
         state = self._store.edit(sensor, edit)
         self._witness.sensors.append(Edited(edit, state.epoch))
         return state
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
 
 
 class WitnessedTicks:
@@ -108,24 +102,6 @@ class WitnessedRuns:
         self._store = store
         self._witness = witness
 
-    def get(self, run_id: str) -> Run | None:
-        return self._store.get(run_id)
-
-    def of_sensor(self, sensor: str, limit: int) -> list[Run]:
-        return self._store.of_sensor(sensor, limit)
-
-    def due(self, now: int, limit: int) -> list[str]:
-        return self._store.due(now, limit)
-
-    def get_many(self, run_ids: Collection[str]) -> dict[str, Run]:
-        return self._store.get_many(run_ids)
-
-    def find(self, query: RunQuery) -> list[Run]:
-        return self._store.find(query)
-
-    def exhausted(self, requests: Mapping[str, str | None]) -> set[str]:
-        return self._store.exhausted(requests)
-
     def create(self, run: Run) -> Run | None:
         standing = self._store.create(run)
         if standing is None:
@@ -138,17 +114,14 @@ class WitnessedRuns:
             self._wrote(run)
         return run
 
-    def look(self, job: str) -> Look | None:
-        return self._store.look(job)
-
-    def keep_look(self, job: str, look: Look) -> None:
-        self._store.keep_look(job, look)
-
     def replace(self, run: Run) -> Run | None:
         standing = self._store.replace(run)
         if standing is None:
             self._wrote(run)
         return standing
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
 
     def _wrote(self, run: Run) -> None:
         self._witness.runs.setdefault(run.run_id, []).append(run)

@@ -132,7 +132,9 @@ class World(Living):
     @property
     def sensors(self) -> SensorStore:
         """The sensors' states, behind faults."""
-        return faulty(WitnessedSensors(self.backend.sensors, self.witness), "SensorStore", self.faults)
+        witnessed: Any = WitnessedSensors(self.backend.sensors, self.witness)
+        store: SensorStore = faulty(witnessed, "SensorStore", self.faults)
+        return store
 
     @property
     def ticks(self) -> TickStore:
@@ -144,7 +146,9 @@ class World(Living):
     @property
     def runs(self) -> RunStore:
         """The run records, behind faults."""
-        return faulty(WitnessedRuns(self.backend.runs, self.witness), "RunStore", self.faults)
+        witnessed: Any = WitnessedRuns(self.backend.runs, self.witness)
+        store: RunStore = faulty(witnessed, "RunStore", self.faults)
+        return store
 
     @property
     def target(self) -> Target:
@@ -186,7 +190,7 @@ class World(Living):
 
     def edit(self, cursor: str) -> None:
         """An operator sets the cursor, as often as it takes."""
-        sensors, edit = self.sensors, Edit(self.clock.now(), sets_cursor=True, cursor=cursor)
+        sensors, edit = self.sensors, Edit(self.clock.now(), "ann", sets_cursor=True, cursor=cursor)
         done = False
         while not done:
             with suppress(StoreError):

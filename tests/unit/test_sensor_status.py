@@ -92,9 +92,9 @@ def test_reset_lets_the_default_decide_again_and_keeps_the_cursor(
 def test_default_that_a_later_deployment_changes_holds_for_a_sensor_that_was_reset() -> None:
     tables = InMemoryTables()
     operations = SensorOperations(InMemorySensorStore(tables), VirtualClock())
-    operations.stop("watch")
+    operations.stop("watch", "ann")
 
-    state = operations.reset("watch")
+    state = operations.reset("watch", "ann")
 
     assert state.is_running(RUNNING)
     assert not state.is_running(STOPPED)
@@ -235,11 +235,11 @@ def test_setting_the_cursor_keeps_what_is_known_of_start_and_completion() -> Non
 def test_edit_of_what_the_operator_no_longer_saw_is_refused() -> None:
     tables = InMemoryTables()
     operations = SensorOperations(InMemorySensorStore(tables), VirtualClock())
-    seen = operations.set_cursor("watch", "1").epoch
-    operations.set_cursor("watch", "2", if_epoch=seen)
+    seen = operations.set_cursor("watch", "1", "ann").epoch
+    operations.set_cursor("watch", "2", "ann", if_epoch=seen)
 
     with pytest.raises(LeaseLostError, match=f"no longer {seen}"):
-        operations.set_cursor("watch", "3", if_epoch=seen)
+        operations.set_cursor("watch", "3", "ann", if_epoch=seen)
 
     assert tables.sensors["watch"].cursor == "2"
 
@@ -265,6 +265,6 @@ def test_an_operator_cannot_set_a_cursor_that_no_table_could_keep() -> None:
     operations = SensorOperations(InMemorySensorStore(InMemoryTables()), VirtualClock())
 
     with pytest.raises(DagsterInvariantViolationError, match="has 300001 bytes, and 300000 may be kept"):
-        operations.set_cursor("watch", "c" * 300_001)
+        operations.set_cursor("watch", "c" * 300_001, "ann")
 
-    assert operations.set_cursor("watch", "c" * 300_000).epoch == 1
+    assert operations.set_cursor("watch", "c" * 300_000, "ann").epoch == 1

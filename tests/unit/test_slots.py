@@ -97,7 +97,7 @@ def test_what_was_sent_ahead_sends_nothing_more(house: House) -> None:
 
 def test_a_stopped_sensor_sends_nothing_ahead(house: House) -> None:
     queue = InMemoryQueue()
-    SensorOperations(house.sensors, house.clock).stop("watch")
+    SensorOperations(house.sensors, house.clock).stop("watch", "ann")
 
     outcome = ticking(house, queue, 15).tick(NOON, BUDGET, sends_ahead=True)
 
@@ -120,7 +120,7 @@ def test_a_sensor_ticks_at_its_interval_and_stops_within_one(
     while deliveries:
         at, nominal, by_schedule = heapq.heappop(deliveries)
         if house.clock.time < stopped_at <= at:
-            SensorOperations(house.sensors, house.clock).stop("watch")
+            SensorOperations(house.sensors, house.clock).stop("watch", "ann")
         house.clock.time = at
         outcome = ticks.tick(nominal, BUDGET, sends_ahead=by_schedule)
         if outcome.decision is Decision.SKIPPED:

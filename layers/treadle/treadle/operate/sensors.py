@@ -1,8 +1,8 @@
-"""Start, stop and reset a sensor, and set its cursor; a tick in flight never overwrites an edit."""
+"""Start, stop and reset a sensor, and set its cursor; each is remembered, and no tick in flight overwrites it."""
 
 from treadle.definitions.contexts import check_cursor_size
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus
-from treadle.ports.sensors import Edit, SensorState, SensorStore
+from treadle.ports.sensors import KEPT_EDITS, Edit, RecordedEdit, SensorState, SensorStore
 from treadle.ports.system import Clock
 
 
@@ -18,12 +18,13 @@ class SensorOperations:
         self._sensors = sensors
         self._clock = clock
 
-    def start(self, sensor: str, default: DefaultSensorStatus) -> SensorState:
+    def start(self, sensor: str, default: DefaultSensorStatus, by: str) -> SensorState:
         """Let the sensor evaluate from now on; the cursor stays. Nothing changes if it does already.
 
         Args:
             sensor: its name.
             default: what holds where no operator has said anything.
+            by: who asks.
 
         Raises:
             StoreError: if the store did not answer.
@@ -31,10 +32,14 @@ class SensorOperations:
         state = self._sensors.get(sensor)
         if state.is_running(default):
             return state
-        return self._sensors.edit(sensor, Edit(self._clock.now(), status=InstigatorStatus.RUNNING))
+        return self._sensors.edit(sensor, Edit(self._clock.now(), by, status=InstigatorStatus.RUNNING))
 
-    def stop(self, sensor: str) -> SensorState:
+    def stop(self, sensor: str, by: str) -> SensorState:
         """Let the sensor evaluate no more; the cursor stays, and a tick in flight commits nothing.
+
+        Args:
+            sensor: its name.
+            by: who asks.
 
         Raises:
             StoreError: if the store did not answer.
@@ -42,24 +47,33 @@ class SensorOperations:
         state = self._sensors.get(sensor)
         if state.status is InstigatorStatus.STOPPED:
             return state
-        return self._sensors.edit(sensor, Edit(self._clock.now(), status=InstigatorStatus.STOPPED))
+        return self._sensors.edit(sensor, Edit(self._clock.now(), by, status=InstigatorStatus.STOPPED))
 
-    def reset(self, sensor: str) -> SensorState:
+    def reset(self, sensor: str, by: str) -> SensorState:
         """Let the code and the deployment decide again whether the sensor evaluates; the cursor stays.
+
+        Args:
+            sensor: its name.
+            by: who asks.
 
         Raises:
             StoreError: if the store did not answer.
         """
         if self._sensors.get(sensor).status is InstigatorStatus.DECLARED_IN_CODE:
             return self._sensors.get(sensor)
-        return self._sensors.edit(sensor, Edit(self._clock.now(), status=InstigatorStatus.DECLARED_IN_CODE))
+        return self._sensors.edit(
+            sensor, Edit(self._clock.now(), by, status=InstigatorStatus.DECLARED_IN_CODE)
+        )
 
-    def set_cursor(self, sensor: str, cursor: str | None, *, if_epoch: int | None = None) -> SensorState:
+    def set_cursor(
+        self, sensor: str, cursor: str | None, by: str, *, if_epoch: int | None = None
+    ) -> SensorState:
         """Give the sensor another bookmark, or none; its status stays.
 
         Args:
             sensor: its name.
             cursor: the bookmark; None clears it.
+            by: who asks.
             if_epoch: the epoch that the operator saw; None to set it whatever came in between.
 
         Raises:
@@ -68,5 +82,17 @@ class SensorOperations:
             StoreError: if the store did not answer.
         """
         check_cursor_size(sensor, cursor)
-        edit = Edit(self._clock.now(), sets_cursor=True, cursor=cursor, if_epoch=if_epoch)
+        edit = Edit(self._clock.now(), by, sets_cursor=True, cursor=cursor, if_epoch=if_epoch)
         return self._sensors.edit(sensor, edit)
+
+    def edits(self, sensor: str, limit: int = KEPT_EDITS) -> list[RecordedEdit]:
+        """What operators changed of the sensor, newest first.
+
+        Args:
+            sensor: its name.
+            limit: how many at most.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+        return self._sensors.edits(sensor)[:limit]

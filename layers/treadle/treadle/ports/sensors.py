@@ -1,6 +1,6 @@
 """A sensor's stored state, the lease on it, and the store that guards both."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -164,6 +164,7 @@ class Edit:
 
     Attributes:
         at: the time.
+        by: who asks.
         status: the new status; RUNNING and DECLARED_IN_CODE also end a pause and what failures held up.
         sets_cursor: whether the bookmark is changed.
         cursor: the new bookmark, if it is.
@@ -171,10 +172,64 @@ class Edit:
     """
 
     at: int
+    by: str
     status: InstigatorStatus | None = None
     sets_cursor: bool = False
     cursor: str | None = None
     if_epoch: int | None = None
+
+
+KEPT_EDITS = 50
+"""So many of a sensor's edits are remembered; the oldest go first."""
+
+_SHOWN = 200
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedEdit:
+    """What an operator changed of a sensor.
+
+    Attributes:
+        at: when.
+        by: who, shortened.
+        action: "start", "stop", "reset" or "set_cursor".
+        before: the status before it, PAUSED where Treadle had stopped the sensor; or the cursor, shortened.
+        after: the same afterwards.
+        epoch: the sensor's afterwards.
+    """
+
+    at: int
+    by: str
+    action: str
+    before: str | None
+    after: str | None
+    epoch: int
+
+
+_ACTIONS = {
+    InstigatorStatus.RUNNING: "start",
+    InstigatorStatus.STOPPED: "stop",
+    InstigatorStatus.DECLARED_IN_CODE: "reset",
+}
+
+
+def recorded(edit: Edit, state: SensorState, cursor: str | None) -> RecordedEdit:
+    """What is remembered of an edit.
+
+    Args:
+        edit: the edit.
+        state: the sensor's before it.
+        cursor: the bookmark before it.
+    """
+    by, epoch = edit.by[:_SHOWN], state.epoch + 1
+    if edit.status is None:
+        return RecordedEdit(edit.at, by, "set_cursor", _shown(cursor), _shown(edit.cursor), epoch)
+    before = "PAUSED" if state.paused else state.status.value
+    return RecordedEdit(edit.at, by, _ACTIONS[edit.status], before, edit.status.value, epoch)
+
+
+def _shown(cursor: str | None) -> str | None:
+    return cursor if cursor is None or len(cursor) <= _SHOWN else f"{cursor[:_SHOWN]}…"
 
 
 class SensorStore(Protocol):
@@ -182,6 +237,13 @@ class SensorStore(Protocol):
 
     def get(self, sensor: str) -> SensorState:
         """The state, read strongly; a fresh one where nothing is stored."""
+
+    def get_many(self, sensors: Collection[str]) -> dict[str, SensorState]:
+        """The states by name, read strongly, fresh ones where nothing is stored; a hundred cost one request.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
 
     def cursor(self, state: SensorState) -> str | None:
         """The bookmark that the state names, read strongly if it is kept apart."""
@@ -217,10 +279,19 @@ class SensorStore(Protocol):
     def edit(self, sensor: str, edit: Edit) -> SensorState:
         """Change a sensor as an operator asks; the epoch rises, so that a tick in flight commits nothing.
 
+        The edit is remembered in the same transaction, where no evaluator may write.
+
         Returns:
             The state afterwards.
 
         Raises:
             LeaseLostError: if the epoch is no longer the one that the operator saw; nothing was written.
+            StoreError: if the store did not answer.
+        """
+
+    def edits(self, sensor: str) -> list[RecordedEdit]:
+        """The sensor's last edits, newest first, read strongly; `KEPT_EDITS` at most.
+
+        Raises:
             StoreError: if the store did not answer.
         """

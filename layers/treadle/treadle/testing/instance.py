@@ -56,6 +56,7 @@ from treadle.testing.system import CountingTokens, InMemoryQueue, VirtualClock
 from treadle.testing.targets import InMemoryTarget
 
 KIND = "in_memory"
+_OPERATOR = "the test"
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,19 +359,19 @@ class TreadleInstance(Recorded):
 
     def start_sensor(self, sensor: str) -> SensorState:
         """Start a sensor, as an operator does."""
-        return self._operations.start(sensor, self._default)
+        return self._operations.start(sensor, self._default, _OPERATOR)
 
     def stop_sensor(self, sensor: str) -> SensorState:
         """Stop a sensor, as an operator does."""
-        return self._operations.stop(sensor)
+        return self._operations.stop(sensor, _OPERATOR)
 
     def reset_sensor(self, sensor: str) -> SensorState:
         """Let the default decide again, as an operator does."""
-        return self._operations.reset(sensor)
+        return self._operations.reset(sensor, _OPERATOR)
 
     def set_cursor(self, sensor: str, cursor: str | None) -> SensorState:
         """Set a sensor's cursor, as an operator does."""
-        return self._operations.set_cursor(sensor, cursor)
+        return self._operations.set_cursor(sensor, cursor, _OPERATOR)
 
 
 _OF_THE_BUS = (RunStatusSensorDefinition, AssetSensorDefinition)

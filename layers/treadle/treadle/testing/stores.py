@@ -1,15 +1,36 @@
 """The stores' twins in memory: the same conditions, checked by the same contract tests."""
 
 import threading
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from treadle.definitions.errors import LeaseLostError
+from treadle.definitions.errors import LeaseLostError, StoreError
 from treadle.definitions.status import DagsterRunStatus, InstigatorStatus, TickStatus
-from treadle.ports.assets import AT_ONCE, AssetEvent
-from treadle.ports.runs import Claim, Look, Run, RunQuery, Try
-from treadle.ports.sensors import Completion, Edit, Lease, LeaseRequest, Refused, SensorState
-from treadle.ports.ticks import DispatchCounts, Slicing, Tick
+from treadle.ports.assets import AT_ONCE, AssetEvent, is_ended_runs_key
+from treadle.ports.runs import (
+    MOST_LOOKED_AT,
+    Claim,
+    Look,
+    Run,
+    RunPage,
+    RunQuery,
+    Try,
+    parse_place,
+    place_of,
+)
+from treadle.ports.sensors import (
+    KEPT_EDITS,
+    Completion,
+    Edit,
+    Lease,
+    LeaseRequest,
+    RecordedEdit,
+    Refused,
+    SensorState,
+    recorded,
+)
+from treadle.ports.ticks import MOST_READ, DispatchCounts, Slicing, Tick, TickOutline, TickPage, outline
 
 
 @dataclass(slots=True)
@@ -18,6 +39,7 @@ class InMemoryTables:
 
     Attributes:
         sensors: by name.
+        edits: by sensor, newest first.
         ticks: by sensor and tick id.
         runs: by run id.
         events: by asset key, in order.
@@ -28,6 +50,7 @@ class InMemoryTables:
     """
 
     sensors: dict[str, SensorState] = field(default_factory=dict)
+    edits: dict[str, list[RecordedEdit]] = field(default_factory=dict)
     ticks: dict[tuple[str, str], Tick] = field(default_factory=dict)
     runs: dict[str, Run] = field(default_factory=dict)
     events: dict[str, list[AssetEvent]] = field(default_factory=dict)
@@ -46,6 +69,10 @@ class InMemorySensorStore:
     def get(self, sensor: str) -> SensorState:
         """The state."""
         return self._tables.sensors.get(sensor, SensorState(sensor))
+
+    def get_many(self, sensors: Collection[str]) -> dict[str, SensorState]:
+        """The states by name."""
+        return {sensor: self.get(sensor) for sensor in sensors}
 
     def cursor(self, state: SensorState) -> str | None:
         """The bookmark."""
@@ -124,6 +151,8 @@ class InMemorySensorStore:
             if edit.if_epoch is not None and edit.if_epoch != state.epoch:
                 msg = f"Sensor {sensor} changed meanwhile: its epoch is no longer {edit.if_epoch}."
                 raise LeaseLostError(msg)
+            edits = [recorded(edit, state, state.cursor), *self.edits(sensor)]
+            self._tables.edits[sensor] = edits[:KEPT_EDITS]
             state = replace(state, epoch=state.epoch + 1)
             if edit.status is not None:
                 state = replace(state, status=edit.status)
@@ -135,6 +164,10 @@ class InMemorySensorStore:
                 state = replace(state, cursor=edit.cursor)
             self._tables.sensors[sensor] = state
             return state
+
+    def edits(self, sensor: str) -> list[RecordedEdit]:
+        """The sensor's last edits, newest first."""
+        return self._tables.edits.get(sensor, [])
 
 
 def _own(state: SensorState) -> SensorState:
@@ -156,6 +189,27 @@ class InMemoryTickStore:
         """The newest records first."""
         found = sorted((key for key in self._tables.ticks if key[0] == sensor), reverse=True)
         return [self._tables.ticks[key] for key in found[:limit]]
+
+    def page(
+        self,
+        sensor: str,
+        *,
+        before: str | None = None,
+        limit: int,
+        statuses: Collection[TickStatus] | None = None,
+    ) -> TickPage:
+        """Some of a sensor's ticks, newest first."""
+        names = sorted((name for of, name in self._tables.ticks if of == sensor), reverse=True)
+        found: list[TickOutline] = []
+        last = None
+        for read, name in enumerate(name for name in names if before is None or name < before):
+            if len(found) == limit or read == MOST_READ:
+                return TickPage(tuple(found), last)
+            last = name
+            tick = self._tables.ticks[sensor, name]
+            if statuses is None or tick.status in statuses:
+                found.append(outline(tick))
+        return TickPage(tuple(found), None)
 
     def attempts(self, sensor: str, tick_ids: Collection[str]) -> dict[str, tuple[TickStatus, int]]:
         """Status and attempts of those that are stored."""
@@ -239,6 +293,37 @@ class InMemoryRunStore:
         """The newest runs first."""
         runs = [run for run in self._tables.runs.values() if run.sensor == sensor]
         return sorted(runs, key=lambda run: run.created_at, reverse=True)[:limit]
+
+    def page(
+        self,
+        *,
+        sensor: str | None = None,
+        job: str | None = None,
+        statuses: Collection[DagsterRunStatus] | None = None,
+        before: str | None = None,
+        limit: int,
+    ) -> RunPage:
+        """The runs of a sensor or of a job, newest first."""
+        place = parse_place(before) if before is not None else None
+        if not (sensor or job) or (before is not None and place is None):
+            msg = "A page of runs needs a sensor or a job, and begins where another ended."
+            raise StoreError(msg)
+        query = RunQuery(sensor=sensor or None, job=None if sensor else job, limit=len(self._tables.runs))
+        found: list[Run] = []
+        last = None
+        behind = [run for run in self.find(query) if place is None or (run.created_at, run.run_id) < place]
+        for read, run in enumerate(behind):
+            if len(found) == limit or read == MOST_LOOKED_AT:
+                return RunPage(tuple(found), last)
+            last = place_of(run)
+            if statuses is None or run.status in statuses:
+                found.append(run)
+        return RunPage(tuple(found), None)
+
+    def counts(self, sensor: str, since: int, limit: int) -> dict[DagsterRunStatus, int]:
+        """How many runs of a sensor have which status."""
+        found = self.find(RunQuery(sensor=sensor, created=(since, None), limit=limit))
+        return dict(Counter(run.status for run in found))
 
     def due(self, now: int, limit: int) -> list[str]:
         """The ids of runs whose time has passed, those first that have waited longest."""
@@ -326,6 +411,11 @@ class InMemoryEventStore:
             known = replace(event, storage_id=len(stored) + 1)
             stored.append(known)
         return known
+
+    def asset_keys(self, after: str, limit: int) -> list[str]:
+        """The keys of assets."""
+        found = (key for key, events in self._tables.events.items() if events and not is_ended_runs_key(key))
+        return sorted(key for key in found if key > after)[:limit]
 
     def after(self, asset_key: str, storage_id: int, limit: int) -> list[AssetEvent]:
         """The events numbered higher."""

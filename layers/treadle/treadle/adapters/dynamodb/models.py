@@ -13,7 +13,7 @@ from pynamodb.models import Model
 
 
 class SensorModel(Model):
-    """A sensor's state; under `<sensor>#cursor` its bookmark, where that is kept apart."""
+    """A sensor's state; under `<sensor>#cursor` its bookmark, where that is kept apart; under `#edits` its edits."""
 
     sensor = UnicodeAttribute(hash_key=True)
     status = UnicodeAttribute(null=True)
@@ -34,6 +34,7 @@ class SensorModel(Model):
     last_run_key = UnicodeAttribute(null=True)
     resume_at = NumberAttribute(null=True)
     paused = UnicodeAttribute(null=True)
+    edits = JSONAttribute(null=True)
 
 
 class TickModel(Model):
@@ -137,7 +138,10 @@ class LookModel(Model):
 
 
 class AssetEventModel(Model):
-    """Three kinds of item per key: its counter, its events by number, and their ids."""
+    """Three kinds of item per key: its counter, its events by number, and their ids; under `#assets` all keys.
+
+    The counter of an asset is `listed` once its key is among those.
+    """
 
     asset_key = UnicodeAttribute(hash_key=True)
     item = UnicodeAttribute(range_key=True)
@@ -146,6 +150,7 @@ class AssetEventModel(Model):
     kind = UnicodeAttribute(null=True)
     time = NumberAttribute(null=True)
     body = UnicodeAttribute(null=True)
+    listed = BooleanAttribute(null=True)
 
 
 def whole(value: float | None) -> int | None:

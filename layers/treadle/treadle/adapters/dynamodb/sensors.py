@@ -1,8 +1,8 @@
 """Sensor state on DynamoDB: the lease, the commit, and the bookmark."""
 
 import hashlib
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Collection
+from dataclasses import asdict, replace
 from uuid import uuid4
 
 from pynamodb.expressions.update import Action
@@ -12,15 +12,26 @@ from treadle.adapters.dynamodb.models import SensorModel as Model
 from treadle.adapters.dynamodb.models import TickModel, whole
 from treadle.adapters.dynamodb.outcomes import Outcomes
 from treadle.adapters.dynamodb.ticks import to_item
-from treadle.definitions.errors import LeaseLostError
+from treadle.definitions.errors import LeaseLostError, StoreThrottledError
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus
-from treadle.ports.sensors import Completion, Edit, Lease, LeaseRequest, Refused, SensorState, SkipStreak
-
-if TYPE_CHECKING:
-    from pynamodb.expressions.condition import Condition
+from treadle.ports.sensors import (
+    KEPT_EDITS,
+    Completion,
+    Edit,
+    Lease,
+    LeaseRequest,
+    RecordedEdit,
+    Refused,
+    SensorState,
+    SkipStreak,
+    recorded,
+)
 
 INLINE_CURSOR_BYTES = 1_024
 """A longer bookmark is kept apart, so that taking and giving back the lease does not rewrite it."""
+
+
+_TRIES = 20
 
 
 class DynamoSensorStore:
@@ -43,6 +54,12 @@ class DynamoSensorStore:
         """The state, read strongly."""
         item = self._database.get(self._table, sensor)
         return SensorState(sensor) if item is None else _state(item)
+
+    def get_many(self, sensors: Collection[str]) -> dict[str, SensorState]:
+        """The states by name, read strongly."""
+        items = self._database.batch_get(self._table, [(sensor,) for sensor in sensors], strongly=True)
+        stored = {state.sensor: state for state in map(_state, items)}
+        return {sensor: stored.get(sensor, SensorState(sensor)) for sensor in sensors}
 
     def cursor(self, state: SensorState) -> str | None:
         """The bookmark, read strongly if it is kept apart."""
@@ -111,20 +128,41 @@ class DynamoSensorStore:
         self._database.update(self._table, (lease.sensor,), actions, Model.lease_owner == lease.owner)
 
     def edit(self, sensor: str, edit: Edit) -> SensorState:
-        """Change the state, and raise the epoch, in one write or, with a long bookmark, in one transaction."""
-        unchanged: Condition | None = None
-        if edit.if_epoch == 0:
-            unchanged = Model.epoch.does_not_exist()
-        elif edit.if_epoch is not None:
-            unchanged = Model.epoch == edit.if_epoch
-        update = Write(self._table, (sensor,), actions=_edit_actions(edit), condition=unchanged)
-        writes = [update]
+        """Change the state, raise the epoch, and remember the edit, in one transaction.
+
+        It is tried again as long as ticks come in between, so that what is remembered as before is just that.
+        """
+        for _ in range(_TRIES):
+            state = self.get(sensor)
+            if edit.if_epoch not in {None, state.epoch}:
+                msg = f"Sensor {sensor} changed meanwhile: its epoch is no longer {edit.if_epoch}."
+                raise LeaseLostError(msg)
+            if self._database.transact(self._edit_writes(edit, state), str(uuid4())) is None:
+                return self.get(sensor)
+        msg = f"Sensor {sensor} changed {_TRIES} times while it was to be edited; try again."
+        raise StoreThrottledError(msg)
+
+    def edits(self, sensor: str) -> list[RecordedEdit]:
+        """The sensor's last edits, newest first."""
+        item = self._database.get(self._table, _edits_key(sensor))
+        told = Model.from_raw_data(item).edits if item else None
+        return [RecordedEdit(**each) for each in told or ()]
+
+    def _edit_writes(self, edit: Edit, state: SensorState) -> list[Write]:
+        """The state's update, which nothing may have come before; the edits with this one; a long bookmark."""
+        sensor, cursor = state.sensor, self.cursor(state) if edit.sets_cursor else None
+        done = state.last_completion
+        unmoved = Model.epoch == state.epoch if state.epoch else Model.epoch.does_not_exist()
+        unmoved &= Model.last_completion.does_not_exist() if done is None else Model.last_completion == done
+        edits = [recorded(edit, state, cursor), *self.edits(sensor)][:KEPT_EDITS]
+        kept = Model(sensor=_edits_key(sensor), edits=[asdict(each) for each in edits])
+        writes = [
+            Write(self._table, (kept.sensor,), item=kept.serialize()),
+            Write(self._table, (sensor,), actions=_edit_actions(edit), condition=unmoved),
+        ]
         if edit.sets_cursor and _is_long(edit.cursor):
             writes.insert(0, self._cursor_put(sensor, edit.cursor or ""))
-        if self._database.transact(writes, str(uuid4())) is not None:
-            msg = f"Sensor {sensor} changed meanwhile: its epoch is no longer {edit.if_epoch}."
-            raise LeaseLostError(msg)
-        return self.get(sensor)
+        return writes
 
     def _tick_put(self, item: Item) -> Write:
         key = (item["sensor"]["S"], item["tick_id"]["S"])
@@ -137,6 +175,11 @@ class DynamoSensorStore:
 
 def _cursor_key(sensor: str) -> str:
     return f"{sensor}#cursor"
+
+
+def _edits_key(sensor: str) -> str:
+    """Where edits are remembered: no evaluator's role names it, so that none may forge them."""
+    return f"{sensor}#edits"
 
 
 def _is_long(cursor: str | None) -> bool:
