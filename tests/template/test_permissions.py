@@ -323,8 +323,8 @@ def test_who_records_assets_touches_no_ends_of_runs(role: str) -> None:
     assert set(actions(events)) == {f"dynamodb:{name}" for name in ("BatchGetItem", "PutItem", "UpdateItem")}
     assert (denied["Effect"], denied["Resource"]) == ("Deny", events["Resource"])
     assert set(actions(denied)) == set(actions(events))
-    assert denied["Condition"] == {"ForAnyValue:StringLike": {"dynamodb:LeadingKeys": ["#*"]}}
-    assert ended_runs_key("any_job").startswith("#")
+    assert denied["Condition"] == {"ForAnyValue:StringLike": {"dynamodb:LeadingKeys": ["#ended/*"]}}
+    assert ended_runs_key("any_job").startswith("#ended/")
     with pytest.raises(InvalidReportError):
         AssetKey(ended_runs_key("any_job"))
 

@@ -226,7 +226,7 @@ def _completion(lease: Lease, result: Evaluated, failures_before: int, policy: F
         completion = replace(completion, resume_at=resume_at, paused=paused)
     if tick.status is TickStatus.SKIPPED and not tick.set_aside:
         return replace(completion, skips=_extended(before.skips, tick))
-    skipped = [_streak_tick(lease.sensor, before.skips)] if before.skips else []
+    skipped = [streak_tick(lease.sensor, before.skips)] if before.skips else []
     return replace(completion, ticks=(*skipped, tick))
 
 
@@ -237,7 +237,8 @@ def _extended(skips: SkipStreak | None, tick: Tick) -> SkipStreak:
     return replace(skips, last_at=tick.time, count=skips.count + 1, reason=reason)
 
 
-def _streak_tick(sensor: str, skips: SkipStreak) -> Tick:
+def streak_tick(sensor: str, skips: SkipStreak) -> Tick:
+    """The one record that stands for a streak of skipped ticks."""
     return Tick(
         sensor=sensor,
         tick_id=skips.first_tick_id,

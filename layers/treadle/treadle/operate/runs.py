@@ -1,6 +1,6 @@
-"""Another attempt for a run, and the end of one; who asked, and when, stays on the run's record."""
+"""Runs as an operator finds them, another attempt for one, and its end; who asked stays on the run's record."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from treadle.definitions.errors import CommandRefusedError, StoreError
@@ -13,8 +13,10 @@ from treadle.engine.launch import Targets, as_tried, start_of
 from treadle.engine.messages import launch_message
 from treadle.engine.observing import OBSERVED_TAG
 from treadle.ports.launching import Execution, JobSettings, Target
-from treadle.ports.runs import Allowance, Failure, Run, RunStore
+from treadle.ports.runs import Allowance, Failure, Run, RunPage, RunStore, parse_place
 from treadle.ports.system import Clock, Queue
+
+DEFAULT_LIMIT = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,51 @@ class RunOperations:
         self._targets = targets
         self._run_ids = run_ids
         self._clock = clock
+
+    def get(self, run_id: str) -> Run:
+        """A run's record.
+
+        Args:
+            run_id: of the run.
+
+        Raises:
+            CommandRefusedError: if there is no such run.
+            StoreError: if the store did not answer.
+        """
+        return self._run(run_id)
+
+    def page(
+        self,
+        *,
+        sensor: str | None = None,
+        job: str | None = None,
+        statuses: Collection[Status] | None = None,
+        before: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+    ) -> RunPage:
+        """Runs, newest first: of a sensor, of a job, or the newest of all jobs, which have no further page.
+
+        Args:
+            sensor: the sensor that asked.
+            job: the job's name.
+            statuses: any of them; None for all.
+            before: what the page before gave as `next`; None for the newest.
+            limit: how many at most; a page may hold fewer, or none, and have another behind it.
+
+        Raises:
+            CommandRefusedError: if both sensor and job are given, or `before` is no page's `next`.
+            StoreError: if the store did not answer.
+        """
+        if sensor and job:
+            raise CommandRefusedError("Runs are listed of a sensor or of a job: name one of them.")
+        if before is not None and (parse_place(before) is None or not (sensor or job)):
+            msg = f"No page of runs of a sensor or a job ends at {before[:80]!r}: take what the page before gave."
+            raise CommandRefusedError(msg)
+        if sensor or job:
+            return self._runs.page(sensor=sensor, job=job, statuses=statuses, before=before, limit=limit)
+        pages = (self._runs.page(job=name, statuses=statuses, limit=limit) for name in self._jobs)
+        runs = sorted((run for page in pages for run in page.runs), key=_made, reverse=True)
+        return RunPage(tuple(runs[:limit]), None)
 
     def rerun(self, run_id: str, by: str, *, if_attempt: int | None = None) -> RunEdit:
         """Give a run that has ended its next attempt, at once, with the same config and tags.
@@ -208,6 +255,10 @@ class RunOperations:
         except StoreError as error:
             msg = f"Attempt {run.attempt} of run {run.run_id} is recorded, and RECONCILE will launch it: {error}"
             raise StoreError(msg) from error
+
+
+def _made(run: Run) -> tuple[int, str]:
+    return (run.created_at, run.run_id)
 
 
 def _is_allowed(run: Run, by: str, now: int) -> bool:

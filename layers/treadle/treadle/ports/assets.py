@@ -34,6 +34,11 @@ def ended_runs_key(job: str) -> str:
     return f"#ended/{job}"
 
 
+def is_ended_runs_key(key: str) -> bool:
+    """Whether a key is one of a job's ended runs, and so no asset's."""
+    return key.startswith("#ended/")
+
+
 class RecordedEvents(Protocol):
     """Reads events by key and number, strongly, and only what is asked for."""
 
@@ -74,6 +79,17 @@ class EventStore(RecordedEvents, Protocol):
 
         Raises:
             StoreError: if the store did not answer; some may have been stored.
+        """
+
+    def asset_keys(self, after: str, limit: int) -> list[str]:
+        """The keys of assets that have any event, in order, read strongly; from a directory of their own.
+
+        Args:
+            after: only keys that sort after this one; empty for all.
+            limit: how many at most.
+
+        Raises:
+            StoreError: if the store did not answer.
         """
 
     def after(self, asset_key: str, storage_id: int, limit: int) -> list[AssetEvent]:

@@ -255,6 +255,34 @@ def _is_between(time: int, bounds: tuple[int | None, int | None]) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class RunPage:
+    """Some run records, newest first.
+
+    Attributes:
+        runs: those found.
+        next: where the next page goes on, as `RunStore.page` takes it; None if there is nothing more.
+    """
+
+    runs: tuple[Run, ...]
+    next: str | None
+
+
+MOST_LOOKED_AT = 1_000
+"""So many records at most are looked through for one page."""
+
+
+def place_of(run: Run) -> str:
+    """Where a page ends that ends with this run."""
+    return f"{run.created_at}/{run.run_id}"
+
+
+def parse_place(text: str) -> tuple[int, str] | None:
+    """When the run was made with which a page ended, and its id; None for a text that says neither."""
+    time, _, run_id = text.partition("/")
+    return (int(time), run_id) if time.isdecimal() and len(time) <= 15 and 0 < len(run_id) <= 64 else None
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """How far an observed job's target has been looked through for what others started.
 
@@ -289,6 +317,42 @@ class RunStore(Protocol):
 
         Args:
             query: which.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+
+    def page(
+        self,
+        *,
+        sensor: str | None = None,
+        job: str | None = None,
+        statuses: Collection[DagsterRunStatus] | None = None,
+        before: str | None = None,
+        limit: int,
+    ) -> RunPage:
+        """The runs of a sensor or of a job, newest first: found by an index, then read strongly.
+
+        Args:
+            sensor: the sensor that asked; or else
+            job: the job's name.
+            statuses: any of them; None for all.
+            before: what the page before gave as `next`; None for the newest.
+            limit: how many at most. Where few of the records have one of the statuses, there may be fewer, or
+                none, and more to come: no more than `MOST_LOOKED_AT` are looked through at once.
+
+        Raises:
+            StoreError: if the store did not answer, or neither sensor nor job is given, or `before` is no
+                page's `next`.
+        """
+
+    def counts(self, sensor: str, since: int, limit: int) -> dict[DagsterRunStatus, int]:
+        """How many of a sensor's runs that were made later than a time have which status, by an index.
+
+        Args:
+            sensor: the sensor that asked.
+            since: the time.
+            limit: how many are counted at most, the newest.
 
         Raises:
             StoreError: if the store did not answer.

@@ -184,6 +184,75 @@ class Tick:
         return bool(self.requests or self.acted_on or self.asset_events) and self.dispatched is None
 
 
+@dataclass(frozen=True, slots=True)
+class TickOutline:
+    """A tick's record without what it asked for and logged; see `Tick` for the attributes.
+
+    Attributes:
+        is_pending: whether its dispatch is still to come.
+    """
+
+    sensor: str
+    tick_id: str
+    kind: TickKind
+    status: TickStatus
+    time: int
+    started_at: int
+    ended_at: int
+    reason: str | None = None
+    error_type: str | None = None
+    error_message: str | None = None
+    trigger: str | None = None
+    attempts: int = 1
+    skips: int = 0
+    last_time: int | None = None
+    dispatched: DispatchCounts | None = None
+    is_pending: bool = False
+    held: str | None = None
+    paused: str | None = None
+
+
+def outline(tick: Tick) -> TickOutline:
+    """The record without what it asked for and logged."""
+    return TickOutline(
+        sensor=tick.sensor,
+        tick_id=tick.tick_id,
+        kind=tick.kind,
+        status=tick.status,
+        time=tick.time,
+        started_at=tick.started_at,
+        ended_at=tick.ended_at,
+        reason=tick.reason,
+        error_type=tick.error.type if tick.error else None,
+        error_message=tick.error.message if tick.error else None,
+        trigger=tick.trigger,
+        attempts=tick.attempts,
+        skips=tick.skips,
+        last_time=tick.last_time,
+        dispatched=tick.dispatched,
+        is_pending=tick.is_to_be_dispatched,
+        held=tick.held,
+        paused=tick.paused,
+    )
+
+
+MOST_READ = 1_000
+"""So many records at most are looked through for one page."""
+
+
+@dataclass(frozen=True, slots=True)
+class TickPage:
+    """Some of a sensor's ticks, newest first.
+
+    Attributes:
+        ticks: those found.
+        next: the tick id before which the next page goes on; None if there is nothing more.
+    """
+
+    ticks: tuple[TickOutline, ...]
+    next: str | None
+
+
 class TickStore(Protocol):
     """Keeps tick records; none is ever written twice with another outcome, but for failures of events."""
 
@@ -192,6 +261,27 @@ class TickStore(Protocol):
 
     def latest(self, sensor: str, limit: int) -> list[Tick]:
         """The newest records of a sensor, newest first."""
+
+    def page(
+        self,
+        sensor: str,
+        *,
+        before: str | None = None,
+        limit: int,
+        statuses: Collection[TickStatus] | None = None,
+    ) -> TickPage:
+        """A sensor's ticks, newest first, without what they asked for.
+
+        Args:
+            sensor: whose.
+            before: only ticks whose id sorts before this one; None for the newest.
+            limit: how many at most. Where few of the records have one of the statuses, there may be fewer, or
+                none, and more to come: no more than `MOST_READ` are looked through at once.
+            statuses: only ticks that ended so; None for all.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
 
     def attempts(self, sensor: str, tick_ids: Collection[str]) -> dict[str, tuple[TickStatus, int]]:
         """Status and attempts of those ticks that are stored, read strongly, at most 100 at a time."""

@@ -3,18 +3,21 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, islice
+from typing import Any
 
 from treadle.adapters.dynamodb.database import Database, Item, Table, Write
 from treadle.adapters.dynamodb.models import AssetEventModel as Model
 from treadle.definitions.errors import StoreThrottledError
-from treadle.ports.assets import AT_ONCE, AssetEvent
+from treadle.ports.assets import AT_ONCE, AssetEvent, is_ended_runs_key
 from treadle.ports.system import Tokens
 
 _COUNTER = "counter"
+_DIRECTORY = "#assets"
+"""Under this key, one item for each asset key."""
 _TRIES = 20
 _END = 10**14
 _CHUNK = 45
-"""Two writes for each event, and one of the counter: a transaction takes 100."""
+"""Two writes for each event, one of the counter, and one of the directory: a transaction takes 100."""
 
 
 class DynamoEventStore:
@@ -50,12 +53,14 @@ class DynamoEventStore:
     def _append(self, key: str, events: Sequence[AssetEvent]) -> list[AssetEvent]:
         for _ in range(_TRIES):
             ids = [(key, f"id#{event.event_id}") for event in events]
-            found = self._database.batch_get(self._table, [*ids, (key, _COUNTER)], strongly=True)
+            found = list(self._database.batch_get(self._table, [*ids, (key, _COUNTER)], strongly=True))
             numbers = {item["item"]["S"]: int(item["storage_id"]["N"]) for item in found}
             last = numbers.get(_COUNTER, 0)
+            is_listed = is_ended_runs_key(key) or any("listed" in item for item in found)
             fresh = [event for event in events if f"id#{event.event_id}" not in numbers]
             numbered = {e.event_id: replace(e, storage_id=last + i) for i, e in enumerate(fresh, 1)}
-            if fresh and self._database.transact(self._writes(key, last, numbered), self._tokens.new()):
+            writes = self._writes(key, last, numbered, is_listed=is_listed)
+            if fresh and self._database.transact(writes, self._tokens.new()):
                 continue  # Others came in between.
             known = [numbers[f"id#{e.event_id}"] for e in events if e.event_id not in numbered]
             return [*numbered.values(), *self._stored(key, known)]
@@ -67,7 +72,9 @@ class DynamoEventStore:
         keys = [(key, _numbered(number)) for number in numbers]
         return [_event(item) for item in self._database.batch_get(self._table, keys, strongly=True)]
 
-    def _writes(self, key: str, last: int, numbered: Mapping[str, AssetEvent]) -> list[Write]:
+    def _writes(
+        self, key: str, last: int, numbered: Mapping[str, AssetEvent], *, is_listed: bool
+    ) -> list[Write]:
         absent = Model.item.does_not_exist()
         unmoved = Model.storage_id == last if last else absent
         writes = []
@@ -88,7 +95,17 @@ class DynamoEventStore:
                 Write(self._table, (key, f"id#{event_id}"), item=named.serialize(), condition=absent),
             ]
         moved = [Model.storage_id.set(last + len(numbered))]
+        if not is_listed:
+            entry = Model(asset_key=_DIRECTORY, item=key, storage_id=0)
+            writes.append(Write(self._table, (_DIRECTORY, key), item=entry.serialize()))
+            moved.append(Model.listed.set(True))
         return [*writes, Write(self._table, (key, _COUNTER), actions=moved, condition=unmoved)]
+
+    def asset_keys(self, after: str, limit: int) -> list[str]:
+        """The keys of assets, from the directory."""
+        options: dict[str, Any] = {"range_key_condition": Model.item > after} if after else {}
+        pages = self._database.pages(self._table, _DIRECTORY, consistent_read=True, limit=limit, **options)
+        return [item["item"]["S"] for item in islice(chain.from_iterable(pages), limit)]
 
     def after(self, asset_key: str, storage_id: int, limit: int) -> list[AssetEvent]:
         """The events numbered higher, in order, read strongly."""

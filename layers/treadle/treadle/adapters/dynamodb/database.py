@@ -171,9 +171,11 @@ class Database:
         """One page of a query, as `Connection.query` takes its options."""
         return next(self.pages(table, hash_key, **options))
 
-    def pages(self, table: Table, hash_key: str, **options: Any) -> Iterator[list[Item]]:
-        """A query's pages, each asked for when it is needed."""
-        last: Item | None = None
+    def pages(
+        self, table: Table, hash_key: str, *, start: Item | None = None, **options: Any
+    ) -> Iterator[list[Item]]:
+        """A query's pages, each asked for when it is needed; behind the key `start`, if there is one."""
+        last = start
         while True:
             try:
                 answer = self._connection.query(table.name, hash_key, exclusive_start_key=last, **options)

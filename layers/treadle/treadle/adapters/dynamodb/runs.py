@@ -1,7 +1,9 @@
 """Run records on DynamoDB; the conditional put of a record is the claim on its run key."""
 
 import zlib
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from pynamodb.expressions.condition import Condition
 
@@ -11,12 +13,26 @@ from treadle.adapters.dynamodb.models import RunModel as Model
 from treadle.definitions.errors import StoreError
 from treadle.definitions.runs import StepFailure
 from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
-from treadle.ports.runs import Allowance, Claim, Failure, Look, Reaction, Run, RunQuery, Try
+from treadle.ports.runs import (
+    MOST_LOOKED_AT,
+    Allowance,
+    Claim,
+    Failure,
+    Look,
+    Reaction,
+    Run,
+    RunPage,
+    RunQuery,
+    Try,
+    parse_place,
+    place_of,
+)
 
 SHARDS = 8
 """Runs that are to be looked at are spread over so many partitions of their index."""
 
 _LOOK = "look#"
+_AT_ONCE = 100
 _CLAIM_ATTRIBUTES = ("run_id", "attempt", "attempts_allowed", "yields")
 
 
@@ -72,7 +88,9 @@ class DynamoRunStore:
             found = self.get_many(query.run_ids).values()
             return query.ordered(run for run in found if query.matches(run))
         name, hash_key, bounds, is_ordered = _index_for(query)
-        options = {} if bounds == (None, None) else {"range_key_condition": _between(name, bounds)}
+        options: dict[str, Any] = (
+            {} if bounds == (None, None) else {"range_key_condition": _between(name, bounds)}
+        )
         found_in_order: list[Run] = []
         for items in self._database.pages(
             self._table, hash_key, index_name=name, scan_index_forward=not query.newest_first, **options
@@ -83,6 +101,53 @@ class DynamoRunStore:
             if is_ordered and len(found_in_order) >= query.limit:
                 break
         return query.ordered(found_in_order)
+
+    def page(
+        self,
+        *,
+        sensor: str | None = None,
+        job: str | None = None,
+        statuses: Collection[DagsterRunStatus] | None = None,
+        before: str | None = None,
+        limit: int,
+    ) -> RunPage:
+        """The runs of a sensor or of a job, newest first, by the index that has their order."""
+        index, attribute, of = ("by_sensor", "sensor", sensor) if sensor else ("by_job", "job", job)
+        start = _start(attribute, of, before)
+        pages = self._database.pages(
+            self._table,
+            of or "",
+            index_name=index,
+            scan_index_forward=False,
+            limit=_AT_ONCE if statuses else min(_AT_ONCE, limit + 1),
+            start=start,
+        )
+        found: list[Run] = []
+        looked_at, last = 0, None
+        for items in pages:
+            names = [item["run_id"]["S"] for item in items]
+            records = self.get_many(names)
+            for run in (records[name] for name in names if name in records):
+                if len(found) == limit or looked_at == MOST_LOOKED_AT:
+                    return RunPage(tuple(found), last)
+                looked_at, last = looked_at + 1, place_of(run)
+                if statuses is None or run.status in statuses:
+                    found.append(run)
+        return RunPage(tuple(found), None)
+
+    def counts(self, sensor: str, since: int, limit: int) -> dict[DagsterRunStatus, int]:
+        """How many runs of a sensor have which status; keys by the index, and of the records the status alone."""
+        keys = self._database.query(
+            self._table,
+            sensor,
+            index_name="by_sensor",
+            scan_index_forward=False,
+            range_key_condition=Model.created_at > since,
+            limit=limit,
+        )
+        names = [(item["run_id"]["S"],) for item in keys]
+        found = self._database.batch_get(self._table, names, ("run_id", "status"), strongly=False)
+        return dict(Counter(DagsterRunStatus(item["status"]["S"]) for item in found))
 
     def exhausted(self, requests: Mapping[str, str | None]) -> set[str]:
         """Those whose run cannot start again for the request."""
@@ -164,6 +229,20 @@ def _index_for(query: RunQuery) -> tuple[str, str, _Bounds, bool]:
         return "by_sensor", query.sensor, query.created, not query.by_update
     msg = "A query of runs needs a job, a sensor or the runs' names: nothing is searched through."
     raise StoreError(msg)
+
+
+def _start(attribute: str, of: str | None, before: str | None) -> Item | None:
+    """Behind which key of an index a page begins."""
+    if not of:
+        msg = "A page of runs needs a sensor or a job: nothing is searched through."
+        raise StoreError(msg)
+    if before is None:
+        return None
+    place = parse_place(before)
+    if place is None:
+        msg = f"No page of runs ends at {before[:80]!r}: take what the page before gave as next."
+        raise StoreError(msg)
+    return {attribute: {"S": of}, "created_at": {"N": str(place[0])}, "run_id": {"S": place[1]}}
 
 
 def _between(index: str, bounds: _Bounds) -> Condition:

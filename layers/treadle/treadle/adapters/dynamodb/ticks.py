@@ -3,6 +3,7 @@
 import logging
 import zlib
 from collections.abc import Collection, Mapping
+from itertools import chain
 from typing import Any
 
 from treadle.adapters.dynamodb.database import ConditionFailed, Database, Item, Table, changes
@@ -12,7 +13,16 @@ from treadle.adapters.dynamodb.outcomes import Outcomes, Packed, Unpacked
 from treadle.definitions.errors import StoreError
 from treadle.definitions.status import TickStatus
 from treadle.engine.identity import timestamp
-from treadle.ports.ticks import DispatchCounts, ErrorInfo, Slicing, Tick, TickKind
+from treadle.ports.ticks import (
+    MOST_READ,
+    DispatchCounts,
+    ErrorInfo,
+    Slicing,
+    Tick,
+    TickKind,
+    TickOutline,
+    TickPage,
+)
 
 SHARDS = 4
 """Pending ticks are spread over so many partitions of their index."""
@@ -63,6 +73,35 @@ class DynamoTickStore:
             self._table, sensor, scan_index_forward=False, limit=limit, consistent_read=True
         )
         return [self._listed(item) for item in items]
+
+    def page(
+        self,
+        sensor: str,
+        *,
+        before: str | None = None,
+        limit: int,
+        statuses: Collection[TickStatus] | None = None,
+    ) -> TickPage:
+        """Some of a sensor's ticks, newest first; only the attributes that are shown cross the wire."""
+        options: dict[str, Any] = {"range_key_condition": Model.tick_id < before} if before else {}
+        pages = self._database.pages(
+            self._table,
+            sensor,
+            scan_index_forward=False,
+            limit=MOST_READ if statuses else limit + 1,
+            consistent_read=True,
+            attributes_to_get=_OUTLINED,
+            **options,
+        )
+        found: list[TickOutline] = []
+        last = None
+        for read, item in enumerate(chain.from_iterable(pages)):
+            if len(found) == limit or read == MOST_READ:
+                return TickPage(tuple(found), last)
+            last = item["tick_id"]["S"]
+            if statuses is None or item["status"]["S"] in statuses:
+                found.append(_outline(item))
+        return TickPage(tuple(found), None)
 
     def _listed(self, item: Item) -> Tick:
         try:
@@ -242,6 +281,46 @@ def _tick(model: Model, asked: Unpacked) -> Tick:
         held=model.held,
         acted_on=model.acted_on,
         asset_events=asked.asset_events,
+    )
+
+
+_OUTLINED = [
+    *("sensor", "tick_id", "kind", "status", "time", "started_at", "ended_at", "reason", "error_type"),
+    *(
+        "error_message",
+        "trigger",
+        "attempts",
+        "skips",
+        "last_time",
+        "dispatched",
+        "pending",
+        "held",
+        "paused",
+    ),
+]
+
+
+def _outline(item: Item) -> TickOutline:
+    model = Model.from_raw_data(item)
+    return TickOutline(
+        sensor=model.sensor,
+        tick_id=model.tick_id,
+        kind=TickKind(model.kind),
+        status=TickStatus(model.status),
+        time=int(model.time),
+        started_at=int(model.started_at),
+        ended_at=int(model.ended_at),
+        reason=model.reason,
+        error_type=model.error_type,
+        error_message=model.error_message,
+        trigger=model.trigger,
+        attempts=int(model.attempts),
+        skips=int(model.skips or 0),
+        last_time=whole(model.last_time),
+        dispatched=DispatchCounts(*model.dispatched) if model.dispatched is not None else None,
+        is_pending=model.pending is not None,
+        held=model.held,
+        paused=model.paused,
     )
 
 

@@ -1,0 +1,99 @@
+"""A sensor's ticks as an operator reads them: page by page, one in full, the present skips among them."""
+
+from collections.abc import Collection
+
+from treadle.definitions.errors import CommandRefusedError
+from treadle.definitions.status import TickStatus
+from treadle.engine.leased_ticks import streak_tick
+from treadle.ports.runs import Run, RunStore
+from treadle.ports.sensors import SensorState, SensorStore
+from treadle.ports.ticks import Tick, TickOutline, TickPage, TickStore, outline
+
+DEFAULT_LIMIT = 50
+
+
+class TickHistory:
+    """Reads ticks.
+
+    Args:
+        sensors: keeps the sensors' states, and so the streak of skips that has not ended.
+        ticks: keeps tick records.
+        runs: keeps run records.
+    """
+
+    def __init__(self, sensors: SensorStore, ticks: TickStore, runs: RunStore) -> None:
+        self._sensors = sensors
+        self._ticks = ticks
+        self._runs = runs
+
+    def page(
+        self,
+        sensor: str,
+        *,
+        before: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        statuses: Collection[TickStatus] | None = None,
+    ) -> TickPage:
+        """A sensor's ticks, newest first; the streak of skips that goes on is one of them.
+
+        Args:
+            sensor: its name.
+            before: what the page before gave as `next`; None for the newest.
+            limit: how many at most; a page may hold fewer, or none, and have another behind it.
+            statuses: only ticks that ended so; None for all.
+
+        Raises:
+            StoreError: if a store did not answer.
+        """
+        page = self._ticks.page(sensor, before=before, limit=limit, statuses=statuses)
+        streak = streak_outline(self._sensors.get(sensor))
+        if streak is None or (statuses is not None and TickStatus.SKIPPED not in statuses):
+            return page
+        is_here = (before is None or streak.tick_id < before) and (
+            page.next is None or streak.tick_id > page.next
+        )
+        if not is_here or any(each.tick_id == streak.tick_id for each in page.ticks):
+            return page
+        ticks = sorted([*page.ticks, streak], key=lambda each: each.tick_id, reverse=True)
+        if len(ticks) <= limit:
+            return TickPage(tuple(ticks), page.next)
+        return TickPage(tuple(ticks[:limit]), ticks[limit - 1].tick_id)
+
+    def get(self, sensor: str, tick_id: str) -> Tick:
+        """A tick with all that it asked for and logged.
+
+        Args:
+            sensor: its name.
+            tick_id: which.
+
+        Raises:
+            CommandRefusedError: if there is no such tick.
+            StoreError: if a store did not answer.
+        """
+        tick = self._ticks.get(sensor, tick_id)
+        if tick is not None:
+            return tick
+        skips = self._sensors.get(sensor).skips
+        if skips is not None and skips.first_tick_id == tick_id:
+            return streak_tick(sensor, skips)
+        msg = f"Sensor {sensor} has no tick {tick_id}: records are kept for 90 days, and skips in a row are one."
+        raise CommandRefusedError(msg)
+
+    def runs(self, tick: Tick, limit: int = 100) -> list[Run]:
+        """The runs of what a tick asked for, as far as they exist, in the order of its requests.
+
+        Args:
+            tick: which.
+            limit: how many requests are looked at.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+        names = [each.run_id for each in tick.requests[:limit]]
+        found = self._runs.get_many(names)
+        return [found[name] for name in names if name in found]
+
+
+def streak_outline(state: SensorState) -> TickOutline | None:
+    """The streak of skips that goes on, as one tick; None if the last tick was no skip."""
+    return None if state.skips is None else outline(streak_tick(state.sensor, state.skips))

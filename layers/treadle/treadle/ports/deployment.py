@@ -1,0 +1,115 @@
+"""A deployment as its operator finds it: which sensors it has, their functions, and what these have logged."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from treadle.definitions.status import DefaultSensorStatus
+
+UNKNOWN_KIND = "unknown"
+"""Of a sensor whose deployment does not say what it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """What a sensor's rule lets through to it.
+
+    Attributes:
+        jobs: of whose runs it hears; empty for those of all, or of none.
+        assets: of which assets, their parts joined by "/".
+        statuses: which of a run's statuses it hears of; none if it hears of no runs.
+        buckets: of whose objects.
+        is_on: False if the rule is switched off.
+    """
+
+    jobs: tuple[str, ...] = ()
+    assets: tuple[str, ...] = ()
+    statuses: tuple[str, ...] = ()
+    buckets: tuple[str, ...] = ()
+    is_on: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class DeployedSensor:
+    """A sensor as it is deployed.
+
+    Attributes:
+        name: the sensor's.
+        kind: "schedule", "s3", "run_status", "asset", "multi_asset", "all_succeeded", "assets_updated" or
+            "deadline", as its function checks when it begins; `UNKNOWN_KIND` where the deployment does not say.
+        description: what it is for, in words.
+        jobs: those it may start, by name.
+        default_status: what holds where no operator has said anything.
+        interval_seconds: from one tick to the next, as deployed; None if it has no interval of its own: it hears
+            of events, or ticks each minute.
+        function: its function's name.
+        queue: the URL of its queue; None if it has none.
+        hearing: what its rule lets through; None if it has no rule.
+        settings: what its function is told.
+    """
+
+    name: str
+    kind: str
+    description: str
+    jobs: tuple[str, ...]
+    default_status: DefaultSensorStatus
+    interval_seconds: int | None = None
+    function: str = ""
+    queue: str | None = None
+    hearing: Hearing | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """A line of a function's log.
+
+    Attributes:
+        line_id: the same whenever the line is read.
+        at: when it was written.
+        text: as it was written; anybody may have had a hand in it.
+    """
+
+    line_id: str
+    at: int
+    text: str
+
+
+class Deployment(Protocol):
+    """One deployed stack."""
+
+    @property
+    def name(self) -> str:
+        """The stack's."""
+
+    def sensors(self) -> Mapping[str, DeployedSensor]:
+        """The sensors by name, in order; may be a minute old.
+
+        Raises:
+            DeploymentError: if the stack cannot be read.
+        """
+
+    def invoke(self, sensor: str, event: Mapping[str, object]) -> Mapping[str, object]:
+        """What a sensor's function answers to a direct invocation, which is sent once.
+
+        Args:
+            sensor: its name.
+            event: such as `{"treadle": "preview"}`.
+
+        Raises:
+            CommandRefusedError: if there is no such sensor.
+            InvocationError: if the function failed, or did not answer.
+        """
+
+    def logs(self, sensor: str, since: int, until: int | None = None) -> Iterator[LogLine]:
+        """The lines that a sensor's function wrote, oldest first, read as they are asked for; may lag a little.
+
+        Args:
+            sensor: its name.
+            since: when the first of interest was written.
+            until: when the last of interest was; None for all that there are.
+
+        Raises:
+            CommandRefusedError: if there is no such sensor.
+            DeploymentError: if its log cannot be read.
+        """

@@ -1,0 +1,184 @@
+"""What every store guarantees of pages: newest first, nothing twice, nothing left out, each read bounded."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.contract.conftest import Stores
+from tests.contract.test_run_queries import put, run
+from tests.contract.test_tick_store import FAILED, FULL
+from treadle.definitions.errors import StoreError
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.definitions.status import TickStatus
+from treadle.ports import runs, ticks
+from treadle.ports.assets import AssetEvent, ended_runs_key
+from treadle.ports.runs import parse_place
+from treadle.ports.ticks import DispatchCounts, outline
+
+
+def pages(page: Callable[[str | None], Any], values: str) -> Iterator[list[Any]]:
+    """All pages, each begun where the one before ended."""
+    found = page(None)
+    yield list(getattr(found, values))
+    while found.next is not None:
+        found = page(found.next)
+        yield list(getattr(found, values))
+
+
+def put_ticks(stores: Stores, statuses: list[TickStatus]) -> list[str]:
+    """Ticks of these statuses, one a minute; their ids, newest first."""
+    names = [f"2026-11-22T12:{minute:02d}" for minute in range(len(statuses))]
+    for name, status in zip(names, statuses, strict=True):
+        stores.ticks.put(replace(FULL if status is TickStatus.SUCCESS else FAILED, tick_id=name))
+    stores.ticks.put(replace(FULL, sensor="other"))
+    return names[::-1]
+
+
+def test_pages_of_ticks_hold_each_once_newest_first(stores: Stores) -> None:
+    names = put_ticks(stores, [TickStatus.SUCCESS] * 7)
+
+    found = list(pages(lambda before: stores.ticks.page("files", before=before, limit=3), "ticks"))
+
+    assert [len(page) for page in found] == [3, 3, 1]
+    assert [tick.tick_id for page in found for tick in page] == names
+
+
+def test_the_last_page_that_is_just_full_has_none_behind_it(stores: Stores) -> None:
+    put_ticks(stores, [TickStatus.SUCCESS] * 3)
+
+    assert stores.ticks.page("files", limit=3).next is None
+    assert stores.ticks.page("nobody", limit=3) == ticks.TickPage((), None)
+
+
+def test_only_ticks_of_the_statuses_asked_for_are_on_a_page(stores: Stores) -> None:
+    good, bad = TickStatus.SUCCESS, TickStatus.FAILURE
+    names = put_ticks(stores, [bad, good, good, bad, good, bad])
+
+    found = list(
+        pages(lambda before: stores.ticks.page("files", before=before, limit=2, statuses={bad}), "ticks")
+    )
+
+    assert [tick.tick_id for page in found for tick in page] == [names[0], names[2], names[5]]
+
+
+def test_page_of_rare_ticks_ends_where_enough_was_looked_through(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("treadle.testing.stores", "treadle.adapters.dynamodb.ticks"):
+        monkeypatch.setattr(f"{module}.MOST_READ", 4)
+    names = put_ticks(stores, [TickStatus.FAILURE, *[TickStatus.SUCCESS] * 5])
+
+    first = stores.ticks.page("files", limit=2, statuses={TickStatus.FAILURE})
+    second = stores.ticks.page("files", limit=2, statuses={TickStatus.FAILURE}, before=first.next)
+
+    assert (first.ticks, first.next) == ((), names[3])
+    assert ([tick.tick_id for tick in second.ticks], second.next) == ([names[5]], None)
+
+
+@pytest.mark.parametrize("tick", [FULL, FAILED, replace(FAILED, skips=3, last_time=9, paused="why")])
+def test_tick_on_a_page_is_the_record_without_what_it_asked_for(stores: Stores, tick: ticks.Tick) -> None:
+    stores.ticks.put(tick)
+
+    [found] = stores.ticks.page("files", limit=1).ticks
+
+    assert found == outline(tick)
+    assert found.is_pending is tick.is_to_be_dispatched
+
+
+def test_tick_on_a_page_tells_what_became_of_its_requests_or_why_they_wait(stores: Stores) -> None:
+    stores.ticks.put(FULL)
+    stores.ticks.postpone("files", FULL.tick_id, 99, "the fuse")
+    [held] = stores.ticks.page("files", limit=1).ticks
+    stores.ticks.mark_dispatched(FULL, DispatchCounts(1, 2, 3), [])
+    [done] = stores.ticks.page("files", limit=1).ticks
+
+    assert (held.held, held.is_pending, held.dispatched) == ("the fuse", True, None)
+    assert (done.held, done.is_pending, done.dispatched) == (None, False, DispatchCounts(1, 2, 3))
+
+
+@pytest.mark.parametrize("of", [{"sensor": "new_files"}, {"job": "load"}])
+def test_pages_of_runs_hold_each_once_newest_first(stores: Stores, of: dict[str, Any]) -> None:
+    """Also runs of one moment, as those of one tick are."""
+    put(stores, *(run(n, created_at=1_000 * (n // 4)) for n in range(10)))
+    put(stores, run(11, job="other", sensor="other"))
+
+    found = list(pages(lambda before: stores.runs.page(**of, before=before, limit=3), "runs"))
+
+    everything = [each for page in found for each in page]
+    assert [len(page) for page in found] == [3, 3, 3, 1]
+    assert {each.run_id for each in everything} == {f"run-{n}" for n in range(10)}
+    times = [each.created_at for each in everything]
+    assert times == sorted(times, reverse=True)
+    assert everything[0] in [run(n, created_at=2_000) for n in (8, 9)]
+
+
+def test_only_runs_of_the_statuses_asked_for_are_on_a_page(stores: Stores) -> None:
+    put(stores, *(run(n, Status.FAILURE if n % 3 == 0 else Status.SUCCESS) for n in range(9)))
+
+    found = list(
+        pages(
+            lambda before: stores.runs.page(job="load", statuses={Status.FAILURE}, before=before, limit=2),
+            "runs",
+        )
+    )
+
+    assert [each.run_id for page in found for each in page] == ["run-6", "run-3", "run-0"]
+
+
+def test_page_of_rare_runs_ends_where_enough_was_looked_through(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("treadle.testing.stores", "treadle.adapters.dynamodb.runs"):
+        monkeypatch.setattr(f"{module}.MOST_LOOKED_AT", 4)
+    put(stores, run(1, Status.FAILURE), *(run(n) for n in range(2, 7)))
+
+    first = stores.runs.page(job="load", statuses={Status.FAILURE}, limit=2)
+    second = stores.runs.page(job="load", statuses={Status.FAILURE}, limit=2, before=first.next)
+
+    assert (first.runs, parse_place(str(first.next))) == ((), (3_000, "run-3"))
+    assert (second.runs, second.next) == ((run(1, Status.FAILURE),), None)
+
+
+@pytest.mark.parametrize(
+    "asked", [{}, {"job": "load", "before": "yesterday"}, {"job": "load", "before": "1/"}]
+)
+def test_page_of_runs_that_nothing_leads_to_is_refused(stores: Stores, asked: dict[str, str]) -> None:
+    with pytest.raises(StoreError):
+        stores.runs.page(limit=1, **asked)  # type: ignore[arg-type]
+
+
+def test_runs_of_a_sensor_are_counted_by_status_as_far_as_asked_for(stores: Stores) -> None:
+    put(stores, run(1), run(2, Status.FAILURE), run(3), run(4, Status.STARTED), run(5, sensor="other"))
+
+    assert stores.runs.counts("new_files", 1_000, 100) == {
+        Status.FAILURE: 1,
+        Status.SUCCESS: 1,
+        Status.STARTED: 1,
+    }
+    assert stores.runs.counts("new_files", 0, 2) == {Status.STARTED: 1, Status.SUCCESS: 1}
+    assert stores.runs.counts("nobody", 0, 2) == {}
+
+
+def test_most_of_a_page_is_read_is_a_number_of_records() -> None:
+    assert (ticks.MOST_READ, runs.MOST_LOOKED_AT) == (1_000, 1_000)
+
+
+def event(key: str, number: int = 1) -> AssetEvent:
+    return AssetEvent(key, f"{key}-{number}", "ASSET_MATERIALIZATION", number, "{}")
+
+
+def test_assets_are_found_by_their_keys_in_order_and_page_by_page(stores: Stores) -> None:
+    for key in ("shop/orders", "a", "shop/items"):
+        stores.events.append([event(key), event(key, 2)])
+
+    assert stores.events.asset_keys("", 10) == ["a", "shop/items", "shop/orders"]
+    assert stores.events.asset_keys("", 2) == ["a", "shop/items"]
+    assert stores.events.asset_keys("shop/items", 2) == ["shop/orders"]
+
+
+def test_ended_runs_are_no_assets(stores: Stores) -> None:
+    stores.events.append([event(ended_runs_key("load"))])
+
+    assert stores.events.asset_keys("", 10) == []
