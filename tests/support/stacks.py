@@ -1,7 +1,9 @@
 """Deployed stacks as CloudFormation and Lambda describe them; moto's own CloudFormation needs more than it brings."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any
 
 from botocore.awsrequest import AWSResponse
@@ -9,6 +11,7 @@ from botocore.compat import HTTPHeaders
 from botocore.model import OperationModel
 
 from treadle.adapters import clients
+from treadle.adapters.deployment import LONGEST_SECONDS
 
 ACCOUNT = "123456789012"
 
@@ -20,11 +23,15 @@ class Stacks:
     Attributes:
         resources: by stack, the type and the physical id of each resource by its logical id.
         environments: by a function's physical id, its variables.
+        descriptions: by a function's physical id, its description.
+        functions: by a function's physical id, what answers in its place.
         page: so many resources are listed in one answer.
     """
 
     resources: dict[str, Mapping[str, tuple[str, str]]] = field(default_factory=dict)
     environments: dict[str, dict[str, str]] = field(default_factory=dict)
+    descriptions: dict[str, str] = field(default_factory=dict)
+    functions: dict[str, Callable[[dict[str, Any]], object]] = field(default_factory=dict)
     page: int = 2
 
     def answer(self) -> None:
@@ -36,6 +43,8 @@ class Stacks:
         ):
             made: Any = clients.client(service)  # type: ignore[call-overload]
             made.meta.events.register(f"before-call.{service}.{operation}", handler)
+        patient: Any = clients.client("lambda", once=True, seconds=LONGEST_SECONDS)
+        patient.meta.events.register("before-call.lambda.Invoke", self._invoke)
 
     def _describe(self, params: dict[str, Any], **_: object) -> tuple[AWSResponse, dict[str, Any]]:
         name = params["body"]["StackName"]
@@ -59,8 +68,22 @@ class Stacks:
         self, model: OperationModel, params: dict[str, Any], **_: object
     ) -> tuple[AWSResponse, dict[str, Any]]:
         del model
-        variables = self.environments[params["url_path"].split("/")[3]]
-        return _response(200), {"Environment": {"Variables": variables}}
+        function = params["url_path"].split("/")[3]
+        told = {"Description": self.descriptions.get(function, "")}
+        return _response(200), {**told, "Environment": {"Variables": self.environments[function]}}
+
+    def _invoke(
+        self, model: OperationModel, params: dict[str, Any], **_: object
+    ) -> tuple[AWSResponse, dict[str, Any]]:
+        """As Lambda answers: what a function raises is an answer, too."""
+        del model
+        function, event = params["url_path"].split("/")[3], json.loads(params["body"])
+        try:
+            told, failed = self.functions[function](event), {}
+        except Exception as error:  # noqa: BLE001 - whatever the function raises
+            told = {"errorType": type(error).__name__, "errorMessage": str(error)}
+            failed = {"FunctionError": "Unhandled"}
+        return _response(200), {"StatusCode": 200, "Payload": BytesIO(json.dumps(told).encode()), **failed}
 
 
 def _response(status: int) -> AWSResponse:

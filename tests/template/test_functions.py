@@ -34,7 +34,7 @@ EVERYWHERE = {
     "TREADLE_OUTCOMES_BUCKET",
     "TREADLE_PAUSE_AFTER",
 }
-EVALUATOR = {"TREADLE_DEFAULT_STATUS", "TREADLE_QUEUE_URL"}
+EVALUATOR = {"TREADLE_KIND", "TREADLE_DEFAULT_STATUS", "TREADLE_QUEUE_URL"}
 S3 = {
     "TREADLE_S3_BUCKET",
     "TREADLE_S3_PREFIX",
@@ -348,3 +348,9 @@ def test_local_variables_are_declared() -> None:
     assert chosen["Parameters"].keys() <= declared.keys()
     for name in chosen.keys() - {"Parameters"}:
         assert chosen[name].keys() <= template.environment(FUNCTIONS[name]).keys()
+
+
+@pytest.mark.parametrize("name", template.evaluators())
+def test_evaluator_is_told_what_kind_of_sensor_its_code_defines(name: str) -> None:
+    """What an operator is shown is what the code is."""
+    assert template.environment(template.evaluators()[name])["TREADLE_KIND"] == definition(name).kind

@@ -228,3 +228,11 @@ def test_job_whose_target_tells_nothing_cannot_be_observed(kind: str) -> None:
     assert settings.problems == [
         f"TREADLE_OBSERVED_JOBS names 'load', whose target, {kind}, does not tell what runs"
     ]
+
+
+def test_kind_that_the_code_is_not_is_a_problem() -> None:
+    """What operators are shown is what the code is."""
+    with pytest.raises(
+        SettingsError, match="TREADLE_KIND is 'asset', and the sensor of its code is of kind 's3'"
+    ):
+        evaluator_parts(s3_sensor(job_name="load")(keyless), {}, {"TREADLE_KIND": "asset"})

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 ATTEMPTS = 4
 """How often the SDK sends a request before it gives up."""
 
+SECONDS = 10
+"""How long it waits for an answer."""
+
 
 @overload
 def client(service: Literal["s3"], *, once: bool = False) -> "S3Client": ...
@@ -24,29 +27,30 @@ def client(service: Literal["events"], *, once: bool = False) -> "EventBridgeCli
 @overload
 def client(service: Literal["stepfunctions"], *, once: bool = False) -> "SFNClient": ...
 @overload
-def client(service: Literal["lambda"], *, once: bool = False) -> "LambdaClient": ...
+def client(service: Literal["lambda"], *, once: bool = False, seconds: int = SECONDS) -> "LambdaClient": ...
 @overload
 def client(service: Literal["cloudformation"], *, once: bool = False) -> "CloudFormationClient": ...
 @overload
-def client(service: Literal["glue", "batch", "ecs", "sts"], *, once: bool = False) -> Any: ...
-def client(service: str, *, once: bool = False) -> Any:
+def client(service: Literal["glue", "batch", "ecs", "logs", "sts"], *, once: bool = False) -> Any: ...
+def client(service: str, *, once: bool = False, seconds: int = SECONDS) -> Any:
     """The client of a service, with the process's own credentials, region and endpoint.
 
     Args:
         service: as boto3 names it.
         once: True for one that sends each request once. A second sending by itself would start a job twice
             where there is no token, and would hide whether the first came through where there is one.
+        seconds: how long an answer may take.
     """
-    return _client(service, 1 if once else ATTEMPTS)
+    return _client(service, 1 if once else ATTEMPTS, seconds)
 
 
 @cache
-def _client(service: str, attempts: int) -> Any:
+def _client(service: str, attempts: int, seconds: int) -> Any:
     # Imported here, as most invocations of most functions need no client but DynamoDB's.
     import boto3
     from botocore.config import Config
 
     retries = Config(
-        retries={"mode": "standard", "total_max_attempts": attempts}, connect_timeout=3, read_timeout=10
+        retries={"mode": "standard", "total_max_attempts": attempts}, connect_timeout=3, read_timeout=seconds
     )
     return boto3.client(service, config=retries)  # type: ignore[call-overload]

@@ -66,6 +66,10 @@ def evaluator_parts(
     status = settings.text("TREADLE_DEFAULT_STATUS", definition.default_status.value)
     if status not in set(DefaultSensorStatus):
         settings.problems.append(f"TREADLE_DEFAULT_STATUS is {status!r}: use RUNNING or STOPPED")
+    kind = settings.text("TREADLE_KIND", definition.kind)
+    if kind != definition.kind:
+        problem = f"TREADLE_KIND is {kind!r}, and the sensor of its code is of kind {definition.kind!r}"
+        settings.problems.append(problem)
     outcomes = settings.text("TREADLE_OUTCOMES_BUCKET")
     zone = settings.zone("TREADLE_TIME_ZONE")
     settings.check()

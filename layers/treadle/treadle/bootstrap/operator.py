@@ -7,15 +7,18 @@ from treadle.adapters.dynamodb.tables import DynamoStores
 from treadle.adapters.queues import SqsQueue
 from treadle.adapters.system import RandomTokens, SystemClock
 from treadle.adapters.targets.registry import LazyTargets
+from treadle.bootstrap.settings import Settings
 from treadle.engine.identity import RunIds
 
 if TYPE_CHECKING:
+    from treadle.operate.assets import AssetCatalogue
     from treadle.operate.dead_letters import Redriver
+    from treadle.operate.overview import Overview
     from treadle.operate.replay import Replayer
     from treadle.operate.runs import RunOperations
-
-
-from treadle.bootstrap.settings import Settings
+    from treadle.operate.sensors import SensorOperations
+    from treadle.operate.ticks import TickHistory
+    from treadle.ports.deployment import Deployment
 
 ENGINE_QUEUES = {
     "dispatch": "DispatchQueue",
@@ -31,14 +34,26 @@ class OperatorParts:
     """What an operator of a deployed stack needs.
 
     Attributes:
-        runs: another attempt for a run, and the end of one.
+        deployment: which sensors there are, their functions and logs.
+        overview: all sensors at a glance.
+        sensors: starts, stops and resets them, and sets cursors.
+        ticks: reads ticks.
+        runs: reads runs; another attempt for one, and the end of one.
+        assets: reads assets.
         redriver: sends dead letters again.
         replayer: tells a sensor of runs once more.
+        stores: all of the stack's.
     """
 
+    deployment: "Deployment"
+    overview: "Overview"
+    sensors: "SensorOperations"
+    ticks: "TickHistory"
     runs: "RunOperations"
+    assets: "AssetCatalogue"
     redriver: "Redriver"
     replayer: "Replayer"
+    stores: DynamoStores
 
 
 def operator_parts(stack: str) -> OperatorParts:
@@ -52,40 +67,45 @@ def operator_parts(stack: str) -> OperatorParts:
         SettingsError: if its functions are not set up as the template does it.
     """
     # Imported here, as no function needs them.
+    from treadle.adapters.blobs import S3BlobStore
+    from treadle.adapters.deployment import StackDeployment, resource_prefix
     from treadle.adapters.queues import SqsLetterBox
     from treadle.adapters.stack import read_stack
+    from treadle.operate.assets import AssetCatalogue
     from treadle.operate.dead_letters import Redriver
     from treadle.operate.letters import Destination
+    from treadle.operate.overview import Overview
     from treadle.operate.replay import Replayer
     from treadle.operate.runs import RunOperations
+    from treadle.operate.sensors import SensorOperations
+    from treadle.operate.ticks import TickHistory
 
     deployed = read_stack(stack, ("DispatchFunction", "LaunchFunction"))
     settings = Settings(deployed.environment)
-    tables, jobs = settings.tables(), settings.jobs()
+    tables, jobs, grants = settings.tables(), settings.jobs(), settings.grants()
     namespace = settings.text("TREADLE_NAMESPACE")
+    outcomes = settings.text("TREADLE_OUTCOMES_BUCKET")
     launches = settings.text("TREADLE_LAUNCH_QUEUE_URL")
     letters = settings.text("TREADLE_DEAD_LETTER_QUEUE_URL")
-    sensors = {f"sensor {name}": _queue_id(name) for name in settings.grants()}
     settings.check()
+    urls = deployed.queue_urls
+    queue_ids = {name: f"{resource_prefix(name)}Queue" for name in grants}
     destinations = [
-        Destination(origin, deployed.queue_arn(queue), SqsQueue(deployed.queue_urls[queue]))
-        for origin, queue in (ENGINE_QUEUES | sensors).items()
-        if queue in deployed.queue_urls
+        Destination(origin, deployed.queue_arn(queue), SqsQueue(urls[queue]))
+        for origin, queue in (ENGINE_QUEUES | {f"sensor {name}": queue_ids[name] for name in grants}).items()
+        if queue in urls
     ]
-    stores = DynamoStores.of(tables, RandomTokens())
-    runs = stores.runs
-    operations = RunOperations(
-        runs, SqsQueue(launches), jobs, LazyTargets(), RunIds.of(namespace), SystemClock()
+    queues = {name: SqsQueue(urls[queue]) for name, queue in queue_ids.items() if queue in urls}
+    stores, clock = DynamoStores.of(tables, RandomTokens(), S3BlobStore(outcomes)), SystemClock()
+    deployment = StackDeployment(deployed, grants)
+    return OperatorParts(
+        deployment,
+        Overview(deployment, stores.sensors, stores.ticks, stores.runs, clock),
+        SensorOperations(stores.sensors, clock),
+        TickHistory(stores.sensors, stores.ticks, stores.runs),
+        RunOperations(stores.runs, SqsQueue(launches), jobs, LazyTargets(), RunIds.of(namespace), clock),
+        AssetCatalogue(stores.events),
+        Redriver(SqsLetterBox(letters), destinations),
+        Replayer(stores.runs, stores.events, queues, namespace, clock),
+        stores,
     )
-    queues = {
-        name: SqsQueue(deployed.queue_urls[_queue_id(name)])
-        for name in settings.grants()
-        if _queue_id(name) in deployed.queue_urls
-    }
-    replayer = Replayer(runs, stores.events, queues, namespace, SystemClock())
-    return OperatorParts(operations, Redriver(SqsLetterBox(letters), destinations), replayer)
-
-
-def _queue_id(sensor: str) -> str:
-    """`new_objects` -> `NewObjectsQueue`: the template names a sensor's resources after it."""
-    return "".join(word.capitalize() for word in sensor.split("_")) + "Queue"

@@ -110,6 +110,7 @@ class NewSensor:
             "job": self.job or "",
             "Job": self.job_prefix,
             "interval": str(self.interval),
+            "kind": self.sensor_kind.kind,
             "status": self.sensor_kind.status or "",
             "upstream": ",".join(self.upstream),
             "upstream_list": ", ".join(self.upstream),

@@ -33,6 +33,11 @@ class SensorKind:
     assets: tuple[int, int] = (0, 0)
 
     @property
+    def kind(self) -> str:
+        """How its definition calls itself: a sensor of failed runs is one of runs."""
+        return "run_status" if self.watches else self.name.replace("-", "_")
+
+    @property
     def hears_of_assets(self) -> bool:
         """Whether events of assets set it off."""
         return self.assets != (0, 0)

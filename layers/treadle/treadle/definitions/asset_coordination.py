@@ -37,6 +37,7 @@ class AssetBatch(Batch):
 class AssetsUpdatedDefinition(BatchSensorDefinition):
     """A sensor that asks for one run per batch of updates; see `assets_updated`."""
 
+    kind: ClassVar[str] = "assets_updated"
     _made_of: ClassVar[type[Batch]] = AssetBatch
     _things: ClassVar[str] = "updates"
     _happened: ClassVar[str] = "updated"

@@ -55,6 +55,7 @@ class AssetSensorDefinition(SensorDefinition):
     """
 
     sensor_type: ClassVar[SensorType] = SensorType.ASSET
+    kind: ClassVar[str] = "asset"
     takes_events: ClassVar[bool] = True
     values_taken: ClassVar[int] = 2
 

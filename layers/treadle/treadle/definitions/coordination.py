@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from treadle.definitions.batches import PAGE, PARTITION_KEY, Batch, BatchSensorDefinition, News, Upstream
 from treadle.definitions.contexts import SensorEvaluationContext
@@ -15,6 +15,8 @@ from treadle.definitions.status import DagsterRunStatus
 
 class AllSucceededDefinition(BatchSensorDefinition):
     """A sensor that asks for one run per batch of successes; see `all_succeeded`."""
+
+    kind: ClassVar[str] = "all_succeeded"
 
     def __init__(self, name: str, *, jobs: Sequence[JobDefinition], **options: Any) -> None:
         names = [job.name for job in jobs]

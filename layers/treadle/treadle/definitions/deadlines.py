@@ -44,6 +44,7 @@ class DeadlineSensorContext(SensorEvaluationContext):
 class DeadlineSensorDefinition(SensorDefinition):
     """A sensor that is called when a job has missed its time; see `deadline_sensor`."""
 
+    kind: ClassVar[str] = "deadline"
     takes_events: ClassVar[bool] = True
 
     def __init__(

@@ -13,6 +13,7 @@
     ├── ScaffoldError                       something new cannot be written into the project
     ├── CommandRefusedError                 an operator's command that cannot be carried out as things stand
     ├── DeploymentError                     a deployed stack that cannot be read
+    ├── InvocationError                     a sensor's function, invoked directly, failed or did not answer
     ├── UnknownEventError                   an event that no parser knows
     ├── LeaseLostError                      another tick or an operator's edit came in between
     ├── BucketError                         a watched bucket is missing, or may not be listed
@@ -102,6 +103,10 @@ class CommandRefusedError(TreadleError):
 
 class DeploymentError(TreadleError):
     """A deployed stack cannot be read: it is not there, or credentials, Region or permissions do not fit."""
+
+
+class InvocationError(TreadleError):
+    """A sensor's function, invoked directly, failed or did not answer; what it was doing may have been done."""
 
 
 class UnknownEventError(TreadleError):

@@ -37,6 +37,7 @@ class MultiAssetSensorDefinition(SensorDefinition):
     """
 
     sensor_type: ClassVar[SensorType] = SensorType.MULTI_ASSET
+    kind: ClassVar[str] = "multi_asset"
     is_woken: ClassVar[bool] = True
 
     def __init__(

@@ -105,6 +105,7 @@ class RunStatusSensorDefinition(SensorDefinition):
     """
 
     sensor_type: ClassVar[SensorType] = SensorType.RUN_STATUS
+    kind: ClassVar[str] = "run_status"
     takes_events: ClassVar[bool] = True
     _context_of: ClassVar[type[RunStatusSensorContext]] = RunStatusSensorContext
 

@@ -54,6 +54,7 @@ class SensorDefinition:
     """
 
     sensor_type: ClassVar[SensorType] = SensorType.STANDARD
+    kind: ClassVar[str] = "schedule"
     takes_events: ClassVar[bool] = False
     values_taken: ClassVar[int] = 1
     is_woken: ClassVar[bool] = False

@@ -39,6 +39,7 @@ class S3SensorDefinition(SensorDefinition):
         DagsterInvalidDefinitionError: when the definition cannot work.
     """
 
+    kind = "s3"
     takes_events = True
     values_taken = 2
 

@@ -1,0 +1,149 @@
+"""A deployed stack's sensors: from CloudFormation, the functions' settings, and the rules that feed them."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from treadle.adapters.clients import client
+from treadle.adapters.stack import DeployedStack
+from treadle.definitions.errors import CommandRefusedError, DeploymentError, InvocationError
+from treadle.definitions.status import DefaultSensorStatus
+from treadle.ports.deployment import UNKNOWN_KIND, DeployedSensor, Hearing, LogLine
+
+FRESH_SECONDS = 60
+"""What was read of the stack is good for so long."""
+
+LONGEST_SECONDS = 900
+"""A function may take so long to answer."""
+
+_WORKERS = 10
+
+
+class StackDeployment:
+    """A `Deployment` on AWS.
+
+    Args:
+        stack: the stack.
+        grants: each of its sensors, with the jobs that it may start.
+        ticking: counts seconds.
+    """
+
+    def __init__(
+        self,
+        stack: DeployedStack,
+        grants: Mapping[str, frozenset[str]],
+        ticking: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._stack = stack
+        self._grants = grants
+        self._ticking = ticking
+        self._read: tuple[float, Mapping[str, DeployedSensor]] | None = None
+
+    @property
+    def name(self) -> str:
+        """The stack's."""
+        return self._stack.name
+
+    def sensors(self) -> Mapping[str, DeployedSensor]:
+        """The sensors by name; read at once, by several threads, and kept for a minute."""
+        now = self._ticking()
+        if self._read is None or now - self._read[0] > FRESH_SECONDS:
+            names = [name for name in sorted(self._grants) if self._id(name, "Function")]
+            client("lambda"), client("events")  # Made before several threads want them.
+            with ThreadPoolExecutor(_WORKERS) as pool:
+                self._read = now, {each.name: each for each in pool.map(self._sensor, names)}
+        return self._read[1]
+
+    def invoke(self, sensor: str, event: Mapping[str, object]) -> Mapping[str, object]:
+        """What the sensor's function answers."""
+        function = self._known(sensor).function
+        try:
+            # Sent once: a second sending by itself would evaluate twice.
+            lambdas = client("lambda", once=True, seconds=LONGEST_SECONDS)
+            answer = lambdas.invoke(FunctionName=function, Payload=json.dumps(event).encode())
+            told = json.loads(answer["Payload"].read())
+        except (ClientError, BotoCoreError, ValueError) as error:
+            msg = f"The function of sensor {sensor} did not answer: {error}"
+            raise InvocationError(msg) from error
+        if answer.get("FunctionError") or not isinstance(told, dict):
+            words = told.get("errorMessage") or told if isinstance(told, dict) else told
+            kind = told.get("errorType", "") if isinstance(told, dict) else ""
+            msg = f"The function of sensor {sensor} failed: {kind}: {words}. Its log says more."
+            raise InvocationError(msg)
+        return told
+
+    def logs(self, sensor: str, since: int, until: int | None = None) -> Iterator[LogLine]:
+        """The lines that the sensor's function wrote, page by page."""
+        self._known(sensor)
+        group = self._id(sensor, "Logs") or f"/aws/lambda/{self.name}/{sensor}"
+        options: dict[str, Any] = {} if until is None else {"endTime": until}
+        try:
+            pages = client("logs").get_paginator("filter_log_events")
+            for page in pages.paginate(logGroupName=group, startTime=since, **options):
+                for event in page["events"]:
+                    yield LogLine(event["eventId"], event["timestamp"], event["message"].rstrip("\n"))
+        except (ClientError, BotoCoreError) as error:
+            msg = f"The log of sensor {sensor} cannot be read: {error}"
+            raise DeploymentError(msg) from error
+
+    def _known(self, sensor: str) -> DeployedSensor:
+        found = self.sensors().get(sensor)
+        if found is None:
+            known = ", ".join(self.sensors()) or "none"
+            msg = f"Stack {self.name!r} has no sensor {sensor!r}; it has: {known}."
+            raise CommandRefusedError(msg)
+        return found
+
+    def _id(self, sensor: str, what: str) -> str:
+        return self._stack.physical_ids.get(f"{resource_prefix(sensor)}{what}", "")
+
+    def _sensor(self, name: str) -> DeployedSensor:
+        function, rule = self._id(name, "Function"), self._id(name, "Rule")
+        try:
+            told = client("lambda").get_function_configuration(FunctionName=function)
+            hearing = self._hearing(rule) if rule else None
+        except (ClientError, BotoCoreError) as error:
+            msg = f"Sensor {name} of stack {self.name!r} cannot be read: {error}"
+            raise DeploymentError(msg) from error
+        settings = told.get("Environment", {}).get("Variables", {})
+        interval = settings.get("TREADLE_INTERVAL_SECONDS", "")
+        return DeployedSensor(
+            name=name,
+            kind=settings.get("TREADLE_KIND") or UNKNOWN_KIND,
+            description=told.get("Description", "").removeprefix(f"Sensor {name}: "),
+            jobs=tuple(sorted(self._grants[name])),
+            default_status=DefaultSensorStatus(settings.get("TREADLE_DEFAULT_STATUS", "STOPPED")),
+            interval_seconds=int(interval) if interval.isdecimal() else None,
+            function=function,
+            queue=self._id(name, "Queue") or None,
+            hearing=hearing,
+            settings=settings,
+        )
+
+    def _hearing(self, rule: str) -> Hearing:
+        # CloudFormation names a rule of a bus of one's own "bus|rule".
+        bus, _, name = rule.rpartition("|")
+        told = client("events").describe_rule(Name=name, **({"EventBusName": bus} if bus else {}))
+        pattern = json.loads(told.get("EventPattern") or "{}")
+        detail = pattern.get("detail", {})
+        return Hearing(
+            jobs=_texts(detail.get("job")),
+            assets=_texts(detail.get("asset_key")),
+            statuses=_texts(detail.get("status")),
+            buckets=_texts(detail.get("bucket", {}).get("name")),
+            is_on=told.get("State") != "DISABLED",
+        )
+
+
+def resource_prefix(sensor: str) -> str:
+    """`new_objects` -> `NewObjects`: the template names a sensor's resources after it."""
+    return "".join(word.capitalize() for word in sensor.split("_"))
+
+
+def _texts(values: object) -> tuple[str, ...]:
+    """The plain texts of a pattern's field."""
+    return tuple(each for each in values if isinstance(each, str)) if isinstance(values, list) else ()

@@ -1,0 +1,224 @@
+"""All sensors at a glance: how each stands, when it ticks next, and what became of its last ticks and runs."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from treadle.definitions.errors import CommandRefusedError
+from treadle.definitions.status import DagsterRunStatus, InstigatorStatus, TickStatus
+from treadle.engine.schedule import MINUTE_MS, phase_of, slot
+from treadle.operate.ticks import streak_outline
+from treadle.ports.deployment import DeployedSensor, Deployment
+from treadle.ports.runs import RunStore
+from treadle.ports.sensors import SensorState, SensorStore
+from treadle.ports.system import Clock
+from treadle.ports.ticks import TickOutline, TickStore
+
+RECENT = 30
+"""So many of the last ticks are shown."""
+
+COUNTED = 500
+"""So many of the last day's runs are counted at most, the newest."""
+
+DAY_MS = 86_400_000
+_WORKERS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class RecentTick:
+    """One of a sensor's last ticks.
+
+    Attributes:
+        time: when it was due, or its event happened.
+        status: how it ended.
+        count: of a skip, how many in a row it stands for; else how many runs it started.
+    """
+
+    time: int
+    status: TickStatus
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class SensorView:
+    """A sensor at a glance.
+
+    Attributes:
+        name: the sensor's.
+        kind: what it is; see `DeployedSensor`.
+        description: what it is for.
+        jobs: those it may start.
+        interval_seconds: from one tick to the next; None if it has no interval of its own.
+        default_status: what holds where no operator has said anything.
+        stored_status: what an operator, or a pause, has left.
+        status: "RUNNING", "STOPPED" or "PAUSED".
+        paused: why Treadle stopped it, if it did.
+        last_tick: the newest; skips in a row are one.
+        next_tick_at: when it ticks next; None if it is not running, or has no interval.
+        lag_seconds: how long ago its next tick was due; None as for `next_tick_at`, and before its first tick.
+        runs_24h: runs that it asked for within the last 24 hours; `COUNTED` at most.
+        failures_24h: those of them that have failed.
+        recent: its last ticks, newest first; `RECENT` at most.
+        cursor: its bookmark.
+        cursor_epoch: what an edit of the cursor may name to change nothing that was not seen.
+        failure_streak: failed ticks in a row.
+        resume_at: no tick before this, after failures.
+        function: its function's name.
+    """
+
+    name: str
+    kind: str
+    description: str
+    jobs: tuple[str, ...]
+    interval_seconds: int | None
+    default_status: str
+    stored_status: str
+    status: str
+    paused: str | None
+    last_tick: TickOutline | None
+    next_tick_at: int | None
+    lag_seconds: float | None
+    runs_24h: int
+    failures_24h: int
+    recent: tuple[RecentTick, ...]
+    cursor: str | None
+    cursor_epoch: int
+    failure_streak: int
+    resume_at: int | None
+    function: str
+
+
+class Overview:
+    """Puts together what is deployed, what is stored, and what has happened.
+
+    Args:
+        deployment: which sensors there are.
+        sensors: keeps their states.
+        ticks: keeps tick records.
+        runs: keeps run records.
+        clock: the time.
+    """
+
+    def __init__(
+        self, deployment: Deployment, sensors: SensorStore, ticks: TickStore, runs: RunStore, clock: Clock
+    ) -> None:
+        self._deployment = deployment
+        self._sensors = sensors
+        self._ticks = ticks
+        self._runs = runs
+        self._clock = clock
+
+    def sensors(self) -> list[SensorView]:
+        """All sensors, by name; a hundred cost one request, and three for each, sixteen at a time.
+
+        Raises:
+            DeploymentError: if the stack cannot be read.
+            StoreError: if a store did not answer.
+        """
+        return self._views(list(self._deployment.sensors().values()))
+
+    def sensor(self, name: str) -> SensorView:
+        """One sensor.
+
+        Args:
+            name: its.
+
+        Raises:
+            CommandRefusedError: if there is no such sensor.
+            DeploymentError: if the stack cannot be read.
+            StoreError: if a store did not answer.
+        """
+        return self._views([deployed_sensor(self._deployment, name)])[0]
+
+    def _views(self, deployed: list[DeployedSensor]) -> list[SensorView]:
+        now = self._clock.now()
+        states = self._sensors.get_many([each.name for each in deployed])
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            return list(pool.map(lambda each: self._view(each, states[each.name], now), deployed))
+
+    def _view(self, deployed: DeployedSensor, state: SensorState, now: int) -> SensorView:
+        ticks = self._ticks.page(deployed.name, limit=RECENT).ticks
+        streak = streak_outline(state)
+        if streak is not None:
+            ticks = tuple(sorted([*ticks, streak], key=_reach, reverse=True)[:RECENT])
+        runs = self._runs.counts(deployed.name, now - DAY_MS, COUNTED)
+        status = effective_status(deployed, state)
+        due = _due(deployed, state) if status == InstigatorStatus.RUNNING else None
+        return SensorView(
+            name=deployed.name,
+            kind=deployed.kind,
+            description=deployed.description,
+            jobs=deployed.jobs,
+            interval_seconds=deployed.interval_seconds,
+            default_status=deployed.default_status.value,
+            stored_status=state.status.value,
+            status=status,
+            paused=state.paused,
+            last_tick=ticks[0] if ticks else None,
+            next_tick_at=None if due is None else _next_delivery(deployed, max(due, now)),
+            lag_seconds=None if not due else max(0, now - due) / 1000,
+            runs_24h=sum(runs.values()),
+            failures_24h=runs.get(DagsterRunStatus.FAILURE, 0),
+            recent=tuple(RecentTick(each.time, each.status, _count(each)) for each in ticks),
+            cursor=self._sensors.cursor(state),
+            cursor_epoch=state.epoch,
+            failure_streak=state.failure_streak,
+            resume_at=state.resume_at,
+            function=deployed.function,
+        )
+
+
+def deployed_sensor(deployment: Deployment, name: str) -> DeployedSensor:
+    """The sensor of a name.
+
+    Args:
+        deployment: the stack.
+        name: the sensor's.
+
+    Raises:
+        CommandRefusedError: if the stack has no such sensor; names those that it has.
+    """
+    known = deployment.sensors()
+    if name not in known:
+        msg = f"Stack {deployment.name!r} has no sensor {name!r}; it has: {', '.join(known) or 'none'}."
+        raise CommandRefusedError(msg)
+    return known[name]
+
+
+def effective_status(deployed: DeployedSensor, state: SensorState) -> str:
+    """Whether a sensor evaluates: "RUNNING", "STOPPED", or "PAUSED" if Treadle stopped it."""
+    if state.is_running(deployed.default_status):
+        return InstigatorStatus.RUNNING.value
+    return "PAUSED" if state.paused else InstigatorStatus.STOPPED.value
+
+
+def _reach(tick: TickOutline) -> tuple[int, str]:
+    """By what the newest is the first: skips in a row reach to the last of them."""
+    return (tick.time if tick.last_time is None else tick.last_time, tick.tick_id)
+
+
+def _count(tick: TickOutline) -> int:
+    if tick.status is TickStatus.SKIPPED:
+        return max(1, tick.skips)
+    return tick.dispatched.started if tick.dispatched else 0
+
+
+def _due(deployed: DeployedSensor, state: SensorState) -> int | None:
+    """When the next tick is due; 0 if it has never ticked, None if it has no interval."""
+    if deployed.interval_seconds is None:
+        return None
+    if state.last_nominal is None:
+        return 0
+    return max(state.last_nominal + _interval(deployed), state.resume_at or 0)
+
+
+def _next_delivery(deployed: DeployedSensor, earliest: int) -> int:
+    """The first delivery that is not before a time: at each minute, or at each slot below one."""
+    step = min(_interval(deployed), MINUTE_MS)
+    phase = phase_of(deployed.name, _interval(deployed)) % step
+    last = slot(earliest, step, phase)
+    return last if last == earliest else last + step
+
+
+def _interval(deployed: DeployedSensor) -> int:
+    """Milliseconds from one tick to the next; 0 stands for each minute."""
+    return (deployed.interval_seconds or 0) * 1000 or MINUTE_MS

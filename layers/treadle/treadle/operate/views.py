@@ -1,0 +1,103 @@
+"""Values as plain JSON, with the names of their fields: what `--json` prints is what the console's API answers."""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from typing import Any
+
+from treadle.operate.dead_letters import Redriven
+from treadle.operate.letters import subject_of_letter
+from treadle.operate.overview import SensorView
+from treadle.ports.assets import AssetEvent
+from treadle.ports.runs import Run
+from treadle.ports.sensors import RecordedEdit
+from treadle.ports.ticks import Tick, TickOutline
+
+Json = dict[str, Any]
+
+
+def plain_json(value: object) -> Any:
+    """A value as JSON has it: dataclasses as objects, enumerations as their values, sequences as lists.
+
+    Args:
+        value: made of dataclasses, mappings, sequences, texts, numbers.
+    """
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain_json(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {str(key): plain_json(each) for key, each in value.items()}
+    if isinstance(value, set | frozenset):
+        return sorted(plain_json(each) for each in value)
+    if isinstance(value, list | tuple):
+        return [plain_json(each) for each in value]
+    return value
+
+
+def sensor_json(view: SensorView) -> Json:
+    """A sensor at a glance."""
+    return {**_object(view), "last_tick": outline_json(view.last_tick) if view.last_tick else None}
+
+
+def outline_json(tick: TickOutline) -> Json:
+    """A tick in a list."""
+    return _object(tick)
+
+
+def tick_json(tick: Tick) -> Json:
+    """A tick in full, without the token of its evaluation."""
+    made = [
+        {
+            "asset_key": each.asset_key.to_user_string(),
+            "partition": each.partition,
+            "description": each.description,
+            "metadata": dict(each.plain_metadata),
+        }
+        for each in tick.asset_events
+    ]
+    return {
+        **{field.name: plain_json(getattr(tick, field.name)) for field in _FULL},
+        "is_pending": tick.is_to_be_dispatched,
+        "asset_events": made,
+    }
+
+
+_FULL = [field for field in fields(Tick) if field.name not in {"owner", "asset_events"}]
+
+
+def run_json(run: Run) -> Json:
+    """A run, without the tokens of its claims."""
+    told = {field.name: plain_json(getattr(run, field.name)) for field in fields(Run)}
+    for name in ("claim", "tried"):
+        if told[name] is not None:
+            told[name] = {key: value for key, value in told[name].items() if key != "token"}
+    return {**told, "launch_id": run.launch_id, "attempts_allowed": run.attempts_allowed}
+
+
+def edit_json(edit: RecordedEdit) -> Json:
+    """What an operator changed."""
+    return _object(edit)
+
+
+def asset_event_json(event: AssetEvent) -> Json:
+    """Something that became of an asset; `body` is JSON of its own, as a text."""
+    return _object(event)
+
+
+def letter_json(letter: Redriven) -> Json:
+    """A dead letter, and what became, or would become, of it."""
+    attributes = letter.letter.attributes
+    return {
+        "letter_id": letter.letter.letter_id,
+        "origin": letter.origin,
+        "subject": subject_of_letter(letter.letter),
+        "fate": letter.fate.value,
+        "reason": letter.reason,
+        "given_up_as": attributes.get("reason") or attributes.get("ERROR_CODE"),
+    }
+
+
+def _object(value: object) -> Json:
+    told: Json = plain_json(value)
+    return told

@@ -1,0 +1,53 @@
+"""A deployment's twin in memory: its sensors, functions that answer, and a log that can be written to."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from treadle.definitions.errors import CommandRefusedError, InvocationError
+from treadle.ports.deployment import DeployedSensor, LogLine
+
+Function = Callable[[Mapping[str, object]], Mapping[str, object]]
+
+
+@dataclass(slots=True)
+class InMemoryDeployment:
+    """A `Deployment` in memory.
+
+    Attributes:
+        deployed: the sensors.
+        functions: by sensor, what answers in place of its function.
+        lines: by sensor, its function's log, oldest first.
+        name: the stack's.
+    """
+
+    deployed: list[DeployedSensor]
+    functions: dict[str, Function] = field(default_factory=dict)
+    lines: dict[str, list[LogLine]] = field(default_factory=dict)
+    name: str = "in-memory"
+
+    def sensors(self) -> Mapping[str, DeployedSensor]:
+        """The sensors by name."""
+        return {each.name: each for each in sorted(self.deployed, key=lambda each: each.name)}
+
+    def invoke(self, sensor: str, event: Mapping[str, object]) -> Mapping[str, object]:
+        """What answers in place of the sensor's function."""
+        self._check(sensor)
+        try:
+            return self.functions[sensor](event)
+        except Exception as error:
+            msg = f"The function of sensor {sensor} failed: {type(error).__name__}: {error}"
+            raise InvocationError(msg) from error
+
+    def logs(self, sensor: str, since: int, until: int | None = None) -> Iterator[LogLine]:
+        """The lines of the sensor's log."""
+        self._check(sensor)
+        yield from (
+            line
+            for line in self.lines.get(sensor, [])
+            if line.at >= since and (until is None or line.at <= until)
+        )
+
+    def _check(self, sensor: str) -> None:
+        if sensor not in self.sensors():
+            msg = f"Stack {self.name!r} has no sensor {sensor!r}; it has: {', '.join(self.sensors()) or 'none'}."
+            raise CommandRefusedError(msg)

@@ -1,0 +1,182 @@
+"""What every `Deployment` guarantees: its sensors as deployed, their functions' answers, their logs in order."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from tests.support.stacks import Stacks
+from treadle.adapters import clients
+from treadle.adapters.deployment import FRESH_SECONDS, StackDeployment
+from treadle.adapters.stack import read_stack
+from treadle.definitions.errors import CommandRefusedError, DeploymentError, InvocationError
+from treadle.definitions.status import DefaultSensorStatus
+from treadle.ports.deployment import UNKNOWN_KIND, DeployedSensor, Deployment, Hearing, LogLine
+from treadle.testing.deployment import InMemoryDeployment
+
+NOON = 1_795_348_800_000
+GRANTS = {"new_files": frozenset({"load", "check"}), "gone": frozenset[str](), "old": frozenset[str]()}
+SETTINGS = {
+    "TREADLE_KIND": "s3",
+    "TREADLE_DEFAULT_STATUS": "RUNNING",
+    "TREADLE_INTERVAL_SECONDS": "300",
+}
+QUEUE = "https://sqs.us-east-1.amazonaws.com/123456789012/shop-NewFilesQueue-1X"
+NEW_FILES = DeployedSensor(
+    name="new_files",
+    kind="s3",
+    description="a run for each new file",
+    jobs=("check", "load"),
+    default_status=DefaultSensorStatus.RUNNING,
+    interval_seconds=300,
+    function="shop-NewFilesFunction-1X",
+    queue=QUEUE,
+    hearing=Hearing(buckets=("drop",)),
+    settings=SETTINGS,
+)
+OLD = DeployedSensor(
+    name="old",
+    kind=UNKNOWN_KIND,
+    description="",
+    jobs=(),
+    default_status=DefaultSensorStatus.STOPPED,
+    function="shop-OldFunction-1X",
+)
+PATTERN = {
+    "source": ["aws.s3"],
+    "detail": {"bucket": {"name": ["drop"]}, "object": {"key": [{"wildcard": "*"}]}},
+}
+LINES = [(NOON + n * 1_000, f"line {n}") for n in range(5)]
+
+
+def answer(event: Mapping[str, object]) -> dict[str, object]:
+    """In place of a sensor's function."""
+    if event == {"treadle": "break"}:
+        raise ValueError("it broke")
+    return {"heard": dict(event)}
+
+
+@dataclass(frozen=True)
+class World:
+    """A deployment, and what its functions log."""
+
+    deployment: Deployment
+    log: Callable[[], None]
+
+
+@pytest.fixture(params=["memory", "moto"])
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    if request.param == "memory":
+        yield in_memory()
+    else:
+        with mock_aws():
+            clients._client.cache_clear()
+            yield on_aws()
+            clients._client.cache_clear()
+
+
+def in_memory() -> World:
+    twin = InMemoryDeployment([OLD, NEW_FILES], {"new_files": answer}, name="shop")
+
+    def log() -> None:
+        twin.lines["new_files"] = [LogLine(str(at), at, text) for at, text in LINES]
+
+    return World(twin, log)
+
+
+def on_aws(stacks: Stacks | None = None) -> World:
+    stacks = stacks or Stacks()
+    events, logs = boto3.client("events"), boto3.client("logs")
+    events.put_rule(Name="shop-NewFilesRule-1X", EventPattern=json.dumps(PATTERN))
+    logs.create_log_group(logGroupName="/aws/lambda/shop/new_files")
+    stacks.resources["shop"] = {
+        "NewFilesFunction": ("AWS::Lambda::Function", NEW_FILES.function),
+        "NewFilesQueue": ("AWS::SQS::Queue", QUEUE),
+        "NewFilesRule": ("AWS::Events::Rule", "shop-NewFilesRule-1X"),
+        "NewFilesLogs": ("AWS::Logs::LogGroup", "/aws/lambda/shop/new_files"),
+        "OldFunction": ("AWS::Lambda::Function", OLD.function),
+    }
+    stacks.environments |= {NEW_FILES.function: SETTINGS, OLD.function: {}}
+    stacks.descriptions[NEW_FILES.function] = "Sensor new_files: a run for each new file"
+    stacks.functions[NEW_FILES.function] = answer
+    stacks.answer()
+
+    def log() -> None:
+        logs.create_log_stream(logGroupName="/aws/lambda/shop/new_files", logStreamName="one")
+        logs.put_log_events(
+            logGroupName="/aws/lambda/shop/new_files",
+            logStreamName="one",
+            logEvents=[{"timestamp": at, "message": f"{text}\n"} for at, text in LINES],
+        )
+
+    return World(StackDeployment(read_stack("shop", ()), GRANTS), log)
+
+
+def test_sensors_are_as_deployed_by_name_and_those_left_out_are_none(world: World) -> None:
+    found = world.deployment.sensors()
+
+    assert list(found) == ["new_files", "old"]
+    assert found["new_files"] == NEW_FILES
+    assert (found["old"].kind, found["old"].interval_seconds) == (UNKNOWN_KIND, None)
+    assert world.deployment.name == "shop"
+
+
+def test_function_answers_the_event_it_was_given(world: World) -> None:
+    assert world.deployment.invoke("new_files", {"treadle": "preview"}) == {"heard": {"treadle": "preview"}}
+
+
+def test_failing_function_is_told_of_in_its_own_words(world: World) -> None:
+    with pytest.raises(InvocationError, match="new_files failed: ValueError: it broke"):
+        world.deployment.invoke("new_files", {"treadle": "break"})
+
+
+def test_unknown_sensor_is_refused_with_the_names_of_those_there_are(world: World) -> None:
+    with pytest.raises(CommandRefusedError, match="no sensor 'nobody'; it has: new_files, old"):
+        world.deployment.invoke("nobody", {})
+    with pytest.raises(CommandRefusedError, match="no sensor 'nobody'"):
+        list(world.deployment.logs("nobody", 0))
+
+
+def test_log_is_read_oldest_first_between_two_times(world: World) -> None:
+    world.log()
+
+    lines = list(world.deployment.logs("new_files", NOON + 1_000, NOON + 3_000))
+
+    assert [(line.at, line.text) for line in lines] == LINES[1:4]
+    assert len({line.line_id for line in lines}) == 3
+    assert list(world.deployment.logs("new_files", NOON + 1_000, NOON + 3_000)) == lines
+
+
+def test_log_that_nobody_has_written_is_empty(world: World) -> None:
+    assert list(world.deployment.logs("new_files", 0)) == []
+
+
+def test_what_was_read_of_a_stack_is_read_again_after_a_minute() -> None:
+    with mock_aws():
+        clients._client.cache_clear()
+        stacks, seconds = Stacks(), [0.0]
+        on_aws(stacks)
+        deployment = StackDeployment(read_stack("shop", ()), GRANTS, lambda: seconds[0])
+        deployment.sensors()
+
+        stacks.environments[OLD.function] = {"TREADLE_KIND": "asset"}
+        seconds[0] = FRESH_SECONDS
+        before = deployment.sensors()["old"].kind
+        seconds[0] = FRESH_SECONDS + 1
+
+        assert (before, deployment.sensors()["old"].kind) == (UNKNOWN_KIND, "asset")
+        clients._client.cache_clear()
+
+
+def test_sensor_whose_log_is_gone_is_told_of_as_a_deployment_that_cannot_be_read() -> None:
+    with mock_aws():
+        clients._client.cache_clear()
+        world = on_aws()
+        boto3.client("logs").delete_log_group(logGroupName="/aws/lambda/shop/new_files")
+
+        with pytest.raises(DeploymentError, match="log of sensor new_files cannot be read"):
+            list(world.deployment.logs("new_files", 0))
+        clients._client.cache_clear()

@@ -1,0 +1,257 @@
+"""Ticks, runs and assets as an operator pages through them."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from tests.support.dispatching import dispatch
+from tests.support.house import JOB, House, sensor_of
+from tests.unit.test_run_operations import operations
+from treadle import AssetMaterialization, RunRequest, SensorResult, SkipReason
+from treadle.definitions.errors import CommandRefusedError
+from treadle.definitions.status import DagsterRunStatus, TickStatus
+from treadle.engine.evaluation import Budget
+from treadle.operate.assets import AssetCatalogue
+from treadle.operate.dead_letters import Redriver
+from treadle.operate.sensors import SensorOperations
+from treadle.operate.ticks import TickHistory
+from treadle.operate.views import asset_event_json, edit_json, letter_json, outline_json, run_json, tick_json
+from treadle.ports.assets import AssetEvent
+from treadle.ports.launching import JobSettings
+from treadle.ports.runs import Claim, Run, Try
+from treadle.ports.ticks import Tick, TickOutline
+from treadle.testing.stores import InMemoryEventStore
+from treadle.testing.system import InMemoryDeadLetters
+
+GOOD, SKIPPED, BAD = TickStatus.SUCCESS, TickStatus.SKIPPED, TickStatus.FAILURE
+
+
+def history(house: House) -> TickHistory:
+    return TickHistory(house.sensors, house.ticks, house.runs)
+
+
+def tick(house: House, *answers: object) -> None:
+    """Evaluations a minute apart, with these answers."""
+    remaining = iter(answers)
+    leased = house.leased(sensor_of(lambda: next(remaining)), interval=60)
+    for _ in answers:
+        leased.tick(house.clock.now(), Budget())
+        house.clock.advance(60)
+
+
+def walk(house: House, limit: int, statuses: set[TickStatus] | None = None) -> list[list[TickOutline]]:
+    """All pages of the sensor's ticks."""
+    found, before = [], None
+    while True:
+        page = history(house).page("watch", before=before, limit=limit, statuses=statuses)
+        found.append(list(page.ticks))
+        if page.next is None:
+            return found
+        before = page.next
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 50])
+def test_streak_of_skips_that_goes_on_is_on_the_pages_once(house: House, limit: int) -> None:
+    tick(house, RunRequest("a"), SkipReason("x"), RunRequest("b"), SkipReason("y"), SkipReason("z"))
+
+    pages = walk(house, limit)
+
+    assert all(len(page) <= limit for page in pages)
+    ticks = [each for page in pages for each in page]
+    assert [(each.status, each.skips) for each in ticks] == [(SKIPPED, 2), (GOOD, 0), (SKIPPED, 1), (GOOD, 0)]
+    assert len({each.tick_id for each in ticks}) == 4
+
+
+@pytest.mark.parametrize(
+    ("statuses", "count"), [({SKIPPED}, 2), ({GOOD}, 1), ({BAD}, 0), ({SKIPPED, GOOD}, 3)]
+)
+def test_streak_is_shown_where_skips_are_asked_for(
+    house: House, statuses: set[TickStatus], count: int
+) -> None:
+    tick(house, SkipReason("x"), RunRequest("b"), SkipReason("y"))
+
+    assert sum(len(page) for page in walk(house, 10, statuses)) == count
+
+
+def test_tick_is_read_in_full_and_so_is_the_streak_that_goes_on(house: House) -> None:
+    tick(house, RunRequest("a"), SkipReason("y"), SkipReason("z"))
+    streak, asked = history(house).page("watch").ticks
+
+    assert history(house).get("watch", asked.tick_id).requests[0].run_key == "a"
+    assert (history(house).get("watch", streak.tick_id).skips, streak.skips) == (2, 2)
+
+
+def test_tick_that_is_gone_is_refused_in_words(house: House) -> None:
+    with pytest.raises(CommandRefusedError, match="Sensor watch has no tick 2026"):
+        history(house).get("watch", "2026")
+
+
+def test_runs_of_a_tick_come_in_the_order_it_asked_for_them(house: House) -> None:
+    tick(house, SensorResult(run_requests=[RunRequest(key) for key in ("c", "a", "b")]))
+    record = house.tick_records()[0]
+    assert history(house).runs(record) == []
+
+    dispatch(house, record)
+
+    assert [run.run_key for run in history(house).runs(record)] == ["c", "a", "b"]
+    assert [run.run_key for run in history(house).runs(record, limit=2)] == ["c", "a"]
+
+
+def runs_of(house: House, *names: str) -> None:
+    for age, name in enumerate(names):
+        house.runs.create(Run(name, name[:4], "watch", None, "t", "{}", {}, house.clock.now() - age))
+
+
+def test_runs_are_paged_by_sensor_or_job(house: House) -> None:
+    runs_of(house, "load1", "load2", "copy1")
+
+    first = operations(house).page(sensor="watch", limit=2)
+    second = operations(house).page(sensor="watch", limit=2, before=first.next)
+
+    assert [run.run_id for run in (*first.runs, *second.runs)] == ["load1", "load2", "copy1"]
+    assert [run.run_id for run in operations(house).page(job="copy").runs] == ["copy1"]
+
+
+def test_newest_runs_of_all_jobs_are_one_page(house: House) -> None:
+    house.jobs = {name: JobSettings(name, "step_functions", "arn", "X") for name in ("load", "copy")}
+    runs_of(house, "load1", "copy1", "load2", "copy2")
+
+    page = operations(house).page(limit=3)
+
+    assert ([run.run_id for run in page.runs], page.next) == (["load1", "copy1", "load2"], None)
+
+
+@pytest.mark.parametrize(
+    "asked", [{"sensor": "a", "job": "b"}, {"sensor": "a", "before": "x"}, {"before": "1/run"}]
+)
+def test_pages_that_nothing_leads_to_are_refused(house: House, asked: dict[str, str]) -> None:
+    with pytest.raises(CommandRefusedError):
+        operations(house).page(**asked)  # type: ignore[arg-type]
+
+
+def test_run_is_read_by_its_id(house: House) -> None:
+    runs_of(house, "load1")
+
+    assert operations(house).get("load1") == house.only_run()
+    with pytest.raises(CommandRefusedError, match="no run load2"):
+        operations(house).get("load2")
+
+
+def events(house: House, *made: tuple[str, int]) -> AssetCatalogue:
+    store = InMemoryEventStore(house.tables)
+    for key, time in made:
+        store.append([AssetEvent(key, f"{key}{time}", "ASSET_MATERIALIZATION", time, '{"rows":1}')])
+    return AssetCatalogue(store)
+
+
+def test_assets_are_listed_with_their_newest_event_newest_first(house: House) -> None:
+    catalogue = events(house, ("a", 1), ("b", 2), ("a", 5), ("c", 4), ("#ended/load", 9))
+
+    assert [(each.asset_key, each.time) for each in catalogue.newest()] == [("a", 5), ("c", 4), ("b", 2)]
+
+
+def test_events_of_an_asset_are_paged_newest_first(house: House) -> None:
+    catalogue = events(house, *(("a", time) for time in range(1, 6)))
+
+    first = catalogue.events("a", limit=2)
+    second = catalogue.events("a", limit=2, before=first.next)
+    third = catalogue.events("a", limit=2, before=second.next)
+
+    assert [[each.time for each in page.events] for page in (first, second, third)] == [[5, 4], [3, 2], [1]]
+    assert (third.next, catalogue.events("nothing").events) == (None, ())
+
+
+def test_edits_are_read_newest_first(house: House) -> None:
+    operator = SensorOperations(house.sensors, house.clock)
+    operator.stop("watch", "ann")
+    operator.set_cursor("watch", "7", "ben")
+
+    assert [(each.by, each.action) for each in operator.edits("watch")] == [
+        ("ben", "set_cursor"),
+        ("ann", "stop"),
+    ]
+    assert len(operator.edits("watch", 1)) == 1
+    assert edit_json(operator.edits("watch")[1]) == {
+        "at": house.clock.now(),
+        "by": "ann",
+        "action": "stop",
+        "before": "DECLARED_IN_CODE",
+        "after": "STOPPED",
+        "epoch": 1,
+    }
+
+
+def test_start_of_a_running_sensor_is_no_edit(house: House) -> None:
+    operator = SensorOperations(house.sensors, house.clock)
+    operator.stop("watch", "ann")
+    operator.stop("watch", "ben")
+
+    assert [each.by for each in operator.edits("watch")] == ["ann"]
+
+
+def test_tick_as_json_has_what_it_asked_for_and_no_token(house: House) -> None:
+    made = AssetMaterialization(["a", "b"], metadata={"rows": 3})
+    tick(house, SensorResult(run_requests=[RunRequest("a")], asset_events=[made]))
+    record = house.tick_records()[0]
+
+    told = tick_json(record)
+
+    assert "owner" not in told
+    assert record.owner not in json.dumps(told)
+    assert (told["status"], told["kind"], told["is_pending"]) == ("SUCCESS", "LEASED", True)
+    assert (told["requests"][0]["run_key"], told["requests"][0]["job"]) == ("a", JOB)
+    assert told["asset_events"][0]["asset_key"] == "a/b"
+    assert told["asset_events"][0]["metadata"] == {"rows": 3}
+
+
+def test_tick_in_a_list_as_json_has_the_names_of_its_fields(house: House) -> None:
+    tick(house, RunRequest("a"))
+    [found] = history(house).page("watch").ticks
+
+    told = outline_json(found)
+
+    assert set(told) == set(TickOutline.__dataclass_fields__)
+    assert json.loads(json.dumps(told)) == told
+
+
+def test_run_as_json_has_no_token(house: House) -> None:
+    run = Run("r", "load", "watch", "k", "t", "{}", {}, 1, status=DagsterRunStatus.STARTED)
+    told = run_json(replace(run, claim=Claim("secret", 9), tried=Try("secret", 8, "arn")))
+
+    assert "secret" not in json.dumps(told)
+    assert (told["claim"], told["tried"]["target"], told["status"]) == ({"expires_at": 9}, "arn", "STARTED")
+    assert (told["launch_id"], told["attempts_allowed"]) == ("r-1", 1)
+
+
+def test_letter_as_json_says_what_it_is_about_and_what_becomes_of_it() -> None:
+    letters = InMemoryDeadLetters()
+    letters.send('{"run_id": "r", "attempt": 1}', origin="launch", reason="AccessDenied")
+
+    [told] = map(letter_json, Redriver(letters, []).redrive(dry_run=True))
+
+    assert (told["origin"], told["subject"], told["fate"], told["given_up_as"]) == (
+        "launch",
+        "r 1",
+        "LEFT",
+        "AccessDenied",
+    )
+
+
+def test_asset_event_as_json_has_the_names_of_its_fields() -> None:
+    told = asset_event_json(AssetEvent("a", "e", "ASSET_MATERIALIZATION", 1, "{}", 7))
+
+    assert told == {
+        "asset_key": "a",
+        "event_id": "e",
+        "kind": "ASSET_MATERIALIZATION",
+        "time": 1,
+        "body": "{}",
+        "storage_id": 7,
+    }
+
+
+def test_every_field_of_a_tick_is_told_but_its_token() -> None:
+    told = tick_json(Tick("s", "t", "LEASED", "SUCCESS", 1, 1, 1))  # type: ignore[arg-type]
+
+    assert set(told) == (set(Tick.__dataclass_fields__) - {"owner"}) | {"is_pending"}
