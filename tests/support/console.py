@@ -12,12 +12,20 @@ from treadle.bootstrap.operator import OperatorParts
 from treadle.console.access import Caller, Role, StartToken
 from treadle.console.app import Console
 from treadle.console.server import LocalServer
+from treadle.definitions.sensors import SensorDefinition
+from treadle.definitions.status import DefaultSensorStatus
 from treadle.engine.identity import RunIds
+from treadle.operate.assets import AssetCatalogue
 from treadle.operate.dead_letters import Redriver
 from treadle.operate.letters import Destination
+from treadle.operate.overview import Overview
 from treadle.operate.replay import Replayer
 from treadle.operate.runs import RunOperations
+from treadle.operate.sensors import SensorOperations
+from treadle.operate.ticks import TickHistory
+from treadle.ports.deployment import DeployedSensor
 from treadle.ports.launching import JobSettings
+from treadle.testing.deployment import InMemoryDeployment
 from treadle.testing.instance import KIND, TreadleInstance
 from treadle.testing.news import NAMESPACE
 from treadle.testing.system import InMemoryDeadLetters, InMemoryQueue
@@ -47,13 +55,30 @@ class MemoryStack:
         made = self.instance
         jobs = {run.job: JobSettings(run.job, KIND, f"memory:{run.job}", "-") for run in made.runs()}
         places = [Destination(each, f"arn:{each}", queue) for each, queue in self.queues.items()]
-        return OperatorParts(
-            RunOperations(
-                made._run_store, made._launches, jobs, {KIND: made.target}, RunIds.of(NAMESPACE), made.clock
-            ),
-            Redriver(self.letters, places),
-            Replayer(made._run_store, made._event_store, {}, NAMESPACE, made.clock),
+        sensors, ticks, runs, events = (
+            made._sensor_store,
+            made._tick_store,
+            made._run_store,
+            made._event_store,
         )
+        deployment = InMemoryDeployment([_deployed(each.definition) for each in made._parts.values()])
+        return OperatorParts(
+            deployment,
+            Overview(deployment, sensors, ticks, runs, made.clock),
+            SensorOperations(sensors, made.clock),
+            TickHistory(sensors, ticks, runs),
+            RunOperations(runs, made._launches, jobs, {KIND: made.target}, RunIds.of(NAMESPACE), made.clock),
+            AssetCatalogue(events),
+            Redriver(self.letters, places),
+            Replayer(runs, events, {}, NAMESPACE, made.clock),
+        )
+
+
+def _deployed(definition: SensorDefinition) -> DeployedSensor:
+    """A sensor as the template deploys it."""
+    running = DefaultSensorStatus.RUNNING
+    words, interval = definition.description or "", definition.minimum_interval_seconds
+    return DeployedSensor(definition.name, definition.kind, words, definition.job_names, running, interval)
 
 
 def console_of(stack: MemoryStack, role: Role = Role.OPERATOR) -> Console:

@@ -42,7 +42,6 @@ class OperatorParts:
         assets: reads assets.
         redriver: sends dead letters again.
         replayer: tells a sensor of runs once more.
-        stores: all of the stack's.
     """
 
     deployment: "Deployment"
@@ -53,7 +52,6 @@ class OperatorParts:
     assets: "AssetCatalogue"
     redriver: "Redriver"
     replayer: "Replayer"
-    stores: DynamoStores
 
 
 def operator_parts(stack: str) -> OperatorParts:
@@ -107,5 +105,4 @@ def operator_parts(stack: str) -> OperatorParts:
         AssetCatalogue(stores.events),
         Redriver(SqsLetterBox(letters), destinations),
         Replayer(stores.runs, stores.events, queues, namespace, clock),
-        stores,
     )
