@@ -1,0 +1,21 @@
+// What every page may ask of the deployment as a whole: its sensors, its name, and what the viewer may do.
+
+import {createContext, useContext} from './vendor/htm-preact.js';
+
+export const Deployment = createContext({stack: '', role: 'viewer', sensors: []});
+
+export const useDeployment = () => useContext(Deployment);
+
+/** Why the viewer may not change anything; null if they may. */
+export function useForbidden() {
+  const {role} = useContext(Deployment);
+  return role === 'operator' ? null : `Your role is ${role}: it takes the role operator to change anything.`;
+}
+
+/** The kinds of sensor in words. */
+export const KINDS = {
+  schedule: 'Schedule', s3: 'S3 objects', run_status: 'Run status', all_succeeded: 'All jobs succeeded', asset: 'Asset',
+  multi_asset: 'Several assets', assets_updated: 'Assets updated', deadline: 'Deadline', unknown: 'Unknown',
+};
+
+export const kindWord = (kind) => KINDS[kind] ?? kind;

@@ -1,0 +1,95 @@
+// Lays out a graph in layers, from left to right: what leads to something stands left of it. Pure.
+
+const SWEEPS = 8;
+
+/**
+ * Where each node stands, and where each edge passes.
+ *
+ * An edge over several layers has a place of its own in each layer between, so that it passes no node.
+ *
+ * Args:
+ *   nodes: of {id}.
+ *   edges: of {from, to}; those of unknown nodes are left out, those that close a circle lead back.
+ *
+ * Returns {place, paths, layers, rows}: `place` is a Map of id to {layer, row}, rows may be fractions; `paths` is a
+ * list of {edge, bends} with the places between its two ends.
+ */
+export function layered(nodes, edges) {
+  const ids = nodes.map((node) => node.id);
+  const known = edges.filter((edge) => edge.from !== edge.to && ids.includes(edge.from) && ids.includes(edge.to));
+  const forward = new Set(withoutCircles(ids, known));
+  const layer = longestPaths(ids, forward);
+  const pieces = [], bendsOf = new Map();
+  for (const edge of forward) {
+    const between = Array.from({length: layer.get(edge.to) - layer.get(edge.from) - 1}, (_, index) => ({edge, at: layer.get(edge.from) + 1 + index}));
+    for (const bend of between) layer.set(bend, bend.at);
+    const stations = [edge.from, ...between, edge.to];
+    stations.slice(1).forEach((to, index) => pieces.push({from: stations[index], to}));
+    bendsOf.set(edge, between);
+  }
+  const layers = Array.from({length: Math.max(0, ...layer.values()) + 1}, () => []);
+  for (const [thing, index] of layer) layers[index].push(thing);
+  untangle(layers, pieces);
+  const rows = Math.max(1, ...layers.map((each) => each.length));
+  const place = new Map();
+  layers.forEach((each, index) => each.forEach((thing, row) => place.set(thing, {layer: index, row: row + (rows - each.length) / 2})));
+  const paths = known.map((edge) => ({edge, bends: (bendsOf.get(edge) ?? []).map((bend) => place.get(bend))}));
+  return {place, paths, layers: layers.length, rows};
+}
+
+function grouped(edges, by) {
+  const found = new Map();
+  for (const edge of edges) found.set(edge[by], [...(found.get(edge[by]) ?? []), edge]);
+  return found;
+}
+
+function withoutCircles(ids, edges) {
+  const leaving = grouped(edges, 'from');
+  const state = new Map(), kept = [];
+  const walk = (id) => {
+    state.set(id, 'open');
+    for (const edge of leaving.get(id) ?? []) {
+      if (state.get(edge.to) === 'open') continue;
+      kept.push(edge);
+      if (!state.has(edge.to)) walk(edge.to);
+    }
+    state.set(id, 'done');
+  };
+  const entered = new Set(edges.map((edge) => edge.to));
+  for (const id of [...ids.filter((each) => !entered.has(each)), ...ids]) if (!state.has(id)) walk(id);
+  return kept;
+}
+
+function longestPaths(ids, edges) {
+  const [leaving, waiting] = [grouped(edges, 'from'), new Map(ids.map((id) => [id, 0]))];
+  for (const {to} of edges) waiting.set(to, waiting.get(to) + 1);
+  const layer = new Map(ids.map((id) => [id, 0]));
+  const ready = ids.filter((id) => waiting.get(id) === 0);
+  while (ready.length) {
+    const id = ready.shift();
+    for (const {to} of leaving.get(id) ?? []) {
+      layer.set(to, Math.max(layer.get(to), layer.get(id) + 1));
+      waiting.set(to, waiting.get(to) - 1);
+      if (waiting.get(to) === 0) ready.push(to);
+    }
+  }
+  return layer;
+}
+
+/** Orders each layer by the middle of its neighbours, to and fro, so that fewer edges cross. */
+function untangle(layers, pieces) {
+  const [leaving, entering] = [grouped(pieces, 'from'), grouped(pieces, 'to')];
+  const row = new Map(layers.flatMap((each) => each.map((thing, index) => [thing, index - each.length / 2])));
+  for (let sweep = 0; sweep < SWEEPS; sweep++) {
+    const down = sweep % 2 === 0;
+    const middle = (thing) => {
+      const near = (down ? entering : leaving).get(thing) ?? [];
+      return near.length ? near.reduce((sum, piece) => sum + row.get(down ? piece.from : piece.to), 0) / near.length : row.get(thing);
+    };
+    for (const each of down ? layers : [...layers].reverse()) {
+      const places = new Map(each.map((thing) => [thing, middle(thing)]));
+      each.sort((one, other) => places.get(one) - places.get(other));
+      each.forEach((thing, index) => row.set(thing, index - each.length / 2));
+    }
+  }
+}

@@ -1,0 +1,125 @@
+// The frame around every page: who asks, what is deployed, the way to each page.
+
+import {html, render, useEffect, useErrorBoundary, useRef, useState} from './vendor/htm-preact.js';
+import * as api from './api.js';
+import * as auth from './auth.js';
+import {Deployment} from './deployment.js';
+import {noteServerTime} from './format.js';
+import {useLive} from './live.js';
+import {Badge, Empty, Loaded, Loading, Page, Problem, Told} from './parts.js';
+import {address, useRoute} from './router.js';
+import {Theme} from './theme.js';
+import {Assets} from './pages/assets.js';
+import {Doctor} from './pages/doctor.js';
+import {DeadLetters} from './pages/letters.js';
+import {SensorMap} from './pages/map.js';
+import {Overview} from './pages/overview.js';
+import {Run, Runs} from './pages/runs.js';
+import {Sensor} from './pages/sensor.js';
+import {Tick} from './pages/ticks.js';
+import {Why, WhyBox} from './pages/why.js';
+
+const PLACES = [
+  ['sensors', 'Sensors'], ['runs', 'Runs'], ['assets', 'Assets'], ['map', 'Map'],
+  ['why', 'Why?'], ['dead-letters', 'Dead letters'], ['doctor', 'Doctor'],
+];
+
+function pageOf({parts: [place = 'sensors', name, below, last], query}, overview) {
+  if (place === 'sensors' && name && below === 'ticks' && last) return html`<${Tick} key=${last} sensor=${name} tickId=${last} />`;
+  if (place === 'sensors' && name) return html`<${Sensor} key=${name} name=${name} query=${query} />`;
+  if (place === 'runs' && name) return html`<${Run} key=${name} runId=${name} />`;
+  const found = {
+    sensors: () => html`<${Overview} overview=${overview.data} query=${query} refresh=${overview.refresh} />`,
+    runs: () => html`<${Runs} query=${query} />`,
+    assets: () => html`<${Assets} query=${query} />`,
+    map: () => html`<${SensorMap} />`,
+    why: () => html`<${Why} query=${query} />`,
+    'dead-letters': () => html`<${DeadLetters} query=${query} />`,
+    doctor: () => html`<${Doctor} />`,
+  }[place];
+  return found ? found() : html`<${Page} title="No such page"><${Empty}><p>Nothing is shown at this address. <a href=${address(['sensors'])}>All sensors</a></p><//><//>`;
+}
+
+function Guarded({children}) {
+  const [error, reset] = useErrorBoundary();
+  if (error) return html`<${Problem} error=${{message: `This page could not be drawn: ${error.message}`}} retry=${reset} />`;
+  return children;
+}
+
+function Shell({signOut}) {
+  const route = useRoute();
+  const place = route.parts[0] ?? 'sensors';
+  const isOverview = place === 'sensors' && !route.parts[1];
+  const overview = useLive(async (signal) => {
+    const answer = await api.overview(signal);
+    noteServerTime(answer.now);
+    return answer;
+  }, isOverview ? 4000 : 30_000, ['overview']);
+  const main = useRef(null);
+  const path = route.parts.join('/');
+  const before = useRef(path);
+  useEffect(() => {
+    if (before.current === path) return;
+    before.current = path;
+    scrollTo(0, 0);
+    main.current?.querySelector('h1')?.focus({preventScroll: true});
+  }, [path]);
+  useEffect(() => { if (isOverview) overview.refresh(); }, [isOverview]);
+  const skip = (event) => {
+    event.preventDefault();
+    main.current.focus();
+  };
+  const {stack = '', role = 'viewer', sensors = []} = overview.data ?? {};
+  return html`<${Deployment.Provider} value=${{stack, role, sensors}}>
+    <a class="skip" href="#main" onclick=${skip}>Skip to the content</a>
+    <div class="frame">
+      <header class="side">
+        <a class="brand" href=${address(['sensors'])}><img src="static/mark.svg" width="28" height="28" alt="" /><span>Treadle<small>${stack || ' '}</small></span></a>
+        <nav aria-label="Pages">${PLACES.map(([each, name]) => html`<a key=${each} href=${address([each])} aria-current=${each === place ? 'page' : undefined}>${name}</a>`)}</nav>
+        <div class="side-foot">
+          ${overview.data && role !== 'operator' && html`<p class="viewer"><${Badge} status="CANCELED" label="Read only" /><small>Your role is ${role}.</small></p>`}
+          <${Theme} />
+          ${signOut && html`<button class="small quiet" onclick=${signOut}>Sign out</button>`}
+        </div>
+      </header>
+      <div class="body">
+        <div class="topbar"><${WhyBox} /></div>
+        <main id="main" tabindex="-1" ref=${main}><${Guarded} key=${path}>
+          ${isOverview || !overview.data ? html`<${Loaded} of=${overview} what="the sensors">${() => pageOf(route, overview)}<//>` : pageOf(route, overview)}
+        <//></main>
+      </div>
+    </div>
+    <${Told} />
+  <//>`;
+}
+
+function SignIn({error}) {
+  const [failed, setFailed] = useState(error);
+  const [busy, setBusy] = useState(false);
+  const begin = () => {
+    setBusy(true);
+    auth.signIn().catch((problem) => { setBusy(false); setFailed(problem); });
+  };
+  return html`<main class="sign-in"><img src="static/mark.svg" width="48" height="48" alt="" /><h1>Treadle</h1>
+    ${failed && html`<${Problem} error=${failed} />`}
+    ${auth.hasSignIn() ? html`<button class="primary" disabled=${busy} onclick=${begin}>${busy ? 'Going there …' : 'Sign in'}</button>`
+      : html`<p>This tab does not bear the token of this console. Open the address that <code>treadle console</code> printed.</p>`}
+  </main>`;
+}
+
+function App() {
+  const [state, setState] = useState({phase: 'beginning', error: null});
+  useEffect(() => {
+    auth.begin(() => setState({phase: 'out', error: null})).then(
+      (isIn) => setState({phase: isIn ? 'in' : 'out', error: null}),
+      (error) => setState({phase: 'out', error}),
+    );
+  }, []);
+  if (state.phase === 'beginning') return html`<main class="sign-in"><${Loading} what="how one signs in here" /></main>`;
+  if (state.phase === 'out') return html`<${SignIn} error=${state.error} />`;
+  return html`<${Shell} signOut=${auth.hasSignIn() ? auth.signOut : null} />`;
+}
+
+const root = document.getElementById('app');
+root.replaceChildren();
+render(html`<${App} />`, root);

@@ -1,0 +1,59 @@
+// Editing a cursor: what is stored, what it becomes, and that somebody else was faster.
+
+import {html, useState} from '../vendor/htm-preact.js';
+import * as api from '../api.js';
+import {difference, parsed, pretty} from '../format.js';
+import {Dialog, Problem, tell} from '../parts.js';
+
+/** What changes, line by line; the sign tells it apart, not the colour alone. */
+export function Difference({before, after}) {
+  const [old, fresh] = [before, after].map((text) => (text === null || text === undefined ? '' : pretty(text)));
+  if (old === fresh && (before === null) === (after === null)) return html`<p class="faint">Nothing changes.</p>`;
+  return html`<pre class="diff" tabindex="0" aria-label="What changes">${difference(old, fresh).map((line, index) => html`<span key=${index} class=${{'+': 'added', '-': 'removed'}[line.sign] ?? ''}>${line.sign} ${line.text}${'\n'}</span>`)}</pre>`;
+}
+
+/** A JSON cursor is edited laid out, and kept as short as it was. */
+const compact = (text, like) => {
+  const value = parsed(text);
+  const was = like === null || like === undefined ? undefined : parsed(like);
+  return value !== null && typeof value === 'object' && was !== null && typeof was === 'object' ? JSON.stringify(value) : text;
+};
+
+export function CursorDialog({sensor, onClose, done}) {
+  // What was seen when the dialog was opened: what is stored may change meanwhile.
+  const [seen, setSeen] = useState({cursor: sensor.cursor ?? null, epoch: sensor.cursor_epoch});
+  const [text, setText] = useState(pretty(sensor.cursor));
+  const [clears, setClears] = useState(false);
+  const [state, setState] = useState({busy: false, error: null});
+  const next = clears ? null : compact(text, seen.cursor);
+  const isJson = parsed(seen.cursor ?? '') instanceof Object;
+  const isBroken = isJson && !clears && parsed(text) === undefined;
+
+  const save = async () => {
+    setState({busy: true, error: null});
+    try {
+      done(await api.setCursor(sensor.name, next, seen.epoch));
+      tell(next === null ? `${sensor.name} has no cursor now.` : `${sensor.name} has a new cursor.`);
+      onClose();
+    } catch (error) {
+      setState({busy: false, error});
+    }
+  };
+  const look = async () => {
+    const fresh = await api.oneSensor(sensor.name).catch((error) => setState({busy: false, error}));
+    if (!fresh) return;
+    setSeen({cursor: fresh.cursor ?? null, epoch: fresh.cursor_epoch});
+    setState({busy: false, error: null});
+  };
+  return html`<${Dialog} title=${`Cursor of ${sensor.name}`} onClose=${onClose} wide>
+    <p class="faint">The next tick begins at this bookmark. A tick in flight commits nothing after an edit.</p>
+    <label class="field"><span>New cursor</span><textarea rows="10" class="mono" spellcheck=${false} disabled=${clears} value=${text} oninput=${(event) => setText(event.target.value)}></textarea></label>
+    <label class="check"><input type="checkbox" checked=${clears} onchange=${() => setClears(!clears)} /> No cursor: the sensor begins anew</label>
+    ${isBroken && html`<p class="warn-text">The stored cursor is JSON, and this is none. It would be kept as it is.</p>`}
+    <h3>What changes</h3><${Difference} before=${seen.cursor} after=${next} />
+    ${state.error && (state.error.status === 409
+      ? html`<div class="notice warn" role="alert"><p>${state.error.message} Your text is still here: look at what is stored now, then save again.</p><button class="small" onclick=${look}>Compare with what is stored now</button></div>`
+      : html`<${Problem} error=${state.error} />`)}
+    <footer><button onclick=${onClose}>Keep as it is</button><button class="primary" disabled=${state.busy || next === seen.cursor} onclick=${save}>Set cursor</button></footer>
+  <//>`;
+}

@@ -1,0 +1,60 @@
+// Dead letters: what would become of each, and sending them again.
+
+import {html, useState} from '../vendor/htm-preact.js';
+import * as api from '../api.js';
+import {useForbidden} from '../deployment.js';
+import {count} from '../format.js';
+import {useLive} from '../live.js';
+import {ask} from '../router.js';
+import {Badge, Choice, Dialog, Loaded, Page, Problem, Table} from '../parts.js';
+
+const WOULD = {SENT: 'Would be sent', DROPPED: 'Would be dropped', LEFT: 'Stays'};
+
+const columnsOf = (words) => [
+  {name: 'Origin', kind: 'main', of: (each) => html`<span class="strong">${each.origin}</span>`},
+  {name: 'What', of: (each) => html`<span class="mono clip wide" title=${each.subject ?? ''}>${each.subject ?? '–'}</span>`},
+  {name: 'Fate', of: (each) => html`<${Badge} status=${each.fate} label=${words[each.fate]} />`},
+  {name: 'Why', of: (each) => html`<span class="message">${each.reason}</span>${each.given_up_as && html`<small class="faint message"> Given up as: ${each.given_up_as}</small>`}`},
+];
+
+export function DeadLetters({query}) {
+  const letters = useLive((signal) => api.deadLetters(signal), 0, ['dead letters']);
+  const forbidden = useForbidden();
+  const [isOpen, setIsOpen] = useState(false);
+  const found = letters.data?.letters ?? [];
+  const origins = [...new Set(found.map((each) => each.origin))].sort();
+  const shown = found.filter((each) => !query.origin || each.origin === query.origin);
+  const actions = html`<button onclick=${letters.refresh}>Look again</button>
+    <button class="primary" disabled=${forbidden !== null || shown.length === 0} title=${forbidden ?? ''} onclick=${() => setIsOpen(true)}>Redrive ${count(shown.length, 'letter')} …</button>`;
+  return html`<${Page} title="Dead letters" actions=${actions}>
+    <p class="lead">What could not be delivered or processed, with what a redrive would do with each. Looking at them takes them off the queue for a moment, so this list does not renew itself.</p>
+    ${origins.length > 1 && html`<div class="toolbar"><${Choice} label="From" options=${[['', 'All'], ...origins.map((each) => [each, each])]} value=${query.origin ?? ''} onChange=${(origin) => ask(['dead-letters'], {origin})} /></div>`}
+    <${Loaded} of=${letters} what="dead letters">${() => html`<${Table} caption="Dead letters" columns=${columnsOf(WOULD)} rows=${shown} keyOf=${(each) => each.letter_id}
+      empty=${html`<p>No dead letters. Whatever was sent has arrived.</p>`} />`}<//>
+    ${isOpen && html`<${RedriveDialog} number=${shown.length} origin=${query.origin} onClose=${() => setIsOpen(false)} done=${letters.refresh} />`}
+  <//>`;
+}
+
+function RedriveDialog({number, origin, onClose, done}) {
+  const [state, setState] = useState({busy: false, error: null, results: null});
+  const act = async () => {
+    setState({busy: true, error: null, results: null});
+    try {
+      const {results} = await api.redrive(origin ? {origin} : {});
+      setState({busy: false, error: null, results});
+      done();
+    } catch (error) {
+      setState({busy: false, error, results: null});
+    }
+  };
+  if (state.results) {
+    return html`<${Dialog} title="Redriven" onClose=${onClose} wide>
+      <${Table} caption="What became of them" columns=${columnsOf({})} rows=${state.results} keyOf=${(each) => each.letter_id} empty=${html`<p>No letter was left to send.</p>`} />
+      <footer><button class="primary" onclick=${onClose}>Close</button></footer><//>`;
+  }
+  return html`<${Dialog} title="Redrive dead letters" onClose=${onClose}>
+    <p>${count(number, 'letter')}${origin ? ` of ${origin}` : ''} will be sent again, each to the step it was meant for. What is worthless by now is dropped, what nobody can place stays. A letter is deleted only once it was sent.</p>
+    ${state.error && html`<${Problem} error=${state.error} />`}
+    <footer><button onclick=${onClose}>Keep as it is</button><button class="primary" disabled=${state.busy} onclick=${act}>${state.busy ? 'Sending …' : 'Redrive'}</button></footer>
+  <//>`;
+}

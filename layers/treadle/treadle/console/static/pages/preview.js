@@ -1,0 +1,126 @@
+// Trying a sensor out: what it would do with a cursor or an event; then doing it.
+
+import {html, useState} from '../vendor/htm-preact.js';
+import * as api from '../api.js';
+import {useForbidden} from '../deployment.js';
+import {count, parsed, pretty} from '../format.js';
+import {tickAddress} from '../router.js';
+import {Badge, Choice, Dialog, Log, Problem, tell} from '../parts.js';
+import {Difference} from './cursor.js';
+import {Requests} from './requests.js';
+import {ErrorCard} from './ticks.js';
+
+const WITH_CURSOR = ['cursor', 'A cursor'], WITH_OBJECT = ['object', 'An object'], WITH_EVENT = ['event', 'An event'];
+
+/** What the sensors of a kind can be tried with; the first is proposed. */
+const WAYS = {
+  s3: [WITH_OBJECT, WITH_CURSOR, WITH_EVENT],
+  run_status: [WITH_EVENT, WITH_CURSOR],
+  asset: [WITH_EVENT, WITH_CURSOR],
+};
+
+const SAMPLES = {
+  run_status: {
+    source: 'treadle', 'detail-type': 'Run Status Changed',
+    detail: {run_id: 'of a run that exists', job: 'my_job', status: 'FAILURE'},
+  },
+  asset: {source: 'treadle', 'detail-type': 'Asset Materialized', detail: {asset_key: 'my/asset', storage_id: 1}},
+};
+
+export function PreviewDialog({sensor, onClose, done}) {
+  const ways = WAYS[sensor.kind] ?? [WITH_CURSOR, WITH_EVENT];
+  const [given, setGiven] = useState({
+    way: ways[0][0], cursor: pretty(sensor.cursor), isNone: sensor.cursor === null || sensor.cursor === undefined,
+    key: '', event: JSON.stringify(SAMPLES[sensor.kind] ?? {}, null, 2),
+  });
+  const [state, setState] = useState({busy: false, error: null, came: null});
+  const evaluate = async () => {
+    setState({busy: true, error: null, came: null});
+    try {
+      setState({busy: false, error: null, came: await api.preview(sensor.name, bodyOf(given, sensor))});
+    } catch (error) {
+      setState({busy: false, error, came: null});
+    }
+  };
+  return html`<${Dialog} title=${`Test ${sensor.name}`} onClose=${onClose} wide>
+    ${state.came
+      ? html`<${Came} sensor=${sensor} came=${state.came} onAgain=${() => setState({...state, came: null})} onClose=${onClose} done=${done} />`
+      : html`<form onsubmit=${(event) => { event.preventDefault(); evaluate(); }}>
+        <p class="faint">It is evaluated for real, with its own permissions, and nothing is committed: no run, no cursor, no tick.</p>
+        <${Choice} label="Test with" options=${ways} value=${given.way} onChange=${(way) => setGiven({...given, way})} />
+        <${Input} given=${given} change=${(part) => setGiven({...given, ...part})} />
+        ${state.error && html`<${Problem} error=${state.error} />`}
+        <footer><button type="button" onclick=${onClose}>Close</button><button class="primary" disabled=${state.busy}>${state.busy ? 'Evaluating …' : 'Evaluate'}</button></footer>
+      </form>`}
+  <//>`;
+}
+
+function bodyOf({way, cursor, isNone, key, event}, sensor) {
+  if (way === 'object') return {object: {key}};
+  if (way === 'event') {
+    const value = parsed(event);
+    if (value === null || typeof value !== 'object') throw new Error('The event is no JSON object: mend it, and evaluate again.');
+    return {event: value};
+  }
+  if (isNone) return {cursor: null};
+  // What is stored is handed over exactly as it is stored, not as it was laid out for reading.
+  return {cursor: cursor === pretty(sensor.cursor) ? sensor.cursor ?? cursor : cursor};
+}
+
+function Input({given, change}) {
+  if (given.way === 'object') {
+    return html`<label class="field"><span>Key of an object in the sensor's bucket</span><input required class="mono" placeholder="incoming/2026/cities.csv" value=${given.key} oninput=${(event) => change({key: event.target.value})} /></label>`;
+  }
+  if (given.way === 'event') {
+    return html`<label class="field"><span>Event, as EventBridge sends it</span><textarea rows="10" class="mono" spellcheck=${false} value=${given.event} oninput=${(event) => change({event: event.target.value})}></textarea></label>`;
+  }
+  return html`<label class="field"><span>Cursor</span><textarea rows="7" class="mono" spellcheck=${false} disabled=${given.isNone} value=${given.cursor} oninput=${(event) => change({cursor: event.target.value})}></textarea></label>
+    <label class="check"><input type="checkbox" checked=${given.isNone} onchange=${() => change({isNone: !given.isNone})} /> No cursor, as at the very first tick</label>`;
+}
+
+function headline(tick) {
+  if (tick.status === 'FAILURE') return 'Failed';
+  const asked = tick.requests?.length ?? 0;
+  if (asked) return count(asked, 'run request');
+  return tick.asset_events?.length ? count(tick.asset_events.length, 'materialization') : 'Skipped';
+}
+
+function Came({sensor, came, onAgain, onClose, done}) {
+  const {tick, cursor_before: before, cursor_after: after} = came;
+  const failed = tick.status === 'FAILURE';
+  return html`<div role="status"><h3 class="result"><${Badge} status=${tick.status} label=${headline(tick)} /></h3>${tick.reason && html`<p>${tick.reason}</p>`}</div>
+    <${ErrorCard} error=${tick.error} />
+    <${Requests} tick=${tick} isPreview />
+    ${!failed && html`<h3>Cursor</h3><${Difference} before=${before ?? null} after=${after ?? null} />`}
+    <h3>Log</h3><${Log} lines=${tick.log} />
+    <${Doing} sensor=${sensor} after=${after ?? null} failed=${failed} onAgain=${onAgain} onClose=${onClose} done=${done} />`;
+}
+
+/** What can be done after a look: a tick for real, or the cursor alone. */
+function Doing({sensor, after, failed, onAgain, onClose, done}) {
+  const forbidden = useForbidden();
+  const [state, setState] = useState({busy: false, error: null, ticked: null});
+  const act = async (what) => {
+    setState({busy: true, error: null, ticked: null});
+    try {
+      setState({busy: false, error: null, ticked: await what()});
+      done();
+    } catch (error) {
+      setState({busy: false, error, ticked: null});
+    }
+  };
+  const move = () => act(async () => {
+    await api.setCursor(sensor.name, after, sensor.cursor_epoch);
+    tell(`${sensor.name} has the cursor of this test.`);
+    onClose();
+    return null;
+  });
+  return html`
+    ${state.error && html`<${Problem} error=${state.error} />`}
+    ${state.ticked && html`<div class="notice quiet" role="status"><p><b>${state.ticked.decision}</b> ${state.ticked.reason ?? ''}</p>${state.ticked.tick_id && html`<a href=${tickAddress(sensor.name, state.ticked.tick_id)}>See the tick</a>`}</div>`}
+    <footer>
+      <button onclick=${onAgain}>Try again</button>
+      <button disabled=${state.busy || failed || forbidden !== null || after === (sensor.cursor ?? null)} title=${forbidden ?? 'Start nothing; the next tick begins where this one would have ended'} onclick=${move}>Set this cursor only</button>
+      <button class="primary" disabled=${state.busy || forbidden !== null} title=${forbidden ?? 'Evaluate once more from the stored cursor, start the runs and move the cursor'} onclick=${() => act(() => api.tickNow(sensor.name))}>Tick now</button>
+    </footer>`;
+}

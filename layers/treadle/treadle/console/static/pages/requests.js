@@ -1,0 +1,48 @@
+// What a tick asked for, or would ask for: runs, keys that existed already, what was set aside, materializations.
+
+import {html} from '../vendor/htm-preact.js';
+import {count} from '../format.js';
+import {assetAddress, runAddress} from '../router.js';
+import {Mono, Table, Text} from '../parts.js';
+
+/** `action` gives what can be done about a key that is taken. `isPreview` where nothing was committed. */
+export function Requests({tick, action, isPreview = false}) {
+  const {requests = [], existing_keys: existing = [], set_aside: aside = [], asset_events: made = []} = tick;
+  return html`
+    ${requests.length > 0 && html`<section class="card"><h2>${count(requests.length, 'run request')}</h2>
+      ${requests.map((each, index) => html`<${Request} key=${each.run_id ?? index} request=${each} isPreview=${isPreview} />`)}</section>`}
+    ${existing.length > 0 && html`<section class="card"><h2>${count(existing.length, 'run key')} taken already</h2>
+      <p class="faint">${existing.length === 1 ? 'A run exists for this key, so none was requested again.' : 'Runs exist for these keys, so none were requested again.'}</p>
+      <ul class="keys">${existing.map((key) => html`<li key=${key}><${Mono}>${key}<//>${action?.(key)}</li>`)}</ul></section>`}
+    ${aside.length > 0 && html`<section class="card"><h2>${count(aside.length, 'request')} set aside</h2>
+      <p class="faint">These could never run; the others were not held up.</p>
+      <${Table} caption="Requests set aside" rows=${aside} keyOf=${(each) => `${each.run_key} ${each.reason}`} columns=${[
+        {name: 'Run key', kind: 'main', of: (each) => html`<${Mono}>${each.run_key ?? '–'}<//>`}, {name: 'Reason', of: (each) => each.reason},
+      ]} /></section>`}
+    ${made.length > 0 && html`<section class="card"><h2>${count(made.length, 'materialization')}</h2>
+      <ul class="keys">${made.map((each, index) => html`<li key=${index}><a href=${assetAddress(keyText(each.asset_key))}>${keyText(each.asset_key)}</a>${each.partition && html` <span class="faint">partition</span> <${Mono}>${each.partition}<//>`}</li>`)}</ul></section>`}`;
+}
+
+/** An asset's key as one text. */
+export function keyText(key) {
+  if (typeof key === 'string') return key;
+  const parts = Array.isArray(key) ? key : key?.path ?? key?.parts ?? [String(key)];
+  return parts.join('/');
+}
+
+function Request({request, isPreview}) {
+  return html`<details class="request"><summary>
+      <span class="mono strong">${request.run_key ?? 'no run key'}</span><span class="faint">→ ${request.job}</span>
+      ${request.partition_key && html`<span class="tag">partition ${request.partition_key}</span>`}
+      ${request.run_id && !isPreview && html`<a href=${runAddress(request.run_id)}>run</a>`}
+    </summary>
+    <h3>Run config</h3><${Text} text=${request.run_config ?? '{}'} what="run config" />
+    <h3>Tags</h3><${Tags} tags=${request.tags} />
+  </details>`;
+}
+
+export function Tags({tags}) {
+  const all = Object.entries(tags ?? {});
+  if (all.length === 0) return html`<p class="faint">none</p>`;
+  return html`<p class="tags">${all.map(([name, value]) => html`<span key=${name} class="tag">${name} = ${value}</span>`)}</p>`;
+}

@@ -1,0 +1,79 @@
+// "Why did … not run?": asked of an object, a run key, a run, or a time.
+
+import {html, useState} from '../vendor/htm-preact.js';
+import * as api from '../api.js';
+import {useDeployment} from '../deployment.js';
+import {useLive} from '../live.js';
+import {go} from '../router.js';
+import {Choice, Empty, Loaded, Page} from '../parts.js';
+import {Story} from './story.js';
+
+const SUBJECTS = {
+  object: ['Object', 's3://my-bucket/incoming/cities.csv'],
+  key: ['Run key', 'the key that the sensor asks under'],
+  run: ['Run', '123e4567-e89b-12d3-a456-426614174000'],
+  at: ['Time', '2026-11-28T03:00:00Z, or 2h'],
+};
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+const MOMENT = /^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?$|^\d+ ?(s|m|min|h|d)( ago)?$/i;
+
+/** What a text probably names. */
+export function subjectOf(text) {
+  if (text.startsWith('s3://')) return 'object';
+  if (UUID.test(text)) return 'run';
+  return MOMENT.test(text) ? 'at' : 'key';
+}
+
+/** The box at the head of every page. */
+export function WhyBox() {
+  const {sensors} = useDeployment();
+  const [text, setText] = useState('');
+  const submit = (event) => {
+    event.preventDefault();
+    const given = text.trim();
+    if (!given) return;
+    go(['why'], {[subjectOf(given)]: given, sensor: sensors.length === 1 ? sensors[0].name : undefined});
+    setText('');
+  };
+  return html`<form class="why-box" role="search" onsubmit=${submit}>
+    <label><span class="unseen">Why did it not run? Object, run key, run or time</span>
+      <input type="search" placeholder="Why did … not run? Object, key, run or time" value=${text} oninput=${(event) => setText(event.target.value)} /></label>
+    <button class="small">Why?</button>
+  </form>`;
+}
+
+export function Why({query}) {
+  const {sensors} = useDeployment();
+  const asked = Object.keys(SUBJECTS).find((each) => query[each]);
+  const isComplete = Boolean(asked && (query.sensor || asked === 'run'));
+  return html`<${Page} title="Why did it not run?">
+    <${Question} key=${JSON.stringify(query)} sensors=${sensors} query=${query} asked=${asked ?? 'object'} />
+    ${isComplete ? html`<${Answer} query=${query} />`
+      : html`<${Empty}><p>${asked ? 'Of which sensor? Choose it, then ask.' : 'Name an object, a run key, a run or a time, and read in one sentence what became of it, and every step that led there.'}</p><//>`}
+  <//>`;
+}
+
+function Question({sensors, query, asked}) {
+  const [subject, setSubject] = useState(asked);
+  const [sensor, setSensor] = useState(query.sensor ?? (sensors.length === 1 ? sensors[0].name : ''));
+  const [text, setText] = useState(query[asked] ?? '');
+  const submit = (event) => {
+    event.preventDefault();
+    go(['why'], {sensor, [subject]: text.trim()});
+  };
+  return html`<form class="card question" onsubmit=${submit}>
+    <${Choice} label="What it is about" options=${Object.entries(SUBJECTS).map(([name, [words]]) => [name, words])} value=${subject} onChange=${setSubject} />
+    <div class="toolbar">
+      <label class="field"><span>Sensor</span><select required=${subject !== 'run'} value=${sensor} onchange=${(event) => setSensor(event.target.value)}>
+        <option value="" selected=${!sensor}>choose a sensor</option>${sensors.map((each) => html`<option key=${each.name} value=${each.name} selected=${each.name === sensor}>${each.name}</option>`)}</select></label>
+      <label class="field grow"><span>${SUBJECTS[subject][0]}</span><input required class="mono" placeholder=${SUBJECTS[subject][1]} value=${text} oninput=${(event) => setText(event.target.value)} /></label>
+      <button class="primary">Ask</button>
+    </div>
+  </form>`;
+}
+
+function Answer({query}) {
+  const story = useLive((signal) => api.why(query, signal), 0, ['why', query]);
+  return html`<section class="card" aria-label="Answer" aria-live="polite"><${Loaded} of=${story} what="what became of it">${(found) => html`<${Story} story=${found} />`}<//></section>`;
+}

@@ -1,0 +1,28 @@
+// Light or dark: as the system says, unless somebody chose.
+
+import {html, useState} from './vendor/htm-preact.js';
+import {Choice} from './parts.js';
+
+const KEY = 'treadle.theme';
+const OPTIONS = [['auto', 'Auto'], ['light', 'Light'], ['dark', 'Dark']];
+
+function apply(theme) {
+  document.documentElement.dataset.theme = theme;
+  localStorage.setItem(KEY, theme);
+}
+
+const kept = () => {
+  const found = localStorage.getItem(KEY);
+  return OPTIONS.some(([name]) => name === found) ? found : 'auto';
+};
+
+apply(kept());
+
+export function Theme() {
+  const [theme, setTheme] = useState(kept());
+  const choose = (name) => {
+    apply(name);
+    setTheme(name);
+  };
+  return html`<${Choice} label="Colours" options=${OPTIONS} value=${theme} onChange=${choose} />`;
+}

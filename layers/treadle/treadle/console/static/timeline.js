@@ -1,0 +1,186 @@
+// Ticks over time, as a picture: one lane for each outcome, so that colour is never all that tells them apart.
+
+import {html, useEffect, useMemo, useRef, useState} from './vendor/htm-preact.js';
+import {count, duration, localTime, serverNow, utc} from './format.js';
+import {go} from './router.js';
+
+const LANES = [['SUCCESS', 'Requested'], ['SKIPPED', 'Skipped'], ['FAILURE', 'Failed']];
+const LEFT = 78, RIGHT = 14, TOP = 8, LANE = 26, AXIS = 22;
+const HEIGHT = TOP + LANES.length * LANE + AXIS;
+const NEAR = 13;
+
+export const WINDOWS = {'15m': 15 * 60_000, '1h': 3_600_000, '6h': 6 * 3_600_000, '24h': 86_400_000, '7d': 7 * 86_400_000};
+
+/** What a tick came to, in words; of a tick in a list or of one in full. */
+export function tickWords(tick) {
+  if (tick.status === 'FAILURE') {
+    const {type, message} = tick.error ?? {type: tick.error_type, message: tick.error_message};
+    return `${type ?? 'Error'}: ${message ?? ''}`;
+  }
+  const {started = 0, existing = tick.existing_keys?.length ?? 0, refused = 0} = tick.dispatched ?? {};
+  if (tick.status === 'SUCCESS') {
+    if (tick.held) return `Waits for its dispatch: ${tick.held}`;
+    if (tick.is_pending) return 'Its requests are about to be dispatched';
+    const parts = [started && `${count(started, 'run')} started`, existing && `${existing} existed already`, refused && `${refused} refused`];
+    return parts.filter(Boolean).join(', ') || tick.reason || 'Done, no run requested';
+  }
+  if (tick.skips > 1) return `${count(tick.skips, 'tick')} skipped: ${tick.reason ?? 'no reason given'}`;
+  if (!tick.reason && existing) return `${count(existing, 'run')} requested, but skipped because the runs already exist for those requested keys`;
+  return tick.reason ?? '0 runs requested';
+}
+
+/** Ticks as marks: those of one lane that lie too close together are one mark with a number. */
+export function marksOf(ticks, [from, to], width) {
+  const place = (at) => LEFT + ((at - from) / (to - from)) * (width - LEFT - RIGHT);
+  const marks = [];
+  for (const [lane, [status]] of LANES.entries()) {
+    let last = null;
+    const mine = ticks.filter((tick) => tick.status === status && (tick.last_time ?? tick.time) >= from && tick.time <= to);
+    for (const tick of mine.sort((one, other) => one.time - other.time)) {
+      const [x, end] = [Math.max(LEFT, place(tick.time)), Math.min(width - RIGHT, place(tick.last_time ?? tick.time))];
+      if (last && x - last.end < NEAR) {
+        last.ticks.push(tick);
+        last.end = Math.max(last.end, end);
+      } else {
+        last = {lane, x, end, ticks: [tick], status};
+        marks.push(last);
+      }
+    }
+  }
+  return marks.sort((one, other) => one.x - other.x || one.lane - other.lane);
+}
+
+const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880].map((minutes) => minutes * 60_000);
+
+function axisOf([from, to], width) {
+  const most = Math.max(2, Math.floor((width - LEFT) / 92));
+  const step = STEPS.find((each) => (to - from) / each <= most) ?? (to - from) / most;
+  const offset = new Date(from).getTimezoneOffset() * 60_000;
+  const first = Math.ceil((from - offset) / step) * step + offset;
+  return Array.from({length: Math.max(0, Math.floor((to - first) / step) + 1)}, (_, index) => first + index * step);
+}
+
+const SHORT = new Intl.DateTimeFormat(undefined, {hour: '2-digit', minute: '2-digit', hourCycle: 'h23'});
+const DAYS = new Intl.DateTimeFormat(undefined, {day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit', hourCycle: 'h23'});
+
+function useWidth(initial) {
+  const box = useRef(null);
+  const [width, setWidth] = useState(initial);
+  useEffect(() => {
+    const observer = new ResizeObserver(([entry]) => setWidth(Math.max(280, Math.floor(entry.contentRect.width))));
+    observer.observe(box.current);
+    return () => observer.disconnect();
+  }, []);
+  return [box, width];
+}
+
+const markName = ({ticks, status}) => {
+  const [first, last] = [ticks[0], ticks[ticks.length - 1]];
+  const when = ticks.length === 1 ? utc(first.time) : `${utc(first.time)} to ${utc(last.last_time ?? last.time)}`;
+  const what = ticks.length === 1 ? tickWords(first) : count(ticks.length, 'tick');
+  return `${status}, ${when}: ${what}`;
+};
+
+function Mark({mark, isCurrent, events}) {
+  const y = TOP + mark.lane * LANE + LANE / 2;
+  const many = mark.ticks.length > 1;
+  const middle = (mark.x + mark.end) / 2;
+  const attributes = {...events, tabindex: isCurrent ? 0 : -1, role: 'button', 'aria-label': markName(mark), class: `mark ${mark.status}`};
+  if (mark.end - mark.x > 10 || (mark.status === 'SKIPPED' && (many || mark.ticks[0].skips > 1))) {
+    const [x, length] = [mark.x - 5, Math.max(10, mark.end - mark.x + 10)];
+    return html`<g ...${attributes}><rect x=${x} y=${y - 6} width=${length} height="12" rx="6" class="bar" />
+      ${many && length > 18 && html`<text x=${middle} y=${y + 4} class="in-mark">${mark.ticks.length}</text>`}</g>`;
+  }
+  if (many) return html`<g ...${attributes}><circle cx=${middle} cy=${y} r="9" class="dot" /><text x=${middle} y=${y + 3.5} class="in-mark">${mark.ticks.length}</text></g>`;
+  if (mark.status === 'FAILURE') return html`<g ...${attributes}><path d=${`M${mark.x} ${y - 7}l7 7-7 7-7-7z`} class="dot" /></g>`;
+  return html`<g ...${attributes}><circle cx=${mark.x} cy=${y} r=${mark.status === 'SKIPPED' ? 4 : 5.5} class="dot" /></g>`;
+}
+
+/**
+ * The picture. Arrow keys move from mark to mark, Enter opens a tick or looks closer at several.
+ *
+ * Args:
+ *   ticks: newest first.
+ *   shown: [from, to] to look at a part of the time; null for what `length` says, up to now.
+ *   length: milliseconds.
+ *   onLook: called with [from, to] to look closer.
+ */
+export function Timeline({ticks, shown, length, onLook}) {
+  const [box, width] = useWidth(900);
+  const picture = useRef(null);
+  const [current, setCurrent] = useState(null);
+  const [pointed, setPointed] = useState(null);
+  const now = serverNow();
+  const range = shown ?? [now - length, now + length / 60];
+  const marks = useMemo(() => marksOf(ticks, range, width), [ticks, range[0], range[1], width]);
+  const keyOf = (mark) => mark.ticks[0].tick_id;
+  const at = Math.max(0, marks.findIndex((mark) => keyOf(mark) === current) === -1 ? marks.length - 1 : marks.findIndex((mark) => keyOf(mark) === current));
+
+  const open = (mark) => {
+    const [first, last] = [mark.ticks[0], mark.ticks[mark.ticks.length - 1]];
+    const spread = (last.last_time ?? last.time) - first.time;
+    if (mark.ticks.length === 1 || spread < 1000) return go(['sensors', last.sensor, 'ticks', last.tick_id]);
+    setPointed(null);
+    return onLook([first.time - spread * 0.08, (last.last_time ?? last.time) + spread * 0.08]);
+  };
+  const move = (to) => {
+    setCurrent(keyOf(marks[to]));
+    requestAnimationFrame(() => picture.current?.querySelectorAll('.mark')[to]?.focus());
+  };
+  const pressed = (event, mark) => {
+    const to = {ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: marks.length - 1}[event.key];
+    if (to !== undefined && marks[to]) move(to);
+    if (event.key === 'Enter' || event.key === ' ') open(mark);
+    if (to !== undefined || event.key === ' ') event.preventDefault();
+  };
+
+  const zero = (time) => LEFT + ((time - range[0]) / (range[1] - range[0])) * (width - LEFT - RIGHT);
+  const format = range[1] - range[0] > 86_400_000 ? DAYS : SHORT;
+  return html`<div class="timeline" ref=${box}>
+    <svg ref=${picture} width=${width} height=${HEIGHT} role="group" aria-label="Ticks over time">
+      ${LANES.map(([status, name], lane) => html`<g key=${status} aria-hidden="true">
+        <text x="0" y=${TOP + lane * LANE + LANE / 2 + 4} class="lane-name">${name}</text>
+        <line x1=${LEFT} x2=${width - RIGHT} y1=${TOP + lane * LANE + LANE / 2} y2=${TOP + lane * LANE + LANE / 2} class="lane" /></g>`)}
+      ${axisOf(range, width).map((time) => html`<g key=${time} aria-hidden="true">
+        <line x1=${zero(time)} x2=${zero(time)} y1=${TOP} y2=${HEIGHT - AXIS + 2} class="grid" />
+        <text x=${zero(time)} y=${HEIGHT - 5} class="axis">${format.format(time)}</text></g>`)}
+      ${now <= range[1] && now >= range[0] && html`<line x1=${zero(now)} x2=${zero(now)} y1=${TOP - 4} y2=${HEIGHT - AXIS + 4} class="now" />`}
+      ${marks.map((mark, index) => html`<${Mark} key=${`${mark.status} ${keyOf(mark)}`} mark=${mark} isCurrent=${index === at} events=${{
+        onclick: () => open(mark), onkeydown: (event) => pressed(event, mark),
+        onmouseenter: () => setPointed(mark), onmouseleave: () => setPointed(null),
+        onfocus: () => { setCurrent(keyOf(mark)); setPointed(mark); }, onblur: () => setPointed(null),
+      }} />`)}
+    </svg>
+    ${marks.length === 0 && html`<p class="timeline-none faint">No tick in this time.</p>`}
+    ${pointed && html`<${Tooltip} mark=${pointed} width=${width} />`}
+  </div>`;
+}
+
+function Tooltip({mark, width}) {
+  const x = Math.min(Math.max((mark.x + mark.end) / 2, 130), width - 130);
+  const [first, last] = [mark.ticks[0], mark.ticks[mark.ticks.length - 1]];
+  const until = last.last_time ?? last.time;
+  return html`<div class="tooltip" role="tooltip" style=${{left: `${x}px`, top: `${TOP + (mark.lane + 1) * LANE}px`}}>
+    <strong>${mark.ticks.length > 1 ? count(mark.ticks.length, 'tick') : localTime(first.time)}</strong>
+    <span class="faint">${mark.ticks.length > 1 || until > first.time ? ` ${localTime(first.time)} – ${localTime(until)}` : ` took ${duration(first.ended_at - first.started_at)}`}</span>
+    <p>${tickWords(last)}</p>
+  </div>`;
+}
+
+/** The last outcomes in miniature: what was requested above the line, what failed below it, skips on it. */
+export function Sparkline({recent}) {
+  const shown = (recent ?? []).slice(0, 30).reverse();
+  const words = ['SUCCESS', 'SKIPPED', 'FAILURE'].map((status) => {
+    const number = shown.filter((each) => each.status === status).reduce((sum, each) => sum + (each.count ?? 1), 0);
+    return number ? `${number} ${{SUCCESS: 'requested', SKIPPED: 'skipped', FAILURE: 'failed'}[status]}` : null;
+  }).filter(Boolean).join(', ');
+  if (shown.length === 0) return html`<span class="faint">no ticks</span>`;
+  return html`<svg class="spark" width="100" height="24" role="img" aria-label=${`Last ticks: ${words}`}><title>${words}</title>
+    <line x1="0" x2="100" y1="12" y2="12" class="lane" />
+    ${shown.map((each, index) => {
+      const x = 100 - (shown.length - index) * 3.3;
+      const [y, height] = {SUCCESS: [2, 10], FAILURE: [12, 10]}[each.status] ?? [10.5, 3];
+      return html`<rect key=${index} x=${x} y=${y} width="2.5" height=${height} class=${each.status} />`;
+    })}
+  </svg>`;
+}

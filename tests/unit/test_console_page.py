@@ -1,0 +1,117 @@
+"""The console's page as files: nothing inline, nothing from elsewhere, no markup made from what is shown."""
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from treadle.console.pages import STATIC
+
+ROOT = Path(__file__).parents[2]
+INSTALLED = ROOT / ".tools" / "console" / "node_modules"
+VENDORED = STATIC / "vendor" / "htm-preact.js"
+OURS = sorted(path for path in STATIC.rglob("*.js") if "vendor" not in path.parts)
+STYLES = sorted(STATIC.rglob("*.css"))
+
+
+def named(path: Path) -> str:
+    return path.relative_to(STATIC).as_posix()
+
+
+class Tags(HTMLParser):
+    """Collects the tags of a page, with what is in scripts and styles."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.inline: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        if self.tags and self.tags[-1][0] in {"script", "style"} and data.strip():
+            self.inline.append(data)
+
+
+@pytest.fixture(scope="module")
+def page() -> Tags:
+    tags = Tags()
+    tags.feed((STATIC / "index.html").read_text())
+    return tags
+
+
+def test_the_library_is_the_one_that_the_lock_names() -> None:
+    """`npm ci` has checked what it installed against the lock's digest; the copy is that, byte for byte."""
+    assert VENDORED.read_bytes() == (INSTALLED / "htm" / "preact" / "standalone.module.js").read_bytes()
+    licence = (INSTALLED / "htm" / "LICENSE").read_bytes()
+    assert (VENDORED.parent / "LICENSE-htm").read_bytes() == licence
+
+
+def test_the_page_has_no_inline_code_and_no_inline_style(page: Tags) -> None:
+    assert page.inline == []
+    attributes = [(tag, name) for tag, given in page.tags for name in given]
+    assert [each for each in attributes if each[1] == "style" or each[1].startswith("on")] == []
+
+
+def test_the_page_loads_what_is_there_and_nothing_from_elsewhere(page: Tags) -> None:
+    addresses = [given[name] for _, given in page.tags for name in ("src", "href") if name in given]
+
+    assert addresses
+    for address in addresses:
+        assert address is not None
+        assert address.startswith("static/")
+        assert (STATIC / address.removeprefix("static/")).is_file()
+
+
+def test_every_module_is_asked_for_at_once(page: Tags) -> None:
+    """Else the browser learns of each only from the one before, one round trip after the other."""
+    preloaded = [given["href"] for tag, given in page.tags if given.get("rel") == "modulepreload"]
+
+    others = [path for path in [*OURS, VENDORED] if path.name != "main.js"]
+    assert sorted(map(str, preloaded)) == sorted(f"static/{named(path)}" for path in others)
+
+
+@pytest.mark.parametrize("path", OURS, ids=named)
+def test_a_module_makes_no_markup_and_no_code_from_texts(path: Path) -> None:
+    forbidden = (
+        r"innerHTML|outerHTML|insertAdjacentHTML|dangerouslySetInnerHTML|document\.write|srcdoc|"
+        r"\beval\b|\bFunction\(|setTimeout\(['\"`]|javascript:|DOMParser|createContextualFragment"
+    )
+    assert re.findall(forbidden, path.read_text()) == []
+
+
+@pytest.mark.parametrize("path", [*OURS, *STYLES], ids=named)
+def test_a_file_of_the_page_names_no_address_elsewhere(path: Path) -> None:
+    addresses = re.findall(r"https?:[^\s'\"`)]+|\burl\([^#]|@import", path.read_text())
+
+    assert [each for each in addresses if not each.startswith("http://www.w3.org/")] == []
+
+
+@pytest.mark.parametrize("path", OURS, ids=named)
+def test_a_module_says_what_it_is_for_and_stays_small(path: Path) -> None:
+    lines = path.read_text().splitlines()
+
+    assert lines[0].startswith("// ")
+    assert len(lines) <= 400
+
+
+@pytest.mark.parametrize("path", OURS, ids=named)
+def test_a_module_imports_what_is_there_and_uses_it(path: Path) -> None:
+    for names, source in imports(path.read_text()):
+        exported = (path.parent / source).resolve()
+        text = path.read_text()
+        assert exported.is_file()
+        for name in names:
+            assert len(re.findall(rf"(?<!\w)(?<!\w\.){re.escape(name)}\b", text)) > 1, f"{name} is not used"
+            if exported != VENDORED:
+                assert re.search(rf"export (async )?(function|const|class) {name}\b", exported.read_text()), (
+                    name
+                )
+
+
+def imports(text: str) -> Iterator[tuple[list[str], str]]:
+    for names, source in re.findall(r"^import \{([^}]+)\} from '([^']+)';$", text, flags=re.MULTILINE):
+        yield [name.strip() for name in names.split(",") if name.strip()], source
