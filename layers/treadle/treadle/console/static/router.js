@@ -40,6 +40,7 @@ export function useRoute() {
   useEffect(() => {
     const changed = () => (location.hash === '' || location.hash.startsWith('#/')) && setPresent(route(location.hash));
     addEventListener('hashchange', changed);
+    changed();
     return () => removeEventListener('hashchange', changed);
   }, []);
   return present;

@@ -7,7 +7,7 @@ import {go} from './router.js';
 const LANES = [['SUCCESS', 'Requested'], ['SKIPPED', 'Skipped'], ['FAILURE', 'Failed']];
 const LEFT = 78, RIGHT = 14, TOP = 8, LANE = 26, AXIS = 22;
 const HEIGHT = TOP + LANES.length * LANE + AXIS;
-const NEAR = 13;
+const NEAR = 13, WIDEST = 34, PAD = 5;
 
 export const WINDOWS = {'15m': 15 * 60_000, '1h': 3_600_000, '6h': 6 * 3_600_000, '24h': 86_400_000, '7d': 7 * 86_400_000};
 
@@ -33,27 +33,37 @@ export function tickWords(tick) {
 export function marksOf(ticks, [from, to], width) {
   const place = (at) => LEFT + ((at - from) / (to - from)) * (width - LEFT - RIGHT);
   const marks = [];
+  const add = (mark, before) => {
+    // Bars side by side keep a gap between them.
+    const overlap = before && before.lane === mark.lane ? before.right + 2 - mark.left : 0;
+    if (overlap > 0) {
+      before.right -= overlap / 2;
+      mark.left += overlap / 2;
+    }
+    marks.push(mark);
+    return mark;
+  };
   for (const [lane, [status]] of LANES.entries()) {
     let last = null;
     const mine = ticks.filter((tick) => tick.status === status && (tick.last_time ?? tick.time) >= from && tick.time <= to);
     for (const tick of mine.sort((one, other) => one.time - other.time)) {
       const [x, end] = [Math.max(LEFT, place(tick.time)), Math.min(width - RIGHT, place(tick.last_time ?? tick.time))];
-      if (last && x - last.end < NEAR) {
+      if (last && x - last.end < NEAR && (end - last.x < WIDEST || end <= last.end)) {
         last.ticks.push(tick);
         last.end = Math.max(last.end, end);
+        last.right = last.end + PAD;
       } else {
-        last = {lane, x, end, ticks: [tick], status};
-        marks.push(last);
+        last = add({lane, x, end, left: x - PAD, right: end + PAD, ticks: [tick], status}, last);
       }
     }
   }
   return marks.sort((one, other) => one.x - other.x || one.lane - other.lane);
 }
 
-const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880].map((minutes) => minutes * 60_000);
+const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 10_080].map((minutes) => minutes * 60_000);
 
 function axisOf([from, to], width) {
-  const most = Math.max(2, Math.floor((width - LEFT) / 92));
+  const most = Math.max(2, Math.floor((width - LEFT) / 76));
   const step = STEPS.find((each) => (to - from) / each <= most) ?? (to - from) / most;
   const offset = new Date(from).getTimezoneOffset() * 60_000;
   const first = Math.ceil((from - offset) / step) * step + offset;
@@ -61,7 +71,13 @@ function axisOf([from, to], width) {
 }
 
 const SHORT = new Intl.DateTimeFormat(undefined, {hour: '2-digit', minute: '2-digit', hourCycle: 'h23'});
-const DAYS = new Intl.DateTimeFormat(undefined, {day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit', hourCycle: 'h23'});
+const DAYS = new Intl.DateTimeFormat(undefined, {day: 'numeric', month: 'short'});
+
+/** The time of a line of the axis; of midnight, the day. */
+function axisWords(time) {
+  const at = new Date(time);
+  return at.getHours() || at.getMinutes() ? SHORT.format(at) : DAYS.format(at);
+}
 
 function useWidth(initial) {
   const box = useRef(null);
@@ -87,9 +103,9 @@ function Mark({mark, isCurrent, events}) {
   const middle = (mark.x + mark.end) / 2;
   const attributes = {...events, tabindex: isCurrent ? 0 : -1, role: 'button', 'aria-label': markName(mark), class: `mark ${mark.status}`};
   if (mark.end - mark.x > 10 || (mark.status === 'SKIPPED' && (many || mark.ticks[0].skips > 1))) {
-    const [x, length] = [mark.x - 5, Math.max(10, mark.end - mark.x + 10)];
+    const [x, length] = [mark.left, Math.max(6, mark.right - mark.left)];
     return html`<g ...${attributes}><rect x=${x} y=${y - 6} width=${length} height="12" rx="6" class="bar" />
-      ${many && length > 18 && html`<text x=${middle} y=${y + 4} class="in-mark">${mark.ticks.length}</text>`}</g>`;
+      ${many && length > 18 && html`<text x=${x + length / 2} y=${y + 4} class="in-mark">${mark.ticks.length}</text>`}</g>`;
   }
   if (many) return html`<g ...${attributes}><circle cx=${middle} cy=${y} r="9" class="dot" /><text x=${middle} y=${y + 3.5} class="in-mark">${mark.ticks.length}</text></g>`;
   if (mark.status === 'FAILURE') return html`<g ...${attributes}><path d=${`M${mark.x} ${y - 7}l7 7-7 7-7-7z`} class="dot" /></g>`;
@@ -135,7 +151,6 @@ export function Timeline({ticks, shown, length, onLook}) {
   };
 
   const zero = (time) => LEFT + ((time - range[0]) / (range[1] - range[0])) * (width - LEFT - RIGHT);
-  const format = range[1] - range[0] > 86_400_000 ? DAYS : SHORT;
   return html`<div class="timeline" ref=${box}>
     <svg ref=${picture} width=${width} height=${HEIGHT} role="group" aria-label="Ticks over time">
       ${LANES.map(([status, name], lane) => html`<g key=${status} aria-hidden="true">
@@ -143,7 +158,7 @@ export function Timeline({ticks, shown, length, onLook}) {
         <line x1=${LEFT} x2=${width - RIGHT} y1=${TOP + lane * LANE + LANE / 2} y2=${TOP + lane * LANE + LANE / 2} class="lane" /></g>`)}
       ${axisOf(range, width).map((time) => html`<g key=${time} aria-hidden="true">
         <line x1=${zero(time)} x2=${zero(time)} y1=${TOP} y2=${HEIGHT - AXIS + 2} class="grid" />
-        <text x=${zero(time)} y=${HEIGHT - 5} class="axis">${format.format(time)}</text></g>`)}
+        ${zero(time) < width - 20 && html`<text x=${zero(time)} y=${HEIGHT - 5} class="axis">${axisWords(time)}</text>`}</g>`)}
       ${now <= range[1] && now >= range[0] && html`<line x1=${zero(now)} x2=${zero(now)} y1=${TOP - 4} y2=${HEIGHT - AXIS + 4} class="now" />`}
       ${marks.map((mark, index) => html`<${Mark} key=${`${mark.status} ${keyOf(mark)}`} mark=${mark} isCurrent=${index === at} events=${{
         onclick: () => open(mark), onkeydown: (event) => pressed(event, mark),
@@ -175,12 +190,12 @@ export function Sparkline({recent}) {
     return number ? `${number} ${{SUCCESS: 'requested', SKIPPED: 'skipped', FAILURE: 'failed'}[status]}` : null;
   }).filter(Boolean).join(', ');
   if (shown.length === 0) return html`<span class="faint">no ticks</span>`;
+  const bars = {SUCCESS: '', SKIPPED: '', FAILURE: ''};
+  shown.forEach(({status}, index) => {
+    const x = (100 - (shown.length - index) * 3.3).toFixed(1);
+    const [y, height] = {SUCCESS: [2, 10], FAILURE: [12, 10]}[status] ?? [10.5, 3];
+    bars[status] += `M${x} ${y}h2.5v${height}h-2.5z`;
+  });
   return html`<svg class="spark" width="100" height="24" role="img" aria-label=${`Last ticks: ${words}`}><title>${words}</title>
-    <line x1="0" x2="100" y1="12" y2="12" class="lane" />
-    ${shown.map((each, index) => {
-      const x = 100 - (shown.length - index) * 3.3;
-      const [y, height] = {SUCCESS: [2, 10], FAILURE: [12, 10]}[each.status] ?? [10.5, 3];
-      return html`<rect key=${index} x=${x} y=${y} width="2.5" height=${height} class=${each.status} />`;
-    })}
-  </svg>`;
+    <path d="M0 12h100" class="lane" />${Object.entries(bars).map(([status, path]) => html`<path key=${status} d=${path} class=${status} />`)}</svg>`;
 }
