@@ -220,3 +220,40 @@ def test_the_state_before_a_lease_is_what_the_last_commit_left(stores: Stores) -
     before = lease.before
     assert (before.cursor, before.last_run_key, before.last_completion) == ("here", "k", NOON + 2_000)
     assert (before.last_nominal, before.lease_owner, before.started_at) == (NOON, None, NOON + 1_000)
+
+
+def test_an_operators_tick_awaits_neither_interval_nor_rest_nor_what_failures_hold_up(stores: Stores) -> None:
+    held = completion(failure_streak=3, resume_at=NOON + 9 * MINUTE)
+    stores.sensors.commit(acquired(stores), held)
+
+    refused = stores.sensors.acquire(request(NOON, now=NOON + 3_000))
+    lease = stores.sensors.acquire(request(NOON, now=NOON + 3_000, at_once=True))
+
+    assert isinstance(refused, Refused)
+    assert isinstance(lease, Lease)
+    assert (lease.epoch, lease.before.epoch) == (2, 1)
+
+
+def test_an_operators_tick_takes_its_slot(stores: Stores) -> None:
+    lease = stores.sensors.acquire(request(NOON, at_once=True))
+    assert isinstance(lease, Lease)
+    stores.sensors.commit(lease, completion())
+
+    assert isinstance(stores.sensors.acquire(request(NOON, now=NOON + MINUTE)), Refused)
+    assert isinstance(stores.sensors.acquire(request(NOON + MINUTE, now=NOON + MINUTE)), Lease)
+
+
+@pytest.mark.parametrize("against", ["live lease", "later tick", "stopped"])
+def test_an_operators_tick_gets_no_lease_against_another_a_later_one_or_a_stop(
+    stores: Stores, against: str
+) -> None:
+    if against != "stopped":
+        lease = acquired(stores, NOON + MINUTE)
+        if against == "later tick":
+            stores.sensors.commit(lease, completion())
+    status = DefaultSensorStatus.STOPPED if against == "stopped" else DefaultSensorStatus.RUNNING
+    nominal = NOON if against == "later tick" else NOON + MINUTE
+
+    asked = request(nominal, now=NOON + MINUTE + 3_000, at_once=True, default_status=status)
+
+    assert isinstance(stores.sensors.acquire(asked), Refused)

@@ -299,3 +299,19 @@ def test_a_page_of_a_thousand_keys_is_checked_in_ten_requests(deployment: Deploy
         assert stores.runs.exhausted({f"run-{number}": None for number in range(1_000)}) == set()
 
     assert [call.operation for call in meter.calls] == ["BatchGetItem"] * 10
+
+
+def test_tick_at_once_is_an_operators_word_as_the_outer_event_only(deployment: Deployment) -> None:
+    """The interval is not awaited; inside a record it is no event, and ends as a dead letter."""
+    command = {"treadle": "tick", "at_once": True}
+    deployment.put("a.csv")
+
+    first = deployment.invoke(SENSOR, command)
+    deployment.put("b.csv")
+    second = deployment.invoke(SENSOR, command)
+    deployment.invoke(SENSOR, batch(command))
+
+    assert [first["decision"], second["decision"]] == ["SUCCESS", "SUCCESS"]
+    assert len(deployment.stores.ticks.latest("new_objects", 5)) == 2
+    [letter] = deployment.messages("dead")
+    assert "Nobody here knows events" in letter["MessageAttributes"]["reason"]["StringValue"]

@@ -17,6 +17,7 @@ from treadle.definitions.status import DefaultSensorStatus
 from treadle.engine.identity import RunIds
 from treadle.operate.assets import AssetCatalogue
 from treadle.operate.dead_letters import Redriver
+from treadle.operate.direct import DirectInvocations
 from treadle.operate.letters import Destination
 from treadle.operate.overview import Overview
 from treadle.operate.replay import Replayer
@@ -67,6 +68,7 @@ class MemoryStack:
             Overview(deployment, sensors, ticks, runs, made.clock),
             SensorOperations(sensors, made.clock),
             TickHistory(sensors, ticks, runs),
+            DirectInvocations(deployment),
             RunOperations(runs, made._launches, jobs, {KIND: made.target}, RunIds.of(NAMESPACE), made.clock),
             AssetCatalogue(events),
             Redriver(self.letters, places),

@@ -198,3 +198,45 @@ def test_set_aside_requests_are_recorded_though_no_run_will_start(house: House) 
     (tick,) = house.tick_records()
     assert (outcome.decision, tick.status) == (Decision.SKIPPED, TickStatus.SKIPPED)
     assert [aside.run_key for aside in tick.set_aside] == ["large"]
+
+
+def test_operators_tick_evaluates_although_the_interval_is_not_over_and_leaves_the_schedule_as_it_is(
+    house: House,
+) -> None:
+    ticks = house.leased(sensor_of(keyless), interval=300)
+    ticks.tick(NOON, Budget())
+    house.clock.advance(100)
+
+    waiting = ticks.tick(house.clock.now(), Budget())
+    now = ticks.tick(house.clock.now(), Budget(), at_once=True)
+    house.clock.advance(200)
+    scheduled = ticks.tick(house.clock.now(), Budget())
+
+    assert (waiting.decision, now.decision) == (Decision.NOT_DUE, Decision.SUCCESS)
+    assert scheduled.decision is Decision.SUCCESS
+    assert [tick.tick_id for tick in house.tick_records()] == [
+        leased_tick_id(NOON, 1),
+        leased_tick_id(NOON, 2),
+        leased_tick_id(NOON + 300_000, 3),
+    ]
+
+
+def test_operators_tick_of_a_stopped_sensor_says_so(house: House) -> None:
+    stopped = house.leased(sensor_of(keyless), status=DefaultSensorStatus.STOPPED)
+
+    outcome = stopped.tick(NOON, Budget(), at_once=True)
+
+    assert (outcome.decision, outcome.reason) == (Decision.STOPPED, "Sensor watch is stopped; start it.")
+
+
+def test_operators_tick_does_not_wait_for_what_failures_hold_up(house: House) -> None:
+    def function() -> None:
+        raise ValueError(house.clock.now())
+
+    ticks = house.leased(sensor_of(function), interval=60)
+    for _ in range(3):
+        ticks.tick(house.clock.now(), Budget())
+        house.clock.advance(60)
+
+    assert ticks.tick(house.clock.now(), Budget()).decision is Decision.NOT_DUE
+    assert ticks.tick(house.clock.now(), Budget(), at_once=True).decision is Decision.FAILURE

@@ -13,6 +13,7 @@ from treadle.engine.identity import RunIds
 if TYPE_CHECKING:
     from treadle.operate.assets import AssetCatalogue
     from treadle.operate.dead_letters import Redriver
+    from treadle.operate.direct import DirectInvocations
     from treadle.operate.overview import Overview
     from treadle.operate.replay import Replayer
     from treadle.operate.runs import RunOperations
@@ -38,6 +39,7 @@ class OperatorParts:
         overview: all sensors at a glance.
         sensors: starts, stops and resets them, and sets cursors.
         ticks: reads ticks.
+        direct: has sensors' functions evaluate now, or show what they would do.
         runs: reads runs; another attempt for one, and the end of one.
         assets: reads assets.
         redriver: sends dead letters again.
@@ -48,6 +50,7 @@ class OperatorParts:
     overview: "Overview"
     sensors: "SensorOperations"
     ticks: "TickHistory"
+    direct: "DirectInvocations"
     runs: "RunOperations"
     assets: "AssetCatalogue"
     redriver: "Redriver"
@@ -71,6 +74,7 @@ def operator_parts(stack: str) -> OperatorParts:
     from treadle.adapters.stack import read_stack
     from treadle.operate.assets import AssetCatalogue
     from treadle.operate.dead_letters import Redriver
+    from treadle.operate.direct import DirectInvocations
     from treadle.operate.letters import Destination
     from treadle.operate.overview import Overview
     from treadle.operate.replay import Replayer
@@ -101,6 +105,7 @@ def operator_parts(stack: str) -> OperatorParts:
         Overview(deployment, stores.sensors, stores.ticks, stores.runs, clock),
         SensorOperations(stores.sensors, clock),
         TickHistory(stores.sensors, stores.ticks, stores.runs),
+        DirectInvocations(deployment),
         RunOperations(stores.runs, SqsQueue(launches), jobs, LazyTargets(), RunIds.of(namespace), clock),
         AssetCatalogue(stores.events),
         Redriver(SqsLetterBox(letters), destinations),

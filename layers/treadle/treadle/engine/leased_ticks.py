@@ -87,12 +87,16 @@ class LeasedTicks:
         self._slots = slots
         self._policy = FailurePolicy(settings.interval, settings.pause_after)
 
-    def tick(self, nominal: int | None, budget: Budget, *, sends_ahead: bool = False) -> Outcome:
+    def tick(
+        self, nominal: int | None, budget: Budget, *, sends_ahead: bool = False, at_once: bool = False
+    ) -> Outcome:
         """Evaluate once if a tick is due, and commit what came of it.
 
         Args:
             nominal: when the delivery was due; None if it does not say, then the present minute.
             budget: how long this may take.
+            at_once: True for an operator who will not wait for the interval, nor for what failures hold up. The
+                tick takes the present slot, so that the schedule's own for it, if it comes later, is not due.
             sends_ahead: True for a schedule's delivery, which sends the minute's further slots ahead; what
                 it sent never sends more.
 
@@ -101,7 +105,7 @@ class LeasedTicks:
         """
         now = self._clock.now()
         nominal = minute(now) if nominal is None else nominal
-        request = self._request(nominal, now, budget)
+        request = replace(self._request(nominal, now, budget), at_once=at_once)
         lease = self._sensors.acquire(request)
         if isinstance(lease, Refused):
             refusal = _refusal(request, lease.state)
@@ -262,7 +266,7 @@ def _refusal(request: LeaseRequest, state: SensorState | None) -> Outcome:
     if state.lease_owner is not None and state.lease_expires >= request.now:
         until = timestamp(state.lease_expires)
         return Outcome(Decision.LEASED, f"Another tick holds the lease, until {until} at most.", subject)
-    if state.resume_at is not None and state.resume_at > request.now:
+    if state.resume_at is not None and state.resume_at > request.now and not request.at_once:
         until = timestamp(state.resume_at)
         reason = f"Held up until {until}, after {state.failure_streak} failures in a row."
         return Outcome(Decision.NOT_DUE, reason, subject)

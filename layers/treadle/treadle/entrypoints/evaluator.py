@@ -46,7 +46,8 @@ def evaluator(definition: SensorDefinition, resources: Mapping[str, Any] | None 
     """The Lambda handler that evaluates a sensor.
 
     It takes a schedule's tick, a batch of queued events, or one event as it is; and, only as the event of
-    a direct invocation, `{"treadle": "preview", "cursor": …}`, which commits nothing.
+    a direct invocation, `{"treadle": "preview", "cursor": …}`, which commits nothing, and
+    `{"treadle": "tick", "at_once": true}`, which evaluates now.
 
     Args:
         definition: the sensor.
@@ -92,8 +93,10 @@ def _report(parts: EvaluatorParts, outcome: Outcome) -> dict[str, Any]:
 
 
 def _tick(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
+    at_once = event.get("at_once") is True
+    nominal = parts.clock.now() if at_once else nominal_time(event)
     try:
-        outcome = parts.leased.tick(nominal_time(event), budget, sends_ahead=True)
+        outcome = parts.leased.tick(nominal, budget, sends_ahead=not at_once, at_once=at_once)
     except StoreThrottledError as error:
         # Nothing was committed, and the next minute's tick comes by itself.
         outcome = Outcome(Decision.DELAYED, str(error), str(event.get("nominal_time", "")))

@@ -88,6 +88,7 @@ class LeaseRequest:
         now: the time.
         expires_at: when this tick certainly cannot act any more.
         default_status: what holds where no operator has said anything.
+        at_once: True for an operator's tick: no interval is awaited, nor what failures hold up.
     """
 
     sensor: str
@@ -97,6 +98,7 @@ class LeaseRequest:
     now: int
     expires_at: int
     default_status: DefaultSensorStatus
+    at_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +255,9 @@ class SensorStore(Protocol):
 
         Given if the sensor is running, no live lease is on it, `nominal` is at least one interval after
         the last nominal time (and later than it), half an interval has passed since the last completion,
-        and failures do not hold it up. A repeated call with the same owner gets the same lease.
+        and failures do not hold it up. At once, all of that is waived but that it is running, that no live
+        lease is on it, and that its last nominal time is no later one. A repeated call with the same owner
+        gets the same lease.
 
         Raises:
             StoreError: if the store did not answer.

@@ -98,9 +98,13 @@ class InMemorySensorStore:
 
     def _may_acquire(self, state: SensorState, request: LeaseRequest) -> bool:
         last, done = state.last_nominal, state.last_completion
+        is_free = state.lease_owner is None or state.lease_expires < request.now
+        if request.at_once:
+            is_next = last is None or last <= request.nominal
+            return state.is_running(request.default_status) and is_free and is_next
         return (
             state.is_running(request.default_status)
-            and (state.lease_owner is None or state.lease_expires < request.now)
+            and is_free
             and (last is None or last <= request.nominal - max(request.interval, 1))
             and (done is None or done <= request.now - request.interval // 2)
             and (state.resume_at is None or state.resume_at <= request.now)

@@ -73,9 +73,8 @@ class DynamoSensorStore:
         running = Model.status == InstigatorStatus.RUNNING.value
         if request.default_status is DefaultSensorStatus.RUNNING:
             running |= Model.status.does_not_exist()
-        due = Model.last_nominal.does_not_exist() | (
-            Model.last_nominal <= request.nominal - max(request.interval, 1)
-        )
+        step = 0 if request.at_once else max(request.interval, 1)
+        due = Model.last_nominal.does_not_exist() | (Model.last_nominal <= request.nominal - step)
         rested = Model.last_completion.does_not_exist() | (
             Model.last_completion <= request.now - request.interval // 2
         )
@@ -92,7 +91,7 @@ class DynamoSensorStore:
             self._table,
             (request.sensor,),
             actions,
-            running & free & due & rested & ready,
+            running & free & due if request.at_once else running & free & due & rested & ready,
             returning="ALL_OLD",
         )
         if isinstance(answer, ConditionFailed):

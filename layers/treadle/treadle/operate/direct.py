@@ -1,0 +1,108 @@
+"""What an operator has a sensor's own function do at once: evaluate now, or show what an evaluation would do."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from treadle.definitions.errors import CommandRefusedError
+from treadle.engine.preview import STORED
+from treadle.operate.overview import deployed_sensor
+from treadle.ports.deployment import Deployment
+
+EVENT_KINDS = frozenset({"run_status", "asset", "deadline"})
+"""Sensors that evaluate events, each by itself, and nothing at a tick."""
+
+
+@dataclass(frozen=True, slots=True)
+class Previewed:
+    """What an evaluation would do; nothing of it was done.
+
+    Attributes:
+        tick: the record it would leave, by the names of `Tick`'s fields as far as they have a meaning.
+        cursor_before: the bookmark it was evaluated with.
+        cursor_after: the bookmark it would leave.
+    """
+
+    tick: Mapping[str, object]
+    cursor_before: object
+    cursor_after: object
+
+
+@dataclass(frozen=True, slots=True)
+class TickedNow:
+    """What became of an operator's tick.
+
+    Attributes:
+        decision: such as "SUCCESS", "SKIPPED", "FAILURE", "STOPPED" or "LEASED".
+        reason: why, in words.
+        tick_id: of the tick's record; None if it has none of its own, as a skip, which only lengthens a streak.
+    """
+
+    decision: str
+    reason: str
+    tick_id: str | None
+
+
+class DirectInvocations:
+    """Invokes sensors' functions.
+
+    Args:
+        deployment: the stack.
+    """
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+
+    def preview(
+        self, sensor: str, *, cursor: object = STORED, event: Mapping[str, object] | None = None
+    ) -> Previewed:
+        """What an evaluation would do now; nothing is committed, and nothing is started.
+
+        Args:
+            sensor: its name.
+            cursor: a text or None to evaluate with; the stored one by default.
+            event: as a queue or a rule brings it, to evaluate in place of a tick.
+
+        Raises:
+            CommandRefusedError: if there is no such sensor, or it evaluates nothing without an event.
+            InvocationError: if its function failed, or did not answer.
+        """
+        if event is None:
+            self._check_ticks(sensor, "give it one to preview")
+        asked: dict[str, object] = {"treadle": "preview"}
+        if cursor is not STORED:
+            asked["cursor"] = cursor
+        if event is not None:
+            asked["event"] = dict(event)
+        told = self._deployment.invoke(sensor, asked)
+        failed = told.get("decision") == "FAILURE"
+        error = {"message": told.get("reason"), "stack": told.get("stack") or ""} if failed else None
+        lists = {name: told.get(name) or [] for name in _LISTS}
+        reason = None if failed else told.get("reason")
+        tick = {"status": told.get("decision"), "reason": reason, "error": error, **lists}
+        return Previewed(tick, told.get("cursor_before"), told.get("cursor_after"))
+
+    def tick(self, sensor: str) -> TickedNow:
+        """Evaluate at once: the interval is not awaited, nor what failures hold up; one tick at a time, as ever.
+
+        Args:
+            sensor: its name.
+
+        Raises:
+            CommandRefusedError: if there is no such sensor, or it evaluates only events.
+            InvocationError: if its function failed, or did not answer; the tick may have been committed.
+        """
+        self._check_ticks(sensor, "preview one, or replay what it missed")
+        told = self._deployment.invoke(sensor, {"treadle": "tick", "at_once": True})
+        decision = str(told.get("decision"))
+        has_record = decision in _RECORDED
+        return TickedNow(decision, str(told.get("reason")), str(told.get("subject")) if has_record else None)
+
+    def _check_ticks(self, sensor: str, instead: str) -> None:
+        kind = deployed_sensor(self._deployment, sensor).kind
+        if kind in EVENT_KINDS:
+            msg = f"Sensor {sensor} evaluates events, each as it comes, and nothing at a tick: {instead}."
+            raise CommandRefusedError(msg)
+
+
+_LISTS = ("requests", "existing_keys", "set_aside", "asset_events", "log")
+_RECORDED = {"SUCCESS", "FAILURE"}
