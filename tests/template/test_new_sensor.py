@@ -27,11 +27,13 @@ NEEDED = {
         "LaunchRole": {"glue:StartJobRun", "glue:GetJobRuns"},
         "RecordRole": {"glue:GetJobRun"},
         "ReconcileRole": {"glue:GetJobRun", "glue:GetJobRuns"},
+        "ConsoleRole": {"glue:BatchStopJobRun", "glue:GetJobRuns"},
     },
     "batch": {
         "LaunchRole": {"batch:SubmitJob", "batch:ListJobs"},
         "RecordRole": {"batch:DescribeJobs"},
         "ReconcileRole": {"batch:DescribeJobs", "batch:ListJobs"},
+        "ConsoleRole": {"batch:TerminateJob", "batch:ListJobs", "batch:DescribeJobs"},
     },
     "ecs": {
         "LaunchRole": {
@@ -42,6 +44,7 @@ NEEDED = {
         },
         "RecordRole": {"ecs:DescribeTasks", "ecs:DescribeTaskDefinition"},
         "ReconcileRole": {"ecs:DescribeTasks", "ecs:DescribeTaskDefinition"},
+        "ConsoleRole": {"ecs:StopTask"},
     },
     "lambda": {"LaunchRole": {"lambda:InvokeFunction"}},
     "sqs": {"LaunchRole": {"sqs:SendMessage", "sqs:GetQueueUrl"}},
@@ -129,7 +132,7 @@ def test_template_with_jobs_of_all_kinds_passes_sam_validate(tmp_path: Path) -> 
 
 
 def test_a_job_of_a_kind_lets_launch_and_reconcile_do_what_it_takes(kind: tuple[str, Path]) -> None:
-    """And RECORD what it takes to ask how it stands; DISPATCH and evaluators nothing."""
+    """And RECORD what it takes to ask how it stands, the console to end it; DISPATCH and evaluators nothing."""
     name, copy = kind
     added: dict[str, set[str]] = {}
     before = [str(statement) for _, statement in model.read().statements()]

@@ -30,6 +30,7 @@ class Kind:
         launch: statements of LAUNCH's role.
         reconcile: statements of RECONCILE's role.
         record: statements of RECORD's role.
+        console: statements of the console's role, which may cancel runs.
         rule: the resource that tells RECORD how it goes.
     """
 
@@ -42,6 +43,7 @@ class Kind:
     launch: str = ""
     reconcile: str = ""
     record: str = ""
+    console: str = ""
     rule: str = ""
 
     @property

@@ -135,6 +135,7 @@ def _add_sensor(template: YamlLines, new: NewSensor) -> None:
         template.append(ticked, new.fill("- !GetAtt {{Sensor}}Function.Arn\n"))
     if kind.hears:
         template.append(_UNDELIVERABLE, new.fill("- !GetAtt {{Sensor}}Rule.Arn\n"))
+    _show_in_console(template, new)
     template.add_before_banner(("Resources", f"{last}Function"), new.fragment("sensors/resources.yaml"))
     template.add_into_text((*_GRANTS, 0), "{", new.fill('"{{sensor}}": "${{{Sensor}}}",\n'))
     template.append((*_GRANTS, 1), new.fill("{{Sensor}}: !Join [',', !Ref {{Sensor}}Jobs]\n"))
@@ -144,6 +145,16 @@ def _add_sensor(template: YamlLines, new: NewSensor) -> None:
         entry = f"{{{{Sensor}}}}{output}:\n  Description: {described} the sensor {{{{sensor}}}}\n"
         entry += f"  Value: !Ref {{{{Sensor}}}}{value}\n"
         template.add_after(("Outputs", f"{last}{output}"), new.fill(entry))
+
+
+def _show_in_console(template: YamlLines, new: NewSensor) -> None:
+    """Let the console's role ask and invoke its function, send to its queue, and look at its rule."""
+    parts = {"SensorFunctions": "Function", "SendAgain": "Queue"}
+    if new.sensor_kind.hears:
+        parts["SensorRules"] = "Rule"
+    for sid, part in parts.items():
+        reached = (*_statement("Console", "console", sid), "Resource")
+        template.append(reached, new.fill(f"- !GetAtt {{{{Sensor}}}}{part}.Arn\n"))
 
 
 def _add_job(template: YamlLines, new: NewSensor) -> None:
@@ -163,6 +174,7 @@ def _add_job(template: YamlLines, new: NewSensor) -> None:
         ("Launch", "launch", "Runs", kind.launch),
         ("Record", "record", "Runs", kind.record),
         ("Reconcile", "reconcile", "LaunchQueue", kind.reconcile),
+        ("Console", "console", "SendAgain", kind.console),
     ):
         if statements:
             template.add_after(_statement(role, policy, behind), new.fill(statements))
@@ -191,12 +203,17 @@ def _setting(new: NewSensor) -> str:
 
 
 def _add_state_machine(template: YamlLines, new: NewSensor) -> None:
-    """Let LAUNCH start it, RECONCILE list its executions, both and RECORD look at them, and RECORD hear of them."""
+    """Let LAUNCH start it, RECONCILE list its executions, both and RECORD look at them, and RECORD hear of them.
+
+    The console may end them.
+    """
     _add_alternative(template, f"{new.job_prefix}IsGiven")
     chosen = new.fill("- !If [{{Job}}IsGiven, !Ref {{Job}}StateMachineArn, !Ref AWS::NoValue]\n")
     for role in ("Launch", "Record", "Reconcile"):
         described = (*_statement(role, role.lower(), "DescribeExecutions"), "Resource")
         template.append(described, new.fragment("jobs/executions.yaml"))
+    canceled = (*_statement("Console", "console", "CancelExecutions"), "Resource")
+    template.append(canceled, new.fragment("jobs/executions.yaml"))
     template.append((*_statement("Launch", "launch", "StartStateMachines"), "Resource"), chosen)
     template.append((*_statement("Reconcile", "reconcile", "ListExecutions"), "Resource"), chosen)
     rule = ("Resources", "StateMachinesRule", "Properties", "EventPattern", "detail", "stateMachineArn")
