@@ -85,7 +85,7 @@ def _deployed(definition: SensorDefinition) -> DeployedSensor:
 
 def console_of(stack: MemoryStack, role: Role = Role.OPERATOR) -> Console:
     """The console of a stack for Ann, who has the start-up token."""
-    return Console(lambda: stack.parts, start_token(role))
+    return Console(lambda: stack.parts, start_token(role), stack.instance.clock)
 
 
 def start_token(role: Role = Role.OPERATOR) -> StartToken:

@@ -51,12 +51,13 @@ def console(stack: str, port: int, no_browser: bool, by: str | None) -> None:
 def _serving(parts: "OperatorParts", port: int, by: str) -> "tuple[LocalServer, str]":
     """The server, and the address with the token that opens it."""
     # Imported here, as no other command needs them.
+    from treadle.adapters.system import SystemClock
     from treadle.console.access import Caller, Role, StartToken
     from treadle.console.app import Console
     from treadle.console.server import LocalServer
 
     token = secrets.token_urlsafe(TOKEN_BYTES)
-    application = Console(lambda: parts, StartToken(token, Caller(by, Role.OPERATOR)))
+    application = Console(lambda: parts, StartToken(token, Caller(by, Role.OPERATOR)), SystemClock())
     try:
         server = LocalServer(application, port)
     except OSError as error:

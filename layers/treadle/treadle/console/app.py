@@ -18,6 +18,7 @@ from treadle.console.refusals import status_of
 from treadle.console.resolver import Resolver
 from treadle.console.routes import OPERATIONS
 from treadle.definitions.errors import TreadleError
+from treadle.ports.system import Clock
 
 if TYPE_CHECKING:
     from treadle.bootstrap.operator import OperatorParts
@@ -36,6 +37,7 @@ class Console:
     Args:
         parts: gives what an operator works with, once it is needed.
         access: decides who may come in.
+        clock: the time.
         operations: what can be asked.
     """
 
@@ -43,10 +45,12 @@ class Console:
         self,
         parts: "Callable[[], OperatorParts]",
         access: Access,
+        clock: Clock,
         operations: Sequence[Operation] = OPERATIONS,
     ) -> None:
         self._parts = parts
         self._access = access
+        self._clock = clock
         self._operations = operations
         self._headers = security_headers(access.origins)
         self._open = {**pages(), CONFIG: (JSON_TYPE, json.dumps(dict(access.sign_in)))}
@@ -80,7 +84,10 @@ class Console:
             if operation.changes:
                 _check_change(headers, caller.role)
             checked = intake.path(path), intake.query(event), intake.body(event)
-            return _answer(HTTPStatus.OK, operation.act(Asked(self._parts(), caller, *checked)))
+            asked = Asked(self._parts(), caller, self._clock.now(), *checked)
+            if operation.changes:
+                _log.info("%s %s by %s", operation.method, event.path, caller.name)
+            return _answer(HTTPStatus.OK, operation.act(asked))
 
         return answer
 

@@ -37,7 +37,10 @@ MAX_DIGITS = 16
 
 NAMES: Mapping[str, Schema] = {
     "sensor": {"type": "string", "pattern": "^[A-Za-z0-9_]{1,80}$"},
-    "tick_id": {"type": "string", "pattern": "^[0-9TZ:.-]{24,25}[0-9a-f]{9,32}$"},
+    "tick_id": {
+        "type": "string",
+        "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}[.][0-9]{3}Z-[0-9a-f]{9,32}$",
+    },
     "run_id": {"type": "string", "pattern": "^[0-9a-f-]{36}$"},
 }
 """What stands in an address, by its name there."""
@@ -50,6 +53,7 @@ class Asked:
     Attributes:
         parts: what an operator works with.
         caller: who asks.
+        now: the time.
         path: by name, what stands in the address.
         query: by name, what stands behind it; what was left out has its default.
         body: the request's.
@@ -57,6 +61,7 @@ class Asked:
 
     parts: "OperatorParts"
     caller: Caller
+    now: int
     path: Mapping[str, str]
     query: Mapping[str, Any]
     body: Mapping[str, Any]

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from treadle.adapters.system import SystemClock
 from treadle.bootstrap.operator import OperatorParts, operator_parts
 from treadle.bootstrap.settings import Settings
 from treadle.console.app import Console
@@ -48,4 +49,4 @@ def console_of(environment: Mapping[str, str]) -> Console:
     def parts() -> OperatorParts:
         return operator_parts(stack)
 
-    return Console(parts, SignedIn(issuer))
+    return Console(parts, SignedIn(issuer), SystemClock())

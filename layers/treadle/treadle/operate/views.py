@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Any
 
 from treadle.operate.dead_letters import Redriven
+from treadle.operate.graph import Graph
 from treadle.operate.letters import subject_of_letter
 from treadle.operate.overview import SensorView
 from treadle.ports.assets import AssetEvent
@@ -95,6 +96,14 @@ def letter_json(letter: Redriven) -> Json:
         "fate": letter.fate.value,
         "reason": letter.reason,
         "given_up_as": attributes.get("reason") or attributes.get("ERROR_CODE"),
+    }
+
+
+def graph_json(graph: Graph) -> Json:
+    """Nodes by id, and what leads from which to which."""
+    return {
+        "nodes": [{"id": each.node_id, "kind": each.kind, "name": each.name} for each in graph.nodes],
+        "edges": [{"from": each.source.node_id, "to": each.target.node_id} for each in graph.edges],
     }
 
 

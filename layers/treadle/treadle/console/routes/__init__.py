@@ -1,5 +1,11 @@
 """Everything that can be asked of the console's API."""
 
-from treadle.console.routes import letters, runs
+from treadle.console.routes import assets, letters, runs, sensors, ticks
 
-OPERATIONS = (*runs.OPERATIONS, *letters.OPERATIONS)
+OPERATIONS = (
+    *sensors.OPERATIONS,
+    *ticks.OPERATIONS,
+    *runs.OPERATIONS,
+    *assets.OPERATIONS,
+    *letters.OPERATIONS,
+)

@@ -1,10 +1,19 @@
-"""What can be asked of runs: another attempt, the end, another chance for a key."""
+"""What can be asked of runs: how they stand; another attempt, the end, another chance for a key."""
 
 from http import HTTPStatus
 
-from treadle.console.asking import Asked, Json, Operation, Schema
-from treadle.console.schemas import KEY, TEXT, record
-from treadle.operate.runs import RunEdit
+from aws_lambda_powertools.event_handler.exceptions import BadRequestError
+
+from treadle.console.asking import NAMES, Asked, Json, Operation, Schema
+from treadle.console.routes.missing import not_found
+from treadle.console.schemas import KEY, MAYBE_TEXT, TEXT, limit, list_of, record
+from treadle.console.shapes import shape, with_properties
+from treadle.definitions.status import DagsterRunStatus
+from treadle.operate.runs import DEFAULT_LIMIT, RunEdit
+from treadle.operate.views import run_json
+from treadle.ports.runs import Claim, Run, Try
+
+MOST = 200
 
 _IF_ATTEMPT: Schema = {
     "type": "integer",
@@ -12,8 +21,40 @@ _IF_ATTEMPT: Schema = {
     "maximum": 1_000_000,
     "description": "Do nothing if another attempt has followed this one.",
 }
-_EDIT: Schema = record({"is_new": {"type": "boolean"}, "says": TEXT})
+_EDIT: Schema = record({"is_new": {"type": "boolean"}, "reason": TEXT})
 _REFUSED = {HTTPStatus.CONFLICT: "As things stand it cannot be done; nothing was changed."}
+
+
+_LEFT_OUT = {"run_config", "tags", "allowances", "reached", "reactions", "claim", "tried"}
+"""What a list of runs goes without: together it may be more than Lambda can answer."""
+
+
+def runs(asked: Asked) -> Json:
+    """A page of them."""
+    query = asked.query
+    sensor, job = query.get("sensor"), query.get("job")
+    if sensor and job:
+        raise BadRequestError("Runs are listed of a sensor or of a job: give one of them.")
+    if query.get("before") and not (sensor or job):
+        raise BadRequestError(
+            "The newest runs of all jobs are one page: give a sensor or a job to look further."
+        )
+    statuses = frozenset(map(DagsterRunStatus, query.get("status", ()))) or None
+    page = asked.parts.runs.page(
+        sensor=sensor, job=job, statuses=statuses, before=query.get("before"), limit=query["limit"]
+    )
+    return {"runs": [outline(run) for run in page.runs], "next": page.next}
+
+
+def run(asked: Asked) -> Json:
+    """One in full."""
+    with not_found():
+        return run_json(asked.parts.runs.get(asked.path["run_id"]))
+
+
+def outline(run: Run) -> Json:
+    """A run as lists show it."""
+    return {name: value for name, value in run_json(run).items() if name not in _LEFT_OUT}
 
 
 def rerun(asked: Asked) -> Json:
@@ -35,10 +76,41 @@ def release(asked: Asked) -> Json:
 
 
 def _edit(edit: RunEdit) -> Json:
-    return {"is_new": edit.is_new, "says": edit.reason}
+    return {"is_new": edit.is_new, "reason": edit.reason}
 
+
+_ALSO: dict[str, Schema] = {"launch_id": TEXT, "attempts_allowed": {"type": "integer"}}
+OUTLINE = with_properties(shape(Run, without=_LEFT_OUT), **_ALSO)
+_FULL = with_properties(
+    shape(Run),
+    claim={"anyOf": [shape(Claim, without={"token"}), {"type": "null"}]},
+    tried={"anyOf": [shape(Try, without={"token"}), {"type": "null"}]},
+    **_ALSO,
+)
 
 OPERATIONS = (
+    Operation(
+        "GET",
+        "/api/runs",
+        "Runs of a sensor or of a job, or the newest of all jobs.",
+        runs,
+        record({"runs": list_of(OUTLINE), "next": MAYBE_TEXT}),
+        query={
+            "sensor": NAMES["sensor"],
+            "job": NAMES["sensor"],
+            "status": list_of({"enum": [status.value for status in DagsterRunStatus]}),
+            "before": {"type": "string", "pattern": "^[0-9]{1,15}/[0-9a-f-]{36}$"},
+            "limit": limit(DEFAULT_LIMIT, MOST),
+        },
+    ),
+    Operation(
+        "GET",
+        "/api/runs/<run_id>",
+        "A run's record.",
+        run,
+        _FULL,
+        refusals={HTTPStatus.NOT_FOUND: "There is no such run."},
+    ),
     Operation(
         "POST",
         "/api/runs/<run_id>/rerun",
@@ -54,6 +126,7 @@ OPERATIONS = (
         "End a run: at once if it waits for its launch, else by asking its target.",
         cancel,
         _EDIT,
+        body=record({"if_attempt": _IF_ATTEMPT}, required=()),
         refusals=_REFUSED,
     ),
     Operation(

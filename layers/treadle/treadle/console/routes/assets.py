@@ -1,0 +1,48 @@
+"""What can be asked of assets: which there are, and what became of one."""
+
+from treadle.console.asking import Asked, Json, Operation
+from treadle.console.schemas import KEY, limit, list_of, record
+from treadle.console.shapes import shape
+from treadle.operate.views import asset_event_json
+from treadle.ports.assets import AssetEvent
+
+MOST = 200
+DEFAULT = 50
+
+_EVENT = shape(AssetEvent)
+
+
+def assets(asked: Asked) -> Json:
+    """Which there are."""
+    return {"assets": [asset_event_json(each) for each in asked.parts.assets.newest()]}
+
+
+def asset_events(asked: Asked) -> Json:
+    """What became of one."""
+    query = asked.query
+    page = asked.parts.assets.events(query["key"], before=query.get("before"), limit=query["limit"])
+    return {"events": [asset_event_json(each) for each in page.events], "next": page.next}
+
+
+OPERATIONS = (
+    Operation(
+        "GET",
+        "/api/assets",
+        "The newest event of each asset.",
+        assets,
+        record({"assets": list_of(_EVENT)}),
+    ),
+    Operation(
+        "GET",
+        "/api/assets/events",
+        "An asset's events.",
+        asset_events,
+        record({"events": list_of(_EVENT), "next": {"type": ["integer", "null"]}}),
+        query={
+            "key": KEY,
+            "before": {"type": "integer", "minimum": 1, "maximum": 2**53 - 1},
+            "limit": limit(DEFAULT, MOST),
+        },
+        required=("key",),
+    ),
+)

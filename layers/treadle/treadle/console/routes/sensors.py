@@ -1,0 +1,202 @@
+"""What can be asked of sensors: how they stand, what they are connected with, and to change them."""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+
+from treadle.console.access import Role
+from treadle.console.asking import NAMES, Asked, Json, Operation, Schema
+from treadle.console.routes.missing import not_found
+from treadle.console.schemas import MAYBE_TEXT, TEXT, list_of, record
+from treadle.console.shapes import shape, with_properties
+from treadle.definitions.contexts import MAX_CURSOR_BYTES
+from treadle.definitions.errors import TreadleError
+from treadle.operate.graph import graph_of
+from treadle.operate.overview import SensorView, deployed_sensor, effective_status
+from treadle.operate.views import edit_json, graph_json, sensor_json
+from treadle.ports.sensors import RecordedEdit, SensorState
+
+MOST_AT_ONCE = 100
+"""Sensors that one request may change."""
+
+EDITS = 20
+"""So many of a sensor's last edits are shown with it."""
+
+_WORKERS = 8
+_VIEW = shape(SensorView)
+_MISSING = {HTTPStatus.NOT_FOUND: "There is no such sensor."}
+
+
+def overview(asked: Asked) -> Json:
+    """All sensors at a glance."""
+    parts = asked.parts
+    return {
+        "stack": parts.deployment.name,
+        "role": asked.caller.role.value,
+        "now": asked.now,
+        "sensors": [sensor_json(view) for view in parts.overview.sensors()],
+    }
+
+
+def sensor(asked: Asked) -> Json:
+    """One of them."""
+    name = asked.path["sensor"]
+    with not_found():
+        view = asked.parts.overview.sensor(name)
+    edits = asked.parts.sensors.edits(name, EDITS)
+    return {**sensor_json(view), "edits": [edit_json(each) for each in edits]}
+
+
+def start(asked: Asked) -> Json:
+    """Let it evaluate."""
+    return _changed(asked, _start)
+
+
+def stop(asked: Asked) -> Json:
+    """Let it evaluate no more."""
+    return _changed(asked, _stop)
+
+
+def reset(asked: Asked) -> Json:
+    """Let code and deployment decide."""
+    return _changed(asked, _reset)
+
+
+def bulk(asked: Asked) -> Json:
+    """Change several."""
+    change = _CHANGES[asked.body["action"]]
+
+    def one(name: str) -> Json:
+        try:
+            deployed = deployed_sensor(asked.parts.deployment, name)
+            status = effective_status(deployed, change(asked, name))
+        except TreadleError as error:
+            return {"sensor": name, "ok": False, "says": str(error)}
+        return {"sensor": name, "ok": True, "says": f"It is {status}."}
+
+    names = list(dict.fromkeys(asked.body["sensors"]))
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        return {"results": list(pool.map(one, names))}
+
+
+def set_cursor(asked: Asked) -> Json:
+    """Give it another bookmark."""
+    cursor, seen = asked.body["cursor"], asked.body["if_epoch"]
+
+    def change(asked: Asked, name: str) -> SensorState:
+        return asked.parts.sensors.set_cursor(name, cursor, asked.caller.name, if_epoch=seen)
+
+    return _changed(asked, change)
+
+
+def graph(asked: Asked) -> Json:
+    """What is connected with what."""
+    return graph_json(graph_of(asked.parts.deployment))
+
+
+def _start(asked: Asked, name: str) -> SensorState:
+    default = deployed_sensor(asked.parts.deployment, name).default_status
+    return asked.parts.sensors.start(name, default, asked.caller.name)
+
+
+def _stop(asked: Asked, name: str) -> SensorState:
+    return asked.parts.sensors.stop(name, asked.caller.name)
+
+
+def _reset(asked: Asked, name: str) -> SensorState:
+    return asked.parts.sensors.reset(name, asked.caller.name)
+
+
+_CHANGES: Mapping[str, Callable[[Asked, str], SensorState]] = {
+    "start": _start,
+    "stop": _stop,
+    "reset": _reset,
+}
+
+
+def _changed(asked: Asked, change: Callable[[Asked, str], object]) -> Json:
+    name = asked.path["sensor"]
+    with not_found():
+        deployed_sensor(asked.parts.deployment, name)
+    change(asked, name)
+    return sensor_json(asked.parts.overview.sensor(name))
+
+
+def _change(action: str, summary: str, act: Callable[[Asked], Json]) -> Operation:
+    path = f"/api/sensors/<sensor>/{action}"
+    return Operation("POST", path, summary, act, _VIEW, body=record({}), refusals=_MISSING)
+
+
+_RESULT: Schema = record({"sensor": TEXT, "ok": {"type": "boolean"}, "says": TEXT})
+_NODE: Schema = record({"id": TEXT, "kind": {"enum": ["sensor", "job", "asset"]}, "name": TEXT})
+
+OPERATIONS = (
+    Operation(
+        "GET",
+        "/api/overview",
+        "All sensors at a glance, and what the caller may do.",
+        overview,
+        record(
+            {
+                "stack": TEXT,
+                "role": {"enum": [role.value for role in Role]},
+                "now": {"type": "integer"},
+                "sensors": list_of(_VIEW),
+            }
+        ),
+    ),
+    Operation(
+        "GET",
+        "/api/sensors/<sensor>",
+        "One sensor, with what operators last changed of it.",
+        sensor,
+        with_properties(_VIEW, edits=list_of(shape(RecordedEdit))),
+        refusals=_MISSING,
+    ),
+    _change("start", "Let a sensor evaluate from now on; its cursor stays.", start),
+    _change("stop", "Let a sensor evaluate no more; its cursor stays.", stop),
+    _change("reset", "Let code and deployment decide again whether a sensor evaluates.", reset),
+    Operation(
+        "POST",
+        "/api/sensors/bulk",
+        "Start, stop or reset several sensors; of each it is said what became of it.",
+        bulk,
+        record({"results": list_of(_RESULT)}),
+        body=record(
+            {
+                "action": {"enum": sorted(_CHANGES)},
+                "sensors": {**list_of(NAMES["sensor"]), "minItems": 1, "maxItems": MOST_AT_ONCE},
+            }
+        ),
+    ),
+    Operation(
+        "PUT",
+        "/api/sensors/<sensor>/cursor",
+        "Give a sensor another cursor, or none, unless it has moved since it was seen.",
+        set_cursor,
+        _VIEW,
+        body=record(
+            {
+                "cursor": {**MAYBE_TEXT, "maxLength": MAX_CURSOR_BYTES},
+                "if_epoch": {
+                    "type": "integer",
+                    "minimum": 0,
+                    "maximum": 2**53 - 1,
+                    "description": "The sensor's `cursor_epoch` as it was seen.",
+                },
+            }
+        ),
+        refusals={
+            **_MISSING,
+            HTTPStatus.CONFLICT: "A tick or another operator has come in between.",
+            HTTPStatus.UNPROCESSABLE_ENTITY: "The cursor is too large to be kept.",
+        },
+    ),
+    Operation(
+        "GET",
+        "/api/graph",
+        "Which sensors hear of which jobs and assets, and which jobs they may start.",
+        graph,
+        record({"nodes": list_of(_NODE), "edges": list_of(record({"from": TEXT, "to": TEXT}))}),
+    ),
+)

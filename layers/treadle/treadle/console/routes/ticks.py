@@ -1,0 +1,100 @@
+"""What can be asked of ticks: page by page, and one in full."""
+
+import json
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from treadle.console.asking import NAMES, Asked, Json, Operation, Schema
+from treadle.console.routes.missing import not_found
+from treadle.console.routes.runs import OUTLINE, outline
+from treadle.console.schemas import MAYBE_TEXT, limit, list_of, record
+from treadle.console.shapes import shape, with_properties
+from treadle.definitions.status import TickStatus
+from treadle.operate.overview import deployed_sensor
+from treadle.operate.ticks import DEFAULT_LIMIT
+from treadle.operate.views import outline_json, tick_json
+from treadle.ports.ticks import Tick, TickOutline
+
+MOST = 1_000
+
+RUNS = 100
+"""So many of a tick's runs are shown with it."""
+
+REQUESTS_BYTES = 1_000_000
+"""So much of what a tick asked for is shown with it: an answer of Lambda's has its limit."""
+
+
+def ticks(asked: Asked) -> Json:
+    """A page of them."""
+    sensor, query = asked.path["sensor"], asked.query
+    with not_found():
+        deployed_sensor(asked.parts.deployment, sensor)
+    statuses = frozenset(map(TickStatus, query.get("status", ()))) or None
+    page = asked.parts.ticks.page(sensor, before=query.get("before"), limit=query["limit"], statuses=statuses)
+    return {"ticks": [outline_json(each) for each in page.ticks], "next": page.next}
+
+
+def tick(asked: Asked) -> Json:
+    """One in full."""
+    with not_found():
+        found = asked.parts.ticks.get(asked.path["sensor"], asked.path["tick_id"])
+    told = tick_json(found)
+    return {
+        **told,
+        "requests": _bounded(told["requests"]),
+        "requests_count": len(found.requests),
+        "runs": [outline(run) for run in asked.parts.ticks.runs(found, RUNS)],
+    }
+
+
+def _bounded(requests: Sequence[Any]) -> list[Any]:
+    """As many of them as fit."""
+    kept, size = [], 0
+    for request in requests:
+        size += len(json.dumps(request))
+        if size > REQUESTS_BYTES:
+            break
+        kept.append(request)
+    return kept
+
+
+_ASSET_EVENT: Schema = record(
+    {
+        "asset_key": {"type": "string"},
+        "partition": MAYBE_TEXT,
+        "description": MAYBE_TEXT,
+        "metadata": {"type": "object"},
+    }
+)
+_FULL = with_properties(
+    shape(Tick, without={"owner", "asset_events"}),
+    is_pending={"type": "boolean"},
+    asset_events=list_of(_ASSET_EVENT),
+    requests_count={"type": "integer", "description": "How many there are; the first that fit are listed."},
+    runs=list_of(OUTLINE),
+)
+
+OPERATIONS = (
+    Operation(
+        "GET",
+        "/api/sensors/<sensor>/ticks",
+        "A sensor's ticks; skips in a row are one. A page may hold fewer than asked for, and have another behind it.",
+        ticks,
+        record({"ticks": list_of(shape(TickOutline)), "next": MAYBE_TEXT}),
+        query={
+            "before": NAMES["tick_id"],
+            "limit": limit(DEFAULT_LIMIT, MOST),
+            "status": list_of({"enum": [status.value for status in TickStatus]}),
+        },
+        refusals={HTTPStatus.NOT_FOUND: "There is no such sensor."},
+    ),
+    Operation(
+        "GET",
+        "/api/sensors/<sensor>/ticks/<tick_id>",
+        "A tick with all that it asked for and logged, and the runs that came of it.",
+        tick,
+        _FULL,
+        refusals={HTTPStatus.NOT_FOUND: "There is no such tick."},
+    ),
+)
