@@ -168,7 +168,7 @@ def test_a_failed_tick_is_shown_with_its_stack(stack: MemoryStack, source: Sourc
 
     error = viewer.get(f"/api/sensors/watch/ticks/{tick.tick_id}").json["error"]
 
-    assert (error["type"], error["message"]) == ("SensorEvaluationError", f"{BROKE}{AWKWARD}")
+    assert (error["type"], error["message"]) == ("ValueError", f"{BROKE}{AWKWARD}")
     assert "raise self.found" in error["stack"]
 
 
