@@ -1,11 +1,21 @@
 """The console's API: what it takes, what it refuses and in which words, and that nobody changes anything unasked."""
 
+import base64
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.support.console import ANN, CHANGE, Answer, Client, MemoryStack, console_of, start_token
+from tests.support.console import (
+    ANN,
+    CHANGE,
+    Answer,
+    Client,
+    MemoryStack,
+    console_of,
+    http_event,
+    start_token,
+)
 from treadle import RunRequest, SensorDefinition
 from treadle.console.access import Role
 from treadle.console.app import Console
@@ -182,6 +192,15 @@ def test_a_body_is_json_or_refused(operator: Client) -> None:
     headers = {**CHANGE, "Content-Type": "application/x-www-form-urlencoded"}
 
     assert operator.ask("POST", "/api/sensors/watch/release", body="run_key=k", headers=headers).status == 415
+
+
+def test_a_body_that_is_no_text_is_refused(operator: Client) -> None:
+    event = http_event("POST", "/api/sensors/watch/release", {**operator.headers, **CHANGE}, body="")
+    event |= {"body": base64.b64encode(b"\x9b\xd1").decode(), "isBase64Encoded": True}
+
+    answer = operator.console.handle(event)
+
+    assert answer["statusCode"] == 400
 
 
 def test_a_body_has_its_bound(operator: Client) -> None:

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import threading
 from collections.abc import Iterator, Mapping
 
@@ -135,7 +136,7 @@ def test_a_request_in_chunks_is_refused(server: LocalServer) -> None:
 def test_what_no_browser_sends_is_answered_in_the_same_form(server: LocalServer, method: str) -> None:
     status, headers, body = ask(server, method, "/", {})
 
-    assert status == 501
+    assert (status, headers["Allow"]) == (405, "GET")
     assert "message" in json.loads(body)
     assert security_headers(()).items() <= headers.items()
 
@@ -181,3 +182,15 @@ def test_a_slow_answer_keeps_nobody_waiting() -> None:
         asking.join()
 
     assert json.loads(answers[0]) == {"letters": []}
+
+
+@pytest.mark.parametrize("line", ["GET", "GET / HTTP/9.9", "GET  / HTTP/1.1 x", "\x16\x03\x01"])
+def test_what_is_no_request_is_answered_in_the_same_form(server: LocalServer, line: str) -> None:
+    """And in plain words: nothing of what was sent comes back."""
+    with socket.create_connection(("127.0.0.1", server.server_port), timeout=10) as connection:
+        connection.sendall(f"{line}\r\n\r\n".encode())
+        answer = connection.makefile("rb").read()
+
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"Content-Type: application/json" in head
+    assert json.loads(body)["message"]

@@ -101,7 +101,9 @@ class Console:
 
     def _not_found(self, error: NotFoundError) -> "Response[Any]":
         event = self._resolver.current_event
-        allowed = sorted({each.method for each in self._operations if _matches(each.path, event.path)})
+        named = [each for each in self._operations if each.path == event.path]
+        matching = named or [each for each in self._operations if _matches(each.path, event.path)]
+        allowed = sorted({each.method for each in matching})
         if event.path in {*self._open, DESCRIPTION}:
             allowed = ["GET"]
         if not allowed or event.http_method in allowed:

@@ -1,5 +1,6 @@
 """What is asked of the API: its operations, and a request's words checked against what its operation takes."""
 
+import base64
 import functools
 import json
 import re
@@ -162,16 +163,16 @@ class Intake:
             BadRequestError: if it does not fit, or is no JSON.
             ServiceError: if it is something else than JSON, or larger than anybody needs.
         """
-        text = event.decoded_body or ""
-        if len(text.encode(errors="replace")) > MAX_BODY:
+        body = _bytes(event)
+        if len(body) > MAX_BODY:
             msg = f"The request has more than {MAX_BODY} bytes."
             raise RequestEntityTooLargeError(msg)
         if self._operation.body is None:
             return {}
         kind = event.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if text and kind != JSON_TYPE:
+        if body and kind != JSON_TYPE:
             raise ServiceError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"The request must be {JSON_TYPE}.")
-        return _checked(self._check_body, "body", _json(text) if text else {})
+        return _checked(self._check_body, "body", _json(body) if body else {})
 
 
 def _compiled(schema: Schema) -> Callable[..., Any]:
@@ -187,9 +188,15 @@ def _checked(check: Callable[..., Any], part: str, given: Any) -> Mapping[str, A
     return checked
 
 
-def _json(text: str) -> Any:
+def _bytes(event: "APIGatewayProxyEventV2") -> bytes:
+    """A request's body as it was sent; API Gateway passes on as base64 what it does not take for text."""
+    body = event.body or ""
+    return base64.b64decode(body) if event.is_base64_encoded else body.encode(errors="surrogatepass")
+
+
+def _json(body: bytes) -> Any:
     try:
-        value = json.loads(text)
+        value = json.loads(body.decode())
         # Neither NaN, nor half a surrogate pair, nor what is nested without end could be kept.
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:

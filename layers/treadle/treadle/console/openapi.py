@@ -81,7 +81,8 @@ def _parameters(operation: Operation) -> Iterator[Mapping[str, Any]]:
 
 def _refusals(operation: Operation) -> Mapping[HTTPStatus, str]:
     bodied = WITH_BODY if operation.body is not None else {}
-    return {**ALWAYS, **bodied, **operation.refusals}
+    named = {HTTPStatus.NOT_FOUND: "There is nothing of that name."} if operation.path_schemas else {}
+    return {**ALWAYS, **named, **bodied, **operation.refusals}
 
 
 def _content(words: str, schema: Schema) -> Mapping[str, Any]:

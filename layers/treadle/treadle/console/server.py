@@ -59,10 +59,11 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing: addresses carry keys, and the browser shows what fails."""
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """What is no HTTP at all is answered as everything else is."""
-        del explain
+        """What is no HTTP at all is answered as everything else is; nothing that was sent comes back."""
+        del message, explain
         self.close_connection = True
-        self._send(refused(HTTPStatus(code), message or HTTPStatus(code).phrase))
+        self.request_version = self.protocol_version
+        self._send(refused(HTTPStatus(code), HTTPStatus(code).phrase))
 
     def _serve(self) -> None:
         refusal = self._refusal()
@@ -73,8 +74,11 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(self._length() or 0)
         self._send(self.server.console.handle(self._event(body)))
 
-    # The standard library looks these names up.
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _serve  # noqa: N815
+    def __getattr__(self, name: str) -> Any:
+        """The standard library looks up `do_GET` and so on: the application knows which methods there are."""
+        if name.startswith("do_"):
+            return self._serve
+        raise AttributeError(name)
 
     def _refusal(self) -> tuple[HTTPStatus, str] | None:
         hosts = self.headers.get_all("Host") or []
