@@ -191,7 +191,8 @@ def test_runs_are_listed_of_a_sensor_of_a_job_and_of_all(
 ) -> None:
     for number in range(3):
         source.found = RunRequest(run_key=str(number))
-        [run] = stack.instance.tick("watch").runs
+        stack.instance.tick("watch")
+    *_, run = stack.instance.runs()
     stack.instance.finish_run(run, Status.FAILURE)
 
     of_sensor = viewer.get("/api/runs", sensor="watch", limit=2).json
