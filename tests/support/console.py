@@ -2,19 +2,26 @@
 
 import base64
 import contextlib
+import functools
 import json
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from treadle.bootstrap.evaluator import EvaluatorParts
+from treadle.bootstrap.inbox import Inbox
 from treadle.bootstrap.operator import OperatorParts
 from treadle.console.access import Caller, Role, StartToken
 from treadle.console.app import Console
 from treadle.console.server import LocalServer
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DefaultSensorStatus
+from treadle.engine.evaluation import Budget
 from treadle.engine.identity import RunIds
+from treadle.engine.outcomes import Decision, Outcome
+from treadle.entrypoints.evaluator import _COMMANDS
+from treadle.integrations.s3.definition import S3SensorDefinition
 from treadle.operate.assets import AssetCatalogue
 from treadle.operate.dead_letters import Redriver
 from treadle.operate.direct import DirectInvocations
@@ -26,7 +33,7 @@ from treadle.operate.sensors import SensorOperations
 from treadle.operate.ticks import TickHistory
 from treadle.ports.deployment import DeployedSensor
 from treadle.ports.launching import JobSettings
-from treadle.testing.deployment import InMemoryDeployment
+from treadle.testing.deployment import Function, InMemoryDeployment
 from treadle.testing.instance import KIND, TreadleInstance
 from treadle.testing.news import NAMESPACE
 from treadle.testing.system import InMemoryDeadLetters, InMemoryQueue
@@ -62,7 +69,9 @@ class MemoryStack:
             made._run_store,
             made._event_store,
         )
-        deployment = InMemoryDeployment([_deployed(each.definition) for each in made._parts.values()])
+        deployed = {name: _deployed(each.definition) for name, each in made._parts.items()}
+        functions: dict[str, Function] = {name: functools.partial(self._invoked, name) for name in deployed}
+        deployment = InMemoryDeployment(list(deployed.values()), functions)
         return OperatorParts(
             deployment,
             Overview(deployment, sensors, ticks, runs, made.clock),
@@ -75,12 +84,37 @@ class MemoryStack:
             Replayer(runs, events, {}, NAMESPACE, made.clock),
         )
 
+    def _invoked(self, sensor: str, event: Mapping[str, object]) -> Mapping[str, object]:
+        """What a sensor's function answers to a direct invocation; the rest of the engine then goes on."""
+        made = self.instance._parts[sensor]
+        inbox = Inbox(f"sensor {sensor}", InMemoryQueue(), self.letters)
+        parts = EvaluatorParts(
+            sensor,
+            made.leased._settings,
+            made.leased,
+            made.events,
+            made.previewer,
+            inbox,
+            self.instance.clock,
+        )
+        answer = _COMMANDS[str(event["treadle"])](parts, event, Budget())
+        subject = str(answer.get("subject"))
+        self.instance._applied(sensor, Outcome(Decision.SUCCESS, "", subject))
+        return answer
+
 
 def _deployed(definition: SensorDefinition) -> DeployedSensor:
     """A sensor as the template deploys it."""
     running = DefaultSensorStatus.RUNNING
     words, interval = definition.description or "", definition.minimum_interval_seconds
-    return DeployedSensor(definition.name, definition.kind, words, definition.job_names, running, interval)
+    bucket = (
+        {"TREADLE_S3_BUCKET": definition.selection.bucket}
+        if isinstance(definition, S3SensorDefinition)
+        else {}
+    )
+    return DeployedSensor(
+        definition.name, definition.kind, words, definition.job_names, running, interval, settings=bucket
+    )
 
 
 def console_of(stack: MemoryStack, role: Role = Role.OPERATOR) -> Console:

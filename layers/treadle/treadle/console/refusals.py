@@ -9,6 +9,7 @@ from treadle.console.pages import security_headers
 from treadle.definitions.errors import (
     CommandRefusedError,
     DagsterInvariantViolationError,
+    InvocationError,
     LaunchError,
     LeaseLostError,
     StoreError,
@@ -19,6 +20,7 @@ STATUSES: dict[type[TreadleError], HTTPStatus] = {
     CommandRefusedError: HTTPStatus.CONFLICT,
     LeaseLostError: HTTPStatus.CONFLICT,
     DagsterInvariantViolationError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    InvocationError: HTTPStatus.BAD_GATEWAY,
     LaunchError: HTTPStatus.BAD_GATEWAY,
     StoreError: HTTPStatus.SERVICE_UNAVAILABLE,
 }

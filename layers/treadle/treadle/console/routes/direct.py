@@ -1,0 +1,114 @@
+"""What can be asked of a sensor's own function: what it would do, and to evaluate at once."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from http import HTTPStatus
+
+from aws_lambda_powertools.event_handler.exceptions import BadRequestError
+
+from treadle.console.asking import Asked, Json, Operation, Schema
+from treadle.console.routes.missing import not_found
+from treadle.console.schemas import KEY, MAYBE_TEXT, TEXT, record
+from treadle.definitions.contexts import MAX_CURSOR_BYTES
+from treadle.engine.preview import STORED
+from treadle.operate.overview import deployed_sensor
+from treadle.operate.views import plain_json
+from treadle.ports.deployment import DeployedSensor
+
+BUCKET = "TREADLE_S3_BUCKET"
+MOST_OBJECT_BYTES = 2**50
+
+
+def preview(asked: Asked) -> Json:
+    """What it would do."""
+    deployed, body = _deployed(asked), asked.body
+    if sum(name in body for name in ("cursor", "event", "object")) > 1:
+        raise BadRequestError("An evaluation takes a cursor, an event or an object: give one of them.")
+    event = body.get("event")
+    if "object" in body:
+        event = _created(deployed, body["object"], asked.now)
+    previewed = asked.parts.direct.preview(deployed.name, cursor=body.get("cursor", STORED), event=event)
+    told: Json = plain_json(previewed)
+    return told
+
+
+def tick(asked: Asked) -> Json:
+    """Evaluate at once."""
+    told: Json = plain_json(asked.parts.direct.tick(_deployed(asked).name))
+    return told
+
+
+def _deployed(asked: Asked) -> DeployedSensor:
+    with not_found():
+        return deployed_sensor(asked.parts.deployment, asked.path["sensor"])
+
+
+def _created(deployed: DeployedSensor, stored: Mapping[str, object], now: int) -> Mapping[str, object]:
+    """The event of an object in the bucket that the sensor watches, as EventBridge brings it."""
+    bucket = deployed.settings.get(BUCKET)
+    if not bucket:
+        raise BadRequestError(f"Sensor {deployed.name} watches no bucket: preview an event or a cursor.")
+    return {
+        "source": "aws.s3",
+        "detail-type": "Object Created",
+        "time": datetime.fromtimestamp(now / 1000, UTC).isoformat(),
+        "detail": {"bucket": {"name": bucket}, "object": dict(stored)},
+    }
+
+
+_OBJECT: Schema = record(
+    {
+        "key": KEY,
+        "etag": {"type": "string", "maxLength": 128, "default": "preview"},
+        "size": {"type": "integer", "minimum": 0, "maximum": MOST_OBJECT_BYTES, "default": 0},
+        "version-id": {"type": "string", "maxLength": 1024},
+    },
+    required=("key",),
+)
+_EVALUATED: Schema = {
+    "type": "object",
+    "description": "The record that it would leave.",
+    "required": [
+        "status",
+        "reason",
+        "error",
+        "requests",
+        "existing_keys",
+        "set_aside",
+        "asset_events",
+        "log",
+    ],
+}
+_REFUSED = {
+    HTTPStatus.NOT_FOUND: "There is no such sensor.",
+    HTTPStatus.CONFLICT: "It evaluates only events.",
+    HTTPStatus.BAD_GATEWAY: "The sensor's function failed, or did not answer.",
+}
+
+OPERATIONS = (
+    Operation(
+        "POST",
+        "/api/sensors/<sensor>/preview",
+        "What an evaluation would do, with a cursor, an event or an object; nothing is committed or started.",
+        preview,
+        record({"tick": _EVALUATED, "cursor_before": MAYBE_TEXT, "cursor_after": MAYBE_TEXT}),
+        body=record(
+            {
+                "cursor": {**MAYBE_TEXT, "maxLength": MAX_CURSOR_BYTES},
+                "event": {"type": "object", "description": "As EventBridge brings it."},
+                "object": _OBJECT,
+            },
+            required=(),
+        ),
+        refusals=_REFUSED,
+    ),
+    Operation(
+        "POST",
+        "/api/sensors/<sensor>/tick",
+        "Evaluate at once: the interval is not awaited; one tick at a time, as ever.",
+        tick,
+        record({"decision": TEXT, "reason": TEXT, "tick_id": MAYBE_TEXT}),
+        body=record({}),
+        refusals=_REFUSED,
+    ),
+)

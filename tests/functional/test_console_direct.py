@@ -1,0 +1,133 @@
+"""The console has a sensor's own function evaluate: to show what it would do, and to do it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.console import Client, MemoryStack, console_of
+from treadle import RunRequest, SensorDefinition, SensorResult, SkipReason, s3_sensor
+from treadle.testing.instance import TreadleInstance
+
+AWKWARD = "in/<img src=x onerror=alert(1)>.csv"
+
+
+def counting(context: Any) -> SensorResult | SkipReason:
+    """A sensor's function that goes on from its cursor."""
+    number = int(context.cursor or 0) + 1
+    if number > 8:
+        return SkipReason("Done.")
+    return SensorResult([RunRequest(str(number))], cursor=str(number))
+
+
+@s3_sensor(name="files", bucket="shop", prefix="in/", job_name="load")
+def files(context: Any, stored: Any) -> Iterator[RunRequest]:
+    """A sensor's function that asks for a run of each object."""
+    del context
+    yield RunRequest(run_config={"key": stored.key})
+
+
+@pytest.fixture
+def stack() -> MemoryStack:
+    counts = SensorDefinition(
+        "counts", evaluation_fn=counting, job_name="load", minimum_interval_seconds=3600
+    )
+    return MemoryStack(TreadleInstance([counts, files]))
+
+
+@pytest.fixture
+def operator(stack: MemoryStack) -> Client:
+    return Client(console_of(stack))
+
+
+@pytest.mark.parametrize(
+    ("body", "keys", "before", "after"),
+    [
+        ({}, ["1"], None, "1"),
+        ({"cursor": None}, ["1"], None, "1"),
+        ({"cursor": "6"}, ["7"], "6", "7"),
+        ({"cursor": "8"}, [], "8", "8"),
+    ],
+)
+def test_a_preview_shows_what_a_tick_would_do_and_does_nothing(
+    stack: MemoryStack, operator: Client, body: dict[str, Any], keys: list[str], before: str, after: str
+) -> None:
+    shown = operator.post("/api/sensors/counts/preview", body).json
+
+    assert [each["run_key"] for each in shown["tick"]["requests"]] == keys
+    assert (shown["cursor_before"], shown["cursor_after"]) == (before, after)
+    assert shown["tick"]["reason"] == (None if keys else "Done.")
+    assert stack.instance.cursor("counts") is None
+    assert stack.instance.runs() == ()
+    assert stack.instance.ticks("counts") == []
+
+
+def test_a_preview_of_a_function_that_fails_shows_its_stack(operator: Client) -> None:
+    error = operator.post("/api/sensors/counts/preview", {"cursor": "seven"}).json["tick"]["error"]
+
+    assert "invalid literal" in error["message"]
+    assert "int(context.cursor or 0)" in error["stack"]
+
+
+def test_a_preview_of_an_object_needs_its_key_alone(stack: MemoryStack, operator: Client) -> None:
+    tick = operator.post("/api/sensors/files/preview", {"object": {"key": AWKWARD}}).json["tick"]
+
+    [request] = tick["requests"]
+    assert AWKWARD in request["run_config"]
+    assert stack.instance.runs() == ()
+
+
+def test_a_preview_of_an_event_takes_it_as_eventbridge_brings_it(operator: Client) -> None:
+    event = {
+        "source": "aws.s3",
+        "detail-type": "Object Created",
+        "time": "2026-11-28T02:00:00Z",
+        "detail": {"bucket": {"name": "shop"}, "object": {"key": "out/b.csv", "size": 1, "etag": "e"}},
+    }
+
+    tick = operator.post("/api/sensors/files/preview", {"event": event}).json["tick"]
+
+    assert tick["requests"] == []
+    assert "is not watched" in tick["reason"]
+
+
+@pytest.mark.parametrize(
+    ("sensor", "body", "status"),
+    [
+        ("counts", {"cursor": "1", "event": {}}, 400),
+        ("counts", {"object": {"key": "a"}}, 400),
+        ("files", {"object": {}}, 400),
+        ("files", {"object": {"key": ""}}, 400),
+        ("files", {"event": "x"}, 400),
+        ("counts", {"cursor": 7}, 400),
+        ("unknown", {}, 404),
+        ("files", {"event": {"source": "nobody"}}, 502),
+    ],
+)
+def test_a_preview_that_cannot_be_is_refused(
+    operator: Client, sensor: str, body: dict[str, Any], status: int
+) -> None:
+    answer = operator.post(f"/api/sensors/{sensor}/preview", body)
+
+    assert (answer.status, bool(answer.json["message"])) == (status, True)
+
+
+def test_a_tick_evaluates_at_once_and_leads_to_its_record(stack: MemoryStack, operator: Client) -> None:
+    """Although the next one is due in an hour."""
+    stack.instance.tick("counts")
+    stack.instance.clock.advance(60)
+
+    told = operator.post("/api/sensors/counts/tick", {}).json
+
+    assert told["decision"] == "SUCCESS"
+    assert stack.instance.cursor("counts") == "2"
+    assert operator.get(f"/api/sensors/counts/ticks/{told['tick_id']}").json["runs"][0]["run_key"] == "2"
+
+
+def test_a_tick_of_a_stopped_sensor_says_so(stack: MemoryStack, operator: Client) -> None:
+    operator.post("/api/sensors/counts/stop")
+
+    told = operator.post("/api/sensors/counts/tick", {}).json
+
+    assert (told["decision"], told["tick_id"]) == ("STOPPED", None)
+    assert stack.instance.runs() == ()
