@@ -22,8 +22,6 @@ MOST_OBJECT_BYTES = 2**50
 def preview(asked: Asked) -> Json:
     """What it would do."""
     deployed, body = _deployed(asked), asked.body
-    if sum(name in body for name in ("cursor", "event", "object")) > 1:
-        raise BadRequestError("An evaluation takes a cursor, an event or an object: give one of them.")
     event = body.get("event")
     if "object" in body:
         event = _created(deployed, body["object"], asked.now)
@@ -32,7 +30,7 @@ def preview(asked: Asked) -> Json:
     return told
 
 
-def tick(asked: Asked) -> Json:
+def tick_now(asked: Asked) -> Json:
     """Evaluate at once."""
     told: Json = plain_json(asked.parts.direct.tick(_deployed(asked).name))
     return told
@@ -92,21 +90,25 @@ OPERATIONS = (
         "What an evaluation would do, with a cursor, an event or an object; nothing is committed or started.",
         preview,
         record({"tick": _EVALUATED, "cursor_before": MAYBE_TEXT, "cursor_after": MAYBE_TEXT}),
-        body=record(
-            {
-                "cursor": {**MAYBE_TEXT, "maxLength": MAX_CURSOR_BYTES},
-                "event": {"type": "object", "description": "As EventBridge brings it."},
-                "object": _OBJECT,
-            },
-            required=(),
-        ),
+        body={
+            **record(
+                {
+                    "cursor": {**MAYBE_TEXT, "maxLength": MAX_CURSOR_BYTES},
+                    "event": {"type": "object", "description": "As EventBridge brings it."},
+                    "object": _OBJECT,
+                },
+                required=(),
+            ),
+            # One of them, or none for the stored cursor.
+            "maxProperties": 1,
+        },
         refusals=_REFUSED,
     ),
     Operation(
         "POST",
         "/api/sensors/<sensor>/tick",
         "Evaluate at once: the interval is not awaited; one tick at a time, as ever.",
-        tick,
+        tick_now,
         record({"decision": TEXT, "reason": TEXT, "tick_id": MAYBE_TEXT}),
         body=record({}),
         refusals=_REFUSED,
