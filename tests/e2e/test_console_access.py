@@ -1,0 +1,321 @@
+"""The deployed console: whom API Gateway and the function let in, and that the function's own rights suffice."""
+
+import http.client
+import http.server
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from tests.e2e.deployment import GOOD_CSV, Deployed, eventually, fresh_key
+from tests.support.console import CHANGE
+from tests.support.issuer import AUDIENCE, KEY_ID, key_set, token
+from tools import stack
+from treadle.console.asking import Operation
+from treadle.console.pages import security_headers
+from treadle.console.routes import OPERATIONS
+from treadle.definitions.status import DagsterRunStatus, TickStatus
+
+NAME = "treadle-console"
+SENSOR = "new_objects"
+VIEWER: dict[str, Any] = {"sub": "vera", "groups": ["treadle-viewer"]}
+RUN_ID = "0e7a3f36-3f0e-5d8a-9c55-7e3a1d0f7e11"
+TICK_ID = "2026-11-28T02:00:00.000Z-000000001"
+
+
+class _Issuer(http.server.BaseHTTPRequestHandler):
+    """Publishes where its keys are, and its keys."""
+
+    server: http.server.ThreadingHTTPServer
+
+    def do_GET(self) -> None:
+        url = f"http://127.0.0.1:{self.server.server_port}"
+        told: Mapping[str, Any] = key_set()
+        if self.path.endswith("openid-configuration"):
+            told = {"issuer": url, "jwks_uri": f"{url}/keys"}
+        body = json.dumps(told).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name in the standard library
+        """Nothing."""
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[str]:
+    """An issuer's URL."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Issuer)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Asks the deployed console.
+
+    Attributes:
+        deployed: the stack.
+        issuer: whose tokens it takes.
+    """
+
+    deployed: Deployed
+    issuer: str
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        given: str | None,
+        body: object = None,
+        headers: Mapping[str, str] = CHANGE,
+    ) -> tuple[int, Any, Mapping[str, str]]:
+        """Status, body and headers of the answer to who bears a token; None for who bears none."""
+        sent = {"Host": urlsplit(self.deployed.outputs["ConsoleUrl"]).netloc, **headers}
+        if given is not None:
+            sent["Authorization"] = f"Bearer {given}"
+        if body is not None:
+            sent["Content-Type"] = "application/json"
+        connection = http.client.HTTPConnection(urlsplit(self.deployed.endpoint).netloc, timeout=60)
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body), sent)
+            answer = connection.getresponse()
+            text = answer.read().decode()
+            kind = answer.getheader("Content-Type") or ""
+            return answer.status, json.loads(text) if "json" in kind else text, dict(answer.getheaders())
+        finally:
+            connection.close()
+
+    def operator(self, method: str, path: str, body: object = None) -> Any:
+        """What an operator is answered, which must be what was asked for."""
+        status, found, _ = self.ask(method, path, token(issuer=self.issuer), body)
+        assert status == 200, found
+        return found
+
+
+@pytest.fixture(scope="module")
+def asking(deployed: Deployed, issuer: str) -> Iterator[Asking]:
+    """A second stack on the same cloud, with a console that takes this issuer's tokens."""
+    overrides = [
+        "ExampleJob=on",
+        "NewObjectsSuffix=.csv",
+        f"ConsoleIssuer={issuer}",
+        f"ConsoleAudience={AUDIENCE}",
+        "ConsoleClientId=page",
+        "ConsoleRoleClaim=groups",
+    ]
+    stack.deploy(deployed.endpoint, arguments=["--stack-name", NAME, "--parameter-overrides", *overrides])
+    made = Deployed.at(deployed.endpoint, NAME)
+    for function in ("NewObjects", "Reconcile"):
+        made.schedule(function, enabled=False)
+    yield Asking(made, issuer)
+    made.close()
+
+
+def address(operation: Operation) -> str:
+    """An address of an operation."""
+    names = {"<sensor>": SENSOR, "<run_id>": RUN_ID, "<tick_id>": TICK_ID}
+    path = operation.path
+    for name, value in names.items():
+        path = path.replace(name, value)
+    return path
+
+
+def everything(operations: list[Operation]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("operation", operations, ids=lambda each: f"{each.method} {each.path}")
+
+
+def test_how_one_signs_in_is_open_to_everybody_and_says_nothing_else(asking: Asking) -> None:
+    status, told, headers = asking.ask("GET", "/config.json", None)
+
+    assert (status, told) == (
+        200,
+        {"auth": "oidc", "issuer": asking.issuer, "client_id": "page", "scope": "openid"},
+    )
+    assert {name.lower() for name in security_headers(())} <= {name.lower() for name in headers}
+
+
+def test_the_page_is_open_to_everybody(asking: Asking) -> None:
+    status, page, headers = asking.ask("GET", "/", None)
+
+    assert (status, "<!doctype html>" in page) == (200, True)
+    assert f"connect-src 'self' {asking.issuer};" in headers["Content-Security-Policy"]
+
+
+@everything(list(OPERATIONS))
+def test_without_a_token_nothing_is_answered(asking: Asking, operation: Operation) -> None:
+    status, _, _ = asking.ask(operation.method, address(operation), None, {} if operation.changes else None)
+
+    assert status == 401
+
+
+STRANGER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def forged(asking: Asking, **header: str) -> str:
+    """A token that claims what an operator's does, and is signed by somebody else, or by nobody."""
+    claims = jwt.decode(token(issuer=asking.issuer), options={"verify_signature": False})
+    if header.get("alg") == "none":
+        return jwt.encode(claims, "", algorithm="none", headers={"kid": KEY_ID})
+    return jwt.encode(claims, STRANGER, algorithm="RS256", headers={"kid": KEY_ID})
+
+
+@pytest.mark.parametrize("kind", ["expired", "audience", "issuer", "forged", "unsigned", "nonsense"])
+def test_a_token_that_is_not_as_it_should_be_lets_nobody_in(asking: Asking, kind: str) -> None:
+    tokens = {
+        "expired": token(issuer=asking.issuer, expires_in=-120),
+        "audience": token(issuer=asking.issuer, aud="another"),
+        "issuer": token(issuer="https://login.example"),
+        "forged": forged(asking),
+        "unsigned": forged(asking, alg="none"),
+        "nonsense": "a.b.c",
+    }
+
+    assert asking.ask("GET", "/api/overview", tokens[kind])[0] == 401
+    assert asking.ask("POST", f"/api/sensors/{SENSOR}/stop", tokens[kind], {})[0] == 401
+
+
+@pytest.mark.parametrize("groups", [None, [], ["staff"], ["staff treadle-operator"], "staff"])
+def test_without_a_role_nobody_is_let_in(asking: Asking, groups: object) -> None:
+    given = token(issuer=asking.issuer, groups=groups)
+
+    status, told, _ = asking.ask("GET", "/api/overview", given)
+
+    assert (status, "no role here" in told["message"]) == (403, True)
+    assert asking.ask("POST", f"/api/sensors/{SENSOR}/stop", given, {})[0] == 403
+
+
+def test_a_viewer_sees_everything(asking: Asking) -> None:
+    status, told, _ = asking.ask("GET", "/api/overview", token(issuer=asking.issuer, **VIEWER))
+
+    assert status == 200, told
+    assert (told["role"], told["stack"]) == ("viewer", NAME)
+    assert SENSOR in [each["name"] for each in told["sensors"]]
+
+
+@everything([each for each in OPERATIONS if each.changes])
+def test_a_viewer_changes_nothing(asking: Asking, operation: Operation) -> None:
+    given = token(issuer=asking.issuer, **VIEWER)
+
+    status, told, _ = asking.ask(operation.method, address(operation), given, {})
+
+    assert (status, "change nothing" in told["message"]) == (403, True)
+
+
+@everything([each for each in OPERATIONS if each.changes])
+def test_a_change_needs_its_header_from_an_operator_too(asking: Asking, operation: Operation) -> None:
+    given = token(issuer=asking.issuer)
+
+    assert asking.ask(operation.method, address(operation), given, {}, {})[0] == 403
+
+
+@everything([each for each in OPERATIONS if not each.changes])
+def test_the_functions_rights_suffice_for_all_there_is_to_see(asking: Asking, operation: Operation) -> None:
+    path = address(operation)
+    query = {"/api/assets/events": "?key=orders", "/api/why": f"?sensor={SENSOR}&key=a"}.get(path, "")
+
+    status, told, _ = asking.ask("GET", f"{path}{query}", token(issuer=asking.issuer))
+
+    missing = operation.path.endswith(("<run_id>", "<tick_id>"))
+    assert status == (404 if missing else 200), told
+    assert "not authorized" not in json.dumps(told)
+
+
+def test_an_operator_stops_and_starts_a_sensor_under_the_tokens_subject(asking: Asking) -> None:
+    stopped = asking.operator("POST", f"/api/sensors/{SENSOR}/stop", {})
+    started = asking.operator("POST", "/api/sensors/bulk", {"action": "start", "sensors": [SENSOR]})
+    reset = asking.operator("POST", f"/api/sensors/{SENSOR}/reset", {})
+
+    assert (stopped["status"], reset["status"]) == ("STOPPED", "RUNNING")
+    assert started["results"] == [{"sensor": SENSOR, "ok": True, "says": "It is RUNNING."}]
+    edits = asking.operator("GET", f"/api/sensors/{SENSOR}")["edits"]
+    assert [(each["action"], each["by"]) for each in edits[:3]] == [
+        ("reset", "ann"),
+        ("start", "ann"),
+        ("stop", "ann"),
+    ]
+
+
+def test_an_operator_previews_evaluates_and_follows_what_comes_of_it(asking: Asking) -> None:
+    """From an object to its run, and once more; by the function's own rights alone."""
+    deployed, key = asking.deployed, fresh_key()
+    shown = asking.operator("POST", f"/api/sensors/{SENSOR}/preview", {"object": {"key": key}})
+    assert len(shown["tick"]["requests"]) == 1
+
+    deployed.client("s3").put_object(Bucket=deployed.outputs["ObjectsBucketName"], Key=key, Body=GOOD_CSV)
+
+    def ended() -> Any:
+        [*found] = asking.operator("GET", f"/api/runs?sensor={SENSOR}&status=SUCCESS")["runs"]
+        return [each for each in found if key in (each["run_key"] or "")]
+
+    [run] = eventually(ended, "the object's run has succeeded", seconds=60, pause=0.5)
+    tick = asking.operator("GET", f"/api/sensors/{SENSOR}/ticks/{run['tick_id']}")
+    assert (tick["status"], tick["runs"][0]["run_id"]) == (TickStatus.SUCCESS, run["run_id"])
+    again = asking.operator("POST", f"/api/runs/{run['run_id']}/rerun", {"if_attempt": 1})
+    assert again["is_new"]
+    second = eventually(
+        lambda: asking.operator("GET", f"/api/runs/{run['run_id']}")["attempt"] == 2, "attempt 2 is there"
+    )
+    assert second
+    told = asking.operator("GET", f"/api/runs/{run['run_id']}")
+    assert [each["by"] for each in told["allowances"]] == ["ann"]
+
+    def over() -> bool:
+        return bool(
+            asking.operator("GET", f"/api/runs/{run['run_id']}")["status"] == DagsterRunStatus.SUCCESS
+        )
+
+    eventually(over, "attempt 2 has succeeded", seconds=60, pause=0.5)
+    released = asking.operator("POST", f"/api/sensors/{SENSOR}/release", {"run_key": run["run_key"]})
+    assert released["is_new"]
+
+
+def test_an_operator_sets_a_cursor_unless_it_has_moved(asking: Asking) -> None:
+    told = asking.operator("POST", f"/api/sensors/{SENSOR}/tick", {})
+    assert told["decision"] in {"SKIPPED", "SUCCESS"}
+    seen = asking.operator("GET", f"/api/sensors/{SENSOR}")
+    body = {"cursor": None, "if_epoch": seen["cursor_epoch"]}
+
+    changed = asking.operator("PUT", f"/api/sensors/{SENSOR}/cursor", body)
+    status, refused, _ = asking.ask("PUT", f"/api/sensors/{SENSOR}/cursor", token(issuer=asking.issuer), body)
+
+    assert (seen["cursor"] is not None, changed["cursor"]) == (True, None)
+    assert (status, bool(refused["message"])) == (409, True)
+
+
+def test_an_operator_cancels_an_execution(asking: Asking) -> None:
+    """A run that the target still works on is asked to end; what has ended is told so."""
+    status, told, _ = asking.ask("POST", f"/api/runs/{RUN_ID}/cancel", token(issuer=asking.issuer), {})
+
+    assert (status, f"There is no run {RUN_ID}." in told["message"]) == (409, True)
+
+
+def test_an_operator_redrives_a_dead_letter(asking: Asking) -> None:
+    deployed = asking.deployed
+    body = {"treadle": "launch", "run_id": RUN_ID, "attempt": 1, "job": "process_file"}
+    deployed.client("sqs").send_message(
+        QueueUrl=deployed.outputs["DeadLetterQueueUrl"],
+        MessageBody=json.dumps(body),
+        MessageAttributes={
+            "origin": {"DataType": "String", "StringValue": "launch"},
+            "reason": {"DataType": "String", "StringValue": "made by a test"},
+        },
+    )
+
+    [seen] = asking.operator("GET", "/api/dead-letters?origin=launch")["letters"]
+    [done] = asking.operator("POST", "/api/dead-letters/redrive", {"origin": "launch"})["results"]
+
+    assert (seen["fate"], done["fate"], seen["letter_id"]) == ("SENT", "SENT", done["letter_id"])
+    assert asking.operator("GET", "/api/dead-letters?origin=launch")["letters"] == []
