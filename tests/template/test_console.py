@@ -99,7 +99,6 @@ def test_requests_are_bounded() -> None:
     ("sid", "resources"),
     [
         ("SensorFunctions", set(FUNCTIONS)),
-        ("SensorRules", {name.replace("Function", "Rule") for name in FUNCTIONS}),
         (
             "SendAgain",
             {f"{step}Queue" for step in STEPS} | {name.replace("Function", "Queue") for name in FUNCTIONS},

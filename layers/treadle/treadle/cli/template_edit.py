@@ -148,11 +148,8 @@ def _add_sensor(template: YamlLines, new: NewSensor) -> None:
 
 
 def _show_in_console(template: YamlLines, new: NewSensor) -> None:
-    """Let the console's role ask and invoke its function, send to its queue, and look at its rule."""
-    parts = {"SensorFunctions": "Function", "SendAgain": "Queue"}
-    if new.sensor_kind.hears:
-        parts["SensorRules"] = "Rule"
-    for sid, part in parts.items():
+    """Let the console's role ask and invoke its function, and send to its queue."""
+    for sid, part in (("SensorFunctions", "Function"), ("SendAgain", "Queue")):
         reached = (*_statement("Console", "console", sid), "Resource")
         template.append(reached, new.fill(f"- !GetAtt {{{{Sensor}}}}{part}.Arn\n"))
 
