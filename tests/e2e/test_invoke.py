@@ -21,6 +21,8 @@ RESPONSES: dict[str, object] = {
     "new_objects-s3-event-direct": {"decision"},
     "reconcile-schedule": {"dispatched", "relaunched", "described", "observed", "failed", "is_complete"},
     "summarize_csv-execution-input": {"rows"},
+    "console-config": {"statusCode", "headers", "body"},
+    "console-overview": {"statusCode", "headers", "body"},
 }
 """Fields that an answer has at least; of all others, what it is."""
 

@@ -330,3 +330,14 @@ def test_the_console_reads_a_stack_only_once_it_is_asked() -> None:
     console = Console(unread, start_token(), VirtualClock())
 
     assert Client(console).get("/config.json").json == {"auth": "token"}
+
+
+def test_a_link_of_an_alert_leads_to_the_run(stack: MemoryStack) -> None:
+    answer = Client(console_of(stack), headers={}).get(f"/runs/{RUN_ID}")
+
+    assert (answer.status, answer.headers["location"]) == (302, f"/#/runs/{RUN_ID}")
+
+
+@pytest.mark.parametrize("run_id", ["x", "//evil.example", "..", f"{RUN_ID}\r\nSet-Cookie: a"])
+def test_a_link_to_no_run_leads_nowhere(stack: MemoryStack, run_id: str) -> None:
+    assert Client(console_of(stack), headers={}).get(f"/runs/{run_id}").status == 404

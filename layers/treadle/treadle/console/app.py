@@ -11,7 +11,7 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.exceptions import ForbiddenError, NotFoundError, ServiceError
 
 from treadle.console.access import Access, Role
-from treadle.console.asking import JSON_TYPE, Asked, Intake, Operation
+from treadle.console.asking import JSON_TYPE, NAMES, Asked, Intake, Operation
 from treadle.console.openapi import document
 from treadle.console.pages import pages, security_headers
 from treadle.console.refusals import status_of
@@ -27,6 +27,9 @@ CHANGE_HEADER = ("x-treadle", "console")
 """Every change bears it: a foreign page cannot send it without asking first, and is refused then."""
 
 CONFIG, DESCRIPTION = "/config.json", "/openapi.json"
+
+LINK = "/runs/<run_id>"
+"""Where links in alerts lead, if they are told of the console; the page's own addresses are behind the #."""
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +62,7 @@ class Console:
             self._resolver.route(operation.path, operation.method)(self._answering(operation))
         for path, (kind, content) in self._open.items():
             self._resolver.get(path)(_page(kind, content))
+        self._resolver.get(LINK)(_to_run)
         self._resolver.get(DESCRIPTION)(lambda: _answer(HTTPStatus.OK, document(operations)))
         for error, handle in self._refusals().items():
             self._resolver.exception_handler(error)(handle)
@@ -104,7 +108,7 @@ class Console:
         named = [each for each in self._operations if each.path == event.path]
         matching = named or [each for each in self._operations if _matches(each.path, event.path)]
         allowed = sorted({each.method for each in matching})
-        if event.path in {*self._open, DESCRIPTION}:
+        if event.path in {*self._open, DESCRIPTION} or _matches(LINK, event.path):
             allowed = ["GET"]
         if not allowed or event.http_method in allowed:
             return _refusal(HTTPStatus.NOT_FOUND, error.msg)
@@ -112,6 +116,12 @@ class Console:
         refused = _refusal(HTTPStatus.METHOD_NOT_ALLOWED, words)
         refused.headers["Allow"] = ", ".join(allowed)
         return refused
+
+
+def _to_run(run_id: str) -> "Response[Any]":
+    if not re.fullmatch(NAMES["run_id"]["pattern"], run_id):
+        raise NotFoundError
+    return Response(HTTPStatus.FOUND, "text/plain", "", {"Location": f"/#/runs/{run_id}"})
 
 
 def _check_change(headers: Mapping[str, str], role: Role) -> None:
