@@ -95,7 +95,7 @@ def test_a_preview_of_an_event_takes_it_as_eventbridge_brings_it(operator: Clien
     ("sensor", "body", "status"),
     [
         ("counts", {"cursor": "1", "event": {}}, 400),
-        ("counts", {"object": {"key": "a"}}, 400),
+        ("counts", {"object": {"key": "a"}}, 409),
         ("files", {"object": {}}, 400),
         ("files", {"object": {"key": ""}}, 400),
         ("files", {"event": "x"}, 400),

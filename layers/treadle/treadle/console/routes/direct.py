@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
 
-from aws_lambda_powertools.event_handler.exceptions import BadRequestError
-
 from treadle.console.asking import Asked, Json, Operation, Schema
 from treadle.console.routes.missing import not_found
 from treadle.console.schemas import KEY, MAYBE_TEXT, TEXT, record
 from treadle.definitions.contexts import MAX_CURSOR_BYTES
+from treadle.definitions.errors import CommandRefusedError
 from treadle.engine.preview import STORED
 from treadle.operate.overview import deployed_sensor
 from treadle.operate.views import plain_json
@@ -45,7 +44,7 @@ def _created(deployed: DeployedSensor, stored: Mapping[str, object], now: int) -
     """The event of an object in the bucket that the sensor watches, as EventBridge brings it."""
     bucket = deployed.settings.get(BUCKET)
     if not bucket:
-        raise BadRequestError(f"Sensor {deployed.name} watches no bucket: preview an event or a cursor.")
+        raise CommandRefusedError(f"Sensor {deployed.name} watches no bucket: preview an event or a cursor.")
     return {
         "source": "aws.s3",
         "detail-type": "Object Created",
@@ -79,7 +78,7 @@ _EVALUATED: Schema = {
 }
 _REFUSED = {
     HTTPStatus.NOT_FOUND: "There is no such sensor.",
-    HTTPStatus.CONFLICT: "It evaluates only events.",
+    HTTPStatus.CONFLICT: "It evaluates only events, or watches no bucket.",
     HTTPStatus.BAD_GATEWAY: "The sensor's function failed, or did not answer.",
 }
 
