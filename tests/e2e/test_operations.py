@@ -59,8 +59,8 @@ def ended_again(deployed: Deployed, failed: Run) -> Run:
 def test_a_failed_run_that_is_rerun_ends_as_a_second_attempt(deployed: Deployed) -> None:
     failed = failed_run(deployed)
 
-    treadle(deployed, "rerun", failed.run_id, "--if-attempt", "1")
-    treadle(deployed, "rerun", failed.run_id, "--if-attempt", "1")
+    treadle(deployed, "run", "rerun", failed.run_id, "--if-attempt", "1")
+    treadle(deployed, "run", "rerun", failed.run_id, "--if-attempt", "1")
 
     again = ended_again(deployed, failed)
     assert again.status is Status.FAILURE
@@ -78,7 +78,7 @@ def test_a_released_key_is_started_again_by_the_next_tick(deployed: Deployed) ->
     # Its reaction may be noted meanwhile; how far it has come stays.
     assert (known.attempt, known.reached) == (failed.attempt, failed.reached)
 
-    treadle(deployed, "release", SENSOR, str(failed.run_key), "--by", "ann")
+    treadle(deployed, "run", "release-key", SENSOR, str(failed.run_key), "--by", "ann")
     deployed.let_time_pass()
     answer = deployed.tick()
 
@@ -95,13 +95,13 @@ def test_a_buried_message_is_redriven_and_handled(deployed: Deployed, asks: str 
     deployed.send("Launch", launch_message(lost))
     origin = () if asks is None else ("--origin", asks)
     eventually(
-        lambda: lost.run_id in treadle(deployed, "redrive", "--dry-run", *origin).stdout,
+        lambda: lost.run_id in treadle(deployed, "dlq", "redrive", "--dry-run", *origin).stdout,
         "the message is a dead letter",
         pause=1,
     )
     deployed.stores.runs.create(lost)
 
-    said = treadle(deployed, "redrive", *origin).stdout
+    said = treadle(deployed, "dlq", "redrive", *origin).stdout
 
     assert f"SENT    launch: {lost.run_id} 1: To the queue of launch." in said
     eventually(lambda: deployed.executions(lost) == [lost.launch_id], "the run is launched", seconds=60)
@@ -122,13 +122,15 @@ def test_a_message_that_sqs_gave_up_goes_back_to_the_queue_it_came_from(deployed
 
         def moved() -> bool:
             sqs.receive_message(QueueUrl=source, VisibilityTimeout=0)
-            return lost.run_id in treadle(deployed, "redrive", "--dry-run", "--origin", "launch").stdout
+            return (
+                lost.run_id in treadle(deployed, "dlq", "redrive", "--dry-run", "--origin", "launch").stdout
+            )
 
         eventually(moved, "the message is a dead letter")
     finally:
         deployed.client("lambda").update_event_source_mapping(UUID=mapping, Enabled=True)
 
-    said = treadle(deployed, "redrive", "--origin", "launch").stdout
+    said = treadle(deployed, "dlq", "redrive", "--origin", "launch").stdout
 
     assert f"SENT    launch: {lost.run_id} 1: To the queue of launch." in said
     eventually(lambda: deployed.executions(lost) == [lost.launch_id], "the run is launched", seconds=60)

@@ -12,6 +12,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from tests.support.stacks import Stacks
 from tests.support.streams import as_record
 from tests.support.tables import create_tables
 from treadle.adapters import clients
@@ -188,3 +189,47 @@ def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
         )
         yield made
         clients._client.cache_clear()
+
+
+STACK = "shop"
+STACK_QUEUES = {
+    "dispatch": "Dispatch",
+    "launch": "Launch",
+    "record": "Record",
+    "own": "NewObjects",
+    "dead": "DeadLetter",
+}
+TOLD = {"DispatchFunction": "TREADLE_JOBS", "LaunchFunction": "TREADLE_GRANTS"}
+"""By function, what it is not told."""
+
+
+@pytest.fixture
+def stacks() -> Stacks:
+    """The stacks that CloudFormation knows."""
+    return Stacks()
+
+
+@pytest.fixture
+def stack(deployment: Deployment, stacks: Stacks) -> Deployment:
+    """The deployment, its queues and functions belonging to a stack, named as template.yaml names them."""
+    record = boto3.client("sqs").create_queue(QueueName="record")["QueueUrl"]
+    deployment.queues["record"] = record
+    deployment.setenv(TREADLE_RECORD_QUEUE_URL=record)
+    resources = {
+        f"{prefix}Queue": ("AWS::SQS::Queue", deployment.queues[name])
+        for name, prefix in STACK_QUEUES.items()
+    }
+    for function, untold in TOLD.items():
+        resources[function] = ("AWS::Lambda::Function", f"{STACK}-{function}-1X")
+        told = {name: value for name, value in deployment.environment.items() if name != untold}
+        stacks.environments[f"{STACK}-{function}-1X"] = told
+    resources["NewObjectsFunction"] = ("AWS::Lambda::Function", f"{STACK}-NewObjectsFunction-1X")
+    resources["NewObjectsLogs"] = ("AWS::Logs::LogGroup", f"/aws/lambda/{STACK}/new_objects")
+    own = f"{STACK}-NewObjectsFunction-1X"
+    stacks.environments[own] = {**deployment.environment, "TREADLE_KIND": "s3"}
+    stacks.descriptions[own] = "Sensor new_objects: a run for each new object"
+    stacks.functions[own] = lambda event: deployment.invoke("sensors/new_objects", event)
+    boto3.client("logs").create_log_group(logGroupName=f"/aws/lambda/{STACK}/new_objects")
+    stacks.resources[STACK] = resources
+    stacks.answer()
+    return deployment

@@ -7,47 +7,12 @@ import boto3
 import pytest
 from click.testing import Result
 
-from tests.functional.conftest import Deployment, batch, object_created
+from tests.functional.conftest import STACK, Deployment, batch, object_created
 from tests.support.project import run
 from tests.support.stacks import Stacks
 from treadle.adapters.queues import SqsDeadLetters
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.ports.runs import Run
-
-STACK = "shop"
-QUEUES = {
-    "dispatch": "Dispatch",
-    "launch": "Launch",
-    "record": "Record",
-    "own": "NewObjects",
-    "dead": "DeadLetter",
-}
-TOLD = {"DispatchFunction": "TREADLE_JOBS", "LaunchFunction": "TREADLE_GRANTS"}
-"""By function, what it is not told."""
-
-
-@pytest.fixture
-def stacks() -> Stacks:
-    """The stacks that CloudFormation knows."""
-    return Stacks()
-
-
-@pytest.fixture
-def stack(deployment: Deployment, stacks: Stacks) -> Deployment:
-    """The deployment, its queues and functions belonging to a stack, named as template.yaml names them."""
-    record = boto3.client("sqs").create_queue(QueueName="record")["QueueUrl"]
-    deployment.queues["record"] = record
-    deployment.setenv(TREADLE_RECORD_QUEUE_URL=record)
-    resources = {
-        f"{prefix}Queue": ("AWS::SQS::Queue", deployment.queues[name]) for name, prefix in QUEUES.items()
-    }
-    for function, untold in TOLD.items():
-        resources[function] = ("AWS::Lambda::Function", f"{STACK}-{function}-1X")
-        told = {name: value for name, value in deployment.environment.items() if name != untold}
-        stacks.environments[f"{STACK}-{function}-1X"] = told
-    stacks.resources[STACK] = resources
-    stacks.answer()
-    return deployment
 
 
 def treadle(*arguments: str) -> Result:
@@ -93,7 +58,7 @@ def status_change(stack: Deployment, found: Run, status: str) -> dict[str, Any]:
 def test_rerun_ends_as_a_second_execution_and_says_who_asked(stack: Deployment) -> None:
     first = ended_run(stack)
 
-    done = treadle("rerun", first.run_id)
+    done = treadle("run", "rerun", first.run_id)
     stack.launch_queued()
 
     assert (done.exit_code, done.stdout) == (0, f"Attempt 2 of run {first.run_id} is queued.\n"), done.output
@@ -104,10 +69,10 @@ def test_rerun_ends_as_a_second_execution_and_says_who_asked(stack: Deployment) 
 
 def test_rerun_of_a_run_under_way_is_refused_without_a_traceback(stack: Deployment) -> None:
     first = ended_run(stack)
-    treadle("rerun", first.run_id)
+    treadle("run", "rerun", first.run_id)
 
-    done = treadle("rerun", first.run_id)
-    repeated = treadle("rerun", first.run_id, "--if-attempt", "1")
+    done = treadle("run", "rerun", first.run_id)
+    repeated = treadle("run", "rerun", first.run_id, "--if-attempt", "1")
 
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr.startswith(f"treadle: Run {first.run_id} has not ended: attempt 2 is QUEUED.")
@@ -119,7 +84,7 @@ def test_rerun_of_a_run_under_way_is_refused_without_a_traceback(stack: Deployme
 def test_a_released_key_is_started_by_its_next_request(stack: Deployment) -> None:
     first = ended_run(stack)
 
-    done = treadle("release", "new_objects", str(first.run_key), "--by", "ann")
+    done = treadle("run", "release-key", "new_objects", str(first.run_key), "--by", "ann")
     assert only_run(stack).attempt == 1
     event = object_created("a.csv", stack.put("a.csv"), sequencer="02", time="2026-11-22T18:01:00Z")
     stack.invoke("sensors/new_objects", event)
@@ -138,7 +103,7 @@ def test_cancel_ends_the_execution_of_a_started_run(stack: Deployment) -> None:
     stack.launch_queued()
     started = only_run(stack)
 
-    done = treadle("cancel", started.run_id)
+    done = treadle("run", "cancel", started.run_id)
 
     assert done.exit_code == 0, done.output
     answer = boto3.client("stepfunctions").describe_execution(executionArn=str(started.external_id))
@@ -151,7 +116,7 @@ def test_cancel_of_a_run_that_waits_needs_no_target(stack: Deployment) -> None:
     stack.invoke("sensors/new_objects", object_created("a.csv", stack.put("a.csv")))
     stack.dispatch_pending()
 
-    done = treadle("cancel", only_run(stack).run_id, "--by", "ann")
+    done = treadle("run", "cancel", only_run(stack).run_id, "--by", "ann")
     stack.launch_queued()
 
     assert done.exit_code == 0, done.output
@@ -174,8 +139,8 @@ def lose_launch(stack: Deployment) -> Run:
 def test_a_buried_message_is_redriven_and_handled(stack: Deployment) -> None:
     lost = lose_launch(stack)
 
-    told = treadle("redrive", "--dry-run")
-    done = treadle("redrive", "--origin", "launch")
+    told = treadle("dlq", "redrive", "--dry-run")
+    done = treadle("dlq", "redrive", "--origin", "launch")
     stack.launch_queued()
 
     assert told.exit_code == done.exit_code == 0, told.output + done.output
@@ -199,7 +164,7 @@ def test_a_tick_that_dispatch_gave_up_is_redriven_and_handled(stack: Deployment)
         "engine/dispatch", {"Records": [{"dynamodb": {"Keys": keys, "NewImage": {"a": {"S": "b"}}}}]}
     )
 
-    done = treadle("redrive")
+    done = treadle("dlq", "redrive")
     bodies = [message["Body"] for message in stack.messages("dispatch")]
     stack.invoke("engine/dispatch", batch(*bodies))
 
@@ -211,7 +176,7 @@ def test_the_event_of_a_sensor_goes_back_to_the_sensors_own_queue(stack: Deploym
     event = {"source": "made.by.a.test", "detail-type": "Nobody Knows"}
     stack.invoke("sensors/new_objects", batch(event))
 
-    assert treadle("redrive", "--origin", "sensor new_objects").exit_code == 0
+    assert treadle("dlq", "redrive", "--origin", "sensor new_objects").exit_code == 0
 
     [message] = stack.messages("own")
     assert json.loads(message["Body"]) == event
@@ -219,7 +184,7 @@ def test_the_event_of_a_sensor_goes_back_to_the_sensors_own_queue(stack: Deploym
 
 def test_an_event_that_a_rule_could_not_deliver_goes_to_its_queue(stack: Deployment) -> None:
     first = ended_run(stack)
-    treadle("rerun", first.run_id)
+    treadle("run", "rerun", first.run_id)
     stack.launch_queued()
     arn = boto3.client("sqs").get_queue_attributes(
         QueueUrl=stack.queues["record"], AttributeNames=["QueueArn"]
@@ -231,7 +196,7 @@ def test_an_event_that_a_rule_could_not_deliver_goes_to_its_queue(stack: Deploym
         MessageAttributes={n: {"DataType": "String", "StringValue": value} for n, value in written.items()},
     )
 
-    done = treadle("redrive")
+    done = treadle("dlq", "redrive")
     stack.invoke("engine/record", batch(*(message["Body"] for message in stack.messages("record"))))
 
     assert done.exit_code == 0, done.output
@@ -242,7 +207,7 @@ def test_a_letter_whose_queue_is_gone_fails_the_command_and_stays(stack: Deploym
     lose_launch(stack)
     boto3.client("sqs").delete_queue(QueueUrl=stack.queues["launch"])
 
-    done = treadle("redrive", "--max", "1")
+    done = treadle("dlq", "redrive", "--max", "1")
 
     assert done.exit_code == 2
     assert "FAILED" in done.stdout
@@ -254,7 +219,7 @@ def test_what_others_wrote_cannot_steer_the_terminal(stack: Deployment) -> None:
     body = json.dumps({"detail": {"object": {"key": "\x1b[2J\u202egnp.exe\n"}}})
     boto3.client("sqs").send_message(QueueUrl=stack.queues["dead"], MessageBody=body)
 
-    done = treadle("redrive", "--dry-run")
+    done = treadle("dlq", "redrive", "--dry-run")
 
     assert r"\x1b[2J\u202egnp.exe\n" in done.stdout
     assert len(done.stdout.splitlines()) == 2
@@ -262,7 +227,15 @@ def test_what_others_wrote_cannot_steer_the_terminal(stack: Deployment) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("rerun", "r"), ("release", "new_objects", "k"), ("cancel", "r"), ("redrive",)],
+    [
+        ("run", "rerun", "r"),
+        ("run", "release-key", "new_objects", "k"),
+        ("run", "cancel", "r"),
+        (
+            "dlq",
+            "redrive",
+        ),
+    ],
     ids=" ".join,
 )
 def test_an_unknown_stack_is_one_clear_line(stack: Deployment, arguments: tuple[str, ...]) -> None:
@@ -277,7 +250,7 @@ def test_an_unknown_stack_is_one_clear_line(stack: Deployment, arguments: tuple[
 def test_a_stack_of_another_template_is_refused(stack: Deployment, stacks: Stacks) -> None:
     stacks.resources["other"] = {"Queue": ("AWS::SQS::Queue", "https://other")}
 
-    done = run("redrive", "--stack", "other")
+    done = run("dlq", "redrive", "--stack", "other")
 
     assert done.exit_code == 2
     assert "has no DispatchFunction: it was not made of Treadle's template" in done.stderr
@@ -286,9 +259,9 @@ def test_a_stack_of_another_template_is_refused(stack: Deployment, stacks: Stack
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("rerun", "nowhere"), "There is no run nowhere."),
-        (("cancel", "nowhere"), "There is no run nowhere."),
-        (("release", "new_objects", "k"), "Run key 'k' of sensor new_objects is free"),
+        (("run", "rerun", "nowhere"), "There is no run nowhere."),
+        (("run", "cancel", "nowhere"), "There is no run nowhere."),
+        (("run", "release-key", "new_objects", "k"), "Run key 'k' of sensor new_objects is free"),
     ],
     ids=["rerun", "cancel", "release"],
 )

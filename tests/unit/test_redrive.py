@@ -97,7 +97,7 @@ def test_where_lost_news_of_runs_was_in_their_stream_is_kept(stack: Stack) -> No
     done = stack.only()
 
     assert (done.fate, len(stack.letters.letters)) == (Fate.LEFT, 1)
-    assert "treadle replay" in done.reason
+    assert "treadle sensor replay" in done.reason
 
 
 @pytest.mark.parametrize("origin", ORIGINS)

@@ -5,15 +5,21 @@ from pathlib import Path
 
 import click
 
+from treadle.cli.assets import asset
+from treadle.cli.checkout import invoke, local
 from treadle.cli.console import console
 from treadle.cli.cost import cost
 from treadle.cli.fragments import NewSensor
 from treadle.cli.kinds import KINDS, STEP_FUNCTIONS
-from treadle.cli.letters import redrive
+from treadle.cli.letters import dlq
+from treadle.cli.logs import logs
 from treadle.cli.new_sensor import Written, find_root, write_sensor
-from treadle.cli.runs import cancel, release, replay, rerun
+from treadle.cli.params import params
+from treadle.cli.runs import run
 from treadle.cli.sensor_kinds import SCHEDULE, SENSOR_KINDS
+from treadle.cli.sensors import sensor
 from treadle.cli.speaking import FAILED
+from treadle.cli.ticks import tick
 from treadle.definitions.errors import ScaffoldError
 
 
@@ -22,7 +28,7 @@ def treadle() -> None:
     """Sensors that start job runs on AWS."""
 
 
-for each in (console, cost, rerun, release, cancel, redrive, replay):
+for each in (sensor, tick, run, asset, dlq, logs, console, params, local, invoke, cost):
     treadle.add_command(each)
 
 
@@ -31,7 +37,7 @@ def new() -> None:
     """Write what something new needs into the project."""
 
 
-@new.command()
+@new.command("sensor")
 @click.argument("name")
 @click.option(
     "--kind",
@@ -77,7 +83,7 @@ def new() -> None:
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     help="The project's folder.  [default: the nearest that has a template.yaml]",
 )
-def sensor(
+def new_sensor(
     name: str,
     kind: str,
     job: str | None,

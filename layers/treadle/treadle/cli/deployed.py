@@ -1,8 +1,11 @@
-"""The options and the door that all commands on a deployed stack share."""
+"""The options and the door that all commands on a deployed stack share: which stack, where, and who asks."""
 
-from collections.abc import Iterator
+import os
+import tomllib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -11,7 +14,10 @@ from treadle.cli.speaking import failing_plainly
 if TYPE_CHECKING:
     from treadle.bootstrap.operator import OperatorParts
 
-stack_option = click.option("--stack", metavar="NAME", required=True, help="The deployed stack.")
+STACK_VARIABLE, PORT_VARIABLE, DEFAULT_PORT = "TREADLE_STACK", "TREADLE_CLOUD_PORT", "4566"
+_LOCAL = "treadle.local"
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
 by_option = click.option(
     "--by",
     metavar="WHO",
@@ -23,6 +29,40 @@ if_attempt_option = click.option(
     type=click.IntRange(min=1),
     help="Do nothing if another attempt has followed this one: makes the command safe to repeat.",
 )
+
+
+def local_environment(port: str) -> dict[str, str]:
+    """What leads AWS clients to the local cloud on a port of this machine.
+
+    Args:
+        port: where it listens.
+    """
+    return {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_REGION": "us-east-1",
+    }
+
+
+def stack_option(command: _Command) -> _Command:
+    """Give a command `--stack` and `--local`; it takes the stack's name."""
+    local = click.option(
+        "--local",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_go_local,
+        help=f"On the local cloud of this machine, at {PORT_VARIABLE}.",
+    )
+    stack = click.option(
+        "--stack",
+        metavar="NAME",
+        callback=_stack,
+        help=f"The deployed stack.  [default: {STACK_VARIABLE}, else samconfig.toml's stack_name]",
+    )
+    return stack(local(command))
 
 
 @contextmanager
@@ -48,3 +88,56 @@ def asking(by: str | None) -> str:
     from treadle.adapters.stack import caller
 
     return by or caller()
+
+
+def _go_local(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    """Lead this command's AWS clients to the local cloud; what was set before holds again after it."""
+    del parameter
+    if not value:
+        return
+    context.meta[_LOCAL] = True
+    chosen = local_environment(os.environ.get(PORT_VARIABLE) or DEFAULT_PORT)
+    before = {name: os.environ.get(name) for name in (*chosen, "AWS_PROFILE")}
+    os.environ.pop("AWS_PROFILE", None)
+    os.environ.update(chosen)
+    context.call_on_close(lambda: _restore(before))
+
+
+def _restore(before: dict[str, str | None]) -> None:
+    for name, value in before.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
+
+
+def _stack(context: click.Context, parameter: click.Parameter, value: str | None) -> str:
+    del parameter
+    found = (
+        value
+        or os.environ.get(STACK_VARIABLE)
+        or _configured("local" if _LOCAL in context.meta else "default")
+    )
+    if not found:
+        msg = (
+            f"Which stack? Give --stack NAME, set {STACK_VARIABLE}, or be in a project whose samconfig.toml has a "
+            "stack_name."
+        )
+        raise click.UsageError(msg, context)
+    return found
+
+
+def _configured(environment: str) -> str | None:
+    """The stack of an environment of the nearest samconfig.toml, in this folder or above."""
+    here = Path.cwd()
+    path = next(
+        (each for folder in (here, *here.parents) if (each := folder / "samconfig.toml").is_file()), None
+    )
+    if path is None:
+        return None
+    try:
+        told = tomllib.loads(path.read_text("utf-8")).get(environment, {})
+    except (OSError, ValueError) as error:
+        msg = f"{path} cannot be read: {error}"
+        raise click.UsageError(msg) from None
+    names = (told.get(each, {}).get("parameters", {}).get("stack_name") for each in ("deploy", "global"))
+    return next((str(name) for name in names if name), None)

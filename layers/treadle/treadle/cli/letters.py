@@ -1,4 +1,4 @@
-"""The command that sends dead letters again."""
+"""Commands on dead letters: which there are, one in full, and all sent again."""
 
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -6,21 +6,19 @@ from typing import TYPE_CHECKING
 import click
 
 from treadle.cli.deployed import deployed, stack_option
-from treadle.cli.speaking import FAILED, plain
+from treadle.cli.speaking import FAILED, facts, json_option, plain, say_json, say_lines, table
 
 if TYPE_CHECKING:
     from treadle.operate.dead_letters import Redriven
 
+_LONGEST_BODY = 300_000
 
-@click.command()
-@stack_option
-@click.option("--dry-run", is_flag=True, help="Only say what would become of each letter.")
-@click.option(
+origin_option = click.option(
     "--origin",
     metavar="STEP",
     help="Only letters from there, such as launch or 'sensor new_objects'.  [default: all]",
 )
-@click.option(
+limit_option = click.option(
     "--max",
     "limit",
     metavar="N",
@@ -29,23 +27,101 @@ if TYPE_CHECKING:
     show_default=True,
     help="How many letters at most.",
 )
-def redrive(stack: str, dry_run: bool, origin: str | None, limit: int) -> None:
+
+
+@click.group()
+def dlq() -> None:
+    """Dead letters: what was given up and why, and sending it again."""
+
+
+@dlq.command("list")
+@stack_option
+@origin_option
+@limit_option
+@json_option
+def list_letters(stack: str, origin: str | None, limit: int, as_json: bool) -> None:
+    """List the messages of the dead-letter queue, with what a redrive would do with each; nothing is done."""
+    from treadle.operate.views import letter_json
+
+    with deployed(stack) as parts:
+        found = list(map(letter_json, parts.redriver.redrive(limit=limit, origin=origin, dry_run=True)))
+    if as_json:
+        say_json(found)
+        return
+    columns = ("LETTER", "FROM", "ABOUT", "WOULD BE", "GIVEN UP AS")
+    rows = [tuple(each[name] for name in _LISTED) for each in found]
+    table(columns, rows, "There are no dead letters.")
+
+
+@dlq.command()
+@click.argument("letter_id")
+@stack_option
+@json_option
+def show(letter_id: str, stack: str, as_json: bool) -> None:
+    """Show a dead letter in full: its body, what was written beside it, and what a redrive would do with it."""
+    from treadle.operate.views import letter_json
+
+    with deployed(stack) as parts:
+        found = next(
+            (each for each in parts.redriver.redrive(dry_run=True) if each.letter.letter_id == letter_id),
+            None,
+        )
+    if found is None:
+        click.echo(
+            f"treadle: There is no letter {plain(letter_id)}: somebody took it, or `dlq list` names others.",
+            err=True,
+        )
+        raise SystemExit(FAILED)
+    told = {**letter_json(found), "attributes": dict(found.letter.attributes), "body": found.letter.body}
+    if as_json:
+        say_json(told)
+        return
+    facts(
+        {name.replace("_", " "): told[name] for name in ("letter_id", "origin", "subject", "fate", "reason")}
+    )
+    facts(told["attributes"])
+    click.echo("body:")
+    say_lines([plain(line, _LONGEST_BODY) for line in found.letter.body.splitlines()])
+
+
+@dlq.command()
+@stack_option
+@click.option("--dry-run", is_flag=True, help="Only say what would become of each letter.")
+@origin_option
+@limit_option
+@json_option
+def redrive(stack: str, dry_run: bool, origin: str | None, limit: int, as_json: bool) -> None:
     """Send the messages of the dead-letter queue again, each to the step it was meant for.
 
     A letter is deleted once it was sent, so a crash in between sends it twice, which is safe. What is worth
     nothing any more is dropped, what nobody knows is left, and of each letter it is said which.
     """
+    from treadle.operate.views import letter_json
+
     fates: Counter[str] = Counter()
+    told = []
     with deployed(stack) as parts:
         for done in parts.redriver.redrive(limit=limit, origin=origin, dry_run=dry_run):
-            click.echo(_line(done))
             fates[done.fate.value] += 1
+            told.append(letter_json(done))
+            if not as_json:
+                click.echo(_line(done))
+    if as_json:
+        say_json(told)
+    else:
+        _say_fates(fates, dry_run, limit)
+    if fates["FAILED"]:
+        raise SystemExit(FAILED)
+
+
+_LISTED = ("letter_id", "origin", "subject", "fate", "given_up_as")
+
+
+def _say_fates(fates: "Counter[str]", dry_run: bool, limit: int) -> None:
     counted = ", ".join(f"{number} {fate}" for fate, number in sorted(fates.items())) or "no letters"
     click.echo(f"Dry run, nothing was done: {counted}." if dry_run else f"{counted}.")
     if fates.total() == limit:
         click.echo("There may be more: run the command again.")
-    if fates["FAILED"]:
-        raise SystemExit(FAILED)
 
 
 def _line(done: "Redriven") -> str:

@@ -1,120 +1,202 @@
-"""Commands on runs: another attempt, another chance for a key, the end."""
+"""Commands on runs: which there are, one in full, another attempt, the end, another chance for a key."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
 
 from treadle.cli.deployed import asking, by_option, deployed, if_attempt_option, stack_option
-from treadle.cli.speaking import plain
-from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
+from treadle.cli.speaking import facts, json_option, say, say_json, say_lines, table, when
+from treadle.cli.times import MOMENT, millis
+from treadle.definitions.status import DagsterRunStatus
 
 if TYPE_CHECKING:
-    from treadle.operate.runs import RunEdit
+    from treadle.operate.runs import RunEdit, RunOperations
+    from treadle.ports.runs import Run
 
 
-@click.command()
+@click.group()
+def run() -> None:
+    """Job runs: which there are, how one came about; rerun and cancel them, release their keys."""
+
+
+@run.command("list")
+@stack_option
+@click.option("--sensor", metavar="NAME", help="Only runs that this sensor asked for.")
+@click.option("--job", metavar="JOB", help="Only runs of this job.")
+@click.option(
+    "--status",
+    "statuses",
+    multiple=True,
+    type=click.Choice([status.value for status in DagsterRunStatus]),
+    help="Only runs with this status; may be repeated.",
+)
+@click.option("--since", metavar="TIME", type=MOMENT, help="None made earlier, such as 2h for 2 hours ago.")
+@click.option(
+    "--max",
+    "limit",
+    metavar="N",
+    type=click.IntRange(1, 10_000),
+    default=50,
+    show_default=True,
+    help="How many at most.",
+)
+@json_option
+def list_runs(
+    stack: str,
+    sensor: str | None,
+    job: str | None,
+    statuses: tuple[str, ...],
+    since: datetime | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List runs, newest first: of a sensor, of a job, or the newest of all jobs."""
+    from treadle.operate.views import run_json
+
+    wanted = {DagsterRunStatus(each) for each in statuses} or None
+    with deployed(stack) as parts:
+        found = _found(parts.runs, sensor, job, wanted, since, limit)
+    if as_json:
+        say_json([run_json(each) for each in found])
+        return
+    table(
+        ("RUN", "JOB", "SENSOR", "STATUS", "ATTEMPT", "MADE", "RUN KEY"),
+        [_row(each) for each in found],
+        "No such runs.",
+    )
+
+
+@run.command()
+@click.argument("run_id")
+@stack_option
+@json_option
+def show(run_id: str, stack: str, as_json: bool) -> None:
+    """Show a run in full: what it was given, what it has reached and when, why it failed, who asked for more."""
+    from treadle.operate.views import run_json
+
+    with deployed(stack) as parts:
+        found = parts.runs.get(run_id)
+    if as_json:
+        say_json(run_json(found))
+    else:
+        _say(found)
+
+
+@run.command()
 @click.argument("run_id")
 @stack_option
 @if_attempt_option
 @by_option
-def rerun(run_id: str, stack: str, if_attempt: int | None, by: str | None) -> None:
+@json_option
+def rerun(run_id: str, stack: str, if_attempt: int | None, by: str | None, as_json: bool) -> None:
     """Start a run that has ended once more, at once.
 
     The next attempt has the same config and tags, and the launch id RUN_ID-<attempt>. Who asked, and when, is
     kept on the run's record.
     """
     with deployed(stack) as parts:
-        _say(parts.runs.rerun(run_id, asking(by), if_attempt=if_attempt))
+        _edited(parts.runs.rerun(run_id, asking(by), if_attempt=if_attempt), as_json)
 
 
-@click.command()
-@click.argument("sensor")
-@click.argument("run_key")
-@stack_option
-@if_attempt_option
-@by_option
-def release(sensor: str, run_key: str, stack: str, if_attempt: int | None, by: str | None) -> None:
-    """Let the next request for a run key start its run once more.
-
-    Nothing starts by itself: the sensor has to ask for RUN_KEY again. Who asked, and when, is kept on the
-    run's record.
-    """
-    with deployed(stack) as parts:
-        _say(parts.runs.release(sensor, run_key, asking(by), if_attempt=if_attempt))
-
-
-@click.command()
+@run.command()
 @click.argument("run_id")
 @stack_option
 @by_option
-def cancel(run_id: str, stack: str, by: str | None) -> None:
+@json_option
+def cancel(run_id: str, stack: str, by: str | None, as_json: bool) -> None:
     """End a run: at once if it waits for its launch, else by asking its target.
 
     What the target ends is CANCELED once the target has reported it.
     """
     with deployed(stack) as parts:
-        _say(parts.runs.cancel(run_id, asking(by)))
+        _edited(parts.runs.cancel(run_id, asking(by)), as_json)
 
 
-@click.command()
+@run.command("release-key")
 @click.argument("sensor")
+@click.argument("run_key")
 @stack_option
-@click.option(
-    "--job", "jobs", metavar="JOB", multiple=True, help="Whose runs it hears of once more; may be repeated."
-)
-@click.option(
-    "--asset",
-    "assets",
-    metavar="KEY",
-    multiple=True,
-    help="Whose materializations, such as shop/orders; may be repeated.",
-)
-@click.option("--since", metavar="TIME", required=True, help="Such as 2026-11-25T06:00:00Z.")
-@click.option("--until", metavar="TIME", help="As --since.  [default: now]")
-@click.option(
-    "--status",
-    "statuses",
-    multiple=True,
-    type=click.Choice([status.value for status in DagsterRunStatus]),
-    default=sorted(FINISHED_STATUSES),
-    show_default=True,
-    help="Which statuses of runs; may be repeated.",
-)
-def replay(
-    sensor: str,
-    stack: str,
-    jobs: tuple[str, ...],
-    assets: tuple[str, ...],
-    since: str,
-    until: str | None,
-    statuses: tuple[str, ...],
+@if_attempt_option
+@by_option
+@json_option
+def release_key(
+    sensor: str, run_key: str, stack: str, if_attempt: int | None, by: str | None, as_json: bool
 ) -> None:
-    """Send SENSOR the events of a time range once more, such as those it missed while it was stopped.
+    """Let the next request for a run key start its run once more.
 
-    What it has evaluated already it does not evaluate again.
+    Nothing starts by itself: SENSOR has to ask for RUN_KEY again. Who asked, and when, is kept on the run's
+    record.
     """
-    if not (jobs or assets):
-        raise click.UsageError("Say whose events: --job JOB, --asset KEY, or both.")
-    begin, end = _moment(since, "--since"), _moment(until, "--until") if until else datetime.now(UTC)
-    wanted = [DagsterRunStatus(status) for status in statuses]
     with deployed(stack) as parts:
-        if jobs:
-            runs = parts.replayer.replay_runs(sensor, jobs, begin, end, wanted)
-            click.echo(plain(f"Sent {runs.events} events of {runs.subjects} runs to sensor {sensor}."))
-        if assets:
-            made = parts.replayer.replay_assets(sensor, assets, begin, end)
-            click.echo(plain(f"Sent {made.events} materializations to sensor {sensor}."))
+        _edited(parts.runs.release(sensor, run_key, asking(by), if_attempt=if_attempt), as_json)
 
 
-def _moment(text: str, option: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        msg = f"{text!r} is no time such as 2026-11-25T06:00:00Z."
-        raise click.BadParameter(msg, param_hint=option) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def _found(
+    runs: "RunOperations",
+    sensor: str | None,
+    job: str | None,
+    wanted: set[DagsterRunStatus] | None,
+    since: datetime | None,
+    limit: int,
+) -> "list[Run]":
+    """The runs that were made since, as many as asked for."""
+    oldest = millis(since) if since else 0
+    found: list[Run] = []
+    before = None
+    while len(found) < limit:
+        page = runs.page(sensor=sensor, job=job, statuses=wanted, before=before, limit=min(limit, 200))
+        found += [each for each in page.runs if each.created_at >= oldest]
+        before = page.next
+        if before is None or int(before.partition("/")[0]) < oldest:
+            break
+    return found[:limit]
 
 
-def _say(edit: "RunEdit") -> None:
-    click.echo(plain(edit.reason))
+def _row(run: "Run") -> tuple[object, ...]:
+    return (run.run_id, run.job, run.sensor, run.status, run.attempt, when(run.created_at), run.run_key)
+
+
+def _say(run: "Run") -> None:
+    failure = run.failure
+    facts(
+        {
+            "run": run.run_id,
+            "job": run.job,
+            "sensor": run.sensor,
+            "run key": run.run_key,
+            "tick": run.tick_id,
+            "partition": run.partition_key,
+            "status": run.status,
+            "attempt": f"{run.attempt} of {run.attempts_allowed}",
+            "made": when(run.created_at),
+            "execution": run.external_id,
+            "target": run.target,
+            "failure": failure and f"{failure.error}: {failure.cause}",
+            "failure is": "what Treadle concluded" if failure and failure.assumed else None,
+            "looked at again": when(run.next_at) if run.next_at else None,
+            "run config": run.run_config,
+            "tags": ", ".join(f"{name}={value}" for name, value in sorted(run.tags.items())),
+        }
+    )
+    for step in failure.steps if failure else ():
+        say_lines([f"step {step.step_key}: {step.error}: {step.cause}"])
+    reached = [(at, place, status) for place, times in run.reached.items() for status, at in times.items()]
+    rows = [(when(at), *place.split("/"), status) for at, place, status in sorted(reached)]
+    click.echo()
+    table(("REACHED", "ATTEMPT", "RETRY", "STATUS"), rows, "It has reached nothing yet.")
+    for each in run.allowances:
+        say(f"{when(each.at)} {each.by} allowed attempt {each.attempts}")
+    for reaction in run.reactions:
+        say(
+            f"{when(reaction.at)} sensor {reaction.sensor} acted on {reaction.event_id} (tick {reaction.tick_id})"
+        )
+
+
+def _edited(edit: "RunEdit", as_json: bool) -> None:
+    from treadle.operate.views import run_json
+
+    if as_json:
+        say_json({"is_new": edit.is_new, "reason": edit.reason, "run": run_json(edit.run)})
+    else:
+        say(edit.reason)

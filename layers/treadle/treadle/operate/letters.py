@@ -133,7 +133,7 @@ def _lost_stream_records(letter: Letter, body: Json, destinations: Sequence[Dest
     if isinstance(context, dict) and "-PublishFunction-" in str(context.get("functionArn")):
         reason = (
             "It only tells where in the runs' stream they were, and what has become of those runs was not told:"
-            " treadle replay tells a sensor of a range of time once more. Delete the letter then."
+            " treadle sensor replay tells a sensor of a range of time once more. Delete the letter then."
         )
         return Route("stream", reason)
     reason = (

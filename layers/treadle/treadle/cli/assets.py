@@ -1,0 +1,53 @@
+"""Commands on assets: which there are, and what became of one."""
+
+import click
+
+from treadle.cli.deployed import deployed, stack_option
+from treadle.cli.speaking import json_option, say_json, table, when
+
+
+@click.group()
+def asset() -> None:
+    """Assets that were materialized: which there are, and when each was."""
+
+
+@asset.command("list")
+@stack_option
+@json_option
+def list_assets(stack: str, as_json: bool) -> None:
+    """List the assets, each with its newest event, newest first."""
+    from treadle.operate.views import asset_event_json
+
+    with deployed(stack) as parts:
+        found = parts.assets.newest()
+    if as_json:
+        say_json([asset_event_json(each) for each in found])
+        return
+    rows = [(each.asset_key, each.storage_id, when(each.time), each.body) for each in found]
+    table(("ASSET", "EVENTS", "LAST", "WITH"), rows, "Nothing was materialized yet.")
+
+
+@asset.command()
+@click.argument("key")
+@stack_option
+@click.option(
+    "--max",
+    "limit",
+    metavar="N",
+    type=click.IntRange(1, 1_000),
+    default=50,
+    show_default=True,
+    help="How many at most.",
+)
+@json_option
+def show(key: str, stack: str, limit: int, as_json: bool) -> None:
+    """Show what became of the asset KEY, such as shop/orders, newest first."""
+    from treadle.operate.views import asset_event_json
+
+    with deployed(stack) as parts:
+        found = parts.assets.events(key, limit=limit).events
+    if as_json:
+        say_json([asset_event_json(each) for each in found])
+        return
+    rows = [(each.storage_id, when(each.time), each.kind, each.body) for each in found]
+    table(("NUMBER", "AT", "WHAT", "WITH"), rows, "Nothing is known of such an asset.")

@@ -1,0 +1,71 @@
+"""The command that shows what a sensor's function has logged."""
+
+import contextlib
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from treadle.cli.deployed import deployed, stack_option
+from treadle.cli.speaking import plain
+from treadle.cli.times import MOMENT, millis
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from treadle.ports.deployment import LogLine
+
+_FIELDS = ("decision", "subject", "tick_id", "trigger")
+
+
+@click.command()
+@click.argument("sensor")
+@stack_option
+@click.option("--since", metavar="TIME", type=MOMENT, help="Such as 2h for 2 hours ago.  [default: 10m]")
+@click.option("--until", metavar="TIME", type=MOMENT, help="As --since.  [default: now]")
+@click.option("--follow", is_flag=True, help="Go on with each further line until interrupted.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one line for each.")
+def logs(
+    sensor: str, stack: str, since: datetime | None, until: datetime | None, follow: bool, as_json: bool
+) -> None:
+    """Show what a sensor's function has logged, oldest first; metrics are left out."""
+    from treadle.adapters.system import SystemClock
+    from treadle.operate.following import follow as followed
+
+    if follow and until is not None:
+        raise click.UsageError("Give --follow or --until.")
+    begin = millis(since or datetime.now(UTC) - timedelta(minutes=10))
+    with deployed(stack) as parts, contextlib.suppress(KeyboardInterrupt):
+        lines: Iterable[LogLine] = (
+            followed(parts.deployment, sensor, begin, SystemClock(), time.sleep)
+            if follow
+            else parts.deployment.logs(sensor, begin, millis(until) if until else None)
+        )
+        for line in lines:
+            _say(line, as_json)
+
+
+def _say(line: "LogLine", as_json: bool) -> None:
+    told = _parsed(line.text)
+    if "_aws" in told:
+        return
+    if as_json:
+        click.echo(json.dumps({"at": line.at, "line_id": line.line_id, "text": line.text}))
+        return
+    at = f"{datetime.fromtimestamp(line.at / 1000, UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
+    if "message" not in told:
+        click.echo(f"{at} {plain(line.text)}")
+        return
+    more = [f"{name}={told[name]}" for name in _FIELDS if told.get(name)]
+    click.echo(plain(f"{at} {told.get('level', '')} {told['message']} {' '.join(more)}", 2_000).rstrip())
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """A line that is JSON, as Powertools writes it; nothing of any other."""
+    try:
+        told = json.loads(text)
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}

@@ -1,0 +1,99 @@
+"""The command that explains the deployment parameters, from the template itself."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from treadle.cli.new_sensor import find_root
+from treadle.cli.speaking import FAILED, json_option, plain, say_json, table
+from treadle.definitions.errors import ScaffoldError
+
+
+@click.command()
+@click.argument("words", nargs=-1)
+@click.option(
+    "--root",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="The project's folder.  [default: the nearest that has a template.yaml]",
+)
+@json_option
+def params(words: tuple[str, ...], root: Path | None, as_json: bool) -> None:
+    """Explain the parameters of a deployment, as the project's template has them.
+
+    With WORDS, only those whose group, name or description has all of them.
+    """
+    try:
+        template = _read((root.resolve() if root else find_root(Path.cwd())) / "template.yaml")
+    except (ScaffoldError, OSError, yaml.YAMLError) as error:
+        click.echo(f"treadle: {plain(str(error))}", err=True)
+        raise SystemExit(FAILED) from None
+    found = [each for each in _parameters(template) if _has_all(each, words)]
+    if as_json:
+        say_json(found)
+        return
+    group = ""
+    for each in found:
+        if each["group"] != group:
+            group = each["group"]
+            click.echo(f"\n{plain(group)}" if each is not found[0] else plain(group))
+            rows = [_row(other) for other in found if other["group"] == group]
+            table(("  PARAMETER", "DEFAULT", "ALLOWED", "MEANING"), rows, "")
+    if not found:
+        click.echo("No such parameters.")
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads a template whose functions, such as `!Ref`, do not matter."""
+
+
+def _skipped(loader: yaml.Loader, suffix: str, node: yaml.Node) -> None:
+    del loader, suffix, node
+
+
+_Loader.add_multi_constructor("!", _skipped)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.load(path.read_text("utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
+    return found
+
+
+def _parameters(template: dict[str, Any]) -> list[dict[str, Any]]:
+    """All parameters in the order of their groups."""
+    interface = template.get("Metadata", {}).get("AWS::CloudFormation::Interface", {})
+    known: dict[str, dict[str, Any]] = dict(template.get("Parameters", {}))
+    found = []
+    for group in [*interface.get("ParameterGroups", ()), {"Parameters": list(known)}]:
+        label = group.get("Label", {}).get("default", "Others")
+        for name in group["Parameters"]:
+            parameter = known.pop(name, None)
+            if parameter is not None:
+                found.append(
+                    {
+                        "group": label,
+                        "name": name,
+                        "default": parameter.get("Default"),
+                        "allowed": _allowed(parameter),
+                        "description": " ".join(str(parameter.get("Description", "")).split()),
+                    }
+                )
+    return found
+
+
+def _allowed(parameter: dict[str, Any]) -> str:
+    values = parameter.get("AllowedValues")
+    return ", ".join(map(str, values)) if values else str(parameter.get("ConstraintDescription", ""))
+
+
+def _has_all(parameter: dict[str, Any], words: tuple[str, ...]) -> bool:
+    text = f"{parameter['group']} {parameter['name']} {parameter['description']}".lower()
+    return all(word.lower() in text for word in words)
+
+
+def _row(parameter: dict[str, Any]) -> tuple[str, ...]:
+    default = parameter["default"]
+    shown = "must be given" if default is None else str(default)
+    return (f"  {parameter['name']}", shown, parameter["allowed"], parameter["description"])

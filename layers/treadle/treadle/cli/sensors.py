@@ -1,0 +1,372 @@
+"""Commands on sensors: how they stand, start, stop, reset, preview, a tick now, the cursor, a replay."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from treadle.cli.deployed import asking, by_option, deployed, stack_option
+from treadle.cli.speaking import NOT_WELL, facts, json_option, say, say_json, say_lines, table, when
+from treadle.cli.times import MOMENT
+from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
+
+if TYPE_CHECKING:
+    from treadle.bootstrap.operator import OperatorParts
+    from treadle.operate.overview import SensorView
+    from treadle.ports.sensors import RecordedEdit, SensorState
+
+SHOWN_EDITS = 10
+_MARKS = {"SUCCESS": "+", "SKIPPED": ".", "FAILURE": "!"}
+
+if_version_option = click.option(
+    "--if-version",
+    metavar="N",
+    type=click.IntRange(min=0),
+    help="Change nothing if the sensor has changed since it was at this version, as `show` says it.",
+)
+
+
+@click.group()
+def sensor() -> None:
+    """How sensors stand; start, stop and preview them, and have them tick now."""
+
+
+@sensor.command("list")
+@stack_option
+@json_option
+def list_sensors(stack: str, as_json: bool) -> None:
+    """List the sensors, each with how it stands.
+
+    LATELY has one sign for each of its last ticks, the newest first: + for a success, ! for a failure, . for
+    skips in a row.
+    """
+    from treadle.operate.views import sensor_json
+
+    with deployed(stack) as parts:
+        views = parts.overview.sensors()
+    if as_json:
+        say_json([sensor_json(each) for each in views])
+        return
+    columns = ("SENSOR", "KIND", "STATUS", "LAST TICK", "NEXT TICK", "LAG", "RUNS 24H", "FAILED", "LATELY")
+    table(columns, [_row(each) for each in views], "The stack has no sensors.")
+
+
+@sensor.command()
+@click.argument("name")
+@stack_option
+@json_option
+def show(name: str, stack: str, as_json: bool) -> None:
+    """Show how a sensor stands, and who changed it last."""
+    with deployed(stack) as parts:
+        view, edits = parts.overview.sensor(name), parts.sensors.edits(name, SHOWN_EDITS)
+    if as_json:
+        say_json(_shown_json(view, edits))
+        return
+    last = view.last_tick
+    facts(
+        {
+            "sensor": view.name,
+            "kind": view.kind,
+            "description": view.description,
+            "status": f"{view.status} (stored: {view.stored_status}, default: {view.default_status})",
+            "paused": view.paused,
+            "jobs": ", ".join(view.jobs) or "none",
+            "interval": f"{view.interval_seconds} s" if view.interval_seconds else None,
+            "last tick": last and f"{last.tick_id} {last.status}",
+            "reason": last and (last.error_message or last.reason),
+            "next tick": when(view.next_tick_at) if view.next_tick_at else None,
+            "lag": None if view.lag_seconds is None else f"{view.lag_seconds:g} s",
+            "failures": f"{view.failure_streak} in a row" if view.failure_streak else None,
+            "held up until": when(view.resume_at) if view.resume_at else None,
+            "runs in 24 h": f"{view.runs_24h}, of which {view.failures_24h} failed",
+            "cursor": view.cursor,
+            "version": view.cursor_epoch,
+            "function": view.function,
+        }
+    )
+    if edits:
+        click.echo()
+        rows = [(when(each.at), each.by, each.action, each.before, each.after) for each in edits]
+        table(("CHANGED", "BY", "WHAT", "FROM", "TO"), rows, "")
+
+
+@sensor.command()
+@click.argument("name")
+@stack_option
+@by_option
+@json_option
+def start(name: str, stack: str, by: str | None, as_json: bool) -> None:
+    """Let a sensor evaluate from now on; its cursor stays. Ends a pause."""
+    from treadle.operate.overview import deployed_sensor
+
+    with deployed(stack) as parts:
+        default = deployed_sensor(parts.deployment, name).default_status
+        _edited(parts, parts.sensors.start(name, default, asking(by)), "is running", as_json)
+
+
+@sensor.command()
+@click.argument("name")
+@stack_option
+@by_option
+@json_option
+def stop(name: str, stack: str, by: str | None, as_json: bool) -> None:
+    """Let a sensor evaluate no more; its cursor stays, and a tick in flight commits nothing."""
+    with deployed(stack) as parts:
+        _check(parts, name)
+        _edited(parts, parts.sensors.stop(name, asking(by)), "is stopped", as_json)
+
+
+@sensor.command()
+@click.argument("name")
+@stack_option
+@by_option
+@json_option
+def reset(name: str, stack: str, by: str | None, as_json: bool) -> None:
+    """Let the code and the deployment decide again whether a sensor evaluates. Ends a pause."""
+    with deployed(stack) as parts:
+        _check(parts, name)
+        _edited(parts, parts.sensors.reset(name, asking(by)), "does what its deployment says", as_json)
+
+
+@sensor.command()
+@click.argument("name")
+@stack_option
+@click.option("--cursor", metavar="TEXT", help="Evaluate with this cursor.  [default: the stored one]")
+@click.option("--no-cursor", is_flag=True, help="Evaluate without a cursor, as a first tick does.")
+@click.option(
+    "--event",
+    metavar="FILE",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Evaluate the event in this JSON file, as a rule or a queue brings it.",
+)
+@json_option
+def preview(
+    name: str, stack: str, cursor: str | None, no_cursor: bool, event: Path | None, as_json: bool
+) -> None:
+    """Show what a sensor would do now; nothing is committed, and nothing is started.
+
+    Its function runs where it is deployed, with what it may do there. Ends with 1 if it fails.
+    """
+    from treadle.operate.views import plain_json
+
+    if no_cursor and cursor is not None:
+        raise click.UsageError("Give --cursor TEXT or --no-cursor.")
+    options: dict[str, Any] = {"cursor": cursor} if no_cursor or cursor is not None else {}
+    if event is not None:
+        options["event"] = _read(event)
+    with deployed(stack) as parts:
+        found = parts.direct.preview(name, **options)
+    if as_json:
+        say_json(plain_json(found))
+    else:
+        _say_preview(plain_json(found))
+    if found.tick["status"] == "FAILURE":
+        raise SystemExit(NOT_WELL)
+
+
+@sensor.command("tick")
+@click.argument("name")
+@stack_option
+@json_option
+def tick_now(name: str, stack: str, as_json: bool) -> None:
+    """Have a sensor evaluate at once, without awaiting its interval or what failures hold up.
+
+    One tick at a time, as ever: STOPPED, LEASED and LOST say that there was none. Ends with 1 unless the tick
+    is a SUCCESS or SKIPPED.
+    """
+    from treadle.operate.views import plain_json
+
+    with deployed(stack) as parts:
+        done = parts.direct.tick(name)
+    if as_json:
+        say_json(plain_json(done))
+    else:
+        say(f"{done.decision}: {done.reason}" + (f" (tick {done.tick_id})" if done.tick_id else ""))
+    if done.decision not in {"SUCCESS", "SKIPPED"}:
+        raise SystemExit(NOT_WELL)
+
+
+@sensor.group()
+def cursor() -> None:
+    """Show and change a sensor's cursor."""
+
+
+@cursor.command("show")
+@click.argument("name")
+@stack_option
+@json_option
+def show_cursor(name: str, stack: str, as_json: bool) -> None:
+    """Show a sensor's cursor, and the version to name in an edit of it."""
+    with deployed(stack) as parts:
+        view = parts.overview.sensor(name)
+    if as_json:
+        say_json({"sensor": name, "cursor": view.cursor, "version": view.cursor_epoch})
+        return
+    facts({"version": view.cursor_epoch})
+    click.echo("no cursor" if view.cursor is None else f"cursor   {json.dumps(view.cursor)}")
+
+
+@cursor.command("set")
+@click.argument("name")
+@click.argument("value")
+@stack_option
+@if_version_option
+@by_option
+@json_option
+def set_cursor(
+    name: str, value: str, stack: str, if_version: int | None, by: str | None, as_json: bool
+) -> None:
+    """Give a sensor the cursor VALUE; a tick in flight commits nothing."""
+    with deployed(stack) as parts:
+        _check(parts, name)
+        state = parts.sensors.set_cursor(name, value, asking(by), if_epoch=if_version)
+        _edited(parts, state, "has the cursor", as_json)
+
+
+@cursor.command("clear")
+@click.argument("name")
+@stack_option
+@if_version_option
+@by_option
+@json_option
+def clear_cursor(name: str, stack: str, if_version: int | None, by: str | None, as_json: bool) -> None:
+    """Take a sensor's cursor away, so that it begins anew; a tick in flight commits nothing."""
+    with deployed(stack) as parts:
+        _check(parts, name)
+        state = parts.sensors.set_cursor(name, None, asking(by), if_epoch=if_version)
+        _edited(parts, state, "has no cursor", as_json)
+
+
+@sensor.command()
+@click.argument("name")
+@stack_option
+@click.option(
+    "--job", "jobs", metavar="JOB", multiple=True, help="Whose runs it hears of once more; may be repeated."
+)
+@click.option(
+    "--asset",
+    "assets",
+    metavar="KEY",
+    multiple=True,
+    help="Whose materializations, such as shop/orders; may be repeated.",
+)
+@click.option(
+    "--since",
+    metavar="TIME",
+    type=MOMENT,
+    required=True,
+    help="Such as 2026-11-25T06:00:00Z, or 2h for 2 hours ago.",
+)
+@click.option("--until", metavar="TIME", type=MOMENT, help="As --since.  [default: now]")
+@click.option(
+    "--status",
+    "statuses",
+    multiple=True,
+    type=click.Choice([status.value for status in DagsterRunStatus]),
+    default=sorted(FINISHED_STATUSES),
+    show_default=True,
+    help="Which statuses of runs; may be repeated.",
+)
+@json_option
+def replay(
+    name: str,
+    stack: str,
+    jobs: tuple[str, ...],
+    assets: tuple[str, ...],
+    since: datetime,
+    until: datetime | None,
+    statuses: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Send a sensor the events of a time range once more, such as those it missed while it was stopped.
+
+    What it has evaluated already it does not evaluate again.
+    """
+    if not (jobs or assets):
+        raise click.UsageError("Say whose events: --job JOB, --asset KEY, or both.")
+    end = until or datetime.now(UTC)
+    wanted = [DagsterRunStatus(status) for status in statuses]
+    sent: dict[str, int] = {}
+    with deployed(stack) as parts:
+        if jobs:
+            runs = parts.replayer.replay_runs(name, jobs, since, end, wanted)
+            sent["events"], sent["runs"] = runs.events, runs.subjects
+        if assets:
+            sent["materializations"] = parts.replayer.replay_assets(name, assets, since, end).events
+    if as_json:
+        say_json({"sensor": name, **sent})
+        return
+    if jobs:
+        say(f"Sent {sent['events']} events of {sent['runs']} runs to sensor {name}.")
+    if assets:
+        say(f"Sent {sent['materializations']} materializations to sensor {name}.")
+
+
+def _check(parts: "OperatorParts", name: str) -> None:
+    """Let nothing be stored of a sensor that the stack does not have."""
+    from treadle.operate.overview import deployed_sensor
+
+    deployed_sensor(parts.deployment, name)
+
+
+def _edited(parts: "OperatorParts", state: "SensorState", words: str, as_json: bool) -> None:
+    from treadle.operate.views import sensor_json
+
+    if as_json:
+        say_json(sensor_json(parts.overview.sensor(state.sensor)))
+    else:
+        say(f"Sensor {state.sensor} {words}, at version {state.epoch}.")
+
+
+def _row(view: "SensorView") -> tuple[object, ...]:
+    last = view.last_tick
+    lag = None if not view.lag_seconds else f"{view.lag_seconds:.0f} s"
+    lately = "".join(_MARKS[each.status.value] for each in view.recent)
+    reached = None if last is None else last.last_time or last.time
+    ticked = f"{when(reached)} {last.status}" if last else None
+    next_at = when(view.next_tick_at) if view.next_tick_at else None
+    return (view.name, view.kind, view.status, ticked, next_at, lag, view.runs_24h, view.failures_24h, lately)
+
+
+def _shown_json(view: "SensorView", edits: "list[RecordedEdit]") -> Mapping[str, Any]:
+    from treadle.operate.views import edit_json, sensor_json
+
+    return {**sensor_json(view), "edits": [edit_json(each) for each in edits]}
+
+
+def _read(path: Path) -> Mapping[str, object]:
+    try:
+        event = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        msg = f"{path} is no JSON: {error}"
+        raise click.UsageError(msg) from None
+    if not isinstance(event, dict):
+        msg = f"{path} must hold one event, a JSON object."
+        raise click.UsageError(msg)
+    return event
+
+
+def _say_preview(found: Mapping[str, Any]) -> None:
+    tick = found["tick"]
+    error = tick["error"] or {}
+    facts(
+        {
+            "would be": tick["status"],
+            "reason": tick["reason"] or error.get("message"),
+            "keys taken already": ", ".join(map(str, tick["existing_keys"])),
+            "cursor before": found["cursor_before"],
+            "cursor after": found["cursor_after"],
+        }
+    )
+    say_lines([str(error.get("stack") or "")])
+    runs = [(each["run_key"], each["job"], each["run_config"]) for each in tick["requests"]]
+    if runs:
+        table(("RUN KEY", "JOB", "RUN CONFIG"), runs, "")
+    for each in tick["set_aside"]:
+        say(f"set aside {each['run_key']}: {each['reason']}")
+    for each in tick["asset_events"]:
+        say(f"materializes {each['asset_key']} {each['partition'] or ''}")
+    say_lines([f"log: {line}" for line in tick["log"]], "")

@@ -1,0 +1,160 @@
+"""Commands on ticks: which there were, and one in full."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from treadle.cli.deployed import deployed, stack_option
+from treadle.cli.speaking import facts, json_option, say, say_json, say_lines, table, when
+from treadle.cli.times import MOMENT, millis
+from treadle.definitions.status import TickStatus
+
+if TYPE_CHECKING:
+    from treadle.operate.ticks import TickHistory
+    from treadle.ports.runs import Run
+    from treadle.ports.ticks import Tick, TickOutline
+
+
+@click.group()
+def tick() -> None:
+    """The evaluations of sensors: which there were, what they asked for, why they failed."""
+
+
+@tick.command("list")
+@click.argument("sensor")
+@stack_option
+@click.option(
+    "--status",
+    "statuses",
+    multiple=True,
+    type=click.Choice([each.value for each in TickStatus]),
+    help="Only ticks that ended so; may be repeated.",
+)
+@click.option("--since", metavar="TIME", type=MOMENT, help="None older, such as 2h for 2 hours ago.")
+@click.option("--at", metavar="TIME", type=MOMENT, help="None newer, such as 2026-11-25T06:00:00Z.")
+@click.option(
+    "--max",
+    "limit",
+    metavar="N",
+    type=click.IntRange(1, 10_000),
+    default=50,
+    show_default=True,
+    help="How many at most.",
+)
+@json_option
+def list_ticks(
+    sensor: str,
+    stack: str,
+    statuses: tuple[str, ...],
+    since: datetime | None,
+    at: datetime | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List a sensor's ticks, newest first; skips in a row are one."""
+    from treadle.operate.overview import deployed_sensor
+    from treadle.operate.views import outline_json
+
+    wanted = {TickStatus(each) for each in statuses} or None
+    with deployed(stack) as parts:
+        deployed_sensor(parts.deployment, sensor)
+        found = _found(parts.ticks, sensor, wanted, since, at, limit)
+    if as_json:
+        say_json([outline_json(each) for each in found])
+        return
+    columns = ("TICK", "STATUS", "TOOK", "RUNS", "TAKEN", "TRIGGER", "REASON")
+    table(columns, [_row(each) for each in found], f"Sensor {sensor} has no such ticks.")
+
+
+@tick.command()
+@click.argument("sensor")
+@click.argument("tick_id")
+@stack_option
+@json_option
+def show(sensor: str, tick_id: str, stack: str, as_json: bool) -> None:
+    """Show a tick in full: its times, requests and their runs, what was taken, the log, the error with its stack."""
+    from treadle.operate.views import run_json, tick_json
+
+    with deployed(stack) as parts:
+        found = parts.ticks.get(sensor, tick_id)
+        runs = parts.ticks.runs(found)
+    if as_json:
+        say_json({**tick_json(found), "runs": [run_json(run) for run in runs]})
+        return
+    _say(found, {run.run_id: run for run in runs})
+
+
+def _found(
+    ticks: "TickHistory",
+    sensor: str,
+    wanted: set[TickStatus] | None,
+    since: datetime | None,
+    at: datetime | None,
+    limit: int,
+) -> "list[TickOutline]":
+    """The ticks between two times, as many as asked for."""
+    from treadle.engine.identity import timestamp
+
+    found: list[TickOutline] = []
+    oldest = millis(since) if since else 0
+    before = timestamp(millis(at) + 1) if at else None
+    while len(found) < limit:
+        page = ticks.page(sensor, before=before, limit=min(limit, 200), statuses=wanted)
+        found += [each for each in page.ticks if (each.last_time or each.time) >= oldest]
+        if page.next is None or page.next < timestamp(oldest):
+            break
+        before = page.next
+    return found[:limit]
+
+
+def _row(tick: "TickOutline") -> tuple[object, ...]:
+    status = f"{tick.status} x{tick.skips}" if tick.skips > 1 else tick.status.value
+    counts = tick.dispatched
+    runs = "pending" if tick.is_pending else counts.started if counts else None
+    reason = tick.error_message or tick.held or tick.reason
+    took = None if tick.skips else f"{(tick.ended_at - tick.started_at) / 1000:g} s"
+    return (tick.tick_id, status, took, runs, counts and counts.existing, tick.trigger, reason)
+
+
+def _say(tick: "Tick", runs: "dict[str, Run]") -> None:
+    error = tick.error
+    facts(
+        {
+            "tick": tick.tick_id,
+            "sensor": tick.sensor,
+            "status": f"{tick.status} x{tick.skips}" if tick.skips > 1 else tick.status,
+            "kind": tick.kind,
+            "due": when(tick.time),
+            "last due": when(tick.last_time) if tick.last_time else None,
+            "began": when(tick.started_at),
+            "ended": when(tick.ended_at),
+            "trigger": tick.trigger,
+            "attempts": tick.attempts if tick.attempts > 1 else None,
+            "reason": tick.reason,
+            "error": error and error.message,
+            "paused": tick.paused,
+            "held": tick.held,
+            "dispatched": "still to come" if tick.is_to_be_dispatched else tick.dispatched,
+            "keys taken already": ", ".join(tick.existing_keys),
+            "cursor": tick.cursor,
+        }
+    )
+    if error and error.stack:
+        say_lines([error.stack])
+    rows = []
+    for each in tick.requests:
+        run = runs.get(each.run_id)
+        rows.append((each.run_id, each.job, each.run_key, run.status if run else "no run yet"))
+    if rows:
+        click.echo()
+        table(("RUN", "JOB", "RUN KEY", "STATUS"), rows, "")
+    for aside in tick.set_aside:
+        say(f"set aside {aside.run_key}: {aside.reason}")
+    for refusal in tick.refusals:
+        say(f"refused: {refusal}")
+    for made in tick.asset_events:
+        say(f"materializes {made.asset_key.to_user_string()} {made.partition or ''}")
+    if tick.log:
+        click.echo("\nlog:")
+        say_lines(tick.log)

@@ -1,0 +1,327 @@
+"""What the command line shows of a stack of moto's, and what it changes; the sensors' own handlers answer it."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from click.testing import CliRunner, Result
+
+from tests.functional.conftest import STACK, Deployment, object_created
+from tests.support.stacks import Stacks
+from treadle.adapters.queues import SqsDeadLetters
+from treadle.cli.commands import treadle as command
+from treadle.definitions.status import DagsterRunStatus
+from treadle.ports.assets import AssetEvent
+
+SENSOR = "new_objects"
+ANN = "arn:aws:sts::123456789012:user/moto"
+NASTY = "\x1b[31mred\u202e"
+"""What a terminal would obey, were it printed as it is."""
+
+
+def treadle(*arguments: str, stack: str | None = STACK) -> Result:
+    """The outcome of a command on the stack."""
+    named = [] if stack is None else ["--stack", stack]
+    return CliRunner().invoke(command, [*arguments, *named], prog_name="treadle")
+
+
+def told(*arguments: str) -> Any:
+    """What a command says as JSON, behind what handlers have logged in this process."""
+    done = treadle(*arguments, "--json")
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    begin = next(number for number, line in enumerate(lines) if line in {"{", "[", "[]"})
+    return json.loads("\n".join(lines[begin:]))
+
+
+def evaluated(stack: Deployment, key: str = "a.csv") -> None:
+    """An object was put, and its event evaluated and dispatched."""
+    stack.invoke("sensors/new_objects", object_created(key, stack.put(key)))
+    stack.dispatch_pending()
+
+
+def test_list_shows_each_sensor_and_how_it_stands(stack: Deployment) -> None:
+    evaluated(stack)
+
+    shown = treadle("sensor", "list").stdout
+    [view] = told("sensor", "list")
+
+    assert shown.splitlines()[0].split() == [
+        *("SENSOR", "KIND", "STATUS", "LAST", "TICK", "NEXT", "TICK", "LAG", "RUNS", "24H", "FAILED"),
+        "LATELY",
+    ]
+    assert "new_objects" in shown
+    assert "RUNNING" in shown
+    assert shown.rstrip().endswith(" 1         0       +")
+    assert (view["name"], view["kind"], view["status"], view["runs_24h"]) == (SENSOR, "s3", "RUNNING", 1)
+    assert view["jobs"] == ["process_file"]
+
+
+def test_stop_start_and_reset_are_shown_with_who_did_it(stack: Deployment) -> None:
+    assert treadle("sensor", "stop", SENSOR, "--by", "ben").stdout == (
+        "Sensor new_objects is stopped, at version 1.\n"
+    )
+    assert told("sensor", "show", SENSOR)["status"] == "STOPPED"
+    assert treadle("sensor", "start", SENSOR).exit_code == 0
+    shown = treadle("sensor", "show", SENSOR).stdout
+    assert told("sensor", "reset", SENSOR)["stored_status"] == "DECLARED_IN_CODE"
+
+    assert "RUNNING (stored: RUNNING, default: RUNNING)" in shown
+    assert f"{ANN}  start  STOPPED           RUNNING" in shown
+    edits = told("sensor", "show", SENSOR)["edits"]
+    assert [(each["by"], each["action"]) for each in edits] == [
+        (ANN, "reset"),
+        (ANN, "start"),
+        ("ben", "stop"),
+    ]
+
+
+def test_cursor_is_shown_set_and_cleared_unless_the_sensor_has_changed(stack: Deployment) -> None:
+    assert "no cursor" in treadle("sensor", "cursor", "show", SENSOR).stdout
+
+    assert treadle("sensor", "cursor", "set", SENSOR, "41", "--if-version", "0").exit_code == 0
+    late = treadle("sensor", "cursor", "set", SENSOR, "42", "--if-version", "0")
+    assert told("sensor", "cursor", "show", SENSOR) == {"sensor": SENSOR, "cursor": "41", "version": 1}
+    assert 'cursor   "41"' in treadle("sensor", "cursor", "show", SENSOR).stdout
+    assert treadle("sensor", "cursor", "clear", SENSOR).exit_code == 0
+
+    assert (late.exit_code, late.stdout) == (2, "")
+    assert late.stderr == "treadle: Sensor new_objects changed meanwhile: its epoch is no longer 0.\n"
+    assert told("sensor", "cursor", "show", SENSOR)["cursor"] is None
+
+
+def test_preview_shows_what_would_start_and_starts_nothing(stack: Deployment, tmp_path: Path) -> None:
+    event = tmp_path / "event.json"
+    event.write_text(json.dumps(object_created("a.csv", stack.put("a.csv"))))
+
+    of_tick = treadle("sensor", "preview", SENSOR)
+    of_event = told("sensor", "preview", SENSOR, "--event", str(event))
+
+    assert of_tick.exit_code == 0, of_tick.output
+    assert "would be" in of_tick.stdout
+    assert "process_file" in of_tick.stdout
+    assert [each["job"] for each in of_event["tick"]["requests"]] == ["process_file"]
+    assert stack.stores.ticks.latest(SENSOR, 5) == []
+
+
+def test_preview_that_fails_shows_the_stack_and_ends_with_1(stack: Deployment, stacks: Stacks) -> None:
+    answer = {
+        "decision": "FAILURE",
+        "reason": f"no {NASTY}",
+        "stack": 'File "app.py", line 3',
+        "requests": [],
+    }
+    stacks.functions[f"{STACK}-NewObjectsFunction-1X"] = lambda event: answer
+
+    done = treadle("sensor", "preview", SENSOR)
+
+    assert done.exit_code == 1
+    assert 'File "app.py", line 3' in done.stdout
+    assert "\\x1b[31mred\\u202e" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [("[]", "must hold one event"), ("{", "is no JSON")], ids=["list", "broken"]
+)
+def test_event_that_is_none_is_refused(stack: Deployment, tmp_path: Path, content: str, words: str) -> None:
+    event = tmp_path / "event.json"
+    event.write_text(content)
+
+    done = treadle("sensor", "preview", SENSOR, "--event", str(event))
+
+    assert done.exit_code == 2
+    assert words in done.stderr
+
+
+def test_tick_now_evaluates_at_once_and_a_stopped_sensor_says_so(stack: Deployment) -> None:
+    stack.put("a.csv")
+
+    first = told("sensor", "tick", SENSOR)
+    again = treadle("sensor", "tick", SENSOR)
+    treadle("sensor", "stop", SENSOR)
+    stopped = treadle("sensor", "tick", SENSOR)
+
+    assert (first["decision"], first["reason"]) == ("SUCCESS", "1 runs requested")
+    assert stack.stores.ticks.get(SENSOR, first["tick_id"]) is not None
+    assert again.exit_code == 0, again.output
+    assert stopped.exit_code == 1
+    assert stopped.stdout.splitlines()[-1] == "STOPPED: Sensor new_objects is stopped; start it."
+
+
+def test_ticks_are_listed_by_status_and_time_and_shown_in_full(stack: Deployment) -> None:
+    evaluated(stack)
+    [tick] = stack.stores.ticks.latest(SENSOR, 5)
+
+    listed = treadle("tick", "list", SENSOR)
+    shown = treadle("tick", "show", SENSOR, tick.tick_id)
+
+    assert tick.tick_id in listed.stdout
+    assert told("tick", "list", SENSOR)[0]["dispatched"] == {"started": 1, "existing": 0, "refused": 0}
+    assert told("tick", "list", SENSOR, "--status", "FAILURE") == []
+    assert told("tick", "list", SENSOR, "--since", "2026-11-22T18:00:06Z") == []
+    assert len(told("tick", "list", SENSOR, "--since", "2026-11-22T18:00:05")) == 1
+    assert len(told("tick", "list", SENSOR, "--at", "2026-11-22T18:00:04Z")) == 0
+    assert len(told("tick", "list", SENSOR, "--at", "2026-11-22T18:00:05Z")) == 1
+    for words in (tick.requests[0].run_id, "process_file", "QUEUED", "INFO Object s3://", "1 runs"):
+        assert words in shown.stdout
+    assert told("tick", "show", SENSOR, tick.tick_id)["runs"][0]["status"] == "QUEUED"
+
+
+def test_runs_are_listed_and_shown_with_what_they_reached(stack: Deployment) -> None:
+    evaluated(stack)
+    stack.launch_queued()
+    [run] = stack.stores.runs.of_sensor(SENSOR, 5)
+
+    shown = treadle("run", "show", run.run_id).stdout
+
+    for options in (("--sensor", SENSOR), ("--job", "process_file"), ()):
+        assert [each["run_id"] for each in told("run", "list", *options)] == [run.run_id]
+    assert told("run", "list", "--status", "SUCCESS") == []
+    assert told("run", "list", "--job", "process_file", "--since", "2100-01-01") == []
+    assert run.run_id in treadle("run", "list").stdout
+    for words in (str(run.external_id), str(run.run_key), "QUEUED", "STARTED", "1 of 1"):
+        assert words in shown
+    assert told("run", "show", run.run_id)["launch_id"] == f"{run.run_id}-1"
+
+
+def test_edit_of_a_run_says_as_json_whether_anything_was_done(stack: Deployment) -> None:
+    evaluated(stack)
+    [run] = stack.stores.runs.of_sensor(SENSOR, 5)
+
+    first, second = told("run", "cancel", run.run_id), told("run", "cancel", run.run_id)
+
+    assert (first["is_new"], second["is_new"]) == (True, False)
+    assert first["run"]["status"] == DagsterRunStatus.CANCELED
+
+
+def test_assets_are_listed_and_shown(stack: Deployment) -> None:
+    events = [
+        AssetEvent("shop/orders", f"e{n}", "ASSET_MATERIALIZATION", n * 1_000, '{"rows":3}') for n in (1, 2)
+    ]
+    stack.stores.events.append(events)
+
+    assert [each["storage_id"] for each in told("asset", "list")] == [2]
+    assert [each["storage_id"] for each in told("asset", "show", "shop/orders")] == [2, 1]
+    assert "shop/orders" in treadle("asset", "list").stdout
+    assert "1970-01-01T00:00:02Z" in treadle("asset", "show", "shop/orders").stdout
+    assert "Nothing is known" in treadle("asset", "show", "other").stdout
+
+
+def test_dead_letters_are_listed_shown_and_stay(stack: Deployment) -> None:
+    body = json.dumps({"run_id": "r", "attempt": 1, "note": NASTY}, ensure_ascii=False)
+    SqsDeadLetters(stack.queues["dead"]).send(body, origin="launch", reason=f"ValueError: {NASTY}")
+
+    [letter] = told("dlq", "list")
+    listed = treadle("dlq", "list").stdout
+    shown = treadle("dlq", "show", letter["letter_id"])
+    full = told("dlq", "show", letter["letter_id"])
+
+    assert (letter["origin"], letter["subject"], letter["fate"]) == ("launch", "r 1", "SENT")
+    assert "31mred\\u202e" in listed
+    assert "31mred\\u202e" in shown.stdout
+    assert not set("\x1b\u202e") & set(listed + shown.stdout)
+    assert full["body"] == body
+    assert full["attributes"]["origin"] == "launch"
+    assert len(stack.messages("dead")) == 1
+
+
+def test_dead_letter_that_is_not_there_is_refused(stack: Deployment) -> None:
+    done = treadle("dlq", "show", "nobody")
+
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "There is no letter nobody" in done.stderr
+
+
+def test_logs_show_messages_without_metrics_and_without_what_a_terminal_obeys(stack: Deployment) -> None:
+    now = int(datetime.now(UTC).timestamp() * 1000)
+    lines = [
+        "START RequestId: 1",
+        json.dumps({"level": "INFO", "message": f"Object {NASTY}", "decision": "SUCCESS"}),
+        json.dumps({"_aws": {"Timestamp": 1}, "tick.SUCCESS": 1}),
+    ]
+    logs, group = boto3.client("logs"), f"/aws/lambda/{STACK}/new_objects"
+    logs.create_log_stream(logGroupName=group, logStreamName="one")
+    events = [{"timestamp": now + n, "message": line} for n, line in enumerate(lines)]
+    logs.put_log_events(logGroupName=group, logStreamName="one", logEvents=events)
+
+    shown = treadle("logs", SENSOR)
+    old = treadle("logs", SENSOR, "--until", "1h", "--since", "2h")
+    as_json = treadle("logs", SENSOR, "--json").stdout
+
+    assert [line.split("Z ", 1)[1] for line in shown.stdout.splitlines()] == [
+        "START RequestId: 1",
+        "INFO Object \\x1b[31mred\\u202e decision=SUCCESS",
+    ]
+    assert (old.exit_code, old.stdout) == (0, "")
+    assert [json.loads(line)["text"] for line in as_json.splitlines()] == lines[:2]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("sensor", "show", "nobody"),
+        ("sensor", "stop", "nobody"),
+        ("sensor", "start", "nobody"),
+        ("sensor", "tick", "nobody"),
+        ("sensor", "cursor", "set", "nobody", "1"),
+        ("tick", "list", "nobody"),
+        ("logs", "nobody"),
+    ],
+    ids=" ".join,
+)
+def test_unknown_sensor_is_refused_and_nothing_is_stored_of_it(
+    stack: Deployment, words: tuple[str, ...]
+) -> None:
+    done = treadle(*words)
+
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == "treadle: Stack 'shop' has no sensor 'nobody'; it has: new_objects.\n"
+    assert stack.stores.sensors.get("nobody").epoch == 0
+
+
+def test_stack_is_found_by_its_variable_and_by_samconfig(
+    stack: Deployment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    below = tmp_path / "below"
+    below.mkdir()
+    monkeypatch.chdir(below)
+    unnamed = treadle("sensor", "list", stack=None)
+    (tmp_path / "samconfig.toml").write_text(f'[default.deploy.parameters]\nstack_name = "{STACK}"\n')
+    by_file = treadle("sensor", "list", stack=None)
+    monkeypatch.setenv("TREADLE_STACK", "other")
+    by_variable = treadle("sensor", "list", stack=None)
+    by_option = treadle("sensor", "list")
+
+    assert (unnamed.exit_code, "Which stack?" in unnamed.stderr) == (2, True)
+    assert by_file.exit_code == 0, by_file.output
+    assert by_option.exit_code == 0, by_option.output
+    assert by_variable.exit_code == 2
+    assert "Stack 'other' cannot be read" in by_variable.stderr
+
+
+def test_every_command_on_a_stack_can_print_json() -> None:
+    """Whatever is asked of a stack is also asked by programs."""
+    import click
+
+    def commands(
+        group: click.Group, words: tuple[str, ...] = ()
+    ) -> list[tuple[tuple[str, ...], click.Command]]:
+        found: list[tuple[tuple[str, ...], click.Command]] = []
+        for name, each in group.commands.items():
+            found += (
+                commands(each, (*words, name)) if isinstance(each, click.Group) else [((*words, name), each)]
+            )
+        return found
+
+    without = [
+        " ".join(words)
+        for words, each in commands(command)
+        if {"stack"} <= {option.name for option in each.params}
+        and "as_json" not in {p.name for p in each.params}
+    ]
+
+    assert without == ["console"]
