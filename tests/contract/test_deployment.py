@@ -180,3 +180,39 @@ def test_sensor_whose_log_is_gone_is_told_of_as_a_deployment_that_cannot_be_read
         with pytest.raises(DeploymentError, match="log of sensor new_files cannot be read"):
             list(world.deployment.logs("new_files", 0))
         clients._client.cache_clear()
+
+
+def heard(rule: str, *, bus: str | None = None) -> Hearing | None:
+    """What the sensor is found to hear of when its rule, of a bus, goes by this physical id."""
+    with mock_aws():
+        clients._client.cache_clear()
+        events = boto3.client("events")
+        events.create_event_bus(Name="shop-treadle")
+        stacks = Stacks()
+        on_aws(stacks)
+        if bus is not None:
+            events.delete_rule(Name="shop-NewFilesRule-1X")
+            pattern = {"detail": {"job": ["load"], "asset_key": ["a/b"], "status": ["FAILURE"]}}
+            events.put_rule(
+                Name="shop-NewFilesRule-1X",
+                EventPattern=json.dumps(pattern),
+                EventBusName=bus,
+                State="DISABLED",
+            )
+        stacks.resources["shop"] = {
+            **stacks.resources["shop"],
+            "NewFilesRule": ("AWS::Events::Rule", rule),
+            "Bus": ("AWS::Events::EventBus", "shop-treadle"),
+        }
+        found = StackDeployment(read_stack("shop", ()), GRANTS).sensors()["new_files"].hearing
+        clients._client.cache_clear()
+        return found
+
+
+@pytest.mark.parametrize("rule", ["shop-treadle|shop-NewFilesRule-1X", "shop-NewFilesRule-1X"])
+def test_rule_of_the_stacks_own_bus_is_read_there(rule: str) -> None:
+    assert heard(rule, bus="shop-treadle") == Hearing(("load",), ("a/b",), ("FAILURE",), (), is_on=False)
+
+
+def test_sensor_whose_rule_is_gone_is_found_all_the_same() -> None:
+    assert heard("shop-AnotherRule-1X") is None

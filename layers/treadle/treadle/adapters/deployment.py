@@ -8,6 +8,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from treadle.adapters.answers import code_of
 from treadle.adapters.clients import client
 from treadle.adapters.stack import DeployedStack
 from treadle.definitions.errors import CommandRefusedError, DeploymentError, InvocationError
@@ -124,10 +125,13 @@ class StackDeployment:
             settings=settings,
         )
 
-    def _hearing(self, rule: str) -> Hearing:
-        # CloudFormation names a rule of a bus of one's own "bus|rule".
+    def _hearing(self, rule: str) -> Hearing | None:
+        """What a rule lets through; None if it is gone."""
+        # CloudFormation names a rule of a bus of one's own "bus|rule"; local clouds leave the bus out.
         bus, _, name = rule.rpartition("|")
-        told = client("events").describe_rule(Name=name, **({"EventBusName": bus} if bus else {}))
+        told = _rule(name, bus) or (None if bus else _rule(name, self._stack.physical_ids.get("Bus", "")))
+        if told is None:
+            return None
         pattern = json.loads(told.get("EventPattern") or "{}")
         detail = pattern.get("detail", {})
         return Hearing(
@@ -137,6 +141,16 @@ class StackDeployment:
             buckets=_texts(detail.get("bucket", {}).get("name")),
             is_on=told.get("State") != "DISABLED",
         )
+
+
+def _rule(name: str, bus: str) -> Any:
+    """A rule of a bus, of the account's own one by default; None if it is not there."""
+    try:
+        return client("events").describe_rule(Name=name, **({"EventBusName": bus} if bus else {}))
+    except ClientError as error:
+        if code_of(error) == "ResourceNotFoundException":
+            return None
+        raise
 
 
 def resource_prefix(sensor: str) -> str:
