@@ -13,9 +13,12 @@ from tests.e2e.deployment import SENSOR, Deployed, eventually, fresh_key, launch
 from tools.project import ROOT
 from treadle.definitions.errors import LeaseLostError
 from treadle.definitions.status import DefaultSensorStatus
+from treadle.ports.runs import Run
 from treadle.ports.sensors import Completion, Lease, LeaseRequest
 
 MINUTE = 60_000
+PATIENCE = 100
+"""Seconds for a job from upload to recorded end."""
 
 
 def treadle(deployed: Deployed, *arguments: str, exit_code: int = 0, named: bool = True) -> str:
@@ -31,6 +34,16 @@ def treadle(deployed: Deployed, *arguments: str, exit_code: int = 0, named: bool
     )
     assert done.returncode == exit_code, done.stdout + done.stderr
     return done.stdout
+
+
+def ended_run(deployed: Deployed, key: str) -> Run:
+    """The only run of an object, once it has ended; on a machine that has much else to do."""
+    eventually(
+        lambda: [each for each in deployed.runs_of(key) if each.ended_at is not None],
+        f"the run of {key} has ended",
+        seconds=PATIENCE,
+    )
+    return deployed.ended_run(key)
 
 
 def told(deployed: Deployed, *arguments: str, exit_code: int = 0) -> Any:
@@ -79,7 +92,7 @@ def test_stopped_sensor_says_so_and_evaluates_again_once_started(rested: Deploye
 
     assert stopped.startswith("STOPPED: ")
     assert ticked["decision"] == "SUCCESS", ticked
-    rested.ended_run(key)
+    ended_run(rested, key)
     edits = told(rested, "sensor", "show", SENSOR)["edits"]
     assert [(each["by"], each["action"]) for each in edits[:2]] == [("ben", "start"), ("ann", "stop")]
 
@@ -137,7 +150,7 @@ def test_preview_of_an_event_shows_its_run_and_starts_nothing(rested: Deployed, 
 def test_an_objects_way_is_followed_from_tick_to_run(rested: Deployed) -> None:
     key = fresh_key()
     rested.upload(key)
-    run = rested.ended_run(key)
+    run = ended_run(rested, key)
 
     shown = treadle(rested, "run", "show", run.run_id)
     tick = told(rested, "tick", "show", SENSOR, run.tick_id)
@@ -152,7 +165,7 @@ def test_an_objects_way_is_followed_from_tick_to_run(rested: Deployed) -> None:
 
 def test_assets_of_the_example_job_are_listed(rested: Deployed) -> None:
     rested.upload(key := fresh_key())
-    rested.ended_run(key)
+    ended_run(rested, key)
 
     found = eventually(lambda: told(rested, "asset", "list"), "an asset is listed", pause=1)
 

@@ -1,5 +1,6 @@
 """A deployed stack's sensors: from CloudFormation, the functions' settings, and the rules that feed them."""
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -86,7 +87,7 @@ class StackDeployment:
             pages = client("logs").get_paginator("filter_log_events")
             for page in pages.paginate(logGroupName=group, startTime=since, **options):
                 for event in page["events"]:
-                    yield LogLine(event["eventId"], event["timestamp"], event["message"].rstrip("\n"))
+                    yield _line(event)
         except (ClientError, BotoCoreError) as error:
             msg = f"The log of sensor {sensor} cannot be read: {error}"
             raise DeploymentError(msg) from error
@@ -141,6 +142,13 @@ class StackDeployment:
             buckets=_texts(detail.get("bucket", {}).get("name")),
             is_on=told.get("State") != "DISABLED",
         )
+
+
+def _line(event: Mapping[str, Any]) -> LogLine:
+    """A line as CloudWatch Logs gives it; local clouds leave out what names it."""
+    at, text = event["timestamp"], event["message"].rstrip("\n")
+    named = f"{event.get('logStreamName')}/{at}/{text}"
+    return LogLine(event.get("eventId") or hashlib.sha256(named.encode()).hexdigest(), at, text)
 
 
 def _rule(name: str, bus: str) -> Any:
