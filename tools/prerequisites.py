@@ -1,4 +1,4 @@
-"""Checks what `make setup` cannot bring itself: Python, Java, npm, a browser.
+"""Checks what `make setup` cannot bring itself: Python, Java, npm; and whether there is a browser.
 
 Run by whatever `python3` is on the path, before any environment exists:
 so standard library only, and syntax that Python 3.7 still parses.
@@ -24,8 +24,9 @@ PLACES = (
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
     "~/.cache/ms-playwright/chromium-*/chrome-linux*/chrome",
     "~/Library/Caches/ms-playwright/chromium-*/chrome-mac*/Chromium.app/Contents/MacOS/Chromium",
+    str(Path(__file__).resolve().parent.parent / ".tools/browser/*/chrome*/*headless*shell"),
 )
-"""Where else than on the path: macOS's own, and those that `playwright install chromium` brings."""
+"""Where else than on the path: macOS's own, those that `playwright install chromium` brings, and `make setup`'s."""
 
 
 def check_python() -> Optional[str]:  # noqa: UP045 - see the module's docstring
@@ -89,7 +90,7 @@ def check_browser() -> Optional[str]:  # noqa: UP045
     if find_browser() is not None:
         return None
     return (
-        "Chromium or Chrome is needed by the tests of the console's page, and none is found.\n"
+        "Chromium or Chrome is needed by the tests of the console's page, and none is found, nor could be downloaded.\n"
         "  On Debian and Ubuntu: apt-get install chromium; elsewhere: .venv/bin/playwright install chromium.\n"
         "  One that is installed already is named by TREADLE_CHROMIUM=/path/to/chrome. Without one these tests are"
         " skipped."
@@ -103,24 +104,23 @@ CHECKS: Dict[str, Callable[[], Optional[str]]] = {  # noqa: UP006, UP045
     "browser": check_browser,
 }
 
-SPARED = ("browser",)
-"""What only tests need, and what they do without outside continuous integration: told, and no failure."""
+NEEDED = ("python", "java", "npm")
+"""What is checked if nothing is named: nothing else comes without them."""
 
 
 def main(arguments: Optional[List[str]] = None) -> int:  # noqa: UP006, UP045
-    """Check what is named, or everything; 1 if anything is missing."""
+    """Check what is named, or what is needed; 1 if anything is missing."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="any of: {}".format(", ".join(CHECKS)))
     parser.add_argument("--quiet", action="store_true", help="say nothing when all is well")
     options = parser.parse_args(arguments)
-    found = {name: CHECKS[name]() for name in options.names or CHECKS}
+    found = {name: CHECKS[name]() for name in options.names or NEEDED}
     problems = {name: problem for name, problem in found.items() if problem}
     for problem in problems.values():
         print("prerequisites: " + problem, file=sys.stderr)
     if not problems and not options.quiet:
         print("prerequisites: all there")
-    spared = () if os.environ.get("CI") == "true" else SPARED
-    return 1 if any(name not in spared for name in problems) else 0
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":
