@@ -67,7 +67,8 @@ def test_stop_start_and_reset_are_shown_with_who_did_it(stack: Deployment) -> No
     assert told("sensor", "show", SENSOR)["status"] == "STOPPED"
     assert treadle("sensor", "start", SENSOR).exit_code == 0
     shown = treadle("sensor", "show", SENSOR).stdout
-    assert told("sensor", "reset", SENSOR)["stored_status"] == "DECLARED_IN_CODE"
+    [reset] = told("sensor", "reset", SENSOR)
+    assert reset["stored_status"] == "DECLARED_IN_CODE"
 
     assert "RUNNING (stored: RUNNING, default: RUNNING)" in shown
     assert f"{ANN}  start  STOPPED           RUNNING" in shown
@@ -77,6 +78,26 @@ def test_stop_start_and_reset_are_shown_with_who_did_it(stack: Deployment) -> No
         (ANN, "start"),
         ("ben", "stop"),
     ]
+
+
+def test_all_sensors_are_changed_at_once_and_none_if_one_is_not_there(stack: Deployment) -> None:
+    one_is_unknown = treadle("sensor", "stop", SENSOR, "nobody")
+    assert told("sensor", "show", SENSOR)["status"] == "RUNNING"
+    all_stopped = told("sensor", "stop", "--all")
+
+    assert one_is_unknown.exit_code == 2
+    assert [each["status"] for each in all_stopped] == ["STOPPED"]
+    assert treadle("sensor", "start", SENSOR, SENSOR).stdout == (
+        "Sensor new_objects is running, at version 2.\n"
+    )
+
+
+@pytest.mark.parametrize("words", [(), (SENSOR, "--all")], ids=["none", "both"])
+def test_change_of_sensors_wants_names_or_all(stack: Deployment, words: tuple[str, ...]) -> None:
+    done = treadle("sensor", "stop", *words)
+
+    assert (done.exit_code, "Give the names of sensors, or --all." in done.stderr) == (2, True)
+    assert stack.stores.sensors.get(SENSOR).epoch == 0
 
 
 def test_cursor_is_shown_set_and_cleared_unless_the_sensor_has_changed(stack: Deployment) -> None:

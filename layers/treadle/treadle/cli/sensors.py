@@ -1,7 +1,7 @@
 """Commands on sensors: how they stand, start, stop, reset, preview, a tick now, the cursor, a replay."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
 if TYPE_CHECKING:
     from treadle.bootstrap.operator import OperatorParts
     from treadle.operate.overview import SensorView
+    from treadle.ports.deployment import DeployedSensor
     from treadle.ports.sensors import RecordedEdit, SensorState
 
 SHOWN_EDITS = 10
@@ -27,6 +28,13 @@ if_version_option = click.option(
     type=click.IntRange(min=0),
     help="Change nothing if the sensor has changed since it was at this version, as `show` says it.",
 )
+
+
+def several(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the names of sensors, or `--all`; the stack, who asks, and `--json`."""
+    names = click.argument("names", metavar="NAME...", nargs=-1)
+    every = click.option("--all", "every", is_flag=True, help="All sensors of the stack.")
+    return names(stack_option(every(by_option(json_option(command)))))
 
 
 @click.group()
@@ -94,41 +102,36 @@ def show(name: str, stack: str, as_json: bool) -> None:
 
 
 @sensor.command()
-@click.argument("name")
-@stack_option
-@by_option
-@json_option
-def start(name: str, stack: str, by: str | None, as_json: bool) -> None:
-    """Let a sensor evaluate from now on; its cursor stays. Ends a pause."""
-    from treadle.operate.overview import deployed_sensor
+@several
+def start(names: tuple[str, ...], every: bool, stack: str, by: str | None, as_json: bool) -> None:
+    """Let sensors evaluate from now on; their cursors stay. Ends a pause."""
 
-    with deployed(stack) as parts:
-        default = deployed_sensor(parts.deployment, name).default_status
-        _edited(parts, parts.sensors.start(name, default, asking(by)), "is running", as_json)
+    def change(parts: "OperatorParts", each: "DeployedSensor", who: str) -> "SensorState":
+        return parts.sensors.start(each.name, each.default_status, who)
+
+    _change(_named(names, every), stack, by, change, "is running", as_json)
 
 
 @sensor.command()
-@click.argument("name")
-@stack_option
-@by_option
-@json_option
-def stop(name: str, stack: str, by: str | None, as_json: bool) -> None:
-    """Let a sensor evaluate no more; its cursor stays, and a tick in flight commits nothing."""
-    with deployed(stack) as parts:
-        _check(parts, name)
-        _edited(parts, parts.sensors.stop(name, asking(by)), "is stopped", as_json)
+@several
+def stop(names: tuple[str, ...], every: bool, stack: str, by: str | None, as_json: bool) -> None:
+    """Let sensors evaluate no more; their cursors stay, and ticks in flight commit nothing."""
+
+    def change(parts: "OperatorParts", each: "DeployedSensor", who: str) -> "SensorState":
+        return parts.sensors.stop(each.name, who)
+
+    _change(_named(names, every), stack, by, change, "is stopped", as_json)
 
 
 @sensor.command()
-@click.argument("name")
-@stack_option
-@by_option
-@json_option
-def reset(name: str, stack: str, by: str | None, as_json: bool) -> None:
-    """Let the code and the deployment decide again whether a sensor evaluates. Ends a pause."""
-    with deployed(stack) as parts:
-        _check(parts, name)
-        _edited(parts, parts.sensors.reset(name, asking(by)), "does what its deployment says", as_json)
+@several
+def reset(names: tuple[str, ...], every: bool, stack: str, by: str | None, as_json: bool) -> None:
+    """Let the code and the deployment decide again whether sensors evaluate. Ends a pause."""
+
+    def change(parts: "OperatorParts", each: "DeployedSensor", who: str) -> "SensorState":
+        return parts.sensors.reset(each.name, who)
+
+    _change(_named(names, every), stack, by, change, "does what its deployment says", as_json)
 
 
 @sensor.command()
@@ -310,6 +313,39 @@ def _check(parts: "OperatorParts", name: str) -> None:
     from treadle.operate.overview import deployed_sensor
 
     deployed_sensor(parts.deployment, name)
+
+
+def _named(names: tuple[str, ...], every: bool) -> tuple[str, ...] | None:
+    """The sensors that a command is for; None for all."""
+    if bool(names) is every:
+        raise click.UsageError("Give the names of sensors, or --all.")
+    return None if every else tuple(dict.fromkeys(names))
+
+
+def _change(
+    names: tuple[str, ...] | None,
+    stack: str,
+    by: str | None,
+    change: "Callable[[OperatorParts, DeployedSensor, str], SensorState]",
+    words: str,
+    as_json: bool,
+) -> None:
+    """Change sensors, one after the other; if the stack lacks one, none is changed."""
+    from treadle.operate.overview import deployed_sensor
+    from treadle.operate.views import sensor_json
+
+    with deployed(stack) as parts:
+        known = parts.deployment.sensors() if names is None else names
+        wanted = [deployed_sensor(parts.deployment, name) for name in known]
+        who, views = asking(by), []
+        for each in wanted:
+            state = change(parts, each, who)
+            if as_json:
+                views.append(sensor_json(parts.overview.sensor(each.name)))
+            else:
+                say(f"Sensor {each.name} {words}, at version {state.epoch}.")
+    if as_json:
+        say_json(views)
 
 
 def _edited(parts: "OperatorParts", state: "SensorState", words: str, as_json: bool) -> None:
