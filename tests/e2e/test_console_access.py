@@ -318,4 +318,6 @@ def test_an_operator_redrives_a_dead_letter(asking: Asking) -> None:
     [done] = asking.operator("POST", "/api/dead-letters/redrive", {"origin": "launch"})["results"]
 
     assert (seen["fate"], done["fate"], seen["letter_id"]) == ("SENT", "SENT", done["letter_id"])
-    assert asking.operator("GET", "/api/dead-letters?origin=launch")["letters"] == []
+    # LAUNCH may have given up the same again by now, as there is no such run.
+    left = asking.operator("GET", "/api/dead-letters?origin=launch")["letters"]
+    assert done["letter_id"] not in [each["letter_id"] for each in left]

@@ -202,7 +202,7 @@ def _setting(new: NewSensor) -> str:
 def _add_state_machine(template: YamlLines, new: NewSensor) -> None:
     """Let LAUNCH start it, RECONCILE list its executions, both and RECORD look at them, and RECORD hear of them.
 
-    The console may end them.
+    The console may end them, and look at the state machine.
     """
     _add_alternative(template, f"{new.job_prefix}IsGiven")
     chosen = new.fill("- !If [{{Job}}IsGiven, !Ref {{Job}}StateMachineArn, !Ref AWS::NoValue]\n")
@@ -213,6 +213,7 @@ def _add_state_machine(template: YamlLines, new: NewSensor) -> None:
     template.append(canceled, new.fragment("jobs/executions.yaml"))
     template.append((*_statement("Launch", "launch", "StartStateMachines"), "Resource"), chosen)
     template.append((*_statement("Reconcile", "reconcile", "ListExecutions"), "Resource"), chosen)
+    template.append((*_statement("Console", "console", "DescribeStateMachines"), "Resource"), chosen)
     rule = ("Resources", "StateMachinesRule", "Properties", "EventPattern", "detail", "stateMachineArn")
     template.append(rule, chosen)
     last = [name for name in template.keys("Outputs") if name.endswith(_ARN)][-1]
