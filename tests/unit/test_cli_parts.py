@@ -46,11 +46,12 @@ def test_moment_is_read_in_utc_unless_it_says_otherwise(text: str, moment: datet
     ],
 )
 def test_moment_may_be_how_long_ago(text: str, ago: timedelta) -> None:
-    begun = datetime.now(UTC)
+    """To the millisecond."""
+    begun = datetime.now(UTC) - timedelta(milliseconds=1)
 
     found = MOMENT.convert(text, None, None)
 
-    assert begun - ago <= found <= datetime.now(UTC) - ago
+    assert begun - ago <= found <= datetime.now(UTC) - ago + timedelta(milliseconds=1)
 
 
 @pytest.mark.parametrize("text", ["yesterday", "2 h", "h", "-2h", "25:00", "", "999999w"])

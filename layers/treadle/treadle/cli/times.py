@@ -1,12 +1,10 @@
 """Times as they are typed: a moment, or how long ago."""
 
-import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import click
 
-_AGO = re.compile(r"(\d{1,6})([smhdw])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+from treadle.operate.moments import parse_moment
 
 
 class Moment(click.ParamType[datetime]):
@@ -20,16 +18,12 @@ class Moment(click.ParamType[datetime]):
         """The moment, with a time zone."""
         if isinstance(value, datetime):
             return value
-        ago = _AGO.fullmatch(value.strip())
-        try:
-            if ago is not None:
-                return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-            moment = datetime.fromisoformat(value.strip())
-        except (ValueError, OverflowError):
+        found = parse_moment(value, millis(datetime.now(UTC)))
+        if found is None:
             self.fail(
                 f"{value!r} is no time such as 2026-11-25T06:00:00Z, and no time ago such as 2h.", param, ctx
             )
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return datetime.fromtimestamp(found / 1000, UTC)
 
 
 MOMENT = Moment()

@@ -3,11 +3,11 @@
 import re
 from datetime import UTC, datetime
 
-_AGO = re.compile(r"([0-9]{1,6}) ?(s|m|min|h|d|w)(?: ago)?", re.IGNORECASE)
+_AGO = re.compile(r"([0-9]{1,6})([smhdw])")
 _LAST = 253_370_764_800_000
 """The year 9999: times a little later than that must still be told as text."""
 
-_SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
 def parse_moment(text: str, now: int) -> int | None:
@@ -19,11 +19,11 @@ def parse_moment(text: str, now: int) -> int | None:
     """
     ago = _AGO.fullmatch(text.strip())
     if ago is not None:
-        return now - int(ago[1]) * _SECONDS[ago[2].lower()] * 1000
-    try:
-        moment = datetime.fromisoformat(text.strip())
-        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        millis = round(aware.timestamp() * 1000)
-    except (ValueError, OverflowError):
-        return None
+        millis = now - int(ago[1]) * _SECONDS[ago[2]] * 1000
+    else:
+        try:
+            moment = datetime.fromisoformat(text.strip())
+            millis = round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+        except (ValueError, OverflowError):
+            return None
     return millis if 0 <= millis < _LAST else None
