@@ -8,6 +8,7 @@ from treadle.definitions.status import DagsterRunStatus
 from treadle.ports.runs import (
     Allowance,
     Claim,
+    Delay,
     Failure,
     Look,
     Run,
@@ -51,6 +52,7 @@ def test_a_record_comes_back_as_it_was_put(stores: Stores) -> None:
         tried=Try("me", NOW, "arn:y"),
         unseen_at=NOW + 4,
         denied_at=NOW + 5,
+        delayed=Delay("throttled", NOW + 5, NOW + 25),
         external_id="arn:x",
         target="arn:y",
         started_at=NOW + 1,

@@ -20,7 +20,7 @@ from treadle.engine.launch import (
 )
 from treadle.engine.outcomes import Decision
 from treadle.ports.launching import JobSettings
-from treadle.ports.runs import Failure, Run
+from treadle.ports.runs import Delay, Failure, Run
 
 
 @pytest.fixture
@@ -97,6 +97,19 @@ def test_start_that_may_succeed_later_releases_its_claim_and_is_sent_again(
     assert message == MESSAGE
     assert RETRY_SECONDS / 2 <= delay <= RETRY_SECONDS
     assert run.next_at == NOON + delay * 1000 + MESSAGE_LOST_MS
+    assert run.delayed == Delay(str(error), NOON, NOON + delay * 1000)
+
+
+def test_start_that_has_succeeded_waits_for_nothing_any_more(house: House, queued: Run) -> None:
+    refuse(house, LaunchDelayedError("x" * 5_000))
+    launch(house)
+    delayed = house.only_run().delayed
+    assert delayed is not None
+    assert len(delayed.reason) == 500
+
+    launch(house)
+
+    assert (house.only_run().status, house.only_run().delayed) == (Status.STARTED, None)
 
 
 def test_throttled_start_waits_longer_the_longer_it_has_waited(house: House, queued: Run) -> None:

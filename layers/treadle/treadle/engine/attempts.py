@@ -24,6 +24,7 @@ def queue_next_attempt(run: Run, now: int) -> Run:
         tried=None,
         unseen_at=None,
         denied_at=None,
+        delayed=None,
         external_id=None,
         target=None,
         started_at=None,

@@ -78,6 +78,7 @@ def fold(run: Run, report: Report) -> Run:
         reached=reached,
         updated_at=run.updated_at if reached == run.reached else max(run.updated_at, learnt_at),
         status=status,
+        delayed=run.delayed if status is Status.QUEUED else None,
         attempt=_order(place)[0],
         started_at=times.get(Status.STARTED),
         ended_at=times.get(status, times.get(status + ASSUMED)) if status.is_finished else None,

@@ -19,7 +19,7 @@ from treadle.engine.identity import canonical_json, tick_time, timestamp
 from treadle.engine.messages import LaunchRequest, launch_message
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.ports.launching import Execution, JobSettings, Start, Target
-from treadle.ports.runs import Claim, Failure, Run, RunStore, Try
+from treadle.ports.runs import Claim, Delay, Failure, Run, RunStore, Try
 from treadle.ports.system import Clock, Queue, Tokens
 
 TAKEOVER_MARGIN_MS = 60_000
@@ -33,6 +33,8 @@ UNSEEN_FOR_MS = 60_000
 
 RETRY_SECONDS = 20
 MAX_DELAY_SECONDS = 900
+
+_SHOWN_REASON = 500
 
 MESSAGE_LOST_MS = 120_000
 """A message that is so late is taken for lost, and RECONCILE sends it again."""
@@ -221,13 +223,16 @@ class Launcher:
         self, run: Run, later: _Later, *, reached: bool = False, denied_at: int | None = None
     ) -> Outcome:
         """Give the claim back, and start later; what happens in between is found by the time noted."""
-        next_at = self._clock.now() + later.seconds * 1000 + MESSAGE_LOST_MS
+        now = self._clock.now()
+        delay = Delay(later.reason[:_SHOWN_REASON], now, now + later.seconds * 1000)
+        next_at = delay.until + MESSAGE_LOST_MS
 
         def released(current: Run) -> Run:
             if current.claim != run.claim or current.status is not Status.QUEUED:
                 return current  # Taken over, or reported as started meanwhile: nothing is to be tried again.
             free = current if reached else _without_try_of(run, current)
-            return replace(free, claim=None, next_at=next_at, denied_at=denied_at or free.denied_at)
+            denied = denied_at or free.denied_at
+            return replace(free, claim=None, next_at=next_at, denied_at=denied, delayed=delay)
 
         amend(self._runs, run, released)
         return self._later(run, later)

@@ -46,6 +46,21 @@ class Try:
 
 
 @dataclass(frozen=True, slots=True)
+class Delay:
+    """That a start of the present attempt has to wait.
+
+    Attributes:
+        reason: why, such as the target's words; shortened.
+        at: since when, as the last try found.
+        until: when it is tried again.
+    """
+
+    reason: str
+    at: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
 class Allowance:
     """That somebody granted a run another attempt.
 
@@ -117,6 +132,7 @@ class Run:
         tried: that a start of the present attempt may have reached its target; None if none has.
         unseen_at: when the target was first asked for what was tried, and showed nothing.
         denied_at: when the present attempt was first denied.
+        delayed: why the present attempt waits for its start, as its last try found; None if nothing was in its way.
         external_id: how the target names the execution.
         target: the address of what was started.
         created_at: when the record was made.
@@ -148,6 +164,7 @@ class Run:
     tried: Try | None = None
     unseen_at: int | None = None
     denied_at: int | None = None
+    delayed: Delay | None = None
     external_id: str | None = None
     target: str | None = None
     started_at: int | None = None

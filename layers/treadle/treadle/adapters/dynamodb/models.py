@@ -113,6 +113,7 @@ class RunModel(Model):
     tried_options = JSONAttribute(null=True)
     unseen_at = NumberAttribute(null=True)
     denied_at = NumberAttribute(null=True)
+    delayed = JSONAttribute(null=True)
     external_id = UnicodeAttribute(null=True)
     target = UnicodeAttribute(null=True)
     created_at = NumberAttribute()
