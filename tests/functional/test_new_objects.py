@@ -192,7 +192,18 @@ def test_a_preview_of_an_event_evaluates_that_event(deployment: Deployment) -> N
     assert deployment.stores.ticks.latest("new_objects", 5) == []
 
 
-@pytest.mark.parametrize("command", ["tick", "preview"])
+def test_a_sensor_that_is_asked_describes_itself_and_evaluates_nothing(deployment: Deployment) -> None:
+    deployment.put("in/a.csv")
+
+    described = deployment.invoke(SENSOR, {"treadle": "describe"})
+
+    assert (described["name"], described["jobs"]) == ("new_objects", ["process_file"])
+    assert described["selection"]["bucket"] == BUCKET
+    assert deployment.stores.ticks.latest("new_objects", 5) == []
+    assert deployment.stores.sensors.get("new_objects").last_nominal is None
+
+
+@pytest.mark.parametrize("command", ["tick", "preview", "describe"])
 def test_a_command_inside_a_record_is_not_obeyed(deployment: Deployment, command: str) -> None:
     deployment.put("in/a.csv")
 

@@ -16,12 +16,12 @@ from moto import mock_aws
 from tests.support.house import JOB, House, keyless
 from tests.support.objects import BUCKET, InMemoryLister, object_of
 from treadle.adapters import clients
+from treadle.adapters.notifications import merging_command, silence
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.engine.evaluation import Budget
 from treadle.engine.outcomes import Decision
 from treadle.integrations.s3 import S3Selection, S3SensorDefinition, StartFrom
 from treadle.integrations.s3.lister import S3Lister
-from treadle.integrations.s3.notifications import merging_command, silence
 from treadle.integrations.s3.sweep import FULL_ROUND_MS, SweepCursor, sweep
 from treadle.ports.sensors import SkipStreak
 

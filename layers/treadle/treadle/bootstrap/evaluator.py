@@ -1,7 +1,7 @@
 """An evaluator's parts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from typing import Any
 
@@ -39,6 +39,7 @@ class EvaluatorParts:
     is_woken: bool = False
     grace_seconds: int = 0
     time_zone: tzinfo = UTC
+    described: Mapping[str, Any] = field(default_factory=dict)
 
 
 def evaluator_parts(
@@ -100,4 +101,5 @@ def evaluator_parts(
         definition.is_woken,
         int(definition.grace.total_seconds()),
         zone,
+        definition.described(),
     )

@@ -219,6 +219,15 @@ class SensorDefinition:
         msg = f"Sensor {self.name} takes no events, and got {event.summary} for {context.sensor_name}."
         raise UnknownEventError(msg)
 
+    def described(self) -> dict[str, Any]:
+        """The sensor as code and deployment make it, as plain JSON, for operators."""
+        return {
+            "name": self.name,
+            "type": self.sensor_type.value,
+            "description": self.description,
+            "jobs": list(self.job_names),
+        }
+
     def is_woken_by(self, event: SensorEvent) -> bool:
         """Whether an event is news for which the sensor ticks."""
         del event

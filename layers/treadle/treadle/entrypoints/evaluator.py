@@ -46,8 +46,9 @@ def evaluator(definition: SensorDefinition, resources: Mapping[str, Any] | None 
     """The Lambda handler that evaluates a sensor.
 
     It takes a schedule's tick, a batch of queued events, or one event as it is; and, only as the event of
-    a direct invocation, `{"treadle": "preview", "cursor": …}`, which commits nothing, and
-    `{"treadle": "tick", "at_once": true}`, which evaluates now.
+    a direct invocation: `{"treadle": "preview", "cursor": …}`, which commits nothing;
+    `{"treadle": "tick", "at_once": true}`, which evaluates now; `{"treadle": "describe"}`, which says what
+    the sensor is.
 
     Args:
         definition: the sensor.
@@ -137,6 +138,11 @@ def _preview(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) ->
     }
 
 
+def _describe(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
+    del event, budget
+    return dict(parts.described)
+
+
 def _deadline(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
     """Hold a schedule's deadline back for the grace, in the sensor's own queue."""
     del budget
@@ -150,6 +156,7 @@ def _deadline(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) -
 _COMMANDS: Mapping[str, Callable[[EvaluatorParts, Mapping[str, Any], Budget], dict[str, Any]]] = {
     "tick": _tick,
     "preview": _preview,
+    "describe": _describe,
     "deadline": _deadline,
 }
 

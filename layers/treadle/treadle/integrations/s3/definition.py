@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Self
 
+from treadle.adapters.notifications import silence
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvariantViolationError, InvalidResultError
 from treadle.definitions.evaluation import combine, flatten
@@ -16,7 +17,6 @@ from treadle.definitions.sensors import SensorDefinition, SensorEvent, SensorFun
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.integrations.s3.completeness import FileCount, Marker, directory_of
 from treadle.integrations.s3.lister import ObjectLister, S3Lister
-from treadle.integrations.s3.notifications import silence
 from treadle.integrations.s3.readiness import look_at_event
 from treadle.integrations.s3.selection import S3Selection, StartFrom
 from treadle.integrations.s3.sweep import Slice, sweep, system_now
@@ -66,6 +66,10 @@ class S3SensorDefinition(SensorDefinition):
         changed = copy(self)
         changed.selection = self.selection.configured(settings)
         return changed
+
+    def described(self) -> dict[str, Any]:
+        """The sensor as plain JSON, with what it watches."""
+        return {**super().described(), "selection": self.selection.described()}
 
     def with_lister(self, lister: ObjectLister, now: Callable[[], int]) -> Self:
         """The definition over another lister and clock, as in tests.

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 from treadle.definitions.errors import DagsterInvalidDefinitionError, SettingsError
 from treadle.definitions.objects import ObjectIdentity, S3Object
@@ -82,6 +83,38 @@ class S3Selection:
             f"**/{self.complete_when.name}" if isinstance(self.complete_when, Marker) else f"*{self.suffix}"
         )
         return f"s3://{self.bucket}/{self.prefix}{name}"
+
+    def described(self) -> dict[str, Any]:
+        """The selection as plain JSON."""
+        counts = self.complete_when
+        return {
+            "bucket": self.bucket,
+            "prefix": self.prefix,
+            "suffix": self.suffix,
+            "identity": self.identity.value,
+            "start_from": self.start_from.value,
+            "settle_seconds": self.settle_seconds,
+            "marker": counts.name if isinstance(counts, Marker) else None,
+            "files": counts.count if isinstance(counts, FileCount) else None,
+        }
+
+    @classmethod
+    def of_description(cls, described: Mapping[str, Any]) -> "S3Selection":
+        """The selection that `described` told of.
+
+        Raises:
+            DagsterInvalidDefinitionError: if it is none.
+        """
+        try:
+            fields = dict(described)
+            marker, files = fields.pop("marker"), fields.pop("files")
+            fields["identity"] = ObjectIdentity(fields["identity"])
+            fields["start_from"] = StartFrom(fields["start_from"])
+            counts = Marker(marker) if marker else FileCount(files) if files else None
+            return cls(**fields, complete_when=counts)
+        except (TypeError, ValueError, KeyError) as error:
+            msg = f"This is no selection of objects: {str(described)[:200]} ({error!r})."
+            raise DagsterInvalidDefinitionError(msg) from error
 
     def configured(self, settings: Mapping[str, str]) -> "S3Selection":
         """The selection with what the deployment says.
