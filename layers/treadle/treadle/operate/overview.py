@@ -142,7 +142,8 @@ class Overview:
             ticks = tuple(sorted([*ticks, streak], key=_reach, reverse=True)[:RECENT])
         runs = self._runs.counts(deployed.name, now - DAY_MS, COUNTED)
         status = effective_status(deployed, state)
-        due = _due(deployed, state) if status == InstigatorStatus.RUNNING else None
+        is_running = status == InstigatorStatus.RUNNING
+        due = _due(deployed, state) if is_running else None
         return SensorView(
             name=deployed.name,
             kind=deployed.kind,
@@ -154,7 +155,7 @@ class Overview:
             status=status,
             paused=state.paused,
             last_tick=ticks[0] if ticks else None,
-            next_tick_at=None if due is None else _next_delivery(deployed, max(due, now)),
+            next_tick_at=next_tick_at(deployed, state, now) if is_running else None,
             lag_seconds=None if not due else max(0, now - due) / 1000,
             runs_24h=sum(runs.values()),
             failures_24h=runs.get(DagsterRunStatus.FAILURE, 0),
@@ -189,6 +190,12 @@ def effective_status(deployed: DeployedSensor, state: SensorState) -> str:
     if state.is_running(deployed.default_status):
         return InstigatorStatus.RUNNING.value
     return "PAUSED" if state.paused else InstigatorStatus.STOPPED.value
+
+
+def next_tick_at(deployed: DeployedSensor, state: SensorState, now: int) -> int | None:
+    """When a running sensor ticks next; None if it has no interval."""
+    due = _due(deployed, state)
+    return None if due is None else _next_delivery(deployed, max(due, now))
 
 
 def _reach(tick: TickOutline) -> tuple[int, str]:

@@ -1,0 +1,162 @@
+"""Why something did or did not run: one question, answered from the records and from how things are.
+
+All is read by key or index. What is not recorded (an event that never came, one that a stopped sensor dropped) is
+concluded from what would have brought it.
+"""
+
+from dataclasses import dataclass
+
+from treadle.definitions.errors import CommandRefusedError
+from treadle.definitions.status import TickStatus
+from treadle.engine.identity import RunIds, timestamp
+from treadle.engine.schedule import MINUTE_MS
+from treadle.operate.asked_for import RECENT, AskedFor
+from treadle.operate.dead_letters import Redriver
+from treadle.operate.overview import deployed_sensor
+from treadle.operate.standing import Standing
+from treadle.operate.stories import Story, Telling, closed, tell_tick, tick_stands
+from treadle.operate.why_objects import ObjectStories
+from treadle.ports.deployment import Deployment
+from treadle.ports.health import Health
+from treadle.ports.objects import ObjectLookup
+from treadle.ports.runs import RunStore
+from treadle.ports.sensors import SensorStore
+from treadle.ports.system import Clock
+from treadle.ports.ticks import TickOutline, TickStore
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is asked about: one of these.
+
+    Attributes:
+        run_key: a run key of the sensor's.
+        object: `s3://bucket/key`.
+        run_id: a run.
+        at: a time, in milliseconds.
+    """
+
+    run_key: str | None = None
+    object: str | None = None
+    run_id: str | None = None
+    at: int | None = None
+
+
+class Why:
+    """Explains.
+
+    Args:
+        deployment: which sensors there are.
+        sensors: keeps their state.
+        ticks: keeps tick records.
+        runs: keeps run records.
+        run_ids: of the deployment's namespace.
+        objects: looks at objects as the sensors do.
+        health: looks at what would have brought an event.
+        letters: reads the dead letters.
+        clock: the time.
+    """
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        sensors: SensorStore,
+        ticks: TickStore,
+        runs: RunStore,
+        run_ids: RunIds,
+        objects: ObjectLookup,
+        health: Health,
+        letters: Redriver,
+        clock: Clock,
+    ) -> None:
+        self._deployment = deployment
+        self._sensors = sensors
+        self._ticks = ticks
+        self._runs = runs
+        self._clock = clock
+        self._asked = AskedFor(deployment, ticks, runs, run_ids, letters)
+        self._of_objects = ObjectStories(self._asked, ticks, runs, sensors, objects, health)
+
+    def explain(self, sensor: str, subject: Subject) -> Story:
+        """What became of a run key, an object, a run, or a moment of a sensor.
+
+        Args:
+            sensor: its name.
+            subject: what is asked about.
+
+        Raises:
+            CommandRefusedError: if there is no such sensor or run, or the sensor watches no bucket.
+            StoreError: if a store did not answer.
+        """
+        standing = self._standing(sensor)
+        telling = Telling(standing.now)
+        if subject.run_id is not None:
+            return self._of_run(telling, sensor, subject.run_id)
+        if subject.object is not None:
+            return self._of_objects.explain(telling, standing, subject.object)
+        if subject.run_key is not None:
+            return self._of_key(telling, standing, subject.run_key)
+        if subject.at is not None:
+            return self._of_moment(telling, standing, subject.at)
+        raise CommandRefusedError("Say what to explain: a run key, an object, a run or a time.")
+
+    def _standing(self, sensor: str) -> Standing:
+        deployed, state = deployed_sensor(self._deployment, sensor), self._sensors.get(sensor)
+        failed: tuple[TickOutline, ...] = ()
+        if state.failure_streak:
+            failed = self._ticks.page(sensor, limit=1, statuses={TickStatus.FAILURE}).ticks
+        edits = self._sensors.edits(sensor)
+        return Standing(deployed, state, edits, failed[0] if failed else None, self._clock.now())
+
+    def _of_run(self, telling: Telling, sensor: str, run_id: str) -> Story:
+        run = self._runs.get(run_id)
+        if run is None:
+            raise CommandRefusedError(f"There is no run {run_id}.")
+        if run.sensor != sensor:
+            whose = f"by sensor {run.sensor}" if run.sensor else "by no sensor"
+            raise CommandRefusedError(f"Run {run_id} was asked for {whose}, not by {sensor}.")
+        return self._asked.of_run(telling, run)
+
+    def _of_key(self, telling: Telling, standing: Standing, run_key: str) -> Story:
+        story = self._asked.by_key(telling, standing.name, run_key)
+        if story is not None:
+            return story
+        last = self._ticks.latest(standing.name, RECENT)
+        for tick in last[:1]:
+            tell_tick(telling, tick)
+        told = f"None of the last {len(last)} recorded ticks" if last else "No tick"
+        words = f"{told} of sensor {standing.name} asked for run key {run_key!r}, and there is no run of it"
+        return telling.end(self._with_standing(telling, standing, words))
+
+    def _with_standing(self, telling: Telling, standing: Standing, words: str) -> str:
+        """The sentence with what keeps the sensor from evaluating, or with when it does so next."""
+        for trouble in (standing.stopped, standing.failing):
+            if trouble is not None:
+                telling.add("sensor", None, trouble, ok=False)
+                return f"{words}: {closed(trouble)}"
+        skips, upcoming = standing.state.skips, standing.next_tick
+        last = f"; the last one, due {timestamp(skips.last_at)}, was skipped: {skips.reason}" if skips else ""
+        return closed(f"{words}{last}") + (f" The next tick is due at {upcoming}." if upcoming else "")
+
+    def _of_moment(self, telling: Telling, standing: Standing, at: int) -> Story:
+        skips, step = standing.state.skips, max((standing.deployed.interval_seconds or 0) * 1000, MINUTE_MS)
+        if skips is not None and skips.first_at <= at < skips.last_at + step:
+            words = f"{skips.count} ticks, from {timestamp(skips.first_at)} to {timestamp(skips.last_at)}, were skipped"
+            telling.add("tick", skips.last_at, f"{words}: {skips.reason}", ok=False)
+            return telling.end(f"Nothing was asked for: {words}. The last of them: {closed(skips.reason)}")
+        stop = standing.stopped_at(at)
+        found = self._ticks.page(standing.name, before=timestamp(at + 1), limit=1).ticks
+        last = found[0] if found else None
+        if stop is not None and (last is None or last.started_at < stop.at):
+            telling.add("sensor", stop.at, f"stopped by {stop.by}", ok=False)
+            since = f"It had been stopped by {stop.by} at {timestamp(stop.at)}"
+            return telling.end(f"Sensor {standing.name} did not evaluate at {timestamp(at)}: {since}.")
+        tick = self._ticks.get(standing.name, last.tick_id) if last else None
+        if tick is not None and at < (tick.last_time or tick.time) + 2 * step:
+            tell_tick(telling, tick)
+            return telling.end(tick_stands(tick))
+        words = f"No tick of sensor {standing.name} is recorded for {timestamp(at)}"
+        if tick is not None:
+            tell_tick(telling, tick)
+            words = f"{words}; the last one before was {tick.tick_id} ({tick.status})"
+        return telling.end(self._with_standing(telling, standing, words))

@@ -1,0 +1,165 @@
+"""How the parts of a deployment are at one moment: what is switched on, what waits, what is denied."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """Something that feeds a step, and may be off.
+
+    Attributes:
+        kind: "schedule", "rule", or "mapping" (from a queue or stream to its function).
+        owner: what it feeds, as dead letters name it: "launch", "sensor new_objects".
+        name: AWS's.
+        is_on: whether it is enabled.
+        trouble: what AWS says went wrong when it last worked; "" if nothing did.
+    """
+
+    kind: str
+    owner: str
+    name: str
+    is_on: bool
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits in a queue or stream.
+
+    Attributes:
+        owner: who takes it: "launch", "sensor new_objects"; "" for the dead letters.
+        name: the queue's or function's.
+        waiting: messages that can be received, or are held back; None for a stream.
+        in_flight: messages that somebody is at work on.
+        oldest_seconds: how long the oldest has waited; None if it is not told, as of an idle queue.
+    """
+
+    owner: str
+    name: str
+    waiting: int | None
+    in_flight: int = 0
+    oldest_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A bucket that a sensor watches.
+
+    Attributes:
+        sensor: its name.
+        name: the bucket's; "" if the deployment names none.
+        trouble: why it cannot be watched; "" if it can.
+        announces: whether it sends its events to EventBridge; None if that could not be asked.
+        remedy: what switches that on.
+    """
+
+    sensor: str
+    name: str
+    trouble: str = ""
+    announces: bool | None = None
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobTarget:
+    """What a job launches.
+
+    Attributes:
+        job: its name.
+        address: of what is launched; "" where the deployment left it out.
+        parameter: the deployment parameter that gives the address.
+        exists: whether it is there; None if nobody can say.
+        trouble: what AWS says of it.
+    """
+
+    job: str
+    address: str
+    parameter: str
+    exists: bool | None = None
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """A permission that a step needs and does not have.
+
+    Attributes:
+        owner: the step.
+        action: such as "sqs:SendMessage".
+        resource: on what.
+        words: how that is known.
+    """
+
+    owner: str
+    action: str
+    resource: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """An alarm that is in ALARM.
+
+    Attributes:
+        name: its name.
+        since: when it went off, in milliseconds.
+        words: its description and AWS's reason.
+    """
+
+    name: str
+    since: int | None
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """Something that could not be looked at.
+
+    Attributes:
+        check: which check lacks it, such as "queues".
+        what: in words, such as "the log of launch".
+        action: the permission that is missing, such as "sqs:GetQueueAttributes"; "" if something else went wrong.
+        words: what AWS said.
+    """
+
+    check: str
+    what: str
+    action: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """How a deployment is.
+
+    Attributes:
+        switches: schedules, rules and mappings.
+        backlogs: queues, the dead letters' among them, and streams.
+        buckets: those that sensors watch.
+        targets: what jobs launch.
+        denials: missing permissions of the deployment's own roles.
+        alarms: those that are in ALARM.
+        clock_ahead_ms: how far this machine's clock is ahead of AWS's; None if AWS told no time.
+        unread: what could not be looked at.
+    """
+
+    switches: tuple[Switch, ...] = ()
+    backlogs: tuple[Backlog, ...] = ()
+    buckets: tuple[Bucket, ...] = ()
+    targets: tuple[JobTarget, ...] = ()
+    denials: tuple[Denial, ...] = ()
+    alarms: tuple[Alarm, ...] = ()
+    clock_ahead_ms: int | None = None
+    unread: tuple[Unread, ...] = ()
+
+
+class Health(Protocol):
+    """Looks at a deployment."""
+
+    def vitals(self, owner: str | None = None) -> Vitals:
+        """How it is now; what cannot be read is said to be so, and never raised.
+
+        Args:
+            owner: only what feeds one step, such as "sensor new_objects": its switches and its queue; None for all.
+        """

@@ -1,0 +1,26 @@
+"""A deployment's vitals in memory, as a test sets them."""
+
+from dataclasses import dataclass, field, replace
+
+from treadle.ports.health import Vitals
+
+
+@dataclass(slots=True)
+class InMemoryHealth:
+    """A `Health` in memory.
+
+    Attributes:
+        found: all that is to be seen.
+    """
+
+    found: Vitals = field(default_factory=Vitals)
+
+    def vitals(self, owner: str | None = None) -> Vitals:
+        """What was set; of one step its switches and its queue."""
+        if owner is None:
+            return self.found
+        return replace(
+            self.found,
+            switches=tuple(each for each in self.found.switches if each.owner == owner),
+            backlogs=tuple(each for each in self.found.backlogs if each.owner == owner),
+        )

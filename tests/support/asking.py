@@ -1,0 +1,137 @@
+"""A sensor over a bucket in the house in memory, and whoever asks why something did or did not run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.support.house import JOB, RUN_IDS, House, keyless
+from treadle.definitions.errors import SensorEvaluationError
+from treadle.definitions.objects import ObjectCreated
+from treadle.definitions.status import DefaultSensorStatus
+from treadle.engine.dispatch import Limits
+from treadle.engine.evaluation import Budget
+from treadle.engine.messages import LaunchRequest
+from treadle.engine.outcomes import Outcome
+from treadle.integrations.s3 import S3Selection, S3SensorDefinition, StartFrom
+from treadle.integrations.s3.lookup import SelectedObjects
+from treadle.operate.dead_letters import Redriver
+from treadle.operate.letters import Destination
+from treadle.operate.sensors import SensorOperations
+from treadle.operate.stories import Story
+from treadle.operate.why import Subject, Why
+from treadle.ports.deployment import DeployedSensor
+from treadle.ports.ticks import Tick
+from treadle.testing.deployment import InMemoryDeployment
+from treadle.testing.health import InMemoryHealth
+from treadle.testing.objects import InMemoryObjects
+from treadle.testing.system import InMemoryDeadLetters, InMemoryQueue
+
+BUCKET = "landing"
+SENSOR = "watch"
+INTERVAL = 300
+"""Seconds between sweeps."""
+
+
+@dataclass(slots=True)
+class Asked:
+    """A sensor over a bucket, deployed.
+
+    Attributes:
+        house: the engine.
+        selection: what the sensor watches.
+        function: the author's.
+        jobs: what the deployment lets it start.
+        default_status: as deployed.
+        objects: the buckets.
+        health: what brings events.
+        letters: the dead letters.
+    """
+
+    house: House
+    selection: S3Selection = field(
+        default_factory=lambda: S3Selection(BUCKET, "in/", ".csv", start_from=StartFrom.BEGINNING)
+    )
+    function: Callable[..., Any] = keyless
+    jobs: tuple[str, ...] = (JOB,)
+    default_status: DefaultSensorStatus = DefaultSensorStatus.RUNNING
+    health: InMemoryHealth = field(default_factory=InMemoryHealth)
+    letters: InMemoryDeadLetters = field(default_factory=InMemoryDeadLetters)
+    objects: InMemoryObjects = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.objects = InMemoryObjects(self.house.clock)
+
+    @property
+    def definition(self) -> S3SensorDefinition:
+        """The sensor."""
+        made = S3SensorDefinition(SENSOR, evaluation_fn=self.function, selection=self.selection, job_name=JOB)
+        return made.with_lister(self.objects, self.house.clock.now)
+
+    def operations(self) -> SensorOperations:
+        """What an operator does to sensors."""
+        return SensorOperations(self.house.sensors, self.house.clock)
+
+    # ---- What happens
+
+    def put(self, key: str = "in/a.csv", body: bytes = b"1") -> ObjectCreated:
+        """Store an object; nobody is told."""
+        return self.objects.put(BUCKET, key, body)
+
+    def hear(self, event: ObjectCreated) -> Outcome | SensorEvaluationError:
+        """Evaluate an event."""
+        events = self.house.events(self.definition, status=self.default_status)
+        try:
+            return events.evaluate(event, events.take_up([event]), Budget())
+        except SensorEvaluationError as error:
+            return error
+
+    def sweep(self, *, pause_after: int = 0) -> Outcome:
+        """Tick when that is next due."""
+        self.house.clock.advance(INTERVAL)
+        leased = self.house.leased(
+            self.definition, interval=INTERVAL, status=self.default_status, pause_after=pause_after
+        )
+        return leased.tick(self.house.clock.now(), Budget())
+
+    def dispatch(self, limits: Limits = Limits()) -> None:  # noqa: B008 - a frozen value
+        """Dispatch what was committed."""
+        for tick in self.house.tick_records(SENSOR):
+            if tick.is_to_be_dispatched:
+                self.house.dispatcher(limits=limits, **dict.fromkeys([SENSOR], self.jobs[0])).dispatch(tick)
+
+    def launch(self) -> None:
+        """Take up the launch messages."""
+        for body in self.house.launches.drain():
+            request = LaunchRequest(str(body["run_id"]), int(str(body["attempt"])), str(body["job"]))
+            self.house.launcher().launch(request, 30)
+
+    def arrive(self, key: str = "in/a.csv", body: bytes = b"1") -> Tick:
+        """An object arrives, and its run is launched."""
+        self.hear(self.put(key, body))
+        self.dispatch()
+        self.launch()
+        return self.house.tick_records(SENSOR)[-1]
+
+    # ---- What is asked
+
+    def why(self, **subject: Any) -> Story:
+        """The answer on a subject."""
+        house = self.house
+        sensors = [DeployedSensor(SENSOR, "s3", "", self.jobs, self.default_status, INTERVAL)]
+        destinations = [Destination(f"sensor {SENSOR}", "arn:queue", InMemoryQueue())]
+        why = Why(
+            InMemoryDeployment(sensors),
+            house.sensors,
+            house.ticks,
+            house.runs,
+            RUN_IDS,
+            SelectedObjects(lambda sensor: self.selection, self.objects),
+            self.health,
+            Redriver(self.letters, destinations),
+            house.clock,
+        )
+        return why.explain(SENSOR, Subject(**subject))
+
+    def why_object(self, key: str = "in/a.csv") -> Story:
+        """The answer on an object."""
+        return self.why(object=f"s3://{BUCKET}/{key}")

@@ -1,0 +1,595 @@
+"""`treadle why`: the whole story of an object, a key, a run or a moment, and the sentence that says where it stopped."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.support.asking import BUCKET, INTERVAL, SENSOR, Asked
+from tests.support.house import JOB, RUN_IDS, House
+from treadle.definitions.contexts import SensorEvaluationContext
+from treadle.definitions.errors import (
+    CommandRefusedError,
+    LaunchDelayedError,
+    LaunchDeniedError,
+    LaunchRejectedError,
+)
+from treadle.definitions.results import RunRequest, SkipReason
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.definitions.status import DefaultSensorStatus
+from treadle.engine.dispatch import Limits
+from treadle.engine.identity import timestamp
+from treadle.integrations.s3 import FileCount, StartFrom
+from treadle.operate.runs import RunOperations
+from treadle.operate.stories import Story
+from treadle.ports.health import Backlog, Switch, Vitals
+from treadle.ports.runs import Claim, Failure, Try
+
+LOCATION = f"s3://{BUCKET}/in/a.csv"
+ANN = "arn:aws:iam::123456789012:user/ann"
+
+
+@pytest.fixture
+def asked(house: House) -> Asked:
+    return Asked(house)
+
+
+def whats(story: Story) -> list[str]:
+    return [step.what for step in story.steps]
+
+
+def stopped_at(story: Story) -> str:
+    """The step that the story goes no further than."""
+    return [step for step in story.steps if not step.ok][-1].what
+
+
+def failing(stored: object) -> RunRequest:
+    msg = "no such column"
+    raise ValueError(msg)
+
+
+# ---- What ran
+
+
+def test_object_that_ran_is_told_from_its_event_to_its_end(asked: Asked) -> None:
+    tick = asked.arrive()
+    run = asked.house.only_run()
+    asked.house.clock.advance(5)
+    asked.house.recorder().record(asked.house.change(run, Status.SUCCESS))
+
+    story = asked.why_object()
+
+    run = asked.house.only_run()
+    assert story.sentence == f"Run {run.run_id} succeeded at {timestamp(run.ended_at or 0)}."
+    assert whats(story) == ["object", "event", "tick", "dispatch", "launch", *["status"] * 4]
+    assert tick.tick_id in story.steps[2].detail
+    assert story.steps[4].detail == f"attempt 1 is {run.external_id}"
+    assert all(step.ok for step in story.steps)
+    times = [step.at for step in story.steps if step.at is not None]
+    assert times == sorted(times)
+
+
+def test_key_run_and_object_have_the_same_story(asked: Asked) -> None:
+    asked.arrive()
+    run = asked.house.only_run()
+
+    by_object = asked.why_object()
+
+    assert asked.why(run_key=run.run_key).sentence == by_object.sentence
+    assert asked.why(run_id=run.run_id).steps == by_object.steps[1:]
+    assert "is STARTED since" in by_object.sentence
+
+
+def test_object_that_a_sweep_found_has_its_run_explained_by_that_tick(asked: Asked) -> None:
+    asked.put()
+    asked.sweep()
+    asked.dispatch()
+    asked.launch()
+
+    story = asked.why_object()
+
+    run = asked.house.only_run()
+    assert f"Run {run.run_id} is STARTED" in story.sentence
+    assert run.tick_id in story.steps[1].detail
+
+
+def test_failed_run_is_told_in_the_targets_words(asked: Asked) -> None:
+    asked.arrive()
+    run = asked.house.only_run()
+    failure = Failure("States.TaskFailed", "line 3 has no population")
+    asked.house.recorder().record(asked.house.change(run, Status.FAILURE, failure=failure))
+
+    story = asked.why_object()
+
+    assert "failed at" in story.sentence
+    assert "States.TaskFailed: line 3 has no population." in story.sentence
+    assert stopped_at(story) == "status"
+
+
+# ---- A key that is taken
+
+
+def test_same_content_again_is_told_with_the_run_that_holds_its_key(asked: Asked) -> None:
+    first = asked.arrive()
+    asked.house.clock.advance(3_600)
+    again = asked.arrive()
+
+    story = asked.why_object()
+
+    run = asked.house.only_run()
+    assert story.sentence.startswith(
+        f"No new run: tick {again.tick_id} asked for run key {run.run_key!r}, which run {run.run_id} has held since "
+        f"{timestamp(run.created_at)}, asked for by tick {first.tick_id}."
+    )
+    assert stopped_at(story) == "request"
+
+
+def test_key_that_two_events_at_once_asked_for_is_told_by_the_one_that_lost(asked: Asked) -> None:
+    """Both are committed before either is dispatched, so that DISPATCH finds the key taken."""
+    first = asked.put()
+    asked.hear(first)
+    asked.house.clock.advance(1)
+    asked.hear(replace(first, sequencer="FF", time=first.time.replace(second=first.time.second + 1)))
+    asked.dispatch()
+
+    assert asked.why_object().sentence.startswith("No new run: tick ")
+
+
+def test_released_key_waits_for_the_next_request(asked: Asked) -> None:
+    asked.arrive()
+    run = asked.house.only_run()
+    asked.house.recorder().record(asked.house.change(run, Status.FAILURE))
+    asked.house.clock.advance(60)
+    targets = {"step_functions": asked.house.target}
+    operations = RunOperations(
+        asked.house.runs, asked.house.launches, asked.house.jobs, targets, RUN_IDS, asked.house.clock
+    )
+    operations.release(SENSOR, str(run.run_key), ANN)
+
+    story = asked.why_object()
+
+    at = timestamp(asked.house.clock.now())
+    released = f"Its key was released by {ANN} at {at}: the next request for its key starts attempt 2."
+    assert story.sentence.endswith(released)
+    assert "allowance" in whats(story)
+
+
+# ---- A sensor that does not evaluate
+
+
+def test_stopped_sensor_is_told_with_who_stopped_it_and_since_when(asked: Asked) -> None:
+    asked.operations().stop(SENSOR, ANN)
+    since = timestamp(asked.house.clock.now())
+    asked.house.clock.advance(60)
+    asked.hear(asked.put())
+
+    story = asked.why_object()
+
+    assert f"sensor {SENSOR} is stopped since {since}, by {ANN}" in story.sentence
+    assert f"treadle start {SENSOR}" in story.sentence
+    assert stopped_at(story) == "sensor"
+
+
+def test_sensor_that_its_parameter_stops_is_told_so(asked: Asked) -> None:
+    asked.default_status = DefaultSensorStatus.STOPPED
+    asked.hear(asked.put())
+
+    assert "as its Status parameter and its code say" in asked.why_object().sentence
+
+
+def test_object_that_came_before_the_start_is_found_by_the_sweep(asked: Asked) -> None:
+    asked.default_status = DefaultSensorStatus.STOPPED
+    asked.hear(asked.put())
+    asked.house.clock.advance(60)
+    asked.operations().start(SENSOR, asked.default_status, ANN)
+    started = timestamp(asked.house.clock.now())
+
+    story = asked.why_object()
+
+    assert (
+        f"the sensor was started only at {started}, by {ANN}, and what comes to a stopped sensor is dropped."
+        in story.sentence
+    )
+    assert "The sweep finds it" in story.sentence
+
+
+def test_paused_sensor_is_told_with_why(asked: Asked) -> None:
+    asked.function = failing
+    asked.put()
+    asked.sweep(pause_after=1)
+
+    story = asked.why(run_key="k")
+
+    assert f"sensor {SENSOR} is paused: Paused after 1 failures in a row" in story.sentence
+    assert "no such column" in story.sentence
+
+
+# ---- An object that does not count
+
+
+@pytest.mark.parametrize("key", ["in/a.txt", "out/a.csv", "in.csv"])
+def test_object_outside_the_selection_is_told_what_is_watched(asked: Asked, key: str) -> None:
+    asked.put(key)
+
+    story = asked.why_object(key)
+
+    assert story.sentence == (
+        f"s3://{BUCKET}/{key} is not watched by sensor {SENSOR}: s3://{BUCKET}/in/*.csv is."
+    )
+    assert stopped_at(story) == "sensor"
+
+
+def test_object_that_is_still_being_rewritten_waits_until_it_has_settled(asked: Asked) -> None:
+    asked.selection = replace(asked.selection, settle_seconds=600)
+    asked.hear(asked.put())
+    asked.house.clock.advance(100)
+
+    sentence = asked.why_object().sentence
+
+    assert f"{LOCATION} must be unchanged for 600 s; looked at again in 500 s." in sentence
+
+
+def test_group_that_is_not_complete_is_told_how_many_files_it_lacks(asked: Asked) -> None:
+    asked.selection = replace(asked.selection, complete_when=FileCount(3))
+    asked.hear(asked.put())
+
+    assert f"s3://{BUCKET}/in/ holds 1 of 3 files." in asked.why_object().sentence
+
+
+def test_object_that_was_there_before_the_first_enable_does_not_count(asked: Asked) -> None:
+    asked.selection = replace(asked.selection, start_from=StartFrom.NOW)
+    asked.put()
+    asked.sweep()
+
+    sentence = asked.why_object().sentence
+
+    assert f"it was stored before {timestamp(asked.house.clock.now())}" in sentence
+    assert "start_from is now" in sentence
+
+
+def test_function_that_asks_for_nothing_is_told_with_its_reason(asked: Asked) -> None:
+    asked.function = lambda stored: SkipReason("empty file")
+    asked.hear(asked.put())
+
+    story = asked.why_object()
+
+    assert story.sentence == "Its event was evaluated, and nothing was asked for: empty file."
+    assert stopped_at(story) == "tick"
+
+
+def test_object_that_is_gone_and_was_never_heard_of_is_told_so(asked: Asked) -> None:
+    assert asked.why_object().sentence.endswith("there is no such object (any more).")
+
+
+def test_object_that_is_gone_has_its_run_explained(asked: Asked) -> None:
+    asked.arrive()
+    asked.objects.delete(BUCKET, "in/a.csv")
+
+    assert f"Run {asked.house.only_run().run_id} is STARTED" in asked.why_object().sentence
+
+
+# ---- A function that fails
+
+
+def test_failing_function_is_told_with_its_error_and_how_often(asked: Asked) -> None:
+    asked.function = failing
+    event = asked.put()
+    asked.hear(event)
+    asked.house.clock.advance(30)
+    asked.hear(event)
+
+    story = asked.why_object()
+
+    at = timestamp(asked.house.clock.now())
+    assert story.sentence == (
+        f"The function of sensor {SENSOR} failed on its event, 2 times, the last time at {at}: "
+        "Error occurred during the execution of evaluation_fn for sensor watch: ValueError: no such column. The event comes again by itself, five times in all."
+    )
+    assert stopped_at(story) == "tick"
+
+
+def test_event_that_was_given_up_is_told_as_a_dead_letter(asked: Asked) -> None:
+    asked.function = failing
+    asked.hear(asked.put())
+    body = '{"detail":{"bucket":{"name":"landing"},"object":{"key":"in/a.csv"}}}'
+    asked.letters.send(body, origin=f"sensor {SENSOR}", reason="ValueError: no such column")
+
+    story = asked.why_object()
+
+    assert (
+        f"It is a dead letter of sensor {SENSOR}, given up as ValueError: no such column." in story.sentence
+    )
+    assert stopped_at(story) == "dead letter"
+
+
+def test_sweep_that_fails_in_a_row_is_told_with_its_streak_and_until_when_it_is_held_up(asked: Asked) -> None:
+    asked.function = failing
+    asked.put()
+    for _ in range(3):
+        asked.sweep()
+
+    sentence = asked.why_object().sentence
+
+    held = timestamp(asked.house.state(SENSOR).resume_at or 0)
+    assert f"of sensor {SENSOR} 3 ticks in a row have failed, held up until {held}: " in sentence
+
+
+# ---- An event that never came
+
+
+def test_event_that_never_came_is_told_by_the_rule_that_is_off_and_the_sweep_that_finds_it(
+    asked: Asked,
+) -> None:
+    asked.sweep()
+    asked.house.clock.advance(10)
+    asked.put()
+    asked.health.found = Vitals(switches=(Switch("rule", f"sensor {SENSOR}", "rule-1", is_on=False),))
+
+    story = asked.why_object()
+
+    due = timestamp(asked.house.clock.now() - 10_000 + INTERVAL * 1000)
+    assert story.sentence == (
+        f"No event of {LOCATION} was evaluated, and no sweep has asked for a run of it: "
+        "its rule rule-1 is off, so no event reaches it (aws events enable-rule --name rule-1). "
+        f"The sweep finds it: its next slice is due at {due}."
+    )
+    assert stopped_at(story) == "rules"
+
+
+def test_event_that_never_came_is_told_by_the_bucket_that_sends_none(asked: Asked) -> None:
+    asked.put()
+    asked.objects.sends_events = False
+
+    story = asked.why_object()
+
+    assert f"bucket {BUCKET} sends no events to EventBridge" in story.sentence
+    assert "put-bucket-notification-configuration" in story.sentence
+
+
+def test_event_that_never_came_may_wait_in_the_sensors_queue(asked: Asked) -> None:
+    asked.put()
+    asked.health.found = Vitals(backlogs=(Backlog(f"sensor {SENSOR}", "q", 12, oldest_seconds=20),))
+
+    assert "12 messages wait in its queue q, and the event may be one of them." in asked.why_object().sentence
+
+
+def test_event_that_never_came_although_all_is_in_order_is_told_when_the_sweep_comes(asked: Asked) -> None:
+    asked.put()
+
+    sentence = asked.why_object().sentence
+
+    assert "; what brings its events is in order. The sweep finds it: its next slice is due at" in sentence
+
+
+def test_key_that_the_present_round_has_passed_is_found_by_the_round_after_it(asked: Asked) -> None:
+    asked.objects.page_size = 1
+    for name in ("b", "c"):
+        asked.put(f"in/{name}.csv")
+    asked.sweep()
+    state = asked.house.state(SENSOR)
+    cursor = (state.cursor or "").replace('"position":""', '"position":"in/b.csv"')
+    asked.house.tables.sensors[SENSOR] = replace(state, cursor=cursor)
+    asked.house.clock.advance(1)
+    asked.put()
+
+    assert "The sweep's present round has passed its key; the round after it" in asked.why_object().sentence
+
+
+# ---- From tick to run
+
+
+def test_committed_tick_that_was_not_dispatched_waits(asked: Asked) -> None:
+    asked.hear(asked.put())
+
+    story = asked.why_object()
+
+    assert "waits for DISPATCH since" in story.sentence
+    assert "RECONCILE takes it after" in story.sentence
+
+
+def test_request_that_the_fuse_holds_back_waits_for_the_next_hour(asked: Asked) -> None:
+    asked.hear(asked.put("in/first.csv", b"first"))
+    asked.dispatch(Limits(runs_per_hour=1))
+    asked.hear(asked.put())
+    asked.dispatch(Limits(runs_per_hour=1))
+
+    story = asked.why_object()
+
+    assert "waits: 1 of 1 requests wait for the next hour" in story.sentence
+    assert "RunsPerHour" in story.sentence
+
+
+def test_request_for_a_job_that_is_not_granted_is_told_with_the_parameter(asked: Asked) -> None:
+    asked.jobs = ("another",)
+    asked.hear(asked.put())
+    asked.dispatch()
+
+    story = asked.why_object()
+
+    assert "was refused: Sensor watch may not start job 'process_file'" in story.sentence
+    assert "add the job to the sensor's Jobs parameter of the deployment." in story.sentence
+    assert stopped_at(story) == "dispatch"
+
+
+def test_tick_that_is_a_dead_letter_is_told_as_one(asked: Asked) -> None:
+    asked.hear(asked.put())
+    tick_id = asked.house.tick_records(SENSOR)[-1].tick_id
+    body = f'{{"keys":{{"sensor":"{SENSOR}","tick_id":"{tick_id}"}}}}'
+    asked.letters.send(body, origin="dispatch", reason="StoreError: no answer")
+
+    assert (
+        "It is a dead letter of dispatch, given up as StoreError: no answer." in asked.why_object().sentence
+    )
+
+
+# ---- From run to target
+
+
+def test_run_whose_message_nobody_has_taken_up_waits_in_the_queue(asked: Asked) -> None:
+    asked.hear(asked.put())
+    asked.dispatch()
+
+    sentence = asked.why_object().sentence
+
+    run = asked.house.only_run()
+    assert sentence == (
+        f"Attempt 1 of run {run.run_id} waits in LAUNCH's queue since {timestamp(run.created_at)}; "
+        f"RECONCILE looks after it at {timestamp(run.next_at or 0)}."
+    )
+
+
+def test_throttled_target_is_told_with_its_words_and_the_next_try(asked: Asked) -> None:
+    asked.house.target.refusals = iter([LaunchDelayedError("Rate exceeded")])
+    asked.arrive()
+
+    story = asked.why_object()
+
+    delayed = asked.house.only_run().delayed
+    assert delayed is not None
+    assert (
+        f"waits for its target, it is tried again at {timestamp(delayed.until)}: Rate exceeded."
+        in story.sentence
+    )
+    assert stopped_at(story) == "launch"
+    asked.house.clock.advance(1_000)
+    assert f"it was to be tried again at {timestamp(delayed.until)}" in asked.why_object().sentence
+
+
+def test_denied_start_is_told_with_how_long_it_is_tried(asked: Asked) -> None:
+    asked.house.target.refusals = iter([LaunchDeniedError("not authorized to perform states:StartExecution")])
+    asked.arrive()
+
+    sentence = asked.why_object().sentence
+
+    assert "not authorized to perform states:StartExecution." in sentence
+    assert sentence.endswith("a denial that lasts for 5 minutes is a FAILURE.")
+
+
+def test_start_that_the_target_rejects_is_told_in_its_words(asked: Asked) -> None:
+    asked.house.target.refusals = iter([LaunchRejectedError("StateMachineDoesNotExist: gone")])
+    asked.arrive()
+
+    sentence = asked.why_object().sentence
+
+    run = asked.house.only_run()
+    assert sentence.startswith(
+        f"Run {run.run_id} could not be started: LaunchRejectedError: StateMachineDoesNotExist: gone."
+    )
+    assert sentence.endswith("so a changed request for its key may have it.")
+
+
+def test_claim_is_told_with_who_owns_it_and_until_when(asked: Asked) -> None:
+    asked.hear(asked.put())
+    asked.dispatch()
+    run = asked.house.only_run()
+    now = asked.house.clock.now()
+    claim = Claim("owner-12345678", now + 90_000)
+    asked.house.runs.claim(run.run_id, JOB, 1, claim, Try(claim.token, now, "arn"))
+
+    story = asked.why_object()
+
+    until = timestamp(now + 90_000)
+    assert (
+        f"The launch 12345678 is starting attempt 1 of run {run.run_id}, which it owns until {until}"
+        in story.sentence
+    )
+    assert "claim" in whats(story)
+    asked.house.clock.advance(100)
+    assert "The launch 12345678, which owned attempt 1" in asked.why_object().sentence
+
+
+# ---- A key, a moment
+
+
+def test_key_that_was_never_asked_for_is_told_with_what_the_sensor_did_last(asked: Asked) -> None:
+    asked.sweep()
+
+    sentence = asked.why(run_key="never").sentence
+
+    assert sentence.startswith(
+        "No tick of sensor watch asked for run key 'never', and there is no run of it; the last one"
+    )
+    assert "The next tick is due at" in sentence
+
+
+def test_key_of_an_object_that_was_set_aside_is_told_why(asked: Asked) -> None:
+    def picky(context: SensorEvaluationContext, stored: object) -> RunRequest:
+        if getattr(stored, "key", "") == "in/a.csv":
+            raise ValueError("bad name")
+        return RunRequest()
+
+    asked.function = picky
+    asked.put()
+    asked.put("in/b.csv")
+    asked.sweep()
+
+    story = asked.why_object()
+
+    assert "set the request for it aside" in story.sentence
+    assert "ValueError: bad name" in story.sentence
+
+
+def test_moment_of_a_skip_is_told_with_the_streak(asked: Asked) -> None:
+    for _ in range(3):
+        asked.sweep()
+
+    story = asked.why(at=asked.house.clock.now())
+
+    assert "3 ticks, from " in story.sentence
+    assert "objects listed" in story.sentence
+
+
+def test_moment_of_a_tick_is_told_with_what_came_of_it(asked: Asked) -> None:
+    tick = asked.arrive()
+
+    story = asked.why(at=asked.house.clock.now() + 1_000)
+
+    assert story.sentence == f"Tick {tick.tick_id} asked for 1 runs: 1 runs, 0 keys taken already, 0 refused."
+
+
+def test_moment_at_which_the_sensor_was_stopped_is_told_with_who_did_it(asked: Asked) -> None:
+    asked.sweep()
+    asked.house.clock.advance(1)
+    asked.operations().stop(SENSOR, ANN)
+    stopped = timestamp(asked.house.clock.now())
+    asked.house.clock.advance(3_600)
+    at = asked.house.clock.now() - 1
+    asked.operations().start(SENSOR, asked.default_status, ANN)
+
+    sentence = asked.why(at=at).sentence
+
+    assert f"It had been stopped by {ANN} at {stopped}." in sentence
+
+
+def test_moment_long_after_the_last_tick_is_told_as_a_gap(asked: Asked) -> None:
+    tick = asked.arrive()
+    asked.house.clock.advance(86_400)
+
+    sentence = asked.why(at=asked.house.clock.now()).sentence
+
+    assert sentence.startswith(f"No tick of sensor {SENSOR} is recorded for")
+    assert f"the last one before was {tick.tick_id} (SUCCESS)" in sentence
+
+
+# ---- What cannot be explained
+
+
+@pytest.mark.parametrize(
+    ("subject", "words"),
+    [
+        ({"run_id": "none"}, "There is no run none."),
+        ({"object": "landing/in/a.csv"}, "names no object such as s3://bucket/key"),
+        ({}, "Say what to explain"),
+    ],
+)
+def test_question_without_a_subject_is_refused(asked: Asked, subject: dict[str, str], words: str) -> None:
+    with pytest.raises(CommandRefusedError, match=words):
+        asked.why(**subject)
+
+
+def test_run_of_another_sensor_is_refused_with_whose_it_is(asked: Asked) -> None:
+    asked.arrive()
+    run = asked.house.only_run()
+    asked.house.tables.runs[run.run_id] = replace(run, sensor="other")
+
+    with pytest.raises(CommandRefusedError, match="was asked for by sensor other, not by watch"):
+        asked.why(run_id=run.run_id)
