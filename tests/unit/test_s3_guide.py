@@ -10,8 +10,8 @@ import pytest
 
 from tests.support.house import JOB
 from treadle import ObjectIdentity, RunRequest, s3_sensor
+from treadle.adapters.notifications import merging_command
 from treadle.integrations.s3 import objects as listing
-from treadle.integrations.s3.notifications import merging_command
 from treadle.testing import TreadleInstance
 
 PAGE = (Path(__file__).parents[2] / "docs" / "guide" / "s3-sensors.md").read_text()

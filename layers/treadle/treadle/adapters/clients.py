@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 ATTEMPTS = 4
 """How often the SDK sends a request before it gives up."""
 
+CONNECTIONS = 24
+"""How many requests of one client may be under way at a time, each by a thread of its own."""
+
 SECONDS = 10
 """How long it waits for an answer."""
 
@@ -31,7 +34,11 @@ def client(service: Literal["lambda"], *, once: bool = False, seconds: int = SEC
 @overload
 def client(service: Literal["cloudformation"], *, once: bool = False) -> "CloudFormationClient": ...
 @overload
-def client(service: Literal["glue", "batch", "ecs", "logs", "sts"], *, once: bool = False) -> Any: ...
+def client(
+    service: Literal["batch", "cloudwatch", "ecs", "glue", "iam", "logs", "scheduler", "sts"],
+    *,
+    once: bool = False,
+) -> Any: ...
 def client(service: str, *, once: bool = False, seconds: int = SECONDS) -> Any:
     """The client of a service, with the process's own credentials, region and endpoint.
 
@@ -50,7 +57,10 @@ def _client(service: str, attempts: int, seconds: int) -> Any:
     import boto3
     from botocore.config import Config
 
-    retries = Config(
-        retries={"mode": "standard", "total_max_attempts": attempts}, connect_timeout=3, read_timeout=seconds
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        connect_timeout=3,
+        read_timeout=seconds,
+        max_pool_connections=CONNECTIONS,
     )
-    return boto3.client(service, config=retries)  # type: ignore[call-overload]
+    return boto3.client(service, config=config)  # type: ignore[call-overload]

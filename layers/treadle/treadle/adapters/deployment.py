@@ -9,9 +9,8 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from treadle.adapters.answers import code_of
 from treadle.adapters.clients import client
-from treadle.adapters.stack import DeployedStack
+from treadle.adapters.stack import DeployedStack, describe_rule
 from treadle.definitions.errors import CommandRefusedError, DeploymentError, InvocationError
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.ports.deployment import UNKNOWN_KIND, DeployedSensor, Hearing, LogLine
@@ -128,9 +127,7 @@ class StackDeployment:
 
     def _hearing(self, rule: str) -> Hearing | None:
         """What a rule lets through; None if it is gone."""
-        # CloudFormation names a rule of a bus of one's own "bus|rule"; local clouds leave the bus out.
-        bus, _, name = rule.rpartition("|")
-        told = _rule(name, bus) or (None if bus else _rule(name, self._stack.physical_ids.get("Bus", "")))
+        told = describe_rule(self._stack, rule)
         if told is None:
             return None
         pattern = json.loads(told.get("EventPattern") or "{}")
@@ -149,16 +146,6 @@ def _line(event: Mapping[str, Any]) -> LogLine:
     at, text = event["timestamp"], event["message"].rstrip("\n")
     named = f"{event.get('logStreamName')}/{at}/{text}"
     return LogLine(event.get("eventId") or hashlib.sha256(named.encode()).hexdigest(), at, text)
-
-
-def _rule(name: str, bus: str) -> Any:
-    """A rule of a bus, of the account's own one by default; None if it is not there."""
-    try:
-        return client("events").describe_rule(Name=name, **({"EventBusName": bus} if bus else {}))
-    except ClientError as error:
-        if code_of(error) == "ResourceNotFoundException":
-            return None
-        raise
 
 
 def resource_prefix(sensor: str) -> str:

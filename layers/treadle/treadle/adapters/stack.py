@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from treadle.adapters.answers import code_of
 from treadle.adapters.clients import client
 from treadle.definitions.errors import DeploymentError
 
@@ -20,6 +22,7 @@ class DeployedStack:
         name: as it was deployed.
         arn: CloudFormation's.
         physical_ids: by logical id, how each resource is named.
+        types: by logical id, what each resource is, such as "AWS::SQS::Queue".
         queue_urls: by logical id, those of the queues.
         environment: what the functions that were asked for were told, all in one.
     """
@@ -27,6 +30,7 @@ class DeployedStack:
     name: str
     arn: str
     physical_ids: Mapping[str, str]
+    types: Mapping[str, str]
     queue_urls: Mapping[str, str]
     environment: Mapping[str, str]
 
@@ -51,7 +55,7 @@ def read_stack(name: str, functions: Iterable[str]) -> DeployedStack:
         pages = client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=name)
         found = [each for page in pages for each in page["StackResourceSummaries"]]
         physical_ids = {each["LogicalResourceId"]: each.get("PhysicalResourceId", "") for each in found}
-        queues = [each["LogicalResourceId"] for each in found if each["ResourceType"] == _QUEUE]
+        types = {each["LogicalResourceId"]: each["ResourceType"] for each in found}
         environment: dict[str, str] = {}
         for function in functions:
             if function not in physical_ids:
@@ -62,8 +66,30 @@ def read_stack(name: str, functions: Iterable[str]) -> DeployedStack:
     except (ClientError, BotoCoreError) as error:
         msg = f"Stack {name!r} cannot be read: {error}. {_CHOSEN}"
         raise DeploymentError(msg) from error
-    urls = {queue: physical_ids[queue] for queue in queues}
-    return DeployedStack(name, stack["StackId"], physical_ids, urls, environment)
+    urls = {each: physical_ids[each] for each, kind in types.items() if kind == _QUEUE}
+    return DeployedStack(name, stack["StackId"], physical_ids, types, urls, environment)
+
+
+def describe_rule(stack: DeployedStack, physical_id: str) -> Mapping[str, Any] | None:
+    """A rule as EventBridge describes it, on whichever bus it is; None if it is gone.
+
+    Args:
+        stack: the stack.
+        physical_id: the rule's; CloudFormation names one of a bus of one's own "bus|rule", local clouds leave
+            the bus out.
+    """
+    bus, _, name = physical_id.rpartition("|")
+    own = stack.physical_ids.get("Bus", "")
+    return _rule(name, bus) or (_rule(name, own) if own and not bus else None)
+
+
+def _rule(name: str, bus: str) -> Mapping[str, Any] | None:
+    try:
+        return client("events").describe_rule(Name=name, **({"EventBusName": bus} if bus else {}))
+    except ClientError as error:
+        if code_of(error) != "ResourceNotFoundException":
+            raise
+        return None
 
 
 def caller() -> str:

@@ -95,7 +95,7 @@ def not_started(
     code, status = code_of(error), _http_status(error)
     if code in _BUSY or code in busy or status == 429:
         return LaunchDelayedError(msg)
-    if code in _DENIED or status in {401, 403}:
+    if is_denied(error):
         return LaunchDeniedError(msg)
     if 400 <= status < 500 and status not in {408, 409} and code not in unknown:
         return LaunchRejectedError(msg)
@@ -113,9 +113,14 @@ def not_answered(error: Exception, what: str, *, gone: Collection[str] = ()) -> 
     msg = f"{what}: {error}"
     if code_of(error) in gone:
         return LaunchRejectedError(msg)
-    if code_of(error) in _DENIED or _http_status(error) in {401, 403}:
+    if is_denied(error):
         return LaunchDeniedError(msg)
     return LaunchDelayedError(msg)
+
+
+def is_denied(error: Exception) -> bool:
+    """Whether a permission is missing, or the credentials do not hold."""
+    return code_of(error) in _DENIED or _http_status(error) in {401, 403}
 
 
 def _http_status(error: Exception) -> int:

@@ -1,0 +1,1 @@
+"""How a deployed stack is, as AWS tells it: one module for each kind of question."""

@@ -1,0 +1,52 @@
+"""One look at AWS: what it finds, or why it could not be taken. No look hides another one."""
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from treadle.adapters.clients import CONNECTIONS
+from treadle.adapters.targets.answers import is_denied
+from treadle.ports.health import Alarm, Backlog, Bucket, Denial, JobTarget, Switch, Unread
+
+Vital = Switch | Backlog | Bucket | JobTarget | Denial | Alarm | Unread
+
+_SHOWN = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One look.
+
+    Attributes:
+        check: for which check, such as "queues".
+        what: at what, in words.
+        action: the permission that it needs.
+        look: finds something, or raises what the SDK raises.
+    """
+
+    check: str
+    what: str
+    action: str
+    look: Callable[[], Iterable[Vital]]
+
+
+def look_at_all(probes: Sequence[Probe]) -> list[Vital]:
+    """What all the looks find, many of them at a time; in place of one that failed, that it did.
+
+    Args:
+        probes: the looks.
+    """
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        return list(chain.from_iterable(pool.map(_taken, probes)))
+
+
+def _taken(probe: Probe) -> list[Vital]:
+    try:
+        return list(probe.look())
+    except (ClientError, BotoCoreError) as error:
+        return [
+            Unread(probe.check, probe.what, probe.action if is_denied(error) else "", str(error)[:_SHOWN])
+        ]

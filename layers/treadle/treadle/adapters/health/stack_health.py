@@ -1,0 +1,291 @@
+"""A stack's vitals, asked of AWS by many requests at once."""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from functools import cached_property
+from typing import Any, TypeVar
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from treadle.adapters.answers import code_of
+from treadle.adapters.clients import client
+from treadle.adapters.deployment import resource_prefix
+from treadle.adapters.health.job_targets import target_probe
+from treadle.adapters.health.looking import Probe, Vital, look_at_all
+from treadle.adapters.health.permissions import RECENT_MS, log_probe, needs, permission_probe
+from treadle.adapters.notifications import merging_command
+from treadle.adapters.stack import DeployedStack, describe_rule
+from treadle.adapters.targets.answers import millis_of
+from treadle.ports.deployment import DeployedSensor, Deployment
+from treadle.ports.health import Alarm, Backlog, Bucket, Denial, JobTarget, Switch, Unread, Vitals
+from treadle.ports.launching import JobSettings
+
+METRIC_MINUTES = 15
+"""CloudWatch lags by a few minutes: the newest value within so many counts."""
+
+DEAD_LETTERS = "DeadLetterQueue"
+
+_ON = {"Enabled", "Enabling", "Creating", "Updating"}
+_FINE = ("OK", "No records processed")
+_RECORDS_RULES = {"ReportsRule", "JoinedAssetsRule", "StateMachinesRule"}
+_ENGINE = {"Dispatch", "Launch", "Record", "Publish", "Reconcile"}
+
+T = TypeVar("T")
+
+
+class StackHealth:
+    """A `Health` of a deployed stack.
+
+    Args:
+        stack: the stack.
+        deployment: its sensors.
+        jobs: what each job's name launches.
+    """
+
+    def __init__(self, stack: DeployedStack, deployment: Deployment, jobs: Mapping[str, JobSettings]) -> None:
+        self._stack = stack
+        self._deployment = deployment
+        self._jobs = jobs
+
+    def vitals(self, owner: str | None = None) -> Vitals:
+        """How it is now, by some eighty requests, two dozen at a time; by a few for one step."""
+        probes = [*self._switches(owner), *self._queues(owner)]
+        if owner is None:
+            probes += [*self._buckets(), *map(target_probe, self._jobs.values()), self._alarms()]
+            probes += [*self._permissions(), *self._logs()]
+        found = look_at_all(
+            [*probes, Probe("queues", "the age of messages", "cloudwatch:GetMetricData", self._ages(owner))]
+        )
+        return Vitals(
+            switches=_only(found, Switch),
+            backlogs=_joined(_only(found, Backlog)),
+            buckets=_only(found, Bucket),
+            targets=_only(found, JobTarget),
+            denials=_only(found, Denial),
+            alarms=_only(found, Alarm),
+            clock_ahead_ms=clock_ahead() if owner is None else None,
+            unread=tuple(dict.fromkeys(_only(found, Unread))),
+        )
+
+    @cached_property
+    def _sensors(self) -> Mapping[str, DeployedSensor]:
+        """By the beginning of their resources' names."""
+        return {resource_prefix(each.name): each for each in self._deployment.sensors().values()}
+
+    def _owner(self, logical_id: str, end: str) -> str:
+        """Whose a resource is, by its logical id."""
+        if logical_id in _RECORDS_RULES:
+            return "record"
+        prefix = logical_id.partition(end)[0]
+        if prefix in self._sensors:
+            return f"sensor {self._sensors[prefix].name}"
+        return prefix.lower() if prefix in _ENGINE else prefix
+
+    def _of_type(self, kind: str, end: str, owner: str | None = None) -> Iterator[tuple[str, str, str]]:
+        """Owner, logical id and physical id of the resources of a type."""
+        for logical_id, found in self._stack.types.items():
+            whose = self._owner(logical_id, end)
+            if found == kind and owner in {None, whose}:
+                yield whose, logical_id, self._stack.physical_ids[logical_id]
+
+    # ---- Switches
+
+    def _switches(self, owner: str | None) -> Iterator[Probe]:
+        for whose, _, name in self._of_type("AWS::Scheduler::Schedule", "Function", owner):
+            yield Probe("schedules", "the schedules", "scheduler:GetSchedule", _schedule(whose, name))
+        for whose, _, name in self._of_type("AWS::Events::Rule", "Rule", owner):
+            yield Probe("rules", "the rules", "events:DescribeRule", _rule(self._stack, whose, name))
+        for whose, _, name in self._of_type("AWS::Lambda::EventSourceMapping", "Function", owner):
+            yield Probe(
+                "mappings", "the event source mappings", "lambda:GetEventSourceMapping", _mapping(whose, name)
+            )
+
+    # ---- What waits
+
+    def _queues(self, owner: str | None) -> Iterator[Probe]:
+        for whose, logical_id, url in self._of_type("AWS::SQS::Queue", "Queue", owner):
+            taker = "" if logical_id == DEAD_LETTERS else whose
+            yield Probe("queues", "the queues", "sqs:GetQueueAttributes", _queue(taker, url))
+
+    def _ages(self, owner: str | None) -> Any:
+        """How old the oldest messages are, and the oldest records of streams: one request for all."""
+        asked: list[tuple[Backlog, str, str, str]] = []
+        for whose, logical_id, url in self._of_type("AWS::SQS::Queue", "Queue", owner):
+            if logical_id != DEAD_LETTERS:
+                name = url.rpartition("/")[2]
+                asked.append(
+                    (Backlog(whose, name, 0), "AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName")
+                )
+        for whose, _, name in self._of_type("AWS::Lambda::Function", "Function", owner):
+            asked.append((Backlog(whose, name, None), "AWS/Lambda", "IteratorAge", "FunctionName"))
+
+        def look() -> Iterator[Backlog]:
+            newest = _metrics([(space, metric, name, each.name) for each, space, metric, name in asked])
+            for (each, _, metric, _), value in zip(asked, newest, strict=True):
+                if value is not None:
+                    seconds = value / 1000 if metric == "IteratorAge" else value
+                    yield replace(each, oldest_seconds=seconds)
+
+        return look
+
+    # ---- The rest
+
+    def _buckets(self) -> Iterator[Probe]:
+        for sensor in self._sensors.values():
+            bucket = bucket_of(sensor)
+            if bucket:
+                yield Probe(
+                    "buckets", f"bucket {bucket}", "s3:GetBucketNotification", _bucket(sensor.name, bucket)
+                )
+
+    def _alarms(self) -> Probe:
+        names = [name for _, _, name in self._of_type("AWS::CloudWatch::Alarm", "Alarm")]
+
+        def look() -> Iterator[Alarm]:
+            for start in range(0, len(names), 100):
+                answer = client("cloudwatch").describe_alarms(
+                    AlarmNames=names[start : start + 100], StateValue="ALARM", MaxRecords=100
+                )
+                for alarm in answer["MetricAlarms"]:
+                    since = alarm.get("StateUpdatedTimestamp")
+                    words = f"{alarm.get('AlarmDescription', '')} {alarm.get('StateReason', '')}".strip()
+                    yield Alarm(alarm["AlarmName"], millis_of(since) if since else None, words)
+
+        return Probe("alarms", "the alarms", "cloudwatch:DescribeAlarms", look)
+
+    def _permissions(self) -> Iterator[Probe]:
+        prefixes = {sensor.name: prefix for prefix, sensor in self._sensors.items()}
+        for need in needs(self._stack, self._sensors.values(), prefixes, self._jobs.values()):
+            yield permission_probe(self._stack, need)
+
+    def _logs(self) -> Iterator[Probe]:
+        since = int(time.time() * 1000) - RECENT_MS
+        for owner, _, group in self._of_type("AWS::Logs::LogGroup", "Logs"):
+            yield log_probe(owner, group, since)
+
+
+def bucket_of(sensor: DeployedSensor) -> str:
+    """The bucket that a sensor watches, as its function or its rule is told; "" if none."""
+    heard = sensor.hearing.buckets if sensor.hearing else ()
+    return sensor.settings.get("TREADLE_S3_BUCKET") or next(iter(heard), "")
+
+
+def clock_ahead() -> int | None:
+    """How far this machine's clock is ahead of AWS's, in milliseconds, to a second or so; None if AWS says no time."""
+    began = time.time()
+    try:
+        answer: Mapping[str, Any] = client("sts").get_caller_identity()
+    except ClientError as error:
+        answer = error.response  # A clock that is wrong by more than five minutes is denied, with the time.
+    except BotoCoreError:
+        return None
+    date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    if date is None:
+        return None
+    # The header names a whole second: half a second later is as near as can be said.
+    told = parsedate_to_datetime(date).timestamp() + 0.5
+    return int(((began + time.time()) / 2 - told) * 1000)
+
+
+def _only(found: Sequence[Vital], kind: type[T]) -> tuple[T, ...]:
+    return tuple(each for each in found if isinstance(each, kind))
+
+
+def _joined(backlogs: Iterable[Backlog]) -> tuple[Backlog, ...]:
+    """What the queues' attributes say and what the metrics say, in one; an empty queue has nothing old."""
+    joined: dict[tuple[str, str], Backlog] = {}
+    for each in backlogs:
+        key = (each.owner, each.name)
+        known = joined.get(key)
+        if known is None or each.waiting is None:
+            joined[key] = each
+        elif each.oldest_seconds is not None and (known.waiting or known.in_flight):
+            joined[key] = replace(known, oldest_seconds=each.oldest_seconds)
+    return tuple(joined.values())
+
+
+def _schedule(owner: str, name: str) -> Any:
+    def look() -> Iterator[Switch]:
+        told = client("scheduler").get_schedule(Name=name)
+        yield Switch("schedule", owner, name, told.get("State") != "DISABLED")
+
+    return look
+
+
+def _rule(stack: DeployedStack, owner: str, name: str) -> Any:
+    def look() -> Iterator[Switch]:
+        told = describe_rule(stack, name)
+        yield Switch("rule", owner, name, told is not None and told.get("State") != "DISABLED")
+
+    return look
+
+
+def _mapping(owner: str, uuid: str) -> Any:
+    def look() -> Iterator[Switch]:
+        told = client("lambda").get_event_source_mapping(UUID=uuid)
+        result = told.get("LastProcessingResult", "")
+        trouble = "" if not result or result.startswith(_FINE) else result
+        yield Switch("mapping", owner, uuid, told.get("State") in _ON, trouble)
+
+    return look
+
+
+def _queue(owner: str, url: str) -> Any:
+    def look() -> Iterator[Backlog]:
+        told = client("sqs").get_queue_attributes(
+            QueueUrl=url,
+            AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
+        )["Attributes"]
+        waiting = int(told.get("ApproximateNumberOfMessages", "0"))
+        in_flight = int(told.get("ApproximateNumberOfMessagesNotVisible", "0"))
+        yield Backlog(owner, url.rpartition("/")[2], waiting, in_flight)
+
+    return look
+
+
+def _bucket(sensor: str, bucket: str) -> Any:
+    def look() -> Iterator[Bucket]:
+        try:
+            told = client("s3").get_bucket_notification_configuration(Bucket=bucket)
+        except ClientError as error:
+            if code_of(error) not in {"NoSuchBucket", "404", "PermanentRedirect", "301"}:
+                raise
+            yield Bucket(sensor, bucket, f"Bucket {bucket} cannot be watched: {error}")
+            return
+        announces = "EventBridgeConfiguration" in told
+        yield Bucket(sensor, bucket, announces=announces, remedy=merging_command(bucket))
+
+    return look
+
+
+def _metrics(asked: Sequence[tuple[str, str, str, str]]) -> list[float | None]:
+    """The newest value of each metric, given as namespace, name, and one dimension's name and value."""
+    now = datetime.now(UTC)
+    queries = [
+        {
+            "Id": f"m{index}",
+            "MetricStat": {
+                "Metric": {
+                    "Namespace": space,
+                    "MetricName": metric,
+                    "Dimensions": [{"Name": name, "Value": value}],
+                },
+                "Period": 60,
+                "Stat": "Maximum",
+            },
+        }
+        for index, (space, metric, name, value) in enumerate(asked)
+    ]
+    newest: dict[str, float] = {}
+    for start in range(0, len(queries), 500):
+        answer = client("cloudwatch").get_metric_data(
+            MetricDataQueries=queries[start : start + 500],
+            StartTime=now - timedelta(minutes=METRIC_MINUTES),
+            EndTime=now + timedelta(minutes=1),
+            ScanBy="TimestampDescending",
+        )
+        newest |= {each["Id"]: each["Values"][0] for each in answer["MetricDataResults"] if each["Values"]}
+    return [newest.get(f"m{index}") for index in range(len(asked))]

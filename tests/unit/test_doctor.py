@@ -1,0 +1,211 @@
+"""`treadle doctor`: each fault is found, with what to do; what could not be looked at is said; the rest is in order."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.support.house import House
+from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus, TickStatus
+from treadle.operate.doctor import LATE_MS, Doctor
+from treadle.operate.findings import Finding, Severity
+from treadle.operate.overview import Overview
+from treadle.ports.deployment import DeployedSensor
+from treadle.ports.health import Alarm, Backlog, Bucket, Denial, JobTarget, Switch, Unread, Vitals
+from treadle.ports.runs import Run
+from treadle.ports.sensors import SensorState
+from treadle.ports.ticks import ErrorInfo, PlannedRun, Tick, TickKind
+from treadle.testing.deployment import InMemoryDeployment
+from treadle.testing.health import InMemoryHealth
+
+OWNER = "sensor watch"
+HEALTHY = Vitals(
+    switches=(
+        Switch("schedule", OWNER, "s", is_on=True),
+        Switch("rule", OWNER, "r", is_on=True),
+        Switch("mapping", OWNER, "m", is_on=True),
+    ),
+    backlogs=(
+        Backlog(OWNER, "q", 3, oldest_seconds=20),
+        Backlog("", "dead", 0),
+        Backlog("launch", "f", None),
+    ),
+    buckets=(Bucket("watch", "landing", announces=True),),
+    targets=(JobTarget("load", "arn", "LoadArn", exists=True),),
+    clock_ahead_ms=400,
+)
+
+
+def examined(
+    house: House, vitals: Vitals = HEALTHY, answer: Mapping[str, object] | None = None
+) -> list[Finding]:
+    """What is found."""
+    sensor = DeployedSensor("watch", "schedule", "", ("load",), DefaultSensorStatus.RUNNING, 60)
+    deployment = InMemoryDeployment([sensor], {"watch": lambda event: {"name": "watch"}})
+    if answer is not None:
+        del deployment.functions["watch"]
+    overview = Overview(deployment, house.sensors, house.ticks, house.runs, house.clock)
+    doctor = Doctor(deployment, InMemoryHealth(vitals), overview, house.ticks, house.runs, house.clock)
+    return doctor.examine()
+
+
+def wrong(findings: list[Finding]) -> list[Finding]:
+    return [each for each in findings if each.severity is not Severity.OK]
+
+
+def only(findings: list[Finding]) -> Finding:
+    [found] = wrong(findings)
+    assert found.advice, "each says what to do"
+    assert findings[0] == found, "the worst is first"
+    return found
+
+
+def test_nothing_is_wrong_with_a_healthy_deployment_and_each_check_says_so(house: House) -> None:
+    findings = examined(house)
+
+    assert wrong(findings) == []
+    assert sorted({each.check for each in findings}) == [
+        "alarms",
+        "buckets",
+        "clock",
+        "configuration",
+        "dead letters",
+        "jobs",
+        "mappings",
+        "permissions",
+        "queues",
+        "rules",
+        "schedules",
+        "sensors",
+    ]
+
+
+OFF: list[tuple[str, dict[str, Any], str, str]] = [
+    ("schedules", {"switches": (Switch("schedule", OWNER, "s", is_on=False),)}, OWNER, "nothing ticks it"),
+    ("rules", {"switches": (Switch("rule", OWNER, "r", is_on=False),)}, OWNER, "no event reaches it"),
+    ("mappings", {"switches": (Switch("mapping", "launch", "m", is_on=False),)}, "launch", "mapping m is off"),
+    ("queues", {"backlogs": (Backlog("launch", "q", 4, oldest_seconds=301),)}, "launch", "oldest of 4 messages has waited for 301 s"),
+    ("queues", {"backlogs": (Backlog("dispatch", "f", None, oldest_seconds=900),)}, "dispatch", "oldest record of its stream"),
+    ("dead letters", {"backlogs": (Backlog("", "dead", 1, in_flight=1),)}, "dead", "2 messages were given up."),
+    ("buckets", {"buckets": (Bucket("watch", "b", announces=False, remedy="aws s3api"),)}, OWNER, "sends no events"),
+    ("buckets", {"buckets": (Bucket("watch", "b", "NoSuchBucket"),)}, OWNER, "NoSuchBucket"),
+    ("jobs", {"targets": (JobTarget("load", "", "LoadArn", exists=False),)}, "load", "gives the job no address"),
+    ("jobs", {"targets": (JobTarget("load", "arn", "LoadArn", exists=False),)}, "load", "is not there: arn."),
+    ("permissions", {"denials": (Denial("launch", "sqs:SendMessage", "arn", "IAM reckons implicitDeny"),)}, "launch", "may not sqs:SendMessage on arn"),
+    ("alarms", {"alarms": (Alarm("oops", 0, "too many"),)}, "oops", "since 1970-01-01T00:00:00.000Z: too many"),
+    ("clock", {"clock_ahead_ms": -61_000}, "this machine", "61 s behind AWS's"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("check", "change", "subject", "words"), OFF, ids=[each[0] for each in OFF])
+def test_fault_is_a_problem_with_its_subject_and_what_to_do(
+    house: House, check: str, change: dict[str, Any], subject: str, words: str
+) -> None:
+    findings = examined(house, replace(HEALTHY, **change))
+
+    found = only(findings)
+    assert (found.check, found.subject, found.severity) == (check, subject, Severity.PROBLEM)
+    assert words in found.says
+    assert check not in {each.check for each in findings if each.severity is Severity.OK}
+
+
+def test_what_is_denied_names_the_missing_permission_and_is_not_said_to_be_in_order(house: House) -> None:
+    unread = Unread("queues", "the queues", "sqs:GetQueueAttributes", "AccessDenied")
+
+    findings = examined(house, replace(HEALTHY, backlogs=(), unread=(unread,)))
+
+    found = only(findings)
+    assert (found.check, found.severity) == ("queues", Severity.WARNING)
+    assert found.says == "Not checked: AccessDenied"
+    assert found.advice == "Grant yourself sqs:GetQueueAttributes."
+    assert "queues" not in {each.check for each in findings if each.severity is Severity.OK}
+
+
+def test_job_that_no_running_sensor_may_start_needs_no_address_yet(house: House) -> None:
+    keep(house, status=InstigatorStatus.STOPPED)
+
+    findings = examined(house, replace(HEALTHY, targets=(JobTarget("load", "", "LoadArn", exists=False),)))
+
+    assert wrong(findings) == []
+    assert "no address yet" in next(each for each in findings if each.subject == "load").says
+
+
+def test_mapping_that_works_in_vain_is_a_warning(house: House) -> None:
+    vain = Switch("mapping", "launch", "m", is_on=True, trouble="PROBLEM: Function call failed")
+
+    found = only(examined(house, replace(HEALTHY, switches=(vain,))))
+
+    assert (found.severity, found.subject) == (Severity.WARNING, "launch")
+    assert "PROBLEM: Function call failed" in found.says
+
+
+def test_function_that_does_not_begin_is_a_problem_in_its_own_words(house: House) -> None:
+    found = only(examined(house, answer={}))
+
+    assert (found.check, found.subject) == ("configuration", OWNER)
+    assert "The function of sensor watch failed" in found.says
+
+
+# ---- Sensors
+
+
+def keep(house: House, **fields: Any) -> None:
+    house.tables.sensors["watch"] = SensorState("watch", **fields)
+
+
+def test_paused_sensor_is_a_problem_with_why(house: House) -> None:
+    keep(house, status=InstigatorStatus.STOPPED, paused="Paused after 5 failures in a row")
+
+    found = only(examined(house))
+
+    assert found.says == "It is paused: Paused after 5 failures in a row."
+    assert "treadle start watch" in found.advice
+
+
+def test_failing_sensor_is_a_problem_with_its_last_error(house: House) -> None:
+    now = house.clock.now()
+    keep(house, failure_streak=3, resume_at=now + 5, last_nominal=now)
+    error = ErrorInfo("ValueError", "no such column")
+    house.ticks.put(Tick("watch", "t", TickKind.LEASED, TickStatus.FAILURE, now, now, now, error=error))
+
+    says = only(examined(house)).says
+
+    assert says.startswith("3 ticks in a row have failed; held up until ")
+    assert says.endswith("ValueError: no such column.")
+
+
+def test_sensor_that_does_not_tick_is_a_problem(house: House) -> None:
+    keep(house, last_nominal=house.clock.now() - 1_000_000)
+
+    assert only(examined(house)).says == "It has not ticked for 940 s since it was due."
+
+
+def test_sensor_that_somebody_stopped_is_no_problem(house: House) -> None:
+    keep(house, status=InstigatorStatus.STOPPED, last_nominal=1)
+
+    assert wrong(examined(house)) == []
+
+
+# ---- What nobody comes to
+
+
+def test_ticks_that_nobody_dispatches_are_a_problem(house: House) -> None:
+    then = house.clock.now() - LATE_MS - 1
+    request = PlannedRun("r", None, "load", "{}", {})
+    tick = Tick("watch", "t", TickKind.EVENT, TickStatus.SUCCESS, then, then, then, requests=(request,))
+    house.ticks.put(tick)
+
+    found = only(examined(house))
+
+    assert (found.check, found.subject) == ("lag", "dispatch")
+    assert "1 ticks wait to be dispatched" in found.says
+
+
+def test_runs_that_nobody_looks_at_are_a_problem(house: House) -> None:
+    then = house.clock.now() - LATE_MS - 1
+    house.runs.create(Run("r", "load", "watch", None, "t", "{}", {}, then, next_at=then))
+
+    found = only(examined(house))
+
+    assert (found.check, found.subject) == ("lag", "reconcile")

@@ -1,0 +1,352 @@
+"""How AWS's answers become vitals, and its refusals what could not be looked at."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from botocore.stub import ANY, Stubber
+
+from treadle.adapters import clients
+from treadle.adapters.health.job_targets import target_probe
+from treadle.adapters.health.looking import Vital, look_at_all
+from treadle.adapters.health.permissions import Need, log_probe, permission_probe
+from treadle.adapters.health.stack_health import StackHealth, bucket_of, clock_ahead
+from treadle.adapters.stack import DeployedStack
+from treadle.definitions.status import DefaultSensorStatus
+from treadle.ports.deployment import DeployedSensor, Hearing
+from treadle.ports.health import Alarm, Backlog, Bucket, Denial, JobTarget, Switch, Unread, Vitals
+from treadle.ports.launching import JobSettings
+from treadle.testing.deployment import InMemoryDeployment
+
+MAPPING = "c5ad6c15-8a5c-4a83-bd73-1d4c2fb1ed6c"
+URL = "https://sqs.us-east-1.amazonaws.com/123456789012/"
+TABLES = {f"TREADLE_{table}_TABLE": table.lower() for table in ("SENSORS", "TICKS", "RUNS", "EVENTS")}
+SENSOR = DeployedSensor(
+    "new_objects", "s3", "", (), DefaultSensorStatus.RUNNING, settings={"TREADLE_S3_BUCKET": "landing"}
+)
+
+
+@pytest.fixture(autouse=True)
+def own_clients(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Clients that reach nothing."""
+    for name, value in {
+        "ACCESS_KEY_ID": "test",
+        "SECRET_ACCESS_KEY": "test",
+        "DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    clients._client.cache_clear()
+    yield
+    clients._client.cache_clear()
+
+
+def stack(**resources: tuple[str, str]) -> DeployedStack:
+    """A stack with these resources: type and physical id, by logical id."""
+    return DeployedStack(
+        "shop",
+        "arn:aws:cloudformation:us-east-1:123456789012:stack/shop/1",
+        {name: physical for name, (_, physical) in resources.items()},
+        {name: kind for name, (kind, _) in resources.items()},
+        {name: physical for name, (kind, physical) in resources.items() if kind == "AWS::SQS::Queue"},
+        TABLES,
+    )
+
+
+def seen(made: DeployedStack, *sensors: DeployedSensor) -> Vitals:
+    """What is seen of one step that has all the resources."""
+    health = StackHealth(made, InMemoryDeployment([*sensors] or [SENSOR]), {})
+    return health.vitals("sensor new_objects")
+
+
+def looked(probe: Any) -> list[Vital]:
+    return look_at_all([probe])
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_on", "trouble"),
+    [
+        ({"State": "Enabled", "LastProcessingResult": "OK"}, True, ""),
+        ({"State": "Enabled"}, True, ""),
+        ({"State": "Enabling", "LastProcessingResult": "No records processed"}, True, ""),
+        ({"State": "Disabled"}, False, ""),
+        (
+            {"State": "Enabled", "LastProcessingResult": "PROBLEM: Function call failed"},
+            True,
+            "PROBLEM: Function call failed",
+        ),
+    ],
+)
+def test_mapping_is_on_or_off_and_may_work_in_vain(answer: dict[str, str], is_on: bool, trouble: str) -> None:
+    made = stack(NewObjectsFunctionQueue=("AWS::Lambda::EventSourceMapping", MAPPING))
+    with Stubber(clients.client("lambda")) as lambdas, Stubber(clients.client("cloudwatch")):
+        lambdas.add_response("get_event_source_mapping", answer, {"UUID": MAPPING})
+
+        vitals = seen(made)
+
+    assert vitals.switches == (Switch("mapping", "sensor new_objects", MAPPING, is_on, trouble),)
+
+
+@pytest.mark.parametrize(("state", "is_on"), [("ENABLED", True), ("DISABLED", False)])
+def test_schedule_and_rule_are_on_or_off(state: str, is_on: bool) -> None:
+    made = stack(
+        NewObjectsFunctionMinute=("AWS::Scheduler::Schedule", "minute"),
+        NewObjectsRule=("AWS::Events::Rule", "bus|rule"),
+    )
+    with Stubber(clients.client("scheduler")) as scheduler, Stubber(clients.client("events")) as events:
+        scheduler.add_response("get_schedule", {"State": state}, {"Name": "minute"})
+        events.add_response("describe_rule", {"State": state}, {"Name": "rule", "EventBusName": "bus"})
+
+        vitals = seen(made)
+
+    assert {(each.kind, each.is_on) for each in vitals.switches} == {("schedule", is_on), ("rule", is_on)}
+
+
+def test_rule_of_the_stacks_own_bus_is_found_where_its_name_does_not_tell() -> None:
+    made = stack(NewObjectsRule=("AWS::Events::Rule", "rule"), Bus=("AWS::Events::EventBus", "own"))
+    with Stubber(clients.client("events")) as events:
+        events.add_client_error("describe_rule", "ResourceNotFoundException")
+        events.add_response("describe_rule", {"State": "ENABLED"}, {"Name": "rule", "EventBusName": "own"})
+
+        vitals = seen(made)
+
+    assert [each.is_on for each in vitals.switches] == [True]
+
+
+@pytest.mark.parametrize(("waiting", "oldest"), [("3", 400.0), ("0", None)])
+def test_oldest_message_of_a_queue_is_as_old_as_its_metric_says_unless_the_queue_is_empty(
+    waiting: str, oldest: float | None
+) -> None:
+    made = stack(NewObjectsQueue=("AWS::SQS::Queue", f"{URL}q"))
+    with Stubber(clients.client("sqs")) as sqs, Stubber(clients.client("cloudwatch")) as cloudwatch:
+        counts = {"ApproximateNumberOfMessages": waiting, "ApproximateNumberOfMessagesNotVisible": "0"}
+        sqs.add_response("get_queue_attributes", {"Attributes": counts})
+        cloudwatch.add_response(
+            "get_metric_data", {"MetricDataResults": [{"Id": "m0", "Values": [400.0, 9.0]}]}
+        )
+
+        vitals = seen(made)
+
+    assert vitals.backlogs == (Backlog("sensor new_objects", "q", int(waiting), 0, oldest),)
+
+
+def test_age_of_a_stream_is_its_functions_in_milliseconds() -> None:
+    made = stack(NewObjectsFunction=("AWS::Lambda::Function", "f"))
+    with Stubber(clients.client("cloudwatch")) as cloudwatch:
+        cloudwatch.add_response(
+            "get_metric_data", {"MetricDataResults": [{"Id": "m0", "Values": [90_000.0]}]}
+        )
+
+        vitals = seen(made)
+
+    assert vitals.backlogs == (Backlog("sensor new_objects", "f", None, 0, 90.0),)
+
+
+def test_what_is_denied_names_the_permission_and_hides_nothing_else() -> None:
+    made = stack(
+        NewObjectsQueue=("AWS::SQS::Queue", f"{URL}q"),
+        NewObjectsFunctionMinute=("AWS::Scheduler::Schedule", "minute"),
+    )
+    with (
+        Stubber(clients.client("sqs")) as sqs,
+        Stubber(clients.client("cloudwatch")) as cloudwatch,
+        Stubber(clients.client("scheduler")) as scheduler,
+    ):
+        sqs.add_client_error("get_queue_attributes", "AccessDenied", http_status_code=403)
+        cloudwatch.add_client_error("get_metric_data", "InternalServiceFault", http_status_code=500)
+        scheduler.add_response("get_schedule", {"State": "ENABLED"})
+
+        vitals = seen(made)
+
+    told = {(each.check, each.action) for each in vitals.unread}
+    assert told == {("queues", "sqs:GetQueueAttributes"), ("queues", "")}
+    assert len(vitals.switches) == 1
+
+
+TARGETS: list[tuple[str, str, str, dict[str, Any], str, str]] = [
+    ("step_functions", "stepfunctions", "describe_state_machine", {"stateMachineArn": "arn:aws:states:us-east-1:1:stateMachine:m"}, "StateMachineDoesNotExist", "arn:aws:states:us-east-1:1:stateMachine:m"),
+    ("glue", "glue", "get_job", {"JobName": "j"}, "EntityNotFoundException", "arn:aws:glue:us-east-1:1:job/j"),
+    ("ecs", "ecs", "describe_task_definition", {"taskDefinition": "t:1"}, "ClientException", "t:1"),
+    ("lambda", "lambda", "get_function_configuration", {"FunctionName": "f"}, "ResourceNotFoundException", "f"),
+    ("sqs", "sqs", "get_queue_url", {"QueueName": "q", "QueueOwnerAWSAccountId": "123456789012"}, "AWS.SimpleQueueService.NonExistentQueue", "arn:aws:sqs:us-east-1:123456789012:q"),
+    ("eventbridge", "events", "describe_event_bus", {"Name": "b"}, "ResourceNotFoundException", "b"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "service", "operation", "asked", "code", "address"), TARGETS, ids=[each[0] for each in TARGETS]
+)
+def test_target_that_is_gone_does_not_exist(
+    kind: str, service: str, operation: str, asked: dict[str, Any], code: str, address: str
+) -> None:
+    with Stubber(clients.client(service)) as stub:  # type: ignore[call-overload]
+        stub.add_client_error(operation, code, expected_params=asked)
+
+        [found] = looked(target_probe(JobSettings("load", kind, address, "LoadArn")))
+
+    assert isinstance(found, JobTarget)
+    assert (found.job, found.exists) == ("load", False)
+    assert code in found.trouble
+
+
+@pytest.mark.parametrize(
+    "definitions",
+    [[], [{"jobDefinitionName": "d", "jobDefinitionArn": "arn", "revision": 1, "type": "container"}]],
+)
+def test_batch_job_definition_is_there_if_it_is_active(definitions: list[dict[str, Any]]) -> None:
+    with Stubber(clients.client("batch")) as batch:
+        batch.add_response("describe_job_definitions", {"jobDefinitions": definitions})
+
+        [found] = looked(target_probe(JobSettings("load", "batch", "arn", "LoadArn")))
+
+    assert isinstance(found, JobTarget)
+    assert found.exists is bool(definitions)
+
+
+def test_state_machine_that_is_being_deleted_is_not_there() -> None:
+    arn = "arn:aws:states:us-east-1:123456789012:stateMachine:m"
+    answer = {"stateMachineArn": arn, "name": "m", "status": "DELETING", "definition": "{}", "roleArn": arn, "type": "STANDARD", "creationDate": 0}  # fmt: skip
+    with Stubber(clients.client("stepfunctions")) as states:
+        states.add_response("describe_state_machine", answer)
+
+        [found] = looked(target_probe(JobSettings("load", "step_functions", arn, "LoadArn")))
+
+    assert found == JobTarget("load", arn, "LoadArn", exists=False, trouble="It is not active (any more).")
+
+
+def test_job_without_address_is_not_asked_for() -> None:
+    assert looked(target_probe(JobSettings("load", "glue", "", "LoadArn"))) == [
+        JobTarget("load", "", "LoadArn", False)
+    ]
+
+
+NEED = Need(
+    "launch",
+    "LaunchRole",
+    "arn:queue",
+    ("sqs:SendMessage", "sqs:DeleteMessage"),
+    {"dynamodb:LeadingKeys": ["x"]},
+)
+
+
+def test_permission_that_iam_reckons_is_missing_is_a_denial() -> None:
+    results = [
+        {"EvalActionName": "sqs:SendMessage", "EvalDecision": "implicitDeny"},
+        {"EvalActionName": "sqs:DeleteMessage", "EvalDecision": "allowed"},
+    ]
+    with Stubber(clients.client("iam")) as iam:
+        iam.add_response(
+            "simulate_principal_policy",
+            {"EvaluationResults": results},
+            {
+                "PolicySourceArn": "arn:aws:iam::123456789012:role/role-1",
+                "ActionNames": ["sqs:SendMessage", "sqs:DeleteMessage"],
+                "ResourceArns": ["arn:queue"],
+                "ContextEntries": ANY,
+            },
+        )
+
+        found = looked(permission_probe(stack(LaunchRole=("AWS::IAM::Role", "role-1")), NEED))
+
+    assert found == [Denial("launch", "sqs:SendMessage", "arn:queue", "IAM reckons implicitDeny")]
+
+
+def test_denials_in_a_log_are_told_once_each() -> None:
+    line = (
+        '{"message": "An error occurred (AccessDeniedException) when calling the PutItem operation: User: arn:x is '
+        'not authorized to perform: dynamodb:PutItem on resource: arn:aws:dynamodb:us-east-1:1:table/runs"}'
+    )
+    events = [
+        {"timestamp": 0, "message": line},
+        {"timestamp": 2, "message": line},
+        {"timestamp": 3, "message": "AccessDenied"},
+    ]
+    with Stubber(clients.client("logs")) as logs:
+        logs.add_response("filter_log_events", {"events": events})
+
+        found = looked(log_probe("dispatch", "/aws/lambda/shop/dispatch", 0))
+
+    words = "its log says so, at 1970-01-01T00:00:00.000Z"
+    assert found == [Denial("dispatch", "dynamodb:PutItem", "arn:aws:dynamodb:us-east-1:1:table/runs", words)]
+
+
+# ---- What is looked at of the whole stack only
+
+
+def test_bucket_alarm_and_clock_are_looked_at_for_the_whole_stack() -> None:
+    made = stack(OopsAlarm=("AWS::CloudWatch::Alarm", "oops"))
+    alarm = {
+        "AlarmName": "oops",
+        "AlarmDescription": "Too many.",
+        "StateReason": "Crossed.",
+        "StateUpdatedTimestamp": datetime.fromtimestamp(0, UTC),
+    }
+    with (
+        Stubber(clients.client("cloudwatch")) as cloudwatch,
+        Stubber(clients.client("s3")) as s3,
+        Stubber(clients.client("sts")) as sts,
+    ):
+        cloudwatch.add_response("describe_alarms", {"MetricAlarms": [alarm]})
+        s3.add_client_error("get_bucket_notification_configuration", "NoSuchBucket", http_status_code=404)
+        sts.add_client_error(
+            "get_caller_identity",
+            "RequestTimeTooSkewed",
+            response_meta={"HTTPHeaders": {"date": "Sat, 28 Nov 2020 02:00:00 GMT"}},
+        )
+        health = StackHealth(made, InMemoryDeployment([SENSOR]), {})
+        health._permissions = lambda: iter(())  # type: ignore[method-assign]
+
+        vitals = health.vitals()
+
+    assert vitals.alarms == (Alarm("oops", 0, "Too many. Crossed."),)
+    [bucket] = vitals.buckets
+    assert isinstance(bucket, Bucket)
+    assert bucket.trouble.startswith("Bucket landing cannot be watched:")
+    assert vitals.clock_ahead_ms is not None
+    assert vitals.clock_ahead_ms > 86_400_000
+
+
+@pytest.mark.parametrize("headers", [{}, {"date": "Sat, 28 Nov 2026 02:00:00 GMT"}])
+def test_clock_is_compared_with_the_time_that_aws_names(
+    headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.time", lambda: 1_795_831_200.5 + 60)
+    identity = {
+        "Account": "1",
+        "Arn": "arn:aws:iam::123456789012:user/ann",
+        "UserId": "u",
+        "ResponseMetadata": {"HTTPHeaders": headers},
+    }
+    with Stubber(clients.client("sts")) as sts:
+        sts.add_response("get_caller_identity", identity)
+
+        ahead = clock_ahead()
+
+    assert ahead == (60_000 if headers else None)
+
+
+@pytest.mark.parametrize(
+    ("sensor", "bucket"),
+    [
+        (SENSOR, "landing"),
+        (
+            DeployedSensor(
+                "s", "s3", "", (), DefaultSensorStatus.RUNNING, hearing=Hearing(buckets=("heard",))
+            ),
+            "heard",
+        ),
+        (DeployedSensor("s", "schedule", "", (), DefaultSensorStatus.RUNNING), ""),
+    ],
+)
+def test_bucket_is_what_the_function_or_else_the_rule_is_told(sensor: DeployedSensor, bucket: str) -> None:
+    assert bucket_of(sensor) == bucket
+
+
+def test_unread_names_what_was_looked_at() -> None:
+    with Stubber(clients.client("glue")) as glue:
+        glue.add_client_error("get_job", "AccessDeniedException", http_status_code=400)
+
+        [found] = looked(target_probe(JobSettings("load", "glue", "j", "LoadArn")))
+
+    assert isinstance(found, Unread)
+    assert (found.check, found.what, found.action) == ("jobs", "what job load launches", "glue:GetJob")
