@@ -22,18 +22,22 @@ from treadle.engine.identity import RunIds
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.entrypoints.evaluator import _COMMANDS
 from treadle.integrations.s3.definition import S3SensorDefinition
+from treadle.integrations.s3.lookup import SelectedObjects, selections_of
 from treadle.operate.assets import AssetCatalogue
 from treadle.operate.dead_letters import Redriver
 from treadle.operate.direct import DirectInvocations
+from treadle.operate.doctor import Doctor
 from treadle.operate.letters import Destination
 from treadle.operate.overview import Overview
 from treadle.operate.replay import Replayer
 from treadle.operate.runs import RunOperations
 from treadle.operate.sensors import SensorOperations
 from treadle.operate.ticks import TickHistory
+from treadle.operate.why import Why
 from treadle.ports.deployment import DeployedSensor
 from treadle.ports.launching import JobSettings
 from treadle.testing.deployment import Function, InMemoryDeployment
+from treadle.testing.health import InMemoryHealth
 from treadle.testing.instance import KIND, TreadleInstance
 from treadle.testing.news import NAMESPACE
 from treadle.testing.system import InMemoryDeadLetters, InMemoryQueue
@@ -72,16 +76,23 @@ class MemoryStack:
         deployed = {name: _deployed(each.definition) for name, each in made._parts.items()}
         functions: dict[str, Function] = {name: functools.partial(self._invoked, name) for name in deployed}
         deployment = InMemoryDeployment(list(deployed.values()), functions)
+        overview = Overview(deployment, sensors, ticks, runs, made.clock)
+        redriver, health = Redriver(self.letters, places), InMemoryHealth()
+        objects = SelectedObjects(selections_of(deployment), made.objects)
         return OperatorParts(
             deployment,
-            Overview(deployment, sensors, ticks, runs, made.clock),
+            overview,
             SensorOperations(sensors, made.clock),
             TickHistory(sensors, ticks, runs),
             DirectInvocations(deployment),
             RunOperations(runs, made._launches, jobs, {KIND: made.target}, RunIds.of(NAMESPACE), made.clock),
             AssetCatalogue(events),
-            Redriver(self.letters, places),
+            redriver,
             Replayer(runs, events, {}, NAMESPACE, made.clock),
+            Why(
+                deployment, sensors, ticks, runs, RunIds.of(NAMESPACE), objects, health, redriver, made.clock
+            ),
+            Doctor(deployment, health, overview, ticks, runs, made.clock),
         )
 
     def _invoked(self, sensor: str, event: Mapping[str, object]) -> Mapping[str, object]:
@@ -96,6 +107,7 @@ class MemoryStack:
             made.previewer,
             inbox,
             self.instance.clock,
+            described=made.definition.described(),
         )
         answer = _COMMANDS[str(event["treadle"])](parts, event, Budget())
         subject = str(answer.get("subject"))

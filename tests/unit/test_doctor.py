@@ -160,7 +160,7 @@ def test_paused_sensor_is_a_problem_with_why(house: House) -> None:
     found = only(examined(house))
 
     assert found.says == "It is paused: Paused after 5 failures in a row."
-    assert "treadle start watch" in found.advice
+    assert "treadle sensor start watch" in found.advice
 
 
 def test_failing_sensor_is_a_problem_with_its_last_error(house: House) -> None:

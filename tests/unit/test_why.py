@@ -165,7 +165,7 @@ def test_stopped_sensor_is_told_with_who_stopped_it_and_since_when(asked: Asked)
     story = asked.why_object()
 
     assert f"sensor {SENSOR} is stopped since {since}, by {ANN}" in story.sentence
-    assert f"treadle start {SENSOR}" in story.sentence
+    assert f"treadle sensor start {SENSOR}" in story.sentence
     assert stopped_at(story) == "sensor"
 
 

@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from treadle.operate.assets import AssetCatalogue
     from treadle.operate.dead_letters import Redriver
     from treadle.operate.direct import DirectInvocations
+    from treadle.operate.doctor import Doctor
     from treadle.operate.overview import Overview
     from treadle.operate.replay import Replayer
     from treadle.operate.runs import RunOperations
     from treadle.operate.sensors import SensorOperations
     from treadle.operate.ticks import TickHistory
+    from treadle.operate.why import Why
     from treadle.ports.deployment import Deployment
 
 ENGINE_QUEUES = {
@@ -44,6 +46,8 @@ class OperatorParts:
         assets: reads assets.
         redriver: sends dead letters again.
         replayer: tells a sensor of runs once more.
+        why: explains why something did or did not run.
+        doctor: looks for what is wrong.
     """
 
     deployment: "Deployment"
@@ -55,6 +59,8 @@ class OperatorParts:
     assets: "AssetCatalogue"
     redriver: "Redriver"
     replayer: "Replayer"
+    why: "Why"
+    doctor: "Doctor"
 
 
 def operator_parts(stack: str) -> OperatorParts:
@@ -70,17 +76,22 @@ def operator_parts(stack: str) -> OperatorParts:
     # Imported here, as no function needs them.
     from treadle.adapters.blobs import S3BlobStore
     from treadle.adapters.deployment import StackDeployment, resource_prefix
+    from treadle.adapters.health.stack_health import StackHealth
     from treadle.adapters.queues import SqsLetterBox
     from treadle.adapters.stack import read_stack
+    from treadle.integrations.s3.lister import S3Lister
+    from treadle.integrations.s3.lookup import SelectedObjects, selections_of
     from treadle.operate.assets import AssetCatalogue
     from treadle.operate.dead_letters import Redriver
     from treadle.operate.direct import DirectInvocations
+    from treadle.operate.doctor import Doctor
     from treadle.operate.letters import Destination
     from treadle.operate.overview import Overview
     from treadle.operate.replay import Replayer
     from treadle.operate.runs import RunOperations
     from treadle.operate.sensors import SensorOperations
     from treadle.operate.ticks import TickHistory
+    from treadle.operate.why import Why
 
     deployed = read_stack(stack, ("DispatchFunction", "LaunchFunction"))
     settings = Settings(deployed.environment)
@@ -100,14 +111,32 @@ def operator_parts(stack: str) -> OperatorParts:
     queues = {name: SqsQueue(urls[queue]) for name, queue in queue_ids.items() if queue in urls}
     stores, clock = DynamoStores.of(tables, RandomTokens(), S3BlobStore(outcomes)), SystemClock()
     deployment = StackDeployment(deployed, grants)
+    overview = Overview(deployment, stores.sensors, stores.ticks, stores.runs, clock)
+    health = StackHealth(deployed, deployment, jobs)
+    redriver = Redriver(SqsLetterBox(letters), destinations)
+    run_ids = RunIds.of(namespace)
+    objects = SelectedObjects(selections_of(deployment), S3Lister())
+    why = Why(
+        deployment,
+        stores.sensors,
+        stores.ticks,
+        stores.runs,
+        run_ids,
+        objects,
+        health,
+        redriver,
+        clock,
+    )
     return OperatorParts(
         deployment,
-        Overview(deployment, stores.sensors, stores.ticks, stores.runs, clock),
+        overview,
         SensorOperations(stores.sensors, clock),
         TickHistory(stores.sensors, stores.ticks, stores.runs),
         DirectInvocations(deployment),
-        RunOperations(stores.runs, SqsQueue(launches), jobs, LazyTargets(), RunIds.of(namespace), clock),
+        RunOperations(stores.runs, SqsQueue(launches), jobs, LazyTargets(), run_ids, clock),
         AssetCatalogue(stores.events),
-        Redriver(SqsLetterBox(letters), destinations),
+        redriver,
         Replayer(stores.runs, stores.events, queues, namespace, clock),
+        why,
+        Doctor(deployment, health, overview, stores.ticks, stores.runs, clock),
     )

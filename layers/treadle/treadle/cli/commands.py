@@ -9,6 +9,7 @@ from treadle.cli.assets import asset
 from treadle.cli.checkout import invoke, local
 from treadle.cli.console import console
 from treadle.cli.cost import cost
+from treadle.cli.doctor import doctor
 from treadle.cli.fragments import NewSensor
 from treadle.cli.kinds import KINDS, STEP_FUNCTIONS
 from treadle.cli.letters import dlq
@@ -20,6 +21,7 @@ from treadle.cli.sensor_kinds import SCHEDULE, SENSOR_KINDS
 from treadle.cli.sensors import sensor
 from treadle.cli.speaking import FAILED
 from treadle.cli.ticks import tick
+from treadle.cli.why import why
 from treadle.definitions.errors import ScaffoldError
 
 
@@ -28,7 +30,7 @@ def treadle() -> None:
     """Sensors that start job runs on AWS."""
 
 
-for each in (sensor, tick, run, asset, dlq, logs, console, params, local, invoke, cost):
+for each in (sensor, tick, run, asset, dlq, logs, console, params, local, invoke, cost, why, doctor):
     treadle.add_command(each)
 
 

@@ -116,7 +116,7 @@ class AskedFor:
             return None
         given = found.letter.attributes
         why = given.get("reason") or given.get("ERROR_CODE") or found.reason
-        words = f"It is a dead letter of {found.origin}, given up as {closed(why)} Mend that, then: treadle redrive."
+        words = f"It is a dead letter of {found.origin}, given up as {closed(why)} Mend that, then: treadle dlq redrive"
         telling.add("dead letter", None, words, ok=False)
         return words
 

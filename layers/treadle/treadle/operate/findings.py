@@ -66,7 +66,7 @@ def of_switch(switch: Switch) -> Iterator[Finding]:
             switch.owner,
             Severity.WARNING,
             says,
-            "Look at the function's log: treadle logs, or CloudWatch.",
+            "Look at the function's log.",
         )
 
 
@@ -75,7 +75,7 @@ def of_backlog(backlog: Backlog) -> Iterator[Finding]:
     if not backlog.owner:
         if backlog.waiting or backlog.in_flight:
             number = (backlog.waiting or 0) + backlog.in_flight
-            advice = "treadle redrive --dry-run says of each why; mend that, then treadle redrive."
+            advice = "treadle dlq list says of each why; mend that, then: treadle dlq redrive"
             yield Finding(
                 "dead letters", backlog.name, Severity.PROBLEM, f"{number} messages were given up.", advice
             )

@@ -40,7 +40,7 @@ class Standing:
         """That it evaluates nothing, since when, and because of whom; None if it evaluates."""
         if self.state.is_running(self.deployed.default_status):
             return None
-        start = f"start it: treadle start {self.name}"
+        start = f"start it: treadle sensor start {self.name}"
         if self.state.paused:
             return f"sensor {self.name} is paused: {self.state.paused} ({start})"
         if self.state.status is InstigatorStatus.DECLARED_IN_CODE:

@@ -1,0 +1,48 @@
+"""The command that looks for what is wrong with a deployed stack."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from treadle.cli.deployed import deployed, stack_option
+from treadle.cli.speaking import NOT_WELL, json_option, plain, say_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from treadle.operate.findings import Finding
+
+_SHOWN = 3_000
+"""What is to be done may be a long command, which must be whole."""
+
+
+@click.command()
+@stack_option
+@json_option
+def doctor(stack: str, as_json: bool) -> None:
+    """Look for what is wrong with a deployed stack, and say what to do about it.
+
+    It ends with 0 if nothing is wrong, with 1 if something is. What it may not look at it says, as a warning.
+    Nothing is changed.
+    """
+    from treadle.operate.findings import Severity
+    from treadle.operate.views import plain_json
+
+    with deployed(stack) as parts:
+        findings = parts.doctor.examine()
+    problems = sum(each.severity is Severity.PROBLEM for each in findings)
+    if as_json:
+        say_json(plain_json(findings))
+    else:
+        _say(findings)
+        click.echo("1 problem." if problems == 1 else f"{problems} problems.")
+    if problems:
+        raise SystemExit(NOT_WELL)
+
+
+def _say(findings: "Sequence[Finding]") -> None:
+    for each in findings:
+        whose = "" if each.subject == each.check else f" {each.subject}:"
+        click.echo(plain(f"{each.severity:<7}  {each.check}:{whose} {each.says}", _SHOWN))
+        if each.advice:
+            click.echo(plain(f"         {each.advice}", _SHOWN))

@@ -1,0 +1,68 @@
+"""The command that says why something did or did not run."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from treadle.cli.deployed import deployed, stack_option
+from treadle.cli.speaking import json_option, plain, say_json
+from treadle.cli.times import MOMENT, millis
+
+if TYPE_CHECKING:
+    from treadle.operate.stories import Step
+
+_SHOWN = 3_000
+"""A sentence may hold a command, which must be whole."""
+
+_BLANK = " " * len("2026-11-28T02:25:00.000Z")
+
+
+@click.command()
+@click.argument("sensor")
+@stack_option
+@click.option("--key", metavar="KEY", help="A run key of the sensor's.")
+@click.option("--object", "location", metavar="S3-URI", help="An object, as s3://bucket/key.")
+@click.option("--run", "run_id", metavar="RUN_ID", help="A run that the sensor asked for.")
+@click.option("--at", metavar="TIME", type=MOMENT, help="A moment, such as 2026-11-25T06:00:00Z or 2h.")
+@json_option
+def why(
+    sensor: str,
+    stack: str,
+    key: str | None,
+    location: str | None,
+    run_id: str | None,
+    at: datetime | None,
+    as_json: bool,
+) -> None:
+    """Say why something of SENSOR did or did not run: what happened, step by step, and where it stopped.
+
+    Ask for one of: a run key, an object, a run, a moment. Nothing is changed.
+    """
+    from treadle.operate.views import plain_json
+    from treadle.operate.why import Subject
+
+    if sum(each is not None for each in (key, location, run_id, at)) != 1:
+        raise click.UsageError("Give one of --key, --object, --run and --at.")
+    subject = Subject(key, location, run_id, None if at is None else millis(at))
+    with deployed(stack) as parts:
+        story = parts.why.explain(sensor, subject)
+    if as_json:
+        say_json(plain_json(story))
+        return
+    click.echo(plain(story.sentence, _SHOWN))
+    click.echo("")
+    width = max((len(step.what) for step in story.steps), default=0)
+    for step in story.steps:
+        click.echo(_line(step, width))
+
+
+def _line(step: "Step", width: int) -> str:
+    at = _BLANK if step.at is None else _text(step.at)
+    mark = " " if step.ok else "!"
+    return plain(f"{mark} {at}  {step.what:<{width}}  {step.detail}", _SHOWN)
+
+
+def _text(time: int) -> str:
+    moment = datetime.fromtimestamp(time / 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{time % 1000:03d}Z"

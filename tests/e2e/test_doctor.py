@@ -1,0 +1,274 @@
+"""Each of many breakages of the deployed stack is found by `treadle doctor`; of the healthy one nothing is."""
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from tests.e2e.deployment import JOB, SENSOR, Deployed
+from tests.support.project import run
+from treadle.adapters import clients
+
+OWNER = f"sensor {SENSOR}"
+Finding = dict[str, Any]
+Breakage = Callable[[Deployed], contextlib.AbstractContextManager[None]]
+
+
+def examined(deployed: Deployed) -> tuple[int, list[Finding]]:
+    """The exit status, and what is found."""
+    clients._client.cache_clear()
+    done = run("doctor", "--stack", deployed.name, "--json")
+    assert done.exit_code in {0, 1}, done.output
+    findings: list[Finding] = json.loads(done.stdout)
+    return done.exit_code, findings
+
+
+def wrong(findings: list[Finding]) -> list[Finding]:
+    return [each for each in findings if each["severity"] != "ok"]
+
+
+@pytest.fixture(autouse=True)
+def ticking(deployed: Deployed) -> Iterator[None]:
+    """Both schedules are on meanwhile, as they are in a healthy stack, and no letter or alarm of other tests is left."""
+    deployed.dead_letters("")
+    cloudwatch = deployed.client("cloudwatch")
+    for alarm in cloudwatch.describe_alarms(StateValue="ALARM")["MetricAlarms"]:
+        # The local cloud's alarms know no dimensions: what one test breaks sets off all of a kind.
+        cloudwatch.set_alarm_state(AlarmName=alarm["AlarmName"], StateValue="OK", StateReason="by a test")
+    deployed.schedule(enabled=True)
+    deployed.schedule("Reconcile", enabled=True)
+    yield
+    deployed.schedule(enabled=False)
+    deployed.schedule("Reconcile", enabled=False)
+
+
+# ---- Breakages, each of which heals on leaving
+
+
+@contextlib.contextmanager
+def rule_disabled(deployed: Deployed) -> Iterator[None]:
+    with deployed.without_events():
+        yield
+
+
+@contextlib.contextmanager
+def permission_removed(deployed: Deployed) -> Iterator[None]:
+    iam, role = deployed.client("iam"), deployed.physical_id("LaunchRole")
+    [policy] = iam.list_role_policies(RoleName=role)["PolicyNames"]
+    document = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
+    kept = [each for each in document["Statement"] if "states:StartExecution" not in str(each["Action"])]
+    assert kept != document["Statement"]
+    changed = json.dumps({**document, "Statement": kept})
+    iam.put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=changed)
+    try:
+        yield
+    finally:
+        iam.put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=json.dumps(document))
+
+
+@contextlib.contextmanager
+def mapping_disabled(deployed: Deployed) -> Iterator[None]:
+    lambdas = deployed.client("lambda")
+    [mapping] = lambdas.list_event_source_mappings(FunctionName=deployed.outputs["LaunchFunctionName"])[
+        "EventSourceMappings"
+    ]
+    lambdas.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
+    try:
+        yield
+    finally:
+        lambdas.update_event_source_mapping(UUID=mapping["UUID"], Enabled=True)
+
+
+@contextlib.contextmanager
+def old_message(deployed: Deployed) -> Iterator[None]:
+    """A message that nobody takes; the cloud measures no age, so that is told by hand."""
+    sqs, url = deployed.client("sqs"), deployed.physical_id("RecordQueue")
+    lambdas = deployed.client("lambda")
+    [mapping] = lambdas.list_event_source_mappings(FunctionName=deployed.outputs["RecordFunctionName"])[
+        "EventSourceMappings"
+    ]
+    lambdas.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
+    sqs.send_message(QueueUrl=url, MessageBody="{}")
+    name = url.rpartition("/")[2]
+    age = {
+        "MetricName": "ApproximateAgeOfOldestMessage",
+        "Dimensions": [{"Name": "QueueName", "Value": name}],
+        "Value": 4_000,
+        "Timestamp": time.time() - 300,
+    }
+    deployed.client("cloudwatch").put_metric_data(Namespace="AWS/SQS", MetricData=[age])
+    try:
+        yield
+    finally:
+        sqs.purge_queue(QueueUrl=url)
+        lambdas.update_event_source_mapping(UUID=mapping["UUID"], Enabled=True)
+
+
+@contextlib.contextmanager
+def schedule_off(deployed: Deployed) -> Iterator[None]:
+    deployed.schedule("Reconcile", enabled=False)
+    yield
+
+
+@contextlib.contextmanager
+def silent_bucket(deployed: Deployed) -> Iterator[None]:
+    s3 = deployed.client("s3")
+    s3.put_bucket_notification_configuration(Bucket=deployed.bucket, NotificationConfiguration={})
+    try:
+        yield
+    finally:
+        announced: dict[str, Any] = {"EventBridgeConfiguration": {}}
+        s3.put_bucket_notification_configuration(Bucket=deployed.bucket, NotificationConfiguration=announced)
+
+
+@contextlib.contextmanager
+def dead_letter(deployed: Deployed) -> Iterator[None]:
+    deployed.client("sqs").send_message(QueueUrl=deployed.outputs["DeadLetterQueueUrl"], MessageBody="{}")
+    yield
+    deployed.dead_letters("")
+
+
+@contextlib.contextmanager
+def told_otherwise(
+    deployed: Deployed, function: str, change: Callable[[dict[str, str]], Mapping[str, str]]
+) -> Iterator[None]:
+    """A function has other settings meanwhile."""
+    lambdas, name = deployed.client("lambda"), deployed.outputs[f"{function}FunctionName"]
+    before = lambdas.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    lambdas.update_function_configuration(
+        FunctionName=name, Environment={"Variables": {**before, **change(before)}}
+    )
+    try:
+        yield
+    finally:
+        lambdas.update_function_configuration(FunctionName=name, Environment={"Variables": before})
+
+
+def jobs_with(arn: str) -> Callable[[dict[str, str]], Mapping[str, str]]:
+    def changed(before: dict[str, str]) -> Mapping[str, str]:
+        jobs = json.loads(before["TREADLE_JOBS"])
+        jobs[JOB]["arn"] = arn
+        return {"TREADLE_JOBS": json.dumps(jobs)}
+
+    return changed
+
+
+def job_without_address(deployed: Deployed) -> contextlib.AbstractContextManager[None]:
+    return told_otherwise(deployed, "Launch", jobs_with(""))
+
+
+def target_gone(deployed: Deployed) -> contextlib.AbstractContextManager[None]:
+    return told_otherwise(deployed, "Launch", jobs_with(f"{deployed.machine}-gone"))
+
+
+def function_that_does_not_begin(deployed: Deployed) -> contextlib.AbstractContextManager[None]:
+    return told_otherwise(deployed, "NewObjects", lambda before: {"TREADLE_S3_IDENTITY": "colour"})
+
+
+def bucket_gone(deployed: Deployed) -> contextlib.AbstractContextManager[None]:
+    return told_otherwise(
+        deployed, "NewObjects", lambda before: {"TREADLE_S3_BUCKET": "treadle-no-such-bucket"}
+    )
+
+
+@contextlib.contextmanager
+def sensor_state(deployed: Deployed, **attributes: Mapping[str, str]) -> Iterator[None]:
+    """Of the sensor is stored what such a breakage leaves behind."""
+    store, table = deployed.client("dynamodb"), deployed.outputs["SensorsTableName"]
+    key = {"sensor": {"S": SENSOR}}
+    deployed.schedule(enabled=False)
+    before = store.get_item(TableName=table, Key=key).get("Item")
+    store.put_item(TableName=table, Item={**(before or key), **attributes})
+    try:
+        yield
+    finally:
+        store.delete_item(TableName=table, Key=key)
+        if before:
+            store.put_item(TableName=table, Item=before)
+
+
+def failing_sensor(deployed: Deployed) -> contextlib.AbstractContextManager[None]:
+    return sensor_state(deployed, failure_streak={"N": "4"})
+
+
+def paused_sensor(deployed: Deployed) -> contextlib.AbstractContextManager[None]:
+    return sensor_state(deployed, status={"S": "STOPPED"}, paused={"S": "Paused after 5 failures in a row"})
+
+
+def sensor_that_does_not_tick(deployed: Deployed) -> contextlib.AbstractContextManager[None]:
+    return sensor_state(deployed, last_nominal={"N": "1795370400000"}, failure_streak={"N": "0"})
+
+
+@contextlib.contextmanager
+def alarm_gone_off(deployed: Deployed) -> Iterator[None]:
+    cloudwatch, name = deployed.client("cloudwatch"), deployed.physical_id("SetAsideAlarm")
+    cloudwatch.set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="by a test")
+    try:
+        yield
+    finally:
+        cloudwatch.set_alarm_state(AlarmName=name, StateValue="OK", StateReason="by a test")
+
+
+BREAKAGES: dict[str, tuple[Breakage, str, str, str]] = {
+    "rule disabled": (rule_disabled, "rules", OWNER, "is off, so no event reaches it"),
+    "permission removed": (permission_removed, "permissions", "launch", "It may not states:StartExecution on"),
+    "mapping disabled": (mapping_disabled, "mappings", "launch", "Nothing takes what waits for it"),
+    "old message": (old_message, "queues", "record", "has waited for 4000 s"),
+    "schedule off": (schedule_off, "schedules", "reconcile", "is off, so nothing ticks it"),
+    "silent bucket": (silent_bucket, "buckets", OWNER, "sends no events to EventBridge"),
+    "bucket gone": (bucket_gone, "buckets", OWNER, "Bucket treadle-no-such-bucket cannot be watched"),
+    "dead letter": (dead_letter, "dead letters", "DeadLetterQueue", "1 messages were given up"),
+    "job without address": (job_without_address, "jobs", JOB, "gives the job no address"),
+    "target gone": (target_gone, "jobs", JOB, "-gone"),
+    "function that does not begin": (function_that_does_not_begin, "configuration", OWNER, "TREADLE_S3_IDENTITY is 'colour'"),
+    "failing sensor": (failing_sensor, "sensors", OWNER, "4 ticks in a row have failed"),
+    "paused sensor": (paused_sensor, "sensors", OWNER, "It is paused: Paused after 5 failures in a row."),
+    "sensor that does not tick": (sensor_that_does_not_tick, "sensors", OWNER, "It has not ticked for"),
+    "alarm": (alarm_gone_off, "alarms", "SetAsideAlarm", "by a test"),
+}  # fmt: skip
+
+
+def test_nothing_is_found_wrong_with_the_healthy_stack(deployed: Deployed) -> None:
+    status, findings = examined(deployed)
+
+    assert (status, wrong(findings)) == (0, [])
+    assert len(findings) >= 12
+
+
+@pytest.mark.parametrize("name", BREAKAGES)
+def test_breakage_is_found_with_what_to_do(deployed: Deployed, name: str) -> None:
+    breaks, check, subject, words = BREAKAGES[name]
+
+    with breaks(deployed):
+        status, findings = examined(deployed)
+
+    found = [each for each in findings if each["check"] == check and words in each["says"]]
+    assert found, f"nothing said of it, but: {wrong(findings)}"
+    assert (status, found[0]["severity"]) == (1, "problem")
+    assert subject in found[0]["subject"]
+    assert found[0]["advice"]
+
+
+def test_what_the_caller_may_not_look_at_is_said_with_the_permission(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody who may read the stack, but neither its queues nor its alarms, nor reckon permissions."""
+    iam = deployed.client("iam")
+    iam.create_user(UserName="looker")
+    allowed = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    kept_from = ["sqs:GetQueueAttributes", "cloudwatch:DescribeAlarms", "iam:SimulatePrincipalPolicy"]
+    denied = {"Effect": "Deny", "Action": kept_from, "Resource": "*"}
+    document = {"Version": "2012-10-17", "Statement": [allowed, denied]}
+    iam.put_user_policy(UserName="looker", PolicyName="looks", PolicyDocument=json.dumps(document))
+    key = iam.create_access_key(UserName="looker")["AccessKey"]
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
+
+    _, findings = examined(deployed)
+
+    advice = {each["advice"] for each in wrong(findings)}
+    assert advice >= {f"Grant yourself {action}." for action in kept_from}
+    assert {each["severity"] for each in wrong(findings)} == {"warning"}

@@ -1,0 +1,174 @@
+"""What an operator is told at three in the morning, by the command line, of what did and did not run."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from tests.e2e.deployment import (
+    MALFORMED_CSV,
+    SENSOR,
+    Deployed,
+    eventually,
+    fresh_key,
+    launch_message,
+    run_record,
+)
+from tests.support.project import run
+from treadle.adapters.system import SystemClock
+from treadle.definitions.status import DefaultSensorStatus
+from treadle.operate.sensors import SensorOperations
+from treadle.ports.runs import Run
+
+ANN = "ann"
+
+
+def told(deployed: Deployed, *subject: str) -> dict[str, Any]:
+    """The story of a subject."""
+    done = run("why", SENSOR, *subject, "--stack", deployed.name, "--json")
+    assert done.exit_code == 0, done.output
+    story: dict[str, Any] = json.loads(done.stdout)
+    return story
+
+
+def sentence(deployed: Deployed, key: str) -> str:
+    """Where the story of an object stands."""
+    text: str = told(deployed, "--object", f"s3://{deployed.bucket}/{key}")["sentence"]
+    return text
+
+
+@contextlib.contextmanager
+def stopped(deployed: Deployed) -> Iterator[None]:
+    """An operator has stopped the sensor."""
+    operations = SensorOperations(deployed.stores.sensors, SystemClock())
+    operations.stop(SENSOR, ANN)
+    try:
+        yield
+    finally:
+        operations.start(SENSOR, DefaultSensorStatus.RUNNING, ANN)
+
+
+def ended_run(deployed: Deployed, key: str) -> Run:
+    """The run of an object, once it has ended, on a machine that has much else to do."""
+    eventually(
+        lambda: [each for each in deployed.runs_of(key) if each.ended_at is not None],
+        "the run has ended",
+        seconds=100,
+    )
+    return deployed.ended_run(key)
+
+
+def test_object_that_ran_has_its_whole_story(deployed: Deployed) -> None:
+    key = fresh_key()
+    deployed.upload(key)
+    ended = ended_run(deployed, key)
+
+    story = told(deployed, "--object", f"s3://{deployed.bucket}/{key}")
+
+    assert story["sentence"].startswith(f"Run {ended.run_id} succeeded at")
+    assert [step["what"] for step in story["steps"]][:4] == ["object", "event", "tick", "dispatch"]
+    assert all(step["ok"] for step in story["steps"])
+    assert told(deployed, "--run", ended.run_id)["sentence"] == story["sentence"]
+    assert told(deployed, "--key", str(ended.run_key))["sentence"] == story["sentence"]
+
+
+def test_identical_upload_is_told_with_the_run_that_holds_the_key(deployed: Deployed) -> None:
+    key = fresh_key()
+    deployed.upload(key)
+    ended = ended_run(deployed, key)
+    deployed.upload(key)
+    eventually(lambda: len(deployed.event_ticks(key)) == 2, "the second upload was evaluated")
+
+    said = sentence(deployed, key)
+
+    assert said.startswith(f"No new run: tick {deployed.event_ticks(key)[1].tick_id} asked for run key")
+    assert f"which run {ended.run_id} has held since" in said
+
+
+def test_failed_run_is_told_in_its_targets_words(deployed: Deployed) -> None:
+    key = fresh_key("malformed")
+    deployed.upload(key, MALFORMED_CSV)
+    ended = ended_run(deployed, key)
+    eventually(lambda: "line 3" in sentence(deployed, key), "the cause is told")
+
+    run("run", "release-key", SENSOR, str(ended.run_key), "--by", ANN, "--stack", deployed.name)
+
+    assert f"Its key was released by {ANN}" in sentence(deployed, key)
+
+
+def test_object_with_another_suffix_is_told_what_is_watched(deployed: Deployed) -> None:
+    key = fresh_key().replace(".csv", ".txt")
+    deployed.upload(key)
+
+    said = sentence(deployed, key)
+
+    assert said.endswith(f"is not watched by sensor {SENSOR}: s3://{deployed.bucket}/*.csv is.")
+
+
+def test_object_that_came_to_a_stopped_sensor_is_told_by_whom_and_since_when(deployed: Deployed) -> None:
+    key = fresh_key()
+    with stopped(deployed):
+        deployed.upload(key)
+        since = deployed.stores.sensors.edits(SENSOR)[0]
+
+        said = sentence(deployed, key)
+
+    assert f"sensor {SENSOR} is stopped since" in said
+    assert f"by {ANN}" in said
+    assert since.action == "stop"
+
+
+def test_object_of_which_no_event_came_is_told_why_and_when_the_sweep_finds_it(deployed: Deployed) -> None:
+    key = fresh_key()
+    with deployed.without_events():
+        deployed.upload(key)
+
+        said = sentence(deployed, key)
+
+    rule = deployed.physical_id("NewObjectsRule")
+    assert f"No event of s3://{deployed.bucket}/{key} was evaluated" in said
+    assert f"its rule {rule} is off, so no event reaches it (aws events enable-rule --name {rule})" in said
+    assert "The sweep does not come to it: its schedule" in said, "tests switch it off"
+
+
+def test_object_in_a_bucket_that_sends_no_events_is_told_the_command(deployed: Deployed) -> None:
+    key, s3 = fresh_key(), deployed.client("s3")
+    s3.put_bucket_notification_configuration(Bucket=deployed.bucket, NotificationConfiguration={})
+    try:
+        deployed.upload(key)
+
+        said = sentence(deployed, key)
+    finally:
+        announced: dict[str, Any] = {"EventBridgeConfiguration": {}}
+        s3.put_bucket_notification_configuration(Bucket=deployed.bucket, NotificationConfiguration=announced)
+
+    assert f"bucket {deployed.bucket} sends no events to EventBridge" in said
+    assert f"aws s3api put-bucket-notification-configuration --bucket {deployed.bucket}" in said
+
+
+def test_run_whose_launch_is_a_dead_letter_is_told_so(deployed: Deployed) -> None:
+    lost = run_record(sensor=SENSOR)
+    deployed.send("Launch", launch_message(lost))
+    eventually(lambda: letters(deployed, lost.run_id), "the message is a dead letter", pause=1)
+    deployed.stores.runs.create(lost)
+
+    said = told(deployed, "--run", lost.run_id)["sentence"]
+
+    assert "waits in LAUNCH's queue" in said
+    assert "It is a dead letter of launch, given up as" in said
+    run("dlq", "redrive", "--origin", "launch", "--stack", deployed.name)
+
+
+def letters(deployed: Deployed, about: str) -> bool:
+    return about in run("dlq", "list", "--stack", deployed.name).stdout
+
+
+def test_moment_is_told_by_the_tick_that_was_at_work(deployed: Deployed) -> None:
+    key = fresh_key()
+    deployed.upload(key)
+    ended_run(deployed, key)
+    [tick] = deployed.event_ticks(key)
+
+    said = told(deployed, "--at", tick.tick_id[:24])["sentence"]
+
+    assert "asked for" in said
