@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.deployment import JOB, SENSOR, Deployed
+from tests.e2e.deployment import JOB, SENSOR, Deployed, eventually
 from tests.support.project import run
 from treadle.adapters import clients
 
@@ -174,12 +174,20 @@ def bucket_gone(deployed: Deployed) -> contextlib.AbstractContextManager[None]:
     )
 
 
+def is_at_rest(deployed: Deployed) -> bool:
+    """Whether nothing has changed the sensor's state for a while."""
+    before = deployed.stores.sensors.get(SENSOR)
+    time.sleep(4)
+    return before.lease_owner is None and before == deployed.stores.sensors.get(SENSOR)
+
+
 @contextlib.contextmanager
 def sensor_state(deployed: Deployed, **attributes: Mapping[str, str]) -> Iterator[None]:
     """Of the sensor is stored what such a breakage leaves behind."""
     store, table = deployed.client("dynamodb"), deployed.outputs["SensorsTableName"]
     key = {"sensor": {"S": SENSOR}}
     deployed.schedule(enabled=False)
+    eventually(lambda: is_at_rest(deployed), "no tick is at work that would write it anew")
     before = store.get_item(TableName=table, Key=key).get("Item")
     store.put_item(TableName=table, Item={**(before or key), **attributes})
     try:
