@@ -136,7 +136,11 @@ def _of_sensor(view: SensorView) -> Iterator[Finding]:
     if view.status == "PAUSED":
         says = closed(f"It is paused: {view.paused}")
         yield Finding(
-            "sensors", owner, Severity.PROBLEM, says, f"Mend what failed, then: treadle sensor start {view.name}"
+            "sensors",
+            owner,
+            Severity.PROBLEM,
+            says,
+            f"Mend what failed, then: treadle sensor start {view.name}",
         )
     elif view.failure_streak:
         last = view.last_tick
