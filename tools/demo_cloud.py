@@ -14,7 +14,8 @@ from tools.project import local_aws
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.system import RandomTokens
 from treadle.definitions.objects import ObjectIdentity, S3Object
-from treadle.ports.runs import Run, RunQuery
+from treadle.ports.run_queries import RunQuery
+from treadle.ports.runs import Run
 from treadle.ports.sensors import SensorState
 
 if TYPE_CHECKING:

@@ -18,13 +18,8 @@ from treadle.ports.sensors import SensorStore
 from treadle.ports.system import BlobStore
 from treadle.ports.ticks import TickStore
 from treadle.testing.blobs import InMemoryBlobStore
-from treadle.testing.stores import (
-    InMemoryEventStore,
-    InMemoryRunStore,
-    InMemorySensorStore,
-    InMemoryTables,
-    InMemoryTickStore,
-)
+from treadle.testing.event_store import InMemoryEventStore
+from treadle.testing.stores import InMemoryRunStore, InMemorySensorStore, InMemoryTables, InMemoryTickStore
 
 OUTCOMES = "treadle-outcomes-bucket"
 

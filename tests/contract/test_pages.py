@@ -12,9 +12,9 @@ from tests.contract.test_tick_store import FAILED, FULL
 from treadle.definitions.errors import StoreError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
-from treadle.ports import runs, ticks
+from treadle.ports import ticks
 from treadle.ports.assets import AssetEvent, ended_runs_key
-from treadle.ports.runs import parse_place
+from treadle.ports.run_queries import parse_place
 from treadle.ports.ticks import DispatchCounts, outline
 
 
@@ -159,10 +159,6 @@ def test_runs_of_a_sensor_are_counted_by_status_as_far_as_asked_for(stores: Stor
     }
     assert stores.runs.counts("new_files", 0, 2) == {Status.STARTED: 1, Status.SUCCESS: 1}
     assert stores.runs.counts("nobody", 0, 2) == {}
-
-
-def test_most_of_a_page_is_read_is_a_number_of_records() -> None:
-    assert (ticks.MOST_READ, runs.MOST_LOOKED_AT) == (1_000, 1_000)
 
 
 def event(key: str, number: int = 1) -> AssetEvent:

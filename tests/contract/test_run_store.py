@@ -5,17 +5,8 @@ from dataclasses import replace
 from tests.contract.conftest import Stores
 from treadle.definitions.runs import StepFailure
 from treadle.definitions.status import DagsterRunStatus
-from treadle.ports.runs import (
-    Allowance,
-    Claim,
-    Delay,
-    Failure,
-    Look,
-    Run,
-    RunQuery,
-    Try,
-    request_digest,
-)
+from treadle.ports.run_queries import RunQuery
+from treadle.ports.runs import Allowance, Claim, Delay, Failure, Look, Run, Try, request_digest
 
 NOW = 1_795_348_800_000
 RUN = Run(

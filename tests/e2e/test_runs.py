@@ -27,7 +27,8 @@ from tests.e2e.following import (
 from tools.stack import sent_mails
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
-from treadle.ports.runs import Failure, Run, RunQuery
+from treadle.ports.run_queries import RunQuery
+from treadle.ports.runs import Failure, Run
 
 LOST = 0.2
 MANY = 500

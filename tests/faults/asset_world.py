@@ -35,15 +35,10 @@ from treadle.entrypoints.handler import metrics, process_queue
 from treadle.entrypoints.steps import _record
 from treadle.ports.assets import AssetEvent
 from treadle.ports.runs import Run
+from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.faults import Faults, faulty
 from treadle.testing.news import InMemoryBus
-from treadle.testing.stores import (
-    InMemoryEventStore,
-    InMemoryRunStore,
-    InMemorySensorStore,
-    InMemoryTables,
-    InMemoryTickStore,
-)
+from treadle.testing.stores import InMemoryRunStore, InMemorySensorStore, InMemoryTables, InMemoryTickStore
 from treadle.testing.system import CountingTokens, InMemoryQueue, VirtualClock
 
 if TYPE_CHECKING:

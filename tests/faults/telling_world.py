@@ -44,14 +44,9 @@ from treadle.ports.assets import ended_runs_key
 from treadle.ports.runs import Reached, Run
 from treadle.ports.system import Bus, BusEvent
 from treadle.ports.ticks import Tick
+from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.faults import Faults, faulty
-from treadle.testing.stores import (
-    InMemoryEventStore,
-    InMemoryRunStore,
-    InMemorySensorStore,
-    InMemoryTables,
-    InMemoryTickStore,
-)
+from treadle.testing.stores import InMemoryRunStore, InMemorySensorStore, InMemoryTables, InMemoryTickStore
 from treadle.testing.system import CountingTokens, VirtualClock
 
 JOBS = ("orders", "customers")

@@ -26,14 +26,9 @@ from treadle.ports.runs import Run
 from treadle.ports.sensors import SensorState
 from treadle.ports.system import Tokens
 from treadle.ports.ticks import Tick
+from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.news import InMemoryBus
-from treadle.testing.stores import (
-    InMemoryEventStore,
-    InMemoryRunStore,
-    InMemorySensorStore,
-    InMemoryTables,
-    InMemoryTickStore,
-)
+from treadle.testing.stores import InMemoryRunStore, InMemorySensorStore, InMemoryTables, InMemoryTickStore
 from treadle.testing.system import CountingTokens, InMemoryQueue, VirtualClock
 from treadle.testing.targets import InMemoryTarget
 

@@ -26,8 +26,9 @@ from treadle.engine.identity import canonical_json
 from treadle.engine.reading import StoredEnds
 from treadle.ports.assets import AssetEvent, ended_runs_key
 from treadle.ports.runs import Run
+from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.instance import TreadleInstance
-from treadle.testing.stores import InMemoryEventStore, InMemoryTables
+from treadle.testing.stores import InMemoryTables
 from treadle.testing.system import VirtualClock
 
 orders, customers, report = (JobDefinition(name) for name in ("orders", "customers", "report"))

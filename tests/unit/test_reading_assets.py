@@ -15,9 +15,10 @@ from treadle import (
 )
 from treadle.engine.asset_reading import StoredInstance
 from treadle.ports.assets import AT_ONCE, AssetEvent
+from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.instance import TreadleInstance
 from treadle.testing.news import NAMESPACE
-from treadle.testing.stores import InMemoryEventStore, InMemoryRunStore, InMemoryTables
+from treadle.testing.stores import InMemoryRunStore, InMemoryTables
 
 MATERIALIZATION = DagsterEventType.ASSET_MATERIALIZATION
 ORDERS, CUSTOMERS, NOTHING = (AssetKey(name) for name in ("orders", "customers", "nothing"))

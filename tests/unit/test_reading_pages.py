@@ -21,7 +21,7 @@ from treadle.ports.assets import AssetEvent
 from treadle.ports.launching import JobSettings
 from treadle.ports.runs import Claim, Run, Try
 from treadle.ports.ticks import Tick, TickOutline
-from treadle.testing.stores import InMemoryEventStore
+from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.system import InMemoryDeadLetters
 
 GOOD, SKIPPED, BAD = TickStatus.SUCCESS, TickStatus.SKIPPED, TickStatus.FAILURE

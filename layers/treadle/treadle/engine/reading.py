@@ -10,7 +10,8 @@ from treadle.definitions.runs import DagsterRun, RunRecord, RunsFilter, moment
 from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.views import dagster_run, run_record
 from treadle.ports.assets import AssetEvent, EventStore, ended_runs_key
-from treadle.ports.runs import Run, RunQuery, RunStore
+from treadle.ports.run_queries import RunQuery
+from treadle.ports.runs import Run, RunStore
 from treadle.ports.system import Clock
 
 DEFAULT_LIMIT = 1_000

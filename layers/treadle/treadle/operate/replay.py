@@ -10,7 +10,8 @@ from treadle.engine.asset_events import materialized
 from treadle.engine.publish import statuses_reached
 from treadle.engine.telling import asset_materialized, envelope, run_status_changed
 from treadle.ports.assets import EventStore
-from treadle.ports.runs import Run, RunQuery, RunStore
+from treadle.ports.run_queries import RunQuery
+from treadle.ports.runs import Run, RunStore
 from treadle.ports.system import Clock, Queue
 
 KEPT = timedelta(days=90)

@@ -13,7 +13,8 @@ from treadle.engine.launch import Targets, as_tried, start_of
 from treadle.engine.messages import launch_message
 from treadle.engine.observing import OBSERVED_TAG
 from treadle.ports.launching import Execution, JobSettings, Target
-from treadle.ports.runs import Allowance, Failure, Run, RunPage, RunStore, parse_place
+from treadle.ports.run_queries import RunPage, parse_place
+from treadle.ports.runs import Allowance, Failure, Run, RunStore
 from treadle.ports.system import Clock, Queue
 
 DEFAULT_LIMIT = 50

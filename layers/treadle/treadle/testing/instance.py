@@ -42,16 +42,11 @@ from treadle.ports.launching import JobSettings
 from treadle.ports.runs import Failure, Run
 from treadle.ports.sensors import SensorState
 from treadle.ports.ticks import Tick
+from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.news import NAMESPACE, BusNews, News, RunResult
 from treadle.testing.objects import InMemoryObjects
 from treadle.testing.recorded import Recorded
-from treadle.testing.stores import (
-    InMemoryEventStore,
-    InMemoryRunStore,
-    InMemorySensorStore,
-    InMemoryTables,
-    InMemoryTickStore,
-)
+from treadle.testing.stores import InMemoryRunStore, InMemorySensorStore, InMemoryTables, InMemoryTickStore
 from treadle.testing.system import CountingTokens, InMemoryQueue, VirtualClock
 from treadle.testing.targets import InMemoryTarget
 

@@ -13,7 +13,8 @@ from treadle.engine.publish import Publisher, statuses_reached
 from treadle.engine.telling import ASSET_MATERIALIZED, RUN_STATUS_CHANGED, envelope
 from treadle.ports.runs import Reached, Run
 from treadle.ports.system import BusEvent
-from treadle.testing.stores import InMemoryEventStore, InMemoryRunStore, InMemoryTables
+from treadle.testing.event_store import InMemoryEventStore
+from treadle.testing.stores import InMemoryRunStore, InMemoryTables
 
 NAMESPACE = "000000000000/memory/treadle"
 

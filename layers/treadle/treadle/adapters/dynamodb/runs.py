@@ -13,21 +13,8 @@ from treadle.adapters.dynamodb.models import RunModel as Model
 from treadle.definitions.errors import StoreError
 from treadle.definitions.runs import StepFailure
 from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
-from treadle.ports.runs import (
-    MOST_LOOKED_AT,
-    Allowance,
-    Claim,
-    Delay,
-    Failure,
-    Look,
-    Reaction,
-    Run,
-    RunPage,
-    RunQuery,
-    Try,
-    parse_place,
-    place_of,
-)
+from treadle.ports.run_queries import MOST_LOOKED_AT, RunPage, RunQuery, parse_place, place_of
+from treadle.ports.runs import Allowance, Claim, Delay, Failure, Look, Reaction, Run, Try
 
 SHARDS = 8
 """Runs that are to be looked at are spread over so many partitions of their index."""

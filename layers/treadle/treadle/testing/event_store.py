@@ -1,0 +1,68 @@
+"""The store of asset events in memory: the same numbers, checked by the same contract tests."""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+
+from treadle.ports.assets import AT_ONCE, AssetEvent, is_ended_runs_key
+from treadle.testing.stores import InMemoryTables
+
+
+class InMemoryEventStore:
+    """An `EventStore` in memory."""
+
+    def __init__(self, tables: InMemoryTables) -> None:
+        self._tables = tables
+
+    def append(self, events: Sequence[AssetEvent]) -> list[AssetEvent]:
+        """Number each event, once."""
+        with self._tables.lock:
+            return [self._append(event) for event in events]
+
+    def _append(self, event: AssetEvent) -> AssetEvent:
+        stored = self._tables.events.setdefault(event.asset_key, [])
+        known = next((e for e in stored if e.event_id == event.event_id), None)
+        if known is None:
+            known = replace(event, storage_id=len(stored) + 1)
+            stored.append(known)
+        return known
+
+    def asset_keys(self, after: str, limit: int) -> list[str]:
+        """The keys of assets."""
+        found = (key for key, events in self._tables.events.items() if events and not is_ended_runs_key(key))
+        return sorted(key for key in found if key > after)[:limit]
+
+    def after(self, asset_key: str, storage_id: int, limit: int) -> list[AssetEvent]:
+        """The events numbered higher."""
+        events = self._tables.events.get(asset_key, [])
+        return [event for event in events if event.storage_id > storage_id][:limit]
+
+    def between(
+        self,
+        asset_key: str,
+        after: int,
+        before: int | None = None,
+        *,
+        ascending: bool = True,
+        at_once: int = AT_ONCE,
+    ) -> Iterator[AssetEvent]:
+        """The events between two numbers."""
+        del at_once
+        found = [
+            event
+            for event in self._tables.events.get(asset_key, [])
+            if event.storage_id > after and (before is None or event.storage_id < before)
+        ]
+        return iter(found if ascending else found[::-1])
+
+    def numbered(self, asset_key: str, numbers: Collection[int]) -> list[AssetEvent]:
+        """The events with these numbers."""
+        return [event for event in self._tables.events.get(asset_key, []) if event.storage_id in numbers]
+
+    def newest(self, asset_keys: Collection[str]) -> dict[str, AssetEvent]:
+        """The last event of each key."""
+        return {key: self._tables.events[key][-1] for key in asset_keys if self._tables.events.get(key)}
+
+    def number_before(self, asset_key: str, time: int) -> int:
+        """The highest number of an earlier event."""
+        events = self._tables.events.get(asset_key, [])
+        return max((event.storage_id for event in events if event.time < time), default=0)
