@@ -108,7 +108,12 @@ def as_handler() -> float:
         for name in read().environment(function)
         if name.startswith("TREADLE_")
     }
-    ours = {"TREADLE_INTERVAL_SECONDS": "0", "TREADLE_DEFAULT_STATUS": "RUNNING", "TREADLE_PAUSE_AFTER": "10"}
+    ours = {
+        "TREADLE_KIND": "schedule",
+        "TREADLE_INTERVAL_SECONDS": "0",
+        "TREADLE_DEFAULT_STATUS": "RUNNING",
+        "TREADLE_PAUSE_AFTER": "10",
+    }
     looks = itertools.count()
 
     @sensor(job_name="none")

@@ -37,6 +37,7 @@ def stores(dynamodb_local: str, monkeypatch: pytest.MonkeyPatch) -> DynamoStores
     function = read().evaluators()["new_objects"]
     unused = {name: "0" for name in read().environment(function) if name.startswith("TREADLE_")}
     ticking = {
+        "TREADLE_KIND": "schedule",
         "TREADLE_INTERVAL_SECONDS": "0",
         "TREADLE_DEFAULT_STATUS": "RUNNING",
         "TREADLE_PAUSE_AFTER": "10",
