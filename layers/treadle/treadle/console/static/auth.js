@@ -4,6 +4,9 @@
 const TOKEN = 'treadle.token', UNDER_WAY = 'treadle.sign-in';
 const SPARE = 30_000;
 
+// Taken before anything else happens: what is in the address bar can be seen, and the next address replaces it.
+const startToken = takeStartToken();
+
 let config = {auth: 'token'};
 let onSignedOut = () => {};
 
@@ -14,7 +17,7 @@ export async function begin(signedOut) {
   if (!answer.ok) throw new Error(`config.json: the server answered ${answer.status}.`);
   config = await answer.json();
   if (config.auth === 'oidc') return finishSignIn();
-  takeStartToken();
+  if (startToken) sessionStorage.setItem(TOKEN, JSON.stringify({token: startToken}));
   return true;
 }
 
@@ -46,9 +49,9 @@ function kept() {
 
 function takeStartToken() {
   const given = /^#token=(.+)$/.exec(location.hash);
-  if (!given) return;
-  sessionStorage.setItem(TOKEN, JSON.stringify({token: decodeURIComponent(given[1])}));
+  if (!given) return null;
   history.replaceState(null, '', location.pathname);
+  return decodeURIComponent(given[1]);
 }
 
 // ---- OpenID Connect

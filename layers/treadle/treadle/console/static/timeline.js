@@ -186,7 +186,7 @@ function Tooltip({mark, width}) {
 export function Sparkline({recent}) {
   const shown = (recent ?? []).slice(0, 30).reverse();
   const words = ['SUCCESS', 'SKIPPED', 'FAILURE'].map((status) => {
-    const number = shown.filter((each) => each.status === status).reduce((sum, each) => sum + (each.count ?? 1), 0);
+    const number = shown.filter((each) => each.status === status).reduce((sum, each) => sum + (status === 'SKIPPED' ? each.count : 1), 0);
     return number ? `${number} ${{SUCCESS: 'requested', SKIPPED: 'skipped', FAILURE: 'failed'}[status]}` : null;
   }).filter(Boolean).join(', ');
   if (shown.length === 0) return html`<span class="faint">no ticks</span>`;

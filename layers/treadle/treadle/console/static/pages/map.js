@@ -10,10 +10,8 @@ import {Empty, Loaded, Page} from '../parts.js';
 const WIDTH = 190, HEIGHT = 40, ACROSS = 90, DOWN = 18, EDGE = 8;
 const KINDS = {sensor: 'Sensor', job: 'Job', asset: 'Asset'};
 
-/** The name of a node; its id may begin with its kind. */
-const nameOf = (node) => node.name ?? (node.id.startsWith(`${node.kind}:`) ? node.id.slice(node.kind.length + 1) : node.id);
 
-const hrefOf = (node) => ({sensor: sensorAddress(nameOf(node)), job: address(['runs'], {job: nameOf(node)})})[node.kind] ?? assetAddress(nameOf(node));
+const hrefOf = (node) => ({sensor: sensorAddress(node.name), job: address(['runs'], {job: node.name})})[node.kind] ?? assetAddress(node.name);
 
 export function SensorMap() {
   const graph = useLive((signal) => api.graph(signal), 0, ['graph']);
@@ -30,12 +28,13 @@ function Picture({nodes, edges}) {
   const [width, height] = [2 * EDGE + layers * WIDTH + (layers - 1) * ACROSS, 2 * EDGE + rows * HEIGHT + (rows - 1) * DOWN];
   const touches = ({edge}) => near !== null && (edge.from === near || edge.to === near);
   const shown = paths.map(({edge}) => edge);
+  const names = new Map(nodes.map((node) => [node.id, node.name]));
   return html`<div class="map-legend" aria-hidden="true">${Object.entries(KINDS).map(([kind, name]) => html`<span key=${kind} class=${`node-key ${kind}`}>${name}</span>`)}</div>
     <div class="map" tabindex="0" role="region" aria-label="Map of sensors, jobs and assets"><svg width=${width} height=${height} role="group" aria-label="Sensors, jobs and assets">
       <defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0l8 4-8 4z" class="arrow" /></marker></defs>
       ${paths.map((path) => html`<path key=${`${path.edge.from} ${path.edge.to}`} class=${`edge ${touches(path) ? 'near' : ''}`} marker-end="url(#arrow)"
         d=${curve(corner(place.get(path.edge.from)), path.bends.map(corner), corner(place.get(path.edge.to)))} />`)}
-      ${nodes.map((node) => html`<${Node} key=${node.id} node=${node} point=${corner(place.get(node.id))} edges=${shown} setNear=${setNear} />`)}
+      ${nodes.map((node) => html`<${Node} key=${node.id} node=${node} point=${corner(place.get(node.id))} edges=${shown} names=${names} setNear=${setNear} />`)}
     </svg></div>`;
 }
 
@@ -57,10 +56,10 @@ function shortened(text, most = 22) {
   return text.length > most ? `${text.slice(0, most / 2)}…${text.slice(1 - most / 2)}` : text;
 }
 
-function Node({node, point: [x, y], edges, setNear}) {
-  const name = nameOf(node);
-  const names = (side, other) => edges.filter((edge) => edge[side] === node.id).map((edge) => edge[other]).join(', ');
-  const [before, after] = [names('to', 'from'), names('from', 'to')];
+function Node({node, point: [x, y], edges, names, setNear}) {
+  const {name} = node;
+  const others = (side, other) => edges.filter((edge) => edge[side] === node.id).map((edge) => names.get(edge[other])).join(', ');
+  const [before, after] = [others('to', 'from'), others('from', 'to')];
   const label = `${KINDS[node.kind] ?? node.kind} ${name}${before ? `, after ${before}` : ''}${after ? `, leads to ${after}` : ''}`;
   return html`<a href=${hrefOf(node)} class=${`node ${node.kind}`} aria-label=${label} onmouseenter=${() => setNear(node.id)} onmouseleave=${() => setNear(null)} onfocus=${() => setNear(node.id)} onblur=${() => setNear(null)}>
     <title>${label}</title>

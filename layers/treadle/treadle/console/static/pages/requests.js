@@ -8,8 +8,10 @@ import {Mono, Table, Text} from '../parts.js';
 /** `action` gives what can be done about a key that is taken. `isPreview` where nothing was committed. */
 export function Requests({tick, action, isPreview = false}) {
   const {requests = [], existing_keys: existing = [], set_aside: aside = [], asset_events: made = []} = tick;
+  const all = tick.requests_count ?? requests.length;
   return html`
-    ${requests.length > 0 && html`<section class="card"><h2>${count(requests.length, 'run request')}</h2>
+    ${requests.length > 0 && html`<section class="card"><h2>${count(all, 'run request')}</h2>
+      ${all > requests.length && html`<p class="faint">The first ${requests.length} of them:</p>`}
       ${requests.map((each, index) => html`<${Request} key=${each.run_id ?? index} request=${each} isPreview=${isPreview} />`)}</section>`}
     ${existing.length > 0 && html`<section class="card"><h2>${count(existing.length, 'run key')} taken already</h2>
       <p class="faint">${existing.length === 1 ? 'A run exists for this key, so none was requested again.' : 'Runs exist for these keys, so none were requested again.'}</p>
@@ -34,8 +36,8 @@ function Request({request, isPreview}) {
   return html`<details class="request"><summary>
       <span class="mono strong">${request.run_key ?? 'no run key'}</span><span class="faint">→ ${request.job}</span>
       ${request.partition_key && html`<span class="tag">partition ${request.partition_key}</span>`}
-      ${request.run_id && !isPreview && html`<a href=${runAddress(request.run_id)}>run</a>`}
     </summary>
+    ${request.run_id && !isPreview && html`<p>Run <a class="mono" href=${runAddress(request.run_id)}>${request.run_id}</a></p>`}
     <h3>Run config</h3><${Text} text=${request.run_config ?? '{}'} what="run config" />
     <h3>Tags</h3><${Tags} tags=${request.tags} />
   </details>`;

@@ -94,7 +94,7 @@ function RunDetail({run, refresh}) {
       run.tick_id && ['Tick', html`<a href=${tickAddress(run.sensor, run.tick_id)} class="mono clip">${run.tick_id}</a>`, 'wide'],
       ['Run key', html`<${Mono}>${run.run_key ?? 'none'}<//>`, 'wide'],
       run.partition_key && ['Partition', html`<${Mono}>${run.partition_key}<//>`],
-      ['Attempt', html`${run.attempt}${run.granted > 1 || run.retries ? html` <span class="faint">of ${Math.max(run.granted ?? 1, 1 + (run.retries ?? 0))}</span>` : ''}`],
+      ['Attempt', html`${run.attempt}${run.attempts_allowed > 1 && html` <span class="faint">of ${run.attempts_allowed}</span>`}`],
       ['Created', html`<${Time} at=${run.created_at} />`],
       ['Started', html`<${Time} at=${run.started_at} none="not yet" />`],
       ['Ended', html`<${Time} at=${run.ended_at} none="not yet" />`],
@@ -103,10 +103,17 @@ function RunDetail({run, refresh}) {
       ['Id', html`<${Mono}>${run.run_id}<//> <${Copy} text=${run.run_id} what="run id" />`, 'wide'],
     ]} />
     <${Failure} failure=${run.failure} />
-    ${run.story && html`<section class="card"><h2>How it came about</h2><${Story} story=${run.story} /></section>`}
+    ${run.sensor && html`<${HowItCameAbout} run=${run} />`}
     ${run.allowances?.length > 0 && html`<section class="card"><h2>Attempts that were granted</h2><ul class="plain">${run.allowances.map((each) => html`<li key=${each.at}>Attempt ${each.attempts} by <b>${each.by}</b>, <${Time} at=${each.at} /></li>`)}</ul></section>`}
     <${Reactions} reactions=${run.reactions} />
     <section class="card"><h2>Run config</h2><${Text} text=${run.run_config ?? '{}'} what="run config" /><h3>Tags</h3><${Tags} tags=${run.tags} /></section>`;
+}
+
+/** The story is told anew when the run has come further, and not with every look at its record. */
+function HowItCameAbout({run}) {
+  const {run_id: runId, sensor, attempt, status} = run;
+  const story = useLive((signal) => api.why({sensor, run: runId}, signal), 0, ['story', runId, attempt, status]);
+  return html`<section class="card"><h2>How it came about</h2><${Loaded} of=${story} what="its story">${(found) => html`<${Story} story=${found} />`}<//></section>`;
 }
 
 function Failure({failure}) {

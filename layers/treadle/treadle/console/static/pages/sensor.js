@@ -19,14 +19,15 @@ export function Sensor({name, query}) {
   const sensor = useLive((signal) => api.oneSensor(name, signal), 4000, ['sensor', name]);
   const [dialog, setDialog] = useState(null);
   const close = () => setDialog(null);
+  const changed = (view) => sensor.replace({...sensor.data, ...view});
   return html`<${Page} title=${name} above=${html`<a href=${address(['sensors'])}>Sensors</a>`}
-      actions=${sensor.data && html`<${Actions} sensor=${sensor.data} done=${sensor.replace} onTest=${() => setDialog('test')} />`}>
+      actions=${sensor.data && html`<${Actions} sensor=${sensor.data} done=${changed} onTest=${() => setDialog('test')} />`}>
     <${Loaded} of=${sensor} what=${`sensor ${name}`}>${(found) => html`
       <p class="lead">${found.description}</p>
       ${found.paused && html`<div class="notice warn"><${Badge} status="PAUSED" /><p>${found.paused} Start it to let it tick again.</p></div>`}
       <${About} sensor=${found} onCursor=${() => setDialog('cursor')} />
       <${History} sensor=${found} query=${query} />
-      ${dialog === 'cursor' && html`<${CursorDialog} sensor=${found} onClose=${close} done=${sensor.replace} />`}
+      ${dialog === 'cursor' && html`<${CursorDialog} sensor=${found} onClose=${close} done=${changed} />`}
       ${dialog === 'test' && html`<${PreviewDialog} sensor=${found} onClose=${close} done=${sensor.refresh} />`}
     `}<//>
   <//>`;

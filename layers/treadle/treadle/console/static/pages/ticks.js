@@ -11,7 +11,7 @@ import {tickWords} from '../timeline.js';
 import {Requests} from './requests.js';
 import {RunRows} from './runs.js';
 
-const PAGE = 25, READ_AT_ONCE = 100, MOST_READ = 1000;
+const PAGE = 25, FEW = 100, MANY = 1000, LONG = 2 * 3_600_000;
 
 /** The ticks of so long, newest first; older pages are read once, the newest one again and again. */
 export function useTicks(name, length) {
@@ -21,8 +21,9 @@ export function useTicks(name, length) {
     const {ticks} = known.current;
     const since = serverNow() - length;
     let before, met = false;
-    for (let read = 0; read < MOST_READ; read += READ_AT_ONCE) {
-      const page = await api.ticks(name, {limit: READ_AT_ONCE, before}, signal);
+    const limit = ticks.size || length < LONG ? FEW : MANY;
+    for (let read = 0; read < MANY; read += limit) {
+      const page = await api.ticks(name, {limit, before}, signal);
       met = met || page.ticks.some((tick) => ticks.has(tick.tick_id) && ticks.get(tick.tick_id).status === tick.status);
       for (const tick of page.ticks) ticks.set(tick.tick_id, tick);
       const oldest = page.ticks.at(-1)?.time ?? -Infinity;
