@@ -3,6 +3,7 @@
 import http.client
 import json
 import socket
+import struct
 import threading
 from collections.abc import Iterator, Mapping
 
@@ -154,6 +155,22 @@ def test_what_no_browser_sends_is_answered_in_the_same_form(server: LocalServer,
 )
 def test_no_address_leads_out_of_the_page(server: LocalServer, path: str) -> None:
     assert ask(server, "GET", path, {})[0] == 404
+
+
+def test_a_browser_that_leaves_in_the_middle_of_an_answer_is_nothing_to_tell_of(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    gone = struct.pack("ii", 1, 0)
+    with served(console_of(MemoryStack(TreadleInstance([])))) as server:
+        for _ in range(20):
+            with socket.create_connection(("127.0.0.1", server.server_port)) as connection:
+                host = f"127.0.0.1:{server.server_port}"
+                asked = f"GET /static/vendor/htm-preact.js HTTP/1.1\r\nHost: {host}\r\n\r\n"
+                connection.sendall(asked.encode() * 50)
+                connection.recv(1)
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, gone)
+
+    assert capsys.readouterr().err == ""
 
 
 class SlowLetters(InMemoryDeadLetters):

@@ -1,6 +1,7 @@
 """The console on a laptop: an HTTP server for this machine alone, which asks the same application as API Gateway."""
 
 import base64
+import sys
 import urllib.parse
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -35,6 +36,11 @@ class LocalServer(ThreadingHTTPServer):
     def __init__(self, console: Console, port: int = 0) -> None:
         self.console = console
         super().__init__((HOST, port), _Handler)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Tell of what broke, but not of a browser that has left in the middle of an answer."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
     @property
     def address(self) -> str:
