@@ -210,3 +210,20 @@ def test_ticks_of_another_time_are_not_shown(modules: Page) -> None:
 )
 def test_what_is_asked_about_is_found_out_from_its_form(modules: Page, text: str, subject: str) -> None:
     assert call(modules, "pages/why", "subjectOf", text) == subject
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-11-28T03:00:00Z", "2026-11-28T03:00:00Z"),
+        ("2026-11-28T03:00:00+05:30", "2026-11-28T03:00:00+05:30"),
+        ("2h", "2h"),
+        ("2026-11-28 03:00", "2026-11-27T21:30:00.000Z"),
+    ],
+)
+def test_a_time_without_a_zone_is_the_viewers_own(browser: Browser, text: str, moment: str) -> None:
+    with served(console_of(MemoryStack(TreadleInstance([])))) as server:
+        page = browser.new_page(timezone_id="Asia/Kolkata")
+        page.goto(f"{server.address}static/mark.svg")
+        assert call(page, "pages/why", "momentOf", text) == moment
+        page.close()

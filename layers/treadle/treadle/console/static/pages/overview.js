@@ -74,7 +74,7 @@ function SensorTable({sensors, hasAny, chosen, setChosen, refresh}) {
       head: html`<input type="checkbox" aria-label="Choose all sensors shown" checked=${all} onchange=${() => setChosen(new Set(all ? [] : sensors.map((each) => each.name)))} />`,
       of: (each) => html`<input type="checkbox" aria-label=${`Choose ${each.name}`} checked=${chosen.has(each.name)} onchange=${() => toggle(each.name)} />`,
     },
-    {name: 'Sensor', kind: 'main', of: (each) => html`<a href=${sensorAddress(each.name)} class="strong">${each.name}</a><small class="faint clip">${each.description}</small>`},
+    {name: 'Sensor', kind: 'main', of: (each) => html`<a href=${sensorAddress(each.name)} class="strong">${each.name}</a><small class="faint clip" title=${each.description}>${each.description}</small>`},
     {name: 'Kind', of: (each) => kindWord(each.kind)},
     {name: 'Status', of: (each) => html`<${Switch} sensor=${each} done=${refresh} />`},
     {name: 'Last tick', of: (each) => html`<${LastTick} tick=${each.last_tick} />`},

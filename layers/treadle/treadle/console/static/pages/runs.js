@@ -59,7 +59,13 @@ export function RunRows({runs, empty, showsSensor = false}) {
 }
 
 export function Run({runId}) {
-  const run = useLive((signal) => api.oneRun(runId, signal), 4000, ['run', runId]);
+  const [every, setEvery] = useState(4000);
+  const run = useLive(async (signal) => {
+    const found = await api.oneRun(runId, signal);
+    // Its story takes more reading than its record, and after its end there is little news.
+    setEvery(ENDED.includes(found.status) ? 20_000 : 4000);
+    return found;
+  }, every, ['run', runId]);
   const above = html`<a href=${address(['runs'], {job: run.data?.job})}>Runs</a>${run.data?.sensor && html` <a href=${sensorAddress(run.data.sensor)}>${run.data.sensor}</a>`}`;
   return html`<${Page} title=${`Run ${runId.slice(0, 8)}`} above=${above} actions=${run.data && html`<${Actions} run=${run.data} done=${run.refresh} />`}>
     <${Loaded} of=${run} what="the run">${(found) => html`<${RunDetail} run=${found} refresh=${run.refresh} />`}<//>
@@ -103,17 +109,10 @@ function RunDetail({run, refresh}) {
       ['Id', html`<${Mono}>${run.run_id}<//> <${Copy} text=${run.run_id} what="run id" />`, 'wide'],
     ]} />
     <${Failure} failure=${run.failure} />
-    ${run.sensor && html`<${HowItCameAbout} run=${run} />`}
+    ${run.story && html`<section class="card"><h2>How it came about</h2><${Story} story=${run.story} /></section>`}
     ${run.allowances?.length > 0 && html`<section class="card"><h2>Attempts that were granted</h2><ul class="plain">${run.allowances.map((each) => html`<li key=${each.at}>Attempt ${each.attempts} by <b>${each.by}</b>, <${Time} at=${each.at} /></li>`)}</ul></section>`}
     <${Reactions} reactions=${run.reactions} />
     <section class="card"><h2>Run config</h2><${Text} text=${run.run_config ?? '{}'} what="run config" /><h3>Tags</h3><${Tags} tags=${run.tags} /></section>`;
-}
-
-/** The story is told anew when the run has come further, and not with every look at its record. */
-function HowItCameAbout({run}) {
-  const {run_id: runId, sensor, attempt, status} = run;
-  const story = useLive((signal) => api.why({sensor, run: runId}, signal), 0, ['story', runId, attempt, status]);
-  return html`<section class="card"><h2>How it came about</h2><${Loaded} of=${story} what="its story">${(found) => html`<${Story} story=${found} />`}<//></section>`;
 }
 
 function Failure({failure}) {

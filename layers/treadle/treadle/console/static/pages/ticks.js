@@ -57,7 +57,7 @@ export function TickTable({ticks, isFiltered, hasTicked, hasOlder}) {
   const columns = [
     {name: 'Time', kind: 'main', of: (tick) => html`<a href=${tickAddress(tick.sensor, tick.tick_id)}><${Time} at=${tick.time} /></a>${tick.last_time > tick.time && html`<small class="faint"> to <${Time} at=${tick.last_time} /></small>`}`},
     {name: 'Outcome', of: (tick) => html`<${TickBadge} tick=${tick} />`},
-    {name: 'Took', kind: 'number', of: (tick) => duration(tick.ended_at - tick.started_at)},
+    {name: 'Took', kind: 'number', of: (tick) => (tick.skips > 1 ? html`<span class="faint">–</span>` : duration(tick.ended_at - tick.started_at))},
     {name: 'Result', kind: 'whole', of: (tick) => html`<span class="clip wide">${tickWords(tick)}</span>`},
     {name: 'Trigger', kind: 'whole', of: (tick) => html`<span class="mono clip" title=${tick.trigger ?? ''}>${tick.trigger ?? 'schedule'}</span>`},
   ];
@@ -86,7 +86,7 @@ function TickDetail({tick, refresh}) {
       ['Outcome', html`<${TickBadge} tick=${tick} />`],
       ['Due', html`<${Time} at=${tick.time} />`],
       tick.last_time > tick.time && ['Last of them', html`<${Time} at=${tick.last_time} />`],
-      ['Took', html`<${Lasted} from=${tick.started_at} to=${tick.ended_at} />`],
+      !(tick.skips > 1) && ['Took', html`<${Lasted} from=${tick.started_at} to=${tick.ended_at} />`],
       ['Trigger', html`<${Mono}>${tick.trigger ?? 'schedule'}<//>`, 'wide'],
       tick.attempts > 1 && ['Evaluated', count(tick.attempts, 'time')],
       dispatched && ['Dispatched', `${count(dispatched.started, 'run')} started, ${dispatched.existing} existed already, ${dispatched.refused} refused`],

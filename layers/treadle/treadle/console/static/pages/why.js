@@ -3,7 +3,6 @@
 import {html, useState} from '../vendor/htm-preact.js';
 import * as api from '../api.js';
 import {useDeployment} from '../deployment.js';
-import {serverNow} from '../format.js';
 import {useLive} from '../live.js';
 import {go} from '../router.js';
 import {Choice, Empty, Loaded, Page} from '../parts.js';
@@ -26,19 +25,10 @@ export function subjectOf(text) {
   return MOMENT.test(text) ? 'at' : 'key';
 }
 
-const LENGTHS = {s: 1000, m: 60_000, min: 60_000, h: 3_600_000, d: 86_400_000};
-
-/** A moment as the API takes it: "2h" is so long ago, and a time without a zone is the viewer's own. */
+/** A time as the API takes it: one without a zone is the viewer's own. */
 export function momentOf(text) {
-  const ago = /^(\d+) ?(s|m|min|h|d)( ago)?$/i.exec(text);
-  const time = ago ? new Date(serverNow() - Number(ago[1]) * LENGTHS[ago[2].toLowerCase()]) : new Date(text);
-  return Number.isNaN(time.getTime()) ? text : time.toISOString();
-}
-
-/** What became of something. A run's own sensor is asked about where none is named. */
-export async function explain({sensor, object, key, run, at}, signal) {
-  const asked = {object, key, run, at: at && momentOf(at)};
-  return api.why({...asked, sensor: sensor ?? (await api.oneRun(run, signal)).sensor}, signal);
+  const time = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?$/.test(text) ? new Date(text.replace(' ', 'T')) : null;
+  return time ? time.toISOString() : text;
 }
 
 /** The box at the head of every page. */
@@ -90,6 +80,6 @@ function Question({sensors, query, asked}) {
 }
 
 function Answer({query}) {
-  const story = useLive((signal) => explain(query, signal), 0, ['why', query]);
+  const story = useLive((signal) => api.why({...query, at: query.at && momentOf(query.at)}, signal), 0, ['why', query]);
   return html`<section class="card" aria-label="Answer" aria-live="polite"><${Loaded} of=${story} what="what became of it">${(found) => html`<${Story} story=${found} />`}<//></section>`;
 }
