@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
 
 from tools.prerequisites import check_browser, find_browser
 
@@ -27,7 +27,7 @@ ARGUMENTS = (
 )
 HERE = {"127.0.0.1", "localhost"}
 DESK, PHONE = {"width": 1360, "height": 860}, {"width": 390, "height": 844}
-PATIENCE = 10_000
+PATIENCE = 20_000
 """Milliseconds that something may take to appear."""
 
 
@@ -47,6 +47,7 @@ def chromium() -> Iterator[Browser]:
         if os.environ.get("CI") == "true":
             raise BrowserMissingError(check_browser())
         pytest.skip(str(check_browser()))
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         made = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
         try:
@@ -106,6 +107,11 @@ class Visit:
         place = dialog if dialog.count() else self.page
         place.get_by_role("button", name=name, exact=exact).first.click()
 
+    def stops_the_clock(self) -> None:
+        """Let the page's timers run only when the test says so; the page is opened anew."""
+        self.page.clock.install()
+        self.page.reload()
+
     def is_told(self, text: str) -> None:
         """Wait until it is told that something was done."""
         self.page.locator(".told").get_by_text(text).wait_for()
@@ -150,7 +156,7 @@ def visiting(browser: Browser, address: str, *, token: str = "", **options: Any)
         visit = Visit(context.new_page(), address)
         visit.page.goto(f"{address}#token={token}" if token else address)
         yield visit
-        assert visit.complaints == []
-        assert visit.foreign == []
+        assert not visit.complaints, f"the browser complains: {visit.complaints}"
+        assert not visit.foreign, f"the page asked others: {visit.foreign}"
     finally:
         context.close()

@@ -1,0 +1,168 @@
+"""What holds on every page: in light, in the dark, on a phone; for eyes, keyboards and screen readers."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.console.world import AWKWARD, World
+from tests.support.browser import PHONE, Visit, visiting
+from tests.support.console import TOKEN, served
+
+LOOKS: dict[str, dict[str, Any]] = {
+    "light": {},
+    "dark": {"color_scheme": "dark"},
+    "phone": {"viewport": PHONE, "has_touch": True, "is_mobile": True},
+}
+
+
+def places(world: World) -> Iterator[tuple[str, str]]:
+    """Every page, with its title."""
+    failed, tick_id = world.failed_run, world.failed_tick.tick_id
+    yield from [
+        ("sensors", "Sensors"),
+        ("sensors/orders", "orders"),
+        ("sensors/orders?tab=runs", "orders"),
+        ("sensors/orders?tab=edits", "orders"),
+        ("sensors/idle", "idle"),
+        (f"sensors/orders/ticks/{failed.tick_id}", "Tick"),
+        (f"sensors/orders/ticks/{tick_id}", "Tick"),
+        ("runs", "Runs"),
+        (f"runs/{failed.run_id}", f"Run {failed.run_id[:8]}"),
+        ("assets", "Assets"),
+        ("assets?key=orders%2Fdaily", "orders/daily"),
+        ("map", "Map"),
+        (f"why?run={failed.run_id}&sensor=orders", "Why did it not run?"),
+        ("dead-letters", "Dead letters"),
+        ("doctor", "Doctor"),
+        ("nowhere", "No such page"),
+    ]
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_no_page_has_a_serious_fault_or_is_wider_than_its_window(
+    browser: Browser, world: World, look: str
+) -> None:
+    world.bury()
+    with (
+        served(world.console()) as server,
+        visiting(browser, server.address, token=TOKEN, reduced_motion="reduce", **LOOKS[look]) as visit,
+    ):
+        found = {}
+        for place, title in places(world):
+            visit.go(place, title)
+            found[place] = (visit.faults(), visit.overflow())
+        for place, opens in (("sensors/orders", "Edit cursor"), ("sensors/orders", "Test …")):
+            visit.go(place, "orders")
+            visit.presses(opens)
+            found[opens] = (visit.faults(), visit.overflow())
+            visit.page.keyboard.press("Escape")
+
+    assert {place: each for place, each in found.items() if each != ([], 0)} == {}
+
+
+def test_what_comes_from_outside_is_text_on_every_page(visit: Visit, world: World) -> None:
+    world.bury()
+    shown = 0
+    for place, title in places(world):
+        visit.go(place, title)
+        assert visit.page.locator("main img, main script, main iframe, main b[data-awkward]").count() == 0
+        shown += visit.page.get_by_text(AWKWARD, exact=False).count()
+
+    assert shown > 10
+    assert visit.page.evaluate("window.awkward") is None
+
+
+def test_colours_follow_the_system_until_they_are_chosen(browser: Browser, world: World) -> None:
+    with served(world.console()) as server, visiting(browser, server.address, token=TOKEN) as visit:
+        visit.sees_title("Sensors")
+        ground = "getComputedStyle(document.documentElement).backgroundColor"
+        light = visit.page.evaluate(ground)
+
+        visit.page.emulate_media(color_scheme="dark")
+        dark = visit.page.evaluate(ground)
+        visit.presses("Light")
+
+        assert dark != light
+        assert visit.page.evaluate(ground) == light
+        visit.page.reload()
+        visit.sees_title("Sensors")
+        assert visit.page.evaluate(ground) == light
+
+
+def test_times_are_local_with_the_exact_one_beside_them(browser: Browser, world: World) -> None:
+    with (
+        served(world.console()) as server,
+        visiting(browser, server.address, token=TOKEN, timezone_id="Asia/Kolkata") as visit,
+    ):
+        visit.go(f"runs/{world.failed_run.run_id}", f"Run {world.failed_run.run_id[:8]}")
+
+        time = visit.page.locator(".facts div").filter(has_text="Created").locator("time")
+        at = world.failed_run.created_at
+        there = datetime.fromtimestamp(at / 1000, ZoneInfo("Asia/Kolkata"))
+        exact = datetime.fromtimestamp(at / 1000, UTC)
+        expect(time).to_have_text(f"{there:%H:%M:%S}")
+        expect(time).to_have_attribute(
+            "title", f"{there:%H:%M:%S} here, {exact:%Y-%m-%d %H:%M:%S}.{at % 1000:03d} UTC"
+        )
+
+
+def test_the_first_key_leads_past_the_pages_names(visit: Visit) -> None:
+    visit.sees_title("Sensors")
+
+    visit.page.keyboard.press("Tab")
+    expect(visit.page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    visit.page.keyboard.press("Enter")
+    visit.page.keyboard.press("Tab")
+
+    expect(visit.page.get_by_label("Filter sensors")).to_be_focused()
+    assert visit.page.url.endswith("/")
+
+
+def test_every_control_is_reached_by_tab_and_shows_that_it_is(visit: Visit) -> None:
+    visit.sees_title("Sensors")
+    reached = set()
+    for _ in range(60):
+        visit.page.keyboard.press("Tab")
+        name, outline = visit.page.evaluate(
+            "(() => { const at = document.activeElement, style = getComputedStyle(at);"
+            " return at === document.body ? ['', ''] :"
+            " [at.getAttribute('aria-label') || at.textContent, style.outlineStyle]; })()"
+        )
+        reached.add(name)
+        assert outline != "none", f"{name} has the focus and does not show it"
+
+    assert {"orders runs", "Choose orders", "orders", "Failing", "Dark", "Doctor"} <= reached
+
+
+def test_a_new_page_has_the_focus_on_its_title(visit: Visit) -> None:
+    visit.sees_title("Sensors")
+
+    visit.page.get_by_role("link", name="orders", exact=True).click()
+
+    expect(visit.page.get_by_role("heading", name="orders", level=1)).to_be_focused()
+
+
+def test_nothing_moves_for_who_wants_no_motion(browser: Browser, world: World) -> None:
+    with (
+        served(world.console()) as server,
+        visiting(browser, server.address, token=TOKEN, reduced_motion="reduce") as visit,
+    ):
+        visit.sees_title("Sensors")
+        switch = visit.page.locator(".switch span").first
+        assert float(switch.evaluate("each => parseFloat(getComputedStyle(each).transitionDuration)")) < 0.001
+
+
+def test_a_phone_shows_rows_as_cards_with_their_names(browser: Browser, world: World) -> None:
+    with (
+        served(world.console()) as server,
+        visiting(browser, server.address, token=TOKEN, **LOOKS["phone"]) as visit,
+    ):
+        visit.sees_title("Sensors")
+        cell = visit.page.locator("tbody tr").first.locator("td[data-name='Last tick']")
+        shown = cell.evaluate("each => getComputedStyle(each, '::before').content")
+        assert shown == '"Last tick"'
+        assert visit.page.get_by_role("cell").count() > 10

@@ -1,0 +1,102 @@
+"""The page keeps itself up to date, and leaves whoever uses it in peace."""
+
+from playwright.sync_api import Request, expect
+
+from tests.console.world import World
+from tests.support.browser import Visit
+
+MINUTE = 60_000
+
+
+def questions(visit: Visit) -> list[str]:
+    """What the page asks of the API from now on."""
+    asked: list[str] = []
+
+    def heard(request: Request) -> None:
+        if "/api/" in request.url:
+            asked.append(request.url)
+
+    visit.page.on("request", heard)
+    return asked
+
+
+def hide(visit: Visit, *, hidden: bool) -> None:
+    """Do as if the tab were hidden, or seen again."""
+    state = "hidden" if hidden else "visible"
+    visit.page.evaluate(
+        f"Object.defineProperty(document, 'visibilityState', {{configurable: true, get: () => '{state}'}});"
+        "document.dispatchEvent(new Event('visibilitychange'))"
+    )
+
+
+def test_a_new_tick_appears_by_itself(visit: Visit, world: World) -> None:
+    visit.go("sensors/orders", "orders")
+    rows = visit.page.locator("section[aria-label=Ticks] tbody tr")
+    expect(rows).to_have_count(7)
+    before = visit.page.locator(".mark").count()
+
+    world.ask()
+
+    expect(rows).to_have_count(8)
+    expect(visit.page.locator(".mark.SUCCESS").last).to_be_visible()
+    assert visit.page.locator(".mark").count() >= before
+
+
+def test_the_focus_and_what_is_written_stay_while_answers_come(visit: Visit, world: World) -> None:
+    visit.stops_the_clock()
+    visit.go("sensors", "Sensors")
+    box = visit.page.get_by_label("Filter sensors")
+    box.fill("ord")
+    row = visit.page.locator("tbody tr").filter(has=visit.page.get_by_role("link", name="orders", exact=True))
+    row.evaluate("each => { each.mine = true; }")
+
+    world.instance.stop_sensor("orders")
+    visit.page.clock.run_for(5_000)
+
+    expect(row).to_contain_text("Stopped")
+    expect(box).to_be_focused()
+    expect(box).to_have_value("ord")
+    assert row.evaluate("each => each.mine") is True
+
+
+def test_nothing_is_asked_while_the_tab_is_hidden(visit: Visit) -> None:
+    visit.stops_the_clock()
+    visit.go("sensors", "Sensors")
+    asked = questions(visit)
+    visit.page.clock.run_for(5_000)
+    expect(visit.page.locator("tbody tr").first).to_be_visible()
+    assert asked
+
+    hide(visit, hidden=True)
+    visit.page.wait_for_timeout(200)
+    asked.clear()
+    visit.page.clock.run_for(5 * MINUTE)
+    assert asked == []
+
+    hide(visit, hidden=False)
+    visit.page.wait_for_timeout(200)
+    assert asked
+
+
+def test_dead_letters_and_findings_are_read_once(visit: Visit) -> None:
+    """Looking hides letters for a moment, and an examination takes many calls."""
+    visit.stops_the_clock()
+    for place, title, api in (
+        ("dead-letters", "Dead letters", "dead-letters"),
+        ("doctor", "Doctor", "doctor"),
+    ):
+        asked = questions(visit)
+        visit.go(place, title)
+        visit.page.clock.run_for(5 * MINUTE)
+        assert len([url for url in asked if url.endswith(api)]) == 1
+
+
+def test_a_page_that_was_left_asks_no_more(visit: Visit) -> None:
+    visit.stops_the_clock()
+    visit.go("sensors/orders", "orders")
+    visit.go("doctor", "Doctor")
+    asked = questions(visit)
+
+    visit.page.clock.run_for(MINUTE)
+
+    assert [url for url in asked if "/sensors/orders" in url] == []

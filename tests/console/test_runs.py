@@ -1,0 +1,136 @@
+"""A run and its cause; another attempt, an end, a key released; dead letters; why something did not run."""
+
+from playwright.sync_api import expect
+
+from tests.console.world import AWKWARD, World
+from tests.support.browser import Visit
+
+
+def test_a_failing_run_is_followed_to_its_cause(visit: Visit, world: World) -> None:
+    run = world.failed_run
+    visit.go("runs?status=FAILURE", "Runs")
+
+    visit.page.get_by_role("link", name=run.run_id[:8]).click()
+
+    visit.sees_title(f"Run {run.run_id[:8]}")
+    visit.sees("States.TaskFailed")
+    visit.sees(f"row 7 of {AWKWARD} is short")
+    story = visit.page.locator(".story")
+    expect(story.locator(".sentence")).to_contain_text("failed")
+    expect(story.locator(".steps li").first).to_be_visible()
+    visit.page.locator(".facts").get_by_role("link", name=run.tick_id).click()
+    visit.sees_title("Tick")
+    visit.sees(f"order-1-{AWKWARD}")
+
+
+def test_a_run_is_started_once_more(visit: Visit, world: World) -> None:
+    run = world.failed_run
+    visit.go(f"runs/{run.run_id}", f"Run {run.run_id[:8]}")
+
+    visit.presses("Rerun …")
+    visit.sees("Attempt 2 of this run starts at once")
+    visit.presses("Rerun")
+
+    visit.is_told("Attempt 2")
+    assert world.run(run.run_id).attempt == 2
+    visit.sees(world.operator, within=visit.page.locator("main"))
+
+
+def test_a_run_is_canceled(visit: Visit, world: World) -> None:
+    run = world.started_run
+    visit.go(f"runs/{run.run_id}", f"Run {run.run_id[:8]}")
+    expect(visit.page.get_by_role("button", name="Rerun …")).to_be_disabled()
+
+    visit.presses("Cancel …")
+    visit.presses("Cancel the run")
+
+    visit.is_told("Asked")
+    visit.sees("Canceling")
+
+
+def test_a_key_is_released(visit: Visit, world: World) -> None:
+    run = world.failed_run
+    visit.go(f"runs/{run.run_id}", f"Run {run.run_id[:8]}")
+
+    visit.presses("Release run key", exact=False)
+
+    visit.is_told("is released")
+    assert world.run(run.run_id).may_start_again
+
+
+def test_runs_are_chosen_by_job_sensor_and_status(visit: Visit, world: World) -> None:
+    visit.go("runs", "Runs")
+    rows = visit.page.locator("tbody tr")
+    expect(rows).to_have_count(len(world.instance.runs()))
+
+    visit.page.get_by_label("Sensor").select_option("new_files")
+    expect(rows).to_have_count(1)
+    visit.page.get_by_label("Sensor").select_option("orders")
+    visit.page.get_by_role("group", name="Runs with status").get_by_role("button", name="Failure").click()
+    expect(rows).to_have_count(1)
+
+
+def test_dead_letters_are_sent_again_after_a_look_at_what_becomes_of_them(visit: Visit, world: World) -> None:
+    world.bury()
+    visit.go("dead-letters", "Dead letters")
+    visit.sees("Would be sent")
+    visit.sees(AWKWARD)
+
+    visit.presses("Redrive 2 letters …")
+    visit.sees("2 letters will be sent again")
+    visit.presses("Redrive")
+
+    visit.sees("Redriven")
+    expect(visit.page.get_by_role("dialog").locator("tbody tr")).to_have_count(2)
+    assert len(world.stack.queues["launch"].messages) == 1
+    visit.presses("Close")
+    expect(visit.page.locator("main tbody tr")).to_have_count(1)
+
+
+def test_no_dead_letters_is_good_news(visit: Visit) -> None:
+    visit.go("dead-letters", "Dead letters")
+
+    visit.sees("No dead letters. Whatever was sent has arrived.")
+    expect(visit.page.get_by_role("button", name="Redrive 0 letters …")).to_be_disabled()
+
+
+def test_the_box_at_the_top_finds_out_why_a_run_did_not_run(visit: Visit, world: World) -> None:
+    visit.go("doctor", "Doctor")
+    box = visit.page.get_by_label("Why did it not run? Object, run key, run or time")
+
+    box.fill(f"order-1-{AWKWARD}")
+    box.press("Enter")
+
+    visit.sees_title("Why did it not run?")
+    visit.sees("Of which sensor?")
+    visit.page.get_by_label("Sensor").select_option("orders")
+    visit.presses("Ask")
+    expect(visit.page.locator(".sentence")).to_contain_text(world.failed_run.run_id)
+
+
+def test_why_is_asked_of_a_time(visit: Visit, world: World) -> None:
+    visit.go("why?sensor=orders&at=2h", "Why did it not run?")
+
+    expect(visit.page.locator(".sentence")).to_be_visible()
+    expect(visit.page.get_by_role("button", name="Time")).to_have_attribute("aria-pressed", "true")
+
+
+def test_assets_are_shown_with_their_events(visit: Visit) -> None:
+    visit.go("assets", "Assets")
+
+    visit.page.get_by_role("link", name="orders/daily").click()
+
+    visit.sees_title("orders/daily")
+    visit.page.get_by_text("Show").first.click()
+    visit.sees(AWKWARD, within=visit.page.locator("tbody"))
+
+
+def test_the_map_connects_jobs_by_sensors(visit: Visit) -> None:
+    visit.go("map", "Map")
+
+    job = visit.page.get_by_label("Job load_orders, after idle, orders")
+    expect(job).to_be_visible()
+    expect(visit.page.locator(".edge").first).to_be_attached()
+    visit.page.get_by_label("Sensor orders", exact=False).first.focus()
+    visit.page.keyboard.press("Enter")
+    visit.sees_title("orders")

@@ -1,0 +1,137 @@
+"""Who may come in: by the start-up token, or by signing in at an issuer with the code flow and PKCE."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import pytest
+from aws_lambda_powertools.event_handler.exceptions import UnauthorizedError
+from playwright.sync_api import Browser
+
+from tests.console.world import World
+from tests.support.browser import Visit, visiting
+from tests.support.console import TOKEN, served
+from tests.support.login import CLIENT_ID, Issuer, issuing
+from treadle.console.access import Caller, Role
+from treadle.console.app import Console
+
+
+@dataclass
+class Issued:
+    """An `Access` that lets in whoever bears a token of the issuer's, as an authorizer does."""
+
+    issuer: Issuer
+
+    @property
+    def sign_in(self) -> Mapping[str, str]:
+        return {"auth": "oidc", "issuer": self.issuer.url, "client_id": CLIENT_ID, "scope": "openid"}
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        return (self.issuer.url,)
+
+    def admit(self, headers: Mapping[str, str], context: Mapping[str, object]) -> Caller:
+        if headers.get("authorization", "").removeprefix("Bearer ") not in self.issuer.tokens:
+            msg = "The token is not known."
+            raise UnauthorizedError(msg)
+        return Caller("ann", Role.OPERATOR)
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    with issuing() as made:
+        yield made
+
+
+@pytest.fixture
+def outside(browser: Browser, world: World, issuer: Issuer) -> Iterator[Visit]:
+    """Somebody who has opened the console and has not signed in."""
+    console = Console(lambda: world.stack.parts, Issued(issuer), world.instance.clock)
+    with served(console) as server, visiting(browser, server.address) as visit:
+        yield visit
+
+
+def test_signing_in_leads_back_to_the_page_that_was_asked_for(outside: Visit, issuer: Issuer) -> None:
+    outside.page.goto(f"{outside.address}#/doctor")
+    outside.presses("Sign in")
+
+    outside.sees_title("Doctor")
+    assert "code=" not in outside.page.url
+    assert len(issuer.tokens) == 1
+
+
+def test_tokens_are_kept_for_this_tab_alone(outside: Visit, issuer: Issuer) -> None:
+    outside.presses("Sign in")
+    outside.sees_title("Sensors")
+
+    [token] = issuer.tokens
+    assert token in outside.page.evaluate("JSON.stringify(sessionStorage)")
+    assert token not in outside.page.evaluate("JSON.stringify(localStorage) + document.cookie")
+    outside.page.reload()
+    outside.sees_title("Sensors")
+    assert len(issuer.tokens) == 1
+
+
+def test_signing_out_forgets_the_token_and_tells_the_issuer(outside: Visit, issuer: Issuer) -> None:
+    outside.presses("Sign in")
+    outside.sees_title("Sensors")
+
+    outside.presses("Sign out")
+
+    outside.page.get_by_role("button", name="Sign in").wait_for()
+    assert issuer.signed_out == 1
+    assert outside.page.evaluate("sessionStorage.length") == 0
+
+
+def test_a_token_that_is_known_no_more_leads_to_the_sign_in(outside: Visit, issuer: Issuer) -> None:
+    outside.presses("Sign in")
+    outside.sees_title("Sensors")
+
+    issuer.tokens.clear()
+
+    outside.page.get_by_role("button", name="Sign in").wait_for()
+    outside.refused(401)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"state": "another"}, "was not begun in this tab"),
+        ({"nonce": "another"}, "answers another sign-in"),
+        ({"error": "access_denied"}, "refused the sign-in: access_denied"),
+    ],
+)
+def test_an_answer_to_another_sign_in_lets_nobody_in(
+    outside: Visit, issuer: Issuer, changes: dict[str, str], words: str
+) -> None:
+    issuer.changes = changes
+
+    outside.presses("Sign in")
+
+    outside.sees(words)
+    outside.page.get_by_role("button", name="Sign in").wait_for()
+
+
+def test_a_code_without_its_verifier_gives_no_token(outside: Visit, issuer: Issuer) -> None:
+    """Whoever has caught the code in the address can do nothing with it."""
+    outside.page.route(
+        "**/token", lambda route: route.continue_(post_data=f"code={next(iter(issuer.codes))}")
+    )
+
+    outside.presses("Sign in")
+
+    outside.sees("The issuer gave no token: invalid_grant")
+    assert issuer.tokens == set()
+    outside.refused(400)
+
+
+def test_the_start_up_token_leaves_the_address_bar(visit: Visit) -> None:
+    visit.sees_title("Sensors")
+
+    assert TOKEN not in visit.page.url
+    assert TOKEN not in visit.page.evaluate("JSON.stringify(localStorage) + document.cookie")
+
+
+def test_without_the_start_up_token_the_page_says_where_it_is(browser: Browser, world: World) -> None:
+    with served(world.console()) as server, visiting(browser, server.address) as visit:
+        visit.sees("does not bear the token of this console")
+        visit.refused(401)

@@ -1,0 +1,124 @@
+"""An OpenID Connect issuer on this machine: code flow with PKCE, and nobody is asked for a password."""
+
+import base64
+import contextlib
+import hashlib
+import json
+import secrets
+import threading
+from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+CLIENT_ID = "the-console"
+
+
+class Issuer(ThreadingHTTPServer):
+    """Signs everybody in.
+
+    Attributes:
+        tokens: access tokens that were given.
+        changes: what is put into its answers in place of what belongs there, such as a foreign `nonce`.
+        signed_out: how often somebody signed out.
+    """
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.tokens: set[str] = set()
+        self.changes: dict[str, str] = {}
+        self.signed_out = 0
+        self.codes: dict[str, Mapping[str, str]] = {}
+
+    @property
+    def url(self) -> str:
+        """What it calls itself."""
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def authorize(self, asked: Mapping[str, str]) -> str:
+        """Where the browser is sent with a code."""
+        assert (asked["response_type"], asked["client_id"]) == ("code", CLIENT_ID)
+        assert asked["code_challenge_method"] == "S256"
+        code = secrets.token_urlsafe()
+        self.codes[code] = asked
+        answer = {"code": code, "state": asked["state"], **self.changes}
+        return f"{asked['redirect_uri']}?{urlencode(answer)}"
+
+    def exchange(self, given: Mapping[str, str]) -> tuple[int, Mapping[str, object]]:
+        """Tokens for a code, once, to whoever knows the verifier."""
+        asked = self.codes.pop(given.get("code", ""), None)
+        digest = hashlib.sha256(given.get("code_verifier", "").encode()).digest()
+        challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+        if asked is None or challenge != asked["code_challenge"]:
+            return 400, {"error": "invalid_grant"}
+        token = secrets.token_urlsafe()
+        self.tokens.add(token)
+        claims = {"iss": self.url, "aud": CLIENT_ID, "sub": "ann", "nonce": asked["nonce"], **self.changes}
+        made = {"access_token": token, "id_token": jwt(claims), "token_type": "Bearer", "expires_in": 3600}
+        return 200, made
+
+
+def jwt(claims: Mapping[str, object]) -> str:
+    """A token that claims something, unsigned."""
+    parts = ({"alg": "none"}, claims)
+    return (
+        ".".join(base64.urlsafe_b64encode(json.dumps(p).encode()).rstrip(b"=").decode() for p in parts) + "."
+    )
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Issuer
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name in the standard library
+        """Nothing."""
+
+    def do_GET(self) -> None:
+        address = urlsplit(self.path)
+        asked = dict(parse_qsl(address.query))
+        url = self.server.url
+        if address.path == "/.well-known/openid-configuration":
+            found = {
+                "issuer": url,
+                "authorization_endpoint": f"{url}/authorize",
+                "token_endpoint": f"{url}/token",
+            }
+            self._answer(200, {**found, "end_session_endpoint": f"{url}/logout"})
+        elif address.path == "/authorize":
+            self._redirect(self.server.authorize(asked))
+        else:
+            self.server.signed_out += 1
+            self._redirect(asked["post_logout_redirect_uri"])
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self._answer(*self.server.exchange(dict(parse_qsl(body))))
+
+    def _redirect(self, address: str) -> None:
+        self.send_response(302)
+        self.send_header("Location", address)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def _answer(self, status: int, body: Mapping[str, object]) -> None:
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Access-Control-Allow-Origin", "*")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+@contextlib.contextmanager
+def issuing() -> Iterator[Issuer]:
+    """An issuer, as long as it is needed."""
+    server = Issuer()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
