@@ -91,7 +91,8 @@ export async function signOut() {
   if (!found.end_session_endpoint) return onSignedOut();
   const address = new URL(found.end_session_endpoint);
   address.searchParams.set('client_id', config.client_id);
-  address.searchParams.set('post_logout_redirect_uri', here());
+  // OpenID Connect's own name for it, and Cognito's.
+  for (const name of ['post_logout_redirect_uri', 'logout_uri']) address.searchParams.set(name, here());
   if (idToken) address.searchParams.set('id_token_hint', idToken);
   return location.assign(address);
 }
