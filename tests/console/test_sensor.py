@@ -248,3 +248,24 @@ def test_a_sensor_that_is_not_there_is_said_in_words(visit: Visit) -> None:
     visit.sees("has no sensor 'nobody'")
     visit.presses("Try again")
     visit.complaints.clear()
+
+
+def test_a_sensor_of_runs_is_tried_with_a_run(visit: Visit, world: World) -> None:
+    visit.go("sensors/tell_failures", "tell_failures")
+    expect(visit.page.get_by_role("button", name="Tick now")).to_be_disabled()
+
+    visit.presses("Test …")
+    visit.page.get_by_label("Id of a run").fill(world.failed_run.run_id)
+    visit.presses("Evaluate")
+
+    visit.sees("told", within=visit.page.get_by_role("dialog"))
+
+
+def test_a_sensor_of_an_asset_is_tried_with_its_newest_materialization(visit: Visit) -> None:
+    visit.go("sensors/after_orders", "after_orders")
+
+    visit.presses("Test …")
+    visit.page.get_by_label("Key of an asset").fill("orders/daily")
+    visit.presses("Evaluate")
+
+    visit.sees("not yet", within=visit.page.get_by_role("dialog"))

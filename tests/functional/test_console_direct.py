@@ -6,9 +6,22 @@ from typing import Any
 import pytest
 
 from tests.support.console import Client, MemoryStack, console_of
-from treadle import RunRequest, SensorDefinition, SensorResult, SkipReason, s3_sensor
+from treadle import (
+    AssetKey,
+    AssetMaterialization,
+    DagsterRunStatus,
+    JobDefinition,
+    RunRequest,
+    SensorDefinition,
+    SensorResult,
+    SkipReason,
+    asset_sensor,
+    run_status_sensor,
+    s3_sensor,
+)
 from treadle.testing.instance import TreadleInstance
 
+after = JobDefinition("after")
 AWKWARD = "in/<img src=x onerror=alert(1)>.csv"
 
 
@@ -27,12 +40,25 @@ def files(context: Any, stored: Any) -> Iterator[RunRequest]:
     yield RunRequest(run_config={"key": stored.key})
 
 
+@run_status_sensor(run_status=DagsterRunStatus.SUCCESS, name="hears_runs", request_jobs=[after])
+def hears_runs(context: Any) -> RunRequest:
+    """A sensor's function that asks for a run after each success."""
+    return RunRequest(f"after-{context.dagster_run.run_key}")
+
+
+@asset_sensor(AssetKey(["shop", "orders"]), name="hears_assets", job=after)
+def hears_assets(context: Any, event: Any) -> RunRequest:
+    """A sensor's function that asks for a run for each materialization."""
+    del context
+    return RunRequest(f"after-{event.asset_key.to_user_string()}-of-{event.run_id}")
+
+
 @pytest.fixture
 def stack() -> MemoryStack:
     counts = SensorDefinition(
         "counts", evaluation_fn=counting, job_name="load", minimum_interval_seconds=3600
     )
-    return MemoryStack(TreadleInstance([counts, files]))
+    return MemoryStack(TreadleInstance([counts, files, hears_runs, hears_assets]))
 
 
 @pytest.fixture
@@ -91,6 +117,30 @@ def test_a_preview_of_an_event_takes_it_as_eventbridge_brings_it(operator: Clien
     assert "is not watched" in tick["reason"]
 
 
+def test_a_preview_of_a_run_takes_the_last_status_it_has_reached(
+    stack: MemoryStack, operator: Client
+) -> None:
+    [run] = stack.instance.tick("counts").runs
+    stack.instance.finish_run(run)
+    before = len(stack.instance.runs())
+
+    tick = operator.post("/api/sensors/hears_runs/preview", {"run_id": run.run_id}).json["tick"]
+
+    # Its key is taken since the run has ended, as it was told of that.
+    assert (tick["requests"], tick["existing_keys"]) == ([], ["after-1"])
+    assert len(stack.instance.runs()) == before
+
+
+def test_a_preview_of_an_asset_takes_its_newest_materialization(stack: MemoryStack, operator: Client) -> None:
+    for run_id in ("first", "second"):
+        made = AssetMaterialization(AssetKey(["shop", "orders"]))
+        stack.instance.report_runless_asset_event(made, run_id=run_id)
+
+    tick = operator.post("/api/sensors/hears_assets/preview", {"asset_key": "shop/orders"}).json["tick"]
+
+    assert tick["existing_keys"] == ["after-shop/orders-of-second"]
+
+
 @pytest.mark.parametrize(
     ("sensor", "body", "status"),
     [
@@ -101,6 +151,10 @@ def test_a_preview_of_an_event_takes_it_as_eventbridge_brings_it(operator: Clien
         ("files", {"event": "x"}, 400),
         ("counts", {"cursor": 7}, 400),
         ("unknown", {}, 404),
+        ("hears_runs", {"run_id": "0e7a3f36-3f0e-5d8a-9c55-7e3a1d0f7e11"}, 404),
+        ("hears_runs", {"run_id": "x"}, 400),
+        ("hears_runs", {}, 409),
+        ("hears_assets", {"asset_key": "never/made"}, 404),
         ("files", {"event": {"source": "nobody"}}, 502),
     ],
 )

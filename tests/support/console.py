@@ -119,13 +119,11 @@ def _deployed(definition: SensorDefinition) -> DeployedSensor:
     """A sensor as the template deploys it."""
     running = DefaultSensorStatus.RUNNING
     words, interval = definition.description or "", definition.minimum_interval_seconds
-    bucket = (
-        {"TREADLE_S3_BUCKET": definition.selection.bucket}
-        if isinstance(definition, S3SensorDefinition)
-        else {}
-    )
+    settings = {"TREADLE_NAMESPACE": NAMESPACE}
+    if isinstance(definition, S3SensorDefinition):
+        settings["TREADLE_S3_BUCKET"] = definition.selection.bucket
     return DeployedSensor(
-        definition.name, definition.kind, words, definition.job_names, running, interval, settings=bucket
+        definition.name, definition.kind, words, definition.job_names, running, interval, settings=settings
     )
 
 

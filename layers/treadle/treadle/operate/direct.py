@@ -4,9 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from treadle.definitions.errors import CommandRefusedError
+from treadle.engine.asset_events import materialized
 from treadle.engine.preview import STORED
+from treadle.engine.publish import statuses_reached
+from treadle.engine.telling import asset_materialized, envelope, run_status_changed
 from treadle.operate.overview import deployed_sensor
+from treadle.ports.assets import AssetEvent
 from treadle.ports.deployment import Deployment
+from treadle.ports.runs import Run
 
 EVENT_KINDS = frozenset({"run_status", "asset", "deadline"})
 """Sensors that evaluate events, each by itself, and nothing at a tick."""
@@ -40,6 +45,26 @@ class TickedNow:
     decision: str
     reason: str
     tick_id: str | None
+
+
+def event_of_run(run: Run, namespace: str) -> Mapping[str, object]:
+    """The event that tells of the last status that a run has reached, as EventBridge brings it.
+
+    Args:
+        run: its record.
+        namespace: the stack's, as `account/region/namespace`.
+    """
+    return envelope(run_status_changed(statuses_reached(run)[-1], namespace, number=0), namespace)
+
+
+def event_of_asset(event: AssetEvent, namespace: str) -> Mapping[str, object]:
+    """The event that tells of a materialization, as EventBridge brings it.
+
+    Args:
+        event: as it is kept.
+        namespace: the stack's.
+    """
+    return envelope(asset_materialized(materialized(event), namespace), namespace)
 
 
 class DirectInvocations:

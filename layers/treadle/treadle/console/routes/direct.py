@@ -4,29 +4,49 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
 
-from treadle.console.asking import Asked, Json, Operation, Schema
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError
+
+from treadle.console.asking import NAMES, Asked, Json, Operation, Schema
 from treadle.console.routes.missing import not_found
 from treadle.console.schemas import KEY, MAYBE_TEXT, TEXT, record
 from treadle.definitions.contexts import MAX_CURSOR_BYTES
 from treadle.definitions.errors import CommandRefusedError
 from treadle.engine.preview import STORED
+from treadle.operate.direct import event_of_asset, event_of_run
 from treadle.operate.overview import deployed_sensor
 from treadle.operate.views import plain_json
+from treadle.ports.assets import AssetEvent
 from treadle.ports.deployment import DeployedSensor
 
-BUCKET = "TREADLE_S3_BUCKET"
+BUCKET, NAMESPACE = "TREADLE_S3_BUCKET", "TREADLE_NAMESPACE"
 MOST_OBJECT_BYTES = 2**50
 
 
 def preview(asked: Asked) -> Json:
     """What it would do."""
     deployed, body = _deployed(asked), asked.body
-    event = body.get("event")
+    event, namespace = body.get("event"), deployed.settings.get(NAMESPACE, "")
     if "object" in body:
         event = _created(deployed, body["object"], asked.now)
+    elif "run_id" in body:
+        with not_found():
+            run = asked.parts.runs.get(body["run_id"])
+        event = event_of_run(run, namespace)
+    elif "asset_key" in body:
+        event = event_of_asset(_newest(asked, body["asset_key"]), namespace)
     previewed = asked.parts.direct.preview(deployed.name, cursor=body.get("cursor", STORED), event=event)
     told: Json = plain_json(previewed)
     return told
+
+
+def _newest(asked: Asked, asset_key: str) -> AssetEvent:
+    """The newest event of an asset."""
+    events = asked.parts.assets.events(asset_key, limit=1).events
+    if not events:
+        raise NotFoundError(
+            f"Nothing is known of an asset {asset_key!r}: its key is its parts joined by '/'."
+        )
+    return events[0]
 
 
 def tick_now(asked: Asked) -> Json:
@@ -77,7 +97,7 @@ _EVALUATED: Schema = {
     ],
 }
 _REFUSED = {
-    HTTPStatus.NOT_FOUND: "There is no such sensor.",
+    HTTPStatus.NOT_FOUND: "There is no such sensor, run or asset.",
     HTTPStatus.CONFLICT: "It evaluates only events, or watches no bucket.",
     HTTPStatus.BAD_GATEWAY: "The sensor's function failed, or did not answer.",
 }
@@ -86,7 +106,7 @@ OPERATIONS = (
     Operation(
         "POST",
         "/api/sensors/<sensor>/preview",
-        "What an evaluation would do, with a cursor, an event or an object; nothing is committed or started.",
+        "What an evaluation would do, with a cursor, or of an event, an object, a run or an asset; nothing is committed or started.",
         preview,
         record({"tick": _EVALUATED, "cursor_before": MAYBE_TEXT, "cursor_after": MAYBE_TEXT}),
         body={
@@ -95,6 +115,8 @@ OPERATIONS = (
                     "cursor": {**MAYBE_TEXT, "maxLength": MAX_CURSOR_BYTES},
                     "event": {"type": "object", "description": "As EventBridge brings it."},
                     "object": _OBJECT,
+                    "run_id": {**NAMES["run_id"], "description": "Of a run whose last status it hears of."},
+                    "asset_key": {**KEY, "description": "Of an asset whose newest event it hears of."},
                 },
                 required=(),
             ),

@@ -19,3 +19,9 @@ export const KINDS = {
 };
 
 export const kindWord = (kind) => KINDS[kind] ?? kind;
+
+const EVENT_KINDS = ['run_status', 'asset', 'deadline'];
+
+/** Whether a sensor evaluates ticks; others evaluate events alone. */
+export const doesTick = (sensor) => !EVENT_KINDS.includes(sensor.kind);
+export const NO_TICKS = 'It evaluates events alone, as they come';

@@ -2,7 +2,7 @@
 
 import {html, useState} from '../vendor/htm-preact.js';
 import * as api from '../api.js';
-import {useForbidden} from '../deployment.js';
+import {NO_TICKS, doesTick, useForbidden} from '../deployment.js';
 import {count, parsed, pretty} from '../format.js';
 import {tickAddress} from '../router.js';
 import {Badge, Choice, Dialog, Log, Problem, tell} from '../parts.js';
@@ -11,27 +11,28 @@ import {Requests} from './requests.js';
 import {ErrorCard} from './ticks.js';
 
 const WITH_CURSOR = ['cursor', 'A cursor'], WITH_OBJECT = ['object', 'An object'], WITH_EVENT = ['event', 'An event'];
+const WITH_RUN = ['run', 'A run'], WITH_ASSET = ['asset', 'An asset'];
 
 /** What the sensors of a kind can be tried with; the first is proposed. */
 const WAYS = {
   s3: [WITH_OBJECT, WITH_CURSOR, WITH_EVENT],
-  run_status: [WITH_EVENT, WITH_CURSOR],
-  asset: [WITH_EVENT, WITH_CURSOR],
+  run_status: [WITH_RUN, WITH_EVENT],
+  asset: [WITH_ASSET, WITH_EVENT],
+  deadline: [WITH_EVENT],
 };
 
-const SAMPLES = {
-  run_status: {
-    source: 'treadle', 'detail-type': 'Run Status Changed',
-    detail: {run_id: 'of a run that exists', job: 'my_job', status: 'FAILURE'},
-  },
-  asset: {source: 'treadle', 'detail-type': 'Asset Materialized', detail: {asset_key: 'my/asset', storage_id: 1}},
+/** Of what is named in one line: its label, and an example. */
+const NAMED = {
+  object: ["Key of an object in the sensor's bucket", 'incoming/2026/cities.csv'],
+  run: ['Id of a run, of whose last status it hears', '123e4567-e89b-12d3-a456-426614174000'],
+  asset: ['Key of an asset, of whose newest materialization it hears', 'warehouse/orders'],
 };
 
 export function PreviewDialog({sensor, onClose, done}) {
   const ways = WAYS[sensor.kind] ?? [WITH_CURSOR, WITH_EVENT];
   const [given, setGiven] = useState({
     way: ways[0][0], cursor: pretty(sensor.cursor), isNone: sensor.cursor === null || sensor.cursor === undefined,
-    key: '', event: JSON.stringify(SAMPLES[sensor.kind] ?? {}, null, 2),
+    name: '', event: '{}',
   });
   const [state, setState] = useState({busy: false, error: null, came: null});
   const evaluate = async () => {
@@ -55,8 +56,10 @@ export function PreviewDialog({sensor, onClose, done}) {
   <//>`;
 }
 
-function bodyOf({way, cursor, isNone, key, event}, sensor) {
-  if (way === 'object') return {object: {key}};
+function bodyOf({way, cursor, isNone, name, event}, sensor) {
+  if (way === 'object') return {object: {key: name}};
+  if (way === 'run') return {run_id: name.trim()};
+  if (way === 'asset') return {asset_key: name};
   if (way === 'event') {
     const value = parsed(event);
     if (value === null || typeof value !== 'object') throw new Error('The event is no JSON object: mend it, and evaluate again.');
@@ -68,8 +71,9 @@ function bodyOf({way, cursor, isNone, key, event}, sensor) {
 }
 
 function Input({given, change}) {
-  if (given.way === 'object') {
-    return html`<label class="field"><span>Key of an object in the sensor's bucket</span><input required class="mono" placeholder="incoming/2026/cities.csv" value=${given.key} oninput=${(event) => change({key: event.target.value})} /></label>`;
+  if (NAMED[given.way]) {
+    const [label, example] = NAMED[given.way];
+    return html`<label class="field"><span>${label}</span><input required class="mono" placeholder=${example} value=${given.name} oninput=${(event) => change({name: event.target.value})} /></label>`;
   }
   if (given.way === 'event') {
     return html`<label class="field"><span>Event, as EventBridge sends it</span><textarea rows="10" class="mono" spellcheck=${false} value=${given.event} oninput=${(event) => change({event: event.target.value})}></textarea></label>`;
@@ -121,6 +125,6 @@ function Doing({sensor, after, failed, onAgain, onClose, done}) {
     <footer>
       <button onclick=${onAgain}>Try again</button>
       <button disabled=${state.busy || failed || forbidden !== null || after === (sensor.cursor ?? null)} title=${forbidden ?? 'Start nothing; the next tick begins where this one would have ended'} onclick=${move}>Set this cursor only</button>
-      <button class="primary" disabled=${state.busy || forbidden !== null} title=${forbidden ?? 'Evaluate once more from the stored cursor, start the runs and move the cursor'} onclick=${() => act(() => api.tickNow(sensor.name))}>Tick now</button>
+      <button class="primary" disabled=${state.busy || forbidden !== null || !doesTick(sensor)} title=${forbidden ?? (doesTick(sensor) ? 'Evaluate once more from the stored cursor, start the runs and move the cursor' : NO_TICKS)} onclick=${() => act(() => api.tickNow(sensor.name))}>Tick now</button>
     </footer>`;
 }

@@ -2,7 +2,7 @@
 
 import {html, useState} from '../vendor/htm-preact.js';
 import * as api from '../api.js';
-import {kindWord, useForbidden} from '../deployment.js';
+import {NO_TICKS, doesTick, kindWord, useForbidden} from '../deployment.js';
 import {count, duration, minimalCursor, serverNow} from '../format.js';
 import {useLive} from '../live.js';
 import {address, sensorAddress} from '../router.js';
@@ -48,7 +48,7 @@ function Actions({sensor, done, onTest}) {
   });
   return html`<${Switch} sensor=${sensor} done=${done} />
     <button disabled=${forbidden !== null} title=${forbidden ?? 'See what it would do, and commit nothing'} onclick=${onTest}>Test …</button>
-    <button disabled=${busy || forbidden !== null} title=${forbidden ?? 'Evaluate at once, for real'} onclick=${tick}>Tick now</button>
+    <button disabled=${busy || forbidden !== null || !doesTick(sensor)} title=${forbidden ?? (doesTick(sensor) ? 'Evaluate at once, for real' : NO_TICKS)} onclick=${tick}>Tick now</button>
     <button class="quiet" disabled=${busy || forbidden !== null || !canReset} title=${forbidden ?? 'Let code and deployment decide again whether it runs'} onclick=${reset}>Reset</button>`;
 }
 
