@@ -35,9 +35,8 @@ def places(world: World) -> Iterator[tuple[str, str]]:
         ("assets", "Assets"),
         ("assets?key=orders%2Fdaily", "orders/daily"),
         ("map", "Map"),
-        (f"why?run={failed.run_id}&sensor=orders", "Why did it not run?"),
+        ("why", "Why did it not run?"),
         ("dead-letters", "Dead letters"),
-        ("doctor", "Doctor"),
         ("nowhere", "No such page"),
     ]
 

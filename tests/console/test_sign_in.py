@@ -51,10 +51,10 @@ def outside(browser: Browser, world: World, issuer: Issuer) -> Iterator[Visit]:
 
 
 def test_signing_in_leads_back_to_the_page_that_was_asked_for(outside: Visit, issuer: Issuer) -> None:
-    outside.page.goto(f"{outside.address}#/doctor")
+    outside.page.goto(f"{outside.address}#/map")
     outside.presses("Sign in")
 
-    outside.sees_title("Doctor")
+    outside.sees_title("Map")
     assert "code=" not in outside.page.url
     assert len(issuer.tokens) == 1
 
