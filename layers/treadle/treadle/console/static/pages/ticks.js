@@ -21,7 +21,7 @@ export function useTicks(name, length) {
     const {ticks} = known.current;
     const since = serverNow() - length;
     let before, met = false;
-    const limit = ticks.size || length < LONG ? FEW : MANY;
+    const limit = length < LONG || known.current.reached <= since ? FEW : MANY;
     for (let read = 0; read < MANY; read += limit) {
       const page = await api.ticks(name, {limit, before}, signal);
       met = met || page.ticks.some((tick) => ticks.has(tick.tick_id) && ticks.get(tick.tick_id).status === tick.status);
