@@ -17,6 +17,7 @@ ALWAYS = {
     HTTPStatus.BAD_REQUEST: "The request does not fit.",
     HTTPStatus.UNAUTHORIZED: "It is not known who asks.",
     HTTPStatus.FORBIDDEN: "Who asks may not.",
+    HTTPStatus.BAD_GATEWAY: "AWS has refused what the answer needs; the message says what.",
     HTTPStatus.SERVICE_UNAVAILABLE: "AWS has too much to do, or did not answer: ask again.",
 }
 WITH_BODY = {

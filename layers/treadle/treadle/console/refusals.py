@@ -7,8 +7,10 @@ from typing import Any
 
 from treadle.console.pages import security_headers
 from treadle.definitions.errors import (
+    BucketError,
     CommandRefusedError,
     DagsterInvariantViolationError,
+    DeploymentError,
     InvocationError,
     LaunchError,
     LeaseLostError,
@@ -20,6 +22,8 @@ STATUSES: dict[type[TreadleError], HTTPStatus] = {
     CommandRefusedError: HTTPStatus.CONFLICT,
     LeaseLostError: HTTPStatus.CONFLICT,
     DagsterInvariantViolationError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    BucketError: HTTPStatus.BAD_GATEWAY,
+    DeploymentError: HTTPStatus.BAD_GATEWAY,
     InvocationError: HTTPStatus.BAD_GATEWAY,
     LaunchError: HTTPStatus.BAD_GATEWAY,
     StoreError: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -1,6 +1,6 @@
 """Everything that can be asked of the console's API."""
 
-from treadle.console.routes import assets, direct, letters, runs, sensors, ticks
+from treadle.console.routes import asking_why, assets, direct, letters, runs, sensors, ticks
 
 OPERATIONS = (
     *sensors.OPERATIONS,
@@ -9,4 +9,5 @@ OPERATIONS = (
     *runs.OPERATIONS,
     *assets.OPERATIONS,
     *letters.OPERATIONS,
+    *asking_why.OPERATIONS,
 )

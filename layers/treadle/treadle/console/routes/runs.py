@@ -8,9 +8,12 @@ from treadle.console.asking import NAMES, Asked, Json, Operation, Schema
 from treadle.console.routes.missing import not_found
 from treadle.console.schemas import KEY, MAYBE_TEXT, TEXT, limit, list_of, record
 from treadle.console.shapes import shape, with_properties
+from treadle.definitions.errors import CommandRefusedError
 from treadle.definitions.status import DagsterRunStatus
 from treadle.operate.runs import DEFAULT_LIMIT, RunEdit
-from treadle.operate.views import run_json
+from treadle.operate.stories import Story
+from treadle.operate.views import plain_json, run_json
+from treadle.operate.why import Subject
 from treadle.ports.runs import Claim, Run, Try
 
 MOST = 200
@@ -49,7 +52,17 @@ def runs(asked: Asked) -> Json:
 def run(asked: Asked) -> Json:
     """One in full."""
     with not_found():
-        return run_json(asked.parts.runs.get(asked.path["run_id"]))
+        found = asked.parts.runs.get(asked.path["run_id"])
+    return {**run_json(found), "story": _story(asked, found)}
+
+
+def _story(asked: Asked, run: Run) -> Json | None:
+    """How it came about; None if its sensor is not deployed any more, or had no part in it."""
+    try:
+        told: Json = plain_json(asked.parts.why.explain(run.sensor, Subject(run_id=run.run_id)))
+    except CommandRefusedError:
+        return None
+    return told
 
 
 def outline(run: Run) -> Json:
@@ -85,6 +98,7 @@ _FULL = with_properties(
     shape(Run),
     claim={"anyOf": [shape(Claim, without={"token"}), {"type": "null"}]},
     tried={"anyOf": [shape(Try, without={"token"}), {"type": "null"}]},
+    story={"anyOf": [shape(Story), {"type": "null"}]},
     **_ALSO,
 )
 
@@ -106,7 +120,7 @@ OPERATIONS = (
     Operation(
         "GET",
         "/api/runs/<run_id>",
-        "A run's record.",
+        "A run's record, and how it came about.",
         run,
         _FULL,
         refusals={HTTPStatus.NOT_FOUND: "There is no such run."},

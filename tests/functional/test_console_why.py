@@ -1,0 +1,83 @@
+"""The console says why something did or did not run, and what is wrong."""
+
+import pytest
+
+from tests.functional.test_console_reads import UNKNOWN_RUN, Source
+from tests.support.console import Client, MemoryStack, console_of
+from treadle import RunRequest, SensorDefinition, SkipReason
+from treadle.console.access import Role
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.testing.instance import TreadleInstance
+
+AWKWARD = "<img src=x onerror=alert(1)>"
+
+
+@pytest.fixture
+def source() -> Source:
+    return Source(RunRequest(run_key=AWKWARD))
+
+
+@pytest.fixture
+def stack(source: Source) -> MemoryStack:
+    return MemoryStack(TreadleInstance([SensorDefinition("watch", evaluation_fn=source, job_name="load")]))
+
+
+@pytest.fixture
+def viewer(stack: MemoryStack) -> Client:
+    return Client(console_of(stack, Role.VIEWER))
+
+
+def test_a_key_that_was_taken_leads_to_its_run(stack: MemoryStack, viewer: Client) -> None:
+    [run] = stack.instance.tick("watch").runs
+
+    story = viewer.get("/api/why", sensor="watch", key=AWKWARD).json
+
+    assert run.run_id in story["sentence"]
+    assert {"tick", "dispatch", "status"} <= {step["what"] for step in story["steps"]}
+
+
+def test_a_run_tells_its_own_story(stack: MemoryStack, viewer: Client) -> None:
+    [run] = stack.instance.tick("watch").runs
+    stack.instance.finish_run(run, Status.FAILURE)
+
+    story = viewer.get(f"/api/runs/{run.run_id}").json["story"]
+    asked = viewer.get("/api/why", run=run.run_id).json
+
+    assert story == asked
+    assert not story["steps"][-1]["ok"]
+
+
+def test_a_time_tells_what_happened_then(stack: MemoryStack, source: Source, viewer: Client) -> None:
+    source.found = SkipReason("Nothing new.")
+    stack.instance.tick("watch")
+    stack.instance.clock.advance(30)
+
+    assert "Nothing new." in viewer.get("/api/why", sensor="watch", at="20s").json["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ({}, 400),
+        ({"sensor": "watch"}, 400),
+        ({"key": "k"}, 400),
+        ({"sensor": "watch", "key": "k", "at": "2h"}, 400),
+        ({"sensor": "watch", "at": "yesterday"}, 400),
+        ({"sensor": "watch", "object": "https://bucket/key"}, 400),
+        ({"sensor": "watch", "object": "s3://bucket/key"}, 404),
+        ({"sensor": "unknown", "key": "k"}, 404),
+        ({"run": UNKNOWN_RUN}, 404),
+        ({"run": "x"}, 400),
+    ],
+)
+def test_what_cannot_be_asked_so_is_refused(viewer: Client, query: dict[str, str], status: int) -> None:
+    answer = viewer.get("/api/why", **query)
+
+    assert (answer.status, bool(answer.json["message"])) == (status, True)
+
+
+def test_a_viewer_may_see_what_is_wrong(viewer: Client) -> None:
+    findings = viewer.get("/api/doctor").json["findings"]
+
+    assert {"check", "subject", "severity", "says", "advice"} == set(findings[0])
+    assert {each["severity"] for each in findings} <= {"problem", "warning", "ok"}
