@@ -155,7 +155,7 @@ def test_a_preview_of_an_asset_takes_its_newest_materialization(stack: MemorySta
         ("hears_runs", {"run_id": "x"}, 400),
         ("hears_runs", {}, 409),
         ("hears_assets", {"asset_key": "never/made"}, 404),
-        ("files", {"event": {"source": "nobody"}}, 502),
+        ("files", {"event": {"source": "nobody"}}, 409),
     ],
 )
 def test_a_preview_that_cannot_be_is_refused(

@@ -24,7 +24,8 @@ STATUSES: dict[type[TreadleError], HTTPStatus] = {
     DagsterInvariantViolationError: HTTPStatus.UNPROCESSABLE_ENTITY,
     BucketError: HTTPStatus.BAD_GATEWAY,
     DeploymentError: HTTPStatus.BAD_GATEWAY,
-    InvocationError: HTTPStatus.BAD_GATEWAY,
+    # The sensor has failed, or was given what it does not take; the console itself works.
+    InvocationError: HTTPStatus.CONFLICT,
     LaunchError: HTTPStatus.BAD_GATEWAY,
     StoreError: HTTPStatus.SERVICE_UNAVAILABLE,
 }

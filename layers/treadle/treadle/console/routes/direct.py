@@ -98,8 +98,7 @@ _EVALUATED: Schema = {
 }
 _REFUSED = {
     HTTPStatus.NOT_FOUND: "There is no such sensor, run or asset.",
-    HTTPStatus.CONFLICT: "It evaluates only events, or watches no bucket.",
-    HTTPStatus.BAD_GATEWAY: "The sensor's function failed, or did not answer.",
+    HTTPStatus.CONFLICT: "It evaluates only events, or watches no bucket; or its function failed or did not answer.",
 }
 
 OPERATIONS = (
