@@ -35,8 +35,9 @@ def places(world: World) -> Iterator[tuple[str, str]]:
         ("assets", "Assets"),
         ("assets?key=orders%2Fdaily", "orders/daily"),
         ("map", "Map"),
-        ("why", "Why did it not run?"),
+        (f"why?run={failed.run_id}&sensor=orders", "Why did it not run?"),
         ("dead-letters", "Dead letters"),
+        ("doctor", "Doctor"),
         ("nowhere", "No such page"),
     ]
 

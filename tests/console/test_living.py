@@ -78,21 +78,23 @@ def test_nothing_is_asked_while_the_tab_is_hidden(visit: Visit) -> None:
     assert asked
 
 
-def test_dead_letters_are_read_once(visit: Visit) -> None:
-    """Looking hides letters for a moment."""
+def test_dead_letters_and_findings_are_read_once(visit: Visit) -> None:
+    """Looking hides letters for a moment, and an examination takes many calls."""
     visit.stops_the_clock()
-    asked = questions(visit)
-    visit.go("dead-letters", "Dead letters")
-
-    visit.page.clock.run_for(5 * MINUTE)
-
-    assert len([url for url in asked if url.endswith("dead-letters")]) == 1
+    for place, title, api in (
+        ("dead-letters", "Dead letters", "dead-letters"),
+        ("doctor", "Doctor", "doctor"),
+    ):
+        asked = questions(visit)
+        visit.go(place, title)
+        visit.page.clock.run_for(5 * MINUTE)
+        assert len([url for url in asked if url.endswith(api)]) == 1
 
 
 def test_a_page_that_was_left_asks_no_more(visit: Visit) -> None:
     visit.stops_the_clock()
     visit.go("sensors/orders", "orders")
-    visit.go("map", "Map")
+    visit.go("doctor", "Doctor")
     asked = questions(visit)
 
     visit.page.clock.run_for(MINUTE)

@@ -1,4 +1,4 @@
-"""A run and its cause; another attempt, an end, a key released; dead letters."""
+"""A run and its cause; another attempt, an end, a key released; dead letters; why something did not run."""
 
 from playwright.sync_api import expect
 
@@ -15,6 +15,9 @@ def test_a_failing_run_is_followed_to_its_cause(visit: Visit, world: World) -> N
     visit.sees_title(f"Run {run.run_id[:8]}")
     visit.sees("States.TaskFailed")
     visit.sees(f"row 7 of {AWKWARD} is short")
+    story = visit.page.locator(".story")
+    expect(story.locator(".sentence")).to_contain_text("failed")
+    expect(story.locator(".steps li").first).to_be_visible()
     visit.page.locator(".facts").get_by_role("link", name=run.tick_id).click()
     visit.sees_title("Tick")
     visit.sees(f"order-1-{AWKWARD}")
@@ -89,6 +92,27 @@ def test_no_dead_letters_is_good_news(visit: Visit) -> None:
 
     visit.sees("No dead letters. Whatever was sent has arrived.")
     expect(visit.page.get_by_role("button", name="Redrive 0 letters …")).to_be_disabled()
+
+
+def test_the_box_at_the_top_finds_out_why_a_run_did_not_run(visit: Visit, world: World) -> None:
+    visit.go("doctor", "Doctor")
+    box = visit.page.get_by_label("Why did it not run? Object, run key, run or time")
+
+    box.fill(f"order-1-{AWKWARD}")
+    box.press("Enter")
+
+    visit.sees_title("Why did it not run?")
+    visit.sees("Of which sensor?")
+    visit.page.get_by_label("Sensor").select_option("orders")
+    visit.presses("Ask")
+    expect(visit.page.locator(".sentence")).to_contain_text(world.failed_run.run_id)
+
+
+def test_why_is_asked_of_a_time(visit: Visit, world: World) -> None:
+    visit.go("why?sensor=orders&at=2h", "Why did it not run?")
+
+    expect(visit.page.locator(".sentence")).to_be_visible()
+    expect(visit.page.get_by_role("button", name="Time")).to_have_attribute("aria-pressed", "true")
 
 
 def test_assets_are_shown_with_their_events(visit: Visit) -> None:

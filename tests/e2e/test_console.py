@@ -145,6 +145,7 @@ def test_a_failing_run_is_followed_to_its_cause(visit: Visit, deployed: Deployed
     visit.sees_title(f"Run {run.run_id[:8]}")
     assert run.failure is not None
     expect(visit.page.locator(".card.error")).to_contain_text(run.failure.cause.strip()[:40])
+    expect(visit.page.locator(".story .sentence")).to_be_visible()
     visit.page.locator(".facts").get_by_role("link", name=run.tick_id).click()
     visit.sees_title("Tick")
     visit.sees(key)
@@ -171,3 +172,9 @@ def test_a_dead_letter_is_redriven(visit: Visit, deployed: Deployed) -> None:
 
     visit.sees(lost.run_id, within=visit.page.get_by_role("dialog"))
     eventually(lambda: deployed.executions(lost) == [lost.launch_id], "the run is launched", seconds=60)
+
+
+def test_the_stack_is_examined(visit: Visit) -> None:
+    visit.go("doctor", "Doctor")
+
+    expect(visit.page.locator("main .findings, main .empty")).not_to_have_count(0)
