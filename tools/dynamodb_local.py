@@ -27,11 +27,12 @@ class JavaMissingError(ToolError):
 
 
 @contextlib.contextmanager
-def dynamodb_local(port: int | None = None) -> Iterator[str]:
+def dynamodb_local(port: int | None = None, *, optimizes: bool = False) -> Iterator[str]:
     """An empty DynamoDB in memory; gives its endpoint URL and ends it on leaving.
 
     Args:
         port: where it listens; by default `TREADLE_DYNAMODB_PORT`, and without that any free port.
+        optimizes: whether Java compiles for speed, which makes it twice as fast a minute later, and slower before.
 
     Raises:
         JavaMissingError: there is no Java, or it is too old; the message says what to install.
@@ -46,7 +47,7 @@ def dynamodb_local(port: int | None = None) -> Iterator[str]:
         raise ToolError(f"port {chosen} is taken. Choose another one, or none: {PORT_VARIABLE}= make …")
     folder = Path(tempfile.mkdtemp(prefix="treadle-dynamodb-"))
     command = [
-        *("java", "-Xmx512m", "-XX:TieredStopAtLevel=1"),
+        *("java", "-Xmx512m", *([] if optimizes else ["-XX:TieredStopAtLevel=1"])),
         f"-Djava.library.path={jar.parent / 'DynamoDBLocal_lib'}",
         *("-jar", str(jar), "-inMemory", "-port", str(chosen), "-disableTelemetry"),
     ]

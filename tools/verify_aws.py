@@ -14,8 +14,8 @@ from rich.console import Console
 
 from tools.project import run_tool
 from treadle.adapters.targets.registry import LazyTargets
+from treadle.definitions.canonical import canonical_json
 from treadle.definitions.errors import LaunchError
-from treadle.engine.identity import canonical_json
 from treadle.ports.launching import JobSettings, Start, Target
 
 console = Console(highlight=False, soft_wrap=True)

@@ -277,8 +277,10 @@ def test_each_edit_is_remembered_with_who_when_and_what_it_changed(stores: Store
     stores.sensors.edit("files", Edit(NOON + 1, "ben", sets_cursor=True, cursor="c"))
     stores.sensors.edit("files", Edit(NOON + 2, "ann", sets_cursor=True))
     stores.sensors.edit("files", Edit(NOON + 3, "cat", status=DECLARED))
+    stores.sensors.edit("files", Edit(NOON + 4, "ann", freed_key="k"))
 
     assert stores.sensors.edits("files") == [
+        RecordedEdit(NOON + 4, "ann", "release", None, "k", 5),
         RecordedEdit(NOON + 3, "cat", "reset", "RUNNING", "DECLARED_IN_CODE", 4),
         RecordedEdit(NOON + 2, "ann", "set_cursor", "c", None, 3),
         RecordedEdit(NOON + 1, "ben", "set_cursor", None, "c", 2),

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.support.house import ARN
-from treadle.adapters.events import moment_of
 from treadle.definitions.errors import LaunchDelayedError, LaunchUncertainError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.identity import timestamp
+from treadle.engine.identity import moment_of, timestamp
 from treadle.ports.launching import Execution, JobSettings, Listed, Start, StartContract
 from treadle.ports.runs import Failure
 from treadle.testing.system import VirtualClock

@@ -186,14 +186,24 @@ MUTANTS = (
         ("tests/faults_moto/test_indexes.py::test_a_tick_that_the_stream_has_lost_is_dispatched",),
     ),
     Mutant(
-        "filter by a stale memory",
-        "engine/planning.py",
-        "taken = self.runs.exhausted(keyed) if keyed else set()",
-        'memory = globals().setdefault("_MEMORY", {})\n'
-        "        for run_id in keyed:\n"
-        "            if run_id not in memory:\n"
-        "                memory[run_id] = bool(self.runs.exhausted({run_id: keyed[run_id]}))\n"
-        "        taken = {run_id for run_id in keyed if memory[run_id]}",
+        "keys remembered although the sensor was edited",
+        "engine/known_keys.py",
+        "if read != self._epoch or now",
+        "if now",
+        ("tests/unit/test_filter_memory.py",),
+    ),
+    Mutant(
+        "keys remembered that may come free by themselves",
+        "engine/known_keys.py",
+        "for run_id, is_settled in found.items() if is_settled",
+        "for run_id in found",
+        ("tests/unit/test_filter_memory.py",),
+    ),
+    Mutant(
+        "a released key not told to its sensor",
+        "operate/runs.py",
+        "if run.may_start_again and run.run_key:",
+        "if False:",
         ("tests/unit/test_filter_memory.py",),
     ),
     Mutant(

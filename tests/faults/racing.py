@@ -177,7 +177,7 @@ class Planned:
         self._runs = runs
         self.stands_still = False
 
-    def exhausted(self, requests: Mapping[str, str | None]) -> set[str]:
+    def exhausted(self, requests: Mapping[str, str | None]) -> dict[str, bool]:
         """Those that cannot start again."""
         found = self._runs.exhausted(requests)
         if self.stands_still:

@@ -188,8 +188,8 @@ class TellingWorld(Living):
             Planner(definition, RUN_IDS, runs),
             self.clock,
             {},
-            StoredInstance(runs, NAMESPACE, events),
-            StoredEnds(events, self.clock),
+            lambda: StoredInstance(runs, NAMESPACE, events),
+            lambda: StoredEnds(events, self.clock),
         )
         return self._parts(running, (sensors, ticks, runs), self.queues[definition.name])
 

@@ -85,7 +85,9 @@ class MemoryStack:
             SensorOperations(sensors, made.clock),
             TickHistory(sensors, ticks, runs),
             DirectInvocations(deployment),
-            RunOperations(runs, made._launches, jobs, {KIND: made.target}, RunIds.of(NAMESPACE), made.clock),
+            RunOperations(
+                runs, sensors, made._launches, jobs, {KIND: made.target}, RunIds.of(NAMESPACE), made.clock
+            ),
             AssetCatalogue(events),
             redriver,
             Replayer(runs, events, {}, NAMESPACE, made.clock),

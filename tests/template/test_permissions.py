@@ -191,7 +191,7 @@ def test_evaluator_learns_of_runs_only_whether_they_can_start_again(sensor: str)
     assert actions(known) == ["dynamodb:BatchGetItem"]
     assert known["Condition"] == {
         "ForAllValues:StringEquals": {
-            "dynamodb:Attributes": ["run_id", "attempt", "attempts_allowed", "yields"]
+            "dynamodb:Attributes": ["run_id", "attempt", "attempts_allowed", "yields", "settled"]
         }
     }
     assert (denied["Effect"], denied["Action"], denied["Resource"]) == (

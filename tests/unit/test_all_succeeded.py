@@ -21,8 +21,8 @@ from treadle import (
     sensor,
 )
 from treadle.definitions.batches import MAX_WAITING
+from treadle.definitions.canonical import canonical_json
 from treadle.definitions.coordination import AllSucceededDefinition
-from treadle.engine.identity import canonical_json
 from treadle.engine.reading import StoredEnds
 from treadle.ports.assets import AssetEvent, ended_runs_key
 from treadle.ports.runs import Run
@@ -276,7 +276,7 @@ class Ends:
     def context(self, name: str) -> SensorEvaluationContext:
         """Of the next tick."""
         context = build_sensor_context(sensor_name=name, cursor=self.cursor)
-        context._ended_runs = StoredEnds(self.events, self.clock)
+        context._ended_runs = lambda: StoredEnds(self.events, self.clock)
         return context
 
     def evaluate(self, ready: AllSucceededDefinition, *cursor: None) -> list[dict[str, list[str]]]:

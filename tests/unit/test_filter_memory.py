@@ -1,24 +1,217 @@
-"""The filter before the commit asks the runs each time: what it once knew may no longer hold."""
+"""The filter before the commit: what it remembers holds until somebody may have freed a key."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import pytest
 
 from tests.support.dispatching import change, committed, dispatch
-from tests.support.house import House, sensor_of
+from tests.support.house import RUN_IDS, House, keyless, sensor_of
+from tests.support.objects import BUCKET, object_of
+from treadle.definitions.objects import ObjectCreated
 from treadle.definitions.results import RunRequest
+from treadle.definitions.runs import moment
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.definitions.status import TickStatus
+from treadle.engine import known_keys
 from treadle.engine.evaluation import Budget
+from treadle.engine.leased_ticks import LeasedTicks
+from treadle.engine.outcomes import Decision
+from treadle.integrations.s3 import S3SensorDefinition
+from treadle.integrations.s3.selection import S3Selection
+from treadle.operate.runs import RunOperations
+from treadle.operate.sensors import SensorOperations
+from treadle.testing.stores import InMemoryRunStore
 
 NOON = 1_795_370_400_000
+STARTED = {"1/0": {"QUEUED": NOON, "STARTED": NOON, "FAILURE": NOON}}
 
 
-def test_key_that_was_taken_is_asked_for_once_it_may_start_again(house: House) -> None:
-    """One process, two ticks; in between an operator grants another attempt."""
-    dispatch(house, committed(house, "k"))
-    change(house, "k", status=Status.FAILURE, tried=None, external_id="e")
+@dataclass(slots=True)
+class CountingHouse(House):
+    """Takes down which runs are asked for by the filter, and hears of it."""
+
+    asked: list[str] = field(default_factory=list)
+    on_look: Callable[[], object] = lambda: None
+
+    @property
+    def runs(self) -> InMemoryRunStore:
+        house = self
+
+        class Counting(InMemoryRunStore):
+            def exhausted(self, requests: Mapping[str, str | None]) -> dict[str, bool]:
+                house.asked += requests
+                found = super().exhausted(requests)
+                house.on_look()
+                return found
+
+        return Counting(self.tables)
+
+
+@pytest.fixture
+def house() -> CountingHouse:
+    """With a run that was started, and has ended in failure, under the key "k"."""
+    house = CountingHouse()
+    dispatch(house, committed(house, "k", number=900))
+    house.launches.drain()
+    change(house, "k", status=Status.FAILURE, reached=STARTED, external_id="e", next_at=None)
+    return house
+
+
+def operations(house: House) -> RunOperations:
+    return RunOperations(
+        house.runs,
+        house.sensors,
+        house.launches,
+        house.jobs,
+        {"step_functions": house.target},
+        RUN_IDS,
+        house.clock,
+    )
+
+
+def minute(house: House, ticks: LeasedTicks) -> Decision:
+    """Let a minute pass, and tick."""
+    house.clock.advance(60)
+    return ticks.tick(house.clock.now(), Budget(60)).decision
+
+
+def keys_of_last_tick(house: House) -> list[str | None]:
+    return [request.run_key for request in house.tick_records()[-1].requests]
+
+
+def test_a_settled_key_is_asked_for_once_in_a_process(house: CountingHouse) -> None:
     ticks = house.leased(sensor_of(lambda: RunRequest("k")))
 
-    ticks.tick(NOON + 600_000, Budget(60))
-    change(house, "k", granted=2)
-    ticks.tick(NOON + 660_000, Budget(60))
+    decisions = {minute(house, ticks) for _ in range(5)}
 
-    asked = [tick for tick in house.tick_records()[1:] if tick.status is TickStatus.SUCCESS]
-    assert [request.run_key for tick in asked for request in tick.requests] == ["k"]
+    assert decisions == {Decision.SKIPPED}
+    assert house.asked == [RUN_IDS.keyed("watch", "k")]
+
+
+def test_a_released_key_is_asked_for_by_the_next_tick(house: CountingHouse) -> None:
+    ticks = house.leased(sensor_of(lambda: RunRequest("k")))
+    assert minute(house, ticks) is Decision.SKIPPED
+
+    operations(house).release("watch", "k", "ann")
+
+    assert minute(house, ticks) is Decision.SUCCESS
+    assert keys_of_last_tick(house) == ["k"]
+    [edit] = house.sensors.edits("watch")
+    assert (edit.action, edit.by, edit.after) == ("release", "ann", "k")
+
+
+def test_a_key_released_by_a_command_that_died_is_free_once_that_is_repeated(house: CountingHouse) -> None:
+    """Its record was written, and the sensor not told."""
+    ticks = house.leased(sensor_of(lambda: RunRequest("k")))
+    minute(house, ticks)
+    change(house, "k", granted=2)
+
+    edit = operations(house).release("watch", "k", "ann")
+
+    assert not edit.is_new
+    assert minute(house, ticks) is Decision.SUCCESS
+
+
+def test_a_tick_that_dropped_a_key_before_its_release_commits_nothing(house: CountingHouse) -> None:
+    """Its cursor would have moved past the request that the operator wants started."""
+    ticks = house.leased(sensor_of(lambda: RunRequest("k")))
+
+    def release_once() -> None:
+        house.on_look = lambda: None
+        operations(house).release("watch", "k", "ann")
+
+    house.on_look = release_once
+
+    assert minute(house, ticks) is Decision.LOST
+    assert minute(house, ticks) is Decision.SUCCESS
+
+
+def test_a_rerun_that_leaves_the_key_an_attempt_is_heard_of(house: CountingHouse) -> None:
+    change(house, "k", status=Status.SUCCESS, retries=2)
+    ticks = house.leased(sensor_of(lambda: RunRequest("k")))
+    minute(house, ticks)
+
+    operations(house).rerun(house.only_run().run_id, "ann")
+
+    assert minute(house, ticks) is Decision.SUCCESS
+
+
+def test_a_rerun_that_leaves_the_key_taken_disturbs_no_tick(house: CountingHouse) -> None:
+    before = house.state().epoch
+
+    operations(house).rerun(house.only_run().run_id, "ann")
+
+    assert house.state().epoch == before
+
+
+@pytest.mark.parametrize("freed", [{"retries": 1}, {"granted": 2}])
+def test_a_key_that_may_come_free_by_itself_is_asked_for_each_time(
+    house: CountingHouse, freed: dict[str, int]
+) -> None:
+    """A queued run may turn out never to reach its target, or to have an attempt more."""
+    change(house, "k", reached={}, external_id=None)
+    ticks = house.leased(sensor_of(lambda: RunRequest("k")))
+    minute(house, ticks)
+
+    change(house, "k", **freed)
+
+    assert minute(house, ticks) is Decision.SUCCESS
+
+
+def test_any_edit_and_any_other_process_s_tick_ends_the_memory(house: CountingHouse) -> None:
+    ours, theirs = (house.leased(sensor_of(lambda: RunRequest("k"))) for _ in range(2))
+    minute(house, ours)
+    house.asked.clear()
+
+    SensorOperations(house.sensors, house.clock).set_cursor("watch", "c", "ann")
+    minute(house, ours)
+    assert len(house.asked) == 1
+
+    minute(house, theirs)
+    minute(house, ours)
+    assert len(house.asked) == 3
+
+
+def test_after_ten_minutes_all_is_asked_for_again(house: CountingHouse) -> None:
+    """So what was changed behind everybody's back is heard of in the end."""
+    ticks = house.leased(sensor_of(lambda: RunRequest("k")))
+    minute(house, ticks)
+    change(house, "k", granted=2)
+
+    decisions = [minute(house, ticks) for _ in range(11)]
+
+    assert decisions == [Decision.SKIPPED] * 10 + [Decision.SUCCESS]
+
+
+def test_more_keys_than_are_remembered_are_asked_for(
+    house: CountingHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(known_keys, "MAX_KEYS", 2)
+    keys = ["k", "l", "m"]
+    for number, key in enumerate(keys[1:], 901):
+        dispatch(house, committed(house, key, number=number))
+        change(house, key, status=Status.FAILURE, reached=STARTED, external_id="e", next_at=None)
+    ticks = house.leased(sensor_of(lambda: [RunRequest(key) for key in keys]))
+
+    assert [minute(house, ticks) for _ in range(3)] == [Decision.SKIPPED] * 3
+    assert house.asked == [RUN_IDS.keyed("watch", key) for key in [*keys, "m", "m"]]
+
+
+def test_an_event_after_the_release_starts_its_run(house: CountingHouse) -> None:
+    """Events come between the ticks: they go by the epoch that was read when they were taken up."""
+    definition = S3SensorDefinition(
+        "watch", evaluation_fn=keyless, selection=S3Selection(BUCKET), job_name="process_file"
+    )
+    key = f"s3://{BUCKET}/in/a.csv#e1"
+    dispatch(house, committed(house, key, number=901))
+    change(house, key, status=Status.FAILURE, reached=STARTED, external_id="e", next_at=None)
+    events = house.events(definition)
+
+    def deliver(second: int) -> Decision:
+        event = ObjectCreated(object_of("in/a.csv"), moment(NOON + second * 1000), str(second))
+        return events.evaluate(event, events.take_up([event]), Budget(60)).decision
+
+    assert [deliver(1), deliver(2)] == [Decision.SKIPPED, Decision.SKIPPED]
+    assert len(house.asked) == 1
+    operations(house).release("watch", key, "ann")
+    assert deliver(3) is Decision.SUCCESS

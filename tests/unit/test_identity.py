@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from treadle.definitions.canonical import canonical_json
 from treadle.engine.identity import (
     RunIds,
-    canonical_json,
     event_tick_id,
     leased_tick_id,
     parse_launch_id,

@@ -145,7 +145,9 @@ def test_run_that_treadle_did_not_start_is_not_started_again(house: House) -> No
     stands(house, Status.FAILURE, TOLD)
     recorder(house).record(change(Status.FAILURE))
     targets = {"step_functions": house.target}
-    operations = RunOperations(house.runs, InMemoryQueue(), house.jobs, targets, RUN_IDS, house.clock)
+    operations = RunOperations(
+        house.runs, house.sensors, InMemoryQueue(), house.jobs, targets, RUN_IDS, house.clock
+    )
 
     with pytest.raises(CommandRefusedError, match="start it where that was done"):
         operations.rerun(RUN_ID, "ops")

@@ -21,7 +21,7 @@ ANN = "arn:aws:iam::123456789012:user/ann"
 def operations(house: House, launches: InMemoryQueue | None = None) -> RunOperations:
     queue = house.launches if launches is None else launches
     return RunOperations(
-        house.runs, queue, house.jobs, {"step_functions": house.target}, RUN_IDS, house.clock
+        house.runs, house.sensors, queue, house.jobs, {"step_functions": house.target}, RUN_IDS, house.clock
     )
 
 
@@ -140,7 +140,13 @@ def test_a_write_whose_answer_was_lost_is_one_attempt(house: House) -> None:
     run = ended_run(house)
     runs = LosesAnswers(house.tables)
     losing = RunOperations(
-        runs, house.launches, house.jobs, {"step_functions": house.target}, RUN_IDS, house.clock
+        runs,
+        house.sensors,
+        house.launches,
+        house.jobs,
+        {"step_functions": house.target},
+        RUN_IDS,
+        house.clock,
     )
 
     edit = losing.rerun(run.run_id, ANN)
@@ -187,11 +193,11 @@ def test_a_released_key_is_started_by_the_next_request_and_by_no_other(house: Ho
 
 def test_a_released_key_passes_the_filter_of_the_evaluators(house: House) -> None:
     run = ended_run(house)
-    assert house.runs.exhausted({run.run_id: None}) == {run.run_id}
+    assert house.runs.exhausted({run.run_id: None}) == {run.run_id: True}
 
     operations(house).release("watch", "k", ANN)
 
-    assert house.runs.exhausted({run.run_id: None}) == set()
+    assert house.runs.exhausted({run.run_id: None}) == {}
 
 
 def test_a_key_is_released_once_until_its_request_has_come(house: House) -> None:

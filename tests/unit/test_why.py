@@ -141,7 +141,13 @@ def test_released_key_waits_for_the_next_request(asked: Asked) -> None:
     asked.house.clock.advance(60)
     targets = {"step_functions": asked.house.target}
     operations = RunOperations(
-        asked.house.runs, asked.house.launches, asked.house.jobs, targets, RUN_IDS, asked.house.clock
+        asked.house.runs,
+        asked.house.sensors,
+        asked.house.launches,
+        asked.house.jobs,
+        targets,
+        RUN_IDS,
+        asked.house.clock,
     )
     operations.release(SENSOR, str(run.run_key), ANN)
 

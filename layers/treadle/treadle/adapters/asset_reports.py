@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from treadle.adapters.events import Json, asset_materialization, moment_of, parse
+from treadle.adapters.events import Json, asset_materialization, parse
 from treadle.definitions.assets import AssetKey, AssetMaterialization
-from treadle.engine.identity import canonical_json
+from treadle.definitions.canonical import canonical_json
+from treadle.engine.identity import moment_of
 from treadle.engine.materializing import AssetReport, ForeignMaterialization
 from treadle.engine.telling import (
     ASSET_MATERIALIZATION_REPORT,

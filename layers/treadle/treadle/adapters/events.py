@@ -1,7 +1,6 @@
 """From events as AWS sends them to the values that the engine knows; parsed once, here."""
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from treadle.definitions.assets import AssetKey, AssetMaterialization, AssetMaterialized
@@ -11,6 +10,7 @@ from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.runs import DagsterRun, RunFailure
 from treadle.definitions.sensors import SensorEvent
 from treadle.definitions.status import DagsterRunStatus
+from treadle.engine.identity import moment_of
 from treadle.engine.telling import ASSET_MATERIALIZED, RUN_STATUS_CHANGED, SOURCE
 
 Json = Mapping[str, Any]
@@ -128,13 +128,3 @@ def _namespace(event: Json) -> str:
         msg = f"it says that it is of {location}, and comes from {event['account']}/{event['region']}"
         raise ValueError(msg)
     return location
-
-
-def moment_of(text: str) -> datetime:
-    """A time as AWS writes it; UTC where it names no zone.
-
-    Raises:
-        ValueError: if it is none.
-    """
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -23,11 +23,12 @@ same word for one and the same thing, or the order in which they come would show
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from treadle.adapters.events import Json, moment_of, parse
+from treadle.adapters.events import Json, parse
 from treadle.adapters.targets import batch, ecs, glue, step_functions
 from treadle.adapters.targets.answers import failure_of
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.addresses import partition_of
+from treadle.engine.identity import moment_of
 from treadle.engine.record import REPORT, StatusChange
 from treadle.engine.telling import REPORT_SOURCE, REPORTED_STATUSES, RUN_STATUS_REPORT, VERSION
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from treadle.adapters.blobs import S3BlobStore
 from treadle.adapters.dynamodb.tables import DynamoStores
@@ -13,16 +13,17 @@ from treadle.bootstrap.settings import Settings
 from treadle.definitions.errors import SettingsError
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DefaultSensorStatus
-from treadle.engine.asset_reading import StoredInstance
 from treadle.engine.evaluation import Evaluator
 from treadle.engine.event_ticks import EventTicks
 from treadle.engine.identity import RunIds
 from treadle.engine.leased_ticks import LeasedTicks, TickSettings
 from treadle.engine.planning import Planner
 from treadle.engine.preview import Previewer
-from treadle.engine.reading import StoredEnds
 from treadle.engine.schedule import phase_of
 from treadle.ports.system import Clock
+
+if TYPE_CHECKING:
+    from treadle.definitions.instance import DagsterInstance, EndedRuns
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +79,7 @@ def evaluator_parts(
     stores = DynamoStores.of(tables, tokens, S3BlobStore(outcomes))
     planner = Planner(definition, RunIds.of(namespace), stores.runs)
     running = Evaluator(
-        planner,
-        clock,
-        resources,
-        StoredInstance(stores.runs, namespace, stores.events),
-        StoredEnds(stores.events, clock),
+        planner, clock, resources, lambda: _instance(stores, namespace), lambda: _ended_runs(stores, clock)
     )
     default = DefaultSensorStatus(status)
     millis = (interval or 0) * 1000
@@ -103,3 +100,16 @@ def evaluator_parts(
         zone,
         definition.described(),
     )
+
+
+def _instance(stores: DynamoStores, namespace: str) -> "DagsterInstance":
+    # Imported here, as most sensors never ask.
+    from treadle.engine.asset_reading import StoredInstance
+
+    return StoredInstance(stores.runs, namespace, stores.events)
+
+
+def _ended_runs(stores: DynamoStores, clock: Clock) -> "EndedRuns":
+    from treadle.engine.reading import StoredEnds
+
+    return StoredEnds(stores.events, clock)

@@ -133,7 +133,7 @@ def operator_parts(stack: str) -> OperatorParts:
         SensorOperations(stores.sensors, clock),
         TickHistory(stores.sensors, stores.ticks, stores.runs),
         DirectInvocations(deployment),
-        RunOperations(stores.runs, SqsQueue(launches), jobs, LazyTargets(), run_ids, clock),
+        RunOperations(stores.runs, stores.sensors, SqsQueue(launches), jobs, LazyTargets(), run_ids, clock),
         AssetCatalogue(stores.events),
         redriver,
         Replayer(stores.runs, stores.events, queues, namespace, clock),

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from treadle.adapters.dynamodb.tables import TableNames
 from treadle.definitions.errors import SettingsError
 from treadle.definitions.jobs import names_in
-from treadle.ports.launching import JobSettings
 
 if TYPE_CHECKING:
     from treadle.engine.dispatch import Limits
+    from treadle.ports.launching import JobSettings
 
 
 @dataclass(slots=True)
@@ -88,10 +88,11 @@ class Settings:
             grants[sensor] = frozenset(names_in(jobs))
         return grants
 
-    def jobs(self) -> Mapping[str, JobSettings]:
+    def jobs(self) -> "Mapping[str, JobSettings]":
         """What each job's name launches."""
         # Imported here, as evaluators start nothing and need none of the targets.
         from treadle.adapters.targets.registry import KINDS
+        from treadle.ports.launching import JobSettings
 
         jobs: dict[str, JobSettings] = {}
         for name, job in self.mapping("TREADLE_JOBS").items():
@@ -104,7 +105,7 @@ class Settings:
             jobs[name] = JobSettings(name, target, arn, options.pop("parameter", "?"), options)
         return jobs
 
-    def observed(self, jobs: Mapping[str, JobSettings]) -> frozenset[str]:
+    def observed(self, jobs: "Mapping[str, JobSettings]") -> frozenset[str]:
         """The jobs whose executions are recorded whoever started them."""
         from treadle.adapters.targets.registry import UNANSWERING
 

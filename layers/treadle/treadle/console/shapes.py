@@ -8,8 +8,13 @@ from enum import Enum
 from typing import Any
 
 from treadle.console.asking import Schema
+from treadle.definitions.assets import AssetMaterialization
+from treadle.definitions.runs import StepFailure
 
 _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", types.NoneType: "null"}
+
+_NAMED = {each.__name__: each for each in (AssetMaterialization, StepFailure)}
+"""What the records' own modules name for the type checker alone, as evaluators hardly ever meet it."""
 
 
 def shape(kind: Any, *, without: Collection[str] = ()) -> dict[str, Any]:
@@ -24,7 +29,7 @@ def shape(kind: Any, *, without: Collection[str] = ()) -> dict[str, Any]:
     if isinstance(kind, type) and issubclass(kind, Enum):
         return {"enum": [each.value for each in kind]}
     if isinstance(kind, type) and is_dataclass(kind):
-        hints = typing.get_type_hints(kind)
+        hints = typing.get_type_hints(kind, localns=_NAMED)
         shown = [field.name for field in fields(kind) if field.name not in without]
         properties = {name: shape(hints[name]) for name in shown}
         return {"type": "object", "properties": properties, "required": shown, "additionalProperties": False}

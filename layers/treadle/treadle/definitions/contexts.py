@@ -4,11 +4,13 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from treadle.definitions.errors import DagsterInvalidDefinitionError, DagsterInvariantViolationError
-from treadle.definitions.instance import EndedRuns
 from treadle.definitions.resources import Resources, ResourceScope
+
+if TYPE_CHECKING:
+    from treadle.definitions.instance import EndedRuns
 
 MAX_CURSOR_BYTES = 300_000
 """DynamoDB's items have 400 KB at most."""
@@ -70,8 +72,8 @@ class SensorEvaluationContext:
     _claimed_run_keys: Callable[[Collection[str]], set[str]] = _nothing_claimed
     _has_cursor: bool = True
     _resources: ResourceScope = field(default_factory=_no_resources)
-    _instance: Any = None
-    _ended_runs: EndedRuns | None = None
+    _instance: Callable[[], Any] | None = None
+    _ended_runs: "Callable[[], EndedRuns] | None" = None
     cursor_updated: bool = False
 
     @classmethod
@@ -169,10 +171,10 @@ class SensorEvaluationContext:
                 "Give build_sensor_context an instance."
             )
             raise DagsterInvariantViolationError(msg)
-        return self._instance
+        return self._instance()
 
     @property
-    def ended_runs(self) -> EndedRuns:
+    def ended_runs(self) -> "EndedRuns":
         """The ended runs of each job, in the order in which Treadle learnt of them.
 
         Raises:
@@ -184,7 +186,7 @@ class SensorEvaluationContext:
                 "test the sensor in a TreadleInstance."
             )
             raise DagsterInvariantViolationError(msg)
-        return self._ended_runs
+        return self._ended_runs()
 
     def claimed_run_keys(self, run_keys: Collection[str]) -> set[str]:
         """Those of the given run keys that can start no run any more, so that they need not be asked for.
@@ -231,5 +233,5 @@ def build_sensor_context(
         last_sensor_start_time=last_sensor_start_time,
         repository_name=repository_name,
         _resources=ResourceScope(resources or {}, may_close=False),
-        _instance=instance,
+        _instance=None if instance is None else lambda: instance,
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvariantViolationError, InvalidResultError
-from treadle.definitions.results import RunRequest, SensorExecutionData, SensorResult, SkipReason
+from treadle.definitions.results import RunRequest, SensorExecutionData, SensorResult, SkipReason, for_job
 
 EMPTY_RESULT = "Sensor function returned an empty result"
 
@@ -160,13 +160,7 @@ def with_job_name(request: RunRequest, sensor_name: str, job_names: Sequence[str
                 f"job_name for the requested run. {expected}"
             )
             raise InvalidResultError(msg)
-        return RunRequest(
-            request.run_key,
-            request.run_config,
-            request.tags,
-            job_names[0],
-            partition_key=request.partition_key,
-        )
+        return for_job(request, job_names[0])
     if request.job_name not in job_names:
         msg = (
             f"Error in sensor {sensor_name}: Sensor returned a RunRequest with job_name "

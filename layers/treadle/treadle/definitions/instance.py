@@ -1,14 +1,19 @@
 """What a sensor may ask of recorded runs and assets, under the names that Dagster's instance has."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Protocol
+from __future__ import annotations
 
-from treadle.definitions.assets import AssetKey
-from treadle.definitions.event_log import EventLogEntry, EventLogRecord, EventRecordsFilter
-from treadle.definitions.runs import DagsterRun, RunRecord, RunsFilter
-from treadle.definitions.status import DagsterRunStatus
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+# An evaluator that never asks loads none of these.
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from treadle.definitions.assets import AssetKey
+    from treadle.definitions.event_log import EventLogEntry, EventLogRecord, EventRecordsFilter
+    from treadle.definitions.runs import DagsterRun, RunRecord, RunsFilter
+    from treadle.definitions.status import DagsterRunStatus
 
 
 class DagsterInstance(Protocol):

@@ -3,18 +3,21 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from treadle.definitions.assets import AssetMaterialization
+from treadle.definitions.canonical import canonical_json
 from treadle.definitions.errors import InvalidResultError
 from treadle.definitions.run_config import RunConfig
-from treadle.definitions.runs import DagsterRun
 from treadle.definitions.status import DagsterRunStatus
+
+if TYPE_CHECKING:
+    from treadle.definitions.assets import AssetMaterialization
+    from treadle.definitions.runs import DagsterRun
 
 
 def _as_json(value: Any, what: str) -> str:
     try:
-        text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        text = canonical_json(value)
         text.encode()  # A lone surrogate passes for JSON until it is to be sent.
     except (TypeError, ValueError) as error:
         msg = f"{what} must be plain JSON (str, int, float, bool, None, list, dict with str keys): {error}."
@@ -68,6 +71,15 @@ class RunRequest:
         return config.to_config_dict() if isinstance(config, RunConfig) else dict(config or {})
 
 
+def for_job(request: RunRequest, job_name: str) -> RunRequest:
+    """The same request for a job; it was checked when it was made, and is not checked again."""
+    named = object.__new__(RunRequest)
+    for name in RunRequest.__slots__:
+        object.__setattr__(named, name, getattr(request, name))
+    object.__setattr__(named, "job_name", job_name)
+    return named
+
+
 @dataclass(frozen=True, slots=True)
 class SkipReason:
     """Why an evaluation asks for nothing; shown to operators.
@@ -106,14 +118,11 @@ class SensorResult:
     run_requests: Sequence[RunRequest] | None = None
     skip_reason: str | SkipReason | None = None
     cursor: str | None = None
-    asset_events: Sequence[AssetMaterialization] | None = None
+    asset_events: "Sequence[AssetMaterialization] | None" = None
 
     def __post_init__(self) -> None:
-        given: Sequence[object] = self.asset_events or ()
-        for each in given:
-            if not isinstance(each, AssetMaterialization):
-                msg = f"asset_events must be a list of AssetMaterialization, and has {each!r}."
-                raise InvalidResultError(msg)
+        if self.asset_events:
+            _check_asset_events(self.asset_events)
         if self.run_requests and self.skip_reason:
             msg = (
                 "Expected a single skip reason or one or more run requests: "
@@ -122,6 +131,16 @@ class SensorResult:
             raise InvalidResultError(msg)
         if isinstance(self.skip_reason, str):
             object.__setattr__(self, "skip_reason", SkipReason(self.skip_reason))
+
+
+def _check_asset_events(given: Sequence[object]) -> None:
+    # Imported here, as most sensors tell of none.
+    from treadle.definitions.assets import AssetMaterialization
+
+    for each in given:
+        if not isinstance(each, AssetMaterialization):
+            msg = f"asset_events must be a list of AssetMaterialization, and has {each!r}."
+            raise InvalidResultError(msg)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +153,7 @@ class DagsterRunReaction:
         run_status: the status that it acted on.
     """
 
-    dagster_run: DagsterRun | None = None
+    dagster_run: "DagsterRun | None" = None
     error: Exception | None = None
     run_status: DagsterRunStatus | None = None
 
@@ -175,6 +194,6 @@ class SensorExecutionData:
     set_aside: tuple[tuple[str, str], ...] = ()
     acted_on: str | None = None
     depth: int = 0
-    asset_events: tuple[AssetMaterialization, ...] = ()
+    asset_events: "tuple[AssetMaterialization, ...]" = ()
     wait_seconds: int = 0
     measures: tuple[Measure, ...] = ()

@@ -4,21 +4,24 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from datetime import timedelta
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
-from treadle.definitions.assets import AssetMaterialized
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvalidDefinitionError, UnknownEventError
 from treadle.definitions.evaluation import SensorReturnType, combine, flatten
 from treadle.definitions.invocation import Signature
 from treadle.definitions.jobs import NAME, JobDefinition
-from treadle.definitions.objects import ObjectCreated
 from treadle.definitions.results import SensorExecutionData
-from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.status import DefaultSensorStatus, SensorType
-from treadle.definitions.timed import DeadlineReached
 
-SensorEvent = ObjectCreated | RunStatusEvent | AssetMaterialized | DeadlineReached
+# A sensor loads only those that it takes.
+if TYPE_CHECKING:
+    from treadle.definitions.assets import AssetMaterialized
+    from treadle.definitions.objects import ObjectCreated
+    from treadle.definitions.run_events import RunStatusEvent
+    from treadle.definitions.timed import DeadlineReached
+
+SensorEvent: TypeAlias = "ObjectCreated | RunStatusEvent | AssetMaterialized | DeadlineReached"
 SensorFunction = Callable[..., SensorReturnType]
 
 DEFAULT_CAP = 10_000

@@ -8,8 +8,8 @@ from treadle.definitions.assets import (
     AssetMaterialization,
     AssetMaterialized,
 )
+from treadle.definitions.canonical import canonical_json
 from treadle.definitions.runs import moment
-from treadle.engine.identity import canonical_json
 from treadle.ports.assets import AssetEvent
 
 

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import SensorEvaluationError
-from treadle.definitions.instance import DagsterInstance, EndedRuns
 from treadle.definitions.resources import ResourceScope
 from treadle.definitions.results import Measure, SensorExecutionData
 from treadle.definitions.status import TickStatus
@@ -16,6 +15,9 @@ from treadle.engine.tick_log import TickLog, capture
 from treadle.ports.sensors import SensorState
 from treadle.ports.system import Clock
 from treadle.ports.ticks import ErrorInfo, Tick, TickKind
+
+if TYPE_CHECKING:
+    from treadle.definitions.instance import DagsterInstance, EndedRuns
 
 Evaluate = Callable[[SensorEvaluationContext], SensorExecutionData]
 
@@ -38,12 +40,13 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What is known of a tick before it is evaluated."""
+    """What is known of a tick before it is evaluated; `epoch` is the sensor's, as a leased tick has raised it."""
 
     tick_id: str
     kind: TickKind
     time: int
     owner: str
+    epoch: int
     trigger: str | None = None
     attempts: int = 1
     depth: int = 0
@@ -77,8 +80,8 @@ class Evaluator:
         planner: for the sensor.
         clock: the time.
         resources: by key, what evaluations may use; those declared reusable are kept between ticks.
-        instance: the recorded runs, as evaluations may read them.
-        ended_runs: the ended runs of each job, in order.
+        instance: makes the recorded runs, as evaluations may read them, for one that does.
+        ended_runs: makes the ended runs of each job, in order.
     """
 
     def __init__(
@@ -86,8 +89,8 @@ class Evaluator:
         planner: Planner,
         clock: Clock,
         resources: Mapping[str, Any] | None = None,
-        instance: DagsterInstance | None = None,
-        ended_runs: EndedRuns | None = None,
+        instance: "Callable[[], DagsterInstance] | None" = None,
+        ended_runs: "Callable[[], EndedRuns] | None" = None,
     ) -> None:
         self._planner = planner
         self._clock = clock
@@ -110,6 +113,7 @@ class Evaluator:
             budget: how long it may take.
         """
         started_at = self._clock.now()
+        self._planner.known.turn_to(state.epoch, frame.epoch, started_at)
         scope = ResourceScope(self._kept.definitions, outer=self._kept)
         ends_at = started_at + budget.for_user_code * 1000
         context = SensorEvaluationContext(

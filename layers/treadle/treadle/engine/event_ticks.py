@@ -6,14 +6,12 @@ from dataclasses import dataclass, field, replace
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import SensorEvaluationError
 from treadle.definitions.results import SensorExecutionData
-from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.sensors import SensorEvent
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
 from treadle.engine.evaluation import Budget, Evaluator, Frame
 from treadle.engine.identity import event_tick_id
 from treadle.engine.leased_ticks import outcome
 from treadle.engine.outcomes import Decision, Outcome
-from treadle.engine.views import dagster_run
 from treadle.ports.runs import Run, RunStore
 from treadle.ports.sensors import SensorState, SensorStore
 from treadle.ports.system import Tokens
@@ -85,6 +83,9 @@ class EventTicks:
         if not state.is_running(self._default_status):
             return TakenUp(state)
         known = self._ticks.attempts(self._definition.name, {tick_id_of(event) for event in events})
+        # Imported here, as a tick by schedule meets no event.
+        from treadle.definitions.run_events import RunStatusEvent
+
         own = [each.run for each in events if isinstance(each, RunStatusEvent)]
         run_ids = {run.run_id for run in own if run.location == self._namespace}
         return TakenUp(state, known, self._runs.get_many(run_ids) if run_ids else {})
@@ -121,6 +122,7 @@ class EventTicks:
             TickKind.EVENT,
             int(event.time.timestamp() * 1000),
             self._tokens.new(),
+            taken_up.state.epoch,
             event.summary,
             attempts + 1,
             seen.depth,
@@ -140,6 +142,9 @@ class EventTicks:
 
     def _as_recorded(self, event: SensorEvent, taken_up: TakenUp) -> SensorEvent:
         """The event of a run with its record, which says more than the event, and may say it later."""
+        from treadle.definitions.run_events import RunStatusEvent
+        from treadle.engine.views import dagster_run
+
         if not isinstance(event, RunStatusEvent) or event.run.run_id not in taken_up.runs:
             return event
         return event.with_run(dagster_run(taken_up.runs[event.run.run_id], self._namespace))

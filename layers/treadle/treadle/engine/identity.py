@@ -1,28 +1,33 @@
-"""Names that are the same whenever the same thing is named: run ids, tick ids, canonical JSON."""
+"""Names that are the same whenever the same thing is named: run ids, tick ids."""
 
 import hashlib
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID, uuid5
+
+from treadle.definitions.canonical import canonical_json
 
 ROOT = UUID("6f9d0b0c-5d5b-5d8a-9c55-7e3a1d0f7e11")
 _TIMESTAMP = len("2026-11-22T18:00:05.000Z")
 LAUNCH_ID = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-([1-9][0-9]{0,8})")
 
 
-def canonical_json(value: Any) -> str:
-    """The one JSON text of a value: keys sorted, no blanks, characters as they are."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
 def timestamp(millis: int) -> str:
     """Milliseconds since the epoch as ISO 8601 in UTC; sorts by time."""
     moment = datetime.fromtimestamp(millis // 1000, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{millis % 1000:03d}Z"
+
+
+def moment_of(text: str) -> datetime:
+    """A time as AWS writes it; UTC where it names no zone.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def leased_tick_id(nominal: int, epoch: int) -> str:

@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from treadle.definitions.canonical import canonical_json
 from treadle.definitions.errors import (
     LaunchDelayedError,
     LaunchDeniedError,
@@ -15,7 +16,7 @@ from treadle.definitions.errors import (
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.amend import amend
 from treadle.engine.folding import Report, fold
-from treadle.engine.identity import canonical_json, tick_time, timestamp
+from treadle.engine.identity import tick_time, timestamp
 from treadle.engine.messages import LaunchRequest, launch_message
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.ports.launching import Execution, JobSettings, Start, Target

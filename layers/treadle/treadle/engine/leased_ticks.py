@@ -129,7 +129,8 @@ class LeasedTicks:
             raise
 
     def _evaluate(self, lease: Lease, deaths: int | None, now: int, budget: Budget) -> Outcome:
-        frame = Frame(leased_tick_id(lease.nominal, lease.epoch), TickKind.LEASED, lease.nominal, lease.owner)
+        tick_id = leased_tick_id(lease.nominal, lease.epoch)
+        frame = Frame(tick_id, TickKind.LEASED, lease.nominal, lease.owner, lease.epoch)
         cursor = self._sensors.cursor(lease.before)
         started_at = now if lease.before.started_at is None else lease.before.started_at
         state = replace(lease.before, started_at=started_at)

@@ -1,16 +1,21 @@
 """From what an evaluation asked for to what its tick commits: ids, limits, and keys already taken."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from treadle.definitions.assets import AssetMaterialization
+from treadle.definitions.canonical import canonical_json
 from treadle.definitions.errors import InvalidResultError
 from treadle.definitions.results import RunRequest, SensorExecutionData
 from treadle.definitions.run_config import config_problem
 from treadle.definitions.sensors import DEFAULT_CAP, SensorDefinition
-from treadle.engine.identity import RunIds, canonical_json
-from treadle.ports.runs import RunStore, request_digest
+from treadle.engine.identity import RunIds
+from treadle.engine.known_keys import KnownKeys
+from treadle.ports.runs import RunStore
 from treadle.ports.ticks import PlannedRun, SetAside
+
+if TYPE_CHECKING:
+    from treadle.definitions.assets import AssetMaterialization
 
 MAX_REQUEST_BYTES = 200_000
 
@@ -74,6 +79,10 @@ class Planner:
     run_ids: RunIds
     runs: RunStore
     cap: int = DEFAULT_CAP
+    known: KnownKeys = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "known", KnownKeys(self.runs))
 
     def vet(self, data: SensorExecutionData, tick_id: str) -> Vetted:
         """What of the requests could run at all.
@@ -100,14 +109,17 @@ class Planner:
             raise InvalidResultError(msg)
         planned: dict[str, PlannedRun] = {}
         set_aside = [SetAside(run_key, reason) for run_key, reason in data.set_aside]
+        total = sum(map(_told_size, data.asset_events))
         for index, request in enumerate(data.run_requests):
             run = self._planned(request, tick_id, index)
-            unfit = self._unfit(request, run)
-            if unfit is None:
-                planned.setdefault(run.run_id, run)
-            else:
+            size = _size(run)
+            unfit = self._unfit(request, run, size)
+            if unfit is not None:
                 set_aside.append(SetAside(run.run_key, unfit))
-        self._check_size(planned.values(), data.asset_events)
+            elif run.run_id not in planned:
+                planned[run.run_id] = run
+                total += size + len((run.run_key or "").encode()) + OVERHEAD_BYTES
+        self._check_size(total)
         return Vetted(data, tuple(planned.values()), tuple(set_aside))
 
     def plan(self, vetted: Vetted) -> Plan:
@@ -116,12 +128,7 @@ class Planner:
         Raises:
             StoreError: if the store did not answer.
         """
-        keyed = {
-            run.run_id: request_digest(run.job, run.run_config, run.partition_key)
-            for run in vetted.runs
-            if run.run_key
-        }
-        taken = self.runs.exhausted(keyed) if keyed else set()
+        taken = self.known.exhausted({run.run_id: run for run in vetted.runs if run.run_key})
         existing = tuple(run.run_key for run in vetted.runs if run.run_id in taken if run.run_key)
         runs = tuple(run for run in vetted.runs if run.run_id not in taken)
         keys = [request.run_key for request in vetted.data.run_requests if request.run_key]
@@ -134,11 +141,9 @@ class Planner:
         Args:
             run_keys: by run id.
         """
-        return {run_keys[run_id] for run_id in self.runs.exhausted(dict.fromkeys(run_keys))}
+        return {run_keys[run_id] for run_id in self.known.exhausted(dict.fromkeys(run_keys))}
 
-    def _check_size(self, runs: Iterable[PlannedRun], asset_events: Iterable[AssetMaterialization]) -> None:
-        size = sum(_size(run) + len((run.run_key or "").encode()) + OVERHEAD_BYTES for run in runs)
-        size += sum(map(_told_size, asset_events))
+    def _check_size(self, size: int) -> None:
         if size > MAX_OUTCOME_BYTES:
             msg = (
                 f"Sensor {self.definition.name} asked for runs with {size} bytes of run config and tags in one tick, "
@@ -146,12 +151,11 @@ class Planner:
             )
             raise InvalidResultError(msg)
 
-    def _unfit(self, request: RunRequest, run: PlannedRun) -> str | None:
+    def _unfit(self, request: RunRequest, run: PlannedRun, size: int) -> str | None:
         """Why the request could never run; None if it could."""
         problem = config_problem(self.definition.job_named(run.job), request.plain_config)
         if problem is not None:
             return problem
-        size = _size(run)
         if size > MAX_REQUEST_BYTES:
             return f"The request has {size} bytes of run config and tags; {MAX_REQUEST_BYTES} may travel."
         return None
@@ -159,6 +163,7 @@ class Planner:
     def _planned(self, request: RunRequest, tick_id: str, index: int) -> PlannedRun:
         name = self.definition.name
         job = request.job_name or ""
+        job_tags = self.definition.job_named(job).tags
         if request.run_key:
             run_id = self.run_ids.keyed(name, request.run_key)
         else:
@@ -168,7 +173,7 @@ class Planner:
             run_key=request.run_key or None,
             job=job,
             run_config=canonical_json(request.plain_config),
-            tags={**self.definition.job_named(job).tags, **request.tags},
+            tags={**job_tags, **request.tags},
             partition_key=request.partition_key,
             retries=self.definition.retries_per_key,
         )
@@ -178,7 +183,7 @@ def _size(run: PlannedRun) -> int:
     return len(run.run_config.encode()) + len(canonical_json(dict(run.tags)).encode())
 
 
-def _told_size(made: AssetMaterialization) -> int:
+def _told_size(made: "AssetMaterialization") -> int:
     told = (made.asset_key.to_user_string(), made.description, made.partition, made.plain_metadata)
     return len(canonical_json(told).encode()) + OVERHEAD_BYTES
 

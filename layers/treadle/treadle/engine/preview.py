@@ -1,15 +1,18 @@
 """Preview: evaluate with a given cursor or event, and commit nothing."""
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.results import SensorExecutionData
-from treadle.definitions.sensors import SensorEvent
 from treadle.engine.evaluation import Budget, Evaluator, Frame
 from treadle.engine.identity import leased_tick_id
 from treadle.ports.sensors import SensorStore
 from treadle.ports.system import Clock
 from treadle.ports.ticks import Tick, TickKind
+
+if TYPE_CHECKING:
+    from treadle.definitions.sensors import SensorEvent
 
 STORED = object()
 """Stands for the cursor that is stored."""
@@ -46,7 +49,7 @@ class Previewer:
         self._clock = clock
 
     def preview(
-        self, budget: Budget, *, cursor: object = STORED, event: SensorEvent | None = None
+        self, budget: Budget, *, cursor: object = STORED, event: "SensorEvent | None" = None
     ) -> Preview:
         """What a tick would do now.
 
@@ -64,7 +67,7 @@ class Previewer:
             before = None
         now = self._clock.now()
         kind = TickKind.LEASED if event is None else TickKind.EVENT
-        frame = Frame(f"preview-{leased_tick_id(now, state.epoch)}", kind, now, "preview")
+        frame = Frame(f"preview-{leased_tick_id(now, state.epoch)}", kind, now, "preview", state.epoch)
         definition = self._evaluator.definition
 
         def function(context: SensorEvaluationContext) -> SensorExecutionData:

@@ -2,11 +2,11 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
+from treadle.definitions.canonical import canonical_json
 from treadle.definitions.errors import UnknownEventError
 from treadle.definitions.runs import depth_of
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.folding import ASSUMED
-from treadle.engine.identity import canonical_json
 from treadle.engine.telling import StatusReached, run_status_changed, told_tags
 from treadle.ports.assets import AssetEvent, EventStore, ended_runs_key
 from treadle.ports.runs import Reached, Run, RunStore

@@ -3,17 +3,15 @@
 import functools
 import os
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
-from treadle.adapters.events import moment_of, parse_sensor_event
 from treadle.bootstrap.evaluator import EvaluatorParts, evaluator_parts
 from treadle.definitions.errors import StoreThrottledError, UnknownEventError
-from treadle.definitions.runs import moment
 from treadle.definitions.sensors import SensorDefinition, SensorEvent
-from treadle.definitions.timed import DeadlineReached
 from treadle.engine.evaluation import Budget
 from treadle.engine.event_ticks import TakenUp
-from treadle.engine.identity import timestamp
+from treadle.engine.identity import moment_of, timestamp
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.preview import STORED
 from treadle.engine.schedule import minute
@@ -105,7 +103,7 @@ def _tick(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) -> di
 
 
 def _preview(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
-    triggered = parse_sensor_event(event["event"]) if event.get("event") else None
+    triggered = _event(event["event"]) if event.get("event") else None
     preview = parts.previewer.preview(budget, cursor=event.get("cursor", STORED), event=triggered)
     tick = preview.tick
     return {
@@ -162,7 +160,7 @@ _COMMANDS: Mapping[str, Callable[[EvaluatorParts, Mapping[str, Any], Budget], di
 
 
 def _evaluate_one(parts: EvaluatorParts, event: dict[str, Any], context: Any) -> dict[str, Any]:
-    parsed = parse_sensor_event(event)
+    parsed = _event(event)
     taken_up = parts.events.take_up([parsed])
     return _report(parts, parts.events.evaluate(parsed, taken_up, Budget(remaining_seconds(context))))
 
@@ -191,7 +189,7 @@ def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) 
             _report(parts, parts.leased.tick(nominal_time(body), budget))
         elif parts.is_woken:
             if body != WAKE:
-                parse_sensor_event(body)  # What is no event is a dead letter, and wakes nobody.
+                _event(body)  # What is no event is a dead letter, and wakes nobody.
             woken()
         else:
             event = _parse(parts, body)
@@ -220,11 +218,20 @@ def _wake(parts: EvaluatorParts, budget: Budget) -> None:
         parts.inbox.queue.send([WAKE], delay_seconds=WAKE_AGAIN_SECONDS[outcome.decision])
 
 
+def _event(body: Mapping[str, Any]) -> SensorEvent:
+    # Imported here, as ticks by schedule need none of it.
+    from treadle.adapters.events import parse_sensor_event
+
+    return parse_sensor_event(body)
+
+
 def _parse(parts: EvaluatorParts, body: Mapping[str, Any]) -> SensorEvent:
     if body.get("treadle") != "deadline":
-        return parse_sensor_event(body)
+        return _event(body)
+    from treadle.definitions.timed import DeadlineReached
+
     deadline = nominal_time(body)
     if deadline is None:
         msg = "A deadline needs its nominal_time, such as 2026-11-22T06:00:00Z."
         raise UnknownEventError(msg)
-    return DeadlineReached(moment(deadline).astimezone(parts.time_zone))
+    return DeadlineReached(datetime.fromtimestamp(deadline / 1000, parts.time_zone))

@@ -15,6 +15,7 @@ from treadle.engine.observing import OBSERVED_TAG
 from treadle.ports.launching import Execution, JobSettings, Target
 from treadle.ports.run_queries import RunPage, parse_place
 from treadle.ports.runs import Allowance, Failure, Run, RunStore
+from treadle.ports.sensors import Edit, SensorStore
 from treadle.ports.system import Clock, Queue
 
 DEFAULT_LIMIT = 50
@@ -40,6 +41,7 @@ class RunOperations:
 
     Args:
         runs: keeps run records.
+        sensors: their state.
         launches: where LAUNCH takes its work from.
         jobs: what each job's name launches.
         targets: each kind of target.
@@ -50,6 +52,7 @@ class RunOperations:
     def __init__(
         self,
         runs: RunStore,
+        sensors: SensorStore,
         launches: Queue,
         jobs: Mapping[str, JobSettings],
         targets: Targets,
@@ -57,6 +60,7 @@ class RunOperations:
         clock: Clock,
     ) -> None:
         self._runs = runs
+        self._sensors = sensors
         self._launches = launches
         self._jobs = jobs
         self._targets = targets
@@ -136,6 +140,7 @@ class RunOperations:
             return queue_next_attempt(allowed, now)
 
         run = amend(self._runs, run, again)
+        self._tell_sensor(run, by, now)
         if run.status is Status.QUEUED and run.claim is None:
             self._launch(run)
         if _is_allowed(run, by, now):
@@ -168,6 +173,7 @@ class RunOperations:
             return current if current.may_start_again else _allow_next(current, by, now)
 
         run = amend(self._runs, run, released)
+        self._tell_sensor(run, by, now)
         follows = f"the next request for it starts attempt {run.attempt + 1} of run {run_id}."
         if _is_allowed(run, by, now):
             return RunEdit(run, True, f"Run key {run_key!r} of sensor {sensor} is released: {follows}")
@@ -249,6 +255,15 @@ class RunOperations:
         if run is None:
             raise CommandRefusedError(f"There is no run {run_id}.")
         return run
+
+    def _tell_sensor(self, run: Run, by: str, now: int) -> None:
+        """Raise the epoch of the sensor whose key may start a run again.
+
+        A tick in flight may have dropped its request for the key: it commits nothing now, and asks anew. And
+        evaluators forget the keys that they remember as taken.
+        """
+        if run.may_start_again and run.run_key:
+            self._sensors.edit(run.sensor, Edit(now, by, freed_key=run.run_key))
 
     def _launch(self, run: Run) -> None:
         try:

@@ -4,11 +4,13 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from treadle.definitions.runs import StepFailure
 from treadle.definitions.status import DagsterRunStatus
 from treadle.ports.run_queries import RunPage, RunQuery
+
+if TYPE_CHECKING:
+    from treadle.definitions.runs import StepFailure
 
 Reached = Mapping[str, Mapping[str, int]]
 """For each `attempt/retry`: the statuses reached, and when; what Treadle only assumed bears a "?"."""
@@ -90,7 +92,7 @@ class Failure:
     error: str
     cause: str
     assumed: bool = False
-    steps: tuple[StepFailure, ...] = ()
+    steps: "tuple[StepFailure, ...]" = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +197,12 @@ class Run:
     def may_start_again(self) -> bool:
         """Whether a later request for its key can start another attempt."""
         return self.attempt < self.attempts_allowed
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it was started and has no attempt left: its key is taken until an operator frees it."""
+        started = any(DagsterRunStatus.STARTED in times for times in self.reached.values())
+        return started and not self.may_start_again
 
     @property
     def yields(self) -> str | None:
@@ -308,8 +316,8 @@ class RunStore(Protocol):
             StoreError: if the store did not answer.
         """
 
-    def exhausted(self, requests: Mapping[str, str | None]) -> set[str]:
-        """Those of the run ids whose run exists and cannot start again for the request.
+    def exhausted(self, requests: Mapping[str, str | None]) -> dict[str, bool]:
+        """Those of the run ids whose run exists and cannot start again for the request; True for a settled one.
 
         Args:
             requests: by run id, the request's digest; None where it is not known yet, and may have changed.

@@ -171,6 +171,7 @@ class Edit:
         sets_cursor: whether the bookmark is changed.
         cursor: the new bookmark, if it is.
         if_epoch: the epoch that the operator saw; None to change it whatever came in between.
+        freed_key: a run key of the sensor that may start its run again, if that is all.
     """
 
     at: int
@@ -179,6 +180,7 @@ class Edit:
     sets_cursor: bool = False
     cursor: str | None = None
     if_epoch: int | None = None
+    freed_key: str | None = None
 
 
 KEPT_EDITS = 50
@@ -194,9 +196,9 @@ class RecordedEdit:
     Attributes:
         at: when.
         by: who, shortened.
-        action: "start", "stop", "reset" or "set_cursor".
+        action: "start", "stop", "reset", "set_cursor" or "release".
         before: the status before it, PAUSED where Treadle had stopped the sensor; or the cursor, shortened.
-        after: the same afterwards.
+        after: the same afterwards; or the run key that was released, shortened.
         epoch: the sensor's afterwards.
     """
 
@@ -224,14 +226,16 @@ def recorded(edit: Edit, state: SensorState, cursor: str | None) -> RecordedEdit
         cursor: the bookmark before it.
     """
     by, epoch = edit.by[:_SHOWN], state.epoch + 1
+    if edit.freed_key is not None:
+        return RecordedEdit(edit.at, by, "release", None, _shown(edit.freed_key), epoch)
     if edit.status is None:
         return RecordedEdit(edit.at, by, "set_cursor", _shown(cursor), _shown(edit.cursor), epoch)
     before = "PAUSED" if state.paused else state.status.value
     return RecordedEdit(edit.at, by, _ACTIONS[edit.status], before, edit.status.value, epoch)
 
 
-def _shown(cursor: str | None) -> str | None:
-    return cursor if cursor is None or len(cursor) <= _SHOWN else f"{cursor[:_SHOWN]}…"
+def _shown(text: str | None) -> str | None:
+    return text if text is None or len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 class SensorStore(Protocol):

@@ -3,10 +3,12 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from treadle.definitions.assets import AssetMaterialization
 from treadle.definitions.status import TickStatus
+
+if TYPE_CHECKING:
+    from treadle.definitions.assets import AssetMaterialization
 
 
 class TickKind(StrEnum):
@@ -176,7 +178,7 @@ class Tick:
     depth: int = 0
     held: str | None = None
     acted_on: str | None = None
-    asset_events: tuple[AssetMaterialization, ...] = ()
+    asset_events: "tuple[AssetMaterialization, ...]" = ()
 
     @property
     def is_to_be_dispatched(self) -> bool:

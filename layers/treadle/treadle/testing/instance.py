@@ -144,7 +144,7 @@ class TreadleInstance(Recorded):
             definition = definition.configured({"TREADLE_NAMESPACE": NAMESPACE, **(settings or {})})
         run_ids = RunIds.of(NAMESPACE)
         planner = Planner(definition, run_ids, self._run_store)
-        evaluator = Evaluator(planner, self.clock, resources, self._stored, self._ends)
+        evaluator = Evaluator(planner, self.clock, resources, lambda: self._stored, lambda: self._ends)
         interval = (definition.minimum_interval_seconds or 0) * 1000
         pauses = 0 if definition.takes_events else pause_after
         ticking = TickSettings(interval, self._default, pauses)
@@ -318,7 +318,7 @@ class TreadleInstance(Recorded):
         record = self._tables.runs[run.run_id]
         return RunResult(record, dagster_run(record, NAMESPACE))
 
-    def preview(self, sensor: str, *, cursor: object = STORED, event: SensorEvent | None = None) -> Preview:
+    def preview(self, sensor: str, *, cursor: object = STORED, event: "SensorEvent | None" = None) -> Preview:
         """What a tick would do, with nothing committed.
 
         Args:

@@ -334,11 +334,11 @@ class InMemoryRunStore:
         with self._tables.lock:
             return query.ordered(run for run in self._tables.runs.values() if query.matches(run))
 
-    def exhausted(self, requests: Mapping[str, str | None]) -> set[str]:
-        """Those whose run cannot start again for the request."""
+    def exhausted(self, requests: Mapping[str, str | None]) -> dict[str, bool]:
+        """Those whose run cannot start again for the request, and whether it is settled."""
         found = (self.get(run_id) for run_id in requests)
         return {
-            run.run_id
+            run.run_id: run.is_settled
             for run in found
             if run and not run.may_start_again and run.yields in {None, requests[run.run_id]}
         }

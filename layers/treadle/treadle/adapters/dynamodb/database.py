@@ -5,8 +5,9 @@ import random
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -34,6 +35,11 @@ _PASSING = _CONFLICTS | {
     "RequestLimitExceeded",
 }
 _TRIES = 8
+_BATCH = 100
+"""As many items as one request may read."""
+
+_READERS = 4
+"""So many requests of one read are under way at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +151,19 @@ class Database:
     ) -> Iterator[Item]:
         """The items that exist, with only the named attributes if any is named; a hundred cost one request."""
         names = [name for name in (table.hash_key, table.range_key) if name]
-        distinct = iter(dict.fromkeys(keys))
-        while batch := list(islice(distinct, 100)):
+        distinct = list(dict.fromkeys(keys))
+        batches = [distinct[first : first + _BATCH] for first in range(0, len(distinct), _BATCH)]
+
+        def read(batch: Sequence[tuple[str, ...]]) -> list[Item]:
             wanted = [{n: {"S": part} for n, part in zip(names, key, strict=True)} for key in batch]
-            yield from self._batch(table, wanted, attributes, strongly=strongly)
+            return list(self._batch(table, wanted, attributes, strongly=strongly))
+
+        if len(batches) < 2:
+            yield from chain.from_iterable(map(read, batches))
+            return
+        # A request waits for its answer much longer than it takes this process's time.
+        with ThreadPoolExecutor(min(_READERS, len(batches)), "read") as pool:
+            yield from chain.from_iterable(pool.map(read, batches))
 
     def _batch(
         self, table: Table, keys: list[Item], attributes: Sequence[str], *, strongly: bool

@@ -85,7 +85,7 @@ class TickModel(Model):
 class RunModel(Model):
     """A run record. `watch` and `next_at` are there until it has ended, and then `job_ended`.
 
-    `attempts_allowed` and `yields` follow from the rest: evaluators may read them, and not the rest.
+    `attempts_allowed`, `yields` and `settled` follow from the rest: evaluators may read them, and not the rest.
     """
 
     run_id = UnicodeAttribute(hash_key=True)
@@ -100,6 +100,7 @@ class RunModel(Model):
     attempt = NumberAttribute()
     attempts_allowed = NumberAttribute()
     yields = UnicodeAttribute(null=True)
+    settled = BooleanAttribute(null=True)
     granted = NumberAttribute(null=True)
     retries = NumberAttribute(null=True)
     allowances = JSONAttribute(null=True)

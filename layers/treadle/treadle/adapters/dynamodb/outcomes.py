@@ -5,12 +5,14 @@ import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from treadle.definitions.assets import AssetKey, AssetMaterialization
 from treadle.definitions.errors import StoreError
 from treadle.ports.system import BlobStore
 from treadle.ports.ticks import PlannedRun, SetAside, Tick
+
+if TYPE_CHECKING:
+    from treadle.definitions.assets import AssetMaterialization
 
 MAX_REQUESTS_BYTES = 300_000
 """What is larger, compressed, is kept apart: an item may have 400 KB, the rest of the record included."""
@@ -41,7 +43,7 @@ class Unpacked:
     requests: tuple[PlannedRun, ...] = ()
     existing_keys: tuple[str, ...] = ()
     set_aside: tuple[SetAside, ...] = ()
-    asset_events: tuple[AssetMaterialization, ...] = ()
+    asset_events: "tuple[AssetMaterialization, ...]" = ()
 
 
 class Outcomes:
@@ -147,5 +149,8 @@ def _content(tick: Tick) -> bytes:
 
 def _asset_event(
     asset_key: str, description: str | None, metadata: Mapping[str, Any], partition: str | None
-) -> AssetMaterialization:
+) -> "AssetMaterialization":
+    # Imported here, as most ticks tell of none.
+    from treadle.definitions.assets import AssetKey, AssetMaterialization
+
     return AssetMaterialization(AssetKey.from_user_string(asset_key), description, metadata, partition)

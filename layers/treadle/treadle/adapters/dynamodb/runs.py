@@ -11,7 +11,6 @@ from treadle.adapters.dynamodb.database import ConditionFailed, Database, Item, 
 from treadle.adapters.dynamodb.models import LookModel, whole
 from treadle.adapters.dynamodb.models import RunModel as Model
 from treadle.definitions.errors import StoreError
-from treadle.definitions.runs import StepFailure
 from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
 from treadle.ports.run_queries import MOST_LOOKED_AT, RunPage, RunQuery, parse_place, place_of
 from treadle.ports.runs import Allowance, Claim, Delay, Failure, Look, Reaction, Run, Try
@@ -21,7 +20,7 @@ SHARDS = 8
 
 _LOOK = "look#"
 _AT_ONCE = 100
-_CLAIM_ATTRIBUTES = ("run_id", "attempt", "attempts_allowed", "yields")
+_CLAIM_ATTRIBUTES = ("run_id", "attempt", "attempts_allowed", "yields", "settled")
 
 
 class DynamoRunStore:
@@ -137,11 +136,11 @@ class DynamoRunStore:
         found = self._database.batch_get(self._table, names, ("run_id", "status"), strongly=False)
         return dict(Counter(DagsterRunStatus(item["status"]["S"]) for item in found))
 
-    def exhausted(self, requests: Mapping[str, str | None]) -> set[str]:
-        """Those whose run cannot start again for the request."""
+    def exhausted(self, requests: Mapping[str, str | None]) -> dict[str, bool]:
+        """Those whose run cannot start again for the request, and whether it is settled."""
         keys = [(run_id,) for run_id in requests]
         found = self._database.batch_get(self._table, keys, _CLAIM_ATTRIBUTES, strongly=False)
-        return {item["run_id"]["S"] for item in found if _is_exhausted(item, requests)}
+        return {item["run_id"]["S"]: "settled" in item for item in found if _is_exhausted(item, requests)}
 
     def create(self, run: Run) -> Run | None:
         """Put the record if there is none."""
@@ -276,6 +275,7 @@ def _item(run: Run, revision: int) -> Item:
         attempt=run.attempt,
         attempts_allowed=run.attempts_allowed,
         yields=run.yields,
+        settled=run.is_settled or None,
         granted=run.granted,
         retries=run.retries or None,
         allowances=[[each.attempts, each.by, each.at] for each in run.allowances] or None,
@@ -312,6 +312,9 @@ def _told(failure: Failure) -> list[object]:
 
 
 def _failure(error: str, cause: str, assumed: bool, steps: Sequence[Sequence[str]] = ()) -> Failure:
+    # Imported here, as evaluators hardly ever meet a failure.
+    from treadle.definitions.runs import StepFailure
+
     return Failure(error, cause, assumed, tuple(StepFailure(*step) for step in steps))
 
 

@@ -9,9 +9,9 @@ from treadle.adapters.clients import client
 from treadle.adapters.system import SystemClock
 from treadle.adapters.targets.answers import AwsError, failure_of, millis_of, not_answered, not_started
 from treadle.adapters.targets.inputs import listed, no_options
+from treadle.definitions.canonical import canonical_json
 from treadle.definitions.errors import LaunchDelayedError, LaunchRejectedError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.identity import canonical_json
 from treadle.ports.launching import Execution, JobSettings, Listed, Start, StartContract
 
 STATUSES = {

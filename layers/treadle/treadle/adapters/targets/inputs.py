@@ -4,9 +4,9 @@ import json
 import re
 from collections.abc import Callable, Mapping
 
+from treadle.definitions.canonical import canonical_json
 from treadle.definitions.errors import LaunchRejectedError
 from treadle.definitions.jobs import names_in
-from treadle.engine.identity import canonical_json
 from treadle.ports.launching import JobSettings, Start
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,127}")

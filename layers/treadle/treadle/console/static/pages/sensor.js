@@ -90,7 +90,7 @@ function History({sensor, query}) {
     ${tab === 'edits' && html`<${Edits} edits=${sensor.edits ?? []} />`}`;
 }
 
-const EDITS = {start: 'Started', stop: 'Stopped', reset: 'Reset', set_cursor: 'Set the cursor'};
+const EDITS = {start: 'Started', stop: 'Stopped', reset: 'Reset', set_cursor: 'Set the cursor', release: 'Released a key'};
 
 function Edits({edits}) {
   const columns = [
