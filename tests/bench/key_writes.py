@@ -1,0 +1,138 @@
+"""What one event and its run write, by table and index: counted on the records that the engine's own code writes.
+
+An index takes a write for each entry that is new or gone, two where its key changes, and none otherwise, as it holds
+keys only.
+"""
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from tests.support.house import JOB, House, keyless
+from tests.support.objects import BUCKET, object_of
+from treadle.adapters.dynamodb.database import Item, Table
+from treadle.adapters.dynamodb.outcomes import Outcomes
+from treadle.adapters.dynamodb.runs import _item
+from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
+from treadle.adapters.dynamodb.ticks import to_item
+from treadle.adapters.system import RandomTokens
+from treadle.definitions.objects import ObjectCreated
+from treadle.definitions.status import DagsterRunStatus
+from treadle.engine.evaluation import Budget
+from treadle.engine.messages import LaunchRequest
+from treadle.integrations.s3 import S3SensorDefinition
+from treadle.integrations.s3.selection import S3Selection
+from treadle.ports.runs import Claim, Run, Try
+from treadle.ports.ticks import DispatchCounts, Tick
+from treadle.testing.stores import InMemoryRunStore, InMemoryTickStore
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Writes so far, under `table` and `table/index`."""
+
+    writes: Counter[str] = field(default_factory=Counter)
+    stored: dict[tuple[str, str], Item] = field(default_factory=dict)
+
+    def note(self, table: Table, key: str, item: Item) -> None:
+        """Count a write of an item."""
+        before = self.stored.get((table.name, key), {})
+        self.writes[table.name] += 1
+        for index, *names in table.indexes:
+            old, new = (_key(each, names) for each in (before, item))
+            if old != new:
+                self.writes[f"{table.name}/{index}"] += (old is not None) + (new is not None)
+        self.stored[table.name, key] = item
+
+
+def _key(item: Item, names: Collection[str]) -> tuple[str, ...] | None:
+    found = [str(item.get(name)) for name in names if name in item]
+    return tuple(found) if len(found) == len(names) else None
+
+
+class _Runs(InMemoryRunStore):
+    def __init__(self, house: "CountingHouse") -> None:
+        super().__init__(house.tables)
+        self._house = house
+
+    def _note(self, run: Run) -> None:
+        self._house.ledger.note(self._house.run_table, run.run_id, _item(run, run.revision))
+
+    def create(self, run: Run) -> Run | None:
+        standing = super().create(run)
+        self._note(run)
+        return standing
+
+    def claim(self, run_id: str, job: str, attempt: int, claim: Claim, tried: Try) -> Run | None:
+        claimed = super().claim(run_id, job, attempt, claim, tried)
+        if claimed is not None:
+            self._note(claimed)
+        return claimed
+
+    def replace(self, run: Run) -> Run | None:
+        standing = super().replace(run)
+        self._note(run)
+        return standing
+
+
+class _Ticks(InMemoryTickStore):
+    def __init__(self, house: "CountingHouse") -> None:
+        super().__init__(house.tables)
+        self._house = house
+
+    def _note(self, tick: Tick) -> None:
+        item = to_item(self._tables.ticks[tick.sensor, tick.tick_id], Outcomes(None))
+        self._house.ledger.note(self._house.tick_table, tick.tick_id, item)
+
+    def put(self, tick: Tick) -> bool:
+        is_new = super().put(tick)
+        self._note(tick)
+        return is_new
+
+    def mark_dispatched(self, tick: Tick, counts: DispatchCounts, refusals: Collection[str]) -> None:
+        super().mark_dispatched(tick, counts, refusals)
+        self._note(tick)
+
+
+@dataclass(slots=True)
+class CountingHouse(House):
+    """A deployment in memory, and what it would write."""
+
+    ledger: Ledger = field(default_factory=Ledger)
+    run_table: Table = field(init=False)
+    tick_table: Table = field(init=False)
+
+    def __post_init__(self) -> None:
+        House.__post_init__(self)
+        stores = DynamoStores.of(TableNames("sensors", "ticks", "runs", "events"), RandomTokens())
+        self.run_table, self.tick_table = stores.runs._table, stores.ticks._table
+
+    @property
+    def runs(self) -> InMemoryRunStore:
+        """The run records."""
+        return _Runs(self)
+
+    @property
+    def ticks(self) -> InMemoryTickStore:
+        """The tick records."""
+        return _Ticks(self)
+
+
+def run_of_an_event() -> Counter[str]:
+    """Writes for one object, from its event to the recorded end of its run."""
+    house = CountingHouse()
+    definition = S3SensorDefinition(
+        "watch", evaluation_fn=keyless, selection=S3Selection(BUCKET), job_name=JOB
+    )
+    now = datetime.fromtimestamp(house.clock.now() / 1000, UTC)
+    event = ObjectCreated(object_of("incoming/a.csv"), now, "1")
+    events = house.events(definition)
+    events.evaluate(event, events.take_up([event]), Budget())
+    house.dispatcher().dispatch(house.tick_records()[0])
+    [message] = house.launches.drain()
+    house.launcher().launch(LaunchRequest(str(message["run_id"]), 1, JOB), 60)
+    for status in (DagsterRunStatus.STARTED, DagsterRunStatus.SUCCESS):
+        house.clock.advance(1)
+        house.recorder().record(house.change(house.only_run(), status))
+    return house.ledger.writes

@@ -1,0 +1,101 @@
+"""The services' published default quotas that a deployment meets as it grows; each may be raised unless it says not."""
+
+from dataclasses import dataclass
+
+READ = "2026-11"
+"""When the pages were read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One quota.
+
+    Attributes:
+        name: what is bounded.
+        value: how much of it a second, unless the name says otherwise.
+        source: the page that says so.
+        answer: what the design does once it is reached.
+    """
+
+    name: str
+    value: float
+    source: str
+    answer: str
+
+
+PARTITION_WRITES = Limit(
+    "write units a second of one key of a table or index",
+    1_000,
+    "DynamoDB developer guide, bp-partition-key-design; cannot be raised",
+    "a throttled write is tried again, then its message is sent anew; indexes that all runs share are sharded",
+)
+TABLE_WRITES = Limit(
+    "write units a second of one table",
+    40_000,
+    "DynamoDB developer guide, ServiceQuotas; a new table begins at 4,000 and doubles",
+    "as above; a stack more has tables of its own",
+)
+START_RATE = Limit(
+    "StartExecution a second, account and Region",
+    300,
+    "Step Functions developer guide, service-quotas: us-east-1, us-west-2, eu-west-1; 150 elsewhere",
+    "the run waits in the launch queue with `next_at`; it is started later, and nothing else waits for it",
+)
+START_BUCKET = Limit(
+    "StartExecution at once, on top of the rate", 1_300, START_RATE.source, START_RATE.answer
+)
+LAMBDA = Limit(
+    "concurrent executions, account and Region",
+    1_000,
+    "Lambda developer guide, lambda-concurrency; new accounts may have less",
+    "messages wait in their queues; ticks by schedule come again a minute later",
+)
+LAMBDA_SCALING = Limit(
+    "more concurrent executions of one function within ten seconds",
+    1_000,
+    "Lambda developer guide, scaling-behavior; cannot be raised",
+    "messages wait in their queues",
+)
+POLLERS = Limit(
+    "more concurrent executions a second for one queue",
+    5,
+    "Lambda developer guide, services-sqs-scaling: 5 at first, 300 more a minute, up to 1,250",
+    "messages wait in their queue; a provisioned mode of polling can be bought",
+)
+SHARD = Limit(
+    "batches at a time for one shard of a stream",
+    1,
+    "Lambda developer guide, services-ddb-params: ParallelizationFactor, up to 10",
+    "the stream keeps what waits for 24 hours; RECONCILE dispatches what is three minutes old",
+)
+PUT_EVENTS = Limit(
+    "PutEvents requests a second, of ten events each",
+    10_000,
+    "EventBridge user guide, eb-quota: us-east-1; 600 to 2,400 in smaller Regions",
+    "PUBLISH's stream waits, and its queue",
+)
+BUS_DELIVERIES = Limit(
+    "deliveries of rules a second",
+    18_750,
+    "EventBridge user guide, eb-quota: us-east-1; 750 to 4,500 in smaller Regions",
+    "EventBridge delays, and delivers for 24 hours",
+)
+SCHEDULES = Limit(
+    "schedules fired a second",
+    1_000,
+    "EventBridge Scheduler user guide, scheduler-quotas",
+    "a tick comes some seconds late; it has its nominal time with it",
+)
+LIMITS = (
+    START_RATE,
+    START_BUCKET,
+    LAMBDA,
+    LAMBDA_SCALING,
+    POLLERS,
+    SHARD,
+    PARTITION_WRITES,
+    TABLE_WRITES,
+    PUT_EVENTS,
+    BUS_DELIVERIES,
+    SCHEDULES,
+)

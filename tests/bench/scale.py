@@ -1,0 +1,384 @@
+"""Where a deployment of a thousand sensors meets the services' limits: a simulation, second by second.
+
+`python -m tests.bench.scale` prints it, and `--write` writes docs/scale.md. What a run writes is counted on the
+engine's own code (`key_writes`), the limits are the services' own (`limits`); how long each step takes of a function is
+assumed below. Queues are simulated as amounts, arrivals are drawn at random from a fixed seed. No AWS is asked.
+"""
+
+import argparse
+import heapq
+import math
+import random
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import accumulate
+
+from tests.bench import limits
+from tests.bench.key_writes import run_of_an_event
+from tools.project import ROOT, run_tool
+
+PAGE = ROOT / "docs" / "scale.md"
+SENSORS_OF_A_STACK = 40
+PENDING_SHARDS, WATCHED_SHARDS = 4, 8
+STREAM_SHARDS = 4
+"""A new table on demand takes 4,000 write units a second, and so has four partitions."""
+
+JOBS_OF_A_STACK = 15
+JOB_SECONDS = 60.0
+BUS_EVENTS_OF_A_RUN, STATUS_EVENTS_OF_A_RUN = 4, 2
+SEED = 20_261_128
+LONGEST = 6 * 3_600
+
+SECONDS = {"evaluate": 0.05, "dispatch": 0.025, "launch": 0.06, "record": 0.05, "publish": 0.02}
+"""Of a function for one run, all else waiting: requests of 5 to 10 ms each, and StartExecution of 50 ms."""
+
+STEPS = tuple(SECONDS)
+BY_STREAM = {"dispatch", "publish"}
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What comes.
+
+    Attributes:
+        name: in words.
+        events: of an hour, each of which becomes a run.
+        burst: the share of them that comes within the first minute, to one sensor.
+        sensors: how many there are.
+        start_rate: StartExecution a second, as it may have been raised.
+    """
+
+    name: str
+    events: int
+    burst: float = 0.0
+    sensors: int = 1_000
+    start_rate: float = limits.START_RATE.value
+
+    @property
+    def stacks(self) -> int:
+        """How many stacks they need."""
+        return math.ceil(self.sensors / SENSORS_OF_A_STACK)
+
+
+SCENARIOS = (
+    Scenario("a million events an hour, evenly", 1_000_000),
+    Scenario("a million an hour, a tenth of them at once for one sensor", 1_000_000, 0.1),
+    Scenario("three million an hour, evenly", 3_000_000),
+    Scenario("ten million an hour, with StartExecution raised to 5,000", 10_000_000, start_rate=5_000),
+    Scenario("a hundred thousand in one minute for one sensor, and no others", 100_000, 1.0, sensors=1),
+)
+
+
+@dataclass(slots=True)
+class Step:
+    """One step of one stack: what waits for it, and how many work at it."""
+
+    name: str
+    cap: float
+    cap_name: str
+    waiting: float = 0.0
+    workers: float = 5.0
+
+    def takes(self) -> tuple[float, str]:
+        """How many it could take this second, and what bounds it."""
+        if self.name in BY_STREAM:
+            workers, bound = float(STREAM_SHARDS) * limits.SHARD.value, limits.SHARD.name
+        else:
+            workers, bound = self.workers, limits.POLLERS.name
+        by_workers = workers / SECONDS[self.name]
+        return (self.cap, self.cap_name) if self.cap < by_workers else (by_workers, bound)
+
+    def scale(self, is_behind: bool) -> None:
+        """Let pollers follow what waits."""
+        self.workers = (
+            min(1_250.0, self.workers + limits.POLLERS.value) if is_behind else max(5.0, self.workers - 1)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a scenario.
+
+    Attributes:
+        waits: seconds from event to start: the median, the 99th percentile, the longest.
+        most_waiting: runs that waited for any step, at most.
+        held: by limit, run-seconds that it held back.
+        used: by limit, its share in use in the busiest minute.
+        ended: seconds until all runs had been told of.
+    """
+
+    waits: tuple[float, float, float]
+    most_waiting: float
+    held: Mapping[str, float]
+    used: Mapping[str, float]
+    ended: int
+
+    @property
+    def first_limit(self) -> str:
+        """What held back most."""
+        name, seconds = max(self.held.items(), key=lambda each: each[1], default=("", 0.0))
+        return name if seconds > 60 else "none"
+
+
+def caps(writes: Mapping[str, int], hottest: float) -> dict[str, tuple[float, str]]:
+    """How many runs a second one stack's keys let each step take.
+
+    Args:
+        writes: of one run, by table and index.
+        hottest: the share of the stack's runs that its busiest sensor, and so its job, has.
+    """
+    key = limits.PARTITION_WRITES.value
+    per_key = {
+        # The base table's key is the sensor; both writes of a tick fall on it.
+        "evaluate": min(
+            (key / (writes["ticks"] * hottest), "ticks"),
+            (PENDING_SHARDS * key / writes["ticks/pending"], "ticks/pending"),
+        ),
+        "dispatch": min(
+            (key / (writes["runs/by_job"] * max(hottest, 1 / JOBS_OF_A_STACK)), "runs/by_job"),
+            (key / (writes["runs/by_sensor"] * hottest), "runs/by_sensor"),
+        ),
+        "launch": (WATCHED_SHARDS * key / writes["runs/watched"], "runs/watched"),
+        "record": (key / (writes["runs/by_job_end"] * max(hottest, 1 / JOBS_OF_A_STACK)), "runs/by_job_end"),
+        "publish": (math.inf, ""),
+    }
+    return {step: (cap, f"write units of a key of {where}") for step, (cap, where) in per_key.items()}
+
+
+@dataclass(slots=True)
+class Simulation:
+    """One scenario.
+
+    Args:
+        scenario: what comes.
+        writes: of one run, by table and index.
+    """
+
+    scenario: Scenario
+    writes: Mapping[str, int]
+    held: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    busiest: dict[str, float] = field(default_factory=dict)
+    arrived: list[float] = field(default_factory=list)
+    started: list[float] = field(default_factory=list)
+    bucket: float = limits.START_BUCKET.value
+
+    def run(self) -> Outcome:
+        """Second by second, until nothing waits."""
+        random_numbers = random.Random(SEED)
+        stacks = [self._stack(number) for number in range(self.scenario.stacks)]
+        running: list[tuple[float, int, float]] = []
+        most, second = 0.0, 0
+        while second < LONGEST:
+            self._arrive(stacks, second, random_numbers)
+            self._second(stacks, running, second)
+            waiting = sum(step.waiting for stack in stacks for step in stack.values())
+            most, second = max(most, waiting), second + 1
+            if second > 3_600 and waiting < 1 and not running:
+                break
+        return Outcome(self._waits(), most, dict(self.held), self._used(), second)
+
+    def _stack(self, number: int) -> dict[str, Step]:
+        sensors = min(SENSORS_OF_A_STACK, self.scenario.sensors)
+        # The busiest of forty by Zipf's law; the burst's stack has one that is all of it.
+        hottest = 1.0 if self.scenario.burst and number == 0 else 1 / sum(1 / (n + 1) for n in range(sensors))
+        return {name: Step(name, *cap) for name, cap in caps(self.writes, hottest).items()}
+
+    def _arrive(self, stacks: list[dict[str, Step]], second: int, numbers: random.Random) -> None:
+        total = 0.0
+        if second < 3_600:
+            mean = self.scenario.events * (1 - self.scenario.burst) / 3_600 / len(stacks)
+            for stack in stacks:
+                came = max(0.0, numbers.gauss(mean, math.sqrt(mean)))
+                stack["evaluate"].waiting += came
+                total += came
+        if second < 60:
+            came = self.scenario.events * self.scenario.burst / 60
+            stacks[0]["evaluate"].waiting += came
+            total += came
+        self.arrived.append(total)
+
+    def _second(
+        self, stacks: list[dict[str, Step]], running: list[tuple[float, int, float]], second: int
+    ) -> None:
+        ended: defaultdict[int, float] = defaultdict(float)
+        while running and running[0][0] <= second:
+            _, number, amount = heapq.heappop(running)
+            ended[number] += amount
+        plans = [self._plan(stack) for stack in stacks]
+        bounds = [{name: step.takes()[1] for name, step in stack.items()} for stack in stacks]
+        self._share(plans, bounds, "launch", self.bucket + self.scenario.start_rate, limits.START_RATE.name)
+        used = sum(amount * SECONDS[name] for plan in plans for name, amount in plan.items())
+        if used > limits.LAMBDA.value:
+            for name in STEPS:
+                asked = sum(plan[name] for plan in plans)
+                self._share(plans, bounds, name, asked * limits.LAMBDA.value / used, limits.LAMBDA.name)
+        done = {name: sum(plan[name] for plan in plans) for name in STEPS}
+        self.bucket = min(self.bucket + self.scenario.start_rate - done["launch"], limits.START_BUCKET.value)
+        for number, (stack, plan, bound) in enumerate(zip(stacks, plans, bounds, strict=True)):
+            for name, step in stack.items():
+                self.held[bound[name]] += step.waiting - plan[name]
+            self._move(stack, plan, ended[number])
+            if plan["launch"]:
+                heapq.heappush(running, (second + JOB_SECONDS, number, plan["launch"]))
+        self.started.append(done["launch"])
+        self._note_use(done, used)
+
+    @staticmethod
+    def _plan(stack: Mapping[str, Step]) -> dict[str, float]:
+        plan = {}
+        for name, step in stack.items():
+            most, _ = step.takes()
+            plan[name] = min(step.waiting, most)
+            step.scale(step.waiting > most)
+        return plan
+
+    @staticmethod
+    def _share(
+        plans: list[dict[str, float]], bounds: list[dict[str, str]], step: str, most: float, limit: str
+    ) -> None:
+        """Let all stacks together take no more than a limit of the account, each its share."""
+        asked = sum(plan[step] for plan in plans)
+        if asked > most:
+            for plan, bound in zip(plans, bounds, strict=True):
+                plan[step] *= most / asked
+                bound[step] = limit
+
+    @staticmethod
+    def _move(stack: Mapping[str, Step], plan: Mapping[str, float], ended: float) -> None:
+        for name, amount in plan.items():
+            stack[name].waiting -= amount
+        stack["dispatch"].waiting += plan["evaluate"]
+        stack["launch"].waiting += plan["dispatch"]
+        stack["record"].waiting += ended
+        stack["publish"].waiting += plan["record"]
+
+    def _note_use(self, done: Mapping[str, float], used: float) -> None:
+        deliveries = (
+            done["evaluate"] + done["launch"] + done["record"] + BUS_EVENTS_OF_A_RUN * done["publish"]
+        )
+        shares = {
+            limits.START_RATE.name: done["launch"] / self.scenario.start_rate,
+            limits.LAMBDA.name: used / limits.LAMBDA.value,
+            limits.BUS_DELIVERIES.name: deliveries / limits.BUS_DELIVERIES.value,
+            limits.PUT_EVENTS.name: done["publish"] * BUS_EVENTS_OF_A_RUN / 10 / limits.PUT_EVENTS.value,
+            limits.SCHEDULES.name: self.scenario.sensors / 60 / limits.SCHEDULES.value,
+        }
+        for name, share in shares.items():
+            # A running mean of a minute: what lasts counts, not a second.
+            before = self.busiest.get(f"now {name}", 0.0)
+            self.busiest[f"now {name}"] = before + (share - before) / 60
+            self.busiest[name] = max(self.busiest.get(name, 0.0), self.busiest[f"now {name}"])
+
+    def _used(self) -> dict[str, float]:
+        return {name: share for name, share in self.busiest.items() if not name.startswith("now ")}
+
+    def _waits(self) -> tuple[float, float, float]:
+        came, left = list(accumulate(self.arrived)), list(accumulate(self.started))
+        total = came[-1]
+
+        def wait(part: float) -> float:
+            amount = total * part
+            return bisect_left(left, amount * (1 - 1e-9)) - bisect_left(came, amount)
+
+        waits = sorted(wait(number / 1_000) for number in range(1, 1_000))
+        least = sum(SECONDS[name] for name in ("evaluate", "dispatch", "launch")) + 1.5
+        return (waits[499] + least, waits[989] + least, waits[-1] + least)
+
+
+def span(seconds: float) -> str:
+    """Seconds, or minutes where there are many."""
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def page(writes: Mapping[str, int]) -> str:
+    """The page, simulated anew."""
+    results = [(each, Simulation(each, writes).run()) for each in SCENARIOS]
+    lines = [
+        "# Scale",
+        "",
+        "`python -m tests.bench.scale --write` simulates this, second by second, and writes this page.",
+        "Limits are the services' published defaults; what a run writes is counted on the engine's own code;",
+        "the seconds that each step takes of a function are assumed. No AWS was asked.",
+        "",
+        f"{SENSORS_OF_A_STACK} sensors and {JOBS_OF_A_STACK} jobs in a stack, all stacks in one account and Region;",
+        f"each event starts a run of a Step Functions job of {JOB_SECONDS:.0f} s.",
+        "",
+        "| what comes | stacks | from event to start: median | 99 % | longest | most that waited | what holds it back first |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | --- |",
+    ]
+    for scenario, found in results:
+        median, most, longest = map(span, found.waits)
+        lines.append(
+            f"| {scenario.name} | {scenario.stacks} | {median} | {most} | {longest} | {found.most_waiting:,.0f} | {found.first_limit} |"
+        )
+    lines += [
+        "",
+        "Nothing is lost in any of them: what waits is in a queue, a stream, or on record with `next_at`.",
+        "",
+    ]
+    lines += _use(results)
+    lines += _history(writes)
+    lines += [
+        "## The limits",
+        "",
+        f"Read {limits.READ}.",
+        "",
+        "| limit | value | source | what the design does there |",
+    ]
+    lines += ["| --- | ---: | --- | --- |"]
+    lines += [f"| {each.name} | {each.value:,g} | {each.source} | {each.answer} |" for each in limits.LIMITS]
+    return "\n".join(lines) + "\n"
+
+
+def _use(results: list[tuple[Scenario, Outcome]]) -> list[str]:
+    names = list(results[0][1].used)
+    lines = ["## Shares in use in the busiest minute", "", f"| what comes | {' | '.join(names)} |"]
+    lines.append("| --- |" + " ---: |" * len(names))
+    lines += [
+        f"| {scenario.name} | {' | '.join(f'{100 * found.used[name]:.0f} %' for name in names)} |"
+        for scenario, found in results
+    ]
+    return [*lines, ""]
+
+
+def _history(writes: Mapping[str, int]) -> list[str]:
+    """What a hundred million claimed keys change."""
+    counted = ", ".join(f"{name} {count}" for name, count in sorted(writes.items()))
+    return [
+        "## What a run writes, and what history costs",
+        "",
+        f"One object, from its event to the recorded end of its run: {counted}.",
+        "So one stack's keys let through, a second:",
+        "",
+        "| step | runs | bounded by |",
+        "| --- | ---: | --- |",
+        *(
+            f"| {step} | {cap:,.0f} | {where} |"
+            for step, (cap, where) in caps(writes, 0.25).items()
+            if cap < math.inf
+        ),
+        "",
+        "with a sensor, and its job, that has a quarter of the stack's runs.",
+        "",
+        "10^8 claimed keys are about 100 GB of run records: ten partitions or more by size alone, so a table with a history takes more writes, not fewer.",
+        "No step reads or writes more because of them: a key is asked for by name, and the indexes that RECONCILE reads hold only what is not done.",
+        "They cost $25 a month to keep.",
+        "",
+    ]
+
+
+def main() -> int:
+    """Entry point."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help="write docs/scale.md")
+    text = page(run_of_an_event())
+    if parser.parse_args().write:
+        PAGE.write_text(text)
+    print(text, end="")
+    return 0
+
+
+if __name__ == "__main__":
+    run_tool(main)
