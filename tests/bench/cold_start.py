@@ -127,7 +127,7 @@ def variables(tables: TableNames, endpoint: str) -> dict[str, str]:
         "TREADLE_DEFAULT_STATUS": "RUNNING",
         "TREADLE_PAUSE_AFTER": "10",
     }
-    unused = dict.fromkeys(names - {"TREADLE_KIND", "TREADLE_OBSERVED_JOBS", "TREADLE_TIME_ZONE"}, "0")
+    unused = dict.fromkeys(names - {"TREADLE_OBSERVED_JOBS", "TREADLE_TIME_ZONE", "TREADLE_KIND"}, "0")
     return {**local_aws(endpoint), **unused, **mappings, **ours, **ticking}
 
 

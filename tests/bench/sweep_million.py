@@ -17,6 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from tests.bench.figures import Figure, tell
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.objects import ObjectIdentity, S3Object
 from treadle.integrations.s3.lister import Page
@@ -238,6 +239,26 @@ def show(rows: list[Row]) -> None:
     Console(width=120).print(table)
 
 
+def figures(rows: list[Row], problems: list[str]) -> list[Figure]:
+    """What is bound of it.
+
+    Args:
+        rows: each way of looking.
+        problems: what is not as it should be.
+    """
+    rounds = [row for row in rows if row.way.startswith("sweep")]
+    found = [Figure(f"{row.way}: objects a second", OBJECTS / row.seconds, "objects/s") for row in rounds]
+    pages = OBJECTS / PAGE
+    usual = rounds[1]
+    return [
+        *found,
+        Figure(f"{usual.way}: LIST requests", usual.pages, "", pages + usual.ticks),
+        Figure(f"{usual.way}: BatchGetItem requests", usual.asked, "", usual.found),
+        Figure("most memory of this process", max(row.megabytes for row in rows), "MB", MAX_MEGABYTES),
+        Figure("ways that found too much or too little, or took too much", len(problems), "", 0),
+    ]
+
+
 def main() -> int:
     """Entry point."""
     measurement = Measurement()
@@ -246,7 +267,8 @@ def main() -> int:
     show(measurement.rows)
     for problem in measurement.problems:
         print(f"NOT AS IT SHOULD BE: {problem}")
-    return 1 if measurement.problems else 0
+    title = f"Looking for new ones among {OBJECTS:,} objects"
+    return tell(title, figures(measurement.rows, measurement.problems))
 
 
 if __name__ == "__main__":

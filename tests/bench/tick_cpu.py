@@ -109,10 +109,10 @@ def as_handler() -> float:
         if name.startswith("TREADLE_")
     }
     ours = {
-        "TREADLE_KIND": "schedule",
         "TREADLE_INTERVAL_SECONDS": "0",
         "TREADLE_DEFAULT_STATUS": "RUNNING",
         "TREADLE_PAUSE_AFTER": "10",
+        "TREADLE_KIND": "schedule",
     }
     looks = itertools.count()
 

@@ -1,0 +1,240 @@
+"""The most memory that each function has at its largest work: the deployed handlers, with their layers.
+
+`python -m tests.bench.memory` prints it, and fails unless all stay below what the template gives them. Each function
+runs in a process of its own, over DynamoDB Local, and a stand-in for S3, SQS and Step Functions. What Lambda's own
+runtime takes is not in it: it is shown for a function that does nothing but import boto3.
+"""
+
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from tests.bench.cold_start import IDLE, TICK, functions, message, variables
+from tests.bench.cold_start import function as built
+from tests.bench.figures import Figure, tell
+from tests.bench.known_keys import claim, run_ids, run_keys
+from tests.bench.stand_in import StandIn, standing_in
+from tests.support.house import ARN, JOB, NAMESPACE
+from tests.support.streams import as_record
+from tests.support.tables import create_tables
+from tests.template.model import read
+from tools.built import BuiltFunction
+from tools.dynamodb_local import dynamodb_local
+from tools.project import ROOT, VENV_BIN, ToolError, local_aws, run_tool
+from treadle.adapters.dynamodb.runs import _item
+from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
+from treadle.adapters.system import RandomTokens
+from treadle.engine.slices import slice_message, slices_of
+
+RUNS = 10_000
+BATCH = {"launch": 10, "record": 10, "publish": 100}
+
+RUNNER = """
+import json, re, sys
+from app import handler
+
+class Context:
+    function_name, memory_limit_in_mb, invoked_function_arn, aws_request_id = "bench", 256, "arn", "id"
+
+    def get_remaining_time_in_millis(self):
+        return 60_000
+
+for event in json.load(open(sys.argv[1])):
+    handler(event, Context())
+# Not getrusage: it counts what the process had been before it became this program.
+print("PEAK", int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024, file=sys.stderr)
+"""
+
+MANY = f"""
+from treadle import RunRequest, evaluator, sensor
+
+
+@sensor(job_name="{JOB}")
+def watch():
+    return [
+        RunRequest(
+            key,
+            {{"bucket": "treadle-watched-bucket", "key": key, "etag": f"{{number:032x}}", "size": 1042}},
+        )
+        for number, key in enumerate(f"s3://watched/incoming/part-{{n:05d}}.csv#e" for n in range({RUNS}))
+    ]
+
+
+handler = evaluator(watch)
+"""
+
+SWEEP = f"""
+from treadle import RunRequest, evaluator, s3_sensor
+
+
+@s3_sensor(job_name="{JOB}")
+def sweep():
+    return RunRequest()
+
+
+handler = evaluator(sweep)
+"""
+
+
+def tick(minute: int) -> dict[str, Any]:
+    """A delivery of the schedule."""
+    return {**TICK, "nominal_time": f"2026-11-22T18:{minute:02d}:00Z"}
+
+
+def peak(made: BuiltFunction, events: list[Any], given: Mapping[str, str]) -> float:
+    """The most memory, in MB, of a process that handles the events one after the other."""
+    path = [str(made.code), *(str(layer / "python") for layer in made.layers)]
+    names = {"AWS_LAMBDA_FUNCTION_NAME": made.logical_id, "POWERTOOLS_SERVICE_NAME": "treadle"}
+    environment = {**given, **names, "PYTHONPATH": os.pathsep.join(path), "PYTHONDONTWRITEBYTECODE": "1"}
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(events, file)
+        file.flush()
+        done = subprocess.run(
+            [str(VENV_BIN / "python"), "-c", RUNNER, file.name],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if done.returncode or "PEAK" not in done.stderr:
+        raise ToolError(
+            f"{made.logical_id} did not come through:\n{done.stdout[-2000:]}{done.stderr[-4000:]}"
+        )
+    return float(done.stderr.rpartition("PEAK")[2])
+
+
+def batch(bodies: list[Any]) -> dict[str, Any]:
+    """A batch of messages."""
+    return {
+        "Records": [{**message(body)["Records"][0], "messageId": str(n)} for n, body in enumerate(bodies)]
+    }
+
+
+class Measurement:
+    """Each function at its largest work, in the order in which one makes the next one's.
+
+    Args:
+        folder: for code and layers.
+        tables: on DynamoDB Local.
+        given: the functions' environment.
+        aws: stands in for the rest.
+    """
+
+    def __init__(self, folder: Path, tables: TableNames, given: Mapping[str, str], aws: StandIn) -> None:
+        self._made = {name: made for name, (made, _) in functions(folder).items()}
+        self._folder, self._tables, self._given, self._aws = folder, tables, given, aws
+        self._stores = DynamoStores.of(tables, RandomTokens(), _Blobs(aws))
+
+    def peaks(self) -> dict[str, float]:
+        """By what is done, the most memory in MB."""
+        found = {
+            "a function that imports boto3, and reads an item": peak(self._made["least"], [{}], self._given)
+        }
+        found["evaluator: a tick that finds nothing"] = peak(
+            self._evaluator("idle", IDLE), [TICK], self._given
+        )
+        found[f"evaluator: {RUNS:,} new requests"] = peak(
+            self._evaluator("watch", MANY), [tick(0)], self._given
+        )
+        found[f"DISPATCH: a slice of {RUNS:,} requests"] = self._dispatch()
+        found["LAUNCH: a batch of ten"] = peak(
+            self._made["launch"], [batch(self._aws.messages[: BATCH["launch"]])], self._given
+        )
+        found["RECORD: a batch of ten"] = self._record()
+        found["PUBLISH: a batch of a hundred"] = self._publish()
+        claim(self._tables, run_ids())
+        assert len(run_keys()) == RUNS
+        found[f"evaluator: {RUNS:,} known keys, asked for and remembered"] = peak(
+            self._evaluator("known", MANY), [tick(1), tick(2)], self._given
+        )
+        found["evaluator: a slice of a sweep"] = peak(self._evaluator("sweep", SWEEP), [tick(0)], self._given)
+        return found
+
+    def _evaluator(self, name: str, code: str) -> BuiltFunction:
+        place = self._folder / f"memory-{name}"
+        place.mkdir()
+        (place / "app.py").write_text(code)
+        return built(name, place, self._made["evaluator"].layers)
+
+    def _dispatch(self) -> float:
+        [committed] = self._stores.ticks.latest("watch", 2)
+        assert len(committed.requests) == RUNS
+        of = slices_of(committed)
+        return peak(self._made["dispatch"], [batch([slice_message(committed, of - 1, of)])], self._given)
+
+    def _record(self) -> float:
+        event = json.loads((ROOT / "events" / "record-execution-failed.json").read_text())
+        body = json.loads(event["Records"][0]["body"])
+        return peak(self._made["record"], [batch([body] * BATCH["record"])], self._given)
+
+    def _publish(self) -> float:
+        sent = [str(each["run_id"]) for each in self._aws.messages[: BATCH["publish"]]]
+        images = [as_record(_item(run, run.revision)) for run in self._stores.runs.get_many(sent).values()]
+        records = [{**image, "eventID": str(number)} for number, image in enumerate(images)]
+        for record in records:
+            record["dynamodb"]["SequenceNumber"] = record["eventID"]
+        return peak(self._made["publish"], [{"Records": records}], self._given)
+
+
+class _Blobs:
+    """What functions have put into the stand-in's bucket."""
+
+    def __init__(self, aws: StandIn) -> None:
+        self._aws = aws
+
+    def put(self, key: str, body: bytes) -> None:
+        self._aws.objects[f"/outcomes/{key}"] = body
+
+    def get(self, key: str) -> bytes:
+        return self._aws.objects[f"/outcomes/{key}"]
+
+
+def given_size() -> int:
+    """What the template gives each function, in MB."""
+    return int(read().section("Globals")["Function"]["MemorySize"])
+
+
+def measure() -> list[Figure]:
+    """What each has at most."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        dynamodb_local() as endpoint,
+        standing_in() as aws,
+        patch.dict(os.environ, local_aws(endpoint), clear=True),
+    ):
+        tables = create_tables()
+        jobs = {JOB: {"target": "step_functions", "arn": ARN}}
+        ours = {
+            "AWS_ENDPOINT_URL": aws.endpoint,
+            "AWS_ENDPOINT_URL_DYNAMODB": endpoint,
+            "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
+            "TREADLE_JOBS": json.dumps(jobs),
+            "TREADLE_GRANTS": json.dumps({"watch": JOB}),
+            "TREADLE_OUTCOMES_BUCKET": "outcomes",
+            "TREADLE_NAMESPACE": NAMESPACE,
+            "TREADLE_QUEUE_URL": f"{aws.endpoint}/000000000000/queue",
+            "TREADLE_LAUNCH_QUEUE_URL": f"{aws.endpoint}/000000000000/launch",
+            "TREADLE_S3_BUCKET": "watched",
+            "TREADLE_S3_PREFIX": "in/",
+            "TREADLE_S3_SUFFIX": "",
+            "TREADLE_S3_IDENTITY": "etag",
+            "TREADLE_S3_START_FROM": "beginning",
+        }
+        given = {**variables(tables, endpoint), **ours}
+        peaks = Measurement(Path(folder), tables, given, aws).peaks()
+    goal = given_size()
+    return [Figure(name, megabytes, "MB", goal) for name, megabytes in peaks.items()]
+
+
+def main() -> int:
+    """Entry point."""
+    return tell("Most memory of each function, as deployed", measure())
+
+
+if __name__ == "__main__":
+    run_tool(main)
