@@ -150,6 +150,13 @@ bench: setup ## Measure, each figure beside its goal, and write docs/performance
 	@$(PYTEST) tests/bench $(PYTEST_ARGS)
 	@$(PYTHON) -m tests.bench
 
+.tools/peers/.ready: requirements/peers.txt
+	$(virtualenv)
+
+.PHONY: bench-peers
+bench-peers: setup .tools/peers/.ready ## Beside Dagster, which this brings into .tools/peers: ratios of one run
+	@$(PYTHON) -m tests.bench.peers
+
 .PHONY: mutants
 mutants: setup ## Weaken the protocol in one place at a time: each time a test must turn red
 	@$(PYTHON) -m tests.faults.mutants

@@ -1,0 +1,123 @@
+"""Treadle beside Dagster, measured in one run: `make bench-peers` installs Dagster into .tools/peers, and prints ratios.
+
+Dagster's daemon works over SQLite in its own process, with a launcher that only records; Treadle over stores in memory
+for its own processor time, and over DynamoDB Local, an engine in another process, for launches and keys.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from tests.bench.figures import Figure, tell
+from tests.bench.known_keys import Dropping, claim, run_ids
+from tests.bench.launch_throughput import treadles
+from tests.bench.tick_cpu import in_memory
+from tests.support.tables import create_tables
+from tools.dynamodb_local import dynamodb_local
+from tools.project import ROOT, TOOLS, ToolError, local_aws, run_tool
+
+PYTHON = TOOLS / "peers" / "bin" / "python"
+LIBRARY = ROOT / "layers" / "treadle"
+IMPORT = """
+import re, sys, time
+began = time.process_time()
+{code}
+taken = (time.process_time() - began) * 1000
+memory = int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
+print("FOUND", '{{"ms": %f, "mb": %f}}' % (taken, memory))
+"""
+
+
+def asked(interpreter: Path, *arguments: str) -> dict[str, float]:
+    """What another process has found.
+
+    Raises:
+        ToolError: if it did not come through.
+    """
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{LIBRARY}{os.pathsep}{ROOT}",
+        "DAGSTER_DISABLE_TELEMETRY": "1",
+    }
+    done = subprocess.run(
+        [str(interpreter), *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    for line in done.stdout.splitlines():
+        if line.startswith("FOUND "):
+            found: dict[str, float] = json.loads(line.removeprefix("FOUND "))
+            return found
+    raise ToolError(f"{' '.join(arguments)[:80]} did not come through:\n{done.stderr[-3000:]}")
+
+
+def imported(interpreter: Path, code: str) -> dict[str, float]:
+    """Processor time and memory of a process that imports something; the best of three."""
+    found = [asked(interpreter, "-c", IMPORT.format(code=code)) for _ in range(3)]
+    return {name: min(each[name] for each in found) for name in ("ms", "mb")}
+
+
+def ours(endpoint: str) -> dict[str, float]:
+    """What Treadle takes."""
+    with patch.dict(os.environ, local_aws(endpoint), clear=True):
+        tables = create_tables()
+        claim(tables, run_ids())
+        dropping = Dropping(tables)
+        first = dropping.seconds()
+        again = min(dropping.seconds() for _ in range(3))
+        treadles(tables, 20)
+        launches = max(treadles(tables, 100) for _ in range(2))
+    keys = len(run_ids())
+    return {"launches": launches, "known_keys": keys / again, "keys_asked": keys / first}
+
+
+def pair(name: str, mine: float, theirs: float, unit: str, *, more_is_better: bool = False) -> list[Figure]:
+    """Both, and by how much Treadle's is better."""
+    ratio = mine / theirs if more_is_better else theirs / mine
+    return [
+        Figure(f"{name}: Treadle", mine, unit),
+        Figure(f"{name}: Dagster", theirs, unit),
+        Figure(f"{name}: better by", ratio, "times", 1, at_most=False),
+    ]
+
+
+def measure() -> list[Figure]:
+    """Each, one after the other."""
+    side: Any = partial(asked, PYTHON, "-m", "tests.bench.dagster_side")
+    theirs = side("idle") | side("launching") | side("events")
+    mine = imported(Path(sys.executable), "from treadle import RunRequest, sensor")
+    their_import = imported(PYTHON, "import dagster")
+    with dynamodb_local(optimizes=True) as endpoint:
+        found = ours(endpoint)
+    objects = asked(PYTHON, "-m", "tests.bench.dagster_side", "objects")
+    return [
+        *pair("processor time of an idle tick, without stores", in_memory(), theirs["idle_cpu_ms"], "ms"),
+        *pair("launches", found["launches"], theirs["launches"], "runs/s", more_is_better=True),
+        *pair("known run keys", found["known_keys"], theirs["known_keys"], "keys/s", more_is_better=True),
+        Figure("known run keys, all asked of DynamoDB Local: Treadle", found["keys_asked"], "keys/s"),
+        # One event is one tick here, and any number of them runs side by side.
+        Figure(
+            "run status events that one tick takes, one after the other: Dagster", theirs["events_a_tick"], ""
+        ),
+        *pair("import for a sensor's author: processor time", mine["ms"], their_import["ms"], "ms"),
+        *pair("import for a sensor's author: memory", mine["mb"], their_import["mb"], "MB"),
+        *pair("get_s3_keys among a million objects", objects["treadle_s"], objects["dagster_s"], "s"),
+    ]
+
+
+def main() -> int:
+    """Entry point."""
+    if not PYTHON.exists():
+        raise ToolError("Dagster is not there to be measured. Bring it: make bench-peers")
+    began = time.monotonic()
+    missed = tell("Treadle beside Dagster", measure())
+    print(f"{time.monotonic() - began:.0f} s")
+    return missed
+
+
+if __name__ == "__main__":
+    run_tool(main)
