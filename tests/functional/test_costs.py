@@ -41,7 +41,6 @@ def stores(dynamodb_local: str, monkeypatch: pytest.MonkeyPatch) -> DynamoStores
         "TREADLE_INTERVAL_SECONDS": "0",
         "TREADLE_DEFAULT_STATUS": "RUNNING",
         "TREADLE_PAUSE_AFTER": "10",
-        "TREADLE_KIND": "schedule",
     }
     for name, value in {**unused, **tables, **ticking}.items():
         monkeypatch.setenv(name, value)
