@@ -165,8 +165,8 @@ MUTANTS = (
     Mutant(
         "SDK retries off",
         "adapters/clients.py",
-        "return _client(service, 1 if once else ATTEMPTS)",
-        "return _client(service, ATTEMPTS)",
+        "return _client(service, 1 if once else ATTEMPTS, seconds)",
+        "return _client(service, ATTEMPTS, seconds)",
         (
             "tests/unit/targets/test_every_target.py::test_start_that_the_service_failed_on_was_sent_once_and_is_uncertain",
         ),
