@@ -1,6 +1,7 @@
 """What Dagster takes for the same work; runs under .tools/peers, and prints JSON. `tests.bench.peers` asks it.
 
-Its daemon's own code, in this process, over its code server; an SQLite instance; a launcher that only records.
+Its daemon's own code, in this process, over its code server; an SQLite instance as it is by
+default, which is not its fastest; a launcher that only records.
 """
 
 import json
@@ -28,13 +29,9 @@ def load():
 def watch():
     {body}
 
-@dg.run_status_sensor(run_status=dg.DagsterRunStatus.SUCCESS, default_status={status})
-def after(context):
-    print("EVENT")
-
-defs = dg.Definitions(jobs=[load], sensors=[{sensor}])
+defs = dg.Definitions(jobs=[load], sensors=[watch])
 """
-IDLE_TICKS, KEYS, EVENTS = 100, 100, 60
+IDLE_TICKS, KEYS = 100, 100
 
 
 class Daemon:
@@ -42,17 +39,14 @@ class Daemon:
 
     Args:
         body: of the sensor's function.
-        sensor: which sensor is there: "watch" or "after".
+        instance: which.
     """
 
-    def __init__(self, instance: Any, body: str = "", sensor: str = "watch") -> None:
+    def __init__(self, instance: Any, body: str = "") -> None:
         from dagster._core.test_utils import create_test_daemon_workspace_context
         from dagster._core.workspace.load_target import PythonFileTarget
 
-        running = "dg.DefaultSensorStatus.RUNNING" if sensor == "after" else "dg.DefaultSensorStatus.STOPPED"
-        code = LOAD.format(
-            keys=KEYS, body=body or "return dg.SkipReason('none')", status=running, sensor=sensor
-        )
+        code = LOAD.format(keys=KEYS, body=body or "return dg.SkipReason('none')")
         self._folder = tempfile.TemporaryDirectory()
         path = Path(self._folder.name, "definitions.py")
         path.write_text(code)
@@ -114,32 +108,6 @@ def launching() -> dict[str, float]:
     return {"launches": KEYS / first, "known_keys": KEYS / again}
 
 
-def events() -> dict[str, float]:
-    """Status events that one tick of a run status sensor takes."""
-    from dagster import DagsterRunStatus
-    from dagster._core.events import DagsterEvent, DagsterEventType
-    from dagster._core.test_utils import create_run_for_test
-
-    with instance() as made:
-        daemon = Daemon(made, sensor="after")
-        daemon.tick()
-        for _ in range(EVENTS):
-            run = create_run_for_test(made, job_name="load", status=DagsterRunStatus.STARTED)
-            made.report_dagster_event(
-                DagsterEvent(DagsterEventType.PIPELINE_SUCCESS.value, "load", message="done"), run.run_id
-            )
-        ticks = 0
-        while ticks < EVENTS:
-            daemon.tick()
-            ticks += 1
-            cursor = next(iter(made.all_instigator_state()))
-            last = made.get_ticks(cursor.instigator_origin_id, cursor.selector_id, limit=1)[0]
-            if last.status.value == "SKIPPED" and not last.origin_run_ids:
-                break
-        daemon.close()
-    return {"events_a_tick": EVENTS / max(1, ticks - 1)}
-
-
 def objects() -> dict[str, float]:
     """Seconds that each `get_s3_keys` takes over the same bucket of a million objects."""
     from tests.bench.sweep_million import Measurement
@@ -155,7 +123,7 @@ def main() -> int:
     logging.disable(logging.CRITICAL)
     found: dict[str, float] = {}
     for part in sys.argv[1:]:
-        found |= {"idle": idle, "launching": launching, "events": events, "objects": objects}[part]()
+        found |= {"idle": idle, "launching": launching, "objects": objects}[part]()
     print("FOUND", json.dumps(found))
     return 0
 

@@ -1,9 +1,9 @@
-"""The services' published default quotas that a deployment meets as it grows; each may be raised unless it says not."""
+"""The services' default quotas that a deployment meets as it grows; each may be raised unless it says not.
+
+Not all of them were looked up: `checked` says which were, and the others are to be held against their page first.
+"""
 
 from dataclasses import dataclass
-
-READ = "2026-11"
-"""When the pages were read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,12 +15,14 @@ class Limit:
         value: how much of it a second, unless the name says otherwise.
         source: the page that says so.
         answer: what the design does once it is reached.
+        checked: when the value was looked up; "" for one that is from memory, with where its page should be.
     """
 
     name: str
     value: float
     source: str
     answer: str
+    checked: str = ""
 
 
 PARTITION_WRITES = Limit(
@@ -28,6 +30,7 @@ PARTITION_WRITES = Limit(
     1_000,
     "DynamoDB developer guide, bp-partition-key-design; cannot be raised",
     "a throttled write is tried again, then its message is sent anew; indexes that all runs share are sharded",
+    checked="2026-11",
 )
 TABLE_WRITES = Limit(
     "write units a second of one table",
@@ -49,12 +52,14 @@ LAMBDA = Limit(
     1_000,
     "Lambda developer guide, lambda-concurrency; new accounts may have less",
     "messages wait in their queues; ticks by schedule come again a minute later",
+    checked="2026-11",
 )
 LAMBDA_SCALING = Limit(
     "more concurrent executions of one function within ten seconds",
     1_000,
     "Lambda developer guide, scaling-behavior; cannot be raised",
     "messages wait in their queues",
+    checked="2026-11",
 )
 POLLERS = Limit(
     "more concurrent executions a second for one queue",
@@ -79,12 +84,14 @@ BUS_DELIVERIES = Limit(
     18_750,
     "EventBridge user guide, eb-quota: us-east-1; 750 to 4,500 in smaller Regions",
     "EventBridge delays, and delivers for 24 hours",
+    checked="2026-11",
 )
 SCHEDULES = Limit(
     "schedules fired a second",
     1_000,
     "EventBridge Scheduler user guide, scheduler-quotas",
     "a tick comes some seconds late; it has its nominal time with it",
+    checked="2026-11",
 )
 LIMITS = (
     START_RATE,

@@ -88,7 +88,7 @@ def pair(name: str, mine: float, theirs: float, unit: str, *, more_is_better: bo
 def measure() -> list[Figure]:
     """Each, one after the other."""
     side: Any = partial(asked, PYTHON, "-m", "tests.bench.dagster_side")
-    theirs = side("idle") | side("launching") | side("events")
+    theirs = side("idle") | side("launching")
     mine = imported(Path(sys.executable), "from treadle import RunRequest, sensor")
     their_import = imported(PYTHON, "import dagster")
     with dynamodb_local(optimizes=True) as endpoint:
@@ -99,10 +99,6 @@ def measure() -> list[Figure]:
         *pair("launches", found["launches"], theirs["launches"], "runs/s", more_is_better=True),
         *pair("known run keys", found["known_keys"], theirs["known_keys"], "keys/s", more_is_better=True),
         Figure("known run keys, all asked of DynamoDB Local: Treadle", found["keys_asked"], "keys/s"),
-        # One event is one tick here, and any number of them runs side by side.
-        Figure(
-            "run status events that one tick takes, one after the other: Dagster", theirs["events_a_tick"], ""
-        ),
         *pair("import for a sensor's author: processor time", mine["ms"], their_import["ms"], "ms"),
         *pair("import for a sensor's author: memory", mine["mb"], their_import["mb"], "MB"),
         *pair("get_s3_keys among a million objects", objects["treadle_s"], objects["dagster_s"], "s"),
