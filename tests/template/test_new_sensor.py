@@ -243,7 +243,10 @@ def test_new_sensor_is_deployed_as_the_first_one_is(project: Path) -> None:
     first, own = template.evaluators()["new_objects"], renamed(template.evaluators()["late_orders"])
     variables = {v: x for v, x in template.environment(first).items() if not v.startswith("TREADLE_S3_")}
 
-    assert renamed(template.environment(template.evaluators()["late_orders"])) == variables
+    assert renamed(template.environment(template.evaluators()["late_orders"])) == {
+        **variables,
+        "TREADLE_KIND": "schedule",
+    }
     assert {**own, "Description": "", "Environment": {}} == {**first, "Description": "", "Environment": {}}
 
 

@@ -93,7 +93,7 @@ export function Page({title, above, actions, children}) {
  */
 export function Table({caption, columns, rows, keyOf, empty, rowClass = () => ''}) {
   if (rows.length === 0) return html`<${Empty}>${empty}<//>`;
-  return html`<div class="table-frame"><table role="table">
+  return html`<div class="table-frame" role="region" aria-label=${caption} tabindex="0"><table role="table">
     <caption class="unseen">${caption}</caption>
     <thead role="rowgroup"><tr role="row">${columns.map((column) => html`<th role="columnheader" scope="col" key=${column.name} class=${column.kind ?? ''}>${column.head ?? column.name}</th>`)}</tr></thead>
     <tbody role="rowgroup">${rows.map((row) => html`<tr role="row" key=${keyOf(row)} class=${rowClass(row)}>
