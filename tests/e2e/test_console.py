@@ -111,6 +111,7 @@ def test_a_cursor_is_edited_and_the_next_tick_begins_there(visit: Visit, deploye
 
 def test_an_object_is_tried_out_and_then_launched_for_real(visit: Visit, deployed: Deployed) -> None:
     key = fresh_key("tried")
+    deployed.let_time_pass()
     with deployed.without_events():
         deployed.upload(key)
         visit.go(f"sensors/{SENSOR}", SENSOR)
