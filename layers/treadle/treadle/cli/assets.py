@@ -3,6 +3,7 @@
 import click
 
 from treadle.cli.deployed import deployed, stack_option
+from treadle.cli.listing import limit_option
 from treadle.cli.speaking import json_option, say_json, table, when
 
 
@@ -30,15 +31,7 @@ def list_assets(stack: str, as_json: bool) -> None:
 @asset.command()
 @click.argument("key")
 @stack_option
-@click.option(
-    "--max",
-    "limit",
-    metavar="N",
-    type=click.IntRange(1, 1_000),
-    default=50,
-    show_default=True,
-    help="How many at most.",
-)
+@limit_option(1_000)
 @json_option
 def show(key: str, stack: str, limit: int, as_json: bool) -> None:
     """Show what became of the asset KEY, such as shop/orders, newest first."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from treadle.cli.deployed import deployed, stack_option
+from treadle.cli.listing import limit_option
 from treadle.cli.speaking import FAILED, facts, json_option, plain, say_json, say_lines, table
 
 if TYPE_CHECKING:
@@ -18,15 +19,7 @@ origin_option = click.option(
     metavar="STEP",
     help="Only letters from there, such as launch or 'sensor new_objects'.  [default: all]",
 )
-limit_option = click.option(
-    "--max",
-    "limit",
-    metavar="N",
-    type=click.IntRange(min=1),
-    default=1_000,
-    show_default=True,
-    help="How many letters at most.",
-)
+letters_option = limit_option(None, 1_000, "letters")
 
 
 @click.group()
@@ -37,7 +30,7 @@ def dlq() -> None:
 @dlq.command("list")
 @stack_option
 @origin_option
-@limit_option
+@letters_option
 @json_option
 def list_letters(stack: str, origin: str | None, limit: int, as_json: bool) -> None:
     """List the messages of the dead-letter queue, with what a redrive would do with each; nothing is done."""
@@ -88,7 +81,7 @@ def show(letter_id: str, stack: str, as_json: bool) -> None:
 @stack_option
 @click.option("--dry-run", is_flag=True, help="Only say what would become of each letter.")
 @origin_option
-@limit_option
+@letters_option
 @json_option
 def redrive(stack: str, dry_run: bool, origin: str | None, limit: int, as_json: bool) -> None:
     """Send the messages of the dead-letter queue again, each to the step it was meant for.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from treadle.cli.deployed import asking, by_option, deployed, if_attempt_option, stack_option
+from treadle.cli.listing import limit_option, statuses_option
 from treadle.cli.speaking import facts, json_option, say, say_json, say_lines, table, when
 from treadle.cli.times import MOMENT, millis
 from treadle.definitions.status import DagsterRunStatus
@@ -24,23 +25,9 @@ def run() -> None:
 @stack_option
 @click.option("--sensor", metavar="NAME", help="Only runs that this sensor asked for.")
 @click.option("--job", metavar="JOB", help="Only runs of this job.")
-@click.option(
-    "--status",
-    "statuses",
-    multiple=True,
-    type=click.Choice([status.value for status in DagsterRunStatus]),
-    help="Only runs with this status; may be repeated.",
-)
+@statuses_option(DagsterRunStatus, "Only runs with this status")
 @click.option("--since", metavar="TIME", type=MOMENT, help="None made earlier, such as 2h for 2 hours ago.")
-@click.option(
-    "--max",
-    "limit",
-    metavar="N",
-    type=click.IntRange(1, 10_000),
-    default=50,
-    show_default=True,
-    help="How many at most.",
-)
+@limit_option(10_000)
 @json_option
 def list_runs(
     stack: str,
@@ -141,6 +128,8 @@ def _found(
     limit: int,
 ) -> "list[Run]":
     """The runs that were made since, as many as asked for."""
+    from treadle.ports.run_queries import parse_place
+
     oldest = millis(since) if since else 0
     found: list[Run] = []
     before = None
@@ -148,7 +137,8 @@ def _found(
         page = runs.page(sensor=sensor, job=job, statuses=wanted, before=before, limit=min(limit, 200))
         found += [each for each in page.runs if each.created_at >= oldest]
         before = page.next
-        if before is None or int(before.partition("/")[0]) < oldest:
+        ended_at = parse_place(before) if before else None
+        if ended_at is None or ended_at[0] < oldest:
             break
     return found[:limit]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from treadle.cli.deployed import asking, by_option, deployed, stack_option
+from treadle.cli.listing import statuses_option
 from treadle.cli.speaking import NOT_WELL, facts, json_option, say, say_json, say_lines, table, when
 from treadle.cli.times import MOMENT
 from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
@@ -264,15 +265,7 @@ def clear_cursor(name: str, stack: str, if_version: int | None, by: str | None, 
     help="Such as 2026-11-25T06:00:00Z, or 2h for 2 hours ago.",
 )
 @click.option("--until", metavar="TIME", type=MOMENT, help="As --since.  [default: now]")
-@click.option(
-    "--status",
-    "statuses",
-    multiple=True,
-    type=click.Choice([status.value for status in DagsterRunStatus]),
-    default=sorted(FINISHED_STATUSES),
-    show_default=True,
-    help="Which statuses of runs; may be repeated.",
-)
+@statuses_option(DagsterRunStatus, "Which statuses of runs", FINISHED_STATUSES)
 @json_option
 def replay(
     name: str,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from treadle.cli.deployed import deployed, stack_option
+from treadle.cli.listing import limit_option, statuses_option
 from treadle.cli.speaking import facts, json_option, say, say_json, say_lines, table, when
 from treadle.cli.times import MOMENT, millis
 from treadle.definitions.status import TickStatus
@@ -24,24 +25,10 @@ def tick() -> None:
 @tick.command("list")
 @click.argument("sensor")
 @stack_option
-@click.option(
-    "--status",
-    "statuses",
-    multiple=True,
-    type=click.Choice([each.value for each in TickStatus]),
-    help="Only ticks that ended so; may be repeated.",
-)
+@statuses_option(TickStatus, "Only ticks that ended so")
 @click.option("--since", metavar="TIME", type=MOMENT, help="None older, such as 2h for 2 hours ago.")
 @click.option("--at", metavar="TIME", type=MOMENT, help="None newer, such as 2026-11-25T06:00:00Z.")
-@click.option(
-    "--max",
-    "limit",
-    metavar="N",
-    type=click.IntRange(1, 10_000),
-    default=50,
-    show_default=True,
-    help="How many at most.",
-)
+@limit_option(10_000)
 @json_option
 def list_ticks(
     sensor: str,
