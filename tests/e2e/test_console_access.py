@@ -4,7 +4,6 @@ import http.client
 import http.server
 import json
 import re
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.e2e.deployment import GOOD_CSV, Deployed, eventually, fresh_key
+from tests.support.answering import answering
 from tests.support.console import CHANGE
 from tests.support.issuer import AUDIENCE, KEY_ID, key_set, token
 from tools import stack
@@ -54,13 +54,8 @@ class _Issuer(http.server.BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[str]:
     """An issuer's URL."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Issuer)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with answering(http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Issuer)) as server:
+        yield f"http://127.0.0.1:{server.server_port}"
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.support.answering import answering
 from treadle import DagsterRun, DagsterRunStatus, RunFailureSensorContext, build_run_status_sensor_context
 from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.runs import RunFailure, StepFailure
@@ -96,15 +97,11 @@ def serving(certificate: ssl.SSLContext | None = None) -> Iterator[Service]:
     if certificate is not None:
         server.socket = certificate.wrap_socket(server.socket, server_side=True)
         state.url = f"https://localhost:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield state
-    finally:
-        state.hung.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with answering(server):
+        try:
+            yield state
+        finally:
+            state.hung.set()
 
 
 def failed_context(

@@ -1,12 +1,13 @@
 """An AWS that answers as a test says, over HTTP on the loopback: shows what really leaves the process."""
 
 import json
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.support.answering import answering
 
 Answer = tuple[int, Mapping[str, Any]] | None
 """Status and body; None to hang up without a word."""
@@ -55,11 +56,5 @@ def aws_server() -> Iterator[AwsServer]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     state.endpoint = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with answering(server):
         yield state
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

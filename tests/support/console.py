@@ -4,11 +4,11 @@ import base64
 import contextlib
 import functools
 import json
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.support.answering import answering
 from treadle.bootstrap.evaluator import EvaluatorParts
 from treadle.bootstrap.inbox import Inbox
 from treadle.bootstrap.operator import OperatorParts
@@ -251,12 +251,5 @@ def http_event(
 @contextlib.contextmanager
 def served(console: Console) -> Iterator[LocalServer]:
     """The console on a port of this machine, as `treadle console` serves it."""
-    server = LocalServer(console)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
+    with answering(LocalServer(console)) as server:
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -5,10 +5,11 @@ import contextlib
 import hashlib
 import json
 import secrets
-import threading
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from tests.support.answering import answering
 
 CLIENT_ID = "the-console"
 
@@ -113,12 +114,5 @@ class _Handler(BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def issuing() -> Iterator[Issuer]:
     """An issuer, as long as it is needed."""
-    server = Issuer()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
+    with answering(Issuer()) as server:
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -3,7 +3,6 @@
 import json
 import re
 import sqlite3
-import threading
 from collections.abc import Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +15,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from tests.support.answering import answering
 from treadle.adapters import clients
 from treadle.definitions.sensors import SensorDefinition
 from treadle.engine.outcomes import Decision
@@ -138,12 +138,8 @@ class Shop(BaseHTTPRequestHandler):
 def shop() -> Iterator[tuple[type[Shop], str]]:
     """A shop on this machine, and its address."""
     handler = type("OneShop", (Shop,), {})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with answering(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as server:
         yield handler, f"http://127.0.0.1:{server.server_port}/orders"
-        server.shutdown()
-        thread.join()
 
 
 def test_api_is_polled_page_by_page_and_each_order_has_one_run(shop: tuple[type[Shop], str]) -> None:

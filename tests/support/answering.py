@@ -1,0 +1,26 @@
+"""An HTTP server of a test's own, answering for as long as it is needed."""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from http.server import HTTPServer
+from typing import TypeVar
+
+Server = TypeVar("Server", bound=HTTPServer)
+
+
+@contextlib.contextmanager
+def answering(server: Server) -> Iterator[Server]:
+    """The server, answering from a thread of its own; closed afterwards.
+
+    Args:
+        server: bound to its address, and not answering yet.
+    """
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
