@@ -135,3 +135,26 @@ def test_without_the_start_up_token_the_page_says_where_it_is(browser: Browser, 
     with served(world.console()) as server, visiting(browser, server.address) as visit:
         visit.sees("does not bear the token of this console")
         visit.refused(401)
+
+
+def test_a_page_that_is_opened_anew_before_it_has_begun_still_has_the_token(
+    browser: Browser, world: World
+) -> None:
+    with served(world.console()) as server, visiting(browser, server.address) as visit:
+        visit.page.route("**/config.json", lambda route: route.abort())
+        visit.page.goto(f"{server.address}#token={TOKEN}")
+        visit.page.reload()
+        visit.page.unroute("**/config.json")
+        visit.complaints.clear()
+
+        visit.page.reload()
+
+        visit.sees_title("Sensors")
+
+
+def test_no_link_signs_anyone_in_where_one_signs_in(outside: Visit, issuer: Issuer) -> None:
+    issuer.tokens.add("the-token-of-somebody-else")
+    outside.page.goto(f"{outside.address}#token=the-token-of-somebody-else")
+    outside.page.reload()
+
+    outside.page.get_by_role("button", name="Sign in").wait_for()

@@ -1,11 +1,11 @@
 // Who is asking: the start-up token of `treadle console`, or a sign-in by OpenID Connect (code flow with PKCE).
 // Tokens are kept in sessionStorage alone: closing the tab forgets them.
 
-const TOKEN = 'treadle.token', UNDER_WAY = 'treadle.sign-in';
+const START_TOKEN = 'treadle.start-token', TOKEN = 'treadle.token', UNDER_WAY = 'treadle.sign-in';
 const SPARE = 30_000;
 
 // Taken before anything else happens: what is in the address bar can be seen, and the next address replaces it.
-const startToken = takeStartToken();
+takeStartToken();
 
 let config = {auth: 'token'};
 let onSignedOut = () => {};
@@ -17,7 +17,6 @@ export async function begin(signedOut) {
   if (!answer.ok) throw new Error(`config.json: the server answered ${answer.status}.`);
   config = await answer.json();
   if (config.auth === 'oidc') return finishSignIn();
-  if (startToken) sessionStorage.setItem(TOKEN, JSON.stringify({token: startToken}));
   return true;
 }
 
@@ -26,13 +25,13 @@ export const hasSignIn = () => config.auth === 'oidc';
 
 /** The headers that say who asks. */
 export function authorization() {
-  const token = kept()?.token;
+  const token = hasSignIn() ? kept()?.token : sessionStorage.getItem(START_TOKEN);
   return token ? {Authorization: `Bearer ${token}`} : {};
 }
 
 /** Forget the token: it has expired, or is not known here. */
 export function signInAgain() {
-  sessionStorage.removeItem(TOKEN);
+  sessionStorage.removeItem(hasSignIn() ? TOKEN : START_TOKEN);
   onSignedOut();
 }
 
@@ -47,11 +46,12 @@ function kept() {
 
 // ---- The start-up token
 
+// Kept at once, so that a reload finds it, and in a place of its own: where one signs in, no link may sign anyone in.
 function takeStartToken() {
   const given = /^#token=(.+)$/.exec(location.hash);
-  if (!given) return null;
+  if (!given) return;
+  sessionStorage.setItem(START_TOKEN, decodeURIComponent(given[1]));
   history.replaceState(null, '', location.pathname);
-  return decodeURIComponent(given[1]);
 }
 
 // ---- OpenID Connect
