@@ -59,6 +59,14 @@ def rounded(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
+def ratio(over: Sequence[float], under: Sequence[float]) -> float:
+    """How many times the one is the other: the median of the rounds, in which both were measured by turns.
+
+    Whatever else the machine does falls on both of a round; the best of each would compare its quietest moments.
+    """
+    return statistics.median(one / other for one, other in zip(over, under, strict=True))
+
+
 def tell(title: str, figures: Sequence[Figure]) -> int:
     """Print figures and collect them; 1 if a goal is missed.
 
