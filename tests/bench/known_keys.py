@@ -3,18 +3,25 @@
 `python -m tests.bench.known_keys` prints it: a tick asks for 10,000 runs that all exist. Cold is the first tick of a
 fresh process, its client and connections included. Warm is a later one, which remembers them; or, once the sensor was
 edited, must ask for all of them: then DynamoDB Local's own speed is the bound, so boto3's is shown beside it.
-HISTORY=1000000 makes the long history as long as that; DynamoDB Local takes in one or two thousand records a second.
+Their records are put into DynamoDB Local's own database: by its API, which slows down with each, a million took hours.
 """
 
+import contextlib
 import itertools
 import multiprocessing
 import os
+import sqlite3
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from hashlib import md5
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
+from uuid import UUID
 
 import boto3
 
@@ -23,7 +30,7 @@ from tests.bench.idle_tick import DynamoHouse
 from tests.support.house import RUN_IDS, sensor_of
 from tests.support.metering import Meter, metered
 from tests.support.tables import create_tables
-from tools.dynamodb_local import dynamodb_local
+from tools.dynamodb_local import FILE, dynamodb_local
 from tools.project import local_aws, run_tool
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.system import RandomTokens
@@ -33,10 +40,9 @@ from treadle.engine.outcomes import Decision
 from treadle.ports.sensors import Edit
 
 KEYS = 10_000
-LONG = int(os.environ.get("HISTORY", "50000"))
+LONG = 1_000_000
 WARM_TICKS = 7
 NOON = 1_795_370_400_000
-BATCH, WRITERS = 25, 4
 COLD_GOAL, WARM_GOAL, FLAT_GOAL, REQUESTS_GOAL = 3_000, 20_000, 10, KEYS / 100 + 3
 
 
@@ -50,26 +56,47 @@ def run_ids() -> list[str]:
     return [RUN_IDS.keyed("watch", key) for key in run_keys()]
 
 
-def claim(tables: TableNames, claimed: Sequence[str]) -> None:
-    """Store runs as the filter sees them: taken for good."""
-    client = boto3.client("dynamodb")
+@contextmanager
+def remembering(*others: int) -> Iterator[tuple[str, list[TableNames]]]:
+    """DynamoDB Local with tables in which all the keys are taken for good, as the filter sees them.
 
-    def put(first: int) -> None:
-        items = [
-            {
-                "run_id": {"S": run_id},
-                "attempt": {"N": "1"},
-                "attempts_allowed": {"N": "1"},
-                "settled": {"BOOL": True},
-            }
-            for run_id in claimed[first : first + BATCH]
-        ]
-        left: Any = {tables.runs: [{"PutRequest": {"Item": item}} for item in items]}
-        while left:
-            left = client.batch_write_item(RequestItems=left)["UnprocessedItems"]
+    Args:
+        others: for each set of tables, how many keys more are in it.
 
-    with ThreadPoolExecutor(WRITERS) as writers:
-        list(writers.map(put, range(0, len(claimed), BATCH)))
+    Returns:
+        its endpoint, and the tables.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with (
+            dynamodb_local(kept_in=folder) as endpoint,
+            patch.dict(os.environ, local_aws(endpoint), clear=True),
+        ):
+            made = [create_tables() for _ in others]
+        with contextlib.closing(sqlite3.connect(folder / FILE)) as database, database:
+            for tables, count in zip(made, others, strict=True):
+                history = (
+                    str(UUID(bytes=md5(b"%d" % number, usedforsecurity=False).digest()))
+                    for number in range(count)
+                )
+                # In order, so that all of its indexes grow at their end.
+                rows = map(_row, sorted(itertools.chain(run_ids(), history)))
+                database.executemany(
+                    f'INSERT INTO "{tables.runs}" (hashKey, hashValue, itemSize, ObjectJSON) VALUES (?, ?, ?, ?)',
+                    rows,
+                )
+        with dynamodb_local(optimizes=True, kept_in=folder) as endpoint:
+            yield endpoint, made
+
+
+def _row(run_id: str) -> tuple[bytes, bytes, int, bytes]:
+    """A run's record as DynamoDB Local keeps it, but for the hash, by which it orders scans."""
+    key = run_id.encode()
+    record = (
+        b'{"run_id":{"S":"%b"},"attempt":{"N":"1"},"attempts_allowed":{"N":"1"},"settled":{"BOOL":true}}'
+        % key
+    )
+    return key, UUID(run_id).bytes, len(record), record
 
 
 class Dropping:
@@ -129,18 +156,16 @@ def counted(meter: Meter, tick: Any) -> int:
     return len(meter.calls)
 
 
-def measure(endpoint: str) -> list[Figure]:
+def measure(endpoint: str, few_tables: TableNames, many_tables: TableNames) -> list[Figure]:
     """What each took.
 
     Args:
         endpoint: of DynamoDB.
+        few_tables: with the keys alone.
+        many_tables: with a long history.
     """
     environment = local_aws(endpoint)
     with patch.dict(os.environ, environment, clear=True), metered() as meter:
-        few_tables, many_tables = create_tables(), create_tables()
-        for tables in (few_tables, many_tables):
-            claim(tables, run_ids())
-        claim(many_tables, [RUN_IDS.keyed("others", str(number)) for number in range(LONG)])
         bare_seconds(few_tables.runs)  # DynamoDB Local gets faster with use.
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
             cold = fresh.submit(cold_seconds, few_tables, environment).result()
@@ -175,8 +200,8 @@ def measure(endpoint: str) -> list[Figure]:
 
 def main() -> int:
     """Entry point."""
-    with dynamodb_local(optimizes=True) as endpoint:
-        return tell("Run keys that are taken, on DynamoDB Local", measure(endpoint))
+    with remembering(0, LONG) as (endpoint, tables):
+        return tell("Run keys that are taken, on DynamoDB Local", measure(endpoint, *tables))
 
 
 if __name__ == "__main__":

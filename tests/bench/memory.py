@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from tests.bench.cold_start import IDLE, TICK, functions, message, variables
+from tests.bench.cold_start import IDLE, TICK, functions, message, stored_in, variables
 from tests.bench.cold_start import function as built
 from tests.bench.figures import Figure, tell
-from tests.bench.known_keys import claim, run_ids, run_keys
+from tests.bench.known_keys import remembering
 from tests.bench.stand_in import StandIn, standing_in
 from tests.support.house import ARN, JOB, NAMESPACE
 from tests.support.streams import as_record
@@ -30,8 +30,9 @@ from treadle.adapters.dynamodb.runs import _item
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.system import RandomTokens
 from treadle.engine.slices import slice_message, slices_of
+from treadle.ports.runs import Run
 
-RUNS = 10_000
+RUNS, DUE = 10_000, 500
 BATCH = {"launch": 10, "record": 10, "publish": 100}
 
 RUNNER = """
@@ -147,11 +148,13 @@ class Measurement:
         )
         found["RECORD: a batch of ten"] = self._record()
         found["PUBLISH: a batch of a hundred"] = self._publish()
-        claim(self._tables, run_ids())
-        assert len(run_keys()) == RUNS
-        found[f"evaluator: {RUNS:,} known keys, asked for and remembered"] = peak(
-            self._evaluator("known", MANY), [tick(1), tick(2)], self._given
-        )
+        found[f"RECONCILE: {DUE:,} runs whose launch was lost"] = self._reconcile()
+        with remembering(0) as (endpoint, [tables]):
+            found[f"evaluator: {RUNS:,} known keys, asked for and remembered"] = peak(
+                self._evaluator("known", MANY),
+                [tick(1), tick(2)],
+                {**self._given, **stored_in(tables, endpoint)},
+            )
         found["evaluator: a slice of a sweep"] = peak(self._evaluator("sweep", SWEEP), [tick(0)], self._given)
         return found
 
@@ -171,6 +174,16 @@ class Measurement:
         event = json.loads((ROOT / "events" / "record-execution-failed.json").read_text())
         body = json.loads(event["Records"][0]["body"])
         return peak(self._made["record"], [batch([body] * BATCH["record"])], self._given)
+
+    def _reconcile(self) -> float:
+        for number in range(DUE):
+            run = Run(f"due-{number}", JOB, "watch", None, "tick", "{}", {}, 1, next_at=1)
+            self._stores.runs.create(run)
+        before = len(self._aws.messages)
+        made = built("reconcile", ROOT / "functions" / "engine" / "reconcile", self._made["evaluator"].layers)
+        found = peak(made, [{"treadle": "reconcile"}], self._given)
+        assert len(self._aws.messages) - before == DUE
+        return found
 
     def _publish(self) -> float:
         sent = [str(each["run_id"]) for each in self._aws.messages[: BATCH["publish"]]]

@@ -16,7 +16,7 @@ from unittest.mock import patch
 
 from tests.bench import run_events
 from tests.bench.figures import Figure, tell
-from tests.bench.known_keys import Dropping, claim, run_ids
+from tests.bench.known_keys import Dropping, remembering, run_ids
 from tests.bench.launch_throughput import treadles
 from tests.bench.tick_cpu import in_memory
 from tests.support.tables import create_tables
@@ -62,18 +62,18 @@ def imported(interpreter: Path, code: str) -> dict[str, float]:
     return {name: min(each[name] for each in found) for name in ("ms", "mb")}
 
 
-def ours(endpoint: str) -> dict[str, float]:
+def ours() -> dict[str, float]:
     """What Treadle takes."""
-    with patch.dict(os.environ, local_aws(endpoint), clear=True):
-        tables = create_tables()
-        claim(tables, run_ids())
+    keys = len(run_ids())
+    with remembering(0) as (endpoint, [tables]), patch.dict(os.environ, local_aws(endpoint), clear=True):
         dropping = Dropping(tables)
         first = dropping.seconds()
         again = min(dropping.seconds() for _ in range(3))
+    with dynamodb_local(optimizes=True) as endpoint, patch.dict(os.environ, local_aws(endpoint), clear=True):
+        tables = create_tables()
         treadles(tables, 20)
         launches = max(treadles(tables, 100) for _ in range(2))
         events = run_events.rates(tables)
-    keys = len(run_ids())
     return events | {"launches": launches, "known_keys": keys / again, "keys_asked": keys / first}
 
 
@@ -103,8 +103,7 @@ def measure() -> list[Figure]:
     theirs = dagsters()
     mine = imported(Path(sys.executable), "from treadle import RunRequest, sensor")
     their_import = imported(PYTHON, "import dagster")
-    with dynamodb_local(optimizes=True) as endpoint:
-        found = ours(endpoint)
+    found = ours()
     objects = asked(PYTHON, "-m", "tests.bench.dagster_side", "objects")
     counted = (
         ("launches", "launches", "runs/s"),

@@ -101,7 +101,7 @@ def test_requests_are_bounded() -> None:
         ("SensorFunctions", set(FUNCTIONS)),
         (
             "SendAgain",
-            {f"{step}Queue" for step in STEPS} | {name.replace("Function", "Queue") for name in FUNCTIONS},
+            {f"{step}Queue" for step in STEPS} | {f"{logical_prefix(name)}Queue" for name in EVALUATORS},
         ),
     ],
 )

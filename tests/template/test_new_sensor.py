@@ -102,33 +102,20 @@ def test_template_passes_cfn_lint(project: Path) -> None:
 
 
 @pytest.mark.timeout(MINUTES)
-@pytest.mark.skipif(not SAM.exists(), reason="make setup brings SAM")
-def test_template_passes_sam_validate(project: Path) -> None:
-    check(project, SAM, "validate", "--lint", "--template-file", "template.yaml")
-
-
-@pytest.mark.timeout(MINUTES)
 def test_template_passes_its_own_tests(project: Path) -> None:
     """They find every sensor by themselves."""
     python(project, "pytest", "tests/template", "-q", "-p", "no:randomly")
 
 
 @pytest.mark.timeout(MINUTES)
-def test_template_with_a_job_of_each_kind_passes_cfn_lint_and_its_own_tests(kind: tuple[str, Path]) -> None:
-    _, copy = kind
-
-    check(copy, Path(sys.executable).with_name("cfn-lint"), "template.yaml")
-    python(copy, "pytest", "tests/template", "-q", "-p", "no:randomly")
-
-
-@pytest.mark.timeout(MINUTES)
 @pytest.mark.skipif(not SAM.exists(), reason="make setup brings SAM")
-def test_template_with_jobs_of_all_kinds_passes_sam_validate(tmp_path: Path) -> None:
+def test_template_with_jobs_of_all_kinds_passes_sam_validate_and_its_own_tests(tmp_path: Path) -> None:
     copy = copy_of_project(tmp_path)
     for name in KINDS:
         assert run("new", "sensor", f"{name}_watch", "--target", name, "--root", copy).exit_code == 0
 
     check(copy, SAM, "validate", "--lint", "--template-file", "template.yaml")
+    python(copy, "pytest", "tests/template", "-q", "-p", "no:randomly")
 
 
 def test_a_job_of_a_kind_lets_launch_and_reconcile_do_what_it_takes(kind: tuple[str, Path]) -> None:
