@@ -149,7 +149,6 @@ e2e: setup .tools/browser/.ready ## The deployed stack on a local cloud, least p
 
 .PHONY: bench
 bench: setup ## Measure, each figure beside its goal, and write docs/performance.md
-	@$(PYTEST) tests/bench $(PYTEST_ARGS)
 	@$(PYTHON) -m tests.bench
 
 .tools/peers/.ready: requirements/peers.txt
