@@ -9,6 +9,7 @@ import pytest
 
 from tools.dynamodb_local import JavaMissingError
 from tools.dynamodb_local import dynamodb_local as running_dynamodb_local
+from treadle.adapters import clients
 
 STRUCK, VIOLATIONS = "fault points struck", "violations"
 """What a test notes of itself that walks through fault points."""
@@ -22,6 +23,7 @@ END_TO_END = Path(__file__).parent / "e2e"
 @pytest.fixture(autouse=True)
 def fake_aws(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reaches a real account: invented credentials, a fixed region, no profile, no endpoint."""
+    clients.forget()
     if END_TO_END in request.path.parents:
         return
     for name in [name for name in os.environ if name.startswith("AWS_")]:

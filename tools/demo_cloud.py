@@ -120,7 +120,7 @@ class DemoCloud:
         # The library's stores take their endpoint and credentials from the environment, as in Lambda.
         os.environ.update(local_aws(self.endpoint))
         tables = (self.outputs[f"{name}TableName"] for name in ("Sensors", "Ticks", "Runs", "Events"))
-        return DynamoStores.of(TableNames(*tables), RandomTokens())
+        return DynamoStores(TableNames(*tables), RandomTokens())
 
     def state(self, sensor: str = SENSOR) -> SensorState:
         """What is stored of a sensor."""

@@ -53,7 +53,7 @@ def main() -> int:
         outputs = stack.outputs(cloud.endpoint, STACK)
         os.environ.update(local_aws(cloud.endpoint))
         tables = (outputs[f"{name}TableName"] for name in ("Sensors", "Ticks", "Runs", "Events"))
-        stores = DynamoStores.of(TableNames(*tables), RandomTokens())
+        stores = DynamoStores(TableNames(*tables), RandomTokens())
         return judge(stores)
 
 

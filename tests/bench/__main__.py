@@ -94,7 +94,7 @@ def main() -> int:
         path.touch()
         for name in BENCHMARKS:
             print(f"\n{name} …", flush=True)
-            before = path.stat().st_size
+            before, at = path.stat().st_size, time.monotonic()
             done = subprocess.run(
                 [sys.executable, "-m", f"tests.bench.{name}"],
                 cwd=ROOT,
@@ -103,6 +103,7 @@ def main() -> int:
             )
             if done.returncode and path.stat().st_size == before:
                 failed.append(name)
+            print(f"{time.monotonic() - at:.0f} s")
         figures = collected(path)
     REPORT.write_text(report(figures, time.monotonic() - began, failed))
     missed = [f"{title}: {figure.name}" for title, figure in figures if not figure.is_met]

@@ -214,7 +214,7 @@ def measure() -> tuple[list[Figure], list[Figure]]:
         with patch.dict(os.environ, local_aws(endpoint), clear=True):
             tables = create_tables()
             run = Run(RUN_ID, "unknown", "idle", None, "tick", "{}", {}, 1_795_370_400_000)
-            DynamoStores.of(tables, RandomTokens()).runs.create(run)
+            DynamoStores(tables, RandomTokens()).runs.create(run)
         compile_runtime()
         given, made = variables(tables, endpoint), functions(Path(folder))
         taken: dict[str, list[float]] = {name: [] for name in made}

@@ -47,7 +47,7 @@ class DynamoHouse(House):
         stores: on DynamoDB.
     """
 
-    stores: DynamoStores = field(default_factory=lambda: DynamoStores.of(create_tables(), RandomTokens()))
+    stores: DynamoStores = field(default_factory=lambda: DynamoStores(create_tables(), RandomTokens()))
 
     @property
     def sensors(self) -> DynamoSensorStore:  # type: ignore[override]

@@ -105,7 +105,7 @@ class CountingHouse(House):
 
     def __post_init__(self) -> None:
         House.__post_init__(self)
-        stores = DynamoStores.of(TableNames("sensors", "ticks", "runs", "events"), RandomTokens())
+        stores = DynamoStores(TableNames("sensors", "ticks", "runs", "events"), RandomTokens())
         self.run_table, self.tick_table = stores.runs._table, stores.ticks._table
 
     @property

@@ -109,7 +109,7 @@ class Dropping:
 
     def __init__(self, tables: TableNames, first: int = 0) -> None:
         self._minutes = itertools.count(first)
-        self._house = DynamoHouse(stores=DynamoStores.of(tables, RandomTokens()), tokens=RandomTokens())
+        self._house = DynamoHouse(stores=DynamoStores(tables, RandomTokens()), tokens=RandomTokens())
         requests = [RunRequest(key) for key in run_keys()]
         self._ticks = self._house.leased(sensor_of(lambda: requests))
 
@@ -166,7 +166,8 @@ def measure(endpoint: str, few_tables: TableNames, many_tables: TableNames) -> l
     """
     environment = local_aws(endpoint)
     with patch.dict(os.environ, environment, clear=True), metered() as meter:
-        bare_seconds(few_tables.runs)  # DynamoDB Local gets faster with use.
+        for _ in range(WARM_TICKS):
+            bare_seconds(few_tables.runs)  # DynamoDB Local gets faster with use.
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
             cold = fresh.submit(cold_seconds, few_tables, environment).result()
         few, many = Dropping(few_tables, 1), Dropping(many_tables)

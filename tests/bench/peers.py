@@ -24,6 +24,7 @@ from tools.dynamodb_local import dynamodb_local
 from tools.project import ROOT, TOOLS, ToolError, local_aws, run_tool
 
 PYTHON = TOOLS / "peers" / "bin" / "python"
+LAUNCHES_GOAL = 5
 LIBRARY = ROOT / "layers" / "treadle"
 IMPORT = """
 import re, sys, time
@@ -77,13 +78,15 @@ def ours() -> dict[str, float]:
     return events | {"launches": launches, "known_keys": keys / again, "keys_asked": keys / first}
 
 
-def pair(name: str, mine: float, theirs: float, unit: str, *, more_is_better: bool = False) -> list[Figure]:
-    """Both, and by how much Treadle's is better."""
+def pair(
+    name: str, mine: float, theirs: float, unit: str, *, more_is_better: bool = False, goal: float = 1
+) -> list[Figure]:
+    """Both, and by how much Treadle's is better; by at least the goal, as it should be."""
     ratio = mine / theirs if more_is_better else theirs / mine
     return [
         Figure(f"{name}: Treadle", mine, unit),
         Figure(f"{name}: Dagster", theirs, unit),
-        Figure(f"{name}: better by", ratio, "times", 1, at_most=False),
+        Figure(f"{name}: better by", ratio, "times", goal, at_most=False),
     ]
 
 
@@ -106,17 +109,17 @@ def measure() -> list[Figure]:
     found = ours()
     objects = asked(PYTHON, "-m", "tests.bench.dagster_side", "objects")
     counted = (
-        ("launches", "launches", "runs/s"),
-        ("known run keys, later ticks", "known_keys", "keys/s"),
-        ("events of runs, the function returns nothing", "reacting", "events/s"),
-        ("events of runs, each starts a run", "following", "events/s"),
+        ("launches", "launches", "runs/s", LAUNCHES_GOAL),
+        ("known run keys, later ticks", "known_keys", "keys/s", 1),
+        ("events of runs, the function returns nothing", "reacting", "events/s", 1),
+        ("events of runs, each starts a run", "following", "events/s", 1),
     )
     return [
         *pair("processor time of an idle tick, without stores", in_memory(), theirs["idle_cpu_ms"], "ms"),
         *(
             figure
-            for name, key, unit in counted
-            for figure in pair(name, found[key], theirs[key], unit, more_is_better=True)
+            for name, key, unit, goal in counted
+            for figure in pair(name, found[key], theirs[key], unit, more_is_better=True, goal=goal)
         ),
         Figure("known run keys, all asked of DynamoDB Local: Treadle", found["keys_asked"], "keys/s"),
         *pair("import for a sensor's author: processor time", mine["ms"], their_import["ms"], "ms"),

@@ -60,7 +60,7 @@ def seconds(tables: TableNames, function: Function, events: int = EVENTS) -> flo
         events: how many.
     """
     name = f"watch_{uuid4().hex[:8]}"
-    house = DynamoHouse(stores=DynamoStores.of(tables, RandomTokens()), tokens=RandomTokens())
+    house = DynamoHouse(stores=DynamoStores(tables, RandomTokens()), tokens=RandomTokens())
     definition = RunStatusSensorDefinition(
         name, SUCCESS, function, request_job=job, monitor_all_code_locations=True
     )

@@ -79,7 +79,7 @@ class Measurement:
 
     def __init__(self) -> None:
         self.blobs = InMemoryBlobStore()
-        stores = DynamoStores.of(create_tables(), RandomTokens(), self.blobs)
+        stores = DynamoStores(create_tables(), RandomTokens(), self.blobs)
         self.house = DynamoHouse(stores=stores, workers=WORKERS)
         self.phases: list[Phase] = []
 
@@ -170,7 +170,7 @@ def show(phases: list[Phase]) -> None:
 
 def main() -> int:
     """Entry point."""
-    with dynamodb_local() as endpoint:
+    with dynamodb_local(optimizes=True) as endpoint:
         phases, problems = measure(endpoint)
     show(phases)
     for problem in problems:

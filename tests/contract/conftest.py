@@ -42,14 +42,14 @@ def stores(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     elif request.param == "moto":
         with mock_aws():
             yield _on_dynamodb(s3_blobs())
-            clients._client.cache_clear()
+            clients.forget()
     else:
         monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", request.getfixturevalue("dynamodb_local"))
         yield _on_dynamodb(InMemoryBlobStore())
 
 
 def s3_blobs() -> S3BlobStore:
-    clients._client.cache_clear()
+    clients.forget()
     boto3.client("s3").create_bucket(Bucket=OUTCOMES)
     return S3BlobStore(OUTCOMES)
 
@@ -66,5 +66,5 @@ def _in_memory() -> Stores:
 
 
 def _on_dynamodb(blobs: BlobStore) -> Stores:
-    stores = DynamoStores.of(create_tables(), RandomTokens(), blobs)
+    stores = DynamoStores(create_tables(), RandomTokens(), blobs)
     return Stores(stores.sensors, stores.ticks, stores.runs, stores.events, blobs)

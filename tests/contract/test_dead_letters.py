@@ -37,10 +37,10 @@ def post(request: pytest.FixtureRequest) -> Iterator[Post]:
         yield Post(twin, twin)
     else:
         with mock_aws():
-            clients._client.cache_clear()
+            clients.forget()
             url = boto3.client("sqs").create_queue(QueueName="dead")["QueueUrl"]
             yield Post(SqsDeadLetters(url), SqsLetterBox(url))
-            clients._client.cache_clear()
+            clients.forget()
 
 
 def test_a_letter_is_read_as_it_was_written(post: Post) -> None:
@@ -102,11 +102,11 @@ def test_the_queue_that_sqs_took_a_message_from_is_known() -> None:
             }
         ]
     }
-    clients._client.cache_clear()
+    clients.forget()
     with Stubber(clients.client("sqs")) as sqs:
         sqs.add_response("receive_message", answer)
         letters = SqsLetterBox("https://sqs.us-east-1.amazonaws.com/123456789012/dead").receive()
-    clients._client.cache_clear()
+    clients.forget()
 
     assert letters == [Letter("m", "h", "{}", {}, source)]
 
@@ -115,16 +115,16 @@ def test_the_queue_that_sqs_took_a_message_from_is_known() -> None:
 def test_a_missing_queue_is_an_error_that_names_it(call: str) -> None:
     letter = Letter("m", "h", "{}", {})
     with mock_aws():
-        clients._client.cache_clear()
+        clients.forget()
         box = SqsLetterBox("https://sqs.us-east-1.amazonaws.com/123456789012/none")
         with pytest.raises(StoreError, match="123456789012/none"):
             getattr(box, call)(*([] if call == "receive" else [letter]))
-        clients._client.cache_clear()
+        clients.forget()
 
 
 def test_reason_and_body_are_written_so_that_sqs_takes_them() -> None:
     """SQS refuses a message with a control character or half a surrogate in it, which a key may hold."""
-    clients._client.cache_clear()
+    clients.forget()
     with Stubber(clients.client("sqs")) as sqs:
         expected = {
             "QueueUrl": "https://dead",
@@ -136,16 +136,16 @@ def test_reason_and_body_are_written_so_that_sqs_takes_them() -> None:
         }
         sqs.add_response("send_message", {}, expected)
         SqsDeadLetters("https://dead").send("b\0\n", origin="launch", reason="KeyError: \x01\ud800\uffff😀")
-    clients._client.cache_clear()
+    clients.forget()
 
 
 def test_a_body_is_cut_at_what_a_message_holds_in_bytes() -> None:
     with mock_aws():
-        clients._client.cache_clear()
+        clients.forget()
         url = boto3.client("sqs").create_queue(QueueName="dead")["QueueUrl"]
         SqsDeadLetters(url).send("€" * 400_000, origin="launch", reason="")
         [letter] = SqsLetterBox(url).receive()
-        clients._client.cache_clear()
+        clients.forget()
 
     assert letter.body == "€" * 300_000
     assert letter.attributes["reason"] == "unknown"

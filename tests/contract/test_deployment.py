@@ -73,9 +73,9 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
         yield in_memory()
     else:
         with mock_aws():
-            clients._client.cache_clear()
+            clients.forget()
             yield on_aws()
-            clients._client.cache_clear()
+            clients.forget()
 
 
 def in_memory() -> World:
@@ -156,7 +156,7 @@ def test_log_that_nobody_has_written_is_empty(world: World) -> None:
 
 def test_what_was_read_of_a_stack_is_read_again_after_a_minute() -> None:
     with mock_aws():
-        clients._client.cache_clear()
+        clients.forget()
         stacks, seconds = Stacks(), [0.0]
         on_aws(stacks)
         deployment = StackDeployment(read_stack("shop", ()), GRANTS, lambda: seconds[0])
@@ -168,24 +168,24 @@ def test_what_was_read_of_a_stack_is_read_again_after_a_minute() -> None:
         seconds[0] = FRESH_SECONDS + 1
 
         assert (before, deployment.sensors()["old"].kind) == (UNKNOWN_KIND, "asset")
-        clients._client.cache_clear()
+        clients.forget()
 
 
 def test_sensor_whose_log_is_gone_is_told_of_as_a_deployment_that_cannot_be_read() -> None:
     with mock_aws():
-        clients._client.cache_clear()
+        clients.forget()
         world = on_aws()
         boto3.client("logs").delete_log_group(logGroupName="/aws/lambda/shop/new_files")
 
         with pytest.raises(DeploymentError, match="log of sensor new_files cannot be read"):
             list(world.deployment.logs("new_files", 0))
-        clients._client.cache_clear()
+        clients.forget()
 
 
 def heard(rule: str, *, bus: str | None = None) -> Hearing | None:
     """What the sensor is found to hear of when its rule, of a bus, goes by this physical id."""
     with mock_aws():
-        clients._client.cache_clear()
+        clients.forget()
         events = boto3.client("events")
         events.create_event_bus(Name="shop-treadle")
         stacks = Stacks()
@@ -205,7 +205,7 @@ def heard(rule: str, *, bus: str | None = None) -> Hearing | None:
             "Bus": ("AWS::Events::EventBus", "shop-treadle"),
         }
         found = StackDeployment(read_stack("shop", ()), GRANTS).sensors()["new_files"].hearing
-        clients._client.cache_clear()
+        clients.forget()
         return found
 
 

@@ -52,4 +52,4 @@ def own_clients() -> Iterator[None]:
 
 def _forget_clients() -> None:
     boto3.DEFAULT_SESSION = None
-    clients._client.cache_clear()
+    clients.forget()

@@ -125,7 +125,7 @@ class Deployed:
         tables = TableNames(
             *(outputs[f"{table}TableName"] for table in ("Sensors", "Ticks", "Runs", "Events"))
         )
-        return cls(endpoint, name, outputs, DynamoStores.of(tables, RandomTokens()))
+        return cls(endpoint, name, outputs, DynamoStores(tables, RandomTokens()))
 
     def client(self, service: str) -> Any:
         """An AWS client of the cloud's root."""

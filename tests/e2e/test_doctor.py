@@ -19,7 +19,7 @@ Breakage = Callable[[Deployed], contextlib.AbstractContextManager[None]]
 
 def examined(deployed: Deployed) -> tuple[int, list[Finding]]:
     """The exit status, and what is found."""
-    clients._client.cache_clear()
+    clients.forget()
     done = run("doctor", "--stack", deployed.name, "--json")
     assert done.exit_code in {0, 1}, done.output
     findings: list[Finding] = json.loads(done.stdout)

@@ -79,7 +79,7 @@ def tick_for(*requests: PlannedRun, paused: str | None = None, made: bool = Fals
         tick = Tick(SENSOR, str(uuid4()), TickKind.EVENT, TickStatus.SUCCESS, at, at, at, **given)
         names = create_tables(deployed.endpoint)
         blobs = S3BlobStore(deployed.physical_id("OutcomesBucket"))
-        assert DynamoStores.of(names, RandomTokens(), blobs).ticks.put(tick)
+        assert DynamoStores(names, RandomTokens(), blobs).ticks.put(tick)
         [item] = deployed.client("dynamodb").scan(TableName=names.ticks)["Items"]
         return deployed.invoke("Dispatch", {"Records": [as_record(item)]})
 
@@ -205,7 +205,7 @@ def reconcile_tick_for(*requests: PlannedRun, made: bool = False) -> Invoke:
             SENSOR, str(uuid4()), TickKind.EVENT, TickStatus.SUCCESS, at, at, at,
             requests=requests, asset_events=_made(made), held=held,
         )  # fmt: skip
-        assert DynamoStores.of(TableNames(*names), RandomTokens(), blobs).ticks.put(tick)
+        assert DynamoStores(TableNames(*names), RandomTokens(), blobs).ticks.put(tick)
         return reconcile(deployed)
 
     return invoke

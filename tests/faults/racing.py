@@ -75,7 +75,7 @@ class Course:
     def stores(self) -> DynamoStores:
         """The tables, over a client of this process's own."""
         os.environ["AWS_ENDPOINT_URL_DYNAMODB"] = self.endpoint
-        return DynamoStores.of(self.tables, RandomTokens())
+        return DynamoStores(self.tables, RandomTokens())
 
     def queue(self, name: str) -> DirectoryQueue:
         """One of the queues."""

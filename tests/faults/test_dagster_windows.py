@@ -56,7 +56,7 @@ def house() -> House:
 def stores(dynamodb_local: str, monkeypatch: pytest.MonkeyPatch) -> DynamoStores:
     """Empty tables on Amazon's own engine, which alone decides who was first."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_local)
-    return DynamoStores.of(create_tables(), RandomTokens())
+    return DynamoStores(create_tables(), RandomTokens())
 
 
 def test_d1_evaluators_that_ask_for_one_key_at_the_same_time_start_one_run(stores: DynamoStores) -> None:
@@ -108,7 +108,7 @@ def test_d3_crash_at_any_write_of_a_tick_leaves_cursor_and_requests_together(*, 
     struck = []
     for call in itertools.count(1):
         with mock_aws(), striking() as strike:
-            stores = DynamoStores.of(create_tables(), RandomTokens())
+            stores = DynamoStores(create_tables(), RandomTokens())
             clock = VirtualClock()
             evaluator = Evaluator(Planner(sensor_of(counting), RUN_IDS, stores.runs), clock)
             ticks = LeasedTicks(evaluator, stores.sensors, clock, RandomTokens(), TickSettings(0, RUNNING))

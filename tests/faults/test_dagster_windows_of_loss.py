@@ -46,7 +46,7 @@ def house() -> House:
 def stores(dynamodb_local: str, monkeypatch: pytest.MonkeyPatch) -> DynamoStores:
     """Empty tables on Amazon's own engine, which alone decides who was first."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb_local)
-    return DynamoStores.of(create_tables(), RandomTokens())
+    return DynamoStores(create_tables(), RandomTokens())
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ class Tables:
     def __init__(self) -> None:
         self.names = create_tables()
         self.client = boto3.client("dynamodb")
-        stores = DynamoStores.of(self.names, RandomTokens())
+        stores = DynamoStores(self.names, RandomTokens())
         stores.sensors.get("nobody")  # Makes its client.
         self.connection = stores.sensors._database._connection
 
@@ -50,7 +50,7 @@ def on_dynamodb(tables: Tables, faults: Faults, *, each_request: bool = False) -
     tables.clear()
     names, client = tables.names, tables.client
     blobs: BlobStore = InMemoryBlobStore()
-    stores = DynamoStores.of(names, RandomTokens(), faulty(blobs, "BlobStore", faults))
+    stores = DynamoStores(names, RandomTokens(), faulty(blobs, "BlobStore", faults))
     database = stores.sensors._database
     database.sleep = lambda _: None
     database._connection = tables.connection

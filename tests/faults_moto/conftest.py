@@ -18,6 +18,6 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> Iterator[Tables]:
     """Tables on moto; requests hardly fit into their tick's record, and are kept apart."""
     monkeypatch.setattr(outcomes, "MAX_REQUESTS_BYTES", 200)
     with mock_aws():
-        clients._client.cache_clear()
+        clients.forget()
         yield Tables()
-        clients._client.cache_clear()
+        clients.forget()

@@ -85,7 +85,7 @@ class Deployment:
         tables = (
             self._environment[f"TREADLE_{name}_TABLE"] for name in ("SENSORS", "TICKS", "RUNS", "EVENTS")
         )
-        return DynamoStores.of(TableNames(*tables), RandomTokens(), S3BlobStore(OUTCOMES))
+        return DynamoStores(TableNames(*tables), RandomTokens(), S3BlobStore(OUTCOMES))
 
     def executions(self) -> list[str]:
         """The names of all executions of the job's state machine."""
@@ -151,7 +151,7 @@ def object_created(
 @pytest.fixture
 def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
     with mock_aws():
-        clients._client.cache_clear()
+        clients.forget()
         names = create_tables()
         for bucket in (BUCKET, OUTCOMES):
             boto3.client("s3").create_bucket(Bucket=bucket)
@@ -162,7 +162,7 @@ def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
         queues = {name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in QUEUES}
         boto3.client("events").create_event_bus(Name="treadle")
         made = Deployment(
-            DynamoStores.of(names, RandomTokens(), S3BlobStore(OUTCOMES)), machine, queues, monkeypatch
+            DynamoStores(names, RandomTokens(), S3BlobStore(OUTCOMES)), machine, queues, monkeypatch
         )
         job = {"target": "step_functions", "arn": machine, "parameter": "ProcessFileStateMachineArn"}
         made.setenv(
@@ -188,7 +188,7 @@ def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
             POWERTOOLS_TRACE_DISABLED="true",
         )
         yield made
-        clients._client.cache_clear()
+        clients.forget()
 
 
 STACK = "shop"

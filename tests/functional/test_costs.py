@@ -44,7 +44,7 @@ def stores(dynamodb_local: str, monkeypatch: pytest.MonkeyPatch) -> DynamoStores
     }
     for name, value in {**unused, **tables, **ticking}.items():
         monkeypatch.setenv(name, value)
-    return DynamoStores.of(names, RandomTokens())
+    return DynamoStores(names, RandomTokens())
 
 
 @pytest.fixture(params=["left alone", "set again"])

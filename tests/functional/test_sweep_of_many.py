@@ -22,7 +22,7 @@ def test_ten_thousand_objects_are_found_once_though_each_second_process_dies() -
     selection = S3Selection(BUCKET, "in/", start_from=StartFrom.BEGINNING)
     cursor: str | None = None
     found: list[str] = []
-    clients._client.cache_clear()
+    clients.forget()
 
     with mock_aws():
         boto3.client("s3").create_bucket(Bucket=BUCKET)
@@ -38,6 +38,6 @@ def test_ten_thousand_objects_are_found_once_though_each_second_process_dies() -
             found += [stored.key for stored in part.objects]
             if part.is_complete:
                 break
-    clients._client.cache_clear()
+    clients.forget()
 
     assert found == [f"in/{number:05}" for number in range(10_000)]

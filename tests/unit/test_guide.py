@@ -96,11 +96,11 @@ def test_object_gets_a_run_by_its_event_and_needs_neither_key_nor_config() -> No
 @pytest.fixture
 def landing_zone() -> Iterator[Any]:
     with mock_aws():
-        clients._client.cache_clear()
+        clients.forget()
         s3 = boto3.client("s3")
         s3.create_bucket(Bucket="landing-zone")
         yield s3
-        clients._client.cache_clear()
+        clients.forget()
 
 
 def test_listing_asks_for_each_complete_folder_once(landing_zone: Any) -> None:

@@ -119,12 +119,12 @@ def test_the_job_reports_under_its_launch_id_however_often_it_runs(monkeypatch: 
     module.__dict__["load"] = lambda _: 3
     monkeypatch.setenv("TREADLE_BUS_NAME", "treadle")
     with mock_aws():
-        clients._client.cache_clear()
+        clients.forget()
         url = heard()
         for _ in range(2):
             module.__dict__["handler"]({"launch_id": LAUNCH_ID, "run_config": {"day": "2026-11-22"}}, None)
         messages = boto3.client("sqs").receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
-        clients._client.cache_clear()
+        clients.forget()
 
     events = [json.loads(message["Body"]) for message in messages]
     first, second = (parse_asset_event({**event, "account": "1", "region": "r"}) for event in events)

@@ -25,13 +25,13 @@ VERSIONS = S3Selection(BUCKET, "in/", identity=ObjectIdentity.VERSION)
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A bucket with versioning, listed two entries at a time."""
     monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "2")
-    clients._client.cache_clear()
+    clients.forget()
     with mock_aws():
         s3 = boto3.client("s3")
         s3.create_bucket(Bucket=BUCKET)
         s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
         yield
-    clients._client.cache_clear()
+    clients.forget()
 
 
 def put(*keys: str) -> None:

@@ -133,11 +133,11 @@ def test_command_keeps_what_is_there_and_adds_eventbridge(
 @pytest.fixture
 def on_s3() -> Iterator[None]:
     """A bucket on moto."""
-    clients._client.cache_clear()
+    clients.forget()
     with mock_aws():
         boto3.client("s3").create_bucket(Bucket=BUCKET)
         yield
-    clients._client.cache_clear()
+    clients.forget()
 
 
 ANSWERS = {

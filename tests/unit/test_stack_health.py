@@ -36,9 +36,9 @@ def own_clients(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "DEFAULT_REGION": "us-east-1",
     }.items():
         monkeypatch.setenv(f"AWS_{name}", value)
-    clients._client.cache_clear()
+    clients.forget()
     yield
-    clients._client.cache_clear()
+    clients.forget()
 
 
 def stack(**resources: tuple[str, str]) -> DeployedStack:

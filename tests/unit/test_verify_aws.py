@@ -30,9 +30,9 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def aws() -> Iterator[None]:
     with mock_aws():
-        clients._client.cache_clear()
+        clients.forget()
         yield
-        clients._client.cache_clear()
+        clients.forget()
 
 
 def a_start() -> Start:

@@ -37,11 +37,11 @@ def inbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def landing() -> Iterator[Any]:
     """The bucket that they watch."""
     with mock_aws():
-        clients._client.cache_clear()
+        clients.forget()
         s3 = boto3.client("s3")
         s3.create_bucket(Bucket=sensors.LANDING)
         yield s3
-        clients._client.cache_clear()
+        clients.forget()
 
 
 class TwoAccounts(sensors.Accounts):

@@ -50,11 +50,11 @@ def upstream() -> RunRequest:
 def sent() -> Iterator[Callable[[], list[Any]]]:
     """Gives the mails that SES has taken."""
     with mock_aws():
-        clients._client.cache_clear()
+        clients.forget()
         alerts._provider.cache_clear()
         boto3.client("sesv2").create_email_identity(EmailIdentity="example.com")
         yield lambda: list(sesv2_backends["123456789012"]["us-east-1"].core_backend.sent_messages)
-        clients._client.cache_clear()
+        clients.forget()
         alerts._provider.cache_clear()
 
 

@@ -237,10 +237,10 @@ class TestSes:
     def ses(self) -> Iterator[Callable[[], list[Any]]]:
         """Gives the mails that SES has taken."""
         with mock_aws():
-            clients._client.cache_clear()
+            clients.forget()
             boto3.client("sesv2").create_email_identity(EmailIdentity="example.com")
             yield lambda: list(sesv2_backends["123456789012"]["us-east-1"].core_backend.sent_messages)
-            clients._client.cache_clear()
+            clients.forget()
 
     def test_mail_needs_no_server_and_no_password(self, ses: Callable[[], list[Any]]) -> None:
         make_email_on_run_failure_sensor(email_from=SENDER, email_to=PEOPLE, service="ses")(failed_context())

@@ -26,7 +26,7 @@ def aws() -> Iterator[None]:
 
 
 def _forget() -> None:
-    clients._client.cache_clear()
+    clients.forget()
     alerts._provider.cache_clear()
 
 

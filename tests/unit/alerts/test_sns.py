@@ -21,7 +21,7 @@ TOPIC = "arn:aws:sns:us-east-1:123456789012:alerts"
 def received() -> Iterator[Callable[[], list[dict[str, Any]]]]:
     """Gives what the topic's subscriber has received."""
     with mock_aws():
-        clients._client.cache_clear()
+        clients.forget()
         sns, sqs = boto3.client("sns"), boto3.client("sqs")
         sns.create_topic(Name="alerts")
         queue = sqs.create_queue(QueueName="subscriber")["QueueUrl"]
@@ -34,7 +34,7 @@ def received() -> Iterator[Callable[[], list[dict[str, Any]]]]:
             return [json.loads(message["Body"]) for message in taken]
 
         yield messages
-        clients._client.cache_clear()
+        clients.forget()
 
 
 def test_default_message_tells_job_run_and_error(received: Callable[[], list[dict[str, Any]]]) -> None:
@@ -76,7 +76,7 @@ def test_message_is_cut_to_what_sns_takes(received: Callable[[], list[dict[str, 
 
 def test_topic_of_first_in_first_out_takes_a_repeated_event_once() -> None:
     with mock_aws():
-        clients._client.cache_clear()
+        clients.forget()
         sns, sqs = boto3.client("sns"), boto3.client("sqs")
         fifo = {"FifoTopic": "true", "ContentBasedDeduplication": "false"}
         topic = sns.create_topic(Name="alerts.fifo", Attributes=fifo)["TopicArn"]
@@ -91,7 +91,7 @@ def test_topic_of_first_in_first_out_takes_a_repeated_event_once() -> None:
             QueueUrl=queue, MaxNumberOfMessages=10, MessageSystemAttributeNames=["All"]
         )
         [message] = taken["Messages"]
-        clients._client.cache_clear()
+        clients.forget()
     assert message["Attributes"]["MessageGroupId"] == "a_b"
     assert message["Attributes"]["MessageDeduplicationId"] == f"{RUN_ID}-1795586400000"
 

@@ -10,6 +10,6 @@ from treadle.adapters import clients
 @pytest.fixture(autouse=True)
 def fresh_clients(fake_aws: None) -> Iterator[None]:
     """No client of another test, with its endpoint, answers."""
-    clients._client.cache_clear()
+    clients.forget()
     yield
-    clients._client.cache_clear()
+    clients.forget()

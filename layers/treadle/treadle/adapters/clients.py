@@ -1,7 +1,14 @@
-"""AWS clients, each made once per process, when it is first needed."""
+"""AWS clients, each made once per process, when it is first needed, over one session."""
 
+import os
+import threading
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
+
+from botocore.config import Config
+from botocore.loaders import Loader
+from botocore.session import Session, get_session
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -51,16 +58,44 @@ def client(service: str, *, once: bool = False, seconds: int = SECONDS) -> Any:
     return _client(service, 1 if once else ATTEMPTS, seconds)
 
 
+MAKING = threading.Lock()
+"""Held while a client is made, as a session makes one at a time."""
+
+
+@cache
+def session() -> Session:
+    """The process's session: endpoints and credentials are found once for all clients.
+
+    It is botocore's own, as boto3's would add nothing that is used here but the time that boto3 takes to be imported.
+    """
+    made = get_session()
+    paths = (made.get_config_variable("data_path") or "").split(os.pathsep)
+    made.register_component("data_loader", _Loader([str(Path(path).expanduser()) for path in paths if path]))
+    return made
+
+
+def forget() -> None:
+    """Make session and clients anew when they are needed next, as the process's environment has changed."""
+    session.cache_clear()
+    _client.cache_clear()
+
+
+class _Loader(Loader):
+    """Takes a service's folder for the service, where botocore would first look into the folders of all, 400 of them."""
+
+    def list_available_services(self, type_name: str) -> list[str]:
+        del type_name
+        folders = [Path(path) for path in self.search_paths]
+        return sorted({each.name for folder in folders if folder.is_dir() for each in folder.iterdir()})
+
+
 @cache
 def _client(service: str, attempts: int, seconds: int) -> Any:
-    # Imported here, as most invocations of most functions need no client but DynamoDB's.
-    import boto3
-    from botocore.config import Config
-
     config = Config(
         retries={"mode": "standard", "total_max_attempts": attempts},
         connect_timeout=3,
         read_timeout=seconds,
         max_pool_connections=CONNECTIONS,
     )
-    return boto3.client(service, config=config)  # type: ignore[call-overload]
+    with MAKING:
+        return session().create_client(service, config=config)

@@ -9,21 +9,22 @@ from treadle.adapters.blobs import S3BlobStore
 from treadle.adapters.dynamodb.tables import DynamoStores
 from treadle.adapters.system import RandomTokens, SystemClock
 from treadle.bootstrap.inbox import Inbox
+from treadle.bootstrap.later import later
 from treadle.bootstrap.settings import Settings
 from treadle.definitions.errors import SettingsError
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.engine.evaluation import Evaluator
-from treadle.engine.event_ticks import EventTicks
 from treadle.engine.identity import RunIds
 from treadle.engine.leased_ticks import LeasedTicks, TickSettings
 from treadle.engine.planning import Planner
-from treadle.engine.preview import Previewer
 from treadle.engine.schedule import phase_of
-from treadle.ports.system import Clock
+from treadle.ports.system import Clock, Tokens
 
 if TYPE_CHECKING:
     from treadle.definitions.instance import DagsterInstance, EndedRuns
+    from treadle.engine.event_ticks import EventTicks
+    from treadle.engine.preview import Previewer
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,8 @@ class EvaluatorParts:
     name: str
     settings: TickSettings
     leased: LeasedTicks
-    events: EventTicks
-    previewer: Previewer
+    events: "EventTicks"
+    previewer: "Previewer"
     inbox: Inbox
     clock: Clock
     is_woken: bool = False
@@ -76,8 +77,8 @@ def evaluator_parts(
     zone = settings.zone("TREADLE_TIME_ZONE")
     settings.check()
     clock, tokens = SystemClock(), RandomTokens()
-    stores = DynamoStores.of(tables, tokens, S3BlobStore(outcomes))
-    planner = Planner(definition, RunIds.of(namespace), stores.runs)
+    stores = DynamoStores(tables, tokens, S3BlobStore(outcomes))
+    planner = Planner(definition, RunIds.of(namespace), later(lambda: stores.runs))
     running = Evaluator(
         planner, clock, resources, lambda: _instance(stores, namespace), lambda: _ended_runs(stores, clock)
     )
@@ -91,8 +92,8 @@ def evaluator_parts(
         definition.name,
         ticking,
         LeasedTicks(running, stores.sensors, clock, tokens, ticking, inbox.queue),
-        EventTicks(running, stores.sensors, stores.ticks, tokens, default, stores.runs, namespace),
-        Previewer(running, stores.sensors, clock),
+        later(lambda: _events(running, stores, tokens, default, namespace)),
+        later(lambda: _previewer(running, stores, clock)),
         inbox,
         clock,
         definition.is_woken,
@@ -102,8 +103,21 @@ def evaluator_parts(
     )
 
 
+def _events(
+    running: Evaluator, stores: DynamoStores, tokens: Tokens, default: DefaultSensorStatus, namespace: str
+) -> "EventTicks":
+    from treadle.engine.event_ticks import EventTicks
+
+    return EventTicks(running, stores.sensors, stores.ticks, tokens, default, stores.runs, namespace)
+
+
+def _previewer(running: Evaluator, stores: DynamoStores, clock: Clock) -> "Previewer":
+    from treadle.engine.preview import Previewer
+
+    return Previewer(running, stores.sensors, clock)
+
+
 def _instance(stores: DynamoStores, namespace: str) -> "DagsterInstance":
-    # Imported here, as most sensors never ask.
     from treadle.engine.asset_reading import StoredInstance
 
     return StoredInstance(stores.runs, namespace, stores.events)

@@ -109,7 +109,7 @@ def operator_parts(stack: str) -> OperatorParts:
         if queue in urls
     ]
     queues = {name: SqsQueue(urls[queue]) for name, queue in queue_ids.items() if queue in urls}
-    stores, clock = DynamoStores.of(tables, RandomTokens(), S3BlobStore(outcomes)), SystemClock()
+    stores, clock = DynamoStores(tables, RandomTokens(), S3BlobStore(outcomes)), SystemClock()
     deployment = StackDeployment(deployed, grants)
     overview = Overview(deployment, stores.sensors, stores.ticks, stores.runs, clock)
     health = StackHealth(deployed, deployment, jobs)

@@ -86,7 +86,7 @@ def publisher_parts(environment: Mapping[str, str]) -> PublisherParts:
     inbox = Inbox.of("publish", settings, "TREADLE_PUBLISH_QUEUE_URL")
     bus = settings.text("TREADLE_BUS_NAME")
     settings.check()
-    stores = DynamoStores.of(tables, RandomTokens())
+    stores = DynamoStores(tables, RandomTokens())
     publisher = Publisher(stores.runs, stores.events, EventBridgeBus(bus), namespace)
     return PublisherParts(publisher, stores.runs.read, inbox)
 
@@ -120,7 +120,7 @@ def _dispatcher(settings: Settings) -> Callable[[], tuple[Dispatcher, DynamoStor
 
     def make() -> tuple[Dispatcher, DynamoStores, Queue, Bus]:
         bus = EventBridgeBus(bus_name)
-        stores = DynamoStores.of(tables, RandomTokens(), S3BlobStore(outcomes))
+        stores = DynamoStores(tables, RandomTokens(), S3BlobStore(outcomes))
         launches = SqsQueue(launch_url)
         dispatcher = Dispatcher(
             stores.ticks,
@@ -149,7 +149,7 @@ def launcher_parts(environment: Mapping[str, str]) -> tuple[Launcher, Inbox]:
     inbox = Inbox.of("launch", settings, "TREADLE_LAUNCH_QUEUE_URL")
     settings.check()
     tokens = RandomTokens()
-    runs = DynamoStores.of(tables, tokens).runs
+    runs = DynamoStores(tables, tokens).runs
     return Launcher(runs, inbox.queue, jobs, LazyTargets(), SystemClock(), tokens), inbox
 
 
@@ -180,7 +180,7 @@ def recorder_parts(environment: Mapping[str, str]) -> RecorderParts:
     inbox = Inbox.of("record", settings, "TREADLE_RECORD_QUEUE_URL")
     bus = settings.text("TREADLE_BUS_NAME")
     settings.check()
-    stores = DynamoStores.of(tables, RandomTokens())
+    stores = DynamoStores(tables, RandomTokens())
     observer = Observer(observed, RunIds.of(namespace))
     return RecorderParts(
         Recorder(stores.runs, jobs, LazyTargets(), SystemClock(), namespace, observer),

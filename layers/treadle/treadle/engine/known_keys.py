@@ -5,9 +5,12 @@ It must not know why a key is free: whoever frees one edits the sensor, and that
 
 from collections.abc import Mapping
 from itertools import islice
+from typing import TYPE_CHECKING
 
-from treadle.ports.runs import RunStore, request_digest
 from treadle.ports.ticks import PlannedRun
+
+if TYPE_CHECKING:
+    from treadle.ports.runs import RunStore
 
 MAX_KEYS = 50_000
 """About 7 MB. Of more keys those that were met first are remembered, as a sweep meets them in the same order."""
@@ -27,7 +30,7 @@ class KnownKeys:
         runs: is asked for what is not known.
     """
 
-    def __init__(self, runs: RunStore) -> None:
+    def __init__(self, runs: "RunStore") -> None:
         self._runs = runs
         self._settled: set[str] = set()
         self._epoch = 0
@@ -56,14 +59,17 @@ class KnownKeys:
             StoreError: if the store did not answer.
         """
         known = {run_id for run_id in requests if run_id in self._settled}
-        asked = {run_id: _digest(run) for run_id, run in requests.items() if run_id not in known}
-        if not asked:
+        unknown = {run_id: run for run_id, run in requests.items() if run_id not in known}
+        if not unknown:
             return known
-        found = self._runs.exhausted(asked)
+        found = self._runs.exhausted({run_id: _digest(run) for run_id, run in unknown.items()})
         settled = (run_id for run_id, is_settled in found.items() if is_settled)
         self._settled.update(islice(settled, max(0, MAX_KEYS - len(self._settled))))
         return known | found.keys()
 
 
 def _digest(run: PlannedRun | None) -> str | None:
+    # Imported here, as most ticks ask for nothing.
+    from treadle.ports.runs import request_digest
+
     return None if run is None else request_digest(run.job, run.run_config, run.partition_key)

@@ -11,11 +11,11 @@ from treadle.definitions.run_config import config_problem
 from treadle.definitions.sensors import DEFAULT_CAP, SensorDefinition
 from treadle.engine.identity import RunIds
 from treadle.engine.known_keys import KnownKeys
-from treadle.ports.runs import RunStore
 from treadle.ports.ticks import PlannedRun, SetAside
 
 if TYPE_CHECKING:
     from treadle.definitions.assets import AssetMaterialization
+    from treadle.ports.runs import RunStore
 
 MAX_REQUEST_BYTES = 200_000
 
@@ -77,7 +77,7 @@ class Planner:
 
     definition: SensorDefinition
     run_ids: RunIds
-    runs: RunStore
+    runs: "RunStore"
     cap: int = DEFAULT_CAP
     known: KnownKeys = field(init=False)
 

@@ -4,16 +4,14 @@ import functools
 import os
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from treadle.bootstrap.evaluator import EvaluatorParts, evaluator_parts
 from treadle.definitions.errors import StoreThrottledError, UnknownEventError
 from treadle.definitions.sensors import SensorDefinition, SensorEvent
 from treadle.engine.evaluation import Budget
-from treadle.engine.event_ticks import TakenUp
 from treadle.engine.identity import moment_of, timestamp
 from treadle.engine.outcomes import Decision, Outcome
-from treadle.engine.preview import STORED
 from treadle.engine.schedule import minute
 from treadle.entrypoints.handler import (
     Handler,
@@ -25,6 +23,9 @@ from treadle.entrypoints.handler import (
     report,
     tell_sensor,
 )
+
+if TYPE_CHECKING:
+    from treadle.engine.event_ticks import TakenUp
 
 UNRESOLVED = "<aws.scheduler"
 """What the schedule's time begins with where the scheduler does not fill it in, as on some emulators."""
@@ -103,6 +104,8 @@ def _tick(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) -> di
 
 
 def _preview(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
+    from treadle.engine.preview import STORED
+
     triggered = _event(event["event"]) if event.get("event") else None
     preview = parts.previewer.preview(budget, cursor=event.get("cursor", STORED), event=triggered)
     tick = preview.tick
@@ -169,7 +172,7 @@ def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) 
     lags: list[float] = []
 
     @functools.cache
-    def taken_up() -> TakenUp:
+    def taken_up() -> "TakenUp":
         known: list[SensorEvent] = []
         for record in event["Records"]:
             try:

@@ -2,7 +2,6 @@
 
 import logging
 import random
-import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,12 +10,14 @@ from itertools import chain
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import Session
 from pynamodb.connection.base import Connection, MetaTable
 from pynamodb.exceptions import VerboseClientError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from treadle.adapters.answers import code_of
+from treadle.adapters.clients import MAKING, session
 from treadle.definitions.errors import StoreError, StoreThrottledError
 
 logger = logging.getLogger(__name__)
@@ -89,6 +90,14 @@ class Write:
     condition: Condition | None = None
 
 
+class _Connection(Connection):
+    """PynamoDB's, over the session of all clients."""
+
+    @property
+    def session(self) -> Session:
+        return session()
+
+
 @dataclass(slots=True)
 class Database:
     """The tables of one deployment, over one client.
@@ -101,10 +110,9 @@ class Database:
     tables: Collection[Table]
     sleep: Callable[[float], None] = time.sleep
     _connection: Connection = field(init=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def __post_init__(self) -> None:
-        self._connection = Connection(
+        self._connection = _Connection(
             connect_timeout_seconds=3,
             read_timeout_seconds=5,
             max_pool_connections=20,
@@ -299,7 +307,7 @@ class Database:
         return answer
 
     def _dispatch(self, operation: str, kwargs: dict[str, Any]) -> dict[str, Any]:
-        with self._lock:
+        with MAKING:
             # PynamoDB makes its client with the first call, without a lock: threads would make one each.
             _ = self._connection.client
         answer: dict[str, Any] = self._connection.dispatch(operation, kwargs)

@@ -1,14 +1,18 @@
 """The four stores over one client."""
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from treadle.adapters.dynamodb.assets import DynamoEventStore
 from treadle.adapters.dynamodb.database import Database, Table
 from treadle.adapters.dynamodb.outcomes import Outcomes
-from treadle.adapters.dynamodb.runs import DynamoRunStore
 from treadle.adapters.dynamodb.sensors import DynamoSensorStore
 from treadle.adapters.dynamodb.ticks import DynamoTickStore
 from treadle.ports.system import BlobStore, Tokens
+
+if TYPE_CHECKING:
+    from treadle.adapters.dynamodb.assets import DynamoEventStore
+    from treadle.adapters.dynamodb.runs import DynamoRunStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,27 +25,19 @@ class TableNames:
     events: str
 
 
-@dataclass(frozen=True, slots=True)
 class DynamoStores:
-    """All stores of a deployment."""
+    """All stores of a deployment, over one client; those of runs and events are loaded once they are used.
 
-    sensors: DynamoSensorStore
-    ticks: DynamoTickStore
-    runs: DynamoRunStore
-    events: DynamoEventStore
+    Args:
+        names: of the tables.
+        tokens: names transactions.
+        blobs: takes what is too large for a tick record; without it, such ticks are neither kept nor read.
+    """
 
-    @classmethod
-    def of(cls, names: TableNames, tokens: Tokens, blobs: BlobStore | None = None) -> "DynamoStores":
-        """The stores on the named tables, over one client.
-
-        Args:
-            names: of the tables.
-            tokens: names transactions.
-            blobs: takes what is too large for a tick record; without it, such ticks are neither kept nor read.
-        """
+    def __init__(self, names: TableNames, tokens: Tokens, blobs: BlobStore | None = None) -> None:
         sensors = Table(names.sensors, "sensor")
         ticks = Table(names.ticks, "sensor", "tick_id", indexes=(("pending", "pending", "pending_since"),))
-        runs = Table(
+        self._runs = Table(
             names.runs,
             "run_id",
             indexes=(
@@ -51,12 +47,23 @@ class DynamoStores:
                 ("watched", "watch", "next_at"),
             ),
         )
-        events = Table(names.events, "asset_key", "item")
-        database = Database((sensors, ticks, runs, events))
+        self._events = Table(names.events, "asset_key", "item")
+        self._database = Database((sensors, ticks, self._runs, self._events))
+        self._tokens = tokens
         outcomes = Outcomes(blobs)
-        return cls(
-            DynamoSensorStore(database, sensors, ticks, outcomes),
-            DynamoTickStore(database, ticks, outcomes),
-            DynamoRunStore(database, runs),
-            DynamoEventStore(database, events, tokens),
-        )
+        self.sensors = DynamoSensorStore(self._database, sensors, ticks, outcomes)
+        self.ticks = DynamoTickStore(self._database, ticks, outcomes)
+
+    @cached_property
+    def runs(self) -> "DynamoRunStore":
+        """The run records."""
+        from treadle.adapters.dynamodb.runs import DynamoRunStore
+
+        return DynamoRunStore(self._database, self._runs)
+
+    @cached_property
+    def events(self) -> "DynamoEventStore":
+        """The events of assets, and the ends of runs."""
+        from treadle.adapters.dynamodb.assets import DynamoEventStore
+
+        return DynamoEventStore(self._database, self._events, self._tokens)
