@@ -1,7 +1,14 @@
 """The clients of AWS's services: one session, and no look at the services that nobody asks for."""
 
+import re
+from collections.abc import Callable
+from typing import Any
+
 import pytest
-from botocore.exceptions import UnknownServiceError
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.compat import HTTPHeaders
+from botocore.config import Config
+from botocore.exceptions import EndpointVariantError, UnknownServiceError
 from botocore.session import get_session
 
 from treadle.adapters import clients
@@ -11,7 +18,7 @@ from treadle.adapters.clients import client
 def test_clients_are_made_once_over_one_session() -> None:
     assert client("sqs") is client("sqs")
     assert client("sqs") is not client("sqs", once=True)
-    assert client("sqs")._request_signer._credentials is client("s3")._request_signer._credentials  # type: ignore[attr-defined]
+    assert client("sqs")._request_signer._credentials is client("events")._request_signer._credentials  # type: ignore[attr-defined]
 
 
 def test_what_the_environment_says_later_holds_after_forgetting(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,7 +30,7 @@ def test_what_the_environment_says_later_holds_after_forgetting(monkeypatch: pyt
 
 
 def test_each_service_that_botocore_finds_is_found() -> None:
-    found = clients.session().get_component("data_loader").list_available_services("service-2")
+    found = clients.session_for("s3").get_component("data_loader").list_available_services("service-2")
 
     assert set(get_session().get_available_services()) <= set(found)
 
@@ -37,9 +44,66 @@ def test_models_of_ones_own_are_found_where_botocore_looks(
     monkeypatch.setenv("AWS_DATA_PATH", str(folder))
     clients.forget()
 
-    assert clients.session().get_service_model("looms").service_id == "Looms"
+    assert clients.session_for("looms").get_service_model("looms").service_id == "Looms"
 
 
 def test_an_unknown_service_is_refused_as_botocore_refuses_it() -> None:
     with pytest.raises(UnknownServiceError, match="looms"):
-        clients.session().create_client("looms")
+        clients.session_for("looms").create_client("looms")
+
+
+REGIONS = [
+    region
+    for partition in get_session().get_available_partitions()
+    for region in get_session().get_available_regions("dynamodb", partition)[:3]
+]
+
+
+def sent(made: Any, call: Callable[[Any], object]) -> tuple[str, str]:
+    """Where a client sends a request, and for what it signs it."""
+    found: list[tuple[str, str]] = []
+
+    def take(request: AWSPreparedRequest, **_: object) -> Any:
+        signed: Any = request.headers["Authorization"]
+        [scope] = re.findall(r"Credential=[^/]+/\d+/([^,]+),", signed.decode())
+        found.append((str(request.url), scope))
+        answer: Any = AWSResponse(str(request.url), 200, HTTPHeaders(), None)
+        answer._content = b"{}"
+        return answer
+
+    made.meta.events.register("before-send", take)
+    call(made)
+    [only] = found
+    return only
+
+
+CALLS: dict[str, Callable[[Any], object]] = {
+    "dynamodb": lambda made: made.list_tables(),
+    "events": lambda made: made.list_event_buses(),
+    "lambda": lambda made: made.list_functions(),
+    "sqs": lambda made: made.list_queues(),
+    "stepfunctions": lambda made: made.list_state_machines(),
+}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [Config(), Config(use_fips_endpoint=True), Config(use_dualstack_endpoint=True)],
+    ids=["plain", "FIPS", "dual stack"],
+)
+@pytest.mark.parametrize("service", sorted(clients.RULED))
+def test_requests_go_where_botocore_sends_them_and_are_signed_alike(service: str, config: Config) -> None:
+    """In Regions of each partition, though the table of all endpoints was left out."""
+    ours, theirs = clients.session_for(service), get_session()
+    compared = 0
+
+    for region in REGIONS:
+        try:
+            other = theirs.create_client(service, region, config=config)
+        except EndpointVariantError:
+            continue  # There is no such endpoint in that partition, as far as the table knows.
+        one = ours.create_client(service, region, config=config)
+        assert sent(one, CALLS[service]) == sent(other, CALLS[service]), region
+        compared += 1
+
+    assert compared > 5

@@ -1,4 +1,4 @@
-"""AWS clients, each made once per process, when it is first needed, over one session."""
+"""AWS clients, each made once per process, when it is first needed."""
 
 import os
 import threading
@@ -62,21 +62,30 @@ MAKING = threading.Lock()
 """Held while a client is made, as a session makes one at a time."""
 
 
-@cache
-def session() -> Session:
-    """The process's session: endpoints and credentials are found once for all clients.
+RULED = frozenset({"dynamodb", "events", "lambda", "sqs", "stepfunctions"})
+"""Services whose rules say all of their endpoints; `tests/unit/test_clients.py` holds that against botocore's table."""
+
+
+def session_for(service: str) -> Session:
+    """The process's session for a service: credentials, endpoints and models are found once for its clients.
 
     It is botocore's own, as boto3's would add nothing that is used here but the time that boto3 takes to be imported.
     """
+    return _session(service in RULED)
+
+
+@cache
+def _session(is_ruled: bool) -> Session:
     made = get_session()
     paths = (made.get_config_variable("data_path") or "").split(os.pathsep)
-    made.register_component("data_loader", _Loader([str(Path(path).expanduser()) for path in paths if path]))
+    loader = _RuledLoader if is_ruled else _Loader
+    made.register_component("data_loader", loader([str(Path(path).expanduser()) for path in paths if path]))
     return made
 
 
 def forget() -> None:
     """Make session and clients anew when they are needed next, as the process's environment has changed."""
-    session.cache_clear()
+    _session.cache_clear()
     _client.cache_clear()
 
 
@@ -89,6 +98,16 @@ class _Loader(Loader):
         return sorted({each.name for folder in folders if folder.is_dir() for each in folder.iterdir()})
 
 
+class _RuledLoader(_Loader):
+    """Leaves out the table of all services' endpoints, 1.2 MB of JSON from before services had rules for them."""
+
+    def load_data_with_path(self, name: str) -> tuple[Any, str]:
+        if name != "endpoints":
+            return super().load_data_with_path(name)
+        # Of botocore's own: where a table is somebody else's, it goes before the rules.
+        return {"partitions": []}, str(Path(self.BUILTIN_DATA_PATH) / "endpoints")
+
+
 @cache
 def _client(service: str, attempts: int, seconds: int) -> Any:
     config = Config(
@@ -98,4 +117,4 @@ def _client(service: str, attempts: int, seconds: int) -> Any:
         max_pool_connections=CONNECTIONS,
     )
     with MAKING:
-        return session().create_client(service, config=config)
+        return session_for(service).create_client(service, config=config)

@@ -17,7 +17,7 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from treadle.adapters.answers import code_of
-from treadle.adapters.clients import MAKING, session
+from treadle.adapters.clients import MAKING, session_for
 from treadle.definitions.errors import StoreError, StoreThrottledError
 
 logger = logging.getLogger(__name__)
@@ -91,11 +91,11 @@ class Write:
 
 
 class _Connection(Connection):
-    """PynamoDB's, over the session of all clients."""
+    """PynamoDB's, over the session that other clients share."""
 
     @property
     def session(self) -> Session:
-        return session()
+        return session_for("dynamodb")
 
 
 @dataclass(slots=True)
