@@ -27,6 +27,12 @@ CONNECTIONS = 24
 SECONDS = 10
 """How long it waits for an answer."""
 
+MAKING = threading.Lock()
+"""Held while a client is made, as a session makes one at a time."""
+
+RULED = frozenset({"dynamodb", "events", "lambda", "sqs", "stepfunctions"})
+"""Services whose rules say all of their endpoints; `tests/unit/test_clients.py` holds that against botocore's table."""
+
 
 @overload
 def client(service: Literal["s3"], *, once: bool = False) -> "S3Client": ...
@@ -56,14 +62,6 @@ def client(service: str, *, once: bool = False, seconds: int = SECONDS) -> Any:
         seconds: how long an answer may take.
     """
     return _client(service, 1 if once else ATTEMPTS, seconds)
-
-
-MAKING = threading.Lock()
-"""Held while a client is made, as a session makes one at a time."""
-
-
-RULED = frozenset({"dynamodb", "events", "lambda", "sqs", "stepfunctions"})
-"""Services whose rules say all of their endpoints; `tests/unit/test_clients.py` holds that against botocore's table."""
 
 
 def session_for(service: str) -> Session:
