@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
-from botocore import handlers
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 
 from tests.bench.figures import Figure, tell
 from tests.functional.conftest import LambdaContext
+from tests.support.hooks import hooked
 from tests.support.house import House, sensor_of
 from tests.template.model import read
 from tools.project import local_aws, run_tool
@@ -147,8 +147,7 @@ def answered() -> Any:
         response._content = b"{}"
         return response
 
-    hook: Any = ("before-send.dynamodb.*", answer)
-    with patch.object(handlers, "BUILTIN_HANDLERS", [*handlers.BUILTIN_HANDLERS, hook]):
+    with hooked(("before-send.dynamodb.*", answer)):
         yield
 
 

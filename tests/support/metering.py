@@ -4,9 +4,8 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
-from unittest.mock import patch
 
-from botocore import handlers
+from tests.support.hooks import hooked
 
 _WRITES = {"PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"}
 _READS = {"GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems"}
@@ -92,9 +91,6 @@ def metered() -> Iterator[Meter]:
     A request whose condition fails is counted, but DynamoDB does not say what capacity it took.
     """
     meter = Meter()
-    hooks: list[Any] = [
-        ("provide-client-params.dynamodb.*", meter._ask),
-        ("after-call.dynamodb.*", meter._count),
-    ]
-    with patch.object(handlers, "BUILTIN_HANDLERS", [*handlers.BUILTIN_HANDLERS, *hooks]):
+    asking, counting = "provide-client-params.dynamodb.*", "after-call.dynamodb.*"
+    with hooked((asking, meter._ask), (counting, meter._count)):
         yield meter

@@ -4,9 +4,8 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-from unittest.mock import patch
 
-from botocore import handlers
+from tests.support.hooks import hooked
 
 
 class KilledError(KeyboardInterrupt):
@@ -46,9 +45,5 @@ class Strike:
 def striking() -> Iterator[Strike]:
     """A strike at the DynamoDB clients that are made meanwhile; it strikes once `call` is set."""
     strike = Strike()
-    hooks: list[Any] = [
-        ("before-call.dynamodb.*", strike._before),
-        ("after-call.dynamodb.*", strike._after),
-    ]
-    with patch.object(handlers, "BUILTIN_HANDLERS", [*handlers.BUILTIN_HANDLERS, *hooks]):
+    with hooked(("before-call.dynamodb.*", strike._before), ("after-call.dynamodb.*", strike._after)):
         yield strike

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
-from botocore import handlers
+from tests.support.hooks import hooked
 
 THROTTLED = "ProvisionedThroughputExceededException"
 CONFLICT = "TransactionConflictException"
@@ -38,9 +38,5 @@ def refusing(refuses: Callable[[str], str | None]) -> Iterator[list[str]]:
         }
         return SimpleNamespace(status_code=400), error
 
-    hooks: list[Any] = [("before-call.dynamodb.*", answer)]
-    with (
-        patch.object(handlers, "BUILTIN_HANDLERS", [*handlers.BUILTIN_HANDLERS, *hooks]),
-        patch("time.sleep"),
-    ):
+    with hooked(("before-call.dynamodb.*", answer)), patch("time.sleep"):
         yield refused
