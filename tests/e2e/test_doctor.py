@@ -30,14 +30,19 @@ def wrong(findings: list[Finding]) -> list[Finding]:
     return [each for each in findings if each["severity"] != "ok"]
 
 
-@pytest.fixture(autouse=True)
-def ticking(deployed: Deployed) -> Iterator[None]:
-    """Both schedules are on meanwhile, as they are in a healthy stack, and no letter or alarm of other tests is left."""
+def quieten(deployed: Deployed) -> None:
+    """Leave no letter and no alarm of other tests."""
     deployed.dead_letters("")
     cloudwatch = deployed.client("cloudwatch")
     for alarm in cloudwatch.describe_alarms(StateValue="ALARM")["MetricAlarms"]:
         # The local cloud's alarms know no dimensions: what one test breaks sets off all of a kind.
         cloudwatch.set_alarm_state(AlarmName=alarm["AlarmName"], StateValue="OK", StateReason="by a test")
+
+
+@pytest.fixture(autouse=True)
+def ticking(deployed: Deployed) -> Iterator[None]:
+    """Both schedules are on meanwhile, as they are in a healthy stack."""
+    quieten(deployed)
     deployed.schedule(enabled=True)
     deployed.schedule("Reconcile", enabled=True)
     yield
@@ -240,9 +245,16 @@ BREAKAGES: dict[str, tuple[Breakage, str, str, str]] = {
 
 
 def test_nothing_is_found_wrong_with_the_healthy_stack(deployed: Deployed) -> None:
-    status, findings = examined(deployed)
+    """What another test has broken may be heard of for a while after it was mended; so it is looked at again."""
+    for _ in range(10):
+        quieten(deployed)
+        status, findings = examined(deployed)
+        if not wrong(findings):
+            break
+        time.sleep(5)
 
-    assert (status, wrong(findings)) == (0, [])
+    assert not wrong(findings), wrong(findings)
+    assert status == 0
     assert len(findings) >= 12
 
 
