@@ -11,6 +11,7 @@ import itertools
 import multiprocessing
 import os
 import sqlite3
+import statistics
 import sys
 import tempfile
 import time
@@ -41,7 +42,7 @@ from treadle.ports.sensors import Edit
 
 KEYS = 10_000
 LONG = 1_000_000
-WARM_TICKS = 7
+COLD_TICKS, WARM_TICKS = 3, 5
 NOON = 1_795_370_400_000
 COLD_GOAL, WARM_GOAL, FLAT_GOAL, REQUESTS_GOAL = 3_000, 20_000, 10, KEYS / 100 + 3
 
@@ -131,10 +132,16 @@ class Dropping:
         self._house.sensors.edit("watch", Edit(0, "bench", freed_key=""))
 
 
-def cold_seconds(tables: TableNames, environment: dict[str, str]) -> float:
-    """What the first tick takes, in a process that has asked for nothing before."""
+def first_seconds(tables: TableNames, environment: dict[str, str], minute: int) -> float:
+    """What the first tick of this process takes."""
     with patch.dict(os.environ, environment, clear=True):
-        return Dropping(tables).seconds()
+        return Dropping(tables, minute).seconds()
+
+
+def cold_seconds(tables: TableNames, environment: dict[str, str], minute: int) -> float:
+    """What the first tick takes, in a process that has asked for nothing before."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
+        return fresh.submit(first_seconds, tables, environment, minute).result()
 
 
 def bare_seconds(table: str) -> float:
@@ -166,11 +173,9 @@ def measure(endpoint: str, few_tables: TableNames, many_tables: TableNames) -> l
     """
     environment = local_aws(endpoint)
     with patch.dict(os.environ, environment, clear=True), metered() as meter:
-        for _ in range(WARM_TICKS):
-            bare_seconds(few_tables.runs)  # DynamoDB Local gets faster with use.
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
-            cold = fresh.submit(cold_seconds, few_tables, environment).result()
-        few, many = Dropping(few_tables, 1), Dropping(many_tables)
+        bare_seconds(few_tables.runs)  # DynamoDB Local gets faster with use.
+        _, *cold = (cold_seconds(few_tables, environment, minute) for minute in range(COLD_TICKS + 1))
+        few, many = Dropping(few_tables, COLD_TICKS + 1), Dropping(many_tables)
         many.seconds()
         many.forget()
         asked = counted(meter, many.seconds)
@@ -184,7 +189,13 @@ def measure(endpoint: str, few_tables: TableNames, many_tables: TableNames) -> l
         ]
     short, long, bare = zip(*rounds, strict=True)
     return [
-        Figure("first tick of a process, all asked for", KEYS / cold, "keys/s", COLD_GOAL, at_most=False),
+        Figure(
+            "first tick of a process, all asked for",
+            KEYS / statistics.median(cold),
+            "keys/s",
+            COLD_GOAL,
+            at_most=False,
+        ),
         Figure("later tick, all remembered", KEYS / warm, "keys/s", WARM_GOAL, at_most=False),
         Figure("tick after an edit of the sensor, all asked for", KEYS / min(short), "keys/s"),
         Figure("boto3 alone asks for the same, in sequence", KEYS / min(bare), "keys/s"),

@@ -30,7 +30,7 @@ from treadle.engine.slices import SliceRequest
 from treadle.entrypoints.steps import parse_dispatch, parse_launch
 from treadle.ports.ticks import Tick
 
-RUNS = 400
+RUNS = 250
 PROCESSES = 4
 NOON = 1_795_370_400_000
 GOAL_SHARE = 60
