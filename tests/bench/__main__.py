@@ -34,7 +34,7 @@ BENCHMARKS = (
 CHANGED = (
     "## What was changed for it",
     "",
-    "Processor time under a profiler, before and afterwards, by turns on one machine; cold starts as multiples of boto3 alone.",
+    "Processor time under a profiler, before and afterwards, one after the other on one machine that did other work too; cold starts as multiples of boto3 alone.",
     "",
     "| hot path | where its time went | what was changed | before | now |",
     "| --- | --- | --- | ---: | ---: |",
