@@ -3,7 +3,7 @@
 `python -m tests.bench.known_keys` prints it: a tick asks for 10,000 runs that all exist. Cold is the first tick of a
 fresh process, its client and connections included. Warm is a later one, which remembers them; or, once the sensor was
 edited, must ask for all of them: then DynamoDB Local's own speed is the bound, so boto3's is shown beside it.
-Their records are put into DynamoDB Local's own database: by its API, which slows down with each, a million took hours.
+Their records are put into DynamoDB Local's own database: by its API, which slows down with each, a million would take hours.
 """
 
 import contextlib

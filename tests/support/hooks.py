@@ -21,6 +21,8 @@ def hooked(*hooks: tuple[str, Callable[..., Any]]) -> Iterator[None]:
     """
     clients.forget()
     builtin: list[Any] = [*handlers.BUILTIN_HANDLERS, *hooks]
-    with patch.object(handlers, "BUILTIN_HANDLERS", builtin):
-        yield
-    clients.forget()
+    try:
+        with patch.object(handlers, "BUILTIN_HANDLERS", builtin):
+            yield
+    finally:
+        clients.forget()

@@ -41,7 +41,8 @@ def test_models_of_ones_own_are_found_where_botocore_looks(
     folder = tmp_path_factory.mktemp("models")
     (folder / "looms" / "2026-11-28").mkdir(parents=True)
     (folder / "looms" / "2026-11-28" / "service-2.json").write_text('{"metadata": {"serviceId": "Looms"}}')
-    monkeypatch.setenv("AWS_DATA_PATH", str(folder))
+    monkeypatch.setenv("LOOMS", str(folder))
+    monkeypatch.setenv("AWS_DATA_PATH", "$LOOMS")
     clients.forget()
 
     assert clients.session_for("looms").get_service_model("looms").service_id == "Looms"

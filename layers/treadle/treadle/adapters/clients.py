@@ -1,6 +1,5 @@
 """AWS clients, each made once per process, when it is first needed."""
 
-import os
 import threading
 from functools import cache
 from pathlib import Path
@@ -75,9 +74,9 @@ def session_for(service: str) -> Session:
 @cache
 def _session(is_ruled: bool) -> Session:
     made = get_session()
-    paths = (made.get_config_variable("data_path") or "").split(os.pathsep)
+    paths = made.get_component("data_loader").search_paths
     loader = _RuledLoader if is_ruled else _Loader
-    made.register_component("data_loader", loader([str(Path(path).expanduser()) for path in paths if path]))
+    made.register_component("data_loader", loader(paths, include_default_search_paths=False))
     return made
 
 
