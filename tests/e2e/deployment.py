@@ -219,6 +219,17 @@ class Deployed:
         lines = (json.loads(event["message"]) for event in events if event["message"].startswith("{"))
         return [line for line in lines if fields.items() <= line.items()]
 
+    def forget_logs(self) -> None:
+        """Delete what the stack's functions have logged until now."""
+        logs = self.client("logs")
+        groups = logs.get_paginator("describe_log_groups").paginate(
+            logGroupNamePrefix=f"/aws/lambda/{self.name}/"
+        )
+        for group in [group["logGroupName"] for page in groups for group in page["logGroups"]]:
+            streams = logs.get_paginator("describe_log_streams").paginate(logGroupName=group)
+            for stream in [stream["logStreamName"] for page in streams for stream in page["logStreams"]]:
+                logs.delete_log_stream(logGroupName=group, logStreamName=stream)
+
     # ---- Functions and queues
 
     def invoke(self, function: str, event: dict[str, Any]) -> Answer:

@@ -31,8 +31,9 @@ def wrong(findings: list[Finding]) -> list[Finding]:
 
 
 def quieten(deployed: Deployed) -> None:
-    """Leave no letter and no alarm of other tests."""
+    """Leave no letter, no log and no alarm of other tests: logs tell of permissions that were taken away."""
     deployed.dead_letters("")
+    deployed.forget_logs()
     cloudwatch = deployed.client("cloudwatch")
     for alarm in cloudwatch.describe_alarms(StateValue="ALARM")["MetricAlarms"]:
         # The local cloud's alarms know no dimensions: what one test breaks sets off all of a kind.
