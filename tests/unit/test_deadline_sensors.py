@@ -95,6 +95,14 @@ def test_no_run_at_all_is_told() -> None:
     assert seen[0].last_run is None
 
 
+def test_a_run_of_a_later_day_is_not_what_stands_instead() -> None:
+    """However late the deadline is looked at."""
+    instance = TreadleInstance([evening, late], start=EVENING + timedelta(days=1))
+    instance.tick("evening")
+
+    assert instance.reach_deadline(SIX)["late"].outcome.reason.endswith("no run of it was asked for.")
+
+
 def test_success_after_the_deadline_is_too_late_even_within_the_grace() -> None:
     instance, run = deployed()
     instance.clock.time = int(SIX.timestamp() * 1000) + 60_000

@@ -86,9 +86,8 @@ class DeadlineSensorDefinition(SensorDefinition):
             ended = datetime.fromtimestamp(met.end_time or 0, event.time.tzinfo)
             reason = f"Job {job} succeeded at {ended:%H:%M:%S %Z}, before {event.time:%H:%M:%S %Z}."
             return combine([SkipReason(reason)], context, self.job_names)
-        last = next(
-            iter(instance.get_run_records(RunsFilter(job_name=job, created_after=since), limit=1)), None
-        )
+        asked = RunsFilter(job_name=job, created_after=since, created_before=event.time)
+        last = next(iter(instance.get_run_records(asked, limit=1)), None)
         seen = DeadlineSensorContext.extending(
             context,
             job_name=job,
