@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 from tests.console.world import World
 from tests.support.browser import Visit
 
-SENSORS = ["after_orders", "idle", "new_files", "orders", "tell_failures"]
+SENSORS = ["after_orders", "idle", "new_files", "orders", "orders_are_late", "tell_failures"]
 
 
 def names(visit: Visit) -> list[str]:
@@ -93,7 +93,7 @@ def test_what_could_not_be_stopped_is_said_with_its_reason(visit: Visit, world: 
     visit.presses("Stop")
     visit.presses("Stop")
 
-    visit.sees("Successfully stopped 4 sensors.")
+    visit.sees("Successfully stopped 5 sensors.")
     visit.sees("Could not stop 1 sensor.")
     visit.sees("The table did not answer: try again.")
 

@@ -269,3 +269,13 @@ def test_a_sensor_of_an_asset_is_tried_with_its_newest_materialization(visit: Vi
     visit.presses("Evaluate")
 
     visit.sees("not yet", within=visit.page.get_by_role("dialog"))
+
+
+def test_a_sensor_of_deadlines_is_tried_with_a_deadline(visit: Visit) -> None:
+    visit.go("sensors/orders_are_late", "orders_are_late")
+
+    visit.presses("Test …")
+    visit.page.get_by_label("Deadline").fill("2099-01-28T06:00")
+    visit.presses("Evaluate")
+
+    visit.sees("no run of it was asked for", within=visit.page.get_by_role("dialog"))

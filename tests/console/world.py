@@ -10,6 +10,8 @@ from tests.support.console import ANN, MemoryStack, console_of
 from treadle import (
     AssetKey,
     AssetMaterialization,
+    DeadlineSensorContext,
+    JobDefinition,
     RunRequest,
     S3Object,
     SensorDefinition,
@@ -17,6 +19,7 @@ from treadle import (
     SensorResult,
     SkipReason,
     asset_sensor,
+    deadline_sensor,
     run_failure_sensor,
     s3_sensor,
     sensor,
@@ -213,9 +216,13 @@ def _sensors(plan: deque[str]) -> list[SensorDefinition]:
         del context, event
         return SkipReason("not yet")
 
+    @deadline_sensor(job=JobDefinition("load_orders"), within=timedelta(hours=12))
+    def orders_are_late(context: DeadlineSensorContext) -> SkipReason:
+        return SkipReason(context.reason)
+
     @sensor(job_name="load_orders", minimum_interval_seconds=300)
     def idle(context: SensorEvaluationContext) -> SkipReason:
         del context
         return SkipReason("never asked")
 
-    return [orders, new_files, tell_failures, after_orders, idle]
+    return [orders, new_files, tell_failures, after_orders, orders_are_late, idle]

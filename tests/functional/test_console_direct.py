@@ -1,6 +1,7 @@
 """The console has a sensor's own function evaluate: to show what it would do, and to do it."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from treadle import (
     SensorResult,
     SkipReason,
     asset_sensor,
+    deadline_sensor,
     run_status_sensor,
     s3_sensor,
 )
@@ -53,12 +55,20 @@ def hears_assets(context: Any, event: Any) -> RunRequest:
     return RunRequest(f"after-{event.asset_key.to_user_string()}-of-{event.run_id}")
 
 
+@deadline_sensor(
+    job=JobDefinition("load"), within=timedelta(hours=12), name="hears_deadlines", request_job=after
+)
+def hears_deadlines(context: Any) -> RunRequest:
+    """A sensor's function that asks for a run at each deadline that was missed."""
+    return RunRequest(f"after-{context.deadline:%H:%M}")
+
+
 @pytest.fixture
 def stack() -> MemoryStack:
     counts = SensorDefinition(
         "counts", evaluation_fn=counting, job_name="load", minimum_interval_seconds=3600
     )
-    return MemoryStack(TreadleInstance([counts, files, hears_runs, hears_assets]))
+    return MemoryStack(TreadleInstance([counts, files, hears_runs, hears_assets, hears_deadlines]))
 
 
 @pytest.fixture
@@ -141,6 +151,15 @@ def test_a_preview_of_an_asset_takes_its_newest_materialization(stack: MemorySta
     assert tick["existing_keys"] == ["after-shop/orders-of-second"]
 
 
+def test_a_preview_of_a_deadline_looks_whether_it_was_met(stack: MemoryStack, operator: Client) -> None:
+    body = {"deadline": "2026-11-28T06:00:00.000Z"}
+
+    tick = operator.post("/api/sensors/hears_deadlines/preview", body).json["tick"]
+
+    assert [each["run_key"] for each in tick["requests"]] == ["after-06:00"]
+    assert stack.instance.runs() == ()
+
+
 @pytest.mark.parametrize(
     ("sensor", "body", "status"),
     [
@@ -155,6 +174,8 @@ def test_a_preview_of_an_asset_takes_its_newest_materialization(stack: MemorySta
         ("hears_runs", {"run_id": "x"}, 400),
         ("hears_runs", {}, 409),
         ("hears_assets", {"asset_key": "never/made"}, 404),
+        ("hears_deadlines", {"deadline": "six o'clock"}, 400),
+        ("hears_deadlines", {}, 409),
         ("files", {"event": {"source": "nobody"}}, 409),
     ],
 )

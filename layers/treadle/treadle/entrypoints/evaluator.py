@@ -106,7 +106,7 @@ def _tick(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) -> di
 def _preview(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
     from treadle.engine.preview import STORED
 
-    triggered = _event(event["event"]) if event.get("event") else None
+    triggered = _parse(parts, event["event"]) if event.get("event") else None
     preview = parts.previewer.preview(budget, cursor=event.get("cursor", STORED), event=triggered)
     tick = preview.tick
     return {

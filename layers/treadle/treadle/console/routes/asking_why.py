@@ -6,10 +6,10 @@ from aws_lambda_powertools.event_handler.exceptions import BadRequestError
 
 from treadle.console.asking import NAMES, Asked, Json, Operation
 from treadle.console.routes.missing import not_found
+from treadle.console.routes.moments import MOMENT, moment
 from treadle.console.schemas import KEY, list_of, record
 from treadle.console.shapes import shape
 from treadle.operate.findings import Finding
-from treadle.operate.moments import parse_moment
 from treadle.operate.stories import Story
 from treadle.operate.views import plain_json
 from treadle.operate.why import Subject
@@ -25,7 +25,8 @@ def why(asked: Asked) -> Json:
         raise BadRequestError("Ask for one of key, object, run and at.")
     with not_found():
         sensor = query.get("sensor") or _sensor_of(asked)
-        subject = Subject(query.get("key"), query.get("object"), query.get("run"), _moment(asked))
+        at = moment(asked, query["at"]) if "at" in query else None
+        subject = Subject(query.get("key"), query.get("object"), query.get("run"), at)
         told: Json = plain_json(asked.parts.why.explain(sensor, subject))
     return told
 
@@ -42,16 +43,6 @@ def _sensor_of(asked: Asked) -> str:
     return asked.parts.runs.get(asked.query["run"]).sensor
 
 
-def _moment(asked: Asked) -> int | None:
-    text = asked.query.get("at")
-    if text is None:
-        return None
-    moment = parse_moment(text, asked.now)
-    if moment is None:
-        raise BadRequestError("That is no time such as 2026-11-28T06:00:00Z, and no time ago such as 2h.")
-    return moment
-
-
 OPERATIONS = (
     Operation(
         "GET",
@@ -64,7 +55,7 @@ OPERATIONS = (
             "key": KEY,
             "object": {**KEY, "pattern": "^s3://", "description": "Such as s3://bucket/key."},
             "run": NAMES["run_id"],
-            "at": {**KEY, "description": "Such as 2026-11-28T06:00:00Z, or 2h for 2 hours ago."},
+            "at": MOMENT,
         },
         refusals={
             HTTPStatus.NOT_FOUND: "There is no such sensor or run, or the sensor watches no bucket.",

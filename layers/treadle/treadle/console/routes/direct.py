@@ -8,11 +8,12 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 
 from treadle.console.asking import NAMES, Asked, Json, Operation, Schema
 from treadle.console.routes.missing import not_found
+from treadle.console.routes.moments import MOMENT, moment
 from treadle.console.schemas import KEY, MAYBE_TEXT, TEXT, record
 from treadle.definitions.contexts import MAX_CURSOR_BYTES
 from treadle.definitions.errors import CommandRefusedError
 from treadle.engine.preview import STORED
-from treadle.operate.direct import event_of_asset, event_of_run
+from treadle.operate.direct import event_of_asset, event_of_deadline, event_of_run
 from treadle.operate.overview import deployed_sensor
 from treadle.operate.views import plain_json
 from treadle.ports.assets import AssetEvent
@@ -34,6 +35,8 @@ def preview(asked: Asked) -> Json:
         event = event_of_run(run, namespace)
     elif "asset_key" in body:
         event = event_of_asset(_newest(asked, body["asset_key"]), namespace)
+    elif "deadline" in body:
+        event = event_of_deadline(moment(asked, body["deadline"]))
     previewed = asked.parts.direct.preview(deployed.name, cursor=body.get("cursor", STORED), event=event)
     told: Json = plain_json(previewed)
     return told
@@ -105,7 +108,7 @@ OPERATIONS = (
     Operation(
         "POST",
         "/api/sensors/<sensor>/preview",
-        "What an evaluation would do, with a cursor, or of an event, an object, a run or an asset; nothing is committed or started.",
+        "What an evaluation would do, with a cursor, or of an event, an object, a run, an asset or a deadline; nothing is committed or started.",
         preview,
         record({"tick": _EVALUATED, "cursor_before": MAYBE_TEXT, "cursor_after": MAYBE_TEXT}),
         body={
@@ -116,6 +119,7 @@ OPERATIONS = (
                     "object": _OBJECT,
                     "run_id": {**NAMES["run_id"], "description": "Of a run whose last status it hears of."},
                     "asset_key": {**KEY, "description": "Of an asset whose newest event it hears of."},
+                    "deadline": MOMENT,
                 },
                 required=(),
             ),

@@ -11,14 +11,14 @@ import {Requests} from './requests.js';
 import {ErrorCard} from './ticks.js';
 
 const WITH_CURSOR = ['cursor', 'A cursor'], WITH_OBJECT = ['object', 'An object'], WITH_EVENT = ['event', 'An event'];
-const WITH_RUN = ['run', 'A run'], WITH_ASSET = ['asset', 'An asset'];
+const WITH_RUN = ['run', 'A run'], WITH_ASSET = ['asset', 'An asset'], WITH_DEADLINE = ['deadline', 'A deadline'];
 
 /** What the sensors of a kind can be tried with; the first is proposed. */
 const WAYS = {
   s3: [WITH_OBJECT, WITH_CURSOR, WITH_EVENT],
   run_status: [WITH_RUN, WITH_EVENT],
   asset: [WITH_ASSET, WITH_EVENT],
-  deadline: [WITH_EVENT],
+  deadline: [WITH_DEADLINE, WITH_EVENT],
 };
 
 /** Of what is named in one line: its label, and an example. */
@@ -32,7 +32,7 @@ export function PreviewDialog({sensor, onClose, done}) {
   const ways = WAYS[sensor.kind] ?? [WITH_CURSOR, WITH_EVENT];
   const [given, setGiven] = useState({
     way: ways[0][0], cursor: pretty(sensor.cursor), isNone: sensor.cursor === null || sensor.cursor === undefined,
-    name: '', event: '{}',
+    name: '', deadline: '', event: '{}',
   });
   const [state, setState] = useState({busy: false, error: null, came: null});
   const evaluate = async () => {
@@ -56,10 +56,11 @@ export function PreviewDialog({sensor, onClose, done}) {
   <//>`;
 }
 
-function bodyOf({way, cursor, isNone, name, event}, sensor) {
+function bodyOf({way, cursor, isNone, name, deadline, event}, sensor) {
   if (way === 'object') return {object: {key: name}};
   if (way === 'run') return {run_id: name.trim()};
   if (way === 'asset') return {asset_key: name};
+  if (way === 'deadline') return {deadline: new Date(deadline).toISOString()};
   if (way === 'event') {
     const value = parsed(event);
     if (value === null || typeof value !== 'object') throw new Error('The event is no JSON object: mend it, and evaluate again.');
@@ -74,6 +75,9 @@ function Input({given, change}) {
   if (NAMED[given.way]) {
     const [label, example] = NAMED[given.way];
     return html`<label class="field"><span>${label}</span><input required class="mono" placeholder=${example} value=${given.name} oninput=${(event) => change({name: event.target.value})} /></label>`;
+  }
+  if (given.way === 'deadline') {
+    return html`<label class="field"><span>Deadline, in this browser's time zone</span><input required type="datetime-local" value=${given.deadline} oninput=${(event) => change({deadline: event.target.value})} /></label>`;
   }
   if (given.way === 'event') {
     return html`<label class="field"><span>Event, as EventBridge sends it</span><textarea rows="10" class="mono" spellcheck=${false} value=${given.event} oninput=${(event) => change({event: event.target.value})}></textarea></label>`;
