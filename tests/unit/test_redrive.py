@@ -34,7 +34,10 @@ class Stack:
 
     @property
     def redriver(self) -> Redriver:
-        places = [Destination(each, PREFIX + each, queue) for each, queue in self.queues.items()]
+        places = [
+            Destination(each, PREFIX + each, queue, f"shop-{each.rpartition(' ')[2]}")
+            for each, queue in self.queues.items()
+        ]
         return Redriver(self.letters, places)
 
     def add(self, body: object, source: str | None = None, **attributes: str) -> None:
@@ -142,6 +145,39 @@ def test_what_comes_by_itself_is_dropped(
     done = stack.only()
 
     assert (done.fate, done.origin, stack.sent(), stack.letters.letters) == (Fate.DROPPED, origin, {}, {})
+
+
+FUNCTION = "arn:aws:lambda:eu-central-1:123456789012:function:shop-new_objects"
+DEADLINE = {"treadle": "deadline", "nominal_time": "2026-11-22T06:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("body", "attributes"),
+    [
+        (DEADLINE, {"SCHEDULE_ARN": "s", "TARGET_ARN": FUNCTION, "ERROR_CODE": "e"}),
+        ({"requestContext": {"functionArn": f"{FUNCTION}:$LATEST"}, "requestPayload": DEADLINE}, {}),
+    ],
+    ids=["schedule", "invocation"],
+)
+def test_a_missed_deadline_goes_to_its_sensor_s_queue(
+    stack: Stack, body: dict[str, object], attributes: dict[str, str]
+) -> None:
+    """No other comes in its place, however late it is."""
+    stack.add(body, **attributes)
+
+    assert (stack.only().fate, stack.sent()) == (Fate.SENT, {"sensor new_objects": [DEADLINE]})
+
+
+@pytest.mark.parametrize("arn", [FUNCTION + "_of_another_stack", "arn:aws:sqs:eu-central-1:1:q", ""])
+def test_a_deadline_for_no_sensor_of_the_stack_is_left(stack: Stack, arn: str) -> None:
+    stack.add(DEADLINE, SCHEDULE_ARN="s", TARGET_ARN=arn)
+
+    done = stack.only()
+
+    assert (done.fate, done.reason) == (
+        Fate.LEFT,
+        f"{arn} is no function of this stack that takes deadlines.",
+    )
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,12 @@ def operator_parts(stack: str) -> OperatorParts:
     urls = deployed.queue_urls
     queue_ids = {name: f"{resource_prefix(name)}Queue" for name in grants}
     destinations = [
-        Destination(origin, deployed.queue_arn(queue), SqsQueue(urls[queue]))
+        Destination(
+            origin,
+            deployed.queue_arn(queue),
+            SqsQueue(urls[queue]),
+            deployed.physical_ids.get(f"{queue.removesuffix('Queue')}Function"),
+        )
         for origin, queue in (ENGINE_QUEUES | {f"sensor {name}": queue_ids[name] for name in grants}).items()
         if queue in urls
     ]

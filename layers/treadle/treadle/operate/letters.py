@@ -14,6 +14,7 @@ Json = Mapping[str, Any]
 UNKNOWN = "unknown"
 
 _PERIODIC = {"tick", "reconcile"}
+_DEADLINE = "deadline"
 """What schedules say; the next one comes within a minute, so a late one is worth nothing."""
 
 
@@ -25,11 +26,13 @@ class Destination:
         origin: the step that takes its messages, as dead letters name it.
         arn: the queue's.
         queue: takes them.
+        function: the name of the step's function, if its schedule can bring what is worth something later.
     """
 
     origin: str
     arn: str
     queue: Queue
+    function: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +147,13 @@ def _lost_stream_records(letter: Letter, body: Json, destinations: Sequence[Dest
 
 def _missed_schedule(letter: Letter, body: Json, destinations: Sequence[Destination]) -> Route | None:
     """A schedule could not deliver it, or Lambda gave it up after that."""
-    del destinations
     payload = body["requestPayload"] if "requestContext" in body and "requestPayload" in body else body
     says = payload.get("treadle") if isinstance(payload, dict) else None
     is_schedules = "SCHEDULE_ARN" in letter.attributes or payload is not body
+    if says == _DEADLINE and is_schedules:
+        context = body.get("requestContext")
+        given_up = context.get("functionArn") if isinstance(context, dict) else None
+        return _to_function(str(given_up or letter.attributes.get("TARGET_ARN")), payload, destinations)
     if says not in _PERIODIC or not is_schedules:
         return None
     return Route(
@@ -168,6 +174,15 @@ def _to_queue(arn: str | None, body: Json, destinations: Sequence[Destination]) 
     found = next((each for each in destinations if each.arn == arn), None)
     if found is None:
         return Route(UNKNOWN, f"{arn} is no queue from which a step of this stack takes messages.")
+    return _to(found, body)
+
+
+def _to_function(arn: str, body: Json, destinations: Sequence[Destination]) -> Route:
+    """To the queue of the step whose function an ARN names, with or without a version."""
+    named = arn.partition(":function:")[2].partition(":")[0]
+    found = next((each for each in destinations if named and each.function == named), None)
+    if found is None:
+        return Route("schedule", f"{arn} is no function of this stack that takes deadlines.")
     return _to(found, body)
 
 
