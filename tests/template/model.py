@@ -61,7 +61,7 @@ class Template:
         return self._functions_under("functions/sensors/")
 
     def scheduled(self) -> dict[str, dict[str, Any]]:
-        """Those of the evaluators that a schedule ticks."""
+        """Those of the evaluators that a schedule starts: each minute, or at deadlines."""
         return {
             name: function
             for name, function in self.evaluators().items()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.template.model import FUNCTION, ROOT, definition, read, samples
+from tests.template.model import FUNCTION, ROOT, definition, logical_prefix, read, references, samples
 from treadle.cli.template_edit import MOST_SETTINGS, settings_size
 from treadle.cli.yaml_lines import YamlLines
 from treadle.definitions.asset_sensor import AssetSensorDefinition
@@ -20,6 +20,9 @@ FUNCTIONS = template.resources(FUNCTION)
 NAMED = template.named_functions()
 S3_EVALUATORS = [
     n for n, f in template.evaluators().items() if "TREADLE_S3_BUCKET" in template.environment(f)
+]
+DEADLINES = [
+    n for n, f in template.evaluators().items() if template.environment(f)["TREADLE_KIND"] == "deadline"
 ]
 DEAD_LETTERS: dict[str, Any] = {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}
 QUEUES = template.resources("AWS::SQS::Queue")
@@ -85,7 +88,10 @@ ENGINE = {
 }
 SCHEDULED = {
     **{
-        name: {"treadle": "tick", "nominal_time": "<aws.scheduler.scheduled-time>"}
+        name: {
+            "treadle": "deadline" if name in DEADLINES else "tick",
+            "nominal_time": "<aws.scheduler.scheduled-time>",
+        }
         for name in template.scheduled()
     },
     "reconcile": {"treadle": "reconcile"},
@@ -97,6 +103,8 @@ MOST_VARIABLES = 4096
 def of_evaluator(name: str) -> set[str]:
     """The variables of a sensor: its interval, or whose runs it watches; what hears of others has neither."""
     sensor = definition(name)
+    if name in DEADLINES:
+        return EVALUATOR | {"TREADLE_TIME_ZONE"}
     if isinstance(sensor, EnvironmentAlertDefinition):
         return EVALUATOR | {"TREADLE_MONITORED_JOBS"} | ALERTS
     if isinstance(sensor, RunStatusSensorDefinition):
@@ -227,7 +235,10 @@ def test_every_trigger_is_of_a_kind_whose_failures_are_tested() -> None:
     assert {event["Type"] for _, event in triggers()} == {"ScheduleV2", "SQS", "DynamoDB"}
 
 
-@pytest.mark.parametrize(("name", "trigger"), triggers_of("ScheduleV2"))
+TICKED = [each for each in triggers_of("ScheduleV2") if each[0] not in DEADLINES]
+
+
+@pytest.mark.parametrize(("name", "trigger"), TICKED)
 def test_ticks_never_pile_up(name: str, trigger: dict[str, Any]) -> None:
     """Each minute, no retry on either layer, at most a minute old; what is lost goes to the dead letters."""
     once = {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60}
@@ -239,6 +250,22 @@ def test_ticks_never_pile_up(name: str, trigger: dict[str, Any]) -> None:
         **once,
         "DestinationConfig": {"OnFailure": {"Type": "SQS", "Destination": DEAD_LETTERS}},
     }
+
+
+def test_deadlines_are_the_deployment_s_and_are_not_lost() -> None:
+    """A late one is still one; what cannot be delivered for an hour goes to the dead letters."""
+    for name, trigger in triggers_of("ScheduleV2"):
+        if name not in DEADLINES:
+            continue
+        assert references(trigger["ScheduleExpression"]) == {f"{logical_prefix(name)}Deadlines"}
+        zone = template.environment(NAMED[name])["TREADLE_TIME_ZONE"]
+        assert trigger["ScheduleExpressionTimezone"] == zone == {"Ref": f"{logical_prefix(name)}TimeZone"}
+        given_up = NAMED[name]["EventInvokeConfig"]
+        for retried in (trigger["RetryPolicy"], given_up):
+            assert retried["MaximumRetryAttempts"] > 0
+            assert retried["MaximumEventAgeInSeconds"] == 3_600
+        assert trigger["DeadLetterConfig"] == {"Arn": DEAD_LETTERS}
+        assert given_up["DestinationConfig"]["OnFailure"]["Destination"] == DEAD_LETTERS
 
 
 @pytest.mark.parametrize(("name", "trigger"), triggers_of("ScheduleV2"))

@@ -16,6 +16,8 @@ SENSORS: dict[str, tuple[str, ...]] = {
     "mend_all": ("--kind", "run-failure", "--job", "mend"),
     "when_ready": ("--kind", "all-succeeded", "--jobs", "process_file,report"),
     "late_orders": ("--reads-runs",),
+    "load_is_late": ("--kind", "deadline", "--jobs", "process_file"),
+    "mend_late": ("--kind", "deadline", "--jobs", "process_file", "--job", "mend"),
 }
 TESTS = {
     "on_success": 2,
@@ -24,6 +26,8 @@ TESTS = {
     "mend_all": 2,
     "when_ready": 2,
     "late_orders": 3,
+    "load_is_late": 2,
+    "mend_late": 2,
 }
 
 
@@ -62,9 +66,10 @@ def test_written_code_passes_formatter_linter_and_type_checker(project: Path) ->
     python(project, "mypy", *files(*SENSORS))
 
 
-@pytest.mark.parametrize("kind", ["run-status", "run-failure", "all-succeeded"])
+@pytest.mark.parametrize("kind", ["run-status", "run-failure", "all-succeeded", "deadline"])
 def test_code_of_the_longest_names_is_formatted(tmp_path: Path, kind: str) -> None:
-    copy, name, jobs = copy_of_project(tmp_path), "n" * 36, f"{'k' * 40},{'l' * 40}"
+    copy, name = copy_of_project(tmp_path), "n" * 36
+    jobs = "k" * 40 if kind == "deadline" else f"{'k' * 40},{'l' * 40}"
 
     done = run("new", "sensor", name, "--kind", kind, "--job", "j" * 40, "--jobs", jobs, "--root", copy)
 

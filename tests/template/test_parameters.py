@@ -81,6 +81,7 @@ def test_sensor_has_its_parameters(sensor: str) -> None:
     grants = template.resources("AWS::SSM::Parameter")["Grants"]["Value"]
 
     own = {"Interval": "TREADLE_INTERVAL_SECONDS", "MonitoredJobs": "TREADLE_MONITORED_JOBS"}
+    own["TimeZone"] = "TREADLE_TIME_ZONE"
     for name, variable in own.items():
         assert variables.get(variable, {"Ref": f"{prefix}{name}"}) == {"Ref": f"{prefix}{name}"}
         assert (f"{prefix}{name}" in PARAMETERS) is (variable in variables)

@@ -262,7 +262,7 @@ def test_no_data_is_trouble_exactly_where_a_schedule_brings_some_each_minute(nam
     functions = template.resources(FUNCTION)
     watched_by_it = references(ALARMS[name]["Dimensions"]) & functions.keys()
     ticks = any(
-        event["Type"] == "ScheduleV2"
+        event["Properties"].get("ScheduleExpression") == "cron(* * * * ? *)"
         for each in watched_by_it
         for event in functions[each]["Events"].values()
     )

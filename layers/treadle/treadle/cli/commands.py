@@ -52,10 +52,12 @@ def new() -> None:
 @click.option(
     "--job",
     metavar="JOB",
-    help="The job that it starts.  [default: NAME_job; none for run-status and run-failure]",
+    help="The job that it starts.  [default: NAME_job; none for run-status, run-failure and deadline]",
 )
 @click.option(
-    "--jobs", metavar="JOB,JOB", help="The jobs whose runs it hears of.  [default: all of the stack]"
+    "--jobs",
+    metavar="JOB,JOB",
+    help="The jobs whose runs it hears of, or whose deadlines.  [default: all of the stack]",
 )
 @click.option(
     "--asset",
@@ -121,6 +123,7 @@ _TO_WRITE = {
     "schedule": "Let newest_item() in {} ask your source",
     "runs": "Say in {} what is to be done",
     "all_succeeded": "Say in {} within which time they must have succeeded",
+    "deadline": "Say in {} what is to be done, and within which time a success counts",
     "asset": "Say in {} what the job is told of a materialization",
     "multi_asset": "Say in {} which of them must be new",
 }

@@ -30,6 +30,7 @@ _RESERVED = {
     *("app", "context", "env", "evaluate", "evaluator", "handler", "last", "newest", "newest_item", "pytest"),
     *("requests", "run", "sensor", "source", "test", "time", "treadle", "config", "deployed", "started"),
     *("instance", "all_succeeded", "run_failure_sensor", "run_status_sensor"),
+    *("deadline_sensor", "nightly"),
     *("asset_event", "asset_sensor", "made", "metadata", "multi_asset_sensor", "records", "told"),
     # Booleans and nothing, in YAML.
     *("true", "false", "yes", "off", "null"),
@@ -103,6 +104,13 @@ def _files(new: NewSensor) -> dict[str, tuple[str, str]]:
         files[f"{event}-schedule.json"] = (_text(new, "schedule.json"), "a tick, as the schedule sends it")
     if kind.has_interval:
         files[f"{event}-queued-tick.json"] = (_text(new, "queued-tick.json"), "a tick below the minute")
+    if kind.has_deadlines:
+        files[f"{event}-deadline.json"] = (
+            _text(new, "deadline.json"),
+            "a deadline, as the schedule sends it",
+        )
+        held = _queued_event(new, "deadline")
+        files[f"{event}-queued-deadline.json"] = (held, "a deadline that was held back for the grace")
     if kind.status is not None:
         files[f"{event}-run-status.json"] = (_queued_event(new, "run-status"), "what has become of a run")
     if kind.hears_of_assets:
@@ -165,13 +173,16 @@ def _name_problems(new: NewSensor) -> Iterator[str]:
 
 def _upstream_problems(new: NewSensor) -> Iterator[str]:
     kind = new.sensor_kind
-    if kind.status is None and new.upstream:
+    hears_of_jobs = kind.status is not None or kind.has_deadlines
+    if not hears_of_jobs and new.upstream:
         yield f"--jobs names jobs whose runs are heard of, and a sensor of kind {kind.name} hears of none."
     if len(set(new.upstream)) < len(new.upstream):
         yield "--jobs names a job twice."
-    if len(new.upstream) < kind.fewest_jobs:
+    if kind.most_jobs == 1 and len(new.upstream) != 1:
+        yield "--jobs must name the job that has deadlines, and no other, such as --jobs load_orders."
+    elif len(new.upstream) < kind.fewest_jobs:
         yield f"--jobs must name {kind.fewest_jobs} jobs or more, such as --jobs load_orders,load_customers."
-    if new.job in new.upstream:
+    if new.job in new.upstream and not kind.has_deadlines:
         yield f"--job and --jobs both name {new.job}: each of its runs would start another."
 
 

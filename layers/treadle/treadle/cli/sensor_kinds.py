@@ -17,6 +17,8 @@ class SensorKind:
         needs_job: whether it starts a job in any case.
         fewest_jobs: so many must be named that it hears of.
         assets: the fewest and the most assets that it hears of.
+        most_jobs: no more may be named that it hears of; None for any number.
+        has_deadlines: whether its schedule says by when a job must have succeeded.
         does: what it does, with its job, in words behind its name.
         does_without_job: the same without one.
     """
@@ -31,6 +33,8 @@ class SensorKind:
     does: str
     does_without_job: str = ""
     assets: tuple[int, int] = (0, 0)
+    most_jobs: int | None = None
+    has_deadlines: bool = False
 
     @property
     def kind(self) -> str:
@@ -82,6 +86,13 @@ SENSOR_KINDS: Mapping[str, SensorKind] = {
             *("multi-asset", "multi_asset", None, True, False, True, 0),
             "starts {{job}} when all of several assets are materialized",
             assets=(2, 20),
+        ),
+        SensorKind(
+            *("deadline", "deadline", None, False, False, False, 1),
+            "starts {{job}} when a job has missed its deadline",
+            "reacts when a job has missed its deadline",
+            most_jobs=1,
+            has_deadlines=True,
         ),
     )
 }

@@ -130,7 +130,7 @@ def _add_sensor(template: YamlLines, new: NewSensor) -> None:
     template.add_after(("Parameters", f"{last}Jobs"), new.fragment("sensors/parameters.yaml"))
     if kind.watches:
         template.append(("Conditions",), new.fragment("sensors/conditions.yaml"))
-    if kind.has_schedule:
+    if kind.has_schedule or kind.has_deadlines:
         ticked = (*_statement("Schedule", "tick", "TickSensors"), "Resource")
         template.append(ticked, new.fill("- !GetAtt {{Sensor}}Function.Arn\n"))
     if kind.hears:
