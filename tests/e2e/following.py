@@ -23,9 +23,11 @@ SENSORS: dict[str, tuple[str, ...]] = {
     "watch_load": ("--kind", "run-status", "--jobs", LOAD),
     "follow_load": ("--kind", "run-status", "--jobs", LOAD, "--job", REPORT),
     "tell_failed": ("--kind", "run-failure", "--jobs", f"{LOAD},{EXTRACT}"),
+    "load_is_late": ("--kind", "deadline", "--jobs", LOAD),
     "when_both": ("--kind", "all-succeeded", "--jobs", f"{LOAD},{EXTRACT}", "--job", COMBINE),
 }
-RUNNING = ("WatchLoad", "FollowLoad", "TellFailed", "WhenBoth")
+RUNNING = ("WatchLoad", "FollowLoad", "TellFailed", "LoadIsLate", "WhenBoth")
+DEADLINES, ZONE = "cron(0 6 ? * MON-FRI *)", "Europe/Berlin"
 STATUSES = ("STARTED", "SUCCESS", "FAILURE")
 MACHINE = {
     "StartAt": "Look",
@@ -65,10 +67,14 @@ def deploy_sensors_of_runs(endpoint: str, folder: Path) -> Deployed:
     stack.build(endpoint, project)
     overrides = [f"{job.capitalize()}StateMachineArn={arn}" for job, arn in machines.items()]
     overrides += [f"{prefix}Status=RUNNING" for prefix in RUNNING]
-    overrides.append(f"ObservedJobs={REPORT}")
+    overrides += [
+        f"ObservedJobs={REPORT}",
+        f'LoadIsLateDeadlines="{DEADLINES}"',
+        f"LoadIsLateTimeZone={ZONE}",
+    ]
     stack.deploy(endpoint, project, ["--stack-name", NAME, "--parameter-overrides", *overrides])
     made = Deployed.at(endpoint, NAME)
-    for function in ("NewObjects", "Loading", "Extracting", "WhenBoth", "Reconcile"):
+    for function in ("NewObjects", "Loading", "Extracting", "WhenBoth", "LoadIsLate", "Reconcile"):
         made.schedule(function, enabled=False)
     return made
 
