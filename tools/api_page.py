@@ -66,6 +66,8 @@ GROUPS: dict[str, tuple[str, list[str]]] = {
             "EventLogEntry",
             "EventLogRecord",
             "EventRecordsFilter",
+            "AssetRecordsFilter",
+            "EventRecordsResult",
         ],
     ),
     "What a sensor gives": (

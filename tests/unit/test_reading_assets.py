@@ -8,9 +8,11 @@ import pytest
 from treadle import (
     AssetKey,
     AssetMaterialization,
+    AssetRecordsFilter,
     DagsterEventType,
     DagsterInstance,
     DagsterInvalidDefinitionError,
+    DagsterInvariantViolationError,
     EventRecordsFilter,
 )
 from treadle.engine.asset_reading import StoredInstance
@@ -91,6 +93,51 @@ class TestRecords:
         assert reading.get_event_records(EventRecordsFilter(MATERIALIZATION, ORDERS), limit=0) == []
 
 
+class TestPages:
+    @pytest.mark.parametrize(("ascending", "ids"), [(True, [1, 2, 3, 4]), (False, [4, 3, 2, 1])])
+    def test_follow_one_another_by_their_cursor(
+        self, instance: TreadleInstance, ascending: bool, ids: list[int]
+    ) -> None:
+        first = instance.fetch_materializations(ORDERS, 3, ascending=ascending)
+        second = instance.fetch_materializations(ORDERS, 3, first.cursor, ascending)
+        third = instance.fetch_materializations(ORDERS, 3, second.cursor, ascending)
+
+        assert [each.storage_id for each in (*first.records, *second.records)] == ids
+        assert (first.has_more, second.has_more) == (True, False)
+        assert (third.records, third.cursor) == ([], second.cursor)
+
+    def test_behind_an_empty_one_is_what_comes_later(self, instance: TreadleInstance) -> None:
+        empty = instance.fetch_materializations(NOTHING, 10, ascending=True)
+        instance.report_runless_asset_event(AssetMaterialization(NOTHING))
+
+        page = instance.fetch_materializations(NOTHING, 10, empty.cursor, ascending=True)
+
+        assert [each.asset_key for each in page.records] == [NOTHING]
+
+    def test_have_what_fits(self, instance: TreadleInstance) -> None:
+        wanted = AssetRecordsFilter(ORDERS, asset_partitions=["mon"], after_storage_id=1, before_storage_id=4)
+
+        assert [each.storage_id for each in instance.fetch_materializations(wanted, 5).records] == [3]
+        for cursor, ascending, ids in (
+            ("2", False, []),
+            ("2", True, [3]),
+            ("3", True, []),
+            ("9", False, [3]),
+        ):
+            page = instance.fetch_materializations(wanted, 5, cursor, ascending)
+            assert [each.storage_id for each in page.records] == ids
+
+    @pytest.mark.parametrize(
+        ("limit", "cursor", "words"),
+        [(0, None, "limit is 0"), (5, "behind", "cursor is 'behind'"), (5, "-1", "cursor is '-1'")],
+    )
+    def test_are_refused_without_a_limit_or_with_another_cursor(
+        self, instance: TreadleInstance, limit: int, cursor: str | None, words: str
+    ) -> None:
+        with pytest.raises(DagsterInvariantViolationError, match=words):
+            instance.fetch_materializations(ORDERS, limit, cursor)
+
+
 class TestLatest:
     def test_of_one_asset(self, instance: TreadleInstance) -> None:
         entry = instance.get_latest_materialization_event(ORDERS)
@@ -134,6 +181,12 @@ class TestFilter:
 
         for words in ("only ASSET_MATERIALIZATION", "give an AssetKey", "after_cursor is '7'"):
             assert words in str(caught.value)
+
+    def test_of_an_asset_names_what_it_cannot_be_read_by(self) -> None:
+        with pytest.raises(
+            DagsterInvalidDefinitionError, match=r"AssetRecordsFilter.*asset_key.*after_storage_id"
+        ):
+            AssetRecordsFilter("orders", after_storage_id="7")  # type: ignore[arg-type]
 
 
 def test_instance_in_memory_is_an_instance(instance: TreadleInstance) -> None:

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
         DagsterInvariantViolationError,
         TreadleError,
     )
-    from treadle.definitions.event_log import EventLogEntry, EventLogRecord, EventRecordsFilter
+    from treadle.definitions.event_log import (
+        AssetRecordsFilter,
+        EventLogEntry,
+        EventLogRecord,
+        EventRecordsFilter,
+        EventRecordsResult,
+    )
     from treadle.definitions.instance import DagsterInstance
     from treadle.definitions.jobs import JobDefinition
     from treadle.definitions.multi_asset_contexts import (
@@ -98,7 +104,13 @@ _HOMES = {
         "DagsterInvariantViolationError",
         "TreadleError",
     ],
-    "definitions.event_log": ["EventLogEntry", "EventLogRecord", "EventRecordsFilter"],
+    "definitions.event_log": [
+        "AssetRecordsFilter",
+        "EventLogEntry",
+        "EventLogRecord",
+        "EventRecordsFilter",
+        "EventRecordsResult",
+    ],
     "definitions.instance": ["DagsterInstance"],
     "definitions.jobs": ["JobDefinition"],
     "definitions.multi_asset_contexts": [
@@ -167,6 +179,7 @@ __all__ = [
     "AssetBatch",
     "AssetKey",
     "AssetMaterialization",
+    "AssetRecordsFilter",
     "AssetSensorDefinition",
     "Batch",
     "CodeLocationSelector",
@@ -187,6 +200,7 @@ __all__ = [
     "EventLogEntry",
     "EventLogRecord",
     "EventRecordsFilter",
+    "EventRecordsResult",
     "FileCount",
     "InitResourceContext",
     "InstigatorStatus",

@@ -175,17 +175,7 @@ class EventRecordsFilter:
         problems = []
         if self.event_type is not DagsterEventType.ASSET_MATERIALIZATION:
             problems.append(f"event_type is {self.event_type}: only ASSET_MATERIALIZATION is recorded so")
-        key: object = self.asset_key
-        if not isinstance(key, AssetKey):
-            problems.append(f"asset_key is {key!r}: give an AssetKey, as events are read by their asset")
-        problems += [
-            f"{name} is {value!r}: give a whole number, an event's storage_id"
-            for name in ("after_cursor", "before_cursor")
-            if (value := getattr(self, name)) is not None and not isinstance(value, int)
-        ]
-        if problems:
-            msg = f"EventRecordsFilter cannot be read by: {'; '.join(problems)}."
-            raise DagsterInvalidDefinitionError(msg)
+        _check(self, problems, "after_cursor", "before_cursor")
 
     @property
     def takes_all(self) -> bool:
@@ -202,3 +192,84 @@ class EventRecordsFilter:
             and (after is None or record.timestamp > after)
             and (before is None or record.timestamp < before)
         )
+
+
+@dataclass(frozen=True, slots=True)
+class AssetRecordsFilter:
+    """Which materializations of an asset are asked for, as `EventRecordsFilter` says it in newer words.
+
+    Args:
+        asset_key: the asset.
+        asset_partitions: any of these partitions of it.
+        after_timestamp: made later than this, in seconds since the epoch.
+        before_timestamp: made earlier than this.
+        after_storage_id: recorded behind this storage id.
+        before_storage_id: recorded before this storage id.
+        storage_ids: at these places.
+
+    Raises:
+        DagsterInvalidDefinitionError: with all problems at once.
+    """
+
+    asset_key: AssetKey
+    asset_partitions: Sequence[str] | None = None
+    after_timestamp: float | None = None
+    before_timestamp: float | None = None
+    after_storage_id: int | None = None
+    before_storage_id: int | None = None
+    storage_ids: Sequence[int] | None = None
+
+    def __post_init__(self) -> None:
+        _check(self, [], "after_storage_id", "before_storage_id")
+
+    def beyond(self, place: int | None, *, ascending: bool) -> EventRecordsFilter:
+        """The filter of what an earlier page has not given.
+
+        Args:
+            place: the storage id at which that page ended; None for the first page.
+            ascending: whether pages go from the first record to the last.
+        """
+        after, before = self.after_storage_id, self.before_storage_id
+        if place is not None and ascending:
+            after = max(place, after or 0)
+        elif place is not None:
+            before = place if before is None else min(place, before)
+        return EventRecordsFilter(
+            DagsterEventType.ASSET_MATERIALIZATION,
+            self.asset_key,
+            asset_partitions=self.asset_partitions,
+            after_cursor=after,
+            before_cursor=before,
+            after_timestamp=self.after_timestamp,
+            before_timestamp=self.before_timestamp,
+            storage_ids=self.storage_ids,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EventRecordsResult:
+    """A page of records.
+
+    Attributes:
+        records: those asked for.
+        cursor: what the next page is asked for with.
+        has_more: whether there may be a next page: this one has as many records as were asked for.
+    """
+
+    records: Sequence[EventLogRecord]
+    cursor: str
+    has_more: bool
+
+
+def _check(wanted: EventRecordsFilter | AssetRecordsFilter, problems: list[str], *places: str) -> None:
+    key: object = wanted.asset_key
+    if not isinstance(key, AssetKey):
+        problems.append(f"asset_key is {key!r}: give an AssetKey, as events are read by their asset")
+    problems += [
+        f"{name} is {value!r}: give a whole number, an event's storage_id"
+        for name in places
+        if (value := getattr(wanted, name)) is not None and not isinstance(value, int)
+    ]
+    if problems:
+        msg = f"{type(wanted).__name__} cannot be read by: {'; '.join(problems)}."
+        raise DagsterInvalidDefinitionError(msg)

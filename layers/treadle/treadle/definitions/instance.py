@@ -11,7 +11,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from treadle.definitions.assets import AssetKey
-    from treadle.definitions.event_log import EventLogEntry, EventLogRecord, EventRecordsFilter
+    from treadle.definitions.event_log import (
+        AssetRecordsFilter,
+        EventLogEntry,
+        EventLogRecord,
+        EventRecordsFilter,
+        EventRecordsResult,
+    )
     from treadle.definitions.runs import DagsterRun, RunRecord, RunsFilter
     from treadle.definitions.status import DagsterRunStatus
 
@@ -68,6 +74,25 @@ class DagsterInstance(Protocol):
             event_records_filter: which.
             limit: how many at most; None for 1,000.
             ascending: True for those recorded first.
+        """
+
+    def fetch_materializations(
+        self,
+        records_filter: AssetKey | AssetRecordsFilter,
+        limit: int,
+        cursor: str | None = None,
+        ascending: bool = False,
+    ) -> EventRecordsResult:
+        """A page of an asset's materializations, those recorded last first.
+
+        Args:
+            records_filter: the asset, or which of its materializations.
+            limit: how many at most.
+            cursor: what the page before gave as `cursor`; None for the first page.
+            ascending: True for those recorded first.
+
+        Raises:
+            DagsterInvariantViolationError: if the limit is less than one, or the cursor is none.
         """
 
     def get_latest_materialization_event(self, asset_key: AssetKey) -> EventLogEntry | None:

@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from itertools import islice
 
 from treadle.definitions.assets import AssetKey
-from treadle.definitions.event_log import EventLogEntry, EventLogRecord, EventRecordsFilter
+from treadle.definitions.errors import DagsterInvariantViolationError
+from treadle.definitions.event_log import (
+    AssetRecordsFilter,
+    EventLogEntry,
+    EventLogRecord,
+    EventRecordsFilter,
+    EventRecordsResult,
+)
 from treadle.engine.asset_events import materialized
 from treadle.engine.reading import DEFAULT_LIMIT, StoredRuns
 from treadle.ports.assets import AT_ONCE, AssetEvent, RecordedEvents
@@ -31,6 +38,25 @@ class StoredInstance(StoredRuns):
             return []
         found = filter(wanted.fits, map(_record, self._events(wanted, ascending, min(most, AT_ONCE))))
         return list(islice(found, most))
+
+    def fetch_materializations(
+        self,
+        records_filter: AssetKey | AssetRecordsFilter,
+        limit: int,
+        cursor: str | None = None,
+        ascending: bool = False,
+    ) -> EventRecordsResult:
+        """A page of an asset's materializations."""
+        if limit < 1:
+            msg = f"limit is {limit}: a page has one record or more."
+            raise DagsterInvariantViolationError(msg)
+        if isinstance(records_filter, AssetKey):
+            records_filter = AssetRecordsFilter(records_filter)
+        wanted = records_filter.beyond(_place(cursor), ascending=ascending)
+        records = self.get_event_records(wanted, limit, ascending)
+        # Nothing lies beyond the place of an empty page, yet; going back, nothing ever does.
+        end = str(records[-1].storage_id) if records else cursor or "0"
+        return EventRecordsResult(records, end, len(records) == limit)
 
     def _events(self, wanted: EventRecordsFilter, ascending: bool, at_once: int) -> Iterator[AssetEvent]:
         key, after = wanted.asset_key.to_user_string(), max(wanted.after_cursor or 0, 0)
@@ -79,6 +105,13 @@ class StoredInstance(StoredRuns):
             if partition is not None and (sought is None or partition in sought):
                 found.add(partition)
         return found
+
+
+def _place(cursor: str | None) -> int | None:
+    if cursor is None or (cursor.isascii() and cursor.isdecimal()):
+        return None if cursor is None else int(cursor)
+    msg = f"cursor is {cursor[:80]!r}: give what the page before gave as its cursor, or None for the first."
+    raise DagsterInvariantViolationError(msg)
 
 
 def _record(event: AssetEvent) -> EventLogRecord:

@@ -3,7 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 from treadle.definitions.assets import AssetKey
-from treadle.definitions.event_log import EventLogEntry, EventLogRecord, EventRecordsFilter
+from treadle.definitions.event_log import (
+    AssetRecordsFilter,
+    EventLogEntry,
+    EventLogRecord,
+    EventRecordsFilter,
+    EventRecordsResult,
+)
 from treadle.definitions.runs import DagsterRun, RunRecord, RunsFilter
 from treadle.engine.asset_reading import StoredInstance
 
@@ -48,6 +54,16 @@ class Recorded:
     ) -> list[EventLogRecord]:
         """An asset's materializations that fit."""
         return self._stored.get_event_records(event_records_filter, limit, ascending)
+
+    def fetch_materializations(
+        self,
+        records_filter: AssetKey | AssetRecordsFilter,
+        limit: int,
+        cursor: str | None = None,
+        ascending: bool = False,
+    ) -> EventRecordsResult:
+        """A page of an asset's materializations."""
+        return self._stored.fetch_materializations(records_filter, limit, cursor, ascending)
 
     def get_latest_materialization_event(self, asset_key: AssetKey) -> EventLogEntry | None:
         """The materialization of an asset that was recorded last; None if there is none."""
