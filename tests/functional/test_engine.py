@@ -1,13 +1,16 @@
 """DISPATCH, LAUNCH and RECORD as Lambda functions, and the whole flow through them."""
 
 import json
+from threading import Barrier
 
 import boto3
 import pytest
 
 from tests.functional.conftest import Deployment, batch, object_created, sample
+from tests.support.hooks import hooked
 from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.identity import tick_time
+from treadle.entrypoints.steps import LAUNCH_WORKERS
 from treadle.ports.runs import Run
 
 
@@ -68,6 +71,40 @@ def test_redelivery_of_everything_starts_nothing_twice(deployment: Deployment) -
         deployment.invoke("engine/launch", batch(*messages))
 
     assert len(deployment.executions()) == 1
+
+
+def test_a_batch_s_runs_are_started_several_at_a_time_and_each_once(deployment: Deployment) -> None:
+    """None of the first five comes back before all of them are under way; one of the messages is there twice."""
+    events = batch(*(object_created(f"in/{number}.csv", "e1") for number in range(10)))
+    deployment.invoke("sensors/new_objects", events)
+    deployment.dispatch_pending()
+    bodies = [message["Body"] for message in deployment.messages("launch")]
+    together = Barrier(LAUNCH_WORKERS)
+
+    def wait(**_: object) -> None:
+        together.wait(timeout=20)
+
+    with hooked(("before-call.sfn.StartExecution", wait)):
+        deployment.handlers.clear()
+        answer = deployment.invoke("engine/launch", batch(bodies[0], *bodies))
+
+    assert answer == {"batchItemFailures": []}
+    assert len(deployment.executions()) == len(set(deployment.executions())) == 10
+    assert {run.status for run in deployment.stores.runs.of_sensor("new_objects", 20)} == {
+        DagsterRunStatus.STARTED
+    }
+
+
+def test_messages_that_are_no_launches_are_buried_and_the_others_started(deployment: Deployment) -> None:
+    deployment.invoke("sensors/new_objects", batch(object_created("in/a.csv", "e1")))
+    deployment.dispatch_pending()
+    [message] = deployment.messages("launch")
+
+    answer = deployment.invoke("engine/launch", batch("no JSON", {"treadle": "else"}, message["Body"]))
+
+    assert answer == {"batchItemFailures": []}
+    assert len(deployment.executions()) == 1
+    assert len(deployment.messages("dead")) == 2
 
 
 def test_an_identical_upload_makes_a_tick_but_no_second_run(deployment: Deployment) -> None:

@@ -1,9 +1,11 @@
 """The engine's steps as Lambda handlers."""
 
+import contextlib
 import functools
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
@@ -33,6 +35,7 @@ from treadle.entrypoints.handler import (
     instrumented,
     logger,
     metrics,
+    parse_body,
     process_queue,
     remaining_seconds,
     report,
@@ -40,6 +43,9 @@ from treadle.entrypoints.handler import (
 from treadle.ports.ticks import Tick
 
 DISPATCH_TRIES = 3
+LAUNCH_WORKERS = 5
+"""LAUNCH waits for DynamoDB and for targets most of its time, so it starts so many runs of a batch at a time."""
+
 MAX_NAME = 512
 """No sensor's name and no tick id is longer, in characters."""
 
@@ -155,14 +161,28 @@ def launcher() -> Handler:
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         launch, inbox = parts()
 
-        def handle(body: Mapping[str, Any]) -> None:
-            request = parse_launch(body)
-            outcome = launch.launch(request, remaining_seconds(context))
-            report(outcome, step="launch", run_id=request.run_id)
+        def start(request: LaunchRequest) -> Outcome:
+            return launch.launch(request, remaining_seconds(context))
 
-        return process_queue(event, context, handle, inbox)
+        with ThreadPoolExecutor(LAUNCH_WORKERS, "launch") as pool:
+            begun = {request: pool.submit(start, request) for request in _launches_of(event["Records"])}
+
+            def handle(body: Mapping[str, Any]) -> None:
+                request = parse_launch(body)
+                # A message that is there twice is launched twice, one after the other.
+                outcome = begun.pop(request).result() if request in begun else start(request)
+                report(outcome, step="launch", run_id=request.run_id)
+
+            return process_queue(event, context, handle, inbox)
 
     return instrumented(handler)
+
+
+def _launches_of(records: Iterable[Mapping[str, Any]]) -> Iterator[LaunchRequest]:
+    """What messages ask for; what is no launch message is met once more, and buried then."""
+    for record in records:
+        with contextlib.suppress(UnknownEventError):
+            yield parse_launch(parse_body(record["body"]))
 
 
 def parse_launch(body: Mapping[str, Any]) -> LaunchRequest:
