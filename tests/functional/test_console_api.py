@@ -20,7 +20,7 @@ from treadle import RunRequest, SensorDefinition
 from treadle.console.access import Role
 from treadle.console.app import Console
 from treadle.console.asking import MAX_BODY, Operation
-from treadle.console.pages import security_headers
+from treadle.console.pages import pages, security_headers
 from treadle.console.routes import OPERATIONS
 from treadle.definitions.errors import StoreError
 from treadle.definitions.status import DagsterRunStatus as Status
@@ -278,6 +278,15 @@ def test_what_breaks_is_logged_and_shows_no_stack(
 @pytest.mark.parametrize("path", ["/", "/config.json", "/openapi.json", "/api/dead-letters", "/api/nothing"])
 def test_every_answer_bears_the_security_headers(operator: Client, path: str) -> None:
     assert security_headers(()).items() <= with_names(operator.get(path)).items()
+
+
+def test_what_never_changes_at_its_address_may_be_kept_for_ever(operator: Client) -> None:
+    """So a page that is opened again asks for itself, and for what it shows; nothing else is kept at all."""
+    [module] = [address for address in pages() if address.endswith("/main.js")]
+    expected = {**security_headers(()), "Cache-Control": "public, max-age=31536000, immutable"}
+
+    assert with_names(operator.get(module)) == expected
+    assert operator.get("/").headers["cache-control"] == "no-store"
 
 
 def with_names(answer: Answer) -> dict[str, str]:

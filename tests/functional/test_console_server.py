@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.console import CHANGE, TOKEN, MemoryStack, console_of, served
 from treadle.console.asking import MAX_BODY
-from treadle.console.pages import security_headers
+from treadle.console.pages import pages, security_headers
 from treadle.console.server import LocalServer
 from treadle.ports.system import Letter
 from treadle.testing.instance import TreadleInstance
@@ -161,11 +161,12 @@ def test_a_browser_that_leaves_in_the_middle_of_an_answer_is_nothing_to_tell_of(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     gone = struct.pack("ii", 1, 0)
+    [library] = [address for address in pages() if address.endswith("/vendor/htm-preact.js")]
     with served(console_of(MemoryStack(TreadleInstance([])))) as server:
         for _ in range(20):
             with socket.create_connection(("127.0.0.1", server.server_port)) as connection:
                 host = f"127.0.0.1:{server.server_port}"
-                asked = f"GET /static/vendor/htm-preact.js HTTP/1.1\r\nHost: {host}\r\n\r\n"
+                asked = f"GET {library} HTTP/1.1\r\nHost: {host}\r\n\r\n"
                 connection.sendall(asked.encode() * 50)
                 connection.recv(1)
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, gone)

@@ -1,13 +1,14 @@
 """The console's page as files: nothing inline, nothing from elsewhere, no markup made from what is shown."""
 
 import re
+import shutil
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
-from treadle.console.pages import STATIC
+from treadle.console.pages import STATIC, pages
 
 ROOT = Path(__file__).parents[2]
 INSTALLED = ROOT / ".tools" / "console" / "node_modules"
@@ -64,6 +65,22 @@ def test_the_page_loads_what_is_there_and_nothing_from_elsewhere(page: Tags) -> 
         assert address is not None
         assert address.startswith("static/")
         assert (STATIC / address.removeprefix("static/")).is_file()
+
+
+def test_the_page_asks_for_addresses_that_are_there(tmp_path: Path) -> None:
+    """And for others once anything of it has changed: what a browser has kept is never of another version."""
+    before = pages()
+    copy = shutil.copytree(STATIC, tmp_path / "static")
+    (copy / "api.js").write_text("// Another version.")
+
+    after = pages(copy)
+
+    for found in (before, after):
+        asked = {f"/{address}" for address in re.findall(r'(?:src|href)="([^"]+)"', str(found["/"].content))}
+        assert asked < found.keys()
+        assert {page.is_kept for address, page in found.items() if address != "/"} == {True}
+        assert not found["/"].is_kept
+    assert before.keys() & after.keys() == {"/"}
 
 
 def test_every_module_is_asked_for_at_once(page: Tags) -> None:

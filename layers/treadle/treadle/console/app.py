@@ -13,7 +13,7 @@ from aws_lambda_powertools.event_handler.exceptions import ForbiddenError, NotFo
 from treadle.console.access import Access, Role
 from treadle.console.asking import JSON_TYPE, NAMES, Asked, Intake, Operation
 from treadle.console.openapi import document
-from treadle.console.pages import pages, security_headers
+from treadle.console.pages import Page, pages, security_headers
 from treadle.console.refusals import status_of
 from treadle.console.resolver import Resolver
 from treadle.console.routes import OPERATIONS
@@ -27,6 +27,8 @@ CHANGE_HEADER = ("x-treadle", "console")
 """Every change bears it: a foreign page cannot send it without asking first, and is refused then."""
 
 CONFIG, DESCRIPTION = "/config.json", "/openapi.json"
+
+KEPT = "public, max-age=31536000, immutable"
 
 LINK = "/runs/<run_id>"
 """Where links in alerts lead, if they are told of the console; the page's own addresses are behind the #."""
@@ -56,12 +58,12 @@ class Console:
         self._clock = clock
         self._operations = operations
         self._headers = security_headers(access.origins)
-        self._open = {**pages(), CONFIG: (JSON_TYPE, json.dumps(dict(access.sign_in)))}
+        self._open = {**pages(), CONFIG: Page(JSON_TYPE, json.dumps(dict(access.sign_in)))}
         self._resolver = Resolver()
         for operation in operations:
             self._resolver.route(operation.path, operation.method)(self._answering(operation))
-        for path, (kind, content) in self._open.items():
-            self._resolver.get(path)(_page(kind, content))
+        for path, page in self._open.items():
+            self._resolver.get(path)(_sent(page))
         self._resolver.get(LINK)(_to_run)
         self._resolver.get(DESCRIPTION)(lambda: _answer(HTTPStatus.OK, document(operations)))
         for error, handle in self._refusals().items():
@@ -75,7 +77,7 @@ class Console:
             context: Lambda's; nobody looks at it.
         """
         answer = self._resolver.resolve(event, context)
-        answer["headers"] = {**answer.get("headers", {}), **self._headers}
+        answer["headers"] = {**self._headers, **answer.get("headers", {})}
         return answer
 
     def _answering(self, operation: Operation) -> "Callable[..., Response[Any]]":
@@ -138,11 +140,14 @@ def _matches(path: str, asked: str) -> bool:
     return re.fullmatch(re.sub(r"<\w+>", "[^/]+", path), asked) is not None
 
 
-def _page(kind: str, content: str | bytes) -> "Callable[[], Response[Any]]":
-    def page() -> Response[Any]:
-        return Response(HTTPStatus.OK, kind, content)
+def _sent(page: Page) -> "Callable[[], Response[Any]]":
+    headers = {"Cache-Control": KEPT} if page.is_kept else {}
 
-    return page
+    def send() -> Response[Any]:
+        # Powertools adds to the headers that it is given.
+        return Response(HTTPStatus.OK, page.kind, page.content, dict(headers))
+
+    return send
 
 
 def _answer(status: int, body: Mapping[str, Any]) -> "Response[Any]":

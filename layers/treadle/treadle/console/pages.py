@@ -1,7 +1,9 @@
 """What is open to everybody: the page, how to sign in, and the API's description; and every answer's headers."""
 
+import hashlib
 import mimetypes
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 STATIC = Path(__file__).parent / "static"
@@ -10,29 +12,52 @@ TEXTS = ("text/", "application/json", "image/svg+xml")
 """Types that are sent as text; everything else is bytes."""
 
 
-def pages(folder: Path = STATIC) -> Mapping[str, tuple[str, str | bytes]]:
-    """By address, each file of the page with its type. What is not among them is not there, wherever it leads.
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A file as it is sent.
+
+    Attributes:
+        kind: its content type.
+        content: the file.
+        is_kept: whether a browser may keep it for ever: its address is another one when it changes.
+    """
+
+    kind: str
+    content: str | bytes
+    is_kept: bool = False
+
+
+def pages(folder: Path = STATIC) -> Mapping[str, Page]:
+    """By address, each file of the page. What is not among them is not there, wherever it leads.
 
     Args:
-        folder: where they are; its index.html is at /, all others are below /static.
+        folder: where they are; its index.html is at /, all others are below /static and a digest of them all.
     """
-    return dict(_pages(folder))
+    files = {
+        path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()
+    }
+    contents = {name: path.read_bytes() for name, path in files.items()}
+    digest = hashlib.sha256(repr(sorted(contents.items())).encode()).hexdigest()[:16]
+    return dict(_pages(contents, f"static/{digest}/"))
 
 
-def _pages(folder: Path) -> Iterator[tuple[str, tuple[str, str | bytes]]]:
-    for path in sorted(folder.rglob("*")):
-        if not path.is_file():
+def _pages(contents: Mapping[str, bytes], below: str) -> Iterator[tuple[str, Page]]:
+    for name, content in contents.items():
+        kind = mimetypes.guess_type(name)[0] or "text/plain"
+        if not kind.startswith(TEXTS):
+            yield f"/{below}{name}", Page(kind, content, is_kept=True)
             continue
-        kind = mimetypes.guess_type(path.name)[0] or "text/plain"
-        content: str | bytes = path.read_bytes()
-        if kind.startswith(TEXTS):
-            kind, content = f"{kind}; charset=utf-8", path.read_text(encoding="utf-8")
-        name = path.relative_to(folder).as_posix()
-        yield ("/" if name == "index.html" else f"/static/{name}"), (kind, content)
+        kind, text = f"{kind}; charset=utf-8", content.decode()
+        if name == "index.html":
+            yield "/", Page(kind, text.replace('="static/', f'="{below}'))
+        else:
+            yield f"/{below}{name}", Page(kind, text, is_kept=True)
 
 
 def security_headers(origins: tuple[str, ...]) -> Mapping[str, str]:
-    """What every answer bears: nothing inline, nothing from elsewhere, in nobody's frame, kept nowhere.
+    """What every answer bears: nothing inline, nothing from elsewhere, in nobody's frame, and kept nowhere.
+
+    An answer that may be kept says so itself.
 
     Args:
         origins: where else the page has to connect to sign in.

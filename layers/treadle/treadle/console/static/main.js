@@ -19,6 +19,8 @@ import {Sensor} from './pages/sensor.js';
 import {Tick} from './pages/ticks.js';
 import {Why, WhyBox} from './pages/why.js';
 
+const MARK = new URL('mark.svg', import.meta.url).href;
+
 const PLACES = [
   ['sensors', 'Sensors'], ['runs', 'Runs'], ['assets', 'Assets'], ['map', 'Map'],
   ['why', 'Why?'], ['dead-letters', 'Dead letters'], ['doctor', 'Doctor'],
@@ -74,7 +76,7 @@ function Shell({signOut}) {
     <a class="skip" href="#main" onclick=${skip}>Skip to the content</a>
     <div class="frame">
       <header class="side">
-        <a class="brand" href=${address(['sensors'])}><img src="static/mark.svg" width="28" height="28" alt="" /><span>Treadle<small>${stack || ' '}</small></span></a>
+        <a class="brand" href=${address(['sensors'])}><img src=${MARK} width="28" height="28" alt="" /><span>Treadle<small>${stack || ' '}</small></span></a>
         <nav aria-label="Pages">${PLACES.map(([each, name]) => html`<a key=${each} href=${address([each])} aria-current=${each === place ? 'page' : undefined}>${name}</a>`)}</nav>
         <div class="side-foot">
           ${overview.data && role !== 'operator' && html`<p class="viewer"><${Badge} status="CANCELED" label="Read only" /><small>Your role is ${role}.</small></p>`}
@@ -100,7 +102,7 @@ function SignIn({error}) {
     setBusy(true);
     auth.signIn().catch((problem) => { setBusy(false); setFailed(problem); });
   };
-  return html`<main class="sign-in"><img src="static/mark.svg" width="48" height="48" alt="" /><h1>Treadle</h1>
+  return html`<main class="sign-in"><img src=${MARK} width="48" height="48" alt="" /><h1>Treadle</h1>
     ${failed && html`<${Problem} error=${failed} />`}
     ${auth.hasSignIn() ? html`<button class="primary" disabled=${busy} onclick=${begin}>${busy ? 'Going there …' : 'Sign in'}</button>`
       : html`<p>This tab does not bear the token of this console. Open the address that <code>treadle console</code> printed.</p>`}
