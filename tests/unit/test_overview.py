@@ -126,10 +126,22 @@ def test_below_a_minute_the_next_tick_is_a_slot(house: House) -> None:
     assert view(house, replace(WATCH, interval_seconds=15)).next_tick_at == begun + 15_000
 
 
-def test_sensor_without_an_interval_says_of_no_time_when_it_ticks(house: House) -> None:
+@pytest.mark.parametrize("kind", ["schedule", "multi_asset", "all_succeeded", "assets_updated"])
+def test_sensor_without_an_interval_ticks_each_minute(house: House, kind: str) -> None:
+    begun = house.clock.now()
+    tick(house, SkipReason("nothing"))
+    house.clock.advance(30)
+
+    found = view(house, replace(WATCH, kind=kind, interval_seconds=None))
+
+    assert (found.next_tick_at, found.lag_seconds) == (begun + 2 * MINUTE, 30)
+
+
+@pytest.mark.parametrize("kind", ["run_status", "asset", "deadline", "unknown"])
+def test_sensor_of_events_says_of_no_time_when_it_ticks(house: House, kind: str) -> None:
     tick(house, SkipReason("nothing"))
 
-    found = view(house, replace(WATCH, kind="multi_asset", interval_seconds=None))
+    found = view(house, replace(WATCH, kind=kind, interval_seconds=None))
 
     assert (found.next_tick_at, found.lag_seconds) == (None, None)
 

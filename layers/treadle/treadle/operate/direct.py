@@ -11,11 +11,8 @@ from treadle.engine.publish import statuses_reached
 from treadle.engine.telling import asset_materialized, envelope, run_status_changed
 from treadle.operate.overview import deployed_sensor
 from treadle.ports.assets import AssetEvent
-from treadle.ports.deployment import Deployment
+from treadle.ports.deployment import EVENT_KINDS, Deployment
 from treadle.ports.runs import Run
-
-EVENT_KINDS = frozenset({"run_status", "asset", "deadline"})
-"""Sensors that evaluate events, each by itself, and nothing at a tick."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ class SensorView:
         status: "RUNNING", "STOPPED" or "PAUSED".
         paused: why Treadle stopped it, if it did.
         last_tick: the newest; skips in a row are one.
-        next_tick_at: when it ticks next; None if it is not running, or has no interval.
+        next_tick_at: when it ticks next; None if it is not running, or evaluates events alone.
         lag_seconds: how long ago its next tick was due; None as for `next_tick_at`, and before its first tick.
         runs_24h: runs that it asked for within the last 24 hours; `COUNTED` at most.
         failures_24h: those of them that have failed.
@@ -193,7 +193,7 @@ def effective_status(deployed: DeployedSensor, state: SensorState) -> str:
 
 
 def next_tick_at(deployed: DeployedSensor, state: SensorState, now: int) -> int | None:
-    """When a running sensor ticks next; None if it has no interval."""
+    """When a running sensor ticks next; None if it evaluates events alone."""
     due = _due(deployed, state)
     return None if due is None else _next_delivery(deployed, max(due, now))
 
@@ -210,8 +210,8 @@ def _count(tick: TickOutline) -> int:
 
 
 def _due(deployed: DeployedSensor, state: SensorState) -> int | None:
-    """When the next tick is due; 0 if it has never ticked, None if it has no interval."""
-    if deployed.interval_seconds is None:
+    """When the next tick is due; 0 if it has never ticked, None if it evaluates events alone."""
+    if not deployed.is_ticked:
         return None
     if state.last_nominal is None:
         return 0

@@ -70,6 +70,6 @@ class Standing:
 
     @property
     def next_tick(self) -> str | None:
-        """When it ticks next, as text; None if it has no interval."""
+        """When it ticks next, as text; None if it evaluates events alone."""
         at = next_tick_at(self.deployed, self.state, self.now)
         return None if at is None else timestamp(at)

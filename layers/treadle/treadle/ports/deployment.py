@@ -9,6 +9,9 @@ from treadle.definitions.status import DefaultSensorStatus
 UNKNOWN_KIND = "unknown"
 """Of a sensor whose deployment does not say what it is."""
 
+EVENT_KINDS = frozenset({"run_status", "asset", "deadline"})
+"""Sensors that evaluate events, each by itself, and nothing at a tick."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hearing:
@@ -58,6 +61,13 @@ class DeployedSensor:
     queue: str | None = None
     hearing: Hearing | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_ticked(self) -> bool:
+        """Whether a schedule ticks it: each minute, if it has no interval of its own."""
+        if self.kind == UNKNOWN_KIND:
+            return self.interval_seconds is not None
+        return self.kind not in EVENT_KINDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,11 @@ function Actions({sensor, done, onTest}) {
     <button class="quiet" disabled=${busy || forbidden !== null || !canReset} title=${forbidden ?? 'Let code and deployment decide again whether it runs'} onclick=${reset}>Reset</button>`;
 }
 
+function interval(sensor) {
+  if (sensor.interval_seconds) return duration(sensor.interval_seconds * 1000);
+  return sensor.kind !== 'unknown' && doesTick(sensor) ? 'each minute' : 'on each event';
+}
+
 function About({sensor, onCursor}) {
   const forbidden = useForbidden();
   const cursor = html`<span class="cursor-line"><span class="mono clip" title=${sensor.cursor ?? ''}>${minimalCursor(sensor.cursor)}</span>
@@ -59,7 +64,7 @@ function About({sensor, onCursor}) {
   return html`<${Facts} facts=${[
     ['Kind', kindWord(sensor.kind)],
     ['Starts', sensor.jobs?.length ? sensor.jobs.map((job, index) => html`${index ? ', ' : ''}<a key=${job} href=${address(['runs'], {job})}>${job}</a>`) : 'no job'],
-    ['Interval', sensor.interval_seconds ? duration(sensor.interval_seconds * 1000) : 'on each event'],
+    ['Interval', interval(sensor)],
     ['Default', html`<${Badge} status=${sensor.default_status} />`],
     ['Last tick', html`<${LastTick} tick=${sensor.last_tick} />`],
     ['Next tick', html`<${Time} at=${sensor.next_tick_at} ago none=${sensor.status === 'RUNNING' ? 'on event' : 'none'} />`],
