@@ -6,7 +6,7 @@ from tests.contract.conftest import Stores
 from treadle.definitions.runs import StepFailure
 from treadle.definitions.status import DagsterRunStatus
 from treadle.ports.run_queries import RunQuery
-from treadle.ports.runs import Allowance, Claim, Delay, Failure, Look, Run, Try, request_digest
+from treadle.ports.runs import Allowance, Claim, Delay, Failure, KeyState, Look, Run, Try, request_digest
 
 NOW = 1_795_348_800_000
 RUN = Run(
@@ -152,15 +152,19 @@ def test_a_write_over_another_is_refused_and_shows_what_stands(stores: Stores) -
     assert (standing.external_id, standing.revision) == ("first", 1)
 
 
-def test_only_runs_that_may_not_start_again_are_exhausted(stores: Stores) -> None:
+def test_a_key_is_open_exactly_as_long_as_its_run_may_start_again(stores: Stores) -> None:
     created(stores)
     stores.runs.create(replace(RUN, run_id="r2", granted=2))
     many = {f"unknown-{number}" for number in range(150)}
 
-    assert stores.runs.exhausted(dict.fromkeys(["r1", "r2", *many])) == {"r1": False}
+    states = stores.runs.key_states(dict.fromkeys(["r1", "r2", *many]))
+
+    assert states == {"r1": KeyState.TAKEN, "r2": KeyState.OPEN}
 
 
-def test_a_run_that_never_reached_its_target_is_exhausted_for_the_same_request_only(stores: Stores) -> None:
+def test_the_key_of_a_run_that_never_reached_its_target_is_taken_for_the_same_request_only(
+    stores: Stores,
+) -> None:
     rejected = replace(
         RUN, status=DagsterRunStatus.FAILURE, next_at=None, failure=Failure("E", "c", assumed=True)
     )
@@ -168,9 +172,8 @@ def test_a_run_that_never_reached_its_target_is_exhausted_for_the_same_request_o
     stores.runs.create(replace(rejected, run_id="r2", tried=TRY))
     same = request_digest(RUN.job, RUN.run_config, RUN.partition_key)
 
-    assert set(stores.runs.exhausted({"r1": same, "r2": same})) == {"r1", "r2"}
-    assert set(stores.runs.exhausted({"r1": "another", "r2": "another"})) == {"r2"}
-    assert set(stores.runs.exhausted({"r1": None, "r2": None})) == {"r2"}
+    for asked, state in ((same, KeyState.TAKEN), ("another", KeyState.OPEN), (None, KeyState.OPEN)):
+        assert stores.runs.key_states({"r1": asked, "r2": asked}) == {"r1": state, "r2": KeyState.TAKEN}
 
 
 def test_a_run_that_was_started_and_has_no_attempt_left_is_settled(stores: Stores) -> None:
@@ -181,10 +184,11 @@ def test_a_run_that_was_started_and_has_no_attempt_left_is_settled(stores: Store
     stores.runs.create(replace(RUN, run_id="r3", reached=started, granted=2))
     stores.runs.create(replace(RUN, run_id="r4", reached=started, granted=2, attempt=2))
 
-    assert stores.runs.exhausted(dict.fromkeys(["r1", "r2", "r3", "r4"])) == {
-        "r1": False,
-        "r2": True,
-        "r4": True,
+    assert stores.runs.key_states(dict.fromkeys(["r1", "r2", "r3", "r4"])) == {
+        "r1": KeyState.TAKEN,
+        "r2": KeyState.SETTLED,
+        "r3": KeyState.OPEN,
+        "r4": KeyState.SETTLED,
     }
 
 
@@ -194,14 +198,15 @@ def test_any_number_of_keys_is_looked_up(stores: Stores) -> None:
 
     asked = dict.fromkeys(f"many-{number}" for number in range(450))
 
-    assert set(stores.runs.exhausted(asked)) == {"many-0", "many-150", "many-300"}
+    assert set(stores.runs.key_states(asked)) == {"many-0", "many-150", "many-300"}
 
 
 def test_retries_count_until_the_run_has_succeeded(stores: Stores) -> None:
     for status in DagsterRunStatus:
         stores.runs.create(replace(RUN, run_id=status.value, status=status, retries=1, tried=TRY))
 
-    assert set(stores.runs.exhausted(dict.fromkeys(DagsterRunStatus))) == {"SUCCESS"}
+    states = stores.runs.key_states(dict.fromkeys(DagsterRunStatus))
+    assert {run_id for run_id, state in states.items() if state is not KeyState.OPEN} == {"SUCCESS"}
 
 
 def test_runs_are_due_from_their_time_on_until_they_have_ended(stores: Stores) -> None:

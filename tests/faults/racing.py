@@ -33,7 +33,7 @@ from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Decision
 from treadle.engine.planning import Planner
 from treadle.ports.launching import Execution, JobSettings, Start
-from treadle.ports.runs import RunStore
+from treadle.ports.runs import KeyState, RunStore
 
 SENSOR = "raced"
 JOBS = ("named", "listed")
@@ -177,9 +177,9 @@ class Planned:
         self._runs = runs
         self.stands_still = False
 
-    def exhausted(self, requests: Mapping[str, str | None]) -> dict[str, bool]:
-        """Those that cannot start again."""
-        found = self._runs.exhausted(requests)
+    def key_states(self, requests: Mapping[str, str | None]) -> dict[str, KeyState]:
+        """How they stand."""
+        found = self._runs.key_states(requests)
         if self.stands_still:
             self.stands_still = False
             seconds = TICK_SECONDS + 1.5

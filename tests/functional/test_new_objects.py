@@ -307,7 +307,7 @@ def test_a_page_of_a_thousand_keys_is_checked_in_ten_requests(deployment: Deploy
     with metered() as meter:
         stores = deployment.fresh_stores()
 
-        assert stores.runs.exhausted({f"run-{number}": None for number in range(1_000)}) == {}
+        assert stores.runs.key_states({f"run-{number}": None for number in range(1_000)}) == {}
 
     assert [call.operation for call in meter.calls] == ["BatchGetItem"] * 10
 

@@ -143,7 +143,7 @@ def test_a_write_that_meets_anothers_transaction_is_made_again(
     [
         lambda stores: stores.runs.get("r"),
         lambda stores: stores.runs.due(1, 1),
-        lambda stores: stores.runs.exhausted({"r": None}),
+        lambda stores: stores.runs.key_states({"r": None}),
         lambda stores: stores.ticks.pending(1, 1),
         lambda stores: stores.ticks.admit("s", 1, 1, 1),
     ],

@@ -16,10 +16,12 @@ from treadle.engine import known_keys
 from treadle.engine.evaluation import Budget
 from treadle.engine.leased_ticks import LeasedTicks
 from treadle.engine.outcomes import Decision
-from treadle.integrations.s3 import S3SensorDefinition
+from treadle.integrations.s3 import S3SensorDefinition, s3_sensor
 from treadle.integrations.s3.selection import S3Selection
 from treadle.operate.runs import RunOperations
 from treadle.operate.sensors import SensorOperations
+from treadle.ports.runs import KeyState
+from treadle.testing.instance import TreadleInstance
 from treadle.testing.stores import InMemoryRunStore
 
 NOON = 1_795_370_400_000
@@ -38,9 +40,9 @@ class CountingHouse(House):
         house = self
 
         class Counting(InMemoryRunStore):
-            def exhausted(self, requests: Mapping[str, str | None]) -> dict[str, bool]:
+            def key_states(self, requests: Mapping[str, str | None]) -> dict[str, KeyState]:
                 house.asked += requests
-                found = super().exhausted(requests)
+                found = super().key_states(requests)
                 house.on_look()
                 return found
 
@@ -215,3 +217,25 @@ def test_an_event_after_the_release_starts_its_run(house: CountingHouse) -> None
     assert len(house.asked) == 1
     operations(house).release("watch", key, "ann")
     assert deliver(3) is Decision.SUCCESS
+
+
+def test_a_sweep_asks_once_for_what_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it was claimed, as it is met; not again when its run is asked for."""
+    asked: list[str] = []
+
+    def key_states(runs: InMemoryRunStore, requests: Mapping[str, str | None]) -> dict[str, KeyState]:
+        asked.extend(requests)
+        return original(runs, requests)
+
+    original = InMemoryRunStore.key_states
+    monkeypatch.setattr(InMemoryRunStore, "key_states", key_states)
+    watch = s3_sensor(BUCKET, name="watch", start_from="beginning", job_name="process_file")(keyless)
+    instance = TreadleInstance([watch])
+    for number in range(3):
+        instance.objects.put(BUCKET, f"in/{number}.csv", b"")
+
+    runs = instance.tick("watch").runs
+
+    assert len(runs) == 3
+    assert sorted(asked) == sorted(run.run_id for run in runs)
+    assert instance.tick("watch").runs == ()

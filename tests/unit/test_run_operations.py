@@ -11,7 +11,7 @@ from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.folding import LAUNCH_DUE_MS
 from treadle.engine.messages import LaunchRequest
 from treadle.operate.runs import RunOperations
-from treadle.ports.runs import Allowance, Run
+from treadle.ports.runs import Allowance, KeyState, Run
 from treadle.testing.stores import InMemoryRunStore
 from treadle.testing.system import InMemoryQueue
 
@@ -193,11 +193,11 @@ def test_a_released_key_is_started_by_the_next_request_and_by_no_other(house: Ho
 
 def test_a_released_key_passes_the_filter_of_the_evaluators(house: House) -> None:
     run = ended_run(house)
-    assert house.runs.exhausted({run.run_id: None}) == {run.run_id: True}
+    assert house.runs.key_states({run.run_id: None}) == {run.run_id: KeyState.SETTLED}
 
     operations(house).release("watch", "k", ANN)
 
-    assert house.runs.exhausted({run.run_id: None}) == {}
+    assert house.runs.key_states({run.run_id: None}) == {run.run_id: KeyState.OPEN}
 
 
 def test_a_key_is_released_once_until_its_request_has_come(house: House) -> None:

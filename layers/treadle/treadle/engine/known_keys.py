@@ -33,6 +33,7 @@ class KnownKeys:
     def __init__(self, runs: "RunStore") -> None:
         self._runs = runs
         self._settled: set[str] = set()
+        self._free: set[str] = set()
         self._epoch = 0
         self._since = 0
 
@@ -44,6 +45,7 @@ class KnownKeys:
             own: its epoch now, which a leased tick has raised.
             now: the time.
         """
+        self._free.clear()
         if read != self._epoch or now - self._since > MAX_AGE_MS:
             self._settled.clear()
             self._since = now
@@ -52,6 +54,8 @@ class KnownKeys:
     def exhausted(self, requests: Mapping[str, PlannedRun | None]) -> set[str]:
         """Those of the run ids whose run cannot start again for the request.
 
+        What was free when it was asked for in this tick is not asked for again: DISPATCH has the last word.
+
         Args:
             requests: by run id; None where the request is not known yet.
 
@@ -59,13 +63,17 @@ class KnownKeys:
             StoreError: if the store did not answer.
         """
         known = {run_id for run_id in requests if run_id in self._settled}
-        unknown = {run_id: run for run_id, run in requests.items() if run_id not in known}
+        unknown = requests.keys() - known - self._free
         if not unknown:
             return known
-        found = self._runs.exhausted({run_id: _digest(run) for run_id, run in unknown.items()})
-        settled = (run_id for run_id, is_settled in found.items() if is_settled)
+        # Imported here, as most ticks ask for nothing.
+        from treadle.ports.runs import KeyState
+
+        states = self._runs.key_states({id_: _digest(run) for id_, run in requests.items() if id_ in unknown})
+        self._free |= unknown - states.keys()
+        settled = (run_id for run_id, state in states.items() if state is KeyState.SETTLED)
         self._settled.update(islice(settled, max(0, MAX_KEYS - len(self._settled))))
-        return known | found.keys()
+        return known | {run_id for run_id, state in states.items() if state is not KeyState.OPEN}
 
 
 def _digest(run: PlannedRun | None) -> str | None:

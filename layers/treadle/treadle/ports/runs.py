@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 from treadle.definitions.status import DagsterRunStatus
@@ -243,6 +244,14 @@ class Look:
     down_to: int | None = None
 
 
+class KeyState(Enum):
+    """What a run leaves to a further request for its key."""
+
+    OPEN = "the run may start again for it"
+    TAKEN = "it may not"
+    SETTLED = "it may not, until an operator frees the key"
+
+
 class RunStore(Protocol):
     """Keeps run records; none is ever deleted to free its key."""
 
@@ -316,8 +325,8 @@ class RunStore(Protocol):
             StoreError: if the store did not answer.
         """
 
-    def exhausted(self, requests: Mapping[str, str | None]) -> dict[str, bool]:
-        """Those of the run ids whose run exists and cannot start again for the request; True for a settled one.
+    def key_states(self, requests: Mapping[str, str | None]) -> dict[str, KeyState]:
+        """How the keys stand whose run exists, by its id; those of the others are free.
 
         Args:
             requests: by run id, the request's digest; None where it is not known yet, and may have changed.

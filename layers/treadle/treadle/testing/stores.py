@@ -9,7 +9,7 @@ from treadle.definitions.errors import LeaseLostError, StoreError
 from treadle.definitions.status import DagsterRunStatus, InstigatorStatus, TickStatus
 from treadle.ports.assets import AssetEvent
 from treadle.ports.run_queries import MOST_LOOKED_AT, RunPage, RunQuery, parse_place, place_of
-from treadle.ports.runs import Claim, Look, Run, Try
+from treadle.ports.runs import Claim, KeyState, Look, Run, Try
 from treadle.ports.sensors import (
     KEPT_EDITS,
     Completion,
@@ -334,14 +334,9 @@ class InMemoryRunStore:
         with self._tables.lock:
             return query.ordered(run for run in self._tables.runs.values() if query.matches(run))
 
-    def exhausted(self, requests: Mapping[str, str | None]) -> dict[str, bool]:
-        """Those whose run cannot start again for the request, and whether it is settled."""
-        found = (self.get(run_id) for run_id in requests)
-        return {
-            run.run_id: run.is_settled
-            for run in found
-            if run and not run.may_start_again and run.yields in {None, requests[run.run_id]}
-        }
+    def key_states(self, requests: Mapping[str, str | None]) -> dict[str, KeyState]:
+        """How the keys of those stand whose run exists."""
+        return {run_id: _state(run, requests[run_id]) for run_id, run in self.get_many(requests).items()}
 
     def create(self, run: Run) -> Run | None:
         """Put the record if there is none."""
@@ -386,3 +381,11 @@ class InMemoryRunStore:
             standing = self._tables.looks.get(job)
             if standing is None or standing.done_at <= look.done_at:
                 self._tables.looks[job] = look
+
+
+def _state(run: Run, request: str | None) -> KeyState:
+    if run.is_settled:
+        return KeyState.SETTLED
+    if run.may_start_again or run.yields not in {None, request}:
+        return KeyState.OPEN
+    return KeyState.TAKEN

@@ -13,7 +13,7 @@ from treadle.adapters.dynamodb.models import RunModel as Model
 from treadle.definitions.errors import StoreError
 from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
 from treadle.ports.run_queries import MOST_LOOKED_AT, RunPage, RunQuery, parse_place, place_of
-from treadle.ports.runs import Allowance, Claim, Delay, Failure, Look, Reaction, Run, Try
+from treadle.ports.runs import Allowance, Claim, Delay, Failure, KeyState, Look, Reaction, Run, Try
 
 SHARDS = 8
 """Runs that are to be looked at are spread over so many partitions of their index."""
@@ -136,11 +136,11 @@ class DynamoRunStore:
         found = self._database.batch_get(self._table, names, ("run_id", "status"), strongly=False)
         return dict(Counter(DagsterRunStatus(item["status"]["S"]) for item in found))
 
-    def exhausted(self, requests: Mapping[str, str | None]) -> dict[str, bool]:
-        """Those whose run cannot start again for the request, and whether it is settled."""
+    def key_states(self, requests: Mapping[str, str | None]) -> dict[str, KeyState]:
+        """How the keys of those stand whose run exists."""
         keys = [(run_id,) for run_id in requests]
         found = self._database.batch_get(self._table, keys, _CLAIM_ATTRIBUTES, strongly=False)
-        return {item["run_id"]["S"]: "settled" in item for item in found if _is_exhausted(item, requests)}
+        return {item["run_id"]["S"]: _state(item, requests) for item in found}
 
     def create(self, run: Run) -> Run | None:
         """Put the record if there is none."""
@@ -253,10 +253,13 @@ def _standing(run_id: str, failed: ConditionFailed | None) -> Run | None:
     return _run(failed.standing)
 
 
-def _is_exhausted(item: Item, requests: Mapping[str, str | None]) -> bool:
+def _state(item: Item, requests: Mapping[str, str | None]) -> KeyState:
+    if "settled" in item:
+        return KeyState.SETTLED
     if int(item["attempt"]["N"]) < int(item["attempts_allowed"]["N"]):
-        return False
-    return "yields" not in item or item["yields"]["S"] == requests[item["run_id"]["S"]]
+        return KeyState.OPEN
+    is_taken = "yields" not in item or item["yields"]["S"] == requests[item["run_id"]["S"]]
+    return KeyState.TAKEN if is_taken else KeyState.OPEN
 
 
 def _item(run: Run, revision: int) -> Item:
