@@ -9,8 +9,10 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.support.console import MemoryStack, console_of, served
+from treadle.console.pages import pages
 from treadle.testing.instance import TreadleInstance
 
+[MARK] = [address for address in pages() if address.endswith("/mark.svg")]
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
 
 
@@ -19,7 +21,7 @@ def modules(browser: Browser) -> Iterator[Page]:
     """A page of the console's origin, which may import its modules."""
     with served(console_of(MemoryStack(TreadleInstance([])))) as server:
         page = browser.new_page(locale="en-GB")
-        page.goto(f"{server.address}static/mark.svg")
+        page.goto(server.address.rstrip("/") + MARK)
         yield page
         page.close()
 
@@ -27,7 +29,7 @@ def modules(browser: Browser) -> Iterator[Page]:
 def call(page: Page, module: str, function: str, *given: Any) -> Any:
     """What a function of a module gives."""
     return page.evaluate(
-        "async ([module, name, given]) => (await import(`/static/${module}.js`))[name](...given)",
+        "async ([module, name, given]) => (await import(new URL(`${module}.js`, location.href)))[name](...given)",
         [module, function, list(given)],
     )
 
@@ -108,7 +110,7 @@ def graph(chance: random.Random) -> tuple[list[dict[str, str]], list[dict[str, s
 
 
 LAYOUT = """async ([nodes, edges]) => {
-  const {layered} = await import('/static/layout.js');
+  const {layered} = await import(new URL('layout.js', location.href));
   const {place, paths, layers, rows} = layered(nodes, edges);
   return {layers, rows, place: nodes.map(({id}) => [id, place.get(id)]), paths};
 }"""
@@ -224,6 +226,6 @@ def test_what_is_asked_about_is_found_out_from_its_form(modules: Page, text: str
 def test_a_time_without_a_zone_is_the_viewers_own(browser: Browser, text: str, moment: str) -> None:
     with served(console_of(MemoryStack(TreadleInstance([])))) as server:
         page = browser.new_page(timezone_id="Asia/Kolkata")
-        page.goto(f"{server.address}static/mark.svg")
+        page.goto(server.address.rstrip("/") + MARK)
         assert call(page, "pages/why", "momentOf", text) == moment
         page.close()
