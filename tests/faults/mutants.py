@@ -195,8 +195,8 @@ MUTANTS = (
     Mutant(
         "keys remembered that may come free by themselves",
         "engine/known_keys.py",
-        "for run_id, is_settled in found.items() if is_settled",
-        "for run_id in found",
+        "for run_id, state in states.items() if state is KeyState.SETTLED",
+        "for run_id in states",
         ("tests/unit/test_filter_memory.py",),
     ),
     Mutant(

@@ -4,7 +4,7 @@ import contextlib
 import functools
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
@@ -165,7 +165,7 @@ def launcher() -> Handler:
             return launch.launch(request, remaining_seconds(context))
 
         with ThreadPoolExecutor(LAUNCH_WORKERS, "launch") as pool:
-            begun = {request: pool.submit(start, request) for request in _launches_of(event["Records"])}
+            begun = {request: pool.submit(start, request) for request in _launches(event["Records"])}
 
             def handle(body: Mapping[str, Any]) -> None:
                 request = parse_launch(body)
@@ -178,11 +178,13 @@ def launcher() -> Handler:
     return instrumented(handler)
 
 
-def _launches_of(records: Iterable[Mapping[str, Any]]) -> Iterator[LaunchRequest]:
-    """What messages ask for; what is no launch message is met once more, and buried then."""
+def _launches(records: Iterable[Mapping[str, Any]]) -> list[LaunchRequest]:
+    """What messages ask for, each once; what is no launch message is met once more, and buried then."""
+    found: dict[LaunchRequest, None] = {}
     for record in records:
         with contextlib.suppress(UnknownEventError):
-            yield parse_launch(parse_body(record["body"]))
+            found[parse_launch(parse_body(record["body"]))] = None
+    return list(found)
 
 
 def parse_launch(body: Mapping[str, Any]) -> LaunchRequest:
