@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from tests.support.project import contents, run
+from tools.project import ROOT
 from tools.project_copy import copy_of_project
 from treadle.adapters.events import parse_sensor_event
 from treadle.cli.kinds import KINDS, kind_of
@@ -98,6 +99,17 @@ def test_says_what_it_wrote_and_what_comes_next(project: Path) -> None:
     assert all(path in done.stdout for path in (*WRITTEN, "template.yaml", "README.md"))
     assert "pytest tests/unit/test_late_orders.py" in done.stdout
     assert "LateOrdersStatus=RUNNING LateOrdersJobStateMachineArn=" in done.stdout
+
+
+def test_commands_of_the_guide_write_their_sensors(project: Path) -> None:
+    """As they are typed there."""
+    guide = "".join(page.read_text() for page in (ROOT / "docs" / "guide").glob("*.md"))
+    commands = re.findall(r"`treadle (new sensor [a-z][^`]*)`", guide)
+
+    assert commands
+    for command in commands:
+        done = run(*command.split(), "--root", project)
+        assert done.exit_code == 0, (command, done.output)
 
 
 def test_schedule_event_has_the_form_of_the_first_sensors(project: Path) -> None:
@@ -496,6 +508,8 @@ def test_assets_that_cannot_be_heard_of_are_refused(
         (["--jobs", "load"], "--jobs names jobs whose runs are heard of, and a sensor of kind schedule"),
         (["--kind", "all-succeeded"], "--jobs must name 2 jobs or more"),
         (["--kind", "all-succeeded", "--jobs", "load"], "--jobs must name 2 jobs or more"),
+        (["--kind", "deadline"], "--jobs must name the job that has deadlines, and no other"),
+        (["--kind", "deadline", "--jobs", "load,report"], "--jobs must name the job that has deadlines"),
         (["--kind", "run-status", "--jobs", "load,load"], "--jobs names a job twice"),
         (
             ["--kind", "run-failure", "--job", "load", "--jobs", "load"],

@@ -84,7 +84,6 @@ class NewSensor:
             "hears_of_assets": kind.hears_of_assets,
             "watches": kind.watches,
             "deadline": kind.has_deadlines,
-            "slots": kind.has_schedule and not kind.hears,
             "waits": kind.status is not None and not kind.watches,
             "reads_events": (kind.status is not None and not kind.watches) or kind.hears_of_assets,
             "failure": kind.status == "FAILURE",

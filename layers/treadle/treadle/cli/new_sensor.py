@@ -30,7 +30,7 @@ _RESERVED = {
     *("app", "context", "env", "evaluate", "evaluator", "handler", "last", "newest", "newest_item", "pytest"),
     *("requests", "run", "sensor", "source", "test", "time", "treadle", "config", "deployed", "started"),
     *("instance", "all_succeeded", "run_failure_sensor", "run_status_sensor"),
-    *("deadline_sensor", "nightly"),
+    *("deadline_sensor", "timedelta"),
     *("asset_event", "asset_sensor", "made", "metadata", "multi_asset_sensor", "records", "told"),
     # Booleans and nothing, in YAML.
     *("true", "false", "yes", "off", "null"),
@@ -178,7 +178,7 @@ def _upstream_problems(new: NewSensor) -> Iterator[str]:
         yield f"--jobs names jobs whose runs are heard of, and a sensor of kind {kind.name} hears of none."
     if len(set(new.upstream)) < len(new.upstream):
         yield "--jobs names a job twice."
-    if kind.most_jobs == 1 and len(new.upstream) != 1:
+    if kind.has_deadlines and len(new.upstream) != 1:
         yield "--jobs must name the job that has deadlines, and no other, such as --jobs load_orders."
     elif len(new.upstream) < kind.fewest_jobs:
         yield f"--jobs must name {kind.fewest_jobs} jobs or more, such as --jobs load_orders,load_customers."

@@ -17,8 +17,7 @@ class SensorKind:
         needs_job: whether it starts a job in any case.
         fewest_jobs: so many must be named that it hears of.
         assets: the fewest and the most assets that it hears of.
-        most_jobs: no more may be named that it hears of; None for any number.
-        has_deadlines: whether its schedule says by when a job must have succeeded.
+        has_deadlines: whether its schedule says by when a job must have succeeded, the only one named.
         does: what it does, with its job, in words behind its name.
         does_without_job: the same without one.
     """
@@ -33,7 +32,6 @@ class SensorKind:
     does: str
     does_without_job: str = ""
     assets: tuple[int, int] = (0, 0)
-    most_jobs: int | None = None
     has_deadlines: bool = False
 
     @property
@@ -91,7 +89,6 @@ SENSOR_KINDS: Mapping[str, SensorKind] = {
             *("deadline", "deadline", None, False, False, False, 1),
             "starts {{job}} when a job has missed its deadline",
             "reacts when a job has missed its deadline",
-            most_jobs=1,
             has_deadlines=True,
         ),
     )

@@ -108,8 +108,10 @@ class StoredInstance(StoredRuns):
 
 
 def _place(cursor: str | None) -> int | None:
-    if cursor is None or (cursor.isascii() and cursor.isdecimal()):
-        return None if cursor is None else int(cursor)
+    if cursor is None:
+        return None
+    if cursor.isascii() and cursor.isdecimal():
+        return int(cursor)
     msg = f"cursor is {cursor[:80]!r}: give what the page before gave as its cursor, or None for the first."
     raise DagsterInvariantViolationError(msg)
 

@@ -2,6 +2,8 @@
 
 import hashlib
 
+from treadle.engine.identity import timestamp
+
 MINUTE_MS = 60_000
 
 
@@ -50,3 +52,12 @@ def phase_of(sensor: str, interval: int) -> int:
         return 0
     digest = hashlib.sha256(sensor.encode()).digest()
     return int.from_bytes(digest[:4], "big") % minutes * MINUTE_MS
+
+
+def deadline_message(at: int) -> dict[str, object]:
+    """The message that a deadline is there, as a sensor's schedule brings it and its queue holds it.
+
+    Args:
+        at: the deadline, in milliseconds.
+    """
+    return {"treadle": "deadline", "nominal_time": timestamp(at)}

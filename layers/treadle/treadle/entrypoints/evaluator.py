@@ -12,7 +12,7 @@ from treadle.definitions.sensors import SensorDefinition, SensorEvent
 from treadle.engine.evaluation import Budget
 from treadle.engine.identity import moment_of, timestamp
 from treadle.engine.outcomes import Decision, Outcome
-from treadle.engine.schedule import minute
+from treadle.engine.schedule import deadline_message, minute
 from treadle.entrypoints.handler import (
     Handler,
     instrumented,
@@ -148,8 +148,7 @@ def _deadline(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) -
     """Hold a schedule's deadline back for the grace, in the sensor's own queue."""
     del budget
     deadline = nominal_time(event) or minute(parts.clock.now())
-    body = {"treadle": "deadline", "nominal_time": timestamp(deadline)}
-    parts.inbox.queue.send([body], delay_seconds=parts.grace_seconds)
+    parts.inbox.queue.send([deadline_message(deadline)], delay_seconds=parts.grace_seconds)
     reason = f"Looked at in {parts.grace_seconds} s."
     return _report(parts, Outcome(Decision.DELAYED, reason, timestamp(deadline)))
 

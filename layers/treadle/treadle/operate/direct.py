@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from treadle.definitions.errors import CommandRefusedError
 from treadle.engine.asset_events import materialized
-from treadle.engine.identity import timestamp
 from treadle.engine.preview import STORED
 from treadle.engine.publish import statuses_reached
 from treadle.engine.telling import asset_materialized, envelope, run_status_changed
@@ -63,15 +62,6 @@ def event_of_asset(event: AssetEvent, namespace: str) -> Mapping[str, object]:
         namespace: the stack's.
     """
     return envelope(asset_materialized(materialized(event), namespace), namespace)
-
-
-def event_of_deadline(at: int) -> Mapping[str, object]:
-    """The event that a deadline is there, as the sensor's schedule brings it.
-
-    Args:
-        at: the deadline, in milliseconds since the epoch.
-    """
-    return {"treadle": "deadline", "nominal_time": timestamp(at)}
 
 
 class DirectInvocations:

@@ -14,8 +14,10 @@ Json = Mapping[str, Any]
 UNKNOWN = "unknown"
 
 _PERIODIC = {"tick", "reconcile"}
-_DEADLINE = "deadline"
 """What schedules say; the next one comes within a minute, so a late one is worth nothing."""
+
+_DEADLINE = "deadline"
+"""What schedules say as well; no other comes in its place, so a late one is worth as much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Destination:
         origin: the step that takes its messages, as dead letters name it.
         arn: the queue's.
         queue: takes them.
-        function: the name of the step's function, if its schedule can bring what is worth something later.
+        function: the name of the step's function; None if it is not known.
     """
 
     origin: str

@@ -13,7 +13,8 @@ from treadle.console.schemas import KEY, MAYBE_TEXT, TEXT, record
 from treadle.definitions.contexts import MAX_CURSOR_BYTES
 from treadle.definitions.errors import CommandRefusedError
 from treadle.engine.preview import STORED
-from treadle.operate.direct import event_of_asset, event_of_deadline, event_of_run
+from treadle.engine.schedule import deadline_message
+from treadle.operate.direct import event_of_asset, event_of_run
 from treadle.operate.overview import deployed_sensor
 from treadle.operate.views import plain_json
 from treadle.ports.assets import AssetEvent
@@ -36,7 +37,7 @@ def preview(asked: Asked) -> Json:
     elif "asset_key" in body:
         event = event_of_asset(_newest(asked, body["asset_key"]), namespace)
     elif "deadline" in body:
-        event = event_of_deadline(moment(asked, body["deadline"]))
+        event = deadline_message(moment(asked, body["deadline"]))
     previewed = asked.parts.direct.preview(deployed.name, cursor=body.get("cursor", STORED), event=event)
     told: Json = plain_json(previewed)
     return told
