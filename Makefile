@@ -145,7 +145,8 @@ format: .venv/.ready ## Format, and mend what ruff can mend
 
 .PHONY: e2e
 e2e: setup .tools/browser/.ready ## The deployed stack on a local cloud, least privilege enforced
-	@$(PYTEST) tests/e2e $(PYTEST_ARGS)
+	@# One deployment serves all of these tests: in one order, so that what fails once fails again.
+	@$(PYTEST) tests/e2e -p no:randomly $(PYTEST_ARGS)
 
 .PHONY: bench
 bench: setup ## Measure, each figure beside its goal, and write docs/performance.md

@@ -67,8 +67,8 @@ def test_a_tick_that_died_is_not_repeated_but_recorded_by_the_next_one(deployed:
     assert while_leased.value["decision"] == "LEASED"
     assert same_time.value["decision"] == "NOT_DUE"
     assert next_time.value["decision"] in {"SKIPPED", "SUCCESS"}
-    [record] = committed(deployed, died)
-    assert record.status is TickStatus.FAILURE
+    # The first tick of that time has a record too if its sweep found what other tests left in the bucket.
+    [record] = [tick for tick in committed(deployed, died) if tick.status is TickStatus.FAILURE]
     assert record.error is not None
     assert record.error.type == "EvaluationDiedError"
 
