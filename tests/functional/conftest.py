@@ -19,6 +19,7 @@ from treadle.adapters import clients
 from treadle.adapters.blobs import S3BlobStore
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.system import RandomTokens
+from treadle.entrypoints.handler import metrics
 
 ROOT = Path(__file__).parents[2]
 BUCKET = "treadle-watched-bucket"
@@ -150,6 +151,8 @@ def object_created(
 
 @pytest.fixture
 def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
+    # What other tests counted in this process without a handler that writes it at its end.
+    metrics().clear_metrics()
     with mock_aws():
         clients.forget()
         names = create_tables()
