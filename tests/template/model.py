@@ -18,7 +18,7 @@ PATH = ROOT / "template.yaml"
 FUNCTION = "AWS::Serverless::Function"
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.CSafeLoader):
     """Reads `!Ref X` as `{"Ref": "X"}`, and so on."""
 
 

@@ -8,6 +8,7 @@ import yaml
 
 from treadle.cli.new_sensor import find_root
 from treadle.cli.speaking import FAILED, json_option, plain, say_json, table
+from treadle.cli.yaml_loader import SafeLoader
 from treadle.definitions.errors import ScaffoldError
 
 
@@ -45,11 +46,11 @@ def params(words: tuple[str, ...], root: Path | None, as_json: bool) -> None:
         click.echo("No such parameters.")
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(SafeLoader):
     """Reads a template whose functions, such as `!Ref`, do not matter."""
 
 
-def _skipped(loader: yaml.Loader, suffix: str, node: yaml.Node) -> None:
+def _skipped(loader: SafeLoader, suffix: str, node: yaml.Node) -> None:
     del loader, suffix, node
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import yaml
 
+from treadle.cli.yaml_loader import SafeLoader
 from treadle.definitions.errors import ScaffoldError
 
 Step = str | int | tuple[str, str]
@@ -35,7 +36,7 @@ class YamlLines:
 
     def __post_init__(self) -> None:
         try:
-            root = yaml.compose(self.text, Loader=yaml.SafeLoader)
+            root = yaml.compose(self.text, Loader=SafeLoader)
         except yaml.YAMLError as error:
             raise ScaffoldError([f"{self.name} is no YAML: {error}"]) from error
         if not isinstance(root, yaml.MappingNode):
