@@ -1,12 +1,11 @@
-"""What `treadle new sensor` makes of kinds that hear of runs passes every check that the project itself passes."""
+"""What `treadle new sensor` makes of kinds that hear of runs and assets passes the project's own checks."""
 
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.support.project import run
-from tests.template.test_new_sensor import MINUTES, check, parsed, python
+from tests.template.test_new_sensor import MINUTES, cfn_lint, parsed, python, type_check
 from tools.project_copy import copy_of_project
 
 SENSORS: dict[str, tuple[str, ...]] = {
@@ -18,6 +17,9 @@ SENSORS: dict[str, tuple[str, ...]] = {
     "late_orders": ("--reads-runs",),
     "load_is_late": ("--kind", "deadline", "--jobs", "process_file"),
     "mend_late": ("--kind", "deadline", "--jobs", "process_file", "--job", "mend"),
+    "on_orders": ("--kind", "asset", "--asset", "shop/orders", "--job", "process_file"),
+    "on_prices": ("--kind", "asset", "--asset", "prices"),
+    "when_fresh": ("--kind", "multi-asset", "--asset", "shop/orders", "--asset", "prices"),
 }
 TESTS = {
     "on_success": 2,
@@ -28,13 +30,18 @@ TESTS = {
     "late_orders": 3,
     "load_is_late": 2,
     "mend_late": 2,
+    "on_orders": 2,
+    "on_prices": 2,
+    "when_fresh": 2,
 }
+LONGEST_ASSET = "/".join([*["a"] * 7, "z" * 46])
+LONGEST_JOBS = f"{'k' * 40},{'l' * 40}"
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with a sensor of each kind, with a job and without, of all jobs and of some."""
-    copy = copy_of_project(tmp_path_factory.mktemp("runs"))
+    """A project with a sensor of each kind, with a new job, a known one and none, of all jobs and of some."""
+    copy = copy_of_project(tmp_path_factory.mktemp("kinds"))
     for name, options in SENSORS.items():
         done = run("new", "sensor", name, *options, "--root", copy)
         assert done.exit_code == 0, done.output
@@ -48,7 +55,7 @@ def files(*names: str) -> list[str]:
 
 @pytest.mark.timeout(MINUTES)
 def test_template_passes_cfn_lint_and_its_own_tests(project: Path) -> None:
-    check(project, Path(sys.executable).with_name("cfn-lint"), "template.yaml")
+    cfn_lint(project)
     python(project, "pytest", "tests/template", "-q", "-p", "no:randomly")
 
 
@@ -63,15 +70,24 @@ def test_written_tests_pass(project: Path) -> None:
 def test_written_code_passes_formatter_linter_and_type_checker(project: Path) -> None:
     python(project, "ruff", "format", "--check", *files(*SENSORS))
     python(project, "ruff", "check", *files(*SENSORS))
-    python(project, "mypy", *files(*SENSORS))
+    type_check(project, *files(*SENSORS))
 
 
-@pytest.mark.parametrize("kind", ["run-status", "run-failure", "all-succeeded", "deadline"])
-def test_code_of_the_longest_names_is_formatted(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "watched"),
+    [
+        ("run-status", ("--jobs", LONGEST_JOBS)),
+        ("run-failure", ("--jobs", LONGEST_JOBS)),
+        ("all-succeeded", ("--jobs", LONGEST_JOBS)),
+        ("deadline", ("--jobs", "k" * 40)),
+        ("asset", ("--asset", LONGEST_ASSET)),
+        ("multi-asset", ("--asset", LONGEST_ASSET, "--asset", "b")),
+    ],
+)
+def test_code_of_the_longest_names_is_formatted(tmp_path: Path, kind: str, watched: tuple[str, ...]) -> None:
     copy, name = copy_of_project(tmp_path), "n" * 36
-    jobs = "k" * 40 if kind == "deadline" else f"{'k' * 40},{'l' * 40}"
 
-    done = run("new", "sensor", name, "--kind", kind, "--job", "j" * 40, "--jobs", jobs, "--root", copy)
+    done = run("new", "sensor", name, "--kind", kind, "--job", "j" * 40, *watched, "--root", copy)
 
     assert done.exit_code == 0, done.output
     python(copy, "ruff", "format", "--check", *files(name))
@@ -91,3 +107,10 @@ def test_what_the_deployment_watches_is_by_default_what_the_code_names(project: 
 
     assert parameters["TellFailedMonitoredJobs"]["Default"] == "process_file,report"
     assert parameters["OnSuccessMonitoredJobs"]["Default"] == ""
+
+
+def test_of_the_sensors_of_assets_only_what_waits_for_several_ticks_by_schedule(project: Path) -> None:
+    scheduled = parsed(project).scheduled()
+
+    assert {"on_orders", "on_prices"}.isdisjoint(scheduled)
+    assert "when_fresh" in scheduled
