@@ -27,6 +27,9 @@ T = TypeVar("T")
 SENSOR = "new_objects"
 JOB = "process_file"
 MINUTE = 60_000
+LATEST = 100
+"""So many runs, and ticks, are looked through for those of an object that a test has just stored."""
+
 GOOD_CSV = b"city,population\nBern,134000\nBasel,173000\n"
 MALFORMED_CSV = b"city,population\nBern,134000\nBasel\n"
 
@@ -177,7 +180,7 @@ class Deployed:
 
     def runs_of(self, key: str) -> list[Run]:
         """The runs that the sensor asked for, for an object."""
-        found = self.stores.runs.of_sensor(SENSOR, 500)
+        found = self.stores.runs.of_sensor(SENSOR, LATEST)
         return [run for run in found if f"/{key}#" in (run.run_key or "")]
 
     def ended_run(self, key: str) -> Run:
@@ -192,7 +195,7 @@ class Deployed:
 
     def event_ticks(self, key: str) -> list[Tick]:
         """The ticks that evaluated an object's events, oldest first."""
-        found = self.stores.ticks.latest(SENSOR, 500)
+        found = self.stores.ticks.latest(SENSOR, LATEST)
         return [tick for tick in reversed(found) if f"/{key} " in (tick.trigger or "")]
 
     def executions(self, run: Run) -> list[str]:
