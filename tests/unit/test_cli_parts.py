@@ -22,6 +22,21 @@ from treadle.testing.deployment import InMemoryDeployment
 from treadle.testing.system import VirtualClock
 
 
+def test_version_is_that_of_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    metadata = tmp_path / "treadle-1.2.3.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.4\nName: treadle\nVersion: 1.2.3\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    installed = run("--version")
+    monkeypatch.setattr(sys, "path", [str(ROOT / "layers" / "treadle")])
+    from_checkout = run("--version")
+
+    assert installed.output == "treadle 1.2.3\n"
+    assert from_checkout.output == "treadle, of a checkout that is not installed\n"
+    assert installed.exit_code == from_checkout.exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("text", "moment"),
     [

@@ -1,6 +1,7 @@
 """The commands, as they are typed; what they do is elsewhere."""
 
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import click
@@ -25,7 +26,25 @@ from treadle.cli.why import why
 from treadle.definitions.errors import ScaffoldError
 
 
+def _say_version(context: click.Context, option: click.Parameter, asked: bool) -> None:
+    del option
+    if asked and not context.resilient_parsing:
+        try:
+            click.echo(f"treadle {version('treadle')}")
+        except PackageNotFoundError:
+            click.echo("treadle, of a checkout that is not installed")
+        context.exit()
+
+
 @click.group()
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_say_version,
+    help="Show the version and exit.",
+)
 def treadle() -> None:
     """Sensors that start job runs on AWS."""
 
