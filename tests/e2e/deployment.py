@@ -8,7 +8,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeVar
@@ -327,6 +327,11 @@ def pointing_at(endpoint: str) -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
+
+
+def attempts(runs: Iterable[Run]) -> list[tuple[str, int]]:
+    """Which runs these are, and at which attempt; what becomes of them may still be noted in their records."""
+    return [(run.run_id, run.attempt) for run in runs]
 
 
 def run_record(**fields: Any) -> Run:

@@ -85,7 +85,8 @@ def test_stack_of_the_local_cloud_is_found_without_a_name(
 def test_stopped_sensor_says_so_and_evaluates_again_once_started(rested: Deployed) -> None:
     key = fresh_key()
     treadle(rested, "sensor", "stop", SENSOR, "--by", "ann")
-    rested.upload(key)
+    with rested.without_events():
+        rested.upload(key)
     stopped = treadle(rested, "sensor", "tick", SENSOR, exit_code=1)
     treadle(rested, "sensor", "start", SENSOR, "--by", "ben")
     ticked = told(rested, "sensor", "tick", SENSOR)

@@ -7,6 +7,7 @@ from tests.e2e.deployment import (
     MALFORMED_CSV,
     SENSOR,
     Deployed,
+    attempts,
     eventually,
     fresh_key,
     object_created,
@@ -76,7 +77,7 @@ def test_an_identical_upload_gives_a_tick_but_no_second_run(deployed: Deployed) 
     skipped = deployed.event_ticks(key)[1]
     assert skipped.status is TickStatus.SKIPPED
     assert first.run_key in skipped.existing_keys
-    assert deployed.runs_of(key) == [first]
+    assert attempts(deployed.runs_of(key)) == attempts([first])
     assert deployed.executions(first) == [first.launch_id]
 
 
@@ -91,7 +92,7 @@ def test_two_events_of_one_object_at_the_same_moment_start_one_run(deployed: Dep
 
     run = deployed.ended_run(key)
     eventually(lambda: _started_and_existing(deployed, key) == (1, 1), f"both ticks of {key} are dispatched")
-    assert deployed.runs_of(key) == [run]
+    assert attempts(deployed.runs_of(key)) == attempts([run])
     assert deployed.executions(run) == [run.launch_id]
 
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.e2e.deployment import MALFORMED_CSV, MINUTE, Deployed, eventually, fresh_key, run_record
+from tests.e2e.deployment import MALFORMED_CSV, MINUTE, Deployed, attempts, eventually, fresh_key, run_record
 from tests.e2e.following import (
     COMBINE,
     DEADLINES,
@@ -82,7 +82,7 @@ def test_a_job_starts_once_when_both_it_waits_for_have_succeeded(following: Depl
 
     assert json.loads(run.run_config)["upstream"] == {LOAD: [first.run_id], EXTRACT: [second.run_id]}
     assert heard
-    assert combined(following) == now(following, [run])
+    assert attempts(combined(following)) == attempts([run])
 
 
 @contextmanager
