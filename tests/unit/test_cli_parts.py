@@ -37,6 +37,25 @@ def test_version_is_that_of_the_package(tmp_path: Path, monkeypatch: pytest.Monk
     assert installed.exit_code == from_checkout.exit_code == 0
 
 
+def test_template_is_read_without_libyaml_too() -> None:
+    """As PyYAML is where it was built without it: in a process of its own, as it is imported once."""
+    code = (
+        "import sys; sys.modules['yaml._yaml'] = None; import yaml; assert not yaml.__with_libyaml__; "
+        "from treadle.cli import main; main()"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code, "params", "RunsPerHour", "--json", "--root", str(ROOT)],
+        env={"PYTHONPATH": str(ROOT / "layers" / "treadle")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert [each["name"] for each in json.loads(done.stdout)] == ["RunsPerHour"]
+
+
 @pytest.mark.parametrize(
     ("text", "moment"),
     [
