@@ -94,6 +94,46 @@ def test_asking_again_as_the_same_owner_gives_the_same_lease(stores: Stores) -> 
     assert (second.owner, second.epoch) == (first.owner, first.epoch)
 
 
+@pytest.mark.parametrize("died", [True, False])
+def test_repeated_request_gets_the_state_before_its_lease(stores: Stores, died: bool) -> None:
+    earlier = acquired(stores)
+    if not died:
+        stores.sensors.commit(earlier, completion())
+    wanted = request(NOON + MINUTE)
+    first = stores.sensors.acquire(wanted)
+
+    second = stores.sensors.acquire(wanted)
+
+    assert isinstance(first, Lease)
+    assert first.before.lease_owner == (earlier.owner if died else None)
+    assert second == first
+
+
+def test_request_at_once_that_arrives_after_its_tick_takes_no_lease(stores: Stores) -> None:
+    late = request(at_once=True)
+    lease = stores.sensors.acquire(late)
+    assert isinstance(lease, Lease)
+    stores.sensors.commit(lease, completion())
+
+    assert isinstance(stores.sensors.acquire(late), Refused)
+    assert isinstance(stores.sensors.acquire(request(at_once=True, now=NOON + 2_000)), Lease)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_last_nominal_time_that_lies_ahead_holds_up_no_tick(stores: Stores, at_once: bool) -> None:
+    ahead = request(NOON + 400_000, now=NOON, at_once=at_once)
+    lease = stores.sensors.acquire(ahead)
+    assert isinstance(lease, Lease)
+    stores.sensors.commit(lease, completion(at=NOON + 500))
+
+    within_skew = request(NOON + MINUTE, now=NOON + 100_000, at_once=at_once)
+    beyond_skew = request(NOON + MINUTE, now=NOON + 99_999, at_once=at_once)
+
+    assert isinstance(stores.sensors.acquire(within_skew), Refused)
+    assert isinstance(stores.sensors.acquire(beyond_skew), Lease)
+    assert stores.sensors.get("files").last_nominal == NOON + MINUTE
+
+
 def test_an_expired_lease_is_taken_over_and_its_holder_can_commit_nothing(stores: Stores) -> None:
     dead = acquired(stores)
     heir = acquired(stores, NOON + MINUTE)

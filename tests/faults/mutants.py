@@ -23,6 +23,7 @@ OF_SENSORS, OF_EDITS, OF_TICKS, OF_RUNS = (
 WHOLE_FLOW = "tests/faults/test_every_call.py::test_without_faults_all_invariants_hold"
 TELLING = "tests/faults/test_every_call_of_telling.py::test_"
 WATCHING = "tests/unit/test_watching.py::test_"
+EVENT_TICKS = "tests/unit/test_event_ticks.py::test_"
 ASSETS = "tests/faults/test_every_call_of_assets.py::test_"
 TAKEOVER = (
     "tests/faults/test_takeover.py::test_a_second_message_starts_nothing_as_long_as_the_first_launch_can_act"
@@ -52,9 +53,44 @@ MUTANTS = (
     Mutant(
         "lease condition",
         SENSORS,
-        "running & free & due & rested & ready",
-        "running & due & rested & ready",
+        "running & free & due & (current if request.at_once else rested & ready)",
+        "running & due & (current if request.at_once else rested & ready)",
         (f"{OF_SENSORS}while_a_lease_is_live_no_other_is_given[moto]",),
+    ),
+    Mutant(
+        "late request at once",
+        SENSORS,
+        "current if request.at_once else rested & ready",
+        "due if request.at_once else rested & ready",
+        (f"{OF_SENSORS}request_at_once_that_arrives_after_its_tick_takes_no_lease[moto]",),
+    ),
+    Mutant(
+        "owner before a lease whose answer was lost",
+        SENSORS,
+        "lease_owner=model.prior_owner or None,",
+        "lease_owner=None,",
+        (f"{OF_SENSORS}repeated_request_gets_the_state_before_its_lease[moto-True]",),
+    ),
+    Mutant(
+        "last nominal time that lies ahead",
+        SENSORS,
+        "Model.last_nominal > request.now + MAX_CLOCK_SKEW_MS",
+        "Model.last_nominal > request.now + 2**50",
+        (f"{OF_SENSORS}last_nominal_time_that_lies_ahead_holds_up_no_tick[moto-False]",),
+    ),
+    Mutant(
+        "nominal time that lies ahead",
+        "engine/leased_ticks.py",
+        "nominal <= now + MAX_CLOCK_SKEW_MS",
+        "nominal <= now + 2**50",
+        ("tests/unit/test_leased_ticks.py::test_nominal_time_that_lies_ahead_silences_nothing[False]",),
+    ),
+    Mutant(
+        "status before a slow event's commit",
+        "engine/event_ticks.py",
+        "is_old = tick.ended_at - taken_up.read_at > STATUS_MS",
+        "is_old = False",
+        (f"{EVENT_TICKS}event_whose_sensor_is_stopped_during_a_slow_evaluation_commits_nothing",),
     ),
     Mutant(
         "owner token",
@@ -87,8 +123,8 @@ MUTANTS = (
     Mutant(
         "last_nominal, not looked at",
         SENSORS,
-        "running & free & due & rested & ready",
-        "running & free & rested & ready",
+        "running & free & due & (current if request.at_once else rested & ready)",
+        "running & free & (current if request.at_once else rested & ready)",
         (f"{OF_SENSORS}without_an_interval_the_same_nominal_time_is_not_due_again[moto]",),
     ),
     Mutant(

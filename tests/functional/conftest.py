@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import logging
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -153,6 +154,9 @@ def object_created(
 def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
     # What other tests counted in this process without a handler that writes it at its end.
     metrics().clear_metrics()
+    for handler in logging.getLogger("treadle").handlers:
+        # Made by an earlier test, perhaps, whose captured output is closed by now.
+        handler.stream = sys.stdout  # type: ignore[attr-defined]
     with mock_aws():
         clients.forget()
         names = create_tables()

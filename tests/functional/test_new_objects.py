@@ -13,9 +13,14 @@ import pytest
 from tests.functional.conftest import BUCKET, Deployment, batch, object_created, sample
 from tests.support.metering import metered
 from treadle.adapters import clients
-from treadle.definitions.status import TickStatus
+from treadle.definitions.status import DefaultSensorStatus, TickStatus
+from treadle.ports.sensors import LeaseRequest
 
 SENSOR = "sensors/new_objects"
+
+
+def ago(seconds: int) -> int:
+    return (int(time.time()) - seconds) * 1000
 
 
 def test_a_scheduled_tick_sweeps_and_asks_for_a_run_per_object(deployment: Deployment) -> None:
@@ -141,7 +146,6 @@ def test_every_log_line_of_a_tick_is_json_and_names_sensor_and_tick(
 ) -> None:
     deployment.put("in/a.csv")
     for handler in logging.getLogger("treadle").handlers:
-        # Made by an earlier test, perhaps, whose captured output it would still write to.
         assert isinstance(handler, logging.StreamHandler)
         handler.setStream(sys.stdout)
 
@@ -326,3 +330,17 @@ def test_tick_at_once_is_an_operators_word_as_the_outer_event_only(deployment: D
     assert len(deployment.stores.ticks.latest("new_objects", 5)) == 2
     [letter] = deployment.messages("dead")
     assert "Nobody here knows events" in letter["MessageAttributes"]["reason"]["StringValue"]
+
+
+def test_death_of_the_tick_before_counts_as_a_failed_tick(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lease = LeaseRequest("new_objects", "dead", ago(120), 0, ago(120), ago(60), DefaultSensorStatus.RUNNING)
+    deployment.stores.sensors.acquire(lease)
+
+    deployment.invoke(SENSOR, sample("new_objects-direct"))
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    [counted] = [line for line in lines if "tick.FAILURE" in line]
+
+    assert counted["tick.FAILURE"] == [1.0]
+    assert counted["tick.SKIPPED"] == [1.0]

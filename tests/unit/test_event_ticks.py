@@ -194,6 +194,37 @@ def test_event_acts_on_the_status_that_was_read_when_it_was_taken_up(
     assert ticks.evaluate(created, taken_up, Budget()).decision is Decision.SUCCESS
 
 
+def test_event_that_waited_in_its_batch_acts_on_the_status_of_its_own_time(
+    house: House, created: ObjectCreated
+) -> None:
+    ticks = house.events(watching(keyless))
+    taken_up = ticks.take_up([created])
+    house.tables.sensors["watch"] = SensorState("watch", status=InstigatorStatus.STOPPED)
+    house.clock.advance(2)
+
+    assert ticks.evaluate(created, taken_up, Budget()).decision is Decision.STOPPED
+    assert house.tick_records() == []
+
+
+def test_event_whose_sensor_is_stopped_during_a_slow_evaluation_commits_nothing(
+    house: House, created: ObjectCreated
+) -> None:
+    """I9."""
+
+    def slow() -> RunRequest:
+        house.clock.advance(5)
+        house.tables.sensors["watch"] = SensorState("watch", status=InstigatorStatus.STOPPED)
+        return RunRequest()
+
+    outcome = deliver(house, slow, created)
+
+    assert outcome.decision is Decision.STOPPED
+    assert outcome.reason == (
+        "Sensor watch is stopped; the event was dropped after its evaluation, and nothing was committed."
+    )
+    assert house.tick_records() == []
+
+
 def test_event_ticks_touch_neither_cursor_nor_lease(house: House, created: ObjectCreated) -> None:
     state = SensorState("watch", cursor="c", lease_owner="somebody", lease_expires=2**60, epoch=7)
     house.tables.sensors["watch"] = state

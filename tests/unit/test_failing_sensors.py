@@ -1,17 +1,23 @@
 """Failures in a row: counted, met with longer and longer waits, and at last with a pause."""
 
 from datetime import timedelta
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from tests.support.house import House, sensor_of
+from tests.support.house import RUNNING, House, sensor_of
 from treadle import JobDefinition, RunRequest, SensorEvaluationContext, sensor
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import InstigatorStatus, TickStatus
 from treadle.engine.evaluation import Budget
 from treadle.engine.failures import MAX_WAIT_MS, FailurePolicy
+from treadle.engine.leased_ticks import LeasedTicks, TickSettings
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.testing import TreadleInstance
+from treadle.testing.faults import Fault, Faults, faulty
+
+if TYPE_CHECKING:
+    from treadle.ports.sensors import SensorStore
 
 MINUTE = 60_000
 HOUR = timedelta(hours=1).total_seconds()
@@ -192,6 +198,32 @@ def test_death_counts_toward_the_wait_of_the_failure_after_it(house: House) -> N
 
     assert house.state().failure_streak == 4
     assert house.state().resume_at == house.clock.now() + 4 * MINUTE
+
+
+def test_tick_that_records_a_death_says_so_beside_its_own_end(house: House) -> None:
+    assert die(house) is None
+    house.clock.advance(60)
+
+    after = house.leased(sensor_of(lambda: None)).tick(house.clock.now(), Budget())
+    house.clock.advance(60)
+    later = house.leased(sensor_of(lambda: None)).tick(house.clock.now(), Budget())
+
+    assert (after.decision, after.recorded_failures) == (Decision.SKIPPED, 1)
+    assert (later.decision, later.recorded_failures) == (Decision.SKIPPED, 0)
+
+
+def test_death_is_recorded_although_the_answer_to_the_next_lease_was_lost(house: House) -> None:
+    assert die(house) is None
+    house.clock.advance(60)
+    faults = Faults({1: Fault.REPEATED})
+    sensors = faulty(cast("SensorStore", house.sensors), "SensorStore", faults)
+    evaluator = house.evaluator(sensor_of(lambda: None))
+    leased = LeasedTicks(evaluator, sensors, house.clock, house.tokens, TickSettings(0, RUNNING))
+
+    assert faults.run("tick", lambda: leased.tick(house.clock.now(), Budget()))
+
+    assert [str(call.site) for call, _ in faults.struck] == ["SensorStore.acquire"]
+    assert [tick.error.type for tick in house.tick_records() if tick.error] == ["EvaluationDiedError"]
 
 
 def test_sensor_that_only_ever_dies_is_slowed_down_too(house: House) -> None:

@@ -221,6 +221,39 @@ def test_operators_tick_evaluates_although_the_interval_is_not_over_and_leaves_t
     ]
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+def test_nominal_time_that_lies_ahead_silences_nothing(house: House, at_once: bool) -> None:
+    ticks = house.leased(sensor_of(keyless), interval=60)
+    tomorrow = house.clock.now() + 86_400_000
+
+    first = ticks.tick(tomorrow, Budget(), at_once=at_once)
+    house.clock.advance(60)
+    second = ticks.tick(None, Budget())
+
+    assert [first.decision, second.decision] == [Decision.SUCCESS, Decision.SUCCESS]
+    assert [tick.time for tick in house.tick_records()] == [NOON, NOON + 60_000]
+
+
+def test_last_nominal_time_that_lies_ahead_is_forgotten(house: House) -> None:
+    house.tables.sensors["watch"] = SensorState("watch", epoch=3, last_nominal=NOON + 86_400_000)
+
+    outcome = house.leased(sensor_of(keyless), interval=60).tick(None, Budget())
+
+    assert outcome.decision is Decision.SUCCESS
+    assert house.state().last_nominal == NOON
+
+
+def test_operators_tick_that_was_overtaken_says_so(house: House) -> None:
+    house.tables.sensors["watch"] = SensorState("watch", last_nominal=NOON, last_completion=NOON + 500)
+
+    outcome = house.leased(sensor_of(keyless)).tick(NOON, Budget(), at_once=True)
+
+    assert outcome.decision is Decision.NOT_DUE
+    assert outcome.reason.startswith(
+        "Another tick ended at 2026-11-22T18:00:00.500Z, after this one was requested"
+    )
+
+
 def test_operators_tick_of_a_stopped_sensor_says_so(house: House) -> None:
     stopped = house.leased(sensor_of(keyless), status=DefaultSensorStatus.STOPPED)
 

@@ -576,6 +576,18 @@ def test_moment_long_after_the_last_tick_is_told_as_a_gap(asked: Asked) -> None:
     assert f"the last one before was {tick.tick_id} (SUCCESS)" in sentence
 
 
+def test_run_that_was_recorded_after_its_sensor_was_stopped_has_the_stop_in_its_story(asked: Asked) -> None:
+    asked.hear(asked.put())
+    asked.operations().stop(SENSOR, ANN)
+    asked.house.clock.advance(4)
+    asked.dispatch()
+
+    story = asked.why(run_id=asked.house.only_run().run_id)
+
+    [stop] = [step for step in story.steps if step.what == "sensor"]
+    assert stop.detail == f"stopped by {ANN}; the commit of this tick was done or under way by then"
+
+
 # ---- What cannot be explained
 
 

@@ -116,7 +116,12 @@ def start(names: tuple[str, ...], every: bool, stack: str, by: str | None, as_js
 @sensor.command()
 @several
 def stop(names: tuple[str, ...], every: bool, stack: str, by: str | None, as_json: bool) -> None:
-    """Let sensors evaluate no more; their cursors stay, and ticks in flight commit nothing."""
+    """Let sensors evaluate no more; their cursors stay.
+
+    A scheduled tick in flight commits nothing. The evaluation of an event checks the status when it begins, and
+    again before it commits if that was more than a second ago: what is being committed at this moment may still
+    start its runs, and `treadle why` shows the stop beside them. Runs that were started before go on.
+    """
 
     def change(parts: "OperatorParts", each: "DeployedSensor", who: str) -> "SensorState":
         return parts.sensors.stop(each.name, who)

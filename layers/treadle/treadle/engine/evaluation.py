@@ -93,7 +93,7 @@ class Evaluator:
         ended_runs: "Callable[[], EndedRuns] | None" = None,
     ) -> None:
         self._planner = planner
-        self._clock = clock
+        self.clock = clock
         self._instance = instance
         self._ended_runs = ended_runs
         self._kept = ResourceScope(resources or {})
@@ -112,7 +112,7 @@ class Evaluator:
             function: the definition's evaluation, given the context.
             budget: how long it may take.
         """
-        started_at = self._clock.now()
+        started_at = self.clock.now()
         self._planner.known.turn_to(state.epoch, frame.epoch, started_at)
         scope = ResourceScope(self._kept.definitions, outer=self._kept)
         ends_at = started_at + budget.for_user_code * 1000
@@ -123,7 +123,7 @@ class Evaluator:
             last_tick_completion_time=_seconds(state.last_completion),
             last_sensor_start_time=_seconds(state.started_at),
             log=TickLog(self.name, frame.tick_id),
-            _remaining_seconds=lambda: max(0.0, (ends_at - self._clock.now()) / 1000),
+            _remaining_seconds=lambda: max(0.0, (ends_at - self.clock.now()) / 1000),
             _claimed_run_keys=self._claimed,
             _has_cursor=frame.kind is TickKind.LEASED,
             _resources=scope,
@@ -169,7 +169,7 @@ class Evaluator:
             status=status,
             time=frame.time,
             started_at=started_at,
-            ended_at=self._clock.now(),
+            ended_at=self.clock.now(),
             trigger=frame.trigger,
             attempts=frame.attempts,
             depth=frame.depth,

@@ -17,6 +17,13 @@ from treadle.ports.sensors import SensorState, SensorStore
 from treadle.ports.system import Tokens
 from treadle.ports.ticks import TickKind, TickStore
 
+STATUS_MS = 1_000
+"""A sensor's status that was read longer ago is read again before an event is evaluated, and before its commit.
+
+The commit itself has no condition on the status: a transaction with the sensor's item would double its price, and
+the events of one sensor, evaluated side by side, would conflict on that item.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class TakenUp:
@@ -24,11 +31,13 @@ class TakenUp:
 
     Attributes:
         state: the sensor's.
+        read_at: when that was read.
         known: status and attempts of the events' ticks that exist already.
         runs: the records of the runs that the events are about, as far as this stack keeps them.
     """
 
     state: SensorState
+    read_at: int
     known: Mapping[str, tuple[TickStatus, int]] = field(default_factory=dict)
     runs: Mapping[str, Run] = field(default_factory=dict)
 
@@ -79,16 +88,17 @@ class EventTicks:
         Raises:
             StoreError: if a store did not answer.
         """
+        read_at = self._evaluator.clock.now()
         state = self._sensors.get(self._definition.name)
         if not state.is_running(self._default_status):
-            return TakenUp(state)
+            return TakenUp(state, read_at)
         known = self._ticks.attempts(self._definition.name, {tick_id_of(event) for event in events})
         # Imported here, as a tick by schedule meets no event.
         from treadle.definitions.run_events import RunStatusEvent
 
         own = [each.run for each in events if isinstance(each, RunStatusEvent)]
         run_ids = {run.run_id for run in own if run.location == self._namespace}
-        return TakenUp(state, known, self._runs.get_many(run_ids) if run_ids else {})
+        return TakenUp(state, read_at, known, self._runs.get_many(run_ids) if run_ids else {})
 
     def evaluate(self, event: SensorEvent, taken_up: TakenUp, budget: Budget) -> Outcome:
         """Evaluate an event unless that was done, and commit what came of it.
@@ -106,9 +116,11 @@ class EventTicks:
             StoreError: if a store did not answer.
         """
         tick_id = tick_id_of(event)
+        now = self._evaluator.clock.now()
+        if now - taken_up.read_at > STATUS_MS:
+            taken_up = replace(taken_up, state=self._sensors.get(self._definition.name), read_at=now)
         if not taken_up.state.is_running(self._default_status):
-            reason = f"Sensor {self._definition.name} is stopped; the event was dropped."
-            return Outcome(Decision.STOPPED, reason, tick_id, trigger=event.summary)
+            return self._stopped(event, "the event was dropped")
         status, attempts = taken_up.known.get(tick_id, (TickStatus.FAILURE, 0))
         if status is not TickStatus.FAILURE:
             return _duplicate(tick_id, event)
@@ -132,6 +144,11 @@ class EventTicks:
         if result.wait_seconds:
             early = Outcome(Decision.DELAYED, tick.reason or "", tick_id, trigger=event.summary)
             return replace(early, wait_seconds=result.wait_seconds)
+        is_old = tick.ended_at - taken_up.read_at > STATUS_MS
+        if is_old and not self._sensors.get(self._definition.name).is_running(self._default_status):
+            return self._stopped(
+                event, "the event was dropped after its evaluation, and nothing was committed"
+            )
         if not self._ticks.put(tick):
             return _duplicate(tick_id, event)
         if tick.error is not None:
@@ -139,6 +156,10 @@ class EventTicks:
                 tick.error.message, error_type=tick.error.type, stack=tick.error.stack
             )
         return outcome(tick)
+
+    def _stopped(self, event: SensorEvent, consequence: str) -> Outcome:
+        reason = f"Sensor {self._definition.name} is stopped; {consequence}."
+        return Outcome(Decision.STOPPED, reason, tick_id_of(event), trigger=event.summary)
 
     def _as_recorded(self, event: SensorEvent, taken_up: TakenUp) -> SensorEvent:
         """The event of a run with its record, which says more than the event, and may say it later."""

@@ -13,6 +13,7 @@ from treadle.engine.identity import leased_tick_id, timestamp
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.schedule import later_slots, minute, slot
 from treadle.ports.sensors import (
+    MAX_CLOCK_SKEW_MS,
     Completion,
     Lease,
     LeaseRequest,
@@ -93,7 +94,8 @@ class LeasedTicks:
         """Evaluate once if a tick is due, and commit what came of it.
 
         Args:
-            nominal: when the delivery was due; None if it does not say, then the present minute.
+            nominal: when the delivery was due; None if it does not say, then the present minute. So it is, too,
+                if the time lies further ahead than clocks differ.
             budget: how long this may take.
             at_once: True for an operator who will not wait for the interval, nor for what failures hold up. The
                 tick takes the present slot, so that the schedule's own for it, if it comes later, is not due.
@@ -104,7 +106,7 @@ class LeasedTicks:
             StoreError: if a store did not answer; the tick committed either nothing or everything.
         """
         now = self._clock.now()
-        nominal = minute(now) if nominal is None else nominal
+        nominal = self._believable(nominal, now)
         request = replace(self._request(nominal, now, budget), at_once=at_once)
         lease = self._sensors.acquire(request)
         if isinstance(lease, Refused):
@@ -114,19 +116,34 @@ class LeasedTicks:
             return refusal
         if sends_ahead:
             self._send_ahead(nominal, now)
+        death: Completion | None = None
         try:
             death = self._record_death(lease, now)
             if death is not None and not death.keeps_lease:
                 return replace(outcome(death.ticks[0]), paused=death.paused)
-            return self._evaluate(lease, death.failure_streak if death else None, now, budget)
+            decided = self._evaluate(lease, death.failure_streak if death else None, now, budget)
         except LeaseLostError as error:
             self._sensors.release(lease)
-            return Outcome(Decision.LOST, str(error), leased_tick_id(lease.nominal, lease.epoch))
+            decided = Outcome(Decision.LOST, str(error), leased_tick_id(lease.nominal, lease.epoch))
         except StoreThrottledError:
             # Nobody died: without this, the next tick would wait for the lease, and count a failure.
             with suppress(StoreError):
                 self._sensors.release(lease)
             raise
+        return replace(decided, recorded_failures=1) if death else decided
+
+    def _believable(self, nominal: int | None, now: int) -> int:
+        """The nominal time, unless it lies ahead: taken as it is, it would silence the sensor until then."""
+        if nominal is None:
+            return minute(now)
+        if nominal <= now + MAX_CLOCK_SKEW_MS:
+            return nominal
+        logger.warning(
+            "Sensor %s got a delivery with nominal time %s, which lies ahead: the present minute is used instead.",
+            self._definition.name,
+            timestamp(nominal),
+        )
+        return minute(now)
 
     def _evaluate(self, lease: Lease, deaths: int | None, now: int, budget: Budget) -> Outcome:
         tick_id = leased_tick_id(lease.nominal, lease.epoch)
@@ -270,6 +287,10 @@ def _refusal(request: LeaseRequest, state: SensorState | None) -> Outcome:
     if state.resume_at is not None and state.resume_at > request.now and not request.at_once:
         until = timestamp(state.resume_at)
         reason = f"Held up until {until}, after {state.failure_streak} failures in a row."
+        return Outcome(Decision.NOT_DUE, reason, subject)
+    if request.at_once and (state.last_completion or 0) > request.now:
+        done = timestamp(state.last_completion or 0)
+        reason = f"Another tick ended at {done}, after this one was requested at {timestamp(request.now)}."
         return Outcome(Decision.NOT_DUE, reason, subject)
     last = "never" if state.last_nominal is None else timestamp(state.last_nominal)
     reason = f"Not due: the last tick was for {last}, the interval is {request.interval / 1000:g} s."

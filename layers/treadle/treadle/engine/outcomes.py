@@ -38,6 +38,7 @@ class Outcome:
         paused: why the sensor was paused by it, if it was.
         latency: of a start, milliseconds since what the tick was about happened, or was due; None for a later
             attempt.
+        recorded_failures: how many failed ticks before this one were recorded by it, as they had died unrecorded.
         wait_seconds: after how long the input is to be given again, if it was too early.
         measures: what an operator may want to watch.
     """
@@ -50,5 +51,6 @@ class Outcome:
     set_aside: int = 0
     paused: str | None = None
     latency: int | None = None
+    recorded_failures: int = 0
     wait_seconds: int = 0
     measures: tuple[Measure, ...] = ()

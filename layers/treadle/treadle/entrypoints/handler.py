@@ -91,6 +91,8 @@ def report(outcome: Outcome, *, step: str, **keys: str) -> dict[str, Any]:
         level = logger().error
     level(outcome.reason, extra={**facts, **keys, "trigger": outcome.trigger, "step": step})
     metrics().add_metric(f"{step}.{outcome.decision.value}", MetricUnit.Count, 1)
+    if outcome.recorded_failures:
+        metrics().add_metric(f"{step}.FAILURE", MetricUnit.Count, outcome.recorded_failures)
     if outcome.set_aside:
         metrics().add_metric("set_aside", MetricUnit.Count, outcome.set_aside)
     if outcome.latency is not None:

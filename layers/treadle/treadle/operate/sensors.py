@@ -35,7 +35,10 @@ class SensorOperations:
         return self._sensors.edit(sensor, Edit(self._clock.now(), by, status=InstigatorStatus.RUNNING))
 
     def stop(self, sensor: str, by: str) -> SensorState:
-        """Let the sensor evaluate no more; the cursor stays, and a tick in flight commits nothing.
+        """Let the sensor evaluate no more; the cursor stays, and a leased tick in flight commits nothing.
+
+        The tick of an event has no condition on the sensor: one whose commit is under way, or that read the
+        status within the last second, may still be committed.
 
         Args:
             sensor: its name.

@@ -1,5 +1,6 @@
 """What became of a tick's requests and of a run, as steps in the order of cause and effect, and one sentence."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from treadle.definitions.status import DagsterRunStatus as Status
@@ -8,6 +9,7 @@ from treadle.engine.folding import ASSUMED
 from treadle.engine.identity import timestamp
 from treadle.engine.reconcile import DISPATCH_LATE_MS
 from treadle.ports.runs import Claim, Failure, Run
+from treadle.ports.sensors import RecordedEdit
 from treadle.ports.ticks import PlannedRun, Tick, TickOutline
 
 MINUTE_MS = 60_000
@@ -50,10 +52,12 @@ class Telling:
 
     Attributes:
         now: the time.
+        stopped_at: finds the edit by which the sensor was stopped at a time.
         steps: so far.
     """
 
     now: int
+    stopped_at: Callable[[int], RecordedEdit | None] = lambda _: None
     steps: list[Step] = field(default_factory=list)
 
     def add(self, what: str, at: int | None, detail: str, *, ok: bool = True) -> None:
@@ -90,6 +94,11 @@ def tell_tick(telling: Telling, tick: Tick | TickOutline) -> None:
 def tell_run(telling: Telling, run: Run) -> None:
     """A run from its record to where it stands."""
     of = f" for run key {run.run_key!r}" if run.run_key else ""
+    stop = telling.stopped_at(run.created_at)
+    if stop is not None:
+        # A stop ends evaluations, not what was committed; and an event's commit may have been under way.
+        detail = f"stopped by {stop.by}; the commit of this tick was done or under way by then"
+        telling.add("sensor", stop.at, detail)
     telling.add("dispatch", run.created_at, f"run {run.run_id} of job {run.job}{of} recorded")
     for each in run.allowances:
         telling.add("allowance", each.at, f"attempt {each.attempts} allowed by {each.by}")

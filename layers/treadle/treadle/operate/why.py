@@ -89,7 +89,7 @@ class Why:
             StoreError: if a store did not answer.
         """
         standing = self._standing(sensor)
-        telling = Telling(standing.now)
+        telling = Telling(standing.now, standing.stopped_at)
         if subject.run_id is not None:
             return self._of_run(telling, sensor, subject.run_id)
         if subject.object is not None:

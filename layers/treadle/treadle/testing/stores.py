@@ -12,6 +12,7 @@ from treadle.ports.run_queries import MOST_LOOKED_AT, RunPage, RunQuery, parse_p
 from treadle.ports.runs import Claim, KeyState, Look, Run, Try
 from treadle.ports.sensors import (
     KEPT_EDITS,
+    MAX_CLOCK_SKEW_MS,
     Completion,
     Edit,
     Lease,
@@ -30,6 +31,7 @@ class InMemoryTables:
 
     Attributes:
         sensors: by name.
+        before_leases: for each sensor the state before its last lease.
         edits: by sensor, newest first.
         ticks: by sensor and tick id.
         runs: by run id.
@@ -41,6 +43,7 @@ class InMemoryTables:
     """
 
     sensors: dict[str, SensorState] = field(default_factory=dict)
+    before_leases: dict[str, SensorState] = field(default_factory=dict)
     edits: dict[str, list[RecordedEdit]] = field(default_factory=dict)
     ticks: dict[tuple[str, str], Tick] = field(default_factory=dict)
     runs: dict[str, Run] = field(default_factory=dict)
@@ -74,9 +77,11 @@ class InMemorySensorStore:
         with self._tables.lock:
             before = self.get(request.sensor)
             if before.lease_owner == request.owner:
-                return Lease(request.sensor, request.owner, before.epoch, request.nominal, _own(before))
+                first = self._tables.before_leases[request.sensor]
+                return Lease(request.sensor, request.owner, before.epoch, request.nominal, first)
             if not self._may_acquire(before, request):
                 return Refused(self._tables.sensors.get(request.sensor))
+            self._tables.before_leases[request.sensor] = before
             self._tables.sensors[request.sensor] = replace(
                 before,
                 epoch=before.epoch + 1,
@@ -90,9 +95,12 @@ class InMemorySensorStore:
     def _may_acquire(self, state: SensorState, request: LeaseRequest) -> bool:
         last, done = state.last_nominal, state.last_completion
         is_free = state.lease_owner is None or state.lease_expires < request.now
+        if last is not None and last > request.now + MAX_CLOCK_SKEW_MS:
+            last = None
         if request.at_once:
             is_next = last is None or last <= request.nominal
-            return state.is_running(request.default_status) and is_free and is_next
+            is_news = done is None or done <= request.now
+            return state.is_running(request.default_status) and is_free and is_next and is_news
         return (
             state.is_running(request.default_status)
             and is_free
@@ -163,11 +171,6 @@ class InMemorySensorStore:
     def edits(self, sensor: str) -> list[RecordedEdit]:
         """The sensor's last edits, newest first."""
         return self._tables.edits.get(sensor, [])
-
-
-def _own(state: SensorState) -> SensorState:
-    """The state as an owner sees it who asks again for the lease it holds."""
-    return replace(state, lease_owner=None, lease_expires=0, epoch=state.epoch - 1)
 
 
 class InMemoryTickStore:

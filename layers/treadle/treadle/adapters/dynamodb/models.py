@@ -13,13 +13,19 @@ from pynamodb.models import Model
 
 
 class SensorModel(Model):
-    """A sensor's state; under `<sensor>#cursor` its bookmark, where that is kept apart; under `#edits` its edits."""
+    """A sensor's state; under `<sensor>#cursor` its bookmark, where that is kept apart; under `#edits` its edits.
+
+    While a lease is held, `prior_…` is what the lease before it left, for a holder whose answer was lost.
+    """
 
     sensor = UnicodeAttribute(hash_key=True)
     status = UnicodeAttribute(null=True)
     epoch = NumberAttribute(null=True)
     lease_owner = UnicodeAttribute(null=True)
     lease_expires = NumberAttribute(null=True)
+    prior_owner = UnicodeAttribute(null=True)
+    prior_expires = NumberAttribute(null=True)
+    prior_nominal = NumberAttribute(null=True)
     last_nominal = NumberAttribute(null=True)
     last_completion = NumberAttribute(null=True)
     started_at = NumberAttribute(null=True)

@@ -16,6 +16,7 @@ from treadle.definitions.errors import LeaseLostError, StoreThrottledError
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus
 from treadle.ports.sensors import (
     KEPT_EDITS,
+    MAX_CLOCK_SKEW_MS,
     Completion,
     Edit,
     Lease,
@@ -30,6 +31,14 @@ from treadle.ports.sensors import (
 INLINE_CURSOR_BYTES = 1_024
 """A longer bookmark is kept apart, so that taking and giving back the lease does not rewrite it."""
 
+_NEVER = -1
+"""The nominal time before a sensor's first lease."""
+
+_NO_PRIOR: tuple[tuple[object, None], ...] = (
+    (Model.prior_owner, None),
+    (Model.prior_expires, None),
+    (Model.prior_nominal, None),
+)
 
 _TRIES = 20
 
@@ -75,12 +84,19 @@ class DynamoSensorStore:
             running |= Model.status.does_not_exist()
         step = 0 if request.at_once else max(request.interval, 1)
         due = Model.last_nominal.does_not_exist() | (Model.last_nominal <= request.nominal - step)
+        due |= Model.last_nominal > request.now + MAX_CLOCK_SKEW_MS
+        # A request that arrives after its own tick has completed must not take the lease once more.
+        current = Model.last_completion.does_not_exist() | (Model.last_completion <= request.now)
         rested = Model.last_completion.does_not_exist() | (
             Model.last_completion <= request.now - request.interval // 2
         )
         ready = Model.resume_at.does_not_exist() | (Model.resume_at <= request.now)
         free = Model.lease_owner.does_not_exist() | (Model.lease_expires < request.now)
         actions = [
+            # Values of the item before this update, as DynamoDB evaluates all of an update's operands first.
+            Model.prior_owner.set(Model.lease_owner | ""),
+            Model.prior_expires.set(Model.lease_expires | 0),
+            Model.prior_nominal.set(Model.last_nominal | _NEVER),
             Model.lease_owner.set(request.owner),
             Model.lease_expires.set(request.expires_at),
             Model.epoch.add(1),
@@ -91,7 +107,7 @@ class DynamoSensorStore:
             self._table,
             (request.sensor,),
             actions,
-            running & free & due if request.at_once else running & free & due & rested & ready,
+            running & free & due & (current if request.at_once else rested & ready),
             returning="ALL_OLD",
         )
         if isinstance(answer, ConditionFailed):
@@ -123,7 +139,7 @@ class DynamoSensorStore:
 
     def release(self, lease: Lease) -> None:
         """Give up the lease, if it is still there."""
-        actions = changes((Model.lease_owner, None), (Model.lease_expires, None))
+        actions = changes((Model.lease_owner, None), (Model.lease_expires, None), *_NO_PRIOR)
         self._database.update(self._table, (lease.sensor,), actions, Model.lease_owner == lease.owner)
 
     def edit(self, sensor: str, edit: Edit) -> SensorState:
@@ -218,6 +234,7 @@ def _actions(completion: Completion) -> list[Action]:
     values: list[tuple[object, object]] = [
         (Model.lease_owner, None),
         (Model.lease_expires, None),
+        *_NO_PRIOR,
         (Model.last_completion, completion.at),
         (Model.failure_streak, completion.failure_streak or None),
         (Model.last_run_key, completion.last_run_key),
@@ -251,12 +268,20 @@ def _refusal(request: LeaseRequest, failed: ConditionFailed) -> Lease | Refused:
     state = _state(failed.standing)
     if state.lease_owner != request.owner:
         return Refused(state)
-    # Our own write, whose answer was lost: what stood before it is the same but for the lease.
-    return Lease(request.sensor, request.owner, state.epoch, request.nominal, _without_lease(state))
+    # Our own write, whose answer was lost: the state before it is the same but for what the write changed.
+    before = _before_lease(state, Model.from_raw_data(failed.standing))
+    return Lease(request.sensor, request.owner, state.epoch, request.nominal, before)
 
 
-def _without_lease(state: SensorState) -> SensorState:
-    return replace(state, lease_owner=None, lease_expires=0, epoch=state.epoch - 1)
+def _before_lease(state: SensorState, model: Model) -> SensorState:
+    nominal = whole(model.prior_nominal)
+    return replace(
+        state,
+        lease_owner=model.prior_owner or None,
+        lease_expires=whole(model.prior_expires) or 0,
+        last_nominal=None if nominal == _NEVER else nominal,
+        epoch=state.epoch - 1,
+    )
 
 
 def _state(item: Item) -> SensorState:
