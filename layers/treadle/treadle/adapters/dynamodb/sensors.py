@@ -31,7 +31,7 @@ from treadle.ports.sensors import (
 INLINE_CURSOR_BYTES = 1_024
 """A longer bookmark is kept apart, so that taking and giving back the lease does not rewrite it."""
 
-_NEVER = -1
+_NEVER = 0
 """The nominal time before a sensor's first lease."""
 
 _NO_PRIOR: tuple[tuple[object, None], ...] = (
