@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from treadle.definitions.contexts import SensorEvaluationContext
-from treadle.definitions.errors import SensorEvaluationError
+from treadle.definitions.errors import SensorEvaluationError, StoreError, UnreadableRecordError
 from treadle.definitions.results import SensorExecutionData
 from treadle.definitions.sensors import SensorEvent
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
@@ -79,7 +79,11 @@ class EventTicks:
         Raises:
             StoreError: if a store did not answer.
         """
-        state = self._sensors.get(self._definition.name)
+        try:
+            state = self._sensors.get(self._definition.name)
+        except UnreadableRecordError as error:
+            # The events are as good as before: they wait until the sensor's state is repaired.
+            raise StoreError(str(error)) from error
         if not state.is_running(self._default_status):
             return TakenUp(state)
         known = self._ticks.attempts(self._definition.name, {tick_id_of(event) for event in events})
