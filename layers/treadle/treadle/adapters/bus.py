@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
-from treadle.adapters.clients import client
 from treadle.adapters.answers import code_of
+from treadle.adapters.clients import client
 from treadle.definitions.errors import StoreError, StoreRejectedError
 from treadle.engine.telling import SOURCE
 from treadle.ports.system import BusEvent
@@ -21,7 +21,13 @@ _MAX_BYTES = 250_000
 
 _TRIES = 4
 
-_REJECTED = ("ValidationException", "RequestEntityTooLarge", "InvalidArgument", "MalformedDetail", "RequestSizeExceeded")
+_REJECTED = (
+    "ValidationException",
+    "RequestEntityTooLarge",
+    "InvalidArgument",
+    "MalformedDetail",
+    "RequestSizeExceeded",
+)
 """What no repetition makes good, of a request or of one entry (PutEvents in EventBridge's API reference)."""
 
 

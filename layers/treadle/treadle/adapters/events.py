@@ -99,9 +99,7 @@ def _run_status(event: Json) -> RunStatusEvent:
         location,
     )
     time = time_of(detail["time"])
-    return RunStatusEvent(
-        run, status, time, attempt, integer(detail["retry"]), integer(detail["number"])
-    )
+    return RunStatusEvent(run, status, time, attempt, integer(detail["retry"]), integer(detail["number"]))
 
 
 def asset_materialization(event: Json) -> AssetMaterialized:

@@ -129,6 +129,7 @@ class UnreadableRecordError(TreadleError):
     """
 
     def __init__(self, record: str, reason: str) -> None:
+        reason = reason.removeprefix("unreadable: ")
         super().__init__(
             f"Record of {record} cannot be read: {reason.rstrip('.')}. Repair the item in its table, or delete it."
         )

@@ -10,7 +10,7 @@ from treadle.definitions.assets import (
 )
 from treadle.definitions.canonical import canonical_json
 from treadle.definitions.runs import moment
-from treadle.ports.assets import AssetEvent
+from treadle.ports.assets import AssetEvent, check_readable
 from treadle.ports.records import integer, reader, text, text_or_none
 
 
@@ -52,6 +52,7 @@ def materialized(kept: AssetEvent) -> AssetMaterialized:
 
 
 def _materialized(kept: AssetEvent) -> AssetMaterialized:
+    check_readable(kept)
     body = json.loads(kept.body)
     key = AssetKey.from_user_string(kept.asset_key)
     made = AssetMaterialization(key, body["description"], body["metadata"], body["partition"])

@@ -252,9 +252,7 @@ class Dispatcher:
         existing = records.count(_Not.FREE)
         return DispatchCounts(len(started), existing, len(refusals)), refusals, records.count(_Not.NOW)
 
-    def _recorded(
-        self, tick: Tick, requests: Sequence[PlannedRun]
-    ) -> "list[Run | _Not | str | Exception]":
+    def _recorded(self, tick: Tick, requests: Sequence[PlannedRun]) -> "list[Run | _Not | str | Exception]":
         """For each request, the run that the tick gave rise to, or why there is none: a refusal, or an error."""
         if self._workers == 1:
             return [self._tried(tick, request) for request in requests]

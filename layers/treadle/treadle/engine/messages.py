@@ -32,9 +32,7 @@ def parse_message(body: str) -> Mapping[str, Any]:
         UnknownEventError: if it is none.
     """
     try:
-        if len(body) > MAX_MESSAGE:
-            msg = f"it has {len(body)} characters, and {MAX_MESSAGE} are the most"
-            raise ValueError(msg)
+        _check_size(body)
         value = json.loads(body, parse_constant=_no_number, parse_float=_finite)
         if body.count("[") + body.count("{") > MAX_NESTING:
             _check_nesting(value)
@@ -47,6 +45,12 @@ def parse_message(body: str) -> Mapping[str, Any]:
         msg = f"A message must be a JSON object, and is a {type(value).__name__}."
         raise UnknownEventError(msg)
     return value
+
+
+def _check_size(body: str) -> None:
+    if len(body) > MAX_MESSAGE:
+        msg = f"it has {len(body)} characters, and {MAX_MESSAGE} are the most"
+        raise ValueError(msg)
 
 
 def _no_number(name: str) -> None:

@@ -10,7 +10,7 @@ from treadle.definitions.instance import EndedRun
 from treadle.definitions.runs import DagsterRun, RunRecord, RunsFilter, moment
 from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.views import dagster_run, run_record
-from treadle.ports.assets import AssetEvent, EventStore, ended_runs_key
+from treadle.ports.assets import AssetEvent, EventStore, check_readable, ended_runs_key
 from treadle.ports.records import each_readable, integer, reader, text, text_or_none, texts
 from treadle.ports.run_queries import RunQuery
 from treadle.ports.runs import Run, RunStore
@@ -127,6 +127,7 @@ def _name(event: AssetEvent) -> str:
 
 
 def _ended_run(job_name: str, event: AssetEvent) -> EndedRun:
+    check_readable(event)
     body = json.loads(event.body)
     return EndedRun(
         event.storage_id,

@@ -23,8 +23,8 @@ from treadle.engine.outcomes import Decision
 from treadle.engine.slices import tick_message
 from treadle.engine.watching import Watcher
 from treadle.ports.launching import JobSettings, Target
-from treadle.ports.runs import Failure, Run, RunStore
 from treadle.ports.records import reason_of
+from treadle.ports.runs import Failure, Run, RunStore
 from treadle.ports.system import Clock, DeadLetters, Queue
 from treadle.ports.ticks import TickStore
 

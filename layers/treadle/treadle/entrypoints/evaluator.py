@@ -212,7 +212,7 @@ class _Message:
     """
 
     body: Mapping[str, Any]
-    event: SensorEvent | None = None
+    event: "SensorEvent | None" = None
 
 
 def _message(parts: EvaluatorParts, body: Mapping[str, Any]) -> _Message:

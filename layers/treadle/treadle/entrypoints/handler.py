@@ -148,7 +148,7 @@ def process_queue(
     handle: Callable[[T], object],
     inbox: Inbox,
     parse: Callable[[Json], T] = lambda body: body,  # type: ignore[assignment,return-value] # for Json
-    begin: Callable[[Sequence[T]], object] = lambda parsed: None,
+    begin: Callable[[Sequence[T]], object] = lambda _: None,
 ) -> dict[str, Any]:
     """Handle each message of a batch; those that failed, and only those, are delivered again.
 
@@ -179,9 +179,7 @@ def process_queue(
     def handle_record(record: SQSRecord) -> None:
         message = parsed[record.message_id]
         try:
-            if not isinstance(message, _Parsed):
-                raise message
-            handle(message.value)
+            handle(_value(message))
         except StoreThrottledError as error:
             logger().warning(f"Sent anew, to be handled later: {error}")
             metrics().add_metric(f"{inbox.origin}.THROTTLED", MetricUnit.Count, 1)
@@ -216,6 +214,12 @@ def _parsed(record: Mapping[str, Any], parse: Callable[[Json], T]) -> _Parsed[T]
         unread = UnknownEventError(msg)
         unread.__cause__ = error
         return unread
+
+
+def _value(message: _Parsed[T] | TreadleError) -> T:
+    if isinstance(message, _Parsed):
+        return message.value
+    raise message
 
 
 def _postpone(handle: str, receives: int, error: Exception, inbox: Inbox) -> None:
@@ -267,9 +271,7 @@ def bury(body: str, error: Exception, dead_letters: DeadLetters, origin: str) ->
         raise
 
 
-def bury_record(
-    record: Mapping[str, Any], body: str, error: Exception, inbox: Inbox
-) -> list[dict[str, str]]:
+def bury_record(record: Mapping[str, Any], body: str, error: Exception, inbox: Inbox) -> list[dict[str, str]]:
     """Send what stands for a record of a stream to the dead-letter queue.
 
     Args:

@@ -96,8 +96,8 @@ def _publish_stream(parts: PublisherParts, records: Sequence[dict[str, Any]]) ->
         logger().warning(f"Will be told one by one: {error}", extra={"step": "publish"})
         # One by one, so that a run that cannot be told of holds up no other.
         told = 0
-        for record, of_record in news:
-            unkept = _publish_or_defer(parts, record, of_record)
+        for change, of_record in news:
+            unkept = _publish_or_defer(parts, change, of_record)
             if isinstance(unkept, list):
                 failures = unkept
                 break
@@ -120,8 +120,10 @@ def _before(image: Mapping[str, Any]) -> Reached | None:
         return None
     try:
         return {place: dict(times) for place, times in json.loads(image["reached"]["S"]).items()}
-    except Exception:
-        logger().warning("What the record had reached before cannot be read: all is told again", exc_info=True)
+    except Exception:  # noqa: BLE001 - whatever is in it
+        logger().warning(
+            "What the record had reached before cannot be read: all is told again", exc_info=True
+        )
         return None
 
 

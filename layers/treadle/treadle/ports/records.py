@@ -14,6 +14,9 @@ logger = logging.getLogger(__name__)
 LATEST_MS = 253_402_300_799_999
 """The last millisecond of the year 9999: no later time can be written as a date."""
 
+UNREADABLE = "unreadable: "
+"""With this begins what lists show in place of a record that cannot be read."""
+
 _SHOWN = 300
 
 
@@ -90,7 +93,7 @@ def integer(value: object, least: int = 0, most: int = LATEST_MS) -> int:
         TypeError: if it is none.
         ValueError: if it is out of bounds.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise _unexpected(value, "a number")
     if not least <= value <= most or int(value) != value:
         msg = f"{value!r:.40} must be a whole number from {least} to {most}"

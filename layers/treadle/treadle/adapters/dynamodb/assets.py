@@ -8,8 +8,8 @@ from typing import Any
 from treadle.adapters.dynamodb.database import Database, Item, Table, Write
 from treadle.adapters.dynamodb.models import AssetEventModel as Model
 from treadle.adapters.dynamodb.models import named, read_number
-from treadle.definitions.errors import StoreThrottledError
-from treadle.ports.assets import AT_ONCE, AssetEvent, is_ended_runs_key
+from treadle.definitions.errors import StoreThrottledError, UnreadableRecordError
+from treadle.ports.assets import AT_ONCE, AssetEvent, is_ended_runs_key, unreadable_event
 from treadle.ports.records import each_readable, integer, reader, text
 from treadle.ports.system import Tokens
 
@@ -110,20 +110,15 @@ class DynamoEventStore:
         return [item["item"]["S"] for item in islice(chain.from_iterable(pages), limit)]
 
     def after(self, asset_key: str, storage_id: int, limit: int) -> list[AssetEvent]:
-        """The events numbered higher, in order, read strongly; past what cannot be read, as many as asked for."""
-        pages = self._database.pages(
+        """The events numbered higher, in order, read strongly."""
+        items = self._database.query(
             self._table,
             asset_key,
             range_key_condition=Model.item.between(_numbered(storage_id + 1), _numbered(_END)),
             limit=limit,
             consistent_read=True,
         )
-        found: list[AssetEvent] = []
-        for items in pages:
-            found += each_readable(_read_event, items)
-            if len(found) >= limit:
-                break
-        return found[:limit]
+        return [_listed(item) for item in items]
 
     def between(
         self,
@@ -146,7 +141,7 @@ class DynamoEventStore:
             consistent_read=True,
             limit=at_once,
         )
-        return each_readable(_read_event, chain.from_iterable(pages))
+        return map(_listed, chain.from_iterable(pages))
 
     def numbered(self, asset_key: str, numbers: Collection[int]) -> list[AssetEvent]:
         """The events with these numbers, a hundred to a request."""
@@ -163,7 +158,7 @@ class DynamoEventStore:
         return {event.asset_key: event for event in self._at(places)}
 
     def _at(self, places: Sequence[tuple[str, str]]) -> Iterator[AssetEvent]:
-        return each_readable(_read_event, self._database.batch_get(self._table, places, strongly=True))
+        return map(_listed, self._database.batch_get(self._table, places, strongly=True))
 
     def number_before(self, asset_key: str, time: int) -> int:
         """The highest number of an earlier event, looked for backwards, a page at a time."""
@@ -195,6 +190,16 @@ def _event(item: Item) -> AssetEvent:
         text(model.body),
         integer(model.storage_id),
     )
+
+
+def _listed(item: Item) -> AssetEvent:
+    """An event, or what stands for one that cannot be read."""
+    try:
+        return _read_event(item)
+    except UnreadableRecordError as error:
+        number = item["item"]["S"].rpartition("#")[2]
+        place = int(number) if number.isascii() and number.isdecimal() else 0
+        return unreadable_event(item["asset_key"]["S"], place, error.reason)
 
 
 def _counted(items: Iterable[Item]) -> Iterator[tuple[Item, int]]:

@@ -104,8 +104,8 @@ class Outcomes:
         inflater = zlib.decompressobj()
         content = inflater.decompress(inline, MAX_OUTCOME_BYTES)
         if not inflater.eof:
-            msg = f"An outcome of sensor {sensor} is cut off, or has more than {MAX_OUTCOME_BYTES} bytes."
-            raise StoreError(msg)
+            msg = f"what it asked for is cut off, or has more than {MAX_OUTCOME_BYTES} bytes"
+            raise UnreadableRecordError(f"a tick of sensor {sensor}", msg)
         found: dict[str, list[Any]] = json.loads(content)
         malformed: list[SetAside] = []
         requests = tuple(_each(_read_request, found["runs"], malformed))
@@ -155,7 +155,7 @@ def _request(record: Any) -> PlannedRun:
     return run
 
 
-_read_request = reader(_request, lambda record: "one request of a tick")
+_read_request = reader(_request, lambda _: "one request of a tick")
 
 
 def _folder(sensor: str) -> str:
@@ -199,4 +199,4 @@ def _listed_asset_event(record: Any) -> "AssetMaterialization":
     return _asset_event(*record)
 
 
-_read_asset_event = reader(_listed_asset_event, lambda record: "one asset event of a tick")
+_read_asset_event = reader(_listed_asset_event, lambda _: "one asset event of a tick")

@@ -12,7 +12,7 @@ from treadle.adapters.dynamodb.models import LookModel, named, whole
 from treadle.adapters.dynamodb.models import RunModel as Model
 from treadle.definitions.errors import StoreError, UnreadableRecordError
 from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
-from treadle.ports.records import each_readable, integer, reader, text, text_or_none, texts
+from treadle.ports.records import each_readable, integer, reader, text, texts
 from treadle.ports.run_queries import MOST_LOOKED_AT, RunPage, RunQuery, parse_place, place_of
 from treadle.ports.runs import (
     Allowance,
@@ -129,7 +129,11 @@ class DynamoRunStore:
         for items in pages:
             names = [item["run_id"]["S"] for item in items]
             records = {item["run_id"]["S"]: item for item in self._items(names)}
-            for run in (_listed(keys, records[name]) for keys, name in zip(items, names, strict=True) if name in records):
+            for run in (
+                _listed(keys, records[name])
+                for keys, name in zip(items, names, strict=True)
+                if name in records
+            ):
                 if len(found) == limit or looked_at == MOST_LOOKED_AT:
                     return RunPage(tuple(found), last)
                 looked_at, last = looked_at + 1, place_of(run)

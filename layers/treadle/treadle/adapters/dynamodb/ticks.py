@@ -13,7 +13,7 @@ from treadle.adapters.dynamodb.outcomes import Outcomes, Packed, Unpacked
 from treadle.definitions.errors import StoreError, UnreadableRecordError
 from treadle.definitions.status import TickStatus
 from treadle.engine.identity import tick_time, timestamp
-from treadle.ports.records import each_readable, integer, reader, text, text_or_none
+from treadle.ports.records import each_readable, integer, reader, text
 from treadle.ports.ticks import (
     MOST_READ,
     DispatchCounts,
