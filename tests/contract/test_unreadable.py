@@ -1,5 +1,6 @@
 """Records that cannot be read, on each DynamoDB: one read alone is named, several are read past it, a page shows it."""
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import boto3
@@ -53,29 +54,38 @@ def spoil_run(stores: Stores, name: str = "bad", **attributes: Any) -> None:
     put(stores.runs, {**_item(run(name), 1), **(attributes or {"tags": {"S": '["x"]'}})})
 
 
+def failures(
+    read: Callable[[dict[str, Any]], object], items: Iterable[tuple[str, dict[str, Any]]]
+) -> list[UnreadableRecordError]:
+    """What a codec says against those items that it cannot read; all but its own error is raised."""
+    found = []
+    for _, item in items:
+        try:
+            read(item)
+        except UnreadableRecordError as error:
+            found.append(error)
+    return found
+
+
 def test_a_damaged_run_is_read_or_named_whatever_is_wrong_with_it(stores: Stores) -> None:
     assert isinstance(stores.runs, DynamoRunStore)
-    unreadable = 0
-    for _, item in damaged(_item(run("bad"), 1), keys=("run_id",)):
-        try:
-            assert stores.runs.read(item).run_id == "bad"
-        except UnreadableRecordError as error:
-            unreadable += 1
-            assert error.record == "run bad"
-            assert str(error).startswith("Record of run bad cannot be read: ")
-    assert unreadable > 50
+    errors = failures(stores.runs.read, damaged(_item(run("bad"), 1), keys=("run_id",)))
+
+    assert len(errors) > 50
+    assert {error.record for error in errors} == {"run bad"}
+    assert all(str(error).startswith("Record of run bad cannot be read: ") for error in errors)
 
 
 def test_a_damaged_tick_is_read_or_named_whatever_is_wrong_with_it(stores: Stores) -> None:
     assert isinstance(stores.ticks, DynamoTickStore)
-    unreadable = 0
-    for _, item in damaged(to_item(tick(1), stores.ticks._outcomes), keys=("sensor", "tick_id")):
-        try:
-            assert stores.ticks.read(item).sensor == "watch"
-        except UnreadableRecordError as error:
-            unreadable += 1
-            assert error.record == "the tick of sensor watch 2026-11-22T18:00:01.000Z-000000001"
-    assert unreadable > 50
+    items = damaged(to_item(tick(1), stores.ticks._outcomes), keys=("sensor", "tick_id"))
+    errors = failures(stores.ticks.read, items)
+
+    assert len(errors) > 50
+    assert {error.record for error in errors} <= {
+        "the tick of sensor watch 2026-11-22T18:00:01.000Z-000000001",
+        "a tick of sensor watch",
+    }
 
 
 def test_several_runs_are_read_past_one_that_cannot_be(stores: Stores) -> None:

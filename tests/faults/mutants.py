@@ -82,7 +82,7 @@ MUTANTS = (
     ),
     Mutant(
         "nesting of a message",
-        "engine/messages.py",
+        "engine/parsing.py",
         "            _check_nesting(value)\n",
         "            pass\n",
         (f"{PARSERS}a_message_may_be_nested_as_deep_as_is_said_and_no_deeper",),

@@ -32,7 +32,7 @@ from treadle.ports.ticks import PlannedRun, Tick, TickKind
 NAMESPACE = "123456789012/us-east-1/test"
 SENSOR = "new_objects"
 JOB = "process_file"
-DONE = {"batchItemFailures": []}
+DONE: dict[str, list[object]] = {"batchItemFailures": []}
 NUMBERS = count()
 
 

@@ -21,7 +21,6 @@ from treadle.definitions.errors import (
     UnknownEventError,
     UnreadableRecordError,
 )
-from treadle.engine.messages import parse_message
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.ports.records import reason_of
 from treadle.ports.system import DeadLetters, Queue
@@ -303,4 +302,7 @@ def parse_body(body: str) -> Json:
     Raises:
         UnknownEventError: if it is none.
     """
+    # Imported here, as ticks by schedule come without.
+    from treadle.engine.parsing import parse_message
+
     return parse_message(body)

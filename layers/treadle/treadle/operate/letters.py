@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from treadle.definitions.errors import UnknownEventError
-from treadle.engine.messages import parse_message
+from treadle.engine.parsing import parse_message
 from treadle.engine.publish import publish_message
 from treadle.engine.reconcile import ORIGIN as RECONCILE
 from treadle.engine.slices import tick_message
