@@ -15,6 +15,8 @@ from treadle.adapters.dynamodb.ticks import DynamoTickStore, to_item
 from treadle.definitions.errors import UnreadableRecordError
 from treadle.definitions.status import DagsterRunStatus, TickStatus
 from treadle.engine.asset_reading import StoredInstance
+from treadle.engine.fuse import HOUR_MS, Fuse
+from treadle.engine.identity import timestamp
 from treadle.engine.reading import StoredEnds
 from treadle.ports.assets import AssetEvent, ended_runs_key
 from treadle.ports.run_queries import RunQuery
@@ -188,6 +190,18 @@ def test_states_of_sensors_are_read_past_one_that_cannot_be_and_that_one_stands_
     assert (states["bad"].paused or "").startswith("unreadable: ")
     with pytest.raises(UnreadableRecordError, match="sensor bad"):
         stores.sensors.get("bad")
+
+
+def test_a_count_of_an_hour_that_cannot_be_read_lets_the_runs_wait_for_the_next_one(stores: Stores) -> None:
+    hour = NOON - NOON % HOUR_MS
+    key = {"sensor": {"S": "watch#fuse"}, "tick_id": {"S": timestamp(hour)}}
+    put(stores.ticks, {**key, "admitted": {"S": "x"}})
+    clock = VirtualClock(NOON)
+    fuse = Fuse(stores.ticks, clock, 10)
+
+    assert not fuse.take("watch")
+    clock.advance(HOUR_MS / 1000)
+    assert fuse.take("watch")
 
 
 def event(key: str, number: int, body: str) -> AssetEvent:

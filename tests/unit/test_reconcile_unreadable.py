@@ -5,9 +5,9 @@ import json
 import pytest
 
 from tests.support.dispatching import change, committed, counts, dispatch, launched
-from tests.support.house import RUN_IDS, House
+from tests.support.house import RUN_IDS, House, keyless, sensor_of
 from tests.support.launching import NOON, RUN_ID, queue_run
-from treadle.definitions.errors import StoreRejectedError
+from treadle.definitions.errors import StoreError, StoreRejectedError
 from treadle.engine.folding import LAUNCH_DUE_MS
 from treadle.engine.reconcile import DISPATCH_LATE_MS, UNREADABLE_MS, Reconciled, Reconciler
 from treadle.ports.runs import Run
@@ -142,3 +142,13 @@ def test_what_breaks_one_request_is_raised_once_the_others_are_launched(house: H
 
     assert launched(house) == [RUN_IDS.keyed("watch", key) for key in ("a", "c")]
     assert counts(house, tick) is None
+
+
+def test_events_wait_for_the_repair_of_their_sensor_s_state(house: House) -> None:
+    """They are as good as before, so none of them is a dead letter at once."""
+    house.tables.unreadable["watch",] = "epoch is a text"
+
+    with pytest.raises(StoreError, match="state of sensor|watch cannot be read") as caught:
+        house.events(sensor_of(keyless)).take_up([])
+
+    assert caught.value.retryable

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from treadle.definitions.errors import StoreError, UnreadableRecordError
+from treadle.definitions.errors import StoreError, StoreRejectedError, UnreadableRecordError
 from treadle.ports.records import integer, reader, text, text_or_none, texts
 from treadle.ports.system import BlobStore
 from treadle.ports.ticks import PlannedRun, SetAside, Tick
@@ -103,9 +103,11 @@ class Outcomes:
             return Unpacked()
         inflater = zlib.decompressobj()
         content = inflater.decompress(inline, MAX_OUTCOME_BYTES)
+        if inflater.unconsumed_tail:
+            msg = f"An outcome of sensor {sensor} has more than {MAX_OUTCOME_BYTES} bytes."
+            raise StoreRejectedError(msg)
         if not inflater.eof:
-            msg = f"what it asked for is cut off, or has more than {MAX_OUTCOME_BYTES} bytes"
-            raise UnreadableRecordError(f"a tick of sensor {sensor}", msg)
+            raise UnreadableRecordError(f"a tick of sensor {sensor}", "what it asked for is cut off")
         found: dict[str, list[Any]] = json.loads(content)
         malformed: list[SetAside] = []
         requests = tuple(_each(_read_request, found["runs"], malformed))

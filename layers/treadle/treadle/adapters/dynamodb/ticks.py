@@ -197,7 +197,7 @@ class DynamoTickStore:
             answer = self._database.update(self._table, key, actions, room)
             if not isinstance(answer, ConditionFailed):
                 return number
-            used = int(answer.standing["admitted"]["N"]) if answer.standing else 0
+            used = _read_admitted(answer.standing) if answer.standing else 0
             number = min(number, limit - used)
         return 0
 
@@ -362,6 +362,7 @@ def _attempts(item: Item) -> tuple[str, TickStatus, int]:
 
 
 _NAME = named("the tick of sensor", "sensor", "tick_id")
+_read_admitted = reader(lambda item: read_number(item, "admitted"), _NAME)
 _read_attempts = reader(_attempts, _NAME)
 _read_owner = reader(lambda item: text(item["owner"]["S"]), _NAME)
 
