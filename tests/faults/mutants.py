@@ -28,6 +28,9 @@ ASSETS = "tests/faults/test_every_call_of_assets.py::test_"
 TAKEOVER = (
     "tests/faults/test_takeover.py::test_a_second_message_starts_nothing_as_long_as_the_first_launch_can_act"
 )
+POISON = "tests/functional/test_poison.py::test_"
+PARSERS = "tests/unit/test_poison_messages.py::test_"
+UNREADABLE = "tests/unit/test_reconcile_unreadable.py::test_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,97 @@ class Mutant:
 
 
 MUTANTS = (
+    Mutant(
+        "any failure to decode a record is that record's",
+        "ports/records.py",
+        "            raise UnreadableRecordError(name(record), reason_of(error)) from error",
+        "            raise",
+        (f"{POISON}a_damaged_request_of_a_tick_is_set_aside_and_its_others_are_started",),
+    ),
+    Mutant(
+        "records that cannot be read passed over",
+        "ports/records.py",
+        '            logger.error("%s", error)  # noqa: TRY400 - its words say all; a stack for each would bury them',
+        "            raise",
+        ("tests/contract/test_unreadable.py::test_several_runs_are_read_past_one_that_cannot_be[moto]",),
+    ),
+    Mutant(
+        "any failure of a parser is that message's",
+        "adapters/events.py",
+        "    except Exception as error:\n        # A parser",
+        "    except KeyError as error:\n        # A parser",
+        (f"{PARSERS}a_message_with_anything_in_any_field_is_parsed_or_unknown",),
+    ),
+    Mutant(
+        "messages parsed one by one",
+        "entrypoints/handler.py",
+        "    except Exception as error:  # noqa: BLE001 - whatever it is, it is about this message",
+        "    except KeyError as error:",
+        ("tests/unit/test_batches.py::test_whatever_a_parser_raises_buries_that_message_alone",),
+    ),
+    Mutant(
+        "nesting of a message",
+        "engine/parsing.py",
+        "            _check_nesting(value)\n",
+        "            pass\n",
+        (f"{PARSERS}a_message_may_be_nested_as_deep_as_is_said_and_no_deeper",),
+    ),
+    Mutant(
+        "true taken for an attempt",
+        "entrypoints/steps.py",
+        "type(attempt) is int and 0 < attempt",
+        "isinstance(attempt, int) and 0 < attempt",
+        (f"{PARSERS}what_is_no_count_of_attempts_is_no_launch[True]",),
+    ),
+    Mutant(
+        "unreadable ticks set apart",
+        "engine/reconcile.py",
+        "                is_new = self._ticks.mark_unreadable(sensor, tick_id, self._next_day(), error.reason)",
+        "                is_new = True",
+        (f"{UNREADABLE}a_tick_that_cannot_be_read_is_a_dead_letter_once_and_looked_at_once_a_day",),
+    ),
+    Mutant(
+        "unreadable runs set apart",
+        "engine/reconcile.py",
+        "        is_new = self._runs.mark_unreadable(run_id, self._next_day(), reason)",
+        "        is_new = True",
+        (f"{UNREADABLE}a_run_that_cannot_be_read_is_a_dead_letter_once_and_looked_at_once_a_day",),
+    ),
+    Mutant(
+        "one request's refusal is not its tick's",
+        "engine/dispatch.py",
+        "        except (UnreadableRecordError, StoreRejectedError) as error:",
+        "        except ZeroDivisionError as error:",
+        (f"{UNREADABLE}a_request_whose_run_cannot_be_read_is_refused_and_the_others_get_theirs",),
+    ),
+    Mutant(
+        "the others of a tick launched before its broken request is raised",
+        "engine/dispatch.py",
+        "            if is_passing(error):\n                raise\n            return error",
+        "            raise",
+        (f"{UNREADABLE}what_breaks_one_request_is_raised_once_the_others_are_launched",),
+    ),
+    Mutant(
+        "queues go on past an entry that is never taken",
+        "adapters/queues.py",
+        "            failed += self._send(batch)",
+        "            failed += self._send(batch) if not failed else []",
+        ("tests/unit/test_partial_failures.py::test_messages_behind_a_rejected_one_are_sent",),
+    ),
+    Mutant(
+        "the bus goes on past an entry that is never taken",
+        "adapters/bus.py",
+        "                return [*rejected, *(why for entry in entries for why in self._put([entry]))]",
+        "                return [*rejected, str(error)]",
+        ("tests/unit/test_partial_failures.py::test_a_request_refused_for_one_event_is_put_event_by_event",),
+    ),
+    Mutant(
+        "keys that no table takes kept out of a batch",
+        "adapters/dynamodb/database.py",
+        "for key in dict.fromkeys(keys) if _may_exist(key)]",
+        "for key in dict.fromkeys(keys)]",
+        ("tests/contract/test_unreadable.py::test_names_that_no_run_can_have_do_not_fail_the_others[moto]",),
+    ),
     Mutant(
         "lease condition",
         SENSORS,
@@ -273,7 +367,7 @@ MUTANTS = (
     Mutant(
         "told later, what could not be told",
         "entrypoints/publishing.py",
-        "_publish_or_defer(parts, of_record)",
+        "_publish_or_defer(parts, change, of_record)",
         "len(of_record)",
         (f"{TELLING}no_fault_at_any_call_loses_or_doubles_what_is_told[throttled]",),
     ),
@@ -294,8 +388,8 @@ MUTANTS = (
     Mutant(
         "assets of a tick told before it is done",
         "engine/dispatch.py",
-        "        self._assets.record_tick(tick)\n",
-        "",
+        "        refusals = self._assets.record_tick(tick)\n",
+        "        refusals: list[str] = []\n",
         (f"{ASSETS}without_faults_each_event_is_recorded_and_told_once",),
     ),
     Mutant(

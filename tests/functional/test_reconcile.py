@@ -17,7 +17,15 @@ from treadle.engine.reconcile import DISPATCH_LATE_MS
 from treadle.ports.runs import Run
 from treadle.ports.ticks import PlannedRun, Tick, TickKind
 
-NOTHING = {"dispatched": 0, "relaunched": 0, "described": 0, "observed": 0, "failed": 0, "is_complete": True}
+NOTHING = {
+    "dispatched": 0,
+    "relaunched": 0,
+    "described": 0,
+    "observed": 0,
+    "failed": 0,
+    "unreadable": 0,
+    "is_complete": True,
+}
 MINUTE = 60_000
 
 

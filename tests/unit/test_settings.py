@@ -188,6 +188,7 @@ def test_evaluator_tells_of_its_sensors_selectors_together_with_the_rest() -> No
                 "TREADLE_JOBS",
                 "TREADLE_NAMESPACE",
                 "TREADLE_BUS_NAME",
+                DEAD_LETTERS,
             ],
         ),
     ],

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from treadle.adapters.events import Json, asset_materialization, parse
+from treadle.adapters.events import Json, asset_materialization, parse, time_of
 from treadle.definitions.assets import AssetKey, AssetMaterialization
 from treadle.definitions.canonical import canonical_json
-from treadle.engine.identity import moment_of
 from treadle.engine.materializing import AssetReport, ForeignMaterialization
 from treadle.engine.telling import (
     ASSET_MATERIALIZATION_REPORT,
@@ -25,7 +24,7 @@ def is_about_an_asset(event: Json) -> bool:
     Args:
         event: an EventBridge envelope.
     """
-    return event.get("detail-type") in {ASSET_MATERIALIZATION_REPORT, ASSET_MATERIALIZED}
+    return str(event.get("detail-type")) in {ASSET_MATERIALIZATION_REPORT, ASSET_MATERIALIZED}
 
 
 def parse_asset_event(event: Json) -> Reported:
@@ -53,7 +52,7 @@ def _report(event: Json) -> AssetReport:
         _metadata(detail.get("metadata")),
         detail.get("partition"),
     )
-    time = moment_of(_text(detail.get("time") or event["time"]))
+    time = time_of(detail.get("time") or event["time"])
     return AssetReport(made, detail.get("event_id") or event["id"], time, detail.get("run_id"))
 
 

@@ -4,10 +4,11 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
+from treadle.adapters.answers import code_of
 from treadle.adapters.clients import client
-from treadle.definitions.errors import StoreError
+from treadle.definitions.errors import StoreError, StoreRejectedError
 from treadle.engine.telling import SOURCE
 from treadle.ports.system import BusEvent
 
@@ -19,6 +20,15 @@ _MAX_BYTES = 250_000
 """What a request may have in all; EventBridge once took 256 KB, and takes more by now."""
 
 _TRIES = 4
+
+_REJECTED = (
+    "ValidationException",
+    "RequestEntityTooLarge",
+    "InvalidArgument",
+    "MalformedDetail",
+    "RequestSizeExceeded",
+)
+"""What no repetition makes good, of a request or of one entry (PutEvents in EventBridge's API reference)."""
 
 
 class EventBridgeBus:
@@ -34,7 +44,10 @@ class EventBridgeBus:
         self._source = source
 
     def publish(self, events: Sequence[BusEvent]) -> None:
-        """Put the events, up to ten in a request; of a request that fails in part, those that failed again."""
+        """Put the events, up to ten in a request; of a request that fails in part, those that failed again.
+
+        An event that EventBridge will never take keeps none of the others back.
+        """
         entries: list[PutEventsRequestEntryTypeDef] = [
             {
                 "EventBusName": self._name,
@@ -45,30 +58,47 @@ class EventBridgeBus:
             for event in events
         ]
         batch: list[PutEventsRequestEntryTypeDef] = []
+        rejected: list[str] = []
         for entry in entries:
             if batch and (len(batch) == _BATCH or sum(map(_size, (*batch, entry))) > _MAX_BYTES):
-                self._put(batch)
+                rejected += self._put(batch)
                 batch = []
             batch.append(entry)
         if batch:
-            self._put(batch)
+            rejected += self._put(batch)
+        if rejected:
+            msg = f"The bus {self._name} will never take {len(rejected)} of {len(entries)} events: {rejected[0]}"
+            raise StoreRejectedError(msg)
 
-    def _put(self, entries: "list[PutEventsRequestEntryTypeDef]") -> None:
-        words = ""
+    def _put(self, entries: "list[PutEventsRequestEntryTypeDef]") -> list[str]:
+        """Put entries, each until it is taken; why some never will be."""
+        words, rejected = "", list[str]()
         for _ in range(_TRIES):
             try:
                 answer = client("events").put_events(Entries=entries)
             except (ClientError, BotoCoreError) as error:
-                msg = f"The bus {self._name} did not take {len(entries)} events: {error}"
-                raise StoreError(msg) from error
+                if not _is_rejected(code_of(error), error):
+                    msg = f"The bus {self._name} did not take {len(entries)} events: {error}"
+                    raise StoreError(msg) from error
+                if len(entries) == 1:
+                    return [*rejected, str(error)]
+                # The request is refused as a whole for one entry of it.
+                return [*rejected, *(why for entry in entries for why in self._put([entry]))]
             results = zip(entries, answer["Entries"], strict=True)
             refused = [(entry, result) for entry, result in results if result.get("ErrorCode")]
-            if not refused:
-                return
-            entries = [entry for entry, _ in refused]
-            words = refused[0][1].get("ErrorMessage") or refused[0][1].get("ErrorCode", "")
+            lasting = [result for _, result in refused if _is_rejected(result["ErrorCode"])]
+            rejected += [each.get("ErrorMessage") or each["ErrorCode"] for each in lasting]
+            again = [each for each in refused if not _is_rejected(each[1]["ErrorCode"])]
+            if not again:
+                return rejected
+            entries = [entry for entry, _ in again]
+            words = again[0][1].get("ErrorMessage") or again[0][1].get("ErrorCode", "")
         msg = f"The bus {self._name} refused {len(entries)} events {_TRIES} times: {words}"
         raise StoreError(msg)
+
+
+def _is_rejected(code: str, error: Exception | None = None) -> bool:
+    return code.endswith(_REJECTED) or isinstance(error, ParamValidationError)
 
 
 def _size(entry: "PutEventsRequestEntryTypeDef") -> int:

@@ -1,10 +1,11 @@
 """From events as AWS sends them to the values that the engine knows; parsed once, here."""
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from treadle.definitions.assets import AssetKey, AssetMaterialization, AssetMaterialized
-from treadle.definitions.errors import UnknownEventError
+from treadle.definitions.errors import InvalidReportError, UnknownEventError
 from treadle.definitions.objects import ObjectCreated, S3Object
 from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.runs import DagsterRun, RunFailure
@@ -12,6 +13,7 @@ from treadle.definitions.sensors import SensorEvent
 from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.identity import moment_of
 from treadle.engine.telling import ASSET_MATERIALIZED, RUN_STATUS_CHANGED, SOURCE
+from treadle.ports.records import integer, text, text_or_none, texts
 
 Json = Mapping[str, Any]
 T = TypeVar("T")
@@ -42,9 +44,10 @@ def parse(event: Json, parsers: Mapping[tuple[str, str], Callable[[Json], T]]) -
         parsers: by source and detail-type.
 
     Raises:
-        UnknownEventError: if there is none for it, or a field is missing.
+        UnknownEventError: if there is none for it, or a field is missing or has another form.
+        InvalidReportError: if a parser says that what is reported does not fit.
     """
-    source, kind = str(event.get("source")), str(event.get("detail-type"))
+    source, kind = f"{event.get('source')!s:.100}", f"{event.get('detail-type')!s:.100}"
     parser = parsers.get((source, kind))
     if parser is None:
         known = ", ".join(f"{a} / {b}" for a, b in parsers)
@@ -52,24 +55,28 @@ def parse(event: Json, parsers: Mapping[tuple[str, str], Callable[[Json], T]]) -
         raise UnknownEventError(msg)
     try:
         return parser(event)
-    except (KeyError, TypeError, ValueError) as error:
-        msg = f"An event of {source} / {kind} lacks a field or has it in another form: {error!r}."
+    except (UnknownEventError, InvalidReportError):
+        raise
+    except Exception as error:
+        # A parser looks into values of any shape: what it raises then is no list that anybody could keep.
+        words = f"{error!r:.300}".encode(errors="backslashreplace").decode()
+        msg = f"An event of {source} / {kind} lacks a field or has it in another form: {words}."
         raise UnknownEventError(msg) from error
 
 
 def _object_created(event: Json) -> ObjectCreated:
     detail = event["detail"]
     stored = detail["object"]
-    time = moment_of(event["time"])
+    time = time_of(event["time"])
     found = S3Object(
-        bucket=str(detail["bucket"]["name"]),
-        key=str(stored["key"]),
-        etag=str(stored["etag"]).strip('"'),
-        version=str(stored.get("version-id") or "null"),
-        size=int(stored["size"]),
+        bucket=text(detail["bucket"]["name"]),
+        key=text(stored["key"]),
+        etag=text(stored["etag"]).strip('"'),
+        version=text(stored.get("version-id") or "null"),
+        size=integer(stored["size"]),
         last_modified=time,
     )
-    return ObjectCreated(found, time, str(stored.get("sequencer", "")))
+    return ObjectCreated(found, time, text(stored.get("sequencer", "")))
 
 
 def _run_status(event: Json) -> RunStatusEvent:
@@ -77,23 +84,22 @@ def _run_status(event: Json) -> RunStatusEvent:
     location = _namespace(event)
     failure = detail.get("failure")
     status = DagsterRunStatus(detail["status"])
+    attempt = integer(detail["attempt"], 1)
     run = DagsterRun(
-        str(detail["run_id"]),
-        str(detail["job"]),
+        text(detail["run_id"]),
+        text(detail["job"]),
         status,
-        {str(name): str(value) for name, value in detail["tags"].items()},
+        texts(detail["tags"]),
         {},
-        detail.get("run_key"),
-        detail.get("sensor"),
-        int(detail["attempt"]),
-        detail.get("external_id"),
-        RunFailure(str(failure["error"]), str(failure["cause"])) if failure else None,
+        text_or_none(detail.get("run_key")),
+        text_or_none(detail.get("sensor")),
+        attempt,
+        text_or_none(detail.get("external_id")),
+        RunFailure(text(failure["error"]), text(failure["cause"])) if failure else None,
         location,
     )
-    time = moment_of(detail["time"])
-    return RunStatusEvent(
-        run, status, time, int(detail["attempt"]), int(detail["retry"]), int(detail["number"])
-    )
+    time = time_of(detail["time"])
+    return RunStatusEvent(run, status, time, attempt, integer(detail["retry"]), integer(detail["number"]))
 
 
 def asset_materialization(event: Json) -> AssetMaterialized:
@@ -103,27 +109,43 @@ def asset_materialization(event: Json) -> AssetMaterialized:
         event: an EventBridge envelope.
 
     Raises:
-        KeyError, TypeError, ValueError: if a field is missing or has another form.
+        KeyError, TypeError, ValueError, AttributeError: if a field is missing or has another form.
         InvalidReportError: if what it says of the asset does not fit.
     """
     detail = event["detail"]
     _namespace(event)
-    key = AssetKey.from_user_string(str(detail["asset_key"]))
+    key = AssetKey.from_user_string(text(detail["asset_key"]))
     made = AssetMaterialization(key, detail["description"], detail["metadata"], detail["partition"])
     return AssetMaterialized(
         made,
-        str(detail["id"]),
-        int(detail["storage_id"]),
-        moment_of(detail["time"]),
-        detail["run_id"],
-        int(detail["depth"]),
-        str(detail["origin"]),
+        text(detail["id"]),
+        integer(detail["storage_id"]),
+        time_of(detail["time"]),
+        text_or_none(detail["run_id"]),
+        integer(detail["depth"]),
+        text(detail["origin"]),
     )
+
+
+def time_of(value: object) -> datetime:
+    """A time that can be kept: from 1970 to 9998, so that no zone leads beyond the last year.
+
+    Raises:
+        TypeError, ValueError: if it is none.
+    """
+    time = moment_of(text(value))
+    if not _EARLIEST <= time < _LATEST:
+        msg = f"{time} is no time from 1970 to 9998"
+        raise ValueError(msg)
+    return time
+
+
+_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def _namespace(event: Json) -> str:
     """Which stack an event is of, as far as its account and Region bear that out."""
-    location = str(event["detail"]["namespace"])
+    location = text(event["detail"]["namespace"])
     if not location.startswith(f"{event['account']}/{event['region']}/"):
         msg = f"it says that it is of {location}, and comes from {event['account']}/{event['region']}"
         raise ValueError(msg)

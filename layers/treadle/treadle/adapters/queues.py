@@ -2,18 +2,18 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from treadle.adapters.answers import code_of, store_error
 from treadle.adapters.clients import client
-from treadle.definitions.errors import StoreError
+from treadle.definitions.errors import StoreError, StoreRejectedError, StoreThrottledError
 from treadle.ports.system import Letter
 
 if TYPE_CHECKING:
-    from mypy_boto3_sqs.type_defs import MessageTypeDef
+    from mypy_boto3_sqs.type_defs import BatchResultErrorEntryTypeDef, MessageTypeDef
 
 _BATCH = 10
 _MAX_ATTRIBUTE = 1_000
@@ -27,6 +27,20 @@ _HELD_SECONDS = 600
 _GONE = ("MessageNotInflight", "InvalidParameterValue", "ReceiptHandleIsInvalid")
 
 
+def _batches(messages: Sequence[tuple[str, int]]) -> Iterator[list[tuple[str, int]]]:
+    """Messages in requests of ten, and of as many bytes as SQS takes in one; JSON is ASCII here."""
+    batch: list[tuple[str, int]] = []
+    size = 0
+    for message in messages:
+        if batch and (len(batch) == _BATCH or size + len(message[0]) > _MAX_BODY):
+            yield batch
+            batch, size = [], 0
+        batch.append(message)
+        size += len(message[0])
+    if batch:
+        yield batch
+
+
 class SqsQueue:
     """An `InboxQueue` on SQS.
 
@@ -38,24 +52,35 @@ class SqsQueue:
         self._url = url
 
     def send(self, bodies: list[Mapping[str, object]], *, delay_seconds: int | list[int] = 0) -> None:
-        """Send the messages, ten in a request."""
+        """Send the messages, ten in a request at most; those behind one that SQS does not take are sent all the same."""
         delays = delay_seconds if isinstance(delay_seconds, list) else [delay_seconds] * len(bodies)
-        messages = list(zip(bodies, delays, strict=True))
-        for start in range(0, len(messages), _BATCH):
-            entries = [
-                {"Id": str(index), "MessageBody": json.dumps(body), "DelaySeconds": delay}
-                for index, (body, delay) in enumerate(messages[start : start + _BATCH])
-            ]
-            try:
-                answer = client("sqs").send_message_batch(QueueUrl=self._url, Entries=entries)  # type: ignore[arg-type]
-            except (ClientError, BotoCoreError) as error:
-                msg = f"SQS did not take {len(entries)} messages for {self._url}: {error}"
-                raise store_error(code_of(error), msg) from error
-            failed = answer.get("Failed", [])
-            if failed:
-                words = failed[0].get("Message", failed[0]["Code"])
-                msg = f"SQS refused {len(failed)} of {len(entries)} messages for {self._url}: {words}"
-                raise store_error(failed[0]["Code"], msg)
+        messages = [(json.dumps(body), delay) for body, delay in zip(bodies, delays, strict=True)]
+        failed: list[BatchResultErrorEntryTypeDef] = []
+        for batch in _batches(messages):
+            failed += self._send(batch)
+        if not failed:
+            return
+        # What may be taken later is told of first: then the whole is sent again.
+        first = next((each for each in failed if not each["SenderFault"]), failed[0])
+        words = first.get("Message", first["Code"])
+        msg = f"SQS refused {len(failed)} of {len(messages)} messages for {self._url}: {words}"
+        error = store_error(first["Code"], msg)
+        if first["SenderFault"] and not isinstance(error, StoreThrottledError):
+            raise StoreRejectedError(msg)
+        raise error
+
+    def _send(self, batch: Sequence[tuple[str, int]]) -> "Sequence[BatchResultErrorEntryTypeDef]":
+        """Send up to ten messages; those that were not taken."""
+        entries = [
+            {"Id": str(index), "MessageBody": body, "DelaySeconds": delay}
+            for index, (body, delay) in enumerate(batch)
+        ]
+        try:
+            answer = client("sqs").send_message_batch(QueueUrl=self._url, Entries=entries)  # type: ignore[arg-type]
+        except (ClientError, BotoCoreError) as error:
+            msg = f"SQS did not take {len(entries)} messages for {self._url}: {error}"
+            raise store_error(code_of(error), msg) from error
+        return answer.get("Failed", [])
 
     def postpone(self, handle: str, seconds: int) -> None:
         """Let a message come again after a while."""

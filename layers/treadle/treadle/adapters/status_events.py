@@ -23,14 +23,14 @@ same word for one and the same thing, or the order in which they come would show
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from treadle.adapters.events import Json, parse
+from treadle.adapters.events import Json, parse, time_of
 from treadle.adapters.targets import batch, ecs, glue, step_functions
 from treadle.adapters.targets.answers import failure_of
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.addresses import partition_of
-from treadle.engine.identity import moment_of
 from treadle.engine.record import REPORT, StatusChange
 from treadle.engine.telling import REPORT_SOURCE, REPORTED_STATUSES, RUN_STATUS_REPORT, VERSION
+from treadle.ports.records import integer
 
 _SUCCEEDED = "Lambda Function Invocation Result - Success"
 _FAILED = "Lambda Function Invocation Result - Failure"
@@ -172,13 +172,13 @@ def _report(event: Json) -> StatusChange:
         external_id="",
         target="",
         status=status,
-        time=int(moment_of(detail["time"]).timestamp() * 1000),
+        time=int(time_of(detail["time"]).timestamp() * 1000),
         failure=failure,
     )
 
 
 def _status(told: object, statuses: Mapping[str, Status]) -> Status:
-    if told not in statuses:
+    if not isinstance(told, str) or told not in statuses:
         msg = f"status {told!r} is none of {sorted(statuses)}"
         raise ValueError(msg)
     return statuses[str(told)]
@@ -192,7 +192,7 @@ def _objects(value: object) -> Sequence[dict[str, Any]]:
 
 
 def _happened(event: Json) -> int:
-    return int(moment_of(event["time"]).timestamp() * 1000)
+    return int(time_of(event["time"]).timestamp() * 1000)
 
 
 def _text(value: object) -> str | None:
@@ -202,15 +202,15 @@ def _text(value: object) -> str | None:
 
 def _count(value: object) -> int:
     text = _text(value) or ""
-    return int(text) if text.isdecimal() else 0
+    return integer(int(text)) if text.isascii() and text.isdecimal() else 0
 
 
 def _millis(value: object) -> int | None:
     """Milliseconds, of a number or of a time in words; None for what is neither."""
     text = _text(value) or ""
-    if text.replace(".", "", 1).isdigit():
-        return int(float(text))
     try:
-        return int(moment_of(text).timestamp() * 1000)
-    except ValueError:
+        if text.isascii() and text.replace(".", "", 1).isdigit():
+            return integer(int(float(text)))
+        return int(time_of(text).timestamp() * 1000)
+    except (ValueError, OverflowError):
         return None

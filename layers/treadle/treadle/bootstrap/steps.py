@@ -7,7 +7,7 @@ from typing import Any
 from treadle.adapters.blobs import S3BlobStore
 from treadle.adapters.bus import EventBridgeBus
 from treadle.adapters.dynamodb.tables import DynamoStores
-from treadle.adapters.queues import SqsQueue
+from treadle.adapters.queues import SqsDeadLetters, SqsQueue
 from treadle.adapters.system import RandomTokens, SystemClock
 from treadle.adapters.targets.registry import LazyTargets
 from treadle.bootstrap.inbox import Inbox
@@ -100,6 +100,7 @@ def reconciler_parts(environment: Mapping[str, str]) -> Reconciler:
     settings = Settings(environment)
     make, jobs = _dispatcher(settings), settings.jobs()
     namespace, observed = settings.text("TREADLE_NAMESPACE"), settings.observed(jobs)
+    letters = settings.text("TREADLE_DEAD_LETTER_QUEUE_URL")
     settings.check()
     dispatcher, stores, launches, _ = make()
     targets, clock, watcher = LazyTargets(), SystemClock(), None
@@ -107,7 +108,17 @@ def reconciler_parts(environment: Mapping[str, str]) -> Reconciler:
         observer = Observer(observed, RunIds.of(namespace))
         recorder = Recorder(stores.runs, jobs, targets, clock, namespace, observer)
         watcher = Watcher(observer, stores.runs, jobs, targets, recorder, clock, namespace)
-    return Reconciler(stores.ticks, stores.runs, launches, dispatcher, jobs, targets, clock, watcher)
+    return Reconciler(
+        stores.ticks,
+        stores.runs,
+        launches,
+        dispatcher,
+        jobs,
+        targets,
+        clock,
+        watcher,
+        SqsDeadLetters(letters),
+    )
 
 
 def _dispatcher(settings: Settings) -> Callable[[], tuple[Dispatcher, DynamoStores, Queue, Bus]]:

@@ -1,10 +1,15 @@
-"""The options that commands on many of a kind share: which statuses, and how many at most."""
+"""What commands on many of a kind share: which statuses, how many at most, and what stands for one not readable."""
 
 from collections.abc import Callable, Iterable
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from treadle.ports.records import UNREADABLE
+
+if TYPE_CHECKING:
+    from treadle.ports.runs import Run
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -28,6 +33,12 @@ def statuses_option(
         show_default=default is not None,
         help=f"{words}; may be repeated.",
     )
+
+
+def shown_status(run: "Run") -> str:
+    """A run's status; of a record that cannot be read, why not."""
+    cause = run.failure.cause if run.failure else ""
+    return cause if cause.startswith(UNREADABLE) else run.status.value
 
 
 def limit_option(most: int | None, default: int = 50, of: str = "") -> Callable[[_Command], _Command]:

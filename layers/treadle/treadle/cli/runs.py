@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from treadle.cli.deployed import asking, by_option, deployed, if_attempt_option, stack_option
-from treadle.cli.listing import limit_option, statuses_option
+from treadle.cli.listing import limit_option, shown_status, statuses_option
 from treadle.cli.speaking import facts, json_option, say, say_json, say_lines, table, when
 from treadle.cli.times import MOMENT, millis
 from treadle.definitions.status import DagsterRunStatus
@@ -144,7 +144,15 @@ def _found(
 
 
 def _row(run: "Run") -> tuple[object, ...]:
-    return (run.run_id, run.job, run.sensor, run.status, run.attempt, when(run.created_at), run.run_key)
+    return (
+        run.run_id,
+        run.job,
+        run.sensor,
+        shown_status(run),
+        run.attempt,
+        when(run.created_at),
+        run.run_key,
+    )
 
 
 def _say(run: "Run") -> None:

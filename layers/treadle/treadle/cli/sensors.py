@@ -13,6 +13,7 @@ from treadle.cli.listing import statuses_option
 from treadle.cli.speaking import NOT_WELL, facts, json_option, say, say_json, say_lines, table, when
 from treadle.cli.times import MOMENT
 from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
+from treadle.ports.records import UNREADABLE
 
 if TYPE_CHECKING:
     from treadle.bootstrap.operator import OperatorParts
@@ -362,7 +363,9 @@ def _row(view: "SensorView") -> tuple[object, ...]:
     reached = None if last is None else last.last_time or last.time
     ticked = f"{when(reached)} {last.status}" if last else None
     next_at = when(view.next_tick_at) if view.next_tick_at else None
-    return (view.name, view.kind, view.status, ticked, next_at, lag, view.runs_24h, view.failures_24h, lately)
+    is_readable = not (view.paused or "").startswith(UNREADABLE)
+    status = view.status if is_readable else view.paused
+    return (view.name, view.kind, status, ticked, next_at, lag, view.runs_24h, view.failures_24h, lately)
 
 
 def _shown_json(view: "SensorView", edits: "list[RecordedEdit]") -> Mapping[str, Any]:

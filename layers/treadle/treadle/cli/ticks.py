@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from treadle.cli.deployed import deployed, stack_option
-from treadle.cli.listing import limit_option, statuses_option
+from treadle.cli.listing import limit_option, shown_status, statuses_option
 from treadle.cli.speaking import facts, json_option, say, say_json, say_lines, table, when
 from treadle.cli.times import MOMENT, millis
 from treadle.definitions.status import TickStatus
@@ -132,7 +132,7 @@ def _say(tick: "Tick", runs: "dict[str, Run]") -> None:
     rows = []
     for each in tick.requests:
         run = runs.get(each.run_id)
-        rows.append((each.run_id, each.job, each.run_key, run.status if run else "no run yet"))
+        rows.append((each.run_id, each.job, each.run_key, shown_status(run) if run else "no run yet"))
     if rows:
         click.echo()
         table(("RUN", "JOB", "RUN KEY", "STATUS"), rows, "")

@@ -16,6 +16,7 @@ from treadle.definitions.errors import (
     LeaseLostError,
     StoreError,
     TreadleError,
+    UnreadableRecordError,
 )
 
 STATUSES: dict[type[TreadleError], HTTPStatus] = {
@@ -28,6 +29,8 @@ STATUSES: dict[type[TreadleError], HTTPStatus] = {
     InvocationError: HTTPStatus.CONFLICT,
     LaunchError: HTTPStatus.BAD_GATEWAY,
     StoreError: HTTPStatus.SERVICE_UNAVAILABLE,
+    # The console works, and the caller may repair the record.
+    UnreadableRecordError: HTTPStatus.CONFLICT,
 }
 """What an error is answered with: 4xx where the caller can do something about it, 5xx where AWS has to."""
 

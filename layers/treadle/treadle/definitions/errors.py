@@ -15,11 +15,13 @@
     ├── DeploymentError                     a deployed stack that cannot be read
     ├── InvocationError                     a sensor's function, invoked directly, failed or did not answer
     ├── UnknownEventError                   an event that no parser knows
+    ├── UnreadableRecordError               a stored record that no longer is what its table holds
     ├── LeaseLostError                      another tick or an operator's edit came in between
     ├── BucketError                         a watched bucket is missing, or may not be listed
     ├── AlertError                          a service did not take an alert, or its secret cannot be read
     │   └── AlertDelayedError               ... as it gave no answer, or has too much to do (retryable)
     ├── StoreError                          the store did not answer (retryable)
+    │   ├── StoreRejectedError              ... or will never take this item (not retryable)
     │   └── StoreThrottledError             ... as it has too much to do (retryable, for as long as it takes)
     └── LaunchError
         ├── LaunchRejectedError             the target will never accept this
@@ -42,6 +44,11 @@ class TreadleError(Exception):
     """
 
     retryable: ClassVar[bool] = False
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether the same call may succeed later by itself; what is not passing is of the one item that met it."""
+    return bool(getattr(error, "retryable", False))
 
 
 class DagsterInvalidDefinitionError(TreadleError):
@@ -113,6 +120,23 @@ class UnknownEventError(TreadleError):
     """An event that no parser knows, or that this sensor does not take."""
 
 
+class UnreadableRecordError(TreadleError):
+    """A stored record cannot be decoded; reading it again changes nothing until somebody repairs it.
+
+    Args:
+        record: which one, by its key, such as "run 1b2c".
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, record: str, reason: str) -> None:
+        reason = reason.removeprefix("unreadable: ")
+        super().__init__(
+            f"Record of {record} cannot be read: {reason.rstrip('.')}. Repair the item in its table, or delete it."
+        )
+        self.record = record
+        self.reason = f"unreadable: {reason}"
+
+
 class LeaseLostError(TreadleError):
     """The tick may not commit: its lease ran out, or an operator changed the sensor meanwhile."""
 
@@ -135,6 +159,12 @@ class StoreError(TreadleError):
     """A store did not answer, or refused for a passing reason."""
 
     retryable = True
+
+
+class StoreRejectedError(StoreError):
+    """A store will never take this item, whatever others it takes: it is too large, or malformed."""
+
+    retryable = False
 
 
 class StoreThrottledError(StoreError):

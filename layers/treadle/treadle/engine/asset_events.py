@@ -10,7 +10,8 @@ from treadle.definitions.assets import (
 )
 from treadle.definitions.canonical import canonical_json
 from treadle.definitions.runs import moment
-from treadle.ports.assets import AssetEvent
+from treadle.ports.assets import AssetEvent, check_readable
+from treadle.ports.records import integer, reader, text, text_or_none
 
 
 def asset_event(told: AssetMaterialized) -> AssetEvent:
@@ -43,7 +44,15 @@ def materialized(kept: AssetEvent) -> AssetMaterialized:
 
     Args:
         kept: an event of an asset.
+
+    Raises:
+        UnreadableRecordError: if it is none.
     """
+    return _read(kept)
+
+
+def _materialized(kept: AssetEvent) -> AssetMaterialized:
+    check_readable(kept)
     body = json.loads(kept.body)
     key = AssetKey.from_user_string(kept.asset_key)
     made = AssetMaterialization(key, body["description"], body["metadata"], body["partition"])
@@ -52,7 +61,10 @@ def materialized(kept: AssetEvent) -> AssetMaterialized:
         kept.event_id,
         kept.storage_id,
         moment(kept.time),
-        body["run_id"],
-        int(body["depth"]),
-        body["location"],
+        text_or_none(body["run_id"]),
+        integer(body["depth"]),
+        text(body["location"]),
     )
+
+
+_read = reader(_materialized, lambda kept: f"event {kept.storage_id} of asset {kept.asset_key}")

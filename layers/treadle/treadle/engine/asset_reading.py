@@ -16,6 +16,7 @@ from treadle.definitions.event_log import (
 from treadle.engine.asset_events import materialized
 from treadle.engine.reading import DEFAULT_LIMIT, StoredRuns
 from treadle.ports.assets import AT_ONCE, AssetEvent, RecordedEvents
+from treadle.ports.records import each_readable
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,8 @@ class StoredInstance(StoredRuns):
         most = DEFAULT_LIMIT if limit is None else limit
         if most < 1:
             return []
-        found = filter(wanted.fits, map(_record, self._events(wanted, ascending, min(most, AT_ONCE))))
+        records = each_readable(_record, self._events(wanted, ascending, min(most, AT_ONCE)))
+        found = filter(wanted.fits, records)
         return list(islice(found, most))
 
     def fetch_materializations(
@@ -84,8 +86,8 @@ class StoredInstance(StoredRuns):
     ) -> Mapping[AssetKey, EventLogRecord | None]:
         """The same with their storage ids."""
         found = self.events.newest({key.to_user_string() for key in asset_keys})
-        events = {key: found.get(key.to_user_string()) for key in asset_keys}
-        return {key: _record(event) if event else None for key, event in events.items()}
+        records = {record.asset_key: record for record in each_readable(_record, found.values())}
+        return {key: records.get(key) for key in asset_keys}
 
     def get_materialized_partitions(
         self,
@@ -98,10 +100,11 @@ class StoredInstance(StoredRuns):
         """The partitions of an asset that were materialized."""
         key, sought = asset_key.to_user_string(), None if partitions is None else set(partitions)
         found: set[str] = set()
-        for event in self.events.between(key, after_cursor or 0, before_cursor, ascending=False):
+        events = self.events.between(key, after_cursor or 0, before_cursor, ascending=False)
+        for told in each_readable(materialized, events):
             if sought is not None and sought <= found:
                 break
-            partition = materialized(event).materialization.partition
+            partition = told.materialization.partition
             if partition is not None and (sought is None or partition in sought):
                 found.add(partition)
         return found

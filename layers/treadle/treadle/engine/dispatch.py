@@ -6,7 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from treadle.definitions.errors import UnknownEventError
+from treadle.definitions.errors import (
+    StoreRejectedError,
+    UnknownEventError,
+    UnreadableRecordError,
+    is_passing,
+)
 from treadle.definitions.runs import DEPTH_TAG, PARTITION_TAG
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
@@ -123,8 +128,14 @@ class Dispatcher:
     def _note_reaction(self, tick: Tick) -> None:
         """Note on a run's record that a sensor acted on it, once; a run of another stack has none here."""
         event_id = tick.acted_on
-        run = self._runs.get(event_id.partition("/")[0]) if event_id else None
-        if run is None or event_id is None:
+        if event_id is None:
+            return
+        try:
+            run = self._runs.get(event_id.partition("/")[0])
+        except UnreadableRecordError:
+            logger.exception("That sensor %s acted on %s is not noted", tick.sensor, event_id)
+            return
+        if run is None:
             return
         reaction = Reaction(tick.sensor, event_id, tick.tick_id, tick.ended_at)
 
@@ -143,8 +154,10 @@ class Dispatcher:
             refusal = self._too_deep(tick, f"tell of {len(tick.asset_events)} asset events")
             logger.error(refusal)
             return [refusal]
-        self._assets.record_tick(tick)
-        return []
+        refusals = self._assets.record_tick(tick)
+        for refusal in refusals:
+            logger.error(refusal)
+        return refusals
 
     def committed(self, sensor: str, tick_id: str) -> Tick:
         """A tick as it is kept.
@@ -226,18 +239,36 @@ class Dispatcher:
             else:
                 granted.append(request)
         records = self._recorded(tick, granted)
+        for record in records:
+            if isinstance(record, str):
+                refusals.append(record[:_SHOWN_REFUSAL])
+                logger.error(record)
         started = [record for record in records if isinstance(record, Run)]
         waiting = [run for run in started if run.status is Status.QUEUED and run.claim is None]
         self._launches.send([launch_message(run) for run in waiting])
+        broken = next((record for record in records if isinstance(record, Exception)), None)
+        if broken is not None:
+            raise broken  # Once the others have gone on: of them nothing is done twice.
         existing = records.count(_Not.FREE)
         return DispatchCounts(len(started), existing, len(refusals)), refusals, records.count(_Not.NOW)
 
-    def _recorded(self, tick: Tick, requests: Sequence[PlannedRun]) -> "list[Run | _Not]":
-        """For each request, the run that the tick gave rise to, or why there is none."""
+    def _recorded(self, tick: Tick, requests: Sequence[PlannedRun]) -> "list[Run | _Not | str | Exception]":
+        """For each request, the run that the tick gave rise to, or why there is none: a refusal, or an error."""
         if self._workers == 1:
-            return [self._record(tick, request) for request in requests]
+            return [self._tried(tick, request) for request in requests]
         with ThreadPoolExecutor(self._workers, "dispatch") as pool:
-            return list(pool.map(lambda request: self._record(tick, request), requests))
+            return list(pool.map(lambda request: self._tried(tick, request), requests))
+
+    def _tried(self, tick: Tick, request: PlannedRun) -> "Run | _Not | str | Exception":
+        """What became of one request, whatever became of those before it."""
+        try:
+            return self._record(tick, request)
+        except (UnreadableRecordError, StoreRejectedError) as error:
+            return f"The request for run key {request.run_key!r} of sensor {tick.sensor} got no run: {error}"
+        except Exception as error:
+            if is_passing(error):
+                raise
+            return error
 
     def _refusal(self, tick: Tick, request: PlannedRun) -> str | None:
         if request.job not in self._grants.get(tick.sensor, frozenset()):

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from treadle.definitions.contexts import SensorEvaluationContext
-from treadle.definitions.errors import SensorEvaluationError
+from treadle.definitions.errors import SensorEvaluationError, StoreError, UnreadableRecordError
 from treadle.definitions.results import SensorExecutionData
 from treadle.definitions.sensors import SensorEvent
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
@@ -89,7 +89,7 @@ class EventTicks:
             StoreError: if a store did not answer.
         """
         read_at = self._evaluator.clock.now()
-        state = self._sensors.get(self._definition.name)
+        state = self._state()
         if not state.is_running(self._default_status):
             return TakenUp(state, read_at)
         known = self._ticks.attempts(self._definition.name, {tick_id_of(event) for event in events})
@@ -118,7 +118,7 @@ class EventTicks:
         tick_id = tick_id_of(event)
         now = self._evaluator.clock.now()
         if now - taken_up.read_at > STATUS_MS:
-            taken_up = replace(taken_up, state=self._sensors.get(self._definition.name), read_at=now)
+            taken_up = replace(taken_up, state=self._state(), read_at=now)
         if not taken_up.state.is_running(self._default_status):
             return self._stopped(event, "the event was dropped")
         status, attempts = taken_up.known.get(tick_id, (TickStatus.FAILURE, 0))
@@ -145,7 +145,7 @@ class EventTicks:
             early = Outcome(Decision.DELAYED, tick.reason or "", tick_id, trigger=event.summary)
             return replace(early, wait_seconds=result.wait_seconds)
         is_old = tick.ended_at - taken_up.read_at > STATUS_MS
-        if is_old and not self._sensors.get(self._definition.name).is_running(self._default_status):
+        if is_old and not self._state().is_running(self._default_status):
             return self._stopped(
                 event, "the event was dropped after its evaluation, and nothing was committed"
             )
@@ -156,6 +156,13 @@ class EventTicks:
                 tick.error.message, error_type=tick.error.type, stack=tick.error.stack
             )
         return outcome(tick)
+
+    def _state(self) -> SensorState:
+        try:
+            return self._sensors.get(self._definition.name)
+        except UnreadableRecordError as error:
+            # The events are as good as before: they wait until the sensor's state is repaired.
+            raise StoreError(str(error)) from error
 
     def _stopped(self, event: SensorEvent, consequence: str) -> Outcome:
         reason = f"Sensor {self._definition.name} is stopped; {consequence}."

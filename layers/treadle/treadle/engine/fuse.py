@@ -1,9 +1,13 @@
 """The hourly fuse: how many runs one sensor may start within an hour of the clock."""
 
+import logging
 import threading
 
+from treadle.definitions.errors import StoreRejectedError, UnreadableRecordError
 from treadle.ports.system import Clock
 from treadle.ports.ticks import TickStore
+
+logger = logging.getLogger(__name__)
 
 HOUR_MS = 3_600_000
 
@@ -43,9 +47,17 @@ class Fuse:
                     # Of earlier hours nothing is needed any more.
                     self._left = {key: rest for key, rest in self._left.items() if key[1] == hour}
                 share = max(1, self._limit // SHARE)
-                left = self._ticks.admit(sensor, hour, share, self._limit)
+                left = self._admitted(sensor, hour, share)
             self._left[sensor, hour] = max(0, left - 1)
             return left > 0
+
+    def _admitted(self, sensor: str, hour: int, share: int) -> int:
+        """How many runs more may start; none where the count cannot be read: the next hour has one of its own."""
+        try:
+            return self._ticks.admit(sensor, hour, share, self._limit)
+        except (UnreadableRecordError, StoreRejectedError):
+            logger.exception("The runs of sensor %s in this hour cannot be counted: they wait", sensor)
+            return 0
 
     def give_back(self, sensor: str) -> None:
         """Take back what `take` counted, as no run was started."""

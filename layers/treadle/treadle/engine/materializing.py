@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
-from treadle.definitions.errors import InvalidReportError
+from treadle.definitions.errors import InvalidReportError, is_passing
 from treadle.definitions.runs import depth_of, moment
 from treadle.engine.asset_events import asset_event, materialized
 from treadle.engine.identity import parse_launch_id
@@ -120,7 +120,7 @@ class AssetRecorder:
             return Outcome(Decision.FOREIGN, reason, told.event_id)
         return self._recorded(replace(told, event_id=f"{namespace}/{told.event_id}", storage_id=0))
 
-    def record_tick(self, tick: Tick) -> None:
+    def record_tick(self, tick: Tick) -> list[str]:
         """Record what a tick tells of; again it is told as it was at first.
 
         It is one step further from its beginning than the tick, so that sensors which set each other off by
@@ -129,22 +129,43 @@ class AssetRecorder:
         Args:
             tick: a committed one.
 
+        Returns:
+            Why some of it can never be recorded, or told; one for each such event.
+
         Raises:
             StoreError: if the store or the bus did not answer; nothing is lost by doing it again.
         """
-        self._tell(
-            [
-                AssetMaterialized(
-                    made,
-                    f"{tick.sensor}/{tick.tick_id}/{index}",
-                    0,
-                    moment(tick.ended_at),
-                    depth=tick.depth + 1,
-                    location=self._namespace,
-                )
-                for index, made in enumerate(tick.asset_events)
-            ]
-        )
+        made = [
+            AssetMaterialized(
+                each,
+                f"{tick.sensor}/{tick.tick_id}/{index}",
+                0,
+                moment(tick.ended_at),
+                depth=tick.depth + 1,
+                location=self._namespace,
+            )
+            for index, each in enumerate(tick.asset_events)
+        ]
+        try:
+            self._tell(made)
+        except Exception as error:
+            if is_passing(error):
+                raise
+            # One of them is at fault: the others are recorded one by one.
+            return [refusal for refusal in map(self._refusal, made) if refusal]
+        return []
+
+    def _refusal(self, made: AssetMaterialized) -> str | None:
+        """Why an event cannot be recorded, or told; None once it was."""
+        try:
+            self._tell([made])
+        except Exception as error:
+            if is_passing(error):
+                raise
+            return (
+                f"Event {made.event_id} of asset {made.asset_key.to_user_string()} is not recorded: {error}"
+            )
+        return None
 
     def _reported(self, report: AssetReport) -> AssetMaterialized:
         launch = parse_launch_id(report.run_id or "")

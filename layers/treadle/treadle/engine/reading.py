@@ -3,13 +3,15 @@
 import json
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from treadle.definitions.errors import DagsterInvariantViolationError
 from treadle.definitions.instance import EndedRun
 from treadle.definitions.runs import DagsterRun, RunRecord, RunsFilter, moment
 from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.views import dagster_run, run_record
-from treadle.ports.assets import AssetEvent, EventStore, ended_runs_key
+from treadle.ports.assets import AssetEvent, EventStore, check_readable, ended_runs_key
+from treadle.ports.records import each_readable, integer, reader, text, text_or_none, texts
 from treadle.ports.run_queries import RunQuery
 from treadle.ports.runs import Run, RunStore
 from treadle.ports.system import Clock
@@ -105,25 +107,37 @@ class StoredEnds:
 
     def after(self, job_name: str, number: int, limit: int) -> list[EndedRun]:
         """Those numbered higher, in order."""
-        found = self.events.after(ended_runs_key(job_name), number, limit)
-        return [_ended_run(job_name, event) for event in found]
+        found: list[EndedRun] = []
+        # Whoever reads on from the last of them must get past a whole page that cannot be read.
+        while len(found) < limit:
+            events = self.events.after(ended_runs_key(job_name), number, limit)
+            found += each_readable(reader(partial(_ended_run, job_name), _name), events)
+            if len(events) < limit:
+                break
+            number = events[-1].storage_id
+        return found[:limit]
 
     def number_at(self, job_name: str, moment: datetime) -> int:
         """The number of the last that had ended before a moment."""
         return self.events.number_before(ended_runs_key(job_name), int(moment.timestamp() * 1000))
 
 
+def _name(event: AssetEvent) -> str:
+    return f"event {event.storage_id} of {event.asset_key}"
+
+
 def _ended_run(job_name: str, event: AssetEvent) -> EndedRun:
+    check_readable(event)
     body = json.loads(event.body)
     return EndedRun(
         event.storage_id,
-        body["run_id"],
+        text(body["run_id"]),
         job_name,
         DagsterRunStatus(event.kind),
         moment(event.time),
-        body["tags"],
-        body["partition_key"],
-        body["depth"],
+        texts(body["tags"]),
+        text_or_none(body["partition_key"]),
+        integer(body["depth"]),
     )
 
 

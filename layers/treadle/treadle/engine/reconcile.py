@@ -1,10 +1,18 @@
 """RECONCILE: finds what a step has lost, and puts it back on its way. Bounded; what it leaves comes next time."""
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from treadle.definitions.errors import LaunchError, LaunchRejectedError, TreadleError
+from treadle.definitions.errors import (
+    LaunchError,
+    LaunchRejectedError,
+    StoreRejectedError,
+    TreadleError,
+    UnreadableRecordError,
+    is_passing,
+)
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.amend import amend
 from treadle.engine.dispatch import Dispatcher
@@ -12,10 +20,12 @@ from treadle.engine.folding import LAUNCH_DUE_MS, OVERDUE_MS, Report, fold
 from treadle.engine.launch import Targets
 from treadle.engine.messages import launch_message
 from treadle.engine.outcomes import Decision
+from treadle.engine.slices import tick_message
 from treadle.engine.watching import Watcher
 from treadle.ports.launching import JobSettings, Target
+from treadle.ports.records import reason_of
 from treadle.ports.runs import Failure, Run, RunStore
-from treadle.ports.system import Clock, Queue
+from treadle.ports.system import Clock, DeadLetters, Queue
 from treadle.ports.ticks import TickStore
 
 logger = logging.getLogger(__name__)
@@ -28,6 +38,12 @@ RETRY_MS = 900_000
 
 SELDOM_MS = 86_400_000
 """A run that nobody can be asked about is looked at again when it is twice as old, once a day at the least."""
+
+UNREADABLE_MS = 86_400_000
+"""A record that cannot be read is looked at again once a day: by then it may be repaired, or this code another."""
+
+ORIGIN = "reconcile"
+"""As dead letters name RECONCILE."""
 
 PAGE = 100
 """So many ticks, and runs, are asked for at once."""
@@ -43,6 +59,7 @@ class Reconciled:
         described: runs that their target was asked about.
         observed: runs that others started, and that are recorded now, or further than before.
         failed: ticks and runs that could not be put on their way, and come again later.
+        unreadable: those of them whose record cannot be read.
         is_complete: False if time ran out, and the next pass goes on.
     """
 
@@ -51,6 +68,7 @@ class Reconciled:
     described: int = 0
     observed: int = 0
     failed: int = 0
+    unreadable: int = 0
     is_complete: bool = True
 
     def __str__(self) -> str:
@@ -60,6 +78,8 @@ class Reconciled:
             f"{self.described} runs asked about, {self.observed} of others recorded, "
             f"{self.failed} left for later"
         )
+        if self.unreadable:
+            words = f"{words}, {self.unreadable} of them as their records cannot be read"
         return words if self.is_complete else f"{words}; more is left"
 
 
@@ -75,6 +95,7 @@ class Reconciler:
         targets: each kind of target.
         clock: the time.
         watcher: looks for what others started of observed jobs; None where none is observed.
+        dead_letters: takes note of each record that cannot be read, once; None for the log alone.
     """
 
     def __init__(
@@ -87,6 +108,7 @@ class Reconciler:
         targets: Targets,
         clock: Clock,
         watcher: Watcher | None = None,
+        dead_letters: DeadLetters | None = None,
     ) -> None:
         self._ticks = ticks
         self._runs = runs
@@ -96,6 +118,7 @@ class Reconciler:
         self._targets = targets
         self._clock = clock
         self._watcher = watcher
+        self._dead_letters = dead_letters
 
     def reconcile(self, seconds: float) -> Reconciled:
         """Put on its way what is late, until there is no more or time runs out.
@@ -130,43 +153,95 @@ class Reconciler:
                 tick = self._ticks.get(sensor, tick_id)
                 waits = tick is None or self._dispatcher.dispatch(tick).decision is Decision.HELD
                 found = found if waits else replace(found, dispatched=found.dispatched + 1)
-            except TreadleError as error:
+            except UnreadableRecordError as error:
+                is_new = self._ticks.mark_unreadable(sensor, tick_id, self._next_day(), error.reason)
+                found = self._set_apart(found, error, tick_message(sensor, tick_id), is_new=is_new)
+            except Exception as error:  # whatever it is, it is of this tick: those behind it must go on
                 logger.exception("Tick %s of sensor %s could not be dispatched", tick_id, sensor)
-                self._ticks.postpone(sensor, tick_id, self._clock.now() + RETRY_MS, str(error))
+                reason = str(error) if isinstance(error, TreadleError) else reason_of(error)
+                self._ticks.postpone(sensor, tick_id, self._clock.now() + RETRY_MS, reason)
                 found = replace(found, failed=found.failed + 1)
         return found, len(keys) < PAGE
 
+    def _next_day(self) -> int:
+        return self._clock.now() + UNREADABLE_MS
+
+    def _set_apart(
+        self, found: Reconciled, error: Exception, body: Mapping[str, object], *, is_new: bool
+    ) -> Reconciled:
+        """Count a record that nothing can be done with until it is repaired; once, it is a dead letter too."""
+        logger.error("%s", error, exc_info=not isinstance(error, TreadleError))
+        if is_new and self._dead_letters is not None:
+            self._dead_letters.send(
+                json.dumps(body), origin=ORIGIN, reason=f"{type(error).__name__}: {error}"
+            )
+        return replace(found, failed=found.failed + 1, unreadable=found.unreadable + 1)
+
+    def _set_run_apart(self, found: Reconciled, run_id: str, error: Exception) -> Reconciled:
+        reason = error.reason if isinstance(error, UnreadableRecordError) else reason_of(error)
+        is_new = self._runs.mark_unreadable(run_id, self._next_day(), reason)
+        return self._set_apart(found, error, {"treadle": ORIGIN, "run_id": run_id}, is_new=is_new)
+
     def _look_at_runs(self, found: Reconciled, ends_at: int) -> tuple[Reconciled, bool]:
         run_ids = self._runs.due(self._clock.now(), PAGE)
-        # The index may lag: those that have moved on meanwhile are left alone.
-        due = [run for run in map(self._runs.get, run_ids) if run and self._is_due(run)]
+        due: list[Run] = []
+        for run_id in run_ids:
+            try:
+                run = self._runs.get(run_id)
+            except UnreadableRecordError as error:
+                found = self._set_run_apart(found, run_id, error)
+                continue
+            # The index may lag: those that have moved on meanwhile are left alone.
+            if run and self._is_due(run):
+                due.append(run)
         queued = [run for run in due if run.status is Status.QUEUED]
-        found = replace(found, relaunched=found.relaunched + self._send_again(queued))
+        found = self._send_again(found, queued)
         for run in due:
             if run.status is Status.QUEUED:
                 continue
             if self._clock.now() >= ends_at:
                 return found, False
+            found = self._look_at(found, run)
+        return found, len(run_ids) < PAGE
+
+    def _look_at(self, found: Reconciled, run: Run) -> Reconciled:
+        """The same, once a started run was looked at."""
+        try:
             if self._is_silent(run):
                 self._look_again(run, None)  # Its end is reported, or nobody ever knows of it.
-            elif self._ask(run):
-                found = replace(found, described=found.described + 1)
-            else:
-                found = replace(found, failed=found.failed + 1)
-        return found, len(run_ids) < PAGE
+                return found
+            if self._ask(run):
+                return replace(found, described=found.described + 1)
+        except Exception as error:
+            if is_passing(error):
+                raise
+            # Whatever else it is, it is of this run: those behind it must go on.
+            return self._set_run_apart(found, run.run_id, error)
+        return replace(found, failed=found.failed + 1)
 
     def _is_due(self, run: Run) -> bool:
         return run.next_at is not None and run.next_at <= self._clock.now()
 
-    def _send_again(self, runs: Sequence[Run]) -> int:
-        """Ask for launches whose message was lost, or whose launch died; how many."""
+    def _send_again(self, found: Reconciled, runs: Sequence[Run]) -> Reconciled:
+        """Ask for launches whose message was lost, or whose launch died."""
         now = self._clock.now()
         free = [run for run in runs if run.claim is None or run.claim.expires_at < now]
-        self._launches.send([launch_message(run) for run in free])
+        try:
+            self._launches.send([launch_message(run) for run in free])
+            found = replace(found, relaunched=found.relaunched + len(free))
+        except StoreRejectedError:  # all but what the queue will never take were sent
+            logger.exception("Of %d launches not all could be sent again", len(free))
+            found = replace(found, failed=found.failed + 1)
         for run in runs:
             held = run.claim is not None and run.claim.expires_at >= now
-            self._look_again(run, run.claim.expires_at + 1 if held and run.claim else now + LAUNCH_DUE_MS)
-        return len(free)
+            at = run.claim.expires_at + 1 if held and run.claim else now + LAUNCH_DUE_MS
+            try:
+                self._look_again(run, at)
+            except Exception as error:
+                if is_passing(error):
+                    raise
+                found = self._set_run_apart(found, run.run_id, error)
+        return found
 
     def _ask(self, run: Run) -> bool:
         """Ask the target how a run stands, and take that in; whether it said so."""

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from treadle.definitions.errors import LaunchError
+from treadle.definitions.errors import LaunchError, UnreadableRecordError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.addresses import full_address
 from treadle.engine.identity import parse_launch_id
@@ -104,8 +104,16 @@ class Watcher:
 
     def _due(self) -> list[tuple[JobSettings, Look]]:
         now = self._clock.now()
-        looks = [(each, self._runs.look(each.job) or Look(now, again_at=0)) for each in self._listed]
+        looks = [(each, self._looked(each.job) or Look(now, again_at=0)) for each in self._listed]
         return sorted((each for each in looks if each[1].again_at <= now), key=lambda each: each[1].again_at)
+
+    def _looked(self, job: str) -> Look | None:
+        """How far was looked; where that cannot be read, all is looked through that may be news."""
+        try:
+            return self._runs.look(job)
+        except UnreadableRecordError:
+            logger.exception("How far job %s was looked through is not known", job)
+            return Look(self._clock.now() - MEMORY_MS, again_at=0)
 
     def _look(self, settings: JobSettings, look: Look, ends_at: int) -> Watched:
         now = self._clock.now()

@@ -2,7 +2,8 @@
 
 import functools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,6 @@ from treadle.entrypoints.handler import (
     Handler,
     instrumented,
     logger,
-    parse_body,
     process_queue,
     remaining_seconds,
     report,
@@ -169,15 +169,13 @@ def _evaluate_one(parts: EvaluatorParts, event: dict[str, Any], context: Any) ->
 
 def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) -> dict[str, Any]:
     lags: list[float] = []
+    known: list[SensorEvent] = []
+
+    def begin(messages: Sequence[_Message]) -> None:
+        known.extend(each.event for each in messages if each.event is not None)
 
     @functools.cache
     def taken_up() -> "TakenUp":
-        known: list[SensorEvent] = []
-        for record in event["Records"]:
-            try:
-                known.append(_parse(parts, parse_body(record["body"])))
-            except UnknownEventError:
-                continue  # Met below, where it goes to the dead-letter queue.
         return parts.events.take_up(known)
 
     @functools.cache
@@ -185,25 +183,52 @@ def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) 
         """All that would wake the sensor is one tick, which reads for itself what there is."""
         _wake(parts, Budget(remaining_seconds(context)))
 
-    def handle(body: Mapping[str, Any]) -> None:
+    def handle(message: _Message) -> None:
         budget = Budget(remaining_seconds(context))
-        if body.get("treadle") == "slot":
-            _report(parts, parts.leased.tick(nominal_time(body), budget))
-        elif parts.is_woken:
-            if body != WAKE:
-                _event(body)  # What is no event is a dead letter, and wakes nobody.
+        if message.body.get("treadle") == "slot":
+            _report(parts, parts.leased.tick(nominal_time(message.body), budget))
+        elif message.event is None:
             woken()
         else:
-            event = _parse(parts, body)
-            lags.append(parts.clock.now() / 1000 - event.time.timestamp())
-            outcome = parts.events.evaluate(event, taken_up(), budget)
+            lags.append(parts.clock.now() / 1000 - message.event.time.timestamp())
+            outcome = parts.events.evaluate(message.event, taken_up(), budget)
             _report(parts, outcome)
-            _send_later(parts, body, outcome.wait_seconds)
+            _send_later(parts, message.body, outcome.wait_seconds)
 
-    answer = process_queue(event, context, handle, parts.inbox)
+    parse = functools.partial(_message, parts)
+    answer = process_queue(event, context, handle, parts.inbox, parse, begin)
     if lags:
         tell_sensor(parts.name, "event_lag", max(0.0, *lags), "Seconds")
     return answer
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """A message of a sensor's queue.
+
+    Attributes:
+        body: its JSON.
+        event: what is to be evaluated; None where a tick reads for itself what there is.
+    """
+
+    body: Mapping[str, Any]
+    event: "SensorEvent | None" = None
+
+
+def _message(parts: EvaluatorParts, body: Mapping[str, Any]) -> _Message:
+    """What a message asks for; what no sensor can take is found here, before others are read together with it."""
+    if body.get("treadle") == "slot":
+        nominal_time(body)
+        return _Message(body)
+    if parts.is_woken:
+        if body != WAKE:
+            _event(body)  # What is no event is a dead letter, and wakes nobody.
+        return _Message(body)
+    from treadle.engine.event_ticks import tick_id_of
+
+    event = _parse(parts, body)
+    tick_id_of(event)
+    return _Message(body, event)
 
 
 def _send_later(parts: EvaluatorParts, body: Mapping[str, Any], wait_seconds: int) -> None:

@@ -1,11 +1,11 @@
 """What all handlers share: structured logs, metrics, tracing, and the processing of queues."""
 
 import functools
-import json
 import os
 import random
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
@@ -15,14 +15,18 @@ from treadle.definitions.errors import (
     InvalidReportError,
     LaunchRejectedError,
     StoreError,
+    StoreRejectedError,
     StoreThrottledError,
     TreadleError,
     UnknownEventError,
+    UnreadableRecordError,
 )
 from treadle.engine.outcomes import Decision, Outcome
+from treadle.ports.records import reason_of
 from treadle.ports.system import DeadLetters, Queue
 
 Json = Mapping[str, Any]
+T = TypeVar("T")
 Handler = Callable[[dict[str, Any], Any], Any]
 
 MAX_RECEIVES = 5
@@ -37,7 +41,13 @@ THROTTLED_SECONDS = (15, 60)
 SEND_TRIES = 4
 """A message is sent anew so often, if the queue is throttled as well."""
 
-_PERMANENT = (UnknownEventError, InvalidReportError, LaunchRejectedError)
+_PERMANENT = (
+    UnknownEventError,
+    InvalidReportError,
+    LaunchRejectedError,
+    StoreRejectedError,
+    UnreadableRecordError,
+)
 _QUIET = {Decision.NOT_DUE, Decision.STOPPED}
 
 
@@ -136,19 +146,26 @@ def remaining_seconds(context: Any) -> float:
 def process_queue(
     event: dict[str, Any],
     context: Any,
-    handle: Callable[[Json], object],
+    handle: Callable[[T], object],
     inbox: Inbox,
+    parse: Callable[[Json], T] = lambda body: body,  # type: ignore[assignment,return-value] # for Json
+    begin: Callable[[Sequence[T]], object] = lambda _: None,
 ) -> dict[str, Any]:
     """Handle each message of a batch; those that failed, and only those, are delivered again.
 
     A message that can never be handled, or has failed for the last time, goes to the dead-letter queue
     with the reason. One that only met a throttled store is sent anew instead, however often.
 
+    Each message is parsed once, by itself and before any is handled. Whatever a parser raises is about that
+    message alone: it would raise the same at the next delivery, so the message is a dead letter at once.
+
     Args:
         event: SQS's batch.
         context: Lambda's.
-        handle: takes a message's JSON.
+        handle: takes a parsed message.
         inbox: where the batch came from.
+        parse: makes of a message's JSON what the handler takes; by default nothing else.
+        begin: takes all that could be parsed, before the first is handled, and raises nothing.
 
     Returns:
         SQS's partial batch response.
@@ -157,9 +174,13 @@ def process_queue(
     from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
+    parsed = {str(record["messageId"]): _parsed(record, parse) for record in event["Records"]}
+    begin([each.value for each in parsed.values() if isinstance(each, _Parsed)])
+
     def handle_record(record: SQSRecord) -> None:
+        message = parsed[record.message_id]
         try:
-            handle(parse_body(record.body))
+            handle(_value(message))
         except StoreThrottledError as error:
             logger().warning(f"Sent anew, to be handled later: {error}")
             metrics().add_metric(f"{inbox.origin}.THROTTLED", MetricUnit.Count, 1)
@@ -174,6 +195,32 @@ def process_queue(
     processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
     answer = process_partial_response(event, handle_record, processor, context)
     return dict(answer)
+
+
+@dataclass(frozen=True, slots=True)
+class _Parsed(Generic[T]):
+    """What a message says."""
+
+    value: T
+
+
+def _parsed(record: Mapping[str, Any], parse: Callable[[Json], T]) -> _Parsed[T] | TreadleError:
+    """What a message says, or why that cannot be known."""
+    try:
+        return _Parsed(parse(parse_body(record["body"])))
+    except TreadleError as error:
+        return error
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is about this message
+        msg = f"A message cannot be read: {reason_of(error)}."
+        unread = UnknownEventError(msg)
+        unread.__cause__ = error
+        return unread
+
+
+def _value(message: _Parsed[T] | TreadleError) -> T:
+    if isinstance(message, _Parsed):
+        return message.value
+    raise message
 
 
 def _postpone(handle: str, receives: int, error: Exception, inbox: Inbox) -> None:
@@ -225,18 +272,39 @@ def bury(body: str, error: Exception, dead_letters: DeadLetters, origin: str) ->
         raise
 
 
+def bury_record(record: Mapping[str, Any], body: str, error: Exception, inbox: Inbox) -> list[dict[str, str]]:
+    """Send what stands for a record of a stream to the dead-letter queue.
+
+    Args:
+        record: as the stream brought it.
+        body: what is kept of it.
+        error: why it cannot be handled.
+        inbox: takes it.
+
+    Returns:
+        Nothing; or, if the queue did not take it, the `batchItemFailures` by which the stream goes on with this
+        very record, so that none before it is handled, or kept, a second time.
+
+    Raises:
+        StoreError: if it could not be kept, and has no place in the stream.
+    """
+    try:
+        bury(body, error, inbox.dead_letters, inbox.origin)
+    except StoreError:
+        number = record.get("dynamodb", {}).get("SequenceNumber")
+        if number is None:
+            raise
+        return [{"itemIdentifier": str(number)}]
+    return []
+
+
 def parse_body(body: str) -> Json:
     """A message's JSON object.
 
     Raises:
         UnknownEventError: if it is none.
     """
-    try:
-        value = json.loads(body)
-    except ValueError as error:
-        msg = f"A message is no JSON: {error}."
-        raise UnknownEventError(msg) from error
-    if not isinstance(value, dict):
-        msg = f"A message must be a JSON object, and is a {type(value).__name__}."
-        raise UnknownEventError(msg)
-    return value
+    # Imported here, as ticks by schedule come without.
+    from treadle.engine.parsing import parse_message
+
+    return parse_message(body)

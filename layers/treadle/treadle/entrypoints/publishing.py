@@ -9,18 +9,24 @@ from typing import Any
 from aws_lambda_powertools.metrics import MetricUnit
 
 from treadle.bootstrap.steps import PublisherParts, publisher_parts
-from treadle.definitions.errors import StoreError, StoreThrottledError, UnknownEventError
+from treadle.definitions.errors import (
+    StoreError,
+    StoreThrottledError,
+    UnknownEventError,
+    is_passing,
+)
 from treadle.engine.publish import statuses_reached
 from treadle.engine.telling import StatusReached
 from treadle.entrypoints.handler import (
     THROTTLED_SECONDS,
     Handler,
-    bury,
+    bury_record,
     instrumented,
     logger,
     metrics,
     process_queue,
 )
+from treadle.ports.runs import Reached
 
 TRIES = 3
 MAX_EVENTS = 200
@@ -64,38 +70,61 @@ def parse_publish(body: Mapping[str, Any]) -> tuple[str, frozenset[str] | None]:
         or not isinstance(run_id, str)
         or not isinstance(event_ids, list)
         or not 0 < len(event_ids) <= MAX_EVENTS
+        or not all(isinstance(each, str) for each in event_ids)
     ):
         msg = f"The publish queue takes {{treadle: publish, run_id, events}}, and got keys {sorted(body)}."
         raise UnknownEventError(msg)
-    return run_id, frozenset(map(str, event_ids))
+    return run_id, frozenset(event_ids)
 
 
 def _publish_stream(parts: PublisherParts, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    news: list[list[StatusReached]] = []
+    news: list[tuple[Mapping[str, Any], list[StatusReached]]] = []
+    failures: list[dict[str, str]] = []
     for record in records:
         try:
-            news.append(_news(parts, record["dynamodb"]))
+            news.append((record, _news(parts, record["dynamodb"])))
         except Exception as error:  # noqa: BLE001 - whatever it is, those behind it must go on
             named = {"treadle": "publish", "keys": record.get("dynamodb", {}).get("Keys", {})}
-            bury(json.dumps(named, default=str), error, parts.inbox.dead_letters, parts.inbox.origin)
-    all_news = [each for of_record in news for each in of_record]
+            failures = bury_record(record, json.dumps(named, default=str), error, parts.inbox)
+            if failures:
+                break
+    all_news = [each for _, of_record in news for each in of_record]
     told = len(all_news)
     try:
         _with_tries(parts, all_news)
-    except StoreError:
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is of one of them
+        logger().warning(f"Will be told one by one: {error}", extra={"step": "publish"})
         # One by one, so that a run that cannot be told of holds up no other.
-        told = sum(_publish_or_defer(parts, of_record) for of_record in news)
+        told = 0
+        for change, of_record in news:
+            unkept = _publish_or_defer(parts, change, of_record)
+            if isinstance(unkept, list):
+                failures = unkept
+                break
+            told += unkept
     if told:
         metrics().add_metric("publish.SUCCESS", MetricUnit.Count, told)
-    return {"batchItemFailures": []}
+    return {"batchItemFailures": failures}
 
 
 def _news(parts: PublisherParts, change: Mapping[str, Any]) -> list[StatusReached]:
     image = change.get("NewImage") or {}
     if "reached" not in image:
         return []  # Deleted, or no run.
-    before = change.get("OldImage", {}).get("reached", {}).get("S")
-    return statuses_reached(parts.read(image), json.loads(before) if before else None)
+    return statuses_reached(parts.read(image), _before(change.get("OldImage") or {}))
+
+
+def _before(image: Mapping[str, Any]) -> Reached | None:
+    """What the record had reached before; nothing if that cannot be read, as all is told then once more."""
+    if "reached" not in image:
+        return None
+    try:
+        return {place: dict(times) for place, times in json.loads(image["reached"]["S"]).items()}
+    except Exception:  # noqa: BLE001 - whatever is in it
+        logger().warning(
+            "What the record had reached before cannot be read: all is told again", exc_info=True
+        )
+        return None
 
 
 def _with_tries(parts: PublisherParts, news: Sequence[StatusReached]) -> None:
@@ -103,25 +132,34 @@ def _with_tries(parts: PublisherParts, news: Sequence[StatusReached]) -> None:
         try:
             parts.publisher.publish(news)
         except StoreError as error:
-            if attempt == TRIES or isinstance(error, StoreThrottledError):
+            if attempt == TRIES or not error.retryable or isinstance(error, StoreThrottledError):
                 raise
         else:
             return
 
 
-def _publish_or_defer(parts: PublisherParts, news: Sequence[StatusReached]) -> int:
-    """How many were told of; the others will be later."""
+def _is_deferred(parts: PublisherParts, body: Mapping[str, object], error: Exception) -> bool:
+    """Whether PUBLISH's own queue has taken what could not be told for now."""
+    logger().warning(f"Will be told later: {error}", extra={"step": "publish", "run_id": body["run_id"]})
+    try:
+        parts.inbox.queue.send([body], delay_seconds=THROTTLED_SECONDS[0])
+    except StoreError:
+        return False
+    return True
+
+
+def _publish_or_defer(
+    parts: PublisherParts, record: Mapping[str, Any], news: Sequence[StatusReached]
+) -> int | list[dict[str, str]]:
+    """How many were told of, as the others will be later; or that the record must be delivered again."""
     if not news:
         return 0
     run_id = news[0].run.run_id
     body = {"treadle": "publish", "run_id": run_id, "events": [each.event_id for each in news]}
     try:
         parts.publisher.publish(news)
-    except StoreError as error:
-        logger().warning(f"Will be told later: {error}", extra={"step": "publish", "run_id": run_id})
-        try:
-            parts.inbox.queue.send([body], delay_seconds=THROTTLED_SECONDS[0])
-        except StoreError:
-            bury(json.dumps(body), error, parts.inbox.dead_letters, parts.inbox.origin)
-        return 0
+    except Exception as error:  # noqa: BLE001 - whatever it is, those behind it must go on
+        if is_passing(error) and _is_deferred(parts, body, error):
+            return 0
+        return bury_record(record, json.dumps(body), error, parts.inbox) or 0
     return len(news)

@@ -1,11 +1,10 @@
 """The engine's steps as Lambda handlers."""
 
-import contextlib
 import functools
 import json
 import os
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
@@ -31,11 +30,10 @@ from treadle.engine.slices import SliceRequest, TickRequest
 from treadle.engine.telling import sensor_paused
 from treadle.entrypoints.handler import (
     Handler,
-    bury,
+    bury_record,
     instrumented,
     logger,
     metrics,
-    parse_body,
     process_queue,
     remaining_seconds,
     report,
@@ -45,6 +43,9 @@ from treadle.ports.ticks import Tick
 DISPATCH_TRIES = 3
 LAUNCH_WORKERS = 5
 """LAUNCH waits for DynamoDB and for targets most of its time, so it starts so many runs of a batch at a time."""
+
+MAX_ATTEMPT = 10**9
+"""As a launch id's digits go."""
 
 MAX_NAME = 512
 """No sensor's name and no tick id is longer, in characters."""
@@ -83,18 +84,16 @@ def _dispatch_stream(parts: DispatcherParts, records: list[dict[str, Any]]) -> d
         except StoreThrottledError as error:
             # Still pending: RECONCILE comes to it.
             keys = record["dynamodb"].get("Keys", {})
-            subject = keys.get("tick_id", {}).get("S", "")
+            subject = str(keys.get("tick_id", {}).get("S", ""))
             report(Outcome(Decision.DELAYED, str(error), subject), step="dispatch", tick_id=subject)
         except Exception as error:  # noqa: BLE001 - whatever it is, those behind it must go on
             keys = record.get("dynamodb", {}).get("Keys", {})
             # Whoever reads the letter needs to know which tick it was: without keys, all there is.
             named = {"treadle": "dispatch", "keys": {name: value.get("S") for name, value in keys.items()}}
-            bury(
-                json.dumps(named if keys else record, default=str),
-                error,
-                parts.inbox.dead_letters,
-                parts.inbox.origin,
-            )
+            text = json.dumps(named if keys else record, default=str)
+            failures = bury_record(record, text, error, parts.inbox)
+            if failures:
+                return {"batchItemFailures": failures}
     return {"batchItemFailures": []}
 
 
@@ -141,12 +140,12 @@ def parse_dispatch(body: Mapping[str, Any]) -> SliceRequest | TickRequest:
     numbers = [body[name] for name in ("slice", "of") if name in body]
     if (
         body.get("treadle") != "dispatch"
-        or not all(isinstance(name, str) and 0 < len(name) <= MAX_NAME for name in names)
+        or not all(map(_is_name, names))
         or not all(type(number) is int and 0 <= number <= DEFAULT_CAP for number in numbers)
         or len(numbers) == 1
     ):
         form = "{treadle: dispatch, sensor, tick_id}, with slice and of for one slice of the tick"
-        msg = f"The dispatch queue takes {form}, and got keys {sorted(body)}."
+        msg = f"The dispatch queue takes {form}, and got {_shown(body)}."
         raise UnknownEventError(msg)
     sensor, tick_id = map(str, names)
     if not numbers:
@@ -165,26 +164,19 @@ def launcher() -> Handler:
             return launch.launch(request, remaining_seconds(context))
 
         with ThreadPoolExecutor(LAUNCH_WORKERS, "launch") as pool:
-            begun = {request: pool.submit(start, request) for request in _launches(event["Records"])}
+            begun: dict[LaunchRequest, Future[Outcome]] = {}
 
-            def handle(body: Mapping[str, Any]) -> None:
-                request = parse_launch(body)
+            def begin(requests: Sequence[LaunchRequest]) -> None:
+                begun.update({each: pool.submit(start, each) for each in dict.fromkeys(requests)})
+
+            def handle(request: LaunchRequest) -> None:
                 # A message that is there twice is launched twice, one after the other.
                 outcome = begun.pop(request).result() if request in begun else start(request)
                 report(outcome, step="launch", run_id=request.run_id)
 
-            return process_queue(event, context, handle, inbox)
+            return process_queue(event, context, handle, inbox, parse_launch, begin)
 
     return instrumented(handler)
-
-
-def _launches(records: Iterable[Mapping[str, Any]]) -> list[LaunchRequest]:
-    """What messages ask for, each once; what is no launch message is met once more, and buried then."""
-    found: dict[LaunchRequest, None] = {}
-    for record in records:
-        with contextlib.suppress(UnknownEventError):
-            found[parse_launch(parse_body(record["body"]))] = None
-    return list(found)
 
 
 def parse_launch(body: Mapping[str, Any]) -> LaunchRequest:
@@ -194,13 +186,25 @@ def parse_launch(body: Mapping[str, Any]) -> LaunchRequest:
         UnknownEventError: if it is no launch message.
     """
     run_id, attempt, job = body.get("run_id"), body.get("attempt"), body.get("job")
-    is_launch = body.get("treadle") == "launch" and isinstance(attempt, int)
-    if not (is_launch and isinstance(run_id, str) and isinstance(job, str)):
+    # True is an int to Python.
+    is_number = type(attempt) is int and 0 < attempt <= MAX_ATTEMPT
+    is_launch = body.get("treadle") == "launch" and is_number
+    if not (is_launch and _is_name(run_id) and _is_name(job)):
         msg = (
-            f"The launch queue takes {{treadle: launch, run_id, attempt, job}}, and got keys {sorted(body)}."
+            f"The launch queue takes {{treadle: launch, run_id, attempt, job}}, and got {_shown(body)}: run_id and "
+            f"job are texts of 1 to {MAX_NAME} characters, and attempt a whole number from 1."
         )
         raise UnknownEventError(msg)
-    return LaunchRequest(run_id, int(str(attempt)), job)
+    return LaunchRequest(str(run_id), int(str(attempt)), str(job))
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= MAX_NAME
+
+
+def _shown(body: Mapping[str, Any]) -> str:
+    """The fields of a message that tell which it is, cut."""
+    return ", ".join(f"{name}={body[name]!r:.40}" for name in sorted(body))[:300] or "an empty object"
 
 
 RECONCILE_MARGIN_SECONDS = 10.0
@@ -214,7 +218,7 @@ def reconciler() -> Handler:
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         del event
         found = parts().reconcile(remaining_seconds(context) - RECONCILE_MARGIN_SECONDS)
-        for what in ("dispatched", "relaunched", "described", "observed", "failed"):
+        for what in ("dispatched", "relaunched", "described", "observed", "failed", "unreadable"):
             if getattr(found, what):
                 metrics().add_metric(f"reconcile.{what}", MetricUnit.Count, getattr(found, what))
         level = logger().info if found != Reconciled() else logger().debug

@@ -1,5 +1,6 @@
 """What became of what a sensor asked for: from a tick's request, or a run key, to its run."""
 
+from treadle.definitions.errors import UnreadableRecordError
 from treadle.engine.identity import RunIds, timestamp
 from treadle.operate.dead_letters import Redriven, Redriver
 from treadle.operate.letters import subject_of_letter
@@ -93,7 +94,11 @@ class AskedFor:
         )
 
     def _tell_tick_of(self, telling: Telling, run: Run) -> None:
-        tick = self._ticks.get(run.sensor, run.tick_id) if run.sensor and run.tick_id else None
+        try:
+            tick = self._ticks.get(run.sensor, run.tick_id) if run.sensor and run.tick_id else None
+        except UnreadableRecordError as error:
+            telling.add("tick", None, f"{run.tick_id}: {error.reason}", ok=False)
+            return
         if tick is not None:
             tell_tick(telling, tick)
         else:

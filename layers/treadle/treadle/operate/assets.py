@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from treadle.ports.assets import AssetEvent, EventStore
+from treadle.ports.assets import AssetEvent, EventStore, unreadable_event
+from treadle.ports.records import UNREADABLE
 
 MOST_KEYS = 1_000
 
@@ -41,8 +42,12 @@ class AssetCatalogue:
         Raises:
             StoreError: if the store did not answer.
         """
-        newest = self._events.newest(self._events.asset_keys("", limit))
-        return sorted(newest.values(), key=lambda event: (event.time, event.asset_key), reverse=True)
+        keys = self._events.asset_keys("", limit)
+        newest = self._events.newest(keys)
+        # All keys of the directory have events: what shows none has a counter that cannot be read.
+        lost = (unreadable_event(key, 0, f"{UNREADABLE}its counter") for key in keys if key not in newest)
+        found = [*newest.values(), *lost]
+        return sorted(found, key=lambda event: (event.time, event.asset_key), reverse=True)
 
     def events(self, asset_key: str, *, before: int | None = None, limit: int = 50) -> AssetEventPage:
         """An asset's events, newest first.

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from treadle.definitions.errors import StoreError
+from treadle.definitions.errors import StoreError, TreadleError
 from treadle.operate.letters import Destination, Route, route_of
+from treadle.ports.records import reason_of
 from treadle.ports.system import Letter, LetterBox
 
 DEFAULT_LIMIT = 1_000
@@ -103,7 +104,8 @@ class Redriver:
             if route.destination is not None:
                 route.destination.queue.send([route.body])
             self._box.delete(letter)
-        except StoreError as error:
-            return Redriven(letter, route.origin, Fate.FAILED, f"It stays: {error}")
+        except Exception as error:  # noqa: BLE001 - whatever is in a letter, the others are sent
+            words = str(error) if isinstance(error, TreadleError) else reason_of(error)
+            return Redriven(letter, route.origin, Fate.FAILED, f"It stays: {words}")
         deleted.add(letter.letter_id)
         return told

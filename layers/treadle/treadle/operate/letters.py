@@ -1,12 +1,15 @@
 """Where a dead letter came from, and where it goes again; decided from what was written beside it."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from treadle.definitions.errors import UnknownEventError
+from treadle.engine.parsing import parse_message
 from treadle.engine.publish import publish_message
+from treadle.engine.reconcile import ORIGIN as RECONCILE
 from treadle.engine.slices import tick_message
+from treadle.ports.records import reason_of
 from treadle.ports.system import Letter, Queue
 
 Json = Mapping[str, Any]
@@ -63,17 +66,49 @@ def route_of(letter: Letter, destinations: Sequence[Destination]) -> Route:
         letter: as it was received.
         destinations: the queues of the deployment.
     """
-    body = _parsed(letter.body)
+    try:
+        return _route_of(letter, destinations)
+    except Exception as error:  # noqa: BLE001 - whatever is in a letter, the others have their routes
+        return Route(_origin(letter), f"It cannot be read: {reason_of(error)}.")
+
+
+def _route_of(letter: Letter, destinations: Sequence[Destination]) -> Route:
+    body, trouble = _parsed(letter.body)
     for known in _WAYS:
         route = known(letter, body, destinations)
-        if route is not None:
-            return route
+        if route is None:
+            continue
+        if trouble and route.destination is None and not route.is_worthless:
+            return replace(route, reason=f"It cannot be read: {trouble}")
+        if route.destination is not None and _fails_again(letter):
+            return replace(route, reason=f"{route.reason} It fails there again, unless the cause is mended.")
+        return route
+    if trouble:
+        return Route(UNKNOWN, f"It cannot be read: {trouble}")
     return Route(UNKNOWN, "Nothing beside it says where it came from.")
+
+
+_LASTING = (
+    "InvalidReportError",
+    "LaunchRejectedError",
+    "StoreRejectedError",
+    "UnknownEventError",
+    "UnreadableRecordError",
+)
+
+
+def _fails_again(letter: Letter) -> bool:
+    """Whether the reason why it was given up is of the letter itself, and not of a passing state of things."""
+    return letter.attributes.get("reason", "").startswith(_LASTING)
+
+
+def _origin(letter: Letter) -> str:
+    return letter.attributes.get("origin") or UNKNOWN
 
 
 def subject_of_letter(letter: Letter) -> str:
     """The key of what a letter is about, such as a run's or a tick's id; empty if it names none."""
-    body = _parsed(letter.body)
+    body, _ = _parsed(letter.body)
     keys, detail = body.get("keys"), body.get("detail")
     named = {**body, **(keys if isinstance(keys, dict) else {})}
     if isinstance(detail, dict):
@@ -87,12 +122,12 @@ def subject_of_letter(letter: Letter) -> str:
     return " ".join(str(word) for word in words if word is not None)
 
 
-def _parsed(text: str) -> Json:
+def _parsed(text: str) -> tuple[Json, str]:
+    """A letter's JSON, or none and why it cannot be read."""
     try:
-        value = json.loads(text)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
+        return parse_message(text), ""
+    except UnknownEventError as error:
+        return {}, str(error)
 
 
 def _buried(letter: Letter, body: Json, destinations: Sequence[Destination]) -> Route | None:
@@ -100,6 +135,11 @@ def _buried(letter: Letter, body: Json, destinations: Sequence[Destination]) -> 
     origin = letter.attributes.get("origin")
     if origin is None:
         return None
+    if origin == RECONCILE:
+        if body.get("treadle") != "dispatch":
+            reason = "RECONCILE looks at the record once a day. Repair it, and delete the letter then."
+            return Route(origin, reason)
+        origin = "dispatch"
     found = next((each for each in destinations if each.origin == origin), None)
     if found is None:
         return Route(origin, f"No queue of this stack takes messages of {origin}.")

@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from treadle.definitions.errors import CommandRefusedError
+from treadle.definitions.errors import CommandRefusedError, UnreadableRecordError
 from treadle.definitions.status import DagsterRunStatus, InstigatorStatus, TickStatus
 from treadle.engine.schedule import MINUTE_MS, phase_of, slot
 from treadle.operate.ticks import streak_outline
@@ -160,12 +160,18 @@ class Overview:
             runs_24h=sum(runs.values()),
             failures_24h=runs.get(DagsterRunStatus.FAILURE, 0),
             recent=tuple(RecentTick(each.time, each.status, _count(each)) for each in ticks),
-            cursor=self._sensors.cursor(state),
+            cursor=self._cursor(state),
             cursor_epoch=state.epoch,
             failure_streak=state.failure_streak,
             resume_at=state.resume_at,
             function=deployed.function,
         )
+
+    def _cursor(self, state: SensorState) -> str | None:
+        try:
+            return self._sensors.cursor(state)
+        except UnreadableRecordError as error:
+            return error.reason
 
 
 def deployed_sensor(deployment: Deployment, name: str) -> DeployedSensor:

@@ -10,6 +10,7 @@ from treadle.engine.asset_events import materialized
 from treadle.engine.publish import statuses_reached
 from treadle.engine.telling import asset_materialized, envelope, run_status_changed
 from treadle.ports.assets import EventStore
+from treadle.ports.records import each_readable
 from treadle.ports.run_queries import RunQuery
 from treadle.ports.runs import Run, RunStore
 from treadle.ports.system import Clock, Queue
@@ -116,9 +117,14 @@ class Replayer:
         keys, events = dict.fromkeys(asset_keys), 0
         for key in keys:
             after = self._assets.number_before(key, reported)
-            made = [each for each in self._assets.between(key, after) if begin <= each.time < end]
-            events += len(made)
-            told = [asset_materialized(materialized(each), self._namespace) for each in made]
+            kept = self._assets.between(key, after)
+            made = each_readable(materialized, (each for each in kept if not 0 < each.time < begin))
+            told = [
+                asset_materialized(each, self._namespace)
+                for each in made
+                if begin <= int(each.time.timestamp() * 1000) < end
+            ]
+            events += len(told)
             self._queues[sensor].send([envelope(event, self._namespace) for event in told])
         return Replayed(len(keys), events)
 

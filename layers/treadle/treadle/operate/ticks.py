@@ -2,10 +2,10 @@
 
 from collections.abc import Collection
 
-from treadle.definitions.errors import CommandRefusedError
+from treadle.definitions.errors import CommandRefusedError, UnreadableRecordError
 from treadle.definitions.status import TickStatus
 from treadle.engine.leased_ticks import streak_tick
-from treadle.ports.runs import Run, RunStore
+from treadle.ports.runs import Run, RunStore, unreadable_run
 from treadle.ports.sensors import SensorState, SensorStore
 from treadle.ports.ticks import Tick, TickOutline, TickPage, TickStore, outline
 
@@ -46,7 +46,7 @@ class TickHistory:
             StoreError: if a store did not answer.
         """
         page = self._ticks.page(sensor, before=before, limit=limit, statuses=statuses)
-        streak = streak_outline(self._sensors.get(sensor))
+        streak = streak_outline(self._sensors.get_many([sensor])[sensor])
         if streak is None or (statuses is not None and TickStatus.SKIPPED not in statuses):
             return page
         is_here = (before is None or streak.tick_id < before) and (
@@ -91,7 +91,18 @@ class TickHistory:
         """
         names = [each.run_id for each in tick.requests[:limit]]
         found = self._runs.get_many(names)
-        return [found[name] for name in names if name in found]
+        runs = (found.get(name) or self._unreadable(name, tick) for name in names)
+        return [run for run in runs if run is not None]
+
+    def _unreadable(self, run_id: str, tick: Tick) -> Run | None:
+        """What stands for a run whose record is there, and cannot be read."""
+        if tick.dispatched is None:
+            return None
+        try:
+            return self._runs.get(run_id)
+        except UnreadableRecordError as error:
+            job = next(each.job for each in tick.requests if each.run_id == run_id)
+            return unreadable_run(run_id, job, tick.sensor, tick.ended_at, error.reason)
 
 
 def streak_outline(state: SensorState) -> TickOutline | None:

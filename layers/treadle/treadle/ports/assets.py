@@ -4,6 +4,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from treadle.definitions.errors import UnreadableRecordError
+
 
 @dataclass(frozen=True, slots=True)
 class AssetEvent:
@@ -26,6 +28,31 @@ class AssetEvent:
     storage_id: int = 0
 
 
+UNREADABLE = "UNREADABLE"
+"""The kind of what stands for an event that cannot be read."""
+
+
+def unreadable_event(asset_key: str, storage_id: int, reason: str) -> AssetEvent:
+    """What stands for an event that cannot be read: its place, and why. Whoever decodes it skips it.
+
+    Args:
+        asset_key: which asset's.
+        storage_id: its place; 0 where that is not known.
+        reason: why it cannot be read.
+    """
+    return AssetEvent(asset_key, "", UNREADABLE, 0, reason, storage_id)
+
+
+def check_readable(event: AssetEvent) -> None:
+    """Complain of what stands for an event that cannot be read.
+
+    Raises:
+        UnreadableRecordError: if it is that.
+    """
+    if event.kind == UNREADABLE:
+        raise UnreadableRecordError(f"event {event.storage_id} of {event.asset_key}", event.body)
+
+
 AT_ONCE = 100
 
 
@@ -40,7 +67,10 @@ def is_ended_runs_key(key: str) -> bool:
 
 
 class RecordedEvents(Protocol):
-    """Reads events by key and number, strongly, and only what is asked for."""
+    """Reads events by key and number, strongly, and only what is asked for.
+
+    In place of one that is there and cannot be read it gives an `unreadable_event`.
+    """
 
     def between(
         self,

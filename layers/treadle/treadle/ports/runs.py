@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
+from treadle.definitions.errors import UnreadableRecordError
 from treadle.definitions.status import DagsterRunStatus
 from treadle.ports.run_queries import RunPage, RunQuery
 
@@ -252,8 +253,28 @@ class KeyState(Enum):
     SETTLED = "it may not, until an operator frees the key"
 
 
+def unreadable_run(run_id: str, job: str, sensor: str, created_at: int, reason: str) -> Run:
+    """What stands in a list for a record that cannot be read: a failure with the reason, and nothing else.
+
+    Args:
+        run_id: which.
+        job: the job's name, as far as it is known.
+        sensor: the sensor's, as far as it is known.
+        created_at: when the record was made.
+        reason: why it cannot be read.
+    """
+    failure = Failure(UnreadableRecordError.__name__, reason, assumed=True)
+    return Run(
+        run_id, job, sensor, None, "", "{}", {}, created_at, status=DagsterRunStatus.FAILURE, failure=failure
+    )
+
+
 class RunStore(Protocol):
-    """Keeps run records; none is ever deleted to free its key."""
+    """Keeps run records; none is ever deleted to free its key.
+
+    Whatever gives one record raises `UnreadableRecordError` if it is there and cannot be read. Whatever gives
+    several passes over such a record and logs it; a page shows an `unreadable_run` in its place.
+    """
 
     def get(self, run_id: str) -> Run | None:
         """The record, read strongly."""
@@ -363,6 +384,21 @@ class RunStore(Protocol):
 
         Returns:
             None if it was written, else the record that stands.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+
+    def mark_unreadable(self, run_id: str, until: int, reason: str) -> bool:
+        """Let a run that is to be looked at wait whose record cannot be read, and note why on the record.
+
+        Args:
+            run_id: which.
+            until: when it is looked at again.
+            reason: why it cannot be read.
+
+        Returns:
+            True if it was not marked so before; False also if it is not to be looked at any more.
 
         Raises:
             StoreError: if the store did not answer.

@@ -216,6 +216,16 @@ class RecordedEdit:
     epoch: int
 
 
+def unreadable_state(sensor: str, reason: str) -> SensorState:
+    """What stands in a list for a state that cannot be read: nothing runs on it, and that is why.
+
+    Args:
+        sensor: whose.
+        reason: why it cannot be read.
+    """
+    return SensorState(sensor, status=InstigatorStatus.STOPPED, paused=reason)
+
+
 _ACTIONS = {
     InstigatorStatus.RUNNING: "start",
     InstigatorStatus.STOPPED: "stop",
@@ -245,7 +255,11 @@ def _shown(text: str | None) -> str | None:
 
 
 class SensorStore(Protocol):
-    """Keeps each sensor's state; every write is conditional."""
+    """Keeps each sensor's state; every write is conditional.
+
+    Whatever gives one state raises `UnreadableRecordError` if it is there and cannot be read; `get_many` gives
+    an `unreadable_state` in its place.
+    """
 
     def get(self, sensor: str) -> SensorState:
         """The state, read strongly; a fresh one where nothing is stored."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from treadle.definitions.errors import UnreadableRecordError
 from treadle.definitions.status import TickStatus
 
 if TYPE_CHECKING:
@@ -238,6 +239,19 @@ def outline(tick: Tick) -> TickOutline:
     )
 
 
+def unreadable_tick(sensor: str, tick_id: str, time: int, reason: str) -> Tick:
+    """What stands in a list for a record that cannot be read: a failure with the reason, and nothing else.
+
+    Args:
+        sensor: whose.
+        tick_id: which.
+        time: with which its id begins.
+        reason: why it cannot be read.
+    """
+    error = ErrorInfo(UnreadableRecordError.__name__, reason)
+    return Tick(sensor, tick_id, TickKind.EVENT, TickStatus.FAILURE, time, time, time, error=error)
+
+
 MOST_READ = 1_000
 """So many records at most are looked through for one page."""
 
@@ -256,7 +270,11 @@ class TickPage:
 
 
 class TickStore(Protocol):
-    """Keeps tick records; none is ever written twice with another outcome, but for failures of events."""
+    """Keeps tick records; none is ever written twice with another outcome, but for failures of events.
+
+    Whatever gives one record raises `UnreadableRecordError` if it is there and cannot be read. Whatever gives
+    several shows an `unreadable_tick` in its place.
+    """
 
     def get(self, sensor: str, tick_id: str) -> Tick | None:
         """The record, read strongly."""
@@ -337,6 +355,22 @@ class TickStore(Protocol):
             tick_id: which.
             until: when it is due to be dispatched again.
             reason: why it waits, in words for an operator.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+
+    def mark_unreadable(self, sensor: str, tick_id: str, until: int, reason: str) -> bool:
+        """Let a pending tick wait whose record cannot be read, and note why on the record.
+
+        Args:
+            sensor: whose.
+            tick_id: which.
+            until: when it is due to be dispatched again.
+            reason: why it cannot be read.
+
+        Returns:
+            True if it was not marked so before; False also if it is not pending any more.
 
         Raises:
             StoreError: if the store did not answer.

@@ -5,11 +5,11 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
-from treadle.definitions.errors import LeaseLostError, StoreError
+from treadle.definitions.errors import LeaseLostError, StoreError, UnreadableRecordError
 from treadle.definitions.status import DagsterRunStatus, InstigatorStatus, TickStatus
 from treadle.ports.assets import AssetEvent
 from treadle.ports.run_queries import MOST_LOOKED_AT, RunPage, RunQuery, parse_place, place_of
-from treadle.ports.runs import Claim, KeyState, Look, Run, Try
+from treadle.ports.runs import Claim, KeyState, Look, Run, Try, unreadable_run
 from treadle.ports.sensors import (
     KEPT_EDITS,
     MAX_CLOCK_SKEW_MS,
@@ -21,8 +21,18 @@ from treadle.ports.sensors import (
     Refused,
     SensorState,
     recorded,
+    unreadable_state,
 )
-from treadle.ports.ticks import MOST_READ, DispatchCounts, Slicing, Tick, TickOutline, TickPage, outline
+from treadle.ports.ticks import (
+    MOST_READ,
+    DispatchCounts,
+    Slicing,
+    Tick,
+    TickOutline,
+    TickPage,
+    outline,
+    unreadable_tick,
+)
 
 
 @dataclass(slots=True)
@@ -38,6 +48,8 @@ class InMemoryTables:
         events: by asset key, in order.
         pending_since: for pending ticks that were postponed, when they are due again.
         looks: how far each observed job's target has been looked through.
+        unreadable: records that cannot be read, by their keys: why; what a test puts there.
+        marked: ticks and runs that were marked as unreadable, by their keys: when they are due again.
         admitted: runs counted against each sensor's limit, by sensor and hour.
         lock: held while a write checks its condition.
     """
@@ -50,8 +62,19 @@ class InMemoryTables:
     events: dict[str, list[AssetEvent]] = field(default_factory=dict)
     pending_since: dict[tuple[str, str], int] = field(default_factory=dict)
     looks: dict[str, Look] = field(default_factory=dict)
+    unreadable: dict[tuple[str, ...], str] = field(default_factory=dict)
+    marked: dict[tuple[str, ...], int] = field(default_factory=dict)
     admitted: dict[tuple[str, int], int] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def check(self, *key: str) -> None:
+        """Raise what a store raises for a record that cannot be read.
+
+        Raises:
+            UnreadableRecordError: if a test said so.
+        """
+        if key in self.unreadable:
+            raise UnreadableRecordError(" ".join(key), self.unreadable[key])
 
 
 class InMemorySensorStore:
@@ -62,11 +85,18 @@ class InMemorySensorStore:
 
     def get(self, sensor: str) -> SensorState:
         """The state."""
+        self._tables.check(sensor)
         return self._tables.sensors.get(sensor, SensorState(sensor))
 
     def get_many(self, sensors: Collection[str]) -> dict[str, SensorState]:
         """The states by name."""
-        return {sensor: self.get(sensor) for sensor in sensors}
+        unreadable = self._tables.unreadable
+        return {
+            sensor: unreadable_state(sensor, f"unreadable: {unreadable[sensor,]}")
+            if (sensor,) in unreadable
+            else self.get(sensor)
+            for sensor in sensors
+        }
 
     def cursor(self, state: SensorState) -> str | None:
         """The bookmark."""
@@ -181,12 +211,20 @@ class InMemoryTickStore:
 
     def get(self, sensor: str, tick_id: str) -> Tick | None:
         """The record."""
+        self._tables.check(sensor, tick_id)
         return self._tables.ticks.get((sensor, tick_id))
+
+    def _listed(self, key: tuple[str, str]) -> Tick:
+        try:
+            self._tables.check(*key)
+        except UnreadableRecordError as error:
+            return unreadable_tick(*key, self._tables.ticks[key].time, error.reason)
+        return self._tables.ticks[key]
 
     def latest(self, sensor: str, limit: int) -> list[Tick]:
         """The newest records first."""
         found = sorted((key for key in self._tables.ticks if key[0] == sensor), reverse=True)
-        return [self._tables.ticks[key] for key in found[:limit]]
+        return [self._listed(key) for key in found[:limit]]
 
     def page(
         self,
@@ -204,14 +242,15 @@ class InMemoryTickStore:
             if len(found) == limit or read == MOST_READ:
                 return TickPage(tuple(found), last)
             last = name
-            tick = self._tables.ticks[sensor, name]
+            tick = self._listed((sensor, name))
             if statuses is None or tick.status in statuses:
                 found.append(outline(tick))
         return TickPage(tuple(found), None)
 
     def attempts(self, sensor: str, tick_ids: Collection[str]) -> dict[str, tuple[TickStatus, int]]:
         """Status and attempts of those that are stored."""
-        found = {tick_id: self.get(sensor, tick_id) for tick_id in tick_ids}
+        readable = (name for name in tick_ids if (sensor, name) not in self._tables.unreadable)
+        found = {tick_id: self.get(sensor, tick_id) for tick_id in readable}
         return {tick_id: (tick.status, tick.attempts) for tick_id, tick in found.items() if tick}
 
     def put(self, tick: Tick) -> bool:
@@ -246,7 +285,7 @@ class InMemoryTickStore:
     def pending(self, before: int, limit: int) -> list[tuple[str, str]]:
         """Ticks that wait for their dispatch, those first that have waited longest."""
         waiting = [
-            (self._tables.pending_since.get(key, tick.ended_at), key)
+            (self._tables.marked.get(key, self._tables.pending_since.get(key, tick.ended_at)), key)
             for key, tick in self._tables.ticks.items()
             if tick.is_to_be_dispatched
         ]
@@ -259,6 +298,17 @@ class InMemoryTickStore:
             if standing and standing.dispatched is None:
                 self._tables.ticks[sensor, tick_id] = replace(standing, held=reason)
                 self._tables.pending_since[sensor, tick_id] = until
+
+    def mark_unreadable(self, sensor: str, tick_id: str, until: int, reason: str) -> bool:
+        """Let a pending tick wait whose record cannot be read."""
+        del reason
+        key = (sensor, tick_id)
+        with self._tables.lock:
+            is_pending = key in self._tables.ticks and self._tables.ticks[key].is_to_be_dispatched
+            is_new = is_pending and key not in self._tables.marked
+            if is_pending:
+                self._tables.marked[key] = until
+            return is_new
 
     def admit(self, sensor: str, hour: int, number: int, limit: int) -> int:
         """Count runs against the limit for the hour."""
@@ -275,6 +325,7 @@ class InMemoryTickStore:
             if standing:
                 done = replace(standing, dispatched=counts, refusals=tuple(refusals), held=None)
                 self._tables.ticks[tick.sensor, tick.tick_id] = done
+                self._tables.marked.pop((tick.sensor, tick.tick_id), None)
 
 
 class InMemoryRunStore:
@@ -285,11 +336,22 @@ class InMemoryRunStore:
 
     def get(self, run_id: str) -> Run | None:
         """The record."""
+        self._tables.check(run_id)
         return self._tables.runs.get(run_id)
+
+    def _readable(self) -> list[Run]:
+        return [run for name, run in self._tables.runs.items() if (name,) not in self._tables.unreadable]
+
+    def _listed(self, run: Run) -> Run:
+        try:
+            self._tables.check(run.run_id)
+        except UnreadableRecordError as error:
+            return unreadable_run(run.run_id, run.job, run.sensor, run.created_at, error.reason)
+        return run
 
     def of_sensor(self, sensor: str, limit: int) -> list[Run]:
         """The newest runs first."""
-        runs = [run for run in self._tables.runs.values() if run.sensor == sensor]
+        runs = [run for run in self._readable() if run.sensor == sensor]
         return sorted(runs, key=lambda run: run.created_at, reverse=True)[:limit]
 
     def page(
@@ -309,7 +371,9 @@ class InMemoryRunStore:
         query = RunQuery(sensor=sensor or None, job=None if sensor else job, limit=len(self._tables.runs))
         found: list[Run] = []
         last = None
-        behind = [run for run in self.find(query) if place is None or (run.created_at, run.run_id) < place]
+        of_all = query.ordered(run for run in self._tables.runs.values() if query.matches(run))
+        listed = map(self._listed, of_all)
+        behind = [run for run in listed if place is None or (run.created_at, run.run_id) < place]
         for read, run in enumerate(behind):
             if len(found) == limit or read == MOST_LOOKED_AT:
                 return RunPage(tuple(found), last)
@@ -325,17 +389,23 @@ class InMemoryRunStore:
 
     def due(self, now: int, limit: int) -> list[str]:
         """The ids of runs whose time has passed, those first that have waited longest."""
-        waiting = [(run.next_at, run.run_id) for run in self._tables.runs.values() if run.next_at is not None]
+        marked = self._tables.marked
+        waiting = [
+            (marked.get((run.run_id,), run.next_at), run.run_id)
+            for run in self._tables.runs.values()
+            if run.next_at is not None
+        ]
         return [run_id for at, run_id in sorted(waiting) if at <= now][:limit]
 
     def get_many(self, run_ids: Collection[str]) -> dict[str, Run]:
         """The records that exist."""
-        return {run_id: self._tables.runs[run_id] for run_id in run_ids if run_id in self._tables.runs}
+        readable = (name for name in run_ids if (name,) not in self._tables.unreadable)
+        return {name: self._tables.runs[name] for name in readable if name in self._tables.runs}
 
     def find(self, query: RunQuery) -> list[Run]:
         """The records asked for."""
         with self._tables.lock:
-            return query.ordered(run for run in self._tables.runs.values() if query.matches(run))
+            return query.ordered(run for run in self._readable() if query.matches(run))
 
     def key_states(self, requests: Mapping[str, str | None]) -> dict[str, KeyState]:
         """How the keys of those stand whose run exists."""
@@ -368,11 +438,24 @@ class InMemoryRunStore:
     def replace(self, run: Run) -> Run | None:
         """Write if the revision is still the given one."""
         with self._tables.lock:
+            self._tables.check(run.run_id)
             standing = self._tables.runs[run.run_id]
             if standing.revision != run.revision:
                 return standing
             self._tables.runs[run.run_id] = replace(run, revision=run.revision + 1)
+            self._tables.marked.pop((run.run_id,), None)
             return None
+
+    def mark_unreadable(self, run_id: str, until: int, reason: str) -> bool:
+        """Let a run wait whose record cannot be read."""
+        del reason
+        with self._tables.lock:
+            run = self._tables.runs.get(run_id)
+            is_waiting = run is not None and run.next_at is not None
+            is_new = is_waiting and (run_id,) not in self._tables.marked
+            if is_waiting:
+                self._tables.marked[run_id,] = until
+            return is_new
 
     def look(self, job: str) -> Look | None:
         """How far a job's target has been looked through."""

@@ -1,14 +1,16 @@
 """Events on DynamoDB, numbered in the order in which they are committed."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, islice
 from typing import Any
 
 from treadle.adapters.dynamodb.database import Database, Item, Table, Write
 from treadle.adapters.dynamodb.models import AssetEventModel as Model
-from treadle.definitions.errors import StoreThrottledError
-from treadle.ports.assets import AT_ONCE, AssetEvent, is_ended_runs_key
+from treadle.adapters.dynamodb.models import named, read_number
+from treadle.definitions.errors import StoreThrottledError, UnreadableRecordError
+from treadle.ports.assets import AT_ONCE, AssetEvent, is_ended_runs_key, unreadable_event
+from treadle.ports.records import each_readable, integer, reader, text
 from treadle.ports.system import Tokens
 
 _COUNTER = "counter"
@@ -54,7 +56,7 @@ class DynamoEventStore:
         for _ in range(_TRIES):
             ids = [(key, f"id#{event.event_id}") for event in events]
             found = list(self._database.batch_get(self._table, [*ids, (key, _COUNTER)], strongly=True))
-            numbers = {item["item"]["S"]: int(item["storage_id"]["N"]) for item in found}
+            numbers = {item["item"]["S"]: _read_number(item) for item in found}
             last = numbers.get(_COUNTER, 0)
             is_listed = is_ended_runs_key(key) or any("listed" in item for item in found)
             fresh = [event for event in events if f"id#{event.event_id}" not in numbers]
@@ -70,7 +72,7 @@ class DynamoEventStore:
     def _stored(self, key: str, numbers: Collection[int]) -> list[AssetEvent]:
         """The events of those numbers: whoever appends one again is told what it was at first."""
         keys = [(key, _numbered(number)) for number in numbers]
-        return [_event(item) for item in self._database.batch_get(self._table, keys, strongly=True)]
+        return [_read_event(item) for item in self._database.batch_get(self._table, keys, strongly=True)]
 
     def _writes(
         self, key: str, last: int, numbered: Mapping[str, AssetEvent], *, is_listed: bool
@@ -116,7 +118,7 @@ class DynamoEventStore:
             limit=limit,
             consistent_read=True,
         )
-        return [_event(item) for item in items]
+        return [_listed(item) for item in items]
 
     def between(
         self,
@@ -139,7 +141,7 @@ class DynamoEventStore:
             consistent_read=True,
             limit=at_once,
         )
-        return map(_event, chain.from_iterable(pages))
+        return map(_listed, chain.from_iterable(pages))
 
     def numbered(self, asset_key: str, numbers: Collection[int]) -> list[AssetEvent]:
         """The events with these numbers, a hundred to a request."""
@@ -152,11 +154,11 @@ class DynamoEventStore:
         """The last event of each key: where the counters stand, and what is there."""
         counters = [(key, _COUNTER) for key in asset_keys]
         found = self._database.batch_get(self._table, counters, strongly=True)
-        places = [(item["asset_key"]["S"], _numbered(int(item["storage_id"]["N"]))) for item in found]
+        places = [(item["asset_key"]["S"], _numbered(number)) for item, number in _counted(found)]
         return {event.asset_key: event for event in self._at(places)}
 
     def _at(self, places: Sequence[tuple[str, str]]) -> Iterator[AssetEvent]:
-        return map(_event, self._database.batch_get(self._table, places, strongly=True))
+        return map(_listed, self._database.batch_get(self._table, places, strongly=True))
 
     def number_before(self, asset_key: str, time: int) -> int:
         """The highest number of an earlier event, looked for backwards, a page at a time."""
@@ -168,7 +170,7 @@ class DynamoEventStore:
             consistent_read=True,
             limit=AT_ONCE,
         ):
-            for event in map(_event, items):
+            for event in each_readable(_read_event, items):
                 if event.time < time:
                     return event.storage_id
         return 0
@@ -183,8 +185,28 @@ def _event(item: Item) -> AssetEvent:
     return AssetEvent(
         model.asset_key,
         model.event_id or "",
-        model.kind or "",
-        int(model.time or 0),
-        model.body or "",
-        int(model.storage_id),
+        text(model.kind),
+        integer(model.time),
+        text(model.body),
+        integer(model.storage_id),
     )
+
+
+def _listed(item: Item) -> AssetEvent:
+    """An event, or what stands for one that cannot be read."""
+    try:
+        return _read_event(item)
+    except UnreadableRecordError as error:
+        number = item["item"]["S"].rpartition("#")[2]
+        place = int(number) if number.isascii() and number.isdecimal() else 0
+        return unreadable_event(item["asset_key"]["S"], place, error.reason)
+
+
+def _counted(items: Iterable[Item]) -> Iterator[tuple[Item, int]]:
+    """Counters with what they stand at."""
+    return each_readable(reader(lambda item: (item, read_number(item, "storage_id")), _NAME), items)
+
+
+_NAME = named("the events of", "asset_key", "item")
+_read_event = reader(_event, _NAME)
+_read_number = reader(lambda item: read_number(item, "storage_id"), _NAME)

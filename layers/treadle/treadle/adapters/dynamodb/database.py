@@ -18,7 +18,7 @@ from pynamodb.expressions.update import Action
 
 from treadle.adapters.answers import code_of
 from treadle.adapters.clients import MAKING, session_for
-from treadle.definitions.errors import StoreError, StoreThrottledError
+from treadle.definitions.errors import StoreError, StoreRejectedError, StoreThrottledError
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +35,12 @@ _PASSING = _CONFLICTS | {
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
 }
+_REJECTED = {"ValidationException", "ValidationError", "SerializationException"}
+"""A write that no repetition makes good, such as an item of more than 400 KB (API reference, "Common errors")."""
+
+_MAX_KEY, _MAX_RANGE_KEY = 2_048, 1_024
+"""Bytes of a hash key and of a range key; neither is empty (DynamoDB's quotas)."""
+
 _TRIES = 8
 _BATCH = 100
 """As many items as one request may read."""
@@ -145,6 +151,8 @@ class Database:
 
     def get(self, table: Table, *key: str) -> Item | None:
         """The item, read strongly; None if there is none."""
+        if not _may_exist(key):
+            return None
         kwargs = self._kwargs(table, key, consistent_read=True)
         item: Item | None = self._call("GetItem", kwargs).get("Item")
         return item
@@ -159,7 +167,8 @@ class Database:
     ) -> Iterator[Item]:
         """The items that exist, with only the named attributes if any is named; a hundred cost one request."""
         names = [name for name in (table.hash_key, table.range_key) if name]
-        distinct = list(dict.fromkeys(keys))
+        # One key that no table takes would fail the request for all the others.
+        distinct = [key for key in dict.fromkeys(keys) if _may_exist(key)]
         batches = [distinct[first : first + _BATCH] for first in range(0, len(distinct), _BATCH)]
 
         def read(batch: Sequence[tuple[str, ...]]) -> list[Item]:
@@ -257,7 +266,8 @@ class Database:
                     raw = [r.raw_item for r in error.cancellation_reasons if r and r.raw_item]
                     return ConditionFailed(raw[0] if raw else None)
                 if not codes & _PASSING:
-                    raise _store_error("TransactWriteItems", error) from error
+                    rejected = next(iter(codes & _REJECTED), None)
+                    raise _store_error("TransactWriteItems", error, rejected) from error
             except BotoCoreError as error:
                 raise _store_error("TransactWriteItems", error) from error
             else:
@@ -328,11 +338,26 @@ class Database:
         self.sleep(random.uniform(0, min(2.0, 0.05 * 2**attempt)))  # noqa: S311 - jitter is no secret
 
 
-def _store_error(operation: str, error: Exception) -> StoreError:
+def _store_error(operation: str, error: Exception, code: str | None = None) -> StoreError:
     # Of a query, PynamoDB gives an error of its own.
-    code = code_of(error) or getattr(error, "cause_response_code", None)
+    code = code or code_of(error) or getattr(error, "cause_response_code", None)
     kind = StoreThrottledError if code in _PASSING else StoreError
+    if operation not in _READS and code in _REJECTED:
+        kind = StoreRejectedError
     return kind(f"DynamoDB {operation} failed: {error}")
+
+
+_READS = {"GetItem", "BatchGetItem", "Query"}
+"""Of these, ValidationException may also say that an index is still being built."""
+
+
+def _may_exist(key: tuple[str, ...]) -> bool:
+    """Whether a table may have an item under a key: of texts that are none too long, in valid Unicode."""
+    try:
+        sizes = [len(part.encode()) for part in key]
+    except UnicodeEncodeError:
+        return False
+    return all(0 < size <= most for size, most in zip(sizes, (_MAX_KEY, _MAX_RANGE_KEY), strict=False))
 
 
 def _attributes(table: Table) -> Iterator[tuple[str, str]]:

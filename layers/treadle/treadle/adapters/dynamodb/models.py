@@ -1,5 +1,8 @@
 """What the four tables' items are made of. The tables themselves are in template.yaml."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from pynamodb.attributes import (
     BinaryAttribute,
     BooleanAttribute,
@@ -10,6 +13,8 @@ from pynamodb.attributes import (
     UnicodeSetAttribute,
 )
 from pynamodb.models import Model
+
+from treadle.ports.records import integer
 
 
 class SensorModel(Model):
@@ -72,6 +77,7 @@ class TickModel(Model):
     pending = UnicodeAttribute(null=True)
     pending_since = NumberAttribute(null=True)
     held = UnicodeAttribute(null=True)
+    unreadable = UnicodeAttribute(null=True)
     depth = NumberAttribute(null=True)
     admitted = NumberAttribute(null=True)
     expires_at = NumberAttribute(null=True)
@@ -131,6 +137,7 @@ class RunModel(Model):
     reactions = JSONAttribute(null=True)
     watch = UnicodeAttribute(null=True)
     next_at = NumberAttribute(null=True)
+    unreadable = UnicodeAttribute(null=True)
     job_ended = UnicodeAttribute(null=True)
     revision = NumberAttribute()
 
@@ -162,5 +169,33 @@ class AssetEventModel(Model):
 
 
 def whole(value: float | None) -> int | None:
-    """A number as it is meant: all of ours are whole."""
-    return None if value is None else int(value)
+    """A number as it is meant: all of ours are whole, and none is negative or lies beyond the last date.
+
+    Raises:
+        TypeError, ValueError: if it is no such number.
+    """
+    return None if value is None else integer(value)
+
+
+def named(record: str, *attributes: str) -> Callable[[dict[str, Any]], str]:
+    """Says which record an item is, by its keys, whatever else is in it.
+
+    Args:
+        record: what kind of record.
+        attributes: the keys' names.
+    """
+
+    def name(item: dict[str, Any]) -> str:
+        keys = (item.get(attribute) or {} for attribute in attributes)
+        return " ".join([record, *(str(key.get("S", "?")) for key in keys)])
+
+    return name
+
+
+def read_number(item: Mapping[str, Any], attribute: str) -> int:
+    """A number of an item that is read without its model.
+
+    Raises:
+        KeyError, TypeError, ValueError: if it is not there, or is none.
+    """
+    return integer(float(item[attribute]["N"]))

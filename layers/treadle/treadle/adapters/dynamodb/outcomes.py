@@ -2,23 +2,30 @@
 
 import hashlib
 import json
+import logging
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from treadle.definitions.errors import StoreError
+from treadle.definitions.errors import StoreError, StoreRejectedError, UnreadableRecordError
+from treadle.ports.records import integer, reader, text, text_or_none, texts
 from treadle.ports.system import BlobStore
 from treadle.ports.ticks import PlannedRun, SetAside, Tick
 
 if TYPE_CHECKING:
     from treadle.definitions.assets import AssetMaterialization
 
+T = TypeVar("T")
+
 MAX_REQUESTS_BYTES = 300_000
 """What is larger, compressed, is kept apart: an item may have 400 KB, the rest of the record included."""
 
 MAX_OUTCOME_BYTES = 32_000_000
 """Uncompressed; DISPATCH has to hold it in its memory, several times over."""
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,25 +91,30 @@ class Outcomes:
     def unpack(self, sensor: str, packed: Packed) -> Unpacked:
         """What was packed, fetched if it is kept apart.
 
+        A request or an asset event that is malformed is set aside with the reason, so that it holds up none of
+        the others.
+
         Raises:
             StoreError: if the blob is missing, or is not the one that the record names.
+            UnreadableRecordError: if nothing of what was packed can be read.
         """
         inline = packed.inline if packed.key is None else self._fetched(sensor, packed.key, packed.digest)
         if not inline:
             return Unpacked()
         inflater = zlib.decompressobj()
         content = inflater.decompress(inline, MAX_OUTCOME_BYTES)
+        if inflater.unconsumed_tail:
+            msg = f"An outcome of sensor {sensor} has more than {MAX_OUTCOME_BYTES} bytes."
+            raise StoreRejectedError(msg)
         if not inflater.eof:
-            msg = f"An outcome of sensor {sensor} is cut off, or has more than {MAX_OUTCOME_BYTES} bytes."
-            raise StoreError(msg)
+            raise UnreadableRecordError(f"a tick of sensor {sensor}", "what it asked for is cut off")
         found: dict[str, list[Any]] = json.loads(content)
-        return Unpacked(
-            tuple(PlannedRun(*run) for run in found["runs"]),
-            tuple(found["existing"]),
-            tuple(SetAside(*aside) for aside in found["set_aside"]),
-            # Ticks that were committed before there were asset events have none.
-            tuple(_asset_event(*event) for event in found.get("assets", ())),
-        )
+        malformed: list[SetAside] = []
+        requests = tuple(_each(_read_request, found["runs"], malformed))
+        # Ticks that were committed before there were asset events have none.
+        made = tuple(_each(_read_asset_event, found.get("assets", ()), malformed))
+        aside = tuple(SetAside(text_or_none(key), text(why)) for key, why in found["set_aside"])
+        return Unpacked(requests, tuple(map(text, found["existing"])), (*aside, *malformed), made)
 
     def _fetched(self, sensor: str, key: str, digest: str | None) -> bytes:
         if self._blobs is None or not key.startswith(_folder(sensor)):
@@ -117,6 +129,35 @@ class Outcomes:
             )
             raise StoreError(msg)
         return blob
+
+
+def _each(read: Callable[[Any], T], records: Iterable[Any], malformed: list[SetAside]) -> Iterator[T]:
+    """What can be read; the others join those that are set aside."""
+    for record in records:
+        try:
+            yield read(record)
+        except UnreadableRecordError as error:
+            logger.error("%s", error)  # noqa: TRY400 - its words say all
+            key = record[1] if isinstance(record, list) and len(record) == _REQUEST_FIELDS else None
+            malformed.append(SetAside(key if isinstance(key, str) else None, error.reason))
+
+
+_REQUEST_FIELDS = 7
+
+
+def _request(record: Any) -> PlannedRun:
+    run = PlannedRun(*record)
+    for value in (run.run_id, run.job, run.run_config):
+        text(value).encode()  # A lone surrogate is text, and no table takes it.
+    for optional in (run.run_key, run.partition_key):
+        (text_or_none(optional) or "").encode()
+    for name, value in texts(run.tags).items():
+        f"{name}{value}".encode()
+    integer(run.retries)
+    return run
+
+
+_read_request = reader(_request, lambda _: "one request of a tick")
 
 
 def _folder(sensor: str) -> str:
@@ -154,3 +195,10 @@ def _asset_event(
     from treadle.definitions.assets import AssetKey, AssetMaterialization
 
     return AssetMaterialization(AssetKey.from_user_string(asset_key), description, metadata, partition)
+
+
+def _listed_asset_event(record: Any) -> "AssetMaterialization":
+    return _asset_event(*record)
+
+
+_read_asset_event = reader(_listed_asset_event, lambda _: "one asset event of a tick")

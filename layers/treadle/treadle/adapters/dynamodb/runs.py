@@ -2,18 +2,31 @@
 
 import zlib
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from pynamodb.expressions.condition import Condition
 
 from treadle.adapters.dynamodb.database import ConditionFailed, Database, Item, Table
-from treadle.adapters.dynamodb.models import LookModel, whole
+from treadle.adapters.dynamodb.models import LookModel, named, whole
 from treadle.adapters.dynamodb.models import RunModel as Model
-from treadle.definitions.errors import StoreError
+from treadle.definitions.errors import StoreError, UnreadableRecordError
 from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
+from treadle.ports.records import each_readable, integer, reader, text, texts
 from treadle.ports.run_queries import MOST_LOOKED_AT, RunPage, RunQuery, parse_place, place_of
-from treadle.ports.runs import Allowance, Claim, Delay, Failure, KeyState, Look, Reaction, Run, Try
+from treadle.ports.runs import (
+    Allowance,
+    Claim,
+    Delay,
+    Failure,
+    KeyState,
+    Look,
+    Reached,
+    Reaction,
+    Run,
+    Try,
+    unreadable_run,
+)
 
 SHARDS = 8
 """Runs that are to be looked at are spread over so many partitions of their index."""
@@ -49,25 +62,27 @@ class DynamoRunStore:
         items = self._database.query(
             self._table, sensor, index_name="by_sensor", scan_index_forward=False, limit=limit
         )
-        found = (self.get(item["run_id"]["S"]) for item in items)
-        return [run for run in found if run]
+        found = (self._database.get(self._table, item["run_id"]["S"]) for item in items)
+        return list(each_readable(_run, (item for item in found if item)))
 
     def due(self, now: int, limit: int) -> list[str]:
         """The ids of runs whose time has passed, by the sparse index: a query for each of its shards."""
-        found: list[tuple[int, str]] = []
+        found: list[tuple[float, str]] = []
         for shard in range(SHARDS):
             passed = Model.next_at <= now
             items = self._database.query(
                 self._table, str(shard), index_name="watched", range_key_condition=passed, limit=limit
             )
-            found += [(int(item["next_at"]["N"]), item["run_id"]["S"]) for item in items]
+            found += [(float(item["next_at"]["N"]), item["run_id"]["S"]) for item in items]
         return [run_id for _, run_id in sorted(found)[:limit]]
 
     def get_many(self, run_ids: Collection[str]) -> dict[str, Run]:
-        """The records that exist, read strongly."""
+        """The records that exist and can be read, read strongly."""
+        return {run.run_id: run for run in each_readable(_run, self._items(run_ids))}
+
+    def _items(self, run_ids: Collection[str]) -> Iterator[Item]:
         keys = [(run_id,) for run_id in run_ids]
-        found = self._database.batch_get(self._table, keys, strongly=True)
-        return {run.run_id: run for run in map(_run, filter(_is_run, found))}
+        return filter(_is_run, self._database.batch_get(self._table, keys, strongly=True))
 
     def find(self, query: RunQuery) -> list[Run]:
         """The records asked for, by the index that fits best."""
@@ -113,8 +128,12 @@ class DynamoRunStore:
         looked_at, last = 0, None
         for items in pages:
             names = [item["run_id"]["S"] for item in items]
-            records = self.get_many(names)
-            for run in (records[name] for name in names if name in records):
+            records = {item["run_id"]["S"]: item for item in self._items(names)}
+            for run in (
+                _listed(keys, records[name])
+                for keys, name in zip(items, names, strict=True)
+                if name in records
+            ):
                 if len(found) == limit or looked_at == MOST_LOOKED_AT:
                     return RunPage(tuple(found), last)
                 looked_at, last = looked_at + 1, place_of(run)
@@ -134,13 +153,13 @@ class DynamoRunStore:
         )
         names = [(item["run_id"]["S"],) for item in keys]
         found = self._database.batch_get(self._table, names, ("run_id", "status"), strongly=False)
-        return dict(Counter(DagsterRunStatus(item["status"]["S"]) for item in found))
+        return dict(Counter(map(_status, found)))
 
     def key_states(self, requests: Mapping[str, str | None]) -> dict[str, KeyState]:
         """How the keys of those stand whose run exists."""
         keys = [(run_id,) for run_id in requests]
         found = self._database.batch_get(self._table, keys, _CLAIM_ATTRIBUTES, strongly=False)
-        return {item["run_id"]["S"]: _state(item, requests) for item in found}
+        return dict(each_readable(reader(lambda item: _state(item, requests), _NAME), found))
 
     def create(self, run: Run) -> Run | None:
         """Put the record if there is none."""
@@ -180,13 +199,20 @@ class DynamoRunStore:
         failed = self._database.put(self._table, (run.run_id,), _item(run, run.revision + 1), unchanged)
         return _standing(run.run_id, failed)
 
+    def mark_unreadable(self, run_id: str, until: int, reason: str) -> bool:
+        """Let a run wait whose record cannot be read, in one write that reads nothing of it."""
+        actions = [Model.next_at.set(until), Model.unreadable.set(reason)]
+        answer = self._database.update(
+            self._table, (run_id,), actions, Model.next_at.exists(), returning="ALL_OLD"
+        )
+        return not isinstance(answer, ConditionFailed) and "unreadable" not in answer
+
     def look(self, job: str) -> Look | None:
         """How far a job's target has been looked through, read strongly."""
         item = self._database.get(self._table, f"{_LOOK}{job}")
         if item is None:
             return None
-        model = LookModel.from_raw_data(item)
-        return Look(int(model.done_at), int(model.again_at), whole(model.began_at), whole(model.down_to))
+        return _read_look(item)
 
     def keep_look(self, job: str, look: Look) -> None:
         """Keep that, unless a later look is done."""
@@ -253,13 +279,22 @@ def _standing(run_id: str, failed: ConditionFailed | None) -> Run | None:
     return _run(failed.standing)
 
 
-def _state(item: Item, requests: Mapping[str, str | None]) -> KeyState:
+def _state(item: Item, requests: Mapping[str, str | None]) -> tuple[str, KeyState]:
+    run_id = item["run_id"]["S"]
     if "settled" in item:
-        return KeyState.SETTLED
+        return run_id, KeyState.SETTLED
     if int(item["attempt"]["N"]) < int(item["attempts_allowed"]["N"]):
-        return KeyState.OPEN
-    is_taken = "yields" not in item or item["yields"]["S"] == requests[item["run_id"]["S"]]
-    return KeyState.TAKEN if is_taken else KeyState.OPEN
+        return run_id, KeyState.OPEN
+    is_taken = "yields" not in item or item["yields"]["S"] == requests[run_id]
+    return run_id, KeyState.TAKEN if is_taken else KeyState.OPEN
+
+
+def _status(item: Item) -> DagsterRunStatus:
+    """Of a record that cannot be read, the status under which lists show it."""
+    try:
+        return DagsterRunStatus(item["status"]["S"])
+    except (KeyError, ValueError):
+        return DagsterRunStatus.FAILURE
 
 
 def _item(run: Run, revision: int) -> Item:
@@ -318,50 +353,95 @@ def _failure(error: str, cause: str, assumed: bool, steps: Sequence[Sequence[str
     # Imported here, as evaluators hardly ever meet a failure.
     from treadle.definitions.runs import StepFailure
 
-    return Failure(error, cause, assumed, tuple(StepFailure(*step) for step in steps))
+    failed = tuple(StepFailure(*map(text, step)) for step in steps)
+    return Failure(text(error), text(cause), bool(assumed), failed)
 
 
-def _run(item: Item) -> Run:
+def _allowance(attempts: object, by: object, at: object) -> Allowance:
+    return Allowance(integer(attempts), text(by), integer(at))
+
+
+def _delay(reason: object, at: object, until: object) -> Delay:
+    return Delay(text(reason), integer(at), integer(until))
+
+
+def _reaction(sensor: object, event_id: object, tick_id: object, at: object) -> Reaction:
+    return Reaction(text(sensor), text(event_id), text(tick_id), integer(at))
+
+
+def _reached(value: Mapping[str, Mapping[str, int]]) -> Reached:
+    """What a run has reached, in the form that folding and publishing take for granted."""
+    for place, times in value.items():
+        attempt, retry = place.split("/")
+        integer(int(attempt), 1)
+        integer(int(retry))
+        for name, time in times.items():
+            DagsterRunStatus(name.removesuffix("?"))
+            integer(time)
+    return value
+
+
+def _listed(keys: Item, item: Item) -> Run:
+    """A record of a list, or what stands there for one that cannot be read."""
+    try:
+        return _run(item)
+    except UnreadableRecordError as error:
+        job, sensor = (keys.get(name, item.get(name, {})).get("S", "") for name in ("job", "sensor"))
+        made_at = int(float(keys["created_at"]["N"]))
+        return unreadable_run(item["run_id"]["S"], job, sensor, made_at, error.reason)
+
+
+def _look(item: Item) -> Look:
+    model = LookModel.from_raw_data(item)
+    return Look(integer(model.done_at), integer(model.again_at), whole(model.began_at), whole(model.down_to))
+
+
+def _run_of(item: Item) -> Run:
     model = Model.from_raw_data(item)
     claim = tried = None
     if model.claim_token is not None:
-        claim = Claim(model.claim_token, int(model.claim_expires or 0))
+        claim = Claim(model.claim_token, whole(model.claim_expires) or 0)
     if model.tried_token is not None:
         tried = Try(
             model.tried_token,
-            int(model.tried_at or 0),
+            whole(model.tried_at) or 0,
             model.tried_target or "",
             model.tried_kind or "",
-            model.tried_options or {},
+            texts(model.tried_options or {}),
         )
     return Run(
         run_id=model.run_id,
-        job=model.job,
+        job=text(model.job),
         sensor=model.sensor or "",
         run_key=model.run_key,
-        tick_id=model.tick_id,
-        run_config=model.run_config,
-        tags=model.tags,
-        created_at=int(model.created_at),
+        tick_id=text(model.tick_id),
+        run_config=text(model.run_config),
+        tags=texts(model.tags),
+        created_at=integer(model.created_at),
         partition_key=model.partition_key,
         status=DagsterRunStatus(model.status),
-        attempt=int(model.attempt),
-        granted=int(model.granted or model.attempts_allowed),
+        attempt=integer(model.attempt, 1),
+        granted=integer(model.granted or model.attempts_allowed),
         retries=whole(model.retries) or 0,
-        allowances=tuple(Allowance(*each) for each in model.allowances or ()),
-        reached=model.reached,
+        allowances=tuple(_allowance(*each) for each in model.allowances or ()),
+        reached=_reached(model.reached),
         claim=claim,
         tried=tried,
         unseen_at=whole(model.unseen_at),
         denied_at=whole(model.denied_at),
-        delayed=Delay(*model.delayed) if model.delayed is not None else None,
+        delayed=_delay(*model.delayed) if model.delayed is not None else None,
         external_id=model.external_id,
         target=model.target,
         started_at=whole(model.started_at),
         ended_at=whole(model.ended_at),
         failure=_failure(*model.failure) if model.failure is not None else None,
         updated_at=whole(model.updated_at) or 0,
-        reactions=tuple(Reaction(*each) for each in model.reactions or ()),
+        reactions=tuple(_reaction(*each) for each in model.reactions or ()),
         next_at=whole(model.next_at),
-        revision=int(model.revision),
+        revision=integer(model.revision),
     )
+
+
+_NAME = named("run", "run_id")
+_run = reader(_run_of, _NAME)
+_read_look = reader(_look, named("the look", "run_id"))

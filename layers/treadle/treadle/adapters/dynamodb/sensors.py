@@ -9,11 +9,12 @@ from pynamodb.expressions.update import Action
 
 from treadle.adapters.dynamodb.database import ConditionFailed, Database, Item, Table, Write, changes
 from treadle.adapters.dynamodb.models import SensorModel as Model
-from treadle.adapters.dynamodb.models import TickModel, whole
+from treadle.adapters.dynamodb.models import TickModel, named, whole
 from treadle.adapters.dynamodb.outcomes import Outcomes
 from treadle.adapters.dynamodb.ticks import to_item
-from treadle.definitions.errors import LeaseLostError, StoreThrottledError
+from treadle.definitions.errors import LeaseLostError, StoreThrottledError, UnreadableRecordError
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus
+from treadle.ports.records import each_readable, integer, reader, text, text_or_none
 from treadle.ports.sensors import (
     KEPT_EDITS,
     MAX_CLOCK_SKEW_MS,
@@ -26,6 +27,7 @@ from treadle.ports.sensors import (
     SensorState,
     SkipStreak,
     recorded,
+    unreadable_state,
 )
 
 INLINE_CURSOR_BYTES = 1_024
@@ -67,7 +69,7 @@ class DynamoSensorStore:
     def get_many(self, sensors: Collection[str]) -> dict[str, SensorState]:
         """The states by name, read strongly."""
         items = self._database.batch_get(self._table, [(sensor,) for sensor in sensors], strongly=True)
-        stored = {state.sensor: state for state in map(_state, items)}
+        stored = {state.sensor: state for state in map(_listed, items)}
         return {sensor: stored.get(sensor, SensorState(sensor)) for sensor in sensors}
 
     def cursor(self, state: SensorState) -> str | None:
@@ -75,7 +77,7 @@ class DynamoSensorStore:
         if not state.cursor_apart:
             return state.cursor
         item = self._database.get(self._table, _cursor_key(state.sensor))
-        return Model.from_raw_data(item).cursor if item else None
+        return _read_cursor(item) if item else None
 
     def acquire(self, request: LeaseRequest) -> Lease | Refused:
         """Take the lease in one conditional write that answers with the state before it."""
@@ -160,8 +162,8 @@ class DynamoSensorStore:
     def edits(self, sensor: str) -> list[RecordedEdit]:
         """The sensor's last edits, newest first."""
         item = self._database.get(self._table, _edits_key(sensor))
-        told = Model.from_raw_data(item).edits if item else None
-        return [RecordedEdit(**each) for each in told or ()]
+        found = each_readable(_read_edits, [item] if item else [])
+        return list(each_readable(_read_edit, next(found, ())))
 
     def _edit_writes(self, edit: Edit, state: SensorState) -> list[Write]:
         """The state's update, which nothing may have come before; the edits with this one; a long bookmark."""
@@ -284,15 +286,34 @@ def _before_lease(state: SensorState, model: Model) -> SensorState:
     )
 
 
-def _state(item: Item) -> SensorState:
+def _edit(edit: object) -> RecordedEdit:
+    kept = RecordedEdit(**edit)  # type: ignore[arg-type] # whatever it is: `reader` says if it is none
+    for number in (kept.at, kept.epoch):
+        integer(number)
+    for each in (kept.by, kept.action):
+        text(each)
+    for optional in (kept.before, kept.after):
+        text_or_none(optional)
+    return kept
+
+
+def _listed(item: Item) -> SensorState:
+    """A state of a list, or what stands there for one that cannot be read."""
+    try:
+        return _state(item)
+    except UnreadableRecordError as error:
+        return unreadable_state(item["sensor"]["S"], error.reason)
+
+
+def _state_of(item: Item) -> SensorState:
     model = Model.from_raw_data(item)
     skips = None
     if model.skip_first_id is not None:
         skips = SkipStreak(
             model.skip_first_id,
-            int(model.skip_first_at or 0),
-            int(model.skip_last_at or 0),
-            int(model.skip_count or 0),
+            whole(model.skip_first_at) or 0,
+            whole(model.skip_last_at) or 0,
+            whole(model.skip_count) or 0,
             model.skip_reason or "",
         )
     return SensorState(
@@ -312,3 +333,10 @@ def _state(item: Item) -> SensorState:
         resume_at=whole(model.resume_at),
         paused=model.paused,
     )
+
+
+_NAME = named("the state of sensor", "sensor")
+_state = reader(_state_of, _NAME)
+_read_cursor = reader(lambda item: Model.from_raw_data(item).cursor, named("the cursor", "sensor"))
+_read_edits = reader(lambda item: list(Model.from_raw_data(item).edits or ()), named("the edits", "sensor"))
+_read_edit = reader(_edit, lambda _: "one edit of a sensor")

@@ -8,11 +8,12 @@ from typing import Any
 
 from treadle.adapters.dynamodb.database import ConditionFailed, Database, Item, Table, changes
 from treadle.adapters.dynamodb.models import TickModel as Model
-from treadle.adapters.dynamodb.models import whole
+from treadle.adapters.dynamodb.models import named, read_number, whole
 from treadle.adapters.dynamodb.outcomes import Outcomes, Packed, Unpacked
-from treadle.definitions.errors import StoreError
+from treadle.definitions.errors import StoreError, UnreadableRecordError
 from treadle.definitions.status import TickStatus
-from treadle.engine.identity import timestamp
+from treadle.engine.identity import tick_time, timestamp
+from treadle.ports.records import each_readable, integer, reader, text
 from treadle.ports.ticks import (
     MOST_READ,
     DispatchCounts,
@@ -22,6 +23,8 @@ from treadle.ports.ticks import (
     TickKind,
     TickOutline,
     TickPage,
+    outline,
+    unreadable_tick,
 )
 
 SHARDS = 4
@@ -57,7 +60,11 @@ class DynamoTickStore:
 
         Raises:
             StoreError: if its requests are kept apart and cannot be read.
+            UnreadableRecordError: if it is no tick's record.
         """
+        return reader(self._read, _NAME)(item)
+
+    def _read(self, item: Item) -> Tick:
         model = Model.from_raw_data(item)
         packed = Packed(model.requests, model.outcome_key, model.outcome_digest)
         return _tick(model, self._outcomes.unpack(model.sensor, packed))
@@ -68,7 +75,7 @@ class DynamoTickStore:
         return self.read(item) if item else None
 
     def latest(self, sensor: str, limit: int) -> list[Tick]:
-        """The newest records first; one whose requests cannot be read comes without them."""
+        """The newest records first; one whose requests cannot be fetched comes without them."""
         items = self._database.query(
             self._table, sensor, scan_index_forward=False, limit=limit, consistent_read=True
         )
@@ -99,8 +106,9 @@ class DynamoTickStore:
             if len(found) == limit or read == MOST_READ:
                 return TickPage(tuple(found), last)
             last = item["tick_id"]["S"]
-            if statuses is None or item["status"]["S"] in statuses:
-                found.append(_outline(item))
+            tick = _listed_outline(item)
+            if statuses is None or tick.status in statuses:
+                found.append(tick)
         return TickPage(tuple(found), None)
 
     def _listed(self, item: Item) -> Tick:
@@ -109,16 +117,15 @@ class DynamoTickStore:
         except StoreError as error:
             # Not worth the whole list: the object may have expired a few days before the record does.
             logger.warning(str(error))
-            return _tick(Model.from_raw_data(item), Unpacked())
+            return reader(lambda kept: _tick(Model.from_raw_data(kept), Unpacked()), _NAME)(item)
+        except UnreadableRecordError as error:
+            return _unreadable(item, error)
 
     def attempts(self, sensor: str, tick_ids: Collection[str]) -> dict[str, tuple[TickStatus, int]]:
         """Status and attempts of those that are stored, read strongly."""
         keys = [(sensor, tick_id) for tick_id in tick_ids]
         items = self._database.batch_get(self._table, keys, ("tick_id", "status", "attempts"), strongly=True)
-        return {
-            item["tick_id"]["S"]: (TickStatus(item["status"]["S"]), int(item["attempts"]["N"]))
-            for item in items
-        }
+        return {tick_id: (status, tries) for tick_id, status, tries in each_readable(_read_attempts, items)}
 
     def put(self, tick: Tick) -> bool:
         """Keep the record if there is none, or one of a failure."""
@@ -128,7 +135,7 @@ class DynamoTickStore:
         )
         if failed is None:
             return True
-        return failed.standing is not None and failed.standing["owner"]["S"] == tick.owner
+        return failed.standing is not None and _read_owner(failed.standing) == tick.owner
 
     def note_slice(
         self, tick: Tick, index: int, of: int, counts: DispatchCounts, refusals: Collection[str]
@@ -151,18 +158,19 @@ class DynamoTickStore:
             self._table, (tick.sensor, tick.tick_id), actions, condition, returning="ALL_NEW"
         )
         item = answer.standing if isinstance(answer, ConditionFailed) else answer
-        return _slicing(Model.from_raw_data(item)) if item else None
+        return reader(lambda kept: _slicing(Model.from_raw_data(kept)), _NAME)(item) if item else None
 
     def pending(self, before: int, limit: int) -> list[tuple[str, str]]:
         """Ticks that wait for their dispatch, by the sparse index: a query for each of its shards."""
-        found: list[tuple[int, str, str]] = []
+        found: list[tuple[float, str, str]] = []
         for shard in range(SHARDS):
             late = Model.pending_since < before
             items = self._database.query(
                 self._table, str(shard), index_name="pending", range_key_condition=late, limit=limit
             )
             found += [
-                (int(item["pending_since"]["N"]), item["sensor"]["S"], item["tick_id"]["S"]) for item in items
+                (float(item["pending_since"]["N"]), item["sensor"]["S"], item["tick_id"]["S"])
+                for item in items
             ]
         return [(sensor, tick_id) for _, sensor, tick_id in sorted(found)[:limit]]
 
@@ -170,6 +178,14 @@ class DynamoTickStore:
         """Let a pending tick wait, in one write."""
         actions = [Model.pending_since.set(until), Model.held.set(reason[:_MAX_REASON])]
         self._database.update(self._table, (sensor, tick_id), actions, Model.pending.exists())
+
+    def mark_unreadable(self, sensor: str, tick_id: str, until: int, reason: str) -> bool:
+        """Let a pending tick wait whose record cannot be read, in one write that reads nothing of it."""
+        actions = [Model.pending_since.set(until), Model.unreadable.set(reason[:_MAX_REASON])]
+        answer = self._database.update(
+            self._table, (sensor, tick_id), actions, Model.pending.exists(), returning="ALL_OLD"
+        )
+        return not isinstance(answer, ConditionFailed) and "unreadable" not in answer
 
     def admit(self, sensor: str, hour: int, number: int, limit: int) -> int:
         """Count runs against the limit, in one write; in two where fewer than asked for are left."""
@@ -181,7 +197,7 @@ class DynamoTickStore:
             answer = self._database.update(self._table, key, actions, room)
             if not isinstance(answer, ConditionFailed):
                 return number
-            used = int(answer.standing["admitted"]["N"]) if answer.standing else 0
+            used = _read_admitted(answer.standing) if answer.standing else 0
             number = min(number, limit - used)
         return 0
 
@@ -191,6 +207,7 @@ class DynamoTickStore:
             (Model.pending, None),
             (Model.pending_since, None),
             (Model.held, None),
+            (Model.unreadable, None),
             (Model.expires_at, tick.ended_at // 1000 + RETENTION_SECONDS),
             (Model.dispatched, [counts.started, counts.existing, counts.refused]),
             (Model.refusals, list(refusals) or None),
@@ -258,9 +275,9 @@ def _tick(model: Model, asked: Unpacked) -> Tick:
         tick_id=model.tick_id,
         kind=TickKind(model.kind),
         status=TickStatus(model.status),
-        time=int(model.time),
-        started_at=int(model.started_at),
-        ended_at=int(model.ended_at),
+        time=integer(model.time),
+        started_at=integer(model.started_at),
+        ended_at=integer(model.ended_at),
         reason=model.reason,
         error=error,
         requests=asked.requests,
@@ -268,14 +285,14 @@ def _tick(model: Model, asked: Unpacked) -> Tick:
         set_aside=asked.set_aside,
         cursor=model.cursor,
         trigger=model.trigger,
-        attempts=int(model.attempts),
-        owner=model.owner,
-        skips=int(model.skips or 0),
+        attempts=integer(model.attempts),
+        owner=text(model.owner),
+        skips=whole(model.skips) or 0,
         last_time=whole(model.last_time),
-        dispatched=DispatchCounts(*model.dispatched) if model.dispatched is not None else None,
-        refusals=tuple(model.refusals or ()),
+        dispatched=_counts(model),
+        refusals=tuple(map(text, model.refusals or ())),
         slicing=_slicing(model),
-        log=tuple(model.log or ()),
+        log=tuple(map(text, model.log or ())),
         paused=model.paused,
         depth=whole(model.depth) or 0,
         held=model.held,
@@ -307,21 +324,47 @@ def _outline(item: Item) -> TickOutline:
         tick_id=model.tick_id,
         kind=TickKind(model.kind),
         status=TickStatus(model.status),
-        time=int(model.time),
-        started_at=int(model.started_at),
-        ended_at=int(model.ended_at),
+        time=integer(model.time),
+        started_at=integer(model.started_at),
+        ended_at=integer(model.ended_at),
         reason=model.reason,
         error_type=model.error_type,
         error_message=model.error_message,
         trigger=model.trigger,
-        attempts=int(model.attempts),
-        skips=int(model.skips or 0),
+        attempts=integer(model.attempts),
+        skips=whole(model.skips) or 0,
         last_time=whole(model.last_time),
-        dispatched=DispatchCounts(*model.dispatched) if model.dispatched is not None else None,
+        dispatched=_counts(model),
         is_pending=model.pending is not None,
         held=model.held,
         paused=model.paused,
     )
+
+
+def _listed_outline(item: Item) -> TickOutline:
+    try:
+        return reader(_outline, _NAME)(item)
+    except UnreadableRecordError as error:
+        return outline(_unreadable(item, error))
+
+
+def _unreadable(item: Item, error: UnreadableRecordError) -> Tick:
+    tick_id = item["tick_id"]["S"]
+    return unreadable_tick(item["sensor"]["S"], tick_id, tick_time(tick_id) or 0, error.reason)
+
+
+def _counts(model: Model) -> DispatchCounts | None:
+    return None if model.dispatched is None else DispatchCounts(*map(integer, model.dispatched))
+
+
+def _attempts(item: Item) -> tuple[str, TickStatus, int]:
+    return item["tick_id"]["S"], TickStatus(item["status"]["S"]), read_number(item, "attempts")
+
+
+_NAME = named("the tick of sensor", "sensor", "tick_id")
+_read_admitted = reader(lambda item: read_number(item, "admitted"), _NAME)
+_read_attempts = reader(_attempts, _NAME)
+_read_owner = reader(lambda item: text(item["owner"]["S"]), _NAME)
 
 
 def _slicing(model: Model) -> Slicing | None:
@@ -331,7 +374,7 @@ def _slicing(model: Model) -> Slicing | None:
     counts = (model.slices_started, model.slices_existing, model.slices_refused)
     return Slicing(
         of,
-        frozenset(int(index) for index in model.slices_done or ()),
-        DispatchCounts(*(int(count or 0) for count in counts)),
+        frozenset(integer(index) for index in model.slices_done or ()),
+        DispatchCounts(*(integer(count or 0) for count in counts)),
         tuple(sorted(model.slices_refusals or ())),
     )

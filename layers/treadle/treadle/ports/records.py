@@ -1,0 +1,116 @@
+"""Reading one record: whatever goes wrong with it is an error of that record, and those behind it are read."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+from treadle.definitions.errors import StoreError, UnreadableRecordError
+
+S = TypeVar("S")
+R = TypeVar("R")
+
+logger = logging.getLogger(__name__)
+
+LATEST_MS = 253_402_300_799_999
+"""The last millisecond of the year 9999: no later time can be written as a date."""
+
+UNREADABLE = "unreadable: "
+"""With this begins what lists show in place of a record that cannot be read."""
+
+_SHOWN = 300
+
+
+def reader(decode: Callable[[S], R], name: Callable[[S], str]) -> Callable[[S], R]:
+    """The decoder with one error for all that it may meet in a record that was not written by this code.
+
+    A missing attribute, one of another type, bytes that are no zlib, JSON that is nested without end: each
+    raises another exception, and no caller can know all of them. A `StoreError` passes, as it is about the
+    store that did not answer and not about the record.
+
+    Args:
+        decode: makes the value.
+        name: says which record it is, by its key alone.
+
+    Returns:
+        The decoder, which raises `UnreadableRecordError`.
+    """
+
+    def read(record: S) -> R:
+        try:
+            return decode(record)
+        except (StoreError, UnreadableRecordError):
+            raise
+        except Exception as error:
+            raise UnreadableRecordError(name(record), reason_of(error)) from error
+
+    return read
+
+
+def each_readable(read: Callable[[S], R], records: Iterable[S]) -> Iterator[R]:
+    """What can be read, in order; each other record is logged with its key and passed over.
+
+    Args:
+        read: as `reader` makes it.
+        records: any number.
+    """
+    for record in records:
+        try:
+            yield read(record)
+        except UnreadableRecordError as error:
+            logger.error("%s", error)  # noqa: TRY400 - its words say all; a stack for each would bury them
+
+
+def reason_of(error: Exception) -> str:
+    """The exception's class and words, bounded; characters that cannot be stored are escaped."""
+    words = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return words[:_SHOWN].encode(errors="backslashreplace").decode()
+
+
+def text(value: object) -> str:
+    """The value, which must be text.
+
+    Raises:
+        TypeError: if it is none.
+    """
+    if not isinstance(value, str):
+        raise _unexpected(value, "a text")
+    return value
+
+
+def text_or_none(value: object) -> str | None:
+    """The value, which must be text or nothing.
+
+    Raises:
+        TypeError: if it is neither.
+    """
+    return None if value is None else text(value)
+
+
+def integer(value: object, least: int = 0, most: int = LATEST_MS) -> int:
+    """The value as a whole number within bounds; true and false are none.
+
+    Raises:
+        TypeError: if it is none.
+        ValueError: if it is out of bounds.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _unexpected(value, "a number")
+    if not least <= value <= most or int(value) != value:
+        msg = f"{value!r:.40} must be a whole number from {least} to {most}"
+        raise ValueError(msg)
+    return int(value)
+
+
+def texts(value: object) -> dict[str, str]:
+    """The value, which must be an object with texts alone.
+
+    Raises:
+        TypeError: if it is none.
+    """
+    if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
+        raise _unexpected(value, "an object of texts")
+    return value
+
+
+def _unexpected(value: object, wanted: str) -> TypeError:
+    return TypeError(f"{value!r:.80} is a {type(value).__name__}, and must be {wanted}")

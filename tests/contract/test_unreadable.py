@@ -1,0 +1,242 @@
+"""Records that cannot be read, on each DynamoDB: one read alone is named, several are read past it, a page shows it."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import boto3
+import pytest
+
+from tests.contract.conftest import Stores
+from tests.support.poison import damaged
+from treadle.adapters.dynamodb.assets import DynamoEventStore
+from treadle.adapters.dynamodb.runs import DynamoRunStore, _item
+from treadle.adapters.dynamodb.sensors import DynamoSensorStore
+from treadle.adapters.dynamodb.ticks import DynamoTickStore, to_item
+from treadle.definitions.errors import UnreadableRecordError
+from treadle.definitions.status import DagsterRunStatus, TickStatus
+from treadle.engine.asset_reading import StoredInstance
+from treadle.engine.fuse import HOUR_MS, Fuse
+from treadle.engine.identity import timestamp
+from treadle.engine.reading import StoredEnds
+from treadle.ports.assets import AssetEvent, ended_runs_key
+from treadle.ports.run_queries import RunQuery
+from treadle.ports.runs import KeyState, Run
+from treadle.ports.ticks import PlannedRun, Tick, TickKind
+from treadle.testing.system import VirtualClock
+
+NOON = 1_795_370_400_000
+
+
+@pytest.fixture(autouse=True)
+def on_dynamodb(stores: Stores) -> None:
+    """In memory, nothing is ever decoded."""
+    if not isinstance(stores.runs, DynamoRunStore):
+        pytest.skip("needs a table")
+
+
+def put(store: Any, item: dict[str, Any]) -> None:
+    """Write an item behind the store's back."""
+    client = boto3.client("dynamodb")
+    client.put_item(TableName=store._table.name, Item=item)
+    client.close()
+
+
+def run(name: str, **fields: Any) -> Run:
+    given: dict[str, Any] = {"reached": {"1/0": {"QUEUED": NOON}}, "next_at": NOON, **fields}
+    return Run(name, "load", "watch", name, "tick", "{}", {"a": "b"}, NOON, **given)
+
+
+def tick(number: int) -> Tick:
+    requests = (PlannedRun(f"r{number}", None, "load", "{}", {}),)
+    tick_id = f"2026-11-22T18:00:0{number}.000Z-000000001"
+    return Tick("watch", tick_id, TickKind.LEASED, TickStatus.SUCCESS, NOON, NOON, NOON, requests=requests)
+
+
+def spoil_run(stores: Stores, name: str = "bad", **attributes: Any) -> None:
+    put(stores.runs, {**_item(run(name), 1), **(attributes or {"tags": {"S": '["x"]'}})})
+
+
+def failures(
+    read: Callable[[dict[str, Any]], object], items: Iterable[tuple[str, dict[str, Any]]]
+) -> list[UnreadableRecordError]:
+    """What a codec says against those items that it cannot read; all but its own error is raised."""
+    found = []
+    for _, item in items:
+        try:
+            read(item)
+        except UnreadableRecordError as error:
+            found.append(error)
+    return found
+
+
+def test_a_damaged_run_is_read_or_named_whatever_is_wrong_with_it(stores: Stores) -> None:
+    assert isinstance(stores.runs, DynamoRunStore)
+    errors = failures(stores.runs.read, damaged(_item(run("bad"), 1), keys=("run_id",)))
+
+    assert len(errors) > 50
+    assert {error.record for error in errors} == {"run bad"}
+    assert all(str(error).startswith("Record of run bad cannot be read: ") for error in errors)
+
+
+def test_a_damaged_tick_is_read_or_named_whatever_is_wrong_with_it(stores: Stores) -> None:
+    assert isinstance(stores.ticks, DynamoTickStore)
+    items = damaged(to_item(tick(1), stores.ticks._outcomes), keys=("sensor", "tick_id"))
+    errors = failures(stores.ticks.read, items)
+
+    assert len(errors) > 50
+    assert {error.record for error in errors} <= {
+        "the tick of sensor watch 2026-11-22T18:00:01.000Z-000000001",
+        "a tick of sensor watch",
+    }
+
+
+def test_several_runs_are_read_past_one_that_cannot_be(stores: Stores) -> None:
+    for name in ("a", "c"):
+        assert stores.runs.create(run(name)) is None
+    spoil_run(stores)
+
+    with pytest.raises(UnreadableRecordError, match="run bad"):
+        stores.runs.get("bad")
+    assert set(stores.runs.get_many(["a", "bad", "c"])) == {"a", "c"}
+    assert {each.run_id for each in stores.runs.find(RunQuery(job="load", limit=9))} == {"a", "c"}
+    assert {each.run_id for each in stores.runs.of_sensor("watch", 9)} == {"a", "c"}
+
+
+def test_a_page_of_runs_shows_one_that_cannot_be_read_as_a_failure_with_the_reason(stores: Stores) -> None:
+    for name in ("a", "c"):
+        assert stores.runs.create(run(name)) is None
+    spoil_run(stores)
+
+    found = {each.run_id: each for each in stores.runs.page(sensor="watch", limit=9).runs}
+
+    assert set(found) == {"a", "bad", "c"}
+    bad = found["bad"]
+    assert (bad.status, bad.job, bad.created_at) == (DagsterRunStatus.FAILURE, "load", NOON)
+    assert bad.failure is not None
+    assert bad.failure.cause.startswith("unreadable: ")
+    failures = stores.runs.page(job="load", statuses={DagsterRunStatus.FAILURE}, limit=9).runs
+    assert [each.run_id for each in failures] == ["bad"]
+
+
+def test_states_of_keys_and_counts_are_read_past_a_run_that_cannot_be(stores: Stores) -> None:
+    assert stores.runs.create(run("a")) is None
+    spoil_run(stores, status={"N": "1"}, attempt={"S": "x"})
+
+    assert stores.runs.key_states({"a": None, "bad": None}) == {"a": KeyState.TAKEN}
+    assert stores.runs.counts("watch", 0, 9) == {DagsterRunStatus.QUEUED: 1, DagsterRunStatus.FAILURE: 1}
+
+
+def test_names_that_no_run_can_have_do_not_fail_the_others(stores: Stores) -> None:
+    """DynamoDB refuses the whole request for one of them."""
+    assert stores.runs.create(run("a")) is None
+
+    assert set(stores.runs.get_many(["a", "", "x" * 3_000, "\ud800"])) == {"a"}
+    assert stores.runs.get("") is stores.runs.get("x" * 3_000) is None
+    assert stores.ticks.attempts("watch", ["", "x" * 1_100]) == {}
+
+
+def test_a_run_is_marked_once_and_no_longer_due_until_its_time_has_come(stores: Stores) -> None:
+    assert stores.runs.create(run("a")) is None
+    spoil_run(stores)
+
+    marked = [stores.runs.mark_unreadable("bad", NOON + 10, "why") for _ in range(2)]
+
+    assert marked == [True, False]
+    assert stores.runs.due(NOON, 9) == ["a"]
+    assert set(stores.runs.due(NOON + 10, 9)) == {"a", "bad"}
+    assert not stores.runs.mark_unreadable("none", NOON, "why")
+
+
+def test_a_tick_is_marked_once_and_no_longer_pending_until_its_time_has_come(stores: Stores) -> None:
+    bad, good = tick(1), tick(2)
+    for each in (bad, good):
+        assert stores.ticks.put(each)
+
+    marked = [stores.ticks.mark_unreadable("watch", bad.tick_id, NOON + 10, "why") for _ in range(2)]
+
+    assert marked == [True, False]
+    assert stores.ticks.pending(NOON + 1, 9) == [("watch", good.tick_id)]
+    assert len(stores.ticks.pending(NOON + 11, 9)) == 2
+    assert not stores.ticks.mark_unreadable("watch", "none", NOON, "why")
+
+
+def test_lists_of_ticks_show_one_that_cannot_be_read_as_a_failure_with_the_reason(stores: Stores) -> None:
+    assert isinstance(stores.ticks, DynamoTickStore)
+    good, bad = tick(1), tick(2)
+    assert stores.ticks.put(good)
+    put(stores.ticks, {**to_item(bad, stores.ticks._outcomes), "status": {"S": "x"}, "requests": {"B": b"x"}})
+
+    page, latest = stores.ticks.page("watch", limit=9).ticks, stores.ticks.latest("watch", 9)
+
+    for shown in (page[0], latest[0]):
+        assert (shown.tick_id, shown.status) == (bad.tick_id, TickStatus.FAILURE)
+    assert (page[0].error_message or "").startswith("unreadable: ")
+    assert (page[1].tick_id, latest[1].requests) == (good.tick_id, good.requests)
+    assert stores.ticks.attempts("watch", [good.tick_id, bad.tick_id]) == {
+        good.tick_id: (TickStatus.SUCCESS, 1)
+    }
+    with pytest.raises(UnreadableRecordError):
+        stores.ticks.get("watch", bad.tick_id)
+
+
+def test_states_of_sensors_are_read_past_one_that_cannot_be_and_that_one_stands_still(stores: Stores) -> None:
+    assert isinstance(stores.sensors, DynamoSensorStore)
+    put(stores.sensors, {"sensor": {"S": "bad"}, "epoch": {"S": "x"}})
+    put(stores.sensors, {"sensor": {"S": "good"}, "epoch": {"N": "3"}})
+
+    states = stores.sensors.get_many(["bad", "good", "fresh"])
+
+    assert (states["good"].epoch, states["fresh"].epoch) == (3, 0)
+    assert (states["bad"].paused or "").startswith("unreadable: ")
+    with pytest.raises(UnreadableRecordError, match="sensor bad"):
+        stores.sensors.get("bad")
+
+
+def test_a_count_of_an_hour_that_cannot_be_read_lets_the_runs_wait_for_the_next_one(stores: Stores) -> None:
+    hour = NOON - NOON % HOUR_MS
+    key = {"sensor": {"S": "watch#fuse"}, "tick_id": {"S": timestamp(hour)}}
+    put(stores.ticks, {**key, "admitted": {"S": "x"}})
+    clock = VirtualClock(NOON)
+    fuse = Fuse(stores.ticks, clock, 10)
+
+    assert not fuse.take("watch")
+    clock.advance(HOUR_MS / 1000)
+    assert fuse.take("watch")
+
+
+def event(key: str, number: int, body: str) -> AssetEvent:
+    return AssetEvent(key, f"e{number}", "SUCCESS", NOON + number, body)
+
+
+def test_ended_runs_are_read_past_whole_pages_that_cannot_be(stores: Stores) -> None:
+    """So that a sensor which reads on from the last of them is not stuck before them."""
+    assert isinstance(stores.events, DynamoEventStore)
+    good = '{"run_id":"r","tags":{},"partition_key":null,"depth":1}'
+    stores.events.append(
+        [event(ended_runs_key("load"), n, "junk" if n in range(2, 7) else good) for n in range(1, 9)]
+    )
+    key = ended_runs_key("load")
+    put(stores.events, {"asset_key": {"S": key}, "item": {"S": f"event#{7:015d}"}, "storage_id": {"S": "x"}})
+    ends = StoredEnds(stores.events, VirtualClock(NOON))
+
+    assert [each.number for each in ends.after("load", 0, 2)] == [1, 8]
+    assert [each.number for each in ends.after("load", 1, 2)] == [8]
+    assert ends.after("load", 8, 2) == []
+
+
+def test_materializations_are_read_past_one_that_cannot_be(stores: Stores) -> None:
+    assert isinstance(stores.events, DynamoEventStore)
+    good = '{"description":null,"metadata":{},"partition":"p","run_id":null,"depth":0,"location":"a/b/c"}'
+    stores.events.append([event("orders", n, good if n != 2 else '{"depth":true}') for n in (1, 2, 3)])
+    put(stores.events, {"asset_key": {"S": "orders"}, "item": {"S": f"event#{3:015d}"}, "body": {"N": "1"}})
+    instance = StoredInstance(stores.runs, "a/b/c", stores.events)
+    from treadle import AssetKey
+
+    page = instance.fetch_materializations(AssetKey("orders"), limit=5, ascending=True)
+
+    assert [record.storage_id for record in page.records] == [1]
+    assert instance.get_materialized_partitions(AssetKey("orders")) == {"p"}
+    shown = list(stores.events.between("orders", 0))
+    assert [each.storage_id for each in shown] == [1, 2, 3]
+    assert shown[2].body.startswith("unreadable: ")
+    assert instance.get_latest_materialization_event(AssetKey("orders")) is None

@@ -1,0 +1,154 @@
+"""I10 in the engine: a record that cannot be read is set apart, with its key and the reason; all others go on."""
+
+import json
+
+import pytest
+
+from tests.support.dispatching import change, committed, counts, dispatch, launched
+from tests.support.house import RUN_IDS, House, keyless, sensor_of
+from tests.support.launching import NOON, RUN_ID, queue_run
+from treadle.definitions.errors import StoreError, StoreRejectedError
+from treadle.engine.folding import LAUNCH_DUE_MS
+from treadle.engine.reconcile import DISPATCH_LATE_MS, UNREADABLE_MS, Reconciled, Reconciler
+from treadle.ports.runs import Run
+from treadle.testing.stores import InMemoryRunStore
+from treadle.testing.system import InMemoryDeadLetters
+
+NOTHING = Reconciled()
+
+
+def reconciler(house: House) -> tuple[Reconciler, InMemoryDeadLetters]:
+    letters = InMemoryDeadLetters()
+    made = house.reconciler()
+    made._dead_letters = letters
+    return made, letters
+
+
+def bodies(letters: InMemoryDeadLetters) -> list[object]:
+    return [json.loads(letter.body) for letter in letters.letters.values()]
+
+
+def test_a_tick_that_cannot_be_read_is_a_dead_letter_once_and_looked_at_once_a_day(house: House) -> None:
+    bad, good = committed(house, "a", number=1), committed(house, "b", number=2)
+    house.tables.unreadable["watch", bad.tick_id] = "no zlib"
+    house.clock.time = bad.ended_at + DISPATCH_LATE_MS + 1
+    made, letters = reconciler(house)
+
+    passes = [made.reconcile(50) for _ in range(3)]
+    house.clock.advance((UNREADABLE_MS + DISPATCH_LATE_MS) / 1000 + 1)
+    house.tables.runs.clear()
+    next_day = made.reconcile(50)
+
+    assert passes == [Reconciled(dispatched=1, failed=1, unreadable=1), NOTHING, NOTHING]
+    assert next_day == Reconciled(failed=1, unreadable=1)
+    assert bodies(letters) == [{"treadle": "dispatch", "sensor": "watch", "tick_id": bad.tick_id}]
+    [letter] = letters.letters.values()
+    assert letter.attributes["origin"] == "reconcile"
+    assert bad.tick_id in letter.attributes["reason"]
+    assert counts(house, good) is not None
+
+
+def test_a_run_that_cannot_be_read_is_a_dead_letter_once_and_looked_at_once_a_day(house: House) -> None:
+    queue_run(house)
+    other = RUN_IDS.keyed("watch", "other")
+    house.tables.runs[other] = Run(
+        other, "process_file", "watch", "other", "tick", "{}", {}, NOON,
+        reached={"1/0": {"QUEUED": NOON}}, next_at=NOON + LAUNCH_DUE_MS,
+    )  # fmt: skip
+    house.tables.unreadable[RUN_ID,] = "tags is a list"
+    house.clock.time = NOON + LAUNCH_DUE_MS + 1
+    made, letters = reconciler(house)
+
+    first, second = made.reconcile(50), made.reconcile(50)
+    del house.tables.unreadable[RUN_ID,]
+    house.clock.advance(UNREADABLE_MS / 1000 + 1)
+    repaired = made.reconcile(50)
+
+    assert (first, second) == (Reconciled(relaunched=1, failed=1, unreadable=1), NOTHING)
+    assert (repaired.relaunched, repaired.unreadable) == (2, 0)
+    assert bodies(letters) == [{"treadle": "reconcile", "run_id": RUN_ID}]
+
+
+def test_a_page_of_ticks_that_cannot_be_read_does_not_end_the_pass(house: House) -> None:
+    """More of them than RECONCILE asks for at once."""
+    bad = [committed(house, f"a{number}", number=number) for number in range(1, 131)]
+    for tick in bad:
+        house.tables.unreadable["watch", tick.tick_id] = "no zlib"
+    good = committed(house, "good", number=200)
+    house.clock.time = good.ended_at + DISPATCH_LATE_MS + 1
+    made, letters = reconciler(house)
+
+    assert made.reconcile(50) == Reconciled(dispatched=1, failed=130, unreadable=130)
+    assert len(letters.letters) == 130
+
+
+def test_a_request_whose_run_cannot_be_read_is_refused_and_the_others_get_theirs(house: House) -> None:
+    dispatch(house, committed(house, "b", number=1))
+    launched(house)
+    bad = change(house, "b", tick_id="another")
+    tick = committed(house, "a", "b", "c", number=2)
+
+    class Unreadable(InMemoryRunStore):
+        def create(self, run: Run) -> Run | None:
+            house.tables.unreadable[bad.run_id,] = "reached is no JSON"
+            return super().create(run)
+
+    dispatcher = house.dispatcher()
+    dispatcher._runs = Unreadable(house.tables)
+    outcome = dispatcher.dispatch(tick)
+
+    assert outcome.count == 2
+    assert launched(house) == [RUN_IDS.keyed("watch", key) for key in ("a", "c")]
+    kept = house.tables.ticks["watch", tick.tick_id]
+    assert kept.dispatched is not None
+    assert (kept.dispatched.started, kept.dispatched.refused) == (2, 1)
+    assert "'b'" in kept.refusals[0]
+    assert "reached is no JSON" in kept.refusals[0]
+
+
+class Refusing(InMemoryRunStore):
+    """Takes no run of one key."""
+
+    error: Exception = StoreRejectedError("Item size has exceeded the maximum allowed size.")
+
+    def create(self, run: Run) -> Run | None:
+        if run.run_key == "b":
+            raise self.error
+        return super().create(run)
+
+
+def test_a_request_whose_record_no_store_takes_is_refused_and_the_others_get_theirs(house: House) -> None:
+    tick = committed(house, "a", "b", "c")
+    dispatcher = house.dispatcher()
+    dispatcher._runs = Refusing(house.tables)
+
+    dispatcher.dispatch(tick)
+
+    assert len(launched(house)) == 2
+    refused = house.tables.ticks["watch", tick.tick_id].refusals
+    assert "Item size has exceeded" in refused[0]
+
+
+def test_what_breaks_one_request_is_raised_once_the_others_are_launched(house: House) -> None:
+    """It is no refusal, as nobody knows what it is: the tick stays pending, and is a dead letter."""
+    tick = committed(house, "a", "b", "c")
+    runs = Refusing(house.tables)
+    runs.error = TypeError("what is this?")
+    dispatcher = house.dispatcher()
+    dispatcher._runs = runs
+
+    with pytest.raises(TypeError, match="what is this"):
+        dispatcher.dispatch(tick)
+
+    assert launched(house) == [RUN_IDS.keyed("watch", key) for key in ("a", "c")]
+    assert counts(house, tick) is None
+
+
+def test_events_wait_for_the_repair_of_their_sensor_s_state(house: House) -> None:
+    """They are as good as before, so none of them is a dead letter at once."""
+    house.tables.unreadable["watch",] = "epoch is a text"
+
+    with pytest.raises(StoreError, match="state of sensor|watch cannot be read") as caught:
+        house.events(sensor_of(keyless)).take_up([])
+
+    assert caught.value.retryable
