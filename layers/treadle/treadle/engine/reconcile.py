@@ -9,6 +9,7 @@ from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.amend import amend
 from treadle.engine.dispatch import Dispatcher
 from treadle.engine.folding import LAUNCH_DUE_MS, OVERDUE_MS, Report, fold
+from treadle.engine.held import HeldTicks
 from treadle.engine.launch import Targets
 from treadle.engine.messages import launch_message
 from treadle.engine.outcomes import Decision
@@ -43,6 +44,8 @@ class Reconciled:
         described: runs that their target was asked about.
         observed: runs that others started, and that are recorded now, or further than before.
         failed: ticks and runs that could not be put on their way, and come again later.
+        held: requests of ticks that were looked at, and wait still.
+        refused: requests and asset events of such ticks that were refused.
         is_complete: False if time ran out, and the next pass goes on.
     """
 
@@ -51,6 +54,8 @@ class Reconciled:
     described: int = 0
     observed: int = 0
     failed: int = 0
+    held: int = 0
+    refused: int = 0
     is_complete: bool = True
 
     def __str__(self) -> str:
@@ -60,6 +65,8 @@ class Reconciled:
             f"{self.described} runs asked about, {self.observed} of others recorded, "
             f"{self.failed} left for later"
         )
+        if self.held:
+            words = f"{words}, {self.held} requests held"
         return words if self.is_complete else f"{words}; more is left"
 
 
@@ -96,6 +103,7 @@ class Reconciler:
         self._targets = targets
         self._clock = clock
         self._watcher = watcher
+        self._held = HeldTicks(ticks, dispatcher, clock)
 
     def reconcile(self, seconds: float) -> Reconciled:
         """Put on its way what is late, until there is no more or time runs out.
@@ -107,7 +115,9 @@ class Reconciler:
             StoreError: if an index could not be read; nothing is lost by doing it again.
         """
         ends_at = self._clock.now() + int(seconds * 1000)
-        found = Reconciled()
+        # What waits may be much: half of the time is kept for what is late.
+        looked = self._held.look(self._clock.now() + int(seconds * 500))
+        found = Reconciled(dispatched=looked.dispatched, failed=looked.failed, held=looked.held)
         for look in (self._dispatch_late, self._look_at_runs):
             while self._clock.now() < ends_at:
                 found, is_last = look(found, ends_at)
@@ -115,11 +125,13 @@ class Reconciler:
                     break
             else:
                 return replace(found, is_complete=False)
+        found = replace(found, is_complete=looked.is_complete)
         if self._watcher is None:
             return found
         watched = self._watcher.watch(ends_at)
         failed = found.failed + watched.failed
-        return replace(found, observed=watched.recorded, failed=failed, is_complete=watched.is_complete)
+        is_complete = found.is_complete and watched.is_complete
+        return replace(found, observed=watched.recorded, failed=failed, is_complete=is_complete)
 
     def _dispatch_late(self, found: Reconciled, ends_at: int) -> tuple[Reconciled, bool]:
         keys = self._ticks.pending(self._clock.now() - DISPATCH_LATE_MS, PAGE)
@@ -128,8 +140,12 @@ class Reconciler:
                 return found, False
             try:
                 tick = self._ticks.get(sensor, tick_id)
-                waits = tick is None or self._dispatcher.dispatch(tick).decision is Decision.HELD
-                found = found if waits else replace(found, dispatched=found.dispatched + 1)
+                if tick is None:
+                    continue
+                outcome = self._dispatcher.dispatch(tick)
+                done = found.dispatched + (outcome.decision is not Decision.HELD)
+                held, refused = found.held + outcome.held, found.refused + outcome.refused
+                found = replace(found, dispatched=done, held=held, refused=refused)
             except TreadleError as error:
                 logger.exception("Tick %s of sensor %s could not be dispatched", tick_id, sensor)
                 self._ticks.postpone(sensor, tick_id, self._clock.now() + RETRY_MS, str(error))

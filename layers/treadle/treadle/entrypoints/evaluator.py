@@ -1,8 +1,9 @@
 """A sensor's Lambda handler: schedule ticks, queued events and direct invocation alike."""
 
+import contextlib
 import functools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,12 @@ from treadle.bootstrap.evaluator import EvaluatorParts, evaluator_parts
 from treadle.definitions.errors import StoreThrottledError, UnknownEventError
 from treadle.definitions.sensors import SensorDefinition, SensorEvent
 from treadle.engine.evaluation import Budget
+from treadle.engine.hops import MOST_HOPS, hops_of, one_hop_on
 from treadle.engine.identity import moment_of, timestamp
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.schedule import deadline_message, minute
 from treadle.entrypoints.handler import (
+    MAX_DELAY_SECONDS,
     Handler,
     instrumented,
     logger,
@@ -33,12 +36,8 @@ UNRESOLVED = "<aws.scheduler"
 
 WAKE: Mapping[str, object] = {"treadle": "wake"}
 
-WAKE_AGAIN_SECONDS = {Decision.LEASED: 5, Decision.LOST: 5, Decision.NOT_DUE: 60}
-"""How long a wake-up waits that met another tick, an operator's edit, or an interval that is not over."""
-
-
-MAX_DELAY_SECONDS = 900
-"""As long as SQS can hold a message back; what must wait for longer is sent anew each time."""
+WAKE_AGAIN_SECONDS = 5
+"""How long a wake-up waits that met another tick or an operator's edit; twice as long each further time."""
 
 
 def evaluator(definition: SensorDefinition, resources: Mapping[str, Any] | None = None) -> Handler:
@@ -183,14 +182,14 @@ def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) 
     @functools.cache
     def woken() -> None:
         """All that would wake the sensor is one tick, which reads for itself what there is."""
-        _wake(parts, Budget(remaining_seconds(context)))
+        _wake(parts, Budget(remaining_seconds(context)), _hops_in(event["Records"]))
 
     def handle(body: Mapping[str, Any]) -> None:
         budget = Budget(remaining_seconds(context))
         if body.get("treadle") == "slot":
             _report(parts, parts.leased.tick(nominal_time(body), budget))
         elif parts.is_woken:
-            if body != WAKE:
+            if body.get("treadle") != WAKE["treadle"]:
                 _event(body)  # What is no event is a dead letter, and wakes nobody.
             woken()
         else:
@@ -207,17 +206,43 @@ def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) 
 
 
 def _send_later(parts: EvaluatorParts, body: Mapping[str, Any], wait_seconds: int) -> None:
-    """Send a message that came too early once more, before it is acknowledged: two of them are one tick."""
-    if wait_seconds:
-        parts.inbox.queue.send([body], delay_seconds=min(wait_seconds, MAX_DELAY_SECONDS))
+    """Send a message that came too early once more, before it is acknowledged: two of them are one tick.
+
+    What has waited for ten hops of a quarter of an hour is left to the sweep, which every sensor over objects has.
+    """
+    if not wait_seconds:
+        return
+    if hops_of(body) < MOST_HOPS:
+        parts.inbox.queue.send([one_hop_on(body)], delay_seconds=min(wait_seconds, MAX_DELAY_SECONDS))
+        return
+    logger().info(
+        f"Not sent again, as a chain of messages must end: a sweep finds the object in {wait_seconds} s."
+    )
 
 
-def _wake(parts: EvaluatorParts, budget: Budget) -> None:
+def _wake(parts: EvaluatorParts, budget: Budget, hops: int) -> None:
     """Tick now; where that cannot be, be woken again a little later, before this is acknowledged."""
     outcome = parts.leased.tick(parts.clock.now(), budget)
     _report(parts, outcome)
-    if outcome.decision in WAKE_AGAIN_SECONDS:
-        parts.inbox.queue.send([WAKE], delay_seconds=WAKE_AGAIN_SECONDS[outcome.decision])
+    if outcome.decision not in {Decision.LEASED, Decision.LOST, Decision.NOT_DUE}:
+        return
+    if hops == MOST_HOPS:
+        logger().info(
+            "Not woken again, as a chain of messages must end: the schedule's next tick looks for itself."
+        )
+        return
+    wait = outcome.wait_seconds or WAKE_AGAIN_SECONDS << hops
+    body = one_hop_on({**WAKE, "hops": hops})
+    parts.inbox.queue.send([body], delay_seconds=min(wait, MAX_DELAY_SECONDS))
+
+
+def _hops_in(records: Iterable[Mapping[str, Any]]) -> int:
+    """How far the longest chain of wake-ups among a batch's messages has come."""
+    found = [0]
+    for record in records:
+        with contextlib.suppress(UnknownEventError):  # Met once more, and buried then.
+            found.append(hops_of(parse_body(record["body"])))
+    return max(found)
 
 
 def _event(body: Mapping[str, Any]) -> SensorEvent:

@@ -24,6 +24,7 @@ from treadle.bootstrap.steps import (
 )
 from treadle.definitions.errors import StoreThrottledError, UnknownEventError
 from treadle.definitions.sensors import DEFAULT_CAP
+from treadle.engine.hops import hops_of
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.reconcile import Reconciled
@@ -200,7 +201,7 @@ def parse_launch(body: Mapping[str, Any]) -> LaunchRequest:
             f"The launch queue takes {{treadle: launch, run_id, attempt, job}}, and got keys {sorted(body)}."
         )
         raise UnknownEventError(msg)
-    return LaunchRequest(run_id, int(str(attempt)), job)
+    return LaunchRequest(run_id, int(str(attempt)), job, hops_of(body))
 
 
 RECONCILE_MARGIN_SECONDS = 10.0
@@ -217,6 +218,9 @@ def reconciler() -> Handler:
         for what in ("dispatched", "relaunched", "described", "observed", "failed"):
             if getattr(found, what):
                 metrics().add_metric(f"reconcile.{what}", MetricUnit.Count, getattr(found, what))
+        for what in ("held", "refused"):
+            if getattr(found, what):
+                metrics().add_metric(what, MetricUnit.Count, getattr(found, what))
         level = logger().info if found != Reconciled() else logger().debug
         level(str(found), extra={"step": "reconcile", **asdict(found)})
         return asdict(found)

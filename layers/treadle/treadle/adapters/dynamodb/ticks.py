@@ -16,12 +16,14 @@ from treadle.engine.identity import timestamp
 from treadle.ports.ticks import (
     MOST_READ,
     DispatchCounts,
+    Drop,
     ErrorInfo,
     Slicing,
     Tick,
     TickKind,
     TickOutline,
     TickPage,
+    TickTrouble,
 )
 
 SHARDS = 4
@@ -80,7 +82,7 @@ class DynamoTickStore:
         *,
         before: str | None = None,
         limit: int,
-        statuses: Collection[TickStatus] | None = None,
+        statuses: Collection[TickStatus | TickTrouble] | None = None,
     ) -> TickPage:
         """Some of a sensor's ticks, newest first; only the attributes that are shown cross the wire."""
         options: dict[str, Any] = {"range_key_condition": Model.tick_id < before} if before else {}
@@ -99,8 +101,9 @@ class DynamoTickStore:
             if len(found) == limit or read == MOST_READ:
                 return TickPage(tuple(found), last)
             last = item["tick_id"]["S"]
-            if statuses is None or item["status"]["S"] in statuses:
-                found.append(_outline(item))
+            tick = _outline(item)
+            if statuses is None or tick.status in statuses or tick.trouble in statuses:
+                found.append(tick)
         return TickPage(tuple(found), None)
 
     def _listed(self, item: Item) -> Tick:
@@ -166,10 +169,29 @@ class DynamoTickStore:
             ]
         return [(sensor, tick_id) for _, sensor, tick_id in sorted(found)[:limit]]
 
-    def postpone(self, sensor: str, tick_id: str, until: int, reason: str) -> None:
+    def postpone(
+        self, sensor: str, tick_id: str, until: int, reason: str, *, held: int | None = None
+    ) -> bool:
         """Let a pending tick wait, in one write."""
         actions = [Model.pending_since.set(until), Model.held.set(reason[:_MAX_REASON])]
-        self._database.update(self._table, (sensor, tick_id), actions, Model.pending.exists())
+        if held is not None:
+            actions.append(Model.held_requests.set(held))
+        answer = self._database.update(self._table, (sensor, tick_id), actions, Model.pending.exists())
+        return not isinstance(answer, ConditionFailed)
+
+    def drop(self, sensor: str, tick_id: str, drop: Drop, due: int, reason: str) -> bool:
+        """Note an operator's decision once, in one conditional write."""
+        noted = [drop.at, drop.by, drop.reason[:_MAX_REASON]]
+        actions = [
+            Model.dropped.set(noted),
+            Model.pending_since.set(due),
+            Model.held.set(reason[:_MAX_REASON]),
+        ]
+        waits = Model.pending.exists() & Model.held.exists() & Model.dropped.does_not_exist()
+        answer = self._database.update(self._table, (sensor, tick_id), actions, waits)
+        if not isinstance(answer, ConditionFailed):
+            return True
+        return bool(answer.standing) and Model.from_raw_data(answer.standing).dropped == noted
 
     def admit(self, sensor: str, hour: int, number: int, limit: int) -> int:
         """Count runs against the limit, in one write; in two where fewer than asked for are left."""
@@ -191,6 +213,7 @@ class DynamoTickStore:
             (Model.pending, None),
             (Model.pending_since, None),
             (Model.held, None),
+            (Model.held_requests, None),
             (Model.expires_at, tick.ended_at // 1000 + RETENTION_SECONDS),
             (Model.dispatched, [counts.started, counts.existing, counts.refused]),
             (Model.refusals, list(refusals) or None),
@@ -238,6 +261,9 @@ def to_item(tick: Tick, outcomes: Outcomes) -> Item:
         paused=tick.paused,
         depth=tick.depth or None,
         held=tick.held,
+        held_requests=tick.held_requests or None,
+        dropped=[tick.dropped.at, tick.dropped.by, tick.dropped.reason] if tick.dropped else None,
+        set_aside=len(tick.set_aside) or None,
         acted_on=tick.acted_on,
         expires_at=None if pending else tick.ended_at // 1000 + RETENTION_SECONDS,
     )
@@ -279,6 +305,8 @@ def _tick(model: Model, asked: Unpacked) -> Tick:
         paused=model.paused,
         depth=whole(model.depth) or 0,
         held=model.held,
+        held_requests=whole(model.held_requests) or 0,
+        dropped=Drop(*model.dropped) if model.dropped is not None else None,
         acted_on=model.acted_on,
         asset_events=asked.asset_events,
     )
@@ -296,6 +324,8 @@ _OUTLINED = [
         "pending",
         "held",
         "paused",
+        "held_requests",
+        "set_aside",
     ),
 ]
 
@@ -321,6 +351,8 @@ def _outline(item: Item) -> TickOutline:
         is_pending=model.pending is not None,
         held=model.held,
         paused=model.paused,
+        held_requests=whole(model.held_requests) or 0,
+        set_aside=whole(model.set_aside) or 0,
     )
 
 
