@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from tests.support.dispatching import NOON, committed, counts, dispatch, launched
-from tests.support.house import JOB, RUN_IDS, House
+from tests.support.house import JOB, NO_LIMITS, RUN_IDS, House
 from treadle.definitions.errors import CommandRefusedError
-from treadle.engine.dispatch import HANDED_ON_MS, UNGRANTED_MS, Limits
+from treadle.engine.dispatch import HANDED_ON_MS, UNGRANTED_MS, Dispatcher, Limits
 from treadle.engine.folding import LAUNCH_DUE_MS
 from treadle.engine.held import AGAIN_MS
 from treadle.engine.outcomes import Decision
@@ -41,7 +41,7 @@ def mixed(house: House) -> Tick:
     return tick
 
 
-def reconciler(house: House, *jobs: str, limits: Limits = Limits()) -> Reconciler:
+def reconciler(house: House, *jobs: str, limits: Limits = NO_LIMITS) -> Reconciler:
     """RECONCILE of a deployment that grants these jobs."""
     made = house.reconciler(limits=limits)
     made._dispatcher._grants = {"watch": frozenset(jobs)}
@@ -190,7 +190,9 @@ def test_drop_refuses_what_was_not_started_with_the_operators_reason(house: Hous
     assert found == Reconciled(dispatched=1)
     assert counts(house, tick) == DispatchCounts(started=1, refused=1)
     [refusal] = ended.refusals
-    assert refusal == "Dropped by ann at 2026-11-22T18:00:00.000Z (run key 'held', job 'other_job'): a typo"
+    assert refusal == (
+        "The request for job 'other_job' (run key 'held') was dropped by ann at 2026-11-22T18:00:00.000Z: a typo"
+    )
     assert (ended.trouble, ended.dropped) == (TickTrouble.REFUSED, Drop(NOON, "ann", "a typo"))
     assert [run.run_key for run in house.tables.runs.values()] == ["granted"]
 
@@ -255,7 +257,7 @@ def test_what_does_not_wait_cannot_be_dropped(house: House, state: str) -> None:
 # Slices.
 
 
-def dispatcher(house: House, *jobs: str):  # type: ignore[no-untyped-def]
+def dispatcher(house: House, *jobs: str) -> Dispatcher:
     made = house.dispatcher()
     made._grants = {"watch": frozenset(jobs)}
     return made

@@ -383,8 +383,8 @@ class _Not(Enum):
 
 def _dropped(request: PlannedRun, drop: Drop) -> str:
     return (
-        f"Dropped by {drop.by} at {timestamp(drop.at)} (run key {request.run_key!r}, job {request.job!r}): "
-        f"{drop.reason}"
+        f"The request for job {request.job!r} (run key {request.run_key!r}) was dropped by {drop.by} at "
+        f"{timestamp(drop.at)}: {drop.reason}"
     )
 
 

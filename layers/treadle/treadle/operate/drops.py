@@ -6,6 +6,9 @@ from treadle.engine.reconcile import DISPATCH_LATE_MS
 from treadle.ports.system import Clock
 from treadle.ports.ticks import Drop, Tick, TickStore
 
+MAX_REASON = 500
+"""Characters of what an operator may say."""
+
 NO_REASON = "no reason given"
 
 
@@ -40,7 +43,8 @@ class TickDrops:
             CommandRefusedError: if there is no such tick, or nothing of it waits.
             StoreError: if the store did not answer.
         """
-        drop = Drop(self._clock.now(), by, reason.strip() or NO_REASON)
+        words = reason.strip().encode(errors="replace").decode()[:MAX_REASON]
+        drop = Drop(self._clock.now(), by, words or NO_REASON)
         held = f"Dropped by {by} at {timestamp(drop.at)}: {drop.reason}. RECONCILE notes it within about a minute."
         # As late as RECONCILE's next pass takes.
         due = drop.at - DISPATCH_LATE_MS - 1

@@ -191,7 +191,7 @@ class DynamoTickStore:
         answer = self._database.update(self._table, (sensor, tick_id), actions, waits)
         if not isinstance(answer, ConditionFailed):
             return True
-        return bool(answer.standing) and Model.from_raw_data(answer.standing).dropped == noted
+        return answer.standing is not None and Model.from_raw_data(answer.standing).dropped == noted
 
     def admit(self, sensor: str, hour: int, number: int, limit: int) -> int:
         """Count runs against the limit, in one write; in two where fewer than asked for are left."""
