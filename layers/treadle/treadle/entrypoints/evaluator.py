@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from treadle.bootstrap.evaluator import EvaluatorParts, evaluator_parts
-from treadle.definitions.errors import StoreThrottledError, UnknownEventError
+from treadle.definitions.errors import SensorEvaluationError, StoreThrottledError, UnknownEventError
 from treadle.definitions.sensors import SensorDefinition, SensorEvent
 from treadle.engine.evaluation import Budget
 from treadle.engine.hops import MOST_HOPS, hops_of, one_hop_on
@@ -163,7 +163,16 @@ _COMMANDS: Mapping[str, Callable[[EvaluatorParts, Mapping[str, Any], Budget], di
 def _evaluate_one(parts: EvaluatorParts, event: dict[str, Any], context: Any) -> dict[str, Any]:
     parsed = _event(event)
     taken_up = parts.events.take_up([parsed])
-    return _report(parts, parts.events.evaluate(parsed, taken_up, Budget(remaining_seconds(context))))
+    return _report(parts, _evaluated(parts, parsed, taken_up, Budget(remaining_seconds(context))))
+
+
+def _evaluated(parts: EvaluatorParts, event: SensorEvent, taken_up: "TakenUp", budget: Budget) -> Outcome:
+    """What came of an event; a failure is counted like one of a leased tick before it goes back to its queue."""
+    try:
+        return parts.events.evaluate(event, taken_up, budget)
+    except SensorEvaluationError as error:
+        _report(parts, Outcome(Decision.FAILURE, str(error), event.identity, trigger=event.summary))
+        raise
 
 
 def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -195,7 +204,7 @@ def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) 
         else:
             event = _parse(parts, body)
             lags.append(parts.clock.now() / 1000 - event.time.timestamp())
-            outcome = parts.events.evaluate(event, taken_up(), budget)
+            outcome = _evaluated(parts, event, taken_up(), budget)
             _report(parts, outcome)
             _send_later(parts, body, outcome.wait_seconds)
 

@@ -97,8 +97,6 @@ def report(outcome: Outcome, *, step: str, **keys: str) -> dict[str, Any]:
     metrics().add_metric(f"{step}.{outcome.decision.value}", MetricUnit.Count, 1)
     if outcome.set_aside:
         metrics().add_metric("set_aside", MetricUnit.Count, outcome.set_aside)
-    if outcome.held:
-        metrics().add_metric("held", MetricUnit.Count, outcome.held)
     if outcome.refused:
         metrics().add_metric("refused", MetricUnit.Count, outcome.refused)
     if outcome.latency is not None:

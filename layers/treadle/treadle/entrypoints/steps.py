@@ -218,9 +218,10 @@ def reconciler() -> Handler:
         for what in ("dispatched", "relaunched", "described", "observed", "failed"):
             if getattr(found, what):
                 metrics().add_metric(f"reconcile.{what}", MetricUnit.Count, getattr(found, what))
-        for what in ("held", "refused"):
-            if getattr(found, what):
-                metrics().add_metric(what, MetricUnit.Count, getattr(found, what))
+        if found.held:
+            metrics().add_metric("dispatch.HELD", MetricUnit.Count, found.held)
+        if found.refused:
+            metrics().add_metric("refused", MetricUnit.Count, found.refused)
         level = logger().info if found != Reconciled() else logger().debug
         level(str(found), extra={"step": "reconcile", **asdict(found)})
         return asdict(found)
