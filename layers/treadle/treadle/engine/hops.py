@@ -21,6 +21,11 @@ def hops_of(body: Mapping[str, Any]) -> int:
     return hops if type(hops) is int and 0 < hops <= MOST_HOPS else 0
 
 
+def first_of_a_chain(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The message as it was before it was sent on."""
+    return {name: value for name, value in body.items() if name != _HOPS}
+
+
 def one_hop_on(body: Mapping[str, Any]) -> dict[str, Any]:
     """The message as it is sent on.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from treadle.definitions.errors import StoreError
+from treadle.engine.hops import first_of_a_chain
 from treadle.operate.letters import Destination, Route, route_of
 from treadle.ports.system import Letter, LetterBox
 
@@ -101,7 +102,7 @@ class Redriver:
             return told
         try:
             if route.destination is not None:
-                route.destination.queue.send([route.body])
+                route.destination.queue.send([first_of_a_chain(route.body)])
             self._box.delete(letter)
         except StoreError as error:
             return Redriven(letter, route.origin, Fate.FAILED, f"It stays: {error}")
