@@ -98,6 +98,33 @@ def test_tick_on_a_page_tells_what_became_of_its_requests_or_why_they_wait(store
     assert (done.held, done.is_pending, done.dispatched) == (None, False, DispatchCounts(1, 2, 3))
 
 
+def test_ticks_are_found_by_what_keeps_them_from_being_well(stores: Stores) -> None:
+    well, held, refused, aside = (replace(FULL, tick_id=name, set_aside=()) for name in "abcd")
+    for tick in (well, held, refused, replace(aside, set_aside=(ticks.SetAside("k", "too large"),))):
+        stores.ticks.put(tick)
+    stores.ticks.postpone("files", "b", 99, "not granted", held=2)
+    stores.ticks.mark_dispatched(refused, DispatchCounts(1, 0, 1), ["a loop"])
+
+    found = {
+        trouble: [tick.tick_id for tick in stores.ticks.page("files", limit=9, statuses={trouble}).ticks]
+        for trouble in ticks.TickTrouble
+    }
+
+    assert found == {
+        ticks.TickTrouble.HELD: ["b"],
+        ticks.TickTrouble.REFUSED: ["c"],
+        ticks.TickTrouble.SET_ASIDE: ["d"],
+    }
+    evaluated = stores.ticks.page("files", limit=9, statuses={TickStatus.SUCCESS}).ticks
+    assert [tick.tick_id for tick in evaluated] == ["d", "c", "b", "a"]
+    assert {tick.tick_id: (tick.held_requests, tick.set_aside) for tick in evaluated} == {
+        "a": (0, 0),
+        "b": (2, 0),
+        "c": (0, 0),
+        "d": (0, 1),
+    }
+
+
 @pytest.mark.parametrize("of", [{"sensor": "new_files"}, {"job": "load"}])
 def test_pages_of_runs_hold_each_once_newest_first(stores: Stores, of: dict[str, Any]) -> None:
     """Also runs of one moment, as those of one tick are."""

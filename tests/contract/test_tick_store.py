@@ -8,7 +8,17 @@ import pytest
 from tests.contract.conftest import Stores
 from treadle.definitions.assets import AssetMaterialization
 from treadle.definitions.status import TickStatus
-from treadle.ports.ticks import DispatchCounts, ErrorInfo, PlannedRun, SetAside, Slicing, Tick, TickKind
+from treadle.ports.ticks import (
+    DispatchCounts,
+    Drop,
+    ErrorInfo,
+    PlannedRun,
+    SetAside,
+    Slicing,
+    Tick,
+    TickKind,
+    TickTrouble,
+)
 
 FULL = Tick(
     sensor="files",
@@ -199,6 +209,52 @@ def test_what_is_not_pending_cannot_be_postponed(stores: Stores) -> None:
 
     assert stores.ticks.pending(100, 10) == []
     assert stores.ticks.get("files", "unknown") is None
+
+
+def test_tick_with_held_requests_says_how_many_until_it_is_dispatched(stores: Stores) -> None:
+    stores.ticks.put(FULL)
+
+    assert stores.ticks.postpone("files", FULL.tick_id, 50, "not granted", held=3)
+    assert stores.ticks.postpone("files", FULL.tick_id, 60, "handed on")
+
+    waiting = stores.ticks.get("files", FULL.tick_id)
+    assert waiting == replace(FULL, held="handed on", held_requests=3)
+    assert waiting.trouble is TickTrouble.HELD
+    stores.ticks.mark_dispatched(FULL, DispatchCounts(2), ())
+    assert not stores.ticks.postpone("files", FULL.tick_id, 70, "too late", held=1)
+    assert stores.ticks.get("files", FULL.tick_id) == replace(FULL, dispatched=DispatchCounts(2))
+
+
+def test_drop_is_noted_once_and_the_tick_is_due_then(stores: Stores) -> None:
+    drop = Drop(40, "ann", "a typo")
+    stores.ticks.put(FULL)
+    stores.ticks.postpone("files", FULL.tick_id, 1_000, "not granted", held=3)
+
+    assert stores.ticks.drop("files", FULL.tick_id, drop, 30, "dropped")
+    assert stores.ticks.drop("files", FULL.tick_id, drop, 30, "dropped")
+    assert not stores.ticks.drop("files", FULL.tick_id, replace(drop, by="bob"), 30, "dropped by bob")
+
+    assert stores.ticks.pending(31, 10) == [("files", FULL.tick_id)]
+    waiting = stores.ticks.get("files", FULL.tick_id)
+    assert waiting == replace(FULL, held="dropped", held_requests=3, dropped=drop)
+    stores.ticks.mark_dispatched(FULL, DispatchCounts(refused=3), ("a typo",))
+    done = stores.ticks.get("files", FULL.tick_id)
+    assert done == replace(FULL, dispatched=DispatchCounts(refused=3), refusals=("a typo",), dropped=drop)
+    assert done.trouble is TickTrouble.REFUSED
+
+
+@pytest.mark.parametrize("state", ["unknown", "about to be dispatched", "dispatched"])
+def test_what_does_not_wait_is_not_dropped(stores: Stores, state: str) -> None:
+    if state != "unknown":
+        stores.ticks.put(FULL)
+    if state == "dispatched":
+        stores.ticks.postpone("files", FULL.tick_id, 50, "not granted", held=3)
+        stores.ticks.mark_dispatched(FULL, DispatchCounts(2), ())
+    before = stores.ticks.get("files", FULL.tick_id)
+
+    assert not stores.ticks.drop("files", FULL.tick_id, Drop(40, "ann", "a typo"), 30, "dropped")
+
+    assert stores.ticks.get("files", FULL.tick_id) == before
 
 
 def test_runs_are_admitted_up_to_the_limit_of_each_sensor_and_hour(stores: Stores) -> None:

@@ -15,8 +15,12 @@ from treadle.integrations.s3.selection import S3Selection
 SCHEDULED = "watch"
 EVENTS = "arrivals"
 UNGRANTED = "forbidden"
+"""A job that is never granted: what asks for it is dropped by an operator."""
 
-JOBS = [JobDefinition(JOB), JobDefinition(UNGRANTED)]
+GRANTED_LATE = "permitted"
+"""A job that a deployment grants after a while."""
+
+JOBS = [JobDefinition(JOB), JobDefinition(UNGRANTED), JobDefinition(GRANTED_LATE)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,8 @@ WHOLE = Flow(
         ("busy", None),
         ("edited-away", None),
         ("late", "unanswered", "swallowed"),
-        ("silent", "failing", UNGRANTED, None, "last"),
+        ("silent", "failing", UNGRANTED, GRANTED_LATE, None, "last"),
+        (GRANTED_LATE + "-alone", UNGRANTED + "-alone"),
     ),
     objects=("in/a.csv", "in/b.csv"),
     failing_at=0,
@@ -68,7 +73,7 @@ WHOLE = Flow(
     has_poison=True,
     interval=30,
 )
-"""Everything that can come along; its last batch is dispatched in slices."""
+"""Everything that can come along; its last batch but one is dispatched in slices."""
 
 MIDDLING = Flow(batches=(("keyed", None, "last"),), objects=("in/a.csv",))
 """One tick, dispatched in slices, and one event, for stores that take their time."""
@@ -91,12 +96,16 @@ def scheduled(flow: Flow, evaluated: Callable[[int], None]) -> SensorDefinition:
         if at == len(flow.batches):
             return SkipReason("There is no more.")
         requests = [
-            RunRequest(key, run_config={"batch": at}, job_name=UNGRANTED if key == UNGRANTED else JOB)
-            for key in flow.batches[at]
+            RunRequest(key, run_config={"batch": at}, job_name=job_of(key)) for key in flow.batches[at]
         ]
         return SensorResult(requests, cursor=str(at + 1))
 
     return SensorDefinition(SCHEDULED, evaluation_fn=function, jobs=JOBS)
+
+
+def job_of(key: str | None) -> str:
+    """The job that a run key asks for."""
+    return next((job for job in (UNGRANTED, GRANTED_LATE) if (key or "").startswith(job)), JOB)
 
 
 def arrivals() -> SensorDefinition:

@@ -4,9 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.faults.invariants import violations
+from tests.faults.flow import GRANTED_LATE
+from tests.faults.invariants import committed, violations
 from tests.faults.walk import ABOUT_TARGETS, CONTRACTS, EVERYWHERE, IN_BATCHES, Walked, calls_of, walk
 from tests.faults.world import World
+from tests.support.house import JOB
 from treadle.ports.launching import StartContract, Target
 from treadle.ports.runs import RunStore
 from treadle.ports.sensors import SensorStore
@@ -50,7 +52,9 @@ def test_without_faults_all_invariants_hold(contract: StartContract) -> None:
     world.live()
 
     assert violations(world) == []
-    assert len(world.backend.all_runs()) == 11
+    assert len(world.backend.all_runs()) == 13
+    assert {run.job for run in world.backend.all_runs()} == {JOB, GRANTED_LATE}
+    assert sum(tick.dispatched.refused for tick in committed(world) if tick.dispatched) == 2
     assert len(world.letters.kept) == 5
 
 

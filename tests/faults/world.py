@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.faults.backends import Backend, in_memory
@@ -14,10 +14,11 @@ from tests.faults.cloud import (
     StreamRecord,
     object_created,
 )
-from tests.faults.flow import EVENTS, SCHEDULED, WHOLE, Flow, arrivals, scheduled
+from tests.faults.flow import EVENTS, GRANTED_LATE, SCHEDULED, WHOLE, Flow, arrivals, scheduled
 from tests.faults.living import Living
 from tests.faults.witness import Witness, WitnessedRuns, WitnessedSensors, WitnessedTicks
-from tests.support.house import JOB, JOBS, RUN_IDS, House
+from tests.support.house import JOB, RUN_IDS, House
+from tests.support.house import JOBS as CONFIGURED
 from treadle.adapters.status_events import parse_status_change
 from treadle.bootstrap.evaluator import EvaluatorParts
 from treadle.bootstrap.steps import DispatcherParts
@@ -26,6 +27,7 @@ from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.engine.dispatch import Dispatcher, Limits
 from treadle.engine.evaluation import Budget, Evaluator
+from treadle.engine.held import FAR
 from treadle.engine.identity import timestamp
 from treadle.engine.launch import Launcher
 from treadle.engine.planning import Planner
@@ -35,6 +37,7 @@ from treadle.engine.slices import SliceRequest
 from treadle.entrypoints import steps
 from treadle.entrypoints.evaluator import _evaluate_batch, _tick
 from treadle.entrypoints.handler import metrics, process_queue
+from treadle.operate.drops import TickDrops
 from treadle.ports.launching import StartContract, Target
 from treadle.ports.runs import RunStore
 from treadle.ports.sensors import Edit, SensorStore
@@ -51,6 +54,11 @@ PAUSE_SECONDS = 1_200
 """A paused process goes on after so long: leases and claims have run out, and RECONCILE has looked."""
 
 RECONCILE_MS = 600_000
+JOBS = {**CONFIGURED, GRANTED_LATE: replace(CONFIGURED[JOB], job=GRANTED_LATE)}
+"""What each job's name launches; the one that is granted late is configured all the same."""
+
+GRANTED_AFTER_MS = 2 * 3_600_000
+DROPPED_AFTER_MS = 6 * 3_600_000
 MINUTE_MS = 60_000
 STREAM_TRIES = 6
 
@@ -165,12 +173,34 @@ class World(Living):
             self.ticks,
             self.runs,
             self._queue(self.launches),
-            {SCHEDULED: frozenset({JOB}), EVENTS: frozenset({JOB})},
+            {SCHEDULED: frozenset({JOB, *self.granted_late}), EVENTS: frozenset({JOB})},
             self.clock,
             House().assets,
             limits=Limits(runs_per_hour=10_000),
             slices=self._queue(self.slices),
         )
+
+    @property
+    def granted_late(self) -> list[str]:
+        """What a deployment has granted by now."""
+        return [GRANTED_LATE] if self.clock.now() - self.began_at >= GRANTED_AFTER_MS else []
+
+    def _held_for_good(self) -> list[Tick]:
+        """The ticks that wait for nothing that will be granted, once all the rest of them has come to a run."""
+        found = [
+            self.backend.ticks.get(sensor, tick_id)
+            for sensor, tick_id in self.backend.ticks.pending(FAR, 1_000)
+        ]
+        return [tick for tick in found if tick and tick.held_requests and tick.dropped is None]
+
+    def _drop(self) -> None:
+        """An operator drops what is held still, long after the deployment that granted something."""
+        for tick in self._held_for_good():
+            with suppress(TreadleError):
+                self.faults.run(
+                    "DROP",
+                    lambda: TickDrops(self.ticks, self.clock).drop(tick.sensor, tick.tick_id, "ann", "typo"),  # noqa: B023
+                )
 
     # What happens by itself.
 
@@ -268,6 +298,8 @@ class World(Living):
             yield self.next_tick
         if self.reconciles and self.backend.is_anything_left():
             yield self.next_look
+        if self._held_for_good():
+            yield max(self.began_at + DROPPED_AFTER_MS, self.clock.now() + MINUTE_MS)
 
     @property
     def wants_ticks(self) -> bool:
@@ -290,6 +322,8 @@ class World(Living):
             self.next_look = self.clock.now() + RECONCILE_MS
             with suppress(TreadleError):
                 self.faults.run("RECONCILE", self._reconcile)
+        if self.clock.now() - self.began_at >= DROPPED_AFTER_MS:
+            self._drop()
         metrics().clear_metrics()
 
     def _deliver_stream(self) -> None:

@@ -12,6 +12,7 @@ from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.identity import tick_time
 from treadle.entrypoints.steps import LAUNCH_WORKERS
 from treadle.ports.runs import Run
+from treadle.ports.ticks import TickTrouble
 
 
 def launched(deployment: Deployment) -> Run:
@@ -156,14 +157,15 @@ def test_a_stream_record_that_cannot_be_dispatched_is_buried_and_the_next_goes_o
     assert letter["MessageAttributes"]["origin"]["StringValue"] == "dispatch"
 
 
-def test_a_job_that_is_not_granted_makes_no_run_and_the_tick_says_so(deployment: Deployment) -> None:
+def test_a_job_that_is_not_granted_makes_no_run_and_the_tick_is_held(deployment: Deployment) -> None:
     deployment.setenv(TREADLE_GRANTS='{"new_objects": "another_job"}')
 
     deployment.invoke("sensors/new_objects", batch(object_created("in/a.csv", "e1")))
     deployment.dispatch_pending()
 
     [tick] = deployment.stores.ticks.latest("new_objects", 5)
-    assert "may not start job 'process_file'" in tick.refusals[0]
+    assert (tick.dispatched, tick.trouble) == (None, TickTrouble.HELD)
+    assert "may not start job 'process_file'" in (tick.held or "")
     assert deployment.stores.runs.of_sensor("new_objects", 5) == []
 
 

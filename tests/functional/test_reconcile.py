@@ -15,7 +15,7 @@ from treadle.adapters.dynamodb.ticks import SHARDS as TICK_SHARDS
 from treadle.definitions.status import DagsterRunStatus, TickStatus
 from treadle.engine.reconcile import DISPATCH_LATE_MS
 from treadle.ports.runs import Run
-from treadle.ports.ticks import PlannedRun, Tick, TickKind
+from treadle.ports.ticks import PlannedRun, Tick, TickKind, TickTrouble
 
 NOTHING = {
     "dispatched": 0,
@@ -24,6 +24,8 @@ NOTHING = {
     "observed": 0,
     "failed": 0,
     "unreadable": 0,
+    "held": 0,
+    "refused": 0,
     "is_complete": True,
 }
 MINUTE = 60_000
@@ -101,15 +103,16 @@ def test_a_large_tick_that_the_stream_lost_is_handed_to_dispatch_in_slices(deplo
     assert reconcile(deployment) == NOTHING
 
 
-def test_a_tick_of_a_job_that_is_not_granted_is_refused_by_reconcile_too(deployment: Deployment) -> None:
+def test_a_tick_of_a_job_that_is_not_granted_is_held_by_reconcile_too(deployment: Deployment) -> None:
     deployment.setenv(TREADLE_GRANTS='{"new_objects": "another_job"}')
     tick = pending_tick(deployment, now() - DISPATCH_LATE_MS - MINUTE)
 
-    reconcile(deployment)
+    assert reconcile(deployment) == {**NOTHING, "held": 1}
 
-    refused = deployment.stores.ticks.get(tick.sensor, tick.tick_id)
-    assert refused is not None
-    assert "may not start job 'process_file'" in refused.refusals[0]
+    held = deployment.stores.ticks.get(tick.sensor, tick.tick_id)
+    assert held is not None
+    assert (held.dispatched, held.trouble) == (None, TickTrouble.HELD)
+    assert "may not start job 'process_file'" in (held.held or "")
     assert deployment.stores.runs.of_sensor("new_objects", 5) == []
 
 
@@ -119,7 +122,7 @@ def test_what_waits_for_the_next_hour_is_not_started_before(deployment: Deployme
     first = pending_tick(deployment, now(), number=2)
     deployment.dispatch_pending()
 
-    assert reconcile(deployment) == NOTHING
+    assert reconcile(deployment) == {**NOTHING, "held": 1}
 
     assert len(deployment.stores.runs.of_sensor("new_objects", 5)) == 1
     held = deployment.stores.ticks.get(first.sensor, first.tick_id)
@@ -195,16 +198,23 @@ def test_a_started_run_that_its_target_forgot_fails_with_words_on_what_to_do(dep
 
 
 def test_a_healthy_system_costs_the_queries_of_two_indexes(deployment: Deployment) -> None:
-    """However many ticks and runs there are: here one that is under way, and one that waits for its launch."""
+    """However many ticks and runs there are: here one that is under way, and one that waits for its launch.
+
+    A new process looks once through all that waits, as it may have new settings.
+    """
     start_one(deployment)
     pending_tick(deployment, now())
 
     with metered() as meter:
         deployment.setenv()
-        answer = reconcile(deployment)
+        answers = [reconcile(deployment)]
+        first = [call.operation for call in meter.calls]
+        answers.append(reconcile(deployment))
 
-    assert answer == NOTHING
-    assert [call.operation for call in meter.calls] == ["Query"] * (TICK_SHARDS + RUN_SHARDS)
+    assert answers == [NOTHING, NOTHING]
+    every_time = ["Query"] * (TICK_SHARDS + RUN_SHARDS)
+    assert first == [*["Query"] * TICK_SHARDS, "GetItem", *every_time]
+    assert [call.operation for call in meter.calls][len(first) :] == every_time
     assert deployment.messages("launch") == deployment.messages("dispatch") == []
 
 

@@ -27,6 +27,7 @@ from treadle.operate.assets import AssetCatalogue
 from treadle.operate.dead_letters import Redriver
 from treadle.operate.direct import DirectInvocations
 from treadle.operate.doctor import Doctor
+from treadle.operate.drops import TickDrops
 from treadle.operate.letters import Destination
 from treadle.operate.overview import Overview
 from treadle.operate.replay import Replayer
@@ -95,6 +96,7 @@ class MemoryStack:
                 deployment, sensors, ticks, runs, RunIds.of(NAMESPACE), objects, health, redriver, made.clock
             ),
             Doctor(deployment, health, overview, ticks, runs, made.clock),
+            TickDrops(ticks, made.clock),
         )
 
     def _invoked(self, sensor: str, event: Mapping[str, object]) -> Mapping[str, object]:

@@ -10,6 +10,7 @@ from tests.template.model import FUNCTION, ROOT, definition, logical_prefix, rea
 from treadle.cli.template_edit import MOST_SETTINGS, settings_size
 from treadle.cli.yaml_lines import YamlLines
 from treadle.definitions.asset_sensor import AssetSensorDefinition
+from treadle.definitions.jobs import jobs_parameter
 from treadle.definitions.run_status import RunStatusSensorDefinition
 from treadle.integrations.alerts import environment
 from treadle.integrations.alerts.environment import EnvironmentAlertDefinition
@@ -37,7 +38,7 @@ EVERYWHERE = {
     "TREADLE_OUTCOMES_BUCKET",
     "TREADLE_PAUSE_AFTER",
 }
-EVALUATOR = {"TREADLE_KIND", "TREADLE_DEFAULT_STATUS", "TREADLE_QUEUE_URL"}
+EVALUATOR = {"TREADLE_KIND", "TREADLE_DEFAULT_STATUS", "TREADLE_QUEUE_URL", "TREADLE_GRANTED_JOBS"}
 S3 = {
     "TREADLE_S3_BUCKET",
     "TREADLE_S3_PREFIX",
@@ -199,6 +200,19 @@ def test_functions_that_go_by_jobs_or_grants_go_by_the_same_text(variable: str) 
 
     assert found.count(source) >= 2
     assert [each for each in found if each not in (None, source)] == []
+
+
+@pytest.mark.parametrize("name", template.evaluators())
+def test_evaluator_knows_the_jobs_that_dispatch_grants_it(name: str) -> None:
+    """Both from one parameter: what DISPATCH would hold fails the tick before the cursor moves."""
+    value = template.resources("AWS::SSM::Parameter")["Grants"]["Value"]["Fn::Sub"]
+    granted = json.loads(value[0])[name]
+
+    known = template.environment(template.evaluators()[name])["TREADLE_GRANTED_JOBS"]
+
+    assert known == (value[1][granted.strip("${}")] if granted else "")
+    if granted:
+        assert known == {"Fn::Join": [",", {"Ref": jobs_parameter(name)}]}
 
 
 @pytest.mark.parametrize("name", template.evaluators())

@@ -281,19 +281,17 @@ def test_status_changes_of_every_job_are_heard() -> None:
     assert references(pattern) - {"AWS::NoValue"} == STATE_MACHINES
 
 
-def test_only_evaluators_dispatch_and_reconcile_write_ticks() -> None:
-    """Nobody else does; the console reads them."""
+def test_only_evaluators_dispatch_reconcile_and_the_console_write_ticks() -> None:
+    """Nobody else does; the console reads them, and notes on one that its operator has dropped what it waits for."""
     writers = {
         role
         for role, s in STATEMENTS
         if "TicksTable" in references(s["Resource"])
         and not set(actions(s)) <= {"dynamodb:GetItem", "dynamodb:Query"}
     }
+    engine = ("DispatchFunction", "ReconcileFunction", "ConsoleFunction")
 
-    assert writers == {
-        role_of(function)
-        for function in (*EVALUATORS.values(), FUNCTIONS["DispatchFunction"], FUNCTIONS["ReconcileFunction"])
-    }
+    assert writers == {role_of(each) for each in (*EVALUATORS.values(), *map(FUNCTIONS.__getitem__, engine))}
 
 
 def test_only_those_who_tell_speak_as_treadle() -> None:

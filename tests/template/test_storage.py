@@ -19,7 +19,7 @@ RULES = template.resources("AWS::Events::Rule")
 ALARMS = template.resources("AWS::CloudWatch::Alarm")
 EVALUATORS = template.evaluators()
 RESOURCE_LIMIT = 500
-SENSORS_PLANNED = 38
+SENSORS_PLANNED = 37
 
 KEYS = {
     "SensorsTable": ["sensor"],
@@ -224,7 +224,7 @@ def watched(metric: str) -> set[str]:
 
 
 def test_every_trouble_has_its_alarm() -> None:
-    """Dead letters; age in each other queue; lag of each stream; errors of each evaluator and of RECONCILE."""
+    """Dead letters; age in each other queue; lag of each stream; errors of each function but the console's."""
     streams = {
         name
         for name, function in template.resources(FUNCTION).items()
@@ -235,10 +235,23 @@ def test_every_trouble_has_its_alarm() -> None:
     assert watched("ApproximateAgeOfOldestMessage") == QUEUES.keys() - {"DeadLetterQueue"}
     assert watched("IteratorAge") == streams
     evaluators = {f"{logical_prefix(name)}Function" for name in EVALUATORS}
-    assert watched("Errors") == evaluators | {"ReconcileFunction"}
+    steps = {f"{name}Function" for name in ("Dispatch", "Launch", "Record", "Publish", "Reconcile")}
+    assert watched("Errors") == evaluators | steps
 
 
-@pytest.mark.parametrize("metric", ["paused", "set_aside", "dispatch.HELD", "tick.FAILURE"])
+def test_the_step_with_the_longest_waits_is_watched_for_chains_that_lambda_ended() -> None:
+    """Lambda's "recursive loop detection" ends a chain of messages after 16 invocations or so."""
+    assert watched("RecursiveInvocationsDropped") == {"LaunchFunction"}
+
+
+def test_no_function_of_the_stack_is_ended_as_a_loop() -> None:
+    assert template.section("Globals")["Function"]["RecursiveLoop"] == "Allow"
+
+
+@pytest.mark.parametrize(
+    "metric",
+    ["paused", "set_aside", "refused", "dispatch.HELD", "tick.FAILURE", "launch.FAILURE", "reconcile.failed"],
+)
 def test_what_waits_for_a_person_has_an_alarm_in_this_stack_only(metric: str) -> None:
     """Treadle's own metrics; their dimension keeps two stacks apart."""
     [alarm] = [alarm for alarm in ALARMS.values() if alarm["MetricName"] == metric]

@@ -88,34 +88,13 @@ def test_redelivery_sends_again_only_what_no_launch_has_taken_up(house: House) -
     assert launched(house) == [RUN_IDS.keyed("watch", "waiting")]
 
 
-def test_job_that_the_deployment_does_not_grant_is_refused_and_its_key_stays_free(house: House) -> None:
-    tick = committed(house, "k", job="other_job")
-
-    outcome = dispatch(house, tick)
-
-    (refusal,) = house.tables.ticks["watch", tick.tick_id].refusals
-    assert (house.tables.runs, house.launches.messages) == ({}, [])
-    assert counts(house, tick) == DispatchCounts(refused=1)
-    assert outcome.reason == "0 runs, 0 keys taken already, 1 refused"
-    assert "Sensor watch may not start job 'other_job' (run key 'k')" in refusal
-    assert "Jobs parameter" in refusal
-
-
 def test_grant_of_another_sensor_does_not_count(house: House) -> None:
     tick = committed(house, "k")
 
-    house.dispatcher(other=JOB).dispatch(tick)
+    outcome = house.dispatcher(other=JOB).dispatch(tick)
 
-    assert (house.tables.runs, counts(house, tick)) == ({}, DispatchCounts(refused=1))
-
-
-def test_refused_request_does_not_block_the_others(house: House) -> None:
-    tick = committed(house, "a", "b")
-    requests = (replace(tick.requests[0], job="other_job"), tick.requests[1])
-
-    dispatch(house, replace(tick, requests=requests))
-
-    assert [run.run_key for run in house.tables.runs.values()] == ["b"]
+    assert (house.tables.runs, counts(house, tick)) == ({}, None)
+    assert (outcome.decision, outcome.held) == (Decision.HELD, 1)
 
 
 @pytest.mark.parametrize("status", [TickStatus.SKIPPED, TickStatus.FAILURE])

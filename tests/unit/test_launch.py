@@ -141,7 +141,7 @@ def test_attempt_that_another_launch_holds_is_looked_at_when_that_can_act_no_mor
 
     assert outcome.decision is Decision.DELAYED
     assert "Another launch holds the claim, until 2026-11-22T" in outcome.reason
-    assert resent(house) == [(MESSAGE, delay)]
+    assert resent(house) == [({**MESSAGE, "hops": 1}, delay)]
     assert (house.only_run(), house.target.starts) == (held, [])
 
 

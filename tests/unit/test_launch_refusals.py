@@ -94,7 +94,7 @@ def test_start_that_may_succeed_later_releases_its_claim_and_is_sent_again(
     assert (outcome.decision, outcome.reason) == (Decision.DELAYED, str(error))
     assert (run.status, run.claim, run.tried is not None) == (Status.QUEUED, None, is_in_doubt)
     [(message, delay)] = resent(house)
-    assert message == MESSAGE
+    assert message == {**MESSAGE, "hops": 1}
     assert RETRY_SECONDS / 2 <= delay <= RETRY_SECONDS
     assert run.next_at == NOON + delay * 1000 + MESSAGE_LOST_MS
     assert run.delayed == Delay(str(error), NOON, NOON + delay * 1000)

@@ -68,7 +68,7 @@ def test_a_held_tick_does_not_come_before_its_hour(house: House) -> None:
     limits = Limits(runs_per_hour=3)
     house.clock.time = NOON + DISPATCH_LATE_MS + 1
 
-    assert house.reconciler(limits=limits).reconcile(50) == Reconciled()
+    assert house.reconciler(limits=limits).reconcile(50) == Reconciled(held=2)
     assert len(house.tables.runs) == 3
     assert house.ticks.pending(NOON + HOUR, 5) == []
     assert len(house.ticks.pending(NOON + HOUR + 1, 5)) == 1

@@ -10,7 +10,7 @@ from tests.support.house import JOB, RUN_IDS, House, sensor_of
 from treadle.definitions.errors import StoreError, UnknownEventError
 from treadle.definitions.results import RunRequest
 from treadle.definitions.status import TickStatus
-from treadle.engine.dispatch import HANDED_ON_MS, SHOWN_REFUSALS, SHOWN_REFUSALS_OF_SLICE
+from treadle.engine.dispatch import DEFAULT_DEPTH, HANDED_ON_MS, SHOWN_REFUSALS, SHOWN_REFUSALS_OF_SLICE
 from treadle.engine.evaluation import Budget
 from treadle.engine.identity import leased_tick_id
 from treadle.engine.outcomes import Decision, Outcome
@@ -43,6 +43,11 @@ def handed_on(house: House, tick: Tick) -> list[SliceRequest]:
         SliceRequest(str(body["sensor"]), str(body["tick_id"]), int(str(body["slice"])), int(str(body["of"])))
         for body in house.slices.drain()
     ]
+
+
+def too_deep(house: House) -> None:
+    """Let the tick look like one of a loop, whose every request is refused."""
+    house.tables.ticks["watch", TICK_ID] = replace(stored(house), depth=DEFAULT_DEPTH)
 
 
 def dispatched(house: House, *slices: SliceRequest) -> list[Outcome]:
@@ -222,7 +227,8 @@ def test_slices_keep_the_number_that_the_first_of_them_said(
 
 
 def test_refusals_are_all_counted_and_a_few_of_each_slice_told(house: House) -> None:
-    slices = handed_on(house, committed(house, 2 * SLICE, job="other_job"))
+    slices = handed_on(house, committed(house, 2 * SLICE))
+    too_deep(house)
 
     dispatched(house, *slices, *slices)
 
@@ -232,7 +238,7 @@ def test_refusals_are_all_counted_and_a_few_of_each_slice_told(house: House) -> 
 
 def test_refusals_of_one_pass_are_all_counted_and_the_first_told(house: House) -> None:
     """A record has no room for hundreds of them, and would stay pending for ever."""
-    house.dispatcher().dispatch(committed(house, SLICE, job="other_job"))
+    house.dispatcher().dispatch(replace(committed(house, SLICE), depth=DEFAULT_DEPTH))
 
     assert stored(house).dispatched == DispatchCounts(refused=SLICE)
     assert len(stored(house).refusals) == SHOWN_REFUSALS

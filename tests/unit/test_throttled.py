@@ -55,7 +55,7 @@ def test_message_that_met_a_throttled_store_is_sent_anew_though_the_queue_is_thr
 
     assert answers == [{"batchItemFailures": []}]
     assert len(faults.struck) == throttled
-    assert [sent.body for sent in queue.messages] == [{"a": 1}]
+    assert [sent.body for sent in queue.messages] == [{"a": 1, "hops": 1}]
 
 
 def test_message_that_cannot_be_sent_anew_stays_in_its_queue() -> None:

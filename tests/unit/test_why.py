@@ -411,9 +411,8 @@ def test_request_for_a_job_that_is_not_granted_is_told_with_the_parameter(asked:
 
     story = asked.why_object()
 
-    assert "was refused: Sensor watch may not start job 'process_file'" in story.sentence
-    assert "add the job to the sensor's Jobs parameter of the deployment." in story.sentence
-    assert stopped_at(story) == "dispatch"
+    assert "waits: 1 of 1 requests are held: sensor watch may not start job 'process_file'" in story.sentence
+    assert "Add it to parameter WatchJobs and deploy" in story.sentence
 
 
 def test_tick_that_is_a_dead_letter_is_told_as_one(asked: Asked) -> None:

@@ -78,7 +78,8 @@ def evaluator_parts(
     settings.check()
     clock, tokens = SystemClock(), RandomTokens()
     stores = DynamoStores(tables, tokens, S3BlobStore(outcomes))
-    planner = Planner(definition, RunIds.of(namespace), later(lambda: stores.runs))
+    run_ids, granted = RunIds.of(namespace), settings.granted()
+    planner = Planner(definition, run_ids, later(lambda: stores.runs), granted=granted)
     running = Evaluator(
         planner, clock, resources, lambda: _instance(stores, namespace), lambda: _ended_runs(stores, clock)
     )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from treadle.operate.dead_letters import Redriver
     from treadle.operate.direct import DirectInvocations
     from treadle.operate.doctor import Doctor
+    from treadle.operate.drops import TickDrops
     from treadle.operate.overview import Overview
     from treadle.operate.replay import Replayer
     from treadle.operate.runs import RunOperations
@@ -48,6 +49,7 @@ class OperatorParts:
         replayer: tells a sensor of runs once more.
         why: explains why something did or did not run.
         doctor: looks for what is wrong.
+        drops: drops what ticks wait for.
     """
 
     deployment: "Deployment"
@@ -61,6 +63,7 @@ class OperatorParts:
     replayer: "Replayer"
     why: "Why"
     doctor: "Doctor"
+    drops: "TickDrops"
 
 
 def operator_parts(stack: str) -> OperatorParts:
@@ -85,6 +88,7 @@ def operator_parts(stack: str) -> OperatorParts:
     from treadle.operate.dead_letters import Redriver
     from treadle.operate.direct import DirectInvocations
     from treadle.operate.doctor import Doctor
+    from treadle.operate.drops import TickDrops
     from treadle.operate.letters import Destination
     from treadle.operate.overview import Overview
     from treadle.operate.replay import Replayer
@@ -144,4 +148,5 @@ def operator_parts(stack: str) -> OperatorParts:
         Replayer(stores.runs, stores.events, queues, namespace, clock),
         why,
         Doctor(deployment, health, overview, stores.ticks, stores.runs, clock),
+        TickDrops(stores.ticks, clock),
     )

@@ -88,6 +88,11 @@ class Settings:
             grants[sensor] = frozenset(names_in(jobs))
         return grants
 
+    def granted(self) -> frozenset[str] | None:
+        """The jobs that this sensor may start; None where the environment does not say."""
+        value = self.environment.get("TREADLE_GRANTED_JOBS")
+        return None if value is None else frozenset(names_in(value))
+
     def jobs(self) -> "Mapping[str, JobSettings]":
         """What each job's name launches."""
         # Imported here, as evaluators start nothing and need none of the targets.

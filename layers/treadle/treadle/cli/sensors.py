@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from treadle.ports.sensors import RecordedEdit, SensorState
 
 SHOWN_EDITS = 10
-_MARKS = {"SUCCESS": "+", "SKIPPED": ".", "FAILURE": "!"}
+_MARKS = {"SUCCESS": "+", "SKIPPED": ".", "FAILURE": "!", "HELD": "H", "REFUSED": "R", "SET_ASIDE": "A"}
 
 if_version_option = click.option(
     "--if-version",
@@ -51,7 +51,7 @@ def list_sensors(stack: str, as_json: bool) -> None:
     """List the sensors, each with how it stands.
 
     LATELY has one sign for each of its last ticks, the newest first: + for a success, ! for a failure, . for
-    skips in a row.
+    skips in a row; H where requests are held, R where some were refused, A where some were set aside.
     """
     from treadle.operate.views import sensor_json
 
@@ -359,9 +359,9 @@ def _edited(parts: "OperatorParts", state: "SensorState", words: str, as_json: b
 def _row(view: "SensorView") -> tuple[object, ...]:
     last = view.last_tick
     lag = None if not view.lag_seconds else f"{view.lag_seconds:.0f} s"
-    lately = "".join(_MARKS[each.status.value] for each in view.recent)
+    lately = "".join(_MARKS[(each.trouble or each.status).value] for each in view.recent)
     reached = None if last is None else last.last_time or last.time
-    ticked = f"{when(reached)} {last.status}" if last else None
+    ticked = f"{when(reached)} {last.trouble or last.status}" if last else None
     next_at = when(view.next_tick_at) if view.next_tick_at else None
     is_readable = not (view.paused or "").startswith(UNREADABLE)
     status = view.status if is_readable else view.paused

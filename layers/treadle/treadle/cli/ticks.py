@@ -5,16 +5,24 @@ from typing import TYPE_CHECKING
 
 import click
 
-from treadle.cli.deployed import deployed, stack_option
+from treadle.cli.deployed import asking, by_option, deployed, stack_option
 from treadle.cli.listing import limit_option, shown_status, statuses_option
 from treadle.cli.speaking import facts, json_option, say, say_json, say_lines, table, when
 from treadle.cli.times import MOMENT, millis
 from treadle.definitions.status import TickStatus
+from treadle.ports.ticks import TickTrouble
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from treadle.operate.ticks import TickHistory
     from treadle.ports.runs import Run
     from treadle.ports.ticks import Tick, TickOutline
+
+
+_STATES: "Mapping[str, TickStatus | TickTrouble]" = {
+    state.value: state for states in (TickStatus, TickTrouble) for state in states
+}
 
 
 @click.group()
@@ -25,7 +33,9 @@ def tick() -> None:
 @tick.command("list")
 @click.argument("sensor")
 @stack_option
-@statuses_option(TickStatus, "Only ticks that ended so")
+@statuses_option(
+    [*TickStatus, *TickTrouble], "Only ticks that ended so, or are held, refused or set aside in part"
+)
 @click.option("--since", metavar="TIME", type=MOMENT, help="None older, such as 2h for 2 hours ago.")
 @click.option("--at", metavar="TIME", type=MOMENT, help="None newer, such as 2026-11-25T06:00:00Z.")
 @limit_option(10_000)
@@ -43,7 +53,7 @@ def list_ticks(
     from treadle.operate.overview import deployed_sensor
     from treadle.operate.views import outline_json
 
-    wanted = {TickStatus(each) for each in statuses} or None
+    wanted = {_STATES[each] for each in statuses} or None
     with deployed(stack) as parts:
         deployed_sensor(parts.deployment, sensor)
         found = _found(parts.ticks, sensor, wanted, since, at, limit)
@@ -72,10 +82,35 @@ def show(sensor: str, tick_id: str, stack: str, as_json: bool) -> None:
     _say(found, {run.run_id: run for run in runs})
 
 
+@tick.command()
+@click.argument("sensor")
+@click.argument("tick_id")
+@stack_option
+@click.option("--reason", metavar="TEXT", default="", help="Why, kept on the tick's record.")
+@by_option
+@json_option
+def drop(sensor: str, tick_id: str, stack: str, reason: str, by: str | None, as_json: bool) -> None:
+    """Let no more start of a tick whose requests are held; what has been started of it stays so.
+
+    The requests that have not been started count as refused. Who asked, when and why is kept on the tick's
+    record. RECONCILE carries it out within about a minute.
+    """
+    from treadle.operate.overview import deployed_sensor
+    from treadle.operate.views import tick_json
+
+    with deployed(stack) as parts:
+        deployed_sensor(parts.deployment, sensor)
+        found = parts.drops.drop(sensor, tick_id, asking(by), reason)
+    if as_json:
+        say_json(tick_json(found))
+    else:
+        say(found.held or "")
+
+
 def _found(
     ticks: "TickHistory",
     sensor: str,
-    wanted: set[TickStatus] | None,
+    wanted: "set[TickStatus | TickTrouble] | None",
     since: datetime | None,
     at: datetime | None,
     limit: int,
@@ -96,12 +131,31 @@ def _found(
 
 
 def _row(tick: "TickOutline") -> tuple[object, ...]:
-    status = f"{tick.status} x{tick.skips}" if tick.skips > 1 else tick.status.value
+    status = f"{tick.status} x{tick.skips}" if tick.skips > 1 else (tick.trouble or tick.status).value
     counts = tick.dispatched
     runs = "pending" if tick.is_pending else counts.started if counts else None
-    reason = tick.error_message or tick.held or tick.reason
+    reason = tick.error_message or tick.held or _lost(tick) or tick.reason
     took = None if tick.skips else f"{(tick.ended_at - tick.started_at) / 1000:g} s"
     return (tick.tick_id, status, took, runs, counts and counts.existing, tick.trigger, reason)
+
+
+def _lost(tick: "TickOutline") -> str | None:
+    """How many of its requests have come to nothing; `tick show` says why."""
+    refused = tick.dispatched.refused if tick.dispatched else 0
+    parts = [f"{refused} refused" if refused else "", f"{tick.set_aside} set aside" if tick.set_aside else ""]
+    words = ", ".join(part for part in parts if part)
+    return f"{words}: {tick.reason}" if words and tick.reason else words or None
+
+
+def _status(tick: "Tick") -> str:
+    return f"{tick.status}, {tick.trouble}" if tick.trouble else tick.status.value
+
+
+def _without_run(tick: "Tick") -> str:
+    """What a request stands at that has no run."""
+    if tick.dispatched is not None:
+        return "refused" if tick.dispatched.refused else "no run"
+    return "held" if tick.held_requests else "no run yet"
 
 
 def _say(tick: "Tick", runs: "dict[str, Run]") -> None:
@@ -110,7 +164,7 @@ def _say(tick: "Tick", runs: "dict[str, Run]") -> None:
         {
             "tick": tick.tick_id,
             "sensor": tick.sensor,
-            "status": f"{tick.status} x{tick.skips}" if tick.skips > 1 else tick.status,
+            "status": f"{tick.status} x{tick.skips}" if tick.skips > 1 else _status(tick),
             "kind": tick.kind,
             "due": when(tick.time),
             "last due": when(tick.last_time) if tick.last_time else None,
@@ -132,7 +186,8 @@ def _say(tick: "Tick", runs: "dict[str, Run]") -> None:
     rows = []
     for each in tick.requests:
         run = runs.get(each.run_id)
-        rows.append((each.run_id, each.job, each.run_key, shown_status(run) if run else "no run yet"))
+        status = shown_status(run) if run else _without_run(tick)
+        rows.append((each.run_id, each.job, each.run_key, status))
     if rows:
         click.echo()
         table(("RUN", "JOB", "RUN KEY", "STATUS"), rows, "")
@@ -142,6 +197,8 @@ def _say(tick: "Tick", runs: "dict[str, Run]") -> None:
         say(f"refused: {refusal}")
     for made in tick.asset_events:
         say(f"materializes {made.asset_key.to_user_string()} {made.partition or ''}")
+    if tick.dropped:
+        say(f"dropped by {tick.dropped.by} at {when(tick.dropped.at)}: {tick.dropped.reason}")
     if tick.log:
         click.echo("\nlog:")
         say_lines(tick.log)

@@ -15,6 +15,15 @@ def names_in(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
+def jobs_parameter(sensor: str) -> str:
+    """The deployment parameter that grants a sensor its jobs, as the template names it.
+
+    Args:
+        sensor: its name.
+    """
+    return f"{''.join(word.capitalize() for word in sensor.split('_'))}Jobs"
+
+
 def check_valid_name(name: str, what: str) -> str:
     """The name itself, if it may be one.
 

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from treadle.definitions.errors import (
@@ -12,6 +12,7 @@ from treadle.definitions.errors import (
     UnreadableRecordError,
     is_passing,
 )
+from treadle.definitions.jobs import jobs_parameter
 from treadle.definitions.runs import DEPTH_TAG, PARTITION_TAG
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
@@ -19,13 +20,14 @@ from treadle.engine.amend import amend
 from treadle.engine.attempts import attempt_for_request
 from treadle.engine.folding import LAUNCH_DUE_MS
 from treadle.engine.fuse import Fuse
+from treadle.engine.identity import timestamp
 from treadle.engine.materializing import AssetRecorder
 from treadle.engine.messages import launch_message
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.slices import SLICE, SliceRequest, slice_message, slice_of, slices_of
 from treadle.ports.runs import Reaction, Run, RunStore
 from treadle.ports.system import Clock, Queue
-from treadle.ports.ticks import DispatchCounts, PlannedRun, Slicing, Tick, TickStore
+from treadle.ports.ticks import DispatchCounts, Drop, PlannedRun, Slicing, Tick, TickStore
 
 logger = logging.getLogger(__name__)
 
@@ -34,9 +36,13 @@ SHOWN_REFUSALS_OF_SLICE = 2
 """So many of a tick's refusals, and of each of its slices, are noted with their reason; all are counted."""
 
 _SHOWN_REFUSAL = 500
+_SHOWN_JOBS = 5
 
 HANDED_ON_MS = 900_000
 """Slices that have not all been done after so long are handed on again."""
+
+UNGRANTED_MS = 600_000
+"""Requests for a job that is not granted are looked at again after ten minutes; and at once after a deployment."""
 
 Grants = Mapping[str, frozenset[str]]
 """For each sensor the names of the jobs that the deployment lets it start."""
@@ -59,6 +65,28 @@ class Limits:
 
     depth: int = DEFAULT_DEPTH
     runs_per_hour: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Applied:
+    """What became of some of a tick's requests.
+
+    Attributes:
+        counts: in numbers.
+        refusals: why some were refused.
+        ungranted: those that wait for a grant.
+        limited: how many wait for the next hour.
+    """
+
+    counts: DispatchCounts
+    refusals: list[str] = field(default_factory=list)
+    ungranted: list[PlannedRun] = field(default_factory=list)
+    limited: int = 0
+
+    @property
+    def held(self) -> int:
+        """How many wait."""
+        return len(self.ungranted) + self.limited
 
 
 class Dispatcher:
@@ -117,13 +145,21 @@ class Dispatcher:
         untold = self._tell_of_assets(tick)
         if self._slices is not None and len(tick.requests) > SLICE:
             return self._hand_on(tick, self._slices)
-        counts, refusals, held = self._apply(tick, tick.requests)
-        if held:
-            return self._hold(tick, held, counts)
-        counts += DispatchCounts(refused=len(untold))
-        self._ticks.mark_dispatched(tick, counts, [*untold, *refusals][:SHOWN_REFUSALS])
+        applied = self._apply(tick, tick.requests)
+        if applied.held:
+            held = self._hold(tick, applied)
+            if held is not None:
+                return held
+            # Another dispatch has ended it meanwhile: where that was by an operator's drop, its count comes again.
+            tick = self.committed(tick.sensor, tick.tick_id)
+            if tick.dropped is None:
+                return Outcome(Decision.DUPLICATE, "The tick was dispatched meanwhile.", tick.tick_id)
+            applied = self._apply(tick, tick.requests)
+        counts = applied.counts + DispatchCounts(refused=len(untold))
+        self._ticks.mark_dispatched(tick, counts, [*untold, *applied.refusals][:SHOWN_REFUSALS])
         words = str(counts) if tick.requests or untold else tick.reason or ""
-        return Outcome(Decision.SUCCESS, words, tick.tick_id, counts.started)
+        refused = len(untold) if tick.dropped else counts.refused
+        return Outcome(Decision.SUCCESS, words, tick.tick_id, counts.started, refused=refused)
 
     def _note_reaction(self, tick: Tick) -> None:
         """Note on a run's record that a sensor acted on it, once; a run of another stack has none here."""
@@ -193,14 +229,17 @@ class Dispatcher:
         if slicing is not None and request.index in slicing.noted:
             self._finish(tick, slicing)
             return Outcome(Decision.DUPLICATE, f"{name} was dispatched before.", tick.tick_id)
-        counts, refusals, held = self._apply(tick, slice_of(tick.requests, request.index, request.of))
-        if held:
-            return self._hold(tick, held, counts)
-        shown = refusals[:SHOWN_REFUSALS_OF_SLICE]
+        applied = self._apply(tick, slice_of(tick.requests, request.index, request.of))
+        counts = applied.counts
+        if applied.held:
+            held = self._hold(tick, applied)
+            return held or Outcome(Decision.DUPLICATE, f"{name} was dispatched meanwhile.", tick.tick_id)
+        shown = applied.refusals[:SHOWN_REFUSALS_OF_SLICE]
         slicing = self._ticks.note_slice(tick, request.index, request.of, counts, shown)
         if slicing is not None:
             self._finish(tick, slicing)
-        return Outcome(Decision.SUCCESS, f"{name}: {counts}", tick.tick_id, counts.started)
+        refused = 0 if tick.dropped else counts.refused
+        return Outcome(Decision.SUCCESS, f"{name}: {counts}", tick.tick_id, counts.started, refused=refused)
 
     def _hand_on(self, tick: Tick, queue: Queue) -> Outcome:
         slicing = tick.slicing or Slicing(slices_of(tick))
@@ -218,39 +257,69 @@ class Dispatcher:
         if slicing.is_complete and tick.dispatched is None:
             self._ticks.mark_dispatched(tick, slicing.counts, slicing.refusals)
 
-    def _hold(self, tick: Tick, held: int, counts: DispatchCounts) -> Outcome:
-        """Let the tick wait for the next hour; what has been started of it stays so."""
-        reason = (
-            f"{held} of {len(tick.requests)} requests wait for the next hour: sensor {tick.sensor} has started "
-            f"the {self._limits.runs_per_hour} runs that parameter RunsPerHour allows."
-        )
-        self._ticks.postpone(tick.sensor, tick.tick_id, self._fuse.next_hour(), reason)
-        return Outcome(Decision.HELD, reason, tick.tick_id, counts.started)
+    def _hold(self, tick: Tick, applied: _Applied) -> Outcome | None:
+        """Let the tick wait; what has been started of it stays so. None if it waits no more."""
+        reasons = []
+        until = self._fuse.next_hour()
+        if applied.ungranted:
+            reasons.append(self._ungranted(tick, applied.ungranted))
+        if not all(self._is_granted(tick.sensor, request) for request in tick.requests):
+            # All slices of a tick have one time: the last of them must not put off what waits for a grant.
+            again = self._clock.now() + UNGRANTED_MS
+            until = min(again, until) if applied.limited else again
+        if applied.limited:
+            reasons.append(
+                f"{applied.limited} of {len(tick.requests)} requests wait for the next hour: sensor {tick.sensor} "
+                f"has started the {self._limits.runs_per_hour} runs that parameter RunsPerHour allows."
+            )
+        reason = " ".join(reasons)
+        if not self._ticks.postpone(tick.sensor, tick.tick_id, until, reason, held=applied.held):
+            return None
+        return Outcome(Decision.HELD, reason, tick.tick_id, applied.counts.started, held=applied.held)
 
-    def _apply(self, tick: Tick, requests: Sequence[PlannedRun]) -> tuple[DispatchCounts, list[str], int]:
-        """What became of the requests, why some were refused, and how many have to wait."""
-        granted: list[PlannedRun] = []
-        refusals: list[str] = []
-        for request in requests:
-            refusal = self._refusal(tick, request)
-            if refusal:
-                refusals.append(refusal[:_SHOWN_REFUSAL])
-                logger.error(refusal)
-            else:
-                granted.append(request)
-        records = self._recorded(tick, granted)
-        for record in records:
-            if isinstance(record, str):
-                refusals.append(record[:_SHOWN_REFUSAL])
-                logger.error(record)
+    @staticmethod
+    def _ungranted(tick: Tick, requests: Sequence[PlannedRun]) -> str:
+        jobs = sorted({request.job for request in requests})
+        shown = ", ".join(map(repr, jobs[:_SHOWN_JOBS])) + (", …" if len(jobs) > _SHOWN_JOBS else "")
+        first = requests[0]
+        return (
+            f"{len(requests)} of {len(tick.requests)} requests are held: sensor {tick.sensor} may not start "
+            f"{'job' if len(jobs) == 1 else 'jobs'} {shown} (run key {first.run_key!r}). Add {'it' if len(jobs) == 1 else 'them'} to "
+            f"parameter {jobs_parameter(tick.sensor)} and deploy, or drop them: "
+            f"treadle tick drop {tick.sensor} {tick.tick_id}"
+        )
+
+    def _apply(self, tick: Tick, requests: Sequence[PlannedRun]) -> _Applied:
+        """What became of the requests."""
+        refusals: dict[int, str] = {}
+        for index, request in enumerate(requests):
+            if self._is_granted(tick.sensor, request) and tick.depth >= self._limits.depth:
+                refusals[index] = self._too_deep(tick, f"add one (run key {request.run_key!r})")
+        left = [request for index, request in enumerate(requests) if index not in refusals]
+        records = self._recorded(tick, left)
+        reasons = list(refusals.values())
+        if tick.dropped is not None:
+            reasons += [
+                _dropped(request, tick.dropped)
+                for request, record in zip(left, records, strict=True)
+                if record is _Not.WANTED
+            ]
+        unrecorded = [record for record in records if isinstance(record, str)]
+        reasons += unrecorded
+        for reason in (*refusals.values(), *unrecorded):
+            logger.error(reason)
         started = [record for record in records if isinstance(record, Run)]
         waiting = [run for run in started if run.status is Status.QUEUED and run.claim is None]
         self._launches.send([launch_message(run) for run in waiting])
         broken = next((record for record in records if isinstance(record, Exception)), None)
         if broken is not None:
             raise broken  # Once the others have gone on: of them nothing is done twice.
-        existing = records.count(_Not.FREE)
-        return DispatchCounts(len(started), existing, len(refusals)), refusals, records.count(_Not.NOW)
+        return _Applied(
+            DispatchCounts(len(started), records.count(_Not.FREE), len(reasons)),
+            [reason[:_SHOWN_REFUSAL] for reason in reasons],
+            [request for request, record in zip(left, records, strict=True) if record is _Not.GRANTED],
+            records.count(_Not.NOW),
+        )
 
     def _recorded(self, tick: Tick, requests: Sequence[PlannedRun]) -> "list[Run | _Not | str | Exception]":
         """For each request, the run that the tick gave rise to, or why there is none: a refusal, or an error."""
@@ -270,15 +339,8 @@ class Dispatcher:
                 raise
             return error
 
-    def _refusal(self, tick: Tick, request: PlannedRun) -> str | None:
-        if request.job not in self._grants.get(tick.sensor, frozenset()):
-            return (
-                f"Sensor {tick.sensor} may not start job {request.job!r} (run key {request.run_key!r}): "
-                "add the job to the sensor's Jobs parameter of the deployment."
-            )
-        if tick.depth >= self._limits.depth:
-            return self._too_deep(tick, f"add one (run key {request.run_key!r})")
-        return None
+    def _is_granted(self, sensor: str, request: PlannedRun) -> bool:
+        return request.job in self._grants.get(sensor, frozenset())
 
     @staticmethod
     def _too_deep(tick: Tick, what: str) -> str:
@@ -288,11 +350,12 @@ class Dispatcher:
         )
 
     def _record(self, tick: Tick, request: PlannedRun) -> "Run | _Not":
+        if tick.dropped is not None:
+            return self._standing(tick, request, _Not.WANTED)
+        if not self._is_granted(tick.sensor, request):
+            return self._standing(tick, request, _Not.GRANTED)
         if not self._fuse.take(tick.sensor):
-            standing = self._runs.get(request.run_id)
-            if standing is None or attempt_for_request(standing, self._new_run(tick, request)):
-                return _Not.NOW
-            return standing if standing.tick_id == tick.tick_id else _Not.FREE
+            return self._standing(tick, request, _Not.NOW)
         first = self._new_run(tick, request)
         made, existing = first, self._runs.create(first)
         while existing is not None:
@@ -302,6 +365,13 @@ class Dispatcher:
                 return existing if existing.tick_id == tick.tick_id else _Not.FREE
             made, existing = replace(again, revision=again.revision + 1), self._runs.replace(again)
         return made
+
+    def _standing(self, tick: Tick, request: PlannedRun, why: "_Not") -> "Run | _Not":
+        """What there is already for a request that starts nothing now; where there is nothing, why."""
+        standing = self._runs.get(request.run_id)
+        if standing is None or attempt_for_request(standing, self._new_run(tick, request)):
+            return why
+        return standing if standing.tick_id == tick.tick_id else _Not.FREE
 
     def _new_run(self, tick: Tick, request: PlannedRun) -> Run:
         now = self._clock.now()
@@ -336,6 +406,15 @@ class _Not(Enum):
 
     FREE = "its key was taken already"
     NOW = "the sensor has started all it may in this hour"
+    GRANTED = "the deployment does not let the sensor start its job"
+    WANTED = "an operator has dropped it"
+
+
+def _dropped(request: PlannedRun, drop: Drop) -> str:
+    return (
+        f"The request for job {request.job!r} (run key {request.run_key!r}) was dropped by {drop.by} at "
+        f"{timestamp(drop.at)}: {drop.reason}"
+    )
 
 
 def _no_such_slice(request: SliceRequest, of: int) -> str:

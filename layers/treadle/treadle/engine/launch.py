@@ -16,6 +16,7 @@ from treadle.definitions.errors import (
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.amend import amend
 from treadle.engine.folding import Report, fold
+from treadle.engine.hops import MOST_HOPS, one_hop_on
 from treadle.engine.identity import tick_time, timestamp
 from treadle.engine.messages import LaunchRequest, launch_message
 from treadle.engine.outcomes import Decision, Outcome
@@ -127,37 +128,38 @@ class Launcher:
             return self._not_ours(run, request, now)
         at = as_tried(settings or JobSettings(run.job, "", "", "?"), run.tried)
         if not at.arn:
-            return self._fail(run, "JobNotConfiguredError", _not_configured(run.job, settings))
-        return self._start(run, at, ends_at)
+            return self._fail(run, "JobNotConfiguredError", _not_configured(run, settings))
+        return self._start(run, at, ends_at, request.hops)
 
     def _not_ours(self, run: Run, request: LaunchRequest, now: int) -> Outcome:
         if run.attempt == request.attempt and run.status is Status.QUEUED and run.claim is not None:
             delay = min(MAX_DELAY_SECONDS, max(0, run.claim.expires_at - now) // 1000 + 1)
             reason = f"Another launch holds the claim, until {timestamp(run.claim.expires_at)} at most."
-            return self._later(run, _Later(delay, reason))
+            return self._later(run, _Later(delay, reason), request.hops)
         reason = f"Attempt {request.attempt} was launched before: the run is at {run.attempt}, {run.status}."
         return Outcome(Decision.DUPLICATE, reason, run.launch_id)
 
-    def _start(self, run: Run, settings: JobSettings, ends_at: int) -> Outcome:
+    def _start(self, run: Run, settings: JobSettings, ends_at: int, hops: int) -> Outcome:
         target, start = self._targets[settings.target], start_of(run, settings)
         try:
             run, found = self._what_was_tried(run, target, start)
             if isinstance(found, _Later):
-                return self._release(run, found)
+                return self._release(run, found, hops)
             if found is None:
                 if self._clock.now() >= ends_at:
-                    return self._release(run, _Later(1, "The launch ran out of time before it had started."))
+                    late = _Later(1, "The launch ran out of time before it had started.")
+                    return self._release(run, late, hops)
                 found = target.start(start)
         except LaunchRejectedError as error:
             return self._fail(run, "LaunchRejectedError", str(error))
         except _UnknownOutcomeError as error:
             return self._fail(run, "OutcomeUnknownError", str(error), reached=True)
         except LaunchDeniedError as error:
-            return self._denied(run, str(error))
+            return self._denied(run, str(error), hops)
         except LaunchDelayedError as error:
-            return self._release(run, _Later(self._wait(run), str(error)))
+            return self._release(run, _Later(self._wait(run), str(error)), hops)
         except LaunchUncertainError as error:
-            return self._release(run, _Later(self._wait(run), str(error)), reached=True)
+            return self._release(run, _Later(self._wait(run), str(error)), hops, reached=True)
         return self._started(run, found, describes=target.contract.describes)
 
     def _what_was_tried(
@@ -204,11 +206,12 @@ class Launcher:
             Decision.LAUNCHED, f"Started {execution.external_id}", run.launch_id, 1, latency=latency
         )
 
-    def _denied(self, run: Run, reason: str) -> Outcome:
+    def _denied(self, run: Run, reason: str, hops: int) -> Outcome:
         now = self._clock.now()
         if run.denied_at is not None and now - run.denied_at > DENIED_FOR_MS:
             return self._fail(run, "LaunchDeniedError", reason)
-        return self._release(run, _Later(self._wait(run), reason), denied_at=run.denied_at or now)
+        later = _Later(self._wait(run), reason)
+        return self._release(run, later, hops, denied_at=run.denied_at or now)
 
     def _fail(self, run: Run, error: str, reason: str, *, reached: bool = False) -> Outcome:
         failure = Failure(error, reason[:2_000], assumed=True)
@@ -221,12 +224,13 @@ class Launcher:
         return Outcome(Decision.FAILURE, reason, run.launch_id)
 
     def _release(
-        self, run: Run, later: _Later, *, reached: bool = False, denied_at: int | None = None
+        self, run: Run, later: _Later, hops: int, *, reached: bool = False, denied_at: int | None = None
     ) -> Outcome:
         """Give the claim back, and start later; what happens in between is found by the time noted."""
         now = self._clock.now()
         delay = Delay(later.reason[:_SHOWN_REASON], now, now + later.seconds * 1000)
-        next_at = delay.until + MESSAGE_LOST_MS
+        # Where no message follows, RECONCILE sends the next one, and with it begins a new chain.
+        next_at = delay.until + (MESSAGE_LOST_MS if hops < MOST_HOPS else 0)
 
         def released(current: Run) -> Run:
             if current.claim != run.claim or current.status is not Status.QUEUED:
@@ -236,10 +240,12 @@ class Launcher:
             return replace(free, claim=None, next_at=next_at, denied_at=denied, delayed=delay)
 
         amend(self._runs, run, released)
-        return self._later(run, later)
+        return self._later(run, later, hops)
 
-    def _later(self, run: Run, later: _Later) -> Outcome:
-        self._launches.send([launch_message(run)], delay_seconds=later.seconds)
+    def _later(self, run: Run, later: _Later, hops: int) -> Outcome:
+        if hops < MOST_HOPS:
+            message = one_hop_on({**launch_message(run), "hops": hops})
+            self._launches.send([message], delay_seconds=later.seconds)
         return Outcome(Decision.DELAYED, later.reason, run.launch_id)
 
     def _wait(self, run: Run) -> int:
@@ -297,10 +303,11 @@ def _unknown(run: Run, start: Start) -> str:
     )
 
 
-def _not_configured(job: str, settings: JobSettings | None) -> str:
+def _not_configured(run: Run, settings: JobSettings | None) -> str:
+    then = f"Then: treadle run rerun {run.run_id}"
     if settings is None:
         return (
-            f"Job {job!r} is not configured: no parameter of the deployment says what it launches. "
-            "Add it to Jobs in template.yaml, with a parameter for its address."
+            f"Job {run.job!r} is not configured: no parameter of the deployment says what it launches. "
+            f"Add it to Jobs in template.yaml, with a parameter for its address. {then}"
         )
-    return f"Job {job!r} is not configured: set the deployment parameter {settings.parameter}."
+    return f"Job {run.job!r} is not configured: set the deployment parameter {settings.parameter}. {then}"

@@ -287,11 +287,21 @@ def _refusal(request: LeaseRequest, state: SensorState | None) -> Outcome:
     if state.resume_at is not None and state.resume_at > request.now and not request.at_once:
         until = timestamp(state.resume_at)
         reason = f"Held up until {until}, after {state.failure_streak} failures in a row."
-        return Outcome(Decision.NOT_DUE, reason, subject)
+        return Outcome(Decision.NOT_DUE, reason, subject, wait_seconds=_seconds_until_due(request, state))
     if request.at_once and (state.last_completion or 0) > request.now:
         done = timestamp(state.last_completion or 0)
         reason = f"Another tick ended at {done}, after this one was requested at {timestamp(request.now)}."
         return Outcome(Decision.NOT_DUE, reason, subject)
     last = "never" if state.last_nominal is None else timestamp(state.last_nominal)
     reason = f"Not due: the last tick was for {last}, the interval is {request.interval / 1000:g} s."
-    return Outcome(Decision.NOT_DUE, reason, subject)
+    return Outcome(Decision.NOT_DUE, reason, subject, wait_seconds=_seconds_until_due(request, state))
+
+
+def _seconds_until_due(request: LeaseRequest, state: SensorState) -> int:
+    """After how long a tick that is not due will be; a second where that cannot be said."""
+    due = max(
+        (state.last_nominal or 0) + request.interval,
+        (state.last_completion or 0) + request.interval // 2,
+        state.resume_at or 0,
+    )
+    return max(1, (due - request.now + 999) // 1000)

@@ -35,6 +35,8 @@ class Outcome:
         count: how many runs were asked for, or started.
         trigger: what set it off, in one line.
         set_aside: how many requests could never run.
+        held: how many requests wait for a grant, or for the next hour.
+        refused: how many requests and asset events were refused, but for those that an operator has dropped.
         paused: why the sensor was paused by it, if it was.
         latency: of a start, milliseconds since what the tick was about happened, or was due; None for a later
             attempt.
@@ -49,6 +51,8 @@ class Outcome:
     count: int = 0
     trigger: str | None = None
     set_aside: int = 0
+    held: int = 0
+    refused: int = 0
     paused: str | None = None
     latency: int | None = None
     recorded_failures: int = 0

@@ -1,11 +1,12 @@
 """From what an evaluation asked for to what its tick commits: ids, limits, and keys already taken."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from treadle.definitions.canonical import canonical_json
 from treadle.definitions.errors import InvalidResultError
+from treadle.definitions.jobs import jobs_parameter
 from treadle.definitions.results import RunRequest, SensorExecutionData
 from treadle.definitions.run_config import config_problem
 from treadle.definitions.sensors import DEFAULT_CAP, SensorDefinition
@@ -25,6 +26,8 @@ MAX_OUTCOME_BYTES = 15_000_000
 
 MAX_ASSET_EVENTS = 500
 """In one tick: DISPATCH records all of them in one go."""
+
+SHOWN_JOBS = 5
 
 OVERHEAD_BYTES = 200
 """About what ids, key and names of a request take."""
@@ -73,12 +76,15 @@ class Planner:
         run_ids: names runs.
         runs: knows which keys are taken; asked as an economy, DISPATCH has the last word.
         cap: the most requests that one tick may make.
+        granted: the jobs that the deployment lets the sensor start; None where that is not known here, and DISPATCH
+            holds what is not granted.
     """
 
     definition: SensorDefinition
     run_ids: RunIds
     runs: "RunStore"
     cap: int = DEFAULT_CAP
+    granted: frozenset[str] | None = None
     known: KnownKeys = field(init=False)
 
     def __post_init__(self) -> None:
@@ -92,7 +98,8 @@ class Planner:
             tick_id: of the tick, which names keyless requests.
 
         Raises:
-            InvalidResultError: if it asks for more runs than the cap, or for more bytes than can be kept.
+            InvalidResultError: if it asks for more runs than the cap, for more bytes than can be kept, or for a
+                job that the deployment does not grant: the cursor must not move past what would not run.
             DagsterInvalidDefinitionError: if a job's schema is no JSON Schema.
         """
         if len(data.run_requests) > self.cap:
@@ -107,6 +114,7 @@ class Planner:
                 f"and {MAX_ASSET_EVENTS} are the most. Tell of fewer and go on from the cursor at the next tick."
             )
             raise InvalidResultError(msg)
+        self._check_granted(data.run_requests)
         planned: dict[str, PlannedRun] = {}
         set_aside = [SetAside(run_key, reason) for run_key, reason in data.set_aside]
         total = sum(map(_told_size, data.asset_events))
@@ -142,6 +150,23 @@ class Planner:
             run_keys: by run id.
         """
         return {run_keys[run_id] for run_id in self.known.exhausted(dict.fromkeys(run_keys))}
+
+    def _check_granted(self, requests: Sequence[RunRequest]) -> None:
+        if self.granted is None:
+            return
+        ungranted = [request for request in requests if (request.job_name or "") not in self.granted]
+        if not ungranted:
+            return
+        jobs = sorted({str(request.job_name) for request in ungranted})
+        shown = ", ".join(map(repr, jobs[:SHOWN_JOBS])) + (", …" if len(jobs) > SHOWN_JOBS else "")
+        it, job = ("it", "job") if len(jobs) == 1 else ("them", "jobs")
+        msg = (
+            f"Sensor {self.definition.name} asked for {len(ungranted)} runs of {job} {shown} (the first with run "
+            f"key {ungranted[0].run_key!r}), and the deployment does not let it start {it}: it may start "
+            f"{', '.join(sorted(self.granted)) or 'none'}. Nothing was committed. Add {it} to parameter "
+            f"{jobs_parameter(self.definition.name)} and deploy."
+        )
+        raise InvalidResultError(msg)
 
     def _check_size(self, size: int) -> None:
         if size > MAX_OUTCOME_BYTES:

@@ -17,6 +17,7 @@ from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.amend import amend
 from treadle.engine.dispatch import Dispatcher
 from treadle.engine.folding import LAUNCH_DUE_MS, OVERDUE_MS, Report, fold
+from treadle.engine.held import HeldTicks
 from treadle.engine.launch import Targets
 from treadle.engine.messages import launch_message
 from treadle.engine.outcomes import Decision
@@ -60,6 +61,8 @@ class Reconciled:
         observed: runs that others started, and that are recorded now, or further than before.
         failed: ticks and runs that could not be put on their way, and come again later.
         unreadable: those of them whose record cannot be read.
+        held: requests of ticks that were looked at, and wait still.
+        refused: requests and asset events of such ticks that were refused.
         is_complete: False if time ran out, and the next pass goes on.
     """
 
@@ -69,6 +72,8 @@ class Reconciled:
     observed: int = 0
     failed: int = 0
     unreadable: int = 0
+    held: int = 0
+    refused: int = 0
     is_complete: bool = True
 
     def __str__(self) -> str:
@@ -80,6 +85,8 @@ class Reconciled:
         )
         if self.unreadable:
             words = f"{words}, {self.unreadable} of them as their records cannot be read"
+        if self.held:
+            words = f"{words}, {self.held} requests held"
         return words if self.is_complete else f"{words}; more is left"
 
 
@@ -119,6 +126,7 @@ class Reconciler:
         self._clock = clock
         self._watcher = watcher
         self._dead_letters = dead_letters
+        self._held = HeldTicks(ticks, dispatcher, clock)
 
     def reconcile(self, seconds: float) -> Reconciled:
         """Put on its way what is late, until there is no more or time runs out.
@@ -130,7 +138,9 @@ class Reconciler:
             StoreError: if an index could not be read; nothing is lost by doing it again.
         """
         ends_at = self._clock.now() + int(seconds * 1000)
-        found = Reconciled()
+        # What waits may be much: half of the time is kept for what is late.
+        looked = self._held.look(self._clock.now() + int(seconds * 500))
+        found = Reconciled(dispatched=looked.dispatched, failed=looked.failed, held=looked.held)
         for look in (self._dispatch_late, self._look_at_runs):
             while self._clock.now() < ends_at:
                 found, is_last = look(found, ends_at)
@@ -138,11 +148,13 @@ class Reconciler:
                     break
             else:
                 return replace(found, is_complete=False)
+        found = replace(found, is_complete=looked.is_complete)
         if self._watcher is None:
             return found
         watched = self._watcher.watch(ends_at)
         failed = found.failed + watched.failed
-        return replace(found, observed=watched.recorded, failed=failed, is_complete=watched.is_complete)
+        is_complete = found.is_complete and watched.is_complete
+        return replace(found, observed=watched.recorded, failed=failed, is_complete=is_complete)
 
     def _dispatch_late(self, found: Reconciled, ends_at: int) -> tuple[Reconciled, bool]:
         keys = self._ticks.pending(self._clock.now() - DISPATCH_LATE_MS, PAGE)
@@ -151,8 +163,12 @@ class Reconciler:
                 return found, False
             try:
                 tick = self._ticks.get(sensor, tick_id)
-                waits = tick is None or self._dispatcher.dispatch(tick).decision is Decision.HELD
-                found = found if waits else replace(found, dispatched=found.dispatched + 1)
+                if tick is None:
+                    continue
+                outcome = self._dispatcher.dispatch(tick)
+                done = found.dispatched + (outcome.decision is not Decision.HELD)
+                held, refused = found.held + outcome.held, found.refused + outcome.refused
+                found = replace(found, dispatched=done, held=held, refused=refused)
             except UnreadableRecordError as error:
                 is_new = self._ticks.mark_unreadable(sensor, tick_id, self._next_day(), error.reason)
                 found = self._set_apart(found, error, tick_message(sensor, tick_id), is_new=is_new)

@@ -8,13 +8,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from treadle.bootstrap.evaluator import EvaluatorParts, evaluator_parts
-from treadle.definitions.errors import StoreThrottledError, UnknownEventError
+from treadle.definitions.errors import SensorEvaluationError, StoreThrottledError, UnknownEventError
 from treadle.definitions.sensors import SensorDefinition, SensorEvent
 from treadle.engine.evaluation import Budget
+from treadle.engine.hops import MOST_HOPS, hops_of, one_hop_on
 from treadle.engine.identity import moment_of, timestamp
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.schedule import deadline_message, minute
 from treadle.entrypoints.handler import (
+    MAX_DELAY_SECONDS,
     Handler,
     instrumented,
     logger,
@@ -33,12 +35,8 @@ UNRESOLVED = "<aws.scheduler"
 
 WAKE: Mapping[str, object] = {"treadle": "wake"}
 
-WAKE_AGAIN_SECONDS = {Decision.LEASED: 5, Decision.LOST: 5, Decision.NOT_DUE: 60}
-"""How long a wake-up waits that met another tick, an operator's edit, or an interval that is not over."""
-
-
-MAX_DELAY_SECONDS = 900
-"""As long as SQS can hold a message back; what must wait for longer is sent anew each time."""
+WAKE_AGAIN_SECONDS = 5
+"""How long a wake-up waits that met another tick or an operator's edit; twice as long each further time."""
 
 
 def evaluator(definition: SensorDefinition, resources: Mapping[str, Any] | None = None) -> Handler:
@@ -164,15 +162,28 @@ _COMMANDS: Mapping[str, Callable[[EvaluatorParts, Mapping[str, Any], Budget], di
 def _evaluate_one(parts: EvaluatorParts, event: dict[str, Any], context: Any) -> dict[str, Any]:
     parsed = _event(event)
     taken_up = parts.events.take_up([parsed])
-    return _report(parts, parts.events.evaluate(parsed, taken_up, Budget(remaining_seconds(context))))
+    return _report(parts, _evaluated(parts, parsed, taken_up, Budget(remaining_seconds(context))))
+
+
+def _evaluated(parts: EvaluatorParts, event: SensorEvent, taken_up: "TakenUp", budget: Budget) -> Outcome:
+    """What came of an event; a failure is counted like one of a leased tick before it goes back to its queue."""
+    try:
+        return parts.events.evaluate(event, taken_up, budget)
+    except SensorEvaluationError as error:
+        from treadle.engine.event_ticks import tick_id_of
+
+        _report(parts, Outcome(Decision.FAILURE, str(error), tick_id_of(event), trigger=event.summary))
+        raise
 
 
 def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) -> dict[str, Any]:
     lags: list[float] = []
     known: list[SensorEvent] = []
+    hops = [0]
 
     def begin(messages: Sequence[_Message]) -> None:
         known.extend(each.event for each in messages if each.event is not None)
+        hops.extend(hops_of(each.body) for each in messages)
 
     @functools.cache
     def taken_up() -> "TakenUp":
@@ -181,7 +192,7 @@ def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) 
     @functools.cache
     def woken() -> None:
         """All that would wake the sensor is one tick, which reads for itself what there is."""
-        _wake(parts, Budget(remaining_seconds(context)))
+        _wake(parts, Budget(remaining_seconds(context)), max(hops))
 
     def handle(message: _Message) -> None:
         budget = Budget(remaining_seconds(context))
@@ -191,7 +202,7 @@ def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) 
             woken()
         else:
             lags.append(parts.clock.now() / 1000 - message.event.time.timestamp())
-            outcome = parts.events.evaluate(message.event, taken_up(), budget)
+            outcome = _evaluated(parts, message.event, taken_up(), budget)
             _report(parts, outcome)
             _send_later(parts, message.body, outcome.wait_seconds)
 
@@ -221,7 +232,7 @@ def _message(parts: EvaluatorParts, body: Mapping[str, Any]) -> _Message:
         nominal_time(body)
         return _Message(body)
     if parts.is_woken:
-        if body != WAKE:
+        if body.get("treadle") != WAKE["treadle"]:
             _event(body)  # What is no event is a dead letter, and wakes nobody.
         return _Message(body)
     from treadle.engine.event_ticks import tick_id_of
@@ -232,17 +243,34 @@ def _message(parts: EvaluatorParts, body: Mapping[str, Any]) -> _Message:
 
 
 def _send_later(parts: EvaluatorParts, body: Mapping[str, Any], wait_seconds: int) -> None:
-    """Send a message that came too early once more, before it is acknowledged: two of them are one tick."""
-    if wait_seconds:
-        parts.inbox.queue.send([body], delay_seconds=min(wait_seconds, MAX_DELAY_SECONDS))
+    """Send a message that came too early once more, before it is acknowledged: two of them are one tick.
+
+    What has waited for ten hops of a quarter of an hour is left to the sweep, which every sensor over objects has.
+    """
+    if not wait_seconds:
+        return
+    if hops_of(body) < MOST_HOPS:
+        parts.inbox.queue.send([one_hop_on(body)], delay_seconds=min(wait_seconds, MAX_DELAY_SECONDS))
+        return
+    logger().info(
+        f"Not sent again, as a chain of messages must end: a sweep finds the object in {wait_seconds} s."
+    )
 
 
-def _wake(parts: EvaluatorParts, budget: Budget) -> None:
+def _wake(parts: EvaluatorParts, budget: Budget, hops: int) -> None:
     """Tick now; where that cannot be, be woken again a little later, before this is acknowledged."""
     outcome = parts.leased.tick(parts.clock.now(), budget)
     _report(parts, outcome)
-    if outcome.decision in WAKE_AGAIN_SECONDS:
-        parts.inbox.queue.send([WAKE], delay_seconds=WAKE_AGAIN_SECONDS[outcome.decision])
+    if outcome.decision not in {Decision.LEASED, Decision.LOST, Decision.NOT_DUE}:
+        return
+    if hops == MOST_HOPS:
+        logger().info(
+            "Not woken again, as a chain of messages must end: the schedule's next tick looks for itself."
+        )
+        return
+    wait = outcome.wait_seconds or WAKE_AGAIN_SECONDS << hops
+    body = one_hop_on({**WAKE, "hops": hops})
+    parts.inbox.queue.send([body], delay_seconds=min(wait, MAX_DELAY_SECONDS))
 
 
 def _event(body: Mapping[str, Any]) -> SensorEvent:

@@ -21,6 +21,7 @@ from treadle.definitions.errors import (
     UnknownEventError,
     UnreadableRecordError,
 )
+from treadle.engine.hops import MOST_HOPS, hops_of, one_hop_on
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.ports.records import reason_of
 from treadle.ports.system import DeadLetters, Queue
@@ -36,7 +37,10 @@ RETRY_SECONDS = (30, 120, 480, 1_800)
 """After its first, second, third and fourth failure a message comes again about so much later."""
 
 THROTTLED_SECONDS = (15, 60)
-"""How long a message that met a throttled store waits, by chance between these."""
+"""How long a message that met a throttled store waits, by chance between these; twice as long each further time."""
+
+MAX_DELAY_SECONDS = 900
+"""As long as SQS can hold a message back."""
 
 SEND_TRIES = 4
 """A message is sent anew so often, if the queue is throttled as well."""
@@ -105,6 +109,8 @@ def report(outcome: Outcome, *, step: str, **keys: str) -> dict[str, Any]:
         metrics().add_metric(f"{step}.FAILURE", MetricUnit.Count, outcome.recorded_failures)
     if outcome.set_aside:
         metrics().add_metric("set_aside", MetricUnit.Count, outcome.set_aside)
+    if outcome.refused:
+        metrics().add_metric("refused", MetricUnit.Count, outcome.refused)
     if outcome.latency is not None:
         metrics().add_metric(f"{step}.latency", MetricUnit.Milliseconds, max(0, outcome.latency))
     if outcome.paused:
@@ -154,7 +160,8 @@ def process_queue(
     """Handle each message of a batch; those that failed, and only those, are delivered again.
 
     A message that can never be handled, or has failed for the last time, goes to the dead-letter queue
-    with the reason. One that only met a throttled store is sent anew instead, however often.
+    with the reason. One that only met a throttled store is sent anew instead, as often as a chain of messages may
+    be long, which takes more than an hour; after that, it fails as others do.
 
     Each message is parsed once, by itself and before any is handled. Whatever a parser raises is about that
     message alone: it would raise the same at the next delivery, so the message is a dead letter at once.
@@ -181,11 +188,14 @@ def process_queue(
         message = parsed[record.message_id]
         try:
             handle(_value(message))
-        except StoreThrottledError as error:
-            logger().warning(f"Sent anew, to be handled later: {error}")
-            metrics().add_metric(f"{inbox.origin}.THROTTLED", MetricUnit.Count, 1)
-            _send_anew(parse_body(record.body), inbox.queue)
         except Exception as error:
+            if isinstance(error, StoreThrottledError):
+                metrics().add_metric(f"{inbox.origin}.THROTTLED", MetricUnit.Count, 1)
+                body = parse_body(record.body)
+                if hops_of(body) < MOST_HOPS:
+                    logger().warning(f"Sent anew, to be handled later: {error}")
+                    _send_anew(body, inbox.queue)
+                    return
             receives = int(record.attributes.approximate_receive_count or 1)
             if not isinstance(error, _PERMANENT) and receives < MAX_RECEIVES:
                 _postpone(str(record.get("receiptHandle") or ""), receives, error, inbox)
@@ -237,10 +247,10 @@ def _postpone(handle: str, receives: int, error: Exception, inbox: Inbox) -> Non
 
 
 def _send_anew(body: Json, queue: Queue) -> None:
-    wait = random.randint(*THROTTLED_SECONDS)  # noqa: S311 - jitter is no secret
+    wait = random.randint(*THROTTLED_SECONDS) << hops_of(body)  # noqa: S311 - jitter is no secret
     for attempt in range(1, SEND_TRIES + 1):
         try:
-            queue.send([body], delay_seconds=wait)
+            queue.send([one_hop_on(body)], delay_seconds=min(wait, MAX_DELAY_SECONDS))
         except StoreThrottledError:
             # Left to the queue, the message would be a dead letter after its fifth receive.
             if attempt == SEND_TRIES:

@@ -23,6 +23,7 @@ from treadle.bootstrap.steps import (
 )
 from treadle.definitions.errors import StoreThrottledError, UnknownEventError
 from treadle.definitions.sensors import DEFAULT_CAP
+from treadle.engine.hops import hops_of
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.reconcile import Reconciled
@@ -195,7 +196,7 @@ def parse_launch(body: Mapping[str, Any]) -> LaunchRequest:
             f"job are texts of 1 to {MAX_NAME} characters, and attempt a whole number from 1."
         )
         raise UnknownEventError(msg)
-    return LaunchRequest(str(run_id), int(str(attempt)), str(job))
+    return LaunchRequest(str(run_id), int(str(attempt)), str(job), hops_of(body))
 
 
 def _is_name(value: object) -> bool:
@@ -221,6 +222,10 @@ def reconciler() -> Handler:
         for what in ("dispatched", "relaunched", "described", "observed", "failed", "unreadable"):
             if getattr(found, what):
                 metrics().add_metric(f"reconcile.{what}", MetricUnit.Count, getattr(found, what))
+        if found.held:
+            metrics().add_metric("dispatch.HELD", MetricUnit.Count, found.held)
+        if found.refused:
+            metrics().add_metric("refused", MetricUnit.Count, found.refused)
         level = logger().info if found != Reconciled() else logger().debug
         level(str(found), extra={"step": "reconcile", **asdict(found)})
         return asdict(found)

@@ -70,7 +70,7 @@ class AskedFor:
         tell_tick(telling, tick)
         granted = self._deployment.sensors()[tick.sensor].jobs
         words, is_open = request_stands(tick, request, granted=request.job in granted)
-        telling.add("dispatch", tick.ended_at, words, ok=is_open)
+        telling.add("dispatch", tick.ended_at, words, ok=is_open and tick.trouble is None)
         return self._end(telling, words, tick.tick_id if is_open else None)
 
     def of_run(self, telling: Telling, run: Run) -> Story:

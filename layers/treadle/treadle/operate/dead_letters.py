@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from treadle.definitions.errors import StoreError, TreadleError
+from treadle.engine.hops import first_of_a_chain
 from treadle.operate.letters import Destination, Route, route_of
 from treadle.ports.records import reason_of
 from treadle.ports.system import Letter, LetterBox
@@ -102,7 +103,7 @@ class Redriver:
             return told
         try:
             if route.destination is not None:
-                route.destination.queue.send([route.body])
+                route.destination.queue.send([first_of_a_chain(route.body)])
             self._box.delete(letter)
         except Exception as error:  # noqa: BLE001 - whatever is in a letter, the others are sent
             words = str(error) if isinstance(error, TreadleError) else reason_of(error)

@@ -1,9 +1,11 @@
 """What is wrong with a deployment, and what to do about it; and what was looked at and is in order."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from treadle.definitions.errors import TreadleError
+from treadle.definitions.jobs import jobs_parameter
+from treadle.engine.held import FAR
 from treadle.engine.identity import timestamp
 from treadle.operate.findings import (
     Finding,
@@ -13,17 +15,19 @@ from treadle.operate.findings import (
     of_bucket,
     of_clock,
     of_denial,
+    of_held,
+    of_lost,
     of_switch,
     of_target,
     of_unread,
 )
-from treadle.operate.overview import Overview, SensorView
+from treadle.operate.overview import DAY_MS, Overview, SensorView
 from treadle.operate.stories import closed, error_words
 from treadle.ports.deployment import DeployedSensor, Deployment
 from treadle.ports.health import Health, Vitals
 from treadle.ports.runs import RunStore
 from treadle.ports.system import Clock
-from treadle.ports.ticks import TickStore
+from treadle.ports.ticks import MOST_READ, Tick, TickStore, TickTrouble
 
 LATE_MS = 600_000
 """RECONCILE comes to what is late within minutes; what is later than this, it does not come to."""
@@ -73,7 +77,12 @@ class Doctor:
         with ThreadPoolExecutor(2) as pool:
             looking = pool.submit(self._health.vitals)
             views = self._overview.sensors()
-            findings = [*self._configuration(), *_of_sensors(views), *self._lateness()]
+            findings = [
+                *self._configuration(),
+                *_of_sensors(views),
+                *self._troubled(views),
+                *self._lateness(),
+            ]
             vitals = looking.result()
         in_use = {job for view in views if view.status == "RUNNING" for job in view.jobs}
         findings += _of_vitals(vitals, in_use)
@@ -93,7 +102,7 @@ class Doctor:
 
     def _begins(self, sensor: DeployedSensor) -> Finding | None:
         try:
-            self._deployment.invoke(sensor.name, {"treadle": "describe"})
+            told = self._deployment.invoke(sensor.name, {"treadle": "describe"})
         except TreadleError as error:
             denied = "AccessDenied" in str(error)
             advice = (
@@ -103,7 +112,44 @@ class Doctor:
             )
             severity = Severity.WARNING if denied else Severity.PROBLEM
             return Finding("configuration", f"sensor {sensor.name}", severity, str(error), advice)
-        return None
+        return _of_grants(sensor, told)
+
+    def _troubled(self, views: Sequence[SensorView]) -> Iterator[Finding]:
+        """Ticks of the last day of which not everything came to a run, though none of them has failed."""
+        now, held = self._clock.now(), self._held()
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            found = [
+                *(of_held(name, ticks) for name, ticks in held.items()),
+                *(
+                    finding
+                    for of in pool.map(lambda view: self._lost(view.name, now - DAY_MS), views)
+                    for finding in of
+                ),
+            ]
+        yield from found
+        if not found:
+            says = (
+                f"Nothing is held, and none of the last {MOST_READ} ticks of a day was refused or set aside."
+            )
+            yield Finding("requests", "requests", Severity.OK, says)
+
+    def _held(self) -> dict[str, list[Tick]]:
+        """The ticks that wait for a grant or for the next hour, by sensor."""
+        keys = self._ticks.pending(FAR, COUNTED)
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            ticks = [tick for tick in pool.map(lambda key: self._ticks.get(*key), keys) if tick]
+        held: dict[str, list[Tick]] = {}
+        for tick in ticks:
+            if tick.trouble is TickTrouble.HELD:
+                held.setdefault(tick.sensor, []).append(tick)
+        return held
+
+    def _lost(self, sensor: str, since: int) -> Iterator[Finding]:
+        for trouble in (TickTrouble.REFUSED, TickTrouble.SET_ASIDE):
+            page = self._ticks.page(sensor, limit=COUNTED, statuses={trouble})
+            ticks = [tick for tick in page.ticks if tick.ended_at >= since]
+            if ticks:
+                yield of_lost(sensor, trouble, ticks)
 
     def _lateness(self) -> Iterator[Finding]:
         """Ticks and runs that nobody comes to."""
@@ -119,6 +165,17 @@ class Doctor:
                 )
                 advice = "Look at RECONCILE's schedule and log; it goes on each minute with what is left."
                 yield Finding("lag", step, Severity.PROBLEM, says, advice)
+
+
+def _of_grants(sensor: DeployedSensor, told: Mapping[str, object]) -> Finding | None:
+    """That the code may ask for a job which the deployment does not grant; a tick that does fails."""
+    jobs = told.get("jobs")
+    missing = sorted({str(job) for job in jobs} - set(sensor.jobs)) if isinstance(jobs, list) else []
+    if not missing:
+        return None
+    says = f"Its code may ask for {', '.join(missing)}, which the deployment does not let it start."
+    advice = f"Add {', '.join(missing)} to parameter {jobs_parameter(sensor.name)} and deploy."
+    return Finding("configuration", f"sensor {sensor.name}", Severity.WARNING, says, advice)
 
 
 def _of_sensors(views: Sequence[SensorView]) -> Iterator[Finding]:

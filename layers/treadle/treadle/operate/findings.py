@@ -1,11 +1,12 @@
 """What a deployment's vitals mean: each fault with what to do about it. Pure judgement; nothing is read here."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from treadle.engine.identity import timestamp
 from treadle.ports.health import Alarm, Backlog, Bucket, Denial, JobTarget, Switch, Unread
+from treadle.ports.ticks import Tick, TickOutline, TickTrouble
 
 OLD_SECONDS = 300
 """A message that has waited for longer is not simply next in line; the alarms on age say the same."""
@@ -68,6 +69,37 @@ def of_switch(switch: Switch) -> Iterator[Finding]:
             says,
             "Look at the function's log.",
         )
+
+
+def of_held(sensor: str, ticks: Sequence[Tick]) -> Finding:
+    """That requests of a sensor wait for a grant, or for the next hour.
+
+    Args:
+        sensor: its name.
+        ticks: those with such requests; one at least.
+    """
+    says = f"Requests of {_ticks(len(ticks))} are held, the first of {ticks[0].tick_id}: {ticks[0].held}"
+    advice = "Grant the job or raise the limit, and deploy; or drop them: treadle tick drop."
+    return Finding("requests", f"sensor {sensor}", Severity.PROBLEM, says, advice)
+
+
+def of_lost(sensor: str, trouble: TickTrouble, ticks: Sequence[TickOutline]) -> Finding:
+    """That requests of a sensor were refused, or set aside, within a day.
+
+    Args:
+        sensor: its name.
+        trouble: which of the two.
+        ticks: those with such requests, newest first; one at least.
+    """
+    what = "refused" if trouble is TickTrouble.REFUSED else "set aside, as they could never run"
+    says = f"Requests of {_ticks(len(ticks))} of the last day were {what}, last of {ticks[0].tick_id}."
+    advice = f"Why: treadle tick show {sensor} {ticks[0].tick_id}"
+    severity = Severity.PROBLEM if trouble is TickTrouble.REFUSED else Severity.WARNING
+    return Finding("requests", f"sensor {sensor}", severity, says, advice)
+
+
+def _ticks(number: int) -> str:
+    return "a tick" if number == 1 else f"{number} ticks"
 
 
 def of_backlog(backlog: Backlog) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from treadle.ports.deployment import DeployedSensor, Deployment
 from treadle.ports.runs import RunStore
 from treadle.ports.sensors import SensorState, SensorStore
 from treadle.ports.system import Clock
-from treadle.ports.ticks import TickOutline, TickStore
+from treadle.ports.ticks import TickOutline, TickStore, TickTrouble
 
 RECENT = 30
 """So many of the last ticks are shown."""
@@ -31,11 +31,13 @@ class RecentTick:
         time: when it was due, or its event happened.
         status: how it ended.
         count: of a skip, how many in a row it stands for; else how many runs it started.
+        trouble: what keeps it from being well, though it has not failed.
     """
 
     time: int
     status: TickStatus
     count: int
+    trouble: TickTrouble | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,7 @@ class Overview:
             lag_seconds=None if not due else max(0, now - due) / 1000,
             runs_24h=sum(runs.values()),
             failures_24h=runs.get(DagsterRunStatus.FAILURE, 0),
-            recent=tuple(RecentTick(each.time, each.status, _count(each)) for each in ticks),
+            recent=tuple(_recent(each) for each in ticks),
             cursor=self._cursor(state),
             cursor_epoch=state.epoch,
             failure_streak=state.failure_streak,
@@ -207,6 +209,10 @@ def next_tick_at(deployed: DeployedSensor, state: SensorState, now: int) -> int 
 def _reach(tick: TickOutline) -> tuple[int, str]:
     """By what the newest is the first: skips in a row reach to the last of them."""
     return (tick.time if tick.last_time is None else tick.last_time, tick.tick_id)
+
+
+def _recent(tick: TickOutline) -> RecentTick:
+    return RecentTick(tick.time, tick.status, _count(tick), tick.trouble)
 
 
 def _count(tick: TickOutline) -> int:

@@ -210,7 +210,8 @@ def tick_stands(tick: Tick) -> str:
     if tick.dispatched is None:
         return f"{asked}, which wait for DISPATCH since {timestamp(tick.ended_at)}."
     refused = f" Refused: {closed(tick.refusals[0])}" if tick.refusals else ""
-    return f"{asked}: {tick.dispatched}.{refused}"
+    aside = f" Set aside, as it could never run: {closed(tick.set_aside[0].reason)}" if tick.set_aside else ""
+    return f"{asked}: {tick.dispatched}.{refused}{aside}"
 
 
 def request_stands(tick: Tick, request: PlannedRun, granted: bool) -> tuple[str, bool]:
@@ -234,6 +235,9 @@ def request_stands(tick: Tick, request: PlannedRun, granted: bool) -> tuple[str,
     refusal = next((each for each in tick.refusals if named in each), None)
     if refusal is None and tick.dispatched.refused:
         refusal = next(iter(tick.refusals), None) if len(tick.requests) == 1 or not granted else None
+    if refusal is None and tick.dropped is not None:
+        drop = tick.dropped
+        refusal = f"it was dropped by {drop.by} at {timestamp(drop.at)}: {drop.reason}"
     if refusal is not None:
         return f"{what} was refused: {closed(refusal)}", False
     return f"{what} was dispatched ({tick.dispatched}), and there is no such run.", False

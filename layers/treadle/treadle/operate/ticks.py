@@ -7,7 +7,7 @@ from treadle.definitions.status import TickStatus
 from treadle.engine.leased_ticks import streak_tick
 from treadle.ports.runs import Run, RunStore, unreadable_run
 from treadle.ports.sensors import SensorState, SensorStore
-from treadle.ports.ticks import Tick, TickOutline, TickPage, TickStore, outline
+from treadle.ports.ticks import Tick, TickOutline, TickPage, TickStore, TickTrouble, outline
 
 DEFAULT_LIMIT = 50
 
@@ -32,7 +32,7 @@ class TickHistory:
         *,
         before: str | None = None,
         limit: int = DEFAULT_LIMIT,
-        statuses: Collection[TickStatus] | None = None,
+        statuses: Collection[TickStatus | TickTrouble] | None = None,
     ) -> TickPage:
         """A sensor's ticks, newest first; the streak of skips that goes on is one of them.
 
@@ -40,7 +40,7 @@ class TickHistory:
             sensor: its name.
             before: what the page before gave as `next`; None for the newest.
             limit: how many at most; a page may hold fewer, or none, and have another behind it.
-            statuses: only ticks that ended so; None for all.
+            statuses: only ticks that ended so, or have such trouble; None for all.
 
         Raises:
             StoreError: if a store did not answer.

@@ -43,7 +43,7 @@ def sensor_json(view: SensorView) -> Json:
 
 def outline_json(tick: TickOutline) -> Json:
     """A tick in a list."""
-    return _object(tick)
+    return {**_object(tick), "trouble": tick.trouble.value if tick.trouble else None}
 
 
 def tick_json(tick: Tick) -> Json:
@@ -60,6 +60,7 @@ def tick_json(tick: Tick) -> Json:
     return {
         **{field.name: plain_json(getattr(tick, field.name)) for field in _FULL},
         "is_pending": tick.is_to_be_dispatched,
+        "trouble": tick.trouble.value if tick.trouble else None,
         "asset_events": made,
     }
 

@@ -19,6 +19,14 @@ class TickKind(StrEnum):
     EVENT = "EVENT"
 
 
+class TickTrouble(StrEnum):
+    """What keeps a tick that has not failed from being well."""
+
+    HELD = "HELD"
+    REFUSED = "REFUSED"
+    SET_ASIDE = "SET_ASIDE"
+
+
 @dataclass(frozen=True, slots=True)
 class PlannedRun:
     """A run request that a tick committed.
@@ -77,7 +85,7 @@ class DispatchCounts:
     Attributes:
         started: runs that this tick gave rise to.
         existing: requests whose key was taken already.
-        refused: requests that the deployment does not grant, and asset events that look like a loop.
+        refused: requests and asset events that look like a loop, and requests that an operator has dropped.
     """
 
     started: int = 0
@@ -120,6 +128,21 @@ class Slicing:
 
 
 @dataclass(frozen=True, slots=True)
+class Drop:
+    """An operator's decision that what a tick still waits for is not to run.
+
+    Attributes:
+        at: when it was made.
+        by: who made it.
+        reason: why, in the operator's words.
+    """
+
+    at: int
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """One evaluation, as it is kept.
 
@@ -149,6 +172,9 @@ class Tick:
         paused: why the sensor was paused by it, if it was.
         depth: how many runs of Treadle's led to it, one after the other.
         held: why its dispatch waits, if it does.
+        held_requests: how many requests wait for a grant or for the next hour; of a tick that is dispatched in
+            slices, those of the slice that was looked at last.
+        dropped: that an operator has dropped what still waits.
         acted_on: what the sensor acted on: `run/attempt/retry/status`, or `deadline/time`.
         asset_events: materializations that DISPATCH is to record.
     """
@@ -178,6 +204,8 @@ class Tick:
     paused: str | None = None
     depth: int = 0
     held: str | None = None
+    held_requests: int = 0
+    dropped: Drop | None = None
     acted_on: str | None = None
     asset_events: "tuple[AssetMaterialization, ...]" = ()
 
@@ -186,6 +214,12 @@ class Tick:
         """Whether DISPATCH has something to do for it still."""
         return bool(self.requests or self.acted_on or self.asset_events) and self.dispatched is None
 
+    @property
+    def trouble(self) -> TickTrouble | None:
+        """What keeps it from being well, though it has not failed."""
+        held = self.held_requests if self.is_to_be_dispatched else 0
+        return _trouble(self.status, held, self.dispatched, len(self.set_aside))
+
 
 @dataclass(frozen=True, slots=True)
 class TickOutline:
@@ -193,6 +227,7 @@ class TickOutline:
 
     Attributes:
         is_pending: whether its dispatch is still to come.
+        set_aside: how many requests could never run.
     """
 
     sensor: str
@@ -213,6 +248,27 @@ class TickOutline:
     is_pending: bool = False
     held: str | None = None
     paused: str | None = None
+    held_requests: int = 0
+    set_aside: int = 0
+
+    @property
+    def trouble(self) -> TickTrouble | None:
+        """What keeps it from being well, though it has not failed."""
+        held = self.held_requests if self.is_pending else 0
+        return _trouble(self.status, held, self.dispatched, self.set_aside)
+
+
+def _trouble(
+    status: TickStatus, held: int, dispatched: DispatchCounts | None, set_aside: int
+) -> TickTrouble | None:
+    """The worst of what is not well: what waits for an operator is before what has ended."""
+    if status is TickStatus.FAILURE:
+        return None
+    if held:
+        return TickTrouble.HELD
+    if dispatched is not None and dispatched.refused:
+        return TickTrouble.REFUSED
+    return TickTrouble.SET_ASIDE if set_aside else None
 
 
 def outline(tick: Tick) -> TickOutline:
@@ -236,6 +292,8 @@ def outline(tick: Tick) -> TickOutline:
         is_pending=tick.is_to_be_dispatched,
         held=tick.held,
         paused=tick.paused,
+        held_requests=tick.held_requests,
+        set_aside=len(tick.set_aside),
     )
 
 
@@ -288,7 +346,7 @@ class TickStore(Protocol):
         *,
         before: str | None = None,
         limit: int,
-        statuses: Collection[TickStatus] | None = None,
+        statuses: "Collection[TickStatus | TickTrouble] | None" = None,
     ) -> TickPage:
         """A sensor's ticks, newest first, without what they asked for.
 
@@ -297,7 +355,7 @@ class TickStore(Protocol):
             before: only ticks whose id sorts before this one; None for the newest.
             limit: how many at most. Where few of the records have one of the statuses, there may be fewer, or
                 none, and more to come: no more than `MOST_READ` are looked through at once.
-            statuses: only ticks that ended so; None for all.
+            statuses: only ticks that ended so, or have such trouble; None for all.
 
         Raises:
             StoreError: if the store did not answer.
@@ -347,7 +405,9 @@ class TickStore(Protocol):
             StoreError: if the store did not answer.
         """
 
-    def postpone(self, sensor: str, tick_id: str, until: int, reason: str) -> None:
+    def postpone(
+        self, sensor: str, tick_id: str, until: int, reason: str, *, held: int | None = None
+    ) -> bool:
         """Let a pending tick wait; nothing changes if it is not pending any more.
 
         Args:
@@ -355,6 +415,29 @@ class TickStore(Protocol):
             tick_id: which.
             until: when it is due to be dispatched again.
             reason: why it waits, in words for an operator.
+            held: how many of its requests wait for a grant or for the next hour; None leaves the number as it is.
+
+        Returns:
+            Whether it is still pending.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+
+    def drop(self, sensor: str, tick_id: str, drop: Drop, due: int, reason: str) -> bool:
+        """Note that an operator has dropped what a tick waits for; nothing changes unless it is pending and waits.
+
+        A repeated call with the same decision is True.
+
+        Args:
+            sensor: whose.
+            tick_id: which.
+            drop: the decision.
+            due: when it is due to be dispatched again.
+            reason: why it still waits until then, in words for an operator.
+
+        Returns:
+            Whether the decision is noted.
 
         Raises:
             StoreError: if the store did not answer.

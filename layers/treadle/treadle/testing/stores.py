@@ -26,10 +26,12 @@ from treadle.ports.sensors import (
 from treadle.ports.ticks import (
     MOST_READ,
     DispatchCounts,
+    Drop,
     Slicing,
     Tick,
     TickOutline,
     TickPage,
+    TickTrouble,
     outline,
     unreadable_tick,
 )
@@ -232,7 +234,7 @@ class InMemoryTickStore:
         *,
         before: str | None = None,
         limit: int,
-        statuses: Collection[TickStatus] | None = None,
+        statuses: Collection[TickStatus | TickTrouble] | None = None,
     ) -> TickPage:
         """Some of a sensor's ticks, newest first."""
         names = sorted((name for of, name in self._tables.ticks if of == sensor), reverse=True)
@@ -243,7 +245,7 @@ class InMemoryTickStore:
                 return TickPage(tuple(found), last)
             last = name
             tick = self._listed((sensor, name))
-            if statuses is None or tick.status in statuses:
+            if statuses is None or tick.status in statuses or tick.trouble in statuses:
                 found.append(outline(tick))
         return TickPage(tuple(found), None)
 
@@ -291,13 +293,30 @@ class InMemoryTickStore:
         ]
         return [key for at, key in sorted(waiting) if at < before][:limit]
 
-    def postpone(self, sensor: str, tick_id: str, until: int, reason: str) -> None:
+    def postpone(
+        self, sensor: str, tick_id: str, until: int, reason: str, *, held: int | None = None
+    ) -> bool:
         """Let a pending tick wait."""
         with self._tables.lock:
             standing = self._tables.ticks.get((sensor, tick_id))
-            if standing and standing.dispatched is None:
-                self._tables.ticks[sensor, tick_id] = replace(standing, held=reason)
-                self._tables.pending_since[sensor, tick_id] = until
+            if not standing or standing.dispatched is not None:
+                return False
+            number = standing.held_requests if held is None else held
+            self._tables.ticks[sensor, tick_id] = replace(standing, held=reason, held_requests=number)
+            self._tables.pending_since[sensor, tick_id] = until
+            return True
+
+    def drop(self, sensor: str, tick_id: str, drop: Drop, due: int, reason: str) -> bool:
+        """Note an operator's decision once."""
+        with self._tables.lock:
+            standing = self._tables.ticks.get((sensor, tick_id))
+            if standing is None or standing.dropped is not None:
+                return standing is not None and standing.dropped == drop
+            if not standing.is_to_be_dispatched or standing.held is None:
+                return False
+            self._tables.ticks[sensor, tick_id] = replace(standing, dropped=drop, held=reason)
+            self._tables.pending_since[sensor, tick_id] = due
+            return True
 
     def mark_unreadable(self, sensor: str, tick_id: str, until: int, reason: str) -> bool:
         """Let a pending tick wait whose record cannot be read."""
@@ -323,7 +342,9 @@ class InMemoryTickStore:
         with self._tables.lock:
             standing = self.get(tick.sensor, tick.tick_id)
             if standing:
-                done = replace(standing, dispatched=counts, refusals=tuple(refusals), held=None)
+                done = replace(
+                    standing, dispatched=counts, refusals=tuple(refusals), held=None, held_requests=0
+                )
                 self._tables.ticks[tick.sensor, tick.tick_id] = done
                 self._tables.marked.pop((tick.sensor, tick.tick_id), None)
 

@@ -17,12 +17,14 @@ from treadle.ports.records import each_readable, integer, reader, text
 from treadle.ports.ticks import (
     MOST_READ,
     DispatchCounts,
+    Drop,
     ErrorInfo,
     Slicing,
     Tick,
     TickKind,
     TickOutline,
     TickPage,
+    TickTrouble,
     outline,
     unreadable_tick,
 )
@@ -87,7 +89,7 @@ class DynamoTickStore:
         *,
         before: str | None = None,
         limit: int,
-        statuses: Collection[TickStatus] | None = None,
+        statuses: Collection[TickStatus | TickTrouble] | None = None,
     ) -> TickPage:
         """Some of a sensor's ticks, newest first; only the attributes that are shown cross the wire."""
         options: dict[str, Any] = {"range_key_condition": Model.tick_id < before} if before else {}
@@ -107,7 +109,7 @@ class DynamoTickStore:
                 return TickPage(tuple(found), last)
             last = item["tick_id"]["S"]
             tick = _listed_outline(item)
-            if statuses is None or tick.status in statuses:
+            if statuses is None or tick.status in statuses or tick.trouble in statuses:
                 found.append(tick)
         return TickPage(tuple(found), None)
 
@@ -174,10 +176,29 @@ class DynamoTickStore:
             ]
         return [(sensor, tick_id) for _, sensor, tick_id in sorted(found)[:limit]]
 
-    def postpone(self, sensor: str, tick_id: str, until: int, reason: str) -> None:
+    def postpone(
+        self, sensor: str, tick_id: str, until: int, reason: str, *, held: int | None = None
+    ) -> bool:
         """Let a pending tick wait, in one write."""
         actions = [Model.pending_since.set(until), Model.held.set(reason[:_MAX_REASON])]
-        self._database.update(self._table, (sensor, tick_id), actions, Model.pending.exists())
+        if held is not None:
+            actions.append(Model.held_requests.set(held))
+        answer = self._database.update(self._table, (sensor, tick_id), actions, Model.pending.exists())
+        return not isinstance(answer, ConditionFailed)
+
+    def drop(self, sensor: str, tick_id: str, drop: Drop, due: int, reason: str) -> bool:
+        """Note an operator's decision once, in one conditional write."""
+        noted = [drop.at, drop.by, drop.reason[:_MAX_REASON]]
+        actions = [
+            Model.dropped.set(noted),
+            Model.pending_since.set(due),
+            Model.held.set(reason[:_MAX_REASON]),
+        ]
+        waits = Model.pending.exists() & Model.held.exists() & Model.dropped.does_not_exist()
+        answer = self._database.update(self._table, (sensor, tick_id), actions, waits)
+        if not isinstance(answer, ConditionFailed):
+            return True
+        return answer.standing is not None and Model.from_raw_data(answer.standing).dropped == noted
 
     def mark_unreadable(self, sensor: str, tick_id: str, until: int, reason: str) -> bool:
         """Let a pending tick wait whose record cannot be read, in one write that reads nothing of it."""
@@ -208,6 +229,7 @@ class DynamoTickStore:
             (Model.pending_since, None),
             (Model.held, None),
             (Model.unreadable, None),
+            (Model.held_requests, None),
             (Model.expires_at, tick.ended_at // 1000 + RETENTION_SECONDS),
             (Model.dispatched, [counts.started, counts.existing, counts.refused]),
             (Model.refusals, list(refusals) or None),
@@ -255,6 +277,9 @@ def to_item(tick: Tick, outcomes: Outcomes) -> Item:
         paused=tick.paused,
         depth=tick.depth or None,
         held=tick.held,
+        held_requests=tick.held_requests or None,
+        dropped=[tick.dropped.at, tick.dropped.by, tick.dropped.reason] if tick.dropped else None,
+        set_aside=len(tick.set_aside) or None,
         acted_on=tick.acted_on,
         expires_at=None if pending else tick.ended_at // 1000 + RETENTION_SECONDS,
     )
@@ -296,6 +321,8 @@ def _tick(model: Model, asked: Unpacked) -> Tick:
         paused=model.paused,
         depth=whole(model.depth) or 0,
         held=model.held,
+        held_requests=whole(model.held_requests) or 0,
+        dropped=Drop(*model.dropped) if model.dropped is not None else None,
         acted_on=model.acted_on,
         asset_events=asked.asset_events,
     )
@@ -313,6 +340,8 @@ _OUTLINED = [
         "pending",
         "held",
         "paused",
+        "held_requests",
+        "set_aside",
     ),
 ]
 
@@ -338,6 +367,8 @@ def _outline(item: Item) -> TickOutline:
         is_pending=model.pending is not None,
         held=model.held,
         paused=model.paused,
+        held_requests=whole(model.held_requests) or 0,
+        set_aside=whole(model.set_aside) or 0,
     )
 
 

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from treadle.console.access import Role
 from treadle.console.asking import NAMES, Asked, Json, Operation, Schema
 from treadle.console.routes.missing import not_found
+from treadle.console.routes.ticks import OUTLINE_OF_TICK
 from treadle.console.schemas import MAYBE_TEXT, TEXT, list_of, record
 from treadle.console.shapes import shape, with_properties
 from treadle.definitions.contexts import MAX_CURSOR_BYTES
@@ -23,7 +24,7 @@ EDITS = 20
 """So many of a sensor's last edits are shown with it."""
 
 _WORKERS = 8
-_VIEW = shape(SensorView)
+_VIEW = with_properties(shape(SensorView), last_tick={"anyOf": [OUTLINE_OF_TICK, {"type": "null"}]})
 _MISSING = {HTTPStatus.NOT_FOUND: "There is no such sensor."}
 
 

@@ -1,20 +1,21 @@
 """What can be asked of ticks: page by page, and one in full."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
 from treadle.console.asking import NAMES, Asked, Json, Operation, Schema
 from treadle.console.routes.missing import not_found
 from treadle.console.routes.runs import OUTLINE, outline
-from treadle.console.schemas import MAYBE_TEXT, limit, list_of, record
+from treadle.console.schemas import MAYBE_TEXT, TEXT, limit, list_of, record
 from treadle.console.shapes import shape, with_properties
 from treadle.definitions.status import TickStatus
+from treadle.operate.drops import MAX_REASON
 from treadle.operate.overview import deployed_sensor
 from treadle.operate.ticks import DEFAULT_LIMIT
 from treadle.operate.views import outline_json, tick_json
-from treadle.ports.ticks import Tick, TickOutline
+from treadle.ports.ticks import Tick, TickOutline, TickTrouble
 
 MOST = 1_000
 
@@ -30,7 +31,7 @@ def ticks(asked: Asked) -> Json:
     sensor, query = asked.path["sensor"], asked.query
     with not_found():
         deployed_sensor(asked.parts.deployment, sensor)
-    statuses = frozenset(map(TickStatus, query.get("status", ()))) or None
+    statuses = frozenset(map(_STATES.__getitem__, query.get("status", ()))) or None
     page = asked.parts.ticks.page(sensor, before=query.get("before"), limit=query["limit"], statuses=statuses)
     return {"ticks": [outline_json(each) for each in page.ticks], "next": page.next}
 
@@ -48,6 +49,15 @@ def tick(asked: Asked) -> Json:
     }
 
 
+def drop(asked: Asked) -> Json:
+    """Let no more start of one that waits."""
+    sensor, tick_id = asked.path["sensor"], asked.path["tick_id"]
+    with not_found():
+        asked.parts.ticks.get(sensor, tick_id)
+    dropped = asked.parts.drops.drop(sensor, tick_id, asked.caller.name, asked.body.get("reason", ""))
+    return {"reason": dropped.held or ""}
+
+
 def _bounded(requests: Sequence[Any]) -> list[Any]:
     """As many of them as fit."""
     kept, size = [], 0
@@ -58,6 +68,12 @@ def _bounded(requests: Sequence[Any]) -> list[Any]:
         kept.append(request)
     return kept
 
+
+_STATES: Mapping[str, TickStatus | TickTrouble] = {
+    state.value: state for states in (TickStatus, TickTrouble) for state in states
+}
+_TROUBLE: Schema = {"enum": [*(each.value for each in TickTrouble), None]}
+OUTLINE_OF_TICK = with_properties(shape(TickOutline), trouble=_TROUBLE)
 
 _ASSET_EVENT: Schema = record(
     {
@@ -70,6 +86,7 @@ _ASSET_EVENT: Schema = record(
 _FULL = with_properties(
     shape(Tick, without={"owner", "asset_events"}),
     is_pending={"type": "boolean"},
+    trouble=_TROUBLE,
     asset_events=list_of(_ASSET_EVENT),
     requests_count={"type": "integer", "description": "How many there are; the first that fit are listed."},
     runs=list_of(OUTLINE),
@@ -81,11 +98,11 @@ OPERATIONS = (
         "/api/sensors/<sensor>/ticks",
         "A sensor's ticks; skips in a row are one. A page may hold fewer than asked for, and have another behind it.",
         ticks,
-        record({"ticks": list_of(shape(TickOutline)), "next": MAYBE_TEXT}),
+        record({"ticks": list_of(OUTLINE_OF_TICK), "next": MAYBE_TEXT}),
         query={
             "before": NAMES["tick_id"],
             "limit": limit(DEFAULT_LIMIT, MOST),
-            "status": list_of({"enum": [status.value for status in TickStatus]}),
+            "status": list_of({"enum": list(_STATES)}),
         },
         refusals={HTTPStatus.NOT_FOUND: "There is no such sensor."},
     ),
@@ -96,5 +113,17 @@ OPERATIONS = (
         tick,
         _FULL,
         refusals={HTTPStatus.NOT_FOUND: "There is no such tick."},
+    ),
+    Operation(
+        "POST",
+        "/api/sensors/<sensor>/ticks/<tick_id>/drop",
+        "Let no more start of a tick that waits; what has been started of it stays so.",
+        drop,
+        record({"reason": TEXT}),
+        body=record({"reason": {"type": "string", "maxLength": MAX_REASON}}, required=()),
+        refusals={
+            HTTPStatus.NOT_FOUND: "There is no such tick.",
+            HTTPStatus.CONFLICT: "Nothing of the tick waits.",
+        },
     ),
 )

@@ -47,6 +47,7 @@ export const changeAll = (action, sensors) => post('sensors/bulk', {action, sens
 export const setCursor = (name, cursor, ifEpoch) => request('PUT', sensor(name, 'cursor'), {body: {cursor, if_epoch: ifEpoch}});
 export const ticks = (name, query, signal) => get(sensor(name, 'ticks'), query, signal);
 export const tick = (name, tickId, signal) => get(sensor(name, 'ticks', tickId), {}, signal);
+export const dropTick = (name, tickId, reason) => post(sensor(name, 'ticks', tickId, 'drop'), {reason});
 export const preview = (name, body) => post(sensor(name, 'preview'), body);
 export const tickNow = (name) => post(sensor(name, 'tick'));
 export const releaseKey = (name, runKey) => post(sensor(name, 'release'), {run_key: runKey});

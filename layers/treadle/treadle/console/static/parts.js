@@ -8,6 +8,7 @@ import {duration, localTime, pretty, relative, serverNow, utc} from './format.js
 const OUTCOMES = {
   SUCCESS: ['good', 'Success'], FAILURE: ['bad', 'Failure'], SKIPPED: ['quiet', 'Skipped'], STARTED: ['live', 'Started'],
   STARTING: ['live', 'Starting'], QUEUED: ['waiting', 'Queued'], CANCELING: ['waiting', 'Canceling'], CANCELED: ['quiet', 'Canceled'],
+  HELD: ['warn', 'Held'], REFUSED: ['bad', 'Refused'], SET_ASIDE: ['warn', 'Set aside'],
   RUNNING: ['good', 'Running'], STOPPED: ['quiet', 'Stopped'], PAUSED: ['warn', 'Paused'],
   ok: ['good', 'OK'], warning: ['warn', 'Warning'], problem: ['bad', 'Problem'],
   SENT: ['good', 'Sent'], DROPPED: ['quiet', 'Dropped'], LEFT: ['warn', 'Left'], FAILED: ['bad', 'Failed'],

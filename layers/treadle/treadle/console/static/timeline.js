@@ -11,6 +11,12 @@ const NEAR = 13, WIDEST = 34, PAD = 5;
 
 export const WINDOWS = {'15m': 15 * 60_000, '1h': 3_600_000, '6h': 6 * 3_600_000, '24h': 86_400_000, '7d': 7 * 86_400_000};
 
+/** How many requests of a tick were set aside; of a tick in a list or of one in full. */
+const asideOf = ({set_aside: aside = 0}) => (Array.isArray(aside) ? aside.length : aside);
+
+/** What a tick stands at: what keeps it from being well, or how it ended. */
+export const stateOf = (tick) => tick.trouble ?? tick.status;
+
 /** What a tick came to, in words; of a tick in a list or of one in full. */
 export function tickWords(tick) {
   if (tick.status === 'FAILURE') {
@@ -21,7 +27,8 @@ export function tickWords(tick) {
   if (tick.status === 'SUCCESS') {
     if (tick.held) return `Waits for its dispatch: ${tick.held}`;
     if (tick.is_pending) return 'Its requests are about to be dispatched';
-    const parts = [started && `${count(started, 'run')} started`, existing && `${existing} existed already`, refused && `${refused} refused`];
+    const aside = asideOf(tick);
+    const parts = [started && `${count(started, 'run')} started`, existing && `${existing} existed already`, refused && `${refused} refused`, aside && `${aside} set aside`];
     return parts.filter(Boolean).join(', ') || tick.reason || 'Done, no run requested';
   }
   if (tick.skips > 1) return `${count(tick.skips, 'tick')} skipped: ${tick.reason ?? 'no reason given'}`;
@@ -48,12 +55,13 @@ export function marksOf(ticks, [from, to], width) {
     const mine = ticks.filter((tick) => tick.status === status && (tick.last_time ?? tick.time) >= from && tick.time <= to);
     for (const tick of mine.sort((one, other) => one.time - other.time)) {
       const [x, end] = [Math.max(LEFT, place(tick.time)), Math.min(width - RIGHT, place(tick.last_time ?? tick.time))];
-      if (last && x - last.end < NEAR && (end - last.x < WIDEST || end <= last.end)) {
+      // What is not well is no part of a mark of those that are.
+      if (last && last.status === stateOf(tick) && x - last.end < NEAR && (end - last.x < WIDEST || end <= last.end)) {
         last.ticks.push(tick);
         last.end = Math.max(last.end, end);
         last.right = last.end + PAD;
       } else {
-        last = add({lane, x, end, left: x - PAD, right: end + PAD, ticks: [tick], status}, last);
+        last = add({lane, x, end, left: x - PAD, right: end + PAD, ticks: [tick], status: stateOf(tick)}, last);
       }
     }
   }
@@ -182,18 +190,21 @@ function Tooltip({mark, width}) {
   </div>`;
 }
 
+const SPARKS = {SUCCESS: 'requested', SKIPPED: 'skipped', FAILURE: 'failed', HELD: 'held', REFUSED: 'refused', SET_ASIDE: 'set aside'};
+
 /** The last outcomes in miniature: what was requested above the line, what failed below it, skips on it. */
 export function Sparkline({recent}) {
   const shown = (recent ?? []).slice(0, 30).reverse();
-  const words = ['SUCCESS', 'SKIPPED', 'FAILURE'].map((status) => {
-    const number = shown.filter((each) => each.status === status).reduce((sum, each) => sum + (status === 'SKIPPED' ? each.count : 1), 0);
-    return number ? `${number} ${{SUCCESS: 'requested', SKIPPED: 'skipped', FAILURE: 'failed'}[status]}` : null;
+  const words = Object.entries(SPARKS).map(([status, word]) => {
+    const number = shown.filter((each) => stateOf(each) === status).reduce((sum, each) => sum + (status === 'SKIPPED' ? each.count : 1), 0);
+    return number ? `${number} ${word}` : null;
   }).filter(Boolean).join(', ');
   if (shown.length === 0) return html`<span class="faint">no ticks</span>`;
-  const bars = {SUCCESS: '', SKIPPED: '', FAILURE: ''};
-  shown.forEach(({status}, index) => {
+  const bars = Object.fromEntries(Object.keys(SPARKS).map((status) => [status, '']));
+  shown.forEach((each, index) => {
+    const status = stateOf(each);
     const x = (100 - (shown.length - index) * 3.3).toFixed(1);
-    const [y, height] = {SUCCESS: [2, 10], FAILURE: [12, 10]}[status] ?? [10.5, 3];
+    const [y, height] = {SKIPPED: [10.5, 3], FAILURE: [12, 10]}[status] ?? [2, 10];
     bars[status] += `M${x} ${y}h2.5v${height}h-2.5z`;
   });
   return html`<svg class="spark" width="100" height="24" role="img" aria-label=${`Last ticks: ${words}`}><title>${words}</title>

@@ -7,9 +7,10 @@ import {count, duration} from '../format.js';
 import {ask, sensorAddress} from '../router.js';
 import {Badge, Choice, Dialog, Page, Problem, Table, Time} from '../parts.js';
 import {Switch} from '../switch.js';
-import {Sparkline, tickWords} from '../timeline.js';
+import {Sparkline, stateOf, tickWords} from '../timeline.js';
 
 const isFailing = (sensor) => sensor.failure_streak > 0;
+const isTroubled = (sensor) => (sensor.recent ?? []).some((tick) => tick.trouble);
 
 const CHOICES = [
   ['', 'All', () => true],
@@ -17,6 +18,7 @@ const CHOICES = [
   ['stopped', 'Stopped', (sensor) => sensor.status === 'STOPPED'],
   ['paused', 'Paused', (sensor) => sensor.status === 'PAUSED'],
   ['failing', 'Failing', isFailing],
+  ['troubled', 'Held or refused', isTroubled],
 ];
 
 function matches(sensor, {find = '', show = ''}) {
@@ -53,6 +55,7 @@ function Summary({sensors}) {
     ['stopped', 'STOPPED', sum((each) => each.status === 'STOPPED')],
     ['paused', 'PAUSED', sum((each) => each.status === 'PAUSED')],
     ['failing', 'FAILURE', sum(isFailing)],
+    ['held or refused', 'HELD', sum(isTroubled)],
   ];
   return html`<ul class="summary">
     ${figures.map(([name, status, number]) => html`<li key=${name} class=${number && status !== 'RUNNING' && status !== 'STOPPED' ? 'loud' : ''}><${Badge} status=${status} label=${name} /><b>${number}</b></li>`)}
@@ -93,7 +96,7 @@ function SensorTable({sensors, hasAny, chosen, setChosen, refresh}) {
 export function LastTick({tick}) {
   if (!tick) return html`<span class="faint">none yet</span>`;
   const label = tick.skips > 1 ? `Skipped × ${tick.skips}` : undefined;
-  return html`<span class="pair"><${Badge} status=${tick.status} label=${label} title=${tickWords(tick)} /><small class="faint"><${Time} at=${tick.last_time ?? tick.time} ago /></small></span>`;
+  return html`<span class="pair"><${Badge} status=${stateOf(tick)} label=${label} title=${tickWords(tick)} /><small class="faint"><${Time} at=${tick.last_time ?? tick.time} ago /></small></span>`;
 }
 
 const WORDS = {start: ['Start', 'started'], stop: ['Stop', 'stopped'], reset: ['Reset', 'reset']};

@@ -3,16 +3,19 @@
 import {html} from '../vendor/htm-preact.js';
 import {count} from '../format.js';
 import {assetAddress, runAddress} from '../router.js';
-import {Mono, Table, Text} from '../parts.js';
+import {Badge, Mono, Table, Text} from '../parts.js';
 
 /** `action` gives what can be done about a key that is taken. `isPreview` where nothing was committed. */
 export function Requests({tick, action, isPreview = false}) {
   const {requests = [], existing_keys: existing = [], set_aside: aside = [], asset_events: made = []} = tick;
   const all = tick.requests_count ?? requests.length;
+  const runs = new Set((tick.runs ?? []).map((run) => run.run_id));
+  // Runs are shown of the first hundred requests.
+  const fate = (each, index) => (isPreview || index >= MOST_RUNS || runs.has(each.run_id) ? null : fateOf(tick));
   return html`
     ${requests.length > 0 && html`<section class="card"><h2>${count(all, 'run request')}</h2>
       ${all > requests.length && html`<p class="faint">The first ${requests.length} of them:</p>`}
-      ${requests.map((each, index) => html`<${Request} key=${each.run_id ?? index} request=${each} isPreview=${isPreview} />`)}</section>`}
+      ${requests.map((each, index) => html`<${Request} key=${each.run_id ?? index} request=${each} fate=${fate(each, index)} isPreview=${isPreview} />`)}</section>`}
     ${existing.length > 0 && html`<section class="card"><h2>${count(existing.length, 'run key')} taken already</h2>
       <p class="faint">${existing.length === 1 ? 'A run exists for this key, so none was requested again.' : 'Runs exist for these keys, so none were requested again.'}</p>
       <ul class="keys">${existing.map((key) => html`<li key=${key}><${Mono}>${key}<//>${action?.(key)}</li>`)}</ul></section>`}
@@ -25,6 +28,14 @@ export function Requests({tick, action, isPreview = false}) {
       <ul class="keys">${made.map((each, index) => html`<li key=${index}><a href=${assetAddress(keyText(each.asset_key))}>${keyText(each.asset_key)}</a>${each.partition && html` <span class="faint">partition</span> <${Mono}>${each.partition}<//>`}</li>`)}</ul></section>`}`;
 }
 
+const MOST_RUNS = 100;
+
+/** What a request of a tick stands at that has no run; null if one may still come by itself. */
+function fateOf({dispatched, held_requests: held}) {
+  if (dispatched) return dispatched.refused ? 'REFUSED' : null;
+  return held ? 'HELD' : null;
+}
+
 /** An asset's key as one text. */
 export function keyText(key) {
   if (typeof key === 'string') return key;
@@ -32,12 +43,13 @@ export function keyText(key) {
   return parts.join('/');
 }
 
-function Request({request, isPreview}) {
+function Request({request, fate, isPreview}) {
   return html`<details class="request"><summary>
       <span class="mono strong">${request.run_key ?? 'no run key'}</span><span class="faint">→ ${request.job}</span>
+      ${fate && html`<${Badge} status=${fate} />`}
       ${request.partition_key && html`<span class="tag">partition ${request.partition_key}</span>`}
     </summary>
-    ${request.run_id && !isPreview && html`<p>Run <a class="mono" href=${runAddress(request.run_id)}>${request.run_id}</a></p>`}
+    ${request.run_id && !isPreview && !fate && html`<p>Run <a class="mono" href=${runAddress(request.run_id)}>${request.run_id}</a></p>`}
     <h3>Run config</h3><${Text} text=${request.run_config ?? '{}'} what="run config" />
     <h3>Tags</h3><${Tags} tags=${request.tags} />
   </details>`;

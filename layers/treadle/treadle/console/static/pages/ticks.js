@@ -1,13 +1,13 @@
 // A sensor's ticks: as far as a timeline reaches, as a table with filters and pages, and one by itself.
 
-import {html, useRef} from '../vendor/htm-preact.js';
+import {html, useRef, useState} from '../vendor/htm-preact.js';
 import * as api from '../api.js';
 import {useForbidden} from '../deployment.js';
 import {count, duration, minimalCursor, serverNow} from '../format.js';
 import {useLive} from '../live.js';
 import {address, ask, sensorAddress, tickAddress} from '../router.js';
 import {Badge, Choice, Facts, Lasted, Loaded, Log, Mono, Page, Pager, Table, Text, Time, tell, useAct} from '../parts.js';
-import {tickWords} from '../timeline.js';
+import {stateOf, tickWords} from '../timeline.js';
 import {Requests} from './requests.js';
 import {RunRows} from './runs.js';
 
@@ -39,7 +39,7 @@ export function useTicks(name, length) {
   }, 4000, ['timeline', name, length]);
 }
 
-const FILTERS = [['', 'All'], ['SUCCESS', 'Requested'], ['SKIPPED', 'Skipped'], ['FAILURE', 'Failed']];
+const FILTERS = [['', 'All'], ['SUCCESS', 'Requested'], ['SKIPPED', 'Skipped'], ['FAILURE', 'Failed'], ['HELD', 'Held'], ['REFUSED', 'Refused'], ['SET_ASIDE', 'Set aside']];
 
 export function TickList({sensor, query, newest}) {
   const at = ['sensors', sensor];
@@ -69,8 +69,8 @@ export function TickTable({ticks, isFiltered, hasTicked, hasOlder}) {
 }
 
 export function TickBadge({tick}) {
-  const label = tick.skips > 1 ? `Skipped × ${tick.skips}` : tick.status === 'SUCCESS' ? 'Requested' : undefined;
-  return html`<${Badge} status=${tick.status} label=${label} title=${tickWords(tick)} />`;
+  const label = tick.skips > 1 ? `Skipped × ${tick.skips}` : stateOf(tick) === 'SUCCESS' ? 'Requested' : undefined;
+  return html`<${Badge} status=${stateOf(tick)} label=${label} title=${tickWords(tick)} />`;
 }
 
 export function Tick({sensor, tickId}) {
@@ -97,11 +97,33 @@ function TickDetail({tick, refresh}) {
     ]} />
     ${tick.reason && html`<div class="notice quiet"><${Badge} status=${tick.status} /><p>${tick.reason}</p></div>`}
     ${tick.paused && html`<div class="notice warn"><${Badge} status="PAUSED" /><p>${tick.paused}</p></div>`}
+    ${tick.dropped && html`<div class="notice warn"><${Badge} status="warning" label="Dropped" /><p>${tick.dropped.reason} (${tick.dropped.by}, <${Time} at=${tick.dropped.at} />)</p></div>`}
+    ${tick.is_pending && tick.held && !tick.dropped && html`<${DropHeld} tick=${tick} done=${refresh} />`}
     <${ErrorCard} error=${tick.error} />
     ${tick.refusals?.length > 0 && html`<section class="card"><h2>Refused</h2><ul class="plain">${tick.refusals.map((why) => html`<li key=${why}><${Badge} status="warning" label="Refused" /> ${why}</li>`)}</ul></section>`}
     ${tick.runs?.length > 0 && html`<section class="card"><h2>Runs</h2><${RunRows} runs=${tick.runs} empty="" /></section>`}
     <${Requests} tick=${tick} action=${(key) => html`<${Release} sensor=${tick.sensor} runKey=${key} done=${refresh} />`} />
     <section class="card"><h2>Log</h2><${Log} lines=${tick.log} /></section>`;
+}
+
+/** Lets no more start of a tick that waits. */
+function DropHeld({tick, done}) {
+  const forbidden = useForbidden();
+  const {busy, run} = useAct();
+  const [reason, setReason] = useState('');
+  const drop = (event) => {
+    event.preventDefault();
+    return run(async () => {
+      const came = await api.dropTick(tick.sensor, tick.tick_id, reason);
+      tell(came?.reason ?? 'What was held is dropped.');
+      done?.();
+    });
+  };
+  return html`<form class="card" onsubmit=${drop}><h2><${Badge} status="HELD" label="Held requests" /></h2>
+    <p>${tick.held}</p>
+    <label class="field"><span>Why they are dropped</span><input type="text" maxlength="500" value=${reason} oninput=${(event) => setReason(event.target.value)} /></label>
+    <button class="small" disabled=${busy || forbidden !== null} title=${forbidden ?? 'Let none of them start'}>Drop held requests</button>
+  </form>`;
 }
 
 /** Lets the next request for a key start its run once more. */

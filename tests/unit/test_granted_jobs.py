@@ -1,0 +1,124 @@
+"""A tick that asks for a job which is not granted fails before it commits: nothing is lost behind its cursor."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.support.house import JOB, NAMESPACE, RUN_IDS, RUNNING, House, keyless, sensor_of
+from treadle.bootstrap.settings import Settings
+from treadle.definitions.errors import SensorEvaluationError
+from treadle.definitions.jobs import JobDefinition, jobs_parameter
+from treadle.definitions.objects import ObjectCreated, S3Object
+from treadle.definitions.results import RunRequest, SensorResult
+from treadle.definitions.sensors import SensorDefinition
+from treadle.definitions.status import TickStatus
+from treadle.engine.evaluation import Budget, Evaluator
+from treadle.engine.event_ticks import EventTicks
+from treadle.engine.leased_ticks import LeasedTicks, TickSettings
+from treadle.engine.planning import Planner
+from treadle.engine.preview import Previewer
+from treadle.integrations.s3 import S3Selection, S3SensorDefinition
+
+OTHER = "load_orders"
+NOON = 1_795_370_400_000
+
+
+def two_jobs() -> SensorDefinition:
+    """A sensor that asks for a granted job and for one that may not be."""
+
+    def function() -> SensorResult:
+        return SensorResult([RunRequest("a", job_name=JOB), RunRequest("b", job_name=OTHER)], cursor="moved")
+
+    jobs = [JobDefinition(JOB), JobDefinition(OTHER)]
+    return sensor_of(function, name="orders_poll", job=None, jobs=jobs)
+
+
+def evaluator(house: House, definition: SensorDefinition, granted: frozenset[str] | None) -> Evaluator:
+    return Evaluator(Planner(definition, RUN_IDS, house.runs, granted=granted), house.clock)
+
+
+def leased(house: House, granted: frozenset[str] | None) -> LeasedTicks:
+    running = evaluator(house, two_jobs(), granted)
+    return LeasedTicks(running, house.sensors, house.clock, house.tokens, TickSettings(0, RUNNING))
+
+
+def test_tick_fails_and_neither_its_cursor_moves_nor_its_granted_requests_start(house: House) -> None:
+    """I6."""
+    leased(house, frozenset({JOB})).tick(NOON, Budget())
+
+    [tick] = house.tick_records("orders_poll")
+    assert (tick.status, tick.requests, house.state("orders_poll").cursor) == (TickStatus.FAILURE, (), None)
+    assert tick.error is not None
+    assert tick.error.type == "InvalidResultError"
+    for part in ("1 runs of job 'load_orders'", "run key 'b'", "it may start process_file", "OrdersPollJobs"):
+        assert part in tick.error.message
+
+
+@pytest.mark.parametrize("granted", [None, frozenset({JOB, OTHER})])
+def test_tick_commits_where_all_is_granted_or_nothing_is_known(
+    house: House, granted: frozenset[str] | None
+) -> None:
+    leased(house, granted).tick(NOON, Budget())
+
+    [tick] = house.tick_records("orders_poll")
+    assert (tick.status, len(tick.requests)) == (TickStatus.SUCCESS, 2)
+    assert house.state("orders_poll").cursor == "moved"
+
+
+def test_tick_commits_once_the_job_is_granted(house: House) -> None:
+    leased(house, frozenset({JOB})).tick(NOON, Budget())
+    house.clock.advance(60)
+    leased(house, frozenset({JOB, OTHER})).tick(NOON + 60_000, Budget())
+
+    assert [tick.status for tick in house.tick_records("orders_poll")] == [
+        TickStatus.FAILURE,
+        TickStatus.SUCCESS,
+    ]
+
+
+def test_event_tick_fails_and_its_message_goes_back_to_the_queue(house: House) -> None:
+    definition = S3SensorDefinition(
+        "arrivals", evaluation_fn=keyless, selection=S3Selection("landing"), job_name=JOB
+    )
+    time = datetime.fromtimestamp(NOON / 1000, UTC)
+    event = ObjectCreated(time=time, object=S3Object("landing", "a.csv", "e", "null", 1, time), sequencer="1")
+
+    def evaluate(granted: frozenset[str]) -> None:
+        running = evaluator(house, definition, granted)
+        events = EventTicks(running, house.sensors, house.ticks, house.tokens, RUNNING, house.runs, NAMESPACE)
+        events.evaluate(event, events.take_up([event]), Budget())
+
+    with pytest.raises(SensorEvaluationError, match="parameter ArrivalsJobs"):
+        evaluate(frozenset())
+    evaluate(frozenset({JOB}))
+
+    [tick] = house.tick_records("arrivals")
+    assert (tick.status, tick.attempts) == (TickStatus.SUCCESS, 2)
+
+
+def test_preview_says_so_too(house: House) -> None:
+    running = evaluator(house, two_jobs(), frozenset({JOB}))
+
+    preview = Previewer(running, house.sensors, house.clock).preview(Budget())
+
+    assert preview.tick.status is TickStatus.FAILURE
+    assert preview.tick.error is not None
+    assert "OrdersPollJobs" in preview.tick.error.message
+
+
+@pytest.mark.parametrize(
+    ("environment", "granted"),
+    [
+        ({}, None),
+        ({"TREADLE_GRANTED_JOBS": ""}, frozenset()),
+        ({"TREADLE_GRANTED_JOBS": "load, clean,"}, frozenset({"load", "clean"})),
+    ],
+)
+def test_environment_says_which_jobs_are_granted(
+    environment: dict[str, str], granted: frozenset[str] | None
+) -> None:
+    assert Settings(environment).granted() == granted
+
+
+def test_parameter_is_named_after_the_sensor() -> None:
+    assert jobs_parameter("new_objects") == "NewObjectsJobs"

@@ -1,0 +1,417 @@
+"""Requests for a job that is not granted are held: they start once it is granted, or end once they are dropped."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.support.dispatching import NOON, committed, counts, dispatch, launched
+from tests.support.house import JOB, NO_LIMITS, RUN_IDS, House
+from treadle.definitions.errors import CommandRefusedError
+from treadle.engine.dispatch import HANDED_ON_MS, UNGRANTED_MS, Dispatcher, Limits
+from treadle.engine.folding import LAUNCH_DUE_MS
+from treadle.engine.held import AGAIN_MS
+from treadle.engine.outcomes import Decision
+from treadle.engine.reconcile import DISPATCH_LATE_MS, Reconciled, Reconciler
+from treadle.engine.slices import SLICE
+from treadle.operate.drops import TickDrops
+from treadle.ports.ticks import DispatchCounts, Drop, PlannedRun, Tick, TickTrouble
+
+OTHER = "other_job"
+MINUTE = 60_000
+HOUR = 3_600_000
+MOST_WAIT = 900_000
+"""What is held is looked at again within a quarter of an hour."""
+
+
+def stored(house: House, tick: Tick) -> Tick:
+    return house.tables.ticks[tick.sensor, tick.tick_id]
+
+
+def with_job(tick: Tick, index: int, job: str) -> Tick:
+    """The tick with another job in one of its requests."""
+    requests = list(tick.requests)
+    requests[index] = replace(requests[index], job=job)
+    return replace(tick, requests=tuple(requests))
+
+
+def mixed(house: House) -> Tick:
+    """A tick that asks for a granted run and for one that is not."""
+    tick = with_job(committed(house, "held", "granted"), 0, OTHER)
+    house.tables.ticks[tick.sensor, tick.tick_id] = tick
+    return tick
+
+
+def reconciler(house: House, *jobs: str, limits: Limits = NO_LIMITS) -> Reconciler:
+    """RECONCILE of a deployment that grants these jobs."""
+    made = house.reconciler(limits=limits)
+    made._dispatcher._grants = {"watch": frozenset(jobs)}
+    return made
+
+
+def drops(house: House) -> TickDrops:
+    return TickDrops(house.ticks, house.clock)
+
+
+def test_held_request_starts_nothing_and_the_tick_stays_pending_with_the_reason(house: House) -> None:
+    tick = committed(house, "k", job=OTHER)
+
+    outcome = dispatch(house, tick)
+
+    held = stored(house, tick)
+    assert (house.tables.runs, house.launches.messages) == ({}, [])
+    assert (outcome.decision, outcome.held, outcome.refused) == (Decision.HELD, 1, 0)
+    assert (held.dispatched, held.held, held.held_requests) == (None, outcome.reason, 1)
+    assert held.trouble is TickTrouble.HELD
+    assert (
+        "1 of 1 requests are held: sensor watch may not start job 'other_job' (run key 'k')" in outcome.reason
+    )
+    assert "Add it to parameter WatchJobs and deploy" in outcome.reason
+    assert f"treadle tick drop watch {tick.tick_id}" in outcome.reason
+
+
+def test_granted_requests_of_the_same_tick_start_at_once_and_once(house: House) -> None:
+    tick = mixed(house)
+
+    for _ in range(3):
+        dispatch(house, tick)
+
+    assert [run.run_key for run in house.tables.runs.values()] == ["granted"]
+    assert counts(house, tick) is None
+
+
+def test_held_request_starts_once_it_is_granted_and_the_others_are_not_started_again(house: House) -> None:
+    tick = mixed(house)
+    dispatch(house, tick)
+    launched(house)
+    house.clock.advance(UNGRANTED_MS / 1000 + 180)
+    old = reconciler(house, JOB)
+
+    assert old.reconcile(50) == Reconciled(held=1)
+    reconciler(house, JOB, OTHER).reconcile(50)
+
+    assert sorted(run.run_key or "" for run in house.tables.runs.values()) == ["granted", "held"]
+    assert RUN_IDS.keyed("watch", "held") in launched(house)
+    assert (counts(house, tick), stored(house, tick).held, stored(house, tick).held_requests) == (
+        DispatchCounts(started=2),
+        None,
+        0,
+    )
+    assert stored(house, tick).trouble is None
+
+
+def test_grant_is_found_by_a_new_process_at_once_and_by_an_old_one_within_a_quarter_of_an_hour(
+    house: House,
+) -> None:
+    tick = mixed(house)
+    dispatch(house, tick)
+
+    assert reconciler(house, JOB, OTHER).reconcile(50).dispatched == 1
+    assert counts(house, tick) == DispatchCounts(started=2)
+
+    later = with_job(committed(house, "later", number=2), 0, OTHER)
+    house.tables.ticks[later.sensor, later.tick_id] = later
+    running = reconciler(house, JOB)
+    running.reconcile(50)
+    house.clock.advance(AGAIN_MS / 1000)
+    running.reconcile(50)
+    dispatch(house, later)
+    running._dispatcher._grants = {"watch": frozenset({JOB, OTHER})}
+    waited = 0
+    while counts(house, later) is None:
+        assert waited < MOST_WAIT
+        waited += MINUTE
+        house.clock.advance(60)
+        running.reconcile(50)
+    assert waited > UNGRANTED_MS / 2
+
+
+def test_deployment_that_changes_dispatch_after_reconcile_is_met_by_a_second_look(house: House) -> None:
+    """What RECONCILE hands on in slices may meet a DISPATCH that knows nothing of the grant yet."""
+    tick = large(house)
+    deliver(house, tick)
+    new = reconciler(house, JOB, OTHER)
+    new.reconcile(50)
+    for body in house.slices.drain():
+        house.dispatcher().dispatch_slice(house.slice_request(body))
+    house.clock.advance(AGAIN_MS / 1000)
+
+    new.reconcile(50)
+
+    for body in house.slices.drain():
+        dispatcher(house, JOB, OTHER).dispatch_slice(house.slice_request(body))
+    assert counts(house, tick) == DispatchCounts(started=len(tick.requests))
+
+
+def test_key_that_a_run_has_already_needs_no_grant(house: House) -> None:
+    dispatch(house, committed(house, "k"))
+    again = committed(house, "k", number=2, job=OTHER)
+
+    outcome = dispatch(house, again)
+
+    assert (outcome.decision, counts(house, again)) == (Decision.SUCCESS, DispatchCounts(existing=1))
+
+
+def test_grant_that_is_taken_away_changes_nothing_of_what_was_started(house: House) -> None:
+    tick = committed(house, "k")
+    dispatch(house, tick)
+    redelivered = replace(tick)
+
+    outcome = house.dispatcher(watch=OTHER).dispatch(redelivered)
+
+    assert (outcome.decision, counts(house, tick)) == (Decision.SUCCESS, DispatchCounts(started=1))
+
+
+def test_a_wait_for_a_grant_is_not_put_off_by_a_full_hour(house: House) -> None:
+    tick = with_job(committed(house, *"abc"), 0, OTHER)
+    house.tables.ticks[tick.sensor, tick.tick_id] = tick
+
+    outcome = house.dispatcher(limits=Limits(runs_per_hour=1)).dispatch(tick)
+
+    assert outcome.held == 2
+    assert "may not start job 'other_job'" in outcome.reason
+    assert "RunsPerHour" in outcome.reason
+    assert house.ticks.pending(NOON + UNGRANTED_MS + 1, 5) == [("watch", tick.tick_id)]
+
+
+# Drops.
+
+
+def test_drop_refuses_what_was_not_started_with_the_operators_reason(house: House) -> None:
+    tick = mixed(house)
+    dispatch(house, tick)
+
+    drops(house).drop("watch", tick.tick_id, "ann", "a typo")
+
+    waiting = stored(house, tick)
+    assert (waiting.dispatched, waiting.dropped) == (None, Drop(NOON, "ann", "a typo"))
+    assert "Dropped by ann" in (waiting.held or "")
+    found = reconciler(house, JOB).reconcile(50)
+    ended = stored(house, tick)
+    assert found == Reconciled(dispatched=1)
+    assert counts(house, tick) == DispatchCounts(started=1, refused=1)
+    [refusal] = ended.refusals
+    assert refusal == (
+        "The request for job 'other_job' (run key 'held') was dropped by ann at 2026-11-22T18:00:00.000Z: a typo"
+    )
+    assert (ended.trouble, ended.dropped) == (TickTrouble.REFUSED, Drop(NOON, "ann", "a typo"))
+    assert [run.run_key for run in house.tables.runs.values()] == ["granted"]
+
+
+def test_dropped_request_does_not_start_though_it_is_granted_meanwhile(house: House) -> None:
+    tick = mixed(house)
+    dispatch(house, tick)
+    drops(house).drop("watch", tick.tick_id, "ann", "a typo")
+
+    reconciler(house, JOB, OTHER).reconcile(50)
+
+    assert counts(house, tick) == DispatchCounts(started=1, refused=1)
+
+
+def test_drop_ends_a_wait_for_the_next_hour_too(house: House) -> None:
+    tick = committed(house, *"abc")
+    house.dispatcher(limits=Limits(runs_per_hour=1)).dispatch(tick)
+    drops(house).drop("watch", tick.tick_id, "ann", "too many")
+
+    reconciler(house, JOB, limits=Limits(runs_per_hour=1)).reconcile(50)
+
+    assert counts(house, tick) == DispatchCounts(started=1, refused=2)
+
+
+def test_dispatch_that_was_under_way_as_an_operator_dropped_counts_what_it_has_started(house: House) -> None:
+    """I2: whoever writes last has seen every run that there is."""
+    tick = with_job(committed(house, *"abc"), 0, OTHER)
+    house.tables.ticks[tick.sensor, tick.tick_id] = tick
+    dispatch(house, replace(tick, requests=tick.requests[:1]))
+    drops(house).drop("watch", tick.tick_id, "ann", "a typo")
+    reconciler(house).reconcile(50)
+    assert counts(house, tick) == DispatchCounts(refused=3)
+
+    dispatch(house, tick)
+
+    assert counts(house, tick) == DispatchCounts(started=2, refused=1)
+
+
+@pytest.mark.parametrize("state", ["unknown", "pending", "dispatched", "dropped"])
+def test_what_does_not_wait_cannot_be_dropped(house: House, state: str) -> None:
+    tick = mixed(house)
+    if state == "dropped":
+        dispatch(house, tick)
+        drops(house).drop("watch", tick.tick_id, "ann", "a typo")
+        house.clock.advance(1)
+    if state == "dispatched":
+        dispatcher(house, JOB, OTHER).dispatch(tick)
+    words = {
+        "unknown": "has no tick gone",
+        "pending": "nothing of it is held",
+        "dispatched": "was dispatched",
+        "dropped": "was dropped by ann",
+    }
+
+    with pytest.raises(CommandRefusedError, match=words[state]):
+        drops(house).drop("watch", "gone" if state == "unknown" else tick.tick_id, "bob", "again")
+
+    kept = stored(house, tick).dropped
+    assert kept == (Drop(NOON, "ann", "a typo") if state == "dropped" else None)
+
+
+# Slices.
+
+
+def dispatcher(house: House, *jobs: str) -> Dispatcher:
+    made = house.dispatcher()
+    made._grants = {"watch": frozenset(jobs)}
+    return made
+
+
+def large(house: House) -> Tick:
+    """A tick in three slices; the first and the last ask for a job that is not granted."""
+    tick = committed(house, *(f"k{index:04}" for index in range(2 * SLICE + 1)))
+    tick = with_job(with_job(tick, 0, OTHER), 2 * SLICE, OTHER)
+    house.tables.ticks[tick.sensor, tick.tick_id] = tick
+    return tick
+
+
+def deliver(house: House, tick: Tick, *jobs: str, times: int = 1) -> None:
+    """Hand the tick on and dispatch its slices."""
+    made = dispatcher(house, *(jobs or (JOB,)))
+    made.dispatch(stored(house, tick))
+    for body in house.slices.drain():
+        for _ in range(times):
+            made.dispatch_slice(house.slice_request(body))
+
+
+def test_slice_with_a_held_request_starts_the_others_and_loses_and_doubles_nothing(house: House) -> None:
+    tick = large(house)
+
+    deliver(house, tick, times=2)
+
+    assert len(house.tables.runs) == 2 * SLICE - 1
+    slicing = stored(house, tick).slicing
+    assert slicing is not None
+    assert slicing.noted == {1}
+    assert (counts(house, tick), stored(house, tick).trouble) == (None, TickTrouble.HELD)
+    deliver(house, tick, JOB, OTHER, times=2)
+    assert sorted(house.tables.runs) == sorted(request.run_id for request in tick.requests)
+    assert counts(house, tick) == DispatchCounts(started=2 * SLICE + 1)
+
+
+def test_dropped_requests_of_slices_are_refused_and_the_others_run(house: House) -> None:
+    tick = large(house)
+    deliver(house, tick)
+    drops(house).drop("watch", tick.tick_id, "ann", "a typo")
+
+    reconciler(house, JOB).reconcile(50)
+    for body in house.slices.drain():
+        house.dispatcher().dispatch_slice(house.slice_request(body))
+
+    assert counts(house, tick) == DispatchCounts(started=2 * SLICE - 1, refused=2)
+    assert len(stored(house, tick).refusals) == 2
+
+
+def test_slice_that_waits_for_the_next_hour_does_not_put_off_one_that_waits_for_a_grant(house: House) -> None:
+    tick = large(house)
+    made = house.dispatcher(limits=Limits(runs_per_hour=10))
+    made.dispatch(tick)
+    for body in house.slices.drain():
+        made.dispatch_slice(house.slice_request(body))
+
+    assert house.ticks.pending(NOON + UNGRANTED_MS + 1, 5) == [("watch", tick.tick_id)]
+
+
+def test_slices_that_are_under_way_are_not_handed_on_again_by_a_new_process(house: House) -> None:
+    tick = committed(house, *(f"k{index}" for index in range(SLICE + 1)))
+    dispatch(house, tick)
+    house.slices.drain()
+
+    assert reconciler(house, JOB).reconcile(50) == Reconciled()
+    assert house.slices.drain() == []
+    assert house.ticks.pending(NOON + HANDED_ON_MS + 1, 5) == [("watch", tick.tick_id)]
+
+
+# Limits that are raised.
+
+
+@pytest.mark.parametrize("limit", [0, 5])
+def test_raised_limit_releases_what_waits_for_the_next_hour_at_once(house: House, limit: int) -> None:
+    tick = committed(house, *"abcde")
+    house.dispatcher(limits=Limits(runs_per_hour=3)).dispatch(tick)
+    house.clock.advance(60)
+
+    house.reconciler(limits=Limits(runs_per_hour=limit)).reconcile(50)
+
+    assert counts(house, tick) == DispatchCounts(started=5)
+
+
+def test_reason_tells_of_the_present_limit(house: House) -> None:
+    tick = committed(house, *"abcde")
+    house.dispatcher(limits=Limits(runs_per_hour=2)).dispatch(tick)
+
+    house.reconciler(limits=Limits(runs_per_hour=4)).reconcile(50)
+
+    assert "the 4 runs that parameter RunsPerHour allows" in (stored(house, tick).held or "")
+    assert stored(house, tick).held_requests == 1
+
+
+def test_new_process_looks_through_all_that_waits_however_much_it_is(house: House) -> None:
+    """Each that waits on is listed again, before those behind it."""
+    house.dispatcher(limits=Limits(runs_per_hour=1)).dispatch(committed(house, "first", number=0))
+    for number in range(1, 25):
+        house.dispatcher(limits=Limits(runs_per_hour=1)).dispatch(
+            committed(house, f"k{number}", number=number)
+        )
+    made = house.reconciler(limits=Limits(runs_per_hour=20))
+    made._held._page = 3
+
+    found = made.reconcile(50)
+
+    assert (found.dispatched, found.held, len(house.tables.runs)) == (19, 5, 20)
+
+
+def test_look_that_runs_out_of_time_goes_on_at_the_next_pass(house: House) -> None:
+    for number in range(4):
+        house.dispatcher(limits=Limits(runs_per_hour=1)).dispatch(
+            committed(house, f"k{number}", number=number)
+        )
+    made = house.reconciler()
+
+    class Slow:
+        """A clock that moves each time it is asked."""
+
+        def now(self) -> int:
+            house.clock.advance(1)
+            return house.clock.time
+
+    made._held._clock = Slow()
+    assert made._held.look(house.clock.time + 3_000).is_complete is False
+    assert 1 <= len(house.tables.runs) < 4
+
+    for _ in range(3):
+        made._held.look(house.clock.time + 3_000)
+
+    assert len(house.tables.runs) == 4
+
+
+def test_tick_that_cannot_be_dispatched_does_not_hold_up_those_that_wait_behind_it(house: House) -> None:
+    limits = Limits(runs_per_hour=1)
+    ticks = [committed(house, f"k{number}", number=number) for number in range(3)]
+    for tick in ticks:
+        house.dispatcher(limits=limits).dispatch(tick)
+    bad = PlannedRun("run", "bad", JOB, "{}", None)  # type: ignore[arg-type]
+    spoiled = replace(stored(house, ticks[1]), requests=(bad,))
+    house.tables.ticks["watch", ticks[1].tick_id] = spoiled
+
+    found = house.reconciler().reconcile(50)
+
+    assert (found.dispatched, found.failed) == (1, 1)
+    assert counts(house, ticks[2]) == DispatchCounts(started=1)
+
+
+def test_run_of_a_released_request_is_due_like_any_other(house: House) -> None:
+    tick = committed(house, "k", job=OTHER)
+    dispatch(house, tick)
+    house.clock.advance(HOUR / 1000)
+
+    dispatcher(house, OTHER).dispatch(stored(house, tick))
+
+    assert house.only_run().next_at == NOON + HOUR + LAUNCH_DUE_MS
+    assert DISPATCH_LATE_MS + UNGRANTED_MS < MOST_WAIT
