@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass
 
+from treadle.definitions.errors import UnreadableRecordError
 from treadle.engine.dispatch import Dispatcher
 from treadle.engine.outcomes import Decision
 from treadle.ports.system import Clock
@@ -95,6 +96,8 @@ class HeldTicks:
             if tick is None or not tick.held_requests or not tick.is_to_be_dispatched:
                 return found  # About to be dispatched by its stream, or as slices.
             outcome = self._dispatcher.dispatch(tick)
+        except UnreadableRecordError:
+            return found  # Set apart, and counted, when it is due.
         except Exception:  # Whatever it is, those behind it must go on.
             logger.exception("Tick %s of sensor %s waits, and could not be dispatched", tick_id, sensor)
             return Looked(found.dispatched, found.failed + 1, found.held)
