@@ -56,10 +56,10 @@ def fresh_key(stem: str = "cities") -> str:
 
 
 @cache
-def minutes_of_tomorrow() -> Iterator[int]:
-    """Nominal times, each given once, of tomorrow: none at which the schedule itself may tick meanwhile."""
-    first = (int(time.time()) // 60 + 24 * 60) * MINUTE
-    return iter(range(first, first + 100_000 * MINUTE, MINUTE))
+def minutes_of_yesterday() -> Iterator[int]:
+    """Nominal times, each given once, of yesterday: none at which the schedule itself may tick meanwhile."""
+    first = (int(time.time()) // 60 - 24 * 60) * MINUTE
+    return iter(range(first, first + 1_000 * MINUTE, MINUTE))
 
 
 def as_text(nominal: int) -> str:
@@ -249,7 +249,7 @@ class Deployed:
 
     def tick(self, nominal: int | None = None) -> Answer:
         """Deliver a schedule's tick, by default for a minute that none was delivered for."""
-        due = next(minutes_of_tomorrow()) if nominal is None else nominal
+        due = next(minutes_of_yesterday()) if nominal is None else nominal
         return self.invoke("NewObjects", {"treadle": "tick", "nominal_time": as_text(due)})
 
     def let_time_pass(self, **state: int) -> None:
