@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 
 SHOWN_EDITS = 10
 _MARKS = {"SUCCESS": "+", "SKIPPED": ".", "FAILURE": "!"}
+_HEALTH = {
+    "NOT_LOADING": "does not load",
+    "FAILING": "failing",
+    "LATE": "late",
+    "BLOCKED": "blocked",
+    "NO_EVENTS": "no events",
+    "UNCHECKED": "not checked",
+}
 
 if_version_option = click.option(
     "--if-version",
@@ -47,8 +55,10 @@ def sensor() -> None:
 @stack_option
 @json_option
 def list_sensors(stack: str, as_json: bool) -> None:
-    """List the sensors, each with how it stands.
+    """List the sensors, each with its status; what is wrong with one is explained below.
 
+    STATUS also says what is wrong: does not load (its function), failing, late, blocked (by its stored state), no
+    events (its rule is disabled), not checked (whether its function loads).
     LATELY has one sign for each of its last ticks, the newest first: + for a success, ! for a failure, . for
     skips in a row.
     """
@@ -61,6 +71,10 @@ def list_sensors(stack: str, as_json: bool) -> None:
         return
     columns = ("SENSOR", "KIND", "STATUS", "LAST TICK", "NEXT TICK", "LAG", "RUNS 24H", "FAILED", "LATELY")
     table(columns, [_row(each) for each in views], "The stack has no sensors.")
+    if any(each.problems for each in views):
+        click.echo("")
+    for each in views:
+        say_problems(each)
 
 
 @sensor.command()
@@ -96,6 +110,7 @@ def show(name: str, stack: str, as_json: bool) -> None:
             "function": view.function,
         }
     )
+    say_problems(view)
     if edits:
         click.echo()
         rows = [(when(each.at), each.by, each.action, each.before, each.after) for each in edits]
@@ -357,7 +372,15 @@ def _row(view: "SensorView") -> tuple[object, ...]:
     reached = None if last is None else last.last_time or last.time
     ticked = f"{when(reached)} {last.status}" if last else None
     next_at = when(view.next_tick_at) if view.next_tick_at else None
-    return (view.name, view.kind, view.status, ticked, next_at, lag, view.runs_24h, view.failures_24h, lately)
+    status = f"{view.status}, {_HEALTH[view.problems[0].kind.value]}" if view.problems else view.status
+    return (view.name, view.kind, status, ticked, next_at, lag, view.runs_24h, view.failures_24h, lately)
+
+
+def say_problems(view: "SensorView") -> None:
+    """Print what is wrong with a sensor, and what to do."""
+    for each in view.problems:
+        say(f"! {view.name}: {each.says}")
+        say(f"  {each.advice}")
 
 
 def _shown_json(view: "SensorView", edits: "list[RecordedEdit]") -> Mapping[str, Any]:

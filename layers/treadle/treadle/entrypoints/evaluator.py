@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from treadle.bootstrap.evaluator import EvaluatorParts, evaluator_parts
-from treadle.definitions.errors import StoreThrottledError, UnknownEventError
+from treadle.definitions.errors import SensorEvaluationError, StoreThrottledError, UnknownEventError
 from treadle.definitions.sensors import SensorDefinition, SensorEvent
 from treadle.engine.evaluation import Budget
 from treadle.engine.identity import moment_of, timestamp
@@ -164,7 +164,25 @@ _COMMANDS: Mapping[str, Callable[[EvaluatorParts, Mapping[str, Any], Budget], di
 def _evaluate_one(parts: EvaluatorParts, event: dict[str, Any], context: Any) -> dict[str, Any]:
     parsed = _event(event)
     taken_up = parts.events.take_up([parsed])
-    return _report(parts, parts.events.evaluate(parsed, taken_up, Budget(remaining_seconds(context))))
+    return _evaluated(parts, parsed, taken_up, Budget(remaining_seconds(context)))[1]
+
+
+def _evaluated(
+    parts: EvaluatorParts, event: SensorEvent, taken_up: "TakenUp", budget: Budget
+) -> tuple[Outcome, dict[str, Any]]:
+    """What came of an event, and the report of it; a failure is reported, too, before it is raised.
+
+    Raises:
+        SensorEvaluationError: if its evaluation failed, so that the event is delivered again.
+    """
+    try:
+        outcome = parts.events.evaluate(event, taken_up, budget)
+    except SensorEvaluationError as error:
+        from treadle.engine.event_ticks import tick_id_of
+
+        _report(parts, Outcome(Decision.FAILURE, str(error), tick_id_of(event), trigger=event.summary))
+        raise
+    return outcome, _report(parts, outcome)
 
 
 def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -196,8 +214,7 @@ def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) 
         else:
             event = _parse(parts, body)
             lags.append(parts.clock.now() / 1000 - event.time.timestamp())
-            outcome = parts.events.evaluate(event, taken_up(), budget)
-            _report(parts, outcome)
+            outcome, _ = _evaluated(parts, event, taken_up(), budget)
             _send_later(parts, body, outcome.wait_seconds)
 
     answer = process_queue(event, context, handle, parts.inbox)

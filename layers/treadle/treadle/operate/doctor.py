@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from treadle.definitions.errors import TreadleError
 from treadle.engine.identity import timestamp
 from treadle.operate.findings import (
     Finding,
@@ -18,7 +17,8 @@ from treadle.operate.findings import (
     of_unread,
 )
 from treadle.operate.overview import Overview, SensorView
-from treadle.operate.stories import closed, error_words
+from treadle.operate.problems import ProblemKind
+from treadle.operate.stories import closed
 from treadle.ports.deployment import DeployedSensor, Deployment
 from treadle.ports.health import Health, Vitals
 from treadle.ports.runs import RunStore
@@ -28,11 +28,11 @@ from treadle.ports.ticks import TickStore
 LATE_MS = 600_000
 """RECONCILE comes to what is late within minutes; what is later than this, it does not come to."""
 
-LATE_SECONDS = 300
-"""A scheduled sensor that has not ticked for so long after it was due does not tick at all."""
-
 COUNTED = 100
 _WORKERS = 16
+_CHECKED_APART = {ProblemKind.NOT_LOADING, ProblemKind.UNCHECKED, ProblemKind.NO_EVENTS}
+"""Other checks look at these in each sensor: its configuration, its rule."""
+
 _ORDER = (Severity.PROBLEM, Severity.WARNING, Severity.OK)
 
 
@@ -72,8 +72,10 @@ class Doctor:
         """
         with ThreadPoolExecutor(2) as pool:
             looking = pool.submit(self._health.vitals)
+            # First, as the views then know which functions load, and invoke none of them again.
+            findings = [*self._configuration()]
             views = self._overview.sensors()
-            findings = [*self._configuration(), *_of_sensors(views), *self._lateness()]
+            findings += [*_of_sensors(views), *self._lateness()]
             vitals = looking.result()
         in_use = {job for view in views if view.status == "RUNNING" for job in view.jobs}
         findings += _of_vitals(vitals, in_use)
@@ -92,17 +94,13 @@ class Doctor:
             yield Finding("configuration", "sensors", Severity.OK, says)
 
     def _begins(self, sensor: DeployedSensor) -> Finding | None:
-        try:
-            self._deployment.invoke(sensor.name, {"treadle": "describe"})
-        except TreadleError as error:
-            denied = "AccessDenied" in str(error)
-            advice = (
-                "Grant yourself lambda:InvokeFunction."
-                if denied
-                else "Mend its code or its parameters, and deploy."
-            )
-            severity = Severity.WARNING if denied else Severity.PROBLEM
-            return Finding("configuration", f"sensor {sensor.name}", severity, str(error), advice)
+        owner, found = f"sensor {sensor.name}", self._overview.loads.check_now(sensor)
+        if found.error:
+            says = closed(f"The function of sensor {sensor.name} failed to load: {found.error}")
+            return Finding("configuration", owner, Severity.PROBLEM, says, found.advice)
+        if found.unchecked:
+            severity = Severity.WARNING if found.is_denied else Severity.PROBLEM
+            return Finding("configuration", owner, severity, found.unchecked, found.advice)
         return None
 
     def _lateness(self) -> Iterator[Finding]:
@@ -125,7 +123,7 @@ def _of_sensors(views: Sequence[SensorView]) -> Iterator[Finding]:
     """Sensors that are paused, fail, or do not tick although they should."""
     found = [finding for view in views for finding in _of_sensor(view)]
     yield from found
-    if not found:
+    if not found and not any(view.problems for view in views):
         running = sum(view.status == "RUNNING" for view in views)
         says = f"{running} of {len(views)} sensors run, and none of them fails or is late."
         yield Finding("sensors", "sensors", Severity.OK, says)
@@ -142,28 +140,9 @@ def _of_sensor(view: SensorView) -> Iterator[Finding]:
             says,
             f"Mend what failed, then: treadle sensor start {view.name}",
         )
-    elif view.failure_streak:
-        last = view.last_tick
-        failed = last is not None and last.error_type is not None
-        why = (
-            error_words(last.error_type or "", last.error_message or "")
-            if last and failed
-            else "see its ticks"
-        )
-        held = f"; held up until {timestamp(view.resume_at)}" if view.resume_at else ""
-        says = closed(f"{view.failure_streak} ticks in a row have failed{held}: {why}")
-        yield Finding(
-            "sensors", owner, Severity.PROBLEM, says, "Mend its function or its source; it goes on by itself."
-        )
-    late = view.lag_seconds or 0
-    if (
-        view.status == "RUNNING"
-        and late > max(LATE_SECONDS, view.interval_seconds or 0)
-        and not view.failure_streak
-    ):
-        says = f"It has not ticked for {late:.0f} s since it was due."
-        advice = "Is its schedule on? Does its function run out of memory or time? Its log says."
-        yield Finding("sensors", owner, Severity.PROBLEM, says, advice)
+    for each in view.problems:
+        if each.kind not in _CHECKED_APART:
+            yield Finding("sensors", owner, Severity.PROBLEM, each.says, each.advice)
 
 
 def _of_vitals(vitals: Vitals, in_use: Collection[str]) -> Iterator[Finding]:
