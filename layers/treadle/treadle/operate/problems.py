@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from treadle.definitions.status import TickStatus
+from treadle.definitions.status import InstigatorStatus, TickStatus
 from treadle.engine.identity import timestamp
 from treadle.engine.leased_ticks import LEASE_MARGIN_MS, MAX_LEASE_SECONDS
 from treadle.operate.load_checks import LoadCheck
@@ -166,7 +166,8 @@ def _failing_events(seen: Observation) -> SensorProblem | None:
     Whoever starts a sensor has seen what failed before. Of a sensor that ticks as well, the next sweep shows that it
     works; a sensor of events alone has nothing but its last event to show.
     """
-    started = seen.state.started_at or 0
+    is_started = seen.state.status is InstigatorStatus.RUNNING  # By an operator; a first tick notes its time, too.
+    started = (seen.state.started_at or 0) if is_started else 0
     events = [each for each in seen.ticks if each.kind is TickKind.EVENT and each.ended_at >= started]
     if not events:
         return None
