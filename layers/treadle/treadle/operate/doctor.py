@@ -7,9 +7,11 @@ from treadle.engine.identity import timestamp
 from treadle.operate.findings import (
     Finding,
     Severity,
+    of_activities,
     of_alarm,
     of_backlog,
     of_bucket,
+    of_channel,
     of_clock,
     of_denial,
     of_switch,
@@ -156,6 +158,9 @@ def _of_vitals(vitals: Vitals, in_use: Collection[str]) -> Iterator[Finding]:
         yield from of_target(target, in_use)
     yield from map(of_denial, vitals.denials)
     yield from map(of_alarm, vitals.alarms)
+    for channel in vitals.channels:
+        yield from of_channel(channel)
+    yield from of_activities(vitals.activities)
     yield from of_clock(vitals.clock_ahead_ms)
     yield from map(of_unread, vitals.unread)
 
@@ -179,5 +184,8 @@ def _in_order(vitals: Vitals) -> Iterator[Finding]:
     yield Finding("jobs", "jobs", Severity.OK, f"{there} have what they launch.")
     yield Finding("permissions", "permissions", Severity.OK, "The roles allow what their functions need.")
     yield Finding("alarms", "alarms", Severity.OK, "None is in ALARM.")
+    if vitals.channels:
+        says = f"{len(vitals.channels)} topics, secrets and senders of alerts are there."
+        yield Finding("alerts", "alerts", Severity.OK, says)
     if vitals.clock_ahead_ms is not None:
         yield Finding("clock", "clock", Severity.OK, "This machine's and AWS's agree.")

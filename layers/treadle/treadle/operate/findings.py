@@ -1,14 +1,28 @@
 """What a deployment's vitals mean: each fault with what to do about it. Pure judgement; nothing is read here."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from treadle.engine.identity import timestamp
-from treadle.ports.health import Alarm, Backlog, Bucket, Denial, JobTarget, Switch, Unread
+from treadle.operate.stories import closed
+from treadle.ports.health import (
+    Activity,
+    Alarm,
+    AlertChannel,
+    Backlog,
+    Bucket,
+    Denial,
+    JobTarget,
+    Switch,
+    Unread,
+)
 
 OLD_SECONDS = 300
 """A message that has waited for longer is not simply next in line; the alarms on age say the same."""
+
+CRASHES = 3
+"""So many invocations that end in an error within 15 minutes are no single mishap."""
 
 SKEW_MS = 5_000
 """Clocks may differ by so much without harm: leases have that margin."""
@@ -58,7 +72,12 @@ def of_switch(switch: Switch) -> Iterator[Finding]:
     check, words = _SWITCHED[switch.kind]
     if not switch.is_on:
         advice = _SWITCH_ON[switch.kind].format(name=switch.name)
-        yield Finding(check, switch.owner, Severity.PROBLEM, f"{words.format(name=switch.name)}.", advice)
+        gone = ""
+        if switch.trouble:
+            gone, advice = f" ({switch.trouble})", "Deploy the template again."
+        yield Finding(
+            check, switch.owner, Severity.PROBLEM, f"{words.format(name=switch.name)}{gone}.", advice
+        )
     elif switch.trouble:
         says = f"Its {switch.kind} {switch.name} works in vain: {switch.trouble}."
         yield Finding(
@@ -138,6 +157,33 @@ def of_alarm(alarm: Alarm) -> Finding:
     return Finding(
         "alarms", alarm.name, Severity.PROBLEM, says, "docs/operations.md says what each alarm means."
     )
+
+
+def of_channel(channel: AlertChannel) -> Iterator[Finding]:
+    """That alerts or alarms cannot arrive."""
+    if channel.trouble:
+        says = f"Alerts do not arrive: {channel.trouble} ({channel.address.setting})"
+        yield Finding("alerts", channel.address.owner, Severity.PROBLEM, closed(says), closed(channel.remedy))
+
+
+def of_activities(activities: Sequence[Activity]) -> Iterator[Finding]:
+    """That functions crash, and that RECONCILE, which is invoked each minute, is not."""
+    for each in activities:
+        if each.errors:
+            times = "1 invocation" if each.errors == 1 else f"{each.errors} invocations"
+            says = f"{times} of its function {each.name} ended in an error within 15 minutes."
+            # One may be a deployment's, or an outage's; SQS and Lambda repeat it.
+            severity = Severity.PROBLEM if each.errors >= CRASHES else Severity.WARNING
+            advice = "Its log has the error: an import that fails, out of memory, out of time."
+            yield Finding("functions", each.owner, severity, says, advice)
+    others = any(each.invocations for each in activities)
+    for each in activities:
+        if each.owner == "reconcile" and not each.invocations and others:
+            says = (
+                "RECONCILE has not been invoked for 15 minutes, so nothing finds what other steps have lost."
+            )
+            advice = "Is its schedule enabled? Is the account's limit of concurrent functions reached?"
+            yield Finding("functions", each.owner, Severity.PROBLEM, says, advice)
 
 
 def of_clock(ahead_ms: int | None) -> Iterator[Finding]:

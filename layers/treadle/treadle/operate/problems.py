@@ -166,7 +166,9 @@ def _failing_events(seen: Observation) -> SensorProblem | None:
     Whoever starts a sensor has seen what failed before. Of a sensor that ticks as well, the next sweep shows that it
     works; a sensor of events alone has nothing but its last event to show.
     """
-    is_started = seen.state.status is InstigatorStatus.RUNNING  # By an operator; a first tick notes its time, too.
+    is_started = (
+        seen.state.status is InstigatorStatus.RUNNING
+    )  # By an operator; a first tick notes its time, too.
     started = (seen.state.started_at or 0) if is_started else 0
     events = [each for each in seen.ticks if each.kind is TickKind.EVENT and each.ended_at >= started]
     if not events:
