@@ -109,8 +109,7 @@ OFF: list[tuple[str, dict[str, Any], str, str]] = [
     ("alarms", {"alarms": (Alarm("oops", 0, "too many"),)}, "oops", "since 1970-01-01T00:00:00.000Z: too many"),
     ("alerts", {"channels": (AlertChannel(TOPIC, "SNS topic ops is not there", "Create it."),)}, "sensor alert", "Alerts do not arrive: SNS topic ops is not there"),
     ("schedules", {"switches": (Switch("schedule", OWNER, "s", is_on=False, trouble="it does not exist any more"),)}, OWNER, "it does not exist any more"),
-    ("functions", {"activities": (Activity(OWNER, "f", 9, 3),)}, OWNER, "3 invocations of its function f ended in an error"),
-    ("functions", {"activities": (Activity("reconcile", "r"), Activity(OWNER, "f", 9))}, "reconcile", "has not been invoked for 15 minutes"),
+    ("functions", {"activities": (Activity(OWNER, "f", 9, 3),)}, OWNER, "The last 3 invocations of its function f ended in an error"),
     ("clock", {"clock_ahead_ms": -61_000}, "this machine", "61 s behind AWS's"),
 ]  # fmt: skip
 
@@ -164,12 +163,15 @@ def test_function_that_does_not_begin_is_a_problem_in_its_own_words(house: House
     assert "The function of sensor watch failed" in found.says
 
 
-def test_one_error_of_a_function_is_a_warning_and_no_metrics_at_all_are_none(house: House) -> None:
+def test_one_error_of_a_function_is_a_warning(house: House) -> None:
     found = only(examined(house, replace(HEALTHY, activities=(Activity("launch", "f", 9, 1),))))
     assert (found.check, found.severity) == ("functions", Severity.WARNING)
 
-    silent = (Activity("reconcile", "r"), Activity("launch", "f"))
-    assert wrong(examined(house, replace(HEALTHY, activities=silent))) == []
+
+def test_function_that_does_not_load_and_therefore_crashes_is_one_problem(house: House) -> None:
+    vitals = replace(HEALTHY, activities=(Activity(OWNER, "f", 9, 9),))
+
+    assert only(examined(house, vitals, answer={})).check == "configuration"
 
 
 def test_channels_that_are_there_are_in_order(house: House) -> None:

@@ -387,15 +387,27 @@ def test_switch_that_was_deleted_is_off_and_not_merely_unread(
     )
 
 
-def test_invocations_and_errors_of_a_function_are_those_of_a_quarter_of_an_hour() -> None:
+@pytest.mark.parametrize(
+    ("invocations", "errors", "late"),
+    [
+        ([1.0, 1.0, 2.0], [1.0, 1.0, 2.0], 4),
+        ([1.0, 2.0, 2.0], [1.0, 1.0, 2.0], 1),
+        ([1.0, 1.0, 2.0], [0.0, 1.0, 2.0], 0),
+        ([], [], 0),
+    ],
+    ids=["all", "since one ended well", "works again", "never invoked"],
+)
+def test_errors_of_a_function_are_those_since_an_invocation_ended_well(
+    invocations: list[float], errors: list[float], late: int
+) -> None:
     made = stack(NewObjectsFunction=("AWS::Lambda::Function", "f"))
-    results = [{"Id": "m1", "Values": [1.0, 1.0, 2.0]}, {"Id": "m2", "Values": [1.0, 0.0, 2.0]}]
+    results = [{"Id": "m1", "Values": invocations}, {"Id": "m2", "Values": errors}]
     with Stubber(clients.client("cloudwatch")) as cloudwatch:
         cloudwatch.add_response("get_metric_data", {"MetricDataResults": results})
 
         vitals = seen(made)
 
-    assert vitals.activities == (Activity("sensor new_objects", "f", invocations=4, errors=3),)
+    assert vitals.activities == (Activity("sensor new_objects", "f", int(sum(invocations)), late),)
 
 
 def test_topic_of_the_alarms_is_looked_at_once_for_all_of_them() -> None:

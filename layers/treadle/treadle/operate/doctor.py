@@ -7,7 +7,7 @@ from treadle.engine.identity import timestamp
 from treadle.operate.findings import (
     Finding,
     Severity,
-    of_activities,
+    of_activity,
     of_alarm,
     of_backlog,
     of_bucket,
@@ -80,7 +80,10 @@ class Doctor:
             findings += [*_of_sensors(views), *self._lateness()]
             vitals = looking.result()
         in_use = {job for view in views if view.status == "RUNNING" for job in view.jobs}
-        findings += _of_vitals(vitals, in_use)
+        # What does not load crashes: that is one finding.
+        broken = {each.subject for each in findings if each.check == "configuration"}
+        found = _of_vitals(vitals, in_use)
+        findings += [each for each in found if each.check != "functions" or each.subject not in broken]
         wrong = {each.check for each in findings if each.severity is not Severity.OK}
         findings += [each for each in _in_order(vitals) if each.check not in wrong]
         return sorted(dict.fromkeys(findings), key=lambda each: _ORDER.index(each.severity))
@@ -160,7 +163,8 @@ def _of_vitals(vitals: Vitals, in_use: Collection[str]) -> Iterator[Finding]:
     yield from map(of_alarm, vitals.alarms)
     for channel in vitals.channels:
         yield from of_channel(channel)
-    yield from of_activities(vitals.activities)
+    for activity in vitals.activities:
+        yield from of_activity(activity)
     yield from of_clock(vitals.clock_ahead_ms)
     yield from map(of_unread, vitals.unread)
 

@@ -1,6 +1,6 @@
 """What a deployment's vitals mean: each fault with what to do about it. Pure judgement; nothing is read here."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -166,24 +166,15 @@ def of_channel(channel: AlertChannel) -> Iterator[Finding]:
         yield Finding("alerts", channel.address.owner, Severity.PROBLEM, closed(says), closed(channel.remedy))
 
 
-def of_activities(activities: Sequence[Activity]) -> Iterator[Finding]:
-    """That functions crash, and that RECONCILE, which is invoked each minute, is not."""
-    for each in activities:
-        if each.errors:
-            times = "1 invocation" if each.errors == 1 else f"{each.errors} invocations"
-            says = f"{times} of its function {each.name} ended in an error within 15 minutes."
-            # One may be a deployment's, or an outage's; SQS and Lambda repeat it.
-            severity = Severity.PROBLEM if each.errors >= CRASHES else Severity.WARNING
-            advice = "Its log has the error: an import that fails, out of memory, out of time."
-            yield Finding("functions", each.owner, severity, says, advice)
-    others = any(each.invocations for each in activities)
-    for each in activities:
-        if each.owner == "reconcile" and not each.invocations and others:
-            says = (
-                "RECONCILE has not been invoked for 15 minutes, so nothing finds what other steps have lost."
-            )
-            advice = "Is its schedule enabled? Is the account's limit of concurrent functions reached?"
-            yield Finding("functions", each.owner, Severity.PROBLEM, says, advice)
+def of_activity(activity: Activity) -> Iterator[Finding]:
+    """That a function crashes whenever it is invoked."""
+    if activity.errors:
+        times = "invocation" if activity.errors == 1 else f"{activity.errors} invocations"
+        says = f"The last {times} of its function {activity.name} ended in an error, within 15 minutes."
+        # One may be a deployment's, or an outage's; SQS and Lambda repeat it.
+        severity = Severity.PROBLEM if activity.errors >= CRASHES else Severity.WARNING
+        advice = "Its log has the error: an import that fails, out of memory, out of time."
+        yield Finding("functions", activity.owner, severity, says, advice)
 
 
 def of_clock(ahead_ms: int | None) -> Iterator[Finding]:

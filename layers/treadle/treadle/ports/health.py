@@ -151,13 +151,13 @@ class Activity:
     Attributes:
         owner: the step.
         name: the function's.
-        invocations: how many there were; None if CloudWatch has none.
-        errors: how many of them ended in an error of the function or of its runtime.
+        invocations: how many there were.
+        errors: how many of the last ones, none of which ended well, ended in an error of the function or its runtime.
     """
 
     owner: str
     name: str
-    invocations: int | None = None
+    invocations: int = 0
     errors: int = 0
 
 

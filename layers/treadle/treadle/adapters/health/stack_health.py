@@ -176,7 +176,7 @@ class StackHealth:
                     yield replace(each, oldest_seconds=seconds)
             counts = found[len(asked) :]
             for (whose, name), invocations, errors in zip(functions, counts[::2], counts[1::2], strict=True):
-                yield Activity(whose, name, int(sum(invocations)) if invocations else None, int(sum(errors)))
+                yield Activity(whose, name, int(sum(invocations)), _errors_of_late(invocations, errors))
 
         return look
 
@@ -349,6 +349,23 @@ def _bucket(sensor: str, bucket: str) -> Any:
         yield Bucket(sensor, bucket, announces=announces, remedy=merging_command(bucket))
 
     return look
+
+
+def _errors_of_late(invocations: Sequence[float], errors: Sequence[float]) -> int:
+    """How many invocations ended in an error since the last minute in which one ended well.
+
+    Lambda counts both at each invocation, so that they have values for the same minutes.
+
+    Args:
+        invocations: by minute, the newest first.
+        errors: those of them that ended in an error.
+    """
+    failed = 0.0
+    for number, wrong in zip(invocations, errors, strict=False):
+        if wrong < number:
+            break
+        failed += wrong
+    return int(failed)
 
 
 def _metrics(asked: Sequence[_Metric]) -> list[list[float]]:
