@@ -66,6 +66,7 @@ def list_sensors(stack: str, as_json: bool) -> None:
 
     with deployed(stack) as parts:
         views = parts.overview.sensors()
+        letters = None if as_json else parts.redriver.count()
     if as_json:
         say_json([sensor_json(each) for each in views])
         return
@@ -75,6 +76,9 @@ def list_sensors(stack: str, as_json: bool) -> None:
         click.echo("")
     for each in views:
         say_problems(each)
+    if letters:
+        noun = "message was" if letters == 1 else "messages were"
+        click.echo(f"\n! {letters} {noun} given up: treadle dlq list")
 
 
 @sensor.command()

@@ -9,6 +9,7 @@ const OUTCOMES = {
   SUCCESS: ['good', 'Success'], FAILURE: ['bad', 'Failure'], SKIPPED: ['quiet', 'Skipped'], STARTED: ['live', 'Started'],
   STARTING: ['live', 'Starting'], QUEUED: ['waiting', 'Queued'], CANCELING: ['waiting', 'Canceling'], CANCELED: ['quiet', 'Canceled'],
   RUNNING: ['good', 'Running'], STOPPED: ['quiet', 'Stopped'], PAUSED: ['warn', 'Paused'],
+  LATE: ['warn', 'Late'],
   ok: ['good', 'OK'], warning: ['warn', 'Warning'], problem: ['bad', 'Problem'],
   SENT: ['good', 'Sent'], DROPPED: ['quiet', 'Dropped'], LEFT: ['warn', 'Left'], FAILED: ['bad', 'Failed'],
 };
