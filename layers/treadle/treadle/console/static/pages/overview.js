@@ -93,7 +93,7 @@ function SensorTable({sensors, hasAny, chosen, setChosen, refresh}) {
 /** The cause of what is wrong with a sensor; its page has all of it. */
 function FirstProblem({problems: [first]}) {
   if (!first) return null;
-  return html`<small class="problem-line clip" title=${`${first.says} ${first.advice}`}><${Badge} status=${first.kind === 'UNCHECKED' ? 'warning' : 'FAILURE'} label=${problemWord(first)} /> ${first.says}</small>`;
+  return html`<small class="problem-line" title=${`${first.says} ${first.advice}`}><${Badge} status=${first.kind === 'UNCHECKED' ? 'warning' : 'FAILURE'} label=${problemWord(first)} /> ${first.says}</small>`;
 }
 
 export function LastTick({tick}) {
