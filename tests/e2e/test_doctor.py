@@ -317,11 +317,11 @@ def test_function_that_stops_loading_is_shown_in_the_lists_at_once(
 ) -> None:
     with handled_by(deployed, function, handler):
 
-        def listed() -> str | None:
+        def listed() -> str:
             """The list, once it has the error: a busy machine may take long to begin a function."""
             clients.forget()
             shown = run("sensor", "list", "--stack", deployed.name).stdout
-            return shown if words in shown else None
+            return shown if words in shown else ""
 
         shown = eventually(listed, "the error of the import is shown", seconds=200)
         assert ", does not load" in shown
