@@ -149,3 +149,16 @@ def test_a_body_is_cut_at_what_a_message_holds_in_bytes() -> None:
 
     assert letter.body == "€" * 300_000
     assert letter.attributes["reason"] == "unknown"
+
+
+def test_letters_are_counted_whether_or_not_somebody_was_given_them(post: Post) -> None:
+    assert post.box.count() == 0
+    for number in range(3):
+        post.letters.send(str(number), origin="launch", reason="x")
+    assert post.box.count() == 3
+
+    [first, *_] = post.all()
+    assert post.box.count() == 3
+
+    post.box.delete(first)
+    assert post.box.count() == 2

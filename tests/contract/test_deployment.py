@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import boto3
 import pytest
+from botocore.stub import Stubber
 from moto import mock_aws
 
 from tests.support.stacks import Stacks
@@ -14,6 +15,7 @@ from treadle.adapters.deployment import FRESH_SECONDS, StackDeployment
 from treadle.adapters.stack import read_stack
 from treadle.definitions.errors import CommandRefusedError, DeploymentError, InvocationError
 from treadle.definitions.status import DefaultSensorStatus
+from treadle.operate.load_checks import CHECK_SECONDS
 from treadle.ports.deployment import UNKNOWN_KIND, DeployedSensor, Deployment, Hearing, LogLine
 from treadle.testing.deployment import InMemoryDeployment
 
@@ -129,8 +131,44 @@ def test_function_answers_the_event_it_was_given(world: World) -> None:
 
 
 def test_failing_function_is_told_of_in_its_own_words(world: World) -> None:
-    with pytest.raises(InvocationError, match="new_files failed: ValueError: it broke"):
-        world.deployment.invoke("new_files", {"treadle": "break"})
+    with pytest.raises(InvocationError, match="new_files failed: ValueError: it broke") as failed:
+        world.deployment.invoke("new_files", {"treadle": "break"}, seconds=CHECK_SECONDS)
+
+    assert (failed.value.reason, failed.value.is_denied) == ("ValueError: it broke", False)
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "is_denied"),
+    [("AccessDeniedException", 403, True), ("TooManyRequestsException", 429, False)],
+)
+def test_function_that_gives_no_answer_has_no_reason_and_a_denial_is_told_apart(
+    code: str, status: int, is_denied: bool
+) -> None:
+    with mock_aws():
+        clients.forget()
+        world = on_aws()
+        with Stubber(clients.client("lambda", once=True, seconds=1)) as lambdas:
+            lambdas.add_client_error("invoke", code, http_status_code=status)
+            with pytest.raises(InvocationError, match="did not answer") as failed:
+                world.deployment.invoke("new_files", {"treadle": "describe"}, seconds=1)
+        clients.forget()
+
+    assert (failed.value.reason, failed.value.is_denied) == ("", is_denied)
+
+
+@pytest.mark.parametrize(
+    ("modified", "deployed_at"), [("2026-11-22T18:00:00.000+0000", 1_795_370_400_000), ("?", None)]
+)
+def test_sensor_was_deployed_when_its_function_was_last_modified(
+    modified: str, deployed_at: int | None
+) -> None:
+    with mock_aws():
+        clients.forget()
+        stacks = Stacks(modified={NEW_FILES.function: modified})
+        world = on_aws(stacks)
+
+        assert world.deployment.sensors()["new_files"].deployed_at == deployed_at
+        clients.forget()
 
 
 def test_unknown_sensor_is_refused_with_the_names_of_those_there_are(world: World) -> None:

@@ -174,6 +174,33 @@ def function_that_does_not_begin(deployed: Deployed) -> contextlib.AbstractConte
     return told_otherwise(deployed, "NewObjects", lambda before: {"TREADLE_S3_IDENTITY": "colour"})
 
 
+@contextlib.contextmanager
+def handled_by(deployed: Deployed, function: str, handler: str) -> Iterator[None]:
+    """A function begins elsewhere meanwhile, in a module that is not there, or at a name that its module lacks."""
+    lambdas, name = deployed.client("lambda"), deployed.physical_id(f"{function}Function")
+    before = lambdas.get_function_configuration(FunctionName=name)["Handler"]
+    lambdas.update_function_configuration(FunctionName=name, Handler=handler)
+    try:
+        yield
+    finally:
+        lambdas.update_function_configuration(FunctionName=name, Handler=before)
+
+
+def module_that_is_missing(deployed: Deployed) -> contextlib.AbstractContextManager[None]:
+    return handled_by(deployed, "LargeFiles", "nowhere.handler")
+
+
+def handler_that_is_missing(deployed: Deployed) -> contextlib.AbstractContextManager[None]:
+    return handled_by(deployed, "NewObjects", "app.nothing")
+
+
+@contextlib.contextmanager
+def alert_topic_missing(deployed: Deployed) -> Iterator[None]:
+    topic = {"TREADLE_ALERT_SNS_TOPIC": "arn:aws:sns:us-east-1:000000000000:nobody-has-made-it"}
+    with told_otherwise(deployed, "NewObjects", lambda before: topic):
+        yield
+
+
 def bucket_gone(deployed: Deployed) -> contextlib.AbstractContextManager[None]:
     return told_otherwise(
         deployed, "NewObjects", lambda before: {"TREADLE_S3_BUCKET": "treadle-no-such-bucket"}
@@ -238,6 +265,9 @@ BREAKAGES: dict[str, tuple[Breakage, str, str, str]] = {
     "job without address": (job_without_address, "jobs", JOB, "gives the job no address"),
     "target gone": (target_gone, "jobs", JOB, "-gone"),
     "function that does not begin": (function_that_does_not_begin, "configuration", OWNER, "TREADLE_S3_IDENTITY is 'colour'"),
+    "module that is missing": (module_that_is_missing, "configuration", "sensor large_files", "No module named 'nowhere'"),
+    "handler that is missing": (handler_that_is_missing, "configuration", OWNER, "has no attribute 'nothing'"),
+    "alert topic missing": (alert_topic_missing, "alerts", OWNER, "nobody-has-made-it is not there"),
     "failing sensor": (failing_sensor, "sensors", OWNER, "4 ticks in a row have failed"),
     "paused sensor": (paused_sensor, "sensors", OWNER, "It is paused: Paused after 5 failures in a row."),
     "sensor that does not tick": (sensor_that_does_not_tick, "sensors", OWNER, "It has not ticked for"),
@@ -272,6 +302,30 @@ def test_breakage_is_found_with_what_to_do(deployed: Deployed, name: str) -> Non
     assert (status, found[0]["severity"]) == (1, "problem")
     assert subject in found[0]["subject"]
     assert found[0]["advice"]
+
+
+@pytest.mark.parametrize(
+    ("function", "sensor", "handler", "words"),
+    [
+        ("LargeFiles", "large_files", "nowhere.handler", "No module named 'nowhere'"),
+        ("NewObjects", SENSOR, "app.nothing", "has no attribute 'nothing'"),
+    ],
+    ids=["events", "schedule"],
+)
+def test_function_that_stops_loading_is_shown_in_the_lists_at_once(
+    deployed: Deployed, function: str, sensor: str, handler: str, words: str
+) -> None:
+    with handled_by(deployed, function, handler):
+
+        def listed() -> str:
+            """The list, once it has the error: a busy machine may take long to begin a function."""
+            clients.forget()
+            shown = run("sensor", "list", "--stack", deployed.name).stdout
+            return shown if words in shown else ""
+
+        shown = eventually(listed, "the error of the import is shown", seconds=200)
+        assert ", does not load" in shown
+        assert words in run("tick", "list", sensor, "--stack", deployed.name).stdout
 
 
 def test_what_the_caller_may_not_look_at_is_said_with_the_permission(

@@ -1,6 +1,7 @@
 """What the command line shows of a stack of moto's, and what it changes; the sensors' own handlers answer it."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from tests.functional.conftest import STACK, Deployment, object_created
 from tests.support.stacks import Stacks
 from treadle.adapters.queues import SqsDeadLetters
 from treadle.cli.commands import treadle as command
-from treadle.definitions.status import DagsterRunStatus
+from treadle.definitions.status import DagsterRunStatus, TickStatus
+from treadle.engine.identity import event_tick_id
 from treadle.ports.assets import AssetEvent
+from treadle.ports.ticks import ErrorInfo, Tick, TickKind
 
 SENSOR = "new_objects"
 ANN = "arn:aws:sts::123456789012:user/moto"
@@ -58,6 +61,52 @@ def test_list_shows_each_sensor_and_how_it_stands(stack: Deployment) -> None:
     assert shown.rstrip().endswith(" 1         0       +")
     assert (view["name"], view["kind"], view["status"], view["runs_24h"]) == (SENSOR, "s3", "RUNNING", 1)
     assert view["jobs"] == ["process_file"]
+
+
+def test_function_that_does_not_load_is_shown_wherever_one_looks_for_its_ticks(
+    stack: Deployment, stacks: Stacks
+) -> None:
+    def broken(event: object) -> object:
+        raise ModuleNotFoundError("No module named 'requests'")
+
+    function = f"{STACK}-NewObjectsFunction-1X"
+    stacks.functions[function] = broken
+    stacks.modified[function] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
+    words = "Its function does not load: ModuleNotFoundError: No module named 'requests'."
+
+    listed = treadle("sensor", "list").stdout
+    assert "RUNNING, does not load" in listed
+    assert f"! new_objects: {words}" in listed
+    assert words in treadle("sensor", "show", SENSOR).stdout
+    ticks = treadle("tick", "list", SENSOR).stdout
+    assert ticks.startswith("Sensor new_objects has no ticks yet.\n")
+    assert words in ticks
+    assert "No module named 'requests'" in treadle("why", SENSOR, "--at", "1m").stdout
+    [view] = told("sensor", "list")
+    assert [each["kind"] for each in view["problems"]] == ["NOT_LOADING"]
+
+
+def test_sensor_whose_last_event_failed_is_shown_with_its_error_until_it_is_evaluated(
+    stack: Deployment,
+) -> None:
+    now = int(datetime.now(UTC).timestamp() * 1000)
+    error = ErrorInfo("AlertError", "no such topic")
+    tick_id = event_tick_id(now, "a.csv")
+    failed = Tick(SENSOR, tick_id, TickKind.EVENT, TickStatus.FAILURE, now, now, now, error=error, owner="1")
+    stack.stores.ticks.put(failed)
+
+    listed = treadle("sensor", "list").stdout
+    assert "RUNNING, failing" in listed
+    assert "AlertError: no such topic" in listed
+
+    stack.stores.ticks.put(replace(failed, status=TickStatus.SUCCESS, error=None, attempts=2, owner="2"))
+    assert "failing" not in treadle("sensor", "list").stdout
+
+
+def test_list_says_that_dead_letters_wait(stack: Deployment) -> None:
+    SqsDeadLetters(stack.queues["dead"]).send("{}", origin="launch", reason="nobody knows it")
+
+    assert "! 1 message was given up: treadle dlq list" in treadle("sensor", "list").stdout
 
 
 def test_stop_start_and_reset_are_shown_with_who_did_it(stack: Deployment) -> None:

@@ -19,7 +19,7 @@ from treadle import (
 )
 from treadle import evaluator as handler_of
 from treadle.adapters.dynamodb.runs import _item
-from treadle.definitions.errors import SettingsError, StoreThrottledError
+from treadle.definitions.errors import SensorEvaluationError, SettingsError, StoreThrottledError
 from treadle.engine.publish import Publisher
 from treadle.ports.assets import ended_runs_key
 from treadle.ports.runs import Reached, Run
@@ -312,3 +312,27 @@ def test_how_far_behind_its_events_a_sensor_is_is_measured(
     assert measured["sensor"] == "watch"
     assert measured["event_lag"][0] > 0
     assert measured["_aws"]["CloudWatchMetrics"][0]["Metrics"] == [{"Name": "event_lag", "Unit": "Seconds"}]
+
+
+@pytest.mark.parametrize("queued", [True, False], ids=["batch", "direct"])
+def test_event_whose_evaluation_fails_is_counted_as_a_failed_tick_at_each_delivery(
+    deployment: Deployment, told: Any, capsys: pytest.CaptureFixture[str], queued: bool
+) -> None:
+    """The alarm on failing evaluations watches this metric."""
+
+    @run_status_sensor(DagsterRunStatus.SUCCESS, monitor_all_code_locations=True)
+    def watch() -> None:
+        raise ConnectionError("no such topic")
+
+    publish(deployment, change(run(), AFTER))
+    [message] = told()
+    handler = handler_of(watch)
+    for _ in range(2):
+        if queued:
+            assert handler(batch(message), LambdaContext())["batchItemFailures"]
+        else:
+            with pytest.raises(SensorEvaluationError, match="no such topic"):
+                handler(json.loads(message) if isinstance(message, str) else message, LambdaContext())
+
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
+    assert [line["tick.FAILURE"] for line in lines if "tick.FAILURE" in line] == [[1.0], [1.0]]

@@ -12,6 +12,7 @@ from botocore.model import OperationModel
 
 from treadle.adapters import clients
 from treadle.adapters.deployment import LONGEST_SECONDS
+from treadle.operate.load_checks import CHECK_SECONDS
 
 ACCOUNT = "123456789012"
 
@@ -25,6 +26,7 @@ class Stacks:
         environments: by a function's physical id, its variables.
         descriptions: by a function's physical id, its description.
         functions: by a function's physical id, what answers in its place.
+        modified: by a function's physical id, when it was deployed, as Lambda writes it.
         page: so many resources are listed in one answer.
     """
 
@@ -32,6 +34,7 @@ class Stacks:
     environments: dict[str, dict[str, str]] = field(default_factory=dict)
     descriptions: dict[str, str] = field(default_factory=dict)
     functions: dict[str, Callable[[dict[str, Any]], object]] = field(default_factory=dict)
+    modified: dict[str, str] = field(default_factory=dict)
     page: int = 2
 
     def answer(self) -> None:
@@ -43,8 +46,9 @@ class Stacks:
         ):
             made: Any = clients.client(service)  # type: ignore[call-overload]
             made.meta.events.register(f"before-call.{service}.{operation}", handler)
-        patient: Any = clients.client("lambda", once=True, seconds=LONGEST_SECONDS)
-        patient.meta.events.register("before-call.lambda.Invoke", self._invoke)
+        for seconds in (LONGEST_SECONDS, CHECK_SECONDS):
+            patient: Any = clients.client("lambda", once=True, seconds=seconds)
+            patient.meta.events.register("before-call.lambda.Invoke", self._invoke)
 
     def _describe(self, params: dict[str, Any], **_: object) -> tuple[AWSResponse, dict[str, Any]]:
         name = params["body"]["StackName"]
@@ -70,6 +74,8 @@ class Stacks:
         del model
         function = params["url_path"].split("/")[3]
         told = {"Description": self.descriptions.get(function, "")}
+        if function in self.modified:
+            told["LastModified"] = self.modified[function]
         return _response(200), {**told, "Environment": {"Variables": self.environments[function]}}
 
     def _invoke(

@@ -12,7 +12,19 @@ from treadle.operate.doctor import LATE_MS, Doctor
 from treadle.operate.findings import Finding, Severity
 from treadle.operate.overview import Overview
 from treadle.ports.deployment import DeployedSensor
-from treadle.ports.health import Alarm, Backlog, Bucket, Denial, JobTarget, Switch, Unread, Vitals
+from treadle.ports.health import (
+    Activity,
+    Alarm,
+    AlertAddress,
+    AlertChannel,
+    Backlog,
+    Bucket,
+    Denial,
+    JobTarget,
+    Switch,
+    Unread,
+    Vitals,
+)
 from treadle.ports.runs import Run
 from treadle.ports.sensors import SensorState
 from treadle.ports.ticks import ErrorInfo, PlannedRun, Tick, TickKind
@@ -20,6 +32,7 @@ from treadle.testing.deployment import InMemoryDeployment
 from treadle.testing.health import InMemoryHealth
 
 OWNER = "sensor watch"
+TOPIC = AlertAddress("sensor alert", "sns", "arn:ops", "TREADLE_ALERT_SNS_TOPIC")
 HEALTHY = Vitals(
     switches=(
         Switch("schedule", OWNER, "s", is_on=True),
@@ -94,6 +107,9 @@ OFF: list[tuple[str, dict[str, Any], str, str]] = [
     ("jobs", {"targets": (JobTarget("load", "arn", "LoadArn", exists=False),)}, "load", "is not there: arn."),
     ("permissions", {"denials": (Denial("launch", "sqs:SendMessage", "arn", "IAM reckons implicitDeny"),)}, "launch", "may not sqs:SendMessage on arn"),
     ("alarms", {"alarms": (Alarm("oops", 0, "too many"),)}, "oops", "since 1970-01-01T00:00:00.000Z: too many"),
+    ("alerts", {"channels": (AlertChannel(TOPIC, "SNS topic ops is not there", "Create it."),)}, "sensor alert", "Alerts do not arrive: SNS topic ops is not there"),
+    ("schedules", {"switches": (Switch("schedule", OWNER, "s", is_on=False, trouble="it does not exist any more"),)}, OWNER, "it does not exist any more"),
+    ("functions", {"activities": (Activity(OWNER, "f", 9, 3),)}, OWNER, "The last 3 invocations of its function f ended in an error"),
     ("clock", {"clock_ahead_ms": -61_000}, "this machine", "61 s behind AWS's"),
 ]  # fmt: skip
 
@@ -145,6 +161,24 @@ def test_function_that_does_not_begin_is_a_problem_in_its_own_words(house: House
 
     assert (found.check, found.subject) == ("configuration", OWNER)
     assert "The function of sensor watch failed" in found.says
+
+
+def test_one_error_of_a_function_is_a_warning(house: House) -> None:
+    found = only(examined(house, replace(HEALTHY, activities=(Activity("launch", "f", 9, 1),))))
+    assert (found.check, found.severity) == ("functions", Severity.WARNING)
+
+
+def test_function_that_does_not_load_and_therefore_crashes_is_one_problem(house: House) -> None:
+    vitals = replace(HEALTHY, activities=(Activity(OWNER, "f", 9, 9),))
+
+    assert only(examined(house, vitals, answer={})).check == "configuration"
+
+
+def test_channels_that_are_there_are_in_order(house: House) -> None:
+    findings = examined(house, replace(HEALTHY, channels=(AlertChannel(TOPIC),)))
+
+    assert wrong(findings) == []
+    assert "1 topics, secrets and senders" in next(each for each in findings if each.check == "alerts").says
 
 
 # ---- Sensors

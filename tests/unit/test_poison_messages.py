@@ -198,6 +198,9 @@ class Box:
         self.letters = list(letters)
         self.given_back: list[str] = []
 
+    def count(self) -> int:
+        return len(self.letters)
+
     def receive(self) -> list[Letter]:
         found, self.letters = self.letters, []
         return found

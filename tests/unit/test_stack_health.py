@@ -15,7 +15,18 @@ from treadle.adapters.health.stack_health import StackHealth, bucket_of, clock_a
 from treadle.adapters.stack import DeployedStack
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.ports.deployment import DeployedSensor, Hearing
-from treadle.ports.health import Alarm, Backlog, Bucket, Denial, JobTarget, Switch, Unread, Vitals
+from treadle.ports.health import (
+    Activity,
+    Alarm,
+    AlertChannel,
+    Backlog,
+    Bucket,
+    Denial,
+    JobTarget,
+    Switch,
+    Unread,
+    Vitals,
+)
 from treadle.ports.launching import JobSettings
 from treadle.testing.deployment import InMemoryDeployment
 
@@ -350,3 +361,69 @@ def test_unread_names_what_was_looked_at() -> None:
 
     assert isinstance(found, Unread)
     assert (found.check, found.what, found.action) == ("jobs", "what job load launches", "glue:GetJob")
+
+
+# ---- What is gone, and what functions did
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "kind", "resource"),
+    [
+        ("scheduler", "get_schedule", "schedule", ("AWS::Scheduler::Schedule", "NewObjectsFunctionMinute")),
+        ("lambda", "get_event_source_mapping", "mapping", ("AWS::Lambda::EventSourceMapping", "NewObjectsFunctionQueue")),
+    ],
+)  # fmt: skip
+def test_switch_that_was_deleted_is_off_and_not_merely_unread(
+    service: str, operation: str, kind: str, resource: tuple[str, str]
+) -> None:
+    made = stack(**{resource[1]: (resource[0], MAPPING)})
+    with Stubber(clients.client(service)) as stub:  # type: ignore[call-overload]
+        stub.add_client_error(operation, "ResourceNotFoundException", http_status_code=404)
+
+        vitals = seen(made)
+
+    assert vitals.switches == (
+        Switch(kind, "sensor new_objects", MAPPING, is_on=False, trouble="it does not exist any more"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("invocations", "errors", "late"),
+    [
+        ([1.0, 1.0, 2.0], [1.0, 1.0, 2.0], 4),
+        ([1.0, 2.0, 2.0], [1.0, 1.0, 2.0], 1),
+        ([1.0, 1.0, 2.0], [0.0, 1.0, 2.0], 0),
+        ([], [], 0),
+    ],
+    ids=["all", "since one ended well", "works again", "never invoked"],
+)
+def test_errors_of_a_function_are_those_since_an_invocation_ended_well(
+    invocations: list[float], errors: list[float], late: int
+) -> None:
+    made = stack(NewObjectsFunction=("AWS::Lambda::Function", "f"))
+    results = [{"Id": "m1", "Values": invocations}, {"Id": "m2", "Values": errors}]
+    with Stubber(clients.client("cloudwatch")) as cloudwatch:
+        cloudwatch.add_response("get_metric_data", {"MetricDataResults": results})
+
+        vitals = seen(made)
+
+    assert vitals.activities == (Activity("sensor new_objects", "f", int(sum(invocations)), late),)
+
+
+def test_topic_of_the_alarms_is_looked_at_once_for_all_of_them() -> None:
+    topic = "arn:aws:sns:us-east-1:123456789012:alarms"
+    alarms = [
+        {"AlarmName": name, "StateValue": state, "AlarmActions": [topic]}
+        for name, state in (("oops", "OK"), ("late", "ALARM"))
+    ]
+    made = stack(OopsAlarm=("AWS::CloudWatch::Alarm", "oops"), LateAlarm=("AWS::CloudWatch::Alarm", "late"))
+    with Stubber(clients.client("cloudwatch")) as cloudwatch, Stubber(clients.client("sns")) as sns:
+        cloudwatch.add_response("describe_alarms", {"MetricAlarms": alarms})
+        sns.add_client_error("get_topic_attributes", "NotFound", http_status_code=404)
+
+        found = look_at_all([StackHealth(made, InMemoryDeployment([SENSOR]), {})._alarms()])
+
+    assert [each.name for each in found if isinstance(each, Alarm)] == ["late"]
+    [channel] = [each for each in found if isinstance(each, AlertChannel)]
+    assert (channel.address.owner, channel.address.name) == ("alarms", topic)
+    assert "is not there" in channel.trouble

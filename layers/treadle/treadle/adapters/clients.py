@@ -47,7 +47,19 @@ def client(service: Literal["lambda"], *, once: bool = False, seconds: int = SEC
 def client(service: Literal["cloudformation"], *, once: bool = False) -> "CloudFormationClient": ...
 @overload
 def client(
-    service: Literal["batch", "cloudwatch", "ecs", "glue", "iam", "logs", "scheduler", "sts"],
+    service: Literal[
+        "batch",
+        "cloudwatch",
+        "ecs",
+        "glue",
+        "iam",
+        "logs",
+        "scheduler",
+        "secretsmanager",
+        "sesv2",
+        "sns",
+        "sts",
+    ],
     *,
     once: bool = False,
 ) -> Any: ...

@@ -5,12 +5,14 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from treadle.adapters.clients import client
 from treadle.adapters.stack import DeployedStack, describe_rule
+from treadle.adapters.targets.answers import is_denied
 from treadle.definitions.errors import CommandRefusedError, DeploymentError, InvocationError
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.ports.deployment import UNKNOWN_KIND, DeployedSensor, Hearing, LogLine
@@ -59,22 +61,25 @@ class StackDeployment:
                 self._read = now, {each.name: each for each in pool.map(self._sensor, names)}
         return self._read[1]
 
-    def invoke(self, sensor: str, event: Mapping[str, object]) -> Mapping[str, object]:
+    def invoke(
+        self, sensor: str, event: Mapping[str, object], *, seconds: int | None = None
+    ) -> Mapping[str, object]:
         """What the sensor's function answers."""
         function = self._known(sensor).function
         try:
             # Sent once: a second sending by itself would evaluate twice.
-            lambdas = client("lambda", once=True, seconds=LONGEST_SECONDS)
+            lambdas = client("lambda", once=True, seconds=seconds or LONGEST_SECONDS)
             answer = lambdas.invoke(FunctionName=function, Payload=json.dumps(event).encode())
             told = json.loads(answer["Payload"].read())
         except (ClientError, BotoCoreError, ValueError) as error:
             msg = f"The function of sensor {sensor} did not answer: {error}"
-            raise InvocationError(msg) from error
+            raise InvocationError(msg, is_denied=is_denied(error)) from error
         if answer.get("FunctionError") or not isinstance(told, dict):
             words = told.get("errorMessage") or told if isinstance(told, dict) else told
             kind = told.get("errorType", "") if isinstance(told, dict) else ""
-            msg = f"The function of sensor {sensor} failed: {kind}: {words}. Its log says more."
-            raise InvocationError(msg)
+            reason = f"{kind}: {words}" if kind else str(words)
+            msg = f"The function of sensor {sensor} failed: {reason}. Its log says more."
+            raise InvocationError(msg, reason=reason)
         return told
 
     def logs(self, sensor: str, since: int, until: int | None = None) -> Iterator[LogLine]:
@@ -123,6 +128,7 @@ class StackDeployment:
             queue=self._id(name, "Queue") or None,
             hearing=hearing,
             settings=settings,
+            deployed_at=_millis(told.get("LastModified", "")),
         )
 
     def _hearing(self, rule: str) -> Hearing | None:
@@ -151,6 +157,14 @@ def _line(event: Mapping[str, Any]) -> LogLine:
 def resource_prefix(sensor: str) -> str:
     """`new_objects` -> `NewObjects`: the template names a sensor's resources after it."""
     return "".join(word.capitalize() for word in sensor.split("_"))
+
+
+def _millis(text: str) -> int | None:
+    """When a function was last changed, as Lambda gives it: "2026-11-29T07:00:00.000+0000"; None if it does not."""
+    try:
+        return int(datetime.fromisoformat(text).timestamp() * 1000)
+    except ValueError:
+        return None
 
 
 def _texts(values: object) -> tuple[str, ...]:

@@ -145,6 +145,18 @@ class SqsLetterBox:
             raise StoreError(msg) from error
         return [_letter(message) for message in answer.get("Messages", [])]
 
+    def count(self) -> int:
+        """How many letters there are, as SQS reckons; those that are held for somebody among them."""
+        try:
+            answer = client("sqs").get_queue_attributes(
+                QueueUrl=self._url,
+                AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
+            )
+        except (ClientError, BotoCoreError) as error:
+            msg = f"The dead-letter queue {self._url} cannot be read: {error}"
+            raise StoreError(msg) from error
+        return sum(map(int, answer.get("Attributes", {}).values()))
+
     def delete(self, letter: Letter) -> None:
         """Take a letter out for good."""
         try:

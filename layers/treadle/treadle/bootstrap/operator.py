@@ -82,6 +82,7 @@ def operator_parts(stack: str) -> OperatorParts:
     from treadle.adapters.health.stack_health import StackHealth
     from treadle.adapters.queues import SqsLetterBox
     from treadle.adapters.stack import read_stack
+    from treadle.integrations.alerts.environment import alert_addresses
     from treadle.integrations.s3.lister import S3Lister
     from treadle.integrations.s3.lookup import SelectedObjects, selections_of
     from treadle.operate.assets import AssetCatalogue
@@ -121,7 +122,7 @@ def operator_parts(stack: str) -> OperatorParts:
     stores, clock = DynamoStores(tables, RandomTokens(), S3BlobStore(outcomes)), SystemClock()
     deployment = StackDeployment(deployed, grants)
     overview = Overview(deployment, stores.sensors, stores.ticks, stores.runs, clock)
-    health = StackHealth(deployed, deployment, jobs)
+    health = StackHealth(deployed, deployment, jobs, alert_addresses)
     redriver = Redriver(SqsLetterBox(letters), destinations)
     run_ids = RunIds.of(namespace)
     objects = SelectedObjects(selections_of(deployment), S3Lister())

@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 
 SHOWN_EDITS = 10
 _MARKS = {"SUCCESS": "+", "SKIPPED": ".", "FAILURE": "!", "HELD": "H", "REFUSED": "R", "SET_ASIDE": "A"}
+_HEALTH = {
+    "NOT_LOADING": "does not load",
+    "FAILING": "failing",
+    "LATE": "late",
+    "BLOCKED": "blocked",
+    "NO_EVENTS": "no events",
+    "UNCHECKED": "not checked",
+}
 
 if_version_option = click.option(
     "--if-version",
@@ -48,8 +56,10 @@ def sensor() -> None:
 @stack_option
 @json_option
 def list_sensors(stack: str, as_json: bool) -> None:
-    """List the sensors, each with how it stands.
+    """List the sensors, each with its status; what is wrong with one is explained below.
 
+    STATUS also says what is wrong: does not load (its function), failing, late, blocked (by its stored state), no
+    events (its rule is disabled), not checked (whether its function loads).
     LATELY has one sign for each of its last ticks, the newest first: + for a success, ! for a failure, . for
     skips in a row; H where requests are held, R where some were refused, A where some were set aside.
     """
@@ -57,11 +67,19 @@ def list_sensors(stack: str, as_json: bool) -> None:
 
     with deployed(stack) as parts:
         views = parts.overview.sensors()
+        letters = None if as_json else parts.redriver.count()
     if as_json:
         say_json([sensor_json(each) for each in views])
         return
     columns = ("SENSOR", "KIND", "STATUS", "LAST TICK", "NEXT TICK", "LAG", "RUNS 24H", "FAILED", "LATELY")
     table(columns, [_row(each) for each in views], "The stack has no sensors.")
+    if any(each.problems for each in views):
+        click.echo("")
+    for each in views:
+        say_problems(each)
+    if letters:
+        noun = "message was" if letters == 1 else "messages were"
+        click.echo(f"\n! {letters} {noun} given up: treadle dlq list")
 
 
 @sensor.command()
@@ -97,6 +115,7 @@ def show(name: str, stack: str, as_json: bool) -> None:
             "function": view.function,
         }
     )
+    say_problems(view)
     if edits:
         click.echo()
         rows = [(when(each.at), each.by, each.action, each.before, each.after) for each in edits]
@@ -365,7 +384,16 @@ def _row(view: "SensorView") -> tuple[object, ...]:
     next_at = when(view.next_tick_at) if view.next_tick_at else None
     is_readable = not (view.paused or "").startswith(UNREADABLE)
     status = view.status if is_readable else view.paused
+    if view.problems:
+        status = f"{status}, {_HEALTH[view.problems[0].kind.value]}"
     return (view.name, view.kind, status, ticked, next_at, lag, view.runs_24h, view.failures_24h, lately)
+
+
+def say_problems(view: "SensorView") -> None:
+    """Print what is wrong with a sensor, and what to do."""
+    for each in view.problems:
+        say(f"! {view.name}: {each.says}")
+        say(f"  {each.advice}")
 
 
 def _shown_json(view: "SensorView", edits: "list[RecordedEdit]") -> Mapping[str, Any]:

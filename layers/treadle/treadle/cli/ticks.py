@@ -7,6 +7,7 @@ import click
 
 from treadle.cli.deployed import asking, by_option, deployed, stack_option
 from treadle.cli.listing import limit_option, shown_status, statuses_option
+from treadle.cli.sensors import say_problems
 from treadle.cli.speaking import facts, json_option, say, say_json, say_lines, table, when
 from treadle.cli.times import MOMENT, millis
 from treadle.definitions.status import TickStatus
@@ -49,7 +50,7 @@ def list_ticks(
     limit: int,
     as_json: bool,
 ) -> None:
-    """List a sensor's ticks, newest first; skips in a row are one."""
+    """List a sensor's ticks, newest first; skips in a row are one. What is wrong with the sensor is said below."""
     from treadle.operate.overview import deployed_sensor
     from treadle.operate.views import outline_json
 
@@ -57,11 +58,14 @@ def list_ticks(
     with deployed(stack) as parts:
         deployed_sensor(parts.deployment, sensor)
         found = _found(parts.ticks, sensor, wanted, since, at, limit)
-    if as_json:
+        view = None if as_json else parts.overview.sensor(sensor)
+    if view is None:
         say_json([outline_json(each) for each in found])
         return
     columns = ("TICK", "STATUS", "TOOK", "RUNS", "TAKEN", "TRIGGER", "REASON")
-    table(columns, [_row(each) for each in found], f"Sensor {sensor} has no such ticks.")
+    nothing = "no such ticks" if view.last_tick else "no ticks yet"
+    table(columns, [_row(each) for each in found], f"Sensor {sensor} has {nothing}.")
+    say_problems(view)
 
 
 @tick.command()

@@ -113,7 +113,18 @@ class DeploymentError(TreadleError):
 
 
 class InvocationError(TreadleError):
-    """A sensor's function, invoked directly, failed or did not answer; what it was doing may have been done."""
+    """A sensor's function, invoked directly, failed or did not answer; what it was doing may have been done.
+
+    Args:
+        message: what happened, to which function, and what to do.
+        reason: the function's own error; "" if it gave no answer.
+        is_denied: True if the caller may not invoke it.
+    """
+
+    def __init__(self, message: str, *, reason: str = "", is_denied: bool = False) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.is_denied = is_denied
 
 
 class UnknownEventError(TreadleError):

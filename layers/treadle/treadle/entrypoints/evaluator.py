@@ -162,18 +162,25 @@ _COMMANDS: Mapping[str, Callable[[EvaluatorParts, Mapping[str, Any], Budget], di
 def _evaluate_one(parts: EvaluatorParts, event: dict[str, Any], context: Any) -> dict[str, Any]:
     parsed = _event(event)
     taken_up = parts.events.take_up([parsed])
-    return _report(parts, _evaluated(parts, parsed, taken_up, Budget(remaining_seconds(context))))
+    return _evaluated(parts, parsed, taken_up, Budget(remaining_seconds(context)))[1]
 
 
-def _evaluated(parts: EvaluatorParts, event: SensorEvent, taken_up: "TakenUp", budget: Budget) -> Outcome:
-    """What came of an event; a failure is counted like one of a leased tick before it goes back to its queue."""
+def _evaluated(
+    parts: EvaluatorParts, event: SensorEvent, taken_up: "TakenUp", budget: Budget
+) -> tuple[Outcome, dict[str, Any]]:
+    """What came of an event, and the report of it; a failure is reported, too, before it is raised.
+
+    Raises:
+        SensorEvaluationError: if its evaluation failed, so that the event is delivered again.
+    """
     try:
-        return parts.events.evaluate(event, taken_up, budget)
+        outcome = parts.events.evaluate(event, taken_up, budget)
     except SensorEvaluationError as error:
         from treadle.engine.event_ticks import tick_id_of
 
         _report(parts, Outcome(Decision.FAILURE, str(error), tick_id_of(event), trigger=event.summary))
         raise
+    return outcome, _report(parts, outcome)
 
 
 def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -202,8 +209,7 @@ def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) 
             woken()
         else:
             lags.append(parts.clock.now() / 1000 - message.event.time.timestamp())
-            outcome = _evaluated(parts, message.event, taken_up(), budget)
-            _report(parts, outcome)
+            outcome, _ = _evaluated(parts, message.event, taken_up(), budget)
             _send_later(parts, message.body, outcome.wait_seconds)
 
     parse = functools.partial(_message, parts)

@@ -52,6 +52,13 @@ class Redriver:
         self._box = box
         self._destinations = destinations
 
+    def count(self) -> int | None:
+        """About how many letters there are; None if the queue did not say, or may not be asked."""
+        try:
+            return self._box.count()
+        except StoreError:
+            return None
+
     def redrive(
         self, *, limit: int = DEFAULT_LIMIT, origin: str | None = None, dry_run: bool = False
     ) -> Iterator[Redriven]:

@@ -3,16 +3,17 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from treadle.definitions.errors import TreadleError
 from treadle.definitions.jobs import jobs_parameter
 from treadle.engine.held import FAR
 from treadle.engine.identity import timestamp
 from treadle.operate.findings import (
     Finding,
     Severity,
+    of_activity,
     of_alarm,
     of_backlog,
     of_bucket,
+    of_channel,
     of_clock,
     of_denial,
     of_held,
@@ -22,7 +23,8 @@ from treadle.operate.findings import (
     of_unread,
 )
 from treadle.operate.overview import DAY_MS, Overview, SensorView
-from treadle.operate.stories import closed, error_words
+from treadle.operate.problems import ProblemKind
+from treadle.operate.stories import closed
 from treadle.ports.deployment import DeployedSensor, Deployment
 from treadle.ports.health import Health, Vitals
 from treadle.ports.runs import RunStore
@@ -32,11 +34,11 @@ from treadle.ports.ticks import MOST_READ, Tick, TickStore, TickTrouble
 LATE_MS = 600_000
 """RECONCILE comes to what is late within minutes; what is later than this, it does not come to."""
 
-LATE_SECONDS = 300
-"""A scheduled sensor that has not ticked for so long after it was due does not tick at all."""
-
 COUNTED = 100
 _WORKERS = 16
+_CHECKED_APART = {ProblemKind.NOT_LOADING, ProblemKind.UNCHECKED, ProblemKind.NO_EVENTS}
+"""Other checks look at these in each sensor: its configuration, its rule."""
+
 _ORDER = (Severity.PROBLEM, Severity.WARNING, Severity.OK)
 
 
@@ -76,16 +78,16 @@ class Doctor:
         """
         with ThreadPoolExecutor(2) as pool:
             looking = pool.submit(self._health.vitals)
+            # First, as the views then know which functions load, and invoke none of them again.
+            findings = [*self._configuration()]
             views = self._overview.sensors()
-            findings = [
-                *self._configuration(),
-                *_of_sensors(views),
-                *self._troubled(views),
-                *self._lateness(),
-            ]
+            findings += [*_of_sensors(views), *self._troubled(views), *self._lateness()]
             vitals = looking.result()
         in_use = {job for view in views if view.status == "RUNNING" for job in view.jobs}
-        findings += _of_vitals(vitals, in_use)
+        # What does not load crashes: that is one finding.
+        broken = {each.subject for each in findings if each.check == "configuration"}
+        found = _of_vitals(vitals, in_use)
+        findings += [each for each in found if each.check != "functions" or each.subject not in broken]
         wrong = {each.check for each in findings if each.severity is not Severity.OK}
         findings += [each for each in _in_order(vitals) if each.check not in wrong]
         return sorted(dict.fromkeys(findings), key=lambda each: _ORDER.index(each.severity))
@@ -101,18 +103,14 @@ class Doctor:
             yield Finding("configuration", "sensors", Severity.OK, says)
 
     def _begins(self, sensor: DeployedSensor) -> Finding | None:
-        try:
-            told = self._deployment.invoke(sensor.name, {"treadle": "describe"})
-        except TreadleError as error:
-            denied = "AccessDenied" in str(error)
-            advice = (
-                "Grant yourself lambda:InvokeFunction."
-                if denied
-                else "Mend its code or its parameters, and deploy."
-            )
-            severity = Severity.WARNING if denied else Severity.PROBLEM
-            return Finding("configuration", f"sensor {sensor.name}", severity, str(error), advice)
-        return _of_grants(sensor, told)
+        owner, found = f"sensor {sensor.name}", self._overview.loads.check_now(sensor)
+        if found.error:
+            says = closed(f"The function of sensor {sensor.name} failed to load: {found.error}")
+            return Finding("configuration", owner, Severity.PROBLEM, says, found.advice)
+        if found.unchecked:
+            severity = Severity.WARNING if found.is_denied else Severity.PROBLEM
+            return Finding("configuration", owner, severity, found.unchecked, found.advice)
+        return _of_grants(sensor, found.described)
 
     def _troubled(self, views: Sequence[SensorView]) -> Iterator[Finding]:
         """Ticks of the last day of which not everything came to a run, though none of them has failed."""
@@ -167,9 +165,9 @@ class Doctor:
                 yield Finding("lag", step, Severity.PROBLEM, says, advice)
 
 
-def _of_grants(sensor: DeployedSensor, told: Mapping[str, object]) -> Finding | None:
+def _of_grants(sensor: DeployedSensor, described: Mapping[str, object]) -> Finding | None:
     """That the code may ask for a job which the deployment does not grant; a tick that does fails."""
-    jobs = told.get("jobs")
+    jobs = described.get("jobs")
     missing = sorted({str(job) for job in jobs} - set(sensor.jobs)) if isinstance(jobs, list) else []
     if not missing:
         return None
@@ -182,7 +180,7 @@ def _of_sensors(views: Sequence[SensorView]) -> Iterator[Finding]:
     """Sensors that are paused, fail, or do not tick although they should."""
     found = [finding for view in views for finding in _of_sensor(view)]
     yield from found
-    if not found:
+    if not found and not any(view.problems for view in views):
         running = sum(view.status == "RUNNING" for view in views)
         says = f"{running} of {len(views)} sensors run, and none of them fails or is late."
         yield Finding("sensors", "sensors", Severity.OK, says)
@@ -199,28 +197,9 @@ def _of_sensor(view: SensorView) -> Iterator[Finding]:
             says,
             f"Mend what failed, then: treadle sensor start {view.name}",
         )
-    elif view.failure_streak:
-        last = view.last_tick
-        failed = last is not None and last.error_type is not None
-        why = (
-            error_words(last.error_type or "", last.error_message or "")
-            if last and failed
-            else "see its ticks"
-        )
-        held = f"; held up until {timestamp(view.resume_at)}" if view.resume_at else ""
-        says = closed(f"{view.failure_streak} ticks in a row have failed{held}: {why}")
-        yield Finding(
-            "sensors", owner, Severity.PROBLEM, says, "Mend its function or its source; it goes on by itself."
-        )
-    late = view.lag_seconds or 0
-    if (
-        view.status == "RUNNING"
-        and late > max(LATE_SECONDS, view.interval_seconds or 0)
-        and not view.failure_streak
-    ):
-        says = f"It has not ticked for {late:.0f} s since it was due."
-        advice = "Is its schedule on? Does its function run out of memory or time? Its log says."
-        yield Finding("sensors", owner, Severity.PROBLEM, says, advice)
+    for each in view.problems:
+        if each.kind not in _CHECKED_APART:
+            yield Finding("sensors", owner, Severity.PROBLEM, each.says, each.advice)
 
 
 def _of_vitals(vitals: Vitals, in_use: Collection[str]) -> Iterator[Finding]:
@@ -234,6 +213,10 @@ def _of_vitals(vitals: Vitals, in_use: Collection[str]) -> Iterator[Finding]:
         yield from of_target(target, in_use)
     yield from map(of_denial, vitals.denials)
     yield from map(of_alarm, vitals.alarms)
+    for channel in vitals.channels:
+        yield from of_channel(channel)
+    for activity in vitals.activities:
+        yield from of_activity(activity)
     yield from of_clock(vitals.clock_ahead_ms)
     yield from map(of_unread, vitals.unread)
 
@@ -257,5 +240,8 @@ def _in_order(vitals: Vitals) -> Iterator[Finding]:
     yield Finding("jobs", "jobs", Severity.OK, f"{there} have what they launch.")
     yield Finding("permissions", "permissions", Severity.OK, "The roles allow what their functions need.")
     yield Finding("alarms", "alarms", Severity.OK, "None is in ALARM.")
+    if vitals.channels:
+        says = f"{len(vitals.channels)} topics, secrets and senders of alerts are there."
+        yield Finding("alerts", "alerts", Severity.OK, says)
     if vitals.clock_ahead_ms is not None:
         yield Finding("clock", "clock", Severity.OK, "This machine's and AWS's agree.")

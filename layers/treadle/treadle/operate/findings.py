@@ -5,11 +5,25 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from treadle.engine.identity import timestamp
-from treadle.ports.health import Alarm, Backlog, Bucket, Denial, JobTarget, Switch, Unread
+from treadle.operate.stories import closed
+from treadle.ports.health import (
+    Activity,
+    Alarm,
+    AlertChannel,
+    Backlog,
+    Bucket,
+    Denial,
+    JobTarget,
+    Switch,
+    Unread,
+)
 from treadle.ports.ticks import Tick, TickOutline, TickTrouble
 
 OLD_SECONDS = 300
 """A message that has waited for longer is not simply next in line; the alarms on age say the same."""
+
+CRASHES = 3
+"""So many invocations that end in an error within 15 minutes are no single mishap."""
 
 SKEW_MS = 5_000
 """Clocks may differ by so much without harm: leases have that margin."""
@@ -59,7 +73,12 @@ def of_switch(switch: Switch) -> Iterator[Finding]:
     check, words = _SWITCHED[switch.kind]
     if not switch.is_on:
         advice = _SWITCH_ON[switch.kind].format(name=switch.name)
-        yield Finding(check, switch.owner, Severity.PROBLEM, f"{words.format(name=switch.name)}.", advice)
+        gone = ""
+        if switch.trouble:
+            gone, advice = f" ({switch.trouble})", "Deploy the template again."
+        yield Finding(
+            check, switch.owner, Severity.PROBLEM, f"{words.format(name=switch.name)}{gone}.", advice
+        )
     elif switch.trouble:
         says = f"Its {switch.kind} {switch.name} works in vain: {switch.trouble}."
         yield Finding(
@@ -170,6 +189,24 @@ def of_alarm(alarm: Alarm) -> Finding:
     return Finding(
         "alarms", alarm.name, Severity.PROBLEM, says, "docs/operations.md says what each alarm means."
     )
+
+
+def of_channel(channel: AlertChannel) -> Iterator[Finding]:
+    """That alerts or alarms cannot arrive."""
+    if channel.trouble:
+        says = f"Alerts do not arrive: {channel.trouble} ({channel.address.setting})"
+        yield Finding("alerts", channel.address.owner, Severity.PROBLEM, closed(says), closed(channel.remedy))
+
+
+def of_activity(activity: Activity) -> Iterator[Finding]:
+    """That a function crashes whenever it is invoked."""
+    if activity.errors:
+        times = "invocation" if activity.errors == 1 else f"{activity.errors} invocations"
+        says = f"The last {times} of its function {activity.name} ended in an error, within 15 minutes."
+        # One may be a deployment's, or an outage's; SQS and Lambda repeat it.
+        severity = Severity.PROBLEM if activity.errors >= CRASHES else Severity.WARNING
+        advice = "Its log has the error: an import that fails, out of memory, out of time."
+        yield Finding("functions", activity.owner, severity, says, advice)
 
 
 def of_clock(ahead_ms: int | None) -> Iterator[Finding]:

@@ -1,11 +1,14 @@
 """All sensors at a glance: how each stands, when it ticks next, and what became of its last ticks and runs."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from treadle.definitions.errors import CommandRefusedError, UnreadableRecordError
 from treadle.definitions.status import DagsterRunStatus, InstigatorStatus, TickStatus
 from treadle.engine.schedule import MINUTE_MS, phase_of, slot
+from treadle.operate.load_checks import LoadChecks
+from treadle.operate.problems import Observation, SensorProblem, problems_of
 from treadle.operate.ticks import streak_outline
 from treadle.ports.deployment import DeployedSensor, Deployment
 from treadle.ports.runs import RunStore
@@ -56,7 +59,8 @@ class SensorView:
         paused: why Treadle stopped it, if it did.
         last_tick: the newest; skips in a row are one.
         next_tick_at: when it ticks next; None if it is not running, or evaluates events alone.
-        lag_seconds: how long ago its next tick was due; None as for `next_tick_at`, and before its first tick.
+        lag_seconds: how long ago its next tick was due, the first one as soon as it is deployed; None as for
+            `next_tick_at`, and before the first tick of one of which that is not known.
         runs_24h: runs that it asked for within the last 24 hours; `COUNTED` at most.
         failures_24h: those of them that have failed.
         recent: its last ticks, newest first; `RECENT` at most.
@@ -65,6 +69,8 @@ class SensorView:
         failure_streak: failed ticks in a row.
         resume_at: no tick before this, after failures.
         function: its function's name.
+        problems: what is wrong with it, the cause first.
+        deployed_at: when its function last got code or settings; None if that is not known.
     """
 
     name: str
@@ -87,6 +93,8 @@ class SensorView:
     failure_streak: int
     resume_at: int | None
     function: str
+    problems: tuple[SensorProblem, ...] = ()
+    deployed_at: int | None = None
 
 
 class Overview:
@@ -108,9 +116,13 @@ class Overview:
         self._ticks = ticks
         self._runs = runs
         self._clock = clock
+        self.loads = LoadChecks(deployment, clock)
 
     def sensors(self) -> list[SensorView]:
         """All sensors, by name; a hundred cost one request, and three for each, sixteen at a time.
+
+        The function of a sensor that has not evaluated since it was deployed, or when it was due, is invoked to say
+        whether it loads, at most once a minute.
 
         Raises:
             DeploymentError: if the stack cannot be read.
@@ -145,7 +157,7 @@ class Overview:
         runs = self._runs.counts(deployed.name, now - DAY_MS, COUNTED)
         status = effective_status(deployed, state)
         is_running = status == InstigatorStatus.RUNNING
-        due = _due(deployed, state) if is_running else None
+        seen = observed(deployed, state, ticks, now)
         return SensorView(
             name=deployed.name,
             kind=deployed.kind,
@@ -158,7 +170,7 @@ class Overview:
             paused=state.paused,
             last_tick=ticks[0] if ticks else None,
             next_tick_at=next_tick_at(deployed, state, now) if is_running else None,
-            lag_seconds=None if not due else max(0, now - due) / 1000,
+            lag_seconds=seen.lag_seconds,
             runs_24h=sum(runs.values()),
             failures_24h=runs.get(DagsterRunStatus.FAILURE, 0),
             recent=tuple(_recent(each) for each in ticks),
@@ -167,6 +179,8 @@ class Overview:
             failure_streak=state.failure_streak,
             resume_at=state.resume_at,
             function=deployed.function,
+            problems=problems_of(seen, self.loads.check(deployed) if seen.is_unproven else None),
+            deployed_at=deployed.deployed_at,
         )
 
     def _cursor(self, state: SensorState) -> str | None:
@@ -200,6 +214,23 @@ def effective_status(deployed: DeployedSensor, state: SensorState) -> str:
     return "PAUSED" if state.paused else InstigatorStatus.STOPPED.value
 
 
+def observed(
+    deployed: DeployedSensor, state: SensorState, ticks: Sequence[TickOutline], now: int
+) -> Observation:
+    """A sensor at one moment, to be judged.
+
+    Args:
+        deployed: what the deployment says of it.
+        state: what is stored of it.
+        ticks: its last ones.
+        now: the time.
+    """
+    is_running = state.is_running(deployed.default_status)
+    due = _due(deployed, state) if is_running else None
+    lag = None if not due else max(0, now - due) / 1000
+    return Observation(deployed, state, ticks, is_running, lag, now)
+
+
 def next_tick_at(deployed: DeployedSensor, state: SensorState, now: int) -> int | None:
     """When a running sensor ticks next; None if it evaluates events alone."""
     due = _due(deployed, state)
@@ -222,12 +253,19 @@ def _count(tick: TickOutline) -> int:
 
 
 def _due(deployed: DeployedSensor, state: SensorState) -> int | None:
-    """When the next tick is due; 0 if it has never ticked, None if it evaluates events alone."""
+    """When the next tick is due; None if it evaluates events alone.
+
+    The first one is due at the first delivery after the deployment; 0 if nobody knows when that was.
+    """
     if not deployed.is_ticked:
         return None
+    started = state.started_at or 0
     if state.last_nominal is None:
-        return 0
-    return max(state.last_nominal + _interval(deployed), state.resume_at or 0)
+        if deployed.deployed_at is None:
+            return 0
+        return _next_delivery(deployed, max(deployed.deployed_at, started))
+    # While it was stopped nothing was due.
+    return max(state.last_nominal + _interval(deployed), state.resume_at or 0, started)
 
 
 def _next_delivery(deployed: DeployedSensor, earliest: int) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from treadle.definitions.status import InstigatorStatus
 from treadle.engine.identity import timestamp
 from treadle.operate.overview import next_tick_at
+from treadle.operate.problems import ProblemKind, SensorProblem
 from treadle.operate.stories import error_words
 from treadle.ports.deployment import DeployedSensor
 from treadle.ports.sensors import RecordedEdit, SensorState
@@ -22,6 +23,7 @@ class Standing:
         edits: what operators changed, newest first.
         failure: its newest failed tick, if the last one failed.
         now: the time.
+        problems: what is wrong with it now.
     """
 
     deployed: DeployedSensor
@@ -29,6 +31,7 @@ class Standing:
     edits: Sequence[RecordedEdit]
     failure: TickOutline | None
     now: int
+    problems: Sequence[SensorProblem] = ()
 
     @property
     def name(self) -> str:
@@ -67,6 +70,25 @@ class Standing:
             why = f": {error_words(self.failure.error_type or 'Error', self.failure.error_message or '')}"
         times = "1 tick has failed" if streak == 1 else f"{streak} ticks in a row have failed"
         return f"of sensor {self.name} {times}{held}{why}"
+
+    @property
+    def not_loading(self) -> str | None:
+        """That its function cannot be imported or configured, with the error; None if it can, or nobody knows."""
+        return self._problem(ProblemKind.NOT_LOADING)
+
+    @property
+    def not_evaluating(self) -> str | None:
+        """What else keeps it from evaluating well: events that fail, ticks that do not come; None if nothing does."""
+        return self._problem(
+            ProblemKind.FAILING, ProblemKind.BLOCKED, ProblemKind.LATE, ProblemKind.UNCHECKED
+        )
+
+    def _problem(self, *kinds: ProblemKind) -> str | None:
+        found = next((each for each in self.problems if each.kind in kinds), None)
+        if found is None:
+            return None
+        says = f"{found.says[0].lower()}{found.says[1:].rstrip('.')}"
+        return f"sensor {self.name}: {says} ({found.advice.rstrip('.')})"
 
     @property
     def next_tick(self) -> str | None:

@@ -12,7 +12,10 @@ from treadle.engine.identity import RunIds, timestamp
 from treadle.engine.schedule import MINUTE_MS
 from treadle.operate.asked_for import RECENT, AskedFor
 from treadle.operate.dead_letters import Redriver
-from treadle.operate.overview import deployed_sensor
+from treadle.operate.load_checks import LoadChecks
+from treadle.operate.overview import RECENT as RECENT_TICKS
+from treadle.operate.overview import deployed_sensor, observed
+from treadle.operate.problems import problems_of
 from treadle.operate.standing import Standing
 from treadle.operate.stories import Story, Telling, closed, tell_tick, tick_stands
 from treadle.operate.why_objects import ObjectStories
@@ -74,6 +77,7 @@ class Why:
         self._ticks = ticks
         self._runs = runs
         self._clock = clock
+        self._loads = LoadChecks(deployment, clock)
         self._asked = AskedFor(deployment, ticks, runs, run_ids, letters)
         self._of_objects = ObjectStories(self._asked, ticks, runs, sensors, objects, health)
 
@@ -105,8 +109,10 @@ class Why:
         failed: tuple[TickOutline, ...] = ()
         if state.failure_streak:
             failed = self._ticks.page(sensor, limit=1, statuses={TickStatus.FAILURE}).ticks
-        edits = self._sensors.edits(sensor)
-        return Standing(deployed, state, edits, failed[0] if failed else None, self._clock.now())
+        edits, now = self._sensors.edits(sensor), self._clock.now()
+        seen = observed(deployed, state, self._ticks.page(sensor, limit=RECENT_TICKS).ticks, now)
+        problems = problems_of(seen, self._loads.check(deployed) if seen.is_unproven else None)
+        return Standing(deployed, state, edits, failed[0] if failed else None, now, problems)
 
     def _of_run(self, telling: Telling, sensor: str, run_id: str) -> Story:
         run = self._runs.get(run_id)
@@ -130,7 +136,7 @@ class Why:
 
     def _with_standing(self, telling: Telling, standing: Standing, words: str) -> str:
         """The sentence with what keeps the sensor from evaluating, or with when it does so next."""
-        for trouble in (standing.stopped, standing.failing):
+        for trouble in (standing.stopped, standing.not_loading, standing.failing, standing.not_evaluating):
             if trouble is not None:
                 telling.add("sensor", None, trouble, ok=False)
                 return f"{words}: {closed(trouble)}"

@@ -169,7 +169,7 @@ class ObjectStories:
             return telling.end(f"{words}. {letter}")
         if sighting.modified_at is None:
             return telling.end(f"{words}: there is no such object (any more).")
-        for trouble in (standing.stopped, sighting.waits, _too_old(sighting)):
+        for trouble in (standing.stopped, standing.not_loading, sighting.waits, _too_old(sighting)):
             if trouble:
                 telling.add("sensor", None, trouble, ok=False)
                 return telling.end(f"{words}: {closed(trouble)}")

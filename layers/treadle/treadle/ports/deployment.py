@@ -49,6 +49,7 @@ class DeployedSensor:
         queue: the URL of its queue; None if it has none.
         hearing: what its rule lets through; None if it has no rule.
         settings: what its function is told.
+        deployed_at: when its function last got code or settings, in milliseconds; None if that is not known.
     """
 
     name: str
@@ -61,6 +62,8 @@ class DeployedSensor:
     queue: str | None = None
     hearing: Hearing | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
+    # Not part of what it is: the same sensor, deployed again, is the same.
+    deployed_at: int | None = field(default=None, compare=False)
 
     @property
     def is_ticked(self) -> bool:
@@ -99,12 +102,15 @@ class Deployment(Protocol):
             DeploymentError: if the stack cannot be read.
         """
 
-    def invoke(self, sensor: str, event: Mapping[str, object]) -> Mapping[str, object]:
+    def invoke(
+        self, sensor: str, event: Mapping[str, object], *, seconds: int | None = None
+    ) -> Mapping[str, object]:
         """What a sensor's function answers to a direct invocation, which is sent once.
 
         Args:
             sensor: its name.
             event: such as `{"treadle": "preview"}`.
+            seconds: how long the answer is awaited; None for as long as a function may take.
 
         Raises:
             CommandRefusedError: if there is no such sensor.

@@ -13,7 +13,7 @@ class Switch:
         owner: what it feeds, as dead letters name it: "launch", "sensor new_objects".
         name: AWS's.
         is_on: whether it is enabled.
-        trouble: what AWS says went wrong when it last worked; "" if nothing did.
+        trouble: what AWS says went wrong when it last worked, or that it is gone; "" if nothing did.
     """
 
     kind: str
@@ -113,6 +113,55 @@ class Alarm:
 
 
 @dataclass(frozen=True, slots=True)
+class AlertAddress:
+    """Where alerts go, as far as AWS can be asked about it.
+
+    Attributes:
+        owner: who sends them: "sensor failure_alert", or "alarms".
+        service: "sns" for a topic, "secretsmanager" for a secret, "ses" for a sender.
+        name: the topic's ARN, the secret's name or ARN, the sender's address.
+        setting: where the deployment names it, such as "TREADLE_ALERT_SNS_TOPIC".
+    """
+
+    owner: str
+    service: str
+    name: str
+    setting: str
+
+
+@dataclass(frozen=True, slots=True)
+class AlertChannel:
+    """Whether alerts can arrive.
+
+    Attributes:
+        address: where they go.
+        trouble: why they cannot; "" if nothing speaks against it.
+        remedy: what to do then.
+    """
+
+    address: AlertAddress
+    trouble: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """How often a function was invoked lately.
+
+    Attributes:
+        owner: the step.
+        name: the function's.
+        invocations: how many there were.
+        errors: how many of the last ones, none of which ended well, ended in an error of the function or its runtime.
+    """
+
+    owner: str
+    name: str
+    invocations: int = 0
+    errors: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Unread:
     """Something that could not be looked at.
 
@@ -140,6 +189,8 @@ class Vitals:
         targets: what jobs launch.
         denials: missing permissions of the deployment's own roles.
         alarms: those that are in ALARM.
+        channels: where alerts and alarms go.
+        activities: how often functions were invoked within the last quarter of an hour.
         clock_ahead_ms: how far this machine's clock is ahead of AWS's; None if AWS told no time.
         unread: what could not be looked at.
     """
@@ -150,6 +201,8 @@ class Vitals:
     targets: tuple[JobTarget, ...] = ()
     denials: tuple[Denial, ...] = ()
     alarms: tuple[Alarm, ...] = ()
+    channels: tuple[AlertChannel, ...] = ()
+    activities: tuple[Activity, ...] = ()
     clock_ahead_ms: int | None = None
     unread: tuple[Unread, ...] = ()
 

@@ -64,6 +64,13 @@ class LetterBox(Protocol):
             StoreError: if the queue did not answer.
         """
 
+    def count(self) -> int:
+        """How many letters there are, those that somebody was given among them; about, where many write and read.
+
+        Raises:
+            StoreError: if the queue could not be asked.
+        """
+
     def delete(self, letter: Letter) -> None:
         """Take a letter out for good.
 

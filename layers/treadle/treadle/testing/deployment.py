@@ -29,14 +29,20 @@ class InMemoryDeployment:
         """The sensors by name."""
         return {each.name: each for each in sorted(self.deployed, key=lambda each: each.name)}
 
-    def invoke(self, sensor: str, event: Mapping[str, object]) -> Mapping[str, object]:
+    def invoke(
+        self, sensor: str, event: Mapping[str, object], *, seconds: int | None = None
+    ) -> Mapping[str, object]:
         """What answers in place of the sensor's function."""
+        del seconds
         self._check(sensor)
         try:
             return self.functions[sensor](event)
+        except InvocationError:
+            raise
         except Exception as error:
-            msg = f"The function of sensor {sensor} failed: {type(error).__name__}: {error}"
-            raise InvocationError(msg) from error
+            reason = f"{type(error).__name__}: {error}"
+            msg = f"The function of sensor {sensor} failed: {reason}"
+            raise InvocationError(msg, reason=reason) from error
 
     def logs(self, sensor: str, since: int, until: int | None = None) -> Iterator[LogLine]:
         """The lines of the sensor's log."""

@@ -103,6 +103,10 @@ class InMemoryDeadLetters:
         name = f"letter-{next(self._count)}"
         self.letters[name] = Letter(name, f"handle of {name}", body, dict(attributes), source)
 
+    def count(self) -> int:
+        """How many letters there are."""
+        return len(self.letters)
+
     def receive(self) -> list[Letter]:
         """Ten letters at most that nobody was given."""
         found = [letter for name, letter in self.letters.items() if name not in self.held][:10]

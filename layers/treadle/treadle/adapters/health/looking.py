@@ -9,9 +9,19 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from treadle.adapters.clients import CONNECTIONS
 from treadle.adapters.targets.answers import is_denied
-from treadle.ports.health import Alarm, Backlog, Bucket, Denial, JobTarget, Switch, Unread
+from treadle.ports.health import (
+    Activity,
+    Alarm,
+    AlertChannel,
+    Backlog,
+    Bucket,
+    Denial,
+    JobTarget,
+    Switch,
+    Unread,
+)
 
-Vital = Switch | Backlog | Bucket | JobTarget | Denial | Alarm | Unread
+Vital = Switch | Backlog | Bucket | JobTarget | Denial | Alarm | AlertChannel | Activity | Unread
 
 _SHOWN = 300
 
@@ -40,10 +50,15 @@ def look_at_all(probes: Sequence[Probe]) -> list[Vital]:
         probes: the looks.
     """
     with ThreadPoolExecutor(CONNECTIONS) as pool:
-        return list(chain.from_iterable(pool.map(_taken, probes)))
+        return list(chain.from_iterable(pool.map(taken, probes)))
 
 
-def _taken(probe: Probe) -> list[Vital]:
+def taken(probe: Probe) -> list[Vital]:
+    """What one look finds; in place of it, that it failed.
+
+    Args:
+        probe: the look.
+    """
     try:
         return list(probe.look())
     except (ClientError, BotoCoreError) as error:

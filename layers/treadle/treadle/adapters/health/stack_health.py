@@ -1,8 +1,9 @@
 """A stack's vitals, asked of AWS by many requests at once."""
 
+import functools
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cached_property
@@ -13,14 +14,27 @@ from botocore.exceptions import BotoCoreError, ClientError
 from treadle.adapters.answers import code_of
 from treadle.adapters.clients import client
 from treadle.adapters.deployment import resource_prefix
+from treadle.adapters.health.alert_channels import channel_probe
 from treadle.adapters.health.job_targets import target_probe
-from treadle.adapters.health.looking import Probe, Vital, look_at_all
-from treadle.adapters.health.permissions import RECENT_MS, log_probe, needs, permission_probe
+from treadle.adapters.health.looking import Probe, Vital, look_at_all, taken
+from treadle.adapters.health.permissions import RECENT_MS, Need, log_probe, needs, permission_probe
 from treadle.adapters.notifications import merging_command
 from treadle.adapters.stack import DeployedStack, describe_rule
 from treadle.adapters.targets.answers import millis_of
 from treadle.ports.deployment import DeployedSensor, Deployment
-from treadle.ports.health import Alarm, Backlog, Bucket, Denial, JobTarget, Switch, Unread, Vitals
+from treadle.ports.health import (
+    Activity,
+    Alarm,
+    AlertAddress,
+    AlertChannel,
+    Backlog,
+    Bucket,
+    Denial,
+    JobTarget,
+    Switch,
+    Unread,
+    Vitals,
+)
 from treadle.ports.launching import JobSettings
 
 METRIC_MINUTES = 15
@@ -28,12 +42,26 @@ METRIC_MINUTES = 15
 
 DEAD_LETTERS = "DeadLetterQueue"
 
+GONE = "it does not exist any more"
+
+_FUNCTION = "AWS::Lambda::Function"
 _ON = {"Enabled", "Enabling", "Creating", "Updating"}
 _FINE = ("OK", "No records processed")
 _RECORDS_RULES = {"ReportsRule", "JoinedAssetsRule", "StateMachinesRule"}
 _ENGINE = {"Dispatch", "Launch", "Record", "Publish", "Reconcile"}
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Metric:
+    """A metric to read, by its one dimension, for each of the last minutes."""
+
+    namespace: str
+    name: str
+    dimension: str
+    value: str
+    statistic: str = "Maximum"
 
 
 class StackHealth:
@@ -43,9 +71,17 @@ class StackHealth:
         stack: the stack.
         deployment: its sensors.
         jobs: what each job's name launches.
+        alerts: where a sensor's alerts go, by its name and its function's environment; None to leave them out.
     """
 
-    def __init__(self, stack: DeployedStack, deployment: Deployment, jobs: Mapping[str, JobSettings]) -> None:
+    def __init__(
+        self,
+        stack: DeployedStack,
+        deployment: Deployment,
+        jobs: Mapping[str, JobSettings],
+        alerts: Callable[[str, Mapping[str, str]], Iterable[AlertAddress]] | None = None,
+    ) -> None:
+        self._alert_addresses = alerts
         self._stack = stack
         self._deployment = deployment
         self._jobs = jobs
@@ -55,7 +91,7 @@ class StackHealth:
         probes = [*self._switches(owner), *self._queues(owner)]
         if owner is None:
             probes += [*self._buckets(), *map(target_probe, self._jobs.values()), self._alarms()]
-            probes += [*self._permissions(), *self._logs()]
+            probes += [*self._permissions(), *self._logs(), *self._alerts()]
         found = look_at_all(
             [*probes, Probe("queues", "the age of messages", "cloudwatch:GetMetricData", self._ages(owner))]
         )
@@ -66,6 +102,8 @@ class StackHealth:
             targets=_only(found, JobTarget),
             denials=_only(found, Denial),
             alarms=_only(found, Alarm),
+            channels=_only(found, AlertChannel),
+            activities=_only(found, Activity),
             clock_ahead_ms=clock_ahead() if owner is None else None,
             unread=tuple(dict.fromkeys(_only(found, Unread))),
         )
@@ -111,7 +149,7 @@ class StackHealth:
             yield Probe("queues", "the queues", "sqs:GetQueueAttributes", _queue(taker, url))
 
     def _ages(self, owner: str | None) -> Any:
-        """How old the oldest messages are, and the oldest records of streams: one request for all."""
+        """How old the oldest messages are, and the oldest records of streams, and what functions did: one request."""
         asked: list[tuple[Backlog, str, str, str]] = []
         for whose, logical_id, url in self._of_type("AWS::SQS::Queue", "Queue", owner):
             if logical_id != DEAD_LETTERS:
@@ -119,15 +157,26 @@ class StackHealth:
                 asked.append(
                     (Backlog(whose, name, 0), "AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName")
                 )
-        for whose, _, name in self._of_type("AWS::Lambda::Function", "Function", owner):
+        for whose, _, name in self._of_type(_FUNCTION, "Function", owner):
             asked.append((Backlog(whose, name, None), "AWS/Lambda", "IteratorAge", "FunctionName"))
 
-        def look() -> Iterator[Backlog]:
-            newest = _metrics([(space, metric, name, each.name) for each, space, metric, name in asked])
-            for (each, _, metric, _), value in zip(asked, newest, strict=True):
-                if value is not None:
-                    seconds = value / 1000 if metric == "IteratorAge" else value
+        functions = [(whose, name) for whose, _, name in self._of_type(_FUNCTION, "Function", owner)]
+        counted = [
+            _Metric("AWS/Lambda", metric, "FunctionName", name, "Sum")
+            for _, name in functions
+            for metric in ("Invocations", "Errors")
+        ]
+
+        def look() -> Iterator[Backlog | Activity]:
+            ages = [_Metric(space, metric, name, each.name) for each, space, metric, name in asked]
+            found = _metrics([*ages, *counted])
+            for (each, _, metric, _), values in zip(asked, found, strict=False):
+                if values:
+                    seconds = values[0] / 1000 if metric == "IteratorAge" else values[0]
                     yield replace(each, oldest_seconds=seconds)
+            counts = found[len(asked) :]
+            for (whose, name), invocations, errors in zip(functions, counts[::2], counts[1::2], strict=True):
+                yield Activity(whose, name, int(sum(invocations)), _errors_of_late(invocations, errors))
 
         return look
 
@@ -144,15 +193,21 @@ class StackHealth:
     def _alarms(self) -> Probe:
         names = [name for _, _, name in self._of_type("AWS::CloudWatch::Alarm", "Alarm")]
 
-        def look() -> Iterator[Alarm]:
+        def look() -> Iterator[Vital]:
+            topics: set[str] = set()
             for start in range(0, len(names), 100):
                 answer = client("cloudwatch").describe_alarms(
-                    AlarmNames=names[start : start + 100], StateValue="ALARM", MaxRecords=100
+                    AlarmNames=names[start : start + 100], MaxRecords=100
                 )
                 for alarm in answer["MetricAlarms"]:
+                    topics |= {each for each in alarm.get("AlarmActions", ()) if ":sns:" in each}
+                    if alarm.get("StateValue", "ALARM") != "ALARM":
+                        continue
                     since = alarm.get("StateUpdatedTimestamp")
                     words = f"{alarm.get('AlarmDescription', '')} {alarm.get('StateReason', '')}".strip()
                     yield Alarm(alarm["AlarmName"], millis_of(since) if since else None, words)
+            for topic in sorted(topics):
+                yield from taken(channel_probe(AlertAddress("alarms", "sns", topic, "AlarmTopicArn")))
 
         return Probe("alarms", "the alarms", "cloudwatch:DescribeAlarms", look)
 
@@ -160,6 +215,21 @@ class StackHealth:
         prefixes = {sensor.name: prefix for prefix, sensor in self._sensors.items()}
         for need in needs(self._stack, self._sensors.values(), prefixes, self._jobs.values()):
             yield permission_probe(self._stack, need)
+
+    def _alerts(self) -> Iterator[Probe]:
+        """Whether the alerts of sensors can arrive."""
+        if self._alert_addresses is None:
+            return
+        for prefix, sensor in self._sensors.items():
+            for address in self._alert_addresses(sensor.name, sensor.settings):
+                yield channel_probe(address, functools.partial(self._may, prefix))
+
+    def _may(self, prefix: str, action: str, resource: str) -> Iterator[Probe]:
+        """The look at whether a sensor's role allows an action."""
+        role = f"{prefix}Role"
+        if role in self._stack.physical_ids:
+            owner = f"sensor {self._sensors[prefix].name}"
+            yield permission_probe(self._stack, Need(owner, role, resource, (action,), {}))
 
     def _logs(self) -> Iterator[Probe]:
         since = int(time.time() * 1000) - RECENT_MS
@@ -209,7 +279,11 @@ def _joined(backlogs: Iterable[Backlog]) -> tuple[Backlog, ...]:
 
 def _schedule(owner: str, name: str) -> Any:
     def look() -> Iterator[Switch]:
-        told = client("scheduler").get_schedule(Name=name)
+        try:
+            told = client("scheduler").get_schedule(Name=name)
+        except ClientError as error:
+            yield _gone("schedule", owner, name, error)
+            return
         yield Switch("schedule", owner, name, told.get("State") != "DISABLED")
 
     return look
@@ -218,19 +292,35 @@ def _schedule(owner: str, name: str) -> Any:
 def _rule(stack: DeployedStack, owner: str, name: str) -> Any:
     def look() -> Iterator[Switch]:
         told = describe_rule(stack, name)
-        yield Switch("rule", owner, name, told is not None and told.get("State") != "DISABLED")
+        trouble = "" if told is not None else GONE
+        yield Switch("rule", owner, name, told is not None and told.get("State") != "DISABLED", trouble)
 
     return look
 
 
 def _mapping(owner: str, uuid: str) -> Any:
     def look() -> Iterator[Switch]:
-        told = client("lambda").get_event_source_mapping(UUID=uuid)
+        try:
+            told = client("lambda").get_event_source_mapping(UUID=uuid)
+        except ClientError as error:
+            yield _gone("mapping", owner, uuid, error)
+            return
         result = told.get("LastProcessingResult", "")
         trouble = "" if not result or result.startswith(_FINE) else result
         yield Switch("mapping", owner, uuid, told.get("State") in _ON, trouble)
 
     return look
+
+
+def _gone(kind: str, owner: str, name: str, error: ClientError) -> Switch:
+    """That the switch does not exist, if that is what the error says.
+
+    Raises:
+        ClientError: the error, if it says something else.
+    """
+    if code_of(error) != "ResourceNotFoundException":
+        raise error
+    return Switch(kind, owner, name, is_on=False, trouble=GONE)
 
 
 def _queue(owner: str, url: str) -> Any:
@@ -261,25 +351,42 @@ def _bucket(sensor: str, bucket: str) -> Any:
     return look
 
 
-def _metrics(asked: Sequence[tuple[str, str, str, str]]) -> list[float | None]:
-    """The newest value of each metric, given as namespace, name, and one dimension's name and value."""
+def _errors_of_late(invocations: Sequence[float], errors: Sequence[float]) -> int:
+    """How many invocations ended in an error since the last minute in which one ended well.
+
+    Lambda counts both at each invocation, so that they have values for the same minutes.
+
+    Args:
+        invocations: by minute, the newest first.
+        errors: those of them that ended in an error.
+    """
+    failed = 0.0
+    for number, wrong in zip(invocations, errors, strict=False):
+        if wrong < number:
+            break
+        failed += wrong
+    return int(failed)
+
+
+def _metrics(asked: Sequence[_Metric]) -> list[list[float]]:
+    """The values of each metric within the last minutes, the newest first."""
     now = datetime.now(UTC)
     queries = [
         {
             "Id": f"m{index}",
             "MetricStat": {
                 "Metric": {
-                    "Namespace": space,
-                    "MetricName": metric,
-                    "Dimensions": [{"Name": name, "Value": value}],
+                    "Namespace": each.namespace,
+                    "MetricName": each.name,
+                    "Dimensions": [{"Name": each.dimension, "Value": each.value}],
                 },
                 "Period": 60,
-                "Stat": "Maximum",
+                "Stat": each.statistic,
             },
         }
-        for index, (space, metric, name, value) in enumerate(asked)
+        for index, each in enumerate(asked)
     ]
-    newest: dict[str, float] = {}
+    found: dict[str, list[float]] = {}
     for start in range(0, len(queries), 500):
         answer = client("cloudwatch").get_metric_data(
             MetricDataQueries=queries[start : start + 500],
@@ -287,5 +394,5 @@ def _metrics(asked: Sequence[tuple[str, str, str, str]]) -> list[float | None]:
             EndTime=now + timedelta(minutes=1),
             ScanBy="TimestampDescending",
         )
-        newest |= {each["Id"]: each["Values"][0] for each in answer["MetricDataResults"] if each["Values"]}
-    return [newest.get(f"m{index}") for index in range(len(asked))]
+        found |= {each["Id"]: each["Values"] for each in answer["MetricDataResults"]}
+    return [found.get(f"m{index}", []) for index in range(len(asked))]

@@ -36,6 +36,7 @@ def overview(asked: Asked) -> Json:
         "role": asked.caller.role.value,
         "now": asked.now,
         "sensors": [sensor_json(view) for view in parts.overview.sensors()],
+        "dead_letters": parts.redriver.count(),
     }
 
 
@@ -143,6 +144,10 @@ OPERATIONS = (
                 "role": {"enum": [role.value for role in Role]},
                 "now": {"type": "integer"},
                 "sensors": list_of(_VIEW),
+                "dead_letters": {
+                    "type": ["integer", "null"],
+                    "description": "About how many there are; null if that is not known.",
+                },
             }
         ),
     ),

@@ -20,6 +20,22 @@ export const KINDS = {
 
 export const kindWord = (kind) => KINDS[kind] ?? kind;
 
+const PROBLEMS = {
+  NOT_LOADING: ['failing', 'Does not load'], FAILING: ['failing', 'Failing'], LATE: ['late', 'Late'], BLOCKED: ['late', 'Blocked'],
+  NO_EVENTS: ['late', 'No events'], UNCHECKED: ['unchecked', 'Not checked'],
+};
+
+/** What is wrong with a sensor, in one word or two; null if nothing is. */
+export const problemWord = (problem) => (PROBLEMS[problem.kind] ?? [null, problem.kind])[1];
+
+const has = (sensor, group) => (sensor.problems ?? []).some((problem) => PROBLEMS[problem.kind]?.[0] === group);
+
+/** Whether its evaluations fail, or its function does not load. */
+export const isFailing = (sensor) => has(sensor, 'failing');
+
+/** Whether it is not evaluated although it should be. */
+export const isLate = (sensor) => has(sensor, 'late');
+
 const EVENT_KINDS = ['run_status', 'asset', 'deadline'];
 
 /** Whether a sensor evaluates ticks; others evaluate events alone. */

@@ -3,7 +3,7 @@
 import {html, render, useEffect, useErrorBoundary, useRef, useState} from './vendor/htm-preact.js';
 import * as api from './api.js';
 import * as auth from './auth.js';
-import {Deployment} from './deployment.js';
+import {Deployment, isFailing, isLate} from './deployment.js';
 import {noteServerTime} from './format.js';
 import {useLive} from './live.js';
 import {Badge, Empty, Loaded, Loading, Page, Problem, Told} from './parts.js';
@@ -71,13 +71,14 @@ function Shell({signOut}) {
     event.preventDefault();
     main.current.focus();
   };
-  const {stack = '', role = 'viewer', sensors = []} = overview.data ?? {};
+  const {stack = '', role = 'viewer', sensors = [], dead_letters: letters} = overview.data ?? {};
+  const waiting = {sensors: sensors.filter((each) => isFailing(each) || isLate(each)).length, 'dead-letters': letters};
   return html`<${Deployment.Provider} value=${{stack, role, sensors}}>
     <a class="skip" href="#main" onclick=${skip}>Skip to the content</a>
     <div class="frame">
       <header class="side">
         <a class="brand" href=${address(['sensors'])}><img src=${MARK} width="28" height="28" alt="" /><span>Treadle<small>${stack || ' '}</small></span></a>
-        <nav aria-label="Pages">${PLACES.map(([each, name]) => html`<a key=${each} href=${address([each])} aria-current=${each === place ? 'page' : undefined}>${name}</a>`)}</nav>
+        <nav aria-label="Pages">${PLACES.map(([each, name]) => html`<a key=${each} href=${address([each])} aria-current=${each === place ? 'page' : undefined}>${name}${waiting[each] ? html`<span class="count" aria-label=${`, ${waiting[each]} to look at`}>${waiting[each]}</span>` : ''}</a>`)}</nav>
         <div class="side-foot">
           ${overview.data && role !== 'operator' && html`<p class="viewer"><${Badge} status="CANCELED" label="Read only" /><small>Your role is ${role}.</small></p>`}
           <${Theme} />

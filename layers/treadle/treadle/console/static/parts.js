@@ -10,6 +10,7 @@ const OUTCOMES = {
   STARTING: ['live', 'Starting'], QUEUED: ['waiting', 'Queued'], CANCELING: ['waiting', 'Canceling'], CANCELED: ['quiet', 'Canceled'],
   HELD: ['warn', 'Held'], REFUSED: ['bad', 'Refused'], SET_ASIDE: ['warn', 'Set aside'],
   RUNNING: ['good', 'Running'], STOPPED: ['quiet', 'Stopped'], PAUSED: ['warn', 'Paused'],
+  LATE: ['warn', 'Late'],
   ok: ['good', 'OK'], warning: ['warn', 'Warning'], problem: ['bad', 'Problem'],
   SENT: ['good', 'Sent'], DROPPED: ['quiet', 'Dropped'], LEFT: ['warn', 'Left'], FAILED: ['bad', 'Failed'],
 };

@@ -21,6 +21,7 @@ from treadle.integrations.alerts.sns import SnsChannel, is_topic
 from treadle.integrations.alerts.teams import TeamsChannel
 from treadle.integrations.alerts.texts import event_name
 from treadle.integrations.alerts.webhook import WebhookChannel
+from treadle.ports.health import AlertAddress
 
 EMAIL_FROM, EMAIL_TO = "TREADLE_ALERT_EMAIL_FROM", "TREADLE_ALERT_EMAIL_TO"
 SNS_TOPIC = "TREADLE_ALERT_SNS_TOPIC"
@@ -169,6 +170,23 @@ def channels_of(settings: Mapping[str, str]) -> list[Channel]:
     return channels
 
 
+def alert_addresses(sensor: str, settings: Mapping[str, str]) -> tuple[AlertAddress, ...]:
+    """Where a sensor's alerts go by its environment, as far as AWS can be asked about it; webhooks are not called.
+
+    Args:
+        sensor: its name.
+        settings: its function's environment.
+    """
+    given = {name: value.strip() for name, value in settings.items() if value.strip()}
+    owner = f"sensor {sensor}"
+    found = [
+        AlertAddress(owner, service, given[name].partition("#")[0], name)
+        for name, service in _ASKED_ABOUT.items()
+        if name in given
+    ]
+    return tuple(found)
+
+
 def secret_named(text: str) -> Secret:
     """A secret of Secrets Manager by its name or ARN, and the field of a JSON object after `#`.
 
@@ -180,6 +198,7 @@ def secret_named(text: str) -> Secret:
 
 
 _SECRETS = {SLACK_SECRET, TEAMS_SECRET, PAGERDUTY_SECRET, WEBHOOK_SECRET}
+_ASKED_ABOUT = {SNS_TOPIC: "sns", EMAIL_FROM: "ses"} | dict.fromkeys(sorted(_SECRETS), "secretsmanager")
 
 
 def _problems(given: Mapping[str, str], to: Sequence[str], topic: str) -> list[str]:

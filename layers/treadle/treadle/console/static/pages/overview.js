@@ -2,14 +2,13 @@
 
 import {html, useState} from '../vendor/htm-preact.js';
 import * as api from '../api.js';
-import {kindWord, useForbidden} from '../deployment.js';
+import {isFailing, isLate, kindWord, problemWord, useForbidden} from '../deployment.js';
 import {count, duration} from '../format.js';
 import {ask, sensorAddress} from '../router.js';
 import {Badge, Choice, Dialog, Page, Problem, Table, Time} from '../parts.js';
 import {Switch} from '../switch.js';
 import {Sparkline, stateOf, tickWords} from '../timeline.js';
 
-const isFailing = (sensor) => sensor.failure_streak > 0;
 const isTroubled = (sensor) => (sensor.recent ?? []).some((tick) => tick.trouble);
 
 const CHOICES = [
@@ -18,6 +17,7 @@ const CHOICES = [
   ['stopped', 'Stopped', (sensor) => sensor.status === 'STOPPED'],
   ['paused', 'Paused', (sensor) => sensor.status === 'PAUSED'],
   ['failing', 'Failing', isFailing],
+  ['late', 'Late', isLate],
   ['troubled', 'Held or refused', isTroubled],
 ];
 
@@ -55,6 +55,7 @@ function Summary({sensors}) {
     ['stopped', 'STOPPED', sum((each) => each.status === 'STOPPED')],
     ['paused', 'PAUSED', sum((each) => each.status === 'PAUSED')],
     ['failing', 'FAILURE', sum(isFailing)],
+    ['late', 'LATE', sum(isLate)],
     ['held or refused', 'HELD', sum(isTroubled)],
   ];
   return html`<ul class="summary">
@@ -77,7 +78,7 @@ function SensorTable({sensors, hasAny, chosen, setChosen, refresh}) {
       head: html`<input type="checkbox" aria-label="Choose all sensors shown" checked=${all} onchange=${() => setChosen(new Set(all ? [] : sensors.map((each) => each.name)))} />`,
       of: (each) => html`<input type="checkbox" aria-label=${`Choose ${each.name}`} checked=${chosen.has(each.name)} onchange=${() => toggle(each.name)} />`,
     },
-    {name: 'Sensor', kind: 'main', of: (each) => html`<a href=${sensorAddress(each.name)} class="strong">${each.name}</a><small class="faint clip" title=${each.description}>${each.description}</small>`},
+    {name: 'Sensor', kind: 'main', of: (each) => html`<a href=${sensorAddress(each.name)} class="strong">${each.name}</a><small class="faint clip" title=${each.description}>${each.description}</small><${FirstProblem} problems=${each.problems ?? []} />`},
     {name: 'Kind', of: (each) => kindWord(each.kind)},
     {name: 'Status', of: (each) => html`<${Switch} sensor=${each} done=${refresh} />`},
     {name: 'Last tick', of: (each) => html`<${LastTick} tick=${each.last_tick} />`},
@@ -90,7 +91,13 @@ function SensorTable({sensors, hasAny, chosen, setChosen, refresh}) {
   const empty = hasAny
     ? html`<p>No sensor matches. Clear the filter to see all of them.</p>`
     : html`<p>No sensor is deployed yet. Write the first one: <code>treadle new sensor my_sensor</code>, then deploy.</p>`;
-  return html`<${Table} caption="Sensors" columns=${columns} rows=${sensors} keyOf=${(each) => each.name} empty=${empty} rowClass=${(each) => (isFailing(each) ? 'failing' : '')} />`;
+  return html`<${Table} caption="Sensors" columns=${columns} rows=${sensors} keyOf=${(each) => each.name} empty=${empty} rowClass=${(each) => (isFailing(each) || isLate(each) ? 'failing' : '')} />`;
+}
+
+/** The cause of what is wrong with a sensor; its page has all of it. */
+function FirstProblem({problems: [first]}) {
+  if (!first) return null;
+  return html`<small class="problem-line" title=${`${first.says} ${first.advice}`}><${Badge} status=${first.kind === 'UNCHECKED' ? 'warning' : 'FAILURE'} label=${problemWord(first)} /> ${first.says}</small>`;
 }
 
 export function LastTick({tick}) {

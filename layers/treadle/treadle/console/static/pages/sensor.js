@@ -2,7 +2,7 @@
 
 import {html, useState} from '../vendor/htm-preact.js';
 import * as api from '../api.js';
-import {NO_TICKS, doesTick, kindWord, useForbidden} from '../deployment.js';
+import {NO_TICKS, doesTick, kindWord, problemWord, useForbidden} from '../deployment.js';
 import {count, duration, minimalCursor, serverNow} from '../format.js';
 import {useLive} from '../live.js';
 import {address, sensorAddress} from '../router.js';
@@ -25,6 +25,7 @@ export function Sensor({name, query}) {
     <${Loaded} of=${sensor} what=${`sensor ${name}`}>${(found) => html`
       <p class="lead">${found.description}</p>
       ${found.paused && html`<div class="notice warn"><${Badge} status="PAUSED" /><p>${found.paused} Start it to let it tick again.</p></div>`}
+      ${(found.problems ?? []).map((each) => html`<div key=${each.kind} class=${`notice ${each.kind === 'UNCHECKED' ? 'warn' : 'bad'}`}><${Badge} status=${each.kind === 'UNCHECKED' ? 'warning' : 'FAILURE'} label=${problemWord(each)} /><p>${each.says} <span class="advice">${each.advice}</span></p></div>`)}
       <${About} sensor=${found} onCursor=${() => setDialog('cursor')} />
       <${History} sensor=${found} query=${query} />
       ${dialog === 'cursor' && html`<${CursorDialog} sensor=${found} onClose=${close} done=${changed} />`}

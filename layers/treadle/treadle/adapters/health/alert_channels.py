@@ -1,0 +1,145 @@
+"""Whether alerts can arrive: the topic, the secret or the sender is there. Nothing is sent, and no secret is read."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from email.utils import parseaddr
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from treadle.adapters.answers import code_of
+from treadle.adapters.clients import client
+from treadle.adapters.health.looking import Probe, Vital, taken
+from treadle.ports.health import AlertAddress, AlertChannel
+
+Allowed = Callable[[str, str], Iterable[Probe]]
+"""The looks at whether the sender may do an action on a resource."""
+
+_SHOWN = 300
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """How a service is asked about a channel.
+
+    Attributes:
+        what: what the channel is, in words.
+        action: the permission to ask.
+        ask: sends the request.
+        gone: the service's codes for "there is no such thing", or "that is not one of mine".
+        fault: what in an answer keeps alerts from arriving, with what to do; None if nothing does.
+        needs: what the sender must be allowed; "" if that is not looked at.
+        resource: on what, by the answer.
+    """
+
+    what: str
+    action: str
+    ask: Callable[[str], Mapping[str, Any]]
+    gone: tuple[str, ...]
+    fault: Callable[[Mapping[str, Any]], tuple[str, str] | None]
+    needs: str = ""
+    resource: Callable[[Mapping[str, Any]], str] = str
+
+
+def channel_probe(address: AlertAddress, allowed: Allowed | None = None) -> Probe:
+    """The look at where alerts go.
+
+    Args:
+        address: where.
+        allowed: the looks at whether the sender may do what sending takes.
+    """
+    question = _QUESTIONS[address.service]
+
+    def look() -> Iterator[Vital]:
+        try:
+            answer = question.ask(address.name)
+        except ClientError as error:
+            if code_of(error) not in question.gone:
+                raise
+            trouble = f"{question.what} {address.name} is not there: {str(error)[:_SHOWN]}"
+            yield AlertChannel(address, trouble, f"Create it, or deploy with another {address.setting}.")
+            return
+        fault = question.fault(answer)
+        trouble, remedy = (f"{question.what} {address.name} {fault[0]}", fault[1]) if fault else ("", "")
+        yield AlertChannel(address, trouble, remedy)
+        if question.needs and allowed is not None:
+            for probe in allowed(question.needs, question.resource(answer)):
+                yield from taken(probe)
+
+    return Probe("alerts", f"{question.what} {address.name}", question.action, look)
+
+
+def _topic(arn: str) -> Mapping[str, Any]:
+    """The topic's attributes, with how many subscriptions are confirmed; not every cloud counts these."""
+    attributes = dict(client("sns").get_topic_attributes(TopicArn=arn)["Attributes"])
+    if attributes.get("SubscriptionsConfirmed") == "0":
+        # Only the topic's own account may list them: then the count holds.
+        with suppress(ClientError):
+            listed = client("sns").list_subscriptions_by_topic(TopicArn=arn)["Subscriptions"]
+            confirmed = sum(each["SubscriptionArn"].startswith("arn:") for each in listed)
+            attributes["SubscriptionsConfirmed"] = str(confirmed)
+    return {"Attributes": attributes}
+
+
+def _topic_fault(answer: Mapping[str, Any]) -> tuple[str, str] | None:
+    """A topic to which nobody has subscribed passes on what it takes to nobody."""
+    confirmed = answer["Attributes"].get("SubscriptionsConfirmed")
+    if confirmed is None or int(confirmed) > 0:
+        return None
+    return "has no confirmed subscription", "Subscribe to it, and confirm that by the link in SNS's mail."
+
+
+def _secret_fault(answer: Mapping[str, Any]) -> tuple[str, str] | None:
+    if "DeletedDate" not in answer:
+        return None
+    restore = f"aws secretsmanager restore-secret --secret-id {answer.get('ARN', '')}"
+    return f"is scheduled for deletion, and cannot be read since {answer['DeletedDate']}", restore
+
+
+def _identity(sender: str) -> Mapping[str, Any]:
+    """The sender's identity at SES, or that of its domain: either is enough."""
+    address = parseaddr(sender)[1] or sender
+    domain = address.rpartition("@")[2]
+    found: Mapping[str, Any] = {}
+    for name in dict.fromkeys((address, domain)):
+        try:
+            found = client("sesv2").get_email_identity(EmailIdentity=name)
+        except ClientError as error:
+            if code_of(error) not in _NO_IDENTITY or (name == domain and not found):
+                raise
+        if found.get("VerifiedForSendingStatus"):
+            break
+    return found
+
+
+def _identity_fault(answer: Mapping[str, Any]) -> tuple[str, str] | None:
+    if answer.get("VerifiedForSendingStatus"):
+        return None
+    return "is not verified by SES, which sends no mail from it", "Verify the address or its domain in SES."
+
+
+_NO_IDENTITY = ("NotFoundException", "BadRequestException")
+
+# Names of operations, errors and fields: botocore's models of sns, secretsmanager and sesv2.
+_QUESTIONS: Mapping[str, _Question] = {
+    "sns": _Question(
+        "SNS topic",
+        "sns:GetTopicAttributes",
+        _topic,
+        ("NotFound", "NotFoundException", "InvalidParameter", "InvalidParameterException"),
+        _topic_fault,
+        "sns:Publish",
+        lambda answer: str(answer["Attributes"]["TopicArn"]),
+    ),
+    "secretsmanager": _Question(
+        "The secret",
+        "secretsmanager:DescribeSecret",
+        lambda name: client("secretsmanager").describe_secret(SecretId=name),
+        ("ResourceNotFoundException",),
+        _secret_fault,
+        "secretsmanager:GetSecretValue",
+        lambda answer: str(answer["ARN"]),
+    ),
+    "ses": _Question("The sender", "ses:GetEmailIdentity", _identity, _NO_IDENTITY, _identity_fault),
+}

@@ -1,0 +1,135 @@
+"""Whether sensors' functions load: their code imports, their settings fit. Asked by an invocation that evaluates nothing.
+
+Lambda reports a missing module, a syntax error or a missing handler to whoever invokes the function, and to nobody
+else: such a function leaves no tick record.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from treadle.definitions.errors import InvocationError, TreadleError
+from treadle.ports.deployment import DeployedSensor, Deployment
+from treadle.ports.system import Clock
+
+DESCRIBE = {"treadle": "describe"}
+
+CHECK_SECONDS = 20
+"""An overview waits no longer for a function; the console's API answers within 30 seconds."""
+
+FAILED_FOR_MS = 60_000
+"""A failure is checked again after so long."""
+
+LOADED_FOR_MS = 600_000
+"""A function that loaded is not checked again for so long, unless it is deployed anew."""
+
+SETTLED_MS = 60_000
+"""For so long after a deployment Lambda may still run the code before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadCheck:
+    """What a check found.
+
+    Attributes:
+        error: why the function does not load; "" if it does, or if that is not known.
+        unchecked: why that is not known; "" if it is.
+        is_denied: True if the caller may not invoke the function.
+        described: what the function says of its sensor, if it loads.
+    """
+
+    error: str = ""
+    unchecked: str = ""
+    is_denied: bool = False
+    described: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def advice(self) -> str:
+        """What to do; "" if there is nothing to do."""
+        if self.error:
+            return advice_on_load(self.error)
+        if self.unchecked:
+            return (
+                "Grant yourself lambda:InvokeFunction." if self.is_denied else "Check it again in a minute."
+            )
+        return ""
+
+
+class LoadChecks:
+    """Checks functions, and remembers for a while what came of it.
+
+    Args:
+        deployment: the sensors' functions.
+        clock: the time.
+    """
+
+    def __init__(self, deployment: Deployment, clock: Clock) -> None:
+        self._deployment = deployment
+        self._clock = clock
+        self._known: dict[str, tuple[int | None, int, LoadCheck]] = {}
+
+    def check(self, sensor: DeployedSensor) -> LoadCheck:
+        """Whether a sensor's function loads, as of a short while ago; a function that hangs is given up soon.
+
+        Args:
+            sensor: whose.
+        """
+        known = self._known.get(sensor.name)
+        if known is not None and known[0] == sensor.deployed_at and self._clock.now() < known[1]:
+            return known[2]
+        return self._checked(sensor, CHECK_SECONDS)
+
+    def check_now(self, sensor: DeployedSensor) -> LoadCheck:
+        """Whether a sensor's function loads at this moment, however long it takes to say so.
+
+        Args:
+            sensor: whose.
+        """
+        return self._checked(sensor, None)
+
+    def _checked(self, sensor: DeployedSensor, seconds: int | None) -> LoadCheck:
+        began = self._clock.now()
+        found = self._invoked(sensor, seconds)
+        has_settled = sensor.deployed_at is None or began > sensor.deployed_at + SETTLED_MS
+        is_lasting = not (found.error or found.unchecked) and has_settled
+        until = began + (LOADED_FOR_MS if is_lasting else FAILED_FOR_MS)
+        self._known[sensor.name] = sensor.deployed_at, until, found
+        return found
+
+    def _invoked(self, sensor: DeployedSensor, seconds: int | None) -> LoadCheck:
+        try:
+            described = self._deployment.invoke(sensor.name, DESCRIBE, seconds=seconds)
+        except InvocationError as error:
+            if error.reason:
+                return LoadCheck(error=error.reason)
+            return LoadCheck(unchecked=str(error), is_denied=error.is_denied)
+        except TreadleError as error:
+            return LoadCheck(unchecked=str(error))
+        return LoadCheck(described=described)
+
+
+_ADVICE = (
+    # Lambda's own error types, and Python's words where a runtime passes on those alone.
+    (
+        ("HandlerNotFound", "has no attribute 'handler'", "missing on module"),
+        "Add `handler = evaluator(…)` with the sensor to the end of its app.py, and deploy.",
+    ),
+    (("UserCodeSyntaxError", "SyntaxError", "IndentationError"), "Fix the syntax of its code, and deploy."),
+    (
+        ("No module named",),
+        "Correct the import, or add the package to what is deployed (layers/deps/requirements.txt), and deploy.",
+    ),
+    (("cannot import name",), "Correct the import, and deploy."),
+    (("SettingsError", "environment does not fit"), "Correct its parameters in template.yaml, and deploy."),
+)
+
+
+def advice_on_load(error: str) -> str:
+    """What to do about a function that does not load.
+
+    Args:
+        error: as the function's runtime gave it.
+    """
+    for signs, advice in _ADVICE:
+        if any(sign in error for sign in signs):
+            return advice
+    return "Fix its code or its parameters, and deploy."

@@ -1,0 +1,220 @@
+"""What is wrong with one sensor, from its state, its last ticks and its function. Pure judgment; nothing is read here."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from treadle.definitions.status import InstigatorStatus, TickStatus
+from treadle.engine.identity import timestamp
+from treadle.engine.leased_ticks import LEASE_MARGIN_MS, MAX_LEASE_SECONDS
+from treadle.operate.load_checks import LoadCheck
+from treadle.operate.stories import closed, error_words
+from treadle.ports.deployment import DeployedSensor
+from treadle.ports.sensors import SensorState
+from treadle.ports.ticks import TickKind, TickOutline
+
+LATE_SECONDS = 300
+"""A scheduled sensor that has not ticked for so long after it was due does not tick at all."""
+
+FIRST_TICK_SECONDS = 60
+"""The same of its first tick: the first delivery after a deployment is due whatever the interval."""
+
+RETRIED_MS = 3_600_000
+"""All five deliveries of an event lie within so long: it comes again after 30 s, 2, 8 and 30 minutes."""
+
+MANY = 3
+"""So many failed events within that time are more than one bad event among good ones."""
+
+SKEW_MS = 60_000
+"""Clocks differ by less than this."""
+
+
+class ProblemKind(StrEnum):
+    """What is wrong with a sensor."""
+
+    NOT_LOADING = "NOT_LOADING"
+    FAILING = "FAILING"
+    LATE = "LATE"
+    BLOCKED = "BLOCKED"
+    NO_EVENTS = "NO_EVENTS"
+    UNCHECKED = "UNCHECKED"
+
+
+@dataclass(frozen=True, slots=True)
+class SensorProblem:
+    """Something that is wrong with a sensor.
+
+    Attributes:
+        kind: NOT_LOADING: its function cannot be imported or configured; FAILING: its evaluations fail; LATE: it has
+            not ticked when it was due; BLOCKED: its stored state keeps it from ticking; NO_EVENTS: its rule is
+            disabled; UNCHECKED: whether its function loads could not be found out.
+        says: what is wrong, as a sentence.
+        advice: what to do.
+    """
+
+    kind: ProblemKind
+    says: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """A sensor at one moment.
+
+    Attributes:
+        deployed: what the deployment says of it.
+        state: what is stored of it.
+        ticks: its last ticks, as many as an overview reads.
+        is_running: whether it evaluates.
+        lag_seconds: how long ago its next tick was due; None if none is.
+        now: the time.
+    """
+
+    deployed: DeployedSensor
+    state: SensorState
+    ticks: Sequence[TickOutline]
+    is_running: bool
+    lag_seconds: float | None
+    now: int
+
+    @property
+    def has_never_ticked(self) -> bool:
+        """Whether no scheduled tick has ever begun."""
+        return self.state.last_nominal is None
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it should have ticked long since."""
+        if not self.is_running or self.lag_seconds is None:
+            return False
+        if self.has_never_ticked:
+            return self.lag_seconds > FIRST_TICK_SECONDS
+        return self.lag_seconds > max(LATE_SECONDS, self.deployed.interval_seconds or 0)
+
+    @property
+    def is_unproven(self) -> bool:
+        """Whether nothing shows that the function loads as it is deployed: no evaluation since, or none when due."""
+        deployed_at = self.deployed.deployed_at
+        if deployed_at is None:
+            return self.is_late
+        ended = max((each.ended_at for each in self.ticks), default=0)
+        return max(ended, self.state.last_completion or 0) < deployed_at or self.is_late
+
+
+def problems_of(seen: Observation, load: LoadCheck | None) -> tuple[SensorProblem, ...]:
+    """What is wrong with a sensor, the cause before its consequences.
+
+    Args:
+        seen: the sensor.
+        load: whether its function loads; None if its ticks show that it does.
+    """
+    return tuple(_found(seen, load))
+
+
+def _found(seen: Observation, load: LoadCheck | None) -> Iterator[SensorProblem]:
+    does_not_load = load is not None and bool(load.error)
+    if load is not None and load.error:
+        yield SensorProblem(
+            ProblemKind.NOT_LOADING, closed(f"Its function does not load: {load.error}"), load.advice
+        )
+    elif load is not None and load.unchecked:
+        says = f"Whether its function loads is not known: {load.unchecked}"
+        yield SensorProblem(ProblemKind.UNCHECKED, closed(says), load.advice)
+    if not seen.is_running:
+        return
+    failing = _streak(seen) or _unfinished(seen) or _failing_events(seen)
+    if failing is not None:
+        yield failing
+    yield from _blocked(seen)
+    if seen.is_late and not does_not_load and not seen.state.failure_streak:
+        yield _late(seen)
+    if seen.deployed.hearing is not None and not seen.deployed.hearing.is_on:
+        says = "Its rule is disabled, so no event reaches it."
+        yield SensorProblem(ProblemKind.NO_EVENTS, says, "treadle doctor has the command that enables it.")
+
+
+def _streak(seen: Observation) -> SensorProblem | None:
+    """Scheduled ticks that have failed in a row."""
+    state = seen.state
+    if not state.failure_streak:
+        return None
+    leased = (each for each in seen.ticks if each.kind is TickKind.LEASED)
+    failed = next((each for each in leased if each.status is TickStatus.FAILURE), None)
+    why = "see its ticks" if failed is None else _error_of(failed)
+    held = f"; held up until {timestamp(state.resume_at)}" if state.resume_at else ""
+    says = closed(f"{state.failure_streak} ticks in a row have failed{held}: {why}")
+    advice = "Fix its function or its source; it is evaluated again by itself."
+    return SensorProblem(ProblemKind.FAILING, says, advice)
+
+
+def _unfinished(seen: Observation) -> SensorProblem | None:
+    """An evaluation whose lease has expired: its process is gone, and the next tick will record that."""
+    state = seen.state
+    if state.lease_owner is None or not 0 < state.lease_expires < seen.now - SKEW_MS:
+        return None
+    due = f" due {timestamp(state.last_nominal)}" if state.last_nominal is not None else ""
+    says = (
+        f"Its evaluation{due} has not ended, and its lease expired at {timestamp(state.lease_expires)}: "
+        "out of memory, out of time, or stopped. The next tick records it as a failure."
+    )
+    return SensorProblem(ProblemKind.FAILING, says, "Look at its log: treadle logs " + state.sensor)
+
+
+def _failing_events(seen: Observation) -> SensorProblem | None:
+    """Events whose evaluation fails: the last one, or several of late. One that a retry evaluated counts no more.
+
+    Whoever starts a sensor has seen what failed before. Of a sensor that ticks as well, the next sweep shows that it
+    works; a sensor of events alone has nothing but its last event to show.
+    """
+    is_started = (
+        seen.state.status is InstigatorStatus.RUNNING
+    )  # By an operator; a first tick notes its time, too.
+    started = (seen.state.started_at or 0) if is_started else 0
+    events = [each for each in seen.ticks if each.kind is TickKind.EVENT and each.ended_at >= started]
+    if not events:
+        return None
+    since = seen.now - RETRIED_MS
+    last = max(events, key=lambda each: each.ended_at)
+    failed = [each for each in events if each.status is TickStatus.FAILURE and each.ended_at >= since]
+    is_last = last.status is TickStatus.FAILURE and (not seen.deployed.is_ticked or last.ended_at >= since)
+    if not is_last and len(failed) < MANY:
+        return None
+    newest = last if is_last else max(failed, key=lambda each: each.ended_at)
+    says = f"The evaluation of its last event has failed, at {timestamp(newest.ended_at)}"
+    if len(failed) > 1:
+        says = f"Of its last {len(events)} events {len(failed)} have failed within an hour"
+    says = closed(f"{says}: {_error_of(newest)}")
+    advice = (
+        "Fix its function or what it calls. An event is delivered five times within an hour; after that: "
+        "treadle dlq redrive"
+    )
+    return SensorProblem(ProblemKind.FAILING, says, advice)
+
+
+def _blocked(seen: Observation) -> Iterator[SensorProblem]:
+    """What is stored in a way that no tick can come past it for a while."""
+    state = seen.state
+    if state.last_nominal is not None and state.last_nominal > seen.now + SKEW_MS:
+        says = f"Its last scheduled time, {timestamp(state.last_nominal)}, is in the future: it does not tick before."
+        advice = f"Evaluate it now: treadle sensor tick {state.sensor}. Then find out who sent it that time."
+        yield SensorProblem(ProblemKind.BLOCKED, says, advice)
+    longest = MAX_LEASE_SECONDS * 1000 + LEASE_MARGIN_MS + SKEW_MS
+    if state.lease_owner is not None and state.lease_expires > seen.now + longest:
+        says = f"A lease on it lasts until {timestamp(state.lease_expires)}, longer than any evaluation may take."
+        yield SensorProblem(
+            ProblemKind.BLOCKED, says, "Compare this machine's clock with AWS's: treadle doctor"
+        )
+
+
+def _late(seen: Observation) -> SensorProblem:
+    deployed_at = seen.deployed.deployed_at
+    if seen.has_never_ticked and deployed_at is not None:
+        says = f"It has not ticked since it was deployed at {timestamp(deployed_at)}."
+    else:
+        says = f"It has not ticked for {seen.lag_seconds or 0:.0f} s since it was due."
+    advice = "Is its schedule on? Does its function run out of memory or time? Its log says."
+    return SensorProblem(ProblemKind.LATE, says, advice)
+
+
+def _error_of(tick: TickOutline) -> str:
+    return error_words(tick.error_type or "Error", tick.error_message or "it has no message")

@@ -1,0 +1,204 @@
+"""Whether alerts can arrive: topics, secrets and senders are looked up; nothing is sent, and no secret is read."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+from moto import mock_aws
+
+from treadle.adapters import clients
+from treadle.adapters.health.alert_channels import channel_probe
+from treadle.adapters.health.looking import Probe, Vital, look_at_all
+from treadle.integrations.alerts.environment import alert_addresses
+from treadle.operate.findings import Severity, of_channel
+from treadle.ports.health import AlertAddress, AlertChannel, Denial, Unread
+
+ACCOUNT = "123456789012"
+TOPIC = f"arn:aws:sns:us-east-1:{ACCOUNT}:ops"
+OWNER = "sensor failure_alert"
+
+
+@pytest.fixture(autouse=True)
+def own_clients(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Clients of moto's account."""
+    for name, value in {
+        "ACCESS_KEY_ID": "test",
+        "SECRET_ACCESS_KEY": "test",
+        "DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    clients.forget()
+    yield
+    clients.forget()
+
+
+@pytest.fixture
+def aws() -> Iterator[None]:
+    with mock_aws():
+        yield
+
+
+def address(service: str, name: str, setting: str = "TREADLE_ALERT_X") -> AlertAddress:
+    return AlertAddress(OWNER, service, name, setting)
+
+
+def looked(service: str, name: str) -> AlertChannel:
+    [found] = look_at_all([channel_probe(address(service, name))])
+    assert isinstance(found, AlertChannel)
+    return found
+
+
+def test_addresses_are_those_of_the_environment_without_a_secrets_field() -> None:
+    settings = {
+        "TREADLE_ALERT_SNS_TOPIC": TOPIC,
+        "TREADLE_ALERT_EMAIL_FROM": "alerts@example.org",
+        "TREADLE_ALERT_EMAIL_TO": "ops@example.org",
+        "TREADLE_ALERT_SLACK_SECRET": "alerts#slack",
+        "TREADLE_ALERT_TEAMS_SECRET": "",
+        "TREADLE_ALERT_WEBHOOK_SECRET": "hook",
+    }
+
+    found = alert_addresses("failure_alert", settings)
+
+    assert {(each.owner, each.service, each.name, each.setting) for each in found} == {
+        (OWNER, "sns", TOPIC, "TREADLE_ALERT_SNS_TOPIC"),
+        (OWNER, "ses", "alerts@example.org", "TREADLE_ALERT_EMAIL_FROM"),
+        (OWNER, "secretsmanager", "alerts", "TREADLE_ALERT_SLACK_SECRET"),
+        (OWNER, "secretsmanager", "hook", "TREADLE_ALERT_WEBHOOK_SECRET"),
+    }
+
+
+# ---- Topics
+
+
+@pytest.mark.usefixtures("aws")
+def test_topic_that_does_not_exist_is_said_not_to_be_there() -> None:
+    found = looked("sns", TOPIC)
+
+    assert f"SNS topic {TOPIC} is not there" in found.trouble
+    assert "deploy with another TREADLE_ALERT_X" in found.remedy
+
+
+@pytest.mark.usefixtures("aws")
+def test_topic_is_of_no_use_until_somebody_has_subscribed() -> None:
+    boto3.client("sns").create_topic(Name="ops")
+    assert "has no confirmed subscription" in looked("sns", TOPIC).trouble
+
+    boto3.client("sns").subscribe(TopicArn=TOPIC, Protocol="email", Endpoint="ops@example.org")
+
+    assert looked("sns", TOPIC).trouble == ""
+
+
+# ---- Secrets
+
+
+@pytest.mark.usefixtures("aws")
+def test_secret_is_there_or_is_not() -> None:
+    assert "The secret alerts/slack is not there" in looked("secretsmanager", "alerts/slack").trouble
+
+    boto3.client("secretsmanager").create_secret(Name="alerts/slack", SecretString="xoxb")
+
+    assert looked("secretsmanager", "alerts/slack").trouble == ""
+
+
+def test_secret_that_is_being_deleted_cannot_be_read() -> None:
+    answer = {
+        "ARN": "arn:aws:secretsmanager:us-east-1:1:secret:s-abcdef",
+        "DeletedDate": datetime(2026, 11, 29, tzinfo=UTC),
+    }
+    with Stubber(clients.client("secretsmanager")) as secrets:
+        secrets.add_response("describe_secret", answer, {"SecretId": "s"})
+
+        found = looked("secretsmanager", "s")
+
+    assert "is scheduled for deletion" in found.trouble
+    assert found.remedy.startswith("aws secretsmanager restore-secret --secret-id arn:aws:")
+
+
+# ---- Senders
+
+MISSING, PENDING, VERIFIED = "missing", "pending", "verified"
+
+
+@pytest.mark.parametrize(
+    ("by_address", "by_domain", "trouble"),
+    [
+        (VERIFIED, MISSING, ""),
+        (MISSING, VERIFIED, ""),
+        (PENDING, VERIFIED, ""),
+        (PENDING, MISSING, "is not verified by SES"),
+        (MISSING, PENDING, "is not verified by SES"),
+        (MISSING, MISSING, "is not there"),
+    ],
+)
+def test_sender_needs_a_verified_address_or_domain(by_address: str, by_domain: str, trouble: str) -> None:
+    with Stubber(clients.client("sesv2")) as ses:
+        for name, state in (("alerts@example.org", by_address), ("example.org", by_domain)):
+            asked = {"EmailIdentity": name}
+            if state == MISSING:
+                ses.add_client_error("get_email_identity", "NotFoundException", expected_params=asked)
+            else:
+                ses.add_response("get_email_identity", {"VerifiedForSendingStatus": state == VERIFIED}, asked)
+            if state == VERIFIED:
+                break
+
+        found = looked("ses", "Treadle <alerts@example.org>")
+
+    assert trouble in found.trouble
+    assert bool(found.trouble) is bool(trouble)
+
+
+# ---- What may not be looked at, and what may not be sent
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "name", "action"),
+    [
+        ("sns", "get_topic_attributes", TOPIC, "sns:GetTopicAttributes"),
+        ("secretsmanager", "describe_secret", "s", "secretsmanager:DescribeSecret"),
+        ("ses", "get_email_identity", "a@b.c", "ses:GetEmailIdentity"),
+    ],
+)
+def test_channel_that_may_not_be_looked_at_names_the_permission(
+    service: str, operation: str, name: str, action: str
+) -> None:
+    made: Any = clients.client("sesv2") if service == "ses" else clients.client(service)  # type: ignore[call-overload]
+    with Stubber(made) as stub:
+        stub.add_client_error(operation, "AccessDeniedException", http_status_code=403)
+
+        [found] = look_at_all([channel_probe(address(service, name))])
+
+    assert isinstance(found, Unread)
+    assert (found.check, found.action) == ("alerts", action)
+
+
+@pytest.mark.usefixtures("aws")
+def test_role_of_the_sender_must_be_allowed_to_publish_to_the_topic() -> None:
+    boto3.client("sns").create_topic(Name="ops")
+    boto3.client("sns").subscribe(TopicArn=TOPIC, Protocol="email", Endpoint="ops@example.org")
+    asked: list[tuple[str, str]] = []
+
+    def allowed(action: str, resource: str) -> list[Probe]:
+        asked.append((action, resource))
+        denial = Denial(OWNER, action, resource, "implicitDeny")
+        return [Probe("permissions", "the roles", "iam:SimulatePrincipalPolicy", lambda: [denial])]
+
+    found: list[Vital] = look_at_all([channel_probe(address("sns", TOPIC), allowed)])
+
+    assert asked == [("sns:Publish", TOPIC)]
+    assert [type(each) for each in found] == [AlertChannel, Denial]
+
+
+def test_alerts_that_cannot_arrive_are_a_problem_with_what_to_do() -> None:
+    channel = AlertChannel(
+        address("sns", TOPIC, "TREADLE_ALERT_SNS_TOPIC"), "SNS topic ops is not there", "Create it"
+    )
+
+    [found] = of_channel(channel)
+
+    assert (found.check, found.subject, found.severity) == ("alerts", OWNER, Severity.PROBLEM)
+    assert found.says == "Alerts do not arrive: SNS topic ops is not there (TREADLE_ALERT_SNS_TOPIC)."
+    assert list(of_channel(AlertChannel(channel.address))) == []

@@ -1,0 +1,400 @@
+"""What is wrong with a sensor: failing events, ticks that do not come, functions that do not load, and what is no fault."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.support.house import JOB, House, sensor_of
+from treadle import SkipReason
+from treadle.definitions.errors import InvocationError
+from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus, TickStatus
+from treadle.engine.evaluation import Budget
+from treadle.engine.identity import RunIds, event_tick_id
+from treadle.integrations.s3.lookup import SelectedObjects
+from treadle.operate.dead_letters import Redriver
+from treadle.operate.doctor import Doctor
+from treadle.operate.findings import Severity
+from treadle.operate.load_checks import LOADED_FOR_MS, LoadChecks, advice_on_load
+from treadle.operate.overview import Overview
+from treadle.operate.problems import MANY, RETRIED_MS, ProblemKind, SensorProblem
+from treadle.operate.sensors import SensorOperations
+from treadle.operate.why import Subject, Why
+from treadle.ports.deployment import DeployedSensor, Hearing
+from treadle.ports.sensors import SensorState
+from treadle.ports.ticks import ErrorInfo, Tick, TickKind
+from treadle.testing.deployment import InMemoryDeployment
+from treadle.testing.health import InMemoryHealth
+from treadle.testing.objects import InMemoryObjects
+from treadle.testing.system import InMemoryDeadLetters
+
+MINUTE, HOUR = 60_000, 3_600_000
+RUNNING = DefaultSensorStatus.RUNNING
+ALERT = DeployedSensor("watch", "run_status", "", (JOB,), RUNNING)
+SCHEDULED = DeployedSensor("watch", "schedule", "", (JOB,), RUNNING, 60)
+HOURLY = replace(SCHEDULED, interval_seconds=3_600)
+SWEPT = DeployedSensor("watch", "s3", "", (JOB,), RUNNING, 300)
+IMPORT = "Runtime.ImportModuleError: Unable to import module 'app': No module named 'requests'"
+
+
+def loads(event: Mapping[str, object]) -> Mapping[str, object]:
+    assert event == {"treadle": "describe"}, "nothing is evaluated by looking"
+    return {"name": "watch"}
+
+
+def does_not_load(event: Mapping[str, object]) -> Mapping[str, object]:
+    del event
+    raise InvocationError(f"The function failed: {IMPORT}", reason=IMPORT)
+
+
+def overview(
+    house: House, deployed: DeployedSensor, function: Callable[[Mapping[str, object]], Any] = loads
+) -> Overview:
+    deployment = InMemoryDeployment([deployed], {deployed.name: function})
+    return Overview(deployment, house.sensors, house.ticks, house.runs, house.clock)
+
+
+def problems(house: House, deployed: DeployedSensor, **options: Any) -> list[SensorProblem]:
+    return list(overview(house, deployed, **options).sensor(deployed.name).problems)
+
+
+def kinds(house: House, deployed: DeployedSensor, **options: Any) -> list[ProblemKind]:
+    return [each.kind for each in problems(house, deployed, **options)]
+
+
+def event(
+    house: House, name: str, status: TickStatus, *, happened: int = 0, ended: int = 0, attempts: int = 1
+) -> None:
+    """The record of an event that happened, and whose evaluation ended, so many milliseconds ago."""
+    now = house.clock.now()
+    error = (
+        ErrorInfo("AlertError", f"SNS (ops): no such topic, for {name}")
+        if status is TickStatus.FAILURE
+        else None
+    )
+    at = now - happened
+    house.ticks.put(
+        Tick(
+            "watch",
+            event_tick_id(at, name),
+            TickKind.EVENT,
+            status,
+            at,
+            now - ended,
+            now - ended,
+            reason=None if error else "nothing to do",
+            error=error,
+            attempts=attempts,
+            owner=f"{name} {attempts}",
+        )
+    )
+
+
+# ---- Events that fail
+
+
+def test_sensor_whose_last_event_failed_is_failing_with_its_error(house: House) -> None:
+    event(house, "fine", TickStatus.SUCCESS, happened=9 * MINUTE, ended=9 * MINUTE)
+    event(house, "alert", TickStatus.FAILURE, happened=MINUTE, ended=MINUTE)
+
+    [found] = problems(house, ALERT)
+
+    assert found.kind is ProblemKind.FAILING
+    assert "AlertError: SNS (ops): no such topic, for alert" in found.says
+    assert "treadle dlq redrive" in found.advice
+
+
+def test_event_that_a_retry_evaluated_is_no_failure_any_more(house: House) -> None:
+    event(house, "alert", TickStatus.FAILURE, happened=9 * MINUTE, ended=8 * MINUTE)
+    assert kinds(house, ALERT) == [ProblemKind.FAILING]
+
+    event(house, "alert", TickStatus.SUCCESS, happened=9 * MINUTE, attempts=2)
+
+    assert kinds(house, ALERT) == []
+
+
+def test_last_evaluation_decides_and_not_the_last_event(house: House) -> None:
+    """An older event is evaluated again and again, after a younger one was."""
+    event(house, "younger", TickStatus.SUCCESS, happened=MINUTE, ended=MINUTE)
+    event(house, "older", TickStatus.FAILURE, happened=40 * MINUTE, ended=0, attempts=4)
+
+    assert kinds(house, ALERT) == [ProblemKind.FAILING]
+
+
+def test_one_bad_event_among_good_ones_is_left_to_the_dead_letters(house: House) -> None:
+    event(house, "bad", TickStatus.FAILURE, happened=3 * MINUTE, ended=3 * MINUTE)
+    event(house, "good", TickStatus.SUCCESS, happened=MINUTE, ended=MINUTE)
+
+    assert kinds(house, ALERT) == []
+
+
+@pytest.mark.parametrize(("failed", "found"), [(MANY - 1, []), (MANY, [ProblemKind.FAILING])])
+def test_several_bad_events_of_late_are_a_failing_sensor_whatever_came_last(
+    house: House, failed: int, found: list[ProblemKind]
+) -> None:
+    for number in range(failed):
+        event(house, f"bad {number}", TickStatus.FAILURE, happened=9 * MINUTE, ended=9 * MINUTE)
+    event(house, "good", TickStatus.SUCCESS, happened=MINUTE, ended=MINUTE)
+
+    assert kinds(house, ALERT) == found
+
+
+def test_failures_of_long_ago_count_no_more_once_an_event_was_evaluated(house: House) -> None:
+    for number in range(MANY):
+        event(house, f"bad {number}", TickStatus.FAILURE, happened=3 * HOUR, ended=RETRIED_MS + 1)
+    assert kinds(house, ALERT) == [ProblemKind.FAILING], "nothing has shown since that it works"
+
+    event(house, "good", TickStatus.SUCCESS)
+
+    assert kinds(house, ALERT) == []
+
+
+def test_failed_event_of_a_swept_sensor_counts_while_it_is_delivered_again(house: House) -> None:
+    """After that the sweeps, which evaluate the same objects, say whether it works."""
+    house.leased(sensor_of(lambda: SkipReason("nothing")), interval=300).tick(house.clock.now(), Budget())
+    event(house, "object", TickStatus.FAILURE, happened=5, ended=5)
+
+    assert kinds(house, SWEPT) == [ProblemKind.FAILING]
+    house.clock.advance(RETRIED_MS / 1000)
+    house.leased(sensor_of(lambda: SkipReason("nothing")), interval=300).tick(house.clock.now(), Budget())
+    assert kinds(house, SWEPT) == []
+
+
+def test_start_by_an_operator_ends_what_failed_before(house: House) -> None:
+    event(house, "alert", TickStatus.FAILURE, happened=9 * MINUTE, ended=8 * MINUTE)
+    operations = SensorOperations(house.sensors, house.clock)
+
+    operations.stop("watch", "ann")
+    assert kinds(house, ALERT) == [], "a stopped sensor evaluates nothing"
+    operations.start("watch", RUNNING, "ann")
+
+    assert kinds(house, ALERT) == []
+
+
+def test_failing_event_sensor_is_a_problem_of_the_doctors_and_not_in_order(house: House) -> None:
+    event(house, "alert", TickStatus.FAILURE, ended=MINUTE)
+    deployment = InMemoryDeployment([ALERT], {"watch": loads})
+    looking = Overview(deployment, house.sensors, house.ticks, house.runs, house.clock)
+
+    findings = Doctor(deployment, InMemoryHealth(), looking, house.ticks, house.runs, house.clock).examine()
+
+    [found] = [each for each in findings if each.severity is Severity.PROBLEM]
+    assert (found.check, found.subject) == ("sensors", "sensor watch")
+    assert "no such topic" in found.says
+    assert "none of them fails" not in " ".join(each.says for each in findings)
+
+
+# ---- Functions that do not load
+
+
+def deployed_at(house: House, sensor: DeployedSensor, ago: int) -> DeployedSensor:
+    return replace(sensor, deployed_at=house.clock.now() - ago)
+
+
+@pytest.mark.parametrize("kind", [ALERT, SCHEDULED, HOURLY, SWEPT], ids=["events", "minute", "hour", "swept"])
+def test_function_that_does_not_load_is_shown_at_once_with_its_own_error(
+    house: House, kind: DeployedSensor
+) -> None:
+    found = problems(house, deployed_at(house, kind, 5_000), function=does_not_load)
+
+    assert [each.kind for each in found] == [ProblemKind.NOT_LOADING]
+    assert found[0].says == f"Its function does not load: {IMPORT}."
+    assert "layers/deps/requirements.txt" in found[0].advice
+
+
+@pytest.mark.parametrize("kind", [ALERT, HOURLY], ids=["events", "hour"])
+def test_function_that_stopped_loading_with_its_last_deployment_is_shown_before_it_is_late(
+    house: House, kind: DeployedSensor
+) -> None:
+    house.tables.sensors["watch"] = SensorState(
+        "watch", last_nominal=house.clock.now() - 9 * MINUTE, last_completion=house.clock.now() - 9 * MINUTE
+    )
+    event(house, "fine", TickStatus.SUCCESS, ended=9 * MINUTE)
+
+    assert kinds(house, deployed_at(house, kind, 10 * MINUTE), function=does_not_load) == []
+    assert kinds(house, deployed_at(house, kind, 5_000), function=does_not_load) == [ProblemKind.NOT_LOADING]
+
+
+def test_function_that_stopped_loading_without_a_deployment_is_shown_instead_of_its_being_late(
+    house: House,
+) -> None:
+    house.tables.sensors["watch"] = SensorState("watch", last_nominal=house.clock.now() - HOUR)
+
+    assert kinds(house, SCHEDULED, function=does_not_load) == [ProblemKind.NOT_LOADING]
+    assert kinds(house, SCHEDULED) == [ProblemKind.LATE]
+
+
+def test_sensor_that_may_not_be_invoked_is_said_not_to_be_checked(house: House) -> None:
+    def denied(event: Mapping[str, object]) -> Mapping[str, object]:
+        raise InvocationError("AccessDeniedException on lambda:InvokeFunction", is_denied=True)
+
+    [found] = problems(house, deployed_at(house, ALERT, MINUTE), function=denied)
+
+    assert found.kind is ProblemKind.UNCHECKED
+    assert found.advice == "Grant yourself lambda:InvokeFunction."
+
+
+def test_functions_whose_ticks_show_that_they_load_are_not_invoked(house: House) -> None:
+    asked: list[object] = []
+
+    def counting(event: Mapping[str, object]) -> Mapping[str, object]:
+        asked.append(event)
+        return {}
+
+    event(house, "fine", TickStatus.SUCCESS, ended=MINUTE)
+    overview(house, deployed_at(house, ALERT, 2 * MINUTE), counting).sensors()
+
+    assert asked == []
+
+
+def test_looking_again_and_again_invokes_a_function_once_in_a_while(house: House) -> None:
+    asked: list[object] = []
+
+    def counting(event: Mapping[str, object]) -> Mapping[str, object]:
+        asked.append(event)
+        return {}
+
+    looking = overview(house, deployed_at(house, ALERT, 5 * MINUTE), counting)
+    for _ in range(20):
+        looking.sensors()
+        house.clock.advance(4)
+    assert len(asked) == 1
+    house.clock.advance(LOADED_FOR_MS / 1000)
+    looking.sensors()
+    assert len(asked) == 2
+
+
+def test_what_was_found_of_a_function_does_not_outlast_its_deployment(house: House) -> None:
+    deployment = InMemoryDeployment([ALERT], {"watch": does_not_load})
+    checks = LoadChecks(deployment, house.clock)
+
+    first = checks.check(deployed_at(house, ALERT, 5 * MINUTE))
+    deployment.functions["watch"] = loads
+    again = checks.check(deployed_at(house, ALERT, MINUTE))
+
+    assert (bool(first.error), bool(again.error)) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (
+            "Runtime.HandlerNotFound: Handler 'handler' missing on module 'app'",
+            "Add `handler = evaluator(…)`",
+        ),
+        ("Worker init failed: module 'app' has no attribute 'handler'", "Add `handler = evaluator(…)`"),
+        ("Runtime.UserCodeSyntaxError: Syntax error in module 'app': invalid syntax", "Fix the syntax"),
+        (IMPORT, "add the package"),
+        ("Worker init failed: No module named 'requests'", "add the package"),
+        (
+            "Runtime.ImportModuleError: cannot import name 'JobDefinitions' from 'treadle'",
+            "Correct the import",
+        ),
+        (
+            "SettingsError: The function's environment does not fit: TREADLE_QUEUE_URL is not set",
+            "parameters",
+        ),
+        ("MemoryError: ", "Fix its code or its parameters"),
+    ],
+)
+def test_each_reason_not_to_load_has_its_fix(error: str, advice: str) -> None:
+    assert advice in advice_on_load(error)
+
+
+# ---- Ticks that do not come
+
+
+@pytest.mark.parametrize(("ago", "found"), [(60_000, []), (121_000, [ProblemKind.LATE])])
+@pytest.mark.parametrize("kind", [SCHEDULED, HOURLY], ids=["minute", "hour"])
+def test_scheduled_sensor_that_has_not_ticked_two_minutes_after_its_deployment_is_late(
+    house: House, kind: DeployedSensor, ago: int, found: list[ProblemKind]
+) -> None:
+    house.clock.time -= house.clock.time % MINUTE
+
+    assert kinds(house, deployed_at(house, kind, ago)) == found
+
+
+def test_lag_of_the_first_tick_counts_from_the_first_delivery_after_the_deployment(house: House) -> None:
+    house.clock.time -= house.clock.time % MINUTE
+    view = overview(house, deployed_at(house, SCHEDULED, 150_000)).sensor("watch")
+
+    assert view.lag_seconds == 120
+
+
+def test_stopped_sensor_is_not_late_and_after_its_start_nothing_was_due_before(house: House) -> None:
+    house.tables.sensors["watch"] = SensorState(
+        "watch", InstigatorStatus.STOPPED, last_nominal=house.clock.now() - 9 * HOUR
+    )
+    assert kinds(house, SCHEDULED) == []
+
+    SensorOperations(house.sensors, house.clock).start("watch", RUNNING, "ann")
+
+    assert overview(house, SCHEDULED).sensor("watch").lag_seconds == 0
+
+
+def test_sensor_of_events_is_never_late(house: House) -> None:
+    assert kinds(house, deployed_at(house, ALERT, 9 * HOUR)) == []
+
+
+def test_evaluation_that_died_is_a_failure_before_the_next_tick_records_it(house: House) -> None:
+    now = house.clock.now()
+    state = SensorState(
+        "watch", last_nominal=now - 5 * MINUTE, lease_owner="gone", lease_expires=now - 2 * MINUTE
+    )
+    house.tables.sensors["watch"] = state
+
+    [found] = problems(house, HOURLY)
+
+    assert found.kind is ProblemKind.FAILING
+    assert "has not ended, and its lease expired" in found.says
+
+    house.tables.sensors["watch"] = replace(state, lease_expires=now + MINUTE)
+    assert problems(house, HOURLY) == [], "an evaluation that is under way is none"
+
+
+def test_time_in_the_future_and_a_lease_without_end_block_a_sensor(house: House) -> None:
+    now = house.clock.now()
+    house.tables.sensors["watch"] = SensorState("watch", last_nominal=now + 9 * HOUR)
+    assert kinds(house, SCHEDULED) == [ProblemKind.BLOCKED]
+
+    house.tables.sensors["watch"] = SensorState(
+        "watch", last_nominal=now, lease_owner="nobody", lease_expires=now + 9 * HOUR
+    )
+    assert kinds(house, SCHEDULED) == [ProblemKind.BLOCKED]
+
+
+def test_sensor_whose_rule_is_disabled_gets_no_events(house: House) -> None:
+    assert kinds(house, replace(ALERT, hearing=Hearing(is_on=False))) == [ProblemKind.NO_EVENTS]
+    assert kinds(house, replace(ALERT, hearing=Hearing())) == []
+
+
+# ---- Why
+
+
+def why(house: House, deployed: DeployedSensor, function: Callable[[Mapping[str, object]], Any]) -> str:
+    explains = Why(
+        InMemoryDeployment([deployed], {"watch": function}),
+        house.sensors,
+        house.ticks,
+        house.runs,
+        RunIds.of("1/us-east-1/treadle"),
+        SelectedObjects(lambda sensor: None, InMemoryObjects(house.clock)),
+        InMemoryHealth(),
+        Redriver(InMemoryDeadLetters(), []),
+        house.clock,
+    )
+    return explains.explain("watch", Subject(at=house.clock.now())).sentence
+
+
+def test_why_gives_the_reason_that_a_function_does_not_load_for_ticks_that_are_missing(house: House) -> None:
+    sentence = why(house, deployed_at(house, SCHEDULED, MINUTE), does_not_load)
+
+    assert IMPORT in sentence
+    assert "The next tick is due" not in sentence
+
+
+def test_why_says_that_events_fail_where_there_is_no_run(house: House) -> None:
+    event(house, "alert", TickStatus.FAILURE, happened=9 * HOUR, ended=0)
+
+    assert "no such topic, for alert" in why(house, ALERT, loads)
