@@ -195,7 +195,7 @@ def test_states_of_sensors_are_read_past_one_that_cannot_be_and_that_one_stands_
 def test_a_count_of_an_hour_that_cannot_be_read_lets_the_runs_wait_for_the_next_one(stores: Stores) -> None:
     hour = NOON - NOON % HOUR_MS
     key = {"sensor": {"S": "watch#fuse"}, "tick_id": {"S": timestamp(hour)}}
-    put(stores.ticks, {**key, "admitted": {"S": "x"}})
+    put(stores.ticks, {**key, "admitted": {"N": "1" + "0" * 30}})
     clock = VirtualClock(NOON)
     fuse = Fuse(stores.ticks, clock, 10)
 

@@ -56,7 +56,7 @@ MUTANTS = (
     Mutant(
         "any failure to decode a record is that record's",
         "ports/records.py",
-        "            raise UnreadableRecordError(name(record), reason_of(error)) from error",
+        "            raise UnreadableRecordError(name(record), reason_of(error), is_noted=is_noted) from error",
         "            raise",
         (f"{POISON}a_damaged_request_of_a_tick_is_set_aside_and_its_others_are_started",),
     ),
@@ -98,15 +98,15 @@ MUTANTS = (
     Mutant(
         "unreadable ticks set apart",
         "engine/reconcile.py",
-        "                is_new = self._ticks.mark_unreadable(sensor, tick_id, self._next_day(), error.reason)",
-        "                is_new = True",
+        "                self._ticks.mark_unreadable(sensor, tick_id, self._next_day(), error.reason)",
+        "                pass",
         (f"{UNREADABLE}a_tick_that_cannot_be_read_is_a_dead_letter_once_and_looked_at_once_a_day",),
     ),
     Mutant(
         "unreadable runs set apart",
         "engine/reconcile.py",
-        "        is_new = self._runs.mark_unreadable(run_id, self._next_day(), reason)",
-        "        is_new = True",
+        "        self._runs.mark_unreadable(run_id, self._next_day(), reason)\n",
+        "",
         (f"{UNREADABLE}a_run_that_cannot_be_read_is_a_dead_letter_once_and_looked_at_once_a_day",),
     ),
     Mutant(

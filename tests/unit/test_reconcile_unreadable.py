@@ -148,7 +148,22 @@ def test_events_wait_for_the_repair_of_their_sensor_s_state(house: House) -> Non
     """They are as good as before, so none of them is a dead letter at once."""
     house.tables.unreadable["watch",] = "epoch is a text"
 
-    with pytest.raises(StoreError, match=r"state of sensor|watch cannot be read") as caught:
+    with pytest.raises(StoreError, match="watch cannot be read") as caught:
         house.events(sensor_of(keyless)).take_up([])
 
     assert caught.value.retryable
+
+
+def test_a_dead_letter_that_cannot_be_kept_holds_up_no_other_record(house: House) -> None:
+    class Full(InMemoryDeadLetters):
+        def send(self, body: str, *, origin: str, reason: str) -> None:
+            raise StoreError("The queue did not answer.")
+
+    bad, good = committed(house, "a", number=1), committed(house, "b", number=2)
+    house.tables.unreadable["watch", bad.tick_id] = "no zlib"
+    house.clock.time = bad.ended_at + DISPATCH_LATE_MS + 1
+    made, _ = reconciler(house)
+    made._dead_letters = Full()
+
+    assert made.reconcile(50) == Reconciled(dispatched=1, failed=1, unreadable=1)
+    assert counts(house, good) is not None

@@ -137,14 +137,16 @@ class UnreadableRecordError(TreadleError):
     Args:
         record: which one, by its key, such as "run 1b2c".
         reason: what is wrong with it.
+        is_noted: whether RECONCILE has noted that on the record before.
     """
 
-    def __init__(self, record: str, reason: str) -> None:
+    def __init__(self, record: str, reason: str, *, is_noted: bool = False) -> None:
         reason = reason.removeprefix("unreadable: ")
         super().__init__(
             f"Record of {record} cannot be read: {reason.rstrip('.')}. Repair the item in its table, or delete it."
         )
         self.record = record
+        self.is_noted = is_noted
         self.reason = f"unreadable: {reason}"
 
 

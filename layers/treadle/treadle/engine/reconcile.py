@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from treadle.definitions.errors import (
     LaunchError,
     LaunchRejectedError,
+    StoreError,
     StoreRejectedError,
     TreadleError,
     UnreadableRecordError,
@@ -170,8 +171,11 @@ class Reconciler:
                 held, refused = found.held + outcome.held, found.refused + outcome.refused
                 found = replace(found, dispatched=done, held=held, refused=refused)
             except UnreadableRecordError as error:
-                is_new = self._ticks.mark_unreadable(sensor, tick_id, self._next_day(), error.reason)
-                found = self._set_apart(found, error, tick_message(sensor, tick_id), is_new=is_new)
+                # The dead letter first: whoever dies in between sends it twice, and not never.
+                found = self._set_apart(
+                    found, error, tick_message(sensor, tick_id), is_new=not error.is_noted
+                )
+                self._ticks.mark_unreadable(sensor, tick_id, self._next_day(), error.reason)
             except Exception as error:  # whatever it is, it is of this tick: those behind it must go on
                 logger.exception("Tick %s of sensor %s could not be dispatched", tick_id, sensor)
                 reason = str(error) if isinstance(error, TreadleError) else reason_of(error)
@@ -188,15 +192,20 @@ class Reconciler:
         """Count a record that nothing can be done with until it is repaired; once, it is a dead letter too."""
         logger.error("%s", error, exc_info=not isinstance(error, TreadleError))
         if is_new and self._dead_letters is not None:
-            self._dead_letters.send(
-                json.dumps(body), origin=ORIGIN, reason=f"{type(error).__name__}: {error}"
-            )
+            reason = f"{type(error).__name__}: {error}"
+            try:
+                self._dead_letters.send(json.dumps(body), origin=ORIGIN, reason=reason)
+            except StoreError:
+                # The log, the metric and the record itself say it, and those behind it must go on.
+                logger.exception("No dead letter was kept of %s", body)
         return replace(found, failed=found.failed + 1, unreadable=found.unreadable + 1)
 
     def _set_run_apart(self, found: Reconciled, run_id: str, error: Exception) -> Reconciled:
         reason = error.reason if isinstance(error, UnreadableRecordError) else reason_of(error)
-        is_new = self._runs.mark_unreadable(run_id, self._next_day(), reason)
-        return self._set_apart(found, error, {"treadle": ORIGIN, "run_id": run_id}, is_new=is_new)
+        is_new = not (isinstance(error, UnreadableRecordError) and error.is_noted)
+        found = self._set_apart(found, error, {"treadle": ORIGIN, "run_id": run_id}, is_new=is_new)
+        self._runs.mark_unreadable(run_id, self._next_day(), reason)
+        return found
 
     def _look_at_runs(self, found: Reconciled, ends_at: int) -> tuple[Reconciled, bool]:
         run_ids = self._runs.due(self._clock.now(), PAGE)

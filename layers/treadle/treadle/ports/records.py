@@ -1,7 +1,7 @@
 """Reading one record: whatever goes wrong with it is an error of that record, and those behind it are read."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from treadle.definitions.errors import StoreError, UnreadableRecordError
@@ -41,7 +41,8 @@ def reader(decode: Callable[[S], R], name: Callable[[S], str]) -> Callable[[S], 
         except (StoreError, UnreadableRecordError):
             raise
         except Exception as error:
-            raise UnreadableRecordError(name(record), reason_of(error)) from error
+            is_noted = isinstance(record, Mapping) and "unreadable" in record
+            raise UnreadableRecordError(name(record), reason_of(error), is_noted=is_noted) from error
 
     return read
 

@@ -76,7 +76,8 @@ class InMemoryTables:
             UnreadableRecordError: if a test said so.
         """
         if key in self.unreadable:
-            raise UnreadableRecordError(" ".join(key), self.unreadable[key])
+            is_noted = key in self.marked
+            raise UnreadableRecordError(" ".join(key), self.unreadable[key], is_noted=is_noted)
 
 
 class InMemorySensorStore:

@@ -1,0 +1,67 @@
+"""RECONCILE dies, hangs or gets no answer at each call while a record cannot be read: nothing is lost by it."""
+
+import json
+from contextlib import suppress
+
+import pytest
+
+from tests.support.dispatching import committed
+from tests.support.house import House
+from tests.support.launching import NOON, RUN_ID, queue_run
+from treadle.definitions.errors import StoreError
+from treadle.engine.folding import LAUNCH_DUE_MS
+from treadle.engine.reconcile import DISPATCH_LATE_MS, RETRY_MS, Reconciled, Reconciler
+from treadle.testing.faults import Fault, Faults, faulty
+from treadle.testing.system import InMemoryDeadLetters
+
+STRUCK = (Fault.KILL_BEFORE, Fault.KILL_AFTER, Fault.ANSWER_LOST, Fault.THROTTLED, Fault.REPEATED)
+
+
+def world() -> tuple[House, InMemoryDeadLetters]:
+    """A tick and a run that cannot be read, before one of each that can."""
+    house, letters = House(), InMemoryDeadLetters()
+    bad, _ = committed(house, "a", number=1), committed(house, "b", number=2)
+    queue_run(house)
+    house.tables.unreadable["watch", bad.tick_id] = "no zlib"
+    house.tables.unreadable[RUN_ID,] = "tags is a list"
+    house.clock.time = NOON + LAUNCH_DUE_MS + 1
+    return house, letters
+
+
+def reconcile(house: House, letters: InMemoryDeadLetters, faults: Faults) -> Reconciled | None:
+    made: Reconciler = house.reconciler()
+    made._ticks = faulty(made._ticks, "TickStore", faults)
+    made._runs = faulty(made._runs, "RunStore", faults)
+    made._dead_letters = faulty(letters, "DeadLetters", faults)
+    done: list[Reconciled] = []
+    with suppress(StoreError):
+        faults.run("RECONCILE", lambda: done.append(made.reconcile(50)))
+    return done[0] if done else None
+
+
+def calls() -> int:
+    house, letters = world()
+    faults = Faults()
+    assert reconcile(house, letters, faults) == Reconciled(dispatched=1, failed=2, unreadable=2)
+    return len(faults.calls)
+
+
+@pytest.mark.parametrize("fault", STRUCK)
+def test_no_fault_at_any_call_loses_a_dead_letter_or_a_neighbor(fault: Fault) -> None:
+    for number in range(1, calls() + 1):
+        house, letters = world()
+        reconcile(house, letters, Faults({number: fault}))
+
+        house.clock.advance(
+            (RETRY_MS + DISPATCH_LATE_MS) / 1000 + 1
+        )  # As long as a tick waits that met a fault.
+        passes = [reconcile(house, letters, Faults()) for _ in range(2)]
+
+        assert passes[-1] == Reconciled(), number
+        about = [json.loads(letter.body)["treadle"] for letter in letters.letters.values()]
+        assert set(about) == {"dispatch", "reconcile"} or fault in {Fault.THROTTLED}, number
+        assert len(about) <= 3, number
+        assert all(
+            tick.dispatched is not None or key in house.tables.unreadable
+            for key, tick in house.tables.ticks.items()
+        ), number
