@@ -171,7 +171,9 @@ def _evaluated(parts: EvaluatorParts, event: SensorEvent, taken_up: "TakenUp", b
     try:
         return parts.events.evaluate(event, taken_up, budget)
     except SensorEvaluationError as error:
-        _report(parts, Outcome(Decision.FAILURE, str(error), event.identity, trigger=event.summary))
+        from treadle.engine.event_ticks import tick_id_of
+
+        _report(parts, Outcome(Decision.FAILURE, str(error), tick_id_of(event), trigger=event.summary))
         raise
 
 
