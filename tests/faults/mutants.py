@@ -24,6 +24,8 @@ WHOLE_FLOW = "tests/faults/test_every_call.py::test_without_faults_all_invariant
 TELLING = "tests/faults/test_every_call_of_telling.py::test_"
 WATCHING = "tests/unit/test_watching.py::test_"
 EVENT_TICKS = "tests/unit/test_event_ticks.py::test_"
+HELD = "tests/unit/test_held_requests.py::test_"
+HOPS = "tests/unit/test_hops.py::test_"
 ASSETS = "tests/faults/test_every_call_of_assets.py::test_"
 TAKEOVER = (
     "tests/faults/test_takeover.py::test_a_second_message_starts_nothing_as_long_as_the_first_launch_can_act"
@@ -143,6 +145,71 @@ MUTANTS = (
         "for key in dict.fromkeys(keys) if _may_exist(key)]",
         "for key in dict.fromkeys(keys)]",
         ("tests/contract/test_unreadable.py::test_names_that_no_run_can_have_do_not_fail_the_others[moto]",),
+    ),
+    Mutant(
+        "held until granted, taken for started",
+        "engine/dispatch.py",
+        "        if not self._is_granted(tick.sensor, request):\n            return self._standing(tick, request, _Not.GRANTED)\n",
+        "",
+        (f"{HELD}held_request_starts_nothing_and_the_tick_stays_pending_with_the_reason",),
+    ),
+    Mutant(
+        "held until granted, ended with the others",
+        "engine/dispatch.py",
+        "        if applied.held:\n            held = self._hold(tick, applied)\n            if held is not None:\n                return held\n",
+        "        if False:\n",
+        (f"{HELD}granted_requests_of_the_same_tick_start_at_once_and_once",),
+    ),
+    Mutant(
+        "a drop, not heeded",
+        "engine/dispatch.py",
+        "        if tick.dropped is not None:\n            return self._standing(tick, request, _Not.WANTED)\n",
+        "",
+        (f"{HELD}dropped_request_does_not_start_though_it_is_granted_meanwhile",),
+    ),
+    Mutant(
+        "a drop of what does not wait",
+        TICKS,
+        "waits = Model.pending.exists() & Model.held.exists() & Model.dropped.does_not_exist()",
+        "waits = Model.tick_id.exists()",
+        (f"{OF_TICKS}drop_is_noted_once_and_the_tick_is_due_then[moto]",),
+    ),
+    Mutant(
+        "the look of a new process at what waits",
+        "engine/held.py",
+        "        if self._due_at is None or self._due_at > now:\n",
+        "        if True:\n",
+        (f"{HELD}raised_limit_releases_what_waits_for_the_next_hour_at_once",),
+    ),
+    Mutant(
+        "the second look of a new process",
+        "engine/held.py",
+        "self._due_at = self._again_at if self._due_at == 0 else None",
+        "self._due_at = None",
+        (f"{HELD}deployment_that_changes_dispatch_after_reconcile_is_met_by_a_second_look",),
+    ),
+    Mutant(
+        "a job that is not granted, before the commit",
+        "engine/planning.py",
+        "        self._check_granted(data.run_requests)\n",
+        "",
+        (
+            "tests/unit/test_granted_jobs.py::test_tick_fails_and_neither_its_cursor_moves_nor_its_granted_requests_start",
+        ),
+    ),
+    Mutant(
+        "the hops of a launch's messages",
+        "engine/launch.py",
+        "        if hops < MOST_HOPS:\n",
+        "        if True:\n",
+        (f"{HOPS}a_launch_that_is_put_off_for_hours_needs_no_long_chain_and_starts_soon_after",),
+    ),
+    Mutant(
+        "the hops of throttled messages",
+        "entrypoints/handler.py",
+        "if hops_of(body) < MOST_HOPS:",
+        "if True:",
+        (f"{HOPS}a_message_that_meets_a_throttled_store_waits_long_in_few_hops",),
     ),
     Mutant(
         "lease condition",

@@ -54,12 +54,12 @@ PAUSE_SECONDS = 1_200
 """A paused process goes on after so long: leases and claims have run out, and RECONCILE has looked."""
 
 RECONCILE_MS = 600_000
+MINUTE_MS = 60_000
 JOBS = {**CONFIGURED, GRANTED_LATE: replace(CONFIGURED[JOB], job=GRANTED_LATE)}
 """What each job's name launches; the one that is granted late is configured all the same."""
 
-GRANTED_AFTER_MS = 2 * 3_600_000
-DROPPED_AFTER_MS = 6 * 3_600_000
-MINUTE_MS = 60_000
+GRANTED_AFTER_MS = 40 * MINUTE_MS
+DROPPED_AFTER_MS = 100 * MINUTE_MS
 STREAM_TRIES = 6
 
 RUNNING = DefaultSensorStatus.RUNNING
