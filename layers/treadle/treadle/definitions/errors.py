@@ -20,7 +20,8 @@
     ├── AlertError                          a service did not take an alert, or its secret cannot be read
     │   └── AlertDelayedError               ... as it gave no answer, or has too much to do (retryable)
     ├── StoreError                          the store did not answer (retryable)
-    │   └── StoreThrottledError             ... as it has too much to do (retryable, for as long as it takes)
+    │   ├── StoreThrottledError             ... as it has too much to do (retryable, for as long as it takes)
+    │   └── StoreRejectedError              ... as it can never take this: too large, or malformed
     └── LaunchError
         ├── LaunchRejectedError             the target will never accept this
         ├── LaunchDeniedError               permissions are missing (retryable for a while)
@@ -139,6 +140,12 @@ class StoreError(TreadleError):
 
 class StoreThrottledError(StoreError):
     """A store has too much to do; the same call is safe to send again, however often."""
+
+
+class StoreRejectedError(StoreError):
+    """A store will never take this, however often it is sent: it is too large, or malformed. Nothing was written."""
+
+    retryable = False
 
 
 class LaunchError(TreadleError):

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from treadle.definitions.bounds import MAX_REFUSAL, fit
 from treadle.definitions.errors import UnknownEventError
-from treadle.definitions.runs import DEPTH_TAG, PARTITION_TAG
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
 from treadle.engine.amend import amend
@@ -17,6 +17,7 @@ from treadle.engine.fuse import Fuse
 from treadle.engine.materializing import AssetRecorder
 from treadle.engine.messages import launch_message
 from treadle.engine.outcomes import Decision, Outcome
+from treadle.engine.run_tags import run_tags
 from treadle.engine.slices import SLICE, SliceRequest, slice_message, slice_of, slices_of
 from treadle.ports.runs import Reaction, Run, RunStore
 from treadle.ports.system import Clock, Queue
@@ -27,8 +28,6 @@ logger = logging.getLogger(__name__)
 SHOWN_REFUSALS = 20
 SHOWN_REFUSALS_OF_SLICE = 2
 """So many of a tick's refusals, and of each of its slices, are noted with their reason; all are counted."""
-
-_SHOWN_REFUSAL = 500
 
 HANDED_ON_MS = 900_000
 """Slices that have not all been done after so long are handed on again."""
@@ -221,7 +220,7 @@ class Dispatcher:
         for request in requests:
             refusal = self._refusal(tick, request)
             if refusal:
-                refusals.append(refusal[:_SHOWN_REFUSAL])
+                refusals.append(fit(refusal, MAX_REFUSAL))
                 logger.error(refusal)
             else:
                 granted.append(request)
@@ -274,16 +273,6 @@ class Dispatcher:
 
     def _new_run(self, tick: Tick, request: PlannedRun) -> Run:
         now = self._clock.now()
-        tags = {
-            **request.tags,
-            "dagster/sensor_name": tick.sensor,
-            "dagster/tick": tick.tick_id,
-            DEPTH_TAG: str(tick.depth + 1),
-        }
-        if request.run_key:
-            tags["dagster/run_key"] = request.run_key
-        if request.partition_key:
-            tags[PARTITION_TAG] = request.partition_key
         return Run(
             run_id=request.run_id,
             job=request.job,
@@ -291,7 +280,7 @@ class Dispatcher:
             run_key=request.run_key,
             tick_id=tick.tick_id,
             run_config=request.run_config,
-            tags=tags,
+            tags=run_tags(request, tick.sensor, tick.tick_id, tick.depth + 1),
             created_at=now,
             partition_key=request.partition_key,
             retries=request.retries,

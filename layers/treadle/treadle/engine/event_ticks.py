@@ -1,5 +1,6 @@
 """Event ticks: one event, one evaluation, one conditional put. Any number side by side, no cursor."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -8,7 +9,7 @@ from treadle.definitions.errors import SensorEvaluationError
 from treadle.definitions.results import SensorExecutionData
 from treadle.definitions.sensors import SensorEvent
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
-from treadle.engine.evaluation import Budget, Evaluator, Frame
+from treadle.engine.evaluation import Budget, Evaluator, Frame, is_unstorable, unstorable
 from treadle.engine.identity import event_tick_id
 from treadle.engine.leased_ticks import outcome
 from treadle.engine.outcomes import Decision, Outcome
@@ -16,6 +17,8 @@ from treadle.ports.runs import Run, RunStore
 from treadle.ports.sensors import SensorState, SensorStore
 from treadle.ports.system import Tokens
 from treadle.ports.ticks import TickKind, TickStore
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,15 @@ class EventTicks:
         if result.wait_seconds:
             early = Outcome(Decision.DELAYED, tick.reason or "", tick_id, trigger=event.summary)
             return replace(early, wait_seconds=result.wait_seconds)
-        if not self._ticks.put(tick):
+        try:
+            is_kept = self._ticks.put(tick)
+        except Exception as error:
+            if not is_unstorable(error):
+                raise
+            logger.exception("The tick %s of sensor %s cannot be recorded", tick_id, tick.sensor)
+            tick = unstorable(result, None, error).tick
+            is_kept = self._ticks.put(tick)
+        if not is_kept:
             return _duplicate(tick_id, event)
         if tick.error is not None:
             raise SensorEvaluationError(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from botocore.session import Session
 from pynamodb.connection.base import Connection, MetaTable
 from pynamodb.exceptions import VerboseClientError
@@ -18,7 +18,7 @@ from pynamodb.expressions.update import Action
 
 from treadle.adapters.answers import code_of
 from treadle.adapters.clients import MAKING, session_for
-from treadle.definitions.errors import StoreError, StoreThrottledError
+from treadle.definitions.errors import StoreError, StoreRejectedError, StoreThrottledError
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +35,9 @@ _PASSING = _CONFLICTS | {
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
 }
+_REJECTED = {"ValidationException", "ValidationError", "SerializationException"}
+"""The item or its key is too large, empty or malformed; the second is a transaction's word for one of its writes."""
+
 _TRIES = 8
 _BATCH = 100
 """As many items as one request may read."""
@@ -256,8 +259,8 @@ class Database:
                 if "ConditionalCheckFailed" in codes:
                     raw = [r.raw_item for r in error.cancellation_reasons if r and r.raw_item]
                     return ConditionFailed(raw[0] if raw else None)
-                if not codes & _PASSING:
-                    raise _store_error("TransactWriteItems", error) from error
+                if codes & _REJECTED or not codes & _PASSING:
+                    raise _kind(codes, error)(f"DynamoDB TransactWriteItems failed: {error}") from error
             except BotoCoreError as error:
                 raise _store_error("TransactWriteItems", error) from error
             else:
@@ -331,8 +334,13 @@ class Database:
 def _store_error(operation: str, error: Exception) -> StoreError:
     # Of a query, PynamoDB gives an error of its own.
     code = code_of(error) or getattr(error, "cause_response_code", None)
-    kind = StoreThrottledError if code in _PASSING else StoreError
-    return kind(f"DynamoDB {operation} failed: {error}")
+    return _kind({code or ""}, error)(f"DynamoDB {operation} failed: {error}")
+
+
+def _kind(codes: Collection[str], error: Exception) -> type[StoreError]:
+    if isinstance(error, ParamValidationError) or not _REJECTED.isdisjoint(codes):
+        return StoreRejectedError
+    return StoreError if _PASSING.isdisjoint(codes) else StoreThrottledError
 
 
 def _attributes(table: Table) -> Iterator[tuple[str, str]]:
@@ -341,6 +349,12 @@ def _attributes(table: Table) -> Iterator[tuple[str, str]]:
     for _, text, number in table.indexes:
         found |= {text: "S", number: "N"}
     yield from found.items()
+
+
+def item_bytes(item: Item) -> int:
+    """About how many bytes an item has ("Item sizes" in DynamoDB's developer guide): names and values, lists left out."""
+    values = ((name, value) for name, typed in item.items() for value in typed.values())
+    return sum(len(name) + (len(value.encode()) if isinstance(value, str) else 8) for name, value in values)
 
 
 def changes(*values: tuple[Any, Any]) -> list[Action]:
