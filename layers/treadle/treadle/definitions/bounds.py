@@ -44,14 +44,11 @@ def fit(text: str, most: int) -> str:
 
     Args:
         text: of whatever origin.
-        most: bytes of UTF-8; 3 at least.
+        most: bytes of UTF-8.
     """
-    if len(text) <= most and text.isascii():
-        return text
-    encoded = unicode_text(text[: most + 1]).encode()
-    if len(encoded) <= most and len(text) <= most:
-        return encoded.decode()
-    return encoded[: most - 3].decode(errors="ignore") + "…"
+    if text.isascii():
+        return text[:most]
+    return unicode_text(text[:most]).encode()[:most].decode(errors="ignore")
 
 
 def fit_end(text: str, most: int) -> str:
@@ -59,14 +56,11 @@ def fit_end(text: str, most: int) -> str:
 
     Args:
         text: of whatever origin.
-        most: bytes of UTF-8; 3 at least.
+        most: bytes of UTF-8, at least one.
     """
-    if len(text) <= most and text.isascii():
-        return text
-    encoded = unicode_text(text[-most - 1 :]).encode()
-    if len(encoded) <= most and len(text) <= most:
-        return encoded.decode()
-    return "…" + encoded[len(encoded) - (most - 3) :].decode(errors="ignore")
+    if text.isascii():
+        return text[-most:]
+    return unicode_text(text[-most:]).encode()[-most:].decode(errors="ignore")
 
 
 def fit_some(text: str | None, most: int) -> str | None:

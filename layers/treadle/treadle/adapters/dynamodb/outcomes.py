@@ -160,7 +160,7 @@ def _planned_run(
     run_key: str | None,
     job: str,
     run_config: str,
-    tags: dict[str, str],
+    tags: dict[str, Any],
     partition_key: str | None = None,
     retries: int = 0,
 ) -> PlannedRun:
