@@ -123,8 +123,8 @@ MUTANTS = (
     Mutant(
         "second request of a key in a tick, which differs",
         "engine/planning.py",
-        "known is not None and known != run",
-        "known is None and known != run",
+        "elif known is not None and known != run:",
+        "elif known is None and known != run:",
         (
             "tests/unit/test_author_values.py::test_second_request_of_a_key_in_a_tick_that_differs_is_set_aside",
         ),

@@ -36,8 +36,8 @@ from treadle.definitions.status import TickStatus
 from treadle.engine.evaluation import Budget
 from treadle.engine.identity import event_tick_id
 from treadle.engine.outcomes import Decision
-from treadle.engine.planning import MAX_REQUEST_BYTES
-from treadle.ports.runs import MAX_STEPS, Failure
+from treadle.engine.planning import MAX_REQUEST_BYTES, Plan
+from treadle.ports.runs import MAX_STEPS, Failure, Run
 from treadle.ports.ticks import PlannedRun, Tick
 from treadle.testing import TreadleInstance
 
@@ -306,6 +306,12 @@ def vetted(house: House, requests: list[RunRequest], **options: Any) -> Any:
     return house.planner(definition).vet(SensorExecutionData(tuple(requests)), TICK)
 
 
+def planned(house: House, requests: list[RunRequest]) -> Plan:
+    jobs = [JobDefinition(JOB, run_config_schema=SCHEMA), JobDefinition("other")]
+    planner = house.planner(SensorDefinition("watch", evaluation_fn=lambda: None, jobs=jobs))
+    return planner.plan(planner.vet(SensorExecutionData(tuple(requests)), TICK))
+
+
 @pytest.mark.parametrize(
     ("second", "words"),
     [
@@ -318,12 +324,22 @@ def vetted(house: House, requests: list[RunRequest], **options: Any) -> Any:
 def test_second_request_of_a_key_in_a_tick_that_differs_is_set_aside(
     house: House, second: RunRequest, words: str
 ) -> None:
-    found = vetted(house, [RunRequest("k", job_name=JOB), second])
+    found = planned(house, [RunRequest("k", job_name=JOB), second])
 
     (aside,) = found.set_aside
     assert len(found.runs) == 1
     assert "Run key 'k' was requested twice in this tick, with" in aside.reason
     assert words in aside.reason
+
+
+def test_nothing_is_set_aside_for_a_key_that_was_taken_before(house: House) -> None:
+    """A sensor may ask for all it sees at each tick; the key's run is what is said of both."""
+    run_id = RUN_IDS.keyed("watch", "k")
+    house.tables.runs[run_id] = Run(run_id, JOB, "watch", "k", "tick", "{}", {}, 0)
+
+    found = planned(house, [RunRequest("k", job_name=JOB), RunRequest("k", {"day": "2"}, job_name=JOB)])
+
+    assert (found.runs, found.existing_keys, found.set_aside) == ((), ("k",), ())
 
 
 def test_same_request_twice_in_a_tick_starts_one_run_and_the_log_says_so() -> None:

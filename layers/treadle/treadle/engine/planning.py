@@ -86,11 +86,14 @@ class Vetted:
         data: what the evaluation asked for.
         runs: each run once.
         set_aside: requests that could never run.
+        contradicting: by run id, requests that differ from an earlier one of their run key; nothing is to be said
+            of those whose key was taken before.
     """
 
     data: SensorExecutionData
     runs: tuple[PlannedRun, ...]
     set_aside: tuple[SetAside, ...]
+    contradicting: tuple[tuple[str, SetAside], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +143,7 @@ class Planner:
             raise InvalidResultError(msg)
         planned: dict[str, PlannedRun] = {}
         invalid: list[SetAside] = []
+        contradicting: list[tuple[str, SetAside]] = []
         repeated = 0
         total = sum(map(_told_size, data.asset_events))
         for index, request in enumerate(data.run_requests):
@@ -147,10 +151,10 @@ class Planner:
             size = _size(run)
             known = planned.get(run.run_id)
             unfit = self._unfit(request, run, size, tick_id, data.depth)
-            if unfit is None and known is not None and known != run:
-                unfit = _contradiction(known, run)
             if unfit is not None:
                 invalid.append(SetAside(run.run_key, unfit))
+            elif known is not None and known != run:
+                contradicting.append((run.run_id, SetAside(run.run_key, _contradiction(known, run))))
             elif known is None:
                 planned[run.run_id] = run
                 total += size + byte_size(run.run_key or "") + OVERHEAD_BYTES
@@ -159,11 +163,13 @@ class Planner:
         if repeated:
             logger = logging.getLogger(f"treadle.sensor.{self.definition.name}")
             logger.info("%d requests repeat earlier ones of this tick, which start their runs once", repeated)
-        self._check_valid(invalid)
+        differing = [aside for _, aside in contradicting]
+        self._check_valid([*invalid, *differing])
         set_aside = _bounded([*(SetAside(*each) for each in data.set_aside), *invalid])
-        total += sum(byte_size(aside.run_key or "") + byte_size(aside.reason) for aside in set_aside)
+        beside = (*set_aside, *_bounded(differing))
+        total += sum(byte_size(aside.run_key or "") + byte_size(aside.reason) for aside in beside)
         self._check_size(total)
-        return Vetted(data, tuple(planned.values()), set_aside)
+        return Vetted(data, tuple(planned.values()), set_aside, tuple(contradicting))
 
     def plan(self, vetted: Vetted) -> Plan:
         """What becomes of the requests that could run: those whose key is taken are left out.
@@ -174,10 +180,12 @@ class Planner:
         taken = self.known.exhausted({run.run_id: run for run in vetted.runs if run.run_key})
         existing = tuple(run.run_key for run in vetted.runs if run.run_id in taken if run.run_key)
         runs = tuple(run for run in vetted.runs if run.run_id not in taken)
+        differing = [aside for run_id, aside in vetted.contradicting if run_id not in taken]
+        set_aside = _bounded([*vetted.set_aside, *differing]) if differing else vetted.set_aside
         keys = [request.run_key for request in vetted.data.run_requests if request.run_key]
-        reason = None if runs else _reason(vetted.data, existing, vetted.set_aside)
+        reason = None if runs else _reason(vetted.data, existing, set_aside)
         last = fit_some(keys[-1] if keys else None, MAX_RUN_KEY)
-        return Plan(runs, existing, vetted.set_aside, reason, last)
+        return Plan(runs, existing, set_aside, reason, last)
 
     def claimed_keys(self, run_keys: Mapping[str, str]) -> set[str]:
         """Those of the run keys that can start no run any more.
