@@ -20,6 +20,7 @@ OF_SENSORS, OF_EDITS, OF_TICKS, OF_RUNS = (
     f"tests/contract/test_{name}.py::test_"
     for name in ("sensor_store", "sensor_edits", "tick_store", "run_store")
 )
+UNSTORABLE = "tests/contract/test_unstorable_ticks.py::test_"
 WHOLE_FLOW = "tests/faults/test_every_call.py::test_without_faults_all_invariants_hold"
 TELLING = "tests/faults/test_every_call_of_telling.py::test_"
 WATCHING = "tests/unit/test_watching.py::test_"
@@ -301,6 +302,29 @@ MUTANTS = (
         "absent = Model.tick_id.does_not_exist() | (Model.status == TickStatus.FAILURE.value)",
         "absent = Model.tick_id.does_not_exist() | Model.tick_id.exists()",
         (f"{OF_TICKS}a_finished_tick_is_not_written_again[moto]",),
+    ),
+    Mutant(
+        "failures of ticks that a store rejects",
+        "engine/leased_ticks.py",
+        "            if not is_unstorable(error):\n",
+        "            if is_unstorable(error):\n",
+        (f"{UNSTORABLE}leased_tick_that_is_rejected_is_recorded_as_failed_and_gives_its_lease_back[moto]",),
+    ),
+    Mutant(
+        "failures of events that a store rejects",
+        "engine/event_ticks.py",
+        "            if not is_unstorable(error):\n",
+        "            if is_unstorable(error):\n",
+        (f"{UNSTORABLE}event_tick_that_is_rejected_is_recorded_as_failed_and_its_message_comes_again[moto]",),
+    ),
+    Mutant(
+        "second request of a key in a tick, which differs",
+        "engine/planning.py",
+        "elif known is not None and known != run:",
+        "elif known is None and known != run:",
+        (
+            "tests/unit/test_author_values.py::test_second_request_of_a_key_in_a_tick_that_differs_is_set_aside",
+        ),
     ),
     Mutant(
         "tick and cursor in one transaction",

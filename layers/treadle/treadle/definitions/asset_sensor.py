@@ -11,7 +11,7 @@ from treadle.definitions.evaluation import SensorReturnType, combine, flatten
 from treadle.definitions.event_log import EventLogEntry
 from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.results import SensorExecutionData, SkipReason
-from treadle.definitions.sensors import SensorDefinition, SensorEvent
+from treadle.definitions.sensors import SET_ASIDE, SensorDefinition, SensorEvent
 from treadle.definitions.status import DefaultSensorStatus, SensorType
 
 AssetFunction = Callable[..., SensorReturnType]
@@ -139,6 +139,7 @@ def asset_sensor(
     metadata: Mapping[str, Any] | None = None,
     owners: Sequence[str] | None = None,
     retries_per_key: int = 0,
+    on_invalid: str = SET_ASIDE,
 ) -> Callable[[AssetFunction], AssetSensorDefinition]:
     """Make a sensor of a function that is called once for each materialization of an asset.
 
@@ -156,6 +157,7 @@ def asset_sensor(
         metadata: shown to operators.
         owners: e-mail addresses, or teams as `team:name`.
         retries_per_key: how often a later event that asks for the same run key may start its run again.
+        on_invalid: "set_aside" or "fail": what becomes of a request that can never run.
 
     Raises:
         DagsterInvalidDefinitionError: when the definition cannot work.
@@ -177,6 +179,7 @@ def asset_sensor(
             metadata=metadata,
             owners=owners,
             retries_per_key=retries_per_key,
+            on_invalid=on_invalid,
         )
 
     return decorate

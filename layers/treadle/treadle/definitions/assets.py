@@ -1,18 +1,19 @@
 """Assets: their keys, what was told of them, and Dagster's form of that."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
+from treadle.definitions.bounds import MAX_PARTITION_KEY, byte_size, shown
 from treadle.definitions.errors import InvalidReportError
+from treadle.definitions.values import json_text, text_value, unicode_problem
 
 ASSET_MATERIALIZATION = "ASSET_MATERIALIZATION"
 
 MAX_KEY = 1_024
-MAX_PARTITION = 1_024
+MAX_PARTITION = MAX_PARTITION_KEY
 MAX_METADATA = 64 * 1_024
 """Bytes of UTF-8: an asset event with all of it fits into one event of a bus."""
 
@@ -25,17 +26,22 @@ class AssetKey:
         path: its parts, or its only part.
 
     Raises:
-        InvalidReportError: if there is no part, one is empty, it begins with "#", or it is over 1,024 bytes.
+        InvalidReportError: if there is no part, one is empty or no Unicode, it begins with "#", or it is over
+            1,024 bytes.
     """
 
     path: tuple[str, ...]
 
     def __init__(self, path: str | Sequence[str]) -> None:
-        parts: tuple[object, ...] = (path,) if isinstance(path, str) else tuple(path)
-        object.__setattr__(self, "path", parts)
+        given: object = path
+        parts: tuple[object, ...] = ()
+        if isinstance(given, str | Sequence):
+            parts = (given,) if isinstance(given, str) else tuple(given)
         if not parts or not all(isinstance(part, str) and part for part in parts):
-            msg = f"An asset's key is a text or several, none of them empty, and not {path!r}."
+            msg = f"An asset's key is a text or several, none of them empty, and not {shown(path)}."
             raise InvalidReportError(msg)
+        texts = tuple(text_value(part, "An asset's key", InvalidReportError) for part in parts)
+        object.__setattr__(self, "path", texts)
         text = self.to_user_string()
         if text.startswith("#") or any("\\" in part for part in self.path) or not _fits(text, MAX_KEY):
             msg = (
@@ -68,7 +74,7 @@ class AssetKey:
 
 
 def _fits(text: str, size: int) -> bool:
-    return len(text.encode(errors="surrogatepass")) <= size
+    return byte_size(text) <= size
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +162,11 @@ class AssetMaterialization:
         key = asset_key if isinstance(asset_key, AssetKey) else AssetKey(asset_key)
         object.__setattr__(self, "asset_key", key)
         object.__setattr__(self, "description", description)
-        values = {str(name): MetadataValue.of(value) for name, value in (metadata or {}).items()}
+        given: object = metadata or {}
+        if not isinstance(given, Mapping):
+            msg = f"Metadata of asset {key.to_user_string()} must be a mapping, and is {shown(given)}."
+            raise InvalidReportError(msg)
+        values = {str(name): MetadataValue.of(value) for name, value in given.items()}
         object.__setattr__(self, "metadata", values)
         object.__setattr__(self, "partition", partition)
         self._check()
@@ -165,17 +175,19 @@ class AssetMaterialization:
         words: dict[str, object] = {"description": self.description, "partition": self.partition}
         for name, text in words.items():
             if text is not None and not isinstance(text, str):
-                msg = f"{name} of asset {self.asset_key.to_user_string()} must be a text, and is {text!r}."
+                msg = (
+                    f"{name} of asset {self.asset_key.to_user_string()} must be a text, and is {shown(text)}."
+                )
+                raise InvalidReportError(msg)
+            problem = unicode_problem(text) if text else None
+            if problem is not None:
+                msg = f"{name} of asset {self.asset_key.to_user_string()} {problem}"
                 raise InvalidReportError(msg)
         if self.partition is not None and not (self.partition and _fits(self.partition, MAX_PARTITION)):
             msg = f"The partition of asset {self.asset_key.to_user_string()} has 1 to {MAX_PARTITION} bytes."
             raise InvalidReportError(msg)
-        try:
-            told = json.dumps([self.plain_metadata, self.description], ensure_ascii=False, allow_nan=False)
-            size = len(told.encode())
-        except (TypeError, ValueError) as error:
-            msg = f"Metadata of asset {self.asset_key.to_user_string()} must be plain JSON: {error}."
-            raise InvalidReportError(msg) from error
+        what = f"Metadata of asset {self.asset_key.to_user_string()}"
+        size = byte_size(json_text([self.plain_metadata, self.description], what, InvalidReportError))
         if size > MAX_METADATA:
             msg = (
                 f"Metadata of asset {self.asset_key.to_user_string()} has {size} bytes, and {MAX_METADATA} "

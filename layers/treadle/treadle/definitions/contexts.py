@@ -6,8 +6,10 @@ from dataclasses import dataclass, field, fields
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from treadle.definitions.bounds import byte_size
 from treadle.definitions.errors import DagsterInvalidDefinitionError, DagsterInvariantViolationError
 from treadle.definitions.resources import Resources, ResourceScope
+from treadle.definitions.values import unicode_problem
 
 if TYPE_CHECKING:
     from treadle.definitions.instance import EndedRuns
@@ -20,9 +22,13 @@ def check_cursor_size(sensor_name: str, cursor: str | None) -> None:
     """Make sure that a cursor can be kept.
 
     Raises:
-        DagsterInvariantViolationError: if it has more than 300,000 bytes.
+        DagsterInvariantViolationError: if it has more than 300,000 bytes, or is no Unicode.
     """
-    size = len((cursor or "").encode(errors="replace"))
+    problem = unicode_problem(cursor or "")
+    if problem is not None:
+        msg = f"The cursor of sensor {sensor_name} {problem}"
+        raise DagsterInvariantViolationError(msg)
+    size = byte_size(cursor or "")
     if size > MAX_CURSOR_BYTES:
         msg = (
             f"The cursor of sensor {sensor_name} has {size} bytes, and {MAX_CURSOR_BYTES} may be kept: "
@@ -108,8 +114,8 @@ class SensorEvaluationContext:
             cursor: the new value; None clears it.
 
         Raises:
-            DagsterInvariantViolationError: if the value is no string or has more than 300,000 bytes, or this
-                evaluation has no cursor.
+            DagsterInvariantViolationError: if the value is no string, no Unicode, or has more than 300,000
+                bytes, or this evaluation has no cursor.
         """
         if not self._has_cursor:
             msg = (
@@ -121,8 +127,9 @@ class SensorEvaluationContext:
         if value is not None and not isinstance(value, str):
             msg = f"A cursor is a string or None, not {type(value).__name__}: wrap it in json.dumps(...)."
             raise DagsterInvariantViolationError(msg)
-        check_cursor_size(self.sensor_name, cursor)
-        self._cursor = cursor
+        text = None if value is None else str.__str__(value)
+        check_cursor_size(self.sensor_name, text)
+        self._cursor = text
         self.cursor_updated = True
 
     @property

@@ -12,7 +12,7 @@ from treadle.definitions.instance import DagsterInstance
 from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.results import SensorExecutionData, SkipReason
 from treadle.definitions.runs import RunRecord, RunsFilter
-from treadle.definitions.sensors import SensorDefinition, SensorEvent, SensorFunction
+from treadle.definitions.sensors import SET_ASIDE, SensorDefinition, SensorEvent, SensorFunction
 from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus
 from treadle.definitions.timed import DeadlineReached
 
@@ -139,6 +139,7 @@ def deadline_sensor(
     tags: Mapping[str, str] | None = None,
     metadata: Mapping[str, Any] | None = None,
     owners: Sequence[str] | None = None,
+    on_invalid: str = SET_ASIDE,
 ) -> Callable[[SensorFunction], DeadlineSensorDefinition]:
     """Make a sensor of a function that is called if a job has not succeeded by its time.
 
@@ -160,6 +161,7 @@ def deadline_sensor(
         tags: the sensor's own.
         metadata: shown to operators.
         owners: e-mail addresses, or teams as `team:name`.
+        on_invalid: "set_aside" or "fail": what becomes of a request that can never run.
 
     Raises:
         DagsterInvalidDefinitionError: with all problems at once.
@@ -180,6 +182,7 @@ def deadline_sensor(
             tags=tags,
             metadata=metadata,
             owners=owners,
+            on_invalid=on_invalid,
         )
 
     return decorate

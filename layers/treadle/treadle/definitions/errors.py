@@ -175,7 +175,7 @@ class StoreError(TreadleError):
 
 
 class StoreRejectedError(StoreError):
-    """A store will never take this item, whatever others it takes: it is too large, or malformed."""
+    """A store will never take this, however often it is sent: it is too large, or malformed. Nothing was written."""
 
     retryable = False
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from treadle.definitions.errors import DagsterInvalidDefinitionError
+from treadle.definitions.values import tag_texts
 
 NAME = re.compile(r"[A-Za-z0-9_]{1,80}")
 
@@ -34,7 +35,8 @@ def check_valid_name(name: str, what: str) -> str:
     Raises:
         DagsterInvalidDefinitionError: unless the name is 1 to 80 of `A-Za-z0-9_`.
     """
-    if NAME.fullmatch(name) is None:
+    given: object = name
+    if not isinstance(given, str) or NAME.fullmatch(given) is None:
         msg = f"{name!r} cannot name a {what}: use 1 to 80 letters, digits and underscores."
         raise DagsterInvalidDefinitionError(msg)
     return name
@@ -47,12 +49,12 @@ class JobDefinition:
     Args:
         name: the name under which deployment parameters say what it launches.
         description: shown to operators.
-        tags: put on every run of the job; a request's own tags win.
+        tags: put on every run of the job; a request's own tags win. Values that are no strings are written as JSON.
         run_config_schema: a JSON Schema (draft 4, 6 or 7) that every run config of the job must fit. A
             request that does not is set aside, and the others of its tick are launched.
 
     Raises:
-        DagsterInvalidDefinitionError: for an invalid name.
+        DagsterInvalidDefinitionError: for an invalid name, or tags that are no texts.
     """
 
     name: str
@@ -62,3 +64,4 @@ class JobDefinition:
 
     def __post_init__(self) -> None:
         check_valid_name(self.name, "job")
+        object.__setattr__(self, "tags", tag_texts(self.tags, DagsterInvalidDefinitionError))

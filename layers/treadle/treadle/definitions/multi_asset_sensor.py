@@ -12,7 +12,7 @@ from treadle.definitions.evaluation import SensorReturnType, combine, flatten
 from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.multi_asset_contexts import MultiAssetSensorEvaluationContext
 from treadle.definitions.results import RunRequest, SensorExecutionData, SensorResult
-from treadle.definitions.sensors import SensorDefinition, SensorEvent
+from treadle.definitions.sensors import SET_ASIDE, SensorDefinition, SensorEvent
 from treadle.definitions.status import DefaultSensorStatus, SensorType
 
 MultiAssetFunction = Callable[..., SensorReturnType]
@@ -137,6 +137,7 @@ def multi_asset_sensor(
     metadata: Mapping[str, Any] | None = None,
     owners: Sequence[str] | None = None,
     retries_per_key: int = 0,
+    on_invalid: str = SET_ASIDE,
 ) -> Callable[[MultiAssetFunction], MultiAssetSensorDefinition]:
     """Make a sensor of a function over the materializations of several assets.
 
@@ -154,6 +155,7 @@ def multi_asset_sensor(
         metadata: shown to operators.
         owners: e-mail addresses, or teams as `team:name`.
         retries_per_key: how often a later tick that asks for the same run key may start its run again.
+        on_invalid: "set_aside" or "fail": what becomes of a request that can never run.
 
     Raises:
         DagsterInvalidDefinitionError: when the definition cannot work.
@@ -175,6 +177,7 @@ def multi_asset_sensor(
             metadata=metadata,
             owners=owners,
             retries_per_key=retries_per_key,
+            on_invalid=on_invalid,
         )
 
     return decorate

@@ -1,33 +1,19 @@
 """What an evaluation may return: run requests, a skip reason, or both wrapped in a result."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from treadle.definitions.canonical import canonical_json
+from treadle.definitions.bounds import shown
 from treadle.definitions.errors import InvalidResultError
 from treadle.definitions.run_config import RunConfig
 from treadle.definitions.status import DagsterRunStatus
+from treadle.definitions.values import json_text, tag_texts, text_value
 
 if TYPE_CHECKING:
     from treadle.definitions.assets import AssetMaterialization
     from treadle.definitions.runs import DagsterRun
-
-
-def _as_json(value: Any, what: str) -> str:
-    try:
-        text = canonical_json(value)
-        text.encode()  # A lone surrogate passes for JSON until it is to be sent.
-    except (TypeError, ValueError) as error:
-        msg = f"{what} must be plain JSON (str, int, float, bool, None, list, dict with str keys): {error}."
-        raise InvalidResultError(msg) from error
-    return text
-
-
-def _tag_value(key: str, value: Any) -> str:
-    text = _as_json(value, f"Tag {key!r}")
-    return value if isinstance(value, str) else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +30,8 @@ class RunRequest:
         partition_key: the partition the run is for.
 
     Raises:
-        InvalidResultError: if run_config or a tag is no plain JSON, or run_key is no string.
+        InvalidResultError: if run_config or a tag is no plain JSON, or one of the others no string; if a text is
+            no Unicode, as the name of a file that is not UTF-8; or if run_config has more than 100 levels.
     """
 
     run_key: str | None = None
@@ -54,15 +41,19 @@ class RunRequest:
     partition_key: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        run_key: object = self.run_key
-        if run_key is not None and not isinstance(run_key, str):
-            msg = f"run_key must be a string or None, not {type(run_key).__name__}: {run_key!r}."
+        for name in ("run_key", "job_name", "partition_key"):
+            value: object = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, text_value(value, name))
+        given: object = self.run_config
+        if given is not None and not isinstance(given, Mapping | RunConfig):
+            msg = (
+                f"run_config must be a mapping, a RunConfig or None, not {type(given).__name__}: {shown(given)}. "
+                "Give a dict."
+            )
             raise InvalidResultError(msg)
-        _as_json(run_key, "run_key")
-        config = json.loads(_as_json(self.plain_config, "run_config"))
-        object.__setattr__(self, "run_config", config)
-        tags = {str(key): _tag_value(str(key), value) for key, value in (self.tags or {}).items()}
-        object.__setattr__(self, "tags", tags)
+        object.__setattr__(self, "run_config", json.loads(json_text(self.plain_config, "run_config")))
+        object.__setattr__(self, "tags", tag_texts(self.tags))
 
     @property
     def plain_config(self) -> dict[str, Any]:
@@ -72,7 +63,7 @@ class RunRequest:
 
 
 def for_job(request: RunRequest, job_name: str) -> RunRequest:
-    """The same request for a job; it was checked when it was made, and is not checked again."""
+    """The same request for a job; what of it may have changed since it was made is checked when it is planned."""
     named = object.__new__(RunRequest)
     for name in RunRequest.__slots__:
         object.__setattr__(named, name, getattr(request, name))
@@ -95,9 +86,13 @@ class SkipReason:
 
     def __post_init__(self) -> None:
         message: object = self.skip_message
-        if message is not None and not isinstance(message, str):
-            msg = f"skip_message must be a string or None, not {type(message).__name__}: {message!r}."
+        if message is None:
+            return
+        if not isinstance(message, str):
+            msg = f"skip_message must be a string or None, not {type(message).__name__}: {shown(message)}."
             raise InvalidResultError(msg)
+        # What is no Unicode in it is replaced when it is stored: it says why nothing is asked for, no more.
+        object.__setattr__(self, "skip_message", str.__str__(message))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +107,8 @@ class SensorResult:
             tick.
 
     Raises:
-        InvalidResultError: if both run_requests and skip_reason are given, or an asset event is none.
+        InvalidResultError: if both run_requests and skip_reason are given, or one of the values is of another
+            type, or the cursor is no Unicode.
     """
 
     run_requests: Sequence[RunRequest] | None = None
@@ -121,26 +117,48 @@ class SensorResult:
     asset_events: "Sequence[AssetMaterialization] | None" = None
 
     def __post_init__(self) -> None:
-        if self.asset_events:
-            _check_asset_events(self.asset_events)
+        if self.run_requests is not None:
+            requests = _listed(self.run_requests, "run_requests", RunRequest)
+            object.__setattr__(self, "run_requests", requests)
+        if self.asset_events is not None:
+            object.__setattr__(self, "asset_events", _asset_events(self.asset_events))
         if self.run_requests and self.skip_reason:
             msg = (
                 "Expected a single skip reason or one or more run requests: "
                 "SensorResult received both. Return one of them."
             )
             raise InvalidResultError(msg)
-        if isinstance(self.skip_reason, str):
-            object.__setattr__(self, "skip_reason", SkipReason(self.skip_reason))
+        if self.cursor is not None:
+            object.__setattr__(self, "cursor", text_value(self.cursor, "cursor"))
+        reason: object = self.skip_reason
+        if isinstance(reason, str):
+            object.__setattr__(self, "skip_reason", SkipReason(reason))
+        elif not isinstance(reason, SkipReason | None):
+            msg = f"skip_reason must be a string, a SkipReason or None, not {type(reason).__name__}: {shown(reason)}."
+            raise InvalidResultError(msg)
 
 
-def _check_asset_events(given: Sequence[object]) -> None:
+def _listed(given: object, what: str, kind: type) -> Sequence[Any]:
+    """The values themselves; what can be read only once is read here."""
+    if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
+        msg = f"{what} must be a list of {kind.__name__}, not {type(given).__name__}: {shown(given)}."
+        raise InvalidResultError(msg)
+    values = given if isinstance(given, Sequence) else list(given)
+    for each in values:
+        if not isinstance(each, kind):
+            msg = (
+                f"{what} must be a list of {kind.__name__}: the sensor unexpectedly returned output {shown(each)} "
+                f"of type {type(each)} in it."
+            )
+            raise InvalidResultError(msg)
+    return values
+
+
+def _asset_events(given: object) -> Sequence[Any]:
     # Imported here, as most sensors tell of none.
     from treadle.definitions.assets import AssetMaterialization
 
-    for each in given:
-        if not isinstance(each, AssetMaterialization):
-            msg = f"asset_events must be a list of AssetMaterialization, and has {each!r}."
-            raise InvalidResultError(msg)
+    return _listed(given, "asset_events", AssetMaterialization)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +169,25 @@ class DagsterRunReaction:
         dagster_run: the run.
         error: why it could not; raised in its place, so that the event comes again.
         run_status: the status that it acted on.
+
+    Raises:
+        InvalidResultError: if one of them is of another type.
     """
 
     dagster_run: "DagsterRun | None" = None
     error: Exception | None = None
     run_status: DagsterRunStatus | None = None
+
+    def __post_init__(self) -> None:
+        # Imported here, as only sensors of runs react to any.
+        from treadle.definitions.runs import DagsterRun
+
+        kinds = {"dagster_run": DagsterRun, "error": Exception, "run_status": DagsterRunStatus}
+        for name, kind in kinds.items():
+            value: object = getattr(self, name)
+            if value is not None and not isinstance(value, kind):
+                msg = f"{name} must be {kind.__name__} or None, not {type(value).__name__}: {shown(value)}."
+                raise InvalidResultError(msg)
 
 
 class Measure(NamedTuple):

@@ -18,7 +18,7 @@ from treadle.definitions.results import (
 )
 from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.run_status_contexts import RunFailureSensorContext, RunStatusSensorContext
-from treadle.definitions.sensors import SensorDefinition, SensorEvent
+from treadle.definitions.sensors import SET_ASIDE, SensorDefinition, SensorEvent
 from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus, SensorType
 
 EVERYWHERE = "*"
@@ -221,6 +221,7 @@ def run_status_sensor(
     metadata: Mapping[str, Any] | None = None,
     owners: Sequence[str] | None = None,
     retries_per_key: int = 0,
+    on_invalid: str = SET_ASIDE,
 ) -> Callable[[RunStatusFunction], RunStatusSensorDefinition]:
     """Make a sensor of a function that is called once for each status that a watched run reaches.
 
@@ -240,6 +241,7 @@ def run_status_sensor(
         metadata: shown to operators.
         owners: e-mail addresses, or teams as `team:name`.
         retries_per_key: how often a later event that asks for the same run key may start its run again.
+        on_invalid: "set_aside" or "fail": what becomes of a request that can never run.
 
     Raises:
         DagsterInvalidDefinitionError: when the definition cannot work.
@@ -262,6 +264,7 @@ def run_status_sensor(
             metadata=metadata,
             owners=owners,
             retries_per_key=retries_per_key,
+            on_invalid=on_invalid,
         )
 
     return decorate

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from treadle.definitions.bounds import MAX_NAME, MAX_STEP_CAUSE, fit
 from treadle.definitions.errors import DagsterInvalidDefinitionError
 from treadle.definitions.status import DagsterRunStatus
 
@@ -33,6 +34,11 @@ class StepFailure:
     step_key: str
     error: str
     cause: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "step_key", fit(self.step_key, MAX_NAME))
+        object.__setattr__(self, "error", fit(self.error, MAX_NAME))
+        object.__setattr__(self, "cause", fit(self.cause[:MAX_STEP_CAUSE], 4 * MAX_STEP_CAUSE))
 
 
 @dataclass(frozen=True, slots=True)

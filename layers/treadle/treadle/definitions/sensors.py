@@ -1,11 +1,12 @@
 """Sensor definitions and the `@sensor` decorator."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
+from treadle.definitions.bounds import shown
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvalidDefinitionError, UnknownEventError
 from treadle.definitions.evaluation import SensorReturnType, combine, flatten
@@ -26,6 +27,11 @@ SensorFunction = Callable[..., SensorReturnType]
 
 DEFAULT_CAP = 10_000
 """Run requests in one tick; more are a FAILURE that names the cap."""
+
+MAX_RETRIES = 10_000
+
+SET_ASIDE, FAIL = ON_INVALID = ("set_aside", "fail")
+"""What may become of a request that can never run."""
 
 _OWNER = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+|team:\S+")
 
@@ -51,6 +57,10 @@ class SensorDefinition:
         owners: e-mail addresses, or teams as `team:name`.
         retries_per_key: how often a later tick that asks for the same run key again may start its run
             again, as long as it has failed or was canceled each time. By default a key is taken for good.
+        on_invalid: what becomes of a request that can never run, as its run config does not fit the job's
+            schema, it is too large, or an earlier one of the same tick has its run key: "set_aside" records it
+            with the reason and starts the others; "fail" fails the tick, which then commits nothing, its cursor
+            included.
 
     Raises:
         DagsterInvalidDefinitionError: with all problems at once.
@@ -79,6 +89,7 @@ class SensorDefinition:
         metadata: Mapping[str, Any] | None = None,
         owners: Sequence[str] | None = None,
         retries_per_key: int = 0,
+        on_invalid: str = SET_ASIDE,
     ) -> None:
         if evaluation_fn is None:
             msg = "Must provide evaluation_fn to SensorDefinition."
@@ -95,8 +106,7 @@ class SensorDefinition:
             )
         if job_name and NAME.fullmatch(job_name) is None:
             problems.append(f"{job_name!r} cannot name a job: use 1 to 80 letters, digits and underscores")
-        if retries_per_key < 0:
-            problems.append("retries_per_key must not be negative")
+        problems += _problems_of_requests(retries_per_key, on_invalid)
         if problems:
             msg = f"Sensor {self.name!r} cannot work: {'; '.join(problems)}."
             raise DagsterInvalidDefinitionError(msg)
@@ -109,6 +119,7 @@ class SensorDefinition:
         self.metadata = dict(metadata or {})
         self.owners = tuple(owners or ())
         self.retries_per_key = retries_per_key
+        self.on_invalid = on_invalid
         self.jobs = (JobDefinition(job_name),) if job_name else (job,) if job else tuple(jobs or ())
 
     @property
@@ -274,6 +285,17 @@ def _problems(
     return problems
 
 
+def _problems_of_requests(retries_per_key: object, on_invalid: object) -> Iterator[str]:
+    if not isinstance(retries_per_key, int) or isinstance(retries_per_key, bool):
+        yield f"retries_per_key must be a whole number, not {shown(retries_per_key)}"
+    elif retries_per_key < 0:
+        yield "retries_per_key must not be negative"
+    elif retries_per_key > MAX_RETRIES:
+        yield f"retries_per_key must be {MAX_RETRIES} at most, not {shown(retries_per_key)}"
+    if on_invalid not in ON_INVALID:
+        yield f"on_invalid must be one of {', '.join(map(repr, ON_INVALID))}, not {shown(on_invalid)}"
+
+
 def sensor(
     job_name: str | None = None,
     *,
@@ -288,6 +310,7 @@ def sensor(
     metadata: Mapping[str, Any] | None = None,
     owners: Sequence[str] | None = None,
     retries_per_key: int = 0,
+    on_invalid: str = SET_ASIDE,
 ) -> Callable[[SensorFunction], SensorDefinition]:
     """Make a sensor of a function; see `SensorDefinition` for the arguments.
 
@@ -310,6 +333,7 @@ def sensor(
             metadata=metadata,
             owners=owners,
             retries_per_key=retries_per_key,
+            on_invalid=on_invalid,
         )
 
     return decorate

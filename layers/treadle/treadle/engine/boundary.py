@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TypeVar
 
+from treadle.definitions.bounds import error_text
 from treadle.definitions.errors import SensorEvaluationError, SensorTimeoutError
 
 T = TypeVar("T")
@@ -75,15 +76,44 @@ def evaluate(sensor_name: str, function: Callable[[], T], seconds: float) -> T:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        # Not str(error), which is the user's code, too, and may raise.
-        told = traceback.TracebackException.from_exception(error)
-        words = f"{type(error).__name__}: {told}"[:_MAX_MESSAGE]
-        message = f"Error occurred during the execution of evaluation_fn for sensor {sensor_name}: {words}"
+        message = (
+            f"Error occurred during the execution of evaluation_fn for sensor {sensor_name}: {_words(error)}"
+        )
         raise SensorEvaluationError(message, error_type=type(error).__name__, stack=_stack(error)) from error
+
+
+def unrecorded(sensor_name: str, error: Exception) -> SensorEvaluationError:
+    """The error of a tick whose evaluation ended well, and whose result cannot be recorded.
+
+    Args:
+        sensor_name: for the error's words.
+        error: why it cannot.
+    """
+    message = (
+        f"The result of sensor {sensor_name} cannot be recorded: {_words(error)}. "
+        "Nothing of it was committed: change what the sensor returns."
+    )
+    return SensorEvaluationError(message, error_type=type(error).__name__, stack=_stack(error))
+
+
+def _words(error: BaseException) -> str:
+    try:
+        # Not str(error), which is the user's code, too, and may raise.
+        words = f"{type(error).__name__}: {traceback.TracebackException.from_exception(error)}"
+    except Exception:  # noqa: BLE001 - it reads attributes of the error, which are the user's code as well
+        words = error_text(error)
+    return words[:_MAX_MESSAGE]
 
 
 def _stack(error: BaseException) -> str:
     """The traceback without our own leading frames; all of it where user code has no frame at all."""
+    try:
+        return _formatted(error)
+    except Exception:  # noqa: BLE001 - as above
+        return "".join(traceback.format_tb(error.__traceback__))[-_MAX_STACK:]
+
+
+def _formatted(error: BaseException) -> str:
     trace = traceback.TracebackException.from_exception(error)
     users = [frame for frame in trace.stack if not frame.filename.startswith(_LIBRARY)]
     if users:

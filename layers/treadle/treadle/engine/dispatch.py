@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
+from treadle.definitions.bounds import MAX_REFUSAL, fit
 from treadle.definitions.errors import (
     StoreRejectedError,
     UnknownEventError,
@@ -13,7 +14,6 @@ from treadle.definitions.errors import (
     is_passing,
 )
 from treadle.definitions.jobs import jobs_parameter
-from treadle.definitions.runs import DEPTH_TAG, PARTITION_TAG
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
 from treadle.engine.amend import amend
@@ -24,6 +24,7 @@ from treadle.engine.identity import timestamp
 from treadle.engine.materializing import AssetRecorder
 from treadle.engine.messages import launch_message
 from treadle.engine.outcomes import Decision, Outcome
+from treadle.engine.run_tags import run_tags
 from treadle.engine.slices import SLICE, SliceRequest, slice_message, slice_of, slices_of
 from treadle.ports.runs import Reaction, Run, RunStore
 from treadle.ports.system import Clock, Queue
@@ -35,7 +36,6 @@ SHOWN_REFUSALS = 20
 SHOWN_REFUSALS_OF_SLICE = 2
 """So many of a tick's refusals, and of each of its slices, are noted with their reason; all are counted."""
 
-_SHOWN_REFUSAL = 500
 _SHOWN_JOBS = 5
 
 HANDED_ON_MS = 900_000
@@ -316,7 +316,7 @@ class Dispatcher:
             raise broken  # Once the others have gone on: of them nothing is done twice.
         return _Applied(
             DispatchCounts(len(started), records.count(_Not.FREE), len(reasons)),
-            [reason[:_SHOWN_REFUSAL] for reason in reasons],
+            [fit(reason, MAX_REFUSAL) for reason in reasons],
             [request for request, record in zip(left, records, strict=True) if record is _Not.GRANTED],
             records.count(_Not.NOW),
         )
@@ -375,16 +375,6 @@ class Dispatcher:
 
     def _new_run(self, tick: Tick, request: PlannedRun) -> Run:
         now = self._clock.now()
-        tags = {
-            **request.tags,
-            "dagster/sensor_name": tick.sensor,
-            "dagster/tick": tick.tick_id,
-            DEPTH_TAG: str(tick.depth + 1),
-        }
-        if request.run_key:
-            tags["dagster/run_key"] = request.run_key
-        if request.partition_key:
-            tags[PARTITION_TAG] = request.partition_key
         return Run(
             run_id=request.run_id,
             job=request.job,
@@ -392,7 +382,7 @@ class Dispatcher:
             run_key=request.run_key,
             tick_id=tick.tick_id,
             run_config=request.run_config,
-            tags=tags,
+            tags=run_tags(request, tick.sensor, tick.tick_id, tick.depth + 1),
             created_at=now,
             partition_key=request.partition_key,
             retries=request.retries,

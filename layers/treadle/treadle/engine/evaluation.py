@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from treadle.definitions.contexts import SensorEvaluationContext
-from treadle.definitions.errors import SensorEvaluationError
+from treadle.definitions.errors import SensorEvaluationError, StoreError, StoreRejectedError, TreadleError
 from treadle.definitions.resources import ResourceScope
 from treadle.definitions.results import Measure, SensorExecutionData
 from treadle.definitions.status import TickStatus
-from treadle.engine.boundary import evaluate
+from treadle.engine.boundary import evaluate, unrecorded
 from treadle.engine.planning import Plan, Planner, Vetted
 from treadle.engine.tick_log import TickLog, capture
 from treadle.ports.sensors import SensorState
@@ -71,6 +71,41 @@ class Evaluated:
     cursor_changed: bool
     wait_seconds: int = 0
     measures: tuple[Measure, ...] = ()
+
+
+def is_unstorable(error: Exception) -> bool:
+    """Whether a record can never be written: a store rejects it, or it cannot even be sent to one."""
+    return isinstance(error, StoreRejectedError) or not isinstance(error, TreadleError)
+
+
+def unstorable(evaluated: Evaluated, cursor: str | None, error: Exception) -> Evaluated:
+    """The failure that is recorded in place of a tick which no store will ever take.
+
+    It is small: what cannot be kept of the tick, its log included, is left out.
+
+    Args:
+        evaluated: what was to be recorded.
+        cursor: the bookmark before the evaluation, which does not move.
+        error: why it cannot be.
+    """
+    tick = evaluated.tick
+    told = unrecorded(tick.sensor, error)
+    info = ErrorInfo(told.error_type, str(told), told.stack)
+    failed = Tick(
+        sensor=tick.sensor,
+        tick_id=tick.tick_id,
+        kind=tick.kind,
+        status=TickStatus.FAILURE,
+        time=tick.time,
+        started_at=tick.started_at,
+        ended_at=tick.ended_at,
+        error=info,
+        trigger=tick.trigger,
+        attempts=tick.attempts,
+        owner=tick.owner,
+        depth=tick.depth,
+    )
+    return Evaluated(failed, None, cursor, cursor_changed=False)
 
 
 class Evaluator:
@@ -140,16 +175,36 @@ class Evaluator:
             try:
                 vetted = evaluate(self.name, evaluated, budget.for_user_code)
             except SensorEvaluationError as error:
-                info = ErrorInfo(error.error_type, str(error), error.stack)
-                failed = replace(self._ended(frame, TickStatus.FAILURE, started_at, lines), error=info)
-                return Evaluated(failed, None, cursor, cursor_changed=False)
+                return self._failed(frame, error, cursor, started_at, lines)
+        try:
+            return self._planned(frame, vetted, cursor, started_at, lines)
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever the author's values do to us, the tick says so
+            return self._failed(frame, unrecorded(self.name, error), cursor, started_at, lines)
+
+    def _failed(
+        self,
+        frame: Frame,
+        error: SensorEvaluationError,
+        cursor: str | None,
+        started_at: int,
+        log: Sequence[str],
+    ) -> Evaluated:
+        info = ErrorInfo(error.error_type, str(error), error.stack)
+        tick = replace(self._ended(frame, TickStatus.FAILURE, started_at, log), error=info)
+        return Evaluated(tick, None, cursor, cursor_changed=False)
+
+    def _planned(
+        self, frame: Frame, vetted: Vetted, cursor: str | None, started_at: int, log: Sequence[str]
+    ) -> Evaluated:
         plan = self._planner.plan(vetted)
         # What was asked for and is taken already was acted on before.
         acted_on = vetted.data.acted_on if plan.runs or not vetted.data.run_requests else None
         does_something = plan.runs or acted_on or vetted.data.asset_events
         status = TickStatus.SUCCESS if does_something else TickStatus.SKIPPED
         tick = replace(
-            self._ended(frame, status, started_at, lines),
+            self._ended(frame, status, started_at, log),
             reason=plan.reason,
             depth=max(frame.depth, vetted.data.depth),
             acted_on=acted_on,

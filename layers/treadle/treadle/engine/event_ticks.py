@@ -1,5 +1,6 @@
 """Event ticks: one event, one evaluation, one conditional put. Any number side by side, no cursor."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -8,14 +9,16 @@ from treadle.definitions.errors import SensorEvaluationError, StoreError, Unread
 from treadle.definitions.results import SensorExecutionData
 from treadle.definitions.sensors import SensorEvent
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
-from treadle.engine.evaluation import Budget, Evaluator, Frame
+from treadle.engine.evaluation import Budget, Evaluated, Evaluator, Frame, is_unstorable, unstorable
 from treadle.engine.identity import event_tick_id
 from treadle.engine.leased_ticks import outcome
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.ports.runs import Run, RunStore
 from treadle.ports.sensors import SensorState, SensorStore
 from treadle.ports.system import Tokens
-from treadle.ports.ticks import TickKind, TickStore
+from treadle.ports.ticks import Tick, TickKind, TickStore
+
+logger = logging.getLogger(__name__)
 
 STATUS_MS = 1_000
 """A sensor's status that was read longer ago is read again before an event is evaluated, and before its commit.
@@ -149,13 +152,27 @@ class EventTicks:
             return self._stopped(
                 event, "the event was dropped after its evaluation, and nothing was committed"
             )
-        if not self._ticks.put(tick):
+        kept = self._kept(result)
+        if kept is None:
             return _duplicate(tick_id, event)
+        tick = kept
         if tick.error is not None:
             raise SensorEvaluationError(
                 tick.error.message, error_type=tick.error.type, stack=tick.error.stack
             )
         return outcome(tick)
+
+    def _kept(self, result: Evaluated) -> Tick | None:
+        """The tick as it was committed; None if it was committed before."""
+        tick = result.tick
+        try:
+            return tick if self._ticks.put(tick) else None
+        except Exception as error:
+            if not is_unstorable(error):
+                raise
+            logger.exception("The tick %s of sensor %s cannot be recorded", tick.tick_id, tick.sensor)
+            tick = unstorable(result, None, error).tick
+            return tick if self._ticks.put(tick) else None
 
     def _state(self) -> SensorState:
         try:

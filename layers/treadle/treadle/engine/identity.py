@@ -47,7 +47,9 @@ def event_tick_id(time: int, identity: Sequence[str]) -> str:
         time: the event's own.
         identity: what makes it the same event.
     """
-    digest = hashlib.sha256(canonical_json(list(identity)).encode()).hexdigest()
+    # A lone surrogate can be in any JSON, and one message's must not fail its whole batch.
+    text = canonical_json(list(identity)).encode(errors="surrogatepass")
+    digest = hashlib.sha256(text).hexdigest()
     return f"{timestamp(time)}-{digest[:24]}"
 
 

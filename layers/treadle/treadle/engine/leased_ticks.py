@@ -5,9 +5,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from treadle.definitions.errors import LeaseLostError, StoreError, StoreThrottledError
+from treadle.definitions.bounds import fit
+from treadle.definitions.errors import LeaseLostError, StoreError, StoreRejectedError, StoreThrottledError
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
-from treadle.engine.evaluation import Budget, Evaluated, Evaluator, Frame
+from treadle.engine.evaluation import Budget, Evaluated, Evaluator, Frame, is_unstorable, unstorable
 from treadle.engine.failures import FailurePolicy
 from treadle.engine.identity import leased_tick_id, timestamp
 from treadle.engine.outcomes import Decision, Outcome
@@ -125,7 +126,7 @@ class LeasedTicks:
         except LeaseLostError as error:
             self._sensors.release(lease)
             decided = Outcome(Decision.LOST, str(error), leased_tick_id(lease.nominal, lease.epoch))
-        except StoreThrottledError:
+        except (StoreThrottledError, StoreRejectedError):
             # Nobody died: without this, the next tick would wait for the lease, and count a failure.
             with suppress(StoreError):
                 self._sensors.release(lease)
@@ -153,8 +154,16 @@ class LeasedTicks:
         state = replace(lease.before, started_at=started_at)
         result = self._evaluator.run(frame, state, cursor, self._definition.evaluate_tick, budget)
         failures_before = lease.before.failure_streak if deaths is None else deaths
-        completion = _completion(lease, result, failures_before, self._policy)
-        self._sensors.commit(lease, completion)
+        try:
+            completion = _completion(lease, result, failures_before, self._policy)
+            self._sensors.commit(lease, completion)
+        except Exception as error:
+            if not is_unstorable(error):
+                raise
+            logger.exception("The tick %s of sensor %s cannot be recorded", tick_id, lease.sensor)
+            result = unstorable(result, cursor, error)
+            completion = _completion(lease, result, failures_before, self._policy)
+            self._sensors.commit(lease, replace(completion, stands_in=True))
         return replace(outcome(result.tick), paused=completion.paused, measures=result.measures)
 
     def _send_ahead(self, nominal: int, now: int) -> None:
@@ -253,7 +262,7 @@ def _completion(lease: Lease, result: Evaluated, failures_before: int, policy: F
 
 
 def _extended(skips: SkipStreak | None, tick: Tick) -> SkipStreak:
-    reason = (tick.reason or "").encode()[:_SHOWN_REASON].decode(errors="ignore")
+    reason = fit(tick.reason or "", _SHOWN_REASON)
     if skips is None:
         return SkipStreak(tick.tick_id, tick.time, tick.time, 1, reason)
     return replace(skips, last_at=tick.time, count=skips.count + 1, reason=reason)

@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
+from treadle.definitions.bounds import byte_size
 from treadle.definitions.errors import InvalidReportError, is_passing
 from treadle.definitions.runs import depth_of, moment
+from treadle.definitions.values import unicode_problem
 from treadle.engine.asset_events import asset_event, materialized
 from treadle.engine.identity import parse_launch_id
 from treadle.engine.outcomes import Decision, Outcome
@@ -209,7 +211,8 @@ def _check_time(time: datetime) -> None:
 def _check_text(name: str, text: object, most: int) -> None:
     if (
         not isinstance(text, str)
-        or not 0 < len(text.encode(errors="surrogatepass")) <= most
+        or unicode_problem(text) is not None
+        or not 0 < byte_size(text) <= most
         or _CONTROL.search(text)
     ):
         msg = f"{name} is {str(text)[:80]!r}, and must be a text of 1 to {most} bytes without control characters."

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from treadle.definitions.bounds import MAX_MESSAGE, fit
 from treadle.definitions.results import Measure
 
 
@@ -58,3 +59,7 @@ class Outcome:
     recorded_failures: int = 0
     wait_seconds: int = 0
     measures: tuple[Measure, ...] = ()
+
+    def __post_init__(self) -> None:
+        # It is logged, and the answer of an invocation: a target's or a store's message may have any length.
+        object.__setattr__(self, "reason", fit(self.reason, MAX_MESSAGE))

@@ -1,17 +1,30 @@
 """From what an evaluation asked for to what its tick commits: ids, limits, and keys already taken."""
 
+import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from treadle.definitions.bounds import (
+    MAX_PARTITION_KEY,
+    MAX_RUN_KEY,
+    MAX_SET_ASIDE_BYTES,
+    SHORT,
+    byte_size,
+    fit,
+    fit_some,
+)
 from treadle.definitions.canonical import canonical_json
 from treadle.definitions.errors import InvalidResultError
 from treadle.definitions.jobs import jobs_parameter
 from treadle.definitions.results import RunRequest, SensorExecutionData
 from treadle.definitions.run_config import config_problem
-from treadle.definitions.sensors import DEFAULT_CAP, SensorDefinition
+from treadle.definitions.sensors import DEFAULT_CAP, FAIL, SensorDefinition
+from treadle.definitions.values import json_text, tag_texts
 from treadle.engine.identity import RunIds
 from treadle.engine.known_keys import KnownKeys
+from treadle.engine.run_tags import run_tags
 from treadle.ports.ticks import PlannedRun, SetAside
 
 if TYPE_CHECKING:
@@ -19,6 +32,18 @@ if TYPE_CHECKING:
     from treadle.ports.runs import RunStore
 
 MAX_REQUEST_BYTES = 200_000
+"""Of run config and tags, as they are sent to the job's target."""
+
+MAX_RECORD_BYTES = 250_000
+"""Of all that a request adds to its run's record, in the form in which it is stored or sent, whichever is longer.
+
+So it fits into an item of DynamoDB (400 KB: "Quotas" in its developer guide) with all that a run gathers later, and
+into the input of each target that takes one document: 262,144 bytes of UTF-8 for Step Functions ("Quotas" in its
+developer guide), no less for the others. Targets that take less refuse it themselves, and the run fails.
+"""
+
+_OWN_BYTES = 40_000
+"""More than a request's keys and Treadle's own tags have as JSON, in which the author's may triple."""
 
 MAX_OUTCOME_BYTES = 15_000_000
 """What a tick may ask for altogether: DISPATCH has to hold it in its memory, several times over."""
@@ -31,6 +56,10 @@ SHOWN_JOBS = 5
 
 OVERHEAD_BYTES = 200
 """About what ids, key and names of a request take."""
+
+MAX_SET_ASIDE_ENTRIES = 10_000
+SHOWN_INVALID = 20
+"""So many invalid requests are named by the error of a sensor with `on_invalid="fail"`; all are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +89,14 @@ class Vetted:
         data: what the evaluation asked for.
         runs: each run once.
         set_aside: requests that could never run.
+        contradicting: by run id, requests that differ from an earlier one of their run key; nothing is to be said
+            of those whose key was taken before.
     """
 
     data: SensorExecutionData
     runs: tuple[PlannedRun, ...]
     set_aside: tuple[SetAside, ...]
+    contradicting: tuple[tuple[str, SetAside], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +131,9 @@ class Planner:
 
         Raises:
             InvalidResultError: if it asks for more runs than the cap, for more bytes than can be kept, or for a
-                job that the deployment does not grant: the cursor must not move past what would not run.
+                job that the deployment does not grant: the cursor must not move past what would not run; if a
+                request was changed to something invalid after it was made; if one can never run and the sensor's
+                `on_invalid` is "fail".
             DagsterInvalidDefinitionError: if a job's schema is no JSON Schema.
         """
         if len(data.run_requests) > self.cap:
@@ -116,19 +150,34 @@ class Planner:
             raise InvalidResultError(msg)
         self._check_granted(data.run_requests)
         planned: dict[str, PlannedRun] = {}
-        set_aside = [SetAside(run_key, reason) for run_key, reason in data.set_aside]
+        invalid: list[SetAside] = []
+        contradicting: list[tuple[str, SetAside]] = []
+        repeated = 0
         total = sum(map(_told_size, data.asset_events))
         for index, request in enumerate(data.run_requests):
             run = self._planned(request, tick_id, index)
             size = _size(run)
-            unfit = self._unfit(request, run, size)
+            known = planned.get(run.run_id)
+            unfit = self._unfit(request, run, size, tick_id, data.depth)
             if unfit is not None:
-                set_aside.append(SetAside(run.run_key, unfit))
-            elif run.run_id not in planned:
+                invalid.append(SetAside(run.run_key, unfit))
+            elif known is not None and known != run:
+                contradicting.append((run.run_id, SetAside(run.run_key, _contradiction(known, run))))
+            elif known is None:
                 planned[run.run_id] = run
-                total += size + len((run.run_key or "").encode()) + OVERHEAD_BYTES
+                total += size + byte_size(run.run_key or "") + OVERHEAD_BYTES
+            else:
+                repeated += 1
+        if repeated:
+            logger = logging.getLogger(f"treadle.sensor.{self.definition.name}")
+            logger.info("%d requests repeat earlier ones of this tick, which start their runs once", repeated)
+        differing = [aside for _, aside in contradicting]
+        self._check_valid([*invalid, *differing])
+        set_aside = _bounded([*(SetAside(*each) for each in data.set_aside), *invalid])
+        beside = (*set_aside, *_bounded(differing))
+        total += sum(byte_size(aside.run_key or "") + byte_size(aside.reason) for aside in beside)
         self._check_size(total)
-        return Vetted(data, tuple(planned.values()), tuple(set_aside))
+        return Vetted(data, tuple(planned.values()), set_aside, tuple(contradicting))
 
     def plan(self, vetted: Vetted) -> Plan:
         """What becomes of the requests that could run: those whose key is taken are left out.
@@ -139,9 +188,12 @@ class Planner:
         taken = self.known.exhausted({run.run_id: run for run in vetted.runs if run.run_key})
         existing = tuple(run.run_key for run in vetted.runs if run.run_id in taken if run.run_key)
         runs = tuple(run for run in vetted.runs if run.run_id not in taken)
+        differing = [aside for run_id, aside in vetted.contradicting if run_id not in taken]
+        set_aside = _bounded([*vetted.set_aside, *differing]) if differing else vetted.set_aside
         keys = [request.run_key for request in vetted.data.run_requests if request.run_key]
-        reason = None if runs else _reason(vetted.data, existing, vetted.set_aside)
-        return Plan(runs, existing, vetted.set_aside, reason, keys[-1] if keys else None)
+        reason = None if runs else _reason(vetted.data, existing, set_aside)
+        last = fit_some(keys[-1] if keys else None, MAX_RUN_KEY)
+        return Plan(runs, existing, set_aside, reason, last)
 
     def claimed_keys(self, run_keys: Mapping[str, str]) -> set[str]:
         """Those of the run keys that can start no run any more.
@@ -168,6 +220,17 @@ class Planner:
         )
         raise InvalidResultError(msg)
 
+    def _check_valid(self, invalid: list[SetAside]) -> None:
+        if not invalid or self.definition.on_invalid != FAIL:
+            return
+        each = (f"run key {aside.run_key!r}: {fit(aside.reason, SHORT)}" for aside in invalid[:SHOWN_INVALID])
+        more = f"; and {len(invalid) - SHOWN_INVALID} more" if len(invalid) > SHOWN_INVALID else ""
+        msg = (
+            f"Sensor {self.definition.name} made {len(invalid)} requests that can never run, and its on_invalid is "
+            f'"fail": {"; ".join(each)}{more}. Nothing of this tick was committed: change what it asks for.'
+        )
+        raise InvalidResultError(msg)
+
     def _check_size(self, size: int) -> None:
         if size > MAX_OUTCOME_BYTES:
             msg = (
@@ -176,13 +239,35 @@ class Planner:
             )
             raise InvalidResultError(msg)
 
-    def _unfit(self, request: RunRequest, run: PlannedRun, size: int) -> str | None:
+    def _unfit(self, request: RunRequest, run: PlannedRun, size: int, tick_id: str, depth: int) -> str | None:
         """Why the request could never run; None if it could."""
         problem = config_problem(self.definition.job_named(run.job), request.plain_config)
         if problem is not None:
             return problem
         if size > MAX_REQUEST_BYTES:
-            return f"The request has {size} bytes of run config and tags; {MAX_REQUEST_BYTES} may travel."
+            return (
+                f"The request has {size} bytes of run config and tags; {MAX_REQUEST_BYTES} may travel. "
+                "Ask for several runs, or store what is large and hand over its address."
+            )
+        for name, key, most in (
+            ("run key", run.run_key, MAX_RUN_KEY),
+            ("partition key", run.partition_key, MAX_PARTITION_KEY),
+        ):
+            if key and byte_size(key) > most:
+                return (
+                    f"The request's {name} has {byte_size(key)} bytes; {most} may be kept. Use a shorter one."
+                )
+        if 3 * size <= MAX_RECORD_BYTES - _OWN_BYTES:
+            return None
+        tags = run_tags(run, self.definition.name, tick_id, depth + 1)
+        # Tags are stored as JSON in ASCII, and sent as JSON in UTF-8, which is never longer.
+        whole = byte_size(run.run_config) + len(json.dumps([tags, run.run_key, run.partition_key]))
+        if whole > MAX_RECORD_BYTES:
+            return (
+                f"The request has {whole} bytes of run key, partition key, tags and run config as they are stored; "
+                f"{MAX_RECORD_BYTES} may be kept. Ask for several runs, or store what is large and hand over its "
+                "address."
+            )
         return None
 
     def _planned(self, request: RunRequest, tick_id: str, index: int) -> PlannedRun:
@@ -197,15 +282,39 @@ class Planner:
             run_id=run_id,
             run_key=request.run_key or None,
             job=job,
-            run_config=canonical_json(request.plain_config),
-            tags={**job_tags, **request.tags},
+            # Both are read once, here: the author's code may have changed them since the request was made.
+            run_config=json_text(request.plain_config, "run_config"),
+            tags=tag_texts({**job_tags, **request.tags}),
             partition_key=request.partition_key,
             retries=self.definition.retries_per_key,
         )
 
 
 def _size(run: PlannedRun) -> int:
-    return len(run.run_config.encode()) + len(canonical_json(dict(run.tags)).encode())
+    return byte_size(run.run_config) + byte_size(canonical_json(dict(run.tags)))
+
+
+def _contradiction(first: PlannedRun, second: PlannedRun) -> str:
+    """Why the second request for a run key of one tick starts nothing: the first one has the key."""
+    parts = {"job": "job", "run_config": "run config", "tags": "tags", "partition_key": "partition key"}
+    differing = [words for name, words in parts.items() if getattr(first, name) != getattr(second, name)]
+    return (
+        f"Run key {second.run_key!r} was requested twice in this tick, with different {', '.join(differing)}; the "
+        "first request has the key. Give each run a run key of its own."
+    )
+
+
+def _bounded(found: list[SetAside]) -> tuple[SetAside, ...]:
+    """What was set aside, with reasons as long as there is room for, and the last entry for what there is none for."""
+    room = MAX_SET_ASIDE_BYTES
+    bounded: list[SetAside] = []
+    for aside in found[:MAX_SET_ASIDE_ENTRIES]:
+        room -= len(aside.reason)
+        bounded.append(aside if room > 0 else SetAside(aside.run_key, fit(aside.reason, SHORT)))
+    left = len(found) - MAX_SET_ASIDE_ENTRIES
+    if left > 0:
+        bounded.append(SetAside(None, f"{left} more were set aside."))
+    return tuple(bounded)
 
 
 def _told_size(made: "AssetMaterialization") -> int:

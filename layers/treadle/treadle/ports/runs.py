@@ -7,12 +7,16 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
+from treadle.definitions.bounds import MAX_CAUSE, MAX_NAME, MAX_REASON, fit
 from treadle.definitions.errors import UnreadableRecordError
 from treadle.definitions.status import DagsterRunStatus
 from treadle.ports.run_queries import RunPage, RunQuery
 
 if TYPE_CHECKING:
     from treadle.definitions.runs import StepFailure
+
+MAX_STEPS = 10
+"""Of so many failed parts of a run its record tells."""
 
 Reached = Mapping[str, Mapping[str, int]]
 """For each `attempt/retry`: the statuses reached, and when; what Treadle only assumed bears a "?"."""
@@ -64,6 +68,9 @@ class Delay:
     at: int
     until: int
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", fit(self.reason, MAX_REASON))
+
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
@@ -78,6 +85,9 @@ class Allowance:
     attempts: int
     by: str
     at: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by", fit(self.by, MAX_NAME))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +105,11 @@ class Failure:
     cause: str
     assumed: bool = False
     steps: "tuple[StepFailure, ...]" = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "error", fit(self.error, MAX_NAME))
+        object.__setattr__(self, "cause", fit(self.cause[:MAX_CAUSE], 4 * MAX_CAUSE))
+        object.__setattr__(self, "steps", self.steps[:MAX_STEPS])
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from treadle.definitions.bounds import fit
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus
 from treadle.ports.ticks import Tick
 
@@ -146,6 +147,7 @@ class Completion:
         resume_at: no tick is due before this, after failures.
         paused: why the sensor is to be stopped, if it is.
         keeps_lease: True where the lease's own tick is still to come.
+        stands_in: True for the failure that is recorded in place of a completion which the store rejected.
     """
 
     at: int
@@ -158,6 +160,7 @@ class Completion:
     resume_at: int | None = None
     paused: str | None = None
     keeps_lease: bool = False
+    stands_in: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +244,7 @@ def recorded(edit: Edit, state: SensorState, cursor: str | None) -> RecordedEdit
         state: the sensor's before it.
         cursor: the bookmark before it.
     """
-    by, epoch = edit.by[:_SHOWN], state.epoch + 1
+    by, epoch = fit(edit.by, _SHOWN), state.epoch + 1
     if edit.freed_key is not None:
         return RecordedEdit(edit.at, by, "release", None, _shown(edit.freed_key), epoch)
     if edit.status is None:

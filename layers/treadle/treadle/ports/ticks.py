@@ -5,6 +5,21 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from treadle.definitions.bounds import (
+    MAX_ID,
+    MAX_LOG,
+    MAX_MESSAGE,
+    MAX_NAME,
+    MAX_REASON,
+    MAX_REFUSAL,
+    MAX_REFUSALS,
+    MAX_RUN_KEY,
+    MAX_SET_ASIDE,
+    MAX_STACK,
+    fit,
+    fit_end,
+    fit_some,
+)
 from treadle.definitions.errors import UnreadableRecordError
 from treadle.definitions.status import TickStatus
 
@@ -55,12 +70,16 @@ class SetAside:
     """A request that could never run, with the reason.
 
     Attributes:
-        run_key: the key it asked for, which stays free.
-        reason: why it could never run, in words.
+        run_key: the key it asked for, which stays free; cut if no run could have it.
+        reason: why it could never run, in words; cut.
     """
 
     run_key: str | None
     reason: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "run_key", fit_some(self.run_key, MAX_RUN_KEY))
+        object.__setattr__(self, "reason", fit(self.reason, MAX_SET_ASIDE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +88,18 @@ class ErrorInfo:
 
     Attributes:
         type: the exception's class name.
-        message: in words.
-        stack: the user's own frames.
+        message: in words; cut.
+        stack: the user's own frames; cut at its beginning.
     """
 
     type: str
     message: str
     stack: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "type", fit(self.type, MAX_NAME))
+        object.__setattr__(self, "message", fit(self.message, MAX_MESSAGE))
+        object.__setattr__(self, "stack", fit_end(self.stack, MAX_STACK))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +168,7 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """One evaluation, as it is kept.
+    """One evaluation, as it is kept: whatever text it is made of can be stored, and is cut to its bound.
 
     Attributes:
         sensor: whose.
@@ -209,6 +233,17 @@ class Tick:
     acted_on: str | None = None
     asset_events: "tuple[AssetMaterialization, ...]" = ()
 
+    def __post_init__(self) -> None:
+        for name, most in _BOUNDS:
+            text = getattr(self, name)
+            if text is not None:
+                object.__setattr__(self, name, fit(text, most))
+        if self.refusals:
+            refusals = tuple(fit(each, MAX_REFUSAL) for each in self.refusals[:MAX_REFUSALS])
+            object.__setattr__(self, "refusals", refusals)
+        if self.log:
+            object.__setattr__(self, "log", tuple(fit(each, MAX_LOG) for each in self.log))
+
     @property
     def is_to_be_dispatched(self) -> bool:
         """Whether DISPATCH has something to do for it still."""
@@ -219,6 +254,16 @@ class Tick:
         """What keeps it from being well, though it has not failed."""
         held = self.held_requests if self.is_to_be_dispatched else 0
         return _trouble(self.status, held, self.dispatched, len(self.set_aside))
+
+
+_BOUNDS = (
+    ("reason", MAX_REASON),
+    ("cursor", MAX_REASON),
+    ("trigger", MAX_REASON),
+    ("paused", MAX_REASON),
+    ("held", MAX_REASON),
+    ("acted_on", MAX_ID),
+)
 
 
 @dataclass(frozen=True, slots=True)

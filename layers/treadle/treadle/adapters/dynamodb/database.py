@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from botocore.session import Session
 from pynamodb.connection.base import Connection, MetaTable
 from pynamodb.exceptions import VerboseClientError
@@ -36,7 +36,10 @@ _PASSING = _CONFLICTS | {
     "RequestLimitExceeded",
 }
 _REJECTED = {"ValidationException", "ValidationError", "SerializationException"}
-"""A write that no repetition makes good, such as an item of more than 400 KB (API reference, "Common errors")."""
+"""The item or its key is too large, empty or malformed, which no repetition makes good.
+
+Sources: "Common errors" of the API reference; the second is a transaction's name for one of its writes.
+"""
 
 _MAX_KEY, _MAX_RANGE_KEY = 2_048, 1_024
 """Bytes of a hash key and of a range key; neither is empty (DynamoDB's quotas)."""
@@ -265,7 +268,7 @@ class Database:
                 if "ConditionalCheckFailed" in codes:
                     raw = [r.raw_item for r in error.cancellation_reasons if r and r.raw_item]
                     return ConditionFailed(raw[0] if raw else None)
-                if not codes & _PASSING:
+                if codes & _REJECTED or not codes & _PASSING:
                     rejected = next(iter(codes & _REJECTED), None)
                     raise _store_error("TransactWriteItems", error, rejected) from error
             except BotoCoreError as error:
@@ -342,7 +345,7 @@ def _store_error(operation: str, error: Exception, code: str | None = None) -> S
     # Of a query, PynamoDB gives an error of its own.
     code = code or code_of(error) or getattr(error, "cause_response_code", None)
     kind = StoreThrottledError if code in _PASSING else StoreError
-    if operation not in _READS and code in _REJECTED:
+    if operation not in _READS and (code in _REJECTED or isinstance(error, ParamValidationError)):
         kind = StoreRejectedError
     return kind(f"DynamoDB {operation} failed: {error}")
 
@@ -366,6 +369,12 @@ def _attributes(table: Table) -> Iterator[tuple[str, str]]:
     for _, text, number in table.indexes:
         found |= {text: "S", number: "N"}
     yield from found.items()
+
+
+def item_bytes(item: Item) -> int:
+    """About how many bytes an item has ("Item sizes" in DynamoDB's developer guide): names and values, lists left out."""
+    values = ((name, value) for name, typed in item.items() for value in typed.values())
+    return sum(len(name) + (len(value.encode()) if isinstance(value, str) else 8) for name, value in values)
 
 
 def changes(*values: tuple[Any, Any]) -> list[Action]:

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_REQUESTS_BYTES = 300_000
-"""What is larger, compressed, is kept apart: an item may have 400 KB, the rest of the record included."""
+"""What is larger, compressed and with the rest of the record, is kept apart.
+
+An item may have 400 KB; about 100 KB are left for what becomes of the requests.
+"""
 
 MAX_OUTCOME_BYTES = 32_000_000
 """Uncompressed; DISPATCH has to hold it in its memory, several times over."""
@@ -63,17 +66,22 @@ class Outcomes:
     def __init__(self, blobs: BlobStore | None) -> None:
         self._blobs = blobs
 
-    def pack(self, tick: Tick) -> Packed:
+    def pack(self, tick: Tick, beside: int = 0) -> Packed:
         """The outcome as the record holds it; a large one is in its blob when this returns.
 
+        Args:
+            tick: what asked for it.
+            beside: how many bytes the rest of the record has.
+
         Raises:
-            StoreError: if it is too large altogether, or the blob store did not take it.
+            StoreRejectedError: if it is too large altogether.
+            StoreError: if the blob store did not take it.
         """
         if not (tick.requests or tick.existing_keys or tick.set_aside or tick.asset_events):
             return Packed()
         content = _content(tick)
         packed = zlib.compress(content)
-        if len(packed) <= MAX_REQUESTS_BYTES:
+        if len(packed) + beside <= MAX_REQUESTS_BYTES:
             return Packed(inline=packed)
         if self._blobs is None or len(content) > MAX_OUTCOME_BYTES:
             room = MAX_OUTCOME_BYTES if self._blobs else MAX_REQUESTS_BYTES
@@ -82,7 +90,7 @@ class Outcomes:
                 f"{len(tick.asset_events)} asset events have {len(content)} bytes, {len(packed)} compressed, and there is room for {room}. "
                 "Return fewer, and go on from the cursor at the next tick."
             )
-            raise StoreError(msg)
+            raise StoreRejectedError(msg)
         # The owner is of this evaluation alone: no other evaluation of the tick may change this blob.
         key = f"{_folder(tick.sensor)}{tick.tick_id}-{tick.owner}"
         self._blobs.put(key, packed)
@@ -146,7 +154,7 @@ _REQUEST_FIELDS = 7
 
 
 def _request(record: Any) -> PlannedRun:
-    run = PlannedRun(*record)
+    run = _planned_run(*record)
     for value in (run.run_id, run.job, run.run_config):
         text(value).encode()  # A lone surrogate is text, and no table takes it.
     for optional in (run.run_key, run.partition_key):
@@ -186,6 +194,24 @@ def _content(tick: Tick) -> bytes:
         ],
     }
     return json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _planned_run(
+    run_id: str,
+    run_key: str | None,
+    job: str,
+    run_config: str,
+    tags: dict[str, Any],
+    partition_key: str | None = None,
+    retries: int = 0,
+) -> PlannedRun:
+    """A request of a tick; one that was committed before its values were checked may have others than texts."""
+    given: object = partition_key
+    if isinstance(given, int | float):
+        partition_key = str(given)
+    if not all(isinstance(value, str) for value in tags.values()):
+        tags = {name: value if isinstance(value, str) else json.dumps(value) for name, value in tags.items()}
+    return PlannedRun(run_id, run_key, job, run_config, tags, partition_key, retries)
 
 
 def _asset_event(

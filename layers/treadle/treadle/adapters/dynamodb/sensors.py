@@ -204,10 +204,16 @@ def _is_long(cursor: str | None) -> bool:
 
 
 def _token(lease: Lease, completion: Completion) -> str:
-    """Names the transaction: a lease may have two, one of which keeps it."""
-    if not completion.keeps_lease:
-        return lease.owner
-    return hashlib.sha256(lease.owner.encode()).hexdigest()[:36]
+    """Names the transaction; each of a lease's may have been sent: one that keeps it, its tick, what stands in for it.
+
+    A token that was given with other writes is refused for ten minutes (TransactWriteItems, ClientRequestToken, in
+    DynamoDB's API reference).
+    """
+    if completion.stands_in:
+        return hashlib.sha256(f"{lease.owner}/stands-in".encode()).hexdigest()[:36]
+    if completion.keeps_lease:
+        return hashlib.sha256(lease.owner.encode()).hexdigest()[:36]
+    return lease.owner
 
 
 def _edit_actions(edit: Edit) -> list[Action]:

@@ -6,10 +6,11 @@ from collections.abc import Collection, Mapping
 from itertools import chain
 from typing import Any
 
-from treadle.adapters.dynamodb.database import ConditionFailed, Database, Item, Table, changes
+from treadle.adapters.dynamodb.database import ConditionFailed, Database, Item, Table, changes, item_bytes
 from treadle.adapters.dynamodb.models import TickModel as Model
 from treadle.adapters.dynamodb.models import named, read_number, whole
 from treadle.adapters.dynamodb.outcomes import Outcomes, Packed, Unpacked
+from treadle.definitions.bounds import MAX_REASON, MAX_REFUSAL, MAX_REFUSALS, fit
 from treadle.definitions.errors import StoreError, UnreadableRecordError
 from treadle.definitions.status import TickStatus
 from treadle.engine.identity import tick_time, timestamp
@@ -37,8 +38,6 @@ RETENTION_SECONDS = 90 * 86_400
 
 FUSE_SECONDS = 2 * 86_400
 """What a sensor has started in an hour is forgotten a day or two after it."""
-
-_MAX_REASON = 1_000
 
 logger = logging.getLogger(__name__)
 
@@ -153,7 +152,7 @@ class DynamoTickStore:
             Model.slices_refused.add(counts.refused),
         ]
         if refusals:
-            actions.append(Model.slices_refusals.add(set(refusals)))
+            actions.append(Model.slices_refusals.add(set(_refusals(refusals))))
         # A record that has expired meanwhile must not come back as an empty one.
         condition = Model.tick_id.exists() & fresh & agreed
         answer = self._database.update(
@@ -180,7 +179,7 @@ class DynamoTickStore:
         self, sensor: str, tick_id: str, until: int, reason: str, *, held: int | None = None
     ) -> bool:
         """Let a pending tick wait, in one write."""
-        actions = [Model.pending_since.set(until), Model.held.set(reason[:_MAX_REASON])]
+        actions = [Model.pending_since.set(until), Model.held.set(fit(reason, MAX_REASON))]
         if held is not None:
             actions.append(Model.held_requests.set(held))
         answer = self._database.update(self._table, (sensor, tick_id), actions, Model.pending.exists())
@@ -188,11 +187,11 @@ class DynamoTickStore:
 
     def drop(self, sensor: str, tick_id: str, drop: Drop, due: int, reason: str) -> bool:
         """Note an operator's decision once, in one conditional write."""
-        noted = [drop.at, drop.by, drop.reason[:_MAX_REASON]]
+        noted = [drop.at, drop.by, fit(drop.reason, MAX_REASON)]
         actions = [
             Model.dropped.set(noted),
             Model.pending_since.set(due),
-            Model.held.set(reason[:_MAX_REASON]),
+            Model.held.set(fit(reason, MAX_REASON)),
         ]
         waits = Model.pending.exists() & Model.held.exists() & Model.dropped.does_not_exist()
         answer = self._database.update(self._table, (sensor, tick_id), actions, waits)
@@ -202,7 +201,7 @@ class DynamoTickStore:
 
     def mark_unreadable(self, sensor: str, tick_id: str, until: int, reason: str) -> bool:
         """Let a pending tick wait whose record cannot be read, in one write that reads nothing of it."""
-        actions = [Model.pending_since.set(until), Model.unreadable.set(reason[:_MAX_REASON])]
+        actions = [Model.pending_since.set(until), Model.unreadable.set(fit(reason, MAX_REASON))]
         answer = self._database.update(
             self._table, (sensor, tick_id), actions, Model.pending.exists(), returning="ALL_OLD"
         )
@@ -232,7 +231,7 @@ class DynamoTickStore:
             (Model.held_requests, None),
             (Model.expires_at, tick.ended_at // 1000 + RETENTION_SECONDS),
             (Model.dispatched, [counts.started, counts.existing, counts.refused]),
-            (Model.refusals, list(refusals) or None),
+            (Model.refusals, _refusals(refusals) or None),
         )
         # A record that has expired meanwhile must not come back as an empty one.
         self._database.update(self._table, (tick.sensor, tick.tick_id), actions, Model.tick_id.exists())
@@ -246,9 +245,9 @@ def to_item(tick: Tick, outcomes: Outcomes) -> Item:
         outcomes: packs what it asks for.
 
     Raises:
-        StoreError: if there is too much of it, or the blob store did not take it.
+        StoreRejectedError: if there is too much of it.
+        StoreError: if the blob store did not take it.
     """
-    packed = outcomes.pack(tick)
     pending = tick.is_to_be_dispatched
     model = Model(
         sensor=tick.sensor,
@@ -262,9 +261,6 @@ def to_item(tick: Tick, outcomes: Outcomes) -> Item:
         error_type=tick.error.type if tick.error else None,
         error_message=tick.error.message if tick.error else None,
         error_stack=tick.error.stack if tick.error else None,
-        requests=packed.inline,
-        outcome_key=packed.key,
-        outcome_digest=packed.digest,
         cursor=tick.cursor,
         trigger=tick.trigger,
         attempts=tick.attempts,
@@ -283,7 +279,15 @@ def to_item(tick: Tick, outcomes: Outcomes) -> Item:
         acted_on=tick.acted_on,
         expires_at=None if pending else tick.ended_at // 1000 + RETENTION_SECONDS,
     )
+    if not (tick.requests or tick.existing_keys or tick.set_aside or tick.asset_events):
+        return model.serialize()
+    packed = outcomes.pack(tick, item_bytes(model.serialize()))
+    model.requests, model.outcome_key, model.outcome_digest = packed.inline, packed.key, packed.digest
     return model.serialize()
+
+
+def _refusals(given: Collection[str]) -> list[str]:
+    return [fit(each, MAX_REFUSAL) for each in list(given)[:MAX_REFUSALS]]
 
 
 def is_underway(item: Mapping[str, Any]) -> bool:

@@ -28,16 +28,13 @@ from treadle.definitions.errors import (
     LaunchUncertainError,
 )
 from treadle.definitions.runs import StepFailure
-from treadle.ports.runs import Failure
+from treadle.ports.runs import MAX_STEPS, Failure
 
 AwsError = (ClientError, BotoCoreError)
 """Whatever a call to AWS raises."""
 
 CANCELED = "Canceled by an operator of Treadle."
 """The reason that a target is given for an end, where it takes one."""
-
-MAX_STEPS = 10
-"""Of so many failed parts of a run its record tells; each has a cause of `_MAX_STEP_WORDS` characters at most."""
 
 _MAX_WORDS = 2_000
 _MAX_STEP_WORDS = 1_000

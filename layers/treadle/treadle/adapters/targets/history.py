@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from treadle.adapters.clients import client
-from treadle.adapters.targets.answers import MAX_STEPS, AwsError, failed_step
+from treadle.adapters.targets.answers import AwsError, failed_step
 from treadle.definitions.runs import StepFailure
+from treadle.ports.runs import MAX_STEPS
 
 logger = logging.getLogger(__name__)
 

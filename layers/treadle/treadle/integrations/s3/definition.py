@@ -13,7 +13,7 @@ from treadle.definitions.evaluation import combine, flatten
 from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.objects import ObjectCreated, ObjectIdentity, S3Object
 from treadle.definitions.results import Measure, RunRequest, SensorExecutionData, SensorResult, SkipReason
-from treadle.definitions.sensors import SensorDefinition, SensorEvent, SensorFunction
+from treadle.definitions.sensors import SET_ASIDE, SensorDefinition, SensorEvent, SensorFunction
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.integrations.s3.completeness import FileCount, Marker, directory_of
 from treadle.integrations.s3.lister import ObjectLister, S3Lister
@@ -208,6 +208,7 @@ def s3_sensor(
     metadata: Mapping[str, Any] | None = None,
     owners: Sequence[str] | None = None,
     retries_per_key: int = 0,
+    on_invalid: str = SET_ASIDE,
 ) -> Callable[[SensorFunction], S3SensorDefinition]:
     """Make a sensor over a bucket's objects of a function that is called once per object.
 
@@ -235,6 +236,7 @@ def s3_sensor(
         owners: e-mail addresses, or teams as `team:name`.
         retries_per_key: how often a sweep that finds the object again may start its run again, as long as it
             has failed or was canceled each time.
+        on_invalid: "set_aside" or "fail": what becomes of a request that can never run.
 
     Raises:
         DagsterInvalidDefinitionError: when the definition cannot work.
@@ -265,6 +267,7 @@ def s3_sensor(
             metadata=metadata,
             owners=owners,
             retries_per_key=retries_per_key,
+            on_invalid=on_invalid,
         )
 
     return decorate

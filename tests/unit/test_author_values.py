@@ -1,0 +1,457 @@
+"""What an author's code hands over is checked where it is made, and what is changed afterwards when it is planned."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from enum import StrEnum
+from typing import Any
+
+import pytest
+
+from tests.support.house import JOB, RUN_IDS, House, sensor_of
+from treadle import (
+    AssetKey,
+    AssetMaterialization,
+    DagsterInvalidDefinitionError,
+    DagsterInvariantViolationError,
+    DagsterRunReaction,
+    JobDefinition,
+    RunConfig,
+    RunRequest,
+    SensorDefinition,
+    SensorEvaluationContext,
+    SensorResult,
+    SkipReason,
+    build_sensor_context,
+    sensor,
+)
+from treadle.adapters.dynamodb.outcomes import Outcomes
+from treadle.definitions import sensors
+from treadle.definitions.bounds import MAX_LEVELS, MAX_LOG, MAX_SET_ASIDE, MAX_SET_ASIDE_BYTES
+from treadle.definitions.errors import InvalidReportError, InvalidResultError
+from treadle.definitions.results import SensorExecutionData
+from treadle.definitions.runs import StepFailure
+from treadle.definitions.status import TickStatus
+from treadle.engine.evaluation import Budget
+from treadle.engine.identity import event_tick_id
+from treadle.engine.outcomes import Decision
+from treadle.engine.planning import MAX_REQUEST_BYTES, Plan
+from treadle.ports.runs import MAX_STEPS, Failure, Run
+from treadle.ports.ticks import PlannedRun, Tick
+from treadle.testing import TreadleInstance
+
+NOT_UTF8 = b"caf\xe9.csv".decode("utf-8", "surrogateescape")
+SCHEMA = {"type": "object", "properties": {"day": {"type": "string"}}, "additionalProperties": False}
+TICK = "2026-11-22T18:00:00.000Z-000000001"
+
+
+class Color(StrEnum):
+    RED = "red"
+
+
+def nested(levels: int) -> dict[str, Any]:
+    value: list[Any] = []
+    for _ in range(levels - 2):
+        value = [value]
+    return {"x": value}
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "words"),
+    [
+        ({"partition_key": 20261129}, "partition_key must be a string or None, not int: 20261129"),
+        ({"partition_key": date(2026, 11, 29)}, "partition_key must be a string or None, not date"),
+        ({"partition_key": True}, "partition_key must be a string or None, not bool"),
+        ({"partition_key": NOT_UTF8}, "partition_key cannot be written as UTF-8: .* position 3"),
+        ({"run_key": b"a"}, "run_key must be a string or None, not bytes"),
+        ({"run_key": NOT_UTF8}, "run_key cannot be written as UTF-8"),
+        ({"job_name": 5}, "job_name must be a string or None, not int"),
+        ({"job_name": "\ud800"}, "job_name cannot be written as UTF-8"),
+        ({"run_config": [("a", 1)]}, "run_config must be a mapping, a RunConfig or None, not list"),
+        ({"run_config": "abc"}, "run_config must be a mapping, a RunConfig or None, not str"),
+        ({"run_config": 0}, "run_config must be a mapping, a RunConfig or None, not int"),
+        ({"run_config": {"x": float("nan")}}, "run_config must be plain JSON"),
+        ({"run_config": {"x": NOT_UTF8}}, "run_config must be plain JSON"),
+        ({"run_config": nested(MAX_LEVELS + 1)}, f"run_config has more than {MAX_LEVELS} levels"),
+        ({"run_config": nested(100_000)}, f"run_config has more than {MAX_LEVELS} levels"),
+        ({"tags": ["a"]}, "tags must be a mapping, not list"),
+        ({"tags": {NOT_UTF8: "a"}}, "The name of a tag cannot be written as UTF-8"),
+        ({"tags": {1: "a", "1": "b"}}, "Two tags have the same name"),
+        ({"tags": {"a": nested(100_000)}}, f"Tag 'a' has more than {MAX_LEVELS} levels"),
+    ],
+)
+def test_request_refuses_what_could_not_be_stored_where_it_is_made(
+    kwargs: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InvalidResultError, match=words):
+        RunRequest(**kwargs)
+
+
+def test_message_of_a_refusal_is_short_whatever_the_value() -> None:
+    with pytest.raises(InvalidResultError) as refused:
+        RunRequest("k", partition_key=["x" * 100_000])  # type: ignore[arg-type]
+
+    assert len(str(refused.value)) < 300
+
+
+def test_config_with_as_many_levels_as_may_be_and_many_brackets_is_taken() -> None:
+    config = nested(MAX_LEVELS) | {"rows": [{"a": [1]}] * 200}
+
+    assert RunRequest(run_config=config).run_config == config
+
+
+def test_member_of_a_string_enum_is_its_text() -> None:
+    request = RunRequest(Color.RED, {"c": Color.RED}, {"c": Color.RED}, partition_key=Color.RED)
+
+    assert [type(request.run_key), type(request.partition_key), type(request.tags["c"])] == [str, str, str]
+    assert request.partition_key == "red"
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "words"),
+    [
+        ({"run_requests": RunRequest()}, "run_requests must be a list of RunRequest, not RunRequest"),
+        ({"run_requests": "a"}, "run_requests must be a list of RunRequest, not str"),
+        ({"run_requests": [SkipReason("x")]}, "run_requests must be a list of RunRequest: .* SkipReason"),
+        ({"skip_reason": 5}, "skip_reason must be a string, a SkipReason or None, not int"),
+        ({"skip_reason": []}, "skip_reason must be a string, a SkipReason or None, not list"),
+        ({"cursor": 7}, "cursor must be a string or None, not int"),
+        ({"cursor": 0}, "cursor must be a string or None, not int"),
+        ({"cursor": NOT_UTF8}, "cursor cannot be written as UTF-8"),
+        ({"asset_events": [AssetKey("a")]}, "asset_events must be a list of AssetMaterialization"),
+        (
+            {"asset_events": AssetMaterialization("a")},
+            "asset_events must be a list of AssetMaterialization, not",
+        ),
+    ],
+)
+def test_result_refuses_what_is_of_another_type_where_it_is_made(kwargs: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidResultError, match=words):
+        SensorResult(**kwargs)
+
+
+def test_events_and_requests_of_a_generator_are_all_there() -> None:
+    result = SensorResult(
+        run_requests=(RunRequest(str(n)) for n in range(2)),  # type: ignore[arg-type]
+        asset_events=(AssetMaterialization(str(n)) for n in range(2)),  # type: ignore[arg-type]
+    )
+
+    assert [each.run_key for each in result.run_requests or ()] == ["0", "1"]
+    assert len(result.asset_events or ()) == 2
+
+
+@pytest.mark.parametrize("kwargs", [{"error": "broken"}, {"dagster_run": "r1"}, {"run_status": "SUCCESS!"}])
+def test_reaction_refuses_what_is_of_another_type(kwargs: dict[str, Any]) -> None:
+    with pytest.raises(InvalidResultError, match=f"{next(iter(kwargs))} must be"):
+        DagsterRunReaction(**kwargs)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: AssetKey(NOT_UTF8),
+        lambda: AssetKey(5),  # type: ignore[arg-type]
+        lambda: AssetKey(None),  # type: ignore[arg-type]
+        lambda: AssetMaterialization("a", partition=NOT_UTF8),
+        lambda: AssetMaterialization("a", NOT_UTF8),
+        lambda: AssetMaterialization("a", metadata=[1]),  # type: ignore[arg-type]
+        lambda: AssetMaterialization("a", metadata={"x": nested(100_000)}),
+    ],
+)
+def test_materialization_refuses_what_could_not_be_stored(make: Callable[[], object]) -> None:
+    with pytest.raises(InvalidReportError):
+        make()
+
+
+@pytest.mark.parametrize("tags", [{"a": object()}, ["a"], {NOT_UTF8: "a"}, {"a": NOT_UTF8}])
+def test_jobs_tags_are_checked_when_the_job_is_defined(tags: Any) -> None:
+    with pytest.raises(DagsterInvalidDefinitionError, match=r"[Tt]ag"):
+        JobDefinition("load", tags=tags)
+
+
+def test_jobs_tags_that_are_no_strings_are_written_as_json() -> None:
+    assert JobDefinition("load", tags={"a": 5}).tags == {"a": "5"}  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize("name", [5, None, b"a"])
+def test_jobs_name_that_is_no_string_is_a_definition_that_cannot_work(name: Any) -> None:
+    with pytest.raises(DagsterInvalidDefinitionError, match="cannot name a job"):
+        JobDefinition(name)
+
+
+@pytest.mark.parametrize("set_cursor", [SensorEvaluationContext.update_cursor])
+def test_cursor_that_is_no_unicode_is_refused_where_it_is_set(set_cursor: Callable[..., None]) -> None:
+    with pytest.raises(
+        DagsterInvariantViolationError, match="cursor of sensor sensor cannot be written as UTF-8"
+    ):
+        set_cursor(build_sensor_context(), NOT_UTF8)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"on_invalid": "ignore"}, "on_invalid must be one of 'set_aside', 'fail', not 'ignore'"),
+        ({"on_invalid": None}, "on_invalid must be one of"),
+        ({"on_invalid": ["fail"]}, "on_invalid must be one of"),
+        ({"retries_per_key": True}, "retries_per_key must be a whole number, not True"),
+        ({"retries_per_key": 1.5}, "retries_per_key must be a whole number"),
+        ({"retries_per_key": 10**40}, f"retries_per_key must be {sensors.MAX_RETRIES} at most"),
+    ],
+)
+def test_options_of_requests_are_checked_at_definition(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(DagsterInvalidDefinitionError, match=words):
+        sensor_of(lambda: None, **options)
+
+
+def changing(what: str, value: Any) -> Callable[[], RunRequest]:
+    def function() -> RunRequest:
+        request = RunRequest("k", {"a": 1}, {"t": "1"})
+        changed: Any = request.tags if what == "tags" else request.run_config
+        changed["later"] = value
+        return request
+
+    return function
+
+
+@pytest.mark.parametrize("what", ["tags", "run_config"])
+@pytest.mark.parametrize("value", [object(), NOT_UTF8, float("nan")])
+def test_what_is_changed_to_something_invalid_after_it_was_made_fails_the_tick(
+    house: House, what: str, value: Any
+) -> None:
+    outcome = house.leased(sensor_of(changing(what, value))).tick(house.clock.now(), Budget())
+
+    assert outcome.decision is Decision.FAILURE
+    assert "must be plain JSON" in outcome.reason
+    assert house.state().lease_owner is None
+
+
+def test_tag_that_is_changed_to_a_number_is_written_as_json(house: House) -> None:
+    house.leased(sensor_of(changing("tags", 5))).tick(house.clock.now(), Budget())
+
+    (tick,) = house.tick_records()
+    assert tick.requests[0].tags["later"] == "5"
+
+
+class NotesError(Exception):
+    """An error whose notes are its author's code."""
+
+    @property
+    def __notes__(self) -> list[str]:  # type: ignore[override]
+        msg = "no notes"
+        raise RuntimeError(msg)
+
+
+def raising(error: Exception) -> Callable[[], None]:
+    def function() -> None:
+        raise error
+
+    return function
+
+
+@pytest.mark.parametrize("error", [ValueError(NOT_UTF8), ValueError("x" * 1_000_000), NotesError("bad")])
+def test_whatever_a_function_raises_is_a_failed_tick_that_can_be_stored(
+    house: House, error: Exception
+) -> None:
+    outcome = house.leased(sensor_of(raising(error))).tick(house.clock.now(), Budget())
+
+    (tick,) = house.tick_records()
+    assert outcome.decision is Decision.FAILURE
+    assert tick.error is not None
+    assert tick.error.type == type(error).__name__
+    assert len(tick.error.message.encode()) <= 8_000
+    assert len(tick.error.stack.encode()) <= 16_000
+
+
+def test_failure_of_the_planning_is_a_failed_tick(house: House) -> None:
+    """Whatever the engine itself does with the author's values."""
+    definition = sensor_of(lambda: RunRequest("k"))
+    evaluator = house.evaluator(definition)
+    planner: Any = evaluator._planner
+
+    class Broken:
+        def key_states(self, requests: object) -> dict[str, object]:
+            return {}["x"]  # type: ignore[index]
+
+    planner.known._runs = Broken()
+    leased = house.leased(definition)
+    leased._evaluator = evaluator
+
+    outcome = leased.tick(house.clock.now(), Budget())
+
+    assert outcome.decision is Decision.FAILURE
+    assert "The result of sensor watch cannot be recorded: KeyError" in outcome.reason
+    assert house.state().lease_owner is None
+
+
+@pytest.mark.parametrize("line", ["x" * 30_000, "字" * 30_000, "😀" * 30_000, "\x00" * 30_000, NOT_UTF8])
+def test_log_is_bounded_in_the_form_in_which_it_is_stored(line: str) -> None:
+    @sensor(job_name=JOB)
+    def talkative(context: SensorEvaluationContext) -> RunRequest:
+        for _ in range(5):
+            context.log.info(line)
+        return RunRequest()
+
+    tick = TreadleInstance([talkative]).tick("talkative").tick
+
+    assert tick is not None
+    assert tick.log
+    assert len(json.dumps(tick.log)) < MAX_LOG + 1_000
+    "".join(tick.log).encode()
+
+
+def vetted(house: House, requests: list[RunRequest], **options: Any) -> Any:
+    jobs = [JobDefinition(JOB, run_config_schema=SCHEMA), JobDefinition("other")]
+    definition = SensorDefinition("watch", evaluation_fn=lambda: None, jobs=jobs, **options)
+    return house.planner(definition).vet(SensorExecutionData(tuple(requests)), TICK)
+
+
+def planned(house: House, requests: list[RunRequest]) -> Plan:
+    jobs = [JobDefinition(JOB, run_config_schema=SCHEMA), JobDefinition("other")]
+    planner = house.planner(SensorDefinition("watch", evaluation_fn=lambda: None, jobs=jobs))
+    return planner.plan(planner.vet(SensorExecutionData(tuple(requests)), TICK))
+
+
+@pytest.mark.parametrize(
+    ("second", "words"),
+    [
+        (RunRequest("k", {"day": "2"}, job_name=JOB), "different run config"),
+        (RunRequest("k", {}, {"a": "b"}, JOB), "different tags"),
+        (RunRequest("k", job_name="other"), "different job"),
+        (RunRequest("k", job_name=JOB, partition_key="p"), "different partition key"),
+    ],
+)
+def test_second_request_of_a_key_in_a_tick_that_differs_is_set_aside(
+    house: House, second: RunRequest, words: str
+) -> None:
+    found = planned(house, [RunRequest("k", job_name=JOB), second])
+
+    (aside,) = found.set_aside
+    assert len(found.runs) == 1
+    assert "Run key 'k' was requested twice in this tick, with" in aside.reason
+    assert words in aside.reason
+
+
+def test_nothing_is_set_aside_for_a_key_that_was_taken_before(house: House) -> None:
+    """A sensor may ask for all it sees at each tick; the key's run is what is said of both."""
+    run_id = RUN_IDS.keyed("watch", "k")
+    house.tables.runs[run_id] = Run(run_id, JOB, "watch", "k", "tick", "{}", {}, 0)
+
+    found = planned(house, [RunRequest("k", job_name=JOB), RunRequest("k", {"day": "2"}, job_name=JOB)])
+
+    assert (found.runs, found.existing_keys, found.set_aside) == ((), ("k",), ())
+
+
+def test_same_request_twice_in_a_tick_starts_one_run_and_the_log_says_so() -> None:
+    @sensor(job_name=JOB)
+    def twice() -> list[RunRequest]:
+        return [RunRequest("k", {"a": 1}), RunRequest("k", {"a": 1})]
+
+    result = TreadleInstance([twice]).tick("twice")
+
+    assert result.tick is not None
+    assert len(result.runs) == 1
+    assert result.tick.set_aside == ()
+    assert result.tick.log == (
+        "INFO 1 requests repeat earlier ones of this tick, which start their runs once",
+    )
+
+
+@pytest.mark.parametrize(
+    "invalid",
+    [
+        RunRequest("bad", {"night": "x"}, job_name=JOB),
+        RunRequest("bad", {"x": "x" * MAX_REQUEST_BYTES}, job_name="other"),
+        RunRequest("bad" + "x" * 3_000, job_name=JOB),
+        RunRequest("good", job_name="other"),
+    ],
+    ids=["schema", "size", "run key", "twice"],
+)
+def test_sensor_that_fails_on_invalid_requests_commits_nothing(house: House, invalid: RunRequest) -> None:
+    def function(context: SensorEvaluationContext) -> list[RunRequest]:
+        context.update_cursor("moved")
+        return [RunRequest("good", job_name=JOB), invalid]
+
+    jobs = [JobDefinition(JOB, run_config_schema=SCHEMA), JobDefinition("other")]
+    definition = SensorDefinition("watch", evaluation_fn=function, jobs=jobs, on_invalid="fail")
+
+    outcome = house.leased(definition).tick(house.clock.now(), Budget())
+
+    (tick,) = house.tick_records()
+    assert outcome.decision is Decision.FAILURE
+    assert "made 1 requests that can never run" in outcome.reason
+    assert str(invalid.run_key)[:10] in outcome.reason
+    assert (tick.status, tick.requests, house.state().cursor) == (TickStatus.FAILURE, (), None)
+
+
+def test_error_of_many_invalid_requests_names_some_and_counts_all(house: House) -> None:
+    requests = [RunRequest(f"bad{n}", {"night": "x" * 500}, job_name=JOB) for n in range(1_000)]
+
+    with pytest.raises(InvalidResultError) as failed:
+        vetted(house, requests, on_invalid="fail")
+
+    assert "made 1000 requests" in str(failed.value)
+    assert "and 980 more" in str(failed.value)
+    assert len(str(failed.value)) < 8_000
+
+
+def test_all_that_was_set_aside_is_named_with_reasons_as_long_as_there_is_room(house: House) -> None:
+    misfit = {f"file_{number:06d}": number for number in range(200)}
+    found = vetted(house, [RunRequest(f"bad{n}", misfit, job_name=JOB) for n in range(2_000)])
+
+    assert [each.run_key for each in found.set_aside] == [f"bad{n}" for n in range(2_000)]
+    assert len(found.set_aside[0].reason) == MAX_SET_ASIDE
+    assert (
+        sum(len(each.reason) for each in found.set_aside) < MAX_SET_ASIDE_BYTES + 2_000 * 200 + MAX_SET_ASIDE
+    )
+
+
+def test_last_run_key_is_cut_where_no_run_could_have_it(house: House) -> None:
+    house.leased(sensor_of(lambda: RunRequest("k" * 500_000))).tick(house.clock.now(), Budget())
+
+    assert house.state().last_run_key == "k" * 2_048
+
+
+def test_failure_of_a_run_has_bounded_texts_and_parts() -> None:
+    step = StepFailure("s" * 5_000, "e" * 5_000, "\x01" * 5_000)
+    failure = Failure("e" * 5_000, f"{NOT_UTF8}{'字' * 5_000}", steps=(step,) * 50)
+
+    told = json.dumps([failure.error, failure.cause, [[s.step_key, s.error, s.cause] for s in failure.steps]])
+    failure.cause.encode()
+    assert len(failure.steps) == MAX_STEPS
+    assert len(told) < 100_000
+
+
+@pytest.mark.parametrize("name", ["reason", "trigger", "paused", "held", "acted_on", "cursor"])
+def test_texts_of_a_tick_are_cut_and_made_unicode(house: House, name: str) -> None:
+    house.leased(sensor_of(lambda: RunRequest("k"))).tick(house.clock.now(), Budget())
+    (tick,) = house.tick_records()
+
+    changed: dict[str, Any] = {name: NOT_UTF8 + "ü" * 100_000}
+    text = getattr(replace(tick, **changed), name)
+
+    assert text.startswith("caf\ufffd.csv")
+    assert len(text.encode()) <= 2_000
+
+
+def test_request_of_an_older_tick_with_values_that_are_no_texts_is_read_with_texts() -> None:
+    """It was committed before its values were checked, and waits for its dispatch."""
+    house = House()
+    house.leased(sensor_of(lambda: RunRequest("k"))).tick(house.clock.now(), Budget())
+    (tick,) = house.tick_records()
+    poisoned: Any = PlannedRun(RUN_IDS.keyed("watch", "b"), "b", JOB, "{}", {"t": 5}, 20261129)  # type: ignore[dict-item, arg-type]
+    old: Tick = replace(tick, requests=(poisoned,))
+    outcomes = Outcomes(None)
+
+    (read,) = outcomes.unpack("watch", outcomes.pack(old)).requests
+
+    assert (read.partition_key, read.tags) == ("20261129", {"t": "5"})
+
+
+def test_event_whose_identity_is_no_unicode_has_a_tick_id() -> None:
+    assert event_tick_id(0, ["\ud800"]) != event_tick_id(0, ["\ud801"])
+
+
+def test_parts_of_a_run_config_are_checked_like_a_plain_one() -> None:
+    with pytest.raises(InvalidResultError, match="run_config must be plain JSON"):
+        RunRequest(run_config=RunConfig(ops={"a": {"x": NOT_UTF8}}))
