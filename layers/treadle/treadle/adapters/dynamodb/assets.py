@@ -159,7 +159,8 @@ class DynamoEventStore:
         return map(_event, self._database.batch_get(self._table, places, strongly=True))
 
     def number_before(self, asset_key: str, time: int) -> int:
-        """The highest number of an earlier event, looked for backwards, a page at a time."""
+        """The number before the events that happened then or later, looked for backwards, a page at a time."""
+        number = None
         for items in self._database.pages(
             self._table,
             asset_key,
@@ -168,10 +169,14 @@ class DynamoEventStore:
             consistent_read=True,
             limit=AT_ONCE,
         ):
-            for event in map(_event, items):
-                if event.time < time:
-                    return event.storage_id
-        return 0
+            events = [_event(item) for item in items]
+            if number is None and events:
+                number = events[0].storage_id
+            later = [event.storage_id for event in events if event.time >= time]
+            if not later:
+                break
+            number = min(later) - 1
+        return number or 0
 
 
 def _numbered(storage_id: int) -> str:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -191,8 +191,13 @@ class Database:
         raise StoreThrottledError(msg)
 
     def query(self, table: Table, hash_key: str, **options: Any) -> list[Item]:
-        """One page of a query, as `Connection.query` takes its options."""
-        return next(self.pages(table, hash_key, **options))
+        """What a query finds, up to its `limit`, as `Connection.query` takes its options.
+
+        A page ends after a megabyte, whatever its limit (DynamoDB API reference, Query): fewer items than asked for
+        are all there are only where no page follows.
+        """
+        found = chain.from_iterable(self.pages(table, hash_key, **options))
+        return list(islice(found, options.get("limit")))
 
     def pages(
         self, table: Table, hash_key: str, *, start: Item | None = None, **options: Any
