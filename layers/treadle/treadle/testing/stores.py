@@ -180,6 +180,11 @@ class InMemoryTickStore:
         """The record."""
         return self._tables.ticks.get((sensor, tick_id))
 
+    def is_dispatched(self, sensor: str, tick_id: str) -> bool:
+        """Whether its requests have been dispatched, or it is gone."""
+        tick = self.get(sensor, tick_id)
+        return tick is None or tick.dispatched is not None
+
     def latest(self, sensor: str, limit: int) -> list[Tick]:
         """The newest records first."""
         found = sorted((key for key in self._tables.ticks if key[0] == sensor), reverse=True)

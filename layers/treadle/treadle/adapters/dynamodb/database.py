@@ -143,9 +143,9 @@ class Database:
                 )
             )
 
-    def get(self, table: Table, *key: str) -> Item | None:
-        """The item, read strongly; None if there is none."""
-        kwargs = self._kwargs(table, key, consistent_read=True)
+    def get(self, table: Table, *key: str, attributes: Sequence[str] = ()) -> Item | None:
+        """The item, read strongly, with only the named attributes if any is named; None if there is none."""
+        kwargs = self._kwargs(table, key, consistent_read=True, attributes_to_get=attributes or None)
         item: Item | None = self._call("GetItem", kwargs).get("Item")
         return item
 

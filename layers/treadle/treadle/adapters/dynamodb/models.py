@@ -123,6 +123,7 @@ class RunModel(Model):
     failure = JSONAttribute(null=True)
     updated_at = NumberAttribute(null=True)
     reactions = JSONAttribute(null=True)
+    earlier_ticks = JSONAttribute(null=True)
     watch = UnicodeAttribute(null=True)
     next_at = NumberAttribute(null=True)
     job_ended = UnicodeAttribute(null=True)
