@@ -79,7 +79,7 @@ class Known:
         number = sum(each[1] == name for each in self.made) + 1
         event_id, time = f"{name}-{number}", self.began + at
         if self.kind == "all_succeeded":
-            body = {"run_id": event_id, "partition_key": partition, "tags": {}, "depth": 1}
+            body: dict[str, Any] = {"run_id": event_id, "partition_key": partition, "tags": {}, "depth": 1}
             stored = AssetEvent(ended_runs_key(name), event_id, "SUCCESS", time, canonical_json(body))
         else:
             made = AssetMaterialization(name, partition=partition)

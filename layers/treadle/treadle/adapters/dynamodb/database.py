@@ -145,7 +145,7 @@ class Database:
 
     def get(self, table: Table, *key: str, attributes: Sequence[str] = ()) -> Item | None:
         """The item, read strongly, with only the named attributes if any is named; None if there is none."""
-        kwargs = self._kwargs(table, key, consistent_read=True, attributes_to_get=attributes or None)
+        kwargs = self._kwargs(table, key, consistent_read=True, attributes_to_get=list(attributes) or None)
         item: Item | None = self._call("GetItem", kwargs).get("Item")
         return item
 
