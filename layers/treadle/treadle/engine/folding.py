@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from treadle.definitions.clocks import MAX_SKEW_MS, bounded
+from treadle.definitions.clocks import bounded, is_ahead
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.ports.runs import Failure, Run
 
@@ -69,7 +69,7 @@ def fold(run: Run, report: Report) -> Run:
         run: the record.
         report: of this attempt or another one.
     """
-    report = _believed(run, report)
+    report = _believed(report)
     reached = _add_statuses(run.reached, report)
     place = max(reached, key=_order)
     times = reached[place]
@@ -96,16 +96,13 @@ def fold(run: Run, report: Report) -> Run:
     return replace(folded, failure=_failure(run, report, folded))
 
 
-def _believed(run: Run, report: Report) -> Report:
-    """The report with times that can be: a run reaches nothing before it was made, nor far in the future."""
-    earliest = run.created_at - MAX_SKEW_MS
-
-    def believed(time: int) -> int:
-        latest = time if report.learnt_at is None else bounded(time, report.learnt_at)
-        return max(latest, earliest)
-
-    started_at = None if report.started_at is None else believed(report.started_at)
-    return replace(report, time=believed(report.time), started_at=started_at)
+def _believed(report: Report) -> Report:
+    """The report with times that can be: nothing has happened far ahead of when it became known."""
+    now = report.learnt_at
+    if now is None or not any(is_ahead(time, now) for time in (report.time, report.started_at or 0)):
+        return report
+    started_at = None if report.started_at is None else bounded(report.started_at, now)
+    return replace(report, time=bounded(report.time, now), started_at=started_at)
 
 
 def _add_statuses(reached: Mapping[str, Mapping[str, int]], report: Report) -> dict[str, Mapping[str, int]]:
