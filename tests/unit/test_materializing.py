@@ -207,7 +207,10 @@ def test_a_run_that_cannot_be_one_is_refused(run_id: Any) -> None:
 
 def test_what_is_said_to_be_made_far_ahead_was_made_now_and_stays_so(house: House) -> None:
     far = datetime(2099, 1, 1, tzinfo=UTC)
-    reports = [replace(REPORT, time=far), ForeignMaterialization(replace(TOLD, time=far), OTHER)]
+    reports: list[AssetReport | ForeignMaterialization] = [
+        replace(REPORT, time=far),
+        ForeignMaterialization(replace(TOLD, time=far), OTHER),
+    ]
     now = timestamp(house.clock.now())
     for report in reports:
         house.assets.record(report)

@@ -401,7 +401,7 @@ def _say_preview(found: Mapping[str, Any]) -> None:
     say_lines([f"log: {line}" for line in tick["log"]], "")
 
 
-def _runs_in_words(view: SensorView) -> str:
+def _runs_in_words(view: "SensorView") -> str:
     from treadle.operate.overview import COUNTED
 
     if view.runs_24h < COUNTED:

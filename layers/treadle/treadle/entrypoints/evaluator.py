@@ -163,7 +163,7 @@ _COMMANDS: Mapping[str, Callable[[EvaluatorParts, Mapping[str, Any], Budget], di
 
 
 def _evaluate_one(parts: EvaluatorParts, event: dict[str, Any], context: Any) -> dict[str, Any]:
-    parsed = _parse(parts, event)
+    parsed = _happened(parts, event)
     taken_up = parts.events.take_up([parsed])
     return _report(parts, parts.events.evaluate(parsed, taken_up, Budget(remaining_seconds(context))))
 
@@ -176,7 +176,7 @@ def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) 
         known: list[SensorEvent] = []
         for record in event["Records"]:
             try:
-                known.append(_parse(parts, parse_body(record["body"])))
+                known.append(_happened(parts, parse_body(record["body"])))
             except UnknownEventError:
                 continue  # Met below, where it goes to the dead-letter queue.
         return parts.events.take_up(known)
@@ -195,7 +195,7 @@ def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) 
                 _event(body)  # What is no event is a dead letter, and wakes nobody.
             woken()
         else:
-            event = _parse(parts, body)
+            event = _happened(parts, body)
             lags.append(parts.clock.now() / 1000 - event.time.timestamp())
             outcome = parts.events.evaluate(event, taken_up(), budget)
             _report(parts, outcome)
@@ -229,7 +229,16 @@ def _event(body: Mapping[str, Any]) -> SensorEvent:
 
 
 def _parse(parts: EvaluatorParts, body: Mapping[str, Any]) -> SensorEvent:
-    event = _event(body) if body.get("treadle") != "deadline" else _reached(parts, body)
+    return _event(body) if body.get("treadle") != "deadline" else _reached(parts, body)
+
+
+def _happened(parts: EvaluatorParts, body: Mapping[str, Any]) -> SensorEvent:
+    """The event to be evaluated; one of the future is none.
+
+    Raises:
+        UnknownEventError: if it is none, or lies in the future.
+    """
+    event = _parse(parts, body)
     now, time = parts.clock.now(), int(event.time.timestamp() * 1000)
     if is_ahead(time, now):
         # Its tick would be the sensor's last one in every list until that time has come.
