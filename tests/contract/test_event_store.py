@@ -54,6 +54,23 @@ def test_last_event_before_a_time_is_found_whatever_came_since(stores: Stores) -
     assert stores.events.number_before("tables/nothing", 10) == 0
 
 
+def test_late_news_of_an_old_event_hides_none_that_happened_after_the_time(stores: Stores) -> None:
+    times = [10, 70, 20, 80, *range(30, 60)]
+    stores.events.append([replace(EVENT, event_id=f"e{n}", time=time) for n, time in enumerate(times)])
+
+    numbers = [stores.events.number_before("tables/orders", time) for time in (60, 75, 90)]
+
+    assert numbers == [1, 3, len(times)]
+
+
+def test_events_of_more_than_a_megabyte_are_read_to_the_limit(stores: Stores) -> None:
+    """A page of DynamoDB ends after a megabyte, and not where the events do."""
+    stores.events.append([replace(EVENT, event_id=f"e{n}", body=f'"{"x" * 60_000}"') for n in range(24)])
+
+    assert [each.storage_id for each in stores.events.after("tables/orders", 0, 24)] == list(range(1, 25))
+    assert [each.storage_id for each in stores.events.after("tables/orders", 2, 20)] == list(range(3, 23))
+
+
 def test_only_events_numbered_higher_come_back_in_order(stores: Stores) -> None:
     stored = stores.events.append([replace(EVENT, event_id=f"e{n}") for n in range(4)])
 

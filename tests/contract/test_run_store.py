@@ -39,6 +39,7 @@ def test_a_record_comes_back_as_it_was_put(stores: Stores) -> None:
         granted=3,
         retries=4,
         allowances=(Allowance(3, "somebody", NOW + 3),),
+        earlier_ticks=("tick-1", "tick-2"),
         claim=CLAIM,
         tried=Try("me", NOW, "arn:y"),
         unseen_at=NOW + 4,

@@ -100,6 +100,16 @@ def test_dispatch_is_noted_on_the_record(stores: Stores) -> None:
     assert (found.dispatched, found.refusals) == (DispatchCounts(1, 1, 0), ("not granted",))
 
 
+def test_tick_is_dispatched_once_that_is_noted_or_its_record_has_expired(stores: Stores) -> None:
+    stores.ticks.put(FULL)
+    before = stores.ticks.is_dispatched("files", FULL.tick_id)
+
+    stores.ticks.mark_dispatched(FULL, DispatchCounts(0, 0, 0), [])
+
+    after = [stores.ticks.is_dispatched("files", tick_id) for tick_id in (FULL.tick_id, "unknown")]
+    assert (before, after) == (False, [True, True])
+
+
 def test_dispatch_of_an_expired_record_does_not_bring_it_back(stores: Stores) -> None:
     stores.ticks.mark_dispatched(FULL, DispatchCounts(1, 0, 0), [])
 

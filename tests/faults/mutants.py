@@ -27,6 +27,8 @@ WATCHING = "tests/unit/test_watching.py::test_"
 EVENT_TICKS = "tests/unit/test_event_ticks.py::test_"
 HELD = "tests/unit/test_held_requests.py::test_"
 HOPS = "tests/unit/test_hops.py::test_"
+ATTEMPTS = "tests/unit/test_dispatch_attempts.py::test_"
+BATCHES = "tests/unit/test_batches_in_any_order.py::test_"
 ASSETS = "tests/faults/test_every_call_of_assets.py::test_"
 TAKEOVER = (
     "tests/faults/test_takeover.py::test_a_second_message_starts_nothing_as_long_as_the_first_launch_can_act"
@@ -236,15 +238,15 @@ MUTANTS = (
     Mutant(
         "last nominal time that lies ahead",
         SENSORS,
-        "Model.last_nominal > request.now + MAX_CLOCK_SKEW_MS",
+        "Model.last_nominal > request.now + MAX_SKEW_MS",
         "Model.last_nominal > request.now + 2**50",
         (f"{OF_SENSORS}last_nominal_time_that_lies_ahead_holds_up_no_tick[moto-False]",),
     ),
     Mutant(
         "nominal time that lies ahead",
         "engine/leased_ticks.py",
-        "nominal <= now + MAX_CLOCK_SKEW_MS",
-        "nominal <= now + 2**50",
+        "if not is_ahead(nominal, now):",
+        "if True:",
         ("tests/unit/test_leased_ticks.py::test_nominal_time_that_lies_ahead_silences_nothing[False]",),
     ),
     Mutant(
@@ -468,6 +470,41 @@ MUTANTS = (
         "numbered = self._events.append([_numbered(each) for each in ends])",
         "numbered = [_numbered(each) for each in ends]",
         (f"{TELLING}without_faults_each_status_is_told_and_acted_on_once",),
+    ),
+    Mutant(
+        "a later tick by its id",
+        "engine/attempts.py",
+        "return committed_at >= run.attempted_at or is_ahead(run.attempted_at, fresh.created_at)",
+        "return fresh.tick_id > run.tick_id",
+        (f"{ATTEMPTS}tick_is_later_by_its_commit_and_not_by_its_id",),
+    ),
+    Mutant(
+        "a second delivery of a dispatched tick",
+        "engine/dispatch.py",
+        "if again is None or self._ticks.is_dispatched(tick.sensor, tick.tick_id):",
+        "if again is None:",
+        (f"{ATTEMPTS}tick_that_was_dispatched_while_the_run_was_under_way_starts_none_when_it_comes_again",),
+    ),
+    Mutant(
+        "ticks behind earlier attempts",
+        "engine/attempts.py",
+        "if fresh.tick_id in {run.tick_id, *run.earlier_ticks}:",
+        "if fresh.tick_id == run.tick_id:",
+        (f"{ATTEMPTS}tick_asks_for_one_attempt_whatever_its_clock_said",),
+    ),
+    Mutant(
+        "successes in the order of their news",
+        "definitions/batches.py",
+        "return sorted(found, key=_place)",
+        "return found",
+        (f"{BATCHES}batches_of_one_tick_are_those_of_the_ordered_sequence_whatever_came_first",),
+    ),
+    Mutant(
+        "successes superseded by those in a batch",
+        "definitions/batches.py",
+        "part for part in parts if (part.time, part.number) > last",
+        "part for part in parts if last",
+        (f"{BATCHES}late_success_behind_a_batch_that_was_asked_for_starts_none_with_latest",),
     ),
     Mutant(
         "reactions noted on runs",

@@ -74,6 +74,26 @@ def test_the_sample_batch_commits_one_event_tick(deployment: Deployment) -> None
     assert "orders 1.csv" in (tick.trigger or "")
 
 
+def test_an_event_of_the_future_is_buried_and_those_beside_it_are_evaluated(deployment: Deployment) -> None:
+    """Its tick would be the newest of the sensor's, whatever comes, until that time."""
+    ahead = {**object_created("in/ahead.csv", "e1"), "time": "2099-01-01T00:00:00Z"}
+
+    answer = deployment.invoke(SENSOR, batch(ahead, object_created("in/now.csv", "e2")))
+
+    assert answer == {"batchItemFailures": []}
+    [tick] = deployment.stores.ticks.latest("new_objects", 5)
+    assert "in/now.csv" in (tick.trigger or "")
+    [letter] = deployment.messages("dead")
+    assert "nothing happens in the future" in str(letter)
+
+
+def test_a_deadline_of_the_future_is_refused(deployment: Deployment) -> None:
+    message = {"treadle": "deadline", "nominal_time": "2099-01-01T06:00:00Z"}
+
+    assert deployment.invoke(SENSOR, batch(message)) == {"batchItemFailures": []}
+    assert "nothing happens in the future" in str(deployment.messages("dead"))
+
+
 def test_an_event_invoked_directly_is_evaluated_too(deployment: Deployment) -> None:
     answer = deployment.invoke(SENSOR, sample("new_objects-s3-event-direct"))
 

@@ -19,6 +19,7 @@ def committed(
     status: TickStatus = TickStatus.SUCCESS,
     config: str = "{}",
     job: str = JOB,
+    at: int = NOON,
 ) -> Tick:
     """A tick with a request for each key, as the evaluator commits it."""
     tick_id = leased_tick_id(NOON + number * 60_000, number)
@@ -32,7 +33,7 @@ def committed(
         )
         for index, key in enumerate(keys)
     )
-    tick = Tick("watch", tick_id, TickKind.LEASED, status, NOON, NOON, NOON, requests=requests)
+    tick = Tick("watch", tick_id, TickKind.LEASED, status, NOON, at, at, requests=requests)
     house.tables.ticks["watch", tick_id] = tick
     return tick
 

@@ -107,7 +107,7 @@ class House:
     @property
     def assets(self) -> AssetRecorder:
         """Records what is told of assets."""
-        return AssetRecorder(InMemoryEventStore(self.tables), self.bus, NAMESPACE, self.runs)
+        return AssetRecorder(InMemoryEventStore(self.tables), self.bus, NAMESPACE, self.runs, self.clock)
 
     def planner(self, definition: SensorDefinition, cap: int = DEFAULT_CAP) -> Planner:
         """Plans a sensor's ticks."""

@@ -1,9 +1,12 @@
 """Deadline sensors: called once if a job has not succeeded by its time, with what stands instead."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from treadle import (
     DagsterInvalidDefinitionError,
@@ -160,6 +163,85 @@ def test_function_may_start_a_run_or_say_why_not() -> None:
     skipped = instance.reach_deadline(SIX + timedelta(hours=1))["mend"].outcome
 
     assert (run.job, skipped.reason) == ("repair", "not at night")
+
+
+ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Africa/Casablanca", "UTC")
+CHANGES = (  # Moments around which one of the zones' clocks change; Casablanca's do around Ramadan.
+    datetime(2026, 3, 29, 1, tzinfo=UTC),
+    datetime(2026, 10, 25, 1, tzinfo=UTC),
+    datetime(2026, 3, 8, 7, tzinfo=UTC),
+    datetime(2026, 11, 1, 6, tzinfo=UTC),
+    datetime(2026, 4, 4, 15, tzinfo=UTC),
+    datetime(2026, 10, 3, 15, 30, tzinfo=UTC),
+    datetime(2026, 2, 15, 2, tzinfo=UTC),
+    datetime(2026, 3, 22, 2, tzinfo=UTC),
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    zone=st.sampled_from(ZONES),
+    change=st.sampled_from(CHANGES),
+    minutes=st.integers(-180, 180),
+    within=st.integers(1, 1_500),
+    before=st.integers(-30, 1_600),
+)
+def test_window_is_as_long_as_it_says_whatever_clocks_do_in_it(
+    zone: str, change: datetime, minutes: int, within: int, before: int
+) -> None:
+    deadline = change + timedelta(minutes=minutes)
+    ended = deadline - timedelta(minutes=before)
+    missed: list[DeadlineSensorContext] = []
+
+    @deadline_sensor(job=nightly, within=timedelta(minutes=within))
+    def watch(context: DeadlineSensorContext) -> None:
+        missed.append(context)
+
+    instance = TreadleInstance([evening, watch], start=ended - timedelta(minutes=1))
+    [run] = instance.tick_now("evening").runs
+    instance.clock.time = int(ended.timestamp() * 1000)
+    instance.finish_run(run)
+    instance.clock.time = int((deadline + timedelta(hours=1)).timestamp() * 1000)
+    instance.reach_deadline(deadline.astimezone(ZoneInfo(zone)))
+
+    assert bool(missed) is not (0 <= before < within)
+    if missed:
+        window = deadline - missed[0].since.astimezone(UTC)
+        assert window == timedelta(minutes=within)
+
+
+@pytest.mark.parametrize("later", [99, 100, 1_050])
+def test_success_in_time_is_found_behind_any_number_of_later_ones(later: int) -> None:
+    instance, run = deployed()
+    instance.finish_run(run)
+    at_deadline = int(SIX.timestamp() * 1000)
+    record = instance.runs()[0]
+    for number in range(later):
+        end = at_deadline + 1 + number
+        name = f"{number:08d}"
+        instance._tables.runs[name] = replace(
+            record, run_id=name, created_at=end - 5, ended_at=end, updated_at=end
+        )
+
+    assert pass_six(instance).startswith("Job nightly succeeded at ")
+    assert seen == []
+
+
+def test_all_successes_are_read_before_it_is_said_that_none_was_in_time() -> None:
+    instance, run = deployed()
+    instance.clock.time = int(SIX.timestamp() * 1000) + 1
+    instance.finish_run(run)
+    record = instance.runs()[0]
+    for number in range(250):
+        name, end = f"{number:08d}", int(SIX.timestamp() * 1000) + 2
+        instance._tables.runs[name] = replace(record, run_id=name, ended_at=end, updated_at=end)
+
+    assert "has not succeeded" in pass_six(instance)
+
+
+def test_deadline_without_a_time_zone_is_refused() -> None:
+    with pytest.raises(DagsterInvalidDefinitionError, match="The deadline must have a time zone"):
+        TreadleInstance([late]).reach_deadline(datetime(2026, 11, 25, 6))  # noqa: DTZ001
 
 
 def test_definition_tells_all_problems_at_once() -> None:

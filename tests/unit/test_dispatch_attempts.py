@@ -48,20 +48,87 @@ def test_raised_allowance_lets_a_later_tick_start_the_next_attempt(house: House)
 
 
 @pytest.mark.parametrize(
-    ("status", "allowed", "number"),
-    [(Status.STARTED, 2, 3), (Status.FAILURE, 1, 3), (Status.FAILURE, 2, 1)],
-    ids=["still running", "no more attempts", "an earlier tick"],
+    ("status", "allowed", "at"),
+    [(Status.STARTED, 2, NOON + 1), (Status.FAILURE, 1, NOON + 1), (Status.FAILURE, 2, NOON - 1)],
+    ids=["still running", "no more attempts", "committed before the attempt was made"],
 )
+@pytest.mark.parametrize("number", [1, 3], ids=["id sorts before", "id sorts behind"])
 def test_next_attempt_needs_an_ended_run_an_allowance_and_a_later_tick(
-    house: House, status: Status, allowed: int, number: int
+    house: House, status: Status, allowed: int, at: int, number: int
 ) -> None:
     dispatch(house, committed(house, "k", number=2))
     house.launches.drain()
     before = change(house, "k", status=status, granted=allowed)
 
-    dispatch(house, committed(house, "k", number=number))
+    dispatch(house, committed(house, "k", number=number, at=at))
 
     assert (house.only_run(), launched(house)) == (before, [])
+
+
+@pytest.mark.parametrize("number", [1, 3], ids=["id sorts before", "id sorts behind"])
+def test_tick_is_later_by_its_commit_and_not_by_its_id(house: House, number: int) -> None:
+    """An id begins with when a tick was due, or with its event's time: those are no order of what was asked for."""
+    dispatch(house, committed(house, "k", number=2))
+    change(house, "k", status=Status.FAILURE, granted=2)
+    later = committed(house, "k", number=number, at=NOON + 1)
+
+    dispatch(house, later)
+
+    assert (house.only_run().attempt, house.only_run().tick_id) == (2, later.tick_id)
+
+
+def test_tick_committed_before_an_operator_let_the_run_start_again_starts_none_when_it_comes_again(
+    house: House,
+) -> None:
+    dispatch(house, committed(house, "k"))
+    house.clock.advance(120)
+    reached = {"1/0": {"QUEUED": NOON, "FAILURE": NOON}, "2/0": {"QUEUED": house.clock.now()}}
+    before = change(house, "k", status=Status.FAILURE, attempt=2, granted=3, reached=reached)
+
+    dispatch(house, committed(house, "k", number=2, at=NOON + 60_000))
+
+    assert house.only_run() == before
+
+
+def test_tick_that_was_dispatched_while_the_run_was_under_way_starts_none_when_it_comes_again(
+    house: House,
+) -> None:
+    dispatch(house, committed(house, "k"))
+    change(house, "k", status=Status.STARTED, granted=2)
+    second = committed(house, "k", number=2, at=NOON + 60_000)
+    dispatch(house, second)
+    assert counts(house, second) == DispatchCounts(existing=1)
+    before = change(house, "k", status=Status.FAILURE)
+    house.launches.drain()
+
+    dispatch(house, second)  # As the stream shows it: not dispatched yet.
+
+    assert (house.only_run(), launched(house)) == (before, [])
+
+
+def test_tick_asks_for_one_attempt_whatever_its_clock_said(house: House) -> None:
+    first = committed(house, "k", at=NOON + 3_000)
+    dispatch(house, first)
+    change(house, "k", status=Status.FAILURE, granted=3)
+    dispatch(house, committed(house, "k", number=2, at=NOON + 1))
+    before = change(house, "k", status=Status.FAILURE)
+    assert before.attempt == 2
+    house.tables.ticks["watch", first.tick_id] = first  # Its dispatch did not come to its end.
+
+    dispatch(house, first)
+
+    assert house.only_run() == before
+
+
+def test_attempt_made_by_a_clock_far_ahead_does_not_hold_its_key_until_then(house: House) -> None:
+    house.clock.advance(86_400)
+    dispatch(house, committed(house, "k"))
+    change(house, "k", status=Status.FAILURE, granted=2)
+    house.clock.advance(-86_400 + 600)
+
+    dispatch(house, committed(house, "k", number=2, at=house.clock.now()))
+
+    assert house.only_run().attempt == 2
 
 
 def test_redelivery_of_the_tick_behind_an_ended_attempt_starts_no_other(house: House) -> None:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from tests.support.house import NAMESPACE, House
 from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
 from treadle.definitions.errors import InvalidReportError
-from treadle.definitions.runs import DEPTH_TAG
+from treadle.definitions.runs import DEPTH_TAG, moment
 from treadle.definitions.status import TickStatus
-from treadle.engine.identity import event_tick_id, leased_tick_id
+from treadle.engine.identity import event_tick_id, leased_tick_id, timestamp
 from treadle.engine.materializing import MAX_EVENT_ID, MAX_NAMESPACE, AssetReport, ForeignMaterialization
 from treadle.engine.outcomes import Decision
 from treadle.ports.runs import Run
@@ -203,6 +203,35 @@ def test_ids_that_treadle_itself_gives_are_refused(event_id: str) -> None:
 def test_a_run_that_cannot_be_one_is_refused(run_id: Any) -> None:
     with pytest.raises(InvalidReportError, match="run_id is"):
         replace(REPORT, run_id=run_id)
+
+
+def test_what_is_said_to_be_made_far_ahead_was_made_now_and_stays_so(house: House) -> None:
+    far = datetime(2099, 1, 1, tzinfo=UTC)
+    reports: list[AssetReport | ForeignMaterialization] = [
+        replace(REPORT, time=far),
+        ForeignMaterialization(replace(TOLD, time=far), OTHER),
+    ]
+    now = timestamp(house.clock.now())
+    for report in reports:
+        house.assets.record(report)
+    house.clock.advance(3_600)
+    for report in reports:
+        house.assets.record(report)
+
+    assert [detail["time"] for detail in told(house)] == [now] * 4
+
+
+def test_clocks_may_differ_by_minutes(house: House) -> None:
+    time = moment(house.clock.now() + 240_000)
+
+    house.assets.record(replace(REPORT, time=time))
+
+    assert told(house)[0]["time"] == timestamp(house.clock.now() + 240_000)
+
+
+def test_time_without_zone_is_refused() -> None:
+    with pytest.raises(InvalidReportError, match="no time zone"):
+        replace(REPORT, time=datetime(2026, 11, 22))  # noqa: DTZ001
 
 
 @pytest.mark.parametrize("year", [1969, 9999])

@@ -1,6 +1,7 @@
 """What `context.instance` tells of recorded runs, and the coordination pattern written with it by hand."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -120,6 +121,9 @@ def test_filter_that_leads_to_no_index_is_refused() -> None:
         RunsFilter(statuses=[SUCCESS])
     with pytest.raises(DagsterInvalidDefinitionError, match="updated_after must have a time zone"):
         RunsFilter(job_name="orders", updated_after=datetime(2026, 1, 1))  # noqa: DTZ001 - what is refused
+    given: Any = "2026-01-01T00:00:00Z"
+    with pytest.raises(DagsterInvalidDefinitionError, match="created_before must have a time zone"):
+        RunsFilter(job_name="orders", created_before=given)
 
 
 def test_unknown_order_and_missing_filter_are_refused_with_what_to_do() -> None:

@@ -56,6 +56,24 @@ def test_report_says_when_the_execution_started(house: House) -> None:
     assert house.only_run().started_at == NOON - 5
 
 
+def test_time_that_lies_far_ahead_is_taken_for_now_and_a_small_skew_is_not(house: House) -> None:
+    run = start(house)
+    far = NOON + 70 * 365 * 86_400_000
+    ended = replace(house.change(run, Status.SUCCESS), time=far, started_at=far)
+
+    house.recorder().record(ended)
+    house.clock.advance(3_600)
+    house.recorder().record(ended)
+
+    after = house.only_run()
+    assert (after.started_at, after.ended_at, after.updated_at) == (NOON, NOON, NOON)
+
+    house.tables.runs.clear()
+    run = start(house)
+    house.recorder().record(replace(house.change(run, Status.SUCCESS), time=house.clock.now() + 60_000))
+    assert house.only_run().ended_at == house.clock.now() + 60_000
+
+
 def test_report_that_overtakes_the_launch_names_the_execution(house: House) -> None:
     queued = Run(RUN_ID, JOB, "watch", "k", "tick", "{}", {}, NOON, reached={"1/0": {"QUEUED": NOON}})
     house.tables.runs[RUN_ID] = queued

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.starts import LAUNCH_ID, RUN_ID, stubbed
-from treadle import report_run_status
+from treadle import report_asset_materialization, report_run_status
 from treadle.adapters.clients import client
 from treadle.adapters.status_events import parse_status_change
 from treadle.definitions.errors import InvalidReportError, SettingsError, StoreError
@@ -147,6 +147,20 @@ def test_what_may_not_be_reported_is_refused(status: Any) -> None:
 def test_words_of_a_failure_need_one(status: str, words: dict[str, Any]) -> None:
     with pytest.raises(InvalidReportError, match=f"and status is {status}"):
         report_run_status(LAUNCH_ID, status, bus="b", **words)
+
+
+def test_time_in_the_future_is_refused() -> None:
+    ahead = datetime.now(UTC) + timedelta(minutes=10)
+    with pytest.raises(InvalidReportError, match="lies in the future"):
+        report_run_status(LAUNCH_ID, "SUCCESS", time=ahead, bus="b")
+    with pytest.raises(InvalidReportError, match="lies in the future"):
+        report_asset_materialization("orders", time=ahead, bus="b")
+
+
+def test_text_is_no_time() -> None:
+    given: Any = "2026-11-29"
+    with pytest.raises(InvalidReportError, match="give a datetime with a time zone"):
+        report_run_status(LAUNCH_ID, "SUCCESS", time=given, bus="b")
 
 
 def test_time_without_zone_is_refused() -> None:

@@ -15,14 +15,16 @@ from treadle.definitions.errors import (
 )
 from treadle.definitions.results import RunRequest, SkipReason
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.definitions.status import DefaultSensorStatus
+from treadle.definitions.status import DefaultSensorStatus, TickStatus
 from treadle.engine.dispatch import Limits
-from treadle.engine.identity import timestamp
+from treadle.engine.identity import event_tick_id, timestamp
 from treadle.integrations.s3 import FileCount, StartFrom
+from treadle.operate import why_objects
 from treadle.operate.runs import RunOperations
 from treadle.operate.stories import Story
 from treadle.ports.health import Backlog, Switch, Vitals
 from treadle.ports.runs import Claim, Failure, Try
+from treadle.ports.ticks import Tick, TickKind
 
 LOCATION = f"s3://{BUCKET}/in/a.csv"
 ANN = "arn:aws:iam::123456789012:user/ann"
@@ -317,6 +319,38 @@ def test_sweep_that_fails_in_a_row_is_told_with_its_streak_and_until_when_it_is_
 
     held = timestamp(asked.house.state(SENSOR).resume_at or 0)
     assert f"of sensor {SENSOR} 3 ticks in a row have failed, held up until {held}: " in sentence
+
+
+def test_error_of_a_failing_sweep_is_told_behind_any_number_of_events(asked: Asked) -> None:
+    asked.function = failing
+    asked.put()
+    asked.sweep()
+    [failed] = [tick for tick in asked.house.tables.ticks.values() if tick.kind is TickKind.LEASED]
+    for number in range(1_100):
+        later = failed.time + 60_000 + number
+        tick = replace(failed, tick_id=event_tick_id(later, (str(number),)), kind=TickKind.EVENT, error=None)
+        asked.house.tables.ticks[SENSOR, tick.tick_id] = replace(tick, status=TickStatus.SUCCESS, time=later)
+
+    assert "1 tick has failed" in asked.why_object().sentence
+    assert "no such column" in asked.why_object().sentence
+
+
+def test_more_events_than_can_be_looked_at_are_told_as_such(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(why_objects, "MOST_READ", 200)
+    asked.put()
+    stored = asked.house.clock.now()
+    for number in range(300):
+        tick_id = event_tick_id(stored + number, (str(number),))
+        tick = Tick(
+            SENSOR, tick_id, TickKind.EVENT, TickStatus.SKIPPED, stored, stored, stored, trigger="other"
+        )
+        asked.house.tables.ticks[SENSOR, tick_id] = tick
+
+    sentence = asked.why_object().sentence
+
+    assert sentence.startswith("None of the 200 ticks that were looked at evaluated an event of")
 
 
 # ---- An event that never came

@@ -139,7 +139,7 @@ def _dispatcher(settings: Settings) -> Callable[[], tuple[Dispatcher, DynamoStor
             launches,
             grants,
             SystemClock(),
-            AssetRecorder(stores.events, bus, namespace, stores.runs),
+            AssetRecorder(stores.events, bus, namespace, stores.runs, SystemClock()),
             limits=limits,
             slices=SqsQueue(slices),
             workers=DISPATCH_WORKERS,
@@ -195,6 +195,6 @@ def recorder_parts(environment: Mapping[str, str]) -> RecorderParts:
     observer = Observer(observed, RunIds.of(namespace))
     return RecorderParts(
         Recorder(stores.runs, jobs, LazyTargets(), SystemClock(), namespace, observer),
-        AssetRecorder(stores.events, EventBridgeBus(bus), namespace, stores.runs),
+        AssetRecorder(stores.events, EventBridgeBus(bus), namespace, stores.runs, SystemClock()),
         inbox,
     )

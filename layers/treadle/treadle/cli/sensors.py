@@ -109,7 +109,7 @@ def show(name: str, stack: str, as_json: bool) -> None:
             "lag": None if view.lag_seconds is None else f"{view.lag_seconds:g} s",
             "failures": f"{view.failure_streak} in a row" if view.failure_streak else None,
             "held up until": when(view.resume_at) if view.resume_at else None,
-            "runs in 24 h": f"{view.runs_24h}, of which {view.failures_24h} failed",
+            "runs in 24 h": _runs_in_words(view),
             "cursor": view.cursor,
             "version": view.cursor_epoch,
             "function": view.function,
@@ -435,3 +435,11 @@ def _say_preview(found: Mapping[str, Any]) -> None:
     for each in tick["asset_events"]:
         say(f"materializes {each['asset_key']} {each['partition'] or ''}")
     say_lines([f"log: {line}" for line in tick["log"]], "")
+
+
+def _runs_in_words(view: "SensorView") -> str:
+    from treadle.operate.overview import COUNTED
+
+    if view.runs_24h < COUNTED:
+        return f"{view.runs_24h}, of which {view.failures_24h} failed"
+    return f"{view.runs_24h} or more; of the last {COUNTED}, {view.failures_24h} failed"

@@ -1,6 +1,6 @@
 """Sensors that wait until assets are updated: one line each, exactly one run per batch."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
@@ -12,8 +12,8 @@ from treadle.definitions.batches import (
     Batch,
     BatchSensorDefinition,
     News,
+    Part,
     Upstream,
-    Waiting,
 )
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.event_log import EventLogRecord, EventRecordsFilter
@@ -22,6 +22,7 @@ from treadle.definitions.run_events import DagsterEventType
 from treadle.definitions.sensors import SensorEvent
 
 _DAY = timedelta(days=1)
+_LOOKED_AT = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +79,30 @@ class AssetsUpdatedDefinition(BatchSensorDefinition):
         return [News(name, _upstream(record), self._key(record)) for record in records]
 
     def _number_at(self, context: SensorEvaluationContext, name: str, moment: datetime) -> int:
-        wanted = _filter(name, before_timestamp=moment.timestamp())
-        records = context.instance.get_event_records(wanted, 1)
-        return records[0].storage_id if records else 0
+        key, cursor = AssetKey.from_user_string(name), None
+        number: int | None = None
+        while True:
+            # Records are numbered as their news came: one whose news was late hides earlier ones that are in time.
+            page = context.instance.fetch_materializations(key, _LOOKED_AT, cursor)
+            in_time = [each.storage_id for each in page.records if each.timestamp >= moment.timestamp()]
+            if number is None:
+                number = page.records[0].storage_id if page.records else 0
+            number = min([number, *(each - 1 for each in in_time)])
+            if not in_time or not page.has_more:
+                return number
+            cursor = page.cursor
 
     def _key(self, record: EventLogRecord) -> str | None:
         return "" if self.correlate_by is None else record.partition_key
 
-    def _take(self, waiting: Waiting, news: News) -> list[Batch]:
+    def _fold(self, parts: Sequence[Part]) -> Iterator[dict[str, list[Upstream]]]:
         if not self.takes_any:
-            return super()._take(waiting, news)
-        return [] if news.key is None else [self._batch(news.key, {news.name: (news.upstream,)})]
+            return super()._fold(parts)
+        return ({name: [part]} for name, part in parts if name in self.upstream)
+
+    @property
+    def _supersedes(self) -> bool:
+        return super()._supersedes and not self.takes_any
 
 
 def _filter(name: str, **more: Any) -> EventRecordsFilter:
@@ -116,7 +130,10 @@ def assets_updated(
 
     With `all_of`, a batch is one materialization of each asset, all within a window; with `any_of`, each
     materialization of any of the assets is a batch. They are read in the order of their recording, each once, so
-    none is passed over, however late its news came. At its first tick the sensor also looks at what was made
+    none is passed over, however late its news came. A tick takes all that is
+    known and in no batch yet by the times at which it was made, so the order of the news makes no difference. A batch that was asked
+    for stands: a materialization that becomes known later waits for partners that are in none, or, with "latest", is
+    superseded if a later one of its asset is in a batch. At its first tick the sensor also looks at what was made
     within the window before.
 
     Args:

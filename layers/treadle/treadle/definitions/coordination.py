@@ -67,8 +67,11 @@ def all_succeeded(
     """A sensor that starts a job once all of several jobs have succeeded; exactly one run per batch.
 
     A batch is one success of each job, all within a window. The successes are read in the order in which
-    Treadle learnt of them, each once, so none is passed over, however late its news came. At its first tick
-    the sensor also looks at what succeeded within the window before.
+    Treadle learned of them, each once, so none is passed over, however late its news came. A tick takes all that
+    is known and in no batch yet by the times at which it happened, so the order of the news makes no difference.
+    A batch that was asked for stands: a success that becomes known later waits for partners that are in none, or,
+    with "latest", is superseded if a later one of its job is in a batch. At its first tick the sensor also looks
+    at what succeeded within the window before.
 
     Args:
         name: the sensor's.

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
+from treadle.definitions.clocks import MAX_SKEW_MS
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvalidDefinitionError
 from treadle.definitions.evaluation import EMPTY_RESULT, combine, flatten
@@ -20,6 +21,7 @@ MAX_GRACE = timedelta(minutes=15)
 """As long as a queue can hold a message back."""
 
 _LOOKED_AT = 100
+_TIMES_MORE = 10
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,7 +81,9 @@ class DeadlineSensorDefinition(SensorDefinition):
         """Look whether the job has succeeded in time, and call the function if not."""
         if not isinstance(event, DeadlineReached):
             return super().evaluate_event(context, event)
-        since, job = event.time - self.within, self.watched.name
+        # In UTC: Python subtracts from a time in a zone what its clocks show, and not what has passed.
+        since = (event.time.astimezone(UTC) - self.within).astimezone(event.time.tzinfo)
+        job = self.watched.name
         instance: DagsterInstance = context.instance
         met = self._success(instance, since, event.time)
         if met is not None:
@@ -103,14 +107,23 @@ class DeadlineSensorDefinition(SensorDefinition):
         return replace(data, acted_on=acted_on, skip_message=None if data.run_requests else seen.reason)
 
     def _success(self, instance: DagsterInstance, since: datetime, until: datetime) -> RunRecord | None:
-        """A success within the time; news of it may have come later, but not earlier."""
-        found = instance.get_run_records(
-            RunsFilter(job_name=self.watched.name, statuses=[DagsterRunStatus.SUCCESS], updated_after=since),
-            order_by="update_timestamp",
-            limit=_LOOKED_AT,
+        """A success within the time; news of it may have come later, but hardly earlier.
+
+        The news is read from the beginning of the time on, so that what came after the deadline is in nobody's way,
+        and to its end if need be.
+        """
+        begin, end, limit = since.timestamp(), until.timestamp(), _LOOKED_AT
+        wanted = RunsFilter(
+            job_name=self.watched.name,
+            statuses=[DagsterRunStatus.SUCCESS],
+            updated_after=datetime.fromtimestamp(begin - MAX_SKEW_MS / 1000, UTC),
         )
-        times = (since.timestamp(), until.timestamp())
-        return next((each for each in found if times[0] < (each.end_time or 0) <= times[1]), None)
+        while True:
+            found = instance.get_run_records(wanted, order_by="update_timestamp", ascending=True, limit=limit)
+            met = next((each for each in found if begin < (each.end_time or 0) <= end), None)
+            if met is not None or len(found) < limit:
+                return met
+            limit *= _TIMES_MORE
 
 
 def _reason(job: str, deadline: datetime, last: RunRecord | None) -> str:

@@ -270,6 +270,12 @@ def _check(wanted: EventRecordsFilter | AssetRecordsFilter, problems: list[str],
         for name in places
         if (value := getattr(wanted, name)) is not None and not isinstance(value, int)
     ]
+    problems += [
+        f"{name} is {value!r}: give seconds since the epoch, such as datetime.now(timezone.utc).timestamp()"
+        for name in ("after_timestamp", "before_timestamp")
+        if (value := getattr(wanted, name)) is not None
+        and (isinstance(value, bool) or not isinstance(value, int | float))
+    ]
     if problems:
         msg = f"{type(wanted).__name__} cannot be read by: {'; '.join(problems)}."
         raise DagsterInvalidDefinitionError(msg)

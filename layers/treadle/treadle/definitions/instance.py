@@ -163,4 +163,4 @@ class EndedRuns(Protocol):
         """Those numbered higher, in order."""
 
     def number_at(self, job_name: str, moment: datetime) -> int:
-        """The number of the last that had ended before a moment; 0 if none had."""
+        """The number behind which all lie that ended at a moment or later, whatever order their news came in."""

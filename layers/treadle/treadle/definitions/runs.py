@@ -182,10 +182,14 @@ class RunsFilter:
         naive = [
             name
             for name in ("updated_after", "updated_before", "created_after", "created_before")
-            if (moment := getattr(self, name)) is not None and moment.tzinfo is None
+            if (moment := getattr(self, name)) is not None
+            and (not isinstance(moment, datetime) or moment.utcoffset() is None)
         ]
         if naive:
-            msg = f"RunsFilter: {', '.join(naive)} must have a time zone, such as datetime.now(timezone.utc)."
+            msg = (
+                f"RunsFilter: {', '.join(naive)} must have a time zone: "
+                "give a datetime such as datetime.now(timezone.utc)."
+            )
             raise DagsterInvalidDefinitionError(msg)
         if self.job_name is None and self.run_ids is None and self.sensor_name is None:
             msg = (

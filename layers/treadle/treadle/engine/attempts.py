@@ -2,9 +2,13 @@
 
 from dataclasses import replace
 
+from treadle.definitions.clocks import is_ahead
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.folding import LAUNCH_DUE_MS
 from treadle.ports.runs import Run, request_digest
+
+KEPT_TICKS = 100
+"""So many of the ticks that asked for attempts are noted on a run, the last ones: none asks for two."""
 
 
 def queue_next_attempt(run: Run, now: int) -> Run:
@@ -35,25 +39,38 @@ def queue_next_attempt(run: Run, now: int) -> Run:
     )
 
 
-def attempt_for_request(run: Run, fresh: Run) -> Run | None:
+def attempt_for_request(run: Run, fresh: Run, committed_at: int) -> Run | None:
     """The run at its next attempt for a later tick's request, if it may start again, or yields its key.
 
     Args:
         run: as it stands.
         fresh: the run that the request would have made.
+        committed_at: when the request's tick was committed.
     """
     changed = run.yields not in {None, request_digest(fresh.job, fresh.run_config, fresh.partition_key)}
     may = run.status.is_finished and (run.may_start_again or changed)
-    if not (may and fresh.tick_id > run.tick_id):
+    if not (may and _is_later(run, fresh, committed_at)):
         return None
     again = queue_next_attempt(run, fresh.created_at)
     return replace(
         again,
         job=fresh.job,
         tick_id=fresh.tick_id,
+        earlier_ticks=(*run.earlier_ticks, run.tick_id)[-KEPT_TICKS:],
         run_config=fresh.run_config,
         tags=fresh.tags,
         partition_key=fresh.partition_key,
         retries=fresh.retries,
         granted=max(run.granted, again.attempt) if changed else run.granted,
     )
+
+
+def _is_later(run: Run, fresh: Run, committed_at: int) -> bool:
+    """Whether a request was committed after the run's present attempt was made.
+
+    Ticks' ids say nothing of it: one begins with the time at which its tick was due, the other with that of its event.
+    """
+    if fresh.tick_id in {run.tick_id, *run.earlier_ticks}:
+        return False
+    # A clock that was far ahead must not hold the key until the others have come so far.
+    return committed_at >= run.attempted_at or is_ahead(run.attempted_at, fresh.created_at)

@@ -359,7 +359,7 @@ class Dispatcher:
         first = self._new_run(tick, request)
         made, existing = first, self._runs.create(first)
         while existing is not None:
-            again = None if existing.tick_id == tick.tick_id else attempt_for_request(existing, first)
+            again = self._next_attempt(tick, existing, first)
             if again is None:
                 self._fuse.give_back(tick.sensor)
                 return existing if existing.tick_id == tick.tick_id else _Not.FREE
@@ -369,9 +369,18 @@ class Dispatcher:
     def _standing(self, tick: Tick, request: PlannedRun, why: "_Not") -> "Run | _Not":
         """What there is already for a request that starts nothing now; where there is nothing, why."""
         standing = self._runs.get(request.run_id)
-        if standing is None or attempt_for_request(standing, self._new_run(tick, request)):
+        if standing is None or self._next_attempt(tick, standing, self._new_run(tick, request)):
             return why
         return standing if standing.tick_id == tick.tick_id else _Not.FREE
+
+    def _next_attempt(self, tick: Tick, existing: Run, fresh: Run) -> Run | None:
+        """The existing run at its next attempt, if the tick's request may start that."""
+        again = attempt_for_request(existing, fresh, tick.ended_at)
+        # A stream's record shows the tick as it was committed: this may be a second delivery, and the run may have
+        # been under way at the first one. An attempt is rare enough to look.
+        if again is None or self._ticks.is_dispatched(tick.sensor, tick.tick_id):
+            return None
+        return again
 
     def _new_run(self, tick: Tick, request: PlannedRun) -> Run:
         now = self._clock.now()

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from treadle.definitions.clocks import bounded, is_ahead
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.ports.runs import Failure, Run
 
@@ -68,6 +69,7 @@ def fold(run: Run, report: Report) -> Run:
         run: the record.
         report: of this attempt or another one.
     """
+    report = _believed(report)
     reached = _add_statuses(run.reached, report)
     place = max(reached, key=_order)
     times = reached[place]
@@ -92,6 +94,15 @@ def fold(run: Run, report: Report) -> Run:
             target=report.target or run.target,
         )
     return replace(folded, failure=_failure(run, report, folded))
+
+
+def _believed(report: Report) -> Report:
+    """The report with times that can be: nothing has happened far ahead of when it became known."""
+    now = report.learnt_at
+    if now is None or not any(is_ahead(time, now) for time in (report.time, report.started_at or 0)):
+        return report
+    started_at = None if report.started_at is None else bounded(report.started_at, now)
+    return replace(report, time=bounded(report.time, now), started_at=started_at)
 
 
 def _add_statuses(reached: Mapping[str, Mapping[str, int]], report: Report) -> dict[str, Mapping[str, int]]:

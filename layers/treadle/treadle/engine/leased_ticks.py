@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from treadle.definitions.bounds import fit
+from treadle.definitions.clocks import is_ahead
 from treadle.definitions.errors import LeaseLostError, StoreError, StoreRejectedError, StoreThrottledError
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
 from treadle.engine.evaluation import Budget, Evaluated, Evaluator, Frame, is_unstorable, unstorable
@@ -14,7 +15,6 @@ from treadle.engine.identity import leased_tick_id, timestamp
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.schedule import later_slots, minute, slot
 from treadle.ports.sensors import (
-    MAX_CLOCK_SKEW_MS,
     Completion,
     Lease,
     LeaseRequest,
@@ -137,7 +137,7 @@ class LeasedTicks:
         """The nominal time, unless it lies ahead: taken as it is, it would silence the sensor until then."""
         if nominal is None:
             return minute(now)
-        if nominal <= now + MAX_CLOCK_SKEW_MS:
+        if not is_ahead(nominal, now):
             return nominal
         logger.warning(
             "Sensor %s got a delivery with nominal time %s, which lies ahead: the present minute is used instead.",

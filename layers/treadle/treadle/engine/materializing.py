@@ -1,5 +1,6 @@
 """What is told of assets: recorded once for each event id, numbered, and told on the bus."""
 
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,17 +8,20 @@ from datetime import UTC, datetime
 
 from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
 from treadle.definitions.bounds import byte_size
+from treadle.definitions.clocks import is_ahead
 from treadle.definitions.errors import InvalidReportError, is_passing
 from treadle.definitions.runs import depth_of, moment
 from treadle.definitions.values import unicode_problem
 from treadle.engine.asset_events import asset_event, materialized
-from treadle.engine.identity import parse_launch_id
+from treadle.engine.identity import parse_launch_id, timestamp
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.telling import asset_materialized
 from treadle.ports.assets import EventStore
 from treadle.ports.runs import RunStore
-from treadle.ports.system import Bus
+from treadle.ports.system import Bus, Clock
 from treadle.ports.ticks import Tick
+
+logger = logging.getLogger(__name__)
 
 MAX_EVENT_ID = 512
 """Bytes: with the name of the stack that it comes from it still fits into a key of the table."""
@@ -95,16 +99,22 @@ class AssetRecorder:
         bus: where they are told.
         namespace: the stack's, as `account/region/namespace`.
         runs: knows how many runs led to one that made something.
+        clock: the time; None where nothing comes from outside.
     """
 
-    def __init__(self, events: EventStore, bus: Bus, namespace: str, runs: RunStore) -> None:
+    def __init__(
+        self, events: EventStore, bus: Bus, namespace: str, runs: RunStore, clock: Clock | None = None
+    ) -> None:
         self._events = events
         self._bus = bus
         self._namespace = namespace
         self._runs = runs
+        self._clock = clock
 
     def record(self, reported: AssetReport | ForeignMaterialization) -> Outcome:
         """Record what was reported here, or what another stack tells of; again it is told as it was at first.
+
+        Whatever is said to have been made far in the future was made now: sensors take the times for an order.
 
         Args:
             reported: by whomever.
@@ -187,8 +197,18 @@ class AssetRecorder:
         [told] = self._tell([made])
         return Outcome(Decision.RECORDED, told.summary, told.event_id)
 
+    def _believed(self, made: AssetMaterialized) -> AssetMaterialized:
+        if self._clock is None:
+            return made
+        now, time = self._clock.now(), int(made.time.timestamp() * 1000)
+        if not is_ahead(time, now):
+            return made
+        logger.warning("%s is said to have been made at %s: taken for now", made.summary, timestamp(time))
+        return replace(made, time=moment(now))
+
     def _tell(self, made: Sequence[AssetMaterialized]) -> list[AssetMaterialized]:
         """Number them, then tell of them; whoever dies in between does both again."""
+        made = [self._believed(each) for each in made]
         told = [materialized(kept) for kept in self._events.append([asset_event(each) for each in made])]
         self._bus.publish([asset_materialized(each, self._namespace) for each in told])
         return told
@@ -203,6 +223,9 @@ def _check_event_id(event_id: str) -> None:
 
 
 def _check_time(time: datetime) -> None:
+    if time.utcoffset() is None:
+        msg = f"time is {time}, which has no time zone: give one, such as datetime.now(UTC)."
+        raise InvalidReportError(msg)
     if not _EARLIEST <= time < _LATEST:
         msg = f"time is {time}, and must be from 1970 to 9998."
         raise InvalidReportError(msg)

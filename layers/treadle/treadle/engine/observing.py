@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from treadle.definitions.clocks import bounded
 from treadle.engine.folding import Report, fold
 from treadle.engine.identity import RunIds
 from treadle.ports.launching import Execution
@@ -32,7 +33,7 @@ def observed_run(run_id: str, job: str, execution: Execution, learnt_at: int) ->
         execution: as the target described it.
         learnt_at: when.
     """
-    began = execution.started_at
+    began = bounded(execution.started_at, learnt_at)
     run = Run(
         run_id=run_id,
         job=job,

@@ -118,7 +118,7 @@ class StoredEnds:
         return found[:limit]
 
     def number_at(self, job_name: str, moment: datetime) -> int:
-        """The number of the last that had ended before a moment."""
+        """The number behind which all lie that ended at a moment or later."""
         return self.events.number_before(ended_runs_key(job_name), int(moment.timestamp() * 1000))
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from treadle.bootstrap.evaluator import EvaluatorParts, evaluator_parts
+from treadle.definitions.clocks import is_ahead
 from treadle.definitions.errors import SensorEvaluationError, StoreThrottledError, UnknownEventError
 from treadle.definitions.sensors import SensorDefinition, SensorEvent
 from treadle.engine.evaluation import Budget
@@ -160,7 +161,7 @@ _COMMANDS: Mapping[str, Callable[[EvaluatorParts, Mapping[str, Any], Budget], di
 
 
 def _evaluate_one(parts: EvaluatorParts, event: dict[str, Any], context: Any) -> dict[str, Any]:
-    parsed = _event(event)
+    parsed = _happened(parts, event)
     taken_up = parts.events.take_up([parsed])
     return _evaluated(parts, parsed, taken_up, Budget(remaining_seconds(context)))[1]
 
@@ -243,7 +244,7 @@ def _message(parts: EvaluatorParts, body: Mapping[str, Any]) -> _Message:
         return _Message(body)
     from treadle.engine.event_ticks import tick_id_of
 
-    event = _parse(parts, body)
+    event = _happened(parts, body)
     tick_id_of(event)
     return _Message(body, event)
 
@@ -287,8 +288,28 @@ def _event(body: Mapping[str, Any]) -> SensorEvent:
 
 
 def _parse(parts: EvaluatorParts, body: Mapping[str, Any]) -> SensorEvent:
-    if body.get("treadle") != "deadline":
-        return _event(body)
+    return _event(body) if body.get("treadle") != "deadline" else _reached(parts, body)
+
+
+def _happened(parts: EvaluatorParts, body: Mapping[str, Any]) -> SensorEvent:
+    """The event to be evaluated; one of the future is none.
+
+    Raises:
+        UnknownEventError: if it is none, or lies in the future.
+    """
+    event = _parse(parts, body)
+    now, time = parts.clock.now(), int(event.time.timestamp() * 1000)
+    if is_ahead(time, now):
+        # Its tick would be the sensor's last one in every list until that time has come.
+        msg = (
+            f"{event.summary} is of {timestamp(time)}, and it is {timestamp(now)}: nothing happens in the future. "
+            "Set the clock of what sends it, and send it again with its right time."
+        )
+        raise UnknownEventError(msg)
+    return event
+
+
+def _reached(parts: EvaluatorParts, body: Mapping[str, Any]) -> SensorEvent:
     from treadle.definitions.timed import DeadlineReached
 
     deadline = nominal_time(body)

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from treadle.adapters.bus import EventBridgeBus
 from treadle.definitions.assets import AssetKey, AssetMaterialization
+from treadle.definitions.clocks import is_ahead
 from treadle.definitions.errors import InvalidReportError, SettingsError
 from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.identity import parse_launch_id, timestamp
@@ -109,11 +110,20 @@ def _made(
 
 
 def _moment(time: datetime | None) -> datetime:
-    moment = datetime.now(UTC) if time is None else time
-    if moment.tzinfo is None:
-        msg = f"time is {moment}, which has no time zone: give one, such as datetime.now(UTC)."
+    now = datetime.now(UTC)
+    given: object = now if time is None else time
+    if not isinstance(given, datetime):
+        msg = f"time is {given!r}: give a datetime with a time zone, such as datetime.now(UTC)."
         raise InvalidReportError(msg)
-    return moment
+    if given.utcoffset() is None:
+        msg = f"time is {given}, which has no time zone: give one, such as datetime.now(UTC)."
+        raise InvalidReportError(msg)
+    if is_ahead(int(given.timestamp() * 1000), int(now.timestamp() * 1000)):
+        msg = (
+            f"time is {given}, which lies in the future: give the time at which it happened, or none for now."
+        )
+        raise InvalidReportError(msg)
+    return given
 
 
 def _send(event: BusEvent, bus: str | None) -> None:

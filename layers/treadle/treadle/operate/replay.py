@@ -75,8 +75,8 @@ class Replayer:
             statuses: which.
 
         Raises:
-            CommandRefusedError: if the range is none, begins earlier than it is known what was evaluated, or
-                the stack has no such sensor.
+            CommandRefusedError: if the range is none, begins earlier than it is known what was evaluated, has
+                more runs than can be looked at, or the stack has no such sensor.
             StoreError: if a store or the queue did not answer; nothing is doubled by doing it again.
         """
         begin, end = self._range(sensor, since, until)
@@ -130,6 +130,9 @@ class Replayer:
 
     def _range(self, sensor: str, since: datetime, until: datetime) -> tuple[int, int]:
         """The range in milliseconds, of a sensor that the stack has."""
+        if since.utcoffset() is None or until.utcoffset() is None:
+            msg = f"The range from {since} to {until} has no time zone: give one, such as +00:00."
+            raise CommandRefusedError(msg)
         begin, end = (int(moment.timestamp() * 1000) for moment in (since, until))
         oldest = self._clock.now() - int(KEPT.total_seconds() * 1000)
         if begin >= end:
@@ -156,4 +159,8 @@ class Replayer:
             created=(begin - int(LONGEST.total_seconds() * 1000), None),
             limit=MAX_RUNS,
         )
-        return [*self._runs.find(ended), *self._runs.find(under_way)]
+        found = [self._runs.find(query) for query in (ended, under_way)]
+        if any(len(runs) >= MAX_RUNS for runs in found):
+            msg = f"Job {job!r} has more than {MAX_RUNS:,} runs since then: replay a shorter range, the latest first."
+            raise CommandRefusedError(msg)
+        return [run for runs in found for run in runs]

@@ -25,7 +25,9 @@ from treadle.ports.objects import ObjectLookup
 from treadle.ports.runs import RunStore
 from treadle.ports.sensors import SensorStore
 from treadle.ports.system import Clock
-from treadle.ports.ticks import TickOutline, TickStore
+from treadle.ports.ticks import TickKind, TickOutline, TickStore
+
+READ_AT_ONCE = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +108,21 @@ class Why:
 
     def _standing(self, sensor: str) -> Standing:
         deployed, state = deployed_sensor(self._deployment, sensor), self._sensors.get(sensor)
-        failed: tuple[TickOutline, ...] = ()
-        if state.failure_streak:
-            failed = self._ticks.page(sensor, limit=1, statuses={TickStatus.FAILURE}).ticks
+        failed = self._last_failure(sensor) if state.failure_streak else None
         edits, now = self._sensors.edits(sensor), self._clock.now()
         seen = observed(deployed, state, self._ticks.page(sensor, limit=RECENT_TICKS).ticks, now)
         problems = problems_of(seen, self._loads.check(deployed) if seen.is_unproven else None)
-        return Standing(deployed, state, edits, failed[0] if failed else None, now, problems)
+        return Standing(deployed, state, edits, failed, now, problems)
+
+    def _last_failure(self, sensor: str) -> TickOutline | None:
+        """The newest failure of a scheduled tick, however many ticks of events there are since."""
+        before: str | None = None
+        while True:
+            page = self._ticks.page(sensor, before=before, limit=READ_AT_ONCE, statuses={TickStatus.FAILURE})
+            found = next((each for each in page.ticks if each.kind is TickKind.LEASED), None)
+            if found is not None or page.next is None:
+                return found
+            before = page.next
 
     def _of_run(self, telling: Telling, sensor: str, run_id: str) -> Story:
         run = self._runs.get(run_id)

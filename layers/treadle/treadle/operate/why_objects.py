@@ -70,7 +70,7 @@ class ObjectStories:
         if not location.startswith(_PREFIX) or not bucket or not key:
             raise CommandRefusedError(f"{location!r} names no object such as s3://bucket/key.")
         sighting = self._sighted(telling, standing, bucket, key)
-        ticks = self._event_ticks(standing.name, location, sighting)
+        ticks, is_complete = self._event_ticks(standing.name, location, sighting)
         if ticks:
             return self._of_events(telling, standing, ticks)
         story = self._without_event(telling, standing.name, location, sighting)
@@ -81,6 +81,11 @@ class ObjectStories:
         if not sighting.is_watched:
             telling.add("sensor", None, f"{location} is not watched", ok=False)
             return telling.end(f"{location} is not watched by sensor {standing.name}: {sighting.watched} is.")
+        if not is_complete:
+            return telling.end(
+                f"None of the {MOST_READ:,} ticks that were looked at evaluated an event of {location}, and there are "
+                "more from the time of its storing: ask by its run key, or for the time at which its event came."
+            )
         return self._missing(telling, standing, location, sighting)
 
     def _sighted(self, telling: Telling, standing: Standing, bucket: str, key: str) -> Sighting | None:
@@ -100,8 +105,13 @@ class ObjectStories:
             telling.add("object", found.modified_at, words, ok=is_there)
         return found
 
-    def _event_ticks(self, sensor: str, location: str, sighting: Sighting | None) -> list[TickOutline]:
-        """The ticks of the object's events, oldest first: by time, as their ids begin with the event's."""
+    def _event_ticks(
+        self, sensor: str, location: str, sighting: Sighting | None
+    ) -> tuple[list[TickOutline], bool]:
+        """The ticks of the object's events, oldest first, and whether all were looked at that may be one.
+
+        They are found by time, as their ids begin with the event's.
+        """
         stored = sighting.modified_at if sighting else None
         first = timestamp(stored - EARLY_MS) if stored is not None else ""
         late = IN_PARTS_MS if sighting is not None and sighting.is_in_parts else LATE_MS
@@ -116,8 +126,8 @@ class ObjectStories:
             ]
             read, before = read + READ_AT_ONCE, page.next
             if before is None or before < first:
-                break
-        return found[::-1]
+                return found[::-1], True
+        return found[::-1], False
 
     def _of_events(self, telling: Telling, standing: Standing, ticks: list[TickOutline]) -> Story:
         """What became of the last event's evaluation."""

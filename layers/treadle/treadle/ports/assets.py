@@ -126,7 +126,9 @@ class EventStore(RecordedEvents, Protocol):
         """The events numbered higher, in order, read strongly."""
 
     def number_before(self, asset_key: str, time: int) -> int:
-        """The highest number of an event that happened before a time, read strongly; 0 if there is none.
+        """The number behind which all events lie that happened at a time or later, read strongly; 0 for all.
 
-        It looks backwards from the last event, so it costs what has happened since.
+        It looks backwards from the last event, so it costs what has happened since. Numbers follow the order in
+        which Treadle learned of events, not that in which they happened: it looks on until `AT_ONCE` events in a
+        row happened before the time.
         """

@@ -139,6 +139,7 @@ class Run:
         sensor: the sensor that asked.
         run_key: under which it was asked for.
         tick_id: of the tick that asked for the present attempt.
+        earlier_ticks: of the ticks that asked for those before; the last hundred.
         run_config: canonical JSON.
         tags: Treadle's, the job's and the request's.
         partition_key: the partition it is for.
@@ -192,6 +193,7 @@ class Run:
     failure: Failure | None = None
     updated_at: int = 0
     reactions: tuple[Reaction, ...] = ()
+    earlier_ticks: tuple[str, ...] = ()
     next_at: int | None = None
     revision: int = 0
 
@@ -202,6 +204,11 @@ class Run:
     def launch_id(self) -> str:
         """The name under which the target knows the present attempt."""
         return f"{self.run_id}-{self.attempt}"
+
+    @property
+    def attempted_at(self) -> int:
+        """When the present attempt was made, by the clock of whoever made it."""
+        return self.reached.get(f"{self.attempt}/0", {}).get(DagsterRunStatus.QUEUED, self.created_at)
 
     @property
     def attempts_allowed(self) -> int:

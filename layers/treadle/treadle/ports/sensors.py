@@ -186,12 +186,6 @@ class Edit:
     freed_key: str | None = None
 
 
-MAX_CLOCK_SKEW_MS = 300_000
-"""How far two clocks may differ: AWS refuses a request whose signature is more than five minutes off.
-
-Source: "Troubleshooting AWS SigV4" in the IAM User Guide. A stored time that lies further ahead was never a clock's.
-"""
-
 KEPT_EDITS = 50
 """So many of a sensor's edits are remembered; the oldest go first."""
 
@@ -285,7 +279,7 @@ class SensorStore(Protocol):
         and failures do not hold it up. At once, all of that is waived but that it is running, that no live
         lease is on it, that its last nominal time is no later one, and that no tick has completed since the
         request was made, so that a request which arrives late takes no lease. A last nominal time more than
-        `MAX_CLOCK_SKEW_MS` ahead of the request's time counts as none. A repeated call with the same owner
+        `MAX_SKEW_MS` ahead of the request's time counts as none. A repeated call with the same owner
         gets the same lease, with the same state before it.
 
         Raises:

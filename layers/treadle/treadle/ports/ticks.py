@@ -382,6 +382,13 @@ class TickStore(Protocol):
     def get(self, sensor: str, tick_id: str) -> Tick | None:
         """The record, read strongly."""
 
+    def is_dispatched(self, sensor: str, tick_id: str) -> bool:
+        """Whether a tick's requests have been dispatched, or its record has expired since, read strongly.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+
     def latest(self, sensor: str, limit: int) -> list[Tick]:
         """The newest records of a sensor, newest first."""
 

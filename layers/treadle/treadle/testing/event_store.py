@@ -63,6 +63,7 @@ class InMemoryEventStore:
         return {key: self._tables.events[key][-1] for key in asset_keys if self._tables.events.get(key)}
 
     def number_before(self, asset_key: str, time: int) -> int:
-        """The highest number of an earlier event."""
+        """The number behind which all events lie that happened then or later."""
         events = self._tables.events.get(asset_key, [])
-        return max((event.storage_id for event in events if event.time < time), default=0)
+        later = (event.storage_id for event in events if event.time >= time)
+        return min(later, default=len(events) + 1) - 1

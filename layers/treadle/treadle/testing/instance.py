@@ -10,6 +10,7 @@ from typing import Any
 
 from treadle.definitions.asset_sensor import AssetSensorDefinition
 from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
+from treadle.definitions.clocks import check_time_zone
 from treadle.definitions.deadlines import DeadlineSensorDefinition
 from treadle.definitions.errors import SensorEvaluationError
 from treadle.definitions.run_events import RunStatusEvent
@@ -100,6 +101,8 @@ class TreadleInstance(Recorded):
         default_status: DefaultSensorStatus = DefaultSensorStatus.RUNNING,
         pause_after: int = 0,
     ) -> None:
+        if start is not None:
+            start = check_time_zone("start", start)
         self.clock = VirtualClock() if start is None else VirtualClock(int(start.timestamp() * 1000))
         self._tables = InMemoryTables()
         self._tokens = CountingTokens()
@@ -120,7 +123,8 @@ class TreadleInstance(Recorded):
         jobs = {name: JobSettings(name, KIND, f"memory:{name}", "-") for name in names}
         grants = {each.name: frozenset(each.job_names) for each in sensors}
         targets = {KIND: self.target}
-        assets = AssetRecorder(InMemoryEventStore(self._tables), self._news.bus, NAMESPACE, self._run_store)
+        events = InMemoryEventStore(self._tables)
+        assets = AssetRecorder(events, self._news.bus, NAMESPACE, self._run_store, self.clock)
         self._dispatcher = Dispatcher(
             self._tick_store, self._run_store, self._launches, grants, self.clock, assets
         )
@@ -193,6 +197,7 @@ class TreadleInstance(Recorded):
         Raises:
             SensorEvaluationError: if a sensor's function failed; its tick says so.
         """
+        check_time_zone("The event's time", event.time)
         results = {}
         for name, parts in self._parts.items():
             definition = parts.definition
@@ -259,7 +264,7 @@ class TreadleInstance(Recorded):
         Args:
             at: the deadline, with a time zone.
         """
-        return self.send(DeadlineReached(at))
+        return self.send(DeadlineReached(check_time_zone("The deadline", at)))
 
     def put_object(self, bucket: str, key: str, body: bytes = b"") -> dict[str, TickResult]:
         """Store an object and deliver its event to every sensor that takes such events.

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
+from treadle.definitions.clocks import is_ahead
 from treadle.definitions.errors import LeaseLostError, StoreError, UnreadableRecordError
 from treadle.definitions.status import DagsterRunStatus, InstigatorStatus, TickStatus
 from treadle.ports.assets import AssetEvent
@@ -12,7 +13,6 @@ from treadle.ports.run_queries import MOST_LOOKED_AT, RunPage, RunQuery, parse_p
 from treadle.ports.runs import Claim, KeyState, Look, Run, Try, unreadable_run
 from treadle.ports.sensors import (
     KEPT_EDITS,
-    MAX_CLOCK_SKEW_MS,
     Completion,
     Edit,
     Lease,
@@ -128,7 +128,7 @@ class InMemorySensorStore:
     def _may_acquire(self, state: SensorState, request: LeaseRequest) -> bool:
         last, done = state.last_nominal, state.last_completion
         is_free = state.lease_owner is None or state.lease_expires < request.now
-        if last is not None and last > request.now + MAX_CLOCK_SKEW_MS:
+        if last is not None and is_ahead(last, request.now):
             last = None
         if request.at_once:
             is_next = last is None or last <= request.nominal
@@ -223,6 +223,11 @@ class InMemoryTickStore:
         except UnreadableRecordError as error:
             return unreadable_tick(*key, self._tables.ticks[key].time, error.reason)
         return self._tables.ticks[key]
+
+    def is_dispatched(self, sensor: str, tick_id: str) -> bool:
+        """Whether its requests have been dispatched, or it is gone."""
+        tick = self.get(sensor, tick_id)
+        return tick is None or tick.dispatched is not None
 
     def latest(self, sensor: str, limit: int) -> list[Tick]:
         """The newest records first."""

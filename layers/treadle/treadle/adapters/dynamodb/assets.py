@@ -161,7 +161,8 @@ class DynamoEventStore:
         return map(_listed, self._database.batch_get(self._table, places, strongly=True))
 
     def number_before(self, asset_key: str, time: int) -> int:
-        """The highest number of an earlier event, looked for backwards, a page at a time."""
+        """The number before the events that happened then or later, looked for backwards, a page at a time."""
+        number = None
         for items in self._database.pages(
             self._table,
             asset_key,
@@ -170,10 +171,14 @@ class DynamoEventStore:
             consistent_read=True,
             limit=AT_ONCE,
         ):
-            for event in each_readable(_read_event, items):
-                if event.time < time:
-                    return event.storage_id
-        return 0
+            events = list(each_readable(_read_event, items))
+            if number is None and events:
+                number = events[0].storage_id
+            later = [event.storage_id for event in events if event.time >= time]
+            if not later:
+                break
+            number = min(later) - 1
+        return number or 0
 
 
 def _numbered(storage_id: int) -> str:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
@@ -152,11 +152,11 @@ class Database:
                 )
             )
 
-    def get(self, table: Table, *key: str) -> Item | None:
-        """The item, read strongly; None if there is none."""
+    def get(self, table: Table, *key: str, attributes: Sequence[str] = ()) -> Item | None:
+        """The item, read strongly, with only the named attributes if any is named; None if there is none."""
         if not _may_exist(key):
             return None
-        kwargs = self._kwargs(table, key, consistent_read=True)
+        kwargs = self._kwargs(table, key, consistent_read=True, attributes_to_get=list(attributes) or None)
         item: Item | None = self._call("GetItem", kwargs).get("Item")
         return item
 
@@ -203,8 +203,13 @@ class Database:
         raise StoreThrottledError(msg)
 
     def query(self, table: Table, hash_key: str, **options: Any) -> list[Item]:
-        """One page of a query, as `Connection.query` takes its options."""
-        return next(self.pages(table, hash_key, **options))
+        """What a query finds, up to its `limit`, as `Connection.query` takes its options.
+
+        A page ends after a megabyte, whatever its limit (DynamoDB API reference, Query): fewer items than asked for
+        are all there are only where no page follows.
+        """
+        found = chain.from_iterable(self.pages(table, hash_key, **options))
+        return list(islice(found, options.get("limit")))
 
     def pages(
         self, table: Table, hash_key: str, *, start: Item | None = None, **options: Any

@@ -138,6 +138,7 @@ class RunModel(Model):
     failure = JSONAttribute(null=True)
     updated_at = NumberAttribute(null=True)
     reactions = JSONAttribute(null=True)
+    earlier_ticks = JSONAttribute(null=True)
     watch = UnicodeAttribute(null=True)
     next_at = NumberAttribute(null=True)
     unreadable = UnicodeAttribute(null=True)

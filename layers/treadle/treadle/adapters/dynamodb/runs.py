@@ -338,6 +338,7 @@ def _item(run: Run, revision: int) -> Item:
         next_at=run.next_at,
         updated_at=run.updated_at,
         reactions=[[r.sensor, r.event_id, r.tick_id, r.at] for r in run.reactions] or None,
+        earlier_ticks=list(run.earlier_ticks) or None,
         job_ended=run.job if run.status.is_finished else None,
         revision=revision,
     )
@@ -437,6 +438,7 @@ def _run_of(item: Item) -> Run:
         failure=_failure(*model.failure) if model.failure is not None else None,
         updated_at=whole(model.updated_at) or 0,
         reactions=tuple(_reaction(*each) for each in model.reactions or ()),
+        earlier_ticks=tuple(map(text, model.earlier_ticks or ())),
         next_at=whole(model.next_at),
         revision=integer(model.revision),
     )

@@ -12,12 +12,12 @@ from treadle.adapters.dynamodb.models import SensorModel as Model
 from treadle.adapters.dynamodb.models import TickModel, named, whole
 from treadle.adapters.dynamodb.outcomes import Outcomes
 from treadle.adapters.dynamodb.ticks import to_item
+from treadle.definitions.clocks import MAX_SKEW_MS
 from treadle.definitions.errors import LeaseLostError, StoreThrottledError, UnreadableRecordError
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus
 from treadle.ports.records import each_readable, integer, reader, text, text_or_none
 from treadle.ports.sensors import (
     KEPT_EDITS,
-    MAX_CLOCK_SKEW_MS,
     Completion,
     Edit,
     Lease,
@@ -86,7 +86,7 @@ class DynamoSensorStore:
             running |= Model.status.does_not_exist()
         step = 0 if request.at_once else max(request.interval, 1)
         due = Model.last_nominal.does_not_exist() | (Model.last_nominal <= request.nominal - step)
-        due |= Model.last_nominal > request.now + MAX_CLOCK_SKEW_MS
+        due |= Model.last_nominal > request.now + MAX_SKEW_MS
         # A request that arrives after its own tick has completed must not take the lease once more.
         current = Model.last_completion.does_not_exist() | (Model.last_completion <= request.now)
         rested = Model.last_completion.does_not_exist() | (

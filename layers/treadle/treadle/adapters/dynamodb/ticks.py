@@ -75,6 +75,11 @@ class DynamoTickStore:
         item = self._database.get(self._table, sensor, tick_id)
         return self.read(item) if item else None
 
+    def is_dispatched(self, sensor: str, tick_id: str) -> bool:
+        """Whether its requests have been dispatched, or it is gone; nothing else of it crosses the wire."""
+        item = self._database.get(self._table, sensor, tick_id, attributes=("tick_id", "dispatched"))
+        return item is None or "dispatched" in item
+
     def latest(self, sensor: str, limit: int) -> list[Tick]:
         """The newest records first; one whose requests cannot be fetched comes without them."""
         items = self._database.query(

@@ -6,10 +6,11 @@ once, makes one run of it. `s3_sensor` needs no cursor at all.
 
 import logging
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import Any
 
+from treadle.definitions.clocks import check_time_zone
 from treadle.integrations.s3.sweep import OVERLAP_MS
 
 logger = logging.getLogger(__name__)
@@ -65,7 +66,13 @@ def get_objects(
             objects are given.
         since_last_modified: when that was stored; with a time zone.
         client: an S3 client; the process's own by default.
+
+    Raises:
+        DagsterInvalidDefinitionError: if the time has no time zone.
     """
+    if since_last_modified is not None:
+        # In UTC, as the hours of a zone's clock are not always as long.
+        since_last_modified = check_time_zone("since_last_modified", since_last_modified).astimezone(UTC)
     listed = _listed(bucket, prefix, client)
     if since_last_modified is not None:
         found = list(_since(listed, since_last_modified, since_key))
@@ -91,6 +98,9 @@ def get_s3_keys(
         since_key: the last key that was seen.
         s3_session: an S3 client; the process's own by default.
         since_last_modified: when its object was stored: the key's own `last_modified` of the last call.
+
+    Raises:
+        DagsterInvalidDefinitionError: if the time has no time zone.
     """
     return [
         S3Key.of(each) for each in get_objects(bucket, prefix, since_key, since_last_modified, s3_session)

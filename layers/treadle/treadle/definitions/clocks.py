@@ -1,0 +1,51 @@
+"""How far a time of outside origin is believed: clocks differ by seconds, and nothing happens in the future."""
+
+from datetime import datetime
+
+from treadle.definitions.errors import DagsterInvalidDefinitionError
+
+MAX_SKEW_MS = 300_000
+"""Two clocks may differ by five minutes; a time that lies further ahead is wrong.
+
+AWS refuses a request whose signature is more than five minutes off ("Troubleshooting AWS SigV4", IAM User Guide),
+so no function with such a clock reaches a table.
+"""
+
+
+def is_ahead(time: int, now: int) -> bool:
+    """Whether a time lies further in the future than two clocks may differ.
+
+    Args:
+        time: in milliseconds since the epoch.
+        now: likewise, by one's own clock.
+    """
+    return time > now + MAX_SKEW_MS
+
+
+def bounded(time: int, now: int) -> int:
+    """The time at which something happened, as far as it can be believed: now, if it is said to lie ahead.
+
+    Args:
+        time: as it was said, in milliseconds since the epoch.
+        now: likewise, by one's own clock.
+    """
+    return now if is_ahead(time, now) else time
+
+
+def check_time_zone(subject: str, time: object) -> datetime:
+    """The same time, if it is one and has a time zone.
+
+    Args:
+        subject: whose time it is, for the error.
+        time: what was given.
+
+    Raises:
+        DagsterInvalidDefinitionError: if it is no time, or has no time zone.
+    """
+    if not isinstance(time, datetime):
+        msg = f"{subject} is {time!r}, and must be a datetime with a time zone."
+        raise DagsterInvalidDefinitionError(msg)
+    if time.utcoffset() is None:
+        msg = f"{subject} must have a time zone, such as datetime.now(timezone.utc), and {time} has none."
+        raise DagsterInvalidDefinitionError(msg)
+    return time
