@@ -74,6 +74,7 @@ class SensorEvaluationContext:
     _resources: ResourceScope = field(default_factory=_no_resources)
     _instance: Callable[[], Any] | None = None
     _ended_runs: "Callable[[], EndedRuns] | None" = None
+    _started_by_operator: float | None = None
     cursor_updated: bool = False
 
     @classmethod
@@ -126,6 +127,11 @@ class SensorEvaluationContext:
         self.cursor_updated = True
 
     @property
+    def started_by_operator(self) -> float | None:
+        """Seconds since the epoch at which an operator last started the sensor; None if its default decides."""
+        return self._started_by_operator
+
+    @property
     def is_first_tick_since_sensor_start(self) -> bool:
         """True if no tick has ended since the sensor was last started."""
         if self.last_tick_completion_time is None:
@@ -157,6 +163,14 @@ class SensorEvaluationContext:
         if key not in self._resources.definitions:
             msg = f"Resource with key '{key}' required by sensor '{sensor_name}' was not provided."
             raise DagsterInvalidDefinitionError(msg)
+
+    def is_resource_failure(self, error: BaseException) -> bool:
+        """Whether an error of the evaluation is that a resource could not be made, and so not one item's alone.
+
+        Args:
+            error: what the evaluation raised.
+        """
+        return self._resources.has_failed_with(error)
 
     @property
     def instance(self) -> Any:
