@@ -15,6 +15,7 @@ from treadle.operate.findings import (
     of_denial,
     of_switch,
     of_target,
+    of_unknown_jobs,
     of_unread,
 )
 from treadle.operate.overview import Overview, SensorView
@@ -77,6 +78,7 @@ class Doctor:
             vitals = looking.result()
         in_use = {job for view in views if view.status == "RUNNING" for job in view.jobs}
         findings += _of_vitals(vitals, in_use)
+        findings += of_unknown_jobs(self._deployment.sensors().values(), vitals)
         wrong = {each.check for each in findings if each.severity is not Severity.OK}
         findings += [each for each in _in_order(vitals) if each.check not in wrong]
         return sorted(dict.fromkeys(findings), key=lambda each: _ORDER.index(each.severity))

@@ -207,9 +207,9 @@ def _too_old(sighting: Sighting) -> str:
     if not sighting.was_there_before or not sighting.counts_since:
         return ""
     return (
-        f"it was stored before {timestamp(sighting.counts_since)}, from which time on the sensor takes what it "
-        "watches. To take what was there before, deploy with beginning as start_from and clear the cursor, or with "
-        "the time from which objects are to count"
+        f"it was stored before {timestamp(sighting.counts_since)}, when the sensor was first enabled for what it "
+        "watches, and its start_from is now or a later time. To take what was there before, deploy with the time from "
+        "which objects are to count as start_from, or with beginning and clear the cursor"
     )
 
 

@@ -75,7 +75,10 @@ class S3SensorDefinition(SensorDefinition):
         return {**super().described(), "selection": self.selection.described()}
 
     def with_lister(
-        self, lister: ObjectLister, now: Callable[[], int], deployed_at: Callable[[], int | None] | None = None
+        self,
+        lister: ObjectLister,
+        now: Callable[[], int],
+        deployed_at: Callable[[], int | None] | None = None,
     ) -> Self:
         """The definition over another lister and clock, as in tests.
 

@@ -82,9 +82,7 @@ class S3Lister:
     def pages(self, selection: S3Selection, after: str) -> Iterator[Page]:
         """The objects after a key, by pages; LIST is strongly consistent."""
         return (
-            self._versions(selection, after)
-            if selection.lists_versions
-            else self._objects(selection, after)
+            self._versions(selection, after) if selection.lists_versions else self._objects(selection, after)
         )
 
     def members(self, selection: S3Selection, directory: str) -> Iterator[S3Object]:

@@ -143,9 +143,7 @@ def _begun(cursor: SweepCursor, now: int, selection: S3Selection, lister: Object
 
 def _ended(cursor: SweepCursor) -> SweepCursor:
     full = cursor.full_round if cursor.round_floor else cursor.round_started
-    return replace(
-        cursor, position="", complete_round=cursor.round_started, full_round=full, waited={}
-    )
+    return replace(cursor, position="", complete_round=cursor.round_started, full_round=full, waited={})
 
 
 @dataclass(slots=True)
@@ -174,7 +172,11 @@ class _Looking:
 
     @classmethod
     def on(
-        cls, cursor: SweepCursor, selection: S3Selection, lister: ObjectLister, context: SensorEvaluationContext
+        cls,
+        cursor: SweepCursor,
+        selection: S3Selection,
+        lister: ObjectLister,
+        context: SensorEvaluationContext,
     ) -> "_Looking":
         """A look that goes on from a cursor."""
         waiting = Waiting(
