@@ -261,6 +261,22 @@ def test_resource_that_cannot_be_made_fails_the_tick_however_many_objects_there_
     assert (outcome.decision, house.state().cursor) == (Decision.FAILURE, None)
 
 
+def test_resource_that_was_not_provided_fails_the_tick(house: House) -> None:
+    definition = S3SensorDefinition(
+        "watch",
+        evaluation_fn=keyless,
+        selection=SELECTION,
+        lister=InMemoryLister([object_of("in/a.csv"), object_of("in/b.csv")]),
+        job_name=JOB,
+        required_resource_keys={"database"},
+    )
+
+    outcome = house.leased(definition).tick(TIME, Budget())
+
+    assert outcome.decision is Decision.FAILURE
+    assert "Resource with key 'database'" in outcome.reason
+
+
 @pytest.mark.parametrize("number", [1, 2])
 def test_objects_at_which_the_function_fails_are_set_aside_however_many_there_are(
     house: House, number: int

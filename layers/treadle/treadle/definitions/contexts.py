@@ -160,9 +160,7 @@ class SensorEvaluationContext:
         Raises:
             DagsterInvalidDefinitionError: if it was not.
         """
-        if key not in self._resources.definitions:
-            msg = f"Resource with key '{key}' required by sensor '{sensor_name}' was not provided."
-            raise DagsterInvalidDefinitionError(msg)
+        self._resources.require(key, f"sensor '{sensor_name}'")
 
     def is_resource_failure(self, error: BaseException) -> bool:
         """Whether an error of the evaluation is that a resource could not be made, and so not one item's alone.

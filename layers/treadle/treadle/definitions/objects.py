@@ -5,7 +5,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar
 
-
 NO_VERSION = "null"
 """The version id of what is stored without versioning (S3 User Guide, "How S3 Versioning works")."""
 

@@ -146,6 +146,22 @@ class ResourceScope:
             self._failures.append(error)
             raise
 
+    def require(self, key: str, wanted_by: str) -> None:
+        """Make sure that there is such a resource, without making it.
+
+        Args:
+            key: its name.
+            wanted_by: who needs it, for the error's words.
+
+        Raises:
+            DagsterInvalidDefinitionError: if there is none.
+        """
+        if key not in self.definitions:
+            msg = f"Resource with key '{key}' required by {wanted_by} was not provided."
+            error = DagsterInvalidDefinitionError(msg)
+            self._failures.append(error)
+            raise error
+
     def has_failed_with(self, error: BaseException) -> bool:
         """Whether an error, or what it was raised from, is that a resource could not be made.
 

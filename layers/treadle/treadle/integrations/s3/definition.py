@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from datetime import datetime
+from traceback import TracebackException
 from typing import Any, Self
 
 from treadle.adapters.function import deployed_at
@@ -99,7 +100,7 @@ class S3SensorDefinition(SensorDefinition):
         An object whose function fails is set aside with the reason, and fails no other: the next round comes to it
         again. What all objects need, the bucket and the function's resources, fails the tick.
         """
-        waits = not_before(context, self.selection, self.now())
+        waits = not_before(self.selection, self.now())
         if waits:
             return combine([SkipReason(waits)], context, self.job_names)
         found = sweep(context, self.selection, self.lister, self.now, self.deployed_at)
@@ -113,7 +114,9 @@ class S3SensorDefinition(SensorDefinition):
                 if context.is_resource_failure(error):
                     raise
                 context.log.exception("s3://%s/%s could not be evaluated", stored.bucket, stored.key)
-                reason = f"s3://{stored.bucket}/{stored.key}: {type(error).__name__}: {error}"[:1_000]
+                # Not str(error), which is the author's code, too, and may raise.
+                words = f"{type(error).__name__}: {TracebackException.from_exception(error)}"
+                reason = f"s3://{stored.bucket}/{stored.key}: {words}"[:1_000]
                 failed.append((self.selection.run_key(stored), reason))
         notices = self._notices(found)
         for notice in notices:

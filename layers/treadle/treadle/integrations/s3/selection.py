@@ -38,7 +38,7 @@ def parse_start(value: object) -> StartFrom | datetime:
         time = None
     if not isinstance(time, datetime):
         msg = f"is {value!r}: use now or beginning, or a time such as 2026-11-29T00:00:00Z"
-        raise ValueError(msg)
+        raise ValueError(msg)  # noqa: TRY004 - a text that is none is the usual case
     if time.utcoffset() is None:
         msg = f"is {value!s}, a time without time zone: add Z for UTC, or an offset such as +01:00"
         raise ValueError(msg)

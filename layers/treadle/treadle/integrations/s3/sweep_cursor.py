@@ -232,11 +232,10 @@ def starting_point(
     return Start(cursor, "".join(notes))
 
 
-def not_before(context: SensorEvaluationContext, selection: S3Selection, now: int) -> str:
+def not_before(selection: S3Selection, now: int) -> str:
     """Why there is nothing to sweep yet: the selection's time is still to come; "" if it is not.
 
     Args:
-        context: gives the cursor.
         selection: which objects count.
         now: milliseconds since the epoch.
 
