@@ -246,7 +246,7 @@ def test_time_far_in_the_future_is_taken_for_a_mistake() -> None:
     definition = sensor(start_from=at(TIME + MOST_AHEAD_MS + 1_000))
     definition = definition.with_lister(InMemoryLister(), lambda: TIME)
 
-    with pytest.raises(DagsterInvariantViolationError, match="more than 31 days to come. Correct it"):
+    with pytest.raises(DagsterInvariantViolationError, match="more than 31 days to come"):
         definition.evaluate_tick(SensorEvaluationContext("watch"))
 
 
@@ -284,7 +284,7 @@ KNOWN = json.loads(str(SweepCursor(tuple(NOW.fingerprint), 5)))
     ids=str,
 )
 def test_cursor_that_is_no_sweeps_is_refused_with_what_to_do(wrong: dict[str, Any]) -> None:
-    with pytest.raises(DagsterInvariantViolationError, match="is no sweep's: .*Clear it to start anew"):
+    with pytest.raises(DagsterInvariantViolationError, match=r"is no sweep's: .*Clear it to start anew"):
         swept(InMemoryLister(), cursor=json.dumps({**KNOWN, **wrong}))
 
 

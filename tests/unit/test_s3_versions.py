@@ -195,13 +195,13 @@ def test_s3_says_whether_a_bucket_makes_versions(on_s3: Any) -> None:
 
 def test_group_is_listed_by_keys_on_s3_and_what_was_stored_last_is_the_newest_version(on_s3: Any) -> None:
     on_s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
-    for body in (b"1", b"2", b"3"):
-        newest = on_s3.put_object(Bucket=BUCKET, Key="d/a", Body=body)["VersionId"]
+    stored = [on_s3.put_object(Bucket=BUCKET, Key="d/a", Body=body) for body in (b"1", b"2", b"3")]
+    newest = stored[-1]["VersionId"]
     group = S3Selection(BUCKET, identity=ObjectIdentity.VERSION, complete_when=FileCount(2))
 
     [page] = S3Lister().pages(group, "")
     found = SelectedObjects(lambda _: VERSIONS, S3Lister()).look("watch", BUCKET, "d/a", None, 0)
 
-    assert [stored.key for stored in page.objects] == ["d/a"]
+    assert [each.key for each in page.objects] == ["d/a"]
     assert found is not None
     assert found.run_key == f"s3://{BUCKET}/d/a#{newest}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from treadle.definitions.errors import DagsterInvalidDefinitionError, DagsterInvariantViolationError
+from treadle.definitions.errors import DagsterInvariantViolationError
 from treadle.definitions.resources import Resources, ResourceScope
 
 if TYPE_CHECKING:

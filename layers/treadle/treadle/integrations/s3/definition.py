@@ -298,7 +298,7 @@ def s3_sensor(
         start_from,  # type: ignore[arg-type]  # The selection reads a text, too.
         settle_seconds,
         complete_when,
-    )
+    ).checked()
 
     def decorate(function: SensorFunction) -> S3SensorDefinition:
         return S3SensorDefinition(

@@ -119,7 +119,7 @@ class S3Lister:
         except ClientError:
             return None
         # "If a versioning state has never been set, no Status is returned" (S3 API, GetBucketVersioning).
-        return answer.get("Status") == "Enabled"
+        return bool(answer.get("Status") == "Enabled")
 
     def _objects(self, selection: S3Selection, after: str) -> Iterator[Page]:
         start = {"StartAfter": after} if after else {}

@@ -1,6 +1,6 @@
 """Which objects a sensor watches, and when they count."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -80,6 +80,19 @@ class S3Selection:
         if not 0 <= self.settle_seconds <= MAX_SETTLE_SECONDS:
             msg = f"settle_seconds must be 0 to {MAX_SETTLE_SECONDS}, not {self.settle_seconds}."
             raise DagsterInvalidDefinitionError(msg)
+
+    def checked(self) -> "S3Selection":
+        """The selection, if its names mean what was meant.
+
+        Raises:
+            DagsterInvalidDefinitionError: if bucket, prefix or suffix can name no object, or an event pattern would take
+                a part of them for a wildcard.
+        """
+        problems = list(_name_problems(self.bucket, self.prefix, self.suffix))
+        if problems:
+            msg = f"The selection of objects cannot work: {'; '.join(problems)}."
+            raise DagsterInvalidDefinitionError(msg)
+        return self
 
     def selects(self, stored: S3Object) -> bool:
         """Whether the object is watched."""
@@ -167,14 +180,12 @@ class S3Selection:
         Raises:
             SettingsError: with all problems at once.
         """
-        problems: list[str] = []
-        chosen = replace(
-            self,
-            bucket=settings.get("TREADLE_S3_BUCKET", self.bucket),
-            prefix=settings.get("TREADLE_S3_PREFIX", self.prefix),
-            suffix=settings.get("TREADLE_S3_SUFFIX", self.suffix),
-        )
-        if not chosen.bucket:
+        bucket = settings.get("TREADLE_S3_BUCKET", self.bucket)
+        prefix = settings.get("TREADLE_S3_PREFIX", self.prefix)
+        suffix = settings.get("TREADLE_S3_SUFFIX", self.suffix)
+        problems = list(_name_problems(bucket, prefix, suffix))
+        chosen = replace(self, bucket=bucket, prefix=prefix, suffix=suffix)
+        if not bucket:
             problems.append("no bucket is given: set TREADLE_S3_BUCKET")
         identity = settings.get("TREADLE_S3_IDENTITY", self.identity.value)
         if identity not in set(ObjectIdentity):
@@ -201,6 +212,17 @@ class S3Selection:
             start_from=start_from,
             settle_seconds=int(settle),
         )
+
+
+def _name_problems(bucket: str, prefix: str, suffix: str) -> Iterator[str]:
+    """Why bucket, prefix and suffix do not mean what was meant; the template refuses the same."""
+    if "/" in bucket or ":" in bucket:
+        yield f"{bucket!r} is no bucket's name: give the name alone, and what keys begin with as prefix"
+    for what, value in (("prefix", prefix), ("suffix", suffix)):
+        if "*" in value:
+            yield f"{what} {value!r} has an asterisk, which is no wildcard here: give what keys begin or end with"
+    if prefix.startswith("s3://"):
+        yield f"prefix {prefix!r} begins with a bucket: give what keys begin with"
 
 
 def _text_of(start: StartFrom | datetime) -> str:

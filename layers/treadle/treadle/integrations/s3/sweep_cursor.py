@@ -110,7 +110,7 @@ def bounded(cursor: SweepCursor, now: int) -> SweepCursor:
         cursor: as it was kept.
         now: milliseconds since the epoch.
     """
-    late = {name: now for name in _TIMES if getattr(cursor, name) > now}
+    late: dict[str, Any] = {name: now for name in _TIMES if getattr(cursor, name) > now}
     return replace(cursor, **late) if late else cursor
 
 
