@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.objects import BUCKET, object_of
-from treadle.definitions.errors import SettingsError
+from treadle.definitions.errors import DagsterInvalidDefinitionError, SettingsError
 from treadle.definitions.objects import ObjectIdentity
+from treadle.integrations.s3 import s3_sensor
 from treadle.integrations.s3.selection import S3Selection, StartFrom
 
 keys = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
