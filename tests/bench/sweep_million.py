@@ -75,6 +75,10 @@ class LargeBucket:
         """It does."""
         return bucket == BUCKET
 
+    def has_versioning(self, bucket: str) -> bool:
+        """Not asked for."""
+        raise NotImplementedError
+
     def find(self, bucket: str, key: str) -> S3Object | None:
         """Not asked for."""
         raise NotImplementedError

@@ -18,6 +18,12 @@ UNPROVEN = {
         "BucketNotifications",
         "s3:GetBucketNotification",
     ): "without it nothing fails: the sweep only does not say that the bucket sends no events",
+    ("NewObjectsRole", "BucketVersioning", "s3:GetBucketVersioning"): "deployed with identity=version only",
+    (
+        "NewObjectsRole",
+        "OwnDeployment",
+        "lambda:GetFunctionConfiguration",
+    ): "without it nothing fails: objects count from the first sweep, and the tick says so",
     ("NewObjectsRole", "OwnOutcomes", "s3:PutObject"): "for ticks whose requests take over 300 KB compressed",
     ("FailureAlertRole", "OwnState", "dynamodb:PutItem"): "for a cursor, which sensors of runs do not have",
     ("FailureAlertRole", "OwnState", "dynamodb:UpdateItem"): "for failures in a row, which slow it down",

@@ -113,9 +113,11 @@ class House:
         """Plans a sensor's ticks."""
         return Planner(definition, RUN_IDS, self.runs, cap)
 
-    def evaluator(self, definition: SensorDefinition, cap: int = DEFAULT_CAP) -> Evaluator:
+    def evaluator(
+        self, definition: SensorDefinition, cap: int = DEFAULT_CAP, resources: Mapping[str, Any] | None = None
+    ) -> Evaluator:
         """Runs a sensor's function."""
-        return Evaluator(self.planner(definition, cap), self.clock)
+        return Evaluator(self.planner(definition, cap), self.clock, resources)
 
     def leased(
         self,
@@ -125,6 +127,7 @@ class House:
         status: DefaultSensorStatus = RUNNING,
         cap: int = DEFAULT_CAP,
         pause_after: int = 0,
+        resources: Mapping[str, Any] | None = None,
     ) -> LeasedTicks:
         """Evaluates a sensor at its nominal times.
 
@@ -134,9 +137,10 @@ class House:
             status: the default.
             cap: on requests in one tick.
             pause_after: failures in a row after which the sensor is paused.
+            resources: by key, what the sensor may use.
         """
         return LeasedTicks(
-            self.evaluator(definition, cap),
+            self.evaluator(definition, cap, resources),
             self.sensors,
             self.clock,
             self.tokens,

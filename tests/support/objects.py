@@ -44,6 +44,7 @@ class InMemoryLister:
         looked_at: the keys and directories that were looked at by themselves.
         sends_events: what is answered when asked.
         times_asked: how often that was asked.
+        versioning: what is answered when asked for that.
     """
 
     objects: Sequence[S3Object] = ()
@@ -55,6 +56,7 @@ class InMemoryLister:
     looked_at: list[str] = field(default_factory=list)
     sends_events: bool | None = True
     times_asked: int = 0
+    versioning: bool | None = True
 
     def pages(self, selection: S3Selection, after: str) -> Iterator[Page]:
         """The objects under the prefix whose key sorts after the given one."""
@@ -87,3 +89,8 @@ class InMemoryLister:
         del bucket
         self.times_asked += 1
         return self.sends_events
+
+    def has_versioning(self, bucket: str) -> bool | None:
+        """Whether what is stored becomes a version."""
+        del bucket
+        return self.versioning

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.template.model import ROOT, definition, logical_prefix, read, references
+from treadle.integrations.s3.selection import parse_start
 
 template = read()
 PARAMETERS = template.section("Parameters")
@@ -113,7 +114,34 @@ def test_s3_sensor_has_its_selectors(sensor: str) -> None:
         assert f"{prefix}{suffix}" in PARAMETERS
         assert f"{prefix}{suffix}" in references(variables[variable])
     assert PARAMETERS[f"{prefix}Identity"]["AllowedValues"] == ["key", "etag", "version"]
-    assert PARAMETERS[f"{prefix}StartFrom"]["AllowedValues"] == ["now", "beginning"]
+
+
+@pytest.mark.parametrize("sensor", S3_EVALUATORS)
+@pytest.mark.parametrize(
+    ("start", "is_accepted"),
+    [
+        ("now", True),
+        ("beginning", True),
+        ("2026-11-29T00:00:00Z", True),
+        ("2026-11-29T01:00:00+01:00", True),
+        ("2026-11-29T01:00:00-09:30", True),
+        ("2026-11-29T00:00:00", False),
+        ("2026-11-29", False),
+        ("2026-13-29T00:00:00Z", False),
+        ("2026-11-29 00:00:00Z", False),
+        ("yesterday", False),
+        ("", False),
+    ],
+)
+def test_start_is_now_beginning_or_a_time_with_its_offset(
+    sensor: str, start: str, *, is_accepted: bool
+) -> None:
+    """What the template accepts, the sensor's settings accept, too."""
+    parameter = PARAMETERS[f"{logical_prefix(sensor)}StartFrom"]
+
+    assert accepts(parameter, start) is is_accepted
+    if is_accepted:
+        assert parse_start(start)
 
 
 @pytest.mark.parametrize("sensor", S3_EVALUATORS)

@@ -447,6 +447,43 @@ def test_a_sensor_of_runs_or_assets_has_a_sample_of_each_way_in(
     assert {path.stem.removeprefix("late_orders-") for path in events} == written
 
 
+@pytest.mark.parametrize(
+    ("expression", "is_accepted"),
+    [
+        ("cron(0 6 * * ? *)", True),
+        ("cron(30 3 ? * MON-FRI *)", True),
+        ("cron(0/15 6-18 1,15 * ? 2026)", True),
+        ("cron(0 6 L * ? *)", True),
+        ("cron(0 6 ? * 6#3 *)", True),
+        ("cron(0 6 * * *)", False),
+        ("cron(0 6 * * * *)", False),
+        ("cron(0 6 ? * ? *)", False),
+        ("cron(0 6 * * ? * *)", False),
+        ("0 6 * * ? *", False),
+        ("rate(1 day)", False),
+    ],
+)
+def test_deadlines_are_a_cron_expression_as_eventbridge_scheduler_takes_it(
+    project: Path, expression: str, *, is_accepted: bool
+) -> None:
+    run("new", "sensor", "late_orders", "--kind", "deadline", "--jobs", "process_file", "--root", project)
+
+    template = (project / "template.yaml").read_text().split("  LateOrdersDeadlines:\n", 1)[1]
+    [pattern] = re.findall(r"AllowedPattern: '(.*)'", template.split("ConstraintDescription", 1)[0])
+    assert bool(re.fullmatch(pattern, expression)) is is_accepted
+
+
+def test_a_job_that_the_project_has_not_is_warned_of_with_what_may_be_meant(project: Path) -> None:
+    options = ("--kind", "all-succeeded", "--jobs", "process_file,proces_file")
+
+    done = run("new", "sensor", "late_orders", *options, "--root", project)
+
+    assert done.exit_code == 0, done.output
+    assert done.stderr.count("warning") == 1
+    assert "The project has no job proces_file" in done.stderr
+    assert "Did you mean process_file?" in done.stderr
+
+
 def test_the_sample_of_a_run_is_an_event_that_the_library_knows(project: Path) -> None:
     options = ("--kind", "run-failure", "--jobs", "load,clean")
     run("new", "sensor", "late_orders", *options, "--root", project)

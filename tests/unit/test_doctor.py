@@ -9,9 +9,9 @@ import pytest
 from tests.support.house import House
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus, TickStatus
 from treadle.operate.doctor import LATE_MS, Doctor
-from treadle.operate.findings import Finding, Severity
+from treadle.operate.findings import Finding, Severity, of_unknown_jobs
 from treadle.operate.overview import Overview
-from treadle.ports.deployment import DeployedSensor
+from treadle.ports.deployment import DeployedSensor, Hearing
 from treadle.ports.health import (
     Activity,
     Alarm,
@@ -88,6 +88,7 @@ def test_nothing_is_wrong_with_a_healthy_deployment_and_each_check_says_so(house
         "mappings",
         "permissions",
         "queues",
+        "requests",
         "rules",
         "schedules",
         "sensors",
@@ -102,6 +103,8 @@ OFF: list[tuple[str, dict[str, Any], str, str]] = [
     ("queues", {"backlogs": (Backlog("dispatch", "f", None, oldest_seconds=900),)}, "dispatch", "oldest record of its stream"),
     ("dead letters", {"backlogs": (Backlog("", "dead", 1, in_flight=1),)}, "dead", "2 messages were given up."),
     ("buckets", {"buckets": (Bucket("watch", "b", announces=False, remedy="aws s3api"),)}, OWNER, "sends no events"),
+    ("buckets", {"buckets": (Bucket("watch", "b", has_versions=False, versioning_remedy="aws s3api"),)}, OWNER, "The versioning of bucket b is not enabled"),
+    ("jobs", {"targets": (JobTarget("lode", "arn", "LodeArn", exists=True),)}, OWNER, "Its Jobs name load, and the deployment has no such job"),
     ("buckets", {"buckets": (Bucket("watch", "b", "NoSuchBucket"),)}, OWNER, "NoSuchBucket"),
     ("jobs", {"targets": (JobTarget("load", "", "LoadArn", exists=False),)}, "load", "gives the job no address"),
     ("jobs", {"targets": (JobTarget("load", "arn", "LoadArn", exists=False),)}, "load", "is not there: arn."),
@@ -243,3 +246,24 @@ def test_runs_that_nobody_looks_at_are_a_problem(house: House) -> None:
     found = only(examined(house))
 
     assert (found.check, found.subject) == ("lag", "reconcile")
+
+
+def test_job_whose_runs_a_sensor_waits_for_and_nobody_has_is_a_problem() -> None:
+    sensors = [
+        DeployedSensor(
+            "watch",
+            "run_status",
+            "",
+            ("load",),
+            DefaultSensorStatus.RUNNING,
+            hearing=Hearing(jobs=("load", "lode"), statuses=("SUCCESS",)),
+        )
+    ]
+
+    [found] = of_unknown_jobs(sensors, HEALTHY)
+
+    assert (found.check, found.subject, found.severity) == ("jobs", OWNER, Severity.PROBLEM)
+    assert "It waits for runs of job lode" in found.says
+    assert "there are: load" in found.advice
+    unread = replace(HEALTHY, unread=(Unread("jobs", "what job load launches", "glue:GetJob", "denied"),))
+    assert list(of_unknown_jobs(sensors, unread)) == []

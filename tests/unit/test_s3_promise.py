@@ -6,6 +6,7 @@ sweep saw; a changed identity or prefix starts no run for what was there before.
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 from unittest.mock import patch
 
@@ -20,13 +21,14 @@ from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.objects import ObjectCreated, S3Object
 from treadle.integrations.s3 import S3Selection, S3SensorDefinition, StartFrom
 from treadle.integrations.s3 import sweep as sweeping
-from treadle.integrations.s3.sweep import SweepCursor, sweep
+from treadle.integrations.s3.sweep import OVERLAP_MS, SweepCursor, sweep
 from treadle.testing import TreadleInstance
 
 BUCKET = "watched"
 KEYS = st.sampled_from(["in/a", "in/b", "in/c", "in/d", "out/a"])
 BODIES = st.sampled_from([b"1", b"2"])
 MINUTE = 60
+DAY = 86_400_000
 
 
 def sensor(identity: ObjectIdentity, prefix: str, start_from: str) -> S3SensorDefinition:
@@ -74,9 +76,12 @@ class Promise(RuleBasedStateMachine):
         self.objects = self.instance.objects
         self.objects.page_size = page_size
         self.objects.is_versioned = self.identity is ObjectIdentity.VERSION
-        self.objects.put(BUCKET, "in/a", b"old")
-        self.instance.clock.advance(MINUTE)
         self.since = self.instance.clock.now() if start_from == "now" else 0
+        before = self.at(self.instance.clock.now() - 1_000)
+        self.objects.put(BUCKET, "in/a", b"old", modified=before)
+        self.objects.put(BUCKET, "in/d", b"old", parts=2, modified=before)
+        self.instance.clock.advance(MINUTE)
+        self.late = set[S3Object]()
         self.underway = list[ObjectCreated]()
         self.due = set[tuple[str | None, ...]]()
         self.maybe = set[tuple[str | None, ...]]()
@@ -93,13 +98,29 @@ class Promise(RuleBasedStateMachine):
         return {
             self.name(stored)
             for stored in (self.objects.versions if versioned else self.objects.stored.values())
-            if stored.key.startswith("in/") and stored.last_modified.timestamp() * 1000 >= self.since
+            if stored.key.startswith("in/")
+            and (stored in self.late or stored.last_modified.timestamp() * 1000 >= self.since)
         }
 
     @rule(key=KEYS, body=BODIES)
     def put(self, key: str, body: bytes) -> None:
         """Store an object; its event is under way."""
         self.underway.append(self.objects.put(BUCKET, key, body))
+
+    @rule(key=KEYS, body=BODIES, days=st.sampled_from([0, 1, 6]), is_announced=st.booleans())
+    def complete_upload(self, key: str, body: bytes, days: int, is_announced: bool) -> None:
+        """An upload in parts ends, which was begun some days ago; its object bears that time."""
+        begun = self.instance.clock.now() - days * DAY - 1_000
+        event = self.objects.put(BUCKET, key, body, parts=2, modified=self.at(begun))
+        if is_announced:
+            self.underway.append(event)
+        if begun < self.since <= self.instance.clock.now():
+            self.late.add(event.object)
+
+    @staticmethod
+    def at(millis: int) -> datetime:
+        """A time, as S3 gives it."""
+        return datetime.fromtimestamp(millis / 1000, UTC)
 
     @rule(key=KEYS)
     def delete(self, key: str) -> None:
@@ -143,7 +164,12 @@ class Promise(RuleBasedStateMachine):
             self.tick()
             while json.loads(self.instance.cursor("watch") or "")["position"]:
                 self.tick()
-        self.due |= self.swept
+        found = self.swept
+        if self.since and self.instance.clock.now() >= self.since + 2 * OVERLAP_MS:
+            # Two weeks are enough for any sweep, and it does not remember for longer what was there before.
+            self.late.clear()
+            found &= self.swept
+        self.due |= found
 
     @invariant()
     def each_identity_has_its_one_run(self) -> None:

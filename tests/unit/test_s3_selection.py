@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.objects import BUCKET, object_of
-from treadle.definitions.errors import SettingsError
+from treadle.definitions.errors import DagsterInvalidDefinitionError, SettingsError
 from treadle.definitions.objects import ObjectIdentity
+from treadle.integrations.s3 import s3_sensor
 from treadle.integrations.s3.selection import S3Selection, StartFrom
 
 keys = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
@@ -104,3 +105,23 @@ def test_fingerprint_is_all_that_makes_a_bookmark_useless_when_changed() -> None
     selection = S3Selection(BUCKET, "in/", ".csv", ObjectIdentity.KEY)
 
     assert selection.fingerprint == [BUCKET, "in/", ".csv", "key"]
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ({"bucket": "s3://landing"}, "'s3://landing' is no bucket's name"),
+        ({"bucket": "landing/in"}, "'landing/in' is no bucket's name"),
+        ({"bucket": "arn:aws:s3:::landing"}, "is no bucket's name"),
+        ({"prefix": "in/*"}, "prefix 'in/\\*' has an asterisk, which is no wildcard here"),
+        ({"suffix": "*.csv"}, "suffix '\\*.csv' has an asterisk, which is no wildcard here"),
+        ({"prefix": "s3://landing/in/"}, "begins with a bucket"),
+    ],
+)
+def test_names_that_mean_no_object_are_refused_in_code_and_in_the_deployment(
+    names: dict[str, str], words: str
+) -> None:
+    with pytest.raises(DagsterInvalidDefinitionError, match=words):
+        s3_sensor(job_name="load", **names)  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match=words):
+        S3Selection("b").configured({f"TREADLE_S3_{name.upper()}": value for name, value in names.items()})

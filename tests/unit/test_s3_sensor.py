@@ -1,6 +1,6 @@
 """The S3 sensor: one run request per object, whether an event or a sweep shows it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,15 +11,18 @@ from tests.support.objects import BUCKET, TIME, InMemoryLister, object_of
 from treadle.definitions.assets import AssetMaterialization
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import (
+    BucketError,
     DagsterInvariantViolationError,
     InvalidResultError,
     SettingsError,
 )
 from treadle.definitions.objects import ObjectCreated, ObjectIdentity, S3Object
+from treadle.definitions.resources import resource
 from treadle.definitions.results import RunRequest, SensorExecutionData, SensorResult, SkipReason
 from treadle.engine.evaluation import Budget
 from treadle.engine.outcomes import Decision
 from treadle.integrations.s3 import S3Selection, S3SensorDefinition, StartFrom, s3_sensor
+from treadle.integrations.s3.lister import Page
 
 SELECTION = S3Selection(BUCKET, "in/", ".csv", start_from=StartFrom.BEGINNING)
 
@@ -216,13 +219,88 @@ def test_object_that_the_function_skips_leaves_the_requests_for_others() -> None
     assert [config_of(request)["key"] for request in data.run_requests] == ["in/b.csv"]
 
 
-def test_failing_function_leaves_the_sweep_where_it_was(house: House) -> None:
+def test_bucket_that_cannot_be_listed_fails_the_tick_and_leaves_the_sweep_where_it_was(house: House) -> None:
     """I6."""
-    definition = watching(lambda: 1 / 0, object_of("in/a.csv"))
+
+    class Denied(InMemoryLister):
+        def pages(self, selection: S3Selection, after: str) -> Iterator[Page]:
+            raise BucketError("Bucket watched cannot be listed.")
+
+    definition = watching(keyless, object_of("in/a.csv"))
+    definition.lister = Denied()
 
     outcome = house.leased(definition).tick(TIME, Budget())
 
     assert (outcome.decision, house.state().cursor) == (Decision.FAILURE, None)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("is_wrapped", [False, True])
+def test_resource_that_cannot_be_made_fails_the_tick_however_many_objects_there_are(
+    house: House, number: int, is_wrapped: bool
+) -> None:
+    """It is what all objects need, and none of them is bad for that."""
+
+    @resource
+    def database() -> None:
+        raise ConnectionError("no route to the database")
+
+    def function(context: SensorEvaluationContext) -> RunRequest:
+        try:
+            context.resources.database  # noqa: B018
+        except ConnectionError as error:
+            if is_wrapped:
+                raise RuntimeError("cannot look it up") from error
+            raise
+        return RunRequest()
+
+    definition = watching(function, *[object_of(f"in/{n}.csv") for n in range(number)])
+
+    outcome = house.leased(definition, resources={"database": database}).tick(TIME, Budget())
+
+    assert (outcome.decision, house.state().cursor) == (Decision.FAILURE, None)
+
+
+def test_resource_that_was_not_provided_fails_the_tick(house: House) -> None:
+    definition = S3SensorDefinition(
+        "watch",
+        evaluation_fn=keyless,
+        selection=SELECTION,
+        lister=InMemoryLister([object_of("in/a.csv"), object_of("in/b.csv")]),
+        job_name=JOB,
+        required_resource_keys={"database"},
+    )
+
+    outcome = house.leased(definition).tick(TIME, Budget())
+
+    assert outcome.decision is Decision.FAILURE
+    assert "Resource with key 'database'" in outcome.reason
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_objects_at_which_the_function_fails_are_set_aside_however_many_there_are(
+    house: House, number: int
+) -> None:
+    """A single one is no more than one of several: it lies there, and the sweep for others goes on as ever."""
+    definition = watching(lambda: 1 / 0, *[object_of(f"in/{n}.csv") for n in range(number)])
+
+    outcome = house.leased(definition).tick(TIME, Budget())
+
+    assert (outcome.decision, outcome.set_aside) == (Decision.SKIPPED, number)
+    assert house.state().failure_streak == 0
+    [tick] = house.tick_records()
+    assert [("ZeroDivisionError" in each.reason) for each in tick.set_aside] == [True] * number
+
+
+def test_request_for_a_job_that_the_sensor_has_not_is_set_aside_and_fails_no_other(house: House) -> None:
+    def function(_context: SensorEvaluationContext, stored: S3Object) -> RunRequest:
+        return RunRequest(job_name="another" if stored.key == "in/b.csv" else None)
+
+    definition = watching(function, *[object_of(f"in/{name}.csv") for name in "abc"])
+
+    outcome = house.leased(definition).tick(TIME, Budget())
+
+    assert (outcome.decision, outcome.count, outcome.set_aside) == (Decision.SUCCESS, 2, 1)
 
 
 def test_one_object_whose_function_fails_does_not_hold_up_the_others(house: House) -> None:

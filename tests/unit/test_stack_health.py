@@ -1,6 +1,7 @@
 """How AWS's answers become vitals, and its refusals what could not be looked at."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -351,6 +352,22 @@ def test_clock_is_compared_with_the_time_that_aws_names(
 )
 def test_bucket_is_what_the_function_or_else_the_rule_is_told(sensor: DeployedSensor, bucket: str) -> None:
     assert bucket_of(sensor) == bucket
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"), [({"Status": "Enabled"}, []), ({"Status": "Suspended"}, [False]), ({}, [False])]
+)
+def test_versioning_is_looked_at_for_a_sensor_of_versions(answer: dict[str, str], found: list[bool]) -> None:
+    sensor = replace(SENSOR, settings={"TREADLE_S3_BUCKET": "b", "TREADLE_S3_IDENTITY": "version"})
+    health = StackHealth(stack(), InMemoryDeployment([sensor]), {})
+    with Stubber(clients.client("s3")) as s3:
+        s3.add_response("get_bucket_versioning", answer, {"Bucket": "b"})
+
+        probes = [each for each in health._buckets() if each.action == "s3:GetBucketVersioning"]
+        seen = [bucket for each in probes for bucket in each.look()]
+
+    assert [each.has_versions for each in seen if isinstance(each, Bucket)] == found
+    assert all("put-bucket-versioning --bucket b" in str(each) for each in seen)
 
 
 def test_unread_names_what_was_looked_at() -> None:

@@ -49,6 +49,12 @@ def failing(stored: object) -> RunRequest:
     raise ValueError(msg)
 
 
+def without_its_resource(context: SensorEvaluationContext) -> RunRequest:
+    """What fails for all objects, and not for a single one."""
+    context.resources.database  # noqa: B018
+    return RunRequest()
+
+
 # ---- What ran
 
 
@@ -201,14 +207,14 @@ def test_object_that_came_before_the_start_is_found_by_the_sweep(asked: Asked) -
 
 
 def test_paused_sensor_is_told_with_why(asked: Asked) -> None:
-    asked.function = failing
+    asked.function = without_its_resource
     asked.put()
     asked.sweep(pause_after=1)
 
     story = asked.why(run_key="k")
 
     assert f"sensor {SENSOR} is paused: Paused after 1 failures in a row" in story.sentence
-    assert "no such column" in story.sentence
+    assert "Resource with key 'database'" in story.sentence
 
 
 # ---- An object that does not count
@@ -310,7 +316,7 @@ def test_event_that_was_given_up_is_told_as_a_dead_letter(asked: Asked) -> None:
 
 
 def test_sweep_that_fails_in_a_row_is_told_with_its_streak_and_until_when_it_is_held_up(asked: Asked) -> None:
-    asked.function = failing
+    asked.function = without_its_resource
     asked.put()
     for _ in range(3):
         asked.sweep()
@@ -322,7 +328,7 @@ def test_sweep_that_fails_in_a_row_is_told_with_its_streak_and_until_when_it_is_
 
 
 def test_error_of_a_failing_sweep_is_told_behind_any_number_of_events(asked: Asked) -> None:
-    asked.function = failing
+    asked.function = without_its_resource
     asked.put()
     asked.sweep()
     [failed] = [tick for tick in asked.house.tables.ticks.values() if tick.kind is TickKind.LEASED]
@@ -332,7 +338,7 @@ def test_error_of_a_failing_sweep_is_told_behind_any_number_of_events(asked: Ask
         asked.house.tables.ticks[SENSOR, tick.tick_id] = replace(tick, status=TickStatus.SUCCESS, time=later)
 
     assert "1 tick has failed" in asked.why_object().sentence
-    assert "no such column" in asked.why_object().sentence
+    assert "was not provided" in asked.why_object().sentence
 
 
 def test_more_events_than_can_be_looked_at_are_told_as_such(
@@ -351,6 +357,14 @@ def test_more_events_than_can_be_looked_at_are_told_as_such(
     sentence = asked.why_object().sentence
 
     assert sentence.startswith("None of the 200 ticks that were looked at evaluated an event of")
+
+
+def test_object_at_which_the_function_fails_in_a_sweep_is_told_as_set_aside(asked: Asked) -> None:
+    asked.function = failing
+    asked.put()
+    asked.sweep()
+
+    assert "ValueError: no such column" in asked.why_object().sentence
 
 
 # ---- An event that never came

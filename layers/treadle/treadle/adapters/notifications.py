@@ -1,4 +1,4 @@
-"""What to say of a bucket that sends no events: the command that switches them on."""
+"""What to say of a bucket that lacks what its sensor needs, events or versioning: the command that switches it on."""
 
 
 def merging_command(bucket: str) -> str:
@@ -25,4 +25,25 @@ def silence(bucket: str) -> str:
     return (
         "The bucket sends no events to EventBridge, so its objects wait for the sweep. "
         f"Switch them on: {merging_command(bucket)}"
+    )
+
+
+def versioning_command(bucket: str) -> str:
+    """The command that enables the bucket's versioning.
+
+    Args:
+        bucket: the bucket's name.
+    """
+    return f"aws s3api put-bucket-versioning --bucket {bucket} --versioning-configuration Status=Enabled"
+
+
+def without_versioning(bucket: str) -> str:
+    """That a sensor watches the versions of a bucket that makes none, what that costs, and how to change it.
+
+    Args:
+        bucket: the bucket's name.
+    """
+    return (
+        "The bucket's versioning is not enabled, so with identity version an object that is stored over another gets "
+        f"a run only if its etag differs. Enable it: {versioning_command(bucket)}"
     )

@@ -136,6 +136,8 @@ def new_sensor(
         raise SystemExit(FAILED) from None
     for line in _report(wanted, written):
         click.echo(line)
+    for warning in written.warnings:
+        click.echo(f"treadle: warning: {warning}", err=True)
 
 
 _TO_WRITE = {

@@ -5,8 +5,9 @@ import hashlib
 import json
 import keyword
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from treadle.cli.fragments import NewSensor
@@ -44,10 +45,12 @@ class Written:
     Attributes:
         files: paths in the project, with what each is or has been given.
         new_job: whether the job was unknown before, so that its address must be given.
+        warnings: what the sensor may wait for in vain.
     """
 
     files: dict[str, str]
     new_job: bool
+    warnings: tuple[str, ...] = ()
 
 
 def find_root(start: Path) -> Path:
@@ -91,7 +94,20 @@ def write_sensor(root: Path, new: NewSensor) -> Written:
         {path: what for path, (_, what) in files.items()}
         | {path: f"{lines} lines added" for path, lines in more.items() if lines},
         new_job=new.job is not None and new.job not in known,
+        warnings=tuple(_unknown_jobs(new, {*known, *([new.job] if new.job else [])})),
     )
+
+
+def _unknown_jobs(new: NewSensor, known: Set[str]) -> Iterator[str]:
+    """That the project has no such job as the sensor waits for; it may still get one."""
+    for name in new.upstream:
+        if name not in known:
+            meant = get_close_matches(name, known, 1)
+            guess = f" Did you mean {meant[0]}?" if meant else ""
+            yield (
+                f"The project has no job {name}, so {new.name} waits for its runs in vain.{guess} Add the job, or "
+                f"correct {name} in functions/sensors/{new.name}/app.py and in template.yaml."
+            )
 
 
 def _files(new: NewSensor) -> dict[str, tuple[str, str]]:

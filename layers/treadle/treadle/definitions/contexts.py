@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from treadle.definitions.bounds import byte_size
-from treadle.definitions.errors import DagsterInvalidDefinitionError, DagsterInvariantViolationError
+from treadle.definitions.errors import DagsterInvariantViolationError
 from treadle.definitions.resources import Resources, ResourceScope
 from treadle.definitions.values import unicode_problem
 
@@ -80,6 +80,7 @@ class SensorEvaluationContext:
     _resources: ResourceScope = field(default_factory=_no_resources)
     _instance: Callable[[], Any] | None = None
     _ended_runs: "Callable[[], EndedRuns] | None" = None
+    _started_by_operator: float | None = None
     cursor_updated: bool = False
 
     @classmethod
@@ -133,6 +134,11 @@ class SensorEvaluationContext:
         self.cursor_updated = True
 
     @property
+    def started_by_operator(self) -> float | None:
+        """Seconds since the epoch at which an operator last started the sensor; None if its default decides."""
+        return self._started_by_operator
+
+    @property
     def is_first_tick_since_sensor_start(self) -> bool:
         """True if no tick has ended since the sensor was last started."""
         if self.last_tick_completion_time is None:
@@ -161,9 +167,15 @@ class SensorEvaluationContext:
         Raises:
             DagsterInvalidDefinitionError: if it was not.
         """
-        if key not in self._resources.definitions:
-            msg = f"Resource with key '{key}' required by sensor '{sensor_name}' was not provided."
-            raise DagsterInvalidDefinitionError(msg)
+        self._resources.require(key, f"sensor '{sensor_name}'")
+
+    def is_resource_failure(self, error: BaseException) -> bool:
+        """Whether an error of the evaluation is that a resource could not be made, and so not one item's alone.
+
+        Args:
+            error: what the evaluation raised.
+        """
+        return self._resources.has_failed_with(error)
 
     @property
     def instance(self) -> Any:

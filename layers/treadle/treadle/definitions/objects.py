@@ -5,6 +5,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar
 
+NO_VERSION = "null"
+"""The version id of what is stored without versioning (S3 User Guide, "How S3 Versioning works")."""
+
 
 class ObjectIdentity(StrEnum):
     """What makes two sightings of an object the same one."""
@@ -22,7 +25,7 @@ class S3Object:
         bucket: the bucket's name.
         key: the key itself, never URL-encoded.
         etag: the entity tag without quotes.
-        version: the version id; "null" in a bucket without versioning.
+        version: the version id; "null" where it was stored without versioning.
         size: in bytes.
         last_modified: when it was stored (of a multipart upload: when that was begun).
     """
@@ -43,7 +46,20 @@ class S3Object:
         location = f"s3://{self.bucket}/{self.key}"
         if identity is ObjectIdentity.KEY:
             return location
-        return f"{location}#{self.etag if identity is ObjectIdentity.ETAG else self.version}"
+        if identity is ObjectIdentity.ETAG:
+            return f"{location}#{self.etag}"
+        # What is stored without versioning replaces what was there, under the same version id.
+        return f"{location}#null-{self.etag}" if self.is_unversioned else f"{location}#{self.version}"
+
+    @property
+    def is_in_parts(self) -> bool:
+        """Whether it was uploaded in parts: its etag ends with their number."""
+        return "-" in self.etag
+
+    @property
+    def is_unversioned(self) -> bool:
+        """Whether it was stored while its bucket had no versioning, or that was suspended."""
+        return self.version == NO_VERSION
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,6 +126,7 @@ class ResourceScope:
     _made: dict[str, Any] = field(default_factory=dict)
     _making: list[str] = field(default_factory=list)
     _stack: ExitStack = field(default_factory=ExitStack)
+    _failures: list[Exception] = field(default_factory=list)
 
     def get(self, key: str, wanted_by: str = "") -> Any:
         """The resource, made now if it is asked for the first time.
@@ -139,6 +140,42 @@ class ResourceScope:
                 in a circle.
             DagsterInvariantViolationError: if it needs an end and nobody will close the scope.
         """
+        try:
+            return self._get(key, wanted_by)
+        except Exception as error:
+            self._failures.append(error)
+            raise
+
+    def require(self, key: str, wanted_by: str) -> None:
+        """Make sure that there is such a resource, without making it.
+
+        Args:
+            key: its name.
+            wanted_by: who needs it, for the error's words.
+
+        Raises:
+            DagsterInvalidDefinitionError: if there is none.
+        """
+        if key not in self.definitions:
+            msg = f"Resource with key '{key}' required by {wanted_by} was not provided."
+            error = DagsterInvalidDefinitionError(msg)
+            self._failures.append(error)
+            raise error
+
+    def has_failed_with(self, error: BaseException) -> bool:
+        """Whether an error, or what it was raised from, is that a resource could not be made.
+
+        Args:
+            error: as it came out of the code that uses the resources.
+        """
+        seen: BaseException | None = error
+        while seen is not None:
+            if any(seen is each for each in self._failures):
+                return True
+            seen = seen.__cause__ or seen.__context__
+        return False
+
+    def _get(self, key: str, wanted_by: str) -> Any:
         if key in self._made:
             return self._made[key]
         if key not in self.definitions:

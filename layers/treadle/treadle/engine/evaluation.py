@@ -8,7 +8,7 @@ from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import SensorEvaluationError, StoreError, StoreRejectedError, TreadleError
 from treadle.definitions.resources import ResourceScope
 from treadle.definitions.results import Measure, SensorExecutionData
-from treadle.definitions.status import TickStatus
+from treadle.definitions.status import InstigatorStatus, TickStatus
 from treadle.engine.boundary import evaluate, unrecorded
 from treadle.engine.planning import Plan, Planner, Vetted
 from treadle.engine.tick_log import TickLog, capture
@@ -164,6 +164,7 @@ class Evaluator:
             _resources=scope,
             _instance=self._instance,
             _ended_runs=self._ended_runs,
+            _started_by_operator=_started_by_operator(state),
         )
 
         def evaluated() -> Vetted:
@@ -235,6 +236,11 @@ class Evaluator:
     def _claimed(self, run_keys: Collection[str]) -> set[str]:
         keyed = {self._planner.run_ids.keyed(self.name, key): key for key in run_keys}
         return self._planner.claimed_keys(keyed)
+
+
+def _started_by_operator(state: SensorState) -> float | None:
+    """When an operator last started the sensor; where its default decides, the state says when it first ticked."""
+    return _seconds(state.started_at) if state.status is InstigatorStatus.RUNNING else None
 
 
 def _seconds(millis: int | None) -> float | None:

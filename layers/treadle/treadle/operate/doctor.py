@@ -20,6 +20,7 @@ from treadle.operate.findings import (
     of_lost,
     of_switch,
     of_target,
+    of_unknown_jobs,
     of_unread,
 )
 from treadle.operate.overview import DAY_MS, Overview, SensorView
@@ -88,6 +89,7 @@ class Doctor:
         broken = {each.subject for each in findings if each.check == "configuration"}
         found = _of_vitals(vitals, in_use)
         findings += [each for each in found if each.check != "functions" or each.subject not in broken]
+        findings += of_unknown_jobs(self._deployment.sensors().values(), vitals)
         wrong = {each.check for each in findings if each.severity is not Severity.OK}
         findings += [each for each in _in_order(vitals) if each.check not in wrong]
         return sorted(dict.fromkeys(findings), key=lambda each: _ORDER.index(each.severity))

@@ -1,11 +1,12 @@
 """What a deployment's vitals mean: each fault with what to do about it. Pure judgement; nothing is read here."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from treadle.engine.identity import timestamp
 from treadle.operate.stories import closed
+from treadle.ports.deployment import DeployedSensor
 from treadle.ports.health import (
     Activity,
     Alarm,
@@ -16,6 +17,7 @@ from treadle.ports.health import (
     JobTarget,
     Switch,
     Unread,
+    Vitals,
 )
 from treadle.ports.ticks import Tick, TickOutline, TickTrouble
 
@@ -152,6 +154,13 @@ def of_bucket(bucket: Bucket) -> Iterator[Finding]:
     elif bucket.announces is False:
         says = f"Bucket {bucket.name} sends no events to EventBridge, so its objects wait for the sweep."
         yield Finding("buckets", owner, Severity.PROBLEM, says, f"Switch them on: {bucket.remedy}")
+    if bucket.has_versions is False:
+        says = (
+            f"The versioning of bucket {bucket.name} is not enabled, and the sensor's identity is version: an object "
+            "that is stored over another gets a run only if its etag differs."
+        )
+        advice = f"Enable it: {bucket.versioning_remedy} Or deploy with identity etag."
+        yield Finding("buckets", owner, Severity.PROBLEM, says, advice)
 
 
 def of_target(target: JobTarget, in_use: Collection[str]) -> Iterator[Finding]:
@@ -173,6 +182,28 @@ def of_target(target: JobTarget, in_use: Collection[str]) -> Iterator[Finding]:
         says = f"What it launches is not there: {target.address}. {target.trouble}".rstrip()
         advice = f"Make it again, or deploy with another {target.parameter}."
         yield Finding("jobs", target.job, Severity.PROBLEM, says, advice)
+
+
+def of_unknown_jobs(sensors: Iterable[DeployedSensor], vitals: Vitals) -> Iterator[Finding]:
+    """That a sensor waits for runs of a job that the deployment does not have, or may start such a job.
+
+    Args:
+        sensors: the deployment's.
+        vitals: with the targets of its jobs.
+    """
+    known = sorted(each.job for each in vitals.targets)
+    if not known or any(each.check == "jobs" for each in vitals.unread):
+        return  # Nobody can say which jobs there are.
+    for sensor in sensors:
+        heard = sensor.hearing.jobs if sensor.hearing else ()
+        for words, parameter, names in (
+            ("It waits for runs of job {}", "MonitoredJobs, or its code,", heard),
+            ("Its Jobs name {}", "Jobs", sensor.jobs),
+        ):
+            for name in sorted(set(names) - set(known)):
+                says = f"{words.format(name)}, and the deployment has no such job."
+                advice = f"Correct its parameter {parameter} and deploy; there are: {', '.join(known)}."
+                yield Finding("jobs", f"sensor {sensor.name}", Severity.PROBLEM, says, advice)
 
 
 def of_denial(denial: Denial) -> Finding:

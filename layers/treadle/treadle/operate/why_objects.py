@@ -214,12 +214,12 @@ def _with_advice(finding: Finding) -> str:
 
 
 def _too_old(sighting: Sighting) -> str:
-    since, stored = sighting.counts_since, sighting.modified_at
-    if not since or stored is None or stored >= since:
+    if not sighting.was_there_before or not sighting.counts_since:
         return ""
     return (
-        f"it was stored before {timestamp(since)}, when the sensor was first enabled for what it watches, and its "
-        "start_from is now. To take what was there before, deploy with beginning and clear the cursor"
+        f"it was stored before {timestamp(sighting.counts_since)}, when the sensor was first enabled for what it "
+        "watches, and its start_from is now or a later time. To take what was there before, deploy with the time from "
+        "which objects are to count as start_from, or with beginning and clear the cursor"
     )
 
 
@@ -227,6 +227,8 @@ def _before_start(standing: Standing, sighting: Sighting) -> str:
     start = next((each for each in standing.edits if each.action == "start"), None)
     if start is None or sighting.modified_at is None or sighting.modified_at >= start.at:
         return ""
+    if sighting.is_in_parts:
+        return ""  # Its upload was begun before; when it ended, nobody knows.
     when = f"was started only at {timestamp(start.at)}, by {start.by}"
     return f"the sensor {when}, and what comes to a stopped sensor is dropped."
 
@@ -234,8 +236,13 @@ def _before_start(standing: Standing, sighting: Sighting) -> str:
 def _sweep(standing: Standing, sighting: Sighting, off: Finding | None) -> str:
     """When the sweep comes to the object, or that it has."""
     stored, done = sighting.modified_at or 0, sighting.complete_round
-    if done is not None and done > stored:
+    if done is not None and done > stored and not sighting.is_in_parts:
         return f"The sweep that began at {timestamp(done)} came to it, and the sensor's function asked for nothing."
+    if done is not None and done > stored:
+        return (
+            f"If its upload had ended by {timestamp(done)}, the sweep that began then came to it, and the sensor's "
+            f"function asked for nothing; else the sweep that is due at {standing.next_tick or 'the next minute'} does."
+        )
     if off is not None:
         return f"The sweep does not come to it: {_with_advice(off)}"
     if standing.failing:

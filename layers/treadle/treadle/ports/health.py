@@ -52,6 +52,8 @@ class Bucket:
         trouble: why it cannot be watched; "" if it can.
         announces: whether it sends its events to EventBridge; None if that could not be asked.
         remedy: what switches that on.
+        has_versions: whether its versioning is enabled; None if the sensor needs none, or that could not be asked.
+        versioning_remedy: what enables that.
     """
 
     sensor: str
@@ -59,6 +61,8 @@ class Bucket:
     trouble: str = ""
     announces: bool | None = None
     remedy: str = ""
+    has_versions: bool | None = None
+    versioning_remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)

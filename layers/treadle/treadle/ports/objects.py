@@ -19,6 +19,8 @@ class Sighting:
         round_started: when the sweep's present round began; None if none is under way.
         is_passed: whether that round has passed the key already.
         complete_round: when the sweep's last complete round began; None if there was none.
+        was_there_before: whether it does not count, as it was there before `counts_since`; an upload in parts may have
+            ended since, though it was begun before.
         announces: whether the bucket sends its events to EventBridge; None if that may not be asked.
         remedy: what switches that on.
     """
@@ -33,6 +35,7 @@ class Sighting:
     round_started: int | None = None
     is_passed: bool = False
     complete_round: int | None = None
+    was_there_before: bool = False
     announces: bool | None = None
     remedy: str = ""
 

@@ -86,7 +86,7 @@ class TreadleInstance(Recorded):
         sensors: those that are deployed; each is running, and may start its own jobs.
         resources: by key, what they may use.
         settings: by sensor, its environment, such as `TREADLE_S3_BUCKET`; deployments set it by parameters.
-        start: the virtual clock's first moment, with a time zone.
+        start: the virtual clock's first moment, with a time zone; the sensors are deployed then.
         default_status: what holds where `start_sensor` and `stop_sensor` have said nothing.
         pause_after: failures in a row after which a sensor is paused; 0 for never.
     """
@@ -104,6 +104,7 @@ class TreadleInstance(Recorded):
         if start is not None:
             start = check_time_zone("start", start)
         self.clock = VirtualClock() if start is None else VirtualClock(int(start.timestamp() * 1000))
+        self._deployed_at = self.clock.now()
         self._tables = InMemoryTables()
         self._tokens = CountingTokens()
         self._default = default_status
@@ -143,7 +144,7 @@ class TreadleInstance(Recorded):
         pause_after: int,
     ) -> _Parts:
         if isinstance(definition, S3SensorDefinition):
-            definition = definition.with_lister(self.objects, self.clock.now)
+            definition = definition.with_lister(self.objects, self.clock.now, lambda: self._deployed_at)
         if settings is not None or isinstance(definition, RunStatusSensorDefinition):
             definition = definition.configured({"TREADLE_NAMESPACE": NAMESPACE, **(settings or {})})
         run_ids = RunIds.of(NAMESPACE)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from treadle.definitions.objects import ObjectCreated, ObjectIdentity, S3Object
+from treadle.definitions.objects import NO_VERSION, ObjectCreated, S3Object
 from treadle.integrations.s3.completeness import directory_of
 from treadle.integrations.s3.lister import Page
 from treadle.integrations.s3.selection import S3Selection
@@ -22,7 +22,7 @@ class InMemoryObjects:
         is_versioned: whether what is overwritten stays, as a version.
         sends_events: whether the buckets send their events to EventBridge; None if that may not be asked.
         stored: what is there now, by bucket and key.
-        versions: what was there, too, in a bucket with versioning.
+        versions: what was put and is there still, also as an older version.
     """
 
     clock: Clock
@@ -33,26 +33,58 @@ class InMemoryObjects:
     versions: list[S3Object] = field(default_factory=list)
     _puts: int = 0
 
-    def put(self, bucket: str, key: str, body: bytes = b"") -> ObjectCreated:
-        """Store an object, over whatever was there; the event that S3 would send."""
+    def put(
+        self,
+        bucket: str,
+        key: str,
+        body: bytes = b"",
+        *,
+        parts: int = 0,
+        modified: datetime | None = None,
+    ) -> ObjectCreated:
+        """Store an object, over whatever was there; the event that S3 would send.
+
+        Args:
+            bucket: the bucket's name.
+            key: the object's key.
+            body: its content.
+            parts: in how many parts it was uploaded; 0 if in one request.
+            modified: what S3 gives as its time, such as that at which its upload was begun; now by default.
+        """
         self._puts += 1
         now = datetime.fromtimestamp(self.clock.now() / 1000, UTC)
-        etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
-        version = f"v{self._puts}" if self.is_versioned else "null"
-        found = S3Object(bucket, key, etag, version, len(body), now.replace(microsecond=0))
+        etag = hashlib.md5(body, usedforsecurity=False).hexdigest() + (f"-{parts}" if parts else "")
+        version = f"v{self._puts}" if self.is_versioned else NO_VERSION
+        at = (modified or now).replace(microsecond=0)
+        found = S3Object(bucket, key, etag, version, len(body), at)
         self.stored[bucket, key] = found
-        if self.is_versioned:
-            self.versions.append(found)
+        if not self.is_versioned:
+            self._drop_unversioned(bucket, key)
+        self.versions.append(found)
         return ObjectCreated(found, now, f"{self._puts:016X}")
 
     def delete(self, bucket: str, key: str) -> None:
         """Delete an object, if it is there; its versions stay."""
         self.stored.pop((bucket, key), None)
+        if not self.is_versioned:
+            self._drop_unversioned(bucket, key)
+
+    def _drop_unversioned(self, bucket: str, key: str) -> None:
+        """What is stored without versioning takes the place of what was."""
+        self.versions[:] = [
+            each
+            for each in self.versions
+            if (each.bucket, each.key) != (bucket, key) or not each.is_unversioned
+        ]
+
+    def _all_versions(self) -> list[S3Object]:
+        """The versions, the newest first; also of what a test has stored without `put`."""
+        known = set(self.versions)
+        return [*(each for each in self.stored.values() if each not in known), *reversed(self.versions)]
 
     def pages(self, selection: S3Selection, after: str) -> Iterator[Page]:
-        """The objects after a key, by pages; all versions of a key are on one page."""
-        by_version = selection.identity is ObjectIdentity.VERSION
-        everything = self.versions if by_version and self.is_versioned else self.stored.values()
+        """The objects after a key, by pages; all versions of a key are on one page, the newest first."""
+        everything = self._all_versions() if selection.lists_versions else self.stored.values()
         found: dict[str, list[S3Object]] = {}
         for stored in everything:
             if (
@@ -86,3 +118,8 @@ class InMemoryObjects:
         """Whether the bucket sends its events."""
         del bucket
         return self.sends_events
+
+    def has_versioning(self, bucket: str) -> bool | None:
+        """Whether what is overwritten stays."""
+        del bucket
+        return self.is_versioned

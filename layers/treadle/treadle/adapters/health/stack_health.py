@@ -18,9 +18,10 @@ from treadle.adapters.health.alert_channels import channel_probe
 from treadle.adapters.health.job_targets import target_probe
 from treadle.adapters.health.looking import Probe, Vital, look_at_all, taken
 from treadle.adapters.health.permissions import RECENT_MS, Need, log_probe, needs, permission_probe
-from treadle.adapters.notifications import merging_command
+from treadle.adapters.notifications import merging_command, versioning_command
 from treadle.adapters.stack import DeployedStack, describe_rule
 from treadle.adapters.targets.answers import millis_of
+from treadle.definitions.objects import ObjectIdentity
 from treadle.ports.deployment import DeployedSensor, Deployment
 from treadle.ports.health import (
     Activity,
@@ -189,6 +190,9 @@ class StackHealth:
                 yield Probe(
                     "buckets", f"bucket {bucket}", "s3:GetBucketNotification", _bucket(sensor.name, bucket)
                 )
+                if sensor.settings.get("TREADLE_S3_IDENTITY") == ObjectIdentity.VERSION:
+                    what, look = f"the versioning of bucket {bucket}", _versioning(sensor.name, bucket)
+                    yield Probe("buckets", what, "s3:GetBucketVersioning", look)
 
     def _alarms(self) -> Probe:
         names = [name for _, _, name in self._of_type("AWS::CloudWatch::Alarm", "Alarm")]
@@ -347,6 +351,21 @@ def _bucket(sensor: str, bucket: str) -> Any:
             return
         announces = "EventBridgeConfiguration" in told
         yield Bucket(sensor, bucket, announces=announces, remedy=merging_command(bucket))
+
+    return look
+
+
+def _versioning(sensor: str, bucket: str) -> Any:
+    def look() -> Iterator[Bucket]:
+        try:
+            told = client("s3").get_bucket_versioning(Bucket=bucket)
+        except ClientError as error:
+            if code_of(error) not in {"NoSuchBucket", "404", "PermanentRedirect", "301"}:
+                raise
+            return  # Found by the other look at the bucket.
+        if told.get("Status") != "Enabled":
+            remedy = versioning_command(bucket)
+            yield Bucket(sensor, bucket, has_versions=False, versioning_remedy=remedy)
 
     return look
 

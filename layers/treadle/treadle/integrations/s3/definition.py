@@ -4,12 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from datetime import datetime
+from traceback import TracebackException
 from typing import Any, Self
 
-from treadle.adapters.notifications import silence
+from treadle.adapters.function import deployed_at
+from treadle.adapters.notifications import silence, without_versioning
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvariantViolationError, InvalidResultError
-from treadle.definitions.evaluation import combine, flatten
+from treadle.definitions.evaluation import combine, flatten, with_job_name
 from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.objects import ObjectCreated, ObjectIdentity, S3Object
 from treadle.definitions.results import Measure, RunRequest, SensorExecutionData, SensorResult, SkipReason
@@ -20,6 +22,7 @@ from treadle.integrations.s3.lister import ObjectLister, S3Lister
 from treadle.integrations.s3.readiness import look_at_event
 from treadle.integrations.s3.selection import S3Selection, StartFrom
 from treadle.integrations.s3.sweep import Slice, sweep, system_now
+from treadle.integrations.s3.sweep_cursor import not_before
 
 
 class S3SensorDefinition(SensorDefinition):
@@ -56,6 +59,7 @@ class S3SensorDefinition(SensorDefinition):
         self.selection = selection
         self.lister = lister or S3Lister()
         self.now = system_now
+        self.deployed_at: Callable[[], int | None] = deployed_at
 
     def configured(self, settings: Mapping[str, str]) -> Self:
         """The definition with the deployment's selection.
@@ -71,24 +75,35 @@ class S3SensorDefinition(SensorDefinition):
         """The sensor as plain JSON, with what it watches."""
         return {**super().described(), "selection": self.selection.described()}
 
-    def with_lister(self, lister: ObjectLister, now: Callable[[], int]) -> Self:
+    def with_lister(
+        self,
+        lister: ObjectLister,
+        now: Callable[[], int],
+        deployed_at: Callable[[], int | None] | None = None,
+    ) -> Self:
         """The definition over another lister and clock, as in tests.
 
         Args:
             lister: lists the bucket.
             now: the time, in milliseconds since the epoch.
+            deployed_at: when the sensor was deployed, as `now` says times; None if that cannot be asked.
         """
         changed = copy(self)
         changed.lister = lister
         changed.now = now
+        changed.deployed_at = deployed_at or self.deployed_at
         return changed
 
     def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
         """Sweep on from the cursor.
 
-        An object whose function fails is set aside with the reason; the only object of a slice fails it.
+        An object whose function fails is set aside with the reason, and fails no other: the next round comes to it
+        again. What all objects need, the bucket and the function's resources, fails the tick.
         """
-        found = sweep(context, self.selection, self.lister, self.now)
+        waits = not_before(self.selection, self.now())
+        if waits:
+            return combine([SkipReason(waits)], context, self.job_names)
+        found = sweep(context, self.selection, self.lister, self.now, self.deployed_at)
         context.update_cursor(str(found.cursor))
         requests: list[RunRequest] = []
         failed: list[tuple[str, str]] = []
@@ -96,26 +111,33 @@ class S3SensorDefinition(SensorDefinition):
             try:
                 requests += [r for r in self._requests(context, stored) if isinstance(r, RunRequest)]
             except Exception as error:
-                if len(found.objects) == 1:
+                if context.is_resource_failure(error):
                     raise
-                # One bad object must not hold up those beside it; the next round comes to it again.
                 context.log.exception("s3://%s/%s could not be evaluated", stored.bucket, stored.key)
-                reason = f"s3://{stored.bucket}/{stored.key}: {type(error).__name__}: {error}"[:1_000]
+                # Not str(error), which is the author's code, too, and may raise.
+                words = f"{type(error).__name__}: {TracebackException.from_exception(error)}"
+                reason = f"s3://{stored.bucket}/{stored.key}: {words}"[:1_000]
                 failed.append((self.selection.run_key(stored), reason))
-        data = combine(requests or [self._skip(found)], context, self.job_names)
-        measures = [Measure("round_age", found.age_seconds, "Seconds")]
-        if found.cursor.is_silent:
-            context.log.warning(silence(self.selection.bucket))
-            measures.append(Measure("silent_bucket", 1, "Count"))
-        return replace(data, set_aside=tuple(failed), measures=tuple(measures))
+        notices = self._notices(found)
+        for notice in notices:
+            context.log.warning(notice)
+        data = combine(requests or [_skip(found, notices)], context, self.job_names)
+        return replace(data, set_aside=tuple(failed), measures=_measures(found))
 
-    def _skip(self, found: Slice) -> SkipReason:
-        rounds = "the round is complete" if found.is_complete else f"on from {found.cursor.position!r}"
-        words = f"{found.listed} objects listed, {len(found.objects)} of them new; {rounds}."
+    def _notices(self, found: Slice) -> list[str]:
+        """What an operator must know of the bucket, or of the sensor's beginning."""
+        notices = list(found.notes)
+        if found.cursor.is_unversioned:
+            notices.append(without_versioning(self.selection.bucket))
         if found.cursor.is_silent:
-            # First, as long reasons are cut, and with it the command would be useless.
-            words = f"{silence(self.selection.bucket)}\n{words}"
-        return SkipReason(words)
+            notices.append(silence(self.selection.bucket))
+        if found.unremembered:
+            notices.append(
+                f"{found.unremembered} objects could not be remembered, as the cursor would get too large: those "
+                "that must settle wait for a later round, and an upload in parts that was begun long before the "
+                "sensor was first enabled may get no run without its event."
+            )
+        return notices
 
     def evaluate_event(self, context: SensorEvaluationContext, event: SensorEvent) -> SensorExecutionData:
         """Evaluate the event of one object; with nothing to commit where it must wait."""
@@ -124,6 +146,13 @@ class S3SensorDefinition(SensorDefinition):
         stored = event.object
         if not self.selection.selects(stored):
             reason = f"s3://{stored.bucket}/{stored.key} is not watched: {self.selection.words} is."
+            return combine([SkipReason(reason)], context, self.job_names)
+        start = self.selection.starts_at
+        if start is not None and event.time < start:
+            reason = (
+                f"s3://{stored.bucket}/{stored.key} was stored at {event.time.isoformat()}, and start_from is "
+                f"{start.isoformat()}."
+            )
             return combine([SkipReason(reason)], context, self.job_names)
         seen = look_at_event(event, self.selection, self.lister, self.now())
         if seen.reason:
@@ -145,10 +174,14 @@ class S3SensorDefinition(SensorDefinition):
             raise InvalidResultError(msg)
         config = self._config(stored, event.time if event else stored.last_modified)
         return [
-            replace(
-                value,
-                run_key=value.run_key or self.selection.run_key(stored),
-                run_config=value.run_config or config,
+            with_job_name(
+                replace(
+                    value,
+                    run_key=value.run_key or self.selection.run_key(stored),
+                    run_config=value.run_config or config,
+                ),
+                self.name,
+                self.job_names,
             )
             if isinstance(value, RunRequest)
             else value
@@ -166,7 +199,7 @@ class S3SensorDefinition(SensorDefinition):
             "bucket": stored.bucket,
             "key": stored.key,
             "etag": stored.etag,
-            "version": None if stored.version == "null" else stored.version,
+            "version": None if stored.is_unversioned else stored.version,
             "size": stored.size,
             "event_time": time.isoformat(),
         }
@@ -187,13 +220,30 @@ class S3SensorDefinition(SensorDefinition):
         return [*(value.run_requests or ()), *skips]
 
 
+def _skip(found: Slice, notices: Sequence[str]) -> SkipReason:
+    rounds = "the round is complete" if found.is_complete else f"on from {found.cursor.position!r}"
+    words = f"{found.listed} objects listed, {len(found.objects)} of them new; {rounds}."
+    # First, as long reasons are cut, and with that commands would be useless.
+    return SkipReason("\n".join([*notices, words]))
+
+
+def _measures(found: Slice) -> tuple[Measure, ...]:
+    counted = {
+        "unversioned_bucket": int(found.cursor.is_unversioned),
+        "silent_bucket": int(found.cursor.is_silent),
+        "unremembered_objects": found.unremembered,
+    }
+    measures = [Measure(name, number, "Count") for name, number in counted.items() if number]
+    return (Measure("round_age", found.age_seconds, "Seconds"), *measures)
+
+
 def s3_sensor(
     bucket: str = "",
     *,
     prefix: str = "",
     suffix: str = "",
     identity: ObjectIdentity | str = ObjectIdentity.ETAG,
-    start_from: StartFrom | str = StartFrom.NOW,
+    start_from: StartFrom | datetime | str = StartFrom.NOW,
     settle_seconds: int = 0,
     complete_when: Marker | FileCount | None = None,
     name: str | None = None,
@@ -217,8 +267,9 @@ def s3_sensor(
         prefix: what keys begin with.
         suffix: what keys end with.
         identity: `key` (once per key, whatever is stored there later), `etag` (again when the content
-            differs) or `version` (again at each upload; needs versioning).
-        start_from: `now`, or `beginning` to count what was there before.
+            differs) or `version` (again at each upload; needs versioning, without which it is as `etag`).
+        start_from: `now`; `beginning` to count what was there before; or a time with its time zone, such as
+            `2026-11-29T00:00:00Z`, to count what was stored since.
         settle_seconds: an object counts when it has been unchanged for so long, at most a day; not with
             identity `version`, as a version never changes.
         complete_when: objects count by groups, each all that lies directly in one "directory":
@@ -246,10 +297,10 @@ def s3_sensor(
         prefix,
         suffix,
         ObjectIdentity(identity),
-        StartFrom(start_from),
+        start_from,  # type: ignore[arg-type]  # The selection reads a text, too.
         settle_seconds,
         complete_when,
-    )
+    ).checked()
 
     def decorate(function: SensorFunction) -> S3SensorDefinition:
         return S3SensorDefinition(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from treadle.definitions.errors import BucketError
-from treadle.definitions.objects import ObjectIdentity, S3Object
+from treadle.definitions.objects import NO_VERSION, S3Object
 from treadle.integrations.s3.selection import S3Selection
 
 _MISSING = {"NoSuchBucket", "404"}
@@ -38,7 +38,7 @@ class ObjectLister(Protocol):
     """
 
     def pages(self, selection: S3Selection, after: str) -> Iterator[Page]:
-        """The objects whose key sorts after the given one, by pages.
+        """The objects whose key sorts after the given one, by pages; of the versions of a key the newest first.
 
         Args:
             selection: bucket, prefix, and whether versions are wanted.
@@ -68,14 +68,22 @@ class ObjectLister(Protocol):
             bucket: the bucket's name.
         """
 
+    def has_versioning(self, bucket: str) -> bool | None:
+        """Whether what is stored in the bucket now becomes a version of its own; None if that may not be asked.
+
+        Args:
+            bucket: the bucket's name.
+        """
+
 
 class S3Lister:
     """An `ObjectLister` on S3; needs `s3:ListBucket`, for versions `s3:ListBucketVersions`."""
 
     def pages(self, selection: S3Selection, after: str) -> Iterator[Page]:
         """The objects after a key, by pages; LIST is strongly consistent."""
-        versions = selection.identity is ObjectIdentity.VERSION
-        return self._versions(selection, after) if versions else self._objects(selection, after)
+        return (
+            self._versions(selection, after) if selection.lists_versions else self._objects(selection, after)
+        )
 
     def members(self, selection: S3Selection, directory: str) -> Iterator[S3Object]:
         """The objects directly in a directory."""
@@ -101,6 +109,17 @@ class S3Lister:
         except ClientError:
             return None  # What else is wrong with the bucket, its listing says better.
         return "EventBridgeConfiguration" in answer
+
+    def has_versioning(self, bucket: str) -> bool | None:
+        """Whether the bucket's versioning is enabled; needs `s3:GetBucketVersioning`."""
+        from botocore.exceptions import ClientError
+
+        try:
+            answer = _s3().get_bucket_versioning(Bucket=bucket)
+        except ClientError:
+            return None
+        # "If a versioning state has never been set, no Status is returned" (S3 API, GetBucketVersioning).
+        return bool(answer.get("Status") == "Enabled")
 
     def _objects(self, selection: S3Selection, after: str) -> Iterator[Page]:
         start = {"StartAfter": after} if after else {}
@@ -178,7 +197,7 @@ def _object(bucket: str, entry: dict[str, Any]) -> S3Object:
         bucket=bucket,
         key=entry["Key"],
         etag=entry["ETag"].strip('"'),
-        version=entry.get("VersionId") or "null",
+        version=entry.get("VersionId") or NO_VERSION,
         size=entry["Size"],
         last_modified=entry["LastModified"],
     )

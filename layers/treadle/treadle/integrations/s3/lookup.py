@@ -9,9 +9,10 @@ from treadle.definitions.errors import DagsterInvariantViolationError, Invocatio
 from treadle.definitions.objects import ObjectCreated, ObjectIdentity, S3Object
 from treadle.integrations.s3.completeness import FileCount
 from treadle.integrations.s3.lister import ObjectLister
+from treadle.integrations.s3.memory import OVERLAP_MS, modified_ms, seen_at
 from treadle.integrations.s3.readiness import look_at_event
 from treadle.integrations.s3.selection import S3Selection
-from treadle.integrations.s3.sweep import SweepCursor, read_cursor
+from treadle.integrations.s3.sweep_cursor import SweepCursor, bounded, read_cursor
 from treadle.ports.deployment import Deployment
 from treadle.ports.objects import Sighting
 
@@ -59,13 +60,15 @@ class SelectedObjects:
             return Sighting(selection.words, is_watched=False)
         stored = self._stored(selection, key)
         swept = _swept(cursor, selection, now)
+        key_of = stored or named
         return Sighting(
             selection.words,
             is_watched=True,
-            run_key=selection.run_key(stored or named) if stored or _is_by_key(selection) else None,
-            modified_at=int(stored.last_modified.timestamp() * 1000) if stored else None,
-            is_in_parts=stored is not None and "-" in stored.etag,
-            waits=self._waits(stored, selection, now) if stored else "",
+            run_key=selection.run_key(key_of) if stored or _is_by_key(selection) else None,
+            modified_at=modified_ms(stored) if stored else None,
+            is_in_parts=stored is not None and stored.is_in_parts,
+            waits=self._waits(stored, selection, swept, now) if stored else "",
+            was_there_before=stored is not None and swept is not None and not swept.counts(stored),
             counts_since=swept.since if swept else None,
             round_started=swept.round_started if swept and swept.position else None,
             is_passed=swept is not None and bool(swept.position) and key <= swept.position,
@@ -75,16 +78,28 @@ class SelectedObjects:
         )
 
     def _stored(self, selection: S3Selection, key: str) -> S3Object | None:
-        if selection.identity is not ObjectIdentity.VERSION:
+        if not selection.lists_versions:
             return self._lister.find(selection.bucket, key)
-        # Of all keys that begin with it, it is listed first, with all its versions.
+        # Of all keys that begin with it, it is listed first, with its versions in the order of their storing, the
+        # newest first; that is not the order of their times, as an upload in parts bears that of its beginning.
         page = next(self._lister.pages(replace(selection, prefix=key), ""))
-        versions = [stored for stored in page.objects if stored.key == key]
-        return max(versions, key=lambda each: each.last_modified, default=None)
+        return next((stored for stored in page.objects if stored.key == key), None)
 
-    def _waits(self, stored: S3Object, selection: S3Selection, now: int) -> str:
-        seen = ObjectCreated(stored, stored.last_modified, "")
-        return look_at_event(seen, selection, self._lister, now).reason
+    def _waits(self, stored: S3Object, selection: S3Selection, swept: SweepCursor | None, now: int) -> str:
+        if not stored.is_in_parts or not selection.settle_seconds or selection.complete_when is not None:
+            return self._waits_since(stored, stored.last_modified, selection, now)
+        first = seen_at((swept.waiting, swept.waited), stored) if swept else None
+        if first is not None:
+            return self._waits_since(stored, datetime.fromtimestamp(first, UTC), selection, now)
+        if stored.last_modified.timestamp() + OVERLAP_MS / 1000 + selection.settle_seconds <= now / 1000:
+            return ""
+        return (
+            f"it was uploaded in parts, and bears the time at which that began: it counts when its event or a sweep "
+            f"has seen it unchanged for {selection.settle_seconds} s"
+        )
+
+    def _waits_since(self, stored: S3Object, time: datetime, selection: S3Selection, now: int) -> str:
+        return look_at_event(ObjectCreated(stored, time, ""), selection, self._lister, now).reason
 
 
 def _is_by_key(selection: S3Selection) -> bool:
@@ -95,7 +110,7 @@ def _is_by_key(selection: S3Selection) -> bool:
 def _swept(cursor: str | None, selection: S3Selection, now: int) -> SweepCursor | None:
     """How far the sweep has come; None where it was never begun for this selection."""
     try:
-        found = read_cursor(cursor, selection, now) if cursor else None
+        found = bounded(read_cursor(cursor, selection, now), now) if cursor else None
     except DagsterInvariantViolationError:
         return None
     return found if found and (found.round_started or found.complete_round) else None

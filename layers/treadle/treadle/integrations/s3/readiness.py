@@ -7,6 +7,7 @@ from datetime import datetime
 from treadle.definitions.objects import ObjectCreated, S3Object
 from treadle.integrations.s3.completeness import FileCount, directory_of
 from treadle.integrations.s3.lister import ObjectLister
+from treadle.integrations.s3.memory import OVERLAP_MS, digest_of
 from treadle.integrations.s3.selection import S3Selection
 
 TOLERANCE_SECONDS = 5
@@ -36,15 +37,40 @@ class Group:
     Attributes:
         count: watched objects in it.
         newest: the one modified last; None if there is none.
+        newest_in_parts: the one modified last of those whose time does not say since when they are there; None if
+            there is none.
+        digest: what tells these objects from any others.
     """
 
     count: int = 0
     newest: S3Object | None = None
+    newest_in_parts: S3Object | None = None
+    digest: bytes = b""
 
-    def with_one(self, stored: S3Object) -> "Group":
-        """The group with one more object."""
-        is_newer = self.newest is None or stored.last_modified >= self.newest.last_modified
-        return Group(self.count + 1, stored if is_newer else self.newest)
+    def with_one(self, stored: S3Object, own: S3Object | None = None) -> "Group":
+        """The group with one more object.
+
+        Args:
+            stored: the object.
+            own: an object of which is known since when it is there.
+        """
+        is_own = own is not None and (own.key, own.etag) == (stored.key, stored.etag)
+        in_parts = self.newest_in_parts
+        if stored.is_in_parts and not is_own:
+            in_parts = _newer(in_parts, stored)
+        one, others = digest_of(stored), self.digest or bytes(len(digest_of(stored)))
+        # In whatever order they come: a page and a directory's listing give the same.
+        digest = bytes(a ^ b for a, b in zip(one, others, strict=True))
+        return Group(self.count + 1, _newer(self.newest, stored), in_parts, digest)
+
+    def is_complete(self, selection: S3Selection) -> bool:
+        """Whether the group holds enough objects."""
+        counts = selection.complete_when
+        return isinstance(counts, FileCount) and self.count >= counts.count
+
+
+def _newer(known: S3Object | None, stored: S3Object) -> S3Object:
+    return stored if known is None or stored.last_modified >= known.last_modified else known
 
 
 def look_at_event(event: ObjectCreated, selection: S3Selection, lister: ObjectLister, now: int) -> Readiness:
@@ -62,9 +88,11 @@ def look_at_event(event: ObjectCreated, selection: S3Selection, lister: ObjectLi
     stored = event.object
     if isinstance(selection.complete_when, FileCount):
         directory, needed = directory_of(stored.key), selection.complete_when.count
-        group = look_at_group(directory, selection, lister)
-        if group.newest is None or group.count < needed:
+        group = look_at_group(directory, selection, lister, stored)
+        if group.newest is None or not group.is_complete(selection):
             return Readiness(f"s3://{stored.bucket}/{directory} holds {group.count} of {needed} files.")
+        if group.newest_in_parts is not None and _may_be_new(group.newest_in_parts, selection, now):
+            return Readiness(_left_to_the_sweep(group.newest_in_parts))
         return _settled(event, group.newest, selection.settle_seconds, now)
     if not selection.settle_seconds:
         return READY
@@ -79,13 +107,16 @@ def look_at_event(event: ObjectCreated, selection: S3Selection, lister: ObjectLi
     return _settled(event, found, selection.settle_seconds, now)
 
 
-def look_at_group(directory: str, selection: S3Selection, lister: ObjectLister) -> Group:
+def look_at_group(
+    directory: str, selection: S3Selection, lister: ObjectLister, own: S3Object | None = None
+) -> Group:
     """What is in a directory; no further than needed to say that it is complete.
 
     Args:
         directory: a key up to a slash, with it.
         selection: which objects are watched, and how many complete a group.
         lister: lists the directory.
+        own: an object of which is known since when it is there.
 
     Raises:
         BucketError: if it may not be listed.
@@ -95,10 +126,23 @@ def look_at_group(directory: str, selection: S3Selection, lister: ObjectLister) 
     group = Group()
     for stored in lister.members(selection, directory):
         if selection.selects(stored):
-            group = group.with_one(stored)
+            group = group.with_one(stored, own)
         if group.count >= enough:
             break
     return group
+
+
+def _may_be_new(stored: S3Object, selection: S3Selection, now: int) -> bool:
+    """Whether an object that was uploaded in parts may have appeared too lately to have settled."""
+    latest = stored.last_modified.timestamp() + OVERLAP_MS / 1000
+    return bool(selection.settle_seconds) and latest + selection.settle_seconds > now / 1000
+
+
+def _left_to_the_sweep(stored: S3Object) -> str:
+    return (
+        f"s3://{stored.bucket}/{stored.key}, a file of the same group, was uploaded in parts, and bears the time at "
+        "which that began; its own event, or the sweep, which has seen since when it is there, brings the group."
+    )
 
 
 def settled_since(modified: datetime, settle_seconds: int, now: int) -> bool:

@@ -1,7 +1,8 @@
 """Which objects a sensor watches, and when they count."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -20,6 +21,30 @@ class StartFrom(StrEnum):
     BEGINNING = "beginning"
 
 
+def parse_start(value: object) -> StartFrom | datetime:
+    """Which objects count: `now`, `beginning`, or a time with its zone, such as 2026-11-29T00:00:00Z.
+
+    Args:
+        value: one of these, as text or as what the text means.
+
+    Raises:
+        ValueError: if it is none of them, in words that go on behind the setting's name.
+    """
+    if isinstance(value, str) and value in set(StartFrom):
+        return StartFrom(value)
+    try:
+        time = datetime.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError:
+        time = None
+    if not isinstance(time, datetime):
+        msg = f"is {value!r}: use now or beginning, or a time such as 2026-11-29T00:00:00Z"
+        raise ValueError(msg)  # noqa: TRY004 - a text that is none is the usual case
+    if time.utcoffset() is None:
+        msg = f"is {value!s}, a time without time zone: add Z for UTC, or an offset such as +01:00"
+        raise ValueError(msg)
+    return time.astimezone(UTC)
+
+
 @dataclass(frozen=True, slots=True)
 class S3Selection:
     """Which objects a sensor watches, and what makes two sightings the same object.
@@ -29,26 +54,45 @@ class S3Selection:
         prefix: what keys begin with.
         suffix: what keys end with.
         identity: what makes two sightings the same object.
-        start_from: whether objects count that were there before.
+        start_from: whether objects count that were there before, or the time since which they do.
         settle_seconds: for how long an object must have been unchanged before it counts.
         complete_when: what completes a group, if objects count by groups.
 
     Raises:
-        DagsterInvalidDefinitionError: if it is to settle for more than a day, or less than nothing.
+        DagsterInvalidDefinitionError: if it is to settle for more than a day, or less than nothing, or to start
+            from what is no time, or from one without time zone.
     """
 
     bucket: str = ""
     prefix: str = ""
     suffix: str = ""
     identity: ObjectIdentity = ObjectIdentity.ETAG
-    start_from: StartFrom = StartFrom.NOW
+    start_from: StartFrom | datetime = StartFrom.NOW
     settle_seconds: int = 0
     complete_when: Marker | FileCount | None = None
 
     def __post_init__(self) -> None:
+        try:
+            object.__setattr__(self, "start_from", parse_start(self.start_from))
+        except ValueError as error:
+            msg = f"start_from {error}."
+            raise DagsterInvalidDefinitionError(msg) from error
         if not 0 <= self.settle_seconds <= MAX_SETTLE_SECONDS:
             msg = f"settle_seconds must be 0 to {MAX_SETTLE_SECONDS}, not {self.settle_seconds}."
             raise DagsterInvalidDefinitionError(msg)
+
+    def checked(self) -> "S3Selection":
+        """The selection, if its names mean what was meant.
+
+        Raises:
+            DagsterInvalidDefinitionError: if bucket, prefix or suffix can name no object, or an event pattern would take
+                a part of them for a wildcard.
+        """
+        problems = list(_name_problems(self.bucket, self.prefix, self.suffix))
+        if problems:
+            msg = f"The selection of objects cannot work: {'; '.join(problems)}."
+            raise DagsterInvalidDefinitionError(msg)
+        return self
 
     def selects(self, stored: S3Object) -> bool:
         """Whether the object is watched."""
@@ -69,6 +113,16 @@ class S3Selection:
         if isinstance(self.complete_when, FileCount):
             return f"s3://{stored.bucket}/{directory_of(stored.key)}#{self.complete_when}"
         return stored.run_key(self.identity)
+
+    @property
+    def lists_versions(self) -> bool:
+        """Whether all versions are looked at; a group's files are counted by their keys, whatever is in them."""
+        return self.identity is ObjectIdentity.VERSION and not isinstance(self.complete_when, FileCount)
+
+    @property
+    def starts_at(self) -> datetime | None:
+        """The time since which objects count, where it is given as such."""
+        return self.start_from if isinstance(self.start_from, datetime) else None
 
     @property
     def fingerprint(self) -> list[str]:
@@ -92,7 +146,7 @@ class S3Selection:
             "prefix": self.prefix,
             "suffix": self.suffix,
             "identity": self.identity.value,
-            "start_from": self.start_from.value,
+            "start_from": _text_of(self.start_from),
             "settle_seconds": self.settle_seconds,
             "marker": counts.name if isinstance(counts, Marker) else None,
             "files": counts.count if isinstance(counts, FileCount) else None,
@@ -109,7 +163,7 @@ class S3Selection:
             fields = dict(described)
             marker, files = fields.pop("marker"), fields.pop("files")
             fields["identity"] = ObjectIdentity(fields["identity"])
-            fields["start_from"] = StartFrom(fields["start_from"])
+            fields["start_from"] = parse_start(fields["start_from"])
             counts = Marker(marker) if marker else FileCount(files) if files else None
             return cls(**fields, complete_when=counts)
         except (TypeError, ValueError, KeyError) as error:
@@ -126,21 +180,21 @@ class S3Selection:
         Raises:
             SettingsError: with all problems at once.
         """
-        problems: list[str] = []
-        chosen = replace(
-            self,
-            bucket=settings.get("TREADLE_S3_BUCKET", self.bucket),
-            prefix=settings.get("TREADLE_S3_PREFIX", self.prefix),
-            suffix=settings.get("TREADLE_S3_SUFFIX", self.suffix),
-        )
-        if not chosen.bucket:
+        bucket = settings.get("TREADLE_S3_BUCKET", self.bucket)
+        prefix = settings.get("TREADLE_S3_PREFIX", self.prefix)
+        suffix = settings.get("TREADLE_S3_SUFFIX", self.suffix)
+        problems = list(_name_problems(bucket, prefix, suffix))
+        chosen = replace(self, bucket=bucket, prefix=prefix, suffix=suffix)
+        if not bucket:
             problems.append("no bucket is given: set TREADLE_S3_BUCKET")
         identity = settings.get("TREADLE_S3_IDENTITY", self.identity.value)
         if identity not in set(ObjectIdentity):
             problems.append(f"TREADLE_S3_IDENTITY is {identity!r}: use key, etag or version")
-        start_from = settings.get("TREADLE_S3_START_FROM", self.start_from.value)
-        if start_from not in set(StartFrom):
-            problems.append(f"TREADLE_S3_START_FROM is {start_from!r}: use now or beginning")
+        start_from = self.start_from
+        try:
+            start_from = parse_start(settings.get("TREADLE_S3_START_FROM", self.start_from))
+        except ValueError as error:
+            problems.append(f"TREADLE_S3_START_FROM {error}")
         settle = settings.get("TREADLE_S3_SETTLE_SECONDS", str(self.settle_seconds))
         if not settle.isdecimal() or int(settle) > MAX_SETTLE_SECONDS:
             problems.append(f"TREADLE_S3_SETTLE_SECONDS is {settle!r}: use 0 to {MAX_SETTLE_SECONDS}")
@@ -155,6 +209,21 @@ class S3Selection:
         return replace(
             chosen,
             identity=ObjectIdentity(identity),
-            start_from=StartFrom(start_from),
+            start_from=start_from,
             settle_seconds=int(settle),
         )
+
+
+def _name_problems(bucket: str, prefix: str, suffix: str) -> Iterator[str]:
+    """Why bucket, prefix and suffix do not mean what was meant; the template refuses the same."""
+    if "/" in bucket or ":" in bucket:
+        yield f"{bucket!r} is no bucket's name: give the name alone, and what keys begin with as prefix"
+    for what, value in (("prefix", prefix), ("suffix", suffix)):
+        if "*" in value:
+            yield f"{what} {value!r} has an asterisk, which is no wildcard here: give what keys begin or end with"
+    if prefix.startswith("s3://"):
+        yield f"prefix {prefix!r} begins with a bucket: give what keys begin with"
+
+
+def _text_of(start: StartFrom | datetime) -> str:
+    return start.isoformat() if isinstance(start, datetime) else start.value

@@ -1,20 +1,29 @@
 """The sweep: finds by listing what no event told of, in slices, from where the last slice ended."""
 
-import json
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 
 from treadle.definitions.contexts import SensorEvaluationContext
-from treadle.definitions.errors import DagsterInvariantViolationError
-from treadle.definitions.objects import S3Object
+from treadle.definitions.objects import NO_VERSION, ObjectIdentity, S3Object
 from treadle.integrations.s3.completeness import FileCount, directory_of
 from treadle.integrations.s3.lister import ObjectLister, Page
+from treadle.integrations.s3.memory import OVERLAP_MS, Waiting, digest_of, modified_ms
 from treadle.integrations.s3.readiness import Group, look_at_group, settled_since
-from treadle.integrations.s3.selection import S3Selection, StartFrom
+from treadle.integrations.s3.selection import S3Selection
+from treadle.integrations.s3.sweep_cursor import Start, SweepCursor, bounded, read_cursor, starting_point
 
-OVERLAP_MS = 7 * 86_400_000
-"""A multipart upload appears with the time it was begun, up to 7 days (its usual limit) before."""
+__all__ = [
+    "FULL_ROUND_MS",
+    "MAX_SECONDS",
+    "OVERLAP_MS",
+    "SLICE",
+    "Slice",
+    "SweepCursor",
+    "read_cursor",
+    "sweep",
+    "system_now",
+]
 
 FULL_ROUND_MS = 86_400_000
 """Once a day a round looks at all objects, whenever they were modified."""
@@ -29,62 +38,6 @@ _RESERVE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class SweepCursor:
-    """Where the sweep stands.
-
-    Attributes:
-        made_with: the selection's fingerprint.
-        since: objects modified before this do not count, in milliseconds; 0 for none.
-        position: the key after which the round goes on; "" at its beginning.
-        round_started: when the present round began.
-        round_floor: the present round passes over objects modified before this.
-        complete_round: when the last complete round began; 0 for never.
-        full_round: when the last complete round began that looked at all objects.
-        is_silent: whether the bucket was found to send no events to EventBridge.
-    """
-
-    made_with: tuple[str, ...]
-    since: int
-    position: str = ""
-    round_started: int = 0
-    round_floor: int = 0
-    complete_round: int = 0
-    full_round: int = 0
-    is_silent: bool = False
-
-    def __str__(self) -> str:
-        return json.dumps(asdict(self), separators=(",", ":"), ensure_ascii=False)
-
-
-def read_cursor(text: str | None, selection: S3Selection, now: int) -> SweepCursor:
-    """Where the sweep stands; at its beginning where it was never enabled for this selection.
-
-    A first enable starts from where the selection says. A changed selection starts from now, lest a new
-    prefix or identity start runs for all that is there; to start from the beginning, clear the cursor.
-
-    Args:
-        text: the sensor's cursor.
-        selection: the present one.
-        now: milliseconds since the epoch.
-
-    Raises:
-        DagsterInvariantViolationError: if the cursor is no sweep's.
-    """
-    if text:
-        try:
-            known = json.loads(text)
-            cursor = SweepCursor(**{**known, "made_with": tuple(known["made_with"])})
-        except (ValueError, TypeError, KeyError) as error:
-            msg = f"The cursor {text[:200]!r} is no sweep's: {error!r}. Clear it to start anew."
-            raise DagsterInvariantViolationError(msg) from error
-        if list(cursor.made_with) == selection.fingerprint:
-            return cursor
-    beginning = not text and selection.start_from is StartFrom.BEGINNING
-    # S3 gives whole seconds: an object of this very second counts.
-    return SweepCursor(tuple(selection.fingerprint), 0 if beginning else now // 1000 * 1000)
-
-
-@dataclass(frozen=True, slots=True)
 class Slice:
     """What a slice found.
 
@@ -94,6 +47,8 @@ class Slice:
         listed: how many objects were looked at.
         is_complete: whether the round ended with it.
         age_seconds: since the last complete round began; since the first one began, until it is complete.
+        unremembered: objects that there was no room to remember.
+        notes: what an operator must know of the sensor's beginning.
     """
 
     objects: tuple[S3Object, ...]
@@ -101,6 +56,8 @@ class Slice:
     listed: int
     is_complete: bool
     age_seconds: float = 0.0
+    unremembered: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def system_now() -> int:
@@ -108,11 +65,16 @@ def system_now() -> int:
     return time.time_ns() // 1_000_000
 
 
+def _unknown() -> int | None:
+    return None
+
+
 def sweep(
     context: SensorEvaluationContext,
     selection: S3Selection,
     lister: ObjectLister,
     now: Callable[[], int] = system_now,
+    deployed_at: Callable[[], int | None] = _unknown,
 ) -> Slice:
     """List on from the cursor until the slice's time or size is used up, or the round is complete.
 
@@ -121,83 +83,211 @@ def sweep(
         selection: which objects count.
         lister: lists the bucket.
         now: the time, in milliseconds since the epoch.
+        deployed_at: when the sensor was deployed, in milliseconds; None if that cannot be asked.
 
     Raises:
         BucketError: if the bucket is missing or may not be listed.
+        DagsterInvariantViolationError: if the cursor is no sweep's.
     """
     began = now()
-    cursor = _begun(read_cursor(context.cursor, selection, began), began, selection.bucket, lister)
+    start = starting_point(context, selection, began, deployed_at)
+    cursor = bounded(start.cursor, began)
+    if selection.lists_versions and not cursor.unversioned_until:
+        cursor = replace(cursor, unversioned_until=began)
+    cursor = _begun(cursor, began, selection, lister)
     seconds = min(MAX_SECONDS, context.remaining_seconds * (1 - _RESERVE))
-    new: dict[str, S3Object] = {}
+    looking = _Looking.on(cursor, selection, lister, context)
     listed, is_complete = 0, False
     for page in lister.pages(selection, cursor.position):
         listed += len(page.objects)
-        # A group may be seen on several pages.
-        found = _counting(page, selection, max(cursor.since, cursor.round_floor), now())
-        fresh = [key for key in found if key not in new]
-        taken = context.claimed_run_keys(fresh) if fresh else set()
-        unclaimed = {key: found[key] for key in fresh if key not in taken}
-        new |= _complete(unclaimed, page, selection, lister, now())
+        looking.look_at(page, now())
         cursor = replace(cursor, position=page.position)
         is_complete = not page.position
-        if is_complete or len(new) >= SLICE or now() - began > seconds * 1000:
+        if is_complete or len(looking.new) >= SLICE or now() - began > seconds * 1000:
             break
+    cursor, unremembered = looking.remembered(cursor)
     cursor = _ended(cursor) if is_complete else cursor
     age = (now() - (cursor.complete_round or cursor.round_started)) / 1000
-    return Slice(tuple(new.values()), cursor, listed, is_complete, age)
+    objects = tuple(looking.new.values())
+    return Slice(objects, cursor, listed, is_complete, age, unremembered, _notes(start))
 
 
-def _begun(cursor: SweepCursor, now: int, bucket: str, lister: ObjectLister) -> SweepCursor:
+def _notes(start: Start) -> tuple[str, ...]:
+    return (start.note,) if start.note else ()
+
+
+def _begun(cursor: SweepCursor, now: int, selection: S3Selection, lister: ObjectLister) -> SweepCursor:
     if cursor.position:
         return cursor
     is_full = now - cursor.full_round >= FULL_ROUND_MS
     floor = 0 if is_full else cursor.complete_round - OVERLAP_MS
+    if cursor.oldest_waiting:
+        floor = min(floor, cursor.oldest_waiting)
     # Asked once a day; of a silent bucket at each round, so that the notice ends soon after its cause.
-    is_silent = lister.announces(bucket) is False if is_full or cursor.is_silent else False
-    return replace(cursor, round_started=now, round_floor=max(floor, 0), is_silent=is_silent)
+    is_silent = lister.announces(selection.bucket) is False if is_full or cursor.is_silent else False
+    is_unversioned = False
+    if selection.lists_versions and (is_full or cursor.is_unversioned):
+        is_unversioned = lister.has_versioning(selection.bucket) is False
+    return replace(
+        cursor,
+        round_started=now,
+        round_floor=max(floor, 0),
+        is_silent=is_silent,
+        is_unversioned=is_unversioned,
+        before=cursor.before_at(now),
+        waited=cursor.waiting,
+        waiting={},
+        oldest_waiting=0,
+    )
 
 
 def _ended(cursor: SweepCursor) -> SweepCursor:
     full = cursor.full_round if cursor.round_floor else cursor.round_started
-    return replace(cursor, position="", complete_round=cursor.round_started, full_round=full)
+    return replace(cursor, position="", complete_round=cursor.round_started, full_round=full, waited={})
 
 
-def _counting(page: Page, selection: S3Selection, floor: int, now: int) -> dict[str, S3Object]:
-    """By run key, the page's objects that are watched, and new enough, and have settled.
+@dataclass(slots=True)
+class _Looking:
+    """A slice's look at one page after the other.
 
-    What has not settled yet is younger than the round, and so is looked at by the next one.
+    Attributes:
+        cursor: where the slice began.
+        selection: which objects count.
+        lister: lists directories.
+        context: gives the run keys that are taken.
+        waiting: the objects that have not settled.
+        lowest: what was modified since counts, if its upload is not still to be judged.
+        earlier: objects that were there before the first round; None if there is nothing to remember.
+        new: the objects that count, by run key.
     """
-    return {
-        selection.run_key(stored): stored
-        for stored in page.objects
-        if selection.selects(stored)
-        and stored.last_modified.timestamp() * 1000 >= floor
-        and settled_since(stored.last_modified, selection.settle_seconds, now)
-    }
 
+    cursor: SweepCursor
+    selection: S3Selection
+    lister: ObjectLister
+    context: SensorEvaluationContext
+    waiting: Waiting
+    lowest: int
+    earlier: set[str] | None = None
+    new: dict[str, S3Object] = field(default_factory=dict)
 
-def _complete(
-    found: dict[str, S3Object], page: Page, selection: S3Selection, lister: ObjectLister, now: int
-) -> dict[str, S3Object]:
-    """Those of the objects whose group is complete and has settled; all of them, if groups do not matter."""
-    if not isinstance(selection.complete_when, FileCount) or not found:
-        return found
-    groups: dict[str, Group] = {}
-    for stored in page.objects:
-        if selection.selects(stored):
+    @classmethod
+    def on(
+        cls,
+        cursor: SweepCursor,
+        selection: S3Selection,
+        lister: ObjectLister,
+        context: SensorEvaluationContext,
+    ) -> "_Looking":
+        """A look that goes on from a cursor."""
+        waiting = Waiting(
+            selection.settle_seconds, dict(cursor.waited), dict(cursor.waiting), cursor.oldest_waiting
+        )
+        earlier = set(cursor.before.entries()) if cursor.before else None
+        lowest = max(cursor.since, cursor.round_floor)
+        return cls(cursor, selection, lister, context, waiting, lowest, earlier)
+
+    def remembered(self, cursor: SweepCursor) -> tuple[SweepCursor, int]:
+        """The cursor with what is to be remembered, and for how many objects there was no room."""
+        before, dropped = cursor.before, 0
+        if before is not None and self.earlier is not None and cursor.is_first_round:
+            before, dropped = before.knowing(self.earlier)
+        kept = self.waiting
+        cursor = replace(
+            cursor, before=before, waited=kept.last, waiting=kept.present, oldest_waiting=kept.oldest
+        )
+        return cursor, dropped + kept.left_out
+
+    def look_at(self, page: Page, now: int) -> None:
+        """Take from a page the objects that count, and whose run key is not taken."""
+        found = self._counting(page, now)
+        # A group may be seen on several pages.
+        fresh = {key: stored for key, stored in found.items() if key not in self.new}
+        if not fresh:
+            return
+        old_keys = self._old_keys(fresh)
+        taken = self.context.claimed_run_keys([*fresh, *old_keys])
+        taken |= {key for old, key in old_keys.items() if old in taken}
+        unclaimed = {key: stored for key, stored in fresh.items() if key not in taken}
+        if isinstance(self.selection.complete_when, FileCount):
+            self.new |= self._complete(unclaimed, page, now)
+        else:
+            self.new |= {key: stored for key, stored in unclaimed.items() if self._has_settled(stored, now)}
+
+    def _counting(self, page: Page, now: int) -> dict[str, S3Object]:
+        """By run key, the page's objects that are watched, and new enough, and may have settled.
+
+        What has not settled yet is looked at by the next round, whose floor is no higher than that.
+        """
+        selection, counting = self.selection, dict[str, S3Object]()
+        for stored in page.objects:
+            if not selection.selects(stored):
+                continue
+            modified = modified_ms(stored)
+            if modified < self.lowest and not self._is_late(stored, modified):
+                continue
+            if stored.is_in_parts or settled_since(stored.last_modified, selection.settle_seconds, now):
+                counting[selection.run_key(stored)] = stored
+        return counting
+
+    def _is_late(self, stored: S3Object, modified: int) -> bool:
+        """Whether an object that bears a time before the first enable has appeared after it."""
+        before = self.cursor.before
+        if before is None or self.earlier is None:
+            return False
+        if not (self.cursor.round_floor <= modified < before.since and before.may_be_late(stored, modified)):
+            return False
+        entry = before.entry(stored, modified)
+        if self.cursor.is_first_round:
+            self.earlier.add(entry)
+            return False
+        return entry not in self.earlier
+
+    def _old_keys(self, found: dict[str, S3Object]) -> dict[str, str]:
+        """By the run key that unversioned objects once had, the present one: what has such a run is not new."""
+        until = self.cursor.unversioned_until
+        if not self.selection.lists_versions:
+            return {}
+        return {
+            f"{stored.run_key(ObjectIdentity.KEY)}#{NO_VERSION}": key
+            for key, stored in found.items()
+            if stored.is_unversioned and modified_ms(stored) < until
+        }
+
+    def _has_settled(self, stored: S3Object, now: int) -> bool:
+        if not self.selection.settle_seconds or not stored.is_in_parts:
+            return True  # It was looked at by its time already.
+        modified = modified_ms(stored)
+        return self.waiting.has_settled(digest_of(stored), modified, now, modified)
+
+    def _complete(self, found: dict[str, S3Object], page: Page, now: int) -> dict[str, S3Object]:
+        """Those of the objects whose group is complete and has settled."""
+        if not found:
+            return found
+        groups = self._groups(page.objects)
+        complete = {}
+        for key, stored in found.items():
             directory = directory_of(stored.key)
-            groups[directory] = groups.get(directory, Group()).with_one(stored)
-    complete = {}
-    for key, stored in found.items():
-        directory = directory_of(stored.key)
-        group = groups[directory]
-        # Only a group that the page's end or beginning cuts through may have more elsewhere.
-        if any(page.objects[end].key.startswith(directory) for end in (0, -1)):
-            group = look_at_group(directory, selection, lister)
-        if (
-            group.newest is not None
-            and group.count >= selection.complete_when.count
-            and settled_since(group.newest.last_modified, selection.settle_seconds, now)
-        ):
-            complete[key] = stored
-    return complete
+            group = groups[directory]
+            # Only a group that the page's end or beginning cuts through may have more elsewhere.
+            if any(page.objects[end].key.startswith(directory) for end in (0, -1)):
+                group = look_at_group(directory, self.selection, self.lister)
+            if group.is_complete(self.selection) and self._group_has_settled(group, stored, now):
+                complete[key] = stored
+        return complete
+
+    def _groups(self, objects: Iterable[S3Object]) -> dict[str, Group]:
+        groups: dict[str, Group] = {}
+        for stored in objects:
+            if self.selection.selects(stored):
+                directory = directory_of(stored.key)
+                groups[directory] = groups.get(directory, Group()).with_one(stored)
+        return groups
+
+    def _group_has_settled(self, group: Group, stored: S3Object, now: int) -> bool:
+        newest, in_parts = group.newest, group.newest_in_parts
+        if newest is None or not settled_since(newest.last_modified, self.selection.settle_seconds, now):
+            return False
+        if not self.selection.settle_seconds or in_parts is None:
+            return True
+        begun = modified_ms(in_parts)
+        return self.waiting.has_settled(group.digest, begun, now, min(begun, modified_ms(stored)))
