@@ -13,7 +13,18 @@ from treadle.adapters.dynamodb.models import RunModel as Model
 from treadle.definitions.errors import StoreError
 from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
 from treadle.ports.run_queries import MOST_LOOKED_AT, RunPage, RunQuery, parse_place, place_of
-from treadle.ports.runs import Allowance, Claim, Delay, Failure, KeyState, Look, Reaction, Run, Try
+from treadle.ports.runs import (
+    Allowance,
+    Claim,
+    Delay,
+    Failure,
+    KeyState,
+    Look,
+    Reaction,
+    Run,
+    Try,
+    Unanswered,
+)
 
 SHARDS = 8
 """Runs that are to be looked at are spread over so many partitions of their index."""
@@ -293,6 +304,9 @@ def _item(run: Run, revision: int) -> Item:
         unseen_at=run.unseen_at,
         denied_at=run.denied_at,
         delayed=[run.delayed.reason, run.delayed.at, run.delayed.until] if run.delayed else None,
+        unanswered=[run.unanswered.reason, run.unanswered.since, run.unanswered.at]
+        if run.unanswered
+        else None,
         external_id=run.external_id,
         target=run.target,
         created_at=run.created_at,
@@ -355,6 +369,7 @@ def _run(item: Item) -> Run:
         unseen_at=whole(model.unseen_at),
         denied_at=whole(model.denied_at),
         delayed=Delay(*model.delayed) if model.delayed is not None else None,
+        unanswered=Unanswered(*model.unanswered) if model.unanswered is not None else None,
         external_id=model.external_id,
         target=model.target,
         started_at=whole(model.started_at),
