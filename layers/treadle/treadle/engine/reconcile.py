@@ -178,7 +178,7 @@ class Reconciler:
             )
             report = _unknown(run, Failure(OUTCOME_UNKNOWN, words[:2_000], assumed=True), now)
         except LaunchError as error:
-            logger.exception("The target of run %s does not say how it stands", run.run_id)
+            logger.warning("The target of run %s does not say how it stands: %s", run.run_id, error)
             return self._not_answered(run, error, now)
 
         def answered(current: Run) -> Run:
