@@ -30,7 +30,7 @@ DEAD_LETTERS = "DeadLetterQueue"
 
 _ON = {"Enabled", "Enabling", "Creating", "Updating"}
 _FINE = ("OK", "No records processed")
-_RECORDS_RULES = {"ReportsRule", "JoinedAssetsRule", "StateMachinesRule"}
+_RECORDS_RULES = {"FormerStateMachinesRule", "JoinedAssetsRule", "ReportsRule", "StateMachinesRule"}
 _ENGINE = {"Dispatch", "Launch", "Record", "Publish", "Reconcile"}
 
 T = TypeVar("T")
