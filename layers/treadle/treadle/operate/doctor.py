@@ -17,6 +17,7 @@ from treadle.operate.findings import (
     of_target,
     of_unread,
 )
+from treadle.operate.moved import CHECK, MOST, Addresses
 from treadle.operate.overview import Overview, SensorView
 from treadle.operate.stories import closed, error_words
 from treadle.ports.deployment import DeployedSensor, Deployment
@@ -30,6 +31,9 @@ LATE_MS = 600_000
 
 LATE_SECONDS = 300
 """A scheduled sensor that has not ticked for so long after it was due does not tick at all."""
+
+LOOKED_AHEAD_MS = 31 * 86_400_000
+"""No run under way is left alone for so long."""
 
 COUNTED = 100
 _WORKERS = 16
@@ -46,6 +50,7 @@ class Doctor:
         ticks: keeps tick records.
         runs: keeps run records.
         clock: the time.
+        addresses: where the jobs are and were; None if runs under way are not looked at.
     """
 
     def __init__(
@@ -56,6 +61,7 @@ class Doctor:
         ticks: TickStore,
         runs: RunStore,
         clock: Clock,
+        addresses: Addresses | None = None,
     ) -> None:
         self._deployment = deployment
         self._health = health
@@ -63,6 +69,7 @@ class Doctor:
         self._ticks = ticks
         self._runs = runs
         self._clock = clock
+        self._addresses = addresses
 
     def examine(self) -> list[Finding]:
         """All that is wrong, the worst first; then what could not be looked at; then what is in order.
@@ -74,6 +81,7 @@ class Doctor:
             looking = pool.submit(self._health.vitals)
             views = self._overview.sensors()
             findings = [*self._configuration(), *_of_sensors(views), *self._lateness()]
+            findings += self._under_way()
             vitals = looking.result()
         in_use = {job for view in views if view.status == "RUNNING" for job in view.jobs}
         findings += _of_vitals(vitals, in_use)
@@ -119,6 +127,18 @@ class Doctor:
                 )
                 advice = "Look at RECONCILE's schedule and log; it goes on each minute with what is left."
                 yield Finding("lag", step, Severity.PROBLEM, says, advice)
+
+    def _under_way(self) -> Iterator[Finding]:
+        """Runs that the deployment no longer sees to their end."""
+        if self._addresses is None:
+            return
+        # Whatever is under way is looked at again some day.
+        names = self._runs.due(self._clock.now() + LOOKED_AHEAD_MS, MOST)
+        found = list(self._addresses.findings(self._runs.get_many(names).values()))
+        yield from found
+        if not found:
+            number = f"The first {MOST}" if len(names) == MOST else str(len(names))
+            yield Finding(CHECK, CHECK, Severity.OK, f"{number} are where a job is.")
 
 
 def _of_sensors(views: Sequence[SensorView]) -> Iterator[Finding]:
