@@ -21,11 +21,15 @@ NAME = "moved"
 MACHINES = ("moved-from", "moved-to")
 WAITS = {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 3_600, "End": True}}}
 
+STATES = {"Effect": "Allow", "Principal": {"Service": "states.amazonaws.com"}, "Action": "sts:AssumeRole"}
+TRUST = {"Version": "2012-10-17", "Statement": [STATES]}
+
 
 @contextmanager
 def state_machines(deployed: Deployed) -> Iterator[list[str]]:
     """Two, whose executions run until they are stopped."""
-    client, role = deployed.client("stepfunctions"), "arn:aws:iam::000000000000:role/any"
+    client, iam = deployed.client("stepfunctions"), deployed.client("iam")
+    role = iam.create_role(RoleName="moved-jobs", AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
     made = [
         client.create_state_machine(name=name, definition=json.dumps(WAITS), roleArn=role)["stateMachineArn"]
         for name in MACHINES
@@ -35,6 +39,7 @@ def state_machines(deployed: Deployed) -> Iterator[list[str]]:
     finally:
         for arn in made:
             client.delete_state_machine(stateMachineArn=arn)
+        iam.delete_role(RoleName="moved-jobs")
 
 
 def deploy(deployed: Deployed, machine: str, former: str) -> Deployed:

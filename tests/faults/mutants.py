@@ -292,7 +292,7 @@ MUTANTS = (
         "engine/launch.py",
         "return replace(settings, target=kind, arn=tried.target, options=options)",
         "return settings",
-        (f"{MOVED_LAUNCH}a_start_in_doubt_is_settled_where_it_was_tried_once_permission_is_back",),
+        ("tests/faults/test_start_contract.py::test_start_in_doubt_is_settled_where_it_was_tried",),
     ),
     Mutant(
         "denial of a start in doubt taken for one of the first start",
