@@ -204,6 +204,7 @@ def test_a_try_from_before_the_job_had_an_address_gives_way_to_the_first_real_on
     run = keep_launching(house)
 
     assert (run.status, run.target, len(target.executions)) == (Status.STARTED, ARN, 1)
+    assert [each.settings.arn for each in target.starts] == [ARN, ARN]
 
 
 def test_a_try_without_address_keeps_no_key(house: House) -> None:
