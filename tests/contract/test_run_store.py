@@ -6,7 +6,18 @@ from tests.contract.conftest import Stores
 from treadle.definitions.runs import StepFailure
 from treadle.definitions.status import DagsterRunStatus
 from treadle.ports.run_queries import RunQuery
-from treadle.ports.runs import Allowance, Claim, Delay, Failure, KeyState, Look, Run, Try, request_digest
+from treadle.ports.runs import (
+    Allowance,
+    Claim,
+    Delay,
+    Failure,
+    KeyState,
+    Look,
+    Run,
+    Try,
+    Unanswered,
+    request_digest,
+)
 
 NOW = 1_795_348_800_000
 RUN = Run(
@@ -45,6 +56,7 @@ def test_a_record_comes_back_as_it_was_put(stores: Stores) -> None:
         unseen_at=NOW + 4,
         denied_at=NOW + 5,
         delayed=Delay("throttled", NOW + 5, NOW + 25),
+        unanswered=Unanswered("denied", NOW + 6, NOW + 7),
         external_id="arn:x",
         target="arn:y",
         started_at=NOW + 1,

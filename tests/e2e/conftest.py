@@ -15,7 +15,7 @@ from treadle.adapters import clients
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The first test's time includes the build, which on a fresh machine downloads packages."""
     for item in items:
-        if "/e2e/" in item.path.as_posix():
+        if "/e2e/" in item.path.as_posix() and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(300))
 
 

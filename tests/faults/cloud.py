@@ -192,7 +192,9 @@ class SimulatedTarget:
             ended = self.inner.finish(external_id, Status.FAILURE if failed else Status.SUCCESS, failure)
             self._tell(ended, "FAILED" if failed else "SUCCEEDED", key, 0)
 
-    def _tell(self, execution: Execution, status: str, key: str, delay: int, machine: str = ARN) -> None:
+    def _tell(
+        self, execution: Execution, status: str, key: str, delay: int, machine: str | None = None
+    ) -> None:
         if key in self.mishaps.silent or not self.contract.describes:
             return
         event: dict[str, object] = {
@@ -200,9 +202,9 @@ class SimulatedTarget:
             "detail-type": "Step Functions Execution Status Change",
             "time": timestamp(self.clock.now()),
             "detail": {
-                "name": execution.external_id.removeprefix(f"{ARN}:"),
+                "name": execution.external_id.removeprefix(f"{execution.target}:"),
                 "executionArn": execution.external_id,
-                "stateMachineArn": machine,
+                "stateMachineArn": machine or execution.target,
                 "status": status,
                 "startDate": execution.started_at,
                 "stopDate": execution.ended_at,

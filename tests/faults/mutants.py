@@ -30,6 +30,10 @@ HOPS = "tests/unit/test_hops.py::test_"
 ATTEMPTS = "tests/unit/test_dispatch_attempts.py::test_"
 BATCHES = "tests/unit/test_batches_in_any_order.py::test_"
 ASSETS = "tests/faults/test_every_call_of_assets.py::test_"
+MOVED, MOVED_LAUNCH, MOVED_RECORD = (
+    f"tests/unit/test_{name}.py::test_"
+    for name in ("moved_jobs", "launch_of_moved_jobs", "record_of_moved_jobs")
+)
 TAKEOVER = (
     "tests/faults/test_takeover.py::test_a_second_message_starts_nothing_as_long_as_the_first_launch_can_act"
 )
@@ -540,6 +544,143 @@ MUTANTS = (
         "namespace == self._namespace or told.location != namespace",
         "namespace == self._namespace",
         (f"{ASSETS}without_faults_each_event_is_recorded_and_told_once",),
+    ),
+    Mutant(
+        "former address of a start in doubt",
+        "engine/launch.py",
+        "return replace(settings, target=kind, arn=tried.target, options=options)",
+        "return settings",
+        ("tests/faults/test_start_contract.py::test_start_in_doubt_is_settled_where_it_was_tried",),
+    ),
+    Mutant(
+        "denial of a start in doubt taken for one of the first start",
+        "engine/launch.py",
+        "(DENIED_ENDS_MS if in_doubt else DENIED_FOR_MS)",
+        "DENIED_FOR_MS",
+        (f"{MOVED_LAUNCH}a_start_in_doubt_whose_address_denies_is_never_called_denied",),
+    ),
+    Mutant(
+        "refusal of a start in doubt taken for one of the first start",
+        "engine/launch.py",
+        'return tried is not None and tried.target != "" and claim is not None and tried.token != claim.token',
+        "return False",
+        (f"{MOVED_LAUNCH}a_start_in_doubt_whose_target_is_gone_is_unknown_at_once",),
+    ),
+    Mutant(
+        "start in doubt sent on although its target has a token",
+        "engine/launch.py",
+        "if has_moved and (not in_doubt or target.contract.is_at_least_once):",
+        "if has_moved:",
+        (
+            "tests/faults/test_moving.py::test_a_move_at_any_call_loses_no_run_and_starts_none_twice[named-taken away]",
+        ),
+    ),
+    Mutant(
+        "refused start that has reached nobody, not sent on",
+        "engine/launch.py",
+        "if has_moved and (not in_doubt or target.contract.is_at_least_once):",
+        "if has_moved and in_doubt and target.contract.is_at_least_once:",
+        (f"{MOVED_LAUNCH}a_start_that_certainly_reached_nobody_goes_to_the_new_address",),
+    ),
+    Mutant(
+        "start without token, not sent on",
+        "engine/launch.py",
+        "if has_moved and (not in_doubt or target.contract.is_at_least_once):",
+        "if has_moved and not in_doubt:",
+        (f"{MOVED_LAUNCH}a_start_in_doubt_at_a_target_without_token_is_sent_to_the_new_address",),
+    ),
+    Mutant(
+        "denial from before the start in doubt",
+        "engine/launch.py",
+        "            since = None  # That denial was over when the start was tried.",
+        "            pass",
+        (f"{MOVED_LAUNCH}a_denial_from_before_the_start_in_doubt_does_not_count",),
+    ),
+    Mutant(
+        "try without address kept",
+        "engine/launch.py",
+        "if run.tried is not None and not run.tried.target and run.tried != tried:",
+        "if False:",
+        (f"{MOVED_LAUNCH}a_try_from_before_the_job_had_an_address_gives_way_to_the_first_real_one",),
+    ),
+    Mutant(
+        "denied run that never ends",
+        "engine/reconcile.py",
+        "if now >= end:",
+        "if False:",
+        (f"{MOVED}a_run_whose_target_denies_for_a_day_ends_as_unknown",),
+    ),
+    Mutant(
+        "first denial forgotten",
+        "engine/unanswered.py",
+        "since = now if run.unanswered is None else run.unanswered.since",
+        "since = now",
+        (f"{MOVED}a_run_whose_target_denies_for_a_day_ends_as_unknown",),
+    ),
+    Mutant(
+        "denial remembered after an answer",
+        "engine/reconcile.py",
+        "return replace(_looked_at(folded, now + OVERDUE_MS), unanswered=None)",
+        "return _looked_at(folded, now + OVERDUE_MS)",
+        (f"{MOVED}an_answer_ends_the_time_that_a_denial_lasts",),
+    ),
+    Mutant(
+        "silence taken for a denial",
+        "engine/unanswered.py",
+        "(DENIED_ENDS_MS if is_denied else SILENT_ENDS_MS)",
+        "DENIED_ENDS_MS",
+        (f"{MOVED}a_run_whose_target_is_out_of_order_is_given_a_week",),
+    ),
+    Mutant(
+        "unknown end of a redriven run",
+        "engine/reconcile.py",
+        "retry=retry_of(run), failure=failure)",
+        "failure=failure)",
+        (f"{MOVED}a_redriven_run_ends_as_unknown_too",),
+    ),
+    Mutant(
+        "kind of a run without a try",
+        "engine/reconcile.py",
+        'kind = kind_of(run.target or "") or (settings.target if settings else "")',
+        'kind = settings.target if settings else ""',
+        (f"{MOVED}a_run_of_another_kind_than_its_job_is_now_is_asked_about_where_it_runs",),
+    ),
+    Mutant(
+        "a job's new address taken for the run's",
+        "engine/record.py",
+        "elif settings is not None:\n            own.append",
+        "if settings is not None:\n            own.append",
+        (f"{MOVED_RECORD}an_execution_at_the_new_address_does_not_end_a_run_at_the_former_one",),
+    ),
+    Mutant(
+        "kind of target in RECORD",
+        "engine/record.py",
+        "(given for kind, given in own if kind == change.kind)",
+        "(given for _, given in own)",
+        (f"{MOVED_RECORD}a_name_of_another_kind_of_target_is_not_the_runs_address",),
+    ),
+    Mutant(
+        "former addresses in RECORD",
+        "engine/record.py",
+        "if self._has_moved_from(change) and not self._is_of_former(change):",
+        "if self._has_moved_from(change):",
+        (f"{MOVED_RECORD}an_event_without_launch_id_is_looked_into_at_former_addresses_only",),
+    ),
+    Mutant(
+        "reason that is denied since the job has moved",
+        "engine/record.py",
+        "if isinstance(error, LaunchDeniedError) and self._has_moved_from(change):",
+        "if False:",
+        (
+            f"{MOVED_RECORD}a_failure_whose_reason_is_denied_since_the_job_has_moved_is_recorded_and_no_dead_letter",
+        ),
+    ),
+    Mutant(
+        "reports of runs whose target can be asked",
+        "engine/record.py",
+        "if attempt == run.attempt and is_unknown(run):",
+        "if attempt == run.attempt:",
+        (f"{MOVED_RECORD}whoever_has_looked_may_report_of_a_run_that_ended_as_unknown",),
     ),
 )
 

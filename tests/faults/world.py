@@ -1,7 +1,7 @@
 """One deployment in which every call of a port may meet a fault, and everything lost is delivered again."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -38,7 +38,7 @@ from treadle.entrypoints import steps
 from treadle.entrypoints.evaluator import _evaluate_batch, _tick
 from treadle.entrypoints.handler import metrics, process_queue
 from treadle.operate.drops import TickDrops
-from treadle.ports.launching import StartContract, Target
+from treadle.ports.launching import JobSettings, StartContract, Target
 from treadle.ports.runs import RunStore
 from treadle.ports.sensors import Edit, SensorStore
 from treadle.ports.system import BusEvent
@@ -91,6 +91,7 @@ class World(Living):
         backend: the stores.
         reconciles: False where nobody looks for what is lost.
         seed: of what is left to chance.
+        jobs: what each job's name launches, as it is deployed.
     """
 
     contract: StartContract = NAMED
@@ -99,6 +100,7 @@ class World(Living):
     backend: Backend = field(default_factory=in_memory)
     reconciles: bool = True
     seed: int = 0
+    jobs: Mapping[str, JobSettings] = field(default_factory=lambda: JOBS)
     clock: VirtualClock = field(default_factory=VirtualClock)
     witness: Witness = field(default_factory=Witness)
     letters: SimulatedLetters = field(default_factory=SimulatedLetters)
@@ -259,7 +261,7 @@ class World(Living):
 
     def _launch(self, event: dict[str, Any]) -> Any:
         targets, launches = {"step_functions": self.target}, self._queue(self.launches)
-        launcher = Launcher(self.runs, launches, JOBS, targets, self.clock, self._tokens)
+        launcher = Launcher(self.runs, launches, self.jobs, targets, self.clock, self._tokens)
 
         def handle(body: Any) -> None:
             launcher.launch(steps.parse_launch(body), SECONDS)
@@ -267,7 +269,7 @@ class World(Living):
         return process_queue(event, _Context(), handle, self._inbox("launch", self.launches))
 
     def _record(self, event: dict[str, Any]) -> Any:
-        recorder = Recorder(self.runs, JOBS, {"step_functions": self.target}, self.clock)
+        recorder = Recorder(self.runs, self.jobs, {"step_functions": self.target}, self.clock)
 
         def handle(body: Any) -> None:
             recorder.record(parse_status_change(body))
@@ -280,7 +282,7 @@ class World(Living):
             self.runs,
             self._queue(self.launches),
             self._dispatcher(),
-            JOBS,
+            self.jobs,
             {"step_functions": self.target},
             self.clock,
         )

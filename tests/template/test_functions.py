@@ -57,11 +57,12 @@ ENGINE = {
         "TREADLE_MAX_DEPTH",
         "TREADLE_RUNS_PER_HOUR",
     },
-    "launch": {"TREADLE_LAUNCH_QUEUE_URL", "TREADLE_JOBS"},
+    "launch": {"TREADLE_LAUNCH_QUEUE_URL", "TREADLE_JOBS", "TREADLE_FORMER_JOBS"},
     "record": {
         "TREADLE_RECORD_QUEUE_URL",
         "TREADLE_BUS_NAME",
         "TREADLE_JOBS",
+        "TREADLE_FORMER_JOBS",
         "TREADLE_OBSERVED_JOBS",
     },
     "publish": {"TREADLE_PUBLISH_QUEUE_URL", "TREADLE_BUS_NAME"},

@@ -10,6 +10,7 @@ from tests.support.house import House
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus, TickStatus
 from treadle.operate.doctor import LATE_MS, Doctor
 from treadle.operate.findings import Finding, Severity, of_unknown_jobs
+from treadle.operate.moved import Addresses
 from treadle.operate.overview import Overview
 from treadle.ports.deployment import DeployedSensor, Hearing
 from treadle.ports.health import (
@@ -25,7 +26,8 @@ from treadle.ports.health import (
     Unread,
     Vitals,
 )
-from treadle.ports.runs import Run
+from treadle.ports.launching import JobSettings
+from treadle.ports.runs import Run, Try, Unanswered
 from treadle.ports.sensors import SensorState
 from treadle.ports.ticks import ErrorInfo, PlannedRun, Tick, TickKind
 from treadle.testing.deployment import InMemoryDeployment
@@ -51,7 +53,10 @@ HEALTHY = Vitals(
 
 
 def examined(
-    house: House, vitals: Vitals = HEALTHY, answer: Mapping[str, object] | None = None
+    house: House,
+    vitals: Vitals = HEALTHY,
+    answer: Mapping[str, object] | None = None,
+    addresses: Addresses | None = None,
 ) -> list[Finding]:
     """What is found."""
     sensor = DeployedSensor("watch", "schedule", "", ("load",), DefaultSensorStatus.RUNNING, 60)
@@ -59,7 +64,8 @@ def examined(
     if answer is not None:
         del deployment.functions["watch"]
     overview = Overview(deployment, house.sensors, house.ticks, house.runs, house.clock)
-    doctor = Doctor(deployment, InMemoryHealth(vitals), overview, house.ticks, house.runs, house.clock)
+    health = InMemoryHealth(vitals)
+    doctor = Doctor(deployment, health, overview, house.ticks, house.runs, house.clock, addresses)
     return doctor.examine()
 
 
@@ -267,3 +273,84 @@ def test_job_whose_runs_a_sensor_waits_for_and_nobody_has_is_a_problem() -> None
     assert "there are: load" in found.advice
     unread = replace(HEALTHY, unread=(Unread("jobs", "what job load launches", "glue:GetJob", "denied"),))
     assert list(of_unknown_jobs(sensors, unread)) == []
+
+
+MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:load"
+TASK = "arn:aws:ecs:us-east-1:123456789012:task-definition/load"
+
+
+def under_way(house: House, kind: str, address: str, **fields: Any) -> None:
+    """A run that is under way at an address."""
+    now = house.clock.now()
+    run = Run(
+        "r", "load", "watch", "k", "t", "{}", {}, now, tried=Try("t", now, address, kind), next_at=now + 9
+    )
+    house.tables.runs["r"] = replace(run, **fields)
+
+
+def at(kind: str, address: str, *former: str) -> Addresses:
+    """A deployment whose only job is there."""
+    return Addresses({"load": JobSettings("load", kind, address, "LoadArn")}, former)
+
+
+@pytest.mark.parametrize(
+    ("kind", "address", "deployed"),
+    [
+        ("step_functions", MACHINE, MACHINE),
+        ("ecs", f"{TASK}:3", f"{TASK}:4"),
+        ("sqs", "arn:aws:sqs:us-east-1:123456789012:old", "arn:aws:sqs:us-east-1:123456789012:new"),
+    ],
+)
+def test_runs_under_way_where_a_job_is_are_in_order(
+    house: House, kind: str, address: str, deployed: str
+) -> None:
+    under_way(house, kind, address)
+
+    findings = examined(house, addresses=at(kind, deployed))
+
+    assert wrong(findings) == []
+    [found] = [each for each in findings if each.check == "runs under way"]
+    assert found.says == "1 are where a job is."
+
+
+def test_runs_under_way_where_no_job_is_any_more_are_a_problem_that_names_the_parameter(house: House) -> None:
+    under_way(house, "step_functions", MACHINE)
+
+    found = only(examined(house, addresses=at("step_functions", f"{MACHINE}-2")))
+
+    assert (found.check, found.subject, found.severity) == ("runs under way", "job load", Severity.PROBLEM)
+    assert f"1 of its runs are under way at {MACHINE}, where no job is any more" in found.says
+    assert f"FormerJobArns={MACHINE}" in found.advice
+
+
+def test_runs_under_way_at_another_kind_than_the_parameter_keeps_are_a_problem_with_another_advice(
+    house: House,
+) -> None:
+    under_way(house, "ecs", f"{TASK}:3")
+
+    found = only(examined(house, addresses=at("step_functions", MACHINE)))
+
+    assert "FormerJobArns" not in found.advice
+    assert "former settings" in found.advice
+
+
+def test_runs_under_way_at_a_former_address_that_is_kept_are_told_and_in_order(house: House) -> None:
+    under_way(house, "step_functions", MACHINE)
+
+    findings = examined(house, addresses=at("step_functions", f"{MACHINE}-2", MACHINE))
+
+    assert wrong(findings) == []
+    assert any("FormerJobArns keeps it until they have ended" in each.says for each in findings)
+
+
+def test_runs_whose_target_cannot_be_queried_are_a_problem_with_its_words(house: House) -> None:
+    denied = Unanswered(
+        "not authorized to perform: states:DescribeExecution", house.clock.now(), house.clock.now()
+    )
+    under_way(house, "step_functions", MACHINE, unanswered=denied)
+
+    found = only(examined(house, addresses=at("step_functions", MACHINE)))
+
+    assert "1 of its runs" in found.says
+    assert "states:DescribeExecution" in found.says
+    assert "ReconcileRole" in found.advice

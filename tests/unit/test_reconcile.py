@@ -180,12 +180,15 @@ def test_a_run_is_asked_about_where_it_was_started_though_its_job_is_no_longer_c
 def test_a_run_that_nobody_can_be_asked_about_is_left_for_later(house: House) -> None:
     queue_run(house)
     launch(house)
-    house.tables.runs[RUN_ID] = replace(house.only_run(), tried=None)
+    house.tables.runs[RUN_ID] = replace(house.only_run(), tried=None, target="process-file")
     house.jobs = {}
     house.clock.time = NOON + OVERDUE_MS
 
     assert pass_over(house) == Reconciled(failed=1)
-    assert house.only_run().next_at == NOON + 2 * OVERDUE_MS
+    assert (house.only_run().status, house.only_run().next_at) == (
+        Status.STARTED,
+        NOON + OVERDUE_MS + RETRY_MS,
+    )
 
 
 def test_a_pass_that_runs_out_of_time_goes_on_with_the_next(
@@ -218,17 +221,17 @@ def test_a_pass_that_runs_out_of_time_goes_on_with_the_next(
 def test_a_run_that_nobody_can_be_asked_about_is_looked_at_ever_less_often(house: House) -> None:
     queue_run(house)
     launch(house)
-    house.tables.runs[RUN_ID] = replace(house.only_run(), tried=None)
+    house.tables.runs[RUN_ID] = replace(house.only_run(), tried=None, target="process-file")
     house.jobs = {}
     waits = []
 
-    for _ in range(8):
+    for _ in range(6):
         due = house.only_run().next_at or 0
         house.clock.time = due
         pass_over(house)
-        waits.append(((house.only_run().next_at or 0) - due) // 3_600_000)
+        waits.append(((house.only_run().next_at or 0) - due) // 60_000)
 
-    assert waits == [1, 2, 4, 8, 16, 24, 24, 24]
+    assert waits == [15, 15, 30, 60, 60, 60]
 
 
 def test_a_run_whose_target_tells_nothing_is_looked_at_no_more(house: House) -> None:

@@ -91,6 +91,7 @@ def operator_parts(stack: str) -> OperatorParts:
     from treadle.operate.doctor import Doctor
     from treadle.operate.drops import TickDrops
     from treadle.operate.letters import Destination
+    from treadle.operate.moved import Addresses
     from treadle.operate.overview import Overview
     from treadle.operate.replay import Replayer
     from treadle.operate.runs import RunOperations
@@ -101,7 +102,7 @@ def operator_parts(stack: str) -> OperatorParts:
     deployed = read_stack(stack, ("DispatchFunction", "LaunchFunction"))
     settings = Settings(deployed.environment)
     tables, jobs, grants = settings.tables(), settings.jobs(), settings.grants()
-    namespace = settings.text("TREADLE_NAMESPACE")
+    namespace, former = settings.text("TREADLE_NAMESPACE"), settings.former_jobs()
     outcomes = settings.text("TREADLE_OUTCOMES_BUCKET")
     launches = settings.text("TREADLE_LAUNCH_QUEUE_URL")
     letters = settings.text("TREADLE_DEAD_LETTER_QUEUE_URL")
@@ -137,6 +138,7 @@ def operator_parts(stack: str) -> OperatorParts:
         redriver,
         clock,
     )
+    addresses = Addresses(jobs, former, namespace)
     return OperatorParts(
         deployment,
         overview,
@@ -148,6 +150,6 @@ def operator_parts(stack: str) -> OperatorParts:
         redriver,
         Replayer(stores.runs, stores.events, queues, namespace, clock),
         why,
-        Doctor(deployment, health, overview, stores.ticks, stores.runs, clock),
+        Doctor(deployment, health, overview, stores.ticks, stores.runs, clock, addresses),
         TickDrops(stores.ticks, clock),
     )

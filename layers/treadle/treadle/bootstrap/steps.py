@@ -188,13 +188,13 @@ def recorder_parts(environment: Mapping[str, str]) -> RecorderParts:
     settings = Settings(environment)
     tables, jobs = settings.tables(), settings.jobs()
     namespace, observed = settings.text("TREADLE_NAMESPACE"), settings.observed(jobs)
-    inbox = Inbox.of("record", settings, "TREADLE_RECORD_QUEUE_URL")
+    former, inbox = settings.former_jobs(), Inbox.of("record", settings, "TREADLE_RECORD_QUEUE_URL")
     bus = settings.text("TREADLE_BUS_NAME")
     settings.check()
     stores = DynamoStores(tables, RandomTokens())
     observer = Observer(observed, RunIds.of(namespace))
     return RecorderParts(
-        Recorder(stores.runs, jobs, LazyTargets(), SystemClock(), namespace, observer),
+        Recorder(stores.runs, jobs, LazyTargets(), SystemClock(), namespace, observer, former),
         AssetRecorder(stores.events, EventBridgeBus(bus), namespace, stores.runs, SystemClock()),
         inbox,
     )

@@ -156,7 +156,7 @@ def _row(run: "Run") -> tuple[object, ...]:
 
 
 def _say(run: "Run") -> None:
-    failure = run.failure
+    failure, unanswered = run.failure, run.unanswered
     facts(
         {
             "run": run.run_id,
@@ -172,6 +172,7 @@ def _say(run: "Run") -> None:
             "target": run.target,
             "failure": failure and f"{failure.error}: {failure.cause}",
             "failure is": "what Treadle concluded" if failure and failure.assumed else None,
+            "not queried since": unanswered and f"{when(unanswered.since)}: {unanswered.reason}",
             "looked at again": when(run.next_at) if run.next_at else None,
             "run config": run.run_config,
             "tags": ", ".join(f"{name}={value}" for name, value in sorted(run.tags.items())),

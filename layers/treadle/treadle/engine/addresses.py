@@ -5,6 +5,27 @@ _FOLDERS = {"glue": ("glue", "job"), "batch": ("batch", "job-definition")}
 
 _FUNCTION_PARTS = 7
 
+_KINDS = {
+    "batch": "batch",
+    "ecs": "ecs",
+    "events": "eventbridge",
+    "glue": "glue",
+    "lambda": "lambda",
+    "sqs": "sqs",
+    "states": "step_functions",
+}
+"""Kinds of targets by the service that an ARN names."""
+
+
+def kind_of(address: str) -> str:
+    """The kind of target that an ARN is of; "" for a bare name, and for an unknown service.
+
+    Args:
+        address: an ARN or a name.
+    """
+    parts = address.split(":")
+    return _KINDS.get(parts[2], "") if parts[0] == "arn" and len(parts) > 3 else ""
+
 
 def is_at(kind: str, told: str, given: str | None, place: str) -> bool:
     """Whether an address that a target told is the given one.

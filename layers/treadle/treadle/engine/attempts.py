@@ -29,6 +29,7 @@ def queue_next_attempt(run: Run, now: int) -> Run:
         unseen_at=None,
         denied_at=None,
         delayed=None,
+        unanswered=None,
         external_id=None,
         target=None,
         started_at=None,

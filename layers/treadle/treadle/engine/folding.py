@@ -81,6 +81,7 @@ def fold(run: Run, report: Report) -> Run:
         updated_at=run.updated_at if reached == run.reached else max(run.updated_at, learnt_at),
         status=status,
         delayed=run.delayed if status is Status.QUEUED else None,
+        unanswered=None if status.is_finished else run.unanswered,
         attempt=_order(place)[0],
         started_at=times.get(Status.STARTED),
         ended_at=times.get(status, times.get(status + ASSUMED)) if status.is_finished else None,
@@ -103,6 +104,15 @@ def _believed(report: Report) -> Report:
         return report
     started_at = None if report.started_at is None else bounded(report.started_at, now)
     return replace(report, time=bounded(report.time, now), started_at=started_at)
+
+
+def retry_of(run: Run) -> int:
+    """The target's own count of retries of the present attempt, as far as it is known.
+
+    Args:
+        run: the record.
+    """
+    return max((retry for attempt, retry in map(_order, run.reached) if attempt == run.attempt), default=0)
 
 
 def _add_statuses(reached: Mapping[str, Mapping[str, int]], report: Report) -> dict[str, Mapping[str, int]]:

@@ -9,6 +9,7 @@ from treadle.definitions.canonical import canonical_json
 from treadle.definitions.errors import (
     LaunchDelayedError,
     LaunchDeniedError,
+    LaunchError,
     LaunchRejectedError,
     LaunchUncertainError,
     UnknownEventError,
@@ -20,6 +21,7 @@ from treadle.engine.hops import MOST_HOPS, one_hop_on
 from treadle.engine.identity import tick_time, timestamp
 from treadle.engine.messages import LaunchRequest, launch_message
 from treadle.engine.outcomes import Decision, Outcome
+from treadle.engine.unanswered import DENIED_ENDS_MS, OUTCOME_UNKNOWN
 from treadle.ports.launching import Execution, JobSettings, Start, Target
 from treadle.ports.runs import Claim, Delay, Failure, Run, RunStore, Try
 from treadle.ports.system import Clock, Queue, Tokens
@@ -126,6 +128,9 @@ class Launcher:
             raise UnknownEventError(msg)
         if run.claim != claim:
             return self._not_ours(run, request, now)
+        if run.tried is not None and not run.tried.target and run.tried != tried:
+            # That launch died before the job had an address, so it has reached nobody: this one is the first.
+            run = self._amended(run, unseen_at=None, tried=tried)
         at = as_tried(settings or JobSettings(run.job, "", "", "?"), run.tried)
         if not at.arn:
             return self._fail(run, "JobNotConfiguredError", _not_configured(run, settings))
@@ -140,7 +145,9 @@ class Launcher:
         return Outcome(Decision.DUPLICATE, reason, run.launch_id)
 
     def _start(self, run: Run, settings: JobSettings, ends_at: int, hops: int) -> Outcome:
-        target, start = self._targets[settings.target], start_of(run, settings)
+        target, start = self._targets.get(settings.target), start_of(run, settings)
+        if target is None:
+            return self._fail(run, OUTCOME_UNKNOWN, _unknown(run, start), reached=True)
         try:
             run, found = self._what_was_tried(run, target, start)
             if isinstance(found, _Later):
@@ -150,12 +157,10 @@ class Launcher:
                     late = _Later(1, "The launch ran out of time before it had started.")
                     return self._release(run, late, hops)
                 found = target.start(start)
-        except LaunchRejectedError as error:
-            return self._fail(run, "LaunchRejectedError", str(error))
+        except (LaunchRejectedError, LaunchDeniedError) as error:
+            return self._refused(run, start, target, error, hops)
         except _UnknownOutcomeError as error:
-            return self._fail(run, "OutcomeUnknownError", str(error), reached=True)
-        except LaunchDeniedError as error:
-            return self._denied(run, str(error), hops)
+            return self._fail(run, OUTCOME_UNKNOWN, str(error), reached=True)
         except LaunchDelayedError as error:
             return self._release(run, _Later(self._wait(run), str(error)), hops)
         except LaunchUncertainError as error:
@@ -206,12 +211,41 @@ class Launcher:
             Decision.LAUNCHED, f"Started {execution.external_id}", run.launch_id, 1, latency=latency
         )
 
-    def _denied(self, run: Run, reason: str, hops: int) -> Outcome:
-        now = self._clock.now()
-        if run.denied_at is not None and now - run.denied_at > DENIED_FOR_MS:
-            return self._fail(run, "LaunchDeniedError", reason)
-        later = _Later(self._wait(run), reason)
-        return self._release(run, later, hops, denied_at=run.denied_at or now)
+    def _refused(self, run: Run, start: Start, target: Target, error: LaunchError, hops: int) -> Outcome:
+        """What it means that a target refuses a start: of an earlier one in doubt it says nothing."""
+        in_doubt, deployed = _is_in_doubt(run), self._jobs.get(run.job)
+        has_moved = deployed is not None and deployed.arn and deployed != start.settings
+        if has_moved and (not in_doubt or target.contract.is_at_least_once):
+            return self._go_to(run, deployed if in_doubt else None, str(error), hops)
+        if isinstance(error, LaunchDeniedError):
+            return self._denied(run, start, error, hops)
+        if in_doubt:
+            return self._fail(run, OUTCOME_UNKNOWN, _unsettled(run, start, error), reached=True)
+        return self._fail(run, "LaunchRejectedError", str(error))
+
+    def _go_to(self, run: Run, deployed: JobSettings | None, reason: str, hops: int) -> Outcome:
+        """Start where the job is by now; with `deployed`, as a second start that the target's promise allows."""
+        tried = _try_of(run.claim, self._clock.now(), deployed) if run.claim and deployed else None
+
+        def elsewhere(current: Run) -> Run:
+            if current.claim != run.claim:
+                return current
+            return replace(current, tried=tried, unseen_at=None, denied_at=None)
+
+        run = amend(self._runs, run, elsewhere)
+        later = _Later(1, f"The job has moved, and is started where it is by now: {reason}")
+        return self._release(run, later, hops, reached=tried is not None)
+
+    def _denied(self, run: Run, start: Start, error: LaunchDeniedError, hops: int) -> Outcome:
+        now, since, in_doubt = self._clock.now(), run.denied_at, _is_in_doubt(run)
+        if in_doubt and run.tried is not None and since is not None and since < run.tried.at:
+            since = None  # That denial was over when the start was tried.
+        if since is not None and now - since > (DENIED_ENDS_MS if in_doubt else DENIED_FOR_MS):
+            if in_doubt:
+                return self._fail(run, OUTCOME_UNKNOWN, _unsettled(run, start, error), reached=True)
+            return self._fail(run, "LaunchDeniedError", str(error))
+        later = _Later(self._wait(run), str(error))
+        return self._release(run, later, hops, denied_at=since or now)
 
     def _fail(self, run: Run, error: str, reason: str, *, reached: bool = False) -> Outcome:
         failure = Failure(error, reason[:2_000], assumed=True)
@@ -285,8 +319,14 @@ def as_tried(settings: JobSettings, tried: Try | None) -> JobSettings:
     """
     if tried is None or not tried.target:
         return settings
-    kind, options = tried.kind or settings.target, tried.options or settings.options
+    kind, options = (tried.kind, tried.options) if tried.kind else (settings.target, settings.options)
     return replace(settings, target=kind, arn=tried.target, options=options)
+
+
+def _is_in_doubt(run: Run) -> bool:
+    """Whether an earlier launch than the present one may have reached the target."""
+    tried, claim = run.tried, run.claim
+    return tried is not None and tried.target != "" and claim is not None and tried.token != claim.token
 
 
 def _without_try_of(run: Run, current: Run) -> Run:
@@ -300,6 +340,15 @@ def _unknown(run: Run, start: Start) -> str:
     return (
         f"The outcome of the start at {at} is unknown: no answer came, and {start.settings.arn} can no longer "
         f"be asked for {start.launch_id}. Look at it; if it has not run, rerun the run."
+    )
+
+
+def _unsettled(run: Run, start: Start, error: LaunchError) -> str:
+    at = timestamp(run.tried.at if run.tried else run.created_at)
+    return (
+        f"The outcome of the start of {start.launch_id} at {at} is unknown: no answer came, and "
+        f"{start.settings.arn} refuses to settle it: {str(error).rstrip('.')}. Look there; if it has not run, rerun "
+        "the run. If the job has moved, name its former address in FormerJobArns while runs are under way there."
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from treadle.definitions.errors import (
+    LaunchDeniedError,
     LaunchError,
     LaunchRejectedError,
     StoreError,
@@ -15,14 +16,16 @@ from treadle.definitions.errors import (
     is_passing,
 )
 from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.engine.addresses import kind_of
 from treadle.engine.amend import amend
 from treadle.engine.dispatch import Dispatcher
-from treadle.engine.folding import LAUNCH_DUE_MS, OVERDUE_MS, Report, fold
+from treadle.engine.folding import LAUNCH_DUE_MS, OVERDUE_MS, Report, fold, retry_of
 from treadle.engine.held import HeldTicks
 from treadle.engine.launch import Targets
 from treadle.engine.messages import launch_message
 from treadle.engine.outcomes import Decision
 from treadle.engine.slices import tick_message
+from treadle.engine.unanswered import OUTCOME_UNKNOWN, ends_at, noted, unknown_end
 from treadle.engine.watching import Watcher
 from treadle.ports.launching import JobSettings, Target
 from treadle.ports.records import reason_of
@@ -37,9 +40,6 @@ DISPATCH_LATE_MS = 120_000
 
 RETRY_MS = 900_000
 """What could not be put on its way is looked at again after a quarter of an hour."""
-
-SELDOM_MS = 86_400_000
-"""A run that nobody can be asked about is looked at again when it is twice as old, once a day at the least."""
 
 UNREADABLE_MS = 86_400_000
 """A record that cannot be read is looked at again once a day: by then it may be repaired, or this code another."""
@@ -269,44 +269,79 @@ class Reconciler:
         return found
 
     def _ask(self, run: Run) -> bool:
-        """Ask the target how a run stands, and take that in; whether it said so."""
-        now, target = self._clock.now(), self._target_of(run)
+        """Ask the target how a run stands, and take that in; whether it is known now, or given up."""
+        now = self._clock.now()
         try:
-            if target is None or run.external_id is None:
-                age = now - (run.started_at or run.created_at)
-                self._look_again(run, now + min(max(age, OVERDUE_MS), SELDOM_MS))
-                return False
-            execution = target.describe(run.external_id)
-            report = Report(
-                run.attempt,
-                execution.status,
-                execution.ended_at or execution.started_at,
-                retry=execution.retry,
-                started_at=execution.started_at,
-                external_id=execution.external_id,
-                target=run.target or execution.target,  # As it was launched, however the target spells it.
-                failure=execution.failure,
-                learnt_at=now,
-            )
+            report = self._described(run, now)
         except LaunchRejectedError as error:
             words = (
                 f"The run was started, and its target knows it no longer; how it ended is unknown: {error}"
             )
-            failure = Failure("OutcomeUnknownError", words[:2_000], assumed=True)
-            report = Report(run.attempt, Status.FAILURE, now, failure=failure)
-        except LaunchError:
-            logger.exception("The target of run %s does not say how it stands", run.run_id)
-            self._look_again(run, now + RETRY_MS)
-            return False
-        amend(self._runs, run, lambda current: _looked_at(fold(current, report), now + OVERDUE_MS))
+            report = _unknown(run, Failure(OUTCOME_UNKNOWN, words[:2_000], assumed=True), now)
+        except LaunchError as error:
+            logger.warning("The target of run %s does not say how it stands: %s", run.run_id, error)
+            return self._not_answered(run, error, now)
+
+        def answered(current: Run) -> Run:
+            folded = fold(current, report)
+            if folded.attempt != run.attempt:
+                return folded  # An operator has asked for another attempt meanwhile.
+            return replace(_looked_at(folded, now + OVERDUE_MS), unanswered=None)
+
+        amend(self._runs, run, answered)
         return True
+
+    def _described(self, run: Run, now: int) -> Report:
+        """How the target says that the run stands.
+
+        Raises:
+            LaunchError: if it does not say, or it is not known where it runs.
+        """
+        target = self._target_of(run)
+        if target is None or run.external_id is None:
+            msg = f"It is not known on which kind of target run {run.run_id} of job {run.job!r} was started."
+            raise LaunchDeniedError(msg)
+        execution = target.describe(run.external_id)
+        return Report(
+            run.attempt,
+            execution.status,
+            execution.ended_at or execution.started_at,
+            retry=execution.retry,
+            started_at=execution.started_at,
+            external_id=execution.external_id,
+            target=run.target or execution.target,  # As it was launched, however the target spells it.
+            failure=execution.failure,
+            learnt_at=now,
+        )
+
+    def _not_answered(self, run: Run, error: LaunchError, now: int) -> bool:
+        """Note that the target cannot be queried; whether the run is given up for it."""
+        unanswered = noted(run, error, now)
+        end = ends_at(unanswered, error)
+        if now >= end:
+            report = _unknown(run, unknown_end(run, unanswered), now)
+            amend(
+                self._runs, run, lambda current: fold(current, report) if self._is_due(current) else current
+            )
+            return True
+        # Soon at first: a deployment may have taken the permission away, and the next one gives it back.
+        wait = min(max(now - unanswered.since, RETRY_MS), OVERDUE_MS)
+
+        def still_open(current: Run) -> Run:
+            if not self._is_due(current):
+                return current
+            return replace(current, unanswered=unanswered, next_at=min(now + wait, end))
+
+        amend(self._runs, run, still_open)
+        return False
 
     def _target_of(self, run: Run) -> Target | None:
         """Where the run was started, whatever its job is by now."""
         if run.tried is not None and run.tried.kind:
             return self._targets.get(run.tried.kind)
         settings = self._jobs.get(run.job)
-        return self._targets.get(settings.target) if settings else None
+        kind = kind_of(run.target or "") or (settings.target if settings else "")
+        return self._targets.get(kind)
 
     def _is_silent(self, run: Run) -> bool:
         target = self._target_of(run)
@@ -314,6 +349,11 @@ class Reconciler:
 
     def _look_again(self, run: Run, at: int | None) -> None:
         amend(self._runs, run, lambda current: _looked_at(current, at) if self._is_due(current) else current)
+
+
+def _unknown(run: Run, failure: Failure, now: int) -> Report:
+    """That nobody can say how the run ended, of the retry at which the target was last seen."""
+    return Report(run.attempt, Status.FAILURE, now, retry=retry_of(run), failure=failure)
 
 
 def _looked_at(run: Run, next_at: int | None) -> Run:

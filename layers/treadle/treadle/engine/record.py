@@ -1,9 +1,14 @@
 """RECORD: folds what targets report into run records."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from treadle.definitions.errors import LaunchDelayedError, LaunchError, LaunchRejectedError
+from treadle.definitions.errors import (
+    LaunchDelayedError,
+    LaunchDeniedError,
+    LaunchError,
+    LaunchRejectedError,
+)
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.addresses import is_at
 from treadle.engine.amend import amend
@@ -12,6 +17,7 @@ from treadle.engine.identity import parse_launch_id
 from treadle.engine.launch import Targets
 from treadle.engine.observing import Observer, observed_run
 from treadle.engine.outcomes import Decision, Outcome
+from treadle.engine.unanswered import is_unknown
 from treadle.ports.launching import Execution, JobSettings
 from treadle.ports.runs import Failure, Run, RunStore
 from treadle.ports.system import Clock
@@ -70,6 +76,7 @@ class Recorder:
         place: the own account and region, as `account/region`; jobs that are given by their bare names are
             there.
         observed: what makes records of executions that Treadle did not start; None for nothing.
+        former: addresses at which jobs were before, and runs may still be under way.
     """
 
     def __init__(
@@ -80,6 +87,7 @@ class Recorder:
         clock: Clock,
         place: str = "",
         observed: Observer | None = None,
+        former: Collection[str] = (),
     ) -> None:
         self._runs = runs
         self._jobs = jobs
@@ -87,6 +95,7 @@ class Recorder:
         self._clock = clock
         self._place = place
         self._observed = observed
+        self._former = former
 
     def record(self, change: StatusChange) -> Outcome:
         """Take a change into its run's record; a foreign execution changes nothing.
@@ -126,7 +135,7 @@ class Recorder:
         """The run that a change is about; or why it is about none."""
         name, described = change.name, None
         if name is None:
-            if not any(self._is_of(settings, change) for settings in self._jobs.values()):
+            if self._has_moved_from(change) and not self._is_of_former(change):
                 return f"{change.target} is not what any job launches."
             try:
                 described = self._targets[change.kind].describe(change.external_id)
@@ -140,8 +149,8 @@ class Recorder:
         if launch[1] > run.attempt:
             return _UNKNOWN
         if change.kind == REPORT:
-            return self._refusal(run) or _Found(run, launch[1], change, described)
-        address = self._address(run, change)
+            return self._refusal(run, launch[1]) or _Found(run, launch[1], change, described)
+        address = self._address(run, change) or self._address_before(run, launch[1], change)
         if address is None:
             return f"{change.target} is not what job {run.job!r} launches; a foreign execution took the name."
         return _Found(run, launch[1], _at(address, change), described)
@@ -150,12 +159,14 @@ class Recorder:
         """The run that stands for an execution that Treadle did not start, if its job is observed."""
         jobs = (settings for settings in self._jobs.values() if self._is_of(settings, change))
         job = next((each.job for each in jobs if self._observed and each.job in self._observed.jobs), None)
-        if self._observed is None or job is None:
+        if self._observed is None or (job is None and not self._is_of_former(change)):
             return _UNKNOWN
         run_id = self._observed.run_ids.observed(change.kind, change.external_id)
         run = self._runs.get(run_id)
         if run is not None:
             return _Found(run, 1, change, described)
+        if job is None:
+            return _UNKNOWN  # Whose it was is not known any more: what began before the move has a record.
         try:
             described = described or self._targets[change.kind].describe(change.external_id)
         except LaunchRejectedError as error:
@@ -168,14 +179,44 @@ class Recorder:
     def _is_of(self, settings: JobSettings, change: StatusChange) -> bool:
         return settings.target == change.kind and is_at(change.kind, change.target, settings.arn, self._place)
 
-    def _address(self, run: Run, change: StatusChange) -> str | None:
-        """The address of what the run launches, as it was given, if the change is of that."""
-        settings = self._jobs.get(run.job)
-        own = (run.tried.target if run.tried else None, settings.arn if settings else None, run.target)
-        return next((given for given in own if is_at(change.kind, change.target, given, self._place)), None)
+    def _has_moved_from(self, change: StatusChange) -> bool:
+        return not any(self._is_of(settings, change) for settings in self._jobs.values())
 
-    def _refusal(self, run: Run) -> str | None:
+    def _is_of_former(self, change: StatusChange) -> bool:
+        return any(is_at(change.kind, change.target, each, self._place) for each in self._former)
+
+    def _address(self, run: Run, change: StatusChange) -> str | None:
+        """The address of what the run launches, as it was given, if the change is of that.
+
+        A run keeps the address where it was tried: what its job launches by now is another matter.
+        """
+        settings, tried = self._jobs.get(run.job), run.tried
+        own = [(change.kind, run.target)]
+        if tried is not None and tried.target:
+            own.append((tried.kind or change.kind, tried.target))
+        elif settings is not None:
+            own.append((settings.target, settings.arn))
+        return self._given(own, change)
+
+    def _address_before(self, run: Run, attempt: int, change: StatusChange) -> str | None:
+        """The same for an attempt that another has followed, whose address is no longer in the record."""
+        if attempt == run.attempt:
+            return None
+        settings = self._jobs.get(run.job)
+        own: list[tuple[str, str | None]] = [(change.kind, each) for each in self._former]
+        return self._given([*own, (settings.target, settings.arn)] if settings else own, change)
+
+    def _given(self, own: Iterable[tuple[str, str | None]], change: StatusChange) -> str | None:
+        """The first of some addresses, each of a kind of target, that a change is of."""
+        of_kind = (given for kind, given in own if kind == change.kind)
+        return next(
+            (given for given in of_kind if is_at(change.kind, change.target, given, self._place)), None
+        )
+
+    def _refusal(self, run: Run, attempt: int) -> str | None:
         """Why nobody may report of a run: its target does so itself, or it is not known which that is."""
+        if attempt == run.attempt and is_unknown(run):
+            return None  # Its target can no longer be asked, so whoever has looked there may say.
         settings = self._jobs.get(run.job)
         kind = (run.tried.kind if run.tried else "") or (settings.target if settings else "")
         target = self._targets.get(kind)
@@ -201,6 +242,10 @@ class Recorder:
         except LaunchError as error:
             if not change.is_sure:
                 raise
+            if isinstance(error, LaunchDeniedError) and self._has_moved_from(change):
+                # The permission has gone with the job: no later delivery is told more.
+                unknown = change.failure or Failure(UNKNOWN_FAILURE, str(error)[:2_000])
+                return replace(change, failure=unknown), None
             return change, error
         if described.retry != change.retry:
             return change, None  # It goes on already: what is told now is not of this end.

@@ -23,6 +23,7 @@ from treadle.operate.findings import (
     of_unknown_jobs,
     of_unread,
 )
+from treadle.operate.moved import CHECK, MOST, Addresses
 from treadle.operate.overview import DAY_MS, Overview, SensorView
 from treadle.operate.problems import ProblemKind
 from treadle.operate.stories import closed
@@ -34,6 +35,9 @@ from treadle.ports.ticks import MOST_READ, Tick, TickStore, TickTrouble
 
 LATE_MS = 600_000
 """RECONCILE comes to what is late within minutes; what is later than this, it does not come to."""
+
+LOOKED_AHEAD_MS = 31 * 86_400_000
+"""No run under way is left alone for so long."""
 
 COUNTED = 100
 _WORKERS = 16
@@ -53,6 +57,7 @@ class Doctor:
         ticks: keeps tick records.
         runs: keeps run records.
         clock: the time.
+        addresses: where the jobs are and were; None if runs under way are not looked at.
     """
 
     def __init__(
@@ -63,6 +68,7 @@ class Doctor:
         ticks: TickStore,
         runs: RunStore,
         clock: Clock,
+        addresses: Addresses | None = None,
     ) -> None:
         self._deployment = deployment
         self._health = health
@@ -70,6 +76,7 @@ class Doctor:
         self._ticks = ticks
         self._runs = runs
         self._clock = clock
+        self._addresses = addresses
 
     def examine(self) -> list[Finding]:
         """All that is wrong, the worst first; then what could not be looked at; then what is in order.
@@ -83,6 +90,7 @@ class Doctor:
             findings = [*self._configuration()]
             views = self._overview.sensors()
             findings += [*_of_sensors(views), *self._troubled(views), *self._lateness()]
+            findings += self._under_way()
             vitals = looking.result()
         in_use = {job for view in views if view.status == "RUNNING" for job in view.jobs}
         # What does not load crashes: that is one finding.
@@ -165,6 +173,18 @@ class Doctor:
                 )
                 advice = "Look at RECONCILE's schedule and log; it goes on each minute with what is left."
                 yield Finding("lag", step, Severity.PROBLEM, says, advice)
+
+    def _under_way(self) -> Iterator[Finding]:
+        """Runs that the deployment no longer sees to their end."""
+        if self._addresses is None:
+            return
+        # Whatever is under way is looked at again some day.
+        names = self._runs.due(self._clock.now() + LOOKED_AHEAD_MS, MOST)
+        found = list(self._addresses.findings(self._runs.get_many(names).values()))
+        yield from found
+        if not found:
+            number = f"The first {MOST}" if len(names) == MOST else str(len(names))
+            yield Finding(CHECK, CHECK, Severity.OK, f"{number} are where a job is.")
 
 
 def _of_grants(sensor: DeployedSensor, described: Mapping[str, object]) -> Finding | None:

@@ -7,7 +7,7 @@ from treadle.definitions.errors import CommandRefusedError, StoreError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.amend import amend
 from treadle.engine.attempts import queue_next_attempt
-from treadle.engine.folding import Report, fold
+from treadle.engine.folding import Report, fold, retry_of
 from treadle.engine.identity import RunIds
 from treadle.engine.launch import Targets, as_tried, start_of
 from treadle.engine.messages import launch_message
@@ -219,7 +219,7 @@ class RunOperations:
             run.attempt,
             Status.CANCELING,
             now,
-            retry=_retry(run),
+            retry=retry_of(run),
             started_at=found.started_at,
             external_id=found.external_id,
             target=found.target,
@@ -303,9 +303,3 @@ def _allow_next(run: Run, by: str, now: int) -> Run:
 
 def _moved_on(run: Run, if_attempt: int | None) -> str:
     return f"Nothing was done: attempt {if_attempt} was followed by attempt {run.attempt} already ({run.status})."
-
-
-def _retry(run: Run) -> int:
-    """The target's own count of retries, as far as it is known."""
-    places = (place.split("/") for place in run.reached)
-    return max(int(retry) for attempt, retry in places if int(attempt) == run.attempt)

@@ -8,7 +8,8 @@ from treadle.definitions.status import TickStatus
 from treadle.engine.folding import ASSUMED
 from treadle.engine.identity import timestamp
 from treadle.engine.reconcile import DISPATCH_LATE_MS
-from treadle.ports.runs import Claim, Failure, Run
+from treadle.engine.unanswered import DENIED_ENDS_MS, OUTCOME_UNKNOWN
+from treadle.ports.runs import Claim, Failure, Run, Unanswered
 from treadle.ports.sensors import RecordedEdit
 from treadle.ports.ticks import PlannedRun, Tick, TickOutline
 
@@ -109,6 +110,8 @@ def tell_run(telling: Telling, run: Run) -> None:
         telling.add("launch", run.delayed.at, run.delayed.reason, ok=False)
     elif run.external_id is not None:
         telling.add("launch", run.started_at, f"attempt {run.attempt} is {run.external_id}")
+    if run.unanswered is not None:
+        telling.add("status", run.unanswered.at, _cannot_be_queried(run.unanswered), ok=False)
     for place, times in sorted(run.reached.items(), key=lambda each: _order(each[0])):
         for name, at in sorted(times.items(), key=lambda each: (each[1], _rank(each[0]))):
             status = Status(name.removesuffix(ASSUMED))
@@ -136,6 +139,10 @@ def run_stands(run: Run, now: int) -> str:
     if not run.status.is_finished:
         since = f" since {timestamp(run.started_at)}" if run.started_at else ""
         look = f" Its target is asked how it stands at {timestamp(run.next_at)}." if run.next_at else ""
+        if run.unanswered is not None:
+            end = timestamp(run.unanswered.since + DENIED_ENDS_MS)
+            words = _cannot_be_queried(run.unanswered)
+            look = f" {words} A denial that lasts until {end} ends the run as unknown.{look}"
         return f"Run {run.run_id} is {run.status}{since}, as {run.external_id}.{look}"
     return f"{_ended(run)}{_may_follow(run)}"
 
@@ -154,7 +161,14 @@ def _waits_for_launch(run: Run, now: int) -> str:
     verb = "is" if run.delayed.until >= now else "was to be"
     again = f"it {verb} tried again at {timestamp(run.delayed.until)}"
     limit = "" if run.denied_at is None else "; a denial that lasts for 5 minutes is a FAILURE"
+    if run.denied_at is not None and run.tried is not None:
+        end = timestamp(max(run.denied_at, run.tried.at) + DENIED_ENDS_MS)
+        limit = f"; an earlier start may have come through, and a denial until {end} ends the run as unknown"
     return f"{waits} for its target, {again}: {closed(run.delayed.reason)} {look}{limit}."
+
+
+def _cannot_be_queried(unanswered: Unanswered) -> str:
+    return closed(f"Its target cannot be queried since {timestamp(unanswered.since)}: {unanswered.reason}")
 
 
 def _owner(claim: Claim) -> str:
@@ -174,7 +188,7 @@ def _ended(run: Run) -> str:
     if run.status is Status.CANCELED:
         return f"Run {run.run_id} was canceled at {at}{why}"
     if run.failure is not None and run.failure.assumed and run.started_at is None:
-        doubt = run.failure.error == "OutcomeUnknownError"
+        doubt = run.failure.error == OUTCOME_UNKNOWN
         verb = "may or may not have been started" if doubt else "could not be started"
         return f"Run {run.run_id} {verb}{why}"
     return f"Run {run.run_id} failed at {at}{why}"

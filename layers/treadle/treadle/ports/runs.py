@@ -73,6 +73,21 @@ class Delay:
 
 
 @dataclass(frozen=True, slots=True)
+class Unanswered:
+    """That the target of an attempt under way does not say how it stands.
+
+    Attributes:
+        reason: why, such as the target's denial; shortened.
+        since: the first query that brought no answer, with none after it that did.
+        at: the last one.
+    """
+
+    reason: str
+    since: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Allowance:
     """That somebody granted a run another attempt.
 
@@ -154,6 +169,7 @@ class Run:
         unseen_at: when the target was first asked for what was tried, and showed nothing.
         denied_at: when the present attempt was first denied.
         delayed: why the present attempt waits for its start, as its last try found; None if nothing was in its way.
+        unanswered: since when the target cannot be queried, and why; None if it can, or was not.
         external_id: how the target names the execution.
         target: the address of what was started.
         created_at: when the record was made.
@@ -186,6 +202,7 @@ class Run:
     unseen_at: int | None = None
     denied_at: int | None = None
     delayed: Delay | None = None
+    unanswered: Unanswered | None = None
     external_id: str | None = None
     target: str | None = None
     started_at: int | None = None

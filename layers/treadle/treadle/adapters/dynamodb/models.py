@@ -130,6 +130,7 @@ class RunModel(Model):
     unseen_at = NumberAttribute(null=True)
     denied_at = NumberAttribute(null=True)
     delayed = JSONAttribute(null=True)
+    unanswered = JSONAttribute(null=True)
     external_id = UnicodeAttribute(null=True)
     target = UnicodeAttribute(null=True)
     created_at = NumberAttribute()

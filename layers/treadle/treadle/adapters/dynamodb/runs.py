@@ -25,6 +25,7 @@ from treadle.ports.runs import (
     Reaction,
     Run,
     Try,
+    Unanswered,
     unreadable_run,
 )
 
@@ -328,6 +329,9 @@ def _item(run: Run, revision: int) -> Item:
         unseen_at=run.unseen_at,
         denied_at=run.denied_at,
         delayed=[run.delayed.reason, run.delayed.at, run.delayed.until] if run.delayed else None,
+        unanswered=[run.unanswered.reason, run.unanswered.since, run.unanswered.at]
+        if run.unanswered
+        else None,
         external_id=run.external_id,
         target=run.target,
         created_at=run.created_at,
@@ -431,6 +435,7 @@ def _run_of(item: Item) -> Run:
         unseen_at=whole(model.unseen_at),
         denied_at=whole(model.denied_at),
         delayed=_delay(*model.delayed) if model.delayed is not None else None,
+        unanswered=Unanswered(*model.unanswered) if model.unanswered is not None else None,
         external_id=model.external_id,
         target=model.target,
         started_at=whole(model.started_at),

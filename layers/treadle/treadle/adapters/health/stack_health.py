@@ -48,7 +48,7 @@ GONE = "it does not exist any more"
 _FUNCTION = "AWS::Lambda::Function"
 _ON = {"Enabled", "Enabling", "Creating", "Updating"}
 _FINE = ("OK", "No records processed")
-_RECORDS_RULES = {"ReportsRule", "JoinedAssetsRule", "StateMachinesRule"}
+_RECORDS_RULES = {"FormerStateMachinesRule", "JoinedAssetsRule", "ReportsRule", "StateMachinesRule"}
 _ENGINE = {"Dispatch", "Launch", "Record", "Publish", "Reconcile"}
 
 T = TypeVar("T")

@@ -1,0 +1,160 @@
+"""A deployment moves the job at every single call of the flow, with and without permissions on the former address."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from tests.faults.cloud import Mishaps, SimulatedTarget
+from tests.faults.flow import Flow, keys_of
+from tests.faults.invariants import i1, i3, violations
+from tests.faults.walk import ABOUT_TARGETS, CONTRACTS, TOKEN_FOR_AN_HOUR
+from tests.faults.world import World
+from tests.support.house import ARN
+from tests.support.moving import MOVED, NEW_ARN
+from treadle.definitions.errors import LaunchDeniedError
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.ports.launching import Execution, Start, StartContract
+from treadle.testing.faults import Call, Fault, Faults
+from treadle.testing.targets import NAMED
+
+pytestmark = pytest.mark.timeout(600)
+
+KEYS = ("busy", "unanswered", "swallowed", "late", "silent", "failing", "plain")
+EVERYTHING = Flow(
+    batches=(KEYS,),
+    mishaps=Mishaps(
+        failing=keys_of("failing"),
+        silent=keys_of("silent"),
+        late=keys_of("late"),
+        unanswered=keys_of("unanswered"),
+        swallowed=keys_of("swallowed"),
+        busy=keys_of("busy"),
+    ),
+)
+PLAIN = Flow(batches=(("only",),))
+
+
+@dataclass(slots=True)
+class GuardedTarget(SimulatedTarget):
+    """A target whose former address denies everything, and is not heard of, once it is closed."""
+
+    is_closed: bool = False
+
+    def _guard(self, text: str, address: str = ARN) -> None:
+        if self.is_closed and (text == address or text.startswith(f"{address}:")):
+            msg = f"not authorized to perform anything on {address}"
+            raise LaunchDeniedError(msg)
+
+    def start(self, start: Start) -> Execution:
+        """Start a job."""
+        self._guard(start.settings.arn)
+        return SimulatedTarget.start(self, start)
+
+    def resolve(self, start: Start) -> Execution | None:
+        """What the listing shows."""
+        self._guard(start.settings.arn)
+        return SimulatedTarget.resolve(self, start)
+
+    def describe(self, external_id: str) -> Execution:
+        """How a job stands."""
+        self._guard(external_id)
+        return SimulatedTarget.describe(self, external_id)
+
+    def _tell(
+        self, execution: Execution, status: str, key: str, delay: int, machine: str | None = None
+    ) -> None:
+        if not (self.is_closed and execution.target == ARN):
+            SimulatedTarget._tell(self, execution, status, key, delay, machine)
+
+
+@dataclass(slots=True)
+class MovingWorld(World):
+    """A world in which a pause is no pause, but the moment of a deployment that moves the job.
+
+    Attributes:
+        keeps: whether the deployment keeps rules and permissions for the former address.
+    """
+
+    keeps: bool = True
+    moves: int = 0
+    guarded: GuardedTarget = field(init=False)
+
+    def __post_init__(self) -> None:
+        World.__post_init__(self)
+        self.jobs_run = self.guarded = GuardedTarget(
+            self.clock, self.contract, self.flow.mishaps, self.events
+        )
+        self.faults.pause = self.move
+
+    def move(self) -> None:
+        """Deploy; whoever is at work still has what was deployed when it began."""
+        self.jobs, self.moves = MOVED, self.moves + 1
+        self.guarded.is_closed = not self.keeps
+
+
+def strikes(
+    contract: StartContract, flow: Flow, first: dict[int, Fault], *, keeps: bool
+) -> Iterator[tuple[Call, MovingWorld]]:
+    """A world for each call at which the job may move, each after it has come to rest."""
+    plain = MovingWorld(contract, flow, Faults(dict(first)))
+    plain.live()
+    for call in plain.faults.calls:
+        if call.step in ABOUT_TARGETS and call.number not in first and call.number > max(first, default=0):
+            world = MovingWorld(contract, flow, Faults({**first, call.number: Fault.PAUSE}), keeps=keeps)
+            world.live()
+            assert world.moves == 1
+            yield call, world
+
+
+def kept(world: MovingWorld) -> Iterator[str]:
+    """What does not hold although every permission was kept."""
+    yield from violations(world)
+
+
+def taken(world: MovingWorld) -> Iterator[str]:
+    """What does not hold where they were taken away: then a run may end as unknown, and nothing else may differ."""
+    yield from i1(world)
+    yield from i3(world)
+    if world.letters.kept:
+        yield f"dead letters: {world.letters.kept}"
+    for run in world.backend.all_runs():
+        if not run.status.is_finished and (run.next_at is not None or world.contract.describes):
+            yield f"{run.run_key} is {run.status} for ever"
+        error = run.failure.error if run.failure else None
+        if error == "OutcomeUnknownError":
+            if run.tried is None or run.tried.target != ARN or run.yields is not None:
+                yield f"{run.run_key} is unknown although it was not tried at the former address: {run}"
+        elif run.status is Status.FAILURE and run.run_key != "failing":
+            yield f"{run.run_key} has failed: {run.failure}"
+
+
+@pytest.mark.parametrize("keeps", [True, False], ids=["kept", "taken away"])
+@pytest.mark.parametrize("contract", CONTRACTS.values(), ids=CONTRACTS)
+def test_a_move_at_any_call_loses_no_run_and_starts_none_twice(contract: StartContract, keeps: bool) -> None:
+    found: list[str] = []
+    addresses: set[str | None] = set()
+
+    for call, world in strikes(contract, EVERYTHING, {}, keeps=keeps):
+        found += [f"{call}: {words}" for words in (kept if keeps else taken)(world)]
+        addresses |= {run.target for run in world.backend.all_runs()}
+
+    assert found == []
+    assert {ARN, NEW_ARN} <= addresses
+
+
+@pytest.mark.parametrize("keeps", [True, False], ids=["kept", "taken away"])
+@pytest.mark.parametrize("fault", [Fault.KILL_BEFORE, Fault.KILL_AFTER, Fault.ANSWER_LOST])
+@pytest.mark.parametrize("contract", [NAMED, TOKEN_FOR_AN_HOUR], ids=["named", "token for an hour"])
+def test_a_move_after_a_start_that_met_a_fault_loses_no_run_and_starts_none_twice(
+    contract: StartContract, fault: Fault, keeps: bool
+) -> None:
+    plain = World(contract, PLAIN)
+    plain.live()
+    start = next(call for call in plain.faults.calls if call.site == "Target.start")
+
+    worlds = list(strikes(contract, PLAIN, {start.number: fault}, keeps=keeps))
+
+    found = [f"{call}: {words}" for call, world in worlds for words in (kept if keeps else taken)(world)]
+    assert found == []
+    assert len(worlds) > 3

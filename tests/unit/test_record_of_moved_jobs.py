@@ -1,0 +1,146 @@
+"""RECORD when a job has moved: a run hears of what runs at its own address, and of nothing else."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.support.house import ARN, JOB, House
+from tests.support.launching import NOON, RUN_ID
+from tests.support.moving import DENIED, MOVED, NEW_ARN, keep_reconciling, started, target_of
+from treadle.definitions.errors import (
+    LaunchDeniedError,
+)
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.engine.observing import OBSERVED_TAG
+from treadle.engine.outcomes import Decision
+from treadle.engine.record import REPORT, Recorder, StatusChange
+from treadle.ports.launching import Execution
+from treadle.ports.runs import Failure, Try
+
+
+def recorder(house: House, *former: str) -> Recorder:
+    """RECORD, which is told the former addresses."""
+    return Recorder(house.runs, house.jobs, {"step_functions": house.target}, house.clock, former=former)
+
+
+def test_events_of_a_run_at_a_former_address_are_recorded(house: House) -> None:
+    started(house)
+    house.jobs = MOVED
+
+    house.recorder().record(house.change(house.only_run(), Status.SUCCESS))
+
+    assert house.only_run().status is Status.SUCCESS
+
+
+def test_an_execution_at_the_new_address_does_not_end_a_run_at_the_former_one(house: House) -> None:
+    started(house)
+    house.jobs = MOVED
+    run = house.only_run()
+    change = house.change(run, Status.SUCCESS, target=NEW_ARN, external_id=f"{NEW_ARN}:{run.launch_id}")
+
+    outcome = house.recorder().record(change)
+
+    assert outcome.decision is Decision.FOREIGN
+    assert house.only_run() == run
+
+
+def test_a_name_of_another_kind_of_target_is_not_the_runs_address(house: House) -> None:
+    started(house)
+    tried = Try("t", NOON, "load", "glue")
+    house.tables.runs[RUN_ID] = run = replace(house.only_run(), tried=tried, target=None)
+    definition = "arn:aws:batch:us-east-1:123456789012:job-definition/load:3"
+    change = house.change(run, Status.SUCCESS, kind="batch", target=definition, external_id="b")
+
+    assert house.recorder().record(change).decision is Decision.FOREIGN
+
+
+def test_a_failure_whose_reason_is_denied_since_the_job_has_moved_is_recorded_and_no_dead_letter(
+    house: House,
+) -> None:
+    started(house).walls[ARN] = DENIED
+    house.jobs = MOVED
+
+    outcome = house.recorder().record(house.change(house.only_run(), Status.FAILURE))
+
+    run = house.only_run()
+    assert outcome.decision is Decision.RECORDED
+    assert run.failure is not None
+    assert (run.status, run.failure.error, run.failure.assumed) == (
+        Status.FAILURE,
+        "UnknownFailureError",
+        False,
+    )
+
+
+def test_a_failure_whose_reason_is_denied_at_the_jobs_own_address_is_asked_for_again(house: House) -> None:
+    started(house).walls[ARN] = DENIED
+
+    with pytest.raises(LaunchDeniedError):
+        house.recorder().record(house.change(house.only_run(), Status.FAILURE))
+
+    assert house.only_run().status is Status.FAILURE
+
+
+@pytest.mark.parametrize(("former", "decision"), [([ARN], Decision.RECORDED), ([], Decision.FOREIGN)])
+def test_an_event_without_launch_id_is_looked_into_at_former_addresses_only(
+    house: House, former: list[str], decision: Decision
+) -> None:
+    started(house)
+    house.jobs = MOVED
+    change = house.change(house.only_run(), Status.SUCCESS, name=None)
+
+    assert recorder(house, *former).record(change).decision is decision
+
+
+@pytest.mark.parametrize(("former", "decision"), [([ARN], Decision.RECORDED), ([], Decision.FOREIGN)])
+def test_the_late_end_of_an_attempt_at_a_former_address_is_kept_beside_the_next_one(
+    house: House, former: list[str], decision: Decision
+) -> None:
+    started(house)
+    first = house.only_run()
+    house.recorder().record(house.change(first, Status.FAILURE, failure=Failure("E", "c")))
+    house.jobs = MOVED
+    ended = house.only_run()
+    house.tables.runs[RUN_ID] = replace(ended, attempt=2, tried=Try("t", NOON, NEW_ARN), target=NEW_ARN)
+
+    outcome = recorder(house, *former).record(house.change(first, Status.SUCCESS))
+
+    assert outcome.decision is decision
+    assert ("SUCCESS" in house.only_run().reached["1/0"]) is (decision is Decision.RECORDED)
+
+
+def test_an_execution_of_others_that_was_recorded_before_the_move_gets_its_end(house: House) -> None:
+    house.observed = frozenset({JOB})
+    target = target_of(house)
+    external_id = f"{ARN}:nightly"
+    target.executions[external_id] = Execution(external_id, ARN, Status.STARTED, NOON, launch_id="nightly")
+    change = StatusChange("step_functions", "nightly", external_id, ARN, Status.STARTED, NOON)
+    house.recorder().record(change)
+    assert OBSERVED_TAG in house.only_run().tags
+    house.jobs = MOVED
+
+    observed = Recorder(
+        house.runs,
+        house.jobs,
+        {"step_functions": target},
+        house.clock,
+        observed=house.recorder()._observed,
+        former=[ARN],
+    )
+    other = replace(change, name="weekly", external_id=f"{ARN}:weekly")
+
+    assert observed.record(other).decision is Decision.FOREIGN
+    assert observed.record(replace(change, status=Status.SUCCESS)).decision is Decision.RECORDED
+    assert house.only_run().status is Status.SUCCESS
+
+
+def test_whoever_has_looked_may_report_of_a_run_that_ended_as_unknown(house: House) -> None:
+    started(house).walls[ARN] = DENIED
+    report = StatusChange(REPORT, f"{RUN_ID}-1", "", "", Status.SUCCESS, NOON + 5)
+    assert house.recorder().record(report).decision is Decision.FOREIGN
+    keep_reconciling(house)
+
+    outcome = house.recorder().record(report)
+
+    assert (outcome.decision, house.only_run().status) == (Decision.RECORDED, Status.SUCCESS)
+    assert house.recorder().record(replace(report, status=Status.FAILURE)).decision is Decision.FOREIGN
