@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.template.model import FUNCTION, PATH, actions, logical_prefix, read, references, starred_resources
+from treadle.adapters.dynamodb.runs import CLAIM_ATTRIBUTES
 from treadle.definitions.assets import AssetKey
 from treadle.definitions.errors import InvalidReportError
 from treadle.engine.telling import REPORT_SOURCE, SOURCE
@@ -190,9 +191,7 @@ def test_evaluator_learns_of_runs_only_whether_they_can_start_again(sensor: str)
 
     assert actions(known) == ["dynamodb:BatchGetItem"]
     assert known["Condition"] == {
-        "ForAllValues:StringEquals": {
-            "dynamodb:Attributes": ["run_id", "attempt", "attempts_allowed", "yields", "settled"]
-        }
+        "ForAllValues:StringEquals": {"dynamodb:Attributes": list(CLAIM_ATTRIBUTES)}
     }
     assert (denied["Effect"], denied["Action"], denied["Resource"]) == (
         "Deny",

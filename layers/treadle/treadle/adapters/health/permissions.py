@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from treadle.adapters.clients import client
+from treadle.adapters.dynamodb.runs import CLAIM_ATTRIBUTES
 from treadle.adapters.health.looking import Probe
 from treadle.adapters.stack import DeployedStack
 from treadle.engine.identity import timestamp
@@ -16,7 +17,6 @@ from treadle.ports.launching import JobSettings
 RECENT_MS = 900_000
 """A denial that a log shows is told for so long."""
 
-_READ_ATTRIBUTES = ["run_id", "attempt", "attempts_allowed", "yields"]
 _STARTS = {
     "step_functions": "states:StartExecution",
     "glue": "glue:StartJobRun",
@@ -70,7 +70,7 @@ def needs(
         role, own = f"{prefix}Role", {"dynamodb:LeadingKeys": [sensor.name]}
         yield Need(owner, role, arn.table("SENSORS"), ("dynamodb:GetItem", "dynamodb:UpdateItem"), own)
         yield Need(owner, role, arn.table("TICKS"), ("dynamodb:PutItem",), own)
-        known = {"dynamodb:Attributes": _READ_ATTRIBUTES}
+        known = {"dynamodb:Attributes": list(CLAIM_ATTRIBUTES)}
         yield Need(owner, role, arn.table("RUNS"), ("dynamodb:BatchGetItem",), known)
         if sensor.queue:
             own_queue = arn.queue(f"{prefix}Queue")
