@@ -15,7 +15,8 @@ from treadle.adapters.clients import client
 from treadle.adapters.deployment import resource_prefix
 from treadle.adapters.health.job_targets import target_probe
 from treadle.adapters.health.looking import Probe, Vital, look_at_all
-from treadle.adapters.health.permissions import RECENT_MS, log_probe, needs, permission_probe
+from treadle.adapters.health.needs import needs
+from treadle.adapters.health.permissions import RECENT_MS, log_probe, permission_probe
 from treadle.adapters.notifications import merging_command
 from treadle.adapters.stack import DeployedStack, describe_rule
 from treadle.adapters.targets.answers import millis_of
