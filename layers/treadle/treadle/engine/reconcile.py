@@ -4,17 +4,18 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from treadle.definitions.errors import LaunchError, LaunchRejectedError, TreadleError
+from treadle.definitions.errors import LaunchError, TreadleError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.amend import amend
+from treadle.engine.describing import described
 from treadle.engine.dispatch import Dispatcher
-from treadle.engine.folding import LAUNCH_DUE_MS, OVERDUE_MS, Report, fold
+from treadle.engine.folding import LAUNCH_DUE_MS, OVERDUE_MS, fold
 from treadle.engine.launch import Targets
 from treadle.engine.messages import launch_message
 from treadle.engine.outcomes import Decision
 from treadle.engine.watching import Watcher
 from treadle.ports.launching import JobSettings, Target
-from treadle.ports.runs import Failure, Run, RunStore
+from treadle.ports.runs import Run, RunStore
 from treadle.ports.system import Clock, Queue
 from treadle.ports.ticks import TickStore
 
@@ -176,24 +177,7 @@ class Reconciler:
                 age = now - (run.started_at or run.created_at)
                 self._look_again(run, now + min(max(age, OVERDUE_MS), SELDOM_MS))
                 return False
-            execution = target.describe(run.external_id)
-            report = Report(
-                run.attempt,
-                execution.status,
-                execution.ended_at or execution.started_at,
-                retry=execution.retry,
-                started_at=execution.started_at,
-                external_id=execution.external_id,
-                target=run.target or execution.target,  # As it was launched, however the target spells it.
-                failure=execution.failure,
-                learnt_at=now,
-            )
-        except LaunchRejectedError as error:
-            words = (
-                f"The run was started, and its target knows it no longer; how it ended is unknown: {error}"
-            )
-            failure = Failure("OutcomeUnknownError", words[:2_000], assumed=True)
-            report = Report(run.attempt, Status.FAILURE, now, failure=failure)
+            report = described(run, run.external_id, target, now)
         except LaunchError:
             logger.exception("The target of run %s does not say how it stands", run.run_id)
             self._look_again(run, now + RETRY_MS)
