@@ -1,10 +1,17 @@
-"""MiniStack that also announces how ECS tasks, Glue runs and Batch jobs go, and ends ECS tasks where there is no Docker.
+"""MiniStack with what jobs on ECS, Glue and Batch need to be started and seen to their end.
 
-Run by MiniStack's own interpreter, in place of its command. By itself it announces executions of Step Functions only,
-so that a run of any other target would stay STARTED until RECONCILE asks. What is announced has the form of AWS's
-events: "Task state change events" in the ECS developer guide, "Automating Glue with EventBridge" in the Glue guide,
-"Batch job state change events" in the Batch guide. It reads MiniStack's own tables, so a new MiniStack may need a
-change here; `tests/e2e/test_job_targets.py` shows whether it does.
+Run by MiniStack's own interpreter, in place of its command.
+
+By itself it announces executions of Step Functions only, so that a run of any other target would stay STARTED until
+RECONCILE asks. What is announced here has the form of AWS's events: "Task state change events" in the ECS developer
+guide, "Automating Glue with EventBridge" in the Glue guide, "Batch job state change events" in the Batch guide. A task
+that nothing runs, as there is no Docker, is ended.
+
+By itself it also checks permissions for tasks on their cluster, and for Batch jobs on no resource. Here they are checked
+on what AWS checks them on: "Resource types" in the Service Authorization Reference.
+
+It reads and replaces MiniStack's own parts, so a new MiniStack may need a change here;
+`tests/e2e/test_job_targets.py` shows whether it does.
 """
 
 import importlib
@@ -120,8 +127,46 @@ def announce_changes() -> None:
         time.sleep(PAUSE_SECONDS)
 
 
+def named_resource(service: str, path: str, body: bytes) -> str | None:
+    """The ARN on which AWS checks a request's permission; None where MiniStack knows that.
+
+    Args:
+        service: as MiniStack routes the request.
+        path: the request's.
+        body: the request's.
+    """
+    if service not in {"ecs", "batch"}:
+        return None
+    try:
+        request = json.loads(body or b"{}")
+    except ValueError:
+        return None
+    if service == "ecs":
+        tasks = [request.get("task"), *request.get("tasks", [])]
+        named = request.get("taskDefinition") if request.get("cluster") else None
+        found = next(filter(None, [named, *tasks]), None)
+    else:
+        found = request.get("jobDefinition") if path.endswith("/submitjob") else None
+    return found if found and str(found).startswith("arn:") else None
+
+
+def check_permissions_on_named_resources() -> None:
+    """Let MiniStack check permissions for tasks and Batch jobs on what AWS does."""
+    iam_actions: Any = importlib.import_module("ministack.core.iam_actions")
+    before = iam_actions.extract_resource_arn
+
+    def extract_resource_arn(
+        service: str, method: str, path: str, headers: Any, body: bytes, *more: Any, **named: Any
+    ) -> Any:
+        found = named_resource(service, path, body)
+        return found or before(service, method, path, headers, body, *more, **named)
+
+    iam_actions.extract_resource_arn = extract_resource_arn
+
+
 def main() -> None:
     """Serve, and announce meanwhile."""
+    check_permissions_on_named_resources()
     threading.Thread(target=announce_changes, name="treadle-changes", daemon=True).start()
     importlib.import_module("ministack.app").main()
 

@@ -216,6 +216,23 @@ def test_state_machine_that_is_being_deleted_is_not_there() -> None:
     assert found == JobTarget("load", arn, "LoadArn", exists=False, trouble="It is not active (any more).")
 
 
+@pytest.mark.parametrize(("account", "exists"), [("000000000000", True), ("123456789012", False)])
+def test_bus_of_a_local_cloud_is_found_by_its_name(account: str, exists: bool) -> None:
+    """It does not take an ARN there; on AWS it does, and what is not found is not there."""
+    arn = f"arn:aws:events:us-east-1:{account}:event-bus/work"
+    with Stubber(clients.client("events")) as events:
+        events.add_client_error(
+            "describe_event_bus", "ResourceNotFoundException", expected_params={"Name": arn}
+        )
+        if exists:
+            events.add_response("describe_event_bus", {"Name": "work", "Arn": arn}, {"Name": "work"})
+
+        [found] = looked(target_probe(JobSettings("load", "eventbridge", arn, "LoadArn")))
+
+    assert isinstance(found, JobTarget)
+    assert found.exists is exists
+
+
 def test_job_without_address_is_not_asked_for() -> None:
     assert looked(target_probe(JobSettings("load", "glue", "", "LoadArn"))) == [
         JobTarget("load", "", "LoadArn", False)

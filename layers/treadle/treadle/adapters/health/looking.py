@@ -13,6 +13,9 @@ from treadle.ports.health import Alarm, Backlog, Bucket, Denial, JobTarget, Swit
 
 Vital = Switch | Backlog | Bucket | JobTarget | Denial | Alarm | Unread
 
+LOCAL_ACCOUNT = "000000000000"
+"""AWS has no such account; local clouds use it."""
+
 _SHOWN = 300
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from treadle.adapters.clients import client
-from treadle.adapters.health.looking import Probe
+from treadle.adapters.health.looking import LOCAL_ACCOUNT, Probe
 from treadle.adapters.health.needs import Need
 from treadle.adapters.stack import DeployedStack
 from treadle.engine.identity import timestamp
@@ -16,9 +16,6 @@ RECENT_MS = 900_000
 
 MULTIVALUED = frozenset({"dynamodb:LeadingKeys", "dynamodb:Attributes"})
 """Condition keys with several values in one call; of each other key, a call carries one value."""
-
-LOCAL_ACCOUNT = "000000000000"
-"""AWS has no such account; local clouds use it."""
 
 _NOT_SIMULATED = frozenset({"s3:prefix", "iam:PassedToService"})
 """Local clouds fill these in for a call, and ignore them in a simulation."""
