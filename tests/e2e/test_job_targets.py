@@ -15,6 +15,9 @@ from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.integrations.reporting import report_run_status
 
 NAME = "treadle-targets"
+PATIENCE = 120
+"""Seconds for a run from its request to its end, on a machine that has much else to do."""
+
 TOLD = ("ecs", "glue", "batch")
 """Their services announce how it goes: AWS does, and `tools/ministack_server.py` in its place."""
 
@@ -88,20 +91,22 @@ def test_job_is_started_and_seen_to_its_end_by_what_its_service_announces(
     targets: Deployed, kind: str
 ) -> None:
     """Least privilege is enforced meanwhile; RECONCILE rests."""
-    [found] = ended(targets, start(targets, f"{kind}_job"))
+    [found] = ended(targets, start(targets, f"{kind}_job"), seconds=PATIENCE)
 
     assert found.status is Status.SUCCESS
     assert found.external_id
-    assert [*found.reached["1/0"]] == [Status.QUEUED, Status.STARTING, Status.STARTED, Status.SUCCESS]
+    assert found.reached["1/0"].keys() == {"QUEUED", "STARTING", "STARTED", "SUCCESS"}
 
 
 @pytest.mark.parametrize("kind", SILENT)
 def test_job_whose_service_is_silent_ends_once_its_work_is_reported(targets: Deployed, kind: str) -> None:
     begun = start(targets, f"{kind}_job")
-    eventually(lambda: now(targets, begun)[0].status is Status.STARTED, "the run is STARTED", seconds=30)
+    eventually(
+        lambda: now(targets, begun)[0].status is Status.STARTED, "the run is STARTED", seconds=PATIENCE
+    )
 
     report_run_status(f"{begun[0].run_id}-1", Status.SUCCESS, bus=targets.outputs["BusName"])
-    [found] = ended(targets, begun)
+    [found] = ended(targets, begun, seconds=PATIENCE)
 
     assert found.status is Status.SUCCESS
 
