@@ -46,8 +46,8 @@ def test_everything_that_is_taken_over_is_an_output_of_the_same_name() -> None:
     taken = [*EARLIER, "Namespace"]
 
     assert set(taken) <= OUTPUTS.keys()
-    for name in EARLIER:
-        assert Deployed(template, EARLIER).value(OUTPUTS[name]["Value"]) == EARLIER[name]
+    for name, value in EARLIER.items():
+        assert Deployed(template, EARLIER).value(OUTPUTS[name]["Value"]) == value
 
 
 def test_rebuilt_stack_says_the_same_outputs_of_its_own_tables() -> None:
