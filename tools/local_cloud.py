@@ -10,11 +10,18 @@ from collections.abc import Iterator
 from rich.console import Console
 
 from tools import stack
-from tools.ministack import LocalCloud, configured_port
+from tools.ministack import DEFAULT_PORT, PORT_VARIABLE, LocalCloud, configured_port
 from tools.processes import free_port
-from tools.project import ROOT, VENV_BIN, run_tool
+from tools.project import REGION, ROOT, VENV_BIN, run_tool
 
 console = Console(highlight=False, soft_wrap=True)
+
+JOBS = (
+    "Jobs on it: Step Functions, Lambda and Glue's Python shell do their work; ECS tasks do with Docker. ECS without it,\n"
+    "Batch and Spark on Glue do nothing and succeed. What is put on a queue or a bus, or sent to a function, ends once\n"
+    "that is reported (docs/guide/local-cloud.md).\n"
+)
+"""What becomes of jobs on the local cloud, by kind."""
 
 
 @contextlib.contextmanager
@@ -52,8 +59,24 @@ def explain(cloud: LocalCloud) -> None:
     for key, value in sorted(values.items()):
         console.print(f"  {key:{width}}  {value}", markup=False)
     python = (VENV_BIN / "python").relative_to(ROOT)
+    environment = (
+        f"AWS_ENDPOINT_URL={cloud.endpoint} AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test "
+        f"AWS_DEFAULT_REGION={REGION}"
+    )
+    port = "" if cloud.port == DEFAULT_PORT else f"{PORT_VARIABLE}={cloud.port} "
+    bucket = values.get("ObjectsBucketName", "BUCKET")
     console.print(
-        "\nUse it with the AWS command line:\n"
+        "\nPut a file into the watched bucket, list the runs, and open the console:\n"
+        f"  {environment} \\\n"
+        f"    {python} -c \"import boto3; boto3.client('s3').upload_file('my.csv', '{bucket}', 'my.csv')\"\n"
+        f"  {port}treadle run list --local\n"
+        f"  {port}treadle console --local\n"
+        f"The command treadle comes with: {python} -m pip install './layers/treadle[cli]'\n"
+        f"{JOBS}",
+        markup=False,
+    )
+    console.print(
+        "Use it with the AWS command line:\n"
         "  export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION=us-east-1\n"
         f"  aws --endpoint-url {cloud.endpoint} lambda list-functions\n"
         "or, where there is none, with the same variables:\n"

@@ -91,7 +91,9 @@ class LocalCloud:
             PYTHONUNBUFFERED="1",
             TMPDIR=str(temporary),
         )
-        command = [str(TOOLS / "cloud" / "bin" / "ministack")]
+        python = str(TOOLS / "cloud" / "bin" / "python")
+        # -P: the script's own folder has a module ministack, too.
+        command = [python, "-P", str(ROOT / "tools" / "ministack_server.py")]
         server = processes.start(command, environment=environment, log=self.log, cwd=ROOT, outlive=outlive)
         (self.folder / "pid").write_text(str(server.pid))
         processes.wait_until(self.is_up, server, name="the local cloud", log=self.log, seconds=60)

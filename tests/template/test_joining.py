@@ -121,14 +121,3 @@ def test_they_are_sent_by_a_role_that_may_do_nothing_else() -> None:
     assert target["RoleArn"] == {"Fn::GetAtt": ["ForwardRole", "Arn"]}
     assert statement["Action"] == "events:PutEvents"
     assert references(statement["Resource"]) == {"ForwardToBusArn"}
-
-
-def test_a_runs_table_that_is_given_comes_with_its_stream() -> None:
-    """Both or neither: without it nothing would be told of its runs."""
-    [assertion] = template.section("Rules")["RunsTableComesWithItsStream"]["Assertions"]
-    neither, both = assertion["Assert"]["Fn::Or"]
-    empty = [{"Fn::Equals": [{"Ref": name}, ""]} for name in ("RunsTableName", "RunsTableStreamArn")]
-
-    assert neither == {"Fn::And": empty}
-    assert both == {"Fn::And": [{"Fn::Not": [each]} for each in empty]}
-    assert "both or neither" in assertion["AssertDescription"]

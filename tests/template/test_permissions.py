@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.template.model import FUNCTION, PATH, actions, logical_prefix, read, references, starred_resources
+from treadle.adapters.dynamodb.runs import CLAIM_ATTRIBUTES
 from treadle.definitions.assets import AssetKey
 from treadle.definitions.errors import InvalidReportError
 from treadle.engine.telling import REPORT_SOURCE, SOURCE
@@ -138,6 +139,12 @@ def test_evaluator_touches_its_own_sensor_and_ticks_only(sensor: str) -> None:
     assert denied["Condition"] == {"Null": {"dynamodb:LeadingKeys": "true"}, **LOCAL_CLOUD}
 
 
+def outcomes(keys: str) -> dict[str, Any]:
+    """Objects of the bucket of outcomes, whether the stack has created it or taken it over."""
+    bucket = {"Fn::If": ["CreateOutcomesBucket", {"Ref": "OutcomesBucket"}, {"Ref": "OutcomesBucketName"}]}
+    return {"Fn::Sub": [f"arn:${{AWS::Partition}}:s3:::${{Bucket}}/{keys}", {"Bucket": bucket}]}
+
+
 @pytest.mark.parametrize("sensor", EVALUATORS)
 def test_evaluator_writes_outcomes_of_its_own_ticks_only(sensor: str) -> None:
     """One object for each evaluation, under the sensor's name; it reads none."""
@@ -149,7 +156,7 @@ def test_evaluator_writes_outcomes_of_its_own_ticks_only(sensor: str) -> None:
 
     (statement,) = granted
     assert actions(statement) == ["s3:PutObject"]
-    assert statement["Resource"] == {"Fn::Sub": f"${{OutcomesBucket.Arn}}/ticks/{sensor}/*"}
+    assert statement["Resource"] == outcomes(f"ticks/{sensor}/*")
 
 
 def test_only_dispatch_reconcile_and_the_console_read_outcomes() -> None:
@@ -166,7 +173,7 @@ def test_only_dispatch_reconcile_and_the_console_read_outcomes() -> None:
     }
     for _, statement in others:
         assert actions(statement) == ["s3:GetObject"]
-        assert statement["Resource"] == {"Fn::Sub": "${OutcomesBucket.Arn}/ticks/*"}
+        assert statement["Resource"] == outcomes("ticks/*")
 
 
 def reads_runs(role: str) -> None:
@@ -192,9 +199,7 @@ def test_evaluator_learns_of_runs_only_whether_they_can_start_again(sensor: str)
 
     assert actions(known) == ["dynamodb:BatchGetItem"]
     assert known["Condition"] == {
-        "ForAllValues:StringEquals": {
-            "dynamodb:Attributes": ["run_id", "attempt", "attempts_allowed", "yields", "settled"]
-        }
+        "ForAllValues:StringEquals": {"dynamodb:Attributes": list(CLAIM_ATTRIBUTES)}
     }
     assert (denied["Effect"], denied["Action"], denied["Resource"]) == (
         "Deny",
@@ -243,7 +248,8 @@ def test_reconcile_reads_two_indexes_and_no_table_as_a_whole() -> None:
     querying = [s["Resource"] for s in allowed if "dynamodb:Query" in actions(s)]
 
     pending, watched = querying
-    assert pending == {"Fn::Sub": "${TicksTable.Arn}/index/pending"}
+    assert [each["Fn::Sub"].rpartition("/index/")[2] for each in pending["Fn::If"][1:]] == ["pending"] * 2
+    assert "TicksTable" in references(pending)
     assert [each["Fn::Sub"].rpartition("/index/")[2] for each in watched["Fn::If"][1:]] == ["watched"] * 2
     assert not [s for s in allowed if "dynamodb:Scan" in actions(s)]
 

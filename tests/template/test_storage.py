@@ -85,19 +85,6 @@ def test_what_runs_reach_is_told_by_what_they_had_reached() -> None:
     assert TABLES["RunsTable"]["StreamSpecification"] == {"StreamViewType": "NEW_AND_OLD_IMAGES"}
 
 
-@pytest.mark.parametrize("table", ["Sensors", "Runs"])
-def test_rebuilt_stack_takes_up_a_retained_table(table: str) -> None:
-    """With a name given, none is created, and that name is used."""
-    variable = template.section("Globals")["Function"]["Environment"]["Variables"][
-        f"TREADLE_{table.upper()}_TABLE"
-    ]
-
-    assert RESOURCES[f"{table}Table"]["Condition"] == f"Create{table}Table"
-    assert variable == {
-        "Fn::If": [f"Create{table}Table", {"Ref": f"{table}Table"}, {"Ref": f"{table}TableName"}]
-    }
-
-
 @pytest.mark.parametrize("name", QUEUES)
 def test_queue_is_encrypted(name: str) -> None:
     """Messages name objects and runs."""

@@ -114,7 +114,7 @@ OFF: list[tuple[str, dict[str, Any], str, str]] = [
     ("buckets", {"buckets": (Bucket("watch", "b", "NoSuchBucket"),)}, OWNER, "NoSuchBucket"),
     ("jobs", {"targets": (JobTarget("load", "", "LoadArn", exists=False),)}, "load", "gives the job no address"),
     ("jobs", {"targets": (JobTarget("load", "arn", "LoadArn", exists=False),)}, "load", "is not there: arn."),
-    ("permissions", {"denials": (Denial("launch", "sqs:SendMessage", "arn", "IAM reckons implicitDeny"),)}, "launch", "may not sqs:SendMessage on arn"),
+    ("permissions", {"denials": (Denial("launch", "sqs:SendMessage", "arn", "none of its role's policies allows it"),)}, "launch", "may not sqs:SendMessage on arn"),
     ("alarms", {"alarms": (Alarm("oops", 0, "too many"),)}, "oops", "since 1970-01-01T00:00:00.000Z: too many"),
     ("alerts", {"channels": (AlertChannel(TOPIC, "SNS topic ops is not there", "Create it."),)}, "sensor alert", "Alerts do not arrive: SNS topic ops is not there"),
     ("schedules", {"switches": (Switch("schedule", OWNER, "s", is_on=False, trouble="it does not exist any more"),)}, OWNER, "it does not exist any more"),

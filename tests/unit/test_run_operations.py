@@ -11,6 +11,7 @@ from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.folding import LAUNCH_DUE_MS
 from treadle.engine.messages import LaunchRequest
 from treadle.operate.runs import RunOperations
+from treadle.ports.launching import StartContract
 from treadle.ports.runs import Allowance, KeyState, Run
 from treadle.testing.stores import InMemoryRunStore
 from treadle.testing.system import InMemoryQueue
@@ -262,3 +263,83 @@ def test_rerun_uses_up_a_release(house: House) -> None:
     assert (run.attempt, run.attempts_allowed) == (2, 2)
     assert [each.by for each in run.allowances] == [ANN, "bob"]
     assert run.created_at == NOON
+
+
+# ---- Asked about
+
+
+def started_run(house: House) -> Run:
+    dispatch(house, committed(house, "k"))
+    launch_all(house)
+    house.clock.advance(5)
+    return house.only_run()
+
+
+def test_a_run_whose_end_nobody_has_announced_is_ended_by_asking_its_target(house: House) -> None:
+    run = started_run(house)
+    house.target.finish(str(run.external_id), Status.SUCCESS)
+
+    edit = operations(house).refresh(run.run_id)
+
+    assert edit.is_new
+    assert edit.reason == f"Run {run.run_id} is SUCCESS, as its target says."
+    assert (house.only_run().status, house.only_run().next_at) == (Status.SUCCESS, None)
+
+
+def test_a_run_that_goes_on_is_left_as_it_is(house: House) -> None:
+    run = started_run(house)
+
+    edit = operations(house).refresh(run.run_id)
+
+    assert not edit.is_new
+    assert "is STARTED still, as its target says" in edit.reason
+    assert house.only_run() == run
+
+
+def test_a_run_that_has_ended_is_not_asked_about(house: House) -> None:
+    run = ended_run(house, Status.FAILURE)
+
+    edit = operations(house).refresh(run.run_id)
+
+    assert not edit.is_new
+    assert "has ended already: FAILURE" in edit.reason
+
+
+def test_a_run_that_its_target_knows_no_longer_has_an_unknown_outcome_until_it_is_told(house: House) -> None:
+    run = started_run(house)
+    house.target.finish(str(run.external_id), Status.SUCCESS)
+    house.target.forgets_ended = True
+
+    edit = operations(house).refresh(run.run_id)
+    house.target.forgets_ended = False
+    again = operations(house).refresh(run.run_id)
+
+    assert (edit.run.status, edit.run.failure and edit.run.failure.error) == (
+        Status.FAILURE,
+        "OutcomeUnknownError",
+    )
+    assert again.run.status is Status.SUCCESS
+
+
+def test_a_run_that_waits_for_its_launch_cannot_be_asked_about(house: House) -> None:
+    dispatch(house, committed(house, "k"))
+
+    with pytest.raises(CommandRefusedError, match="no execution of it is known yet"):
+        operations(house).refresh(house.only_run().run_id)
+
+
+def test_a_run_of_a_target_that_does_not_tell_is_reported_by_others(house: House) -> None:
+    run = started_run(house)
+    house.target.contract = StartContract(describes=False)
+
+    with pytest.raises(CommandRefusedError, match="recorded once it is reported"):
+        operations(house).refresh(run.run_id)
+
+
+def test_a_run_whose_job_is_gone_and_that_names_no_target_cannot_be_asked_about(house: House) -> None:
+    run = started_run(house)
+    house.tables.runs[run.run_id] = replace(run, tried=None)
+    house.jobs = {}
+
+    with pytest.raises(CommandRefusedError, match="job process_file is not deployed"):
+        operations(house).refresh(run.run_id)

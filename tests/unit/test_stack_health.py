@@ -11,7 +11,8 @@ from botocore.stub import ANY, Stubber
 from treadle.adapters import clients
 from treadle.adapters.health.job_targets import target_probe
 from treadle.adapters.health.looking import Vital, look_at_all
-from treadle.adapters.health.permissions import Need, log_probe, permission_probe
+from treadle.adapters.health.needs import Need, needs
+from treadle.adapters.health.permissions import context_entries, log_probe, permission_probe
 from treadle.adapters.health.stack_health import StackHealth, bucket_of, clock_ahead
 from treadle.adapters.stack import DeployedStack
 from treadle.definitions.status import DefaultSensorStatus
@@ -226,6 +227,23 @@ def test_state_machine_that_is_being_deleted_is_not_there() -> None:
     assert found == JobTarget("load", arn, "LoadArn", exists=False, trouble="It is not active (any more).")
 
 
+@pytest.mark.parametrize(("account", "exists"), [("000000000000", True), ("123456789012", False)])
+def test_bus_of_a_local_cloud_is_found_by_its_name(account: str, exists: bool) -> None:
+    """It does not take an ARN there; on AWS it does, and what is not found is not there."""
+    arn = f"arn:aws:events:us-east-1:{account}:event-bus/work"
+    with Stubber(clients.client("events")) as events:
+        events.add_client_error(
+            "describe_event_bus", "ResourceNotFoundException", expected_params={"Name": arn}
+        )
+        if exists:
+            events.add_response("describe_event_bus", {"Name": "work", "Arn": arn}, {"Name": "work"})
+
+        [found] = looked(target_probe(JobSettings("load", "eventbridge", arn, "LoadArn")))
+
+    assert isinstance(found, JobTarget)
+    assert found.exists is exists
+
+
 def test_job_without_address_is_not_asked_for() -> None:
     assert looked(target_probe(JobSettings("load", "glue", "", "LoadArn"))) == [
         JobTarget("load", "", "LoadArn", False)
@@ -260,7 +278,9 @@ def test_permission_that_iam_reckons_is_missing_is_a_denial() -> None:
 
         found = looked(permission_probe(stack(LaunchRole=("AWS::IAM::Role", "role-1")), NEED))
 
-    assert found == [Denial("launch", "sqs:SendMessage", "arn:queue", "IAM reckons implicitDeny")]
+    assert found == [
+        Denial("launch", "sqs:SendMessage", "arn:queue", "none of its role's policies allows it")
+    ]
 
 
 def test_denials_in_a_log_are_told_once_each() -> None:
@@ -280,6 +300,171 @@ def test_denials_in_a_log_are_told_once_each() -> None:
 
     words = "its log says so, at 1970-01-01T00:00:00.000Z"
     assert found == [Denial("dispatch", "dynamodb:PutItem", "arn:aws:dynamodb:us-east-1:1:table/runs", words)]
+
+
+@pytest.mark.parametrize(
+    ("words", "action", "resource"),
+    [
+        (
+            'not authorized to perform: s3:GetObject on resource: \\"arn:aws:s3:::shop/a b.csv\\" because no',
+            "s3:GetObject",
+            "arn:aws:s3:::shop/a b.csv",
+        ),
+        (
+            'not authorized to perform: sqs:SendMessage on resource: "arn:aws:sqs:x"',
+            "sqs:SendMessage",
+            "arn:aws:sqs:x",
+        ),
+        ("not authorized to perform: ecs:RunTask because", "ecs:RunTask", ""),
+        (
+            "An error occurred (AccessDenied) when calling the GetObject operation: Access Denied",
+            "GetObject",
+            "",
+        ),
+    ],
+)
+def test_denial_in_a_log_names_action_and_resource_as_far_as_the_log_does(
+    words: str, action: str, resource: str
+) -> None:
+    with Stubber(clients.client("logs")) as logs:
+        logs.add_response("filter_log_events", {"events": [{"timestamp": 0, "message": words}]})
+
+        [found] = looked(log_probe("dispatch", "/aws/lambda/shop/dispatch", 0))
+
+    assert isinstance(found, Denial)
+    assert (found.action, found.resource) == (action, resource)
+
+
+# ---- What IAM is asked
+
+
+def simulated(need: Need, result: dict[str, Any], account: str = "123456789012") -> list[Vital]:
+    """What comes of IAM's result for a need."""
+    made = replace(
+        stack(LaunchRole=("AWS::IAM::Role", "role-1")),
+        arn=f"arn:aws:cloudformation:us-east-1:{account}:stack/shop/1",
+    )
+    with Stubber(clients.client("iam")) as iam:
+        iam.add_response(
+            "simulate_principal_policy",
+            {"EvaluationResults": [{"EvalActionName": need.actions[0], **result}]},
+            {
+                "PolicySourceArn": f"arn:aws:iam::{account}:role/role-1",
+                "ActionNames": list(need.actions),
+                "ResourceArns": [need.resource],
+                "ContextEntries": context_entries(account, need),
+            },
+        )
+        return looked(permission_probe(made, need))
+
+
+def test_simulated_call_carries_one_value_of_a_key_or_several_where_a_call_has_several() -> None:
+    need = Need(
+        "launch", "LaunchRole", "arn", ("x:Y",), {"ecs:cluster": ["c"], "dynamodb:LeadingKeys": ["a"]}
+    )
+
+    entries = {each["ContextKeyName"]: each for each in context_entries("123456789012", need)}
+
+    assert {name: each["ContextKeyType"] for name, each in entries.items()} == {
+        "ecs:cluster": "string",
+        "dynamodb:LeadingKeys": "stringList",
+        "aws:PrincipalAccount": "string",
+    }
+    assert entries["aws:PrincipalAccount"]["ContextKeyValues"] == ["123456789012"]
+
+
+@pytest.mark.parametrize(
+    ("decision", "words"),
+    [
+        ("implicitDeny", "none of its role's policies allows it"),
+        ("explicitDeny", "a policy denies it explicitly"),
+    ],
+)
+def test_denial_says_in_words_whether_a_policy_is_missing_or_denies(decision: str, words: str) -> None:
+    need = Need("launch", "LaunchRole", "arn:queue", ("sqs:SendMessage",))
+
+    assert simulated(need, {"EvalDecision": decision}) == [
+        Denial("launch", "sqs:SendMessage", "arn:queue", words)
+    ]
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        {"MissingContextValues": ["ecs:enable-vpc-lattice"]},
+        {
+            "ResourceSpecificResults": [
+                {
+                    "EvalResourceName": "arn",
+                    "EvalResourceDecision": "implicitDeny",
+                    "MissingContextValues": ["ecs:enable-vpc-lattice"],
+                }
+            ]
+        },
+    ],
+)
+def test_denial_for_want_of_a_value_that_no_simulation_has_is_no_verdict(missing: dict[str, Any]) -> None:
+    """A policy that somebody has added looks at what the doctor does not know."""
+    need = Need("launch", "LaunchRole", "arn", ("ecs:RunTask",), {"ecs:cluster": ["c"]})
+
+    [found] = simulated(need, {"EvalDecision": "implicitDeny", **missing})
+
+    assert isinstance(found, Unread)
+    assert "ecs:enable-vpc-lattice" in found.words
+
+
+@pytest.mark.parametrize("key", ["s3:prefix", "iam:PassedToService"])
+def test_local_cloud_is_not_asked_about_what_it_does_not_simulate(key: str) -> None:
+    need = Need("launch", "LaunchRole", "arn", ("x:Y",), {key: ["v"]})
+    made = replace(
+        stack(LaunchRole=("AWS::IAM::Role", "role-1")),
+        arn="arn:aws:cloudformation:us-east-1:000000000000:stack/shop/1",
+    )
+
+    with Stubber(clients.client("iam")):
+        assert looked(permission_probe(made, need)) == []
+
+
+def needs_of(job: JobSettings, **parameters: str) -> set[tuple[str, str, str]]:
+    """What a job adds: step, action and resource."""
+    queues = {
+        f"{name}Queue": ("AWS::SQS::Queue", f"{URL}{name}") for name in ("DeadLetter", "Launch", "Record")
+    }
+    made = replace(stack(**queues), parameters=parameters)
+    before = list(needs(made, [], {}, []))
+    return {
+        (each.owner, action, each.resource)
+        for each in needs(made, [], {}, [job])
+        if each not in before
+        for action in each.actions
+    }
+
+
+PLACE = "us-east-1:123456789012"
+
+
+def test_ecs_job_needs_its_tasks_in_its_cluster_and_the_roles_that_it_passes() -> None:
+    definition, role = f"arn:aws:ecs:{PLACE}:task-definition/load:1", "arn:aws:iam::123456789012:role/task"
+    options = {"cluster": f"arn:aws:ecs:{PLACE}:cluster/shop", "container": "load"}
+    job = JobSettings("load", "ecs", definition, "LoadTaskDefinitionArn", options)
+
+    found = needs_of(job, LoadTaskRoleArn=role, LoadExecutionRoleArn="")
+
+    assert ("launch", "ecs:RunTask", definition) in found
+    assert ("launch", "iam:PassRole", role) in found
+    assert len([each for each in found if each[1] == "iam:PassRole"]) == 1
+    assert ("record", "ecs:DescribeTasks", f"arn:aws:ecs:{PLACE}:task/shop/treadle-doctor") in found
+
+
+def test_glue_job_that_is_given_by_its_name_is_asked_about_too() -> None:
+    found = needs_of(JobSettings("load", "glue", "load", "LoadGlueJobName"))
+
+    assert ("launch", "glue:StartJobRun", f"arn:aws:glue:{PLACE}:job/load") in found
+    assert ("reconcile", "glue:GetJobRun", f"arn:aws:glue:{PLACE}:job/load") in found
+
+
+def test_job_without_address_needs_nothing() -> None:
+    assert needs_of(JobSettings("load", "ecs", "", "LoadTaskDefinitionArn")) == set()
 
 
 # ---- What is looked at of the whole stack only

@@ -1,7 +1,7 @@
 """A deployed stack as its operator finds it: its queues, and what its functions were told."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -25,6 +25,7 @@ class DeployedStack:
         types: by logical id, what each resource is, such as "AWS::SQS::Queue".
         queue_urls: by logical id, those of the queues.
         environment: what the functions that were asked for were told, all in one.
+        parameters: the values of its parameters.
     """
 
     name: str
@@ -33,6 +34,7 @@ class DeployedStack:
     types: Mapping[str, str]
     queue_urls: Mapping[str, str]
     environment: Mapping[str, str]
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
     def queue_arn(self, logical_id: str) -> str:
         """The ARN of a queue, which lies in the stack's own account and Region."""
@@ -67,7 +69,9 @@ def read_stack(name: str, functions: Iterable[str]) -> DeployedStack:
         msg = f"Stack {name!r} cannot be read: {error}. {_CHOSEN}"
         raise DeploymentError(msg) from error
     urls = {each: physical_ids[each] for each, kind in types.items() if kind == _QUEUE}
-    return DeployedStack(name, stack["StackId"], physical_ids, types, urls, environment)
+    given = stack.get("Parameters", [])
+    parameters = {each["ParameterKey"]: each.get("ParameterValue", "") for each in given}
+    return DeployedStack(name, stack["StackId"], physical_ids, types, urls, environment, parameters)
 
 
 def describe_rule(stack: DeployedStack, physical_id: str) -> Mapping[str, Any] | None:

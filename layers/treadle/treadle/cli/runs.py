@@ -100,6 +100,20 @@ def cancel(run_id: str, stack: str, by: str | None, as_json: bool) -> None:
         _edited(parts.runs.cancel(run_id, asking(by)), as_json)
 
 
+@run.command()
+@click.argument("run_id")
+@stack_option
+@json_option
+def refresh(run_id: str, stack: str, as_json: bool) -> None:
+    """Ask a run's target how the run stands, and record the answer.
+
+    RECONCILE does the same for a run of which there was no news for long. It takes the right to describe what the
+    job has started, such as glue:GetJobRun.
+    """
+    with deployed(stack) as parts:
+        _edited(parts.runs.refresh(run_id), as_json)
+
+
 @run.command("release-key")
 @click.argument("sensor")
 @click.argument("run_key")

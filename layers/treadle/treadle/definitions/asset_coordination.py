@@ -17,6 +17,7 @@ from treadle.definitions.batches import (
 )
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.event_log import EventLogRecord, EventRecordsFilter
+from treadle.definitions.event_numbers import check_is_recorded
 from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.run_events import DagsterEventType
 from treadle.definitions.sensors import SensorEvent
@@ -74,8 +75,13 @@ class AssetsUpdatedDefinition(BatchSensorDefinition):
         return isinstance(event, AssetMaterialized) and event.asset_key in self.monitored_assets
 
     def _read(self, context: SensorEvaluationContext, name: str, number: int) -> list[News]:
-        wanted = _filter(name, after_cursor=number)
+        # From the number itself: the event there costs no further request, and shows that the cursor is of this table.
+        wanted = _filter(name, after_cursor=max(number - 1, 0))
         records = context.instance.get_event_records(wanted, PAGE, ascending=True)
+        if number > 0:
+            is_recorded = bool(records) and records[0].storage_id == number
+            check_is_recorded(self.name, f"asset {name}", number, is_recorded=is_recorded)
+            records = records[1:]
         return [News(name, _upstream(record), self._key(record)) for record in records]
 
     def _number_at(self, context: SensorEvaluationContext, name: str, moment: datetime) -> int:

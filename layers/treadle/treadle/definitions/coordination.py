@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from treadle.definitions.batches import PAGE, PARTITION_KEY, Batch, BatchSensorDefinition, News, Upstream
 from treadle.definitions.contexts import SensorEvaluationContext
+from treadle.definitions.event_numbers import check_is_recorded
 from treadle.definitions.instance import EndedRun
 from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.run_events import RunStatusEvent
@@ -34,7 +35,12 @@ class AllSucceededDefinition(BatchSensorDefinition):
         )
 
     def _read(self, context: SensorEvaluationContext, name: str, number: int) -> list[News]:
-        found = context.ended_runs.after(name, number, PAGE)
+        # From the number itself: the end there costs no further request, and shows that the cursor is of this table.
+        found = context.ended_runs.after(name, max(number - 1, 0), PAGE)
+        if number > 0:
+            is_recorded = bool(found) and found[0].number == number
+            check_is_recorded(self.name, f"the ended runs of job {name}", number, is_recorded=is_recorded)
+            found = found[1:]
         return [News(name, _upstream(run), self._key(run)) for run in found]
 
     def _number_at(self, context: SensorEvaluationContext, name: str, moment: datetime) -> int:

@@ -9,6 +9,7 @@ from treadle.definitions.assets import AssetKey
 from treadle.definitions.contexts import SensorEvaluationContext, build_sensor_context, check_cursor_size
 from treadle.definitions.errors import DagsterInvalidInvocationError, DagsterInvariantViolationError
 from treadle.definitions.event_log import EventLogRecord, EventRecordsFilter
+from treadle.definitions.event_numbers import check_is_recorded
 from treadle.definitions.run_events import DagsterEventType
 
 _ALL = 10**9
@@ -214,6 +215,10 @@ class MultiAssetSensorEvaluationContext(SensorEvaluationContext):
     def _newest_of_all(self) -> dict[AssetKey, EventLogRecord | None]:
         if self._newest is None:
             self._newest = dict(self.instance.get_latest_materialization_records(self.asset_keys))
+            for key, record in self._newest.items():
+                number = self._cursors[key].storage_id
+                is_recorded = record is not None and number <= record.storage_id
+                check_is_recorded(self.sensor_name, f"asset {key}", number, is_recorded=is_recorded)
         return self._newest
 
     def _if_new(self, key: AssetKey, record: EventLogRecord | None) -> EventLogRecord | None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from treadle.definitions.errors import (
     LaunchDeniedError,
     LaunchError,
-    LaunchRejectedError,
     StoreError,
     StoreRejectedError,
     TreadleError,
@@ -18,6 +17,7 @@ from treadle.definitions.errors import (
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.addresses import kind_of
 from treadle.engine.amend import amend
+from treadle.engine.describing import described
 from treadle.engine.dispatch import Dispatcher
 from treadle.engine.folding import LAUNCH_DUE_MS, OVERDUE_MS, Report, fold, retry_of
 from treadle.engine.held import HeldTicks
@@ -25,7 +25,7 @@ from treadle.engine.launch import Targets
 from treadle.engine.messages import launch_message
 from treadle.engine.outcomes import Decision
 from treadle.engine.slices import tick_message
-from treadle.engine.unanswered import OUTCOME_UNKNOWN, ends_at, noted, unknown_end
+from treadle.engine.unanswered import ends_at, noted, unknown_end
 from treadle.engine.watching import Watcher
 from treadle.ports.launching import JobSettings, Target
 from treadle.ports.records import reason_of
@@ -273,11 +273,6 @@ class Reconciler:
         now = self._clock.now()
         try:
             report = self._described(run, now)
-        except LaunchRejectedError as error:
-            words = (
-                f"The run was started, and its target knows it no longer; how it ended is unknown: {error}"
-            )
-            report = _unknown(run, Failure(OUTCOME_UNKNOWN, words[:2_000], assumed=True), now)
         except LaunchError as error:
             logger.warning("The target of run %s does not say how it stands: %s", run.run_id, error)
             return self._not_answered(run, error, now)
@@ -301,18 +296,7 @@ class Reconciler:
         if target is None or run.external_id is None:
             msg = f"It is not known on which kind of target run {run.run_id} of job {run.job!r} was started."
             raise LaunchDeniedError(msg)
-        execution = target.describe(run.external_id)
-        return Report(
-            run.attempt,
-            execution.status,
-            execution.ended_at or execution.started_at,
-            retry=execution.retry,
-            started_at=execution.started_at,
-            external_id=execution.external_id,
-            target=run.target or execution.target,  # As it was launched, however the target spells it.
-            failure=execution.failure,
-            learnt_at=now,
-        )
+        return described(run, run.external_id, target, now)
 
     def _not_answered(self, run: Run, error: LaunchError, now: int) -> bool:
         """Note that the target cannot be queried; whether the run is given up for it."""

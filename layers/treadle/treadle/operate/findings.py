@@ -208,8 +208,12 @@ def of_unknown_jobs(sensors: Iterable[DeployedSensor], vitals: Vitals) -> Iterat
 
 def of_denial(denial: Denial) -> Finding:
     """That a step may not do what it must."""
-    says = f"It may not {denial.action} on {denial.resource}: {denial.words}."
-    advice = f"Give its role {denial.action} again; deploying the template does, unless a policy elsewhere denies it."
+    where = f"on {denial.resource}" if denial.resource else "(the log names no resource)"
+    says = f"It may not {denial.action} {where}: {denial.words}."
+    advice = (
+        f"Deploy the template again if its role has lost {denial.action}; look for a boundary or an organization's "
+        "policy that denies it; or correct the parameter that names what it may reach."
+    )
     return Finding("permissions", denial.owner, Severity.PROBLEM, says, advice)
 
 

@@ -7,6 +7,7 @@ from treadle.definitions.errors import CommandRefusedError, StoreError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.amend import amend
 from treadle.engine.attempts import queue_next_attempt
+from treadle.engine.describing import described
 from treadle.engine.folding import Report, fold, retry_of
 from treadle.engine.identity import RunIds
 from treadle.engine.launch import Targets, as_tried, start_of
@@ -37,7 +38,7 @@ class RunEdit:
 
 
 class RunOperations:
-    """Reruns and cancels runs, and releases run keys.
+    """Reruns, cancels and refreshes runs, and releases run keys.
 
     Args:
         runs: keeps run records.
@@ -212,6 +213,41 @@ class RunOperations:
             )
         return self._cancel_at_target(run, now)
 
+    def refresh(self, run_id: str) -> RunEdit:
+        """Ask a run's target how it stands, and record that, as RECONCILE does when there was no news for long.
+
+        Args:
+            run_id: of the run.
+
+        Raises:
+            CommandRefusedError: if there is no such run, or nobody can be asked.
+            LaunchError: if the target did not answer.
+            StoreError: if the store did not answer.
+        """
+        run, now = self._run(run_id), self._clock.now()
+        concluded = run.failure is not None and run.failure.assumed
+        if run.status.is_finished and not concluded:
+            return RunEdit(run, False, f"Run {run_id} has ended already: {run.status}.")
+        target = self._targets.get(as_tried(self._settings(run), run.tried).target)
+        if target is not None and not target.contract.describes:
+            msg = (
+                f"Run {run_id} cannot be asked about: its target does not say how it stands. "
+                "Its end is recorded once it is reported, by treadle.report_run_status."
+            )
+            raise CommandRefusedError(msg)
+        if target is None or run.external_id is None:
+            where = f"job {run.job} is not deployed" if target is None else "no execution of it is known yet"
+            msg = f"Run {run_id} ({run.status}) cannot be asked about: {where}. treadle run show {run_id} says more."
+            raise CommandRefusedError(msg)
+        report = described(run, run.external_id, target, now)
+        folded = amend(self._runs, run, lambda current: fold(current, report))
+        if folded.reached == run.reached:
+            return RunEdit(folded, False, f"Run {run_id} is {folded.status} still, as its target says.")
+        return RunEdit(folded, True, f"Run {run_id} is {folded.status}, as its target says.")
+
+    def _settings(self, run: Run) -> JobSettings:
+        return self._jobs.get(run.job) or JobSettings(run.job, "", "", "?")
+
     def _cancel_at_target(self, run: Run, now: int) -> RunEdit:
         target, found = self._find(run, now)
         target.cancel(found.external_id)
@@ -231,7 +267,7 @@ class RunOperations:
 
     def _find(self, run: Run, now: int) -> tuple[Target, Execution]:
         """The execution of the present attempt, and who can end it."""
-        settings = as_tried(self._jobs.get(run.job) or JobSettings(run.job, "", "", "?"), run.tried)
+        settings = as_tried(self._settings(run), run.tried)
         target = self._targets.get(settings.target)
         if target is None:
             msg = f"Job {run.job!r} is not deployed any more: cancel {run.external_id or run.launch_id} by hand."

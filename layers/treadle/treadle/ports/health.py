@@ -91,7 +91,7 @@ class Denial:
     Attributes:
         owner: the step.
         action: such as "sqs:SendMessage".
-        resource: on what.
+        resource: on what; "" where it is not known.
         words: how that is known.
     """
 

@@ -32,9 +32,11 @@ from treadle.ports.runs import (
 SHARDS = 8
 """Runs that are to be looked at are spread over so many partitions of their index."""
 
+CLAIM_ATTRIBUTES = ("run_id", "attempt", "attempts_allowed", "yields", "settled")
+"""All that an evaluator reads of a run: its role's policy lists the same, and `treadle doctor` asks IAM about them."""
+
 _LOOK = "look#"
 _AT_ONCE = 100
-_CLAIM_ATTRIBUTES = ("run_id", "attempt", "attempts_allowed", "yields", "settled")
 
 
 class DynamoRunStore:
@@ -159,7 +161,7 @@ class DynamoRunStore:
     def key_states(self, requests: Mapping[str, str | None]) -> dict[str, KeyState]:
         """How the keys of those stand whose run exists."""
         keys = [(run_id,) for run_id in requests]
-        found = self._database.batch_get(self._table, keys, _CLAIM_ATTRIBUTES, strongly=False)
+        found = self._database.batch_get(self._table, keys, CLAIM_ATTRIBUTES, strongly=False)
         return dict(each_readable(reader(lambda item: _state(item, requests), _NAME), found))
 
     def create(self, run: Run) -> Run | None:

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from treadle.adapters.answers import code_of
 from treadle.adapters.clients import client
-from treadle.adapters.health.looking import Probe
+from treadle.adapters.health.looking import LOCAL_ACCOUNT, Probe
 from treadle.ports.health import JobTarget
 from treadle.ports.launching import JobSettings
 
@@ -33,6 +33,16 @@ class _Question:
 def _queue_url(arn: str) -> Mapping[str, Any]:
     account, name = arn.split(":")[4:6]
     return client("sqs").get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)
+
+
+def _event_bus(arn: str) -> Mapping[str, Any]:
+    """The bus of an ARN, which local clouds know by its name only."""
+    try:
+        return client("events").describe_event_bus(Name=arn)
+    except ClientError as error:
+        if code_of(error) != "ResourceNotFoundException" or f":{LOCAL_ACCOUNT}:" not in arn:
+            raise
+        return client("events").describe_event_bus(Name=arn.partition("event-bus/")[2])
 
 
 _QUESTIONS: Mapping[str, _Question] = {
@@ -69,7 +79,7 @@ _QUESTIONS: Mapping[str, _Question] = {
     ),
     "eventbridge": _Question(
         "events:DescribeEventBus",
-        lambda arn: client("events").describe_event_bus(Name=arn),
+        _event_bus,
         ("ResourceNotFoundException",),
     ),
 }

@@ -23,6 +23,9 @@ from treadle.ports.health import (
 
 Vital = Switch | Backlog | Bucket | JobTarget | Denial | Alarm | AlertChannel | Activity | Unread
 
+LOCAL_ACCOUNT = "000000000000"
+"""AWS has no such account; local clouds use it."""
+
 _SHOWN = 300
 
 

@@ -1,109 +1,31 @@
-"""Whether the deployment's roles still allow what their functions need, as IAM reckons it, and as the logs show."""
+"""Whether the deployment's roles still allow what their functions need, by IAM's simulation, and as the logs show."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 from treadle.adapters.clients import client
-from treadle.adapters.health.looking import Probe
+from treadle.adapters.health.looking import LOCAL_ACCOUNT, Probe
+from treadle.adapters.health.needs import Need
 from treadle.adapters.stack import DeployedStack
 from treadle.engine.identity import timestamp
-from treadle.ports.deployment import DeployedSensor
-from treadle.ports.health import Denial
-from treadle.ports.launching import JobSettings
+from treadle.ports.health import Denial, Unread
 
 RECENT_MS = 900_000
 """A denial that a log shows is told for so long."""
 
-_READ_ATTRIBUTES = ["run_id", "attempt", "attempts_allowed", "yields"]
-_STARTS = {
-    "step_functions": "states:StartExecution",
-    "glue": "glue:StartJobRun",
-    "batch": "batch:SubmitJob",
-    "ecs": "ecs:RunTask",
-    "lambda": "lambda:InvokeFunction",
-    "sqs": "sqs:SendMessage",
-    "eventbridge": "events:PutEvents",
+MULTIVALUED = frozenset({"dynamodb:LeadingKeys", "dynamodb:Attributes"})
+"""Condition keys with several values in one call; of each other key, a call carries one value."""
+
+_NOT_SIMULATED = frozenset({"s3:prefix", "iam:PassedToService"})
+"""Local clouds fill these in for a call, and ignore them in a simulation."""
+
+_DECISIONS = {
+    "implicitDeny": "none of its role's policies allows it",
+    "explicitDeny": "a policy denies it explicitly",
 }
-_DENIED = re.compile(r'perform: ([\w:]+)(?: on resource: ([^\s"\\,}]+))?')
-
-
-@dataclass(frozen=True, slots=True)
-class Need:
-    """What a role must allow.
-
-    Attributes:
-        owner: the step.
-        role: its role's logical id.
-        resource: the ARN.
-        actions: on it.
-        context: what the calls carry, by condition key.
-    """
-
-    owner: str
-    role: str
-    resource: str
-    actions: tuple[str, ...]
-    context: Mapping[str, list[str]]
-
-
-def needs(
-    stack: DeployedStack,
-    sensors: Iterable[DeployedSensor],
-    prefixes: Mapping[str, str],
-    jobs: Iterable[JobSettings],
-) -> Iterator[Need]:
-    """What the functions cannot do without, one role and resource at a time.
-
-    Args:
-        stack: the stack.
-        sensors: its sensors.
-        prefixes: by sensor, how the names of its resources begin.
-        jobs: what each job launches.
-    """
-    arn = _Arns(stack)
-    taking = ("sqs:ReceiveMessage", "sqs:DeleteMessage")
-    dead, launches = arn.queue("DeadLetterQueue"), arn.queue("LaunchQueue")
-    for sensor in sensors:
-        prefix, owner = prefixes[sensor.name], f"sensor {sensor.name}"
-        role, own = f"{prefix}Role", {"dynamodb:LeadingKeys": [sensor.name]}
-        yield Need(owner, role, arn.table("SENSORS"), ("dynamodb:GetItem", "dynamodb:UpdateItem"), own)
-        yield Need(owner, role, arn.table("TICKS"), ("dynamodb:PutItem",), own)
-        known = {"dynamodb:Attributes": _READ_ATTRIBUTES}
-        yield Need(owner, role, arn.table("RUNS"), ("dynamodb:BatchGetItem",), known)
-        if sensor.queue:
-            own_queue = arn.queue(f"{prefix}Queue")
-            yield Need(owner, role, own_queue, (*taking, "sqs:SendMessage"), {})
-        yield Need(owner, role, dead, ("sqs:SendMessage",), {})
-    yield Need(
-        "dispatch", "DispatchRole", arn.table("TICKS"), ("dynamodb:GetItem", "dynamodb:UpdateItem"), {}
-    )
-    yield Need("dispatch", "DispatchRole", arn.table("RUNS"), ("dynamodb:PutItem",), {})
-    yield Need("dispatch", "DispatchRole", launches, ("sqs:SendMessage",), {})
-    yield Need("launch", "LaunchRole", launches, (*taking, "sqs:SendMessage"), {})
-    yield Need("launch", "LaunchRole", arn.table("RUNS"), ("dynamodb:UpdateItem", "dynamodb:PutItem"), {})
-    yield Need("record", "RecordRole", arn.queue("RecordQueue"), taking, {})
-    yield Need("record", "RecordRole", arn.table("RUNS"), ("dynamodb:GetItem", "dynamodb:PutItem"), {})
-    yield Need("publish", "PublishRole", arn.table("RUNS"), ("dynamodb:GetItem",), {})
-    yield Need("reconcile", "ReconcileRole", f"{arn.table('TICKS')}/index/pending", ("dynamodb:Query",), {})
-    yield Need("reconcile", "ReconcileRole", f"{arn.table('RUNS')}/index/watched", ("dynamodb:Query",), {})
-    for job in jobs:
-        if job.arn.startswith("arn:"):
-            yield Need("launch", "LaunchRole", job.arn, (_STARTS[job.target],), {})
-
-
-class _Arns:
-    def __init__(self, stack: DeployedStack) -> None:
-        self._stack = stack
-        self._partition, _, self._region, self._account = stack.arn.split(":")[1:5]
-
-    def table(self, which: str) -> str:
-        name = self._stack.environment[f"TREADLE_{which}_TABLE"]
-        return f"arn:{self._partition}:dynamodb:{self._region}:{self._account}:table/{name}"
-
-    def queue(self, logical_id: str) -> str:
-        return self._stack.queue_arn(logical_id)
+_DENIED = re.compile(r'perform: ([\w:]+)(?: on resource: (?:\\*"([^"\\]+)|([^\s"\\,}]+)))?')
+_REFUSED = re.compile(r"\((?:AccessDenied\w*)\) when calling the (\w+) operation")
 
 
 def permission_probe(stack: DeployedStack, need: Need) -> Probe:
@@ -114,27 +36,53 @@ def permission_probe(stack: DeployedStack, need: Need) -> Probe:
         need: what is needed.
     """
     partition, account = stack.arn.split(":")[1], stack.arn.split(":")[4]
-    context: list[dict[str, Any]] = [
-        {"ContextKeyName": key, "ContextKeyType": "stringList", "ContextKeyValues": values}
-        for key, values in need.context.items()
-    ]
-    context.append(
-        {"ContextKeyName": "aws:PrincipalAccount", "ContextKeyType": "string", "ContextKeyValues": [account]}
-    )
 
-    def look() -> Iterator[Denial]:
+    def look() -> Iterator[Denial | Unread]:
+        if account == LOCAL_ACCOUNT and need.context.keys() & _NOT_SIMULATED:
+            return
         answer = client("iam").simulate_principal_policy(
             PolicySourceArn=f"arn:{partition}:iam::{account}:role/{stack.physical_ids[need.role]}",
             ActionNames=list(need.actions),
             ResourceArns=[need.resource],
-            ContextEntries=context,
+            ContextEntries=context_entries(account, need),
         )
         for result in answer["EvaluationResults"]:
             if result["EvalDecision"] != "allowed":
-                words = f"IAM reckons {result['EvalDecision']}"
-                yield Denial(need.owner, result["EvalActionName"], need.resource, words)
+                yield _denied(need, result)
 
     return Probe("permissions", "the roles' permissions", "iam:SimulatePrincipalPolicy", look)
+
+
+def context_entries(account: str, need: Need) -> list[dict[str, Any]]:
+    """What the simulated call carries, in IAM's form.
+
+    Args:
+        account: of the role.
+        need: what is needed.
+    """
+    context = {**need.context, "aws:PrincipalAccount": [account]}
+    return [
+        {
+            "ContextKeyName": key,
+            "ContextKeyType": "stringList" if key in MULTIVALUED else "string",
+            "ContextKeyValues": values,
+        }
+        for key, values in context.items()
+    ]
+
+
+def _denied(need: Need, result: dict[str, Any]) -> Denial | Unread:
+    """That a call is denied; or that nobody can say, as a policy looks at what the simulation was not given."""
+    action, missing = result["EvalActionName"], {*result.get("MissingContextValues", [])}
+    for each in result.get("ResourceSpecificResults", []):
+        missing.update(each.get("MissingContextValues", []))
+    if missing - need.context.keys():
+        what = f"{need.owner}'s permission for {action}"
+        names = ", ".join(sorted(missing))
+        words = f"a policy of its role looks at {names}, which cannot be simulated for {need.resource}"
+        return Unread("permissions", what, "", words)
+    words = _DECISIONS.get(result["EvalDecision"], result["EvalDecision"])
+    return Denial(need.owner, action, need.resource, words)
 
 
 def log_probe(owner: str, group: str, since: int) -> Probe:
@@ -152,11 +100,12 @@ def log_probe(owner: str, group: str, since: int) -> Probe:
         )
         told: set[str] = set()
         for event in answer["events"]:
-            found = _DENIED.search(event["message"])
+            found = _DENIED.search(event["message"]) or _REFUSED.search(event["message"])
             if found is None or found[1] in told:
                 continue
             told.add(found[1])
             words = f"its log says so, at {timestamp(event['timestamp'])}"
-            yield Denial(owner, found[1], found[2] or "?", words)
+            resource = next(filter(None, found.groups()[1:]), "")
+            yield Denial(owner, found[1], resource, words)
 
     return Probe("permissions", f"the log {group}", "logs:FilterLogEvents", look)

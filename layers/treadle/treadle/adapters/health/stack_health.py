@@ -17,7 +17,8 @@ from treadle.adapters.deployment import resource_prefix
 from treadle.adapters.health.alert_channels import channel_probe
 from treadle.adapters.health.job_targets import target_probe
 from treadle.adapters.health.looking import Probe, Vital, look_at_all, taken
-from treadle.adapters.health.permissions import RECENT_MS, Need, log_probe, needs, permission_probe
+from treadle.adapters.health.needs import Need, needs
+from treadle.adapters.health.permissions import RECENT_MS, log_probe, permission_probe
 from treadle.adapters.notifications import merging_command, versioning_command
 from treadle.adapters.stack import DeployedStack, describe_rule
 from treadle.adapters.targets.answers import millis_of

@@ -1,0 +1,217 @@
+"""What the deployment's roles must allow, each call with the condition keys that their policies look at."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from treadle.adapters.dynamodb.runs import CLAIM_ATTRIBUTES
+from treadle.adapters.stack import DeployedStack
+from treadle.engine.addresses import full_address
+from treadle.engine.telling import SOURCE
+from treadle.ports.assets import ended_runs_key
+from treadle.ports.deployment import DeployedSensor
+from treadle.ports.launching import JobSettings
+
+_TAKING = ("sqs:ReceiveMessage", "sqs:DeleteMessage")
+_APPENDING = ("dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
+_ANYTHING = "treadle-doctor"
+"""Stands for whichever asset, job, task, execution or object it is."""
+
+Context = Mapping[str, list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a role must allow.
+
+    Attributes:
+        owner: the step.
+        role: its role's logical id.
+        resource: the ARN; "*" for actions that have none.
+        actions: on it.
+        context: what the calls carry, by condition key.
+    """
+
+    owner: str
+    role: str
+    resource: str
+    actions: tuple[str, ...]
+    context: Context = field(default_factory=dict)
+
+
+def needs(
+    stack: DeployedStack,
+    sensors: Iterable[DeployedSensor],
+    prefixes: Mapping[str, str],
+    jobs: Iterable[JobSettings],
+) -> Iterator[Need]:
+    """What the functions cannot do without, one role and resource at a time.
+
+    A policy may hold only for calls that carry a certain value, such as the key of an item or an ECS cluster. IAM
+    knows of the simulated call only what it is given, and takes a missing key for a mismatch (IAM User Guide, "Testing
+    IAM policies with the IAM policy simulator"). So each need names all that the template's conditions look at.
+
+    Args:
+        stack: the stack.
+        sensors: its sensors.
+        prefixes: by sensor, how the names of its resources begin.
+        jobs: what each job launches.
+    """
+    arns = _Arns(stack)
+    for sensor in sensors:
+        yield from _of_sensor(arns, sensor, prefixes[sensor.name])
+    yield from _of_engine(arns)
+    for job in jobs:
+        if job.arn:
+            yield from _of_job(arns, stack, job)
+
+
+class _Arns:
+    def __init__(self, stack: DeployedStack) -> None:
+        self._stack = stack
+        self.partition, _, self.region, self.account = stack.arn.split(":")[1:5]
+
+    def of(self, service: str, resource: str) -> str:
+        return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
+
+    def table(self, which: str) -> str:
+        return self.of("dynamodb", f"table/{self._stack.environment[f'TREADLE_{which}_TABLE']}")
+
+    def queue(self, logical_id: str) -> str:
+        return self._stack.queue_arn(logical_id)
+
+    def bus(self) -> str:
+        return self.of("events", f"event-bus/{self._stack.name}-treadle")
+
+
+# ---- Sensors
+
+
+def _of_sensor(arns: _Arns, sensor: DeployedSensor, prefix: str) -> Iterator[Need]:
+    owner, role = f"sensor {sensor.name}", f"{prefix}Role"
+    own = {"dynamodb:LeadingKeys": [sensor.name]}
+    cursor = {"dynamodb:LeadingKeys": [f"{sensor.name}#cursor"]}
+    state = ("dynamodb:GetItem", "dynamodb:UpdateItem")
+    yield Need(owner, role, arns.table("SENSORS"), state, own)
+    yield Need(owner, role, arns.table("SENSORS"), ("dynamodb:GetItem", "dynamodb:PutItem"), cursor)
+    yield Need(owner, role, arns.table("TICKS"), ("dynamodb:BatchGetItem", "dynamodb:PutItem"), own)
+    known = {"dynamodb:Attributes": list(CLAIM_ATTRIBUTES)}
+    yield Need(owner, role, arns.table("RUNS"), ("dynamodb:BatchGetItem",), known)
+    if sensor.queue:
+        yield Need(owner, role, arns.queue(f"{prefix}Queue"), (*_TAKING, "sqs:SendMessage"))
+    yield Need(owner, role, arns.queue("DeadLetterQueue"), ("sqs:SendMessage",))
+    yield from _of_what_it_watches(arns, sensor, owner, role)
+
+
+def _of_what_it_watches(arns: _Arns, sensor: DeployedSensor, owner: str, role: str) -> Iterator[Need]:
+    hearing, settings = sensor.hearing, sensor.settings
+    if hearing and sensor.kind in {"asset", "multi_asset", "assets_updated"}:
+        for asset in hearing.assets:
+            actions = ("dynamodb:Query", "dynamodb:BatchGetItem")
+            yield Need(owner, role, arns.table("EVENTS"), actions, {"dynamodb:LeadingKeys": [asset]})
+    if hearing and sensor.kind == "all_succeeded":
+        for job in hearing.jobs:
+            keys = {"dynamodb:LeadingKeys": [ended_runs_key(job)]}
+            yield Need(owner, role, arns.table("EVENTS"), ("dynamodb:Query",), keys)
+    if bucket := settings.get("TREADLE_S3_BUCKET"):
+        listed = {"s3:prefix": [settings.get("TREADLE_S3_PREFIX", "")]}
+        versions = settings.get("TREADLE_S3_IDENTITY") == "version"
+        action = "s3:ListBucketVersions" if versions else "s3:ListBucket"
+        yield Need(owner, role, f"arn:{arns.partition}:s3:::{bucket}", (action,), listed)
+    sender, receivers = (settings.get(f"TREADLE_ALERT_EMAIL_{end}") for end in ("FROM", "TO"))
+    if sender and receivers:
+        identity = arns.of("ses", f"identity/{sender}")
+        yield Need(owner, role, identity, ("ses:SendEmail",), {"ses:FromAddress": [sender]})
+
+
+# ---- The engine's steps
+
+
+def _of_engine(arns: _Arns) -> Iterator[Need]:
+    launches = arns.queue("LaunchQueue")
+    get_update = ("dynamodb:GetItem", "dynamodb:UpdateItem")
+    get_put = ("dynamodb:GetItem", "dynamodb:PutItem")
+    yield Need("dispatch", "DispatchRole", arns.table("TICKS"), get_update)
+    yield Need("dispatch", "DispatchRole", arns.table("RUNS"), get_put)
+    yield Need("dispatch", "DispatchRole", launches, ("sqs:SendMessage",))
+    yield Need("launch", "LaunchRole", launches, (*_TAKING, "sqs:SendMessage"))
+    yield Need("launch", "LaunchRole", arns.table("RUNS"), ("dynamodb:UpdateItem", "dynamodb:PutItem"))
+    yield Need("record", "RecordRole", arns.queue("RecordQueue"), _TAKING)
+    yield Need("record", "RecordRole", arns.table("RUNS"), get_put)
+    yield Need("publish", "PublishRole", arns.table("RUNS"), ("dynamodb:GetItem",))
+    ended = {"dynamodb:LeadingKeys": [ended_runs_key(_ANYTHING)]}
+    yield Need("publish", "PublishRole", arns.table("EVENTS"), _APPENDING, ended)
+    yield Need("reconcile", "ReconcileRole", f"{arns.table('TICKS')}/index/pending", ("dynamodb:Query",))
+    yield Need("reconcile", "ReconcileRole", f"{arns.table('RUNS')}/index/watched", ("dynamodb:Query",))
+    yield Need("reconcile", "ReconcileRole", arns.table("TICKS"), get_update)
+    yield Need("reconcile", "ReconcileRole", arns.table("RUNS"), get_put)
+    yield Need("reconcile", "ReconcileRole", launches, ("sqs:SendMessage",))
+    for step in ("dispatch", "record", "reconcile"):
+        asset = {"dynamodb:LeadingKeys": [_ANYTHING]}
+        yield Need(step, f"{step.title()}Role", arns.table("EVENTS"), _APPENDING, asset)
+    for step in ("dispatch", "record", "publish", "reconcile"):
+        published = {"events:source": [SOURCE], "events:detail-type": ["Run Status Changed"]}
+        yield Need(step, f"{step.title()}Role", arns.bus(), ("events:PutEvents",), published)
+
+
+# ---- What jobs launch
+
+
+@dataclass(frozen=True, slots=True)
+class _Calls:
+    """What a target's kind is asked for.
+
+    Attributes:
+        start: the resources and actions by which LAUNCH starts it.
+        look: by which RECORD and RECONCILE look at what was started.
+        context: what all of these carry.
+    """
+
+    start: tuple[tuple[str, tuple[str, ...]], ...]
+    look: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    context: Context = field(default_factory=dict)
+
+
+def _of_job(arns: _Arns, stack: DeployedStack, job: JobSettings) -> Iterator[Need]:
+    calls = _calls(arns, job)
+    for resource, actions in calls.start:
+        yield Need("launch", "LaunchRole", resource, actions, calls.context)
+    for step in ("record", "reconcile"):
+        for resource, actions in calls.look:
+            yield Need(step, f"{step.title()}Role", resource, actions, calls.context)
+    if job.target == "ecs":
+        passed = {"iam:PassedToService": ["ecs-tasks.amazonaws.com"]}
+        for option in ("task_role_arn", "execution_role_arn"):
+            if role := stack.parameters.get(job.parameter_of(option)):
+                yield Need("launch", "LaunchRole", role, ("iam:PassRole",), passed)
+
+
+def _calls(arns: _Arns, job: JobSettings) -> _Calls:
+    arn, options = job.arn, job.options
+    match job.target:
+        case "step_functions":
+            execution = f"{arn.replace(':stateMachine:', ':execution:')}:{_ANYTHING}"
+            describe = ("states:DescribeExecution",)
+            start = ("states:StartExecution", "states:DescribeStateMachine")
+            return _Calls(((arn, start), (execution, describe)), ((execution, describe),))
+        case "glue":
+            glue = full_address("glue", arn, f"{arns.account}/{arns.region}")
+            return _Calls(((glue, ("glue:StartJobRun", "glue:GetJobRuns")),), ((glue, ("glue:GetJobRun",)),))
+        case "batch":
+            submit = ("batch:SubmitJob",)
+            definition = full_address("batch", arn, f"{arns.account}/{arns.region}")
+            both = [(each, submit) for each in (definition, options.get("queue", "")) if each]
+            return _Calls((*both, ("*", ("batch:ListJobs",))), (("*", ("batch:DescribeJobs",)),))
+        case "ecs":
+            cluster = options.get("cluster", "")
+            task = arns.of("ecs", f"task/{cluster.rpartition('/')[2]}/{_ANYTHING}")
+            look = ((task, ("ecs:DescribeTasks",)), ("*", ("ecs:DescribeTaskDefinition",)))
+            return _Calls(((arn, ("ecs:RunTask",)), *look), look, {"ecs:cluster": [cluster]})
+        case "lambda":
+            return _Calls(((arn, ("lambda:InvokeFunction",)),))
+        case "sqs":
+            return _Calls(((arn, ("sqs:SendMessage", "sqs:GetQueueUrl")),))
+        case "eventbridge":
+            names = {"events:source": "source", "events:detail-type": "detail_type"}
+            context = {key: [options.get(option, "")] for key, option in names.items()}
+            return _Calls(((arn, ("events:PutEvents",)),), context=context)
+    return _Calls(())

@@ -1,0 +1,30 @@
+"""Whether a cursor's number is one of the events that it counts: else its sensor would see nothing, and say nothing."""
+
+from treadle.definitions.errors import DagsterInvariantViolationError
+
+_REMEDY = (
+    "The sensors table and the events table are not of one stack: take over both from the earlier one "
+    '(docs/guide/delete-recreate-move.md), or begin anew with "treadle sensor cursor clear {}".'
+)
+
+
+def check_is_recorded(sensor: str, what: str, number: int, *, is_recorded: bool) -> None:
+    """That the event which a cursor is at exists.
+
+    Events are numbered from 1 without a gap, and never deleted.
+
+    Args:
+        sensor: its name.
+        what: the asset or the job, in words.
+        number: where the cursor is; 0 before the first.
+        is_recorded: whether there is such an event.
+
+    Raises:
+        DagsterInvariantViolationError: if there is none.
+    """
+    if number > 0 and not is_recorded:
+        msg = (
+            f"Sensor {sensor} cannot go on from its cursor: it is at number {number} of {what}, and no event with "
+            f"that number is recorded. {_REMEDY.format(sensor)}"
+        )
+        raise DagsterInvariantViolationError(msg)

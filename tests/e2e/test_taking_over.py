@@ -1,0 +1,220 @@
+"""A stack is deleted and deployed anew on what it has retained: nothing runs twice, nothing is lost."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.e2e.deployment import JOB, MINUTE, SENSOR, Deployed, eventually, fresh_key
+from tests.e2e.test_asset_reports import report
+from tests.e2e.test_permissions import not_granted
+from tests.support.project import run
+from tools import stack
+from tools.project import ToolError
+from tools.project_copy import copy_of_project
+from treadle.adapters.blobs import S3BlobStore
+from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
+from treadle.adapters.system import RandomTokens
+from treadle.definitions.status import DagsterRunStatus, TickStatus
+from treadle.ports.assets import ended_runs_key
+from treadle.ports.run_queries import RunQuery
+from treadle.ports.runs import Run
+from treadle.ports.ticks import Tick, TickKind
+
+NAME = "treadle-moved"
+TAKEN = (
+    *("Namespace", "SensorsTableName", "TicksTableName", "TicksTableStreamArn", "RunsTableName"),
+    *("RunsTableStreamArn", "EventsTableName", "OutcomesBucketName"),
+)
+"""What the guide tells an operator to note: outputs whose names are parameters."""
+
+SETTINGS = ("ExampleJob=on", "NewObjectsSuffix=.csv", "NewObjectsInterval=60", "WhenFreshStatus=RUNNING")
+FOLLOWING_JOB = "process_large_file"
+SCHEDULED = ("NewObjects", "WhenFresh", "Reconcile")
+PATIENCE = 120
+
+
+def deploy(endpoint: str, project: Path, *parameters: str) -> Deployed:
+    """The stack; its schedules rest."""
+    overrides = [*SETTINGS, *parameters]
+    stack.deploy(endpoint, project, ["--stack-name", NAME, "--parameter-overrides", *overrides])
+    made = Deployed.at(endpoint, NAME)
+    for function in SCHEDULED:
+        made.schedule(function, enabled=False)
+    return made
+
+
+def delete(deployed: Deployed) -> None:
+    """Delete the stack, and wait until it is gone."""
+    deployed.client("cloudformation").delete_stack(StackName=NAME)
+
+    def is_gone() -> bool:
+        try:
+            [found] = deployed.client("cloudformation").describe_stacks(StackName=NAME)["Stacks"]
+        except ClientError:
+            return True
+        return bool(found["StackStatus"] == "DELETE_COMPLETE")
+
+    eventually(is_gone, "the stack is gone", seconds=PATIENCE)
+
+
+def make_assets(deployed: Deployed, event: str) -> None:
+    """Both assets that `when_fresh` waits for are made."""
+    for asset in ("shop/orders", "prices"):
+        report(deployed, asset_key=asset, event_id=event)
+
+
+def followed(deployed: Deployed) -> list[Run]:
+    """The runs that `when_fresh` has asked for."""
+    return deployed.stores.runs.find(RunQuery(sensor="when_fresh"))
+
+
+def pending(deployed: Deployed) -> list[tuple[str, str]]:
+    """The ticks that wait to be dispatched."""
+    return deployed.stores.ticks.pending(int(time.time() * 1000) + 3 * 60 * MINUTE, 100)
+
+
+def ended_run(deployed: Deployed, key: str) -> Run:
+    """The only run of an object, once it has ended, on a machine that has much else to do."""
+    eventually(
+        lambda: [each for each in deployed.runs_of(key) if each.ended_at is not None],
+        f"the run of {key} has ended",
+        seconds=PATIENCE,
+    )
+    return deployed.ended_run(key)
+
+
+def let_an_hour_pass(deployed: Deployed) -> None:
+    """What waits to be dispatched has waited for an hour."""
+    for sensor, tick_id in pending(deployed):
+        deployed.client("dynamodb").update_item(
+            TableName=deployed.outputs["TicksTableName"],
+            Key={"sensor": {"S": sensor}, "tick_id": {"S": tick_id}},
+            UpdateExpression="SET pending_since = :then",
+            ExpressionAttributeValues={":then": {"N": str(int(time.time() * 1000) - 60 * MINUTE)}},
+        )
+
+
+def large_tick(deployed: Deployed) -> Tick:
+    """A tick that waits to be dispatched, with its requests in the bucket of outcomes."""
+    names = TableNames(
+        *(deployed.outputs[f"{each}TableName"] for each in ("Sensors", "Ticks", "Runs", "Events"))
+    )
+    blobs = S3BlobStore(deployed.outputs["OutcomesBucketName"])
+    at, noise = int(time.time() * 1000), not_granted(2, 190_000)
+    requests = [replace(each, job=JOB) for each in noise]
+    tick = Tick(
+        SENSOR, str(uuid4()), TickKind.EVENT, TickStatus.SUCCESS, at, at, at,
+        requests=tuple(requests), held="It waits for the stack to be deployed anew.",
+    )  # fmt: skip
+    assert DynamoStores(names, RandomTokens(), blobs).ticks.put(tick)
+    return tick
+
+
+@pytest.fixture(scope="module")
+def project(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project with a sensor over two assets, built."""
+    copy = copy_of_project(tmp_path_factory.mktemp("moved"))
+    options = ("--kind", "multi-asset", "--asset", "shop/orders", "--asset", "prices", "--job", FOLLOWING_JOB)
+    made = run("new", "sensor", "when_fresh", *options, "--root", copy)
+    assert made.exit_code == 0, made.output
+    stack.build(deployed.endpoint, copy)
+    return copy
+
+
+@pytest.fixture
+def first(deployed: Deployed, project: Path) -> Iterator[Deployed]:
+    """The stack as it is deployed first, with two runs an hour."""
+    made = deploy(deployed.endpoint, project, "RunsPerHour=2")
+    yield made
+    made.close()
+
+
+@pytest.mark.timeout(900)
+def test_rebuilt_stack_goes_on_with_what_the_earlier_one_has_left(first: Deployed, project: Path) -> None:
+    done = [fresh_key(), fresh_key()]
+    for key in done:
+        first.upload(key)
+    before = {key: ended_run(first, key) for key in done}
+    waiting = fresh_key()
+    first.upload(waiting)
+    eventually(
+        lambda: [tick for tick in first.event_ticks(waiting) if tick.held],
+        "its run is held back",
+        seconds=PATIENCE,
+    )
+    large = large_tick(first)
+    make_assets(first, "one")
+    eventually(lambda: followed(first), "the sensor over both assets has acted", seconds=PATIENCE)
+    cursor = first.stores.sensors.get("when_fresh").cursor
+    earlier = first.outputs
+
+    delete(first)
+    taken = [f"{name}={earlier[name]}" for name in TAKEN]
+    second = deploy(
+        first.endpoint, project, "RunsPerHour=0", f"NewObjectsBucket={earlier['ObjectsBucketName']}", *taken
+    )
+
+    assert {name: second.outputs[name] for name in TAKEN} == {name: earlier[name] for name in TAKEN}
+    let_an_hour_pass(second)
+    assert not second.invoke("Reconcile", {"treadle": "reconcile"}).failed
+    assert ended_run(second, waiting).status is DagsterRunStatus.SUCCESS
+    for request in large.requests:
+        found = second.stores.runs.get(request.run_id)
+        assert found is not None, "what a large tick asked for is a run"
+    assert pending(second) == []
+
+    # Nothing runs twice, though all is listed anew.
+    second.let_time_pass()
+    swept = second.tick()
+    assert swept.value["decision"] == "SKIPPED", swept
+    for key in (*done, waiting):
+        [known] = second.runs_of(key)
+        assert second.executions(known) == [known.launch_id]
+    assert {key: second.runs_of(key)[0].run_id for key in done} == {key: before[key].run_id for key in done}
+
+    # What is new comes through, and numbers go on.
+    fresh = fresh_key()
+    second.upload(fresh)
+    assert ended_run(second, fresh).status is DagsterRunStatus.SUCCESS
+    make_assets(second, "two")
+    eventually(lambda: len(followed(second)) == 2, "the sensor has acted again", seconds=PATIENCE)
+    assert second.stores.sensors.get("when_fresh").cursor != cursor
+    assert [event.storage_id for event in second.stores.events.after("prices", 0, 10)] == [1, 2]
+    ends = eventually(
+        lambda: _all_ends(second, 4), "the ends of all runs are numbered in one order", seconds=PATIENCE
+    )
+    assert ends == list(range(1, len(ends) + 1))
+
+    # A deployment that says nothing of them keeps what was taken over.
+    third = deploy(first.endpoint, project)
+    assert {name: third.outputs[name] for name in TAKEN} == {name: earlier[name] for name in TAKEN}
+    delete(third)
+    second.close()
+    third.close()
+
+
+def _all_ends(deployed: Deployed, number: int) -> list[int]:
+    found = deployed.stores.events.after(ended_runs_key(JOB), 0, 100)
+    return [each.storage_id for each in found] if len(found) >= number else []
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("left_out", ["TicksTableName", "EventsTableName"])
+def test_tables_without_the_others_are_refused_in_words(
+    deployed: Deployed, project: Path, left_out: str
+) -> None:
+    names: dict[str, Any] = {name: deployed.outputs[name] for name in TAKEN if name != left_out}
+    given = [f"{name}={value}" for name, value in names.items()]
+
+    with pytest.raises(ToolError, match="must be given all or none"):
+        stack.deploy(
+            deployed.endpoint,
+            project,
+            ["--stack-name", "treadle-partly", "--parameter-overrides", *SETTINGS, *given],
+        )

@@ -1,0 +1,163 @@
+"""What the template's roles allow, decided as IAM decides: intrinsic functions filled in, conditions evaluated.
+
+It knows what the template uses, and fails at whatever else appears in it.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from tests.template.model import Template, actions
+
+ACCOUNT, REGION, STACK = "123456789012", "us-east-1", "shop"
+_PSEUDO = {"AccountId": ACCOUNT, "Region": REGION, "Partition": "aws", "StackName": STACK}
+_ABSENT = object()
+_ARNS = {
+    "AWS::DynamoDB::Table": f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{{}}",
+    "AWS::SQS::Queue": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{{}}",
+    "AWS::S3::Bucket": "arn:aws:s3:::{}",
+    "AWS::Serverless::StateMachine": f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{{}}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """The template, deployed with some parameters; a resource's physical id is its logical id.
+
+    Attributes:
+        template: as written.
+        given: values of parameters that are not the defaults.
+    """
+
+    template: Template
+    given: Mapping[str, str]
+
+    def value(self, node: Any) -> Any:
+        """What a node of the template comes to."""
+        if isinstance(node, list):
+            return [each for each in map(self.value, node) if each is not _ABSENT]
+        if not isinstance(node, dict):
+            return node
+        if len(node) == 1:
+            [(name, argument)] = node.items()
+            if name == "Ref" or (name == "Condition" and isinstance(argument, str)):
+                return self._ref(argument) if name == "Ref" else self.holds(argument)
+            if name.startswith("Fn::"):
+                return getattr(self, f"_{name[4:].lower()}")(argument)
+        values = {key: self.value(each) for key, each in node.items()}
+        return {key: each for key, each in values.items() if each is not _ABSENT}
+
+    def holds(self, condition: str) -> bool:
+        """Whether a condition of the template is true."""
+        return bool(self.value(self.template.section("Conditions")[condition]))
+
+    def _ref(self, name: str) -> Any:
+        if name.startswith("AWS::"):
+            return _PSEUDO.get(name[5:], _ABSENT)
+        parameter = self.template.section("Parameters").get(name)
+        if parameter is None:
+            kind = self.template.section("Resources")[name]["Type"]
+            return _ARNS[kind].format(name) if kind.endswith("StateMachine") else name
+        value = str(self.given.get(name, parameter["Default"]))
+        return value.split(",") if parameter["Type"] == "CommaDelimitedList" else value
+
+    def _getatt(self, argument: list[str]) -> str:
+        name, attribute = argument
+        if attribute == "Name":
+            return name
+        kind = self.template.section("Resources")[name]["Type"]
+        return _ARNS.get(kind, "arn:of:{}").format(name) + ("/stream/s" if attribute == "StreamArn" else "")
+
+    def _sub(self, argument: Any) -> str:
+        text, values = (argument, {}) if isinstance(argument, str) else argument
+
+        def filled(found: re.Match[str]) -> str:
+            name = found[1]
+            if name in values:
+                return str(self.value(values[name]))
+            parts = name.split(".")
+            return str(self._getatt(parts) if len(parts) == 2 and "::" not in name else self._ref(name))
+
+        return re.sub(r"\$\{([^}!]+)\}", filled, text)
+
+    def _if(self, argument: list[Any]) -> Any:
+        condition, yes, no = argument
+        return self.value(yes if self.holds(condition) else no)
+
+    def _select(self, argument: list[Any]) -> Any:
+        return self.value(argument[1])[int(argument[0])]
+
+    def _split(self, argument: list[Any]) -> list[str]:
+        parts: list[str] = self.value(argument[1]).split(argument[0])
+        return parts
+
+    def _join(self, argument: list[Any]) -> str:
+        return str(argument[0]).join(self.value(argument[1]))
+
+    def _equals(self, argument: list[Any]) -> bool:
+        first, second = self.value(argument)
+        return bool(first == second)
+
+    def _not(self, argument: list[Any]) -> bool:
+        return not self.value(argument)[0]
+
+    def _or(self, argument: list[Any]) -> bool:
+        return any(self.value(argument))
+
+    def _and(self, argument: list[Any]) -> bool:
+        return all(self.value(argument))
+
+    # ---- Policies
+
+    def statements(self, role: str) -> Iterator[dict[str, Any]]:
+        """A role's statements as they are deployed."""
+        for policy in self.template.resources("AWS::IAM::Role")[role]["Policies"]:
+            yield from self.value(policy["PolicyDocument"]["Statement"])
+
+    def decides(self, role: str, action: str, resource: str, context: Mapping[str, list[str]]) -> str:
+        """IAM's decision, in its words."""
+        effects = {
+            statement["Effect"]
+            for statement in self.statements(role)
+            if covers(statement, action, resource) and all(_conditions(statement, context))
+        }
+        return "explicitDeny" if "Deny" in effects else "allowed" if effects else "implicitDeny"
+
+
+def covers(statement: Mapping[str, Any], action: str, resource: str) -> bool:
+    """Whether a statement is about an action on a resource."""
+    named = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
+    return action in actions(dict(statement)) and any(fnmatchcase(resource, each) for each in named)
+
+
+def condition_keys(statement: Mapping[str, Any]) -> set[str]:
+    """What a statement's conditions look at."""
+    return {key for tests in statement.get("Condition", {}).values() for key in tests}
+
+
+def _conditions(statement: Mapping[str, Any], context: Mapping[str, list[str]]) -> Iterator[bool]:
+    for operator, tests in statement.get("Condition", {}).items():
+        for key, given in tests.items():
+            wanted = given if isinstance(given, list) else [given]
+            yield _holds(operator, context.get(key), wanted)
+
+
+def _holds(operator: str, values: list[str] | None, wanted: list[str]) -> bool:
+    if operator == "Null":
+        return (values is None) == (wanted == ["true"])
+    quantifier, _, test = operator.rpartition(":")
+    optional = test.endswith("IfExists")
+    name = test.removesuffix("IfExists")
+    negated = "Not" in name
+    matches: Callable[[str], bool] = (
+        (lambda value: value in wanted)
+        if name.replace("Not", "") in {"StringEquals", "ArnEquals"}
+        else lambda value: any(fnmatchcase(value, each) for each in wanted)
+    )
+    assert name.replace("Not", "") in {"StringEquals", "StringLike", "ArnEquals", "ArnLike"}, operator
+    if values is None:
+        return optional or quantifier == "ForAllValues" or negated
+    found = [matches(value) is not negated for value in values]
+    return any(found) if quantifier == "ForAnyValue" else all(found)

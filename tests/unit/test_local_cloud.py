@@ -1,0 +1,42 @@
+"""What `make up` tells a newcomer to do next, and what it says it cannot show."""
+
+import pytest
+
+from tools import local_cloud, stack
+from tools.local_cloud import explain
+from tools.ministack import LocalCloud
+from tools.project import ROOT
+from treadle.cli.kinds import KINDS
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    """All of it, of a stack on another port than the usual one."""
+    monkeypatch.setattr(stack, "outputs", lambda *_: {"ObjectsBucketName": "landing"})
+    monkeypatch.setattr(stack, "write_container_environment", lambda *_: ROOT / ".tools" / "run" / "env.json")
+    explain(LocalCloud(4711))
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "upload_file('my.csv', 'landing', 'my.csv')",
+        "AWS_ENDPOINT_URL=http://127.0.0.1:4711",
+        "TREADLE_CLOUD_PORT=4711 treadle run list --local",
+        "TREADLE_CLOUD_PORT=4711 treadle console --local",
+        "pip install './layers/treadle[cli]'",
+        "make down",
+    ],
+)
+def test_it_names_the_next_steps_with_this_clouds_own_names(said: str, words: str) -> None:
+    assert words in said
+
+
+def test_it_says_of_every_kind_of_job_what_becomes_of_it_there(said: str) -> None:
+    words = {"step_functions": "Step Functions", "sqs": "a queue", "eventbridge": "a bus", "lambda": "Lambda"}
+
+    for kind in KINDS:
+        assert words.get(kind, kind.upper() if kind == "ecs" else kind.title()) in local_cloud.JOBS
+    assert local_cloud.JOBS in said
+    assert "docs/guide/local-cloud.md" in said

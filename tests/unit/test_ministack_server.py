@@ -1,0 +1,49 @@
+"""What the local cloud checks a permission on, where MiniStack by itself would check something else than AWS."""
+
+import importlib.util
+import json
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tools.project import ROOT
+
+TASK = "arn:aws:ecs:us-east-1:000000000000:task/shop/0123"
+DEFINITION = "arn:aws:ecs:us-east-1:000000000000:task-definition/load:1"
+JOB = "arn:aws:batch:us-east-1:000000000000:job-definition/load:1"
+
+
+@pytest.fixture(scope="module")
+def server() -> ModuleType:
+    """The script, which is started by its path and is no module of a package."""
+    spec = importlib.util.spec_from_file_location("server", ROOT / "tools" / "ministack_server.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("service", "path", "request_body", "resource"),
+    [
+        ("ecs", "/", {"cluster": "shop", "taskDefinition": DEFINITION}, DEFINITION),
+        ("ecs", "/", {"cluster": "shop", "tasks": [TASK]}, TASK),
+        ("ecs", "/", {"cluster": "shop", "task": TASK}, TASK),
+        ("ecs", "/", {"taskDefinition": DEFINITION}, None),
+        ("ecs", "/", {"clusterName": "shop"}, None),
+        ("batch", "/v1/submitjob", {"jobDefinition": JOB, "jobQueue": "q"}, JOB),
+        ("batch", "/v1/listjobs", {"jobQueue": "q"}, None),
+        ("glue", "/", {"JobName": "load"}, None),
+    ],
+)
+def test_permission_is_checked_on_what_aws_checks_it_on(
+    server: ModuleType, service: str, path: str, request_body: dict[str, Any], resource: str | None
+) -> None:
+    assert server.named_resource(service, path, json.dumps(request_body).encode()) == resource
+
+
+def test_request_that_cannot_be_read_is_left_to_ministack(server: ModuleType) -> None:
+    assert server.named_resource("ecs", "/", b"{") is None
+    assert server.named_resource("ecs", "/", b"") is None
