@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from tests.support.dispatching import committed
 from tests.support.house import House
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus, TickStatus
+from treadle.engine.dispatch import DEFAULT_DEPTH
 from treadle.operate.doctor import LATE_MS, Doctor
 from treadle.operate.findings import Finding, Severity
 from treadle.operate.overview import Overview
@@ -15,7 +17,7 @@ from treadle.ports.deployment import DeployedSensor
 from treadle.ports.health import Alarm, Backlog, Bucket, Denial, JobTarget, Switch, Unread, Vitals
 from treadle.ports.runs import Run
 from treadle.ports.sensors import SensorState
-from treadle.ports.ticks import ErrorInfo, PlannedRun, Tick, TickKind
+from treadle.ports.ticks import ErrorInfo, PlannedRun, SetAside, Tick, TickKind
 from treadle.testing.deployment import InMemoryDeployment
 from treadle.testing.health import InMemoryHealth
 
@@ -75,6 +77,7 @@ def test_nothing_is_wrong_with_a_healthy_deployment_and_each_check_says_so(house
         "mappings",
         "permissions",
         "queues",
+        "requests",
         "rules",
         "schedules",
         "sensors",
@@ -209,3 +212,23 @@ def test_runs_that_nobody_looks_at_are_a_problem(house: House) -> None:
     found = only(examined(house))
 
     assert (found.check, found.subject) == ("lag", "reconcile")
+
+
+def test_doctor_names_the_sensor_and_the_reason_of_what_is_held_refused_or_set_aside(house: House) -> None:
+    held, refused = committed(house, "k", number=1, job="other_job"), committed(house, "r", number=2)
+    house.dispatcher().dispatch(held)
+    house.dispatcher().dispatch(house, replace(refused, depth=DEFAULT_DEPTH))
+    aside = replace(committed(house, "a", number=3), set_aside=(SetAside("big", "too large"),))
+    house.tables.ticks["watch", aside.tick_id] = aside
+
+    findings = [each for each in examined(house) if each.check == "requests"]
+
+    assert {each.subject for each in findings} == {"sensor watch"}
+    said = " ".join(f"{each.severity} {each.says}" for each in findings)
+    assert "problem Requests of a tick are held" in said
+    assert "may not start job 'other_job'" in said
+    assert f"problem Requests of a tick of the last day were refused, last of {refused.tick_id}" in said
+    assert (
+        f"warning Requests of a tick of the last day were set aside, as they could never run, last of {aside.tick_id}"
+        in said
+    )
