@@ -217,7 +217,7 @@ def test_runs_that_nobody_looks_at_are_a_problem(house: House) -> None:
 def test_doctor_names_the_sensor_and_the_reason_of_what_is_held_refused_or_set_aside(house: House) -> None:
     held, refused = committed(house, "k", number=1, job="other_job"), committed(house, "r", number=2)
     house.dispatcher().dispatch(held)
-    house.dispatcher().dispatch(house, replace(refused, depth=DEFAULT_DEPTH))
+    house.dispatcher().dispatch(replace(refused, depth=DEFAULT_DEPTH))
     aside = replace(committed(house, "a", number=3), set_aside=(SetAside("big", "too large"),))
     house.tables.ticks["watch", aside.tick_id] = aside
 
