@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from tests.support.dispatching import committed
 from tests.support.house import House
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus, TickStatus
+from treadle.engine.dispatch import DEFAULT_DEPTH
 from treadle.operate.doctor import LATE_MS, Doctor
 from treadle.operate.findings import Finding, Severity, of_unknown_jobs
 from treadle.operate.moved import Addresses
@@ -29,7 +31,7 @@ from treadle.ports.health import (
 from treadle.ports.launching import JobSettings
 from treadle.ports.runs import Run, Try, Unanswered
 from treadle.ports.sensors import SensorState
-from treadle.ports.ticks import ErrorInfo, PlannedRun, Tick, TickKind
+from treadle.ports.ticks import ErrorInfo, PlannedRun, SetAside, Tick, TickKind
 from treadle.testing.deployment import InMemoryDeployment
 from treadle.testing.health import InMemoryHealth
 
@@ -354,3 +356,23 @@ def test_runs_whose_target_cannot_be_queried_are_a_problem_with_its_words(house:
     assert "1 of its runs" in found.says
     assert "states:DescribeExecution" in found.says
     assert "ReconcileRole" in found.advice
+
+
+def test_doctor_names_the_sensor_and_the_reason_of_what_is_held_refused_or_set_aside(house: House) -> None:
+    held, refused = committed(house, "k", number=1, job="other_job"), committed(house, "r", number=2)
+    house.dispatcher().dispatch(held)
+    house.dispatcher().dispatch(replace(refused, depth=DEFAULT_DEPTH))
+    aside = replace(committed(house, "a", number=3), set_aside=(SetAside("big", "too large"),))
+    house.tables.ticks["watch", aside.tick_id] = aside
+
+    findings = [each for each in examined(house) if each.check == "requests"]
+
+    assert {each.subject for each in findings} == {"sensor watch"}
+    said = " ".join(f"{each.severity} {each.says}" for each in findings)
+    assert "problem Requests of a tick are held" in said
+    assert "may not start job 'other_job'" in said
+    assert f"problem Requests of a tick of the last day were refused, last of {refused.tick_id}" in said
+    assert (
+        f"warning Requests of a tick of the last day were set aside, as they could never run, last of {aside.tick_id}"
+        in said
+    )
