@@ -151,7 +151,7 @@ MUTANTS = (
         "adapters/dynamodb/database.py",
         "for key in dict.fromkeys(keys) if _may_exist(key)]",
         "for key in dict.fromkeys(keys)]",
-        ("tests/contract/test_unreadable.py::test_names_that_no_run_can_have_do_not_fail_the_others[moto]",),
+        ("tests/contract/test_unreadable.py::test_names_that_no_run_can_have_do_not_fail_the_others",),
     ),
     Mutant(
         "held until granted, taken for started",

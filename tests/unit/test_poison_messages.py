@@ -255,13 +255,3 @@ def test_any_letter_has_a_subject_and_a_fate(body: str, attributes: dict[str, st
 
     assert done.reason
     assert subject_of_letter(odd) is not None
-
-
-def test_a_letter_given_up_for_what_is_in_it_is_marked_as_failing_again() -> None:
-    lasting = letter("a", json.dumps(LAUNCH), origin="launch", reason="UnknownEventError: There is no run r.")
-    passing = letter("b", json.dumps(LAUNCH), origin="launch", reason="StoreError: DynamoDB failed.")
-
-    done = list(Redriver(Box(lasting, passing), [Destination("launch", "arn", Sent())]).redrive(dry_run=True))
-
-    assert done[0].reason.endswith("It fails there again, unless the cause is mended.")
-    assert done[1].reason == "To the queue of launch."

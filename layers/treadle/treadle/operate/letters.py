@@ -80,26 +80,10 @@ def _route_of(letter: Letter, destinations: Sequence[Destination]) -> Route:
             continue
         if trouble and route.destination is None and not route.is_worthless:
             return replace(route, reason=f"It cannot be read: {trouble}")
-        if route.destination is not None and _fails_again(letter):
-            return replace(route, reason=f"{route.reason} It fails there again, unless the cause is mended.")
         return route
     if trouble:
         return Route(UNKNOWN, f"It cannot be read: {trouble}")
     return Route(UNKNOWN, "Nothing beside it says where it came from.")
-
-
-_LASTING = (
-    "InvalidReportError",
-    "LaunchRejectedError",
-    "StoreRejectedError",
-    "UnknownEventError",
-    "UnreadableRecordError",
-)
-
-
-def _fails_again(letter: Letter) -> bool:
-    """Whether the reason why it was given up is of the letter itself, and not of a passing state of things."""
-    return letter.attributes.get("reason", "").startswith(_LASTING)
 
 
 def _origin(letter: Letter) -> str:
