@@ -44,7 +44,7 @@ def state_machines(deployed: Deployed) -> Iterator[list[str]]:
 
 def deploy(deployed: Deployed, machine: str, former: str) -> Deployed:
     """The stack whose job is there, and was there before."""
-    overrides = [f"ProcessFileStateMachineArn={machine}", f"FormerJobArns={former}"]
+    overrides = [f"ProcessFileStateMachineArn={machine}", f'FormerJobArns="{former}"']
     stack.deploy(
         deployed.endpoint,
         arguments=["--stack-name", NAME, "--parameter-overrides", *overrides, "ExampleJob=off"],
