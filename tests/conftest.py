@@ -3,7 +3,7 @@
 import functools
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,6 +32,21 @@ def models_read_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(JSONFileLoader, "load_file", lambda _, path: read(path))
         yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Escape in each report what is not Unicode: xdist sends reports as UTF-8, and tests log any text there is."""
+    report = yield
+    report.sections = [(name, escaped(text)) for name, text in report.sections]
+    if report.failed and escaped(report.longreprtext) != report.longreprtext:
+        report.longrepr = escaped(report.longreprtext)
+    return report
+
+
+def escaped(text: str) -> str:
+    """The text with each lone surrogate as an escape sequence."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 @pytest.fixture(autouse=True)

@@ -390,7 +390,7 @@ def test_a_damaged_record_of_the_ticks_stream_is_buried_and_the_others_are_dispa
 def test_a_damaged_request_of_a_tick_is_set_aside_and_its_others_are_started(deployment: Deployment) -> None:
     good = [planned() for _ in range(4)]
     bad = [
-        PlannedRun(str(uuid4()), "b1", JOB, "{}", {}, partition_key=20261129),  # type: ignore[arg-type]
+        PlannedRun(str(uuid4()), "b1", JOB, "{}", {}, partition_key=["2026"]),  # type: ignore[arg-type]
         PlannedRun(str(uuid4()), "b2", JOB, "{}", ["x"]),  # type: ignore[arg-type]
         PlannedRun(str(uuid4()), 7, JOB, "{}", {}),  # type: ignore[arg-type]
         PlannedRun("", "b4", JOB, "{}", {}),

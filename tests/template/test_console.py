@@ -125,14 +125,16 @@ def test_it_starts_no_execution_itself() -> None:
     assert not allowed & {"events:PutEvents", "s3:PutObject", "dynamodb:DeleteItem", "dynamodb:Scan"}
 
 
-def test_it_writes_sensors_and_runs_and_no_ticks_or_assets() -> None:
+def test_it_writes_sensors_runs_and_decisions_on_ticks_and_no_assets() -> None:
     writing = {
         each["Sid"]
         for each in template.allowed("ConsoleRole")
         if {"dynamodb:PutItem", "dynamodb:UpdateItem"} & set(actions(each))
     }
 
-    assert writing == {"Sensors", "Runs"}
+    assert writing == {"Sensors", "Runs", "Ticks"}
+    [ticks] = [each for each in template.allowed("ConsoleRole") if each["Sid"] == "Ticks"]
+    assert "dynamodb:PutItem" not in actions(ticks)
 
 
 def test_its_handler_is_a_handler_and_nothing_else() -> None:

@@ -55,7 +55,7 @@ FILES = [
     f"{path}" for name in SENSORS for path in (f"functions/sensors/{name}", f"tests/unit/test_{name}.py")
 ]
 SAM = ROOT / ".tools" / "sam" / "bin" / "sam"
-S3_ONLY = {"SweepBucket", "BucketNotifications"}
+S3_ONLY = {"SweepBucket", "BucketNotifications", "BucketVersioning", "OwnDeployment"}
 MINUTES = 300
 
 

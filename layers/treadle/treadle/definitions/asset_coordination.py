@@ -77,12 +77,13 @@ class AssetsUpdatedDefinition(BatchSensorDefinition):
     def _read(self, context: SensorEvaluationContext, name: str, number: int) -> list[News]:
         # From the number itself: the event there costs no further request, and shows that the cursor is of this table.
         wanted = _filter(name, after_cursor=max(number - 1, 0))
-        records = context.instance.get_event_records(wanted, PAGE, ascending=True)
-        if number > 0:
-            is_recorded = bool(records) and records[0].storage_id == number
-            check_is_recorded(self.name, f"asset {name}", number, is_recorded=is_recorded)
-            records = records[1:]
-        return [News(name, _upstream(record), self._key(record)) for record in records]
+        records = context.instance.get_event_records(wanted, PAGE + 1 if number else PAGE, ascending=True)
+        check_is_recorded(self.name, f"asset {name}", number, is_recorded=bool(records))
+        return [
+            News(name, _upstream(record), self._key(record))
+            for record in records
+            if record.storage_id > number
+        ]
 
     def _number_at(self, context: SensorEvaluationContext, name: str, moment: datetime) -> int:
         key, cursor = AssetKey.from_user_string(name), None

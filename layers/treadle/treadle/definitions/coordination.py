@@ -36,12 +36,9 @@ class AllSucceededDefinition(BatchSensorDefinition):
 
     def _read(self, context: SensorEvaluationContext, name: str, number: int) -> list[News]:
         # From the number itself: the end there costs no further request, and shows that the cursor is of this table.
-        found = context.ended_runs.after(name, max(number - 1, 0), PAGE)
-        if number > 0:
-            is_recorded = bool(found) and found[0].number == number
-            check_is_recorded(self.name, f"the ended runs of job {name}", number, is_recorded=is_recorded)
-            found = found[1:]
-        return [News(name, _upstream(run), self._key(run)) for run in found]
+        found = context.ended_runs.after(name, max(number - 1, 0), PAGE + 1 if number else PAGE)
+        check_is_recorded(self.name, f"the ended runs of job {name}", number, is_recorded=bool(found))
+        return [News(name, _upstream(run), self._key(run)) for run in found if run.number > number]
 
     def _number_at(self, context: SensorEvaluationContext, name: str, moment: datetime) -> int:
         return context.ended_runs.number_at(name, moment)
