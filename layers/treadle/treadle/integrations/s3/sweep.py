@@ -304,10 +304,10 @@ class _Looking:
         return groups
 
     def _group_has_settled(self, group: Group, stored: S3Object, now: int) -> bool:
-        newest, in_parts = group.newest, group.newest_in_parts
-        if newest is None or not settled_since(newest.last_modified, self.selection.settle_seconds, now):
-            return False
-        if not self.selection.settle_seconds or in_parts is None:
-            return True
-        begun = modified_ms(in_parts)
-        return self.waiting.has_settled(group.digest, begun, now, min(begun, modified_ms(stored)))
+        newest, in_parts, settle = group.newest, group.newest_in_parts, self.selection.settle_seconds
+        if settle and in_parts is not None:
+            begun = modified_ms(in_parts)
+            # Remembered from now on, even if another file has not settled: they settle side by side.
+            if not self.waiting.has_settled(group.digest, begun, now, min(begun, modified_ms(stored))):
+                return False
+        return newest is not None and settled_since(newest.last_modified, settle, now)
