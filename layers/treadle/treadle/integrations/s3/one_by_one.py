@@ -97,7 +97,7 @@ def evaluate_objects(
 
 def _key_before(objects: Sequence[S3Object], at: int) -> str | None:
     """The last key before an object's own, from which a round comes to it again; None if it is the first."""
-    return next((each.key for each in objects[:at][::-1] if each.key != objects[at].key), None)
+    return next((objects[i].key for i in range(at - 1, -1, -1) if objects[i].key != objects[at].key), None)
 
 
 def _made(
