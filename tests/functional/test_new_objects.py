@@ -264,7 +264,7 @@ def test_an_event_that_is_too_early_is_sent_again_delayed_before_it_is_acknowled
     assert deployment.stores.ticks.latest("new_objects", 5) == []
     [[entry]] = [params["Entries"] for params in sent]
     assert entry["DelaySeconds"] == 900
-    assert json.loads(entry["MessageBody"]) == event
+    assert json.loads(entry["MessageBody"]) == {**event, "hops": 1}
 
 
 def test_an_event_that_cannot_be_sent_again_is_delivered_again(deployment: Deployment) -> None:

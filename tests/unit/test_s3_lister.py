@@ -206,3 +206,21 @@ def test_listing_that_goes_on_from_any_page_sees_all_other_versions(counts: tupl
 
         assert not page.position or seen | rest == everything
     assert len(everything) == sum(counts)
+
+
+def test_position_moves_on_over_keys_of_which_only_markers_of_deletion_are_left() -> None:
+    keys = [f"in/{n}" for n in range(6)]
+    put("in/", *keys)
+    s3 = boto3.client("s3")
+    for key in keys:
+        version = s3.head_object(Bucket=BUCKET, Key=key)["VersionId"]
+        s3.delete_object(Bucket=BUCKET, Key=key)
+        s3.delete_object(Bucket=BUCKET, Key=key, VersionId=version)
+    put("in/z")
+
+    pages = listed(VERSIONS)
+
+    positions = [page.position for page in pages[:-1]]
+    assert len(set(positions)) == len(positions) > 2
+    for position in positions:
+        assert [stored.key for page in listed(VERSIONS, position) for stored in page.objects][-1:] == ["in/z"]

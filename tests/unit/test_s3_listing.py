@@ -265,3 +265,12 @@ def test_more_keys_than_a_page_holds_are_all_given(
         found = get_s3_keys("b" * 3, since_key=since, s3_session=client)
 
     assert set(found) == {f"k{number:04}" for number in range(250)} - {since}
+
+
+def test_time_before_all_objects_gives_all_of_them() -> None:
+    bucket = Bucket(a=1, b=2)
+    bucket.etags["b"] = "e1-2"
+
+    keys = get_s3_keys("bucket", since_last_modified=datetime.min.replace(tzinfo=UTC), s3_session=bucket)
+
+    assert keys == ["a", "b"]

@@ -1,5 +1,8 @@
 """Which objects a sensor watches, and what makes two sightings the same object."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +10,7 @@ from hypothesis import strategies as st
 from tests.support.objects import BUCKET, object_of
 from treadle.definitions.errors import DagsterInvalidDefinitionError, SettingsError
 from treadle.definitions.objects import ObjectIdentity
-from treadle.integrations.s3 import s3_sensor
+from treadle.integrations.s3 import FileCount, Marker, s3_sensor
 from treadle.integrations.s3.selection import S3Selection, StartFrom
 
 keys = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
@@ -125,3 +128,41 @@ def test_names_that_mean_no_object_are_refused_in_code_and_in_the_deployment(
         s3_sensor(job_name="load", **names)  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match=words):
         S3Selection("b").configured({f"TREADLE_S3_{name.upper()}": value for name, value in names.items()})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"bucket": None}, "bucket must be a string, not None"),
+        ({"prefix": 5}, "prefix must be a string, not 5"),
+        ({"suffix": None}, "suffix must be a string, not None"),
+        ({"identity": "etags"}, "identity is 'etags': use key, etag or version"),
+        ({"identity": 5}, "identity is 5: use key, etag or version"),
+        ({"settle_seconds": "300"}, "settle_seconds must be a whole number of seconds, not '300'"),
+        ({"settle_seconds": 1.5}, "settle_seconds must be a whole number of seconds, not 1.5"),
+        ({"settle_seconds": True}, "settle_seconds must be a whole number of seconds, not True"),
+        ({"settle_seconds": 60, "identity": "version"}, "a version never changes"),
+        (
+            {"complete_when": "_SUCCESS"},
+            "complete_when must be a Marker, a FileCount or None, not '_SUCCESS'",
+        ),
+        ({"complete_when": Marker("_SUCCESS"), "suffix": ".csv"}, "leave the suffix empty, not '.csv'"),
+        ({"minimum_interval_seconds": "300"}, "minimum_interval_seconds must be a whole number, not '300'"),
+        ({"minimum_interval_seconds": 1.5}, "minimum_interval_seconds must be a whole number, not 1.5"),
+    ],
+)
+def test_settings_of_another_kind_or_that_contradict_are_refused_where_they_are_given(
+    wrong: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(DagsterInvalidDefinitionError) as refused:
+        s3_sensor(job_name="load", **wrong)(lambda: None)
+
+    assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"), [(FileCount, "3"), (FileCount, 2.5), (FileCount, True), (Marker, 5)]
+)
+def test_groups_are_of_whole_numbers_and_names(kind: Callable[[Any], object], value: Any) -> None:
+    with pytest.raises(DagsterInvalidDefinitionError, match=r"^A (group|marker) is .*\."):
+        kind(value)

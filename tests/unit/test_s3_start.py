@@ -186,12 +186,26 @@ def test_objects_count_since_a_time_that_is_given(given: str | datetime) -> None
 
 
 @pytest.mark.parametrize(
+    "given",
+    ["1970-01-01T00:00:00Z", "1970-01-01T01:00:00+01:00", "1969-12-31T23:00:00Z", "0001-01-01T00:00:00Z"],
+)
+def test_time_before_all_objects_is_a_time_like_any_other(given: str) -> None:
+    instance = TreadleInstance([sensor(start_from=given)])
+    instance.objects.put(BUCKET, "old", modified=datetime(2006, 3, 14, tzinfo=UTC))
+
+    assert len(instance.tick("watch").runs) == 1
+    assert not instance.tick("watch").runs
+
+
+@pytest.mark.parametrize(
     ("given", "words"),
     [
         ("2026-11-29T00:00:00", "a time without time zone: add Z for UTC"),
         (datetime(2026, 11, 29), "a time without time zone"),  # noqa: DTZ001
         ("2026-02-30T00:00:00Z", "use now or beginning, or a time such as"),
         ("yesterday", "use now or beginning, or a time such as"),
+        ("0001-01-01T00:00:00+01:00", "no time between the years 1 and 9999"),
+        ("9999-12-31T23:59:59-01:00", "no time between the years 1 and 9999"),
         (5, "use now or beginning, or a time such as"),
         (None, "use now or beginning, or a time such as"),
     ],

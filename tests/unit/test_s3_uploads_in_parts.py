@@ -349,3 +349,28 @@ def test_round_looks_at_what_waits_however_old() -> None:
     sweeps.lister.clock.advance(SETTLE)
 
     assert sweeps.round() == ["a"]
+
+
+def test_group_of_uploads_in_parts_and_others_settles_once_and_not_one_after_the_other() -> None:
+    @s3_sensor(
+        BUCKET,
+        name="watch",
+        job_name=JOB,
+        complete_when=FileCount(2),
+        settle_seconds=600,
+        minimum_interval_seconds=300,
+    )
+    def sensor() -> RunRequest:
+        return RunRequest()
+
+    instance = TreadleInstance([sensor])
+    instance.tick("watch")
+    instance.clock.advance(3_600)
+    begun = moment(instance.clock.now() - 1_800_000)
+    instance.objects.put(BUCKET, "d/a", parts=2, modified=begun)
+    instance.objects.put(BUCKET, "d/b")
+    appeared = instance.clock.now()
+
+    while not instance.tick("watch").runs:
+        assert instance.clock.now() < appeared + 600_000
+    assert instance.clock.now() == appeared + 600_000

@@ -249,6 +249,23 @@ def test_group_that_is_not_complete_is_told_how_many_files_it_lacks(asked: Asked
     assert f"s3://{BUCKET}/in/ holds 1 of 3 files." in asked.why_object().sentence
 
 
+@pytest.mark.parametrize(("passed", "waits"), [(100, True), (601, False)])
+def test_any_file_of_a_group_waits_for_the_newest_one_to_settle(
+    asked: Asked, passed: float, waits: bool
+) -> None:
+    asked.selection = replace(asked.selection, complete_when=FileCount(2), settle_seconds=600)
+    asked.put()
+    asked.house.clock.advance(700)
+    asked.put("in/b.csv")
+    asked.house.clock.advance(passed)
+
+    sentence = asked.why_object().sentence
+
+    assert (f"s3://{BUCKET}/in/b.csv must be unchanged for 600 s" in sentence) == waits
+    assert "written again" not in sentence
+    assert ("its next slice is due at" in sentence) == (not waits)
+
+
 def test_object_that_was_there_before_the_first_enable_does_not_count(asked: Asked) -> None:
     asked.selection = replace(asked.selection, start_from=StartFrom.NOW)
     asked.put()

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -120,8 +120,8 @@ class SensorEvaluationContext:
         """
         if not self._has_cursor:
             msg = (
-                f"Sensor {self.sensor_name} evaluates one event and has no cursor then: "
-                "any number of events are evaluated side by side. Remove update_cursor."
+                f"Sensor {self.sensor_name} evaluates one event and has no cursor then, nor for one object of a "
+                "sweep: any number of them are evaluated side by side. Remove update_cursor."
             )
             raise DagsterInvariantViolationError(msg)
         value: object = cursor
@@ -132,6 +132,10 @@ class SensorEvaluationContext:
         check_cursor_size(self.sensor_name, text)
         self._cursor = text
         self.cursor_updated = True
+
+    def without_cursor(self) -> Self:
+        """The same evaluation for one of its objects, which has no cursor, however it was found."""
+        return replace(self, _cursor=None, _has_cursor=False)
 
     @property
     def started_by_operator(self) -> float | None:

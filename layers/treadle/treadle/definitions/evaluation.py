@@ -102,22 +102,32 @@ def combine(
     asset_events = tuple(results[0].asset_events or ()) if results else ()
     if results:
         values = _unwrapped(results[0], context)
+    check_mix(values)
     requests = [value for value in values if isinstance(value, RunRequest)]
     skips = [value for value in values if isinstance(value, SkipReason)]
-    if requests and skips:
-        msg = (
-            "Expected a single SkipReason or one or more RunRequests: received both RunRequest and SkipReason"
-        )
-        raise InvalidResultError(msg)
-    if len(skips) > 1:
-        msg = "Expected a single SkipReason: received multiple SkipReasons"
-        raise InvalidResultError(msg)
     resolved = tuple(with_job_name(request, context.sensor_name, job_names) for request in requests)
     skip_message = None
     if not resolved:
         nothing = f"{len(asset_events)} asset events" if asset_events else EMPTY_RESULT
         skip_message = (skips[0].skip_message if skips else None) or nothing
     return SensorExecutionData(resolved, skip_message, context.cursor, asset_events=asset_events)
+
+
+def check_mix(values: Sequence[type_of_result]) -> None:
+    """Make sure that values do not contradict each other.
+
+    Raises:
+        InvalidResultError: if there are both run requests and a skip reason, or several skip reasons.
+    """
+    skips = sum(isinstance(value, SkipReason) for value in values)
+    if skips and any(isinstance(value, RunRequest) for value in values):
+        msg = (
+            "Expected a single SkipReason or one or more RunRequests: received both RunRequest and SkipReason"
+        )
+        raise InvalidResultError(msg)
+    if skips > 1:
+        msg = "Expected a single SkipReason: received multiple SkipReasons"
+        raise InvalidResultError(msg)
 
 
 def _unwrapped(result: SensorResult, context: SensorEvaluationContext) -> list[type_of_result]:

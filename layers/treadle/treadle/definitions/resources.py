@@ -126,7 +126,7 @@ class ResourceScope:
     _made: dict[str, Any] = field(default_factory=dict)
     _making: list[str] = field(default_factory=list)
     _stack: ExitStack = field(default_factory=ExitStack)
-    _failures: list[Exception] = field(default_factory=list)
+    _failures: list[BaseException] = field(default_factory=list)
 
     def get(self, key: str, wanted_by: str = "") -> Any:
         """The resource, made now if it is asked for the first time.
@@ -142,7 +142,7 @@ class ResourceScope:
         """
         try:
             return self._get(key, wanted_by)
-        except Exception as error:
+        except BaseException as error:  # Also that it took so long that the evaluation was stopped.
             self._failures.append(error)
             raise
 
@@ -168,11 +168,13 @@ class ResourceScope:
         Args:
             error: as it came out of the code that uses the resources.
         """
-        seen: BaseException | None = error
-        while seen is not None:
-            if any(seen is each for each in self._failures):
+        seen: list[BaseException] = []
+        each: BaseException | None = error
+        while each is not None and not any(each is known for known in seen):
+            if any(each is failure for failure in self._failures):
                 return True
-            seen = seen.__cause__ or seen.__context__
+            seen.append(each)
+            each = _raised_from(each)
         return False
 
     def _get(self, key: str, wanted_by: str) -> Any:
@@ -268,3 +270,9 @@ def is_resource_parameter(annotation: Any) -> bool:
     if get_origin(annotation) is Annotated and _Injected in get_args(annotation):
         return True
     return isinstance(annotation, type) and issubclass(annotation, ConfigurableResource)
+
+
+def _raised_from(error: BaseException) -> BaseException | None:
+    """What an error was raised from, or while; read from the error itself, as its class may have its own attributes."""
+    cause: BaseException | None = BaseException.__cause__.__get__(error)  # type: ignore[union-attr]
+    return cause or BaseException.__context__.__get__(error)  # type: ignore[union-attr]

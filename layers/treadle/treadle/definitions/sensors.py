@@ -263,14 +263,16 @@ class SensorDefinition:
 def _problems(
     name: str,
     signature: Signature,
-    interval: int | None,
+    interval: object,
     required_resource_keys: set[str] | None,
     owners: Sequence[str] | None,
 ) -> list[str]:
     problems = []
     if NAME.fullmatch(name) is None:
         problems.append(f"{name!r} cannot name a sensor: use 1 to 80 letters, digits and underscores")
-    if interval is not None and interval < 0:
+    if interval is not None and (not isinstance(interval, int) or isinstance(interval, bool)):
+        problems.append(f"minimum_interval_seconds must be a whole number, not {shown(interval)}")
+    elif interval is not None and interval < 0:
         problems.append("minimum_interval_seconds must not be negative")
     if required_resource_keys and signature.resources:
         problems.append(

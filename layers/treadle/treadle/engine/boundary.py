@@ -76,9 +76,7 @@ def evaluate(sensor_name: str, function: Callable[[], T], seconds: float) -> T:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        message = (
-            f"Error occurred during the execution of evaluation_fn for sensor {sensor_name}: {_words(error)}"
-        )
+        message = f"Error occurred during the execution of evaluation_fn for sensor {sensor_name}: {words_of(error)}"
         raise SensorEvaluationError(message, error_type=type(error).__name__, stack=_stack(error)) from error
 
 
@@ -90,13 +88,18 @@ def unrecorded(sensor_name: str, error: Exception) -> SensorEvaluationError:
         error: why it cannot.
     """
     message = (
-        f"The result of sensor {sensor_name} cannot be recorded: {_words(error)}. "
+        f"The result of sensor {sensor_name} cannot be recorded: {words_of(error)}. "
         "Nothing of it was committed: change what the sensor returns."
     )
     return SensorEvaluationError(message, error_type=type(error).__name__, stack=_stack(error))
 
 
-def _words(error: BaseException) -> str:
+def words_of(error: BaseException) -> str:
+    """An error's type and message, whatever its own code does.
+
+    Args:
+        error: raised by user code.
+    """
     try:
         # Not str(error), which is the user's code, too, and may raise.
         words = f"{type(error).__name__}: {traceback.TracebackException.from_exception(error)}"

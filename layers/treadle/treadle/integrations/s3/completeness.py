@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from treadle.definitions.bounds import shown
 from treadle.definitions.errors import DagsterInvalidDefinitionError
 
 
@@ -19,8 +20,9 @@ class Marker:
     name: str = "_SUCCESS"
 
     def __post_init__(self) -> None:
-        if not self.name or "/" in self.name:
-            msg = f"A marker is the name of an object within its directory, not {self.name!r}."
+        name: object = self.name
+        if not isinstance(name, str) or not name or "/" in name:
+            msg = f"A marker is the name of an object within its directory, not {shown(name)}."
             raise DagsterInvalidDefinitionError(msg)
 
     def __str__(self) -> str:
@@ -35,14 +37,15 @@ class FileCount:
         count: 1 or more.
 
     Raises:
-        DagsterInvalidDefinitionError: if it is less.
+        DagsterInvalidDefinitionError: if it is less, or no whole number.
     """
 
     count: int
 
     def __post_init__(self) -> None:
-        if self.count < 1:
-            msg = f"A group is complete with 1 file or more, not with {self.count}."
+        count: object = self.count
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            msg = f"A group is complete with 1 file or more, not with {shown(count)}. Give a whole number."
             raise DagsterInvalidDefinitionError(msg)
 
     def __str__(self) -> str:

@@ -4,14 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from datetime import datetime
-from traceback import TracebackException
 from typing import Any, Self
 
 from treadle.adapters.function import deployed_at
 from treadle.adapters.notifications import silence, without_versioning
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvariantViolationError, InvalidResultError
-from treadle.definitions.evaluation import combine, flatten, with_job_name
+from treadle.definitions.evaluation import check_mix, combine, flatten, with_job_name
 from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.objects import ObjectCreated, ObjectIdentity, S3Object
 from treadle.definitions.results import Measure, RunRequest, SensorExecutionData, SensorResult, SkipReason
@@ -19,8 +18,9 @@ from treadle.definitions.sensors import SET_ASIDE, SensorDefinition, SensorEvent
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.integrations.s3.completeness import FileCount, Marker, directory_of
 from treadle.integrations.s3.lister import ObjectLister, S3Lister
+from treadle.integrations.s3.one_by_one import evaluate_objects
 from treadle.integrations.s3.readiness import look_at_event
-from treadle.integrations.s3.selection import S3Selection, StartFrom
+from treadle.integrations.s3.selection import S3Selection, StartFrom, identity_of
 from treadle.integrations.s3.sweep import Slice, sweep, system_now
 from treadle.integrations.s3.sweep_cursor import not_before
 
@@ -97,32 +97,25 @@ class S3SensorDefinition(SensorDefinition):
     def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
         """Sweep on from the cursor.
 
-        An object whose function fails is set aside with the reason, and fails no other: the next round comes to it
-        again. What all objects need, the bucket and the function's resources, fails the tick.
+        An object at which the function fails, or does not end in time, is set aside with the reason, and fails no
+        other: the next round comes to it again. What all objects need, the bucket and the function's resources, fails
+        the tick. What is more than a tick can take is left to the next one.
         """
         waits = not_before(self.selection, self.now())
         if waits:
             return combine([SkipReason(waits)], context, self.job_names)
         found = sweep(context, self.selection, self.lister, self.now, self.deployed_at)
+        one = context.without_cursor()
+        evaluated = evaluate_objects(
+            one, found, lambda stored: _run_requests(self._requests(one, stored)), self.selection.run_key
+        )
+        found = evaluated.found
         context.update_cursor(str(found.cursor))
-        requests: list[RunRequest] = []
-        failed: list[tuple[str, str]] = []
-        for stored in found.objects:
-            try:
-                requests += [r for r in self._requests(context, stored) if isinstance(r, RunRequest)]
-            except Exception as error:
-                if context.is_resource_failure(error):
-                    raise
-                context.log.exception("s3://%s/%s could not be evaluated", stored.bucket, stored.key)
-                # Not str(error), which is the author's code, too, and may raise.
-                words = f"{type(error).__name__}: {TracebackException.from_exception(error)}"
-                reason = f"s3://{stored.bucket}/{stored.key}: {words}"[:1_000]
-                failed.append((self.selection.run_key(stored), reason))
         notices = self._notices(found)
         for notice in notices:
             context.log.warning(notice)
-        data = combine(requests or [_skip(found, notices)], context, self.job_names)
-        return replace(data, set_aside=tuple(failed), measures=_measures(found))
+        data = combine(evaluated.requests or [_skip(found, notices)], context, self.job_names)
+        return replace(data, set_aside=tuple(evaluated.failed), measures=_measures(found))
 
     def _notices(self, found: Slice) -> list[str]:
         """What an operator must know of the bucket, or of the sensor's beginning."""
@@ -165,6 +158,7 @@ class S3SensorDefinition(SensorDefinition):
     ) -> list[RunRequest | SkipReason]:
         returned = flatten(self._called(context, stored), self.name)
         values = [value for whole in returned for value in self._parts(whole)]
+        check_mix(values)
         keyless = [v for v in values if isinstance(v, RunRequest) and not v.run_key]
         if len(keyless) > 1:
             msg = (
@@ -218,6 +212,10 @@ class S3SensorDefinition(SensorDefinition):
             raise InvalidResultError(msg)
         skips = [value.skip_reason] if isinstance(value.skip_reason, SkipReason) else []
         return [*(value.run_requests or ()), *skips]
+
+
+def _run_requests(values: Sequence[RunRequest | SkipReason]) -> list[RunRequest]:
+    return [value for value in values if isinstance(value, RunRequest)]
 
 
 def _skip(found: Slice, notices: Sequence[str]) -> SkipReason:
@@ -296,7 +294,7 @@ def s3_sensor(
         bucket,
         prefix,
         suffix,
-        ObjectIdentity(identity),
+        identity_of(identity),
         start_from,  # type: ignore[arg-type]  # The selection reads a text, too.
         settle_seconds,
         complete_when,

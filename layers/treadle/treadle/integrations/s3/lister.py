@@ -135,8 +135,9 @@ class S3Lister:
         position, found = after, []
         for answer in _pages("list_object_versions", selection, start):
             found += [_object(selection.bucket, entry) for entry in answer.get("Versions", ())]
-            complete = [stored.key for stored in found if stored.key != answer.get("NextKeyMarker")]
-            position = complete[-1] if complete else position
+            # Delete markers count as well: a run of them, as a lifecycle rule leaves, may take longer than a slice.
+            keys = [entry["Key"] for kind in ("Versions", "DeleteMarkers") for entry in answer.get(kind, ())]
+            position = max([position, *(key for key in keys if key != answer.get("NextKeyMarker"))])
             if position or not answer["IsTruncated"]:
                 yield Page(tuple(found), position if answer["IsTruncated"] else "")
                 found = []

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from treadle.adapters.notifications import merging_command
 from treadle.definitions.errors import DagsterInvariantViolationError, InvocationError
 from treadle.definitions.objects import ObjectCreated, ObjectIdentity, S3Object
-from treadle.integrations.s3.completeness import FileCount
+from treadle.integrations.s3.completeness import FileCount, directory_of
 from treadle.integrations.s3.lister import ObjectLister
 from treadle.integrations.s3.memory import OVERLAP_MS, modified_ms, seen_at
-from treadle.integrations.s3.readiness import look_at_event
+from treadle.integrations.s3.readiness import look_at_event, look_at_group
 from treadle.integrations.s3.selection import S3Selection
 from treadle.integrations.s3.sweep_cursor import SweepCursor, bounded, read_cursor
 from treadle.ports.deployment import Deployment
@@ -86,6 +86,10 @@ class SelectedObjects:
         return next((stored for stored in page.objects if stored.key == key), None)
 
     def _waits(self, stored: S3Object, selection: S3Selection, swept: SweepCursor | None, now: int) -> str:
+        if isinstance(selection.complete_when, FileCount):
+            # The file that was stored last says when the group has settled, whichever of them is asked for.
+            newest = look_at_group(directory_of(stored.key), selection, self._lister).newest or stored
+            return self._waits_since(newest, newest.last_modified, selection, now)
         if not stored.is_in_parts or not selection.settle_seconds or selection.complete_when is not None:
             return self._waits_since(stored, stored.last_modified, selection, now)
         first = seen_at((swept.waiting, swept.waited), stored) if swept else None

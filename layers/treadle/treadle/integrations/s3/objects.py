@@ -18,6 +18,9 @@ logger = logging.getLogger(__name__)
 UPLOAD = timedelta(milliseconds=OVERLAP_MS)
 """A multipart upload appears with the time at which it was begun, up to so long before."""
 
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+"""No object is older; what is before it, such as `datetime.min`, leaves no room for `UPLOAD`."""
+
 _ORDER = itemgetter("LastModified", "Key")
 
 
@@ -119,7 +122,7 @@ def _listed(bucket: str, prefix: str, client: Any) -> Iterator[Mapping[str, Any]
 def _since(
     listed: Iterator[Mapping[str, Any]], time: datetime, since_key: str | None
 ) -> Iterator[Mapping[str, Any]]:
-    second = time.replace(microsecond=0)  # S3 says no more of the time.
+    second = max(time.replace(microsecond=0), EARLIEST)  # S3 says no more of the time.
     for stored in listed:
         modified = stored["LastModified"]
         if stored["Key"] == since_key and modified.replace(microsecond=0) == second:

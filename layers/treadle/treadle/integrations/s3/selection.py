@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from treadle.definitions.bounds import shown
 from treadle.definitions.errors import DagsterInvalidDefinitionError, SettingsError
 from treadle.definitions.objects import ObjectIdentity, S3Object
 from treadle.integrations.s3.completeness import FileCount, Marker, directory_of
@@ -14,11 +15,29 @@ MAX_SETTLE_SECONDS = 86_400
 """A sweep looks at least a week back, and so comes to what it passed over for a day."""
 
 
+_NEVER_CHANGES = "a version never changes, so settle_seconds must be 0 with identity version"
+
+
 class StartFrom(StrEnum):
     """Which objects count that were there before the sensor was first enabled."""
 
     NOW = "now"
     BEGINNING = "beginning"
+
+
+def identity_of(value: object) -> ObjectIdentity:
+    """What makes two sightings the same object.
+
+    Args:
+        value: as a definition gives it.
+
+    Raises:
+        DagsterInvalidDefinitionError: if it is neither key nor etag nor version.
+    """
+    if not isinstance(value, str) or value not in set(ObjectIdentity):
+        msg = f"identity is {shown(value)}: use key, etag or version."
+        raise DagsterInvalidDefinitionError(msg)
+    return ObjectIdentity(value)
 
 
 def parse_start(value: object) -> StartFrom | datetime:
@@ -42,7 +61,22 @@ def parse_start(value: object) -> StartFrom | datetime:
     if time.utcoffset() is None:
         msg = f"is {value!s}, a time without time zone: add Z for UTC, or an offset such as +01:00"
         raise ValueError(msg)
-    return time.astimezone(UTC)
+    try:
+        return time.astimezone(UTC)
+    except OverflowError as error:
+        msg = f"is {value!s}, which is no time between the years 1 and 9999 in UTC: use another one"
+        raise ValueError(msg) from error
+
+
+_KINDS: tuple[tuple[str, Any, str], ...] = (
+    ("bucket", str, "a string"),
+    ("prefix", str, "a string"),
+    ("suffix", str, "a string"),
+    ("identity", ObjectIdentity, "key, etag or version"),
+    ("settle_seconds", int, "a whole number of seconds"),
+    ("complete_when", Marker | FileCount | None, "a Marker, a FileCount or None"),
+)
+"""What a selection's fields must be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +93,8 @@ class S3Selection:
         complete_when: what completes a group, if objects count by groups.
 
     Raises:
-        DagsterInvalidDefinitionError: if it is to settle for more than a day, or less than nothing, or to start
-            from what is no time, or from one without time zone.
+        DagsterInvalidDefinitionError: if one of them is of another type; if it is to settle for more than a day, or
+            less than nothing, or to start from what is no time, or from one without time zone.
     """
 
     bucket: str = ""
@@ -72,6 +106,11 @@ class S3Selection:
     complete_when: Marker | FileCount | None = None
 
     def __post_init__(self) -> None:
+        for name, kind, words in _KINDS:
+            value: object = getattr(self, name)
+            if not isinstance(value, kind) or isinstance(value, bool):
+                msg = f"{name} must be {words}, not {shown(value)}."
+                raise DagsterInvalidDefinitionError(msg)
         try:
             object.__setattr__(self, "start_from", parse_start(self.start_from))
         except ValueError as error:
@@ -86,9 +125,12 @@ class S3Selection:
 
         Raises:
             DagsterInvalidDefinitionError: if bucket, prefix or suffix can name no object, or an event pattern would take
-                a part of them for a wildcard.
+                a part of them for a wildcard; if versions are to settle, or the suffix is not the marker's.
         """
         problems = list(_name_problems(self.bucket, self.prefix, self.suffix))
+        if self.settle_seconds and self.identity is ObjectIdentity.VERSION:
+            problems.append(_NEVER_CHANGES)
+        problems += _marker_problems(self.complete_when, self.suffix)
         if problems:
             msg = f"The selection of objects cannot work: {'; '.join(problems)}."
             raise DagsterInvalidDefinitionError(msg)
@@ -199,10 +241,8 @@ class S3Selection:
         if not settle.isdecimal() or int(settle) > MAX_SETTLE_SECONDS:
             problems.append(f"TREADLE_S3_SETTLE_SECONDS is {settle!r}: use 0 to {MAX_SETTLE_SECONDS}")
         elif int(settle) and identity == ObjectIdentity.VERSION:
-            problems.append("a version never changes, so settle_seconds must be 0 with identity version")
-        marker = self.complete_when
-        if isinstance(marker, Marker) and not marker.name.endswith(chosen.suffix):
-            problems.append(f"no event of {marker} would come: leave the suffix empty, not {chosen.suffix!r}")
+            problems.append(_NEVER_CHANGES)
+        problems += _marker_problems(self.complete_when, chosen.suffix)
         if problems:
             msg = f"The selection of objects is not complete: {'; '.join(problems)}."
             raise SettingsError(msg)
@@ -223,6 +263,11 @@ def _name_problems(bucket: str, prefix: str, suffix: str) -> Iterator[str]:
             yield f"{what} {value!r} has an asterisk, which is no wildcard here: give what keys begin or end with"
     if prefix.startswith("s3://"):
         yield f"prefix {prefix!r} begins with a bucket: give what keys begin with"
+
+
+def _marker_problems(complete_when: Marker | FileCount | None, suffix: str) -> Iterator[str]:
+    if isinstance(complete_when, Marker) and not complete_when.name.endswith(suffix):
+        yield f"no event of {complete_when} would come: leave the suffix empty, not {suffix!r}"
 
 
 def _text_of(start: StartFrom | datetime) -> str:

@@ -49,15 +49,34 @@ class Slice:
         age_seconds: since the last complete round began; since the first one began, until it is complete.
         unremembered: objects that there was no room to remember.
         notes: what an operator must know of the sensor's beginning.
+        unended: the cursor as if the round had not ended.
+        began_after: the key after which the slice began.
     """
 
     objects: tuple[S3Object, ...]
     cursor: SweepCursor
     listed: int
     is_complete: bool
-    age_seconds: float = 0.0
-    unremembered: int = 0
-    notes: tuple[str, ...] = ()
+    age_seconds: float
+    unremembered: int
+    notes: tuple[str, ...]
+    unended: SweepCursor
+    began_after: str
+
+    def up_to(self, key: str) -> "Slice":
+        """The slice as if it had ended behind a key that it has listed.
+
+        Args:
+            key: after which the round goes on.
+        """
+        cursor = replace(self.unended, position=key)
+        age = self.age_seconds + (_fresh_since(self.cursor) - _fresh_since(cursor)) / 1000
+        return replace(self, cursor=cursor, is_complete=False, age_seconds=age)
+
+
+def _fresh_since(cursor: SweepCursor) -> int:
+    """When the last complete round began; when the first one did, until it is complete."""
+    return cursor.complete_round or cursor.round_started
 
 
 def system_now() -> int:
@@ -96,6 +115,7 @@ def sweep(
         cursor = replace(cursor, unversioned_until=began)
     cursor = _begun(cursor, began, selection, lister)
     seconds = min(MAX_SECONDS, context.remaining_seconds * (1 - _RESERVE))
+    began_after = cursor.position
     looking = _Looking.on(cursor, selection, lister, context)
     listed, is_complete = 0, False
     for page in lister.pages(selection, cursor.position):
@@ -105,11 +125,11 @@ def sweep(
         is_complete = not page.position
         if is_complete or len(looking.new) >= SLICE or now() - began > seconds * 1000:
             break
-    cursor, unremembered = looking.remembered(cursor)
-    cursor = _ended(cursor) if is_complete else cursor
-    age = (now() - (cursor.complete_round or cursor.round_started)) / 1000
+    unended, unremembered = looking.remembered(cursor)
+    cursor = _ended(unended) if is_complete else unended
+    age = (now() - _fresh_since(cursor)) / 1000
     objects = tuple(looking.new.values())
-    return Slice(objects, cursor, listed, is_complete, age, unremembered, _notes(start))
+    return Slice(objects, cursor, listed, is_complete, age, unremembered, _notes(start), unended, began_after)
 
 
 def _notes(start: Start) -> tuple[str, ...]:
@@ -284,10 +304,10 @@ class _Looking:
         return groups
 
     def _group_has_settled(self, group: Group, stored: S3Object, now: int) -> bool:
-        newest, in_parts = group.newest, group.newest_in_parts
-        if newest is None or not settled_since(newest.last_modified, self.selection.settle_seconds, now):
-            return False
-        if not self.selection.settle_seconds or in_parts is None:
-            return True
-        begun = modified_ms(in_parts)
-        return self.waiting.has_settled(group.digest, begun, now, min(begun, modified_ms(stored)))
+        newest, in_parts, settle = group.newest, group.newest_in_parts, self.selection.settle_seconds
+        if settle and in_parts is not None:
+            begun = modified_ms(in_parts)
+            # Remembered from now on, even if another file has not settled: they settle side by side.
+            if not self.waiting.has_settled(group.digest, begun, now, min(begun, modified_ms(stored))):
+                return False
+        return newest is not None and settled_since(newest.last_modified, settle, now)

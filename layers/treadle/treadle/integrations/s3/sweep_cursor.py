@@ -133,7 +133,7 @@ def read_cursor(
     Raises:
         DagsterInvariantViolationError: if the cursor is no sweep's.
     """
-    explicit = int(selection.starts_at.timestamp() * 1000) if selection.starts_at else 0
+    explicit = _given_start(selection)
     known = _parsed(text) if text else None
     is_asked_for = explicit and (known is None or known.start != explicit)
     if known is not None and not is_asked_for and list(known.made_with) == selection.fingerprint:
@@ -146,6 +146,11 @@ def read_cursor(
     # S3 gives whole seconds: an object of this very second counts.
     since = since // 1000 * 1000
     return SweepCursor(made_with, since, start=explicit)
+
+
+def _given_start(selection: S3Selection) -> int:
+    """The time that the selection gives as such, in milliseconds; 0 if it gives none, which no time is told as."""
+    return max(1, int(selection.starts_at.timestamp() * 1000)) if selection.starts_at else 0
 
 
 def _parsed(text: str) -> SweepCursor:
@@ -242,7 +247,7 @@ def not_before(selection: S3Selection, now: int) -> str:
     Raises:
         DagsterInvariantViolationError: if that time is so far away that it must be a mistake.
     """
-    start = int(selection.starts_at.timestamp() * 1000) if selection.starts_at else 0
+    start = _given_start(selection)
     if start <= now:
         return ""
     if start > now + MOST_AHEAD_MS:
