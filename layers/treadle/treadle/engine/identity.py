@@ -10,6 +10,7 @@ from uuid import UUID, uuid5
 from treadle.definitions.canonical import canonical_json
 
 ROOT = UUID("6f9d0b0c-5d5b-5d8a-9c55-7e3a1d0f7e11")
+_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 _TIMESTAMP = len("2026-11-22T18:00:05.000Z")
 LAUNCH_ID = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-([1-9][0-9]{0,8})")
 
@@ -21,13 +22,19 @@ def timestamp(millis: int) -> str:
 
 
 def moment_of(text: str) -> datetime:
-    """A time as AWS writes it; UTC where it names no zone.
+    """A time as AWS writes it, from 1970 to 9998; UTC where it names no zone.
+
+    No earlier one can be stored, and no zone leads beyond the last year.
 
     Raises:
         ValueError: if it is none.
     """
     moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    time = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if not _EARLIEST <= time < _LATEST:
+        msg = f"{time} is no time from 1970 to 9998"
+        raise ValueError(msg)
+    return time
 
 
 def leased_tick_id(nominal: int, epoch: int) -> str:
