@@ -1,6 +1,6 @@
 """How far a time of outside origin is believed: clocks differ by seconds, and nothing happens in the future."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from treadle.definitions.errors import DagsterInvalidDefinitionError
 
@@ -10,6 +10,10 @@ MAX_SKEW_MS = 300_000
 AWS refuses a request whose signature is more than five minutes off ("Troubleshooting AWS SigV4", IAM User Guide),
 so no function with such a clock reaches a table.
 """
+
+
+MAX_WINDOW = timedelta(days=36_500)
+"""A longer one would begin before the first year that a time can have."""
 
 
 def is_ahead(time: int, now: int) -> bool:
@@ -30,6 +34,22 @@ def bounded(time: int, now: int) -> int:
         now: likewise, by one's own clock.
     """
     return now if is_ahead(time, now) else time
+
+
+def window_problem(name: str, window: object) -> str | None:
+    """What is wrong with a length of time within which something must happen; None if nothing is.
+
+    Args:
+        name: the argument's.
+        window: what was given.
+    """
+    if not isinstance(window, timedelta):
+        return f"{name} is {window!r}, and must be a timedelta such as timedelta(hours=2)"
+    if window <= timedelta(0):
+        return f"{name} must be longer than nothing"
+    if window > MAX_WINDOW:
+        return f"{name} is {window.days:,} days, and must be {MAX_WINDOW.days:,} at most"
+    return None
 
 
 def check_time_zone(subject: str, time: object) -> datetime:
