@@ -275,6 +275,14 @@ def test_deadline_without_a_time_zone_is_refused() -> None:
         TreadleInstance([late]).reach_deadline(datetime(2026, 11, 25, 6))  # noqa: DTZ001
 
 
+@pytest.mark.parametrize("time", [datetime.min, datetime(1969, 12, 31), datetime.max])  # noqa: DTZ001, DTZ901
+def test_times_that_cannot_be_kept_are_refused(time: datetime) -> None:
+    with pytest.raises(DagsterInvalidDefinitionError, match="and must be from 1970 to 9998"):
+        TreadleInstance([late]).reach_deadline(time.replace(tzinfo=UTC))
+    with pytest.raises(DagsterInvalidDefinitionError, match=r"start is .* and must be from 1970 to 9998"):
+        TreadleInstance([late], start=time.replace(tzinfo=UTC))
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

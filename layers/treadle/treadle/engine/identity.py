@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid5
 
 from treadle.definitions.canonical import canonical_json
+from treadle.definitions.clocks import can_be_kept
 
 ROOT = UUID("6f9d0b0c-5d5b-5d8a-9c55-7e3a1d0f7e11")
-_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 _TIMESTAMP = len("2026-11-22T18:00:05.000Z")
 LAUNCH_ID = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-([1-9][0-9]{0,8})")
 
@@ -24,14 +24,12 @@ def timestamp(millis: int) -> str:
 def moment_of(text: str) -> datetime:
     """A time as AWS writes it, from 1970 to 9998; UTC where it names no zone.
 
-    No earlier one can be stored, and no zone leads beyond the last year.
-
     Raises:
         ValueError: if it is none.
     """
     moment = datetime.fromisoformat(text)
     time = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    if not _EARLIEST <= time < _LATEST:
+    if not can_be_kept(time):
         msg = f"{time} is no time from 1970 to 9998"
         raise ValueError(msg)
     return time
