@@ -42,7 +42,11 @@ def parse_start(value: object) -> StartFrom | datetime:
     if time.utcoffset() is None:
         msg = f"is {value!s}, a time without time zone: add Z for UTC, or an offset such as +01:00"
         raise ValueError(msg)
-    return time.astimezone(UTC)
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        msg = f"is {value!s}, which lies beyond the years 1 to 9999: use now or beginning, or another time"
+        raise ValueError(msg) from None
 
 
 @dataclass(frozen=True, slots=True)
