@@ -1,5 +1,6 @@
 """Sensors that wait for several assets in one line: exactly one run per batch of updates."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -14,6 +15,7 @@ from treadle import (
     assets_updated,
 )
 from treadle.definitions.asset_coordination import AssetsUpdatedDefinition
+from treadle.definitions.batches import PAGE
 from treadle.testing.instance import TreadleInstance
 
 ORDERS, CUSTOMERS, OTHER = AssetKey(["shop", "orders"]), AssetKey("customers"), AssetKey("other")
@@ -57,6 +59,20 @@ class TestAllOf:
         instance.tick("when_fresh")
 
         assert configs(instance) == ['{"upstream":{"customers":[1],"shop/orders":[1]}}']
+
+    def test_one_tick_reads_all_pages_of_what_is_new(self) -> None:
+        instance = TreadleInstance([when_fresh(earlier="all")])
+        instance.stop_sensor("when_fresh")
+        make(instance, ORDERS)
+        [first] = instance._tables.events["shop/orders"]
+        instance._event_store.append([replace(first, event_id=f"e{n}") for n in range(2 * PAGE)])
+        make(instance, CUSTOMERS)
+        instance.start_sensor("when_fresh")
+
+        instance.tick("when_fresh")
+
+        [config] = configs(instance)
+        assert json.loads(config)["upstream"]["shop/orders"] == list(range(1, 2 * PAGE + 2))
 
     def test_says_what_it_waits_for(self) -> None:
         instance = TreadleInstance([when_fresh()])

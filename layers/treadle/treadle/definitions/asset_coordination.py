@@ -79,9 +79,10 @@ class AssetsUpdatedDefinition(BatchSensorDefinition):
 
     def _read(self, context: SensorEvaluationContext, name: str, number: int) -> list[News]:
         # From the number itself: the event there costs no further request, and shows that the cursor is of this table.
-        wanted = _filter(name, after_cursor=max(number - 1, 0))
-        records = context.instance.get_event_records(wanted, PAGE, ascending=True)
-        if number > 0:
+        known = min(number, 1)
+        wanted = _filter(name, after_cursor=number - known)
+        records = context.instance.get_event_records(wanted, PAGE + known, ascending=True)
+        if known:
             is_recorded = bool(records) and records[0].storage_id == number
             check_is_recorded(self.name, f"asset {name}", number, is_recorded=is_recorded)
             records = records[1:]

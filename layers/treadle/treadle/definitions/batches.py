@@ -279,7 +279,7 @@ class BatchSensorDefinition(SensorDefinition, ABC):
 
     @abstractmethod
     def _read(self, context: SensorEvaluationContext, name: str, number: int) -> list[News]:
-        """What is numbered higher under a name, in order, at most `PAGE` of it."""
+        """What is numbered higher under a name, in order: `PAGE` of it, or less if there is no more."""
 
     @abstractmethod
     def _number_at(self, context: SensorEvaluationContext, name: str, moment: datetime) -> int:

@@ -36,8 +36,9 @@ class AllSucceededDefinition(BatchSensorDefinition):
 
     def _read(self, context: SensorEvaluationContext, name: str, number: int) -> list[News]:
         # From the number itself: the end there costs no further request, and shows that the cursor is of this table.
-        found = context.ended_runs.after(name, max(number - 1, 0), PAGE)
-        if number > 0:
+        known = min(number, 1)
+        found = context.ended_runs.after(name, number - known, PAGE + known)
+        if known:
             is_recorded = bool(found) and found[0].number == number
             check_is_recorded(self.name, f"the ended runs of job {name}", number, is_recorded=is_recorded)
             found = found[1:]
