@@ -63,6 +63,13 @@ def test_late_news_of_an_old_event_hides_none_that_happened_after_the_time(store
     assert numbers == [1, 3, len(times)]
 
 
+def test_pages_of_late_news_hide_none_that_happened_after_the_time(stores: Stores) -> None:
+    times = [10, 70, *[20] * 230]
+    stores.events.append([replace(EVENT, event_id=f"e{n}", time=time) for n, time in enumerate(times)])
+
+    assert stores.events.number_before("tables/orders", 60) == 1
+
+
 def test_events_of_more_than_a_megabyte_are_read_to_the_limit(stores: Stores) -> None:
     """A page of DynamoDB ends after a megabyte, and not where the events do."""
     stores.events.append([replace(EVENT, event_id=f"e{n}", body=f'"{"x" * 60_000}"') for n in range(24)])

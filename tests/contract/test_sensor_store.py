@@ -134,6 +134,17 @@ def test_last_nominal_time_that_lies_ahead_holds_up_no_tick(stores: Stores, at_o
     assert stores.sensors.get("files").last_nominal == NOON + MINUTE
 
 
+def test_last_completion_that_lies_ahead_holds_up_no_scheduled_tick(stores: Stores) -> None:
+    """A clock that was far ahead wrote it, and it would silence the sensor until then."""
+    stores.sensors.commit(acquired(stores), completion(at=NOON + 400_000))
+
+    within_skew = request(NOON + MINUTE, now=NOON + 100_000)
+    beyond_skew = request(NOON + MINUTE, now=NOON + 99_999)
+
+    assert isinstance(stores.sensors.acquire(within_skew), Refused)
+    assert isinstance(stores.sensors.acquire(beyond_skew), Lease)
+
+
 def test_an_expired_lease_is_taken_over_and_its_holder_can_commit_nothing(stores: Stores) -> None:
     dead = acquired(stores)
     heir = acquired(stores, NOON + MINUTE)

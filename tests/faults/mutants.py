@@ -247,6 +247,13 @@ MUTANTS = (
         (f"{OF_SENSORS}last_nominal_time_that_lies_ahead_holds_up_no_tick[moto-False]",),
     ),
     Mutant(
+        "last completion that lies ahead",
+        SENSORS,
+        "Model.last_completion > request.now + MAX_SKEW_MS",
+        "Model.last_completion > request.now + 2**50",
+        (f"{OF_SENSORS}last_completion_that_lies_ahead_holds_up_no_scheduled_tick[moto]",),
+    ),
+    Mutant(
         "nominal time that lies ahead",
         "engine/leased_ticks.py",
         "if not is_ahead(nominal, now):",

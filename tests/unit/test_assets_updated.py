@@ -1,5 +1,7 @@
 """Sensors that wait for several assets in one line: exactly one run per batch of updates."""
 
+import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +15,7 @@ from treadle import (
     assets_updated,
 )
 from treadle.definitions.asset_coordination import AssetsUpdatedDefinition
+from treadle.definitions.batches import PAGE
 from treadle.testing.instance import TreadleInstance
 
 ORDERS, CUSTOMERS, OTHER = AssetKey(["shop", "orders"]), AssetKey("customers"), AssetKey("other")
@@ -42,6 +45,34 @@ class TestAllOf:
             '{"upstream":{"customers":[1],"shop/orders":[2]}}',
             '{"upstream":{"customers":[2],"shop/orders":[3]}}',
         ]
+
+    def test_first_tick_finds_what_lies_behind_many_updates_whose_news_was_late(self) -> None:
+        instance = TreadleInstance([when_fresh(within=timedelta(hours=1))])
+        instance.stop_sensor("when_fresh")
+        for key in (ORDERS, CUSTOMERS):
+            make(instance, key)
+        old = instance._tables.events["shop/orders"][0]
+        late = [replace(old, event_id=f"e{n}", time=old.time - 7_200_000) for n in range(230)]
+        instance._event_store.append(late)
+        instance.start_sensor("when_fresh")
+
+        instance.tick("when_fresh")
+
+        assert configs(instance) == ['{"upstream":{"customers":[1],"shop/orders":[1]}}']
+
+    def test_one_tick_reads_all_pages_of_what_is_new(self) -> None:
+        instance = TreadleInstance([when_fresh(earlier="all")])
+        instance.stop_sensor("when_fresh")
+        make(instance, ORDERS)
+        [first] = instance._tables.events["shop/orders"]
+        instance._event_store.append([replace(first, event_id=f"e{n}") for n in range(2 * PAGE)])
+        make(instance, CUSTOMERS)
+        instance.start_sensor("when_fresh")
+
+        instance.tick("when_fresh")
+
+        [config] = configs(instance)
+        assert json.loads(config)["upstream"]["shop/orders"] == list(range(1, 2 * PAGE + 2))
 
     def test_says_what_it_waits_for(self) -> None:
         instance = TreadleInstance([when_fresh()])
@@ -135,6 +166,8 @@ class TestDefinition:
             ({"all_of": [ORDERS, ORDERS]}, "two or more different assets"),
             ({"all_of": ["orders", ORDERS]}, "'orders' is no AssetKey"),
             ({"within": timedelta(0)}, "longer than nothing"),
+            ({"within": 3_600}, "within is 3600, and must be a timedelta"),
+            ({"within": timedelta.max}, "within is 999,999,999 days, and must be 36,500 at most"),
         ],
     )
     def test_that_cannot_work_says_why(self, options: dict[str, Any], words: str) -> None:

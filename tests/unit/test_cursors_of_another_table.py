@@ -136,3 +136,31 @@ def test_sensor_whose_cursor_is_cleared_begins_anew(
     later.tick("watch")
 
     assert len(later.runs(lambda run: run.job == "report")) > 0
+
+
+@pytest.mark.parametrize("name", ["all_succeeded", "assets_updated", "any_of"])
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "yesterday",
+        "{}",
+        "[]",
+        "3",
+        '{"version":1,"read":{"load":-5},"waiting":{}}',
+        '{"version":1,"read":{"load":true},"waiting":{}}',
+        '{"version":1,"read":{},"waiting":{"":{"load":[["r",1]]}}}',
+        '{"version":1,"read":{},"waiting":{"":{"load":[["r",1,1e300,1]]}}}',
+        '{"version":1,"read":{},"waiting":{},"done":{"":{"load":[NaN,1]}}}',
+        "[" * 5_000,
+    ],
+)
+def test_cursor_of_another_form_fails_the_tick_and_says_what_to_do(name: str, cursor: str) -> None:
+    instance = TreadleInstance([KINDS[name][0](), start])
+    instance.set_cursor("watch", cursor)
+
+    outcome = instance.tick("watch").outcome
+
+    assert outcome.decision is Decision.FAILURE
+    assert "is none of a sensor that waits for several" in outcome.reason
+    assert "Set it to what it was, or clear it to begin anew." in outcome.reason
+    assert instance.cursor("watch") == cursor

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -21,6 +22,8 @@ from treadle import (
     sensor,
 )
 from treadle.definitions.errors import SensorEvaluationError
+from treadle.engine.attempts import queue_next_attempt
+from treadle.engine.messages import LaunchRequest
 from treadle.ports.runs import Failure, Run
 from treadle.testing.instance import TreadleInstance
 
@@ -112,6 +115,34 @@ def test_success_after_the_deadline_is_too_late_even_within_the_grace() -> None:
     instance.finish_run(run)
 
     assert pass_six(instance).endswith("succeeded too late.")
+
+
+@pytest.mark.parametrize("later", [None, DagsterRunStatus.FAILURE, DagsterRunStatus.SUCCESS])
+def test_success_in_time_stands_whatever_becomes_of_a_rerun(later: DagsterRunStatus | None) -> None:
+    """A rerun that is under way, failed, or succeeded after the deadline."""
+    instance, run = deployed()
+    instance.clock.advance(3_600)
+    ended = instance.finish_run(run).run
+    again = queue_next_attempt(ended, instance.clock.now())
+    instance._tables.runs[run.run_id] = again
+    instance._launcher.launch(LaunchRequest(run.run_id, 2, run.job), 60.0)
+    instance.clock.time = int(SIX.timestamp() * 1000) + 60_000
+    if later is not None:
+        instance.finish_run(instance._tables.runs[run.run_id], later)
+
+    assert pass_six(instance) == "Job nightly succeeded at 00:00:00 CET, before 06:00:00 CET."
+    assert seen == []
+
+
+def test_run_that_began_before_the_window_and_is_under_way_is_told() -> None:
+    instance, run = deployed()
+    tomorrow = SIX + timedelta(days=1)
+    instance.clock.time = int(tomorrow.timestamp() * 1000)
+
+    reason = instance.reach_deadline(tomorrow)["late"].outcome.reason
+
+    assert reason.endswith(f"run {run.run_id} is at STARTED.")
+    assert seen[0].last_run is None
 
 
 def test_success_before_the_window_does_not_count() -> None:
@@ -242,6 +273,28 @@ def test_all_successes_are_read_before_it_is_said_that_none_was_in_time() -> Non
 def test_deadline_without_a_time_zone_is_refused() -> None:
     with pytest.raises(DagsterInvalidDefinitionError, match="The deadline must have a time zone"):
         TreadleInstance([late]).reach_deadline(datetime(2026, 11, 25, 6))  # noqa: DTZ001
+
+
+@pytest.mark.parametrize("time", [datetime.min, datetime(1969, 12, 31), datetime.max])  # noqa: DTZ001, DTZ901
+def test_times_that_cannot_be_kept_are_refused(time: datetime) -> None:
+    with pytest.raises(DagsterInvalidDefinitionError, match="and must be from 1970 to 9998"):
+        TreadleInstance([late]).reach_deadline(time.replace(tzinfo=UTC))
+    with pytest.raises(DagsterInvalidDefinitionError, match=r"start is .* and must be from 1970 to 9998"):
+        TreadleInstance([late], start=time.replace(tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"within": 3_600}, "within is 3600, and must be a timedelta"),
+        ({"within": None}, "within is None, and must be a timedelta"),
+        ({"within": timedelta.max}, "within is 999,999,999 days, and must be 36,500 at most"),
+        ({"within": timedelta(hours=1), "grace": 300}, "grace is 300, and must be a timedelta"),
+    ],
+)
+def test_lengths_of_time_are_checked(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(DagsterInvalidDefinitionError, match=words):
+        deadline_sensor(job=nightly, name="late", **options)(lambda: None)
 
 
 def test_definition_tells_all_problems_at_once() -> None:

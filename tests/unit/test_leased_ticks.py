@@ -234,6 +234,16 @@ def test_nominal_time_that_lies_ahead_silences_nothing(house: House, at_once: bo
     assert [tick.time for tick in house.tick_records()] == [NOON, NOON + 60_000]
 
 
+@pytest.mark.parametrize("nominal", [0, -1, -62_135_683_140_000])
+def test_nominal_time_from_before_1970_is_recorded_as_the_first_that_can_be(
+    house: House, nominal: int
+) -> None:
+    outcome = house.leased(sensor_of(keyless), interval=3_600).tick(nominal, Budget())
+
+    assert outcome.decision is Decision.SUCCESS
+    assert house.state().last_nominal == 0
+
+
 def test_last_nominal_time_that_lies_ahead_is_forgotten(house: House) -> None:
     house.tables.sensors["watch"] = SensorState("watch", epoch=3, last_nominal=NOON + 86_400_000)
 

@@ -118,6 +118,23 @@ def attempt(parser: Parser, body: Mapping[str, Any]) -> Exception | None:
     return None
 
 
+@pytest.mark.parametrize(
+    "time",
+    [
+        "0001-01-01T00:00:00Z",
+        "0001-01-01T00:00:00+23:59",
+        "1969-12-31T23:59:59Z",
+        "9999-12-31T23:59:59-23:59",
+        1_795_600_800,
+        1_795_600_800.5,
+        True,
+    ],
+)
+def test_nominal_time_that_cannot_be_kept_is_none(time: object) -> None:
+    with pytest.raises(UnknownEventError, match="must be a time from 1970 to 9998, such as"):
+        nominal_time({"treadle": "slot", "nominal_time": time})
+
+
 @pytest.mark.parametrize(("parser", "message"), [each[1:] for each in PARSERS], ids=[p[0] for p in PARSERS])
 def test_a_message_with_anything_in_any_field_is_parsed_or_unknown(
     parser: Parser, message: Mapping[str, Any]

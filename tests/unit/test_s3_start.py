@@ -201,6 +201,8 @@ def test_time_before_all_objects_is_a_time_like_any_other(given: str) -> None:
     ("given", "words"),
     [
         ("2026-11-29T00:00:00", "a time without time zone: add Z for UTC"),
+        ("0001-01-01T00:00:00+23:59", "lies beyond the years 1 to 9999"),
+        ("9999-12-31T23:59:59-23:59", "lies beyond the years 1 to 9999"),
         (datetime(2026, 11, 29), "a time without time zone"),  # noqa: DTZ001
         ("2026-02-30T00:00:00Z", "use now or beginning, or a time such as"),
         ("yesterday", "use now or beginning, or a time such as"),

@@ -25,6 +25,9 @@ from treadle.definitions.sensors import SensorEvent
 _DAY = timedelta(days=1)
 _LOOKED_AT = 100
 
+_OLD_NEWS = 1_000
+"""So many updates in a row from before the window end the look back for those within it."""
+
 
 @dataclass(frozen=True, slots=True)
 class AssetBatch(Batch):
@@ -88,6 +91,7 @@ class AssetsUpdatedDefinition(BatchSensorDefinition):
     def _number_at(self, context: SensorEvaluationContext, name: str, moment: datetime) -> int:
         key, cursor = AssetKey.from_user_string(name), None
         number: int | None = None
+        old = 0
         while True:
             # Records are numbered as their news came: one whose news was late hides earlier ones that are in time.
             page = context.instance.fetch_materializations(key, _LOOKED_AT, cursor)
@@ -95,7 +99,8 @@ class AssetsUpdatedDefinition(BatchSensorDefinition):
             if number is None:
                 number = page.records[0].storage_id if page.records else 0
             number = min([number, *(each - 1 for each in in_time)])
-            if not in_time or not page.has_more:
+            old = 0 if in_time else old + len(page.records)
+            if old >= _OLD_NEWS or not page.has_more:
                 return number
             cursor = page.cursor
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
-from treadle.definitions.clocks import bounded
+from treadle.definitions.clocks import bounded, window_problem
 from treadle.definitions.contexts import SensorEvaluationContext
-from treadle.definitions.errors import DagsterInvalidDefinitionError
+from treadle.definitions.errors import DagsterInvalidDefinitionError, DagsterInvariantViolationError
 from treadle.definitions.evaluation import combine
 from treadle.definitions.results import RunRequest, SensorExecutionData, SkipReason
 from treadle.definitions.runs import moment
@@ -126,19 +126,31 @@ class Waiting:
 
     @classmethod
     def load(cls, cursor: str | None) -> "Waiting":
-        """What `dump` wrote; nothing where there is no cursor yet."""
+        """What `dump` wrote; nothing where there is no cursor yet.
+
+        Raises:
+            DagsterInvariantViolationError: if it is something else.
+        """
         if not cursor:
             return cls()
-        stored = json.loads(cursor)
-        parts = {
-            key: {job: [Upstream(*each) for each in runs] for job, runs in by_job.items()}
-            for key, by_job in stored["waiting"].items()
-        }
-        done = {
-            key: {job: (time, number) for job, (time, number) in by_job.items()}
-            for key, by_job in stored.get("done", {}).items()
-        }
-        return cls(stored["read"], parts, done)
+        try:
+            stored = json.loads(cursor)
+            parts = {
+                key: {job: [_stored(*each) for each in runs] for job, runs in by_job.items()}
+                for key, by_job in stored["waiting"].items()
+            }
+            done = {
+                key: {job: (_whole(time), _whole(number)) for job, (time, number) in by_job.items()}
+                for key, by_job in stored.get("done", {}).items()
+            }
+            read = {name: _whole(number) for name, number in stored["read"].items()}
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+            msg = (
+                f"The cursor {cursor[:200]!r} is none of a sensor that waits for several: {type(error).__name__}: "
+                f"{error}. Set it to what it was, or clear it to begin anew."
+            )
+            raise DagsterInvariantViolationError(msg) from error
+        return cls(read, parts, done)
 
     def dump(self) -> str:
         """All of it as text."""
@@ -197,6 +209,20 @@ class Waiting:
                     self.parts[key][name] = [part for part in parts if (part.time, part.number) > last]
 
 
+def _whole(value: object) -> int:
+    if type(value) is not int or not 0 <= value < _EVER:
+        msg = f"{value!r:.100} is no number of an event, and no time"
+        raise ValueError(msg)
+    return value
+
+
+def _stored(run_id: object, number: object, time: object, depth: object) -> Upstream:
+    if not isinstance(run_id, str):
+        msg = f"{run_id!r:.100} is no run's id"
+        raise TypeError(msg)
+    return Upstream(run_id, _whole(number), _whole(time), _whole(depth))
+
+
 def _place(part: Part) -> tuple[int, str, int]:
     name, upstream = part
     return (upstream.time, name, upstream.number)
@@ -237,8 +263,8 @@ class BatchSensorDefinition(SensorDefinition, ABC):
         **options: Any,
     ) -> None:
         found = [*problems]
-        if within <= timedelta(0):
-            found.append("within must be longer than nothing")
+        if problem := window_problem("within", within):
+            found.append(problem)
         if earlier not in EARLIER:
             found.append(f"earlier is {earlier!r}, and must be one of {', '.join(EARLIER)}")
         if found:
@@ -253,7 +279,7 @@ class BatchSensorDefinition(SensorDefinition, ABC):
 
     @abstractmethod
     def _read(self, context: SensorEvaluationContext, name: str, number: int) -> list[News]:
-        """What is numbered higher under a name, in order, at most `PAGE` of it."""
+        """What is numbered higher under a name, in order: `PAGE` of it, or less if there is no more."""
 
     @abstractmethod
     def _number_at(self, context: SensorEvaluationContext, name: str, moment: datetime) -> int:

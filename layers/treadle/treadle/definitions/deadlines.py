@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
-from treadle.definitions.clocks import MAX_SKEW_MS
+from treadle.definitions.clocks import MAX_SKEW_MS, window_problem
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvalidDefinitionError
 from treadle.definitions.evaluation import EMPTY_RESULT, combine, flatten
@@ -22,6 +22,12 @@ MAX_GRACE = timedelta(minutes=15)
 
 _LOOKED_AT = 100
 _TIMES_MORE = 10
+
+_BEGUN_BEFORE = timedelta(days=1)
+"""How much older than the time a run may be whose success in it was followed by an attempt that is under way."""
+
+_ENDED = [status for status in DagsterRunStatus if status.is_finished]
+_UNDER_WAY = [status for status in DagsterRunStatus if not status.is_finished]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,10 +65,11 @@ class DeadlineSensorDefinition(SensorDefinition):
         grace: timedelta,
         **options: Any,
     ) -> None:
-        problems = []
-        if within <= timedelta(0):
-            problems.append("within must be longer than nothing")
-        if not timedelta(0) <= grace <= MAX_GRACE:
+        problems = [problem] if (problem := window_problem("within", within)) else []
+        given: object = grace
+        if not isinstance(given, timedelta):
+            problems.append(f"grace is {grace!r}, and must be a timedelta such as timedelta(minutes=5)")
+        elif not timedelta(0) <= grace <= MAX_GRACE:
             problems.append("grace must be 0 to 15 minutes")
         if problems:
             msg = f"Sensor {name or function.__name__!r} cannot work: {'; '.join(problems)}."
@@ -87,18 +94,19 @@ class DeadlineSensorDefinition(SensorDefinition):
         instance: DagsterInstance = context.instance
         met = self._success(instance, since, event.time)
         if met is not None:
-            ended = datetime.fromtimestamp(met.end_time or 0, event.time.tzinfo)
+            ended = datetime.fromtimestamp(met, event.time.tzinfo)
             reason = f"Job {job} succeeded at {ended:%H:%M:%S %Z}, before {event.time:%H:%M:%S %Z}."
             return combine([SkipReason(reason)], context, self.job_names)
         asked = RunsFilter(job_name=job, created_after=since, created_before=event.time)
         last = next(iter(instance.get_run_records(asked, limit=1)), None)
+        shown = last or self._still_running(instance, since)
         seen = DeadlineSensorContext.extending(
             context,
             job_name=job,
             deadline=event.time,
             since=since,
             last_run=last,
-            reason=_reason(job, event.time, last),
+            reason=_reason(job, event.time, shown),
         )
         data = combine(flatten(self._called(seen), self.name), context, self.job_names)
         if data.skip_message not in {None, EMPTY_RESULT}:
@@ -106,24 +114,36 @@ class DeadlineSensorDefinition(SensorDefinition):
         acted_on = f"deadline/{event.time.isoformat()}"
         return replace(data, acted_on=acted_on, skip_message=None if data.run_requests else seen.reason)
 
-    def _success(self, instance: DagsterInstance, since: datetime, until: datetime) -> RunRecord | None:
-        """A success within the time; news of it may have come later, but hardly earlier.
+    def _success(self, instance: DagsterInstance, since: datetime, until: datetime) -> float | None:
+        """When an attempt succeeded within the time; news of it may have come later, but hardly earlier.
 
         The news is read from the beginning of the time on, so that what came after the deadline is in nobody's way,
-        and to its end if need be.
+        and to its end if need be. A success stands, whatever becomes of a later attempt of its run.
         """
-        begin, end, limit = since.timestamp(), until.timestamp(), _LOOKED_AT
-        wanted = RunsFilter(
-            job_name=self.watched.name,
-            statuses=[DagsterRunStatus.SUCCESS],
-            updated_after=datetime.fromtimestamp(begin - MAX_SKEW_MS / 1000, UTC),
+        job, begin, end = self.watched.name, since.timestamp(), until.timestamp()
+        heard = datetime.fromtimestamp(begin - MAX_SKEW_MS / 1000, UTC)
+        ended = RunsFilter(job_name=job, statuses=_ENDED, updated_after=heard)
+        again = RunsFilter(
+            job_name=job, statuses=_UNDER_WAY, created_after=since - _BEGUN_BEFORE, created_before=until
         )
-        while True:
-            found = instance.get_run_records(wanted, order_by="update_timestamp", ascending=True, limit=limit)
-            met = next((each for each in found if begin < (each.end_time or 0) <= end), None)
-            if met is not None or len(found) < limit:
-                return met
-            limit *= _TIMES_MORE
+        for wanted, order in ((ended, "update_timestamp"), (again, "create_timestamp")):
+            limit = _LOOKED_AT
+            while True:
+                found = instance.get_run_records(wanted, order_by=order, ascending=True, limit=limit)
+                times = (time for each in found for time in each.success_times if begin < time <= end)
+                met = next(times, None)
+                if met is not None:
+                    return met
+                if len(found) < limit:
+                    break
+                limit *= _TIMES_MORE
+        return None
+
+    def _still_running(self, instance: DagsterInstance, since: datetime) -> RunRecord | None:
+        """The job's last run if it was asked for before the time, and has not ended yet."""
+        asked = RunsFilter(job_name=self.watched.name, created_before=since + timedelta(milliseconds=1))
+        last = next(iter(instance.get_run_records(asked, limit=1)), None)
+        return None if last is None or last.dagster_run.is_finished else last
 
 
 def _reason(job: str, deadline: datetime, last: RunRecord | None) -> str:

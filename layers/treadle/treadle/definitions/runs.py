@@ -133,6 +133,8 @@ class RunRecord:
             as long as the news took.
         start_time: seconds since the epoch at which the present attempt started, or None.
         end_time: seconds since the epoch at which it ended, or None.
+        success_times: seconds since the epoch at which attempts of it succeeded, the earliest first; a rerun's and
+            those before it.
     """
 
     dagster_run: DagsterRun
@@ -140,6 +142,7 @@ class RunRecord:
     update_timestamp: datetime
     start_time: float | None = None
     end_time: float | None = None
+    success_times: tuple[float, ...] = ()
 
     @property
     def run_id(self) -> str:

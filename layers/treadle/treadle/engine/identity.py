@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid5
 
 from treadle.definitions.canonical import canonical_json
+from treadle.definitions.clocks import can_be_kept
 
 ROOT = UUID("6f9d0b0c-5d5b-5d8a-9c55-7e3a1d0f7e11")
 _TIMESTAMP = len("2026-11-22T18:00:05.000Z")
@@ -21,13 +22,17 @@ def timestamp(millis: int) -> str:
 
 
 def moment_of(text: str) -> datetime:
-    """A time as AWS writes it; UTC where it names no zone.
+    """A time as AWS writes it, from 1970 to 9998; UTC where it names no zone.
 
     Raises:
         ValueError: if it is none.
     """
     moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    time = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if not can_be_kept(time):
+        msg = f"{time} is no time from 1970 to 9998"
+        raise ValueError(msg)
+    return time
 
 
 def leased_tick_id(nominal: int, epoch: int) -> str:

@@ -183,7 +183,9 @@ class LeasedTicks:
         return LeaseRequest(
             sensor=self._definition.name,
             owner=self._tokens.new(),
-            nominal=slot(nominal, self._settings.interval, self._settings.phase),
+            nominal=max(
+                slot(nominal, self._settings.interval, self._settings.phase), 0
+            ),  # no store has earlier
             interval=self._settings.interval,
             now=now,
             expires_at=now + int(seconds * 1000) + LEASE_MARGIN_MS,

@@ -4,11 +4,11 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
 from treadle.definitions.bounds import byte_size
-from treadle.definitions.clocks import is_ahead
+from treadle.definitions.clocks import can_be_kept, is_ahead
 from treadle.definitions.errors import InvalidReportError, is_passing
 from treadle.definitions.runs import depth_of, moment
 from treadle.definitions.values import unicode_problem
@@ -29,7 +29,6 @@ MAX_EVENT_ID = 512
 MAX_RUN_ID = 512
 MAX_NAMESPACE = 256
 
-_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _OWN = re.compile(
     r"""\w{1,80}/\d{4}-\d\d-\d\dT[\d:.]+Z-[0-9a-f]+/\d+  # of a tick
@@ -226,7 +225,7 @@ def _check_time(time: datetime) -> None:
     if time.utcoffset() is None:
         msg = f"time is {time}, which has no time zone: give one, such as datetime.now(UTC)."
         raise InvalidReportError(msg)
-    if not _EARLIEST <= time < _LATEST:
+    if not can_be_kept(time):
         msg = f"time is {time}, and must be from 1970 to 9998."
         raise InvalidReportError(msg)
 

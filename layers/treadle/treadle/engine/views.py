@@ -3,7 +3,10 @@
 import json
 
 from treadle.definitions.runs import DagsterRun, RunFailure, RunRecord, moment
+from treadle.definitions.status import DagsterRunStatus
 from treadle.ports.runs import Failure, Run
+
+_SUCCESS = DagsterRunStatus.SUCCESS.value
 
 
 def dagster_run(run: Run, location: str = "") -> DagsterRun:
@@ -48,4 +51,5 @@ def run_record(run: Run, location: str = "") -> RunRecord:
         moment(run.updated_at),
         None if run.started_at is None else run.started_at / 1000,
         None if run.ended_at is None else run.ended_at / 1000,
+        tuple(sorted(reached[_SUCCESS] / 1000 for reached in run.reached.values() if _SUCCESS in reached)),
     )

@@ -81,7 +81,7 @@ def nominal_time(event: Mapping[str, Any]) -> int | None:
     try:
         return int(moment_of(text).timestamp() * 1000)
     except ValueError as error:
-        msg = f"nominal_time is {text!r}, and must be a time such as 2026-11-22T18:00:00Z."
+        msg = f"nominal_time is {text!r:.100}, and must be a time from 1970 to 9998, such as 2026-11-22T18:00:00Z."
         raise UnknownEventError(msg) from error
 
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from treadle.adapters.bus import EventBridgeBus
 from treadle.definitions.assets import AssetKey, AssetMaterialization
-from treadle.definitions.clocks import is_ahead
+from treadle.definitions.clocks import can_be_kept, is_ahead
 from treadle.definitions.errors import InvalidReportError, SettingsError
 from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.identity import parse_launch_id, timestamp
@@ -122,6 +122,9 @@ def _moment(time: datetime | None) -> datetime:
         msg = (
             f"time is {given}, which lies in the future: give the time at which it happened, or none for now."
         )
+        raise InvalidReportError(msg)
+    if not can_be_kept(given):
+        msg = f"time is {given}, and must be from 1970 to 9998: give the time at which it happened, or none for now."
         raise InvalidReportError(msg)
     return given
 

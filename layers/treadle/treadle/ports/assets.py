@@ -55,6 +55,9 @@ def check_readable(event: AssetEvent) -> None:
 
 AT_ONCE = 100
 
+OLD_NEWS = 1_000
+"""So many events in a row that happened before a time end the search backwards for those that did not."""
+
 
 def ended_runs_key(job: str) -> str:
     """Under which the ended runs of a job are numbered; no asset's key begins so."""
@@ -129,6 +132,6 @@ class EventStore(RecordedEvents, Protocol):
         """The number behind which all events lie that happened at a time or later, read strongly; 0 for all.
 
         It looks backwards from the last event, so it costs what has happened since. Numbers follow the order in
-        which Treadle learned of events, not that in which they happened: it looks on until `AT_ONCE` events in a
+        which Treadle learned of events, not that in which they happened: it looks on until `OLD_NEWS` events in a
         row happened before the time.
         """

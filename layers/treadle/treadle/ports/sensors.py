@@ -279,8 +279,8 @@ class SensorStore(Protocol):
         and failures do not hold it up. At once, all of that is waived but that it is running, that no live
         lease is on it, that its last nominal time is no later one, and that no tick has completed since the
         request was made, so that a request which arrives late takes no lease. A last nominal time more than
-        `MAX_SKEW_MS` ahead of the request's time counts as none. A repeated call with the same owner
-        gets the same lease, with the same state before it.
+        `MAX_SKEW_MS` ahead of the request's time counts as none; so does, but at once, a last completion.
+        A repeated call with the same owner gets the same lease, with the same state before it.
 
         Raises:
             StoreError: if the store did not answer.

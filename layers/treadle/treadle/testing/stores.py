@@ -134,6 +134,8 @@ class InMemorySensorStore:
             is_next = last is None or last <= request.nominal
             is_news = done is None or done <= request.now
             return state.is_running(request.default_status) and is_free and is_next and is_news
+        if done is not None and is_ahead(done, request.now):
+            done = None
         return (
             state.is_running(request.default_status)
             and is_free

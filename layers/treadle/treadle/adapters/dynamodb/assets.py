@@ -9,7 +9,7 @@ from treadle.adapters.dynamodb.database import Database, Item, Table, Write
 from treadle.adapters.dynamodb.models import AssetEventModel as Model
 from treadle.adapters.dynamodb.models import named, read_number
 from treadle.definitions.errors import StoreThrottledError, UnreadableRecordError
-from treadle.ports.assets import AT_ONCE, AssetEvent, is_ended_runs_key, unreadable_event
+from treadle.ports.assets import AT_ONCE, OLD_NEWS, AssetEvent, is_ended_runs_key, unreadable_event
 from treadle.ports.records import each_readable, integer, reader, text
 from treadle.ports.system import Tokens
 
@@ -162,7 +162,7 @@ class DynamoEventStore:
 
     def number_before(self, asset_key: str, time: int) -> int:
         """The number before the events that happened then or later, looked for backwards, a page at a time."""
-        number = None
+        number, old = None, 0
         for items in self._database.pages(
             self._table,
             asset_key,
@@ -175,9 +175,11 @@ class DynamoEventStore:
             if number is None and events:
                 number = events[0].storage_id
             later = [event.storage_id for event in events if event.time >= time]
-            if not later:
+            old = 0 if later else old + len(items)
+            if old >= OLD_NEWS:
                 break
-            number = min(later) - 1
+            if later:
+                number = min(later) - 1
         return number or 0
 
 

@@ -92,6 +92,7 @@ class DynamoSensorStore:
         rested = Model.last_completion.does_not_exist() | (
             Model.last_completion <= request.now - request.interval // 2
         )
+        rested |= Model.last_completion > request.now + MAX_SKEW_MS
         ready = Model.resume_at.does_not_exist() | (Model.resume_at <= request.now)
         free = Model.lease_owner.does_not_exist() | (Model.lease_expires < request.now)
         actions = [

@@ -64,7 +64,7 @@ def parse_start(value: object) -> StartFrom | datetime:
     try:
         return time.astimezone(UTC)
     except OverflowError as error:
-        msg = f"is {value!s}, which is no time between the years 1 and 9999 in UTC: use another one"
+        msg = f"is {value!s}, which lies beyond the years 1 to 9999: use now or beginning, or another time"
         raise ValueError(msg) from error
 
 
