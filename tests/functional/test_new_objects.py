@@ -10,8 +10,9 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.functional.conftest import BUCKET, Deployment, batch, object_created, sample
+from tests.functional.conftest import BUCKET, Deployment, LambdaContext, batch, object_created, sample
 from tests.support.metering import metered
+from treadle import RunRequest, SensorDefinition, SensorResult, evaluator
 from treadle.adapters import clients
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
 from treadle.ports.sensors import LeaseRequest
@@ -364,3 +365,24 @@ def test_death_of_the_tick_before_counts_as_a_failed_tick(
 
     assert counted["tick.FAILURE"] == [1.0]
     assert counted["tick.SKIPPED"] == [1.0]
+
+
+MOST_OF_AN_ANSWER = 6_291_556
+"""Bytes that Lambda returns of an invocation that waits ("Lambda quotas" in its developer guide)."""
+
+
+def test_a_preview_of_many_requests_fits_into_an_answer_and_counts_the_others(deployment: Deployment) -> None:
+    del deployment
+    asked = [RunRequest(f"key {number}", {"x": "a" * 1_400}) for number in range(9_000)]
+    cursor = "\x01" * 300_000
+    handler = evaluator(
+        SensorDefinition(
+            "new_objects", evaluation_fn=lambda: SensorResult(asked, cursor=cursor), job_name="process_file"
+        )
+    )
+
+    answer = handler({"treadle": "preview", "cursor": cursor}, LambdaContext())
+
+    assert len(json.dumps(answer)) < MOST_OF_AN_ANSWER
+    assert len(answer["requests"]) > 1_000
+    assert len(answer["requests"]) + answer["left_out"]["requests"] == len(asked)

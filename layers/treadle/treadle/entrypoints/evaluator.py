@@ -1,10 +1,12 @@
 """A sensor's Lambda handler: schedule ticks, queued events and direct invocation alike."""
 
 import functools
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from treadle.bootstrap.evaluator import EvaluatorParts, evaluator_parts
@@ -38,6 +40,11 @@ WAKE: Mapping[str, object] = {"treadle": "wake"}
 
 WAKE_AGAIN_SECONDS = 5
 """How long a wake-up waits that met another tick or an operator's edit; twice as long each further time."""
+
+
+MAX_PREVIEW_BYTES = 2_000_000
+"""Of the lists in a preview, as JSON: with two cursors, a log and a stack the answer stays below 6 MB, as much as
+Lambda returns ("Lambda quotas" in its developer guide)."""
 
 
 def evaluator(definition: SensorDefinition, resources: Mapping[str, Any] | None = None) -> Handler:
@@ -108,10 +115,7 @@ def _preview(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) ->
     triggered = _parse(parts, event["event"]) if event.get("event") else None
     preview = parts.previewer.preview(budget, cursor=event.get("cursor", STORED), event=triggered)
     tick = preview.tick
-    return {
-        "decision": tick.status.value,
-        "reason": tick.error.message if tick.error else tick.reason,
-        "stack": tick.error.stack if tick.error else None,
+    lists: dict[str, list[Any]] = {
         "requests": [
             {"run_key": run.run_key, "job": run.job, "run_config": run.run_config, "tags": dict(run.tags)}
             for run in tick.requests
@@ -126,6 +130,14 @@ def _preview(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) ->
             }
             for made in tick.asset_events
         ],
+    }
+    shown, left_out = _fitting(lists)
+    return {
+        "decision": tick.status.value,
+        "reason": tick.error.message if tick.error else tick.reason,
+        "stack": tick.error.stack if tick.error else None,
+        **shown,
+        **({"left_out": left_out} if left_out else {}),
         "cursor_before": preview.cursor_before,
         "cursor_after": preview.cursor_after,
         "log": list(tick.log),
@@ -136,6 +148,18 @@ def _preview(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) ->
             "pause_after": parts.settings.pause_after,
         },
     }
+
+
+def _fitting(lists: Mapping[str, list[Any]]) -> tuple[dict[str, list[Any]], dict[str, int]]:
+    """As many of each list's first entries as there is room for, and how many are left out of the others."""
+    room, shown = MAX_PREVIEW_BYTES, {}
+    for name, entries in lists.items():
+        sizes = accumulate(len(json.dumps(each)) for each in entries)
+        fitting = [size for size in sizes if size <= room]
+        shown[name] = entries[: len(fitting)]
+        room -= fitting[-1] if fitting else 0
+    left_out = {name: len(entries) - len(shown[name]) for name, entries in lists.items()}
+    return shown, {name: number for name, number in left_out.items() if number}
 
 
 def _describe(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
