@@ -126,7 +126,7 @@ class ResourceScope:
     _made: dict[str, Any] = field(default_factory=dict)
     _making: list[str] = field(default_factory=list)
     _stack: ExitStack = field(default_factory=ExitStack)
-    _failures: list[Exception] = field(default_factory=list)
+    _failures: list[BaseException] = field(default_factory=list)
 
     def get(self, key: str, wanted_by: str = "") -> Any:
         """The resource, made now if it is asked for the first time.
@@ -142,7 +142,7 @@ class ResourceScope:
         """
         try:
             return self._get(key, wanted_by)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._failures.append(error)
             raise
 

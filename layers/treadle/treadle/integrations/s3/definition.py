@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from datetime import datetime
-from traceback import TracebackException
 from typing import Any, Self
 
 from treadle.adapters.function import deployed_at
 from treadle.adapters.notifications import silence, without_versioning
+from treadle.definitions.bounds import error_text
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvariantViolationError, InvalidResultError
 from treadle.definitions.evaluation import combine, flatten, with_job_name
@@ -110,13 +110,11 @@ class S3SensorDefinition(SensorDefinition):
         for stored in found.objects:
             try:
                 requests += [r for r in self._requests(context, stored) if isinstance(r, RunRequest)]
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 if context.is_resource_failure(error):
                     raise
                 context.log.exception("s3://%s/%s could not be evaluated", stored.bucket, stored.key)
-                # Not str(error), which is the author's code, too, and may raise.
-                words = f"{type(error).__name__}: {TracebackException.from_exception(error)}"
-                reason = f"s3://{stored.bucket}/{stored.key}: {words}"[:1_000]
+                reason = f"s3://{stored.bucket}/{stored.key}: {error_text(error)}"
                 failed.append((self.selection.run_key(stored), reason))
         notices = self._notices(found)
         for notice in notices:
