@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
-from treadle.definitions.clocks import bounded
+from treadle.definitions.clocks import bounded, within_problem
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvalidDefinitionError
 from treadle.definitions.evaluation import combine
@@ -237,8 +237,9 @@ class BatchSensorDefinition(SensorDefinition, ABC):
         **options: Any,
     ) -> None:
         found = [*problems]
-        if within <= timedelta(0):
-            found.append("within must be longer than nothing")
+        wrong = within_problem(within)
+        if wrong:
+            found.append(wrong)
         if earlier not in EARLIER:
             found.append(f"earlier is {earlier!r}, and must be one of {', '.join(EARLIER)}")
         if found:

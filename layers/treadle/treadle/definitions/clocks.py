@@ -1,7 +1,8 @@
 """How far a time of outside origin is believed: clocks differ by seconds, and nothing happens in the future."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from treadle.definitions.bounds import shown
 from treadle.definitions.errors import DagsterInvalidDefinitionError
 
 MAX_SKEW_MS = 300_000
@@ -10,6 +11,10 @@ MAX_SKEW_MS = 300_000
 AWS refuses a request whose signature is more than five minutes off ("Troubleshooting AWS SigV4", IAM User Guide),
 so no function with such a clock reaches a table.
 """
+
+
+MAX_WITHIN = timedelta(days=3_660)
+"""About ten years. A window has to begin at a time that can be written, whenever it is looked at."""
 
 
 def is_ahead(time: int, now: int) -> bool:
@@ -30,6 +35,33 @@ def bounded(time: int, now: int) -> int:
         now: likewise, by one's own clock.
     """
     return now if is_ahead(time, now) else time
+
+
+def duration_problem(
+    name: str, duration: object, least: timedelta, most: timedelta, words: str
+) -> str | None:
+    """What is wrong with a duration that an author has given; None if nothing is.
+
+    Args:
+        name: the argument's.
+        duration: as it was given.
+        least: no shorter than this.
+        most: no longer than this.
+        words: how long it must be.
+    """
+    if not isinstance(duration, timedelta):
+        return f"{name} must be a timedelta, such as timedelta(hours=2), not {shown(duration)}"
+    return None if least <= duration <= most else f"{name} must be {words}"
+
+
+def within_problem(within: object) -> str | None:
+    """What is wrong with the length of a window; None if nothing is.
+
+    Args:
+        within: as it was given.
+    """
+    words = f"longer than nothing, and {MAX_WITHIN.days} days at most"
+    return duration_problem("within", within, timedelta.resolution, MAX_WITHIN, words)
 
 
 def check_time_zone(subject: str, time: object) -> datetime:

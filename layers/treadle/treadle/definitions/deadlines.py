@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
-from treadle.definitions.clocks import MAX_SKEW_MS
+from treadle.definitions.clocks import MAX_SKEW_MS, duration_problem, within_problem
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvalidDefinitionError
 from treadle.definitions.evaluation import EMPTY_RESULT, combine, flatten
@@ -59,11 +59,11 @@ class DeadlineSensorDefinition(SensorDefinition):
         grace: timedelta,
         **options: Any,
     ) -> None:
-        problems = []
-        if within <= timedelta(0):
-            problems.append("within must be longer than nothing")
-        if not timedelta(0) <= grace <= MAX_GRACE:
-            problems.append("grace must be 0 to 15 minutes")
+        found = (
+            within_problem(within),
+            duration_problem("grace", grace, timedelta(0), MAX_GRACE, "0 to 15 minutes"),
+        )
+        problems = [problem for problem in found if problem]
         if problems:
             msg = f"Sensor {name or function.__name__!r} cannot work: {'; '.join(problems)}."
             raise DagsterInvalidDefinitionError(msg)
