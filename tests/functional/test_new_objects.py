@@ -14,6 +14,7 @@ from tests.functional.conftest import BUCKET, Deployment, LambdaContext, batch, 
 from tests.support.metering import metered
 from treadle import RunRequest, SensorDefinition, SensorResult, evaluator
 from treadle.adapters import clients
+from treadle.definitions.errors import UnknownEventError
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
 from treadle.ports.sensors import LeaseRequest
 
@@ -386,3 +387,22 @@ def test_a_preview_of_many_requests_fits_into_an_answer_and_counts_the_others(de
     assert len(json.dumps(answer)) < MOST_OF_AN_ANSWER
     assert len(answer["requests"]) > 1_000
     assert len(answer["requests"]) + answer["left_out"]["requests"] == len(asked)
+
+
+@pytest.mark.parametrize(
+    "text", ["0001-01-01T00:00:00Z", "1969-12-31T23:59:59Z", "9999-12-31T23:59:59-01:00"]
+)
+def test_a_nominal_time_that_no_record_can_have_is_refused_and_the_sensor_ticks_on(
+    deployment: Deployment, text: str
+) -> None:
+    with pytest.raises(UnknownEventError, match="must be a time from 1970 on"):
+        deployment.invoke(SENSOR, {"treadle": "tick", "nominal_time": text})
+
+    assert deployment.invoke(SENSOR, sample("new_objects-schedule"))["decision"] == "SKIPPED"
+
+
+@pytest.mark.parametrize("event", [5, "x", ["a"], {"source": "caf\udce9"}])
+def test_a_preview_of_no_event_says_so(deployment: Deployment, event: Any) -> None:
+    with pytest.raises(UnknownEventError) as refused:
+        deployment.invoke(SENSOR, {"treadle": "preview", "event": event})
+    assert str(refused.value).encode()

@@ -633,3 +633,43 @@ def test_window_that_cannot_be_is_refused_where_the_sensor_is_defined(within: An
         all_succeeded("both", jobs=[load, clean], within=within, request_job=report)
     with pytest.raises(DagsterInvalidDefinitionError, match="within must be"):
         assets_updated("any", any_of=[AssetKey("a")], within=within, request_job=report)
+
+
+def batch_of(run_config_fn: Callable[..., Any]) -> TreadleInstance:
+    """After both jobs have succeeded that a batch is made of."""
+    upstream = [JobDefinition("orders"), JobDefinition("customers")]
+    feed = SensorDefinition(
+        "feed",
+        evaluation_fn=lambda: [RunRequest(job.name, job_name=job.name) for job in upstream],
+        jobs=upstream,
+    )
+    both = all_succeeded(
+        "both",
+        jobs=upstream,
+        within=timedelta(hours=1),
+        request_job=JobDefinition(JOB),
+        run_config_fn=run_config_fn,
+    )
+    instance = TreadleInstance([feed, both])
+    for run in instance.tick("feed").runs:
+        instance.finish_run(run)
+    return instance
+
+
+@pytest.mark.parametrize("returned", [None, "x", 5, [("a", 1)]])
+def test_batch_without_a_run_config_fails_the_tick_and_keeps_the_batch(returned: Any) -> None:
+    instance = batch_of(lambda batch: returned)
+
+    [failed, _] = instance.ticks("both")
+
+    assert failed.error is not None
+    assert "run_config_fn of sensor both returned" in failed.error.message
+    assert '"waiting":{"":{"orders"' in (instance.cursor("both") or "")
+
+
+def test_run_config_of_a_batch_may_be_an_object() -> None:
+    instance = batch_of(lambda batch: RunConfig(ops={"load": {"config": {"day": 1}}}))
+
+    [run] = instance.runs(lambda run: run.sensor == "both")
+
+    assert json.loads(run.run_config) == {"ops": {"load": {"config": {"day": 1}}}}

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
+from treadle.definitions.bounds import shown
 from treadle.definitions.clocks import bounded, within_problem
 from treadle.definitions.contexts import SensorEvaluationContext
-from treadle.definitions.errors import DagsterInvalidDefinitionError
+from treadle.definitions.errors import DagsterInvalidDefinitionError, InvalidResultError
 from treadle.definitions.evaluation import combine
 from treadle.definitions.results import RunRequest, SensorExecutionData, SkipReason
+from treadle.definitions.run_config import RunConfig
 from treadle.definitions.runs import moment
 from treadle.definitions.sensors import SensorDefinition
 
@@ -369,12 +371,17 @@ class BatchSensorDefinition(SensorDefinition, ABC):
         return self._made_of(None if self.correlate_by is None else key, parts)
 
     def _request(self, batch: Batch) -> RunRequest:
-        config = self._run_config_fn(batch) if self._run_config_fn else batch.run_config
+        config: object = self._run_config_fn(batch) if self._run_config_fn else batch.run_config
+        if not isinstance(config, Mapping | RunConfig):
+            msg = (
+                f"run_config_fn of sensor {self.name} returned {shown(config)}: return a dict or a RunConfig."
+            )
+            raise InvalidResultError(msg)
         partition = batch.key if self.correlate_by == PARTITION_KEY else None
         tags: dict[str, str] = {}
         if self.correlate_by and self.correlate_by != PARTITION_KEY and batch.key is not None:
             tags[self.correlate_by] = batch.key
-        return RunRequest(batch.run_key, dict(config), tags, partition_key=partition)
+        return RunRequest(batch.run_key, config, tags, partition_key=partition)
 
     @property
     def _window(self) -> int:

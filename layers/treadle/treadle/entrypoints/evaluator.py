@@ -10,6 +10,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from treadle.bootstrap.evaluator import EvaluatorParts, evaluator_parts
+from treadle.definitions.bounds import shown
 from treadle.definitions.clocks import is_ahead
 from treadle.definitions.errors import SensorEvaluationError, StoreThrottledError, UnknownEventError
 from treadle.definitions.sensors import SensorDefinition, SensorEvent
@@ -28,6 +29,7 @@ from treadle.entrypoints.handler import (
     report,
     tell_sensor,
 )
+from treadle.ports.records import integer
 
 if TYPE_CHECKING:
     from treadle.engine.event_ticks import TakenUp
@@ -86,9 +88,10 @@ def nominal_time(event: Mapping[str, Any]) -> int | None:
     if not text or text.startswith(UNRESOLVED):
         return None
     try:
-        return int(moment_of(text).timestamp() * 1000)
-    except ValueError as error:
-        msg = f"nominal_time is {text!r}, and must be a time such as 2026-11-22T18:00:00Z."
+        return integer(int(moment_of(text).timestamp() * 1000))
+    except (ValueError, OverflowError) as error:
+        # A time before 1970 would be kept, and the sensor's state could not be read any more.
+        msg = f"nominal_time is {shown(text)}, and must be a time from 1970 on, such as 2026-11-22T18:00:00Z."
         raise UnknownEventError(msg) from error
 
 
@@ -131,12 +134,12 @@ def _preview(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) ->
             for made in tick.asset_events
         ],
     }
-    shown, left_out = _fitting(lists)
+    fitting, left_out = _fitting(lists)
     return {
         "decision": tick.status.value,
         "reason": tick.error.message if tick.error else tick.reason,
         "stack": tick.error.stack if tick.error else None,
-        **shown,
+        **fitting,
         **({"left_out": left_out} if left_out else {}),
         "cursor_before": preview.cursor_before,
         "cursor_after": preview.cursor_after,
@@ -152,14 +155,14 @@ def _preview(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) ->
 
 def _fitting(lists: Mapping[str, list[Any]]) -> tuple[dict[str, list[Any]], dict[str, int]]:
     """As many of each list's first entries as there is room for, and how many are left out of the others."""
-    room, shown = MAX_PREVIEW_BYTES, {}
+    room, kept = MAX_PREVIEW_BYTES, {}
     for name, entries in lists.items():
         sizes = accumulate(len(json.dumps(each)) for each in entries)
         fitting = [size for size in sizes if size <= room]
-        shown[name] = entries[: len(fitting)]
+        kept[name] = entries[: len(fitting)]
         room -= fitting[-1] if fitting else 0
-    left_out = {name: len(entries) - len(shown[name]) for name, entries in lists.items()}
-    return shown, {name: number for name, number in left_out.items() if number}
+    left_out = {name: len(entries) - len(kept[name]) for name, entries in lists.items()}
+    return kept, {name: number for name, number in left_out.items() if number}
 
 
 def _describe(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
@@ -312,6 +315,10 @@ def _event(body: Mapping[str, Any]) -> SensorEvent:
 
 
 def _parse(parts: EvaluatorParts, body: Mapping[str, Any]) -> SensorEvent:
+    given: object = body
+    if not isinstance(given, Mapping):
+        msg = f"The event is {shown(given)}, and must be a JSON object, as a rule or a queue brings it."
+        raise UnknownEventError(msg)
     return _event(body) if body.get("treadle") != "deadline" else _reached(parts, body)
 
 
