@@ -194,6 +194,16 @@ def test_preview_that_fails_shows_the_stack_and_ends_with_1(stack: Deployment, s
     assert "\x1b" not in done.stdout
 
 
+def test_preview_says_how_much_of_a_long_answer_is_left_out(stack: Deployment, stacks: Stacks) -> None:
+    del stack
+    answer = {"decision": "SUCCESS", "requests": [], "left_out": {"existing_keys": 8}}
+    stacks.functions[f"{STACK}-NewObjectsFunction-1X"] = lambda event: answer
+
+    done = treadle("sensor", "preview", SENSOR)
+
+    assert "8 more existing keys are left out" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("content", "words"), [("[]", "must hold one event"), ("{", "is no JSON")], ids=["list", "broken"]
 )

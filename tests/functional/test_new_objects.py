@@ -10,9 +10,11 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.functional.conftest import BUCKET, Deployment, batch, object_created, sample
+from tests.functional.conftest import BUCKET, Deployment, LambdaContext, batch, object_created, sample
 from tests.support.metering import metered
+from treadle import RunRequest, SensorDefinition, SensorResult, evaluator
 from treadle.adapters import clients
+from treadle.definitions.errors import UnknownEventError
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
 from treadle.ports.sensors import LeaseRequest
 
@@ -364,3 +366,43 @@ def test_death_of_the_tick_before_counts_as_a_failed_tick(
 
     assert counted["tick.FAILURE"] == [1.0]
     assert counted["tick.SKIPPED"] == [1.0]
+
+
+MOST_OF_AN_ANSWER = 6_291_556
+"""Bytes that Lambda returns of an invocation that waits ("Lambda quotas" in its developer guide)."""
+
+
+def test_a_preview_of_many_requests_fits_into_an_answer_and_counts_the_others(deployment: Deployment) -> None:
+    del deployment
+    asked = [RunRequest(f"key {number}", {"x": "a" * 1_400}) for number in range(9_000)]
+    cursor = "\x01" * 300_000
+    handler = evaluator(
+        SensorDefinition(
+            "new_objects", evaluation_fn=lambda: SensorResult(asked, cursor=cursor), job_name="process_file"
+        )
+    )
+
+    answer = handler({"treadle": "preview", "cursor": cursor}, LambdaContext())
+
+    assert len(json.dumps(answer)) < MOST_OF_AN_ANSWER
+    assert len(answer["requests"]) > 1_000
+    assert len(answer["requests"]) + answer["left_out"]["requests"] == len(asked)
+
+
+@pytest.mark.parametrize(
+    "text", ["0001-01-01T00:00:00Z", "1969-12-31T23:59:59Z", "9999-12-31T23:59:59-01:00"]
+)
+def test_a_nominal_time_that_no_record_can_have_is_refused_and_the_sensor_ticks_on(
+    deployment: Deployment, text: str
+) -> None:
+    with pytest.raises(UnknownEventError, match="must be a time from 1970 to 9998"):
+        deployment.invoke(SENSOR, {"treadle": "tick", "nominal_time": text})
+
+    assert deployment.invoke(SENSOR, sample("new_objects-schedule"))["decision"] == "SKIPPED"
+
+
+@pytest.mark.parametrize("event", [5, "x", ["a"], {"source": "caf\udce9"}])
+def test_a_preview_of_no_event_says_so(deployment: Deployment, event: Any) -> None:
+    with pytest.raises(UnknownEventError) as refused:
+        deployment.invoke(SENSOR, {"treadle": "preview", "event": event})
+    assert str(refused.value).encode()

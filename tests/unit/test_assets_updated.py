@@ -166,8 +166,8 @@ class TestDefinition:
             ({"all_of": [ORDERS, ORDERS]}, "two or more different assets"),
             ({"all_of": ["orders", ORDERS]}, "'orders' is no AssetKey"),
             ({"within": timedelta(0)}, "longer than nothing"),
-            ({"within": 3_600}, "within is 3600, and must be a timedelta"),
-            ({"within": timedelta.max}, "within is 999,999,999 days, and must be 36,500 at most"),
+            ({"within": 3_600}, "within must be a timedelta, such as timedelta(hours=2), not 3600"),
+            ({"within": timedelta.max}, "within must be longer than nothing, and 3660 days at most"),
         ],
     )
     def test_that_cannot_work_says_why(self, options: dict[str, Any], words: str) -> None:

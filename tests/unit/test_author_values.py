@@ -1,10 +1,12 @@
 """What an author's code hands over is checked where it is made, and what is changed afterwards when it is planned."""
 
 import json
-from collections.abc import Callable
-from dataclasses import replace
-from datetime import date
-from enum import StrEnum
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from enum import Enum, StrEnum
+from itertools import count
 from typing import Any
 
 import pytest
@@ -23,7 +25,11 @@ from treadle import (
     SensorEvaluationContext,
     SensorResult,
     SkipReason,
+    all_succeeded,
+    assets_updated,
     build_sensor_context,
+    deadline_sensor,
+    resource,
     sensor,
 )
 from treadle.adapters.dynamodb.outcomes import Outcomes
@@ -32,6 +38,7 @@ from treadle.definitions.bounds import MAX_LEVELS, MAX_LOG, MAX_SET_ASIDE, MAX_S
 from treadle.definitions.errors import InvalidReportError, InvalidResultError
 from treadle.definitions.results import SensorExecutionData
 from treadle.definitions.runs import StepFailure
+from treadle.definitions.sensors import DEFAULT_CAP
 from treadle.definitions.status import TickStatus
 from treadle.engine.evaluation import Budget
 from treadle.engine.identity import event_tick_id
@@ -455,3 +462,214 @@ def test_event_whose_identity_is_no_unicode_has_a_tick_id() -> None:
 def test_parts_of_a_run_config_are_checked_like_a_plain_one() -> None:
     with pytest.raises(InvalidResultError, match="run_config must be plain JSON"):
         RunRequest(run_config=RunConfig(ops={"a": {"x": NOT_UTF8}}))
+
+
+class Model:
+    """Reads as its author says, or does not."""
+
+    def model_dump(self) -> Any:
+        raise RuntimeError("no model")
+
+
+@dataclass
+class Parts:
+    lock: Any
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"ops": ["load"]},
+        {"ops": None},
+        {"resources": 5},
+        {"loggers": None},
+        {"execution": 3},
+        {"ops": {"load": Model()}},
+        {"ops": {"load": Parts(threading.Lock())}},
+    ],
+)
+def test_parts_of_a_run_config_that_cannot_be_read_are_refused_where_the_request_is_made(parts: Any) -> None:
+    with pytest.raises(
+        InvalidResultError, match=r"run_config cannot be read: \w+: .*Give a dict, or a RunConfig"
+    ):
+        RunRequest("k", RunConfig(**parts))
+
+
+def test_metadata_whose_names_become_one_is_refused() -> None:
+    metadata: Any = {1: "first", "1": "second"}
+    with pytest.raises(
+        InvalidReportError, match="two entries with the same name once it is written as a string"
+    ):
+        AssetMaterialization("a", metadata=metadata)
+
+
+def test_texts_of_a_materialization_are_plain_ones() -> None:
+    class Word(str, Enum):  # noqa: UP042 - whose text as a format differs from its value
+        RED = "red"
+
+    made = AssetMaterialization("a", Word.RED, partition=Word.RED)
+
+    assert [type(text) for text in (made.description, made.partition)] == [str, str]
+    assert f"{made.description} {made.partition}" == "red red"
+
+
+@pytest.mark.parametrize("added", ["x" * 100_000, float("nan"), NOT_UTF8, date(2026, 11, 29)])
+def test_metadata_that_became_invalid_after_it_was_made_fails_the_tick(added: Any) -> None:
+    def function() -> SensorResult:
+        made = AssetMaterialization("a", metadata={"rows": [1]})
+        made.metadata["rows"].value.append(added)
+        return SensorResult(asset_events=[made], cursor="5")
+
+    instance = TreadleInstance([sensor_of(function)])
+
+    tick = instance.tick("watch").tick
+
+    assert tick is not None
+    assert tick.error is not None
+    assert "Metadata of asset a" in tick.error.message
+    assert instance.cursor("watch") is None
+
+
+def test_empty_skip_reason_contradicts_no_request() -> None:
+    result = TreadleInstance([sensor_of(lambda: SensorResult([RunRequest("a")], skip_reason=""))]).tick(
+        "watch"
+    )
+
+    assert [run.run_key for run in result.runs] == ["a"]
+
+
+def endless() -> Iterator[RunRequest]:
+    for number in count():
+        assert number < 2 * DEFAULT_CAP, "read on without end"
+        yield RunRequest(str(number))
+
+
+@pytest.mark.parametrize("function", [endless, lambda: SensorResult(endless())])  # type: ignore[arg-type]
+def test_endless_generator_is_read_no_further_than_the_cap(function: Callable[[], Any]) -> None:
+    result = TreadleInstance([sensor_of(function)]).tick("watch")
+
+    assert result.outcome.decision is Decision.FAILURE
+    assert "more than the cap of 10000" in result.outcome.reason
+
+
+def test_generator_that_gives_something_invalid_ends_before_its_resources_are_closed() -> None:
+    ended: list[str] = []
+
+    @resource
+    def connection() -> Iterator[str]:
+        yield "open"
+        ended.append("closed")
+
+    def function(context: SensorEvaluationContext) -> Iterator[Any]:
+        assert context.resources.connection == "open"
+        try:
+            yield "no request"
+        finally:
+            ended.append("function")
+
+    definition = sensor_of(function, required_resource_keys={"connection"})
+    result = TreadleInstance([definition], resources={"connection": connection}).tick("watch")
+
+    assert result.outcome.decision is Decision.FAILURE
+    assert ended == ["function", "closed"]
+
+
+class Unshowable:
+    def __repr__(self) -> str:
+        raise RuntimeError("no repr")
+
+
+@pytest.mark.parametrize("value", [Unshowable(), "x" * 100_000, b"\xff", NOT_UTF8])
+def test_error_of_a_wrong_value_says_what_to_return_whatever_the_value_is(value: Any) -> None:
+    result = TreadleInstance([sensor_of(lambda: value)]).tick("watch")
+
+    assert "unexpectedly returned output" in result.outcome.reason
+    assert "Should only return SkipReason or RunRequest objects." in result.outcome.reason
+
+
+def test_line_with_no_extra_fields_is_logged() -> None:
+    def function(context: SensorEvaluationContext) -> RunRequest:
+        context.log.info("looked", extra=None)
+        return RunRequest("a")
+
+    tick = TreadleInstance([sensor_of(function)]).tick("watch").tick
+
+    assert tick is not None
+    assert tick.log == ("INFO looked",)
+
+
+async def asynchronous() -> None:
+    """Is no function that a sensor can call."""
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"minimum_interval_seconds": "60"}, "minimum_interval_seconds must be a whole number, not '60'"),
+        ({"minimum_interval_seconds": 1.5}, "minimum_interval_seconds must be a whole number, not 1.5"),
+        ({"minimum_interval_seconds": True}, "minimum_interval_seconds must be a whole number, not True"),
+        ({"job": "load"}, "job must be a JobDefinition, not 'load'"),
+        ({"jobs": ["load"]}, r"jobs must be a list of JobDefinitions, not \['load'\]"),
+        ({"jobs": "load"}, "jobs must be a list of JobDefinitions, not 'load'"),
+        ({"job_name": 5}, "5 cannot name a job"),
+        ({"default_status": "running"}, "default_status must be a DefaultSensorStatus, not 'running'"),
+        ({"required_resource_keys": "abc"}, "required_resource_keys must be a set of names, not 'abc'"),
+        ({"tags": [1]}, r"tags must be a mapping, not \[1\]"),
+        ({"metadata": 5}, "metadata must be a mapping, not 5"),
+        ({"evaluation_fn": asynchronous}, "its function is async: make it a plain one"),
+    ],
+)
+def test_option_of_another_type_is_refused_where_the_sensor_is_defined(options: Any, words: str) -> None:
+    with pytest.raises(DagsterInvalidDefinitionError, match=words):
+        SensorDefinition("watch", **{"evaluation_fn": lambda: None, **options})
+
+
+@pytest.mark.parametrize("within", [3600, None, "1h", timedelta(0), timedelta.max])
+def test_window_that_cannot_be_is_refused_where_the_sensor_is_defined(within: Any) -> None:
+    load, clean, report = map(JobDefinition, ("load", "clean", "report"))
+    with pytest.raises(DagsterInvalidDefinitionError, match="within must be"):
+        deadline_sensor(job=load, within=within)(lambda: None)
+    with pytest.raises(DagsterInvalidDefinitionError, match="within must be"):
+        all_succeeded("both", jobs=[load, clean], within=within, request_job=report)
+    with pytest.raises(DagsterInvalidDefinitionError, match="within must be"):
+        assets_updated("any", any_of=[AssetKey("a")], within=within, request_job=report)
+
+
+def batch_of(run_config_fn: Callable[..., Any]) -> TreadleInstance:
+    """After both jobs have succeeded that a batch is made of."""
+    upstream = [JobDefinition("orders"), JobDefinition("customers")]
+    feed = SensorDefinition(
+        "feed",
+        evaluation_fn=lambda: [RunRequest(job.name, job_name=job.name) for job in upstream],
+        jobs=upstream,
+    )
+    both = all_succeeded(
+        "both",
+        jobs=upstream,
+        within=timedelta(hours=1),
+        request_job=JobDefinition(JOB),
+        run_config_fn=run_config_fn,
+    )
+    instance = TreadleInstance([feed, both])
+    for run in instance.tick("feed").runs:
+        instance.finish_run(run)
+    return instance
+
+
+@pytest.mark.parametrize("returned", [None, "x", 5, [("a", 1)]])
+def test_batch_without_a_run_config_fails_the_tick_and_keeps_the_batch(returned: Any) -> None:
+    instance = batch_of(lambda batch: returned)
+
+    [failed, _] = instance.ticks("both")
+
+    assert failed.error is not None
+    assert "run_config_fn of sensor both returned" in failed.error.message
+    assert '"waiting":{"":{"orders"' in (instance.cursor("both") or "")
+
+
+def test_run_config_of_a_batch_may_be_an_object() -> None:
+    instance = batch_of(lambda batch: RunConfig(ops={"load": {"config": {"day": 1}}}))
+
+    [run] = instance.runs(lambda run: run.sensor == "both")
+
+    assert json.loads(run.run_config) == {"ops": {"load": {"config": {"day": 1}}}}

@@ -115,3 +115,9 @@ def test_unknown_sensor_and_failing_function_are_told_in_words() -> None:
         invocations(Function(PREVIEW)).tick("wtach")
     with pytest.raises(InvocationError, match="KeyError"):
         DirectInvocations(InMemoryDeployment([WATCH])).tick("watch")
+
+
+def test_preview_says_what_its_answer_has_no_room_for() -> None:
+    function = Function({**PREVIEW, "left_out": {"requests": 9_000}})
+
+    assert invocations(function).preview("watch").tick["left_out"] == {"requests": 9_000}

@@ -461,3 +461,16 @@ def advanced(instance: TreadleInstance, cursor: dict[str, Any] | None, *consumed
     context.update_cursor_after_evaluation()
     moved: dict[str, Any] = json.loads(context.cursor or "")
     return moved
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, "{\"AssetKey(['orders'])\": [null, 1e400, {}]}", "[1]", "Infinity"]
+)
+def test_cursor_of_another_form_is_refused_with_what_to_do(text: str) -> None:
+    instance = TreadleInstance([when_both])
+    instance.set_cursor("when_both", text)
+
+    outcome = instance.tick("when_both").outcome
+
+    assert "is none of a multi_asset_sensor" in outcome.reason
+    assert "Set it anew, or clear it." in outcome.reason

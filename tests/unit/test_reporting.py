@@ -15,6 +15,7 @@ from treadle.adapters.clients import client
 from treadle.adapters.status_events import parse_status_change
 from treadle.definitions.errors import InvalidReportError, SettingsError, StoreError
 from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.engine.parsing import parse_message
 from treadle.engine.record import REPORT, StatusChange
 from treadle.ports.runs import Failure
 
@@ -191,3 +192,38 @@ def test_pages_example_is_read_and_its_table_names_every_field() -> None:
     event = {**as_event(entry), "detail": json.loads(example)}
     assert parse_status_change(event).failure == Failure("ValueError", "bad row")
     assert set(re.findall(r"^\| `detail\.(\w+)` \|", PAGE, flags=re.MULTILINE)) == set(json.loads(example))
+
+
+@pytest.mark.parametrize("name", ["error", "cause"])
+@pytest.mark.parametrize("words", [ValueError("bad row"), ValueError, {"a": 1}, 5, b"bad"])
+def test_error_and_cause_that_are_no_text_are_refused(name: str, words: Any) -> None:
+    with pytest.raises(
+        InvalidReportError, match=rf"{name} must be a string or None, not \w+: .* Write it as a"
+    ):
+        report_run_status(LAUNCH_ID, "FAILURE", bus="b", **{name: words})
+
+
+@pytest.mark.parametrize("words", ["caf\udce9.csv", "x" * 1_000_000, "é" * 1_000_000])
+def test_error_and_cause_of_any_content_and_length_reach_record(words: str) -> None:
+    entry = sent(lambda: report_run_status(LAUNCH_ID, "FAILURE", error=words, cause=words, bus="b"))
+
+    failure = parse_status_change({**as_event(entry), "detail": parse_message(entry["Detail"])}).failure
+
+    assert failure is not None
+    assert failure.cause.startswith(words[:3])
+    assert len(entry["Detail"]) < 20_000
+
+
+@pytest.mark.parametrize("year", [1, 1960])
+def test_time_that_no_event_can_have_is_refused(year: int) -> None:
+    early = datetime(year, 1, 1, tzinfo=UTC)
+    with pytest.raises(InvalidReportError, match="from 1970 to 9998"):
+        report_run_status(LAUNCH_ID, "SUCCESS", time=early, bus="b")
+    with pytest.raises(InvalidReportError, match="from 1970 to 9998"):
+        report_asset_materialization("orders", time=early, bus="b")
+
+
+@pytest.mark.parametrize("bus", [5, "caf\udce9"])
+def test_bus_that_has_no_name_is_refused(bus: Any) -> None:
+    with pytest.raises(InvalidReportError, match="bus "):
+        report_run_status(LAUNCH_ID, "SUCCESS", bus=bus)

@@ -1,5 +1,6 @@
 """The S3 sensor: one run request per object, whether an event or a sweep shows it."""
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -345,3 +346,31 @@ def test_deployments_selection_wins_over_the_decorators() -> None:
 def test_sensor_without_a_bucket_anywhere_cannot_be_configured() -> None:
     with pytest.raises(SettingsError, match="no bucket is given"):
         s3_sensor(job_name=JOB)(keyless).configured({})
+
+
+def test_object_whose_function_leaves_the_process_is_set_aside_as_any_that_fails(house: House) -> None:
+    def function(_context: SensorEvaluationContext, stored: S3Object) -> RunRequest:
+        if stored.key == "in/b.csv":
+            sys.exit(2)
+        return RunRequest()
+
+    definition = watching(function, *[object_of(f"in/{name}.csv") for name in "abc"])
+
+    outcome = house.leased(definition).tick(TIME, Budget())
+
+    assert (outcome.decision, outcome.count, outcome.set_aside) == (Decision.SUCCESS, 2, 1)
+
+
+def test_resource_that_leaves_the_process_fails_the_tick(house: House) -> None:
+    @resource
+    def connection() -> None:
+        sys.exit("no address")
+
+    def function(context: SensorEvaluationContext) -> RunRequest:
+        return RunRequest(str(context.resources.connection))
+
+    definition = watching(function, object_of("in/a.csv"))
+    outcome = house.leased(definition, resources={"connection": connection}).tick(TIME, Budget())
+
+    assert outcome.decision is Decision.FAILURE
+    assert "no address" in outcome.reason

@@ -206,8 +206,8 @@ def test_time_before_all_objects_is_a_time_like_any_other(given: str) -> None:
         (datetime(2026, 11, 29), "a time without time zone"),  # noqa: DTZ001
         ("2026-02-30T00:00:00Z", "use now or beginning, or a time such as"),
         ("yesterday", "use now or beginning, or a time such as"),
-        ("0001-01-01T00:00:00+01:00", "no time between the years 1 and 9999"),
-        ("9999-12-31T23:59:59-01:00", "no time between the years 1 and 9999"),
+        ("0001-01-01T00:00:00+01:00", "lies beyond the years 1 to 9999"),
+        ("9999-12-31T23:59:59-01:00", "lies beyond the years 1 to 9999"),
         (5, "use now or beginning, or a time such as"),
         (None, "use now or beginning, or a time such as"),
     ],

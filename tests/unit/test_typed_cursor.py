@@ -116,3 +116,16 @@ def test_cursor_that_cannot_be_read_fails_the_tick_and_stays() -> None:
 
     assert "set the cursor anew" in instance.tick("paging").outcome.reason
     assert instance.cursor("paging") == "41"
+
+
+def test_text_that_is_nested_without_end_is_no_typed_cursor() -> None:
+    with pytest.raises(
+        DagsterInvariantViolationError, match=r"has version 0 and Position version 1: give CursorType"
+    ):
+        FIRST.load("[" * 100_000)
+
+
+def test_value_that_is_no_dataclass_is_refused_with_a_reason() -> None:
+    value: Any = {"page": 1}
+    with pytest.raises(DagsterInvariantViolationError, match="fields of Position must be plain JSON: asdict"):
+        FIRST.dump(value)

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from treadle.definitions.assets import AssetKey, AssetMaterialization, AssetMaterialized
+from treadle.definitions.bounds import unicode_text
 from treadle.definitions.errors import InvalidReportError, UnknownEventError
 from treadle.definitions.objects import ObjectCreated, S3Object
 from treadle.definitions.run_events import RunStatusEvent
@@ -52,7 +53,7 @@ def parse(event: Json, parsers: Mapping[tuple[str, str], Callable[[Json], T]]) -
     if parser is None:
         known = ", ".join(f"{a} / {b}" for a, b in parsers)
         msg = f"Nobody here knows events of {source} / {kind}; known are: {known}."
-        raise UnknownEventError(msg)
+        raise UnknownEventError(unicode_text(msg))
     try:
         return parser(event)
     except (UnknownEventError, InvalidReportError):

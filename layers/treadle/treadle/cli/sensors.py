@@ -434,6 +434,8 @@ def _say_preview(found: Mapping[str, Any]) -> None:
         say(f"set aside {each['run_key']}: {each['reason']}")
     for each in tick["asset_events"]:
         say(f"materializes {each['asset_key']} {each['partition'] or ''}")
+    for name, number in tick.get("left_out", {}).items():
+        say(f"{number} more {name.replace('_', ' ')} are left out: the answer has no room for them.")
     say_lines([f"log: {line}" for line in tick["log"]], "")
 
 

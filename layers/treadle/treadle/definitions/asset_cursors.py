@@ -67,7 +67,7 @@ def load_cursors(text: str | None, keys: Sequence[AssetKey]) -> dict[AssetKey, A
             # An asset's numbers are its own, so one number says nothing of several assets.
             content = {str(keys[0]): [None, content, {}]} if len(keys) == 1 else {}
         return {key: _asset_cursor(content.get(str(key))) for key in keys}
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError, OverflowError, RecursionError) as error:
         msg = f"The cursor {(text or '')[:200]!r} is none of a multi_asset_sensor: {error}. Set it anew, or clear it."
         raise DagsterInvariantViolationError(msg) from error
 

@@ -167,6 +167,12 @@ class AssetMaterialization:
             msg = f"Metadata of asset {key.to_user_string()} must be a mapping, and is {shown(given)}."
             raise InvalidReportError(msg)
         values = {str(name): MetadataValue.of(value) for name, value in given.items()}
+        if len(values) < len(given):
+            msg = (
+                f"Metadata of asset {key.to_user_string()} has two entries with the same name once it is written as "
+                f"a string: {shown(dict(given))}. Give each its own."
+            )
+            raise InvalidReportError(msg)
         object.__setattr__(self, "metadata", values)
         object.__setattr__(self, "partition", partition)
         self._check()
@@ -179,6 +185,8 @@ class AssetMaterialization:
                     f"{name} of asset {self.asset_key.to_user_string()} must be a text, and is {shown(text)}."
                 )
                 raise InvalidReportError(msg)
+            if text is not None:
+                object.__setattr__(self, name, str.__str__(text))  # Of an enum's member, the text alone.
             problem = unicode_problem(text) if text else None
             if problem is not None:
                 msg = f"{name} of asset {self.asset_key.to_user_string()} {problem}"

@@ -9,11 +9,17 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
-from treadle.definitions.clocks import bounded, window_problem
+from treadle.definitions.bounds import shown
+from treadle.definitions.clocks import bounded, within_problem
 from treadle.definitions.contexts import SensorEvaluationContext
-from treadle.definitions.errors import DagsterInvalidDefinitionError, DagsterInvariantViolationError
+from treadle.definitions.errors import (
+    DagsterInvalidDefinitionError,
+    DagsterInvariantViolationError,
+    InvalidResultError,
+)
 from treadle.definitions.evaluation import combine
 from treadle.definitions.results import RunRequest, SensorExecutionData, SkipReason
+from treadle.definitions.run_config import RunConfig
 from treadle.definitions.runs import moment
 from treadle.definitions.sensors import SensorDefinition
 
@@ -263,8 +269,9 @@ class BatchSensorDefinition(SensorDefinition, ABC):
         **options: Any,
     ) -> None:
         found = [*problems]
-        if problem := window_problem("within", within):
-            found.append(problem)
+        wrong = within_problem(within)
+        if wrong:
+            found.append(wrong)
         if earlier not in EARLIER:
             found.append(f"earlier is {earlier!r}, and must be one of {', '.join(EARLIER)}")
         if found:
@@ -394,12 +401,17 @@ class BatchSensorDefinition(SensorDefinition, ABC):
         return self._made_of(None if self.correlate_by is None else key, parts)
 
     def _request(self, batch: Batch) -> RunRequest:
-        config = self._run_config_fn(batch) if self._run_config_fn else batch.run_config
+        config: object = self._run_config_fn(batch) if self._run_config_fn else batch.run_config
+        if not isinstance(config, Mapping | RunConfig):
+            msg = (
+                f"run_config_fn of sensor {self.name} returned {shown(config)}: return a dict or a RunConfig."
+            )
+            raise InvalidResultError(msg)
         partition = batch.key if self.correlate_by == PARTITION_KEY else None
         tags: dict[str, str] = {}
         if self.correlate_by and self.correlate_by != PARTITION_KEY and batch.key is not None:
             tags[self.correlate_by] = batch.key
-        return RunRequest(batch.run_key, dict(config), tags, partition_key=partition)
+        return RunRequest(batch.run_key, config, tags, partition_key=partition)
 
     @property
     def _window(self) -> int:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+from treadle.definitions.bounds import shown
 from treadle.definitions.errors import DagsterInvalidDefinitionError
 
 MAX_SKEW_MS = 300_000
@@ -14,8 +15,8 @@ so no function with such a clock reaches a table.
 
 _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
-MAX_WINDOW = timedelta(days=36_500)
-"""A longer one would begin before the first year that a time can have."""
+MAX_WITHIN = timedelta(days=3_660)
+"""About ten years. A window has to begin at a time that can be written, whenever it is looked at."""
 
 
 def is_ahead(time: int, now: int) -> bool:
@@ -38,20 +39,31 @@ def bounded(time: int, now: int) -> int:
     return now if is_ahead(time, now) else time
 
 
-def window_problem(name: str, window: object) -> str | None:
-    """What is wrong with a length of time within which something must happen; None if nothing is.
+def duration_problem(
+    name: str, duration: object, least: timedelta, most: timedelta, words: str
+) -> str | None:
+    """What is wrong with a duration that an author has given; None if nothing is.
 
     Args:
         name: the argument's.
-        window: what was given.
+        duration: as it was given.
+        least: no shorter than this.
+        most: no longer than this.
+        words: how long it must be.
     """
-    if not isinstance(window, timedelta):
-        return f"{name} is {window!r}, and must be a timedelta such as timedelta(hours=2)"
-    if window <= timedelta(0):
-        return f"{name} must be longer than nothing"
-    if window > MAX_WINDOW:
-        return f"{name} is {window.days:,} days, and must be {MAX_WINDOW.days:,} at most"
-    return None
+    if not isinstance(duration, timedelta):
+        return f"{name} must be a timedelta, such as timedelta(hours=2), not {shown(duration)}"
+    return None if least <= duration <= most else f"{name} must be {words}"
+
+
+def within_problem(within: object) -> str | None:
+    """What is wrong with the length of a window; None if nothing is.
+
+    Args:
+        within: as it was given.
+    """
+    words = f"longer than nothing, and {MAX_WITHIN.days} days at most"
+    return duration_problem("within", within, timedelta.resolution, MAX_WITHIN, words)
 
 
 def can_be_kept(time: datetime) -> bool:

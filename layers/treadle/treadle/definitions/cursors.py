@@ -76,10 +76,10 @@ class CursorType(Generic[C]):
         Raises:
             DagsterInvariantViolationError: if a field is no plain JSON.
         """
-        content = {"version": self.version, "fields": dataclasses.asdict(value)}
         try:
+            content = {"version": self.version, "fields": dataclasses.asdict(value)}
             return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             msg = f"The fields of {self.schema.__name__} must be plain JSON: {error}."
             raise DagsterInvariantViolationError(msg) from error
 
@@ -87,7 +87,7 @@ class CursorType(Generic[C]):
 def _parsed(text: str) -> tuple[int, Mapping[str, Any]]:
     try:
         content = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return 0, {"text": text}
     if isinstance(content, dict) and content.keys() == {"version", "fields"}:
         version, fields = content["version"], content["fields"]

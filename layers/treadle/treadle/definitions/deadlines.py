@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
-from treadle.definitions.clocks import MAX_SKEW_MS, window_problem
+from treadle.definitions.clocks import MAX_SKEW_MS, duration_problem, within_problem
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvalidDefinitionError
 from treadle.definitions.evaluation import EMPTY_RESULT, combine, flatten
@@ -65,12 +65,11 @@ class DeadlineSensorDefinition(SensorDefinition):
         grace: timedelta,
         **options: Any,
     ) -> None:
-        problems = [problem] if (problem := window_problem("within", within)) else []
-        given: object = grace
-        if not isinstance(given, timedelta):
-            problems.append(f"grace is {grace!r}, and must be a timedelta such as timedelta(minutes=5)")
-        elif not timedelta(0) <= grace <= MAX_GRACE:
-            problems.append("grace must be 0 to 15 minutes")
+        found = (
+            within_problem(within),
+            duration_problem("grace", grace, timedelta(0), MAX_GRACE, "0 to 15 minutes"),
+        )
+        problems = [problem for problem in found if problem]
         if problems:
             msg = f"Sensor {name or function.__name__!r} cannot work: {'; '.join(problems)}."
             raise DagsterInvalidDefinitionError(msg)

@@ -7,9 +7,17 @@ import inspect
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from treadle.definitions.bounds import shown
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvariantViolationError, InvalidResultError
-from treadle.definitions.results import RunRequest, SensorExecutionData, SensorResult, SkipReason, for_job
+from treadle.definitions.results import (
+    MAX_REQUESTS,
+    RunRequest,
+    SensorExecutionData,
+    SensorResult,
+    SkipReason,
+    for_job,
+)
 
 EMPTY_RESULT = "Sensor function returned an empty result"
 
@@ -51,16 +59,25 @@ def flatten(result: Any, sensor_name: str, also: type | None = None) -> list[Any
 def _flatten_generator(generator: Any, sensor_name: str, also: type | None) -> list[Any]:
     values: list[Any] = []
     yielded_none = False
-    while True:
-        try:
-            value = next(generator)
-        except StopIteration as stop:
-            values += flatten(stop.value, sensor_name, also)
-            break
-        if value is None:
-            yielded_none = True
+    try:
+        while len(values) <= MAX_REQUESTS:
+            try:
+                value = next(generator)
+            except StopIteration as stop:
+                values += flatten(stop.value, sensor_name, also)
+                break
+            if value is None:
+                yielded_none = True
+            else:
+                values.append(_checked(value, sensor_name, also))
         else:
-            values.append(_checked(value, sensor_name, also))
+            msg = (
+                f"Sensor {sensor_name} yielded more than the cap of {MAX_REQUESTS} results in one tick. Yield fewer "
+                "and go on from the cursor at the next tick."
+            )
+            raise InvalidResultError(msg)
+    finally:
+        generator.close()  # Its own end, now: afterwards the resources are closed.
     if yielded_none and values:
         raise _none_beside_others(sensor_name)
     return values
@@ -75,7 +92,7 @@ def _checked(value: Any, sensor_name: str, also: type | None = None) -> Any:
     if isinstance(value, RunRequest | SkipReason | SensorResult) or (also and isinstance(value, also)):
         return value
     msg = (
-        f"Error in sensor {sensor_name}: Sensor unexpectedly returned output {value!r} "
+        f"Error in sensor {sensor_name}: Sensor unexpectedly returned output {shown(value)} "
         f"of type {type(value)}. Should only return SkipReason or RunRequest objects."
     )
     raise InvalidResultError(msg)

@@ -3,9 +3,10 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from treadle.definitions.bounds import shown
+from treadle.definitions.bounds import error_text, shown
 from treadle.definitions.errors import InvalidResultError
 from treadle.definitions.run_config import RunConfig
 from treadle.definitions.status import DagsterRunStatus
@@ -14,6 +15,10 @@ from treadle.definitions.values import json_text, tag_texts, text_value
 if TYPE_CHECKING:
     from treadle.definitions.assets import AssetMaterialization
     from treadle.definitions.runs import DagsterRun
+
+
+MAX_REQUESTS = 10_000
+"""Run requests in one tick; more are a FAILURE that names the cap, and an endless generator is not read on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,7 @@ class RunRequest:
                 "Give a dict."
             )
             raise InvalidResultError(msg)
-        object.__setattr__(self, "run_config", json.loads(json_text(self.plain_config, "run_config")))
+        object.__setattr__(self, "run_config", json.loads(json_text(self._read_config(), "run_config")))
         object.__setattr__(self, "tags", tag_texts(self.tags))
 
     @property
@@ -60,6 +65,17 @@ class RunRequest:
         """The run config as plain JSON, in whatever form it was given."""
         config = self.run_config
         return config.to_config_dict() if isinstance(config, RunConfig) else dict(config or {})
+
+    def _read_config(self) -> dict[str, Any]:
+        try:
+            return self.plain_config
+        except Exception as error:
+            # Its parts, and how they are read, are the author's: a mapping or a model may raise anything.
+            msg = (
+                f"run_config cannot be read: {error_text(error)}. Give a dict, or a RunConfig whose parts are dicts, "
+                "dataclasses or models of plain JSON."
+            )
+            raise InvalidResultError(msg) from error
 
 
 def for_job(request: RunRequest, job_name: str) -> RunRequest:
@@ -132,7 +148,8 @@ class SensorResult:
             object.__setattr__(self, "cursor", text_value(self.cursor, "cursor"))
         reason: object = self.skip_reason
         if isinstance(reason, str):
-            object.__setattr__(self, "skip_reason", SkipReason(reason))
+            # An empty one is none, as for SkipReason, so that it contradicts no request.
+            object.__setattr__(self, "skip_reason", SkipReason(reason) if reason else None)
         elif not isinstance(reason, SkipReason | None):
             msg = f"skip_reason must be a string, a SkipReason or None, not {type(reason).__name__}: {shown(reason)}."
             raise InvalidResultError(msg)
@@ -143,7 +160,13 @@ def _listed(given: object, what: str, kind: type) -> Sequence[Any]:
     if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
         msg = f"{what} must be a list of {kind.__name__}, not {type(given).__name__}: {shown(given)}."
         raise InvalidResultError(msg)
-    values = given if isinstance(given, Sequence) else list(given)
+    values = given if isinstance(given, Sequence) else list(islice(given, MAX_REQUESTS + 1))
+    if values is not given and len(values) > MAX_REQUESTS:
+        msg = (
+            f"{what} are more than the cap of {MAX_REQUESTS} in one tick. Give fewer and go on from the cursor at the "
+            "next tick."
+        )
+        raise InvalidResultError(msg)
     for each in values:
         if not isinstance(each, kind):
             msg = (

@@ -1,7 +1,8 @@
 """Sensor definitions and the `@sensor` decorator."""
 
+import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from copy import copy
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
@@ -12,7 +13,7 @@ from treadle.definitions.errors import DagsterInvalidDefinitionError, UnknownEve
 from treadle.definitions.evaluation import SensorReturnType, combine, flatten
 from treadle.definitions.invocation import Signature
 from treadle.definitions.jobs import NAME, JobDefinition
-from treadle.definitions.results import SensorExecutionData
+from treadle.definitions.results import MAX_REQUESTS, SensorExecutionData
 from treadle.definitions.status import DefaultSensorStatus, SensorType
 
 # A sensor loads only those that it takes.
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 SensorEvent: TypeAlias = "ObjectCreated | RunStatusEvent | AssetMaterialized | DeadlineReached"
 SensorFunction = Callable[..., SensorReturnType]
 
-DEFAULT_CAP = 10_000
+DEFAULT_CAP = MAX_REQUESTS
 """Run requests in one tick; more are a FAILURE that names the cap."""
 
 MAX_RETRIES = 10_000
@@ -99,13 +100,12 @@ class SensorDefinition:
         problems = _problems(
             self.name, self._signature, minimum_interval_seconds, required_resource_keys, owners
         )
+        problems += _problems_of_values(job_name, job, jobs, default_status, tags, metadata)
         given = [what for what, value in (("job", job), ("jobs", jobs), ("job_name", job_name)) if value]
         if len(given) > 1:
             problems.append(
                 f"Attempted to provide more than one of 'job', 'jobs', 'job_name' ({', '.join(given)})"
             )
-        if job_name and NAME.fullmatch(job_name) is None:
-            problems.append(f"{job_name!r} cannot name a job: use 1 to 80 letters, digits and underscores")
         problems += _problems_of_requests(retries_per_key, on_invalid)
         if problems:
             msg = f"Sensor {self.name!r} cannot work: {'; '.join(problems)}."
@@ -264,16 +264,20 @@ def _problems(
     name: str,
     signature: Signature,
     interval: object,
-    required_resource_keys: set[str] | None,
+    required_resource_keys: object,
     owners: Sequence[str] | None,
 ) -> list[str]:
     problems = []
     if NAME.fullmatch(name) is None:
         problems.append(f"{name!r} cannot name a sensor: use 1 to 80 letters, digits and underscores")
-    if interval is not None and (not isinstance(interval, int) or isinstance(interval, bool)):
+    if not isinstance(interval, int | None) or isinstance(interval, bool):
         problems.append(f"minimum_interval_seconds must be a whole number, not {shown(interval)}")
     elif interval is not None and interval < 0:
         problems.append("minimum_interval_seconds must not be negative")
+    if isinstance(required_resource_keys, str):
+        problems.append(f"required_resource_keys must be a set of names, not {shown(required_resource_keys)}")
+    if inspect.iscoroutinefunction(signature.function) or inspect.isasyncgenfunction(signature.function):
+        problems.append("its function is async: make it a plain one that calls asyncio.run")
     if required_resource_keys and signature.resources:
         problems.append(
             "Cannot specify resource requirements in both @sensor decorator and as arguments to the "
@@ -285,6 +289,23 @@ def _problems(
         if _OWNER.fullmatch(owner) is None
     ]
     return problems
+
+
+def _problems_of_values(
+    job_name: object, job: object, jobs: object, default_status: object, tags: object, metadata: object
+) -> Iterator[str]:
+    if job_name and not (isinstance(job_name, str) and NAME.fullmatch(job_name)):
+        yield f"{shown(job_name)} cannot name a job: use 1 to 80 letters, digits and underscores"
+    if job is not None and not isinstance(job, JobDefinition):
+        yield f"job must be a JobDefinition, not {shown(job)}"
+    several = () if jobs is None else jobs
+    if not isinstance(several, Collection) or not all(isinstance(each, JobDefinition) for each in several):
+        yield f"jobs must be a list of JobDefinitions, not {shown(jobs)}"
+    if default_status not in list(DefaultSensorStatus):
+        yield f"default_status must be a DefaultSensorStatus, not {shown(default_status)}"
+    for name, value in (("tags", tags), ("metadata", metadata)):
+        if value is not None and not isinstance(value, Mapping):
+            yield f"{name} must be a mapping, not {shown(value)}"
 
 
 def _problems_of_requests(retries_per_key: object, on_invalid: object) -> Iterator[str]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
+from treadle.definitions.bounds import MAX_NAME, fit_some, unicode_text
 from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.identity import timestamp
 from treadle.ports.runs import Run
@@ -167,7 +168,7 @@ def run_status_report(
         error: the error's name.
         cause: the error's words, as many as are kept.
     """
-    words = {"error": error, "cause": cause[:_KEPT_CAUSE] if cause else None}
+    words = {"error": fit_some(error, MAX_NAME), "cause": cause and unicode_text(cause[:_KEPT_CAUSE])}
     detail = {"version": VERSION, "launch_id": launch_id, "status": status.value, "time": time}
     return BusEvent(RUN_STATUS_REPORT, {**detail, **{name: text for name, text in words.items() if text}})
 

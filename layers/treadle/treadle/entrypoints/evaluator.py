@@ -1,13 +1,16 @@
 """A sensor's Lambda handler: schedule ticks, queued events and direct invocation alike."""
 
 import functools
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from treadle.bootstrap.evaluator import EvaluatorParts, evaluator_parts
+from treadle.definitions.bounds import shown
 from treadle.definitions.clocks import is_ahead
 from treadle.definitions.errors import SensorEvaluationError, StoreThrottledError, UnknownEventError
 from treadle.definitions.sensors import SensorDefinition, SensorEvent
@@ -26,6 +29,7 @@ from treadle.entrypoints.handler import (
     report,
     tell_sensor,
 )
+from treadle.ports.records import integer
 
 if TYPE_CHECKING:
     from treadle.engine.event_ticks import TakenUp
@@ -38,6 +42,11 @@ WAKE: Mapping[str, object] = {"treadle": "wake"}
 
 WAKE_AGAIN_SECONDS = 5
 """How long a wake-up waits that met another tick or an operator's edit; twice as long each further time."""
+
+
+MAX_PREVIEW_BYTES = 2_000_000
+"""Of the lists in a preview, as JSON: with two cursors, a log and a stack the answer stays below 6 MB, as much as
+Lambda returns ("Lambda quotas" in its developer guide)."""
 
 
 def evaluator(definition: SensorDefinition, resources: Mapping[str, Any] | None = None) -> Handler:
@@ -79,9 +88,10 @@ def nominal_time(event: Mapping[str, Any]) -> int | None:
     if not text or text.startswith(UNRESOLVED):
         return None
     try:
-        return int(moment_of(text).timestamp() * 1000)
-    except ValueError as error:
-        msg = f"nominal_time is {text!r:.100}, and must be a time from 1970 to 9998, such as 2026-11-22T18:00:00Z."
+        return integer(int(moment_of(text).timestamp() * 1000))
+    except (ValueError, OverflowError) as error:
+        # A time before 1970 would be kept, and the sensor's state could not be read any more.
+        msg = f"nominal_time is {shown(text)}, and must be a time from 1970 to 9998, such as 2026-11-22T18:00:00Z."
         raise UnknownEventError(msg) from error
 
 
@@ -108,10 +118,7 @@ def _preview(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) ->
     triggered = _parse(parts, event["event"]) if event.get("event") else None
     preview = parts.previewer.preview(budget, cursor=event.get("cursor", STORED), event=triggered)
     tick = preview.tick
-    return {
-        "decision": tick.status.value,
-        "reason": tick.error.message if tick.error else tick.reason,
-        "stack": tick.error.stack if tick.error else None,
+    lists: dict[str, list[Any]] = {
         "requests": [
             {"run_key": run.run_key, "job": run.job, "run_config": run.run_config, "tags": dict(run.tags)}
             for run in tick.requests
@@ -126,6 +133,14 @@ def _preview(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) ->
             }
             for made in tick.asset_events
         ],
+    }
+    fitting, left_out = _fitting(lists)
+    return {
+        "decision": tick.status.value,
+        "reason": tick.error.message if tick.error else tick.reason,
+        "stack": tick.error.stack if tick.error else None,
+        **fitting,
+        **({"left_out": left_out} if left_out else {}),
         "cursor_before": preview.cursor_before,
         "cursor_after": preview.cursor_after,
         "log": list(tick.log),
@@ -136,6 +151,18 @@ def _preview(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) ->
             "pause_after": parts.settings.pause_after,
         },
     }
+
+
+def _fitting(lists: Mapping[str, list[Any]]) -> tuple[dict[str, list[Any]], dict[str, int]]:
+    """As many of each list's first entries as there is room for, and how many are left out of the others."""
+    room, kept = MAX_PREVIEW_BYTES, {}
+    for name, entries in lists.items():
+        sizes = accumulate(len(json.dumps(each)) for each in entries)
+        fitting = [size for size in sizes if size <= room]
+        kept[name] = entries[: len(fitting)]
+        room -= fitting[-1] if fitting else 0
+    left_out = {name: len(entries) - len(kept[name]) for name, entries in lists.items()}
+    return kept, {name: number for name, number in left_out.items() if number}
 
 
 def _describe(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
@@ -288,6 +315,10 @@ def _event(body: Mapping[str, Any]) -> SensorEvent:
 
 
 def _parse(parts: EvaluatorParts, body: Mapping[str, Any]) -> SensorEvent:
+    given: object = body
+    if not isinstance(given, Mapping):
+        msg = f"The event is {shown(given)}, and must be a JSON object, as a rule or a queue brings it."
+        raise UnknownEventError(msg)
     return _event(body) if body.get("treadle") != "deadline" else _reached(parts, body)
 
 

@@ -8,9 +8,11 @@ from uuid import uuid4
 
 from treadle.adapters.bus import EventBridgeBus
 from treadle.definitions.assets import AssetKey, AssetMaterialization
+from treadle.definitions.bounds import shown
 from treadle.definitions.clocks import can_be_kept, is_ahead
 from treadle.definitions.errors import InvalidReportError, SettingsError
 from treadle.definitions.status import DagsterRunStatus
+from treadle.definitions.values import text_value
 from treadle.engine.identity import parse_launch_id, timestamp
 from treadle.engine.materializing import AssetReport
 from treadle.engine.telling import (
@@ -20,6 +22,9 @@ from treadle.engine.telling import (
     run_status_report,
 )
 from treadle.ports.system import BusEvent
+
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+"""No event of an earlier time is taken."""
 
 
 def report_run_status(
@@ -49,6 +54,8 @@ def report_run_status(
         SettingsError: if no bus is named.
         StoreError: if the bus did not take the report.
     """
+    for name, words in (("error", error), ("cause", cause)):
+        _check_words(name, words)
     reported = _reported(launch_id, status, error or cause)
     told = timestamp(int(_moment(time).timestamp() * 1000))
     _send(run_status_report(launch_id, reported, told, error=error, cause=cause), bus)
@@ -118,6 +125,9 @@ def _moment(time: datetime | None) -> datetime:
     if given.utcoffset() is None:
         msg = f"time is {given}, which has no time zone: give one, such as datetime.now(UTC)."
         raise InvalidReportError(msg)
+    if given < _EARLIEST:
+        msg = f"time is {given}, and must be from 1970 to 9998: give the time at which it happened, or none for now."
+        raise InvalidReportError(msg)
     if is_ahead(int(given.timestamp() * 1000), int(now.timestamp() * 1000)):
         msg = (
             f"time is {given}, which lies in the future: give the time at which it happened, or none for now."
@@ -129,11 +139,18 @@ def _moment(time: datetime | None) -> datetime:
     return given
 
 
+def _check_words(name: str, words: object) -> None:
+    if words is not None and not isinstance(words, str):
+        msg = f"{name} must be a string or None, not {type(words).__name__}: {shown(words)}. Write it as a string."
+        raise InvalidReportError(msg)
+
+
 def _send(event: BusEvent, bus: str | None) -> None:
     name = bus or os.environ.get("TREADLE_BUS_NAME", "")
     if not name:
         msg = "No bus is named: give bus=…, or set TREADLE_BUS_NAME to the name of Treadle's bus."
         raise SettingsError(msg)
+    text_value(name, "bus", InvalidReportError)
     EventBridgeBus(name, REPORT_SOURCE).publish([event])
 
 

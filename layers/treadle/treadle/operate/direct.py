@@ -19,7 +19,8 @@ class Previewed:
     """What an evaluation would do; nothing of it was done.
 
     Attributes:
-        tick: the record it would leave, by the names of `Tick`'s fields as far as they have a meaning.
+        tick: the record it would leave, by the names of `Tick`'s fields as far as they have a meaning; `left_out`,
+            where an answer has no room for all entries of a list, says how many more there are.
         cursor_before: the bookmark it was evaluated with.
         cursor_after: the bookmark it would leave.
     """
@@ -101,6 +102,8 @@ class DirectInvocations:
         lists = {name: told.get(name) or [] for name in _LISTS}
         reason = None if failed else told.get("reason")
         tick = {"status": told.get("decision"), "reason": reason, "error": error, **lists}
+        if told.get("left_out"):
+            tick["left_out"] = told["left_out"]
         return Previewed(tick, told.get("cursor_before"), told.get("cursor_after"))
 
     def tick(self, sensor: str) -> TickedNow:

@@ -8,7 +8,7 @@ import {Badge, Mono, Table, Text} from '../parts.js';
 /** `action` gives what can be done about a key that is taken. `isPreview` where nothing was committed. */
 export function Requests({tick, action, isPreview = false}) {
   const {requests = [], existing_keys: existing = [], set_aside: aside = [], asset_events: made = []} = tick;
-  const all = tick.requests_count ?? requests.length;
+  const all = tick.requests_count ?? requests.length + (tick.left_out?.requests ?? 0);
   const runs = new Set((tick.runs ?? []).map((run) => run.run_id));
   // Runs are shown of the first hundred requests.
   const fate = (each, index) => (isPreview || index >= MOST_RUNS || runs.has(each.run_id) ? null : fateOf(tick));
