@@ -8,7 +8,7 @@ from tests.support.dispatching import NOON, committed, counts, dispatch, launche
 from tests.support.house import JOB, NAMESPACE, NO_LIMITS, RUN_IDS, House
 from treadle.definitions.assets import AssetMaterialization
 from treadle.definitions.errors import CommandRefusedError
-from treadle.engine.dispatch import HANDED_ON_MS, UNGRANTED_MS, Dispatcher, Limits
+from treadle.engine.dispatch import DEFAULT_DEPTH, HANDED_ON_MS, UNGRANTED_MS, Dispatcher, Limits
 from treadle.engine.folding import LAUNCH_DUE_MS
 from treadle.engine.held import AGAIN_MS
 from treadle.engine.materializing import AssetRecorder
@@ -483,3 +483,12 @@ def test_refused_asset_event_of_a_large_tick_counts_and_is_noted(house: House) -
     assert counts(house, tick) == DispatchCounts(started=SLICE + 1, refused=1)
     assert "is not recorded" in stored(house, tick).refusals[0]
     assert sum(outcome.refused for outcome in outcomes) == 1
+
+
+def test_what_a_new_process_refuses_of_held_ticks_is_counted(house: House) -> None:
+    """So that it shows in the metric of the alarm on refused requests."""
+    tick = replace(committed(house, "k", job=OTHER), depth=DEFAULT_DEPTH)
+    house.tables.ticks[tick.sensor, tick.tick_id] = tick
+    dispatch(house, tick)
+
+    assert reconciler(house, OTHER).reconcile(50) == Reconciled(dispatched=1, refused=1)

@@ -141,7 +141,9 @@ class Reconciler:
         ends_at = self._clock.now() + int(seconds * 1000)
         # What waits may be much: half of the time is kept for what is late.
         looked = self._held.look(self._clock.now() + int(seconds * 500))
-        found = Reconciled(dispatched=looked.dispatched, failed=looked.failed, held=looked.held)
+        found = Reconciled(
+            dispatched=looked.dispatched, failed=looked.failed, held=looked.held, refused=looked.refused
+        )
         for look in (self._dispatch_late, self._look_at_runs):
             while self._clock.now() < ends_at:
                 found, is_last = look(found, ends_at)
