@@ -8,8 +8,8 @@ import pytest
 
 from tests.contract.conftest import Stores
 from treadle.definitions.errors import LeaseLostError
-from treadle.definitions.status import DefaultSensorStatus, TickStatus
-from treadle.ports.sensors import Completion, Lease, LeaseRequest, Refused, SkipStreak
+from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus, TickStatus
+from treadle.ports.sensors import Completion, Edit, Lease, LeaseRequest, Refused, SkipStreak
 from treadle.ports.ticks import PlannedRun, Tick, TickKind
 
 NOON = 1_795_348_800_000
@@ -308,3 +308,19 @@ def test_an_operators_tick_gets_no_lease_against_another_a_later_one_or_a_stop(
     asked = request(nominal, now=NOON + MINUTE + 3_000, at_once=True, default_status=status)
 
     assert isinstance(stores.sensors.acquire(asked), Refused)
+
+
+@pytest.mark.parametrize(
+    ("status", "started"),
+    [
+        (InstigatorStatus.RUNNING, NOON + 9),
+        (InstigatorStatus.DECLARED_IN_CODE, NOON + 9),
+        (InstigatorStatus.STOPPED, None),
+    ],
+)
+def test_start_and_reset_note_when_they_were(
+    stores: Stores, status: InstigatorStatus, started: int | None
+) -> None:
+    """From then on ticks are due again."""
+    assert stores.sensors.edit("files", Edit(NOON + 9, "ann", status=status)).started_at == started
+    assert stores.sensors.get("files").started_at == started

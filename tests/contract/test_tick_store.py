@@ -251,12 +251,16 @@ def test_drop_is_noted_once_and_the_tick_is_due_then(stores: Stores) -> None:
     done = stores.ticks.get("files", FULL.tick_id)
     assert done == replace(FULL, dispatched=DispatchCounts(refused=3), refusals=("a typo",), dropped=drop)
     assert done.trouble is TickTrouble.REFUSED
+    [listed] = stores.ticks.page("files", limit=10).ticks
+    assert listed.is_dropped
 
 
-@pytest.mark.parametrize("state", ["unknown", "about to be dispatched", "dispatched"])
+@pytest.mark.parametrize("state", ["unknown", "about to be dispatched", "handed on in slices", "dispatched"])
 def test_what_does_not_wait_is_not_dropped(stores: Stores, state: str) -> None:
     if state != "unknown":
         stores.ticks.put(FULL)
+    if state == "handed on in slices":
+        stores.ticks.postpone("files", FULL.tick_id, 50, "3 of 3 slices handed on")
     if state == "dispatched":
         stores.ticks.postpone("files", FULL.tick_id, 50, "not granted", held=3)
         stores.ticks.mark_dispatched(FULL, DispatchCounts(2), ())

@@ -177,9 +177,30 @@ MUTANTS = (
     Mutant(
         "a drop of what does not wait",
         TICKS,
-        "waits = Model.pending.exists() & Model.held.exists() & Model.dropped.does_not_exist()",
+        "waits = Model.pending.exists() & Model.held_requests.exists() & Model.dropped.does_not_exist()",
         "waits = Model.tick_id.exists()",
         (f"{OF_TICKS}drop_is_noted_once_and_the_tick_is_due_then[moto]",),
+    ),
+    Mutant(
+        "a drop of slices that are under way",
+        TICKS,
+        "Model.held_requests.exists() & Model.dropped",
+        "Model.held.exists() & Model.dropped",
+        (f"{OF_TICKS}what_does_not_wait_is_not_dropped[moto-handed on in slices]",),
+    ),
+    Mutant(
+        "asset events, published at each look at what is held",
+        "engine/dispatch.py",
+        "untold = [] if was_held else self._tell_of_assets(tick)",
+        "untold = self._tell_of_assets(tick)",
+        (f"{HELD}asset_events_are_published_once_however_often_what_is_held_is_looked_at",),
+    ),
+    Mutant(
+        "refused asset events of a large tick, not counted",
+        "engine/dispatch.py",
+        "counts = slicing.counts + DispatchCounts(refused=len(untold))",
+        "counts = slicing.counts",
+        (f"{HELD}refused_asset_event_of_a_large_tick_counts_and_is_noted",),
     ),
     Mutant(
         "the look of a new process at what waits",

@@ -225,9 +225,7 @@ def test_function_that_fails_lets_its_message_come_again_soon_and_later_each_tim
 
 def test_wake_ups_of_a_batch_are_one_tick_that_reads_for_itself(deployment: Deployment, told: Any) -> None:
     orders, customers, report = (JobDefinition(name) for name in ("orders", "customers", "report"))
-    ready = all_succeeded(
-        "ready", jobs=[orders, customers], within=timedelta(days=36_500), request_job=report
-    )
+    ready = all_succeeded("ready", jobs=[orders, customers], within=timedelta(days=3_650), request_job=report)
     publish(
         deployment,
         change(run("0c5b7a52-0000-5000-8000-00000000000a", "orders"), AFTER),

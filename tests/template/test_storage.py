@@ -9,6 +9,7 @@ import pytest
 from tests.template.model import FUNCTION, logical_prefix, read, references, samples
 from treadle.adapters.dynamodb.ticks import RETENTION_SECONDS
 from treadle.engine.outcomes import Decision
+from treadle.engine.reconcile import RETRY_MS
 from treadle.operate import cost
 
 template = read()
@@ -245,6 +246,17 @@ def test_what_waits_for_a_person_has_an_alarm_in_this_stack_only(metric: str) ->
 
     assert alarm["Namespace"] == "Treadle"
     assert alarm["Dimensions"] == [{"Name": "service", "Value": {"Ref": "AWS::StackName"}}]
+
+
+@pytest.mark.parametrize("tries", [RETRY_MS + pass_ms for pass_ms in (0, 30_000, 60_000)])
+def test_alarm_on_reconciles_failures_sees_a_single_tick_that_fails_at_each_try(tries: int) -> None:
+    """It is tried again after a quarter of an hour, at the next pass, of which there is one each minute."""
+    alarm = ALARMS["ReconcileFailuresAlarm"]
+    period, of, needed = (alarm[name] for name in ("Period", "EvaluationPeriods", "DatapointsToAlarm"))
+    failing = {number * tries // (1000 * period) for number in range(40)}
+
+    assert all(len(failing & set(range(end - of, end))) >= needed for end in range(of, 32))
+    assert needed > 2, "a short outage is over before"
 
 
 @pytest.mark.parametrize("name", ALARMS)

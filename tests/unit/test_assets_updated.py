@@ -166,7 +166,7 @@ class TestDefinition:
             ({"all_of": [ORDERS, ORDERS]}, "two or more different assets"),
             ({"all_of": ["orders", ORDERS]}, "'orders' is no AssetKey"),
             ({"within": timedelta(0)}, "longer than nothing"),
-            ({"within": 3_600}, "within must be a timedelta, such as timedelta(hours=2), not 3600"),
+            ({"within": 3_600}, "within must be a timedelta, such as"),
             ({"within": timedelta.max}, "within must be longer than nothing, and 3660 days at most"),
         ],
     )

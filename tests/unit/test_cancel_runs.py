@@ -151,7 +151,7 @@ def test_a_run_of_which_nobody_knows_the_target_any_more_is_named_with_its_execu
     launch_all(house)
     external_id = house.only_run().external_id
     house.jobs = {}
-    house.tables.runs[run_id] = replace(house.only_run(), tried=None)
+    house.tables.runs[run_id] = replace(house.only_run(), tried=None, target=None)
 
     with pytest.raises(CommandRefusedError, match=f"cancel {external_id} by hand"):
         operations(house).cancel(run_id, ANN)

@@ -10,7 +10,8 @@ from tests.support.dispatching import committed
 from tests.support.house import House
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus, TickStatus
 from treadle.engine.dispatch import DEFAULT_DEPTH
-from treadle.operate.doctor import LATE_MS, Doctor
+from treadle.operate.doctor import COUNTED, LATE_MS, Doctor
+from treadle.operate.drops import TickDrops
 from treadle.operate.findings import Finding, Severity, of_unknown_jobs
 from treadle.operate.moved import Addresses
 from treadle.operate.overview import Overview
@@ -292,7 +293,8 @@ def under_way(house: House, kind: str, address: str, **fields: Any) -> None:
 
 def at(kind: str, address: str, *former: str) -> Addresses:
     """A deployment whose only job is there."""
-    return Addresses({"load": JobSettings("load", kind, address, "LoadArn")}, former)
+    place = "123456789012/us-east-1/treadle"
+    return Addresses({"load": JobSettings("load", kind, address, "LoadArn")}, former, place)
 
 
 @pytest.mark.parametrize(
@@ -376,3 +378,52 @@ def test_doctor_names_the_sensor_and_the_reason_of_what_is_held_refused_or_set_a
         f"warning Requests of a tick of the last day were set aside, as they could never run, last of {aside.tick_id}"
         in said
     )
+
+
+def test_doctor_counts_what_it_has_seen_of_held_ticks_as_a_part(house: House) -> None:
+    for number in range(COUNTED + 1):
+        house.dispatcher().dispatch(committed(house, f"k{number}", number=number, job="other_job"))
+
+    [found] = [each for each in examined(house) if each.check == "requests"]
+
+    assert f"Requests of at least {COUNTED} ticks are held" in found.says
+
+
+def test_doctor_says_nothing_of_requests_that_an_operator_has_dropped(house: House) -> None:
+    held = committed(house, "k", job="other_job")
+    house.dispatcher().dispatch(held)
+    TickDrops(house.ticks, house.clock).drop("watch", held.tick_id, "ann", "a typo")
+    before = [each.severity for each in examined(house) if each.check == "requests"]
+    house.reconciler().reconcile(50)
+
+    after = [each.severity for each in examined(house) if each.check == "requests"]
+
+    assert (before, after) == ([Severity.OK], [Severity.OK])
+
+
+def test_tick_whose_record_cannot_be_read_is_a_problem_and_hides_no_other(house: House) -> None:
+    held, damaged = committed(house, "k", job="other_job"), committed(house, "d", number=2)
+    house.dispatcher().dispatch(held)
+    house.tables.unreadable["watch", damaged.tick_id] = "requests is no JSON"
+
+    findings = [each for each in wrong(examined(house)) if each.check == "requests"]
+
+    said = " ".join(each.says for each in findings)
+    assert f"The record of tick {damaged.tick_id} cannot be read" in said
+    assert "may not start job 'other_job'" in said
+    assert all(each.advice for each in findings)
+
+
+@pytest.mark.parametrize("name", ["nightly", "arn:aws:glue:us-east-1:123456789012:job/nightly"])
+def test_advice_on_a_former_glue_job_is_a_value_that_the_parameter_takes(house: House, name: str) -> None:
+    under_way(house, "glue", name)
+
+    found = only(examined(house, addresses=at("glue", "weekly")))
+
+    assert "FormerJobArns=arn:aws:glue:us-east-1:123456789012:job/nightly " in found.advice
+
+
+def test_run_of_unknown_kind_at_the_bare_name_of_its_job_is_in_order(house: House) -> None:
+    under_way(house, "", "weekly")
+
+    assert wrong(examined(house, addresses=at("glue", "weekly"))) == []

@@ -5,16 +5,19 @@ from dataclasses import replace
 import pytest
 
 from tests.support.dispatching import NOON, committed, counts, dispatch, launched
-from tests.support.house import JOB, NO_LIMITS, RUN_IDS, House
+from tests.support.house import JOB, NAMESPACE, NO_LIMITS, RUN_IDS, House
+from treadle.definitions.assets import AssetMaterialization
 from treadle.definitions.errors import CommandRefusedError
-from treadle.engine.dispatch import HANDED_ON_MS, UNGRANTED_MS, Dispatcher, Limits
+from treadle.engine.dispatch import DEFAULT_DEPTH, HANDED_ON_MS, UNGRANTED_MS, Dispatcher, Limits
 from treadle.engine.folding import LAUNCH_DUE_MS
 from treadle.engine.held import AGAIN_MS
+from treadle.engine.materializing import AssetRecorder
 from treadle.engine.outcomes import Decision
 from treadle.engine.reconcile import DISPATCH_LATE_MS, Reconciled, Reconciler
 from treadle.engine.slices import SLICE
 from treadle.operate.drops import TickDrops
 from treadle.ports.ticks import DispatchCounts, Drop, PlannedRun, Tick, TickTrouble
+from treadle.testing.event_store import InMemoryEventStore
 
 OTHER = "other_job"
 MINUTE = 60_000
@@ -415,3 +418,77 @@ def test_run_of_a_released_request_is_due_like_any_other(house: House) -> None:
 
     assert house.only_run().next_at == NOON + HOUR + LAUNCH_DUE_MS
     assert DISPATCH_LATE_MS + UNGRANTED_MS < MOST_WAIT
+
+
+def test_slices_that_are_under_way_are_not_dropped(house: House) -> None:
+    """Nothing of them is held: they start within seconds."""
+    tick = committed(house, *(f"k{index}" for index in range(SLICE + 1)))
+    dispatch(house, tick)
+
+    with pytest.raises(CommandRefusedError, match="nothing of it is held"):
+        drops(house).drop("watch", tick.tick_id, "ann", "a typo")
+
+    assert stored(house, tick).dropped is None
+
+
+# Asset events of ticks with requests that are held.
+
+
+def with_asset(house: House, tick: Tick, key: str = "files") -> Tick:
+    """The tick with a materialization."""
+    tick = replace(tick, asset_events=(AssetMaterialization(key),))
+    house.tables.ticks[tick.sensor, tick.tick_id] = tick
+    return tick
+
+
+def test_asset_events_are_published_once_however_often_what_is_held_is_looked_at(house: House) -> None:
+    tick = with_asset(house, committed(house, "k", job=OTHER))
+
+    for _ in range(4):
+        dispatch(house, stored(house, tick))
+
+    assert len(house.bus.events) == 1
+
+
+class Refusing(AssetRecorder):
+    """Records no asset event."""
+
+    def record_tick(self, tick: Tick) -> list[str]:
+        return [f"Event {tick.tick_id} is not recorded: too long."]
+
+
+def refusing(house: House, *jobs: str) -> Dispatcher:
+    made = dispatcher(house, *jobs)
+    made._assets = Refusing(InMemoryEventStore(house.tables), house.bus, NAMESPACE, house.runs)
+    return made
+
+
+def test_refused_asset_event_counts_when_what_was_held_has_started(house: House) -> None:
+    tick = with_asset(house, committed(house, "k", job=OTHER))
+    refusing(house, JOB).dispatch(tick)
+
+    outcome = refusing(house, OTHER).dispatch(stored(house, tick))
+
+    assert (counts(house, tick), outcome.refused) == (DispatchCounts(started=1, refused=1), 1)
+    assert "is not recorded" in stored(house, tick).refusals[0]
+
+
+def test_refused_asset_event_of_a_large_tick_counts_and_is_noted(house: House) -> None:
+    tick = with_asset(house, committed(house, *(f"k{index}" for index in range(SLICE + 1))))
+    made = refusing(house, JOB)
+    made.dispatch(tick)
+
+    outcomes = [made.dispatch_slice(house.slice_request(body)) for body in house.slices.drain()]
+
+    assert counts(house, tick) == DispatchCounts(started=SLICE + 1, refused=1)
+    assert "is not recorded" in stored(house, tick).refusals[0]
+    assert sum(outcome.refused for outcome in outcomes) == 1
+
+
+def test_what_a_new_process_refuses_of_held_ticks_is_counted(house: House) -> None:
+    """So that it shows in the metric of the alarm on refused requests."""
+    tick = replace(committed(house, "k", job=OTHER), depth=DEFAULT_DEPTH)
+    house.tables.ticks[tick.sensor, tick.tick_id] = tick
+    dispatch(house, tick)
+
+    assert reconciler(house, OTHER).reconcile(50) == Reconciled(dispatched=1, refused=1)

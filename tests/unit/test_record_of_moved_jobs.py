@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.house import ARN, JOB, House
 from tests.support.launching import NOON, RUN_ID
-from tests.support.moving import DENIED, MOVED, NEW_ARN, keep_reconciling, started, target_of
+from tests.support.moving import ANYTHING, DENIED, MOVED, NEW_ARN, keep_reconciling, started, target_of
 from treadle.definitions.errors import (
     LaunchDeniedError,
 )
@@ -14,8 +14,9 @@ from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.observing import OBSERVED_TAG
 from treadle.engine.outcomes import Decision
 from treadle.engine.record import REPORT, Recorder, StatusChange
-from treadle.ports.launching import Execution
+from treadle.ports.launching import Execution, JobSettings
 from treadle.ports.runs import Failure, Try
+from treadle.testing.targets import InMemoryTarget
 
 
 def recorder(house: House, *former: str) -> Recorder:
@@ -144,3 +145,16 @@ def test_whoever_has_looked_may_report_of_a_run_that_ended_as_unknown(house: Hou
 
     assert (outcome.decision, house.only_run().status) == (Decision.RECORDED, Status.SUCCESS)
     assert house.recorder().record(replace(report, status=Status.FAILURE)).decision is Decision.FOREIGN
+
+
+def test_nobody_reports_of_a_run_of_others_on_a_target_that_is_asked_though_its_job_changed_its_kind(
+    house: House,
+) -> None:
+    started(house)
+    house.tables.runs[RUN_ID] = replace(house.only_run(), tried=None)
+    function = "arn:aws:lambda:us-east-1:123456789012:function:f"
+    jobs = {JOB: JobSettings(JOB, "lambda", function, "P")}
+    targets = {"step_functions": house.target, "lambda": InMemoryTarget(house.clock, ANYTHING)}
+    report = StatusChange(REPORT, f"{RUN_ID}-1", "", "", Status.SUCCESS, NOON + 5)
+
+    assert Recorder(house.runs, jobs, targets, house.clock).record(report).decision is Decision.FOREIGN

@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 
 from tests.support.dispatching import NOON, change, committed, dispatch, launched
-from tests.support.house import RUN_IDS, House
+from tests.support.house import JOB, RUN_IDS, House
 from treadle.definitions.errors import CommandRefusedError, StoreError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.folding import LAUNCH_DUE_MS
 from treadle.engine.messages import LaunchRequest
 from treadle.operate.runs import RunOperations
-from treadle.ports.launching import StartContract
-from treadle.ports.runs import Allowance, KeyState, Run
+from treadle.ports.launching import JobSettings, StartContract
+from treadle.ports.runs import Allowance, KeyState, Run, Unanswered
 from treadle.testing.stores import InMemoryRunStore
 from treadle.testing.system import InMemoryQueue
 
@@ -338,8 +338,36 @@ def test_a_run_of_a_target_that_does_not_tell_is_reported_by_others(house: House
 
 def test_a_run_whose_job_is_gone_and_that_names_no_target_cannot_be_asked_about(house: House) -> None:
     run = started_run(house)
-    house.tables.runs[run.run_id] = replace(run, tried=None)
+    house.tables.runs[run.run_id] = replace(run, tried=None, target=None)
     house.jobs = {}
 
     with pytest.raises(CommandRefusedError, match="job process_file is not deployed"):
         operations(house).refresh(run.run_id)
+
+
+LAMBDA = JobSettings(JOB, "lambda", "arn:aws:lambda:us-east-1:123456789012:function:f", "P")
+
+
+@pytest.mark.parametrize("jobs", [{}, {JOB: LAMBDA}], ids=["removed", "of another kind"])
+def test_run_of_others_is_asked_about_and_canceled_where_it_runs(
+    house: House, jobs: dict[str, JobSettings]
+) -> None:
+    """What was observed keeps no start of Treadle's: its target's address says of which kind it is."""
+    run = started_run(house)
+    house.tables.runs[run.run_id] = replace(run, tried=None)
+    house.jobs = jobs
+    made = operations(house)
+
+    assert "is STARTED still" in made.refresh(run.run_id).reason
+    assert str(run.external_id) in made.cancel(run.run_id, ANN).reason
+    assert house.only_run().status is Status.CANCELING
+
+
+def test_run_that_its_target_answers_about_again_is_no_longer_said_to_be_unanswered(house: House) -> None:
+    run = started_run(house)
+    denied = Unanswered("not authorized", NOON, NOON)
+    house.tables.runs[run.run_id] = replace(run, unanswered=denied)
+
+    operations(house).refresh(run.run_id)
+
+    assert house.only_run().unanswered is None

@@ -18,7 +18,7 @@ from treadle.operate.doctor import Doctor
 from treadle.operate.findings import Severity
 from treadle.operate.load_checks import LOADED_FOR_MS, LoadChecks, advice_on_load
 from treadle.operate.overview import Overview
-from treadle.operate.problems import MANY, RETRIED_MS, ProblemKind, SensorProblem
+from treadle.operate.problems import LATE_SECONDS, MANY, RETRIED_MS, ProblemKind, SensorProblem
 from treadle.operate.sensors import SensorOperations
 from treadle.operate.why import Subject, Why
 from treadle.ports.deployment import DeployedSensor, Hearing
@@ -398,3 +398,20 @@ def test_why_says_that_events_fail_where_there_is_no_run(house: House) -> None:
     event(house, "alert", TickStatus.FAILURE, happened=9 * HOUR, ended=0)
 
     assert "no such topic, for alert" in why(house, ALERT, loads)
+
+
+@pytest.mark.parametrize("how", ["reset", "deployed"])
+def test_sensor_that_its_default_starts_after_a_stop_was_due_no_earlier(house: House, how: str) -> None:
+    """A deployment with another default is an update of the function."""
+    house.tables.sensors["watch"] = SensorState("watch", last_nominal=house.clock.now() - 9 * HOUR)
+    deployed = deployed_at(house, SCHEDULED, 10 * HOUR if how == "reset" else 20_000)
+    if how == "reset":
+        house.tables.sensors["watch"] = replace(
+            house.tables.sensors["watch"], status=InstigatorStatus.STOPPED
+        )
+        SensorOperations(house.sensors, house.clock).reset("watch", "ann")
+
+    assert kinds(house, deployed) == []
+
+    house.clock.advance(2 * LATE_SECONDS)
+    assert kinds(house, deployed) == [ProblemKind.LATE]

@@ -105,10 +105,10 @@ def cancel(run_id: str, stack: str, by: str | None, as_json: bool) -> None:
 @stack_option
 @json_option
 def refresh(run_id: str, stack: str, as_json: bool) -> None:
-    """Ask a run's target how the run stands, and record the answer.
+    """Query a run's target for the run's status, and record it.
 
-    RECONCILE does the same for a run of which there was no news for long. It takes the right to describe what the
-    job has started, such as glue:GetJobRun.
+    RECONCILE does the same for a run of which no event has come for an hour. You need the permission to describe what
+    the job has started, such as glue:GetJobRun.
     """
     with deployed(stack) as parts:
         _edited(parts.runs.refresh(run_id), as_json)

@@ -56,7 +56,7 @@ def sensor() -> None:
 @stack_option
 @json_option
 def list_sensors(stack: str, as_json: bool) -> None:
-    """List the sensors, each with its status; what is wrong with one is explained below.
+    """List the sensors, each with its status, and below them what is wrong and what to do.
 
     STATUS also says what is wrong: does not load (its function), failing, late, blocked (by its stored state), no
     events (its rule is disabled), not checked (whether its function loads).

@@ -50,7 +50,7 @@ def list_ticks(
     limit: int,
     as_json: bool,
 ) -> None:
-    """List a sensor's ticks, newest first; skips in a row are one. What is wrong with the sensor is said below."""
+    """List a sensor's ticks, newest first; skips in a row are one. Below them is what is wrong with the sensor."""
     from treadle.operate.overview import deployed_sensor
     from treadle.operate.views import outline_json
 
@@ -94,9 +94,9 @@ def show(sensor: str, tick_id: str, stack: str, as_json: bool) -> None:
 @by_option
 @json_option
 def drop(sensor: str, tick_id: str, stack: str, reason: str, by: str | None, as_json: bool) -> None:
-    """Let no more start of a tick whose requests are held; what has been started of it stays so.
+    """Drop a tick's requests that are held; runs that it has started go on.
 
-    The requests that have not been started count as refused. Who asked, when and why is kept on the tick's
+    The requests that have not been started count as refused. Who dropped them, when and why is kept on the tick's
     record. RECONCILE carries it out within about a minute.
     """
     from treadle.operate.overview import deployed_sensor

@@ -1,5 +1,8 @@
 """Whether what a target tells of is what the deployment named, which may have left out what goes without saying."""
 
+from treadle.ports.launching import JobSettings
+from treadle.ports.runs import Run
+
 _FOLDERS = {"glue": ("glue", "job"), "batch": ("batch", "job-definition")}
 """For kinds whose address may be a bare name: the service, and the folder that the name is in."""
 
@@ -25,6 +28,20 @@ def kind_of(address: str) -> str:
     """
     parts = address.split(":")
     return _KINDS.get(parts[2], "") if parts[0] == "arn" and len(parts) > 3 else ""
+
+
+def kind_of_run(run: Run, settings: JobSettings | None) -> str:
+    """The kind of target that a run was started on, whatever its job launches by now; "" if that is not known.
+
+    Args:
+        run: its record.
+        settings: what its job launches by now; None if the job is gone.
+    """
+    tried = run.tried
+    if tried is not None and tried.kind:
+        return tried.kind
+    address = run.target or (tried.target if tried is not None else "")
+    return kind_of(address) or (settings.target if settings else "")
 
 
 def is_at(kind: str, told: str, given: str | None, place: str) -> bool:

@@ -142,7 +142,9 @@ class Dispatcher:
         if tick.dispatched is not None:
             return Outcome(Decision.DUPLICATE, "The tick was dispatched before.", tick.tick_id)
         self._note_reaction(tick)
-        untold = self._tell_of_assets(tick)
+        # Requests are held after this was done once, and looked at again every ten minutes.
+        was_held = tick.held_requests > 0
+        untold = [] if was_held else self._tell_of_assets(tick)
         if self._slices is not None and len(tick.requests) > SLICE:
             return self._hand_on(tick, self._slices)
         applied = self._apply(tick, tick.requests)
@@ -155,6 +157,8 @@ class Dispatcher:
             if tick.dropped is None:
                 return Outcome(Decision.DUPLICATE, "The tick was dispatched meanwhile.", tick.tick_id)
             applied = self._apply(tick, tick.requests)
+        if was_held:
+            untold = self._tell_of_assets(tick)  # For what is refused: what was recorded stays as it is.
         counts = applied.counts + DispatchCounts(refused=len(untold))
         self._ticks.mark_dispatched(tick, counts, [*untold, *applied.refusals][:SHOWN_REFUSALS])
         words = str(counts) if tick.requests or untold else tick.reason or ""
@@ -236,9 +240,8 @@ class Dispatcher:
             return held or Outcome(Decision.DUPLICATE, f"{name} was dispatched meanwhile.", tick.tick_id)
         shown = applied.refusals[:SHOWN_REFUSALS_OF_SLICE]
         slicing = self._ticks.note_slice(tick, request.index, request.of, counts, shown)
-        if slicing is not None:
-            self._finish(tick, slicing)
-        refused = 0 if tick.dropped else counts.refused
+        unrecorded = self._finish(tick, slicing) if slicing is not None else 0
+        refused = unrecorded + (0 if tick.dropped else counts.refused)
         return Outcome(Decision.SUCCESS, f"{name}: {counts}", tick.tick_id, counts.started, refused=refused)
 
     def _hand_on(self, tick: Tick, queue: Queue) -> Outcome:
@@ -249,13 +252,19 @@ class Dispatcher:
         if left:
             # It is pending until its last slice is done, which may take a while.
             self._ticks.postpone(tick.sensor, tick.tick_id, self._clock.now() + HANDED_ON_MS, reason)
-        self._finish(tick, slicing)
-        return Outcome(Decision.SUCCESS, reason, tick.tick_id)
+        refused = self._finish(tick, slicing)
+        return Outcome(Decision.SUCCESS, reason, tick.tick_id, refused=refused)
 
-    def _finish(self, tick: Tick, slicing: Slicing) -> None:
+    def _finish(self, tick: Tick, slicing: Slicing) -> int:
+        """End the tick's dispatch once all slices are done; how many of its asset events were refused."""
         # Also for a slice that was noted before: whoever noted the last one may have died before this.
-        if slicing.is_complete and tick.dispatched is None:
-            self._ticks.mark_dispatched(tick, slicing.counts, slicing.refusals)
+        if not slicing.is_complete or tick.dispatched is not None:
+            return 0
+        # Again, as slices note nothing of asset events: what was recorded before stays as it is.
+        untold = self._tell_of_assets(tick)
+        counts = slicing.counts + DispatchCounts(refused=len(untold))
+        self._ticks.mark_dispatched(tick, counts, [*untold, *slicing.refusals][:SHOWN_REFUSALS])
+        return len(untold)
 
     def _hold(self, tick: Tick, applied: _Applied) -> Outcome | None:
         """Let the tick wait; what has been started of it stays so. None if it waits no more."""

@@ -1,7 +1,7 @@
 """What RECONCILE does for ticks that wait: a deployment may have taken the reason of their wait away."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from treadle.definitions.errors import UnreadableRecordError
 from treadle.engine.dispatch import Dispatcher
@@ -27,12 +27,14 @@ class Looked:
         dispatched: ticks that wait no more.
         failed: ticks that could not be dispatched; they come again at their own time.
         held: requests that wait still.
+        refused: requests and asset events that were refused.
         is_complete: False if time ran out, and the next look goes on.
     """
 
     dispatched: int = 0
     failed: int = 0
     held: int = 0
+    refused: int = 0
     is_complete: bool = True
 
 
@@ -79,7 +81,7 @@ class HeldTicks:
                 if key in self._seen:
                     continue
                 if self._clock.now() >= ends_at:
-                    return Looked(found.dispatched, found.failed, found.held, is_complete=False)
+                    return replace(found, is_complete=False)
                 found = self._look_at(*key, found)
                 self._seen.add(key)
             if len(keys) < self._page:
@@ -100,7 +102,7 @@ class HeldTicks:
             return found  # Set apart, and counted, when it is due.
         except Exception:  # Whatever it is, those behind it must go on.
             logger.exception("Tick %s of sensor %s waits, and could not be dispatched", tick_id, sensor)
-            return Looked(found.dispatched, found.failed + 1, found.held)
+            return replace(found, failed=found.failed + 1)
         if outcome.decision is Decision.HELD:
-            return Looked(found.dispatched, found.failed, found.held + outcome.held)
-        return Looked(found.dispatched + 1, found.failed, found.held)
+            return replace(found, held=found.held + outcome.held)
+        return replace(found, dispatched=found.dispatched + 1, refused=found.refused + outcome.refused)

@@ -15,7 +15,7 @@ from treadle.definitions.errors import (
     is_passing,
 )
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.addresses import kind_of
+from treadle.engine.addresses import kind_of_run
 from treadle.engine.amend import amend
 from treadle.engine.describing import described
 from treadle.engine.dispatch import Dispatcher
@@ -141,7 +141,9 @@ class Reconciler:
         ends_at = self._clock.now() + int(seconds * 1000)
         # What waits may be much: half of the time is kept for what is late.
         looked = self._held.look(self._clock.now() + int(seconds * 500))
-        found = Reconciled(dispatched=looked.dispatched, failed=looked.failed, held=looked.held)
+        found = Reconciled(
+            dispatched=looked.dispatched, failed=looked.failed, held=looked.held, refused=looked.refused
+        )
         for look in (self._dispatch_late, self._look_at_runs):
             while self._clock.now() < ends_at:
                 found, is_last = look(found, ends_at)
@@ -321,11 +323,7 @@ class Reconciler:
 
     def _target_of(self, run: Run) -> Target | None:
         """Where the run was started, whatever its job is by now."""
-        if run.tried is not None and run.tried.kind:
-            return self._targets.get(run.tried.kind)
-        settings = self._jobs.get(run.job)
-        kind = kind_of(run.target or "") or (settings.target if settings else "")
-        return self._targets.get(kind)
+        return self._targets.get(kind_of_run(run, self._jobs.get(run.job)))
 
     def _is_silent(self, run: Run) -> bool:
         target = self._target_of(run)

@@ -10,7 +10,7 @@ from treadle.definitions.errors import (
     LaunchRejectedError,
 )
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.addresses import is_at
+from treadle.engine.addresses import is_at, kind_of_run
 from treadle.engine.amend import amend
 from treadle.engine.folding import UNKNOWN_FAILURE, Report, fold
 from treadle.engine.identity import parse_launch_id
@@ -217,8 +217,7 @@ class Recorder:
         """Why nobody may report of a run: its target does so itself, or it is not known which that is."""
         if attempt == run.attempt and is_unknown(run):
             return None  # Its target can no longer be asked, so whoever has looked there may say.
-        settings = self._jobs.get(run.job)
-        kind = (run.tried.kind if run.tried else "") or (settings.target if settings else "")
+        kind = kind_of_run(run, self._jobs.get(run.job))
         target = self._targets.get(kind)
         if target is None:
             return f"It is not known what job {run.job!r} launches, so no report of its runs is taken."

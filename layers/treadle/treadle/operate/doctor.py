@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from treadle.definitions.errors import UnreadableRecordError
 from treadle.definitions.jobs import jobs_parameter
 from treadle.engine.held import FAR
 from treadle.engine.identity import timestamp
@@ -22,6 +23,7 @@ from treadle.operate.findings import (
     of_target,
     of_unknown_jobs,
     of_unread,
+    of_unreadable_tick,
 )
 from treadle.operate.moved import CHECK, MOST, Addresses
 from treadle.operate.overview import DAY_MS, Overview, SensorView
@@ -124,10 +126,10 @@ class Doctor:
 
     def _troubled(self, views: Sequence[SensorView]) -> Iterator[Finding]:
         """Ticks of the last day of which not everything came to a run, though none of them has failed."""
-        now, held = self._clock.now(), self._held()
+        now = self._clock.now()
         with ThreadPoolExecutor(_WORKERS) as pool:
             found = [
-                *(of_held(name, ticks) for name, ticks in held.items()),
+                *self._held(),
                 *(
                     finding
                     for of in pool.map(lambda view: self._lost(view.name, now - DAY_MS), views)
@@ -141,23 +143,33 @@ class Doctor:
             )
             yield Finding("requests", "requests", Severity.OK, says)
 
-    def _held(self) -> dict[str, list[Tick]]:
-        """The ticks that wait for a grant or for the next hour, by sensor."""
+    def _held(self) -> Iterator[Finding]:
+        """Ticks that wait for a grant or for the next hour, by sensor, and those whose record cannot be read."""
         keys = self._ticks.pending(FAR, COUNTED)
         with ThreadPoolExecutor(_WORKERS) as pool:
-            ticks = [tick for tick in pool.map(lambda key: self._ticks.get(*key), keys) if tick]
+            ticks = list(pool.map(lambda key: self._pending(*key), keys))
         held: dict[str, list[Tick]] = {}
         for tick in ticks:
-            if tick.trouble is TickTrouble.HELD:
+            if isinstance(tick, Finding):
+                yield tick
+            elif tick is not None and tick.trouble is TickTrouble.HELD and tick.dropped is None:
                 held.setdefault(tick.sensor, []).append(tick)
-        return held
+        for sensor, found in held.items():
+            yield of_held(sensor, found, is_all=len(keys) < COUNTED)
+
+    def _pending(self, sensor: str, tick_id: str) -> Tick | Finding | None:
+        try:
+            return self._ticks.get(sensor, tick_id)
+        except UnreadableRecordError as error:
+            return of_unreadable_tick(sensor, tick_id, error.reason)
 
     def _lost(self, sensor: str, since: int) -> Iterator[Finding]:
         for trouble in (TickTrouble.REFUSED, TickTrouble.SET_ASIDE):
             page = self._ticks.page(sensor, limit=COUNTED, statuses={trouble})
-            ticks = [tick for tick in page.ticks if tick.ended_at >= since]
+            # What an operator has dropped needs nobody's attention any more.
+            ticks = [tick for tick in page.ticks if tick.ended_at >= since and not tick.is_dropped]
             if ticks:
-                yield of_lost(sensor, trouble, ticks)
+                yield of_lost(sensor, trouble, ticks, is_all=len(page.ticks) < COUNTED)
 
     def _lateness(self) -> Iterator[Finding]:
         """Ticks and runs that nobody comes to."""

@@ -92,35 +92,53 @@ def of_switch(switch: Switch) -> Iterator[Finding]:
         )
 
 
-def of_held(sensor: str, ticks: Sequence[Tick]) -> Finding:
+def of_held(sensor: str, ticks: Sequence[Tick], *, is_all: bool) -> Finding:
     """That requests of a sensor wait for a grant, or for the next hour.
 
     Args:
         sensor: its name.
         ticks: those with such requests; one at least.
+        is_all: False if there may be more of them.
     """
-    says = f"Requests of {_ticks(len(ticks))} are held, the first of {ticks[0].tick_id}: {ticks[0].held}"
+    says = f"Requests of {_ticks(len(ticks), is_all=is_all)} are held, the first of {ticks[0].tick_id}: {ticks[0].held}"
     advice = "Grant the job or raise the limit, and deploy; or drop them: treadle tick drop."
     return Finding("requests", f"sensor {sensor}", Severity.PROBLEM, says, advice)
 
 
-def of_lost(sensor: str, trouble: TickTrouble, ticks: Sequence[TickOutline]) -> Finding:
+def of_unreadable_tick(sensor: str, tick_id: str, reason: str) -> Finding:
+    """That a tick with requests cannot be dispatched until its record is repaired.
+
+    Args:
+        sensor: its name.
+        tick_id: which.
+        reason: what is wrong with the record.
+    """
+    says = closed(f"The record of tick {tick_id} cannot be read, and its requests wait: {reason}")
+    advice = "Repair the item in the ticks table, or delete it; then: treadle dlq redrive"
+    return Finding("requests", f"sensor {sensor}", Severity.PROBLEM, says, advice)
+
+
+def of_lost(
+    sensor: str, trouble: TickTrouble, ticks: Sequence[TickOutline], *, is_all: bool = True
+) -> Finding:
     """That requests of a sensor were refused, or set aside, within a day.
 
     Args:
         sensor: its name.
         trouble: which of the two.
         ticks: those with such requests, newest first; one at least.
+        is_all: False if there may be more of them.
     """
     what = "refused" if trouble is TickTrouble.REFUSED else "set aside, as they could never run"
-    says = f"Requests of {_ticks(len(ticks))} of the last day were {what}, last of {ticks[0].tick_id}."
+    says = f"Requests of {_ticks(len(ticks), is_all=is_all)} of the last day were {what}, last of {ticks[0].tick_id}."
     advice = f"Why: treadle tick show {sensor} {ticks[0].tick_id}"
     severity = Severity.PROBLEM if trouble is TickTrouble.REFUSED else Severity.WARNING
     return Finding("requests", f"sensor {sensor}", severity, says, advice)
 
 
-def _ticks(number: int) -> str:
-    return "a tick" if number == 1 else f"{number} ticks"
+def _ticks(number: int, *, is_all: bool) -> str:
+    words = "a tick" if number == 1 else f"{number} ticks"
+    return words if is_all else f"at least {words}"
 
 
 def of_backlog(backlog: Backlog) -> Iterator[Finding]:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from treadle.engine.addresses import is_at, kind_of
+from treadle.engine.addresses import full_address, is_at, kind_of_run
 from treadle.engine.identity import timestamp
 from treadle.operate.findings import Finding, Severity
 from treadle.ports.launching import JobSettings
@@ -53,7 +53,7 @@ class Addresses:
             yield from _of_unanswered(job, address, found)
 
     def _of_address(self, job: str, address: str, found: list[Run]) -> Iterator[Finding]:
-        kind = (found[0].tried.kind if found[0].tried else "") or kind_of(address)
+        kind = kind_of_run(found[0], self.jobs.get(job))
         if kind in _SILENT or self._is_present(kind, address):
             return
         what = f"{len(found)} of its runs are under way at {address}, where no job is any more"
@@ -63,7 +63,8 @@ class Addresses:
             )
             return
         advice = (
-            f"Deploy with FormerJobArns={address} until they have ended; name what it names already, too."
+            f"Deploy with FormerJobArns={full_address(kind, address, self.place)} until they have ended; "
+            "name what it names already, too."
         )
         if kind not in _KEPT:
             advice = "Deploy the job's former settings once more until they have ended."

@@ -264,7 +264,9 @@ def _due(deployed: DeployedSensor, state: SensorState) -> int | None:
         if deployed.deployed_at is None:
             return 0
         return _next_delivery(deployed, max(deployed.deployed_at, started))
-    # While it was stopped nothing was due.
+    # While it was stopped nothing was due; where its default decides, the last deployment may have started it.
+    if state.status is InstigatorStatus.DECLARED_IN_CODE and deployed.deployed_at is not None:
+        started = max(started, _next_delivery(deployed, deployed.deployed_at))
     return max(state.last_nominal + _interval(deployed), state.resume_at or 0, started)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from treadle.definitions.errors import CommandRefusedError, StoreError
 from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.engine.addresses import kind_of_run
 from treadle.engine.amend import amend
 from treadle.engine.attempts import queue_next_attempt
 from treadle.engine.describing import described
@@ -228,7 +229,7 @@ class RunOperations:
         concluded = run.failure is not None and run.failure.assumed
         if run.status.is_finished and not concluded:
             return RunEdit(run, False, f"Run {run_id} has ended already: {run.status}.")
-        target = self._targets.get(as_tried(self._settings(run), run.tried).target)
+        target = self._target_of(run)
         if target is not None and not target.contract.describes:
             msg = (
                 f"Run {run_id} cannot be asked about: its target does not say how it stands. "
@@ -240,10 +241,18 @@ class RunOperations:
             msg = f"Run {run_id} ({run.status}) cannot be asked about: {where}. treadle run show {run_id} says more."
             raise CommandRefusedError(msg)
         report = described(run, run.external_id, target, now)
-        folded = amend(self._runs, run, lambda current: fold(current, report))
+
+        def answered(current: Run) -> Run:
+            folded = fold(current, report)
+            return folded if folded.attempt != run.attempt else replace(folded, unanswered=None)
+
+        folded = amend(self._runs, run, answered)
         if folded.reached == run.reached:
             return RunEdit(folded, False, f"Run {run_id} is {folded.status} still, as its target says.")
         return RunEdit(folded, True, f"Run {run_id} is {folded.status}, as its target says.")
+
+    def _target_of(self, run: Run) -> Target | None:
+        return self._targets.get(kind_of_run(run, self._jobs.get(run.job)))
 
     def _settings(self, run: Run) -> JobSettings:
         return self._jobs.get(run.job) or JobSettings(run.job, "", "", "?")
@@ -267,16 +276,16 @@ class RunOperations:
 
     def _find(self, run: Run, now: int) -> tuple[Target, Execution]:
         """The execution of the present attempt, and who can end it."""
-        settings = as_tried(self._settings(run), run.tried)
-        target = self._targets.get(settings.target)
+        target = self._target_of(run)
         if target is None:
             msg = f"Job {run.job!r} is not deployed any more: cancel {run.external_id or run.launch_id} by hand."
             raise CommandRefusedError(msg)
         if run.external_id is not None:
             started_at = run.started_at or now
-            return target, Execution(run.external_id, run.target or settings.arn, run.status, started_at)
+            return target, Execution(run.external_id, run.target or "", run.status, started_at)
         if run.claim is not None and run.claim.expires_at >= now:
             raise CommandRefusedError(f"Run {run.run_id} is just being started: cancel it in a minute.")
+        settings = as_tried(self._settings(run), run.tried)
         found = target.resolve(start_of(run, settings))
         if found is None:
             msg = (

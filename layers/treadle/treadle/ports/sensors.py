@@ -40,7 +40,7 @@ class SensorState:
         lease_expires: when that tick certainly cannot act any more.
         last_nominal: the nominal time of the last leased tick.
         last_completion: when a tick last ended.
-        started_at: when the sensor was last started.
+        started_at: when the sensor was last started, or reset; else when it first ticked.
         failure_streak: failed ticks in a row.
         skips: skipped ticks in a row.
         cursor: the bookmark, unless it is kept apart.

@@ -273,6 +273,7 @@ class TickOutline:
     Attributes:
         is_pending: whether its dispatch is still to come.
         set_aside: how many requests could never run.
+        is_dropped: whether an operator has dropped what waited.
     """
 
     sensor: str
@@ -295,6 +296,7 @@ class TickOutline:
     paused: str | None = None
     held_requests: int = 0
     set_aside: int = 0
+    is_dropped: bool = False
 
     @property
     def trouble(self) -> TickTrouble | None:
@@ -339,6 +341,7 @@ def outline(tick: Tick) -> TickOutline:
         paused=tick.paused,
         held_requests=tick.held_requests,
         set_aside=len(tick.set_aside),
+        is_dropped=tick.dropped is not None,
     )
 
 
@@ -477,7 +480,7 @@ class TickStore(Protocol):
         """
 
     def drop(self, sensor: str, tick_id: str, drop: Drop, due: int, reason: str) -> bool:
-        """Note that an operator has dropped what a tick waits for; nothing changes unless it is pending and waits.
+        """Note that an operator has dropped what a tick waits for; nothing changes unless requests of it are held.
 
         A repeated call with the same decision is True.
 

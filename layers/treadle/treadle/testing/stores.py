@@ -195,9 +195,7 @@ class InMemorySensorStore:
             if edit.status is not None:
                 state = replace(state, status=edit.status)
             if edit.status not in {None, InstigatorStatus.STOPPED}:
-                state = replace(state, paused=None, resume_at=None, failure_streak=0)
-            if edit.status is InstigatorStatus.RUNNING:
-                state = replace(state, started_at=edit.at)
+                state = replace(state, paused=None, resume_at=None, failure_streak=0, started_at=edit.at)
             if edit.sets_cursor:
                 state = replace(state, cursor=edit.cursor)
             self._tables.sensors[sensor] = state
@@ -320,7 +318,7 @@ class InMemoryTickStore:
             standing = self._tables.ticks.get((sensor, tick_id))
             if standing is None or standing.dropped is not None:
                 return standing is not None and standing.dropped == drop
-            if not standing.is_to_be_dispatched or standing.held is None:
+            if not standing.is_to_be_dispatched or not standing.held_requests:
                 return False
             self._tables.ticks[sensor, tick_id] = replace(standing, dropped=drop, held=reason)
             self._tables.pending_since[sensor, tick_id] = due

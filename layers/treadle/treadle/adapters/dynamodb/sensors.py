@@ -223,9 +223,12 @@ def _edit_actions(edit: Edit) -> list[Action]:
         declared = edit.status is InstigatorStatus.DECLARED_IN_CODE
         values.append((Model.status, None if declared else edit.status.value))
     if edit.status not in {None, InstigatorStatus.STOPPED}:
-        values += [(Model.paused, None), (Model.resume_at, None), (Model.failure_streak, None)]
-    if edit.status is InstigatorStatus.RUNNING:
-        values.append((Model.started_at, edit.at))
+        values += [
+            (Model.paused, None),
+            (Model.resume_at, None),
+            (Model.failure_streak, None),
+            (Model.started_at, edit.at),
+        ]
     if edit.sets_cursor:
         values += _cursor_values(edit.cursor)
     return [*changes(*values), Model.epoch.add(1)]

@@ -198,7 +198,7 @@ class DynamoTickStore:
             Model.pending_since.set(due),
             Model.held.set(fit(reason, MAX_REASON)),
         ]
-        waits = Model.pending.exists() & Model.held.exists() & Model.dropped.does_not_exist()
+        waits = Model.pending.exists() & Model.held_requests.exists() & Model.dropped.does_not_exist()
         answer = self._database.update(self._table, (sensor, tick_id), actions, waits)
         if not isinstance(answer, ConditionFailed):
             return True
@@ -351,6 +351,7 @@ _OUTLINED = [
         "paused",
         "held_requests",
         "set_aside",
+        "dropped",
     ),
 ]
 
@@ -378,6 +379,7 @@ def _outline(item: Item) -> TickOutline:
         paused=model.paused,
         held_requests=whole(model.held_requests) or 0,
         set_aside=whole(model.set_aside) or 0,
+        is_dropped=model.dropped is not None,
     )
 
 
