@@ -1,6 +1,7 @@
 """Records that cannot be read, on each DynamoDB: one read alone is named, several are read past it, a page shows it."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -13,7 +14,7 @@ from treadle.adapters.dynamodb.runs import DynamoRunStore, _item
 from treadle.adapters.dynamodb.sensors import DynamoSensorStore
 from treadle.adapters.dynamodb.ticks import DynamoTickStore, to_item
 from treadle.definitions.errors import UnreadableRecordError
-from treadle.definitions.status import DagsterRunStatus, TickStatus
+from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus, TickStatus
 from treadle.engine.asset_reading import StoredInstance
 from treadle.engine.fuse import HOUR_MS, Fuse
 from treadle.engine.identity import timestamp
@@ -21,7 +22,8 @@ from treadle.engine.reading import StoredEnds
 from treadle.ports.assets import AssetEvent, ended_runs_key
 from treadle.ports.run_queries import RunQuery
 from treadle.ports.runs import KeyState, Run
-from treadle.ports.ticks import PlannedRun, Tick, TickKind
+from treadle.ports.sensors import Edit, Lease, LeaseRequest
+from treadle.ports.ticks import Drop, PlannedRun, Tick, TickKind
 from treadle.testing.system import VirtualClock
 
 NOON = 1_795_370_400_000
@@ -240,3 +242,150 @@ def test_materializations_are_read_past_one_that_cannot_be(stores: Stores) -> No
     assert [each.storage_id for each in shown] == [1, 2, 3]
     assert shown[2].body.startswith("unreadable: ")
     assert instance.get_latest_materialization_event(AssetKey("orders")) is None
+
+
+def test_a_time_is_looked_for_past_a_whole_page_that_cannot_be_read(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that no event that happened since then is passed over."""
+    assert isinstance(stores.events, DynamoEventStore)
+    monkeypatch.setattr("treadle.adapters.dynamodb.assets.AT_ONCE", 2)
+    stores.events.append([event("orders", n, "{}") for n in range(1, 7)])
+    for number in (3, 4):
+        place = {"asset_key": {"S": "orders"}, "item": {"S": f"event#{number:015d}"}}
+        put(stores.events, {**place, "storage_id": {"S": "x"}})
+
+    assert stores.events.number_before("orders", NOON + 2) == 1
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"dropped": {"S": '["a", "b", "c"]'}},
+        {"dropped": {"S": "[NaN, 1e999, 1]"}},
+        {"dropped": {"S": '[1, "ann", null]'}},
+    ],
+    ids=str,
+)
+def test_a_damaged_decision_of_an_operator_makes_the_tick_unreadable(
+    stores: Stores, fields: dict[str, Any]
+) -> None:
+    assert isinstance(stores.ticks, DynamoTickStore)
+    bad = tick(1)
+    put(stores.ticks, {**to_item(bad, stores.ticks._outcomes), "held": {"S": "waits"}, **fields})
+
+    with pytest.raises(UnreadableRecordError, match=bad.tick_id):
+        stores.ticks.get("watch", bad.tick_id)
+    with pytest.raises(UnreadableRecordError, match=bad.tick_id):
+        stores.ticks.drop("watch", bad.tick_id, Drop(NOON, "ann", "why"), NOON, "why")
+
+
+def test_a_decision_of_an_operator_is_noted_again_in_the_same_words(stores: Stores) -> None:
+    """However long its reason is, which is cut in the record."""
+    assert isinstance(stores.ticks, DynamoTickStore)
+    assert stores.ticks.put(replace(tick(1), held="waits"))
+    drop = Drop(NOON, "ann", "y" * 5_000)
+
+    noted = [stores.ticks.drop("watch", tick(1).tick_id, drop, NOON, "why") for _ in range(2)]
+
+    assert noted == [True, True]
+    other = Drop(NOON, "bob", "z")
+    assert not stores.ticks.drop("watch", tick(1).tick_id, other, NOON, "why")
+
+
+@pytest.mark.parametrize("wrong", ['["a", "b", "c"]', "[NaN, 1e999, 1]", "[1, 2, 3]", '["a", 1]'])
+def test_a_damaged_note_of_a_silent_target_makes_the_run_unreadable(stores: Stores, wrong: str) -> None:
+    spoil_run(stores, unanswered={"S": wrong})
+
+    with pytest.raises(UnreadableRecordError, match="run bad"):
+        stores.runs.get("bad")
+
+
+def test_the_newest_ticks_are_listed_past_one_that_is_damaged_and_has_lost_its_requests(
+    stores: Stores,
+) -> None:
+    assert isinstance(stores.ticks, DynamoTickStore)
+    good, bad = tick(1), tick(2)
+    assert stores.ticks.put(good)
+    item = to_item(bad, stores.ticks._outcomes)
+    del item["requests"]
+    lost = {"outcome_key": {"S": "ticks/watch/none"}, "outcome_digest": {"S": "x"}, "attempts": {"N": "0.5"}}
+    put(stores.ticks, {**item, **lost})
+
+    latest = stores.ticks.latest("watch", 9)
+
+    assert [each.tick_id for each in latest] == [bad.tick_id, good.tick_id]
+    assert latest[0].error is not None
+    assert latest[0].error.message.startswith("unreadable: ")
+
+
+def request(owner: str, **fields: Any) -> LeaseRequest:
+    given: dict[str, Any] = {
+        "nominal": NOON,
+        "interval": 0,
+        "now": NOON,
+        "expires_at": NOON + 9_000,
+        **fields,
+    }
+    return LeaseRequest("watch", owner, default_status=DefaultSensorStatus.RUNNING, **given)
+
+
+def test_a_lease_whose_state_cannot_be_read_is_given_back(stores: Stores) -> None:
+    """Nobody holds it, so that the sensor goes on as soon as its record is repaired."""
+    assert isinstance(stores.sensors, DynamoSensorStore)
+    put(stores.sensors, {"sensor": {"S": "watch"}, "epoch": {"N": "3"}, "failure_streak": {"S": "x"}})
+    with pytest.raises(UnreadableRecordError, match="sensor watch"):
+        stores.sensors.acquire(request("a"))
+
+    client = boto3.client("dynamodb")
+    client.update_item(
+        TableName=stores.sensors._table.name,
+        Key={"sensor": {"S": "watch"}},
+        UpdateExpression="SET failure_streak = :number",
+        ExpressionAttributeValues={":number": {"N": "2"}},
+    )
+    client.close()
+    lease = stores.sensors.acquire(request("b", nominal=NOON + 1, now=NOON + 1))
+
+    assert isinstance(lease, Lease)
+    assert (lease.before.lease_owner, lease.before.failure_streak) == (None, 2)
+
+
+def test_what_a_lease_stands_before_is_read_or_named(stores: Stores) -> None:
+    assert isinstance(stores.sensors, DynamoSensorStore)
+    held = {"lease_owner": {"S": "a"}, "lease_expires": {"N": str(NOON + 9_000)}}
+    put(
+        stores.sensors,
+        {"sensor": {"S": "watch"}, "epoch": {"N": "3"}, **held, "prior_expires": {"N": "-1.5"}},
+    )
+
+    with pytest.raises(UnreadableRecordError, match="sensor watch"):
+        stores.sensors.acquire(request("a"))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [None, {}, {"cursor": {"N": "7"}}, {"cursor": {"NULL": True}}],
+    ids=["gone", "empty", "7", "null"],
+)
+def test_a_lost_bookmark_is_no_beginning_and_is_set_anew_by_an_edit(
+    stores: Stores, damage: dict[str, Any] | None
+) -> None:
+    assert isinstance(stores.sensors, DynamoSensorStore)
+    stores.sensors.edit("watch", Edit(NOON, "ann", cursor="x" * 5_000, sets_cursor=True))
+    key = {"sensor": {"S": "watch#cursor"}}
+    client = boto3.client("dynamodb")
+    client.delete_item(TableName=stores.sensors._table.name, Key=key)
+    client.close()
+    if damage is not None:
+        put(stores.sensors, {**key, **damage})
+
+    with pytest.raises(
+        UnreadableRecordError, match=r"cursor of sensor watch.*treadle sensor cursor set watch"
+    ):
+        stores.sensors.cursor(stores.sensors.get("watch"))
+
+    state = stores.sensors.edit("watch", Edit(NOON + 1, "ann", cursor="y" * 5_000, sets_cursor=True))
+    assert stores.sensors.cursor(state) == "y" * 5_000
+    before = stores.sensors.edits("watch")[0].before
+    assert (before or "").startswith("unreadable: ")

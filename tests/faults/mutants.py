@@ -39,6 +39,7 @@ TAKEOVER = (
 )
 POISON = "tests/functional/test_poison.py::test_"
 PARSERS = "tests/unit/test_poison_messages.py::test_"
+ON_TABLES = "tests/contract/test_unreadable.py::test_"
 UNREADABLE = "tests/unit/test_reconcile_unreadable.py::test_"
 
 
@@ -107,16 +108,58 @@ MUTANTS = (
     Mutant(
         "unreadable ticks set apart",
         "engine/reconcile.py",
-        "                self._ticks.mark_unreadable(sensor, tick_id, self._next_day(), error.reason)",
+        "                self._noted(self._ticks.mark_unreadable, sensor, tick_id, reason=error.reason)",
         "                pass",
         (f"{UNREADABLE}a_tick_that_cannot_be_read_is_a_dead_letter_once_and_looked_at_once_a_day",),
     ),
     Mutant(
         "unreadable runs set apart",
         "engine/reconcile.py",
-        "        self._runs.mark_unreadable(run_id, self._next_day(), reason)\n",
+        "        self._noted(self._runs.mark_unreadable, run_id, reason=reason)\n",
         "",
         (f"{UNREADABLE}a_run_that_cannot_be_read_is_a_dead_letter_once_and_looked_at_once_a_day",),
+    ),
+    Mutant(
+        "unreadable record without room for the reason",
+        "engine/reconcile.py",
+        '        for words in (reason, "?"):',
+        "        for words in (reason,):",
+        (f"{UNREADABLE}a_tick_that_takes_no_note_of_its_failure_holds_up_no_other",),
+    ),
+    Mutant(
+        "unreadable record that takes no change",
+        "engine/reconcile.py",
+        "            except StoreRejectedError:\n                # An item may have",
+        "            except ZeroDivisionError:\n                # An item may have",
+        (f"{UNREADABLE}a_record_that_takes_no_change_holds_up_no_other",),
+    ),
+    Mutant(
+        "reaction that a run's record takes no note of",
+        "engine/dispatch.py",
+        "        except StoreRejectedError:\n            # As a record that is as large",
+        "        except ZeroDivisionError:\n            # As a record that is as large",
+        (f"{UNREADABLE}a_run_that_takes_no_note_of_a_reaction_holds_up_no_request_of_the_tick",),
+    ),
+    Mutant(
+        "cursor that cannot be read",
+        "engine/leased_ticks.py",
+        "        except UnreadableRecordError as error:\n            unreadable = error",
+        "        except ZeroDivisionError as error:\n            unreadable = error",
+        ("tests/unit/test_leased_ticks.py::test_tick_without_a_readable_cursor_fails_and_says_so",),
+    ),
+    Mutant(
+        "lost bookmark",
+        SENSORS,
+        "            return _read_cursor(item or {})",
+        "            return _read_cursor(item) if item else None",
+        (f"{ON_TABLES}a_lost_bookmark_is_no_beginning_and_is_set_anew_by_an_edit[moto-gone]",),
+    ),
+    Mutant(
+        "lease whose state cannot be read",
+        SENSORS,
+        "            self._give_back(request.sensor, request.owner)\n            raise",
+        "            raise",
+        (f"{ON_TABLES}a_lease_whose_state_cannot_be_read_is_given_back[moto]",),
     ),
     Mutant(
         "one request's refusal is not its tick's",
@@ -256,7 +299,7 @@ MUTANTS = (
     Mutant(
         "owner before a lease whose answer was lost",
         SENSORS,
-        "lease_owner=model.prior_owner or None,",
+        "lease_owner=owner or None,",
         "lease_owner=None,",
         (f"{OF_SENSORS}repeated_request_gets_the_state_before_its_lease[moto-True]",),
     ),

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -195,3 +196,30 @@ def test_claim_that_another_launch_has_taken_over_is_not_released(house: House, 
     launch(house)
 
     assert house.only_run().claim == other
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"run_config": "x"},
+        {"run_config": "[" * 5_000 + "]" * 5_000},
+        {"run_config": '{"a": NaN}'},
+        {"run_config": '{"a": "\\ud800"}'},
+        {"tags": {"a": "\ud800"}},
+    ],
+    ids=["no JSON", "too deep", "NaN", "half a pair", "half a pair in a tag"],
+)
+def test_run_whose_input_cannot_be_made_fails_and_says_how_to_repair_it(
+    house: House, queued: Run, damage: dict[str, Any]
+) -> None:
+    house.tables.runs[RUN_ID] = replace(queued, **damage)
+
+    outcome = launch(house)
+
+    run = house.only_run()
+    assert (outcome.decision, run.status, run.next_at) == (Decision.FAILURE, Status.FAILURE, None)
+    assert run.failure is not None
+    assert "cannot be made" in run.failure.cause
+    assert f"treadle run rerun {RUN_ID}" in run.failure.cause
+    assert house.target.starts == []
+    run.failure.cause.encode()

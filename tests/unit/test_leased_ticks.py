@@ -283,3 +283,22 @@ def test_operators_tick_does_not_wait_for_what_failures_hold_up(house: House) ->
 
     assert ticks.tick(house.clock.now(), Budget()).decision is Decision.NOT_DUE
     assert ticks.tick(house.clock.now(), Budget(), at_once=True).decision is Decision.FAILURE
+
+
+def test_tick_without_a_readable_cursor_fails_and_says_so(house: House) -> None:
+    """It is no dead process: the record has the reason, the lease is free, and failures in a row pause the sensor."""
+    evaluated: list[object] = []
+    ticks = house.leased(sensor_of(evaluated.append), pause_after=2)
+    house.tables.unreadable["watch#cursor",] = "it is a number"
+
+    first = ticks.tick(NOON, Budget())
+    house.clock.advance(60)
+    second = ticks.tick(NOON + 60_000, Budget())
+
+    assert evaluated == []
+    assert (first.decision, second.decision) == (Decision.FAILURE, Decision.FAILURE)
+    records = house.tick_records()
+    assert [each.error.type for each in records if each.error] == ["UnreadableRecordError"] * 2
+    assert all("it is a number" in each.error.message for each in records if each.error)
+    state = house.state()
+    assert (state.lease_owner, state.failure_streak, state.status) == (None, 2, InstigatorStatus.STOPPED)

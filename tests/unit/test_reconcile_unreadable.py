@@ -1,6 +1,7 @@
 """I10 in the engine: a record that cannot be read is set apart, with its key and the reason; all others go on."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,7 @@ from treadle.definitions.errors import StoreError, StoreRejectedError
 from treadle.engine.folding import LAUNCH_DUE_MS
 from treadle.engine.reconcile import DISPATCH_LATE_MS, UNREADABLE_MS, Reconciled, Reconciler
 from treadle.ports.runs import Run
-from treadle.testing.stores import InMemoryRunStore
+from treadle.testing.stores import InMemoryRunStore, InMemoryTickStore
 from treadle.testing.system import InMemoryDeadLetters
 
 NOTHING = Reconciled()
@@ -167,3 +168,79 @@ def test_a_dead_letter_that_cannot_be_kept_holds_up_no_other_record(house: House
 
     assert made.reconcile(50) == Reconciled(dispatched=1, failed=1, unreadable=1)
     assert counts(house, good) is not None
+
+
+class FullTable(InMemoryRunStore):
+    """Takes no change of the records that are as large as one may be."""
+
+    def mark_unreadable(self, run_id: str, until: int, reason: str) -> bool:
+        raise StoreRejectedError("Item size to update has exceeded the maximum allowed size")
+
+
+def test_a_record_that_takes_no_change_holds_up_no_other(house: House) -> None:
+    queue_run(house)
+    other = RUN_IDS.keyed("watch", "other")
+    house.tables.runs[other] = replace(house.tables.runs[RUN_ID], run_id=other, run_key="other")
+    house.tables.unreadable[RUN_ID,] = "tags is a list"
+    house.clock.time = NOON + LAUNCH_DUE_MS + 1
+    made, letters = reconciler(house)
+    made._runs = FullTable(house.tables)
+
+    found = made.reconcile(50)
+
+    assert found == Reconciled(relaunched=1, failed=1, unreadable=1)
+    assert bodies(letters) == [{"treadle": "reconcile", "run_id": RUN_ID}]
+
+
+class FullTicks(InMemoryTickStore):
+    """Takes no change of the records that are as large as one may be."""
+
+    def postpone(
+        self, sensor: str, tick_id: str, until: int, reason: str, *, held: int | None = None
+    ) -> bool:
+        raise StoreRejectedError("Item size to update has exceeded the maximum allowed size")
+
+    def mark_unreadable(self, sensor: str, tick_id: str, until: int, reason: str) -> bool:
+        if len(reason) > 1:
+            raise StoreRejectedError("Item size to update has exceeded the maximum allowed size")
+        return super().mark_unreadable(sensor, tick_id, until, reason)
+
+
+class NoRuns(InMemoryRunStore):
+    """Fails at one run in a way that is of that run alone."""
+
+    def create(self, run: Run) -> Run | None:
+        if run.run_key == "broken":
+            raise ValueError("no such thing")
+        return super().create(run)
+
+
+def test_a_tick_that_takes_no_note_of_its_failure_holds_up_no_other(house: House) -> None:
+    unreadable, _, good = (committed(house, key, number=n) for n, key in enumerate(("a", "broken", "b"), 1))
+    house.tables.unreadable["watch", unreadable.tick_id] = "no zlib"
+    house.clock.time = good.ended_at + DISPATCH_LATE_MS + 1
+    made, letters = reconciler(house)
+    made._ticks = made._dispatcher._ticks = FullTicks(house.tables)
+    made._dispatcher._runs = NoRuns(house.tables)
+
+    first, second = made.reconcile(50), made.reconcile(50)
+
+    assert first == Reconciled(dispatched=1, failed=2, unreadable=1)
+    assert second == Reconciled(failed=1)
+    assert len(bodies(letters)) == 1
+    assert counts(house, good) is not None
+
+
+def test_a_run_that_takes_no_note_of_a_reaction_holds_up_no_request_of_the_tick(house: House) -> None:
+    queue_run(house)
+    tick = replace(committed(house, "a", "b"), acted_on=f"{RUN_ID}/1/0/SUCCESS")
+
+    class Full(InMemoryRunStore):
+        def replace(self, run: Run) -> Run | None:
+            raise StoreRejectedError("Item size has exceeded the maximum allowed size")
+
+    dispatcher = house.dispatcher()
+    dispatcher._runs = Full(house.tables)
+
+    assert dispatcher.dispatch(tick).count == 2
+    assert launched(house) == [RUN_IDS.keyed("watch", key) for key in ("a", "b")]

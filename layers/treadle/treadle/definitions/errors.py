@@ -138,13 +138,19 @@ class UnreadableRecordError(TreadleError):
         record: which one, by its key, such as "run 1b2c".
         reason: what is wrong with it.
         is_noted: whether RECONCILE has noted that on the record before.
+        remedy: what to do.
     """
 
-    def __init__(self, record: str, reason: str, *, is_noted: bool = False) -> None:
+    def __init__(
+        self,
+        record: str,
+        reason: str,
+        *,
+        is_noted: bool = False,
+        remedy: str = "Repair the item in its table, or delete it.",
+    ) -> None:
         reason = reason.removeprefix("unreadable: ")
-        super().__init__(
-            f"Record of {record} cannot be read: {reason.rstrip('.')}. Repair the item in its table, or delete it."
-        )
+        super().__init__(f"Record of {record} cannot be read: {reason.rstrip('.')}. {remedy}")
         self.record = record
         self.is_noted = is_noted
         self.reason = f"unreadable: {reason}"

@@ -50,6 +50,8 @@ Grants = Mapping[str, frozenset[str]]
 
 DEFAULT_DEPTH = 10
 
+_NOT_NOTED = "That sensor %s acted on %s is not noted"
+
 KEPT_REACTIONS = 100
 """So many reactions are noted on a run, the last ones."""
 
@@ -173,7 +175,7 @@ class Dispatcher:
         try:
             run = self._runs.get(event_id.partition("/")[0])
         except UnreadableRecordError:
-            logger.exception("That sensor %s acted on %s is not noted", tick.sensor, event_id)
+            logger.exception(_NOT_NOTED, tick.sensor, event_id)
             return
         if run is None:
             return
@@ -184,7 +186,11 @@ class Dispatcher:
                 return current
             return replace(current, reactions=(*current.reactions, reaction)[-KEPT_REACTIONS:])
 
-        amend(self._runs, run, noted)
+        try:
+            amend(self._runs, run, noted)
+        except StoreRejectedError:
+            # As a record that is as large as one may be: what the tick asks for is worth more than the note.
+            logger.exception(_NOT_NOTED, tick.sensor, event_id)
 
     def _tell_of_assets(self, tick: Tick) -> list[str]:
         """Record what the tick tells of assets; or why it is not recorded."""

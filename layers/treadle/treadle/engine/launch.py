@@ -13,6 +13,7 @@ from treadle.definitions.errors import (
     LaunchRejectedError,
     LaunchUncertainError,
     UnknownEventError,
+    UnreadableRecordError,
 )
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.amend import amend
@@ -23,6 +24,7 @@ from treadle.engine.messages import LaunchRequest, launch_message
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.unanswered import DENIED_ENDS_MS, OUTCOME_UNKNOWN
 from treadle.ports.launching import Execution, JobSettings, Start, Target
+from treadle.ports.records import reason_of
 from treadle.ports.runs import Claim, Delay, Failure, Run, RunStore, Try
 from treadle.ports.system import Clock, Queue, Tokens
 
@@ -134,7 +136,13 @@ class Launcher:
         at = as_tried(settings or JobSettings(run.job, "", "", "?"), run.tried)
         if not at.arn:
             return self._fail(run, "JobNotConfiguredError", _not_configured(run, settings))
-        return self._start(run, at, ends_at, request.hops)
+        try:
+            start = start_of(run, at)
+            start.payload.encode()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next delivery would meet it as well
+            reached = _is_in_doubt(run)
+            return self._fail(run, UnreadableRecordError.__name__, _no_input(run, error), reached=reached)
+        return self._start(run, start, ends_at, request.hops)
 
     def _not_ours(self, run: Run, request: LaunchRequest, now: int) -> Outcome:
         if run.attempt == request.attempt and run.status is Status.QUEUED and run.claim is not None:
@@ -144,8 +152,8 @@ class Launcher:
         reason = f"Attempt {request.attempt} was launched before: the run is at {run.attempt}, {run.status}."
         return Outcome(Decision.DUPLICATE, reason, run.launch_id)
 
-    def _start(self, run: Run, settings: JobSettings, ends_at: int, hops: int) -> Outcome:
-        target, start = self._targets.get(settings.target), start_of(run, settings)
+    def _start(self, run: Run, start: Start, ends_at: int, hops: int) -> Outcome:
+        target = self._targets.get(start.settings.target)
         if target is None:
             return self._fail(run, OUTCOME_UNKNOWN, _unknown(run, start), reached=True)
         try:
@@ -340,6 +348,13 @@ def _unknown(run: Run, start: Start) -> str:
     return (
         f"The outcome of the start at {at} is unknown: no answer came, and {start.settings.arn} can no longer "
         f"be asked for {start.launch_id}. Look at it; if it has not run, rerun the run."
+    )
+
+
+def _no_input(run: Run, error: Exception) -> str:
+    return (
+        f"The input of {run.launch_id} cannot be made: {reason_of(error)}. Repair run_config and tags of the run's "
+        f"item in its table. Then: treadle run rerun {run.run_id}"
     )
 
 

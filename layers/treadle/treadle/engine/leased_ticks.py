@@ -3,11 +3,17 @@
 import logging
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from treadle.definitions.bounds import fit
 from treadle.definitions.clocks import is_ahead
-from treadle.definitions.errors import LeaseLostError, StoreError, StoreRejectedError, StoreThrottledError
+from treadle.definitions.errors import (
+    LeaseLostError,
+    StoreError,
+    StoreRejectedError,
+    StoreThrottledError,
+    UnreadableRecordError,
+)
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
 from treadle.engine.evaluation import Budget, Evaluated, Evaluator, Frame, is_unstorable, unstorable
 from treadle.engine.failures import FailurePolicy
@@ -28,6 +34,9 @@ from treadle.ports.ticks import ErrorInfo, Tick, TickKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from treadle.definitions.contexts import SensorEvaluationContext
+    from treadle.engine.evaluation import Evaluate
 
 logger = logging.getLogger(__name__)
 
@@ -149,10 +158,10 @@ class LeasedTicks:
     def _evaluate(self, lease: Lease, deaths: int | None, now: int, budget: Budget) -> Outcome:
         tick_id = leased_tick_id(lease.nominal, lease.epoch)
         frame = Frame(tick_id, TickKind.LEASED, lease.nominal, lease.owner, lease.epoch)
-        cursor = self._sensors.cursor(lease.before)
+        cursor, function = self._cursor(lease)
         started_at = now if lease.before.started_at is None else lease.before.started_at
         state = replace(lease.before, started_at=started_at)
-        result = self._evaluator.run(frame, state, cursor, self._definition.evaluate_tick, budget)
+        result = self._evaluator.run(frame, state, cursor, function, budget)
         failures_before = lease.before.failure_streak if deaths is None else deaths
         try:
             completion = _completion(lease, result, failures_before, self._policy)
@@ -165,6 +174,19 @@ class LeasedTicks:
             completion = _completion(lease, result, failures_before, self._policy)
             self._sensors.commit(lease, replace(completion, stands_in=True))
         return replace(outcome(result.tick), paused=completion.paused, measures=result.measures)
+
+    def _cursor(self, lease: Lease) -> "tuple[str | None, Evaluate]":
+        """The bookmark, and what is evaluated with it: without a readable one, the failure that says so."""
+        try:
+            return self._sensors.cursor(lease.before), self._definition.evaluate_tick
+        except UnreadableRecordError as error:
+            unreadable = error
+
+        def failing(context: "SensorEvaluationContext") -> NoReturn:
+            del context
+            raise unreadable
+
+        return None, failing
 
     def _send_ahead(self, nominal: int, now: int) -> None:
         slots = [each for each in later_slots(nominal, self._settings.interval) if each > now]

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from treadle.definitions.errors import (
@@ -46,6 +46,8 @@ UNREADABLE_MS = 86_400_000
 
 ORIGIN = "reconcile"
 """As dead letters name RECONCILE."""
+
+_NOT_PUT_OFF = "The table takes no change of %s, which is looked at again in the next pass"
 
 PAGE = 100
 """So many ticks, and runs, are asked for at once."""
@@ -177,12 +179,15 @@ class Reconciler:
                 found = self._set_apart(
                     found, error, tick_message(sensor, tick_id), is_new=not error.is_noted
                 )
-                self._ticks.mark_unreadable(sensor, tick_id, self._next_day(), error.reason)
+                self._noted(self._ticks.mark_unreadable, sensor, tick_id, reason=error.reason)
             except Exception as error:  # whatever it is, it is of this tick: those behind it must go on
                 logger.exception("Tick %s of sensor %s could not be dispatched", tick_id, sensor)
                 reason = str(error) if isinstance(error, TreadleError) else reason_of(error)
-                self._ticks.postpone(sensor, tick_id, self._clock.now() + RETRY_MS, reason)
                 found = replace(found, failed=found.failed + 1)
+                try:
+                    self._ticks.postpone(sensor, tick_id, self._clock.now() + RETRY_MS, reason)
+                except StoreRejectedError:
+                    logger.exception(_NOT_PUT_OFF, f"tick {tick_id} of sensor {sensor}")
         return found, len(keys) < PAGE
 
     def _next_day(self) -> int:
@@ -202,11 +207,22 @@ class Reconciler:
                 logger.exception("No dead letter was kept of %s", body)
         return replace(found, failed=found.failed + 1, unreadable=found.unreadable + 1)
 
+    def _noted(self, mark: Callable[..., bool], *key: str, reason: str) -> None:
+        """Put a record that cannot be read off to the next day, with the reason as far as there is room for it."""
+        for words in (reason, "?"):
+            try:
+                mark(*key, self._next_day(), words)
+            except StoreRejectedError:
+                # An item may have 400 KB (DynamoDB's quotas), and this one has as many without the reason.
+                logger.exception(_NOT_PUT_OFF, " ".join(key))
+            else:
+                return
+
     def _set_run_apart(self, found: Reconciled, run_id: str, error: Exception) -> Reconciled:
         reason = error.reason if isinstance(error, UnreadableRecordError) else reason_of(error)
         is_new = not (isinstance(error, UnreadableRecordError) and error.is_noted)
         found = self._set_apart(found, error, {"treadle": ORIGIN, "run_id": run_id}, is_new=is_new)
-        self._runs.mark_unreadable(run_id, self._next_day(), reason)
+        self._noted(self._runs.mark_unreadable, run_id, reason=reason)
         return found
 
     def _look_at_runs(self, found: Reconciled, ends_at: int) -> tuple[Reconciled, bool]:

@@ -103,6 +103,7 @@ class InMemorySensorStore:
 
     def cursor(self, state: SensorState) -> str | None:
         """The bookmark."""
+        self._tables.check(f"{state.sensor}#cursor")
         return state.cursor
 
     def acquire(self, request: LeaseRequest) -> Lease | Refused:

@@ -172,7 +172,9 @@ class DynamoEventStore:
             limit=AT_ONCE,
         ):
             events = list(each_readable(_read_event, items))
-            if number is None and events:
+            if not events:
+                continue  # Nothing is known of when these happened.
+            if number is None:
                 number = events[0].storage_id
             later = [event.storage_id for event in events if event.time >= time]
             old = 0 if later else old + len(items)

@@ -372,6 +372,10 @@ def _delay(reason: object, at: object, until: object) -> Delay:
     return Delay(text(reason), integer(at), integer(until))
 
 
+def _unanswered(reason: object, since: object, at: object) -> Unanswered:
+    return Unanswered(text(reason), integer(since), integer(at))
+
+
 def _reaction(sensor: object, event_id: object, tick_id: object, at: object) -> Reaction:
     return Reaction(text(sensor), text(event_id), text(tick_id), integer(at))
 
@@ -437,7 +441,7 @@ def _run_of(item: Item) -> Run:
         unseen_at=whole(model.unseen_at),
         denied_at=whole(model.denied_at),
         delayed=_delay(*model.delayed) if model.delayed is not None else None,
-        unanswered=Unanswered(*model.unanswered) if model.unanswered is not None else None,
+        unanswered=_unanswered(*model.unanswered) if model.unanswered is not None else None,
         external_id=model.external_id,
         target=model.target,
         started_at=whole(model.started_at),

@@ -77,7 +77,13 @@ class DynamoSensorStore:
         if not state.cursor_apart:
             return state.cursor
         item = self._database.get(self._table, _cursor_key(state.sensor))
-        return _read_cursor(item) if item else None
+        try:
+            # Taken for none, a lost bookmark would let the sensor begin anew.
+            return _read_cursor(item or {})
+        except UnreadableRecordError as error:
+            name = f"the cursor of sensor {state.sensor}"
+            remedy = f"Set it anew: treadle sensor cursor set {state.sensor} VALUE, or cursor clear."
+            raise UnreadableRecordError(name, error.reason, remedy=remedy) from error
 
     def acquire(self, request: LeaseRequest) -> Lease | Refused:
         """Take the lease in one conditional write that answers with the state before it."""
@@ -115,7 +121,12 @@ class DynamoSensorStore:
         )
         if isinstance(answer, ConditionFailed):
             return _refusal(request, answer)
-        before = _state(answer) if answer else SensorState(request.sensor)
+        try:
+            before = _state(answer) if answer else SensorState(request.sensor)
+        except UnreadableRecordError:
+            # Nobody died: once the record is repaired, the next tick need not wait for this lease.
+            self._give_back(request.sensor, request.owner)
+            raise
         return Lease(request.sensor, request.owner, before.epoch + 1, request.nominal, before)
 
     def commit(self, lease: Lease, completion: Completion) -> None:
@@ -142,8 +153,11 @@ class DynamoSensorStore:
 
     def release(self, lease: Lease) -> None:
         """Give up the lease, if it is still there."""
+        self._give_back(lease.sensor, lease.owner)
+
+    def _give_back(self, sensor: str, owner: str) -> None:
         actions = changes((Model.lease_owner, None), (Model.lease_expires, None), *_NO_PRIOR)
-        self._database.update(self._table, (lease.sensor,), actions, Model.lease_owner == lease.owner)
+        self._database.update(self._table, (sensor,), actions, Model.lease_owner == owner)
 
     def edit(self, sensor: str, edit: Edit) -> SensorState:
         """Change the state, raise the epoch, and remember the edit, in one transaction.
@@ -168,7 +182,7 @@ class DynamoSensorStore:
 
     def _edit_writes(self, edit: Edit, state: SensorState) -> list[Write]:
         """The state's update, which nothing may have come before; the edits with this one; a long bookmark."""
-        sensor, cursor = state.sensor, self.cursor(state) if edit.sets_cursor else None
+        sensor, cursor = state.sensor, self._cursor_before(state) if edit.sets_cursor else None
         done = state.last_completion
         unmoved = Model.epoch == state.epoch if state.epoch else Model.epoch.does_not_exist()
         unmoved &= Model.last_completion.does_not_exist() if done is None else Model.last_completion == done
@@ -181,6 +195,12 @@ class DynamoSensorStore:
         if edit.sets_cursor and _is_long(edit.cursor):
             writes.insert(0, self._cursor_put(sensor, edit.cursor or ""))
         return writes
+
+    def _cursor_before(self, state: SensorState) -> str | None:
+        try:
+            return self.cursor(state)
+        except UnreadableRecordError as error:
+            return error.reason  # The edit is what repairs it.
 
     def _tick_put(self, item: Item) -> Write:
         key = (item["sensor"]["S"], item["tick_id"]["S"])
@@ -281,19 +301,24 @@ def _refusal(request: LeaseRequest, failed: ConditionFailed) -> Lease | Refused:
     if state.lease_owner != request.owner:
         return Refused(state)
     # Our own write, whose answer was lost: the state before it is the same but for what the write changed.
-    before = _before_lease(state, Model.from_raw_data(failed.standing))
+    before = _before_lease(state, failed.standing)
     return Lease(request.sensor, request.owner, state.epoch, request.nominal, before)
 
 
-def _before_lease(state: SensorState, model: Model) -> SensorState:
-    nominal = whole(model.prior_nominal)
+def _before_lease(state: SensorState, item: Item) -> SensorState:
+    owner, expires, nominal = _read_prior(item)
     return replace(
         state,
-        lease_owner=model.prior_owner or None,
-        lease_expires=whole(model.prior_expires) or 0,
+        lease_owner=owner or None,
+        lease_expires=expires or 0,
         last_nominal=None if nominal == _NEVER else nominal,
         epoch=state.epoch - 1,
     )
+
+
+def _prior(item: Item) -> tuple[str | None, int | None, int | None]:
+    model = Model.from_raw_data(item)
+    return model.prior_owner, whole(model.prior_expires), whole(model.prior_nominal)
 
 
 def _edit(edit: object) -> RecordedEdit:
@@ -347,6 +372,7 @@ def _state_of(item: Item) -> SensorState:
 
 _NAME = named("the state of sensor", "sensor")
 _state = reader(_state_of, _NAME)
-_read_cursor = reader(lambda item: Model.from_raw_data(item).cursor, named("the cursor", "sensor"))
+_read_prior = reader(_prior, _NAME)
+_read_cursor = reader(lambda item: text(Model.from_raw_data(item).cursor), named("the cursor", "sensor"))
 _read_edits = reader(lambda item: list(Model.from_raw_data(item).edits or ()), named("the edits", "sensor"))
 _read_edit = reader(_edit, lambda _: "one edit of a sensor")

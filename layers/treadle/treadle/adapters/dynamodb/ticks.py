@@ -3,6 +3,7 @@
 import logging
 import zlib
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -123,7 +124,10 @@ class DynamoTickStore:
         except StoreError as error:
             # Not worth the whole list: the object may have expired a few days before the record does.
             logger.warning(str(error))
-            return reader(lambda kept: _tick(Model.from_raw_data(kept), Unpacked()), _NAME)(item)
+        except UnreadableRecordError as error:
+            return _unreadable(item, error)
+        try:
+            return _read_alone(item)
         except UnreadableRecordError as error:
             return _unreadable(item, error)
 
@@ -192,9 +196,9 @@ class DynamoTickStore:
 
     def drop(self, sensor: str, tick_id: str, drop: Drop, due: int, reason: str) -> bool:
         """Note an operator's decision once, in one conditional write."""
-        noted = [drop.at, drop.by, fit(drop.reason, MAX_REASON)]
+        drop_noted = replace(drop, reason=fit(drop.reason, MAX_REASON))
         actions = [
-            Model.dropped.set(noted),
+            Model.dropped.set([drop_noted.at, drop_noted.by, drop_noted.reason]),
             Model.pending_since.set(due),
             Model.held.set(fit(reason, MAX_REASON)),
         ]
@@ -202,7 +206,7 @@ class DynamoTickStore:
         answer = self._database.update(self._table, (sensor, tick_id), actions, waits)
         if not isinstance(answer, ConditionFailed):
             return True
-        return answer.standing is not None and Model.from_raw_data(answer.standing).dropped == noted
+        return answer.standing is not None and _read_dropped(answer.standing) == drop_noted
 
     def mark_unreadable(self, sensor: str, tick_id: str, until: int, reason: str) -> bool:
         """Let a pending tick wait whose record cannot be read, in one write that reads nothing of it."""
@@ -331,7 +335,7 @@ def _tick(model: Model, asked: Unpacked) -> Tick:
         depth=whole(model.depth) or 0,
         held=model.held,
         held_requests=whole(model.held_requests) or 0,
-        dropped=Drop(*model.dropped) if model.dropped is not None else None,
+        dropped=_drop(*model.dropped) if model.dropped is not None else None,
         acted_on=model.acted_on,
         asset_events=asked.asset_events,
     )
@@ -395,6 +399,15 @@ def _unreadable(item: Item, error: UnreadableRecordError) -> Tick:
     return unreadable_tick(item["sensor"]["S"], tick_id, tick_time(tick_id) or 0, error.reason)
 
 
+def _drop(at: object, by: object, reason: object) -> Drop:
+    return Drop(integer(at), text(by), text(reason))
+
+
+def _dropped(item: Item) -> Drop | None:
+    dropped = Model.from_raw_data(item).dropped
+    return None if dropped is None else _drop(*dropped)
+
+
 def _counts(model: Model) -> DispatchCounts | None:
     return None if model.dispatched is None else DispatchCounts(*map(integer, model.dispatched))
 
@@ -404,6 +417,8 @@ def _attempts(item: Item) -> tuple[str, TickStatus, int]:
 
 
 _NAME = named("the tick of sensor", "sensor", "tick_id")
+_read_alone = reader(lambda item: _tick(Model.from_raw_data(item), Unpacked()), _NAME)
+_read_dropped = reader(_dropped, _NAME)
 _read_admitted = reader(lambda item: read_number(item, "admitted"), _NAME)
 _read_attempts = reader(_attempts, _NAME)
 _read_owner = reader(lambda item: text(item["owner"]["S"]), _NAME)
