@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.dispatching import committed
 from tests.support.house import House
+from treadle.definitions.errors import StoreError
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus, TickStatus
 from treadle.engine.dispatch import DEFAULT_DEPTH
 from treadle.operate.doctor import COUNTED, LATE_MS, Doctor
@@ -427,3 +428,18 @@ def test_run_of_unknown_kind_at_the_bare_name_of_its_job_is_in_order(house: Hous
     under_way(house, "", "weekly")
 
     assert wrong(examined(house, addresses=at("glue", "weekly"))) == []
+
+
+def test_ticks_whose_requests_cannot_be_fetched_are_a_problem(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = committed(house, "k")
+
+    def gone(store: object, sensor: str, tick_id: str) -> None:
+        raise StoreError(f"The requests of tick {tick_id} of sensor {sensor} are gone")
+
+    monkeypatch.setattr(type(house.ticks), "get", gone)
+
+    [found] = [each for each in examined(house) if each.check == "requests"]
+
+    assert (found.severity, lost.tick_id in found.says) == (Severity.PROBLEM, True)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from treadle.definitions.errors import UnreadableRecordError
+from treadle.definitions.errors import StoreError, StoreThrottledError, UnreadableRecordError
 from treadle.definitions.jobs import jobs_parameter
 from treadle.engine.held import FAR
 from treadle.engine.identity import timestamp
@@ -162,6 +162,10 @@ class Doctor:
             return self._ticks.get(sensor, tick_id)
         except UnreadableRecordError as error:
             return of_unreadable_tick(sensor, tick_id, error.reason)
+        except StoreThrottledError:
+            raise
+        except StoreError as error:  # What it asked for is kept apart, and is gone or another.
+            return of_unreadable_tick(sensor, tick_id, str(error))
 
     def _lost(self, sensor: str, since: int) -> Iterator[Finding]:
         for trouble in (TickTrouble.REFUSED, TickTrouble.SET_ASIDE):
