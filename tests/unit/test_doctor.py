@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.dispatching import committed
 from tests.support.house import House
+from treadle.definitions.errors import StoreError
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus, TickStatus
 from treadle.engine.dispatch import DEFAULT_DEPTH
 from treadle.operate.doctor import LATE_MS, Doctor
@@ -376,3 +377,32 @@ def test_doctor_names_the_sensor_and_the_reason_of_what_is_held_refused_or_set_a
         f"warning Requests of a tick of the last day were set aside, as they could never run, last of {aside.tick_id}"
         in said
     )
+
+
+def test_ticks_that_cannot_be_read_are_a_problem_and_hide_no_other(house: House) -> None:
+    bad, held = committed(house, "k", number=1), committed(house, "h", number=2, job="other_job")
+    house.dispatcher().dispatch(held)
+    house.tables.unreadable["watch", bad.tick_id] = "no zlib"
+
+    found = [each for each in examined(house) if each.check == "requests"]
+
+    assert [(each.subject, each.severity) for each in found] == [("sensor watch", Severity.PROBLEM)] * 2
+    assert any("held" in each.says for each in found)
+    [unreadable] = [each for each in found if "cannot be read" in each.says]
+    assert f"{bad.tick_id}: unreadable: no zlib." in unreadable.says
+    assert "treadle dlq redrive" in unreadable.advice
+
+
+def test_ticks_whose_requests_cannot_be_fetched_are_a_problem(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = committed(house, "k")
+
+    def gone(store: object, sensor: str, tick_id: str) -> None:
+        raise StoreError(f"The requests of tick {tick_id} of sensor {sensor} are gone")
+
+    monkeypatch.setattr(type(house.ticks), "get", gone)
+
+    [found] = [each for each in examined(house) if each.check == "requests"]
+
+    assert (found.severity, lost.tick_id in found.says) == (Severity.PROBLEM, True)

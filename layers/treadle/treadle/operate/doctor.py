@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from treadle.definitions.errors import StoreError, TreadleError, UnreadableRecordError
 from treadle.definitions.jobs import jobs_parameter
 from treadle.engine.held import FAR
 from treadle.engine.identity import timestamp
@@ -22,6 +23,7 @@ from treadle.operate.findings import (
     of_target,
     of_unknown_jobs,
     of_unread,
+    of_unreadable,
 )
 from treadle.operate.moved import CHECK, MOST, Addresses
 from treadle.operate.overview import DAY_MS, Overview, SensorView
@@ -124,10 +126,12 @@ class Doctor:
 
     def _troubled(self, views: Sequence[SensorView]) -> Iterator[Finding]:
         """Ticks of the last day of which not everything came to a run, though none of them has failed."""
-        now, held = self._clock.now(), self._held()
+        now = self._clock.now()
+        held, unreadable = self._waiting()
         with ThreadPoolExecutor(_WORKERS) as pool:
             found = [
                 *(of_held(name, ticks) for name, ticks in held.items()),
+                *(of_unreadable(name, reasons) for name, reasons in unreadable.items()),
                 *(
                     finding
                     for of in pool.map(lambda view: self._lost(view.name, now - DAY_MS), views)
@@ -141,16 +145,27 @@ class Doctor:
             )
             yield Finding("requests", "requests", Severity.OK, says)
 
-    def _held(self) -> dict[str, list[Tick]]:
-        """The ticks that wait for a grant or for the next hour, by sensor."""
+    def _waiting(self) -> tuple[dict[str, list[Tick]], dict[str, list[str]]]:
+        """By sensor, the ticks that wait for a grant or for the next hour, and why others cannot be read."""
         keys = self._ticks.pending(FAR, COUNTED)
         with ThreadPoolExecutor(_WORKERS) as pool:
-            ticks = [tick for tick in pool.map(lambda key: self._ticks.get(*key), keys) if tick]
+            ticks = list(pool.map(lambda key: self._tick(*key), keys))
         held: dict[str, list[Tick]] = {}
-        for tick in ticks:
-            if tick.trouble is TickTrouble.HELD:
-                held.setdefault(tick.sensor, []).append(tick)
-        return held
+        unreadable: dict[str, list[str]] = {}
+        for (sensor, tick_id), tick in zip(keys, ticks, strict=True):
+            if isinstance(tick, TreadleError):
+                reason = tick.reason if isinstance(tick, UnreadableRecordError) else str(tick)
+                unreadable.setdefault(sensor, []).append(f"{tick_id}: {reason}")
+            elif tick is not None and tick.trouble is TickTrouble.HELD:
+                held.setdefault(sensor, []).append(tick)
+        return held, unreadable
+
+    def _tick(self, sensor: str, tick_id: str) -> Tick | TreadleError | None:
+        """A tick, or why it cannot be read; the others are looked at all the same."""
+        try:
+            return self._ticks.get(sensor, tick_id)
+        except (UnreadableRecordError, StoreError) as error:
+            return error
 
     def _lost(self, sensor: str, since: int) -> Iterator[Finding]:
         for trouble in (TickTrouble.REFUSED, TickTrouble.SET_ASIDE):

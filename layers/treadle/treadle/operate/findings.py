@@ -104,6 +104,18 @@ def of_held(sensor: str, ticks: Sequence[Tick]) -> Finding:
     return Finding("requests", f"sensor {sensor}", Severity.PROBLEM, says, advice)
 
 
+def of_unreadable(sensor: str, reasons: Sequence[str]) -> Finding:
+    """That ticks of a sensor wait to be dispatched, and cannot be read.
+
+    Args:
+        sensor: its name.
+        reasons: of each, its id and why; one at least.
+    """
+    says = f"{_ticks(len(reasons)).capitalize()} cannot be read and so not be dispatched, the first {closed(reasons[0])}"
+    advice = "Repair what is kept of it, or delete its item; then: treadle dlq redrive"
+    return Finding("requests", f"sensor {sensor}", Severity.PROBLEM, says, advice)
+
+
 def of_lost(sensor: str, trouble: TickTrouble, ticks: Sequence[TickOutline]) -> Finding:
     """That requests of a sensor were refused, or set aside, within a day.
 
