@@ -278,4 +278,5 @@ def test_a_sensor_of_deadlines_is_tried_with_a_deadline(visit: Visit) -> None:
     visit.page.get_by_label("Deadline").fill("2099-01-28T06:00")
     visit.presses("Evaluate")
 
-    visit.sees("no run of it was asked for", within=visit.page.get_by_role("dialog"))
+    visit.sees("has not succeeded by", within=visit.page.get_by_role("dialog"))
+    visit.sees("is at STARTED", within=visit.page.get_by_role("dialog"))

@@ -45,12 +45,13 @@ def test_each_edit_raises_the_epoch_and_answers_with_the_state_afterwards(stores
     assert [state.cursor for state in states] == [None, "c", "c", "c"]
 
 
-def test_start_notes_its_time_and_stop_and_reset_leave_it(stores: Stores) -> None:
+def test_start_and_reset_note_their_time_and_stop_leaves_it(stores: Stores) -> None:
     stores.sensors.edit("files", Edit(NOON, "ann", status=RUNNING))
     stores.sensors.edit("files", Edit(NOON + 1, "ann", status=STOPPED))
+    stopped = stores.sensors.get("files").started_at
     stores.sensors.edit("files", Edit(NOON + 2, "ann", status=DECLARED))
 
-    assert stores.sensors.get("files").started_at == NOON
+    assert (stopped, stores.sensors.get("files").started_at) == (NOON, NOON + 2)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """Records that cannot be read, on each DynamoDB: one read alone is named, several are read past it, a page shows it."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -283,7 +282,8 @@ def test_a_damaged_decision_of_an_operator_makes_the_tick_unreadable(
 def test_a_decision_of_an_operator_is_noted_again_in_the_same_words(stores: Stores) -> None:
     """However long its reason is, which is cut in the record."""
     assert isinstance(stores.ticks, DynamoTickStore)
-    assert stores.ticks.put(replace(tick(1), held="waits"))
+    assert stores.ticks.put(tick(1))
+    assert stores.ticks.postpone("watch", tick(1).tick_id, NOON, "waits", held=1)
     drop = Drop(NOON, "ann", "y" * 5_000)
 
     noted = [stores.ticks.drop("watch", tick(1).tick_id, drop, NOON, "why") for _ in range(2)]

@@ -591,7 +591,7 @@ MUTANTS = (
     Mutant(
         "assets of a tick told before it is done",
         "engine/dispatch.py",
-        "        refusals = self._assets.record_tick(tick)\n",
+        "        refusals = self._assets.record_tick(tick, again=again)\n",
         "        refusals: list[str] = []\n",
         (f"{ASSETS}without_faults_each_event_is_recorded_and_told_once",),
     ),
@@ -711,9 +711,9 @@ MUTANTS = (
     ),
     Mutant(
         "kind of a run without a try",
-        "engine/reconcile.py",
-        'kind = kind_of(run.target or "") or (settings.target if settings else "")',
-        'kind = settings.target if settings else ""',
+        "engine/addresses.py",
+        'return kind_of(address) or (settings.target if settings else "")',
+        'return settings.target if settings else ""',
         (f"{MOVED}a_run_of_another_kind_than_its_job_is_now_is_asked_about_where_it_runs",),
     ),
     Mutant(

@@ -453,7 +453,8 @@ def test_asset_events_are_published_once_however_often_what_is_held_is_looked_at
 class Refusing(AssetRecorder):
     """Records no asset event."""
 
-    def record_tick(self, tick: Tick) -> list[str]:
+    def record_tick(self, tick: Tick, *, again: bool = False) -> list[str]:
+        del again
         return [f"Event {tick.tick_id} is not recorded: too long."]
 
 

@@ -74,12 +74,13 @@ def can_be_kept(time: datetime) -> bool:
     return _EARLIEST <= time < _LATEST
 
 
-def check_time_zone(subject: str, time: object) -> datetime:
+def check_time_zone(subject: str, time: object, *, is_kept: bool = True) -> datetime:
     """The same time, if it is one, has a time zone, and can be kept.
 
     Args:
         subject: whose time it is, for the error.
         time: what was given.
+        is_kept: False for a time that is only compared, and so may be any.
 
     Raises:
         DagsterInvalidDefinitionError: if it is no time, has no time zone, or is not from 1970 to 9998.
@@ -90,6 +91,6 @@ def check_time_zone(subject: str, time: object) -> datetime:
     if time.utcoffset() is None:
         msg = f"{subject} must have a time zone, such as datetime.now(timezone.utc), and {time} has none."
         raise DagsterInvalidDefinitionError(msg)
-    if not can_be_kept(time):
+    if is_kept and not can_be_kept(time):
         raise DagsterInvalidDefinitionError(f"{subject} is {time}, and must be from 1970 to 9998.")
     return time

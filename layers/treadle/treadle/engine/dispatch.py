@@ -160,7 +160,7 @@ class Dispatcher:
                 return Outcome(Decision.DUPLICATE, "The tick was dispatched meanwhile.", tick.tick_id)
             applied = self._apply(tick, tick.requests)
         if was_held:
-            untold = self._tell_of_assets(tick)  # For what is refused: what was recorded stays as it is.
+            untold = self._tell_of_assets(tick, again=True)
         counts = applied.counts + DispatchCounts(refused=len(untold))
         self._ticks.mark_dispatched(tick, counts, [*untold, *applied.refusals][:SHOWN_REFUSALS])
         words = str(counts) if tick.requests or untold else tick.reason or ""
@@ -192,7 +192,7 @@ class Dispatcher:
             # As a record that is as large as one may be: what the tick asks for is worth more than the note.
             logger.exception(_NOT_NOTED, tick.sensor, event_id)
 
-    def _tell_of_assets(self, tick: Tick) -> list[str]:
+    def _tell_of_assets(self, tick: Tick, *, again: bool = False) -> list[str]:
         """Record what the tick tells of assets; or why it is not recorded."""
         if not tick.asset_events:
             return []
@@ -200,7 +200,7 @@ class Dispatcher:
             refusal = self._too_deep(tick, f"tell of {len(tick.asset_events)} asset events")
             logger.error(refusal)
             return [refusal]
-        refusals = self._assets.record_tick(tick)
+        refusals = self._assets.record_tick(tick, again=again)
         for refusal in refusals:
             logger.error(refusal)
         return refusals
@@ -266,8 +266,7 @@ class Dispatcher:
         # Also for a slice that was noted before: whoever noted the last one may have died before this.
         if not slicing.is_complete or tick.dispatched is not None:
             return 0
-        # Again, as slices note nothing of asset events: what was recorded before stays as it is.
-        untold = self._tell_of_assets(tick)
+        untold = self._tell_of_assets(tick, again=True)  # As slices note nothing of asset events.
         counts = slicing.counts + DispatchCounts(refused=len(untold))
         self._ticks.mark_dispatched(tick, counts, [*untold, *slicing.refusals][:SHOWN_REFUSALS])
         return len(untold)

@@ -131,7 +131,7 @@ class AssetRecorder:
             return Outcome(Decision.FOREIGN, reason, told.event_id)
         return self._recorded(replace(told, event_id=f"{namespace}/{told.event_id}", storage_id=0))
 
-    def record_tick(self, tick: Tick) -> list[str]:
+    def record_tick(self, tick: Tick, *, again: bool = False) -> list[str]:
         """Record what a tick tells of; again it is told as it was at first.
 
         It is one step further from its beginning than the tick, so that sensors which set each other off by
@@ -139,6 +139,7 @@ class AssetRecorder:
 
         Args:
             tick: a committed one.
+            again: True once all of it has been published: says what is refused, and publishes nothing.
 
         Returns:
             Why some of it can never be recorded, or told; one for each such event.
@@ -158,18 +159,19 @@ class AssetRecorder:
             for index, each in enumerate(tick.asset_events)
         ]
         try:
-            self._tell(made)
+            self._tell(made, publishes=not again)
         except Exception as error:
             if is_passing(error):
                 raise
             # One of them is at fault: the others are recorded one by one.
-            return [refusal for refusal in map(self._refusal, made) if refusal]
+            refusals = (self._refusal(each, publishes=not again) for each in made)
+            return [refusal for refusal in refusals if refusal]
         return []
 
-    def _refusal(self, made: AssetMaterialized) -> str | None:
+    def _refusal(self, made: AssetMaterialized, *, publishes: bool) -> str | None:
         """Why an event cannot be recorded, or told; None once it was."""
         try:
-            self._tell([made])
+            self._tell([made], publishes=publishes)
         except Exception as error:
             if is_passing(error):
                 raise
@@ -205,11 +207,12 @@ class AssetRecorder:
         logger.warning("%s is said to have been made at %s: taken for now", made.summary, timestamp(time))
         return replace(made, time=moment(now))
 
-    def _tell(self, made: Sequence[AssetMaterialized]) -> list[AssetMaterialized]:
+    def _tell(self, made: Sequence[AssetMaterialized], *, publishes: bool = True) -> list[AssetMaterialized]:
         """Number them, then tell of them; whoever dies in between does both again."""
         made = [self._believed(each) for each in made]
         told = [materialized(kept) for kept in self._events.append([asset_event(each) for each in made])]
-        self._bus.publish([asset_materialized(each, self._namespace) for each in told])
+        if publishes:
+            self._bus.publish([asset_materialized(each, self._namespace) for each in told])
         return told
 
 

@@ -75,7 +75,9 @@ def get_objects(
     """
     if since_last_modified is not None:
         # In UTC, as the hours of a zone's clock are not always as long.
-        since_last_modified = check_time_zone("since_last_modified", since_last_modified).astimezone(UTC)
+        since_last_modified = check_time_zone(
+            "since_last_modified", since_last_modified, is_kept=False
+        ).astimezone(UTC)
     listed = _listed(bucket, prefix, client)
     if since_last_modified is not None:
         found = list(_since(listed, since_last_modified, since_key))
