@@ -17,6 +17,7 @@ from tests.e2e.deployment import (
     status_changed,
 )
 from treadle.definitions.status import DagsterRunStatus, TickStatus
+from treadle.engine.dispatch import DEFAULT_DEPTH
 from treadle.engine.slices import SLICE, slice_message, slices_of
 from treadle.ports.ticks import DispatchCounts, PlannedRun, Tick, TickKind
 
@@ -32,11 +33,19 @@ def object_event(deployed: Deployed) -> tuple[str, Proceeds]:
 
 
 def tick_slice(deployed: Deployed) -> tuple[str, Proceeds]:
-    """Of a tick whose requests are all refused, as their job is not granted."""
-    requests = [PlannedRun(str(uuid4()), None, "not_granted", "{}", {}) for _ in range(SLICE + 1)]
+    """Of a tick whose requests are all refused, as it looks like the end of a loop."""
+    requests = [PlannedRun(str(uuid4()), None, "process_file", "{}", {}) for _ in range(SLICE + 1)]
     at = 1_795_370_405_000
     tick = Tick(
-        SENSOR, str(uuid4()), TickKind.EVENT, TickStatus.SUCCESS, at, at, at, requests=tuple(requests)
+        SENSOR,
+        str(uuid4()),
+        TickKind.EVENT,
+        TickStatus.SUCCESS,
+        at,
+        at,
+        at,
+        requests=tuple(requests),
+        depth=DEFAULT_DEPTH,
     )
     deployed.stores.ticks.put(tick)
 

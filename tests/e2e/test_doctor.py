@@ -240,7 +240,15 @@ def paused_sensor(deployed: Deployed) -> contextlib.AbstractContextManager[None]
 
 
 def sensor_that_does_not_tick(deployed: Deployed) -> contextlib.AbstractContextManager[None]:
-    return sensor_state(deployed, last_nominal={"N": "1795370400000"}, failure_streak={"N": "0"})
+    # Started by an operator long ago: else the last deployment, a moment ago, counts as its start.
+    long_ago = {"N": "1795370400000"}
+    return sensor_state(
+        deployed,
+        status={"S": "RUNNING"},
+        started_at=long_ago,
+        last_nominal=long_ago,
+        failure_streak={"N": "0"},
+    )
 
 
 @contextlib.contextmanager
