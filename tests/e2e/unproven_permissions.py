@@ -4,6 +4,7 @@ POLLED = "Lambda's poller uses it, and the local cloud's own poller asks no role
 BATCHED = "AWS's name for what is shown as SendMessageBatch"
 READS_RUNS = "for a function that asks for further runs, which this one does not"
 NO_SUCH_CHANNEL = "deployed with such a channel only"
+MOVED = "deployed with FormerJobArns only, as test_moved_job.py does"
 UNPROVEN = {
     ("NewObjectsRole", "OwnState", "dynamodb:PutItem"): "for a cursor over 1 KB, which this sensor never has",
     ("NewObjectsRole", "OwnQueue", "sqs:SendMessage"): "AWS's name for what SendMessageBatch is here",
@@ -76,6 +77,18 @@ UNPROVEN = {
         "ListExecutions",
         "states:ListExecutions",
     ): "deployed where a job is observed only, as test_runs.py does",
+    ("ReconcileRole", "Runs", "dynamodb:UpdateItem"): "for a record that cannot be read, which is marked",
+    **{
+        (role, "DescribeFormerExecutions", f"states:{action}"): MOVED
+        for role in ("RecordRole", "ReconcileRole")
+        for action in ("DescribeExecution", "GetExecutionHistory")
+    },
+    ("LaunchRole", "DescribeFormerExecutions", "states:DescribeExecution"): MOVED,
+    **{(role, "DescribeFormerRuns", "glue:GetJobRun"): MOVED for role in ("RecordRole", "ReconcileRole")},
+    **{
+        ("LaunchRole", "SettleFormerStarts", action): MOVED
+        for action in ("states:DescribeStateMachine", "states:StartExecution", "glue:GetJobRuns")
+    },
     ("ReconcileRole", "DispatchQueue", "sqs:SendMessage"): BATCHED,
     ("ReconcileRole", "LaunchQueue", "sqs:SendMessage"): BATCHED,
     ("ReconcileRole", "DeadLetters", "sqs:SendMessage"): "Lambda uses it for an invocation that failed",
