@@ -257,7 +257,9 @@ class World(Living):
             assert isinstance(request, SliceRequest)
             dispatcher.dispatch_slice(request)
 
-        return process_queue(event, _Context(), handle, self._inbox("dispatch", self.slices))
+        return process_queue(
+            event, _Context(), handle, self._inbox("dispatch", self.slices), kept_in_tables=True
+        )
 
     def _launch(self, event: dict[str, Any]) -> Any:
         targets, launches = {"step_functions": self.target}, self._queue(self.launches)
@@ -266,7 +268,9 @@ class World(Living):
         def handle(body: Any) -> None:
             launcher.launch(steps.parse_launch(body), SECONDS)
 
-        return process_queue(event, _Context(), handle, self._inbox("launch", self.launches))
+        return process_queue(
+            event, _Context(), handle, self._inbox("launch", self.launches), kept_in_tables=True
+        )
 
     def _record(self, event: dict[str, Any]) -> Any:
         recorder = Recorder(self.runs, self.jobs, {"step_functions": self.target}, self.clock)

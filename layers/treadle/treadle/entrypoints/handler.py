@@ -3,6 +3,7 @@
 import functools
 import os
 import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -41,6 +42,10 @@ THROTTLED_SECONDS = (15, 60)
 
 MAX_DELAY_SECONDS = 900
 """As long as SQS can hold a message back."""
+
+LAST_TRIES = 8
+LAST_PAUSE_SECONDS = (0.05, 0.25)
+"""A message that can be sent anew no more is tried so often, with pauses between these, before it counts as failed."""
 
 SEND_TRIES = 4
 """A message is sent anew so often, if the queue is throttled as well."""
@@ -156,6 +161,8 @@ def process_queue(
     inbox: Inbox,
     parse: Callable[[Json], T] = lambda body: body,  # type: ignore[assignment,return-value] # for Json
     begin: Callable[[Sequence[T]], object] = lambda _: None,
+    *,
+    kept_in_tables: bool = False,
 ) -> dict[str, Any]:
     """Handle each message of a batch; those that failed, and only those, are delivered again.
 
@@ -173,6 +180,8 @@ def process_queue(
         inbox: where the batch came from.
         parse: makes of a message's JSON what the handler takes; by default nothing else.
         begin: takes all that could be parsed, before the first is handled, and raises nothing.
+        kept_in_tables: True where RECONCILE finds what a message is about without it: one that has met a throttled
+            store as often as a chain may be long is acknowledged then.
 
     Returns:
         SQS's partial batch response.
@@ -187,7 +196,7 @@ def process_queue(
     def handle_record(record: SQSRecord) -> None:
         message = parsed[record.message_id]
         try:
-            handle(_value(message))
+            _handled(handle, message, LAST_TRIES if _is_last_hop(message, record.body) else 1)
         except Exception as error:
             if isinstance(error, StoreThrottledError):
                 metrics().add_metric(f"{inbox.origin}.THROTTLED", MetricUnit.Count, 1)
@@ -195,6 +204,9 @@ def process_queue(
                 if hops_of(body) < MOST_HOPS:
                     logger().warning(f"Sent anew, to be handled later: {error}")
                     _send_anew(body, inbox.queue)
+                    return
+                if kept_in_tables:
+                    logger().warning(f"Left to RECONCILE, as a chain of messages must end: {error}")
                     return
             receives = int(record.attributes.approximate_receive_count or 1)
             if not isinstance(error, _PERMANENT) and receives < MAX_RECEIVES:
@@ -225,6 +237,23 @@ def _parsed(record: Mapping[str, Any], parse: Callable[[Json], T]) -> _Parsed[T]
         unread = UnknownEventError(msg)
         unread.__cause__ = error
         return unread
+
+
+def _is_last_hop(message: _Parsed[T] | TreadleError, body: str) -> bool:
+    return isinstance(message, _Parsed) and hops_of(parse_body(body)) == MOST_HOPS
+
+
+def _handled(handle: Callable[[T], object], message: _Parsed[T] | TreadleError, tries: int) -> None:
+    """Handle a message, again if it meets a throttled store: the same calls are safe to send however often."""
+    for left in reversed(range(tries)):
+        try:
+            handle(_value(message))
+        except StoreThrottledError:
+            if not left:
+                raise
+            time.sleep(random.uniform(*LAST_PAUSE_SECONDS))  # noqa: S311 - jitter is no secret
+        else:
+            return
 
 
 def _value(message: _Parsed[T] | TreadleError) -> T:

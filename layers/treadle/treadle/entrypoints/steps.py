@@ -73,7 +73,7 @@ def dispatcher() -> Handler:
             outcome = found.dispatcher.dispatch_slice(request)
             report(outcome, step="dispatch", sensor=request.sensor, tick_id=request.tick_id)
 
-        return process_queue(event, context, handle, found.inbox)
+        return process_queue(event, context, handle, found.inbox, kept_in_tables=True)
 
     return instrumented(handler)
 
@@ -175,7 +175,7 @@ def launcher() -> Handler:
                 outcome = begun.pop(request).result() if request in begun else start(request)
                 report(outcome, step="launch", run_id=request.run_id)
 
-            return process_queue(event, context, handle, inbox, parse_launch, begin)
+            return process_queue(event, context, handle, inbox, parse_launch, begin, kept_in_tables=True)
 
     return instrumented(handler)
 
