@@ -168,7 +168,7 @@ def process_queue(
 
     A message that can never be handled, or has failed for the last time, goes to the dead-letter queue
     with the reason. One that only met a throttled store is sent anew instead, as often as a chain of messages may
-    be long, which takes more than an hour; after that, it fails as others do.
+    be long, which takes more than an hour; after that, it is left to the tables or tried several times in place.
 
     Each message is parsed once, by itself and before any is handled. Whatever a parser raises is about that
     message alone: it would raise the same at the next delivery, so the message is a dead letter at once.
@@ -196,7 +196,7 @@ def process_queue(
     def handle_record(record: SQSRecord) -> None:
         message = parsed[record.message_id]
         try:
-            _handled(handle, message, LAST_TRIES if _is_last_hop(message, record.body) else 1)
+            _handled(handle, message, is_kept=kept_in_tables)
         except Exception as error:
             if isinstance(error, StoreThrottledError):
                 metrics().add_metric(f"{inbox.origin}.THROTTLED", MetricUnit.Count, 1)
@@ -221,15 +221,17 @@ def process_queue(
 
 @dataclass(frozen=True, slots=True)
 class _Parsed(Generic[T]):
-    """What a message says."""
+    """What a message says, and how often it was sent on."""
 
     value: T
+    hops: int
 
 
 def _parsed(record: Mapping[str, Any], parse: Callable[[Json], T]) -> _Parsed[T] | TreadleError:
     """What a message says, or why that cannot be known."""
     try:
-        return _Parsed(parse(parse_body(record["body"])))
+        body = parse_body(record["body"])
+        return _Parsed(parse(body), hops_of(body))
     except TreadleError as error:
         return error
     except Exception as error:  # noqa: BLE001 - whatever it is, it is about this message
@@ -239,27 +241,22 @@ def _parsed(record: Mapping[str, Any], parse: Callable[[Json], T]) -> _Parsed[T]
         return unread
 
 
-def _is_last_hop(message: _Parsed[T] | TreadleError, body: str) -> bool:
-    return isinstance(message, _Parsed) and hops_of(parse_body(body)) == MOST_HOPS
+def _handled(handle: Callable[[T], object], message: _Parsed[T] | TreadleError, *, is_kept: bool) -> None:
+    """Handle a message; at its last hop again if it meets a throttled store, unless the tables keep its work.
 
-
-def _handled(handle: Callable[[T], object], message: _Parsed[T] | TreadleError, tries: int) -> None:
-    """Handle a message, again if it meets a throttled store: the same calls are safe to send however often."""
-    for left in reversed(range(tries)):
+    The same calls are safe to send however often.
+    """
+    if not isinstance(message, _Parsed):
+        raise message
+    for left in reversed(range(LAST_TRIES if message.hops == MOST_HOPS and not is_kept else 1)):
         try:
-            handle(_value(message))
+            handle(message.value)
         except StoreThrottledError:
             if not left:
                 raise
             time.sleep(random.uniform(*LAST_PAUSE_SECONDS))  # noqa: S311 - jitter is no secret
         else:
             return
-
-
-def _value(message: _Parsed[T] | TreadleError) -> T:
-    if isinstance(message, _Parsed):
-        return message.value
-    raise message
 
 
 def _postpone(handle: str, receives: int, error: Exception, inbox: Inbox) -> None:
