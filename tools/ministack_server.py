@@ -7,6 +7,9 @@ RECONCILE asks. What is announced here has the form of AWS's events: "Task state
 guide, "Automating Glue with EventBridge" in the Glue guide, "Batch job state change events" in the Batch guide. A task
 that nothing runs, as there is no Docker, is ended.
 
+By itself it ends an environment of a function in the middle of an invocation, when another one fails or the function is
+updated. Here that invocation ends first, as "Updating a function's configuration" in the Lambda guide has it.
+
 By itself it also checks permissions for tasks on their cluster, and for Batch jobs on no resource. Here they are checked
 on what AWS checks them on: "Resource types" in the Service Authorization Reference.
 
@@ -164,9 +167,34 @@ def check_permissions_on_named_resources() -> None:
     iam_actions.extract_resource_arn = extract_resource_arn
 
 
+def let_invocations_end() -> None:
+    """Let MiniStack end an environment of a function between invocations only."""
+    runtime: Any = importlib.import_module("ministack.core.lambda_runtime")
+    end_now = runtime.kill_workers
+
+    def end_when_idle(worker: Any) -> None:
+        with worker._lock:
+            end_now([worker])
+
+    def end(workers: Any) -> None:
+        # An invocation holds its environment's lock from start to end.
+        idle = [each for each in workers if each is not None and each._lock.acquire(blocking=False)]
+        try:
+            end_now(idle)
+        finally:
+            for each in idle:
+                each._lock.release()
+        for each in workers:
+            if each is not None and each not in idle:
+                threading.Thread(target=end_when_idle, args=(each,), daemon=True).start()
+
+    runtime.kill_workers = end
+
+
 def main() -> None:
     """Serve, and announce meanwhile."""
     check_permissions_on_named_resources()
+    let_invocations_end()
     threading.Thread(target=announce_changes, name="treadle-changes", daemon=True).start()
     importlib.import_module("ministack.app").main()
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -334,6 +335,21 @@ def test_function_that_stops_loading_is_shown_in_the_lists_at_once(
         shown = eventually(listed, "the error of the import is shown", seconds=200)
         assert ", does not load" in shown
         assert words in run("tick", "list", sensor, "--stack", deployed.name).stdout
+
+
+def test_failing_start_of_one_environment_leaves_others_alone(deployed: Deployed) -> None:
+    """On the local cloud, as on Lambda: each invocation gets the error of its own import."""
+    with handled_by(deployed, "NewObjects", "app.nothing"):
+        lambdas, name = deployed.client("lambda"), deployed.physical_id("NewObjectsFunction")
+
+        def invoked(_: int) -> str:
+            answer = lambdas.invoke(FunctionName=name, Payload=b'{"treadle": "describe"}')
+            return str(json.loads(answer["Payload"].read())["errorMessage"])
+
+        with ThreadPoolExecutor(4) as threads:
+            errors = list(threads.map(invoked, range(12)))
+
+    assert [each for each in errors if "has no attribute 'nothing'" not in each] == []
 
 
 def test_what_the_caller_may_not_look_at_is_said_with_the_permission(
