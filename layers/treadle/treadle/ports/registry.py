@@ -1,0 +1,230 @@
+"""The registry: the sensors and jobs that projects have registered with their engine, and who may start what."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from treadle.definitions.errors import RegistryEntryError
+from treadle.definitions.jobs import NAME, names_in
+from treadle.ports.launching import JobSettings
+
+CONTRACT = 1
+"""The version of the contract between an engine and its projects that this code was written for."""
+
+SERVED = frozenset({CONTRACT})
+"""The versions that an engine of this code serves: this one and the one before, once there is one."""
+
+ROOT = "/treadle"
+
+
+def path_of(engine: str) -> str:
+    """The path under which an engine's entries are in Parameter Store.
+
+    Args:
+        engine: the engine's name.
+    """
+    return f"{ROOT}/{engine}/"
+
+
+@dataclass(frozen=True, slots=True)
+class SensorEntry:
+    """A registered sensor.
+
+    Attributes:
+        name: the sensor's.
+        project: the stack that registered it.
+        function: the name of its Lambda function.
+        kind: such as "schedule" or "s3".
+        jobs: the names of the jobs that it may start.
+        queue: the URL of its queue; "" if it has none.
+        rule: the EventBridge rule that feeds it, as CloudFormation names it; "" if it has none.
+        log_group: where its function writes.
+        contract: the version of the contract that its project was built for.
+    """
+
+    name: str
+    project: str
+    function: str
+    kind: str
+    jobs: frozenset[str] = frozenset()
+    queue: str = ""
+    rule: str = ""
+    log_group: str = ""
+    contract: int = CONTRACT
+
+
+@dataclass(frozen=True, slots=True)
+class JobEntry:
+    """A registered job.
+
+    Attributes:
+        name: the job's.
+        project: the stack that registered it.
+        settings: what its name launches.
+        sensors: the sensors that may start it, whatever their project; empty for those of its own project.
+        contract: the version of the contract that its project was built for.
+    """
+
+    name: str
+    project: str
+    settings: JobSettings
+    sensors: frozenset[str] = frozenset()
+    contract: int = CONTRACT
+
+    def accepts(self, sensor: SensorEntry) -> bool:
+        """Whether a sensor may start this job, as far as the job's owner is concerned.
+
+        Args:
+            sensor: which.
+        """
+        return sensor.name in self.sensors if self.sensors else sensor.project == self.project
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """A copy of all entries.
+
+    Attributes:
+        sensors: the registered sensors by name.
+        jobs: the registered jobs by name.
+        problems: why an entry could not be taken, by its path below the engine's, such as "jobs/load"; where there
+            was a valid entry before, that one is still in use.
+        listed_at: when Parameter Store was listed, in milliseconds; 0 if it never was.
+    """
+
+    sensors: Mapping[str, SensorEntry] = field(default_factory=dict)
+    jobs: Mapping[str, JobEntry] = field(default_factory=dict)
+    problems: Mapping[str, str] = field(default_factory=dict)
+    listed_at: int = 0
+
+    def may_start(self, sensor: str, job: str) -> bool:
+        """Whether a sensor may start a job: its own entry names the job, and the job's entry accepts it.
+
+        Args:
+            sensor: the sensor's name.
+            job: the job's name.
+        """
+        of_sensor, of_job = self.sensors.get(sensor), self.jobs.get(job)
+        return (
+            of_sensor is not None
+            and of_job is not None
+            and job in of_sensor.jobs
+            and of_job.accepts(of_sensor)
+        )
+
+
+class RegistryStore(Protocol):
+    """Keeps the engine's copy of the registry."""
+
+    def read(self) -> Registry:
+        """The copy, read strongly; an empty one if none was made yet.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+
+
+def parse_sensor(name: str, text: str) -> SensorEntry:
+    """A sensor's entry, as its project's template writes it.
+
+    Args:
+        name: the last part of the entry's path.
+        text: the value, a JSON object of texts: `project`, `function` and `kind`; and where there are any, `jobs`
+            (names joined by commas), `queue`, `rule`, `log_group` and `contract`.
+
+    Raises:
+        RegistryEntryError: if it is malformed.
+    """
+    fields = _fields(name, "sensor", text)
+    return SensorEntry(
+        name,
+        _required(fields, "project"),
+        _required(fields, "function"),
+        _required(fields, "kind"),
+        frozenset(names_in(_text(fields, "jobs"))),
+        _text(fields, "queue"),
+        _text(fields, "rule"),
+        _text(fields, "log_group"),
+        _contract(fields),
+    )
+
+
+def parse_job(name: str, text: str, kinds: frozenset[str]) -> JobEntry:
+    """A job's entry, as its project's template writes it.
+
+    Args:
+        name: the last part of the entry's path.
+        text: the value, a JSON object of texts: `project` and `target`; and where there are any, `arn`, `role` (the
+            ARN of the role that the engine assumes), `parameter` (the deployment parameter that gives the ARN),
+            `sensors` (names joined by commas), `contract`, and `options`, an object of texts.
+        kinds: the known kinds of targets.
+
+    Raises:
+        RegistryEntryError: if it is malformed.
+    """
+    fields = _fields(name, "job", text)
+    target = _required(fields, "target")
+    if target not in kinds:
+        msg = f"its target is {target!r}. Use one of: {', '.join(sorted(kinds))}."
+        raise RegistryEntryError(msg)
+    options = fields.get("options", {})
+    if not isinstance(options, dict) or not all(isinstance(each, str) for each in options.values()):
+        msg = "its options are not an object of texts. Write each option as a text."
+        raise RegistryEntryError(msg)
+    settings = JobSettings(
+        name, target, _text(fields, "arn"), _text(fields, "parameter") or "?", options, _text(fields, "role")
+    )
+    return JobEntry(
+        name,
+        _required(fields, "project"),
+        settings,
+        frozenset(names_in(_text(fields, "sensors"))),
+        _contract(fields),
+    )
+
+
+def _fields(name: str, what: str, text: str) -> Mapping[str, Any]:
+    if NAME.fullmatch(name) is None:
+        msg = f"{name!r} cannot name a {what}. Use 1 to 80 letters, digits and underscores."
+        raise RegistryEntryError(msg)
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        msg = f"it is not JSON: {error}. Deploy its project again."
+        raise RegistryEntryError(msg) from error
+    if not isinstance(fields, dict):
+        msg = f"it is a JSON {type(fields).__name__}, and must be an object. Deploy its project again."
+        raise RegistryEntryError(msg)
+    return fields
+
+
+def _text(fields: Mapping[str, Any], name: str) -> str:
+    value = fields.get(name, "")
+    if not isinstance(value, str):
+        msg = f"its {name} is {value!r}, and must be a text. Correct it in its project's template."
+        raise RegistryEntryError(msg)
+    return value
+
+
+def _required(fields: Mapping[str, Any], name: str) -> str:
+    value = _text(fields, name)
+    if not value:
+        msg = f"it has no {name}. Add it in its project's template."
+        raise RegistryEntryError(msg)
+    return value
+
+
+def _contract(fields: Mapping[str, Any]) -> int:
+    text = _text(fields, "contract") or str(CONTRACT)
+    if not (text.isascii() and text.isdecimal() and len(text) <= 4):
+        msg = f"its contract is {text!r}, and must be a whole number. Deploy its project again."
+        raise RegistryEntryError(msg)
+    contract = int(text)
+    if contract not in SERVED:
+        msg = (
+            f"its contract is {contract}, and this engine serves {', '.join(map(str, sorted(SERVED)))}. "
+            f"Deploy {'the engine' if contract > CONTRACT else 'its project'} with a newer version of Treadle."
+        )
+        raise RegistryEntryError(msg)
+    return contract
