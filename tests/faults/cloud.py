@@ -217,17 +217,17 @@ class SimulatedTarget:
         """What the listing shows."""
         return self.inner.resolve(start)
 
-    def describe(self, external_id: str) -> Execution:
+    def describe(self, external_id: str, role: str = "") -> Execution:
         """How a job stands."""
-        return self.inner.describe(external_id)
+        return self.inner.describe(external_id, role)
 
     def recent(self, settings: JobSettings, since: int) -> Iterator[Listed]:
         """What ran of late."""
         return self.inner.recent(settings, since)
 
-    def cancel(self, external_id: str) -> None:
+    def cancel(self, external_id: str, role: str = "") -> None:
         """End a job."""
-        self.inner.cancel(external_id)
+        self.inner.cancel(external_id, role)
 
 
 @dataclass(slots=True, eq=False)

@@ -56,10 +56,10 @@ class GuardedTarget(SimulatedTarget):
         self._guard(start.settings.arn)
         return SimulatedTarget.resolve(self, start)
 
-    def describe(self, external_id: str) -> Execution:
+    def describe(self, external_id: str, role: str = "") -> Execution:
         """How a job stands."""
         self._guard(external_id)
-        return SimulatedTarget.describe(self, external_id)
+        return SimulatedTarget.describe(self, external_id, role)
 
     def _tell(
         self, execution: Execution, status: str, key: str, delay: int, machine: str | None = None

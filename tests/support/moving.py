@@ -60,9 +60,9 @@ class MovableTarget(InMemoryTarget):
         self._check(start.settings.arn)
         return super().resolve(start)
 
-    def describe(self, external_id: str) -> Execution:
+    def describe(self, external_id: str, role: str = "") -> Execution:
         self._check(external_id)
-        return super().describe(external_id)
+        return super().describe(external_id, role)
 
     def recent(self, settings: JobSettings, since: int) -> Iterator[Listed]:
         self._check(settings.arn)

@@ -131,7 +131,7 @@ class SharedTarget:
         append(self._asked, start.launch_id, "found" if found else "unseen")
         return self._execution(start.launch_id) if found else None
 
-    def describe(self, external_id: str) -> Execution:
+    def describe(self, external_id: str, role: str = "") -> Execution:
         """It runs, and goes on."""
         return self._execution(external_id)
 
@@ -140,7 +140,7 @@ class SharedTarget:
         del since
         raise LaunchRejectedError(settings.arn)
 
-    def cancel(self, external_id: str) -> None:
+    def cancel(self, external_id: str, role: str = "") -> None:
         """Nothing here is canceled.
 
         Raises:

@@ -120,7 +120,7 @@ def test_a_start_in_doubt_that_the_target_does_not_show_is_left_to_launch(house:
 class Busy(InMemoryTarget):
     """Takes no request."""
 
-    def cancel(self, external_id: str) -> None:
+    def cancel(self, external_id: str, role: str = "") -> None:
         raise LaunchDelayedError(f"{external_id}: throttled")
 
 

@@ -69,7 +69,7 @@ def sent(made: Any, call: Callable[[Any], object]) -> tuple[str, str]:
         [scope] = re.findall(r"Credential=[^/]+/\d+/([^,]+),", signed.decode())
         found.append((str(request.url), scope))
         answer: Any = AWSResponse(str(request.url), 200, HTTPHeaders(), None)
-        answer._content = b"{}"
+        answer._content = ANSWERS.get(scope.split("/")[1], b"{}")
         return answer
 
     made.meta.events.register("before-send", take)
@@ -78,12 +78,16 @@ def sent(made: Any, call: Callable[[Any], object]) -> tuple[str, str]:
     return only
 
 
+ANSWERS = {"sts": b"<R><GetCallerIdentityResult/><ResponseMetadata/></R>"}
+"""By the service that a request is signed for: what is answered where that is no JSON."""
+
 CALLS: dict[str, Callable[[Any], object]] = {
     "dynamodb": lambda made: made.list_tables(),
     "events": lambda made: made.list_event_buses(),
     "lambda": lambda made: made.list_functions(),
     "sqs": lambda made: made.list_queues(),
     "stepfunctions": lambda made: made.list_state_machines(),
+    "sts": lambda made: made.get_caller_identity(),
 }
 
 

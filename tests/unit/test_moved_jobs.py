@@ -170,7 +170,7 @@ def test_a_rerun_that_comes_between_is_left_alone_by_the_old_attempts_answer(hou
     target = started(house)
 
     class RerunMeanwhile(MovableTarget):
-        def describe(self, external_id: str) -> Execution:
+        def describe(self, external_id: str, role: str = "") -> Execution:
             run = house.only_run()
             second = {"2/0": {"QUEUED": house.clock.now()}}
             again = replace(

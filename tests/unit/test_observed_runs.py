@@ -26,7 +26,7 @@ TOLD = Failure("States.Timeout", "too slow")
 class SilentTarget(InMemoryTarget):
     """A target that does not answer."""
 
-    def describe(self, external_id: str) -> Execution:
+    def describe(self, external_id: str, role: str = "") -> Execution:
         msg = f"throttled: {external_id}"
         raise LaunchDelayedError(msg)
 

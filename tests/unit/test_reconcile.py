@@ -134,7 +134,7 @@ def test_a_run_that_goes_on_is_asked_about_again_an_hour_later(house: House) -> 
 
 def test_a_target_that_does_not_answer_is_asked_again_later(house: House) -> None:
     class SilentTarget(InMemoryTarget):
-        def describe(self, external_id: str) -> Execution:
+        def describe(self, external_id: str, role: str = "") -> Execution:
             msg = f"throttled: {external_id}"
             raise LaunchDelayedError(msg)
 
@@ -197,9 +197,9 @@ def test_a_pass_that_runs_out_of_time_goes_on_with_the_next(
     monkeypatch.setattr(reconcile, "PAGE", 2)
 
     class SlowTarget(InMemoryTarget):
-        def describe(self, external_id: str) -> Execution:
+        def describe(self, external_id: str, role: str = "") -> Execution:
             house.clock.advance(10)
-            return super().describe(external_id)
+            return super().describe(external_id, role)
 
     house.target = SlowTarget(house.clock)
     run = queue_run(house)

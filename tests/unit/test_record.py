@@ -22,7 +22,7 @@ RUN_ID = RUN_IDS.keyed("watch", "k")
 class SilentTarget(InMemoryTarget):
     """A target that does not say how executions stand."""
 
-    def describe(self, external_id: str) -> Execution:
+    def describe(self, external_id: str, role: str = "") -> Execution:
         msg = f"throttled: {external_id}"
         raise LaunchDelayedError(msg)
 

@@ -151,15 +151,15 @@ class AskedTarget(InMemoryTarget):
         super().__init__(target.clock, executions=target.executions)
         self.names: list[str] = []
 
-    def describe(self, external_id: str) -> Execution:
+    def describe(self, external_id: str, role: str = "") -> Execution:
         self.names.append(external_id)
-        return super().describe(external_id)
+        return super().describe(external_id, role)
 
 
 class SilentTarget(InMemoryTarget):
     """A target that does not answer."""
 
-    def describe(self, external_id: str) -> Execution:
+    def describe(self, external_id: str, role: str = "") -> Execution:
         msg = f"throttled: {external_id}"
         raise LaunchDelayedError(msg)
 

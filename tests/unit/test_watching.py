@@ -60,10 +60,10 @@ class BrokenTarget(InMemoryTarget):
     broken: frozenset[str] = frozenset()
     error: Exception = LaunchDelayedError("throttled")
 
-    def describe(self, external_id: str) -> Execution:
+    def describe(self, external_id: str, role: str = "") -> Execution:
         if external_id in self.broken:
             raise self.error
-        return super().describe(external_id)
+        return super().describe(external_id, role)
 
     def recent(self, settings: JobSettings, since: int) -> Iterator[Listed]:
         if settings.arn in self.broken:
@@ -236,9 +236,9 @@ class SlowTarget(InMemoryTarget):
 
     clock: VirtualClock
 
-    def describe(self, external_id: str) -> Execution:
+    def describe(self, external_id: str, role: str = "") -> Execution:
         self.clock.advance(10)
-        return super().describe(external_id)
+        return super().describe(external_id, role)
 
 
 def test_look_that_runs_out_of_time_is_gone_on_with_where_it_stopped(observing: House) -> None:

@@ -10,7 +10,6 @@ import pytest
 from moto import mock_aws
 
 from tests.support.starts import LAUNCH_ID, NOON, RUN_ID, start_of, stubbed
-from treadle.adapters.targets import ecs
 from treadle.adapters.targets.ecs import EcsTarget
 from treadle.definitions.errors import (
     LaunchDelayedError,
@@ -74,13 +73,6 @@ def stopped(*containers: dict[str, Any], code: str = "EssentialContainerExited")
 
 def moment(millis: int) -> datetime:
     return datetime.fromtimestamp(millis / 1000, UTC)
-
-
-@pytest.fixture(autouse=True)
-def forgotten_definitions() -> Iterator[None]:
-    ecs._essential.cache_clear()
-    yield
-    ecs._essential.cache_clear()
 
 
 @dataclass(frozen=True)

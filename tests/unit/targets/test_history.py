@@ -8,6 +8,7 @@ import pytest
 from tests.support.starts import LAUNCH_ID, stubbed
 from treadle.adapters.targets import history
 from treadle.adapters.targets.history import failed_states
+from treadle.adapters.targets.roles import Roles
 from treadle.adapters.targets.step_functions import StepFunctionsTarget
 from treadle.definitions.runs import StepFailure
 from treadle.definitions.status import DagsterRunStatus as Status
@@ -43,7 +44,7 @@ def states(*events: dict[str, Any]) -> tuple[StepFailure, ...]:
     """What is found in a history."""
     with stubbed("stepfunctions") as stub:
         stub.add_response("get_execution_history", {"events": list(reversed(events))}, REQUEST)
-        return failed_states(ARN)
+        return failed_states(ARN, "", Roles())
 
 
 def test_failed_state_is_told_with_error_and_cause() -> None:
@@ -120,7 +121,7 @@ def test_two_pages_are_read_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None
         )
         more = {"events": [entered(8, "Load")], "nextToken": "u"}
         stub.add_response("get_execution_history", more, {**REQUEST, "nextToken": "t"})
-        assert failed_states(ARN) == (StepFailure("Load", "E", ""),)
+        assert failed_states(ARN, "", Roles()) == (StepFailure("Load", "E", ""),)
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException", "ExecutionDoesNotExist"])

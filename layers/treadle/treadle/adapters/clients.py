@@ -1,6 +1,7 @@
 """AWS clients, each made once per process, when it is first needed."""
 
 import threading
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -29,7 +30,7 @@ SECONDS = 10
 MAKING = threading.Lock()
 """Held while a client is made, as a session makes one at a time."""
 
-RULED = frozenset({"dynamodb", "events", "lambda", "sqs", "stepfunctions"})
+RULED = frozenset({"dynamodb", "events", "lambda", "sqs", "stepfunctions", "sts"})
 """Services whose rules say all of their endpoints; `tests/unit/test_clients.py` holds that against botocore's table."""
 
 
@@ -43,6 +44,8 @@ def client(service: Literal["events"], *, once: bool = False) -> "EventBridgeCli
 def client(service: Literal["stepfunctions"], *, once: bool = False) -> "SFNClient": ...
 @overload
 def client(service: Literal["lambda"], *, once: bool = False, seconds: int = SECONDS) -> "LambdaClient": ...
+@overload
+def client(service: Literal["sts"], *, once: bool = False, seconds: int = SECONDS) -> Any: ...
 @overload
 def client(service: Literal["cloudformation"], *, once: bool = False) -> "CloudFormationClient": ...
 @overload
@@ -58,7 +61,6 @@ def client(
         "secretsmanager",
         "sesv2",
         "sns",
-        "sts",
     ],
     *,
     once: bool = False,
@@ -89,6 +91,8 @@ def _session(is_ruled: bool) -> Session:
     paths = made.get_component("data_loader").search_paths
     loader = _RuledLoader if is_ruled else _Loader
     made.register_component("data_loader", loader(paths, include_default_search_paths=False))
+    # The global endpoint is in one Region: a failure there would stop starts in all the others.
+    made.set_config_variable("sts_regional_endpoints", "regional")
     return made
 
 
@@ -117,13 +121,55 @@ class _RuledLoader(_Loader):
         return {"partitions": []}, str(Path(self.BUILTIN_DATA_PATH) / "endpoints")
 
 
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Temporary credentials.
+
+    Attributes:
+        access_key: names them.
+        secret_key: signs requests.
+        token: goes with each request.
+        obtained_at: when they were obtained, in seconds since the epoch.
+        expires_at: when they expire.
+    """
+
+    access_key: str
+    secret_key: str = field(repr=False)
+    token: str = field(repr=False)
+    obtained_at: float
+    expires_at: float
+
+
+def client_with(credentials: Credentials, service: str, *, once: bool = False) -> Any:
+    """A new client of a service, over the same session as all others, with credentials of its own.
+
+    Args:
+        credentials: used until the client is dropped.
+        service: as boto3 names it.
+        once: as for `client`.
+    """
+    config = _config(1 if once else ATTEMPTS, SECONDS)
+    with MAKING:
+        return session_for(service).create_client(
+            service,
+            config=config,
+            aws_access_key_id=credentials.access_key,
+            aws_secret_access_key=credentials.secret_key,
+            aws_session_token=credentials.token,
+        )
+
+
 @cache
 def _client(service: str, attempts: int, seconds: int) -> Any:
-    config = Config(
+    config = _config(attempts, seconds)
+    with MAKING:
+        return session_for(service).create_client(service, config=config)
+
+
+def _config(attempts: int, seconds: int) -> Config:
+    return Config(
         retries={"mode": "standard", "total_max_attempts": attempts},
         connect_timeout=3,
         read_timeout=seconds,
         max_pool_connections=CONNECTIONS,
     )
-    with MAKING:
-        return session_for(service).create_client(service, config=config)

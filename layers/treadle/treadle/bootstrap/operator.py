@@ -79,6 +79,7 @@ def operator_parts(stack: str) -> OperatorParts:
     # Imported here, as no function needs them.
     from treadle.adapters.blobs import S3BlobStore
     from treadle.adapters.deployment import StackDeployment, resource_prefix
+    from treadle.adapters.engine import EngineFunction
     from treadle.adapters.health.stack_health import StackHealth
     from treadle.adapters.queues import SqsLetterBox
     from treadle.adapters.stack import read_stack
@@ -145,7 +146,16 @@ def operator_parts(stack: str) -> OperatorParts:
         SensorOperations(stores.sensors, clock),
         TickHistory(stores.sensors, stores.ticks, stores.runs),
         DirectInvocations(deployment),
-        RunOperations(stores.runs, stores.sensors, SqsQueue(launches), jobs, LazyTargets(), run_ids, clock),
+        RunOperations(
+            stores.runs,
+            stores.sensors,
+            SqsQueue(launches),
+            jobs,
+            LazyTargets(),
+            run_ids,
+            clock,
+            EngineFunction(deployed.physical_ids.get("ReconcileFunction", "")),
+        ),
         AssetCatalogue(stores.events),
         redriver,
         Replayer(stores.runs, stores.events, queues, namespace, clock),

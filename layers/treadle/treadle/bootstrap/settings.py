@@ -107,7 +107,8 @@ class Settings:
                 continue
             options = {key: str(value) for key, value in job.items()}
             target, arn = options.pop("target"), options.pop("arn", "")
-            jobs[name] = JobSettings(name, target, arn, options.pop("parameter", "?"), options)
+            parameter, role = options.pop("parameter", "?"), options.pop("role", "")
+            jobs[name] = JobSettings(name, target, arn, parameter, options, role)
         return jobs
 
     def observed(self, jobs: "Mapping[str, JobSettings]") -> frozenset[str]:

@@ -103,7 +103,7 @@ def reconciler_parts(environment: Mapping[str, str]) -> Reconciler:
     letters = settings.text("TREADLE_DEAD_LETTER_QUEUE_URL")
     settings.check()
     dispatcher, stores, launches, _ = make()
-    targets, clock, watcher = LazyTargets(), SystemClock(), None
+    targets, clock, watcher = LazyTargets("reconcile"), SystemClock(), None
     if observed:
         observer = Observer(observed, RunIds.of(namespace))
         recorder = Recorder(stores.runs, jobs, targets, clock, namespace, observer)
@@ -161,7 +161,7 @@ def launcher_parts(environment: Mapping[str, str]) -> tuple[Launcher, Inbox]:
     settings.check()
     tokens = RandomTokens()
     runs = DynamoStores(tables, tokens).runs
-    return Launcher(runs, inbox.queue, jobs, LazyTargets(), SystemClock(), tokens), inbox
+    return Launcher(runs, inbox.queue, jobs, LazyTargets("launch"), SystemClock(), tokens), inbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +194,7 @@ def recorder_parts(environment: Mapping[str, str]) -> RecorderParts:
     stores = DynamoStores(tables, RandomTokens())
     observer = Observer(observed, RunIds.of(namespace))
     return RecorderParts(
-        Recorder(stores.runs, jobs, LazyTargets(), SystemClock(), namespace, observer, former),
+        Recorder(stores.runs, jobs, LazyTargets("record"), SystemClock(), namespace, observer, former),
         AssetRecorder(stores.events, EventBridgeBus(bus), namespace, stores.runs, SystemClock()),
         inbox,
     )

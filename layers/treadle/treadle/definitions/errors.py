@@ -13,7 +13,7 @@
     ├── ScaffoldError                       something new cannot be written into the project
     ├── CommandRefusedError                 an operator's command that cannot be carried out as things stand
     ├── DeploymentError                     a deployed stack that cannot be read
-    ├── InvocationError                     a sensor's function, invoked directly, failed or did not answer
+    ├── InvocationError                     a function, invoked directly, failed or did not answer
     ├── UnknownEventError                   an event that no parser knows
     ├── UnreadableRecordError               a stored record that no longer is what its table holds
     ├── LeaseLostError                      another tick or an operator's edit came in between
@@ -117,7 +117,7 @@ class DeploymentError(TreadleError):
 
 
 class InvocationError(TreadleError):
-    """A sensor's function, invoked directly, failed or did not answer; what it was doing may have been done.
+    """A function, invoked directly, failed or did not answer; what it was doing may have been done.
 
     Args:
         message: what happened, to which function, and what to do.

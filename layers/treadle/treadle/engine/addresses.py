@@ -1,7 +1,7 @@
 """Whether what a target tells of is what the deployment named, which may have left out what goes without saying."""
 
 from treadle.ports.launching import JobSettings
-from treadle.ports.runs import Run
+from treadle.ports.runs import Run, Try
 
 _FOLDERS = {"glue": ("glue", "job"), "batch": ("batch", "job-definition")}
 """For kinds whose address may be a bare name: the service, and the folder that the name is in."""
@@ -42,6 +42,30 @@ def kind_of_run(run: Run, settings: JobSettings | None) -> str:
         return tried.kind
     address = run.target or (tried.target if tried is not None else "")
     return kind_of(address) or (settings.target if settings else "")
+
+
+def role_of_try(tried: Try, settings: JobSettings) -> str:
+    """The role for what was tried: the deployed one while the job is at the same address, else the one of then.
+
+    Args:
+        tried: with an address.
+        settings: what the job launches by now.
+    """
+    is_there = tried.target == settings.arn and (tried.kind or settings.target) == settings.target
+    return settings.role if is_there else tried.role
+
+
+def role_of_run(run: Run, settings: JobSettings | None) -> str:
+    """The role with which a run is looked at and canceled; "" for the engine's own permissions.
+
+    Args:
+        run: its record.
+        settings: what its job launches by now; None if the job is gone.
+    """
+    tried = run.tried
+    if tried is None or not tried.target:
+        return settings.role if settings is not None else ""
+    return tried.role if settings is None else role_of_try(tried, settings)
 
 
 def is_at(kind: str, told: str, given: str | None, place: str) -> bool:

@@ -8,20 +8,21 @@ from treadle.ports.launching import Target
 from treadle.ports.runs import Failure, Run
 
 
-def described(run: Run, external_id: str, target: Target, now: int) -> Report:
+def described(run: Run, external_id: str, target: Target, role: str, now: int) -> Report:
     """How a run's execution stands; that its outcome is unknown, if its target knows it no longer.
 
     Args:
         run: of which one execution is asked for.
         external_id: how the target names it.
         target: asked once.
+        role: with which.
         now: the time.
 
     Raises:
         LaunchError: if the target does not say; it may say so later.
     """
     try:
-        execution = target.describe(external_id)
+        execution = target.describe(external_id, role)
     except LaunchRejectedError as error:
         words = f"The run was started, and its target knows it no longer; how it ended is unknown: {error}"
         failure = Failure(OUTCOME_UNKNOWN, words, assumed=True)

@@ -16,6 +16,7 @@ from treadle.definitions.errors import (
     UnreadableRecordError,
 )
 from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.engine.addresses import role_of_try
 from treadle.engine.amend import amend
 from treadle.engine.folding import Report, fold
 from treadle.engine.hops import MOST_HOPS, one_hop_on
@@ -123,7 +124,9 @@ class Launcher:
         ends_at = now + int(seconds * 1000)
         claim = Claim(self._tokens.new(), ends_at + TAKEOVER_MARGIN_MS)
         settings = self._jobs.get(request.job)
-        tried = _try_of(claim, now, settings)
+        # Before the try is noted: what cannot be prepared for is sent to nobody, and leaves no start in doubt.
+        unprepared = self._unprepared(settings)
+        tried = _try_of(claim, now, None if unprepared else settings)
         run = self._runs.claim(request.run_id, request.job, request.attempt, claim, tried)
         if run is None or run.job != request.job:
             msg = f"There is no run {request.run_id} of job {request.job!r}: the message names none that was recorded."
@@ -142,7 +145,18 @@ class Launcher:
         except Exception as error:  # noqa: BLE001 - whatever it is, the next delivery would meet it as well
             reached = _is_in_doubt(run)
             return self._fail(run, UnreadableRecordError.__name__, _no_input(run, error), reached=reached)
-        return self._start(run, start, ends_at, request.hops)
+        return self._start(run, start, ends_at, request.hops, unprepared)
+
+    def _unprepared(self, settings: JobSettings | None) -> LaunchError | None:
+        """Why a job cannot be started now, before its target is asked; None if it can."""
+        target = self._targets.get(settings.target) if settings is not None and settings.arn else None
+        if settings is None or target is None:
+            return None
+        try:
+            target.prepare(settings)
+        except LaunchError as error:
+            return error
+        return None
 
     def _not_ours(self, run: Run, request: LaunchRequest, now: int) -> Outcome:
         if run.attempt == request.attempt and run.status is Status.QUEUED and run.claim is not None:
@@ -152,11 +166,14 @@ class Launcher:
         reason = f"Attempt {request.attempt} was launched before: the run is at {run.attempt}, {run.status}."
         return Outcome(Decision.DUPLICATE, reason, run.launch_id)
 
-    def _start(self, run: Run, start: Start, ends_at: int, hops: int) -> Outcome:
+    def _start(
+        self, run: Run, start: Start, ends_at: int, hops: int, unprepared: LaunchError | None
+    ) -> Outcome:
         target = self._targets.get(start.settings.target)
         if target is None:
             return self._fail(run, OUTCOME_UNKNOWN, _unknown(run, start), reached=True)
         try:
+            _check_prepared(run, target, start, unprepared)
             run, found = self._what_was_tried(run, target, start)
             if isinstance(found, _Later):
                 return self._release(run, found, hops)
@@ -315,11 +332,13 @@ class _UnknownOutcomeError(Exception):
 def _try_of(claim: Claim, now: int, settings: JobSettings | None) -> Try:
     if settings is None:
         return Try(claim.token, now, "")
-    return Try(claim.token, now, settings.arn, settings.target, settings.options)
+    return Try(claim.token, now, settings.arn, settings.target, settings.options, settings.role)
 
 
 def as_tried(settings: JobSettings, tried: Try | None) -> JobSettings:
     """What is deployed, or what was when the attempt may have been started.
+
+    Where the address is still the deployed one, the role is, too: the one of then may have been replaced.
 
     Args:
         settings: what is deployed.
@@ -328,13 +347,22 @@ def as_tried(settings: JobSettings, tried: Try | None) -> JobSettings:
     if tried is None or not tried.target:
         return settings
     kind, options = (tried.kind, tried.options) if tried.kind else (settings.target, settings.options)
-    return replace(settings, target=kind, arn=tried.target, options=options)
+    role = role_of_try(tried, settings)
+    return replace(settings, target=kind, arn=tried.target, options=options, role=role)
 
 
 def _is_in_doubt(run: Run) -> bool:
     """Whether an earlier launch than the present one may have reached the target."""
     tried, claim = run.tried, run.claim
     return tried is not None and tried.target != "" and claim is not None and tried.token != claim.token
+
+
+def _check_prepared(run: Run, target: Target, start: Start, unprepared: LaunchError | None) -> None:
+    """Raise what keeps a start from being sent, before anything is."""
+    if _is_in_doubt(run):
+        target.prepare(start.settings)  # Where it was tried, which need not be where the job is now.
+    elif unprepared is not None:
+        raise unprepared
 
 
 def _without_try_of(run: Run, current: Run) -> Run:

@@ -15,7 +15,7 @@ from treadle.definitions.errors import (
     is_passing,
 )
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.addresses import kind_of_run
+from treadle.engine.addresses import kind_of_run, role_of_run
 from treadle.engine.amend import amend
 from treadle.engine.describing import described
 from treadle.engine.dispatch import Dispatcher
@@ -314,7 +314,8 @@ class Reconciler:
         if target is None or run.external_id is None:
             msg = f"It is not known on which kind of target run {run.run_id} of job {run.job!r} was started."
             raise LaunchDeniedError(msg)
-        return described(run, run.external_id, target, now)
+        role = role_of_run(run, self._jobs.get(run.job))
+        return described(run, run.external_id, target, role, now)
 
     def _not_answered(self, run: Run, error: LaunchError, now: int) -> bool:
         """Note that the target cannot be queried; whether the run is given up for it."""

@@ -111,7 +111,7 @@ class Recorder:
         found = self._find(change)
         if isinstance(found, str):
             return Outcome(Decision.FOREIGN, found, change.external_id or change.name or "")
-        told, unknown = self._explained(found.change, found.described)
+        told, unknown = self._explained(found)
         report = self._report(found.attempt, told)
         folded = amend(self._runs, found.run, lambda current: fold(current, report))
         if unknown is not None:
@@ -138,7 +138,7 @@ class Recorder:
             if self._has_moved_from(change) and not self._is_of_former(change):
                 return f"{change.target} is not what any job launches."
             try:
-                described = self._targets[change.kind].describe(change.external_id)
+                described = self._described(change)
             except LaunchRejectedError as error:
                 return f"Which run this is cannot be found out any more: {error}"
             name = described.launch_id
@@ -168,7 +168,7 @@ class Recorder:
         if job is None:
             return _UNKNOWN  # Whose it was is not known any more: what began before the move has a record.
         try:
-            described = described or self._targets[change.kind].describe(change.external_id)
+            described = described or self._described(change)
         except LaunchRejectedError as error:
             return f"An execution that its target does not know is not recorded: {error}"
         if described.target != change.target:
@@ -227,14 +227,32 @@ class Recorder:
             )
         return None
 
-    def _explained(
-        self, change: StatusChange, described: Execution | None
-    ) -> tuple[StatusChange, LaunchError | None]:
+    def _described(self, change: StatusChange, run: Run | None = None) -> Execution:
+        """How the target says that an execution stands."""
+        return self._targets[change.kind].describe(change.external_id, self._role(change, run))
+
+    def _role(self, change: StatusChange, run: Run | None) -> str:
+        """The role of a job that is where a change is from; else that of the run's try, or of a job of that kind.
+
+        The role of a job may look at its former addresses.
+        """
+        jobs = [self._jobs[run.job]] if run is not None and run.job in self._jobs else []
+        jobs += self._jobs.values()
+        at = next((each for each in jobs if self._is_of(each, change)), None)
+        if at is not None:
+            return at.role
+        tried = run.tried if run is not None else None
+        if tried is not None and is_at(change.kind, change.target, tried.target, self._place):
+            return tried.role
+        return next((each.role for each in jobs if each.target == change.kind), "")
+
+    def _explained(self, found: _Found) -> tuple[StatusChange, LaunchError | None]:
         """The change with why the execution failed; and what kept that from being known, if it may be later."""
+        change, described = found.change, found.described
         if change.status not in _FAILED or (change.is_sure and change.failure is not None):
             return change, None
         try:
-            described = described or self._targets[change.kind].describe(change.external_id)
+            described = described or self._described(change, found.run)
         except LaunchRejectedError as error:
             unknown = change.failure or Failure(UNKNOWN_FAILURE, str(error))
             return replace(change, failure=unknown), None

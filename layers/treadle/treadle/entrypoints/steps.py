@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.metrics import MetricUnit
 
@@ -39,7 +39,11 @@ from treadle.entrypoints.handler import (
     remaining_seconds,
     report,
 )
+from treadle.ports.deployment import COMMANDS
 from treadle.ports.ticks import Tick
+
+if TYPE_CHECKING:
+    from treadle.operate.commands import Commands
 
 DISPATCH_TRIES = 3
 LAUNCH_WORKERS = 5
@@ -213,11 +217,13 @@ RECONCILE_MARGIN_SECONDS = 10.0
 
 
 def reconciler() -> Handler:
-    """The handler of RECONCILE: a schedule, whatever its event says."""
+    """The handler of RECONCILE: a schedule, whatever its event says; and what operators ask of it directly."""
     parts = functools.cache(lambda: reconciler_parts(os.environ))
+    commands = functools.cache(_commands)
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-        del event
+        if event.get("treadle") in COMMANDS:
+            return commands().answer(event)
         found = parts().reconcile(remaining_seconds(context) - RECONCILE_MARGIN_SECONDS)
         for what in ("dispatched", "relaunched", "described", "observed", "failed", "unreadable"):
             if getattr(found, what):
@@ -231,6 +237,13 @@ def reconciler() -> Handler:
         return asdict(found)
 
     return instrumented(handler)
+
+
+def _commands() -> "Commands":
+    # Imported here, as hardly any pass needs them.
+    from treadle.bootstrap.commands import command_parts
+
+    return command_parts(os.environ)
 
 
 def recorder() -> Handler:

@@ -200,6 +200,12 @@ def of_target(target: JobTarget, in_use: Collection[str]) -> Iterator[Finding]:
         says = f"What it launches is not there: {target.address}. {target.trouble}".rstrip()
         advice = f"Make it again, or deploy with another {target.parameter}."
         yield Finding("jobs", target.job, Severity.PROBLEM, says, advice)
+    elif target.exists is None and target.trouble:
+        says = closed(f"What it launches cannot be looked at with role {target.role}: {target.trouble}")
+        advice = (
+            "Compare the role's trust and its permissions with the job's block in template.yaml, and deploy."
+        )
+        yield Finding("jobs", target.job, Severity.PROBLEM, says, advice)
 
 
 def of_unknown_jobs(sensors: Iterable[DeployedSensor], vitals: Vitals) -> Iterator[Finding]:

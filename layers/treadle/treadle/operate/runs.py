@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from treadle.definitions.errors import CommandRefusedError, StoreError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.addresses import kind_of_run
+from treadle.engine.addresses import kind_of_run, role_of_run
 from treadle.engine.amend import amend
 from treadle.engine.attempts import queue_next_attempt
 from treadle.engine.describing import described
@@ -14,6 +14,7 @@ from treadle.engine.identity import RunIds
 from treadle.engine.launch import Targets, as_tried, start_of
 from treadle.engine.messages import launch_message
 from treadle.engine.observing import OBSERVED_TAG
+from treadle.ports.deployment import EngineCommands
 from treadle.ports.launching import Execution, JobSettings, Target
 from treadle.ports.run_queries import RunPage, parse_place
 from treadle.ports.runs import Allowance, Failure, Run, RunStore
@@ -49,6 +50,7 @@ class RunOperations:
         targets: each kind of target.
         run_ids: of the deployment's namespace.
         clock: the time.
+        engine: cancels and refreshes runs of jobs that bring a role; None to do that here too.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class RunOperations:
         targets: Targets,
         run_ids: RunIds,
         clock: Clock,
+        engine: EngineCommands | None = None,
     ) -> None:
         self._runs = runs
         self._sensors = sensors
@@ -68,6 +71,7 @@ class RunOperations:
         self._targets = targets
         self._run_ids = run_ids
         self._clock = clock
+        self._engine = engine
 
     def get(self, run_id: str) -> Run:
         """A run's record.
@@ -194,6 +198,7 @@ class RunOperations:
             CommandRefusedError: if there is no such run, it has ended otherwise, or is just being started.
             LaunchError: if the target did not take the request.
             StoreError: if the store did not answer.
+            InvocationError: if the job brings a role, and the engine did not answer.
         """
         now = self._clock.now()
         failure = Failure("CanceledError", f"Canceled by {by} before it was started.", assumed=True)
@@ -212,6 +217,9 @@ class RunOperations:
             raise CommandRefusedError(
                 f"Run {run_id} has ended already: {run.status}. There is nothing to cancel."
             )
+        if self._role(run) and self._engine is not None:
+            answer = self._engine.cancel(run_id, by)
+            return RunEdit(self._run(run_id), answer.is_new, answer.reason)
         return self._cancel_at_target(run, now)
 
     def refresh(self, run_id: str) -> RunEdit:
@@ -224,6 +232,7 @@ class RunOperations:
             CommandRefusedError: if there is no such run, or nobody can be asked.
             LaunchError: if the target did not answer.
             StoreError: if the store did not answer.
+            InvocationError: if the job brings a role, and the engine did not answer.
         """
         run, now = self._run(run_id), self._clock.now()
         concluded = run.failure is not None and run.failure.assumed
@@ -240,7 +249,11 @@ class RunOperations:
             where = f"job {run.job} is not deployed" if target is None else "no execution of it is known yet"
             msg = f"Run {run_id} ({run.status}) cannot be asked about: {where}. treadle run show {run_id} says more."
             raise CommandRefusedError(msg)
-        report = described(run, run.external_id, target, now)
+        role = self._role(run)
+        if role and self._engine is not None:
+            answer = self._engine.refresh(run_id)
+            return RunEdit(self._run(run_id), answer.is_new, answer.reason)
+        report = described(run, run.external_id, target, role, now)
 
         def answered(current: Run) -> Run:
             folded = fold(current, report)
@@ -254,12 +267,15 @@ class RunOperations:
     def _target_of(self, run: Run) -> Target | None:
         return self._targets.get(kind_of_run(run, self._jobs.get(run.job)))
 
+    def _role(self, run: Run) -> str:
+        return role_of_run(run, self._jobs.get(run.job))
+
     def _settings(self, run: Run) -> JobSettings:
         return self._jobs.get(run.job) or JobSettings(run.job, "", "", "?")
 
     def _cancel_at_target(self, run: Run, now: int) -> RunEdit:
         target, found = self._find(run, now)
-        target.cancel(found.external_id)
+        target.cancel(found.external_id, self._role(run))
         report = Report(
             run.attempt,
             Status.CANCELING,

@@ -88,6 +88,53 @@ class LogLine:
     text: str
 
 
+CANCEL, REFRESH, TARGETS = "cancel", "refresh", "targets"
+
+COMMANDS = frozenset({CANCEL, REFRESH, TARGETS})
+"""What the field `treadle` of an event says that RECONCILE takes as an operator's command."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandAnswer:
+    """What became of a command that the engine carried out.
+
+    Attributes:
+        is_new: False if there was nothing left to do.
+        reason: what was done, or why nothing was, in words.
+    """
+
+    is_new: bool
+    reason: str
+
+
+class EngineCommands(Protocol):
+    """What the engine does for an operator, as the roles that jobs bring trust its functions and no person."""
+
+    def cancel(self, run_id: str, by: str) -> CommandAnswer:
+        """Ask a run's target to end it.
+
+        Args:
+            run_id: of the run.
+            by: who asks.
+
+        Raises:
+            CommandRefusedError: if it cannot be canceled.
+            LaunchError: if the target did not take the request, or the job's role may not be assumed.
+            StoreError: if the store did not answer.
+            InvocationError: if the engine did not answer.
+        """
+
+    def refresh(self, run_id: str) -> CommandAnswer:
+        """Ask a run's target how it stands, and record that.
+
+        Args:
+            run_id: of the run.
+
+        Raises:
+            CommandRefusedError, LaunchError, StoreError, InvocationError: as for `cancel`.
+        """
+
+
 class Deployment(Protocol):
     """One deployed stack."""
 

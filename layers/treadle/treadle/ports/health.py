@@ -75,6 +75,7 @@ class JobTarget:
         parameter: the deployment parameter that gives the address.
         exists: whether it is there; None if nobody can say.
         trouble: what AWS says of it.
+        role: the role that was assumed for the look; "" for none.
     """
 
     job: str
@@ -82,6 +83,7 @@ class JobTarget:
     parameter: str
     exists: bool | None = None
     trouble: str = ""
+    role: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,6 +127,17 @@ class Target(Protocol):
     def contract(self) -> StartContract:
         """What keeps it from starting an attempt twice."""
 
+    def prepare(self, settings: JobSettings) -> None:
+        """Obtain what calls for this job need, such as the credentials of its role; nothing reaches the job.
+
+        Args:
+            settings: of the job.
+
+        Raises:
+            LaunchDeniedError: if its role may not be assumed.
+            LaunchDelayedError: if that cannot be done now.
+        """
+
     def start(self, start: Start) -> Execution:
         """Start an attempt, in one call that is not repeated by itself where there is no token.
 
@@ -147,8 +158,12 @@ class Target(Protocol):
             LaunchError: if the target does not say.
         """
 
-    def describe(self, external_id: str) -> Execution:
+    def describe(self, external_id: str, role: str) -> Execution:
         """How the execution stands, with the reason if it failed.
+
+        Args:
+            external_id: how the target names it.
+            role: the ARN of the role that its job brings; "" for the engine's own permissions.
 
         Raises:
             LaunchRejectedError: if the target knows no such execution (any more).
@@ -169,8 +184,12 @@ class Target(Protocol):
             LaunchError: if the target does not say.
         """
 
-    def cancel(self, external_id: str) -> None:
+    def cancel(self, external_id: str, role: str) -> None:
         """Ask the target to end an execution; that it has ended is reported as any other end.
+
+        Args:
+            external_id: how the target names it.
+            role: as for `describe`.
 
         Raises:
             LaunchRejectedError: if the target cannot end it, or knows no such execution.

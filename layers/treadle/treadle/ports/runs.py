@@ -45,6 +45,7 @@ class Try:
         target: the address it was sent to; a second try goes there too, whatever is deployed by then.
         kind: the kind of target.
         options: what else the target was given, such as the queue or the cluster.
+        role: the ARN of the role that was assumed for it; "" for the engine's own permissions.
     """
 
     token: str
@@ -52,6 +53,7 @@ class Try:
     target: str
     kind: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
+    role: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ class InMemoryTarget:
         begun: for each launch id the external ids of what was started under it, in order.
         payloads: what each was started with, by external id.
         refusal: raised by every start until it is None again.
+        unassumed: why roles cannot be assumed, by role; raised by whatever would use them.
+        roles: with which each execution was started, described or canceled, in order.
         refusals: raised by the next calls of `start`, one each; None lets one through.
     """
 
@@ -39,10 +41,23 @@ class InMemoryTarget:
     begun: dict[str, list[str]] = field(default_factory=dict)
     payloads: dict[str, str] = field(default_factory=dict)
     refusal: LaunchError | None = None
+    unassumed: dict[str, LaunchError] = field(default_factory=dict)
+    roles: list[str] = field(default_factory=list)
     refusals: Iterator[LaunchError | None] = field(default_factory=lambda: iter(()))
+
+    def prepare(self, settings: JobSettings) -> None:
+        """Refuse a role that cannot be assumed."""
+        if settings.role in self.unassumed:
+            raise self.unassumed[settings.role]
+
+    def _assume(self, role: str) -> None:
+        if role in self.unassumed:
+            raise self.unassumed[role]
+        self.roles.append(role)
 
     def start(self, start: Start) -> Execution:
         """Start; within a token's life, the same start again finds the first one."""
+        self._assume(start.settings.role)
         self.starts.append(start)
         refusal = next(self.refusals, None) or self.refusal
         if refusal is not None:
@@ -65,12 +80,14 @@ class InMemoryTarget:
         """What was started under the launch id, once its listing shows it."""
         if self.contract.listing_ms is None:
             return None
+        self._assume(start.settings.role)
         visible_before = self.clock.now() - self.listing_lag
         found = (self.executions[external_id] for external_id in self.begun.get(start.launch_id, ()))
         return next((each for each in found if each.started_at <= visible_before), None)
 
-    def describe(self, external_id: str) -> Execution:
+    def describe(self, external_id: str, role: str = "") -> Execution:
         """How the execution stands."""
+        self._assume(role)
         execution = self.executions.get(external_id)
         if execution is None or (self.forgets_ended and execution.status.is_finished):
             msg = f"There is no execution {external_id}."
@@ -79,6 +96,7 @@ class InMemoryTarget:
 
     def recent(self, settings: JobSettings, since: int) -> Iterator[Listed]:
         """What ran at the job's address, by when it ended or began; not why it failed."""
+        self._assume(settings.role)
         found = [
             Listed(each.ended_at or each.started_at, replace(each, failure=None))
             for each in self.executions.values()
@@ -86,9 +104,9 @@ class InMemoryTarget:
         ]
         yield from sorted((each for each in found if each.at >= since), key=lambda each: -each.at)
 
-    def cancel(self, external_id: str) -> None:
+    def cancel(self, external_id: str, role: str = "") -> None:
         """End the execution, unless it has ended."""
-        if not self.describe(external_id).status.is_finished:
+        if not self.describe(external_id, role).status.is_finished:
             self.finish(external_id, DagsterRunStatus.CANCELED)
 
     def finish(self, external_id: str, status: DagsterRunStatus, failure: Failure | None = None) -> Execution:

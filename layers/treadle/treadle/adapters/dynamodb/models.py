@@ -127,6 +127,7 @@ class RunModel(Model):
     tried_target = UnicodeAttribute(null=True)
     tried_kind = UnicodeAttribute(null=True)
     tried_options = JSONAttribute(null=True)
+    tried_role = UnicodeAttribute(null=True)
     unseen_at = NumberAttribute(null=True)
     denied_at = NumberAttribute(null=True)
     delayed = JSONAttribute(null=True)

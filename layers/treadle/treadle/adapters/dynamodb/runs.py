@@ -189,6 +189,7 @@ class DynamoRunStore:
             Model.tried_target.set(Model.tried_target | tried.target),
             Model.tried_kind.set(Model.tried_kind | tried.kind),
             Model.tried_options.set(Model.tried_options | dict(tried.options)),
+            Model.tried_role.set(Model.tried_role | tried.role),
             Model.revision.add(1),
         ]
         answer = self._database.update(self._table, (run_id,), actions, queued & free, returning="ALL_NEW")
@@ -328,6 +329,7 @@ def _item(run: Run, revision: int) -> Item:
         tried_target=run.tried.target if run.tried else None,
         tried_kind=run.tried.kind if run.tried else None,
         tried_options=dict(run.tried.options) if run.tried else None,
+        tried_role=run.tried.role if run.tried else None,
         unseen_at=run.unseen_at,
         denied_at=run.denied_at,
         delayed=[run.delayed.reason, run.delayed.at, run.delayed.until] if run.delayed else None,
@@ -419,6 +421,7 @@ def _run_of(item: Item) -> Run:
             model.tried_target or "",
             model.tried_kind or "",
             texts(model.tried_options or {}),
+            model.tried_role or "",
         )
     return Run(
         run_id=model.run_id,

@@ -1,16 +1,21 @@
 """Whether what a job launches is there."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from treadle.adapters.answers import code_of
-from treadle.adapters.clients import client
+from treadle.adapters.engine import EngineFunction
 from treadle.adapters.health.looking import LOCAL_ACCOUNT, Probe
-from treadle.ports.health import JobTarget
+from treadle.adapters.targets.roles import Roles
+from treadle.definitions.errors import InvocationError, LaunchError
+from treadle.ports.health import JobTarget, Unread
 from treadle.ports.launching import JobSettings
+
+_SHOWN = 300
+_WITH_ROLES = "what the jobs launch that bring a role"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,96 +24,159 @@ class _Question:
 
     Attributes:
         action: the permission.
-        ask: sends the request.
+        service: the service that is asked.
+        operation: its client's method.
+        request: from the address to the method's arguments.
         gone: the service's words for "there is no such thing".
         is_there: whether the answer shows it.
     """
 
     action: str
-    ask: Callable[[str], Mapping[str, Any]]
+    service: str
+    operation: str
+    request: Callable[[str], Mapping[str, Any]]
     gone: tuple[str, ...]
     is_there: Callable[[Mapping[str, Any]], bool] = bool
 
 
-def _queue_url(arn: str) -> Mapping[str, Any]:
+def _queue(arn: str) -> Mapping[str, Any]:
     account, name = arn.split(":")[4:6]
-    return client("sqs").get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)
-
-
-def _event_bus(arn: str) -> Mapping[str, Any]:
-    """The bus of an ARN, which local clouds know by its name only."""
-    try:
-        return client("events").describe_event_bus(Name=arn)
-    except ClientError as error:
-        if code_of(error) != "ResourceNotFoundException" or f":{LOCAL_ACCOUNT}:" not in arn:
-            raise
-        return client("events").describe_event_bus(Name=arn.partition("event-bus/")[2])
+    return {"QueueName": name, "QueueOwnerAWSAccountId": account}
 
 
 _QUESTIONS: Mapping[str, _Question] = {
     "step_functions": _Question(
         "states:DescribeStateMachine",
-        lambda arn: client("stepfunctions").describe_state_machine(stateMachineArn=arn),
+        "stepfunctions",
+        "describe_state_machine",
+        lambda arn: {"stateMachineArn": arn},
         ("StateMachineDoesNotExist", "InvalidArn"),
         lambda answer: answer["status"] == "ACTIVE",
     ),
     "glue": _Question(
         "glue:GetJob",
-        lambda arn: client("glue").get_job(JobName=arn.rpartition("/")[2]),
+        "glue",
+        "get_job",
+        lambda arn: {"JobName": arn.rpartition("/")[2]},
         ("EntityNotFoundException",),
     ),
     "batch": _Question(
         "batch:DescribeJobDefinitions",
-        lambda arn: client("batch").describe_job_definitions(jobDefinitions=[arn], status="ACTIVE"),
+        "batch",
+        "describe_job_definitions",
+        lambda arn: {"jobDefinitions": [arn], "status": "ACTIVE"},
         (),
         lambda answer: bool(answer["jobDefinitions"]),
     ),
     "ecs": _Question(
         "ecs:DescribeTaskDefinition",
-        lambda arn: client("ecs").describe_task_definition(taskDefinition=arn),
+        "ecs",
+        "describe_task_definition",
+        lambda arn: {"taskDefinition": arn},
         ("ClientException",),
         lambda answer: answer["taskDefinition"]["status"] == "ACTIVE",
     ),
     "lambda": _Question(
         "lambda:GetFunctionConfiguration",
-        lambda arn: client("lambda").get_function_configuration(FunctionName=arn),
+        "lambda",
+        "get_function_configuration",
+        lambda arn: {"FunctionName": arn},
         ("ResourceNotFoundException",),
     ),
     "sqs": _Question(
-        "sqs:GetQueueUrl", _queue_url, ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")
+        "sqs:GetQueueUrl",
+        "sqs",
+        "get_queue_url",
+        _queue,
+        ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"),
     ),
     "eventbridge": _Question(
         "events:DescribeEventBus",
-        _event_bus,
+        "events",
+        "describe_event_bus",
+        lambda arn: {"Name": arn},
         ("ResourceNotFoundException",),
     ),
 }
 
 
+def looked_at(settings: JobSettings, roles: Roles) -> dict[str, Any]:
+    """How what a job launches stands: `exists` and `trouble`; `error`, in words, where it does not say.
+
+    Args:
+        settings: the job's.
+        roles: gives the credentials of its role.
+    """
+    try:
+        exists, trouble = _found(settings, roles)
+    except (ClientError, BotoCoreError, LaunchError) as error:
+        return {"error": f"{error}"[:_SHOWN]}
+    return {"exists": exists, "trouble": trouble}
+
+
+def _found(settings: JobSettings, roles: Roles) -> tuple[bool, str]:
+    question = _QUESTIONS[settings.target]
+    try:
+        answer = _asked(question, settings, roles)
+    except ClientError as error:
+        if code_of(error) not in question.gone:
+            raise
+        return False, str(error)[:_SHOWN]
+    is_there = question.is_there(answer)
+    return is_there, "" if is_there else "It is not active (any more)."
+
+
+def _asked(question: _Question, settings: JobSettings, roles: Roles) -> Mapping[str, Any]:
+    def ask(arn: str) -> Mapping[str, Any]:
+        answer: Mapping[str, Any] = roles.call(
+            question.service, settings.role, question.operation, **question.request(arn)
+        )
+        return answer
+
+    try:
+        return ask(settings.arn)
+    except ClientError as error:
+        # Local clouds know a bus by its name only.
+        is_local = f":{LOCAL_ACCOUNT}:event-bus/" in settings.arn
+        if code_of(error) != "ResourceNotFoundException" or not is_local:
+            raise
+        return ask(settings.arn.partition("event-bus/")[2])
+
+
 def target_probe(settings: JobSettings) -> Probe:
-    """The look at what a job launches.
+    """The look at what a job launches with the caller's own permissions.
 
     Args:
         settings: the job's.
     """
-    question = _QUESTIONS[settings.target]
 
     def look() -> Iterator[JobTarget]:
-        found = JobTarget(settings.job, settings.arn, settings.parameter, exists=False)
-        if not settings.arn:
-            yield found
-            return
-        try:
-            answer = question.ask(settings.arn)
-        except ClientError as error:
-            if code_of(error) not in question.gone:
-                raise
-            yield JobTarget(
-                settings.job, settings.arn, settings.parameter, exists=False, trouble=str(error)[:300]
-            )
-            return
-        is_there = question.is_there(answer)
-        trouble = "" if is_there else "It is not active (any more)."
-        yield JobTarget(settings.job, settings.arn, settings.parameter, is_there, trouble)
+        named = (settings.job, settings.arn, settings.parameter)
+        exists, trouble = _found(settings, Roles()) if settings.arn else (False, "")
+        yield JobTarget(*named, exists, trouble)
 
-    return Probe("jobs", f"what job {settings.job} launches", question.action, look)
+    return Probe("jobs", f"what job {settings.job} launches", _QUESTIONS[settings.target].action, look)
+
+
+def roles_probe(jobs: Sequence[JobSettings], engine: EngineFunction) -> Probe:
+    """The look at what jobs launch that bring a role: the engine takes it, as no person may assume such a role.
+
+    Args:
+        jobs: those that bring a role, and have an address.
+        engine: its function.
+    """
+
+    def look() -> Iterator[JobTarget | Unread]:
+        try:
+            found = engine.targets()
+        except InvocationError as error:
+            action = "lambda:InvokeFunction" if error.is_denied else ""
+            yield Unread("jobs", _WITH_ROLES, action, str(error)[:_SHOWN])
+            return
+        for each in jobs:
+            told = found.get(each.job, {"error": "RECONCILE does not know it (yet)."})
+            trouble = str(told.get("error") or told.get("trouble") or "")
+            exists = None if "error" in told else bool(told.get("exists"))
+            yield JobTarget(each.job, each.arn, each.parameter, exists, trouble, each.role)
+
+    return Probe("jobs", _WITH_ROLES, "lambda:InvokeFunction", look)

@@ -14,8 +14,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from treadle.adapters.answers import code_of
 from treadle.adapters.clients import client
 from treadle.adapters.deployment import resource_prefix
+from treadle.adapters.engine import EngineFunction
 from treadle.adapters.health.alert_channels import channel_probe
-from treadle.adapters.health.job_targets import target_probe
+from treadle.adapters.health.job_targets import roles_probe, target_probe
 from treadle.adapters.health.looking import Probe, Vital, look_at_all, taken
 from treadle.adapters.health.needs import Need, needs
 from treadle.adapters.health.permissions import RECENT_MS, log_probe, permission_probe
@@ -92,7 +93,7 @@ class StackHealth:
         """How it is now, by some eighty requests, two dozen at a time; by a few for one step."""
         probes = [*self._switches(owner), *self._queues(owner)]
         if owner is None:
-            probes += [*self._buckets(), *map(target_probe, self._jobs.values()), self._alarms()]
+            probes += [*self._buckets(), *self._targets(), self._alarms()]
             probes += [*self._permissions(), *self._logs(), *self._alerts()]
         found = look_at_all(
             [*probes, Probe("queues", "the age of messages", "cloudwatch:GetMetricData", self._ages(owner))]
@@ -130,6 +131,16 @@ class StackHealth:
             whose = self._owner(logical_id, end)
             if found == kind and owner in {None, whose}:
                 yield whose, logical_id, self._stack.physical_ids[logical_id]
+
+    # ---- What jobs launch
+
+    def _targets(self) -> Iterator[Probe]:
+        with_role = [each for each in self._jobs.values() if each.role and each.arn]
+        yield from (target_probe(each) for each in self._jobs.values() if each not in with_role)
+        if with_role:
+            yield roles_probe(
+                with_role, EngineFunction(self._stack.physical_ids.get("ReconcileFunction", ""))
+            )
 
     # ---- Switches
 

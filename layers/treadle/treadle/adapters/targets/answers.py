@@ -115,6 +115,23 @@ def not_answered(error: Exception, what: str, *, gone: Collection[str] = ()) -> 
     return LaunchDelayedError(msg)
 
 
+def not_assumed(error: Exception, role: str) -> LaunchError:
+    """The error that the request for a role's credentials ends with; nothing was sent to a target.
+
+    Args:
+        error: what the call raised.
+        role: its ARN.
+    """
+    msg = f"Role {role} was not assumed: {error}"
+    if isinstance(error, (*_NO_CREDENTIALS, ParamValidationError)):
+        return LaunchDeniedError(msg)
+    is_busy = code_of(error) in _BUSY or _http_status(error) == 429
+    if 400 <= _http_status(error) < 500 and not is_busy:
+        # Also what STS calls invalid: a role is corrected without this start, so it is no reason to give it up.
+        return LaunchDeniedError(msg)
+    return LaunchDelayedError(msg)
+
+
 def is_denied(error: Exception) -> bool:
     """Whether a permission is missing, or the credentials do not hold."""
     return code_of(error) in _DENIED or _http_status(error) in {401, 403}

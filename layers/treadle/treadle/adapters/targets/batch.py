@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from treadle.adapters.clients import client
 from treadle.adapters.system import SystemClock
 from treadle.adapters.targets.answers import (
     CANCELED,
@@ -14,6 +13,7 @@ from treadle.adapters.targets.answers import (
     not_started,
 )
 from treadle.adapters.targets.inputs import environment, listed, no_options, required
+from treadle.adapters.targets.roles import AwsTarget
 from treadle.definitions.errors import LaunchDelayedError, LaunchRejectedError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.ports.launching import Execution, JobSettings, Listed, Start, StartContract
@@ -38,7 +38,7 @@ _UNKNOWN = {"ServerException"}
 _GONE = {"ClientException"}
 
 
-class BatchTarget:
+class BatchTarget(AwsTarget):
     """A `Target` on Batch.
 
     Its external ids are the jobs' ARNs.
@@ -52,9 +52,12 @@ class BatchTarget:
         [queue] = required(settings, "queue")
         variables = [{"name": name, "value": value} for name, value in environment(start).items()]
         parameters = no_options(listed(start, why_no_parameter))
-        batch = client("batch", once=True)
         try:
-            answer = batch.submit_job(
+            answer = self._roles.call(
+                "batch",
+                settings.role,
+                "submit_job",
+                once=True,
                 jobName=start.launch_id,
                 jobQueue=queue,
                 jobDefinition=settings.arn,
@@ -82,7 +85,8 @@ class BatchTarget:
         """The jobs of that definition in the queue, by when they were made; a list tells of no attempts."""
         for page, _ in self._pages(settings, "AFTER_CREATED_AT", str(since - 1)):
             ours = [job["jobId"] for job in page if _is_of(job.get("jobDefinition"), settings.arn)]
-            described = {job["jobId"]: job for job in _described(ours, f"The jobs of {_of(settings)}")}
+            found = self._described(ours, f"The jobs of {_of(settings)}", settings.role)
+            described = {job["jobId"]: job for job in found}
             for job in (described[each] for each in ours if each in described):
                 yield Listed(job["createdAt"], _execution(job, job["jobDefinition"]))
 
@@ -90,11 +94,16 @@ class BatchTarget:
         self, settings: JobSettings, what: str, value: str
     ) -> Iterator[tuple[list[Mapping[str, Any]], bool]]:
         """The queue's jobs by a filter, the newest first; and whether those are the last."""
-        [queue], token = required(settings, "queue"), dict[str, str]()
+        [queue], token = required(settings, "queue"), dict[str, Any]()
         while True:
             try:
-                answer: Mapping[str, Any] = client("batch").list_jobs(
-                    jobQueue=queue, filters=[{"name": what, "values": [value]}], **token
+                answer: Mapping[str, Any] = self._roles.call(
+                    "batch",
+                    settings.role,
+                    "list_jobs",
+                    jobQueue=queue,
+                    filters=[{"name": what, "values": [value]}],
+                    **token,
                 )
             except AwsError as error:
                 raise not_answered(error, f"The jobs of {queue} could not be looked through") from error
@@ -103,38 +112,38 @@ class BatchTarget:
                 return
             token = {"nextToken": answer["nextToken"]}
 
-    def describe(self, external_id: str) -> Execution:
+    def describe(self, external_id: str, role: str = "") -> Execution:
         """How the job stands, with its own and its last attempt's reason if it failed."""
-        found = _described([_job_id(external_id)], f"Batch job {external_id}")
+        found = self._described([_job_id(external_id)], f"Batch job {external_id}", role)
         if not found:
             msg = f"Batch knows no job {external_id} (any more)."
             raise LaunchRejectedError(msg)
         [job] = found
         return _execution(job, job["jobDefinition"])
 
-    def cancel(self, external_id: str) -> None:
+    def cancel(self, external_id: str, role: str = "") -> None:
         """Ask for the job's end, whether it runs or waits."""
         try:
-            client("batch").terminate_job(jobId=_job_id(external_id), reason=CANCELED)
+            job_id = _job_id(external_id)
+            self._roles.call("batch", role, "terminate_job", jobId=job_id, reason=CANCELED)
         except AwsError as error:
             raise not_answered(error, f"Batch job {external_id} was not canceled", gone=_GONE) from error
+
+    def _described(self, ids: Sequence[str], what: str, role: str) -> list[dict[str, Any]]:
+        """Those of the jobs that Batch knows, in any order; a hundred at most."""
+        if not ids:
+            return []
+        try:
+            answer = self._roles.call("batch", role, "describe_jobs", jobs=list(ids))
+        except AwsError as error:
+            raise not_answered(error, f"{what} could not be looked at") from error
+        found: list[dict[str, Any]] = answer["jobs"]
+        return found
 
 
 def why_no_parameter(name: str) -> str | None:
     """Why a run config may not fill a parameter of the job definition; None if it may."""
     return "Treadle's own names begin so" if name.lower().startswith("treadle") else None
-
-
-def _described(ids: Sequence[str], what: str) -> list[dict[str, Any]]:
-    """Those of the jobs that Batch knows, in any order; a hundred at most."""
-    if not ids:
-        return []
-    try:
-        answer = client("batch").describe_jobs(jobs=list(ids))
-    except AwsError as error:
-        raise not_answered(error, f"{what} could not be looked at") from error
-    found: list[dict[str, Any]] = answer["jobs"]
-    return found
 
 
 def _execution(job: Mapping[str, Any], definition: str) -> Execution:

@@ -2,11 +2,9 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from functools import cache
 from typing import Any, ClassVar
 
 from treadle.adapters.answers import code_of
-from treadle.adapters.clients import client
 from treadle.adapters.system import SystemClock
 from treadle.adapters.targets.answers import (
     CANCELED,
@@ -18,8 +16,10 @@ from treadle.adapters.targets.answers import (
     not_started,
 )
 from treadle.adapters.targets.inputs import environment, listed, required, why_no_variable
+from treadle.adapters.targets.roles import AwsTarget, Roles
 from treadle.definitions.errors import (
     LaunchDelayedError,
+    LaunchDeniedError,
     LaunchError,
     LaunchRejectedError,
     LaunchUncertainError,
@@ -44,7 +44,7 @@ _FULL = ("capacity is unavailable", "reached the limit", "rate exceeded")
 _NEVER = {"INACTIVE"}
 
 
-class EcsTarget:
+class EcsTarget(AwsTarget):
     """A `Target` on ECS: one task of a task definition for each attempt.
 
     Its external ids are the tasks' ARNs. A task bears the launch id as `startedBy`, as its group and in its
@@ -53,12 +53,15 @@ class EcsTarget:
 
     contract: ClassVar[StartContract] = StartContract(token_ms=TOKEN_MS)
 
+    def __init__(self, roles: Roles | None = None) -> None:
+        super().__init__(roles)
+        self._essential_of: dict[str, frozenset[str]] = {}
+
     def start(self, start: Start) -> Execution:
         """Run the task, or find that the same start came through before."""
         settings, request = start.settings, _request(start)
-        ecs = client("ecs", once=True)
         try:
-            answer = ecs.run_task(**request)
+            answer = self._roles.call("ecs", settings.role, "run_task", once=True, **request)
         except AwsError as error:
             if code_of(error) == "ConflictException":
                 return self._standing(start, error)
@@ -68,7 +71,7 @@ class EcsTarget:
             raise not_started(error, _of(settings), unknown=_UNKNOWN) from error
         if not answer["tasks"]:
             raise _not_placed(settings, answer.get("failures", []))
-        return _execution(answer["tasks"][0])
+        return self._execution(answer["tasks"][0], settings.role)
 
     def _standing(self, start: Start, error: Any) -> Execution:
         """The task that an earlier call made under the same token, with other parameters: ours all the same."""
@@ -76,7 +79,11 @@ class EcsTarget:
         if not tasks:
             msg = f"A task of {_of(start.settings)} bears the token {start.launch_id}, and ECS names none: {error}"
             raise LaunchUncertainError(msg) from error
-        task = _task(tasks[0])
+        try:
+            task = self._task(tasks[0], start.settings.role)
+        except (LaunchDelayedError, LaunchDeniedError) as unknown:
+            # The start itself came through.
+            raise LaunchUncertainError(str(unknown)) from unknown
         if task is None:
             # It has run: ECS forgets a task about an hour after its end, and keeps the token as long.
             return Execution(tasks[0], start.settings.arn, Status.STARTED, start.tried_at)
@@ -85,20 +92,20 @@ class EcsTarget:
                 f"Task {tasks[0]} has the token {start.launch_id}, and somebody else started it. Look at it."
             )
             raise LaunchRejectedError(msg) from error
-        return _execution(task)
+        return self._execution(task, start.settings.role)
 
     def resolve(self, start: Start) -> Execution | None:
         """None: ECS cannot be searched for a task that may have ended; the token alone speaks."""
         del start
         return None
 
-    def describe(self, external_id: str) -> Execution:
+    def describe(self, external_id: str, role: str = "") -> Execution:
         """How the task stands: it succeeded if every essential container ended with exit code 0."""
-        task = _task(external_id)
+        task = self._task(external_id, role)
         if task is None:
             msg = f"ECS knows no task {external_id} (any more): it forgets one about an hour after its end."
             raise LaunchRejectedError(msg)
-        return _execution(task)
+        return self._execution(task, role)
 
     def recent(self, settings: JobSettings, since: int) -> Iterator[Listed]:
         """Nothing: ECS tells of each task at least once, and forgets it an hour after its end."""
@@ -106,12 +113,70 @@ class EcsTarget:
         msg = f"Tasks of {_of(settings)} are not listed: ECS tells of each at least once."
         raise LaunchRejectedError(msg)
 
-    def cancel(self, external_id: str) -> None:
+    def cancel(self, external_id: str, role: str = "") -> None:
         """Ask for the task's end."""
         try:
-            client("ecs").stop_task(cluster=_cluster(external_id), task=external_id, reason=CANCELED)
+            cluster = _cluster(external_id)
+            self._roles.call("ecs", role, "stop_task", cluster=cluster, task=external_id, reason=CANCELED)
         except AwsError as error:
             raise not_answered(error, f"Task {external_id} was not canceled", gone=_GONE) from error
+
+    def _task(self, arn: str, role: str) -> dict[str, Any] | None:
+        """The task; None if ECS knows it no longer."""
+        try:
+            answer = self._roles.call("ecs", role, "describe_tasks", cluster=_cluster(arn), tasks=[arn])
+        except AwsError as error:
+            what = f"Task {arn} could not be looked at"
+            raise not_answered(error, what, gone={"ClusterNotFoundException"}) from error
+        found: list[dict[str, Any]] = answer["tasks"]
+        if found:
+            return found[0]
+        reasons = {each.get("reason") for each in answer.get("failures", [])}
+        if reasons - {"MISSING"}:
+            msg = f"Task {arn} could not be looked at: {sorted(map(str, reasons))}"
+            raise LaunchDelayedError(msg)
+        return None
+
+    def _execution(self, task: dict[str, Any], role: str) -> Execution:
+        # A task that is not yet PENDING has no time.
+        began = task.get("startedAt") or task.get("createdAt")
+        status, failure = Status.STARTED, None
+        if task["lastStatus"] == "STOPPED":
+            status, failure = self._end_of(task, role)
+        ended = task.get("stoppedAt")
+        return Execution(
+            task["taskArn"],
+            task["taskDefinitionArn"],
+            status,
+            millis_of(began) if began else SystemClock().now(),
+            millis_of(ended) if ended and status.is_finished else None,
+            failure,
+            launch_id=task.get("startedBy"),
+        )
+
+    def _end_of(self, task: dict[str, Any], role: str) -> tuple[Status, Failure | None]:
+        code, containers = task.get("stopCode", ""), task.get("containers", [])
+        bad = [each for each in containers if each.get("exitCode") != 0]
+        if code == "UserInitiated":
+            return Status.CANCELED, failure_of(code, task.get("stoppedReason"))
+        if bad and code != "TaskFailedToStart":
+            essential = self._essential(task["taskDefinitionArn"], role)
+            bad = [each for each in bad if each["name"] in essential]
+        if containers and not bad:
+            return Status.SUCCESS, None
+        return Status.FAILURE, _failure_of(task, bad)
+
+    def _essential(self, definition: str, role: str) -> frozenset[str]:
+        """The essential containers of a revision, which never changes: asked for once."""
+        if definition not in self._essential_of:
+            try:
+                answer = self._roles.call("ecs", role, "describe_task_definition", taskDefinition=definition)
+            except AwsError as error:
+                raise not_answered(error, f"Task definition {definition} could not be looked at") from error
+            containers = answer["taskDefinition"]["containerDefinitions"]
+            names = frozenset(each["name"] for each in containers if each.get("essential", True))
+            self._essential_of[definition] = names
+        return self._essential_of[definition]
 
 
 def _request(start: Start) -> dict[str, Any]:
@@ -169,54 +234,6 @@ def _not_placed(settings: JobSettings, failures: list[dict[str, Any]]) -> Launch
     return LaunchRejectedError(msg) if reasons & _NEVER else LaunchDelayedError(msg)
 
 
-def _task(arn: str) -> dict[str, Any] | None:
-    """The task; None if ECS knows it no longer."""
-    try:
-        answer = client("ecs").describe_tasks(cluster=_cluster(arn), tasks=[arn])
-    except AwsError as error:
-        what = f"Task {arn} could not be looked at"
-        raise not_answered(error, what, gone={"ClusterNotFoundException"}) from error
-    found: list[dict[str, Any]] = answer["tasks"]
-    if found:
-        return found[0]
-    reasons = {each.get("reason") for each in answer.get("failures", [])}
-    if reasons - {"MISSING"}:
-        msg = f"Task {arn} could not be looked at: {sorted(map(str, reasons))}"
-        raise LaunchDelayedError(msg)
-    return None
-
-
-def _execution(task: dict[str, Any]) -> Execution:
-    # A task that is not yet PENDING has no time.
-    began = task.get("startedAt") or task.get("createdAt")
-    status, failure = Status.STARTED, None
-    if task["lastStatus"] == "STOPPED":
-        status, failure = _end_of(task)
-    ended = task.get("stoppedAt")
-    return Execution(
-        task["taskArn"],
-        task["taskDefinitionArn"],
-        status,
-        millis_of(began) if began else SystemClock().now(),
-        millis_of(ended) if ended and status.is_finished else None,
-        failure,
-        launch_id=task.get("startedBy"),
-    )
-
-
-def _end_of(task: dict[str, Any]) -> tuple[Status, Failure | None]:
-    code, containers = task.get("stopCode", ""), task.get("containers", [])
-    bad = [each for each in containers if each.get("exitCode") != 0]
-    if code == "UserInitiated":
-        return Status.CANCELED, failure_of(code, task.get("stoppedReason"))
-    if bad and code != "TaskFailedToStart":
-        essential = _essential(task["taskDefinitionArn"])
-        bad = [each for each in bad if each["name"] in essential]
-    if containers and not bad:
-        return Status.SUCCESS, None
-    return Status.FAILURE, _failure_of(task, bad)
-
-
 def end_told(task: dict[str, Any]) -> tuple[Status, Failure | None, bool]:
     """How a task ended as far as its event says, and whether that is certain.
 
@@ -245,17 +262,6 @@ def _end_of_container(container: dict[str, Any]) -> str:
     end = "did not run" if code is None else f"ended with exit code {code}"
     reason = container.get("reason")
     return f"{end}{f': {reason}' if reason else ''}"
-
-
-@cache
-def _essential(definition: str) -> frozenset[str]:
-    """The essential containers of a revision, which never changes."""
-    try:
-        answer = client("ecs").describe_task_definition(taskDefinition=definition)
-    except AwsError as error:
-        raise not_answered(error, f"Task definition {definition} could not be looked at") from error
-    containers = answer["taskDefinition"]["containerDefinitions"]
-    return frozenset(each["name"] for each in containers if each.get("essential", True))
 
 
 def _cluster(task_arn: str) -> str:

@@ -2,7 +2,6 @@
 
 from typing import ClassVar
 
-from treadle.adapters.clients import client
 from treadle.adapters.system import SystemClock
 from treadle.adapters.targets.answers import AwsError, not_started
 from treadle.adapters.targets.inputs import required
@@ -32,9 +31,12 @@ class EventBridgeTarget(UnansweringTarget):
         if source == SOURCE or source.startswith(("aws.", f"{SOURCE}.")):
             msg = f"{settings.parameter_of('source')} is {source!r}: that source is not a job's to speak for."
             raise LaunchRejectedError(msg)
-        events = client("events", once=True)
         try:
-            answer = events.put_events(
+            answer = self._roles.call(
+                "events",
+                settings.role,
+                "put_events",
+                once=True,
                 Entries=[
                     {
                         "EventBusName": settings.arn,
@@ -42,7 +44,7 @@ class EventBridgeTarget(UnansweringTarget):
                         "DetailType": detail_type,
                         "Detail": start.payload,
                     }
-                ]
+                ],
             )
         except AwsError as error:
             raise not_started(error, _of(settings), unknown=_UNKNOWN) from error

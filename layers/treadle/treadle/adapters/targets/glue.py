@@ -5,10 +5,10 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
-from treadle.adapters.clients import client
 from treadle.adapters.system import SystemClock
 from treadle.adapters.targets.answers import AwsError, failure_of, millis_of, not_answered, not_started
 from treadle.adapters.targets.inputs import listed, no_options
+from treadle.adapters.targets.roles import AwsTarget
 from treadle.definitions.canonical import canonical_json
 from treadle.definitions.errors import LaunchDelayedError, LaunchRejectedError
 from treadle.definitions.status import DagsterRunStatus as Status
@@ -77,7 +77,7 @@ _GLUES_PREFIXES = re.compile(
 )
 
 
-class GlueTarget:
+class GlueTarget(AwsTarget):
     """A `Target` on Glue.
 
     Its external ids are the job's address and the run's id, joined by a slash.
@@ -96,9 +96,10 @@ class GlueTarget:
             "--treadle-run-id": start.run_id,
             "--treadle-tags": canonical_json(dict(start.tags)),
         }
-        glue = client("glue", once=True)
         try:
-            answer = glue.start_job_run(JobName=job, Arguments=arguments)
+            answer = self._roles.call(
+                "glue", settings.role, "start_job_run", once=True, JobName=job, Arguments=arguments
+            )
         except AwsError as error:
             raise not_started(error, _of(settings), busy=_BUSY, unknown=_UNKNOWN) from error
         now = SystemClock().now()  # Glue's answer holds no time.
@@ -127,10 +128,13 @@ class GlueTarget:
         self, settings: JobSettings, since: int, pages: Iterable[int]
     ) -> Iterator[dict[str, Any] | None]:
         """The job's runs, newest first; None if there are more pages to look through."""
-        token = dict[str, str]()
+        token = dict[str, Any]()
         for _ in pages:
             try:
-                answer = client("glue").get_job_runs(JobName=_name(settings.arn), MaxResults=PAGE, **token)
+                job = _name(settings.arn)
+                answer = self._roles.call(
+                    "glue", settings.role, "get_job_runs", JobName=job, MaxResults=PAGE, **token
+                )
             except AwsError as error:
                 what = f"The runs of {_of(settings)} could not be looked through"
                 raise not_answered(error, what, gone=_GONE) from error
@@ -143,21 +147,23 @@ class GlueTarget:
             token = {"NextToken": answer["NextToken"]}
         yield None
 
-    def describe(self, external_id: str) -> Execution:
+    def describe(self, external_id: str, role: str = "") -> Execution:
         """How the run stands, with Glue's message if it failed."""
         address, run_id = _parts(external_id)
         try:
-            answer = client("glue").get_job_run(JobName=_name(address), RunId=run_id)
+            answer = self._roles.call("glue", role, "get_job_run", JobName=_name(address), RunId=run_id)
         except AwsError as error:
             raise not_answered(error, f"Glue run {external_id} could not be looked at", gone=_GONE) from error
         return _execution(address, answer["JobRun"])
 
-    def cancel(self, external_id: str) -> None:
+    def cancel(self, external_id: str, role: str = "") -> None:
         """Ask for the run's end."""
         address, run_id = _parts(external_id)
         what = f"Glue run {external_id} was not canceled"
         try:
-            answer = client("glue").batch_stop_job_run(JobName=_name(address), JobRunIds=[run_id])
+            answer = self._roles.call(
+                "glue", role, "batch_stop_job_run", JobName=_name(address), JobRunIds=[run_id]
+            )
         except AwsError as error:
             raise not_answered(error, what, gone={*_GONE, "InvalidInputException"}) from error
         for refused in answer.get("Errors", []):

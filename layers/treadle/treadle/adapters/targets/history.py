@@ -4,8 +4,9 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from treadle.adapters.clients import client
 from treadle.adapters.targets.answers import AwsError, failed_step
+from treadle.adapters.targets.roles import Roles
+from treadle.definitions.errors import LaunchError
 from treadle.definitions.runs import StepFailure
 from treadle.ports.runs import MAX_STEPS
 
@@ -18,19 +19,24 @@ PAGES = 2
 _ENDS = ("Failed", "TimedOut")
 
 
-def failed_states(execution: str) -> tuple[StepFailure, ...]:
+def failed_states(execution: str, role: str, roles: Roles) -> tuple[StepFailure, ...]:
     """The states that failed since the execution was started or redriven, the last first; each once.
 
     None if the history cannot be read: that the execution failed is known without it.
 
     Args:
         execution: its ARN.
+        role: the ARN of the role that may read it; "" for the process's own permissions.
+        roles: gives its credentials.
     """
     events: list[Mapping[str, Any]] = []
-    token = dict[str, str]()
+    token = dict[str, Any]()
     try:
         for _ in range(PAGES):
-            answer: Mapping[str, Any] = client("stepfunctions").get_execution_history(
+            answer: Mapping[str, Any] = roles.call(
+                "stepfunctions",
+                role,
+                "get_execution_history",
                 executionArn=execution,
                 maxResults=PAGE,
                 reverseOrder=True,
@@ -41,7 +47,7 @@ def failed_states(execution: str) -> tuple[StepFailure, ...]:
             if not answer.get("nextToken"):
                 break
             token = {"nextToken": answer["nextToken"]}
-    except AwsError as error:
+    except (*AwsError, LaunchError) as error:
         logger.warning("The history of %s could not be read: %s", execution, error)
         return ()
     return _failed(events)

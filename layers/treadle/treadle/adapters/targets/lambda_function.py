@@ -2,7 +2,6 @@
 
 from typing import ClassVar
 
-from treadle.adapters.clients import client
 from treadle.adapters.system import SystemClock
 from treadle.adapters.targets.answers import AwsError, not_started
 from treadle.adapters.targets.unanswering import UnansweringTarget
@@ -25,10 +24,15 @@ class LambdaTarget(UnansweringTarget):
     def start(self, start: Start) -> Execution:
         """Hand the payload to Lambda, in one call."""
         settings = start.settings
-        invoker = client("lambda", once=True)
         try:
-            answer = invoker.invoke(
-                FunctionName=settings.arn, InvocationType="Event", Payload=start.payload.encode()
+            answer = self._roles.call(
+                "lambda",
+                settings.role,
+                "invoke",
+                once=True,
+                FunctionName=settings.arn,
+                InvocationType="Event",
+                Payload=start.payload.encode(),
             )
         except AwsError as error:
             what = f"Function {settings.arn} ({settings.parameter})"

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING, ClassVar
 
-from treadle.adapters.clients import client
 from treadle.adapters.system import SystemClock
 from treadle.adapters.targets.answers import AwsError, not_answered, not_started
+from treadle.adapters.targets.roles import Roles
 from treadle.adapters.targets.unanswering import UnansweringTarget
 from treadle.definitions.errors import LaunchRejectedError
 from treadle.definitions.status import DagsterRunStatus as Status
@@ -25,7 +25,8 @@ class SqsTarget(UnansweringTarget):
 
     called: ClassVar[str] = "a message"
 
-    def __init__(self) -> None:
+    def __init__(self, roles: Roles | None = None) -> None:
+        super().__init__(roles)
         self._urls: dict[str, str] = {}
 
     def start(self, start: Start) -> Execution:
@@ -42,9 +43,8 @@ class SqsTarget(UnansweringTarget):
         if settings.arn.endswith(".fifo"):
             request["MessageDeduplicationId"] = start.launch_id
             request["MessageGroupId"] = settings.options.get("message_group", "").strip() or settings.job
-        sqs = client("sqs", once=True)
         try:
-            answer = sqs.send_message(**request)
+            answer = self._roles.call("sqs", settings.role, "send_message", once=True, **request)
         except AwsError as error:
             raise not_started(error, _of(settings)) from error
         message = f"{settings.arn}/{answer['MessageId']}"
@@ -59,7 +59,9 @@ class SqsTarget(UnansweringTarget):
                 raise LaunchRejectedError(msg)
             owner = account.rpartition(":")[2]
             try:
-                answer = client("sqs").get_queue_url(QueueName=name, QueueOwnerAWSAccountId=owner)
+                answer = self._roles.call(
+                    "sqs", settings.role, "get_queue_url", QueueName=name, QueueOwnerAWSAccountId=owner
+                )
             except AwsError as error:
                 raise not_answered(error, f"{_of(settings)} could not be looked up", gone=_GONE) from error
             self._urls[settings.arn] = answer["QueueUrl"]

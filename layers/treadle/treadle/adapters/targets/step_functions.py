@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from treadle.adapters.answers import code_of
-from treadle.adapters.clients import client
 from treadle.adapters.targets.answers import (
     CANCELED,
     AwsError,
@@ -15,10 +14,13 @@ from treadle.adapters.targets.answers import (
     not_started,
 )
 from treadle.adapters.targets.history import failed_states
-from treadle.definitions.errors import LaunchRejectedError, LaunchUncertainError
+from treadle.adapters.targets.roles import AwsTarget, Roles
+from treadle.definitions.errors import LaunchError, LaunchRejectedError, LaunchUncertainError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.ports.launching import Execution, JobSettings, Listed, Start, StartContract
 from treadle.ports.runs import Failure
+
+_SERVICE = "stepfunctions"
 
 STATUSES = {
     "RUNNING": Status.STARTED,
@@ -44,7 +46,7 @@ NAME_TAKEN_MS = 89 * 86_400_000
 """A name may be given again 90 days after its execution has closed; a day less, for clocks that differ."""
 
 
-class StepFunctionsTarget:
+class StepFunctionsTarget(AwsTarget):
     """A `Target` on Step Functions.
 
     Its token is the execution's name: the same name with the same input never starts a second execution
@@ -55,7 +57,8 @@ class StepFunctionsTarget:
         token_ms=NAME_TAKEN_MS, listing_ms=NAME_TAKEN_MS, lists=True
     )
 
-    def __init__(self) -> None:
+    def __init__(self, roles: Roles | None = None) -> None:
+        super().__init__(roles)
         self._standard: set[str] = set()
 
     def start(self, start: Start) -> Execution:
@@ -63,8 +66,14 @@ class StepFunctionsTarget:
         settings = start.settings
         self._refuse_express(settings)
         try:
-            answer = client("stepfunctions", once=True).start_execution(
-                stateMachineArn=settings.arn, name=start.launch_id, input=start.payload
+            answer = self._roles.call(
+                _SERVICE,
+                settings.role,
+                "start_execution",
+                once=True,
+                stateMachineArn=settings.arn,
+                name=start.launch_id,
+                input=start.payload,
             )
         except AwsError as error:
             if code_of(error) == "ExecutionAlreadyExists":
@@ -77,7 +86,9 @@ class StepFunctionsTarget:
         if settings.arn in self._standard:
             return
         try:
-            answer = client("stepfunctions").describe_state_machine(stateMachineArn=settings.arn)
+            answer = self._roles.call(
+                _SERVICE, settings.role, "describe_state_machine", stateMachineArn=settings.arn
+            )
         except AwsError as error:
             what = f"{_of(settings)} could not be looked at"
             raise not_answered(error, what, gone=_NO_MACHINE) from error
@@ -103,8 +114,8 @@ class StepFunctionsTarget:
         settings = start.settings
         arn = f"{settings.arn.replace(':stateMachine:', ':execution:')}:{start.launch_id}"
         try:
-            answer = client("stepfunctions").describe_execution(executionArn=arn)
-        except AwsError as error:
+            answer = self._roles.call(_SERVICE, settings.role, "describe_execution", executionArn=arn)
+        except (*AwsError, LaunchError) as error:  # The start itself came through.
             msg = f"Execution {arn} could not be looked at: {error}"
             raise LaunchUncertainError(msg) from error
         if answer.get("input") != start.payload:
@@ -112,10 +123,10 @@ class StepFunctionsTarget:
             raise LaunchRejectedError(msg)
         return Execution(arn, settings.arn, Status.STARTED, millis_of(answer["startDate"]))
 
-    def describe(self, external_id: str) -> Execution:
+    def describe(self, external_id: str, role: str = "") -> Execution:
         """How the execution stands, with error and cause if it failed."""
         try:
-            answer = client("stepfunctions").describe_execution(executionArn=external_id)
+            answer = self._roles.call(_SERVICE, role, "describe_execution", executionArn=external_id)
         except AwsError as error:
             raise not_answered(
                 error, f"Execution {external_id} could not be looked at", gone=_GONE
@@ -123,7 +134,9 @@ class StepFunctionsTarget:
         failure = None
         if STATUSES[answer["status"]] in {Status.FAILURE, Status.CANCELED}:
             words = answer.get("error") or answer["status"]
-            failure = failure_of(words, answer.get("cause"), steps=failed_states(external_id))
+            failure = failure_of(
+                words, answer.get("cause"), steps=failed_states(external_id, role, self._roles)
+            )
         return _execution(answer, failure)
 
     def recent(self, settings: JobSettings, since: int) -> Iterator[Listed]:
@@ -139,7 +152,7 @@ class StepFunctionsTarget:
         }
         while True:
             try:
-                answer = client("stepfunctions").list_executions(**request)
+                answer = self._roles.call(_SERVICE, settings.role, "list_executions", **request)
             except AwsError as error:
                 what = f"The executions of {_of(settings)} could not be listed"
                 raise not_answered(error, what, gone=_NO_MACHINE) from error
@@ -153,10 +166,11 @@ class StepFunctionsTarget:
                 return
             request["nextToken"] = answer["nextToken"]
 
-    def cancel(self, external_id: str) -> None:
+    def cancel(self, external_id: str, role: str = "") -> None:
         """Ask for the execution's end."""
         try:
-            client("stepfunctions").stop_execution(executionArn=external_id, error="Canceled", cause=CANCELED)
+            request: dict[str, Any] = {"executionArn": external_id, "error": "Canceled", "cause": CANCELED}
+            self._roles.call(_SERVICE, role, "stop_execution", **request)
         except AwsError as error:
             gone = {*_GONE, "ValidationException"}
             raise not_answered(error, f"Execution {external_id} was not canceled", gone=gone) from error

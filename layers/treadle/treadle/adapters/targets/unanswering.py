@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from typing import ClassVar, NoReturn
 
+from treadle.adapters.targets.roles import AwsTarget
 from treadle.definitions.errors import LaunchRejectedError
 from treadle.ports.launching import Execution, JobSettings, Listed, Start, StartContract
 
 
-class UnansweringTarget:
+class UnansweringTarget(AwsTarget):
     """The part of a `Target` that such a service cannot play; each start is at least once.
 
     Attributes:
@@ -22,8 +23,9 @@ class UnansweringTarget:
         del start
         return None
 
-    def describe(self, external_id: str) -> Execution:
+    def describe(self, external_id: str, role: str = "") -> Execution:
         """Nothing: refuses, with the reason."""
+        del role
         self._cannot(external_id, "be asked how it stands")
 
     def recent(self, settings: JobSettings, since: int) -> Iterator[Listed]:
@@ -31,8 +33,9 @@ class UnansweringTarget:
         del since
         self._cannot(f"What {settings.arn} took", "be listed")
 
-    def cancel(self, external_id: str) -> None:
+    def cancel(self, external_id: str, role: str = "") -> None:
         """Nothing: refuses, with the reason."""
+        del role
         self._cannot(external_id, "be canceled")
 
     def _cannot(self, external_id: str, what: str) -> NoReturn:

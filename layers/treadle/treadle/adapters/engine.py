@@ -1,0 +1,74 @@
+"""The engine's function that carries out what takes the role of a job, invoked directly."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from treadle.adapters.clients import client
+from treadle.adapters.targets.answers import is_denied
+from treadle.definitions import errors
+from treadle.definitions.errors import CommandRefusedError, InvocationError, LaunchError, StoreError
+from treadle.ports.deployment import CANCEL, REFRESH, TARGETS, CommandAnswer
+
+ANSWER_SECONDS = 60
+"""So long the function may take for a command: some calls of a target, and a few of the store."""
+
+
+class EngineFunction:
+    """`EngineCommands` by direct invocations.
+
+    Args:
+        function: RECONCILE's name.
+    """
+
+    def __init__(self, function: str) -> None:
+        self._function = function
+
+    def cancel(self, run_id: str, by: str) -> CommandAnswer:
+        """Ask a run's target to end it."""
+        return self._edited({"treadle": CANCEL, "run_id": run_id, "by": by})
+
+    def refresh(self, run_id: str) -> CommandAnswer:
+        """Ask a run's target how it stands."""
+        return self._edited({"treadle": REFRESH, "run_id": run_id})
+
+    def targets(self) -> Mapping[str, Mapping[str, Any]]:
+        """How the targets of the jobs stand that bring a role: by job, its `role`, and what a look found.
+
+        Raises:
+            InvocationError: if the function failed, or did not answer.
+        """
+        found: Mapping[str, Mapping[str, Any]] = self._invoke({"treadle": TARGETS})["targets"]
+        return found
+
+    def _edited(self, event: Mapping[str, str]) -> CommandAnswer:
+        answer = self._invoke(event)
+        if "error" not in answer:
+            return CommandAnswer(bool(answer.get("is_new")), str(answer.get("reason")))
+        kind = getattr(errors, str(answer["error"]), None)
+        if isinstance(kind, type) and issubclass(kind, (CommandRefusedError, LaunchError, StoreError)):
+            raise kind(str(answer.get("reason")))
+        msg = f"RECONCILE did not carry out the command: {answer['error']}: {answer.get('reason')}"
+        raise InvocationError(msg, reason=str(answer.get("reason")))
+
+    def _invoke(self, event: Mapping[str, str]) -> Mapping[str, Any]:
+        try:
+            # Sent once: what a lost answer leaves open, the caller may ask for again.
+            lambdas = client("lambda", once=True, seconds=ANSWER_SECONDS)
+            answer = lambdas.invoke(FunctionName=self._function, Payload=json.dumps(event).encode())
+            told = json.loads(answer["Payload"].read())
+        except (ClientError, BotoCoreError, ValueError) as error:
+            msg = (
+                f"RECONCILE, which assumes the roles of jobs, did not answer: {error}. "
+                f"Allow lambda:InvokeFunction on {self._function}."
+                if is_denied(error)
+                else f"RECONCILE, which assumes the roles of jobs, did not answer: {error}. Try again."
+            )
+            raise InvocationError(msg, is_denied=is_denied(error)) from error
+        if answer.get("FunctionError") or not isinstance(told, dict):
+            words = told.get("errorMessage") if isinstance(told, dict) else told
+            msg = f"RECONCILE failed: {words}. Its log says more."
+            raise InvocationError(msg, reason=str(words))
+        return told

@@ -1,0 +1,46 @@
+"""The parts of what RECONCILE does for operators."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from treadle.adapters.dynamodb.tables import DynamoStores
+from treadle.adapters.health.job_targets import looked_at
+from treadle.adapters.queues import SqsQueue
+from treadle.adapters.system import RandomTokens, SystemClock
+from treadle.adapters.targets.registry import LazyTargets
+from treadle.adapters.targets.roles import Roles
+from treadle.bootstrap.settings import Settings
+from treadle.engine.identity import RunIds
+from treadle.operate.commands import Commands
+from treadle.operate.runs import RunOperations
+from treadle.ports.launching import JobSettings
+
+SESSION = "reconcile"
+"""The name of RECONCILE's sessions of the roles that jobs bring."""
+
+
+def command_parts(environment: Mapping[str, str]) -> Commands:
+    """What carries out operators' commands in RECONCILE.
+
+    Raises:
+        SettingsError: with all problems at once.
+    """
+    settings = Settings(environment)
+    tables, jobs, namespace = settings.tables(), settings.jobs(), settings.text("TREADLE_NAMESPACE")
+    launches = settings.text("TREADLE_LAUNCH_QUEUE_URL")
+    settings.check()
+    stores, roles = DynamoStores(tables, RandomTokens()), Roles(SESSION)
+
+    def look(job: JobSettings) -> dict[str, Any]:
+        return looked_at(job, roles)
+
+    runs = RunOperations(
+        stores.runs,
+        stores.sensors,
+        SqsQueue(launches),
+        jobs,
+        LazyTargets(SESSION),
+        RunIds.of(namespace),
+        SystemClock(),
+    )
+    return Commands(runs, jobs, look)

@@ -1,0 +1,57 @@
+"""What RECONCILE does for an operator on a direct invocation: calls that only the engine's functions may make."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from treadle.definitions.bounds import MAX_NAME, fit
+from treadle.definitions.errors import CommandRefusedError, LaunchError, StoreError
+from treadle.operate.runs import RunEdit, RunOperations
+from treadle.ports.deployment import REFRESH, TARGETS
+from treadle.ports.launching import JobSettings
+
+Answer = dict[str, Any]
+
+
+class Commands:
+    """Carries out an operator's commands with the roles that jobs bring.
+
+    Args:
+        runs: cancels and refreshes runs.
+        jobs: what each job's name launches.
+        look: how a job's target stands, in the fields `exists` and `trouble`, or `error` where it does not say.
+    """
+
+    def __init__(
+        self,
+        runs: RunOperations,
+        jobs: Mapping[str, JobSettings],
+        look: Callable[[JobSettings], Answer],
+    ) -> None:
+        self._runs = runs
+        self._jobs = jobs
+        self._look = look
+
+    def answer(self, event: Mapping[str, Any]) -> Answer:
+        """What became of a command; a failure is an answer too, with the error's name in `error`.
+
+        Args:
+            event: `{"treadle": "cancel", "run_id": ..., "by": ...}`, `{"treadle": "refresh", "run_id": ...}` or
+                `{"treadle": "targets"}`.
+        """
+        if event.get("treadle") == TARGETS:
+            with_role = (each for each in self._jobs.values() if each.role and each.arn)
+            return {"targets": {each.job: {"role": each.role, **self._look(each)} for each in with_role}}
+        try:
+            edit = self._edit(event)
+        except (CommandRefusedError, LaunchError, StoreError) as error:
+            return {"error": type(error).__name__, "reason": str(error)}
+        return {"is_new": edit.is_new, "reason": edit.reason}
+
+    def _edit(self, event: Mapping[str, Any]) -> RunEdit:
+        run_id, by = event.get("run_id"), event.get("by", "")
+        if not isinstance(run_id, str) or not isinstance(by, str):
+            msg = f"A command names a run by run_id, a text, and got {run_id!r:.80}."
+            raise CommandRefusedError(msg)
+        if event.get("treadle") == REFRESH:
+            return self._runs.refresh(run_id)
+        return self._runs.cancel(run_id, fit(by, MAX_NAME))
