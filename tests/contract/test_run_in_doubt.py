@@ -7,7 +7,7 @@ from treadle.ports.runs import Claim, Run, Try
 
 NOW = 1_795_348_800_000
 RUN = Run("r1", "load", "files", "k1", "t1", "{}", {}, NOW, reached={"1/0": {"QUEUED": NOW}})
-FIRST = Try("me", NOW, "arn:definition", "batch", {"queue": "arn:queue"})
+FIRST = Try("me", NOW, "arn:definition", "batch", {"queue": "arn:queue"}, "arn:role")
 
 
 def test_first_try_is_kept_whole_until_it_is_settled(stores: Stores) -> None:
@@ -15,7 +15,7 @@ def test_first_try_is_kept_whole_until_it_is_settled(stores: Stores) -> None:
 
     stores.runs.claim("r1", RUN.job, 1, Claim("me", NOW + 1), FIRST)
     again = stores.runs.claim(
-        "r1", RUN.job, 1, Claim("heir", NOW + 9), Try("heir", NOW + 5, "arn:other", "glue", {})
+        "r1", RUN.job, 1, Claim("heir", NOW + 9), Try("heir", NOW + 5, "arn:other", "glue", {}, "arn:another")
     )
 
     assert again is not None
@@ -23,7 +23,7 @@ def test_first_try_is_kept_whole_until_it_is_settled(stores: Stores) -> None:
     assert stores.runs.get("r1") == again
 
 
-def test_try_without_options_gets_none_of_a_later_one(stores: Stores) -> None:
+def test_try_without_options_and_role_gets_none_of_a_later_one(stores: Stores) -> None:
     bare = Try("me", NOW, "arn:machine", "step_functions")
     stores.runs.create(RUN)
     stores.runs.claim("r1", RUN.job, 1, Claim("me", NOW + 1), bare)

@@ -1,0 +1,428 @@
+"""The role that a job brings: with it everything is asked of the target, and without it nothing is sent."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from tests.support.house import ARN, JOB, JOBS, RUN_IDS, House
+from tests.support.launching import NOON, RUN_ID, launch, queue_run
+from tests.support.moving import (
+    ANYTHING,
+    DENIED,
+    HOUR,
+    LISTED,
+    MOVED,
+    TOKENED,
+    in_doubt,
+    keep_launching,
+    keep_reconciling,
+    started,
+    target_of,
+)
+from treadle.definitions.errors import (
+    LaunchDelayedError,
+    LaunchDeniedError,
+    LaunchError,
+)
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.engine.launch import DENIED_FOR_MS
+from treadle.engine.outcomes import Decision
+from treadle.engine.unanswered import DENIED_ENDS_MS
+from treadle.operate.commands import Commands
+from treadle.operate.runs import RunOperations
+from treadle.ports.deployment import CommandAnswer
+from treadle.ports.launching import StartContract
+from treadle.ports.runs import Try
+from treadle.testing.targets import NAMED
+
+ROLE = "arn:aws:iam::123456789012:role/treadle/main/us-east-1/job/process-1A"
+NEXT = "arn:aws:iam::123456789012:role/treadle/main/us-east-1/job/process-2B"
+NO_ROLE = LaunchDeniedError(f"Role {ROLE} was not assumed: AccessDenied")
+BUSY = LaunchDelayedError(f"Role {ROLE} was not assumed: Throttling")
+ANN = "ann"
+
+
+def with_role(role: str, jobs: Any = None) -> Any:
+    return {name: replace(each, role=role) for name, each in (jobs or JOBS).items()}
+
+
+@pytest.fixture
+def house() -> House:
+    return House(jobs=with_role(ROLE))
+
+
+def test_run_is_started_with_the_role_of_its_job_and_its_record_says_so(house: House) -> None:
+    queue_run(house)
+
+    launch(house)
+
+    run = house.only_run()
+    assert (run.status, house.target.roles) == (Status.STARTED, [ROLE])
+    assert run.tried is not None
+    assert run.tried.role == ROLE
+
+
+@pytest.mark.parametrize("refusal", [NO_ROLE, BUSY])
+def test_role_that_cannot_be_assumed_leaves_no_start_in_doubt(house: House, refusal: LaunchError) -> None:
+    queue_run(house)
+    house.target.unassumed[ROLE] = refusal
+
+    outcome = launch(house)
+
+    run = house.only_run()
+    assert (outcome.decision, run.status, run.tried, run.claim) == (
+        Decision.DELAYED,
+        Status.QUEUED,
+        None,
+        None,
+    )
+    assert run.delayed is not None
+    assert ROLE in run.delayed.reason
+    assert house.target.starts == []
+
+
+def test_process_that_dies_where_a_role_was_refused_leaves_no_start_in_doubt(house: House) -> None:
+    """The claim names no address, so nobody looks there for a start that was never sent."""
+    queue_run(house)
+    house.target = target_of(house, LISTED)
+    house.target.unassumed[ROLE] = NO_ROLE
+
+    class Dead(KeyboardInterrupt):
+        pass
+
+    def dies(*_: object, **__: object) -> object:
+        raise Dead
+
+    launcher = house.launcher()
+    launcher._release = dies  # type: ignore[method-assign, assignment]
+    with pytest.raises(Dead):
+        launcher.launch(_request(), 30)
+    left = house.only_run()
+    house.target.unassumed.clear()
+    assert left.claim is not None
+    house.clock.time = left.claim.expires_at + 1
+    launch(house)
+
+    assert (left.tried, len(house.target.starts)) == (Try(left.claim.token, NOON, ""), 1)
+    assert house.only_run().status is Status.STARTED
+
+
+def _request() -> Any:
+    from treadle.engine.messages import LaunchRequest
+
+    return LaunchRequest(RUN_ID, 1, JOB)
+
+
+def test_denial_of_a_role_counts_as_long_as_one_of_its_target(house: House) -> None:
+    queue_run(house)
+    house.target.unassumed[ROLE] = NO_ROLE
+
+    run = keep_launching(house)
+
+    assert run.failure is not None
+    assert (run.status, run.failure.error) == (Status.FAILURE, "LaunchDeniedError")
+    assert ROLE in run.failure.cause
+    assert DENIED_FOR_MS < (run.ended_at or 0) - NOON < DENIED_FOR_MS + HOUR
+    assert run.yields is not None
+    assert house.target.starts == []
+
+
+def test_sts_out_of_order_ends_no_run(house: House) -> None:
+    queue_run(house)
+    house.target.unassumed[ROLE] = BUSY
+
+    waiting = keep_launching(house, 50 * HOUR)
+    house.target.unassumed.clear()
+    run = keep_launching(house)
+
+    assert (waiting.status, waiting.denied_at) == (Status.QUEUED, None)
+    assert (run.status, len(house.target.executions)) == (Status.STARTED, 1)
+
+
+@pytest.mark.parametrize("contract", [NAMED, TOKENED, LISTED], ids=["name", "token", "listing"])
+@pytest.mark.parametrize("refusal", [NO_ROLE, BUSY])
+def test_start_in_doubt_stays_in_doubt_while_its_role_is_refused(
+    house: House, refusal: LaunchError, contract: StartContract
+) -> None:
+    target = in_doubt(house, contract)
+    target.unassumed[ROLE] = refusal
+    before = house.only_run().tried
+
+    launch(house)
+    refused = house.only_run()
+    target.unassumed.clear()
+    run = keep_launching(house, HOUR)
+
+    assert (refused.status, refused.tried, refused.claim) == (Status.QUEUED, before, None)
+    assert (run.status, len(target.executions)) == (Status.STARTED, 1)
+
+
+def test_start_in_doubt_whose_role_is_refused_for_a_day_is_unknown_and_keeps_its_key(house: House) -> None:
+    target = in_doubt(house, LISTED)
+    target.unassumed[ROLE] = NO_ROLE
+    at = house.clock.now()
+
+    run = keep_launching(house)
+
+    assert run.failure is not None
+    assert (run.failure.error, run.yields) == ("OutcomeUnknownError", None)
+    assert house.clock.now() - at > DENIED_ENDS_MS - HOUR
+
+
+def test_replaced_role_of_a_job_that_stayed_is_used_for_what_was_started_with_the_old_one(
+    house: House,
+) -> None:
+    target = in_doubt(house)
+    house.jobs = with_role(NEXT)
+    target.unassumed[ROLE] = NO_ROLE
+
+    run = keep_launching(house)
+    house.clock.time = run.next_at or 0
+    house.reconciler().reconcile(50)
+
+    assert (run.status, len(target.executions)) == (Status.STARTED, 1)
+    assert set(target.roles[1:]) == {NEXT}
+
+
+def test_start_in_doubt_of_a_job_that_has_moved_is_settled_with_the_role_of_then(house: House) -> None:
+    target = in_doubt(house)
+    house.jobs = with_role(NEXT, MOVED)
+
+    run = keep_launching(house)
+
+    assert (run.status, run.target, len(target.executions)) == (Status.STARTED, ARN, 1)
+    assert set(target.roles) == {ROLE}
+
+
+def test_start_in_doubt_does_not_wait_for_the_role_of_the_new_address(house: House) -> None:
+    target = in_doubt(house)
+    house.jobs = with_role(NEXT, MOVED)
+    target.unassumed[NEXT] = LaunchDeniedError("no")
+
+    assert launch(house).decision is Decision.LAUNCHED
+
+
+def test_job_whose_role_alone_changed_between_two_looks_is_started_with_the_new_one(house: House) -> None:
+    queue_run(house)
+    target = target_of(house)
+
+    class Changing(dict[str, Any]):
+        looks = 0
+
+        def get(self, name: str, default: Any = None) -> Any:
+            self.looks += 1
+            return super().get(name, default) if self.looks == 1 else with_role(NEXT)[name]
+
+    target.unassumed[ROLE] = NO_ROLE
+    house.jobs = Changing(with_role(ROLE))
+
+    outcome = launch(house)
+
+    assert (outcome.decision, house.only_run().denied_at) == (Decision.DELAYED, None)
+    assert launch(house).decision is Decision.LAUNCHED
+    assert target.roles == [NEXT]
+
+
+def test_job_without_role_is_started_with_the_engines_own_permissions(house: House) -> None:
+    house.jobs = JOBS
+    queue_run(house)
+
+    launch(house)
+
+    assert house.target.roles == [""]
+
+
+@pytest.mark.parametrize("contract", [NAMED, TOKENED, LISTED, ANYTHING])
+def test_denied_start_is_no_start_in_doubt(house: House, contract: StartContract) -> None:
+    queue_run(house)
+    target_of(house, contract).start_walls[ARN] = DENIED
+
+    launch(house)
+
+    assert house.only_run().tried is None
+
+
+# ---- Runs under way
+
+
+def test_job_retired_with_unfinished_runs_ends_them_visibly(house: House) -> None:
+    """Its role is gone with it, so nobody can say any more how they stand."""
+    target = started(house)
+    house.jobs = {}
+    target.unassumed[ROLE] = NO_ROLE
+    at = house.only_run().next_at or 0
+
+    keep_reconciling(house)
+
+    run = house.only_run()
+    assert run.failure is not None
+    assert (run.status, run.failure.error) == (Status.FAILURE, "OutcomeUnknownError")
+    assert run.ended_at == at + DENIED_ENDS_MS
+    assert ROLE in run.failure.cause
+    rerun = operations(house).rerun(run.run_id, ANN)
+    assert rerun.run.status is Status.QUEUED
+
+
+def test_run_under_way_of_a_retired_job_is_looked_at_with_its_role_while_that_is_there(house: House) -> None:
+    target = started(house)
+    house.jobs = {}
+    target.finish(house.only_run().external_id or "", Status.SUCCESS)
+
+    keep_reconciling(house)
+
+    assert house.only_run().status is Status.SUCCESS
+    assert target.roles[1:] == [ROLE]
+
+
+def test_end_is_explained_with_the_role_of_the_job(house: House) -> None:
+    target = started(house)
+    run = house.only_run()
+    target.finish(run.external_id or "", Status.FAILURE)
+
+    house.recorder().record(house.change(run, Status.FAILURE))
+
+    assert target.roles == [ROLE, ROLE]
+
+
+def test_end_at_a_former_address_is_explained_with_the_role_of_its_start(house: House) -> None:
+    target = started(house)
+    run = house.only_run()
+    target.finish(run.external_id or "", Status.FAILURE)
+    house.jobs = with_role(NEXT, MOVED)
+
+    house.recorder().record(house.change(run, Status.FAILURE))
+
+    assert target.roles == [ROLE, ROLE]
+
+
+def test_end_of_a_retired_job_is_recorded_though_its_role_is_gone(house: House) -> None:
+    target = started(house)
+    run = house.only_run()
+    target.finish(run.external_id or "", Status.FAILURE)
+    house.jobs, target.unassumed[ROLE] = {}, NO_ROLE
+
+    house.recorder().record(house.change(run, Status.FAILURE))
+
+    ended = house.only_run()
+    assert ended.failure is not None
+    assert (ended.status, ROLE in ended.failure.cause) == (Status.FAILURE, True)
+
+
+def test_observed_job_is_listed_with_its_role(house: House) -> None:
+    house.observed = frozenset({JOB})
+
+    house.reconciler().reconcile(50)
+
+    assert house.target.roles == [ROLE]
+
+
+# ---- Operators
+
+
+@dataclass
+class Engine:
+    """`EngineCommands` that keeps what it was asked."""
+
+    asked: list[tuple[str, ...]]
+
+    def cancel(self, run_id: str, by: str) -> CommandAnswer:
+        self.asked.append(("cancel", run_id, by))
+        return CommandAnswer(True, "Asked it to end.")
+
+    def refresh(self, run_id: str) -> CommandAnswer:
+        self.asked.append(("refresh", run_id))
+        return CommandAnswer(False, "It is STARTED still.")
+
+
+def operations(house: House, engine: Any = None) -> RunOperations:
+    return RunOperations(
+        house.runs,
+        house.sensors,
+        house.launches,
+        house.jobs,
+        {"step_functions": house.target},
+        RUN_IDS,
+        house.clock,
+        engine,
+    )
+
+
+def test_operator_leaves_a_run_of_a_job_with_a_role_to_the_engine(house: House) -> None:
+    started(house)
+    engine = Engine([])
+    runs = operations(house, engine)
+
+    canceled, refreshed = runs.cancel(RUN_ID, ANN), runs.refresh(RUN_ID)
+
+    assert engine.asked == [("cancel", RUN_ID, ANN), ("refresh", RUN_ID)]
+    assert (canceled.is_new, canceled.reason) == (True, "Asked it to end.")
+    assert (refreshed.is_new, refreshed.reason) == (False, "It is STARTED still.")
+    assert house.target.roles == [ROLE]
+
+
+def test_operator_asks_the_target_of_a_job_without_role(house: House) -> None:
+    house.jobs = JOBS
+    started(house)
+    engine = Engine([])
+
+    operations(house, engine).refresh(RUN_ID)
+    operations(house, engine).cancel(RUN_ID, ANN)
+
+    assert (engine.asked, house.only_run().status) == ([], Status.CANCELING)
+
+
+def test_run_that_waits_is_canceled_without_the_engine(house: House) -> None:
+    queue_run(house)
+    engine = Engine([])
+
+    operations(house, engine).cancel(RUN_ID, ANN)
+
+    assert (engine.asked, house.only_run().status) == ([], Status.CANCELED)
+
+
+def commands(house: House) -> Commands:
+    return Commands(operations(house), house.jobs, lambda job: {"exists": True, "trouble": job.job})
+
+
+def test_engine_cancels_and_refreshes_with_the_role(house: House) -> None:
+    target = started(house)
+
+    refreshed = commands(house).answer({"treadle": "refresh", "run_id": RUN_ID})
+    canceled = commands(house).answer({"treadle": "cancel", "run_id": RUN_ID, "by": ANN})
+
+    assert (refreshed["is_new"], canceled["is_new"]) == (False, True)
+    assert house.only_run().status is Status.CANCELING
+    assert set(target.roles) == {ROLE}
+
+
+@pytest.mark.parametrize(
+    ("event", "error"),
+    [
+        ({"treadle": "cancel", "run_id": "nobody", "by": ANN}, "CommandRefusedError"),
+        ({"treadle": "cancel", "run_id": 5}, "CommandRefusedError"),
+        ({"treadle": "refresh"}, "CommandRefusedError"),
+        ({"treadle": "refresh", "run_id": RUN_ID}, "LaunchDeniedError"),
+    ],
+)
+def test_engine_answers_why_it_did_not_carry_out_a_command(
+    house: House, event: dict[str, Any], error: str
+) -> None:
+    started(house).unassumed[ROLE] = NO_ROLE
+
+    answer = commands(house).answer(event)
+
+    assert answer["error"] == error
+    assert error != "LaunchDeniedError" or ROLE in answer["reason"]
+
+
+def test_engine_looks_at_the_targets_of_jobs_that_bring_a_role(house: House) -> None:
+    house.jobs = {
+        **house.jobs,
+        "bare": replace(JOBS[JOB], job="bare"),
+        "nowhere": replace(JOBS[JOB], job="nowhere", arn="", role=ROLE),
+    }
+
+    answer = commands(house).answer({"treadle": "targets"})
+
+    assert answer == {"targets": {JOB: {"role": ROLE, "exists": True, "trouble": JOB}}}
