@@ -154,6 +154,9 @@ class SimulatedTarget:
     def __post_init__(self) -> None:
         self.inner = InMemoryTarget(self.clock, self.contract, listing_lag=30_000)
 
+    def prepare(self, settings: JobSettings) -> None:
+        """Nothing is needed."""
+
     def start(self, start: Start) -> Execution:
         """Start a job, once within what the contract promises."""
         key = str(json.loads(start.payload)["run_key"])

@@ -37,6 +37,8 @@ MOVED, MOVED_LAUNCH, MOVED_RECORD = (
 TAKEOVER = (
     "tests/faults/test_takeover.py::test_a_second_message_starts_nothing_as_long_as_the_first_launch_can_act"
 )
+ROLES = "tests/unit/test_job_roles.py::test_"
+ASSUMED = "tests/unit/targets/test_roles.py::test_"
 POISON = "tests/functional/test_poison.py::test_"
 PARSERS = "tests/unit/test_poison_messages.py::test_"
 ON_TABLES = "tests/contract/test_unreadable.py::test_"
@@ -63,6 +65,90 @@ class Mutant:
 
 
 MUTANTS = (
+    Mutant(
+        "a launch whose role was refused notes a try",
+        "engine/launch.py",
+        "_try_of(claim, now, None if unprepared else settings)",
+        "_try_of(claim, now, settings)",
+        (f"{ROLES}process_that_dies_where_a_role_was_refused_leaves_no_start_in_doubt",),
+    ),
+    Mutant(
+        "a job whose role was refused is started all the same",
+        "engine/launch.py",
+        "    elif unprepared is not None:\n        raise unprepared\n",
+        "",
+        (f"{ROLES}start_whose_role_was_refused_is_not_sent_though_it_is_granted_by_now",),
+    ),
+    Mutant(
+        "the role of a start in doubt, not obtained first",
+        "engine/launch.py",
+        "    if _is_in_doubt(run):\n        target.prepare(start.settings)",
+        "    if _is_in_doubt(run):\n        pass",
+        (f"{ROLES}start_in_doubt_is_not_looked_for_before_its_role_is_granted",),
+    ),
+    Mutant(
+        "role of what was tried at a former address",
+        "engine/addresses.py",
+        "return settings.role if is_there else tried.role",
+        "return settings.role",
+        (f"{ROLES}start_in_doubt_of_a_job_that_has_moved_is_settled_with_the_role_of_then",),
+    ),
+    Mutant(
+        "replaced role of a job that stayed",
+        "engine/addresses.py",
+        "return settings.role if is_there else tried.role",
+        "return tried.role",
+        (f"{ROLES}replaced_role_of_a_job_that_stayed_is_used_for_what_was_started_with_the_old_one",),
+    ),
+    Mutant(
+        "role of the first try, kept",
+        RUNS,
+        "Model.tried_role.set(Model.tried_role | tried.role)",
+        "Model.tried_role.set(tried.role)",
+        ("tests/contract/test_run_in_doubt.py",),
+    ),
+    Mutant(
+        "a refusal of STS, remembered",
+        "adapters/targets/roles.py",
+        "if error is None or now - known.failed_at >= FRESH_SECONDS:",
+        "if True:",
+        (f"{ASSUMED}refusal_is_remembered_for_half_a_minute_by_role",),
+    ),
+    Mutant(
+        "credentials are replaced within a start",
+        "adapters/targets/roles.py",
+        "credentials = self._credentials(role)\n",
+        "credentials = self._credentials(role, REFRESH_SECONDS)\n",
+        (f"{ASSUMED}credentials_are_replaced_ten_minutes_before_they_expire_and_not_within_a_start",),
+    ),
+    Mutant(
+        "a denial of old credentials, final",
+        "adapters/targets/roles.py",
+        "if not is_denied(error) or not self._is_dropped(role, credentials):",
+        "if True:",
+        (f"{ASSUMED}denial_of_old_credentials_is_tried_once_more_with_new_ones",),
+    ),
+    Mutant(
+        "a denial of fresh credentials asks STS anew",
+        "adapters/targets/roles.py",
+        "if self._now() - used.obtained_at < FRESH_SECONDS:",
+        "if False:",
+        (f"{ASSUMED}denial_of_fresh_credentials_counts_at_once",),
+    ),
+    Mutant(
+        "STS that is invalid, final",
+        "adapters/targets/answers.py",
+        "        # Also what STS calls invalid: a role is corrected without this start, so it is no reason to give it up.\n        return LaunchDeniedError(msg)",
+        "        return LaunchRejectedError(msg)",
+        (f"{ASSUMED}whatever_sts_refuses_may_pass",),
+    ),
+    Mutant(
+        "an operator's cancel at a target whose role trusts no person",
+        "operate/runs.py",
+        "if self._role(run) and self._engine is not None:",
+        "if False:",
+        (f"{ROLES}operator_leaves_a_run_of_a_job_with_a_role_to_the_engine",),
+    ),
     Mutant(
         "any failure to decode a record is that record's",
         "ports/records.py",
@@ -619,7 +705,7 @@ MUTANTS = (
     Mutant(
         "former address of a start in doubt",
         "engine/launch.py",
-        "return replace(settings, target=kind, arn=tried.target, options=options)",
+        "return replace(settings, target=kind, arn=tried.target, options=options, role=role)",
         "return settings",
         ("tests/faults/test_start_contract.py::test_start_in_doubt_is_settled_where_it_was_tried",),
     ),

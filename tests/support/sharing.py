@@ -110,6 +110,13 @@ class SharedTarget:
         """A token that is good for long, or a listing that shows all."""
         return StartContract(token_ms=90 * DAY_MS if self._is_named else None, listing_ms=90 * DAY_MS)
 
+    def prepare(self, settings: JobSettings) -> None:
+        """Nothing is needed, and now and then that is not to be had."""
+        del settings
+        if random.random() < self._trouble:
+            msg = "Too many requests for credentials at the moment."
+            raise LaunchDelayedError(msg)
+
     def start(self, start: Start) -> Execution:
         """Start, unless it has a token and was started under it."""
         if random.random() < self._trouble:

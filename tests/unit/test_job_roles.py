@@ -27,14 +27,15 @@ from treadle.definitions.errors import (
 )
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.launch import DENIED_FOR_MS
+from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Decision
 from treadle.engine.unanswered import DENIED_ENDS_MS
 from treadle.operate.commands import Commands
 from treadle.operate.runs import RunOperations
 from treadle.ports.deployment import CommandAnswer
-from treadle.ports.launching import StartContract
+from treadle.ports.launching import JobSettings, StartContract
 from treadle.ports.runs import Try
-from treadle.testing.targets import NAMED
+from treadle.testing.targets import NAMED, InMemoryTarget
 
 ROLE = "arn:aws:iam::123456789012:role/treadle/main/us-east-1/job/process-1A"
 NEXT = "arn:aws:iam::123456789012:role/treadle/main/us-east-1/job/process-2B"
@@ -97,7 +98,7 @@ def test_process_that_dies_where_a_role_was_refused_leaves_no_start_in_doubt(hou
     launcher = house.launcher()
     launcher._release = dies  # type: ignore[method-assign, assignment]
     with pytest.raises(Dead):
-        launcher.launch(_request(), 30)
+        launcher.launch(LaunchRequest(RUN_ID, 1, JOB), 30)
     left = house.only_run()
     house.target.unassumed.clear()
     assert left.claim is not None
@@ -108,10 +109,34 @@ def test_process_that_dies_where_a_role_was_refused_leaves_no_start_in_doubt(hou
     assert house.only_run().status is Status.STARTED
 
 
-def _request() -> Any:
-    from treadle.engine.messages import LaunchRequest
+class UnpreparedTarget(InMemoryTarget):
+    """A target whose role is refused just before it is granted."""
 
-    return LaunchRequest(RUN_ID, 1, JOB)
+    def prepare(self, settings: JobSettings) -> None:
+        raise NO_ROLE
+
+
+def test_start_whose_role_was_refused_is_not_sent_though_it_is_granted_by_now(house: House) -> None:
+    """Nothing was noted of it, so that a lost answer would start it twice."""
+    queue_run(house)
+    house.target = UnpreparedTarget(house.clock, ANYTHING)
+
+    launch(house)
+
+    assert (house.target.starts, house.only_run().tried) == ([], None)
+
+
+@pytest.mark.parametrize("contract", [NAMED, TOKENED, LISTED])
+def test_start_in_doubt_is_not_looked_for_before_its_role_is_granted(
+    house: House, contract: StartContract
+) -> None:
+    """A denial of the look itself may say no more than that nothing is known, and would never count."""
+    in_doubt(house, contract)
+    house.target = UnpreparedTarget(house.clock, contract)
+
+    launch(house)
+
+    assert (house.target.roles, house.only_run().denied_at) == ([], house.clock.now())
 
 
 def test_denial_of_a_role_counts_as_long_as_one_of_its_target(house: House) -> None:
