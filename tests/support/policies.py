@@ -68,6 +68,9 @@ class Deployed:
         if attribute == "Name":
             return name
         kind = self.template.section("Resources")[name]["Type"]
+        if kind == "AWS::IAM::Role":
+            path = self.value(self.template.resources(kind)[name].get("Path", "/"))
+            return f"arn:aws:iam::{ACCOUNT}:role{path}{name}"
         return _ARNS.get(kind, "arn:of:{}").format(name) + ("/stream/s" if attribute == "StreamArn" else "")
 
     def _sub(self, argument: Any) -> str:

@@ -86,6 +86,12 @@ class Template:
         found: dict[str, dict[str, str]] = json.loads(text)
         return found
 
+    def job_roles(self) -> dict[str, str]:
+        """The logical id of the role that each job brings, by the job's name."""
+        found = {name: self.behind(job["role"]) for name, job in self.jobs().items() if "role" in job}
+        roles = self.section("Resources").keys()
+        return {name: next(iter(behind & roles)) for name, behind in found.items()}
+
     def behind(self, text: str) -> set[str]:
         """Logical ids that give the one value of a text such as `${Name}` among the jobs' settings."""
         _, values = self.resources("AWS::SSM::Parameter")["Jobs"]["Value"]["Fn::Sub"]

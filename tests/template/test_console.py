@@ -111,10 +111,11 @@ def test_it_reaches_each_sensor_and_nothing_else(sid: str, resources: set[str]) 
     assert references(statement(sid)["Resource"]) - {"AWS::NoValue"} == resources & present
 
 
-def test_it_invokes_no_step_of_the_engine() -> None:
+def test_it_invokes_no_step_of_the_engine_but_reconcile_which_takes_the_roles_of_jobs() -> None:
     invoking = [each for each in template.allowed("ConsoleRole") if "lambda:InvokeFunction" in actions(each)]
 
-    assert [each["Sid"] for each in invoking] == ["SensorFunctions"]
+    assert [each["Sid"] for each in invoking] == ["SensorFunctions", "EngineCommands"]
+    assert invoking[1]["Resource"] == {"Fn::GetAtt": ["ReconcileFunction", "Arn"]}
 
 
 def test_it_starts_no_execution_itself() -> None:

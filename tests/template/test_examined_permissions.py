@@ -78,8 +78,10 @@ def jobs() -> list[JobSettings]:
         }
         target, parameter = filled.pop("target"), filled.pop("parameter")
         filled.pop("arn")
-        address = str(DEPLOYED.value({"Ref": parameter}))
-        found.append(JobSettings(name, target, address, parameter, filled))
+        address, role = str(DEPLOYED.value({"Ref": parameter})), filled.pop("role", "")
+        values = template.resources("AWS::SSM::Parameter")["Jobs"]["Value"]["Fn::Sub"][1]
+        role = str(DEPLOYED.value(values[role[2:-1]])) if role else ""
+        found.append(JobSettings(name, target, address, parameter, filled, role))
     return found
 
 

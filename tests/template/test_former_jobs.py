@@ -63,29 +63,21 @@ def of_former(role: str) -> dict[str, list[str]]:
 
 
 EXECUTIONS = [f"arn:aws:states:{HERE}:execution:{name}:*" for name in ("load", "load-2")]
-SETTLES = {"states:StartExecution", "states:DescribeStateMachine", "glue:GetJobRuns"}
+LOOKS = {"states:DescribeStateMachine", "glue:GetJobRun", "glue:GetJobRuns", "glue:BatchStopJobRun"}
+STARTS = {"states:StartExecution"}
 
 
-@pytest.mark.parametrize(
-    ("role", "of_jobs", "of_executions"),
-    [
-        ("LaunchRole", SETTLES, {"states:DescribeExecution"}),
-        ("RecordRole", {"glue:GetJobRun"}, {"states:DescribeExecution", "states:GetExecutionHistory"}),
-        ("ReconcileRole", {"glue:GetJobRun"}, {"states:DescribeExecution", "states:GetExecutionHistory"}),
-        (
-            "ConsoleRole",
-            {"glue:BatchStopJobRun", "glue:GetJobRuns"},
-            {"states:DescribeExecution", "states:StopExecution"},
-        ),
-    ],
-)
-def test_role_reaches_former_addresses_for_what_is_under_way_and_no_more(
-    role: str, of_jobs: set[str], of_executions: set[str]
-) -> None:
+@pytest.mark.parametrize("role", template.job_roles().values())
+def test_role_of_a_job_reaches_former_addresses_for_what_is_under_way_and_no_more(role: str) -> None:
     found = of_former(role)
 
-    assert {action for action, where in found.items() if where == GIVEN} == of_jobs
-    assert {action for action in found if action not in of_jobs} == of_executions
+    assert {action for action, where in found.items() if where == GIVEN} == LOOKS | STARTS
+    of_executions = found.keys() - LOOKS - STARTS
+    assert of_executions == {
+        "states:DescribeExecution",
+        "states:GetExecutionHistory",
+        "states:StopExecution",
+    }
     for action in of_executions:
         assert [each for each in found[action] if ":states:" in each] == EXECUTIONS
 
@@ -100,7 +92,7 @@ def test_no_other_role_and_no_deployment_without_former_addresses_has_these_perm
         if FORMER in references(each)
     }
 
-    assert with_them == {"LaunchRole", "RecordRole", "ReconcileRole", "ConsoleRole"}
+    assert with_them == set(template.job_roles().values())
     assert conditions == {"AnyJobHasMoved"}
     assert template.section("Conditions")["AnyJobHasMoved"] == {
         "Fn::Not": [{"Fn::Equals": [{"Fn::Join": ["", {"Ref": FORMER}]}, ""]}]

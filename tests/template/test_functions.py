@@ -188,7 +188,7 @@ def test_each_option_of_a_job_is_the_parameter_that_its_absence_names(job: str) 
     setting = template.jobs()[job]
     settings = JobSettings(job, setting["target"], "", setting["parameter"])
 
-    for option in setting.keys() - {"target", "arn", "parameter"}:
+    for option in setting.keys() - {"target", "arn", "parameter", "role"}:
         assert setting[option] == f"${{{settings.parameter_of(option)}}}"
         assert settings.parameter_of(option) in template.section("Parameters")
 

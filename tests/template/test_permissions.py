@@ -54,7 +54,11 @@ def test_no_two_functions_share_a_role() -> None:
     assert len(set(roles)) == len(roles)
 
 
-@pytest.mark.parametrize("role", ROLES)
+SERVICES = {name: role for name, role in ROLES.items() if name not in template.job_roles().values()}
+"""Roles that a service assumes; test_job_roles.py is about those that the engine assumes."""
+
+
+@pytest.mark.parametrize("role", SERVICES)
 def test_role_states_each_purpose_once(role: str) -> None:
     """One service may assume it, and each statement has a Sid that no other has."""
     (trust,) = ROLES[role]["AssumeRolePolicyDocument"]["Statement"]
@@ -67,7 +71,7 @@ def test_role_states_each_purpose_once(role: str) -> None:
 
 def test_roles_of_other_services_serve_this_account_only() -> None:
     """Scheduler and Step Functions may not be sent with these roles from another account."""
-    for role in ROLES.values():
+    for role in SERVICES.values():
         (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
         if trust["Principal"]["Service"] != "lambda.amazonaws.com":
             assert trust["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
@@ -209,23 +213,13 @@ def test_evaluator_learns_of_runs_only_whether_they_can_start_again(sensor: str)
     assert denied["Condition"] == {"Null": {"dynamodb:Attributes": "true"}, **LOCAL_CLOUD}
 
 
-def test_only_launch_starts_jobs() -> None:
-    """StartExecution is LAUNCH's, on exactly the configured state machines."""
-    starting = [(role, s) for role, s in PRESENT if "states:StartExecution" in actions(s)]
-
-    ((role, statement),) = starting
-    assert role == role_of(template.named_functions()["launch"])
-    assert references(statement["Resource"]) - {"AWS::NoValue"} == STATE_MACHINES
-
-
 @pytest.mark.parametrize("job", JOBS)
 def test_launch_may_start_each_job_at_its_address_and_nowhere_else(job: str) -> None:
     """Whatever the kind, an action that starts something names the job's own parameter, without an asterisk."""
     address = template.behind(JOBS[job]["arn"])
+    role = template.job_roles().get(job) or role_of(template.named_functions()["launch"])
     starting = [
-        s
-        for s in template.allowed(role_of(template.named_functions()["launch"]))
-        if STARTS & set(actions(s)) and address & references(s["Resource"])
+        s for s in template.allowed(role) if STARTS & set(actions(s)) and address & references(s["Resource"])
     ]
 
     assert starting
@@ -252,34 +246,6 @@ def test_reconcile_reads_two_indexes_and_no_table_as_a_whole() -> None:
     assert "TicksTable" in references(pending)
     assert [each["Fn::Sub"].rpartition("/index/")[2] for each in watched["Fn::If"][1:]] == ["watched"] * 2
     assert not [s for s in allowed if "dynamodb:Scan" in actions(s)]
-
-
-@pytest.mark.parametrize("function", ["launch", "record", "reconcile"])
-def test_executions_of_every_job_can_be_looked_at(function: str) -> None:
-    """LAUNCH, RECORD and RECONCILE describe executions of exactly the configured state machines."""
-    role = role_of(template.named_functions()[function])
-    (statement,) = [s for r, s in PRESENT if r == role and "states:DescribeExecution" in actions(s)]
-
-    found = references(statement["Resource"])
-    assert {name for name in found if not name.startswith("AWS::")} - {"Name"} == STATE_MACHINES
-
-
-def test_reconcile_lists_executions_where_a_job_is_observed_only() -> None:
-    """Of exactly the configured state machines; nobody else lists any."""
-    [(role, statement)] = [each for each in STATEMENTS if "states:ListExecutions" in actions(each[1])]
-    policies = template.resources("AWS::IAM::Role")[role]["Policies"]
-    [conditional] = [
-        each["Fn::If"]
-        for each in policies[0]["PolicyDocument"]["Statement"]
-        if each.get("Fn::If", [0, 0])[1] == statement
-    ]
-
-    assert role == "ReconcileRole"
-    assert references(statement["Resource"]) - {"AWS::NoValue"} == STATE_MACHINES
-    assert conditional[0] == "AnyStateMachineIsListed"
-    assert template.section("Conditions")["AnyStateMachineIsListed"] == {
-        "Fn::And": [{"Condition": "AnyStateMachineIsGiven"}, {"Condition": "AnyJobIsObserved"}]
-    }
 
 
 def test_status_changes_of_every_job_are_heard() -> None:

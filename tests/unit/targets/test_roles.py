@@ -58,11 +58,11 @@ class Aws:
         self.calls.append((model.name, key))
         if key in self.revoked:
             return _refused(self.denial, 400)
-        answer: dict[str, Any] = {
+        answers: dict[str, dict[str, Any]] = {
             "StartExecution": {"executionArn": "arn:e", "startDate": datetime.fromtimestamp(self.now, UTC)},
             "DescribeStateMachine": {"type": "STANDARD"},
-        }.get(model.name, {})
-        return SimpleNamespace(status_code=200), answer
+        }
+        return SimpleNamespace(status_code=200), answers.get(model.name, {})
 
     def roles(self, session: str = "launch") -> Roles:
         return Roles(session, lambda: self.now)
@@ -156,7 +156,14 @@ def test_whatever_sts_refuses_may_pass(aws: Aws, refusal: Any, error: type[Launc
     assert refused.value.retryable
 
 
-OPTIONS = {"queue": "q", "cluster": "c", "container": "m", "subnets": "s", "source": "o", "detail_type": "d"}
+OPTIONS: dict[str, Any] = {
+    "queue": "q",
+    "cluster": "c",
+    "container": "m",
+    "subnets": "s",
+    "source": "o",
+    "detail_type": "d",
+}
 
 
 @pytest.mark.parametrize("kind", KINDS)

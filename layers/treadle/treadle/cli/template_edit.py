@@ -23,6 +23,9 @@ MOST_SETTINGS = 2_750
 _TYPICAL_VALUE = 40
 """Characters of what a parameter gives: an ARN has more, other settings have less."""
 
+_TYPICAL_ROLE = 130
+"""Characters of a role's ARN, whose path and name both begin with the stack's."""
+
 _INTERFACE = ("Metadata", "AWS::CloudFormation::Interface")
 _GRANTS = ("Resources", "Grants", "Properties", "Value")
 _JOBS = ("Resources", "Jobs", "Properties", "Value")
@@ -81,6 +84,7 @@ def jobs(template: YamlLines) -> Mapping[str, Mapping[str, str]]:
 def settings_size(template: YamlLines) -> int:
     """How many characters jobs and grants have as they are deployed, about."""
     texts = template.scalar(*_GRANTS, 0) + template.scalar(*_JOBS, 0)
+    texts = re.sub(r"\$\{\w+RoleArn\}", "x" * _TYPICAL_ROLE, texts)
     return len(re.sub(r"\$\{\w+\}", "x" * _TYPICAL_VALUE, texts))
 
 
@@ -195,25 +199,21 @@ def _is_given(new: NewSensor) -> str:
 def _setting(new: NewSensor) -> str:
     """The job's line among those that LAUNCH reads, with a comma at its end."""
     setting = {"target": new.kind.name, "arn": f"${{{new.address}}}", "parameter": new.address}
+    if new.kind.name == STEP_FUNCTIONS:
+        setting["role"] = f"${{{new.job_prefix}RoleArn}}"
     options = {option: f"${{{new.job_prefix}{pascal(option)}}}" for option in new.kind.options}
     return f"{json.dumps(new.job)}: {json.dumps(setting | options)},\n"
 
 
 def _add_state_machine(template: YamlLines, new: NewSensor) -> None:
-    """Let LAUNCH start it, RECONCILE list its executions, both and RECORD look at them, and RECORD hear of them.
-
-    The console may end them, and look at the state machine.
-    """
+    """Give the job a role that may start it, and look at and end its executions; and let RECORD hear of them."""
     _add_alternative(template, f"{new.job_prefix}IsGiven")
     chosen = new.fill("- !If [{{Job}}IsGiven, !Ref {{Job}}StateMachineArn, !Ref AWS::NoValue]\n")
-    for role in ("Launch", "Record", "Reconcile"):
-        described = (*_statement(role, role.lower(), "DescribeExecutions"), "Resource")
-        template.append(described, new.fragment("jobs/executions.yaml"))
-    canceled = (*_statement("Console", "console", "CancelExecutions"), "Resource")
-    template.append(canceled, new.fragment("jobs/executions.yaml"))
-    template.append((*_statement("Launch", "launch", "StartStateMachines"), "Resource"), chosen)
-    template.append((*_statement("Reconcile", "reconcile", "ListExecutions"), "Resource"), chosen)
-    template.append((*_statement("Console", "console", "DescribeStateMachines"), "Resource"), chosen)
+    role_arn = "{{Job}}RoleArn: !If [{{Job}}IsGiven, !GetAtt {{Job}}Role.Arn, '']\n"
+    template.append((*_JOBS, 1), new.fill(role_arn))
+    roles = [f"{pascal(name)}Role" for name, job in jobs(template).items() if job.get("role")]
+    behind = next((each for each in reversed(template.keys("Resources")) if each in roles), "Jobs")
+    template.add_after(("Resources", behind), new.fragment("jobs/role.yaml"))
     rule = ("Resources", "StateMachinesRule", "Properties", "EventPattern", "detail", "stateMachineArn")
     template.append(rule, chosen)
     last = [name for name in template.keys("Outputs") if name.endswith(_ARN)][-1]

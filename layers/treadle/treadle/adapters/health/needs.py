@@ -173,6 +173,9 @@ class _Calls:
 
 def _of_job(arns: _Arns, stack: DeployedStack, job: JobSettings) -> Iterator[Need]:
     calls = _calls(arns, job)
+    if job.role:
+        yield from _of_role(stack, job, calls)
+        return
     for resource, actions in calls.start:
         yield Need("launch", "LaunchRole", resource, actions, calls.context)
     for step in ("record", "reconcile"):
@@ -183,6 +186,22 @@ def _of_job(arns: _Arns, stack: DeployedStack, job: JobSettings) -> Iterator[Nee
         for option in ("task_role_arn", "execution_role_arn"):
             if role := stack.parameters.get(job.parameter_of(option)):
                 yield Need("launch", "LaunchRole", role, ("iam:PassRole",), passed)
+
+
+def _of_role(stack: DeployedStack, job: JobSettings, calls: _Calls) -> Iterator[Need]:
+    """That the steps may assume the role, and that it allows what they ask; its policies, if it is of this stack."""
+    for step in ("launch", "record", "reconcile"):
+        session = {"sts:RoleSessionName": [step]}
+        yield Need(step, f"{step.title()}Role", job.role, ("sts:AssumeRole",), session)
+    name = job.role.rpartition("/")[2]
+    own = (each for each, physical_id in stack.physical_ids.items() if physical_id == name)
+    role = next((each for each in own if stack.types[each] == "AWS::IAM::Role"), None)
+    if role is None:
+        return
+    for step, asked in (("launch", calls.start), ("reconcile", calls.look)):
+        for resource, actions in asked:
+            context = {**calls.context, "aws:userid": [f"AROA:{step}"]}
+            yield Need(f"job {job.job}", role, resource, actions, context)
 
 
 def _calls(arns: _Arns, job: JobSettings) -> _Calls:
