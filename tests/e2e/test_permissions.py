@@ -6,6 +6,7 @@ A permission is taken from the deployed role, and the function invoked with an e
 import base64
 import contextlib
 import copy
+import functools
 import json
 import os
 import time
@@ -312,16 +313,15 @@ PERMISSIONS = [
     Permission("DispatchRole", "DeadLetters", "sqs:SendMessage", unreadable_tick),
     Permission("LaunchRole", "Runs", "dynamodb:UpdateItem", launch),
     Permission("LaunchRole", "Runs", "dynamodb:PutItem", launch),
-    Permission("LaunchRole", "StartStateMachines", "states:StartExecution", launch),
-    Permission("LaunchRole", "DescribeExecutions", "states:DescribeExecution", launch_under_a_taken_name),
+    Permission("ProcessFileRole", "Start", "states:StartExecution", launch),
+    Permission("ProcessFileRole", "Executions", "states:DescribeExecution", launch_under_a_taken_name),
+    Permission(
+        "ProcessFileRole", "Executions", "states:GetExecutionHistory", status_change_of_one_that_failed
+    ),
     Permission("LaunchRole", "LaunchQueue", "sqs:SendMessageBatch", launch_that_another_holds),
     Permission("LaunchRole", "DeadLetters", "sqs:SendMessage", unknown_message("Launch")),
     Permission("RecordRole", "Runs", "dynamodb:GetItem", status_change("RUNNING")),
     Permission("RecordRole", "Runs", "dynamodb:PutItem", status_change("RUNNING")),
-    Permission("RecordRole", "DescribeExecutions", "states:DescribeExecution", status_change("FAILED")),
-    Permission(
-        "RecordRole", "DescribeExecutions", "states:GetExecutionHistory", status_change_of_one_that_failed
-    ),
     Permission("RecordRole", "DeadLetters", "sqs:SendMessage", unknown_message("Record")),
     Permission("PublishRole", "Runs", "dynamodb:GetItem", status_to_tell),
     Permission("PublishRole", "EndedRuns", "dynamodb:BatchGetItem", end_of_a_run),
@@ -347,7 +347,6 @@ PERMISSIONS = [
     Permission("ReconcileRole", "Runs", "dynamodb:GetItem", reconcile_run(claim=Claim("another", FAR_AWAY))),
     Permission("ReconcileRole", "Runs", "dynamodb:PutItem", reconcile_one_run),
     Permission("ReconcileRole", "LaunchQueue", "sqs:SendMessageBatch", reconcile_run()),
-    Permission("ReconcileRole", "DescribeExecutions", "states:DescribeExecution", reconcile_started_run),
     Permission("FailureAlertRole", "OwnState", "dynamodb:GetItem", alert_of_a_failed_run),
     Permission("FailureAlertRole", "OwnTicks", "dynamodb:BatchGetItem", alert_of_a_failed_run),
     Permission("FailureAlertRole", "OwnTicks", "dynamodb:PutItem", alert_of_a_failed_run),
@@ -417,8 +416,7 @@ def removed(deployed: Deployed, permission: Permission) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def as_evaluator(deployed: Deployed) -> boto3.Session:
     """A session with the evaluator's own rights."""
-    role = f"arn:aws:iam::000000000000:role/{deployed.physical_id('NewObjectsRole')}"
-    given = deployed.client("sts").assume_role(RoleArn=role, RoleSessionName="end-to-end")["Credentials"]
+    given = assumed(deployed, "NewObjectsRole", "end-to-end")
     return boto3.Session(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"], REGION)
 
 
@@ -463,6 +461,52 @@ FORBIDDEN: dict[str, tuple[str, str, Callable[[Deployed], dict[str, Any]]]] = {
         lambda deployed: {"FunctionName": deployed.outputs["LaunchFunctionName"]},
     ),
 }
+
+
+# ---- Who starts jobs
+
+
+def assumed(deployed: Deployed, logical_id: str, session: str, by: Any = None) -> Any:
+    """STS's answer to the request for a role's credentials."""
+    name = deployed.physical_id(logical_id)
+    arn = deployed.client("iam").get_role(RoleName=name)["Role"]["Arn"]
+    return (by or deployed.client("sts")).assume_role(RoleArn=arn, RoleSessionName=session)["Credentials"]
+
+
+def client_of(deployed: Deployed, service: Any, given: Any) -> Any:
+    """A client with temporary credentials."""
+    keys = (given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
+    return boto3.Session(*keys, REGION).client(service, endpoint_url=deployed.endpoint)
+
+
+@pytest.mark.parametrize(
+    ("role", "session", "may"),
+    [
+        ("LaunchRole", None, False),
+        ("LaunchRole", "launch", True),
+        ("RecordRole", "record", False),
+        ("ReconcileRole", "reconcile", False),
+        ("RecordRole", None, False),
+    ],
+)
+def test_a_job_is_started_in_a_session_of_its_role_named_launch_and_not_otherwise(
+    deployed: Deployed, role: str, session: str | None, *, may: bool
+) -> None:
+    """Not with the rights of a step itself, nor as any step but LAUNCH names its sessions."""
+    given = assumed(deployed, role, "end-to-end")
+    if session is not None:
+        with contextlib.closing(client_of(deployed, "sts", given)) as sts:
+            given = assumed(deployed, "ProcessFileRole", session, sts)
+
+    with contextlib.closing(client_of(deployed, "stepfunctions", given)) as states:
+        start = functools.partial(
+            states.start_execution, stateMachineArn=deployed.machine, name=str(uuid4()), input="{}"
+        )
+        if may:
+            assert start()["executionArn"]
+            return
+        with pytest.raises(ClientError, match=DENIED):
+            start()
 
 
 @pytest.mark.parametrize("what", FORBIDDEN)

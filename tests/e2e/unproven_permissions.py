@@ -4,6 +4,7 @@ POLLED = "Lambda's poller uses it, and the local cloud's own poller asks no role
 BATCHED = "AWS's name for what is shown as SendMessageBatch"
 READS_RUNS = "for a function that asks for further runs, which this one does not"
 NO_SUCH_CHANNEL = "deployed with such a channel only"
+KEPT = "the credentials of a role are kept for an hour: without them nothing starts, as is shown below"
 MOVED = "deployed with FormerJobArns only, as test_moved_job.py does"
 UNPROVEN = {
     ("NewObjectsRole", "OwnState", "dynamodb:PutItem"): "for a cursor over 1 KB, which this sensor never has",
@@ -50,11 +51,36 @@ UNPROVEN = {
         "dynamodb:GetItem",
     ): "for a sensor whose hour is full, and RunsPerHour is 0 here",
     ("LaunchRole", "LaunchQueue", "sqs:SendMessage"): BATCHED,
+    **{(role, "JobRoles", "sts:AssumeRole"): KEPT for role in ("LaunchRole", "RecordRole", "ReconcileRole")},
     (
-        "LaunchRole",
-        "StartStateMachines",
+        "ProcessFileRole",
+        "StateMachine",
         "states:DescribeStateMachine",
     ): "tells an Express state machine, and the local cloud's is a Standard one",
+    (
+        "ProcessFileRole",
+        "StateMachine",
+        "states:ListExecutions",
+    ): "deployed where a job is observed only, as test_runs.py does",
+    (
+        "ProcessFileRole",
+        "Executions",
+        "states:StopExecution",
+    ): "for an operator's cancel, as in test_operations.py",
+    **{
+        ("ProcessFileRole", "FormerExecutions", f"states:{action}"): MOVED
+        for action in ("DescribeExecution", "GetExecutionHistory", "StopExecution")
+    },
+    ("ProcessFileRole", "SettleFormerStarts", "states:StartExecution"): MOVED,
+    **{
+        ("ProcessFileRole", "FormerJobs", action): MOVED
+        for action in (
+            "states:DescribeStateMachine",
+            "glue:GetJobRun",
+            "glue:GetJobRuns",
+            "glue:BatchStopJobRun",
+        )
+    },
     ("RecordRole", "RecordQueue", "sqs:SendMessage"): "AWS's name for what SendMessageBatch is here",
     (
         "RecordRole",
@@ -67,28 +93,7 @@ UNPROVEN = {
         "PublishQueue",
         "sqs:SendMessageBatch",
     ): "for what table or bus did not take, which here they always do",
-    (
-        "ReconcileRole",
-        "DescribeExecutions",
-        "states:GetExecutionHistory",
-    ): "shown for RECORD, which asks in the same words",
-    (
-        "ReconcileRole",
-        "ListExecutions",
-        "states:ListExecutions",
-    ): "deployed where a job is observed only, as test_runs.py does",
     ("ReconcileRole", "Runs", "dynamodb:UpdateItem"): "for a record that cannot be read, which is marked",
-    **{
-        (role, "DescribeFormerExecutions", f"states:{action}"): MOVED
-        for role in ("RecordRole", "ReconcileRole")
-        for action in ("DescribeExecution", "GetExecutionHistory")
-    },
-    ("LaunchRole", "DescribeFormerExecutions", "states:DescribeExecution"): MOVED,
-    **{(role, "DescribeFormerRuns", "glue:GetJobRun"): MOVED for role in ("RecordRole", "ReconcileRole")},
-    **{
-        ("LaunchRole", "SettleFormerStarts", action): MOVED
-        for action in ("states:DescribeStateMachine", "states:StartExecution", "glue:GetJobRuns")
-    },
     ("ReconcileRole", "DispatchQueue", "sqs:SendMessage"): BATCHED,
     ("ReconcileRole", "LaunchQueue", "sqs:SendMessage"): BATCHED,
     ("ReconcileRole", "DeadLetters", "sqs:SendMessage"): "Lambda uses it for an invocation that failed",

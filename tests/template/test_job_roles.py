@@ -38,7 +38,14 @@ def test_role_of_a_job_trusts_the_roles_under_the_engines_path_and_names_none_of
     path = f"role/treadle/{STACK}/{REGION}/engine/"
 
     assert trust["Principal"] == {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
-    assert trust["Condition"] == {"ArnLike": {"aws:PrincipalArn": f"arn:aws:iam::{ACCOUNT}:{path}*"}}
+    assert trust["Condition"] == {
+        "ArnLike": {
+            "aws:PrincipalArn": [
+                f"arn:aws:iam::{ACCOUNT}:{path}*",
+                "arn:aws:sts::000000000000:assumed-role/*",
+            ]
+        }
+    }
     for step in engine_roles().values():
         assert DEPLOYED.value(ROLES[step]["Path"]) == f"/treadle/{STACK}/{REGION}/engine/"
     others = ROLES.keys() - set(engine_roles().values())
