@@ -230,13 +230,6 @@ def reconcile_run(**fields: Any) -> Invoke:
     return invoke
 
 
-def reconcile_started_run(deployed: Deployed) -> Answer:
-    execution = f"{deployed.machine.replace(':stateMachine:', ':execution:')}:{uuid4()}"
-    started = {"1/0": {DagsterRunStatus.QUEUED.value: 1, DagsterRunStatus.STARTED.value: 2}}
-    found = reconcile_run(status=DagsterRunStatus.STARTED, reached=started, external_id=execution)
-    return found(deployed)
-
-
 def job(deployed: Deployed) -> Answer:
     key = fresh_key()
     with deployed.without_events():
