@@ -119,7 +119,7 @@ def _listed_after(target: Target, start: Start, external_id: str) -> float:
 def _end_of(target: Target, external_id: str) -> str:
     until = time.monotonic() + END_SECONDS
     while True:
-        execution = target.describe(external_id)
+        execution = target.describe(external_id, "")
         if execution.status.is_finished:
             reason = f": {execution.failure.error} {execution.failure.cause}" if execution.failure else ""
             return f"ended as {execution.status}{reason}"

@@ -13,12 +13,14 @@ from treadle.adapters.blobs import S3BlobStore
 from treadle.adapters.dynamodb.tables import DynamoStores
 from treadle.adapters.system import RandomTokens
 from treadle.ports.assets import EventStore
+from treadle.ports.registry import RegistryStore
 from treadle.ports.runs import RunStore
 from treadle.ports.sensors import SensorStore
 from treadle.ports.system import BlobStore
 from treadle.ports.ticks import TickStore
 from treadle.testing.blobs import InMemoryBlobStore
 from treadle.testing.event_store import InMemoryEventStore
+from treadle.testing.registry import InMemoryRegistryStore
 from treadle.testing.stores import InMemoryRunStore, InMemorySensorStore, InMemoryTables, InMemoryTickStore
 
 OUTCOMES = "treadle-outcomes-bucket"
@@ -33,6 +35,7 @@ class Stores:
     runs: RunStore
     events: EventStore
     blobs: BlobStore
+    registry: RegistryStore
 
 
 @pytest.fixture(params=["memory", "moto", "dynamodb-local"])
@@ -62,9 +65,10 @@ def _in_memory() -> Stores:
         InMemoryRunStore(tables),
         InMemoryEventStore(tables),
         InMemoryBlobStore(),
+        InMemoryRegistryStore(tables),
     )
 
 
 def _on_dynamodb(blobs: BlobStore) -> Stores:
     stores = DynamoStores(create_tables(), RandomTokens(), blobs)
-    return Stores(stores.sensors, stores.ticks, stores.runs, stores.events, blobs)
+    return Stores(stores.sensors, stores.ticks, stores.runs, stores.events, blobs, stores.registry)

@@ -24,7 +24,7 @@ def test_first_try_is_kept_whole_until_it_is_settled(stores: Stores) -> None:
 
 
 def test_try_without_options_and_role_gets_none_of_a_later_one(stores: Stores) -> None:
-    bare = Try("me", NOW, "arn:machine", "step_functions")
+    bare = Try("me", NOW, "arn:machine", "step_functions", role="")
     stores.runs.create(RUN)
     stores.runs.claim("r1", RUN.job, 1, Claim("me", NOW + 1), bare)
 

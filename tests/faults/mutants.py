@@ -89,22 +89,22 @@ MUTANTS = (
     Mutant(
         "role of what was tried at a former address",
         "engine/addresses.py",
-        "return settings.role if is_there else tried.role",
+        "return settings.role if is_there or tried.role is None else tried.role",
         "return settings.role",
         (f"{ROLES}start_in_doubt_of_a_job_that_has_moved_is_settled_with_the_role_of_then",),
     ),
     Mutant(
         "replaced role of a job that stayed",
         "engine/addresses.py",
-        "return settings.role if is_there else tried.role",
-        "return tried.role",
+        "return settings.role if is_there or tried.role is None else tried.role",
+        'return tried.role or ""',
         (f"{ROLES}replaced_role_of_a_job_that_stayed_is_used_for_what_was_started_with_the_old_one",),
     ),
     Mutant(
         "role of the first try, kept",
         RUNS,
-        "Model.tried_role.set(Model.tried_role | tried.role)",
-        "Model.tried_role.set(tried.role)",
+        'Model.tried_role.set(Model.tried_role | (tried.role or ""))',
+        'Model.tried_role.set(tried.role or "")',
         ("tests/contract/test_run_in_doubt.py",),
     ),
     Mutant(

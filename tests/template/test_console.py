@@ -71,9 +71,12 @@ def test_the_authorizer_checks_issuer_and_audience_of_the_token_that_the_functio
 
 
 def test_only_its_own_api_may_invoke_it() -> None:
-    [permission] = template.resources("AWS::Lambda::Permission").values()
+    [permission] = [
+        each
+        for each in template.resources("AWS::Lambda::Permission").values()
+        if each["FunctionName"] == {"Ref": "ConsoleFunction"}
+    ]
 
-    assert permission["FunctionName"] == {"Ref": "ConsoleFunction"}
     assert permission["SourceArn"]["Fn::Sub"].endswith(":${ConsoleApi}/*")
 
 

@@ -72,16 +72,15 @@ def jobs() -> list[JobSettings]:
     """What each job launches, as its settings name it."""
     found = []
     for name, settings in template.jobs().items():
-        filled = {
+        options = {
             key: str(DEPLOYED.value({"Ref": value[2:-1]})) if value[2:-1] in PARAMETERS else value
-            for key, value in settings.items()
+            for key, value in settings.get("options", {}).items()
         }
-        target, parameter = filled.pop("target"), filled.pop("parameter")
-        filled.pop("arn")
-        address, role = str(DEPLOYED.value({"Ref": parameter})), filled.pop("role", "")
-        values = template.resources("AWS::SSM::Parameter")["Jobs"]["Value"]["Fn::Sub"][1]
-        role = str(DEPLOYED.value(values[role[2:-1]])) if role else ""
-        found.append(JobSettings(name, target, address, parameter, filled, role))
+        parameter = settings["parameter"]
+        address = str(DEPLOYED.value({"Ref": parameter}))
+        values = template.entries("jobs")[name][1]
+        role = str(DEPLOYED.value(values[settings["role"][2:-1]])) if "role" in settings else ""
+        found.append(JobSettings(name, settings["target"], address, parameter, options, role))
     return found
 
 

@@ -220,6 +220,22 @@ def test_start_in_doubt_of_a_job_that_has_moved_is_settled_with_the_role_of_then
     assert set(target.roles) == {ROLE}
 
 
+def test_start_in_doubt_of_a_record_without_role_is_settled_with_the_role_of_its_job(house: House) -> None:
+    """Records of before: the engine's own permissions are gone, and a job's role keeps former addresses."""
+    target = in_doubt(house)
+    tried = house.only_run().tried
+    assert tried is not None
+    house.tables.runs[RUN_ID] = replace(house.only_run(), tried=replace(tried, role=None))
+    house.jobs = with_role(NEXT, MOVED)
+
+    run = keep_launching(house)
+    house.clock.time = run.next_at or 0
+    house.reconciler().reconcile(50)
+
+    assert (run.status, run.target, len(target.executions)) == (Status.STARTED, ARN, 1)
+    assert set(target.roles[1:]) == {NEXT}
+
+
 def test_start_in_doubt_does_not_wait_for_the_role_of_the_new_address(house: House) -> None:
     target = in_doubt(house)
     house.jobs = with_role(NEXT, MOVED)

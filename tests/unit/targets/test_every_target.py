@@ -208,9 +208,9 @@ def test_target_that_tells_nothing_says_so(kind: str) -> None:
 
     assert target.resolve(ROWS[kind].start) is None
     with pytest.raises(LaunchRejectedError, match="cannot be asked how it stands"):
-        target.describe("arn/1")
+        target.describe("arn/1", "")
     with pytest.raises(LaunchRejectedError, match="cannot be canceled"):
-        target.cancel("arn/1")
+        target.cancel("arn/1", "")
 
 
 def test_targets_are_made_once_and_one_that_is_unknown_is_missing() -> None:

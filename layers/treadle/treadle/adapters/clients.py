@@ -61,6 +61,7 @@ def client(
         "secretsmanager",
         "sesv2",
         "sns",
+        "ssm",
     ],
     *,
     once: bool = False,

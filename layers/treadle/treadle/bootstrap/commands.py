@@ -11,6 +11,7 @@ from treadle.adapters.targets.registry import LazyTargets
 from treadle.adapters.targets.roles import Roles
 from treadle.bootstrap.settings import Settings
 from treadle.engine.identity import RunIds
+from treadle.engine.registered import CachedRegistry, RegisteredJobs
 from treadle.operate.commands import Commands
 from treadle.operate.runs import RunOperations
 from treadle.ports.launching import JobSettings
@@ -26,10 +27,11 @@ def command_parts(environment: Mapping[str, str]) -> Commands:
         SettingsError: with all problems at once.
     """
     settings = Settings(environment)
-    tables, jobs, namespace = settings.tables(), settings.jobs(), settings.text("TREADLE_NAMESPACE")
+    tables, namespace = settings.tables(), settings.text("TREADLE_NAMESPACE")
     launches = settings.text("TREADLE_LAUNCH_QUEUE_URL")
     settings.check()
-    stores, roles = DynamoStores(tables, RandomTokens()), Roles(SESSION)
+    stores, roles, clock = DynamoStores(tables, RandomTokens()), Roles(SESSION), SystemClock()
+    jobs = RegisteredJobs(CachedRegistry(stores.registry, clock))
 
     def look(job: JobSettings) -> dict[str, Any]:
         return looked_at(job, roles)
@@ -41,6 +43,6 @@ def command_parts(environment: Mapping[str, str]) -> Commands:
         jobs,
         LazyTargets(SESSION),
         RunIds.of(namespace),
-        SystemClock(),
+        clock,
     )
     return Commands(runs, jobs, look)

@@ -52,7 +52,7 @@ def role_of_try(tried: Try, settings: JobSettings) -> str:
         settings: what the job launches by now.
     """
     is_there = tried.target == settings.arn and (tried.kind or settings.target) == settings.target
-    return settings.role if is_there else tried.role
+    return settings.role if is_there or tried.role is None else tried.role
 
 
 def role_of_run(run: Run, settings: JobSettings | None) -> str:
@@ -65,7 +65,7 @@ def role_of_run(run: Run, settings: JobSettings | None) -> str:
     tried = run.tried
     if tried is None or not tried.target:
         return settings.role if settings is not None else ""
-    return tried.role if settings is None else role_of_try(tried, settings)
+    return tried.role or "" if settings is None else role_of_try(tried, settings)
 
 
 def is_at(kind: str, told: str, given: str | None, place: str) -> bool:

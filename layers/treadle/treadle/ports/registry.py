@@ -1,7 +1,7 @@
 """The registry: the sensors and jobs that projects have registered with their engine, and who may start what."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -16,6 +16,9 @@ SERVED = frozenset({CONTRACT})
 """The versions that an engine of this code serves: this one and the one before, once there is one."""
 
 ROOT = "/treadle"
+
+SENSORS, JOBS = "sensors", "jobs"
+"""The folders of an engine's path."""
 
 
 def path_of(engine: str) -> str:
@@ -91,12 +94,14 @@ class Registry:
         problems: why an entry could not be taken, by its path below the engine's, such as "jobs/load"; where there
             was a valid entry before, that one is still in use.
         listed_at: when Parameter Store was listed, in milliseconds; 0 if it never was.
+        engine: the name of the engine whose entries these are; "" if no copy was made yet.
     """
 
     sensors: Mapping[str, SensorEntry] = field(default_factory=dict)
     jobs: Mapping[str, JobEntry] = field(default_factory=dict)
     problems: Mapping[str, str] = field(default_factory=dict)
     listed_at: int = 0
+    engine: str = ""
 
     def may_start(self, sensor: str, job: str) -> bool:
         """Whether a sensor may start a job: its own entry names the job, and the job's entry accepts it.
@@ -113,6 +118,91 @@ class Registry:
             and of_job.accepts(of_sensor)
         )
 
+    def obstacle(self, sensor: str, job: str) -> str:
+        """What keeps a sensor from starting a job, and what to do; "" if it is nothing but the sensor's own list.
+
+        Args:
+            sensor: the sensor's name.
+            job: the job's name.
+        """
+        of_sensor, of_job = self.sensors.get(sensor), self.jobs.get(job)
+        if of_sensor is None:
+            return f"sensor {sensor} is not registered. Deploy its project"
+        if job not in of_sensor.jobs:
+            return ""
+        if of_job is None:
+            known = ", ".join(sorted(self.jobs)) or "none"
+            return f"job {job!r} is not registered, known are: {known}. Deploy its project"
+        return (
+            ""
+            if of_job.accepts(of_sensor)
+            else f"job {job!r} does not accept it. Add it to the job's sensors and deploy"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class KeptEntry:
+    """What the engine's copy holds of one entry.
+
+    Attributes:
+        text: the last valid value; "" if there was none, or the entry is deleted.
+        read_at: when Parameter Store was asked for it last, in milliseconds.
+        problem: why a later value could not be taken; "" if there is none.
+        is_missing: True if the last listing lacked it.
+    """
+
+    text: str
+    read_at: int
+    problem: str = ""
+    is_missing: bool = False
+
+    @property
+    def is_deleted(self) -> bool:
+        """Whether it only says when the entry was deleted."""
+        return not self.text and not self.problem
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryCopy:
+    """The engine's copy of the registry, as it is kept.
+
+    Attributes:
+        engine: the engine's name; "" if no copy was made yet.
+        entries: by the entry's path below the engine's, such as "jobs/load".
+        listed_at: when the last full listing began, in milliseconds; 0 if there was none.
+        revision: raised by each write; 0 if no copy was made yet.
+    """
+
+    engine: str = ""
+    entries: Mapping[str, KeptEntry] = field(default_factory=dict)
+    listed_at: int = 0
+    revision: int = 0
+
+    def registry(self, kinds: Collection[str]) -> Registry:
+        """The entries as this code understands them; those that it does not are among the problems.
+
+        Args:
+            kinds: the known kinds of targets.
+        """
+        sensors: dict[str, SensorEntry] = {}
+        jobs: dict[str, JobEntry] = {}
+        problems: dict[str, str] = {}
+        for path, kept in self.entries.items():
+            if kept.problem:
+                problems[path] = kept.problem
+            if not kept.text:
+                continue
+            try:
+                entry = parse_entry(path, kept.text, kinds)
+            except RegistryEntryError as error:
+                problems.setdefault(path, str(error))
+                continue
+            if isinstance(entry, SensorEntry):
+                sensors[entry.name] = entry
+            else:
+                jobs[entry.name] = entry
+        return Registry(sensors, jobs, problems, self.listed_at, self.engine)
+
 
 class RegistryStore(Protocol):
     """Keeps the engine's copy of the registry."""
@@ -122,7 +212,69 @@ class RegistryStore(Protocol):
 
         Raises:
             StoreError: if the store did not answer.
+            UnreadableRecordError: if the copy is damaged.
         """
+
+    def copy(self) -> RegistryCopy:
+        """The copy as it is kept, read strongly; one without entries if none was made yet, or it is damaged.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+
+    def replace(self, copy: RegistryCopy) -> bool:
+        """Write a copy under the next revision, unless another was written since this one was read.
+
+        Args:
+            copy: made of the one that was read, with its revision.
+
+        Returns:
+            Whether it was written.
+
+        Raises:
+            StoreError: if the store did not answer, or rejected it.
+        """
+
+
+class EntrySource(Protocol):
+    """Parameter Store, where projects register their sensors and jobs with an engine."""
+
+    def list(self) -> Mapping[str, str]:
+        """All values, by path below the engine's, such as "jobs/load".
+
+        Raises:
+            StoreError: if it did not answer, or not completely.
+        """
+
+    def get(self, path: str) -> str | None:
+        """One value; None only if there certainly is no such entry.
+
+        Args:
+            path: below the engine's.
+
+        Raises:
+            StoreError: if it did not answer.
+        """
+
+
+def parse_entry(path: str, text: str, kinds: Collection[str]) -> SensorEntry | JobEntry:
+    """An entry, as its project's template writes it.
+
+    Args:
+        path: of the entry below the engine's, such as "jobs/load".
+        text: its value.
+        kinds: the known kinds of targets.
+
+    Raises:
+        RegistryEntryError: if it is malformed, or neither a sensor's nor a job's.
+    """
+    folder, _, name = path.partition("/")
+    if folder == SENSORS:
+        return parse_sensor(name, text)
+    if folder == JOBS:
+        return parse_job(name, text, kinds)
+    msg = f"{path!r} is neither {SENSORS}/<name> nor {JOBS}/<name>. Delete the parameter."
+    raise RegistryEntryError(msg)
 
 
 def parse_sensor(name: str, text: str) -> SensorEntry:
@@ -150,7 +302,7 @@ def parse_sensor(name: str, text: str) -> SensorEntry:
     )
 
 
-def parse_job(name: str, text: str, kinds: frozenset[str]) -> JobEntry:
+def parse_job(name: str, text: str, kinds: Collection[str]) -> JobEntry:
     """A job's entry, as its project's template writes it.
 
     Args:

@@ -45,7 +45,8 @@ class Try:
         target: the address it was sent to; a second try goes there too, whatever is deployed by then.
         kind: the kind of target.
         options: what else the target was given, such as the queue or the cluster.
-        role: the ARN of the role that was assumed for it; "" for the engine's own permissions.
+        role: the ARN of the role that was assumed for it; "" for the engine's own permissions, None if that was
+            not noted, as before jobs brought roles.
     """
 
     token: str
@@ -53,7 +54,7 @@ class Try:
     target: str
     kind: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
-    role: str = ""
+    role: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

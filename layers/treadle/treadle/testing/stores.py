@@ -9,6 +9,7 @@ from treadle.definitions.clocks import is_ahead
 from treadle.definitions.errors import LeaseLostError, StoreError, UnreadableRecordError
 from treadle.definitions.status import DagsterRunStatus, InstigatorStatus, TickStatus
 from treadle.ports.assets import AssetEvent
+from treadle.ports.registry import RegistryCopy
 from treadle.ports.run_queries import MOST_LOOKED_AT, RunPage, RunQuery, parse_place, place_of
 from treadle.ports.runs import Claim, KeyState, Look, Run, Try, unreadable_run
 from treadle.ports.sensors import (
@@ -53,6 +54,7 @@ class InMemoryTables:
         unreadable: records that cannot be read, by their keys: why; what a test puts there.
         marked: ticks and runs that were marked as unreadable, by their keys: when they are due again.
         admitted: runs counted against each sensor's limit, by sensor and hour.
+        registry: the engine's copy of the registry.
         lock: held while a write checks its condition.
     """
 
@@ -67,6 +69,7 @@ class InMemoryTables:
     unreadable: dict[tuple[str, ...], str] = field(default_factory=dict)
     marked: dict[tuple[str, ...], int] = field(default_factory=dict)
     admitted: dict[tuple[str, int], int] = field(default_factory=dict)
+    registry: RegistryCopy = field(default_factory=RegistryCopy)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def check(self, *key: str) -> None:

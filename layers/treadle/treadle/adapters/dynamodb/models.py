@@ -48,6 +48,14 @@ class SensorModel(Model):
     edits = JSONAttribute(null=True)
 
 
+class RegistryModel(Model):
+    """The engine's copy of the registry, in the sensors table under `#registry`, which cannot name a sensor."""
+
+    sensor = UnicodeAttribute(hash_key=True)
+    registry = BinaryAttribute(legacy_encoding=False)
+    revision = NumberAttribute()
+
+
 class TickModel(Model):
     """A tick record; `pending` is there until dispatch, and only then `expires_at`.
 

@@ -189,7 +189,7 @@ class DynamoRunStore:
             Model.tried_target.set(Model.tried_target | tried.target),
             Model.tried_kind.set(Model.tried_kind | tried.kind),
             Model.tried_options.set(Model.tried_options | dict(tried.options)),
-            Model.tried_role.set(Model.tried_role | tried.role),
+            Model.tried_role.set(Model.tried_role | (tried.role or "")),
             Model.revision.add(1),
         ]
         answer = self._database.update(self._table, (run_id,), actions, queued & free, returning="ALL_NEW")
@@ -421,7 +421,7 @@ def _run_of(item: Item) -> Run:
             model.tried_target or "",
             model.tried_kind or "",
             texts(model.tried_options or {}),
-            model.tried_role or "",
+            model.tried_role,
         )
     return Run(
         run_id=model.run_id,

@@ -1,4 +1,4 @@
-"""The four stores over one client."""
+"""The stores over one client."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +12,7 @@ from treadle.ports.system import BlobStore, Tokens
 
 if TYPE_CHECKING:
     from treadle.adapters.dynamodb.assets import DynamoEventStore
+    from treadle.adapters.dynamodb.registry import DynamoRegistryStore
     from treadle.adapters.dynamodb.runs import DynamoRunStore
 
 
@@ -26,7 +27,7 @@ class TableNames:
 
 
 class DynamoStores:
-    """All stores of a deployment, over one client; those of runs and events are loaded once they are used.
+    """All stores of a deployment, over one client; all but sensors and ticks are loaded once they are used.
 
     Args:
         names: of the tables.
@@ -48,6 +49,7 @@ class DynamoStores:
             ),
         )
         self._events = Table(names.events, "asset_key", "item")
+        self._sensors = sensors
         self._database = Database((sensors, ticks, self._runs, self._events))
         self._tokens = tokens
         outcomes = Outcomes(blobs)
@@ -60,6 +62,13 @@ class DynamoStores:
         from treadle.adapters.dynamodb.runs import DynamoRunStore
 
         return DynamoRunStore(self._database, self._runs)
+
+    @cached_property
+    def registry(self) -> "DynamoRegistryStore":
+        """The engine's copy of the registry."""
+        from treadle.adapters.dynamodb.registry import DynamoRegistryStore
+
+        return DynamoRegistryStore(self._database, self._sensors)
 
     @cached_property
     def events(self) -> "DynamoEventStore":
