@@ -333,7 +333,9 @@ def test_a_new_job_of_each_kind_gets_its_parameters_and_its_setting(project: Pat
         "arn": f"${{LoadOrders{address}}}",
         "parameter": f"LoadOrders{address}",
         **({"options": expected} if options else {}),
+        **({"role": "${RoleArn}"} if kind == "step_functions" else {}),
     }
+    assert ("LoadOrdersRole" in template.keys("Resources")) is (kind == "step_functions")
     assert parse_job("load_orders", json.dumps(setting), KINDS).settings.options == expected
     given = {value[2:-1] for value in (setting["arn"], *expected.values())}
     assert given <= set(template.keys("Parameters"))
