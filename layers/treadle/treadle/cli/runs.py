@@ -108,7 +108,7 @@ def refresh(run_id: str, stack: str, as_json: bool) -> None:
     """Query a run's target for the run's status, and record it.
 
     RECONCILE does the same for a run of which no event has come for an hour. You need the permission to describe what
-    the job has started, such as glue:GetJobRun.
+    the job has started, such as glue:GetJobRun; for a job that brings a role, lambda:InvokeFunction on RECONCILE.
     """
     with deployed(stack) as parts:
         _edited(parts.runs.refresh(run_id), as_json)
