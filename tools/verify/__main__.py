@@ -13,7 +13,7 @@ from tools.verify import report
 from tools.verify.account import Account, identify, pointing_at
 from tools.verify.checks import ALL, BY_HAND
 from tools.verify.cleaning import clean, leftovers
-from tools.verify.model import LEFT_BEHIND, NOTHING_TRIED, RUNS, Check, exit_status
+from tools.verify.model import LEFT_BEHIND, NOTHING_TRIED, SUCCESS, Check, exit_status
 from tools.verify.running import Run
 from tools.verify.stacks import Stacks
 from tools.verify.start_contracts import settings_of
@@ -54,7 +54,11 @@ def ended_like_interrupted() -> Iterator[None]:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    before = {each: signal.signal(each, interrupt) for each in (signal.SIGTERM, signal.SIGHUP)}
+    # Whoever ignores hang-ups, as nohup does, goes on doing so.
+    heeded = [
+        each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is not signal.SIG_IGN
+    ]
+    before = {each: signal.signal(each, interrupt) for each in heeded}
     try:
         yield
     finally:
@@ -143,7 +147,7 @@ def clean_up(account: Account, run: str, *, yes: bool) -> int:
     for line in report.remaining(left):
         say(line)
     say("Nothing is left." if not left else f"{len(left)} could not be deleted.")
-    return LEFT_BEHIND if left else RUNS
+    return LEFT_BEHIND if left else SUCCESS
 
 
 def chosen(names: Sequence[str]) -> list[Check]:
@@ -170,7 +174,7 @@ def describe() -> int:
         say(f"    local cloud: {check.not_local or 'evaluates it'}")
     for line in report.by_hand(BY_HAND):
         say(line)
-    return RUNS
+    return SUCCESS
 
 
 def _in_account(arguments: argparse.Namespace) -> Callable[[], int]:

@@ -1,6 +1,7 @@
 """The account and Region of a run, and clients for it."""
 
 import contextlib
+import functools
 import os
 import secrets
 from collections.abc import Iterator
@@ -82,6 +83,7 @@ class Account:
         return f"arn:{self.partition}:{service}:{region}:{self.id}:{resource}"
 
 
+@functools.cache
 def client_of(session: boto3.Session, service: str) -> Any:
     """A client that waits for throttling to end.
 

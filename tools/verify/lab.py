@@ -27,6 +27,8 @@ SETTLED_SECONDS = 60
 """How long changes of IAM may take until they hold everywhere: "IAM user guide", "Changes that I make are not always
 immediately visible"."""
 
+SETTLED_SECONDS_LOCALLY = 3
+
 Value = TypeVar("Value")
 
 
@@ -62,6 +64,11 @@ class Lab:
     def stack_name(self) -> str:
         """The name of the check's own stack."""
         return self.stacks.name_of(self.check)
+
+    @property
+    def settling(self) -> float:
+        """How many seconds a change of IAM may take here."""
+        return SETTLED_SECONDS_LOCALLY if self.account.is_local else SETTLED_SECONDS
 
     def client(self, service: str) -> Any:
         """A client with the caller's credentials.
@@ -103,7 +110,7 @@ class Lab:
         Raises:
             DidNotHoldError: it stays denied.
         """
-        until = time.monotonic() + (5 if self.account.is_local else SETTLED_SECONDS)
+        until = time.monotonic() + self.settling
         while True:
             try:
                 return call()

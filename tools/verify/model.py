@@ -10,7 +10,7 @@ from tools.verify.lab import Lab
 
 Template = Mapping[str, Any]
 
-RUNS, FAILED, NOTHING_TRIED, LEFT_BEHIND, INTERRUPTED = 0, 1, 2, 3, 130
+SUCCESS, FAILED, NOTHING_TRIED, LEFT_BEHIND, INTERRUPTED = 0, 1, 2, 3, 130
 """Exit statuses: all that was tried held; something did not; nothing was tried; something could not be deleted."""
 
 
@@ -98,4 +98,4 @@ def exit_status(results: Iterable[Result], *, interrupted: bool = False, left: b
         return INTERRUPTED
     if left:
         return LEFT_BEHIND
-    return RUNS if Verdict.HELD in verdicts else NOTHING_TRIED
+    return SUCCESS if Verdict.HELD in verdicts else NOTHING_TRIED

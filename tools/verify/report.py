@@ -1,5 +1,6 @@
 """The table of a run, in plain text."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -16,13 +17,13 @@ def plan(account: Account, checks: Sequence[Check], named: Sequence[str]) -> Ite
         named: the caller's own jobs that are started.
     """
     stacks = sum(check.template is not None for check in checks)
-    dollars = sum(check.dollars for check in checks)
+    cents = math.ceil(100 * sum(check.dollars for check in checks))
     yield f"Account {account.id}, Region {account.region}, as {account.caller}"
     yield (
         f"{len(checks)} checks create {stacks} stacks and a few more, all named {account.name}-… and tagged "
         f"treadle:verify={account.run}, for about a quarter of an hour, and delete them."
     )
-    yield f"Estimated cost at list price: at most ${dollars:.2f}."
+    yield f"Estimated cost at list price: at most ${cents / 100:.2f}."
     for each in named:
         yield f"A run of your own is started: {each}"
 

@@ -183,17 +183,23 @@ class Stacks:
         """
         left = dict.fromkeys(names, "")
         for _ in range(DELETIONS):
-            for name in left:
-                self._cloudformation.delete_stack(StackName=name)
-            gone = {name: self.wait(name, seconds) for name in left}
+            refused = {name: self._refusal_to_delete(name) for name in left}
+            gone = {name: self.wait(name, seconds) for name in left if not refused[name]}
             left = {
-                name: f"{stack.status} {stack.reason}".strip()
-                for name, stack in gone.items()
-                if stack.status != "DELETE_COMPLETE"
+                name: refused[name] or f"{gone[name].status} {gone[name].reason}".strip()
+                for name in left
+                if refused[name] or gone[name].status != "DELETE_COMPLETE"
             }
             if not left:
                 break
         return left
+
+    def _refusal_to_delete(self, name: str) -> str:
+        try:
+            self._cloudformation.delete_stack(StackName=name)
+        except ClientError as error:
+            return str(error)
+        return ""
 
 
 def _parameters(values: Mapping[str, str] | None) -> list[dict[str, str]]:

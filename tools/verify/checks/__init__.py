@@ -7,10 +7,10 @@ __all__ = ["ALL", "BY_HAND"]
 
 ALL = (
     *tables.CHECKS,
+    *starts.CHECKS,
     *events.CHECKS,
     *identity.CHECKS,
     *deployment.CHECKS,
     *functions.CHECKS,
-    *starts.CHECKS,
     *alarms.CHECKS,
 )

@@ -47,24 +47,37 @@ def parameter(name: str, value: str = "1", kind: str = "String", **attributes: A
     return {"Type": "AWS::SSM::Parameter", "Properties": properties, **attributes}
 
 
-def failed_creation(lab: Lab) -> str:
+def taken(account: Account) -> Part:
+    """A parameter whose name another stack wants.
+
+    Args:
+        account: where.
+    """
+    return template({"Taken": parameter(f"{account.path}/taken")})
+
+
+def failing(account: Account, deletion: str = "RetainExceptOnCreate") -> Part:
+    """What cannot be created: first a parameter, then one whose name is taken.
+
+    Args:
+        account: where.
+        deletion: the deletion policy of the first.
+    """
+    kept = parameter(f"{account.path}/retained", DeletionPolicy=deletion, UpdateReplacePolicy="Retain")
+    return template({"Kept": kept, "Taken": parameter(f"{account.path}/taken", DependsOn="Kept")})
+
+
+def failed_creation(lab: Lab, deletion: str = "RetainExceptOnCreate") -> str:
     """Let a first deployment fail, and look for what it had created.
 
     Args:
         lab: the check's.
+        deletion: the deletion policy of what is created.
     """
-    kept = f"{lab.account.path}/retained"
-    failing = template(
-        {
-            "Kept": parameter(kept, DeletionPolicy="RetainExceptOnCreate", UpdateReplacePolicy="Retain"),
-            # A name that is taken already: this one cannot be created.
-            "Taken": parameter(kept, DependsOn="Kept"),
-        }
-    )
-    stack = lab.deploy("failing", failing)
+    stack = lab.deploy("failing", failing(lab.account, deletion))
     if stack.is_complete:
         raise NotTriedError("the deployment that should fail did not")
-    if _exists(lab, kept):
+    if _exists(lab, f"{lab.account.path}/retained"):
         raise DidNotHoldError(f"the stack is {stack.status}, and what it had created is still there")
     return f"the stack is {stack.status}, and what it had created is gone"
 
@@ -193,6 +206,7 @@ CHECKS = (
         "tables and buckets of a stack whose creation is rolled back",
         RETAINING,
         failed_creation,
+        taken,
         dollars=0,
     ),
     Check(

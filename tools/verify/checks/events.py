@@ -51,6 +51,7 @@ QUOTAS = (
 
 BUS = {"Type": "AWS::Events::EventBus", "Properties": {"Name": ref("AWS::StackName")}}
 DELIVERY_SECONDS = 30
+CHANGE_SECONDS = 60
 WILDCARD_RULES, DEFAULT_BUS_RULES = 30, 300
 
 
@@ -102,8 +103,7 @@ def sources(lab: Lab) -> str:
         return ", ".join(sorted(codes))
 
     # One event of the own source shows when IAM has taken up the policy.
-    settled = lab.eventually(lambda: None if refused(SOURCE) else True, 5 if lab.account.is_local else 60)
-    if not settled:
+    if not lab.eventually(lambda: None if refused(SOURCE) else True, lab.settling):
         raise DidNotHoldError("a single event of the own source is denied")
     problems = []
     if code := refused(*[SOURCE] * 10):
@@ -259,8 +259,10 @@ def parameter_change(lab: Lab) -> str:
             seen.add(json.loads(body)["detail"]["operation"])
         return True if seen >= awaited else None
 
-    if not lab.eventually(look, 60):
-        raise DidNotHoldError(f"of the events {sorted(awaited)} there came {sorted(seen)} within 60 s")
+    if not lab.eventually(look, CHANGE_SECONDS):
+        raise DidNotHoldError(
+            f"of the events {sorted(awaited)} there came {sorted(seen)} within {CHANGE_SECONDS} s"
+        )
     return "Parameter Store Change came for creation, update and deletion"
 
 
@@ -270,18 +272,18 @@ def wildcard_rules(_: Account) -> Part:
     Args:
         _: where.
     """
-    return template({"Bus": BUS, **_rules(WILDCARD_RULES)}, {"Bus": ref("Bus")})
+    rules = {f"Rule{number}": wildcard_rule(ref("Bus")) for number in range(WILDCARD_RULES)}
+    return template({"Bus": BUS, **rules}, {"Bus": ref("Bus")})
 
 
-def _rules(count: int) -> dict[str, Part]:
-    rule = {
-        "Type": "AWS::Events::Rule",
-        "Properties": {
-            "EventBusName": ref("Bus"),
-            "EventPattern": {"detail": {"object": {"key": [{"wildcard": "a/*.csv"}]}}},
-        },
-    }
-    return {f"Rule{number}": rule for number in range(count)}
+def wildcard_rule(bus: object) -> Part:
+    """A rule that filters by a wildcard.
+
+    Args:
+        bus: the name of its bus.
+    """
+    pattern = {"detail": {"object": {"key": [{"wildcard": "a/*.csv"}]}}}
+    return {"Type": "AWS::Events::Rule", "Properties": {"EventBusName": bus, "EventPattern": pattern}}
 
 
 def wildcard_quota(lab: Lab) -> str:
@@ -290,14 +292,7 @@ def wildcard_quota(lab: Lab) -> str:
     Args:
         lab: the check's.
     """
-    one_more: Any = {
-        "Type": "AWS::Events::Rule",
-        "Properties": {
-            "EventBusName": lab.outputs["Bus"],
-            "EventPattern": {"detail": {"object": {"key": [{"wildcard": "a/*.csv"}]}}},
-        },
-    }
-    stack = lab.deploy("more", template({"Rule": one_more}))
+    stack = lab.deploy("more", template({"Rule": wildcard_rule(lab.outputs["Bus"])}))
     # Deleted here already, as a bus with rules cannot be.
     lab.stacks.delete([stack.name])
     if stack.is_complete:

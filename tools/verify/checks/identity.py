@@ -5,7 +5,6 @@ from typing import Any
 
 from tools.verify.account import Account
 from tools.verify.lab import (
-    SETTLED_SECONDS,
     DidNotHoldError,
     Lab,
     NotTriedError,
@@ -35,7 +34,7 @@ PRINCIPAL = (
     "and aws:PrincipalArn: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html"
 )
 SAM_TAGS = (
-    "AWS SAM developer guide, AWS::Serverless::Function, Tags and AutoPublish resources: "
+    "AWS SAM developer guide, AWS::Serverless::Function, Tags, and aws/serverless-application-model pull request 1194: "
     "https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-resource-function.html"
 )
 QUEUE_TAGS = (
@@ -45,6 +44,8 @@ QUEUE_TAGS = (
 
 CALLING = """
 import boto3
+from botocore.exceptions import ClientError
+
 
 def handler(event, context):
     if "Records" in event:
@@ -293,11 +294,11 @@ def foreign_queues(lab: Lab) -> str:
     def refusal(queue_name: str) -> str | None:
         return code(queue_name) or None
 
-    if lab.eventually(lambda: True if code("Own") == "" else None, SETTLED_SECONDS) is None:
+    if lab.eventually(lambda: True if code("Own") == "" else None, lab.settling) is None:
         raise DidNotHoldError(f"the function may not receive from its own queue: {code('Own')}")
     for name, words in (("Foreign", "another sensor's queue"), ("Untagged", "a queue without a tag")):
         # The policy that denies is attached by itself, so it may be taken up later than the one that allows.
-        if lab.eventually(partial(refusal, name), SETTLED_SECONDS) is None:
+        if lab.eventually(partial(refusal, name), lab.settling) is None:
             raise DidNotHoldError(f"the function may receive from {words}")
     return "the function may receive from its own queue, and neither from another sensor's nor from one without a tag"
 
