@@ -26,11 +26,13 @@ def parameters(account: Account, run: str | None) -> list[str]:
         account: where.
         run: of this run only; None for all runs.
     """
-    pages = (
-        account.client("ssm")
-        .get_paginator("get_parameters_by_path")
-        .paginate(Path=f"/{PREFIX}/{run}/" if run else f"/{PREFIX}/", Recursive=True)
-    )
+    # Names only: who cleans up need not be permitted to read any parameter.
+    prefix = {
+        "Key": "Name",
+        "Option": "BeginsWith",
+        "Values": [f"/{PREFIX}/{run}/" if run else f"/{PREFIX}/"],
+    }
+    pages = account.client("ssm").get_paginator("describe_parameters").paginate(ParameterFilters=[prefix])
     return [each["Name"] for page in pages for each in page["Parameters"]]
 
 

@@ -21,7 +21,8 @@ def plan(account: Account, checks: Sequence[Check], named: Sequence[str]) -> Ite
     yield f"Account {account.id}, Region {account.region}, as {account.caller}"
     yield (
         f"{len(checks)} checks create {stacks} stacks and a few more, all named {account.name}-… and tagged "
-        f"treadle:verify={account.run}, for about a quarter of an hour, and delete them."
+        f"treadle:verify={account.run}, for {'a minute' if account.is_local else 'about a quarter of an hour'}, "
+        "and delete them."
     )
     yield f"Estimated cost at list price: at most ${cents / 100:.2f}."
     for each in named:
