@@ -69,7 +69,7 @@ def test_table_has_a_line_for_each_check_and_counts() -> None:
     ]
 
 
-def test_what_did_not_hold_is_told_with_what_relies_on_it_and_the_source() -> None:
+def test_what_did_not_hold_is_reported_with_what_relies_on_it_and_the_source() -> None:
     checks = [a_check(), a_check("other")]
 
     lines = "\n".join(report.details([result(DID_NOT_HOLD), result(HELD, "other")], checks))
@@ -114,13 +114,13 @@ def test_what_takes_longer_than_an_hour_says_how_to_look(capsys: pytest.CaptureF
 
 
 def test_unknown_check_is_refused_with_the_names_there_are() -> None:
-    with pytest.raises(ToolError, match=r"no check is named nonsense\. The names: alarm-of-one-period, "):
+    with pytest.raises(ToolError, match=r"no check is named nonsense\. Choose from alarm-of-one-period, "):
         command.main(["--only", "nonsense"])
 
 
-def test_missing_region_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_region_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name)
 
-    with pytest.raises(ToolError, match="no Region is configured"):
+    with pytest.raises(ToolError, match="the Region cannot be determined"):
         identify()

@@ -241,7 +241,7 @@ def test_clean_of_one_run_leaves_the_others(account: Account) -> None:
     assert all("bbbbbb" in name for name in left)
 
 
-def test_clean_asks_first(account: Account) -> None:
+def test_clean_needs_consent(account: Account) -> None:
     left_by(account, "aaaaaa")
 
     assert command.clean_up(account, command.EVERY_RUN, yes=False) == NOTHING_TRIED

@@ -161,7 +161,9 @@ def chosen(names: Sequence[str]) -> list[Check]:
     """
     known = {check.name for check in ALL}
     if unknown := sorted(set(names) - known):
-        raise ToolError(f"no check is named {', '.join(unknown)}. The names: {', '.join(sorted(known))}")
+        raise ToolError(
+            f"--only cannot be followed: no check is named {', '.join(unknown)}. Choose from {', '.join(sorted(known))}."
+        )
     return [check for check in ALL if not names or check.name in names]
 
 

@@ -103,7 +103,9 @@ def identify() -> Account:
     """
     session = boto3.Session()
     if not session.region_name:
-        raise ToolError("no Region is configured. Set AWS_REGION, or a Region in your profile.")
+        raise ToolError(
+            "the Region cannot be determined: none is configured. Set AWS_REGION, or a Region in your profile."
+        )
     try:
         caller = client_of(session, "sts").get_caller_identity()
     except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:

@@ -18,7 +18,7 @@ WATCHED_SECONDS = 420
 
 
 def silent_alarm(periods: int) -> Callable[[Account], Part]:
-    """Makes the template of an alarm over a metric without data, like those that take silence for a failure.
+    """Make the template of an alarm over a metric without data, like those that take silence for a failure.
 
     Args:
         periods: how many of five minutes must be breaching.

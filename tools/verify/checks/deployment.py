@@ -1,5 +1,6 @@
 """CloudFormation: first deployments that fail, the contract in a parameter, and names that it generates."""
 
+import re
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -191,7 +192,8 @@ def names(lab: Lab) -> str:
     stack = lab.stacks.wait(name)
     if not stack.is_complete:
         raise NotTriedError(f"the stack failed: {stack.reason}")
-    physical = {key: each.rpartition("/")[2] for key, each in lab.stacks.resources(name).items()}
+    # Of a queue the id is its URL; of others it may have the group or bus before a bar.
+    physical = {key: re.split(r"[/|]", each)[-1] for key, each in lab.stacks.resources(name).items()}
     cut = [each for each in physical.values() if not each.startswith(f"{name}-")]
     if cut:
         raise DidNotHoldError(f"the stack's name is cut off in {', '.join(cut)}")

@@ -56,7 +56,7 @@ WILDCARD_RULES, DEFAULT_BUS_RULES = 30, 300
 
 
 def sender(operator: str) -> Callable[[Account], Part]:
-    """Makes the template of a bus and a role that may send to it, but not as another source.
+    """Make the template of a bus and a role that may send to it, but not as another source.
 
     Args:
         operator: of the denial.

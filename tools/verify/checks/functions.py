@@ -52,7 +52,7 @@ NOTHING = "def handler(event, context):\n    return {}\n"
 
 
 def loop(**properties: Any) -> Callable[[Account], Part]:
-    """Makes the template of a queue whose function sends on to it.
+    """Make the template of a queue whose function sends on to it.
 
     Args:
         properties: of the function.

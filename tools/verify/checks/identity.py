@@ -21,6 +21,7 @@ from tools.verify.templates import (
     ref,
     role,
     statement,
+    sub,
     template,
     trusting_caller,
 )
@@ -41,6 +42,9 @@ QUEUE_TAGS = (
     "Amazon SQS developer guide, ABAC condition keys for Amazon SQS: "
     "https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-abac-condition-keys.html"
 )
+
+QUEUE_POLICY = "service-role/AWSLambdaSQSQueueExecutionRole"
+"""The managed policy that SAM attaches to the role of a function with an event of the type SQS."""
 
 CALLING = """
 import boto3
@@ -241,7 +245,7 @@ def tags_of_role(lab: Lab) -> str:
 
 
 def queues(account: Account) -> Part:
-    """A function that a queue invokes, a second queue, and a policy that denies other sensors' queues.
+    """A function with the rights that SAM gives one with a queue, three queues, and a policy that denies two of them.
 
     Args:
         account: where.
@@ -256,8 +260,7 @@ def queues(account: Account) -> Part:
     function = evaluator(
         account,
         "alpha-queues",
-        Policies=[ref("Policy")],
-        Events={"Own": {"Type": "SQS", "Properties": {"Queue": arn_of("Own"), "BatchSize": 1}}},
+        Policies=[ref("Policy"), sub(f"arn:${{AWS::Partition}}:iam::aws:policy/{QUEUE_POLICY}")],
     )
     return sam(
         {
@@ -270,14 +273,26 @@ def queues(account: Account) -> Part:
         {
             "Function": ref("Function"),
             "Own": ref("Own"),
+            "OwnArn": arn_of("Own"),
             "Foreign": ref("Foreign"),
             "Untagged": ref("Untagged"),
         },
     )
 
 
+def mapping(function: str, queue_arn: str) -> Part:
+    """What lets a queue invoke a function.
+
+    Args:
+        function: its name.
+        queue_arn: the queue's.
+    """
+    properties = {"FunctionName": function, "EventSourceArn": queue_arn, "BatchSize": 1}
+    return template({"Mapping": {"Type": "AWS::Lambda::EventSourceMapping", "Properties": properties}})
+
+
 def foreign_queues(lab: Lab) -> str:
-    """Receive, as a function, from its own queue and from others.
+    """Let a function's own queue invoke it, and receive, as the function, from that queue and from others.
 
     Args:
         lab: the check's.
@@ -294,6 +309,10 @@ def foreign_queues(lab: Lab) -> str:
     def refusal(queue_name: str) -> str | None:
         return code(queue_name) or None
 
+    # Lambda creates a mapping only for a role that may receive from its queue.
+    mapped = lab.deploy("mapping", mapping(lab.outputs["Function"], lab.outputs["OwnArn"]))
+    if not mapped.is_complete:
+        raise DidNotHoldError(f"a mapping of the own queue cannot be created: {mapped.reason}")
     if lab.eventually(lambda: True if code("Own") == "" else None, lab.settling) is None:
         raise DidNotHoldError(f"the function may not receive from its own queue: {code('Own')}")
     for name, words in (("Foreign", "another sensor's queue"), ("Untagged", "a queue without a tag")):

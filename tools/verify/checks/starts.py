@@ -126,7 +126,7 @@ def job_of(kind: str, environment: Mapping[str, str], outputs: Mapping[str, str]
 
 
 def contract(kind: str) -> Callable[[Lab], str]:
-    """Makes what tries the start contract of a kind.
+    """Make what tries the start contract of a kind.
 
     Args:
         kind: of the target.

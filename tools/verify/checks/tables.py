@@ -103,7 +103,7 @@ def leading_keys(lab: Lab) -> str:
 
 
 def run_columns(denial: Part) -> Any:
-    """Makes the template of a table and a role that may read the columns `id` and `status` only.
+    """Make the template of a table and a role that may read the columns `id` and `status` only.
 
     Args:
         denial: the condition under which a read is denied.
