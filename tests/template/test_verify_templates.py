@@ -18,6 +18,8 @@ OTHERS: dict[str, Callable[[Account], Any]] = {
     "failing": deployment.failing,
     "long-names": deployment.long_names,
     "role-of-engine": lambda account: identity.engine(account, identity.engine_path(account)),
+    "patterned": lambda account: deployment.patterned(f"{account.path}/v1", "^/treadle-verify/.*$"),
+    "entries": deployment.entries,
     "mapping": lambda account: identity.mapping("f", account.arn("sqs", "q")),
     "one-more-rule": lambda _: template({"Rule": events.wildcard_rule("bus")}),
 }

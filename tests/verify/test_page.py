@@ -1,6 +1,7 @@
 """docs/guide/verify-on-aws.md: its output is really printed, its options and variables exist, its policy is enough."""
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +40,12 @@ def test_options_of_the_page_are_those_of_the_command(capsys: pytest.CaptureFixt
     options = set(re.findall(r"^  (--[a-z]+)", capsys.readouterr().out, re.MULTILINE))
     assert set(re.findall(r"^\| `(--[a-z]+)", PAGE, re.MULTILINE)) == options
     assert set(starts.OWN) == {"step_functions", "lambda", "sqs", "eventbridge"}
+
+
+def test_cost_of_the_page_is_the_sum_of_the_checks() -> None:
+    cents = math.ceil(100 * sum(check.dollars for check in ALL))
+
+    assert f"it costs {cents} cents at most" in PAGE
 
 
 def table(text: str) -> list[str]:

@@ -69,12 +69,6 @@ BY_HAND = (
         "Follow docs/guide/delete-recreate-move.md on a copy, with sensors over assets and runs.",
     ),
     ByHand(
-        "many-parameters",
-        "A project of 60 sensors and 60 jobs deploys in spite of the rate limit of PutParameter",
-        LONG,
-        "Scaffold and deploy one; read the stack's events for throttled parameters.",
-    ),
-    ByHand(
         "cold-starts",
         "LAUNCH and DISPATCH make no more requests when warm, and one more per job when cold, for roles and the registry",
         "needs a deployed stack under load",

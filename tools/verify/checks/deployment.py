@@ -1,6 +1,8 @@
 """CloudFormation: first deployments that fail, the contract in a parameter, and names that it generates."""
 
+import json
 import re
+import time
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -31,7 +33,17 @@ NAMES = (
     "https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-properties-name.html"
 )
 
+PARAMETER_QUOTAS = (
+    "AWS General Reference, AWS Systems Manager endpoints and quotas (Parameter Store API transactions per second): "
+    "https://docs.aws.amazon.com/general/latest/gr/ssm.html"
+)
+STACK_QUOTAS = (
+    "AWS CloudFormation user guide, Understand CloudFormation quotas: "
+    "https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html"
+)
+
 LONGEST_STACK_NAME = 32
+MOST_ENTRIES, MOST_RESOURCES = 120, 500
 CONTRACT = ["1", "engine-id", "namespace", "arn:aws:sqs:eu-central-1:123456789012:letters"]
 
 
@@ -137,6 +149,95 @@ def contract(lab: Lab) -> str:
     return f"a project takes the parts by !Select; without the contract it ends {refused.status}: {refused.reason[:100]}"
 
 
+def patterned(path: str, pattern: str) -> Part:
+    """A project whose parameter for the contract has a pattern.
+
+    Args:
+        path: the contract's.
+        pattern: the parameter's.
+    """
+    engine_parameter = {
+        "Type": "AWS::SSM::Parameter::Value<List<String>>",
+        "Default": path,
+        "AllowedPattern": pattern,
+    }
+    entry = parameter(f"{path}/patterned", "x")
+    return template(
+        {"Entry": entry},
+        {"Version": {"Fn::Select": ["0", ref("Engine")]}},
+        Parameters={"Engine": engine_parameter},
+    )
+
+
+def pattern_of_name(lab: Lab) -> str:
+    """Deploy with a pattern that the contract's name matches, and its value does not.
+
+    Args:
+        lab: the check's.
+    """
+    path = f"{lab.account.path}/pattern/v1"
+    try:
+        stack = lab.deploy("project", patterned(path, "^/treadle-verify/.*$"))
+    except ClientError as error:
+        if code_of(error) != "ValidationError":
+            raise
+        raise DidNotHoldError(
+            f"a pattern of the name is refused: {error.response['Error']['Message'][:120]}"
+        ) from error
+    if not stack.is_complete:
+        raise DidNotHoldError(f"with a pattern of the name the stack ends {stack.status}: {stack.reason}")
+    return "a pattern that matches the name, and not the value, is accepted"
+
+
+def entries(account: Account) -> Part:
+    """As many parameters as a project of 60 sensors and 60 jobs has.
+
+    Args:
+        account: where.
+    """
+    return template(
+        {f"Entry{number}": parameter(f"{account.path}/entries/e{number}") for number in range(MOST_ENTRIES)}
+    )
+
+
+def many_entries(lab: Lab) -> str:
+    """Create the entries of a large project at once.
+
+    Args:
+        lab: the check's.
+    """
+    began = time.monotonic()
+    stack = lab.deploy("all", entries(lab.account))
+    seconds = time.monotonic() - began
+    if not stack.is_complete:
+        raise DidNotHoldError(f"the stack ends {stack.status} after {seconds:.0f} s: {stack.reason}")
+    return f"{MOST_ENTRIES} parameters were created in {seconds:.0f} s"
+
+
+def resource_limit(lab: Lab) -> str:
+    """Let CloudFormation validate a template with as many resources as there may be, and one with one more.
+
+    Args:
+        lab: the check's.
+    """
+    cloudformation = lab.client("cloudformation")
+
+    def validate(count: int) -> None:
+        resources = {f"Q{number}": {"Type": "AWS::SQS::Queue"} for number in range(count)}
+        cloudformation.validate_template(TemplateBody=json.dumps({"Resources": resources}))
+
+    validate(MOST_RESOURCES)
+    try:
+        validate(MOST_RESOURCES + 1)
+    except ClientError as error:
+        if code_of(error) != "ValidationError":
+            raise
+        return (
+            f"{MOST_RESOURCES} are accepted, one more is refused: {error.response['Error']['Message'][:100]}"
+        )
+    raise DidNotHoldError(f"a template with {MOST_RESOURCES + 1} resources is accepted")
+
+
 def long_names(_: Account) -> Part:
     """What gets a name from CloudFormation, each under a long logical id.
 
@@ -218,6 +319,36 @@ CHECKS = (
         PARAMETERS,
         contract,
         engine,
+        dollars=0,
+    ),
+    Check(
+        "pattern-of-name",
+        "AllowedPattern of a parameter of an SSM type is about the name that is given, not the value behind it",
+        "a project cannot test the contract's version by a pattern; another version has another path",
+        PARAMETERS,
+        pattern_of_name,
+        lambda account: template(
+            {"Contract": parameter(f"{account.path}/pattern/v1", ",".join(CONTRACT), "StringList")}
+        ),
+        not_local="the local cloud matches the value",
+        dollars=0,
+    ),
+    Check(
+        "many-entries",
+        f"A stack creates {MOST_ENTRIES} parameters at once, in spite of the rate limit of PutParameter",
+        "the entries of a project of 60 sensors and 60 jobs",
+        PARAMETER_QUOTAS,
+        many_entries,
+        not_local="the local cloud limits no rates",
+        dollars=0,
+    ),
+    Check(
+        "resource-limit",
+        f"A template has at most {MOST_RESOURCES} resources",
+        "how many sensors and jobs fit into a project",
+        STACK_QUOTAS,
+        resource_limit,
+        not_local="the local cloud has no quotas",
         dollars=0,
     ),
     Check(
