@@ -38,7 +38,7 @@ class Stack:
             Destination(each, PREFIX + each, queue, f"shop-{each.rpartition(' ')[2]}")
             for each, queue in self.queues.items()
         ]
-        return Redriver(self.letters, places)
+        return Redriver(self.letters, lambda: places)
 
     def add(self, body: object, source: str | None = None, **attributes: str) -> None:
         self.letters.add(body if isinstance(body, str) else json.dumps(body), attributes, source)

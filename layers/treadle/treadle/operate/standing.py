@@ -73,8 +73,8 @@ class Standing:
 
     @property
     def not_loading(self) -> str | None:
-        """That its function cannot be imported or configured, with the error; None if it can, or nobody knows."""
-        return self._problem(ProblemKind.NOT_LOADING)
+        """That its function is gone, or cannot be imported or configured, with the error; None if nothing says so."""
+        return self._problem(ProblemKind.UNREADABLE, ProblemKind.NOT_LOADING)
 
     @property
     def not_evaluating(self) -> str | None:
