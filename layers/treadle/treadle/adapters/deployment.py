@@ -18,7 +18,7 @@ from treadle.adapters.targets.answers import is_denied
 from treadle.definitions.errors import CommandRefusedError, DeploymentError, InvocationError
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.ports.deployment import DeployedSensor, Hearing, LogLine
-from treadle.ports.registry import RegistryStore, SensorEntry
+from treadle.ports.registry import Registry, SensorEntry
 
 FRESH_SECONDS = 60
 """What was read of the stack is good for so long."""
@@ -34,18 +34,18 @@ class StackDeployment:
 
     Args:
         stack: the engine's stack.
-        registry: which sensors there are.
+        registered: what is registered, as it is now.
         ticking: counts seconds.
     """
 
     def __init__(
         self,
         stack: DeployedStack,
-        registry: RegistryStore,
+        registered: Callable[[], Registry],
         ticking: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stack = stack
-        self._registry = registry
+        self._registered = registered
         self._ticking = ticking
         self._read: tuple[float, Mapping[str, DeployedSensor]] | None = None
 
@@ -58,7 +58,7 @@ class StackDeployment:
         """The sensors by name; read at once, by several threads, and kept for a minute."""
         now = self._ticking()
         if self._read is None or now - self._read[0] > FRESH_SECONDS:
-            entries = self._registry.read().sensors
+            entries = self._registered().sensors
             client("lambda"), client("events")  # Made before several threads want them.
             with ThreadPoolExecutor(_WORKERS) as pool:
                 found = pool.map(self._sensor, (entries[name] for name in sorted(entries)))

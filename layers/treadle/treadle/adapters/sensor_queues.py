@@ -1,11 +1,11 @@
 """The queues of the registered sensors, as operators send to them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from treadle.adapters.queues import SqsQueue
 from treadle.adapters.stack import DeployedStack
 from treadle.operate.letters import Destination
-from treadle.ports.registry import RegistryStore, SensorEntry
+from treadle.ports.registry import Registry, SensorEntry
 from treadle.ports.system import Queue
 
 
@@ -13,12 +13,12 @@ class SensorQueues(Mapping[str, Queue]):
     """By sensor, its own queue; looked up at each use, as a project may register another sensor at any time.
 
     Args:
-        registry: the engine's copy.
+        registered: what is registered, as it is now.
         stack: the engine's.
     """
 
-    def __init__(self, registry: RegistryStore, stack: DeployedStack) -> None:
-        self._registry = registry
+    def __init__(self, registered: Callable[[], Registry], stack: DeployedStack) -> None:
+        self._registered = registered
         self._stack = stack
 
     def __getitem__(self, sensor: str) -> Queue:
@@ -46,5 +46,5 @@ class SensorQueues(Mapping[str, Queue]):
         ]
 
     def _entries(self) -> dict[str, SensorEntry]:
-        sensors = self._registry.read().sensors
+        sensors = self._registered().sensors
         return {name: sensors[name] for name in sorted(sensors) if sensors[name].queue}

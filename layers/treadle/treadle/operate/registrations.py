@@ -1,6 +1,6 @@
 """What is wrong with what projects have registered: entries that do not fit together, or not with their engine."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from treadle.engine.identity import timestamp
@@ -8,7 +8,7 @@ from treadle.operate.findings import Finding, Severity
 from treadle.operate.problems import ProblemKind, SensorProblem
 from treadle.operate.stories import closed
 from treadle.ports.deployment import DeployedSensor
-from treadle.ports.registry import CONTRACT, SENSORS, JobEntry, Registry, RegistryStore, SensorEntry
+from treadle.ports.registry import CONTRACT, SENSORS, JobEntry, Registry, SensorEntry
 from treadle.ports.system import Clock
 
 CHECK = "registry"
@@ -32,12 +32,12 @@ class Registrations:
     """Judges what is registered.
 
     Attributes:
-        registry: the engine's copy.
+        registered: the engine's copy of the registry, as it is now.
         environment: the environment of the engine's own functions.
         clock: the time.
     """
 
-    registry: RegistryStore
+    registered: Callable[[], Registry]
     environment: Mapping[str, str]
     clock: Clock
 
@@ -50,7 +50,7 @@ class Registrations:
         Raises:
             StoreError: if the store did not answer.
         """
-        registry = self.registry.read()
+        registry = self.registered()
         found = {each.name: tuple(self._of_sensor(registry, each)) for each in sensors}
         return {name: problems for name, problems in found.items() if problems}
 
@@ -63,7 +63,7 @@ class Registrations:
         Raises:
             StoreError: if the store did not answer.
         """
-        registry = self.registry.read()
+        registry = self.registered()
         found = [
             *self._of_age(registry),
             *_of_rejected(registry),
