@@ -4,8 +4,9 @@ import importlib
 import json
 import logging
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from treadle.adapters.blobs import S3BlobStore
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.system import RandomTokens
 from treadle.entrypoints.handler import metrics
+from treadle.ports.registry import KeptEntry
 
 ROOT = Path(__file__).parents[2]
 BUCKET = "treadle-watched-bucket"
@@ -203,11 +205,36 @@ STACK_QUEUES = {
     "dispatch": "Dispatch",
     "launch": "Launch",
     "record": "Record",
-    "own": "NewObjects",
     "dead": "DeadLetter",
 }
-TOLD = {"DispatchFunction": "TREADLE_JOBS", "LaunchFunction": "TREADLE_GRANTS"}
-"""By function, what it is not told."""
+OWN = f"{STACK}-NewObjectsFunction-1X"
+"""The sensor's function, of a stack of its own: the engine's has none of its resources."""
+
+
+def register(deployment: Deployment, **more: Mapping[str, str]) -> None:
+    """Keep the registry's copy as RECONCILE makes it of the projects' entries.
+
+    Args:
+        deployment: the engine.
+        more: entries of further sensors, by name.
+    """
+    job = {"project": "files", "target": "step_functions", "arn": deployment.machine}
+    entries = {
+        "jobs/process_file": {**job, "parameter": "ProcessFileStateMachineArn"},
+        "sensors/new_objects": {
+            "project": "files",
+            "function": OWN,
+            "kind": "s3",
+            "jobs": "process_file",
+            "queue": deployment.queues["own"],
+            "log_group": f"/aws/lambda/{STACK}/new_objects",
+        },
+        **{f"sensors/{name}": fields for name, fields in more.items()},
+    }
+    now = int(time.time() * 1000)
+    before = deployment.stores.registry.copy()
+    kept = {path: KeptEntry(json.dumps(fields), now) for path, fields in entries.items()}
+    assert deployment.stores.registry.replace(replace(before, engine=STACK, entries=kept, listed_at=now))
 
 
 @pytest.fixture
@@ -218,7 +245,7 @@ def stacks() -> Stacks:
 
 @pytest.fixture
 def stack(deployment: Deployment, stacks: Stacks) -> Deployment:
-    """The deployment, its queues and functions belonging to a stack, named as template.yaml names them."""
+    """The deployment: the engine's queues and functions belong to a stack, the sensor to a project of its own."""
     record = boto3.client("sqs").create_queue(QueueName="record")["QueueUrl"]
     deployment.queues["record"] = record
     deployment.setenv(TREADLE_RECORD_QUEUE_URL=record)
@@ -226,16 +253,13 @@ def stack(deployment: Deployment, stacks: Stacks) -> Deployment:
         f"{prefix}Queue": ("AWS::SQS::Queue", deployment.queues[name])
         for name, prefix in STACK_QUEUES.items()
     }
-    for function, untold in TOLD.items():
+    for function in ("DispatchFunction", "LaunchFunction"):
         resources[function] = ("AWS::Lambda::Function", f"{STACK}-{function}-1X")
-        told = {name: value for name, value in deployment.environment.items() if name != untold}
-        stacks.environments[f"{STACK}-{function}-1X"] = told
-    resources["NewObjectsFunction"] = ("AWS::Lambda::Function", f"{STACK}-NewObjectsFunction-1X")
-    resources["NewObjectsLogs"] = ("AWS::Logs::LogGroup", f"/aws/lambda/{STACK}/new_objects")
-    own = f"{STACK}-NewObjectsFunction-1X"
-    stacks.environments[own] = {**deployment.environment, "TREADLE_KIND": "s3"}
-    stacks.descriptions[own] = "Sensor new_objects: a run for each new object"
-    stacks.functions[own] = lambda event: deployment.invoke("sensors/new_objects", event)
+        stacks.environments[f"{STACK}-{function}-1X"] = deployment.environment
+    stacks.environments[OWN] = {**deployment.environment, "TREADLE_KIND": "s3"}
+    stacks.descriptions[OWN] = "Sensor new_objects: a run for each new object"
+    stacks.functions[OWN] = lambda event: deployment.invoke("sensors/new_objects", event)
+    register(deployment)
     boto3.client("logs").create_log_group(logGroupName=f"/aws/lambda/{STACK}/new_objects")
     stacks.resources[STACK] = resources
     stacks.answer()
