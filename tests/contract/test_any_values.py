@@ -35,6 +35,7 @@ from treadle.engine.planning import MAX_RECORD_BYTES, MAX_REQUEST_BYTES, Planner
 from treadle.engine.publish import Publisher, statuses_reached
 from treadle.ports.runs import Run
 from treadle.ports.ticks import Tick
+from treadle.testing.grants import FixedGrants
 from treadle.testing.news import InMemoryBus
 from treadle.testing.system import InMemoryQueue, VirtualClock
 
@@ -156,7 +157,7 @@ class Flow:
     def _dispatch(self, tick: Tick) -> None:
         bus = InMemoryBus()
         assets = AssetRecorder(self.stores.events, bus, NAMESPACE, self.stores.runs)
-        grants = {self.name: frozenset(job.name for job in JOBS_OF_SENSOR)}
+        grants = FixedGrants({self.name: frozenset(job.name for job in JOBS_OF_SENSOR)})
         dispatcher = Dispatcher(
             self.stores.ticks, self.stores.runs, self.launches, grants, self.clock, assets
         )

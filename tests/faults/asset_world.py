@@ -37,6 +37,7 @@ from treadle.ports.assets import AssetEvent
 from treadle.ports.runs import Run
 from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.faults import Faults, faulty
+from treadle.testing.grants import FixedGrants
 from treadle.testing.news import InMemoryBus
 from treadle.testing.stores import InMemoryRunStore, InMemorySensorStore, InMemoryTables, InMemoryTickStore
 from treadle.testing.system import CountingTokens, InMemoryQueue, VirtualClock
@@ -202,7 +203,7 @@ class AssetWorld(Living):
         ticks = faulty(InMemoryTickStore(self.tables), "TickStore", self.faults)
         runs = faulty(InMemoryRunStore(self.tables), "RunStore", self.faults)
         launches = InMemoryQueue()
-        grants = {SCHEDULED: frozenset({JOB})}
+        grants = FixedGrants({SCHEDULED: frozenset({JOB})})
         dispatcher = Dispatcher(ticks, runs, launches, grants, self.clock, self._assets())
         for sensor, tick_id in InMemoryTickStore(self.tables).pending(self.clock.now() + 1, 100):
             with suppress(StoreError):

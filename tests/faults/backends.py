@@ -4,9 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from treadle.ports.registry import RegistryStore
 from treadle.ports.runs import Run, RunStore
 from treadle.ports.sensors import SensorStore
 from treadle.ports.ticks import Tick, TickStore
+from treadle.testing.registry import InMemoryRegistryStore
 from treadle.testing.stores import (
     InMemoryRunStore,
     InMemorySensorStore,
@@ -23,6 +25,7 @@ class Backend:
         sensors: the sensors' states.
         ticks: the tick records.
         runs: the run records.
+        registry: the engine's copy of the registry.
         image: what the stream shows of a tick.
         read: the tick that an image shows.
         all_runs: every run record there is.
@@ -32,6 +35,7 @@ class Backend:
     sensors: SensorStore
     ticks: TickStore
     runs: RunStore
+    registry: RegistryStore
     image: Callable[[Tick], dict[str, Any]]
     read: Callable[[dict[str, dict[str, Any]]], Tick]
     all_runs: Callable[[], list[Run]]
@@ -58,6 +62,7 @@ def in_memory() -> Backend:
         InMemorySensorStore(tables),
         InMemoryTickStore(tables),
         InMemoryRunStore(tables),
+        InMemoryRegistryStore(tables),
         image,
         read,
         lambda: list(tables.runs.values()),

@@ -30,6 +30,7 @@ from treadle.engine.identity import RunIds
 from treadle.engine.planning import Planner
 from treadle.engine.record import StatusChange
 from treadle.ports.launching import JobSettings, StartContract
+from treadle.testing.grants import FixedGrants
 from treadle.testing.stores import InMemoryRunStore, InMemorySensorStore, InMemoryTables, InMemoryTickStore
 from treadle.testing.system import CountingTokens, VirtualClock
 from treadle.testing.targets import NAMED, InMemoryTarget
@@ -197,7 +198,7 @@ class Stack:
 
     def dispatcher(self, clock: VirtualClock) -> Dispatcher:
         """DISPATCH."""
-        grants = {name: frozenset(JOBS) for name in (WATCH, *COPIES)}
+        grants = FixedGrants({name: frozenset(JOBS) for name in (WATCH, *COPIES)})
         return Dispatcher(self.ticks, self.runs, self.launches, grants, clock, House().assets)
 
     def evaluator(self, definition: SensorDefinition, clock: VirtualClock) -> Evaluator:

@@ -34,6 +34,7 @@ from treadle.engine.outcomes import Decision
 from treadle.engine.planning import Planner
 from treadle.ports.launching import Execution, JobSettings, Start
 from treadle.ports.runs import KeyState, RunStore
+from treadle.testing.grants import FixedGrants
 
 SENSOR = "raced"
 JOBS = ("named", "listed")
@@ -227,7 +228,7 @@ class Racer:
             stores.ticks,
             stores.runs,
             launches,
-            {SENSOR: frozenset(JOBS)},
+            FixedGrants({SENSOR: frozenset(JOBS)}),
             clock,
             House().assets,
             slices=course.queue("slices"),

@@ -46,6 +46,7 @@ from treadle.ports.system import Bus, BusEvent
 from treadle.ports.ticks import Tick
 from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.faults import Faults, faulty
+from treadle.testing.grants import FixedGrants
 from treadle.testing.stores import InMemoryRunStore, InMemorySensorStore, InMemoryTables, InMemoryTickStore
 from treadle.testing.system import CountingTokens, VirtualClock
 
@@ -197,7 +198,7 @@ class TellingWorld(Living):
         """As the stream does, or RECONCILE after it."""
         ticks = faulty(InMemoryTickStore(self.tables), "TickStore", self.faults)
         runs = faulty(InMemoryRunStore(self.tables), "RunStore", self.faults)
-        grants = {"pairs": frozenset({"report"})}
+        grants = FixedGrants({"pairs": frozenset({"report"})})
         dispatcher = Dispatcher(ticks, runs, _Nowhere(), grants, self.clock, House().assets)
         for sensor, tick_id in InMemoryTickStore(self.tables).pending(self.clock.now() + 1, 100):
             tick = self.tables.ticks[sensor, tick_id]

@@ -39,11 +39,12 @@ from treadle.engine.outcomes import Decision
 from treadle.engine.planning import Planner
 from treadle.integrations.s3 import S3Selection, S3SensorDefinition
 from treadle.testing import TreadleInstance
+from treadle.testing.grants import FixedGrants
 from treadle.testing.stores import InMemoryRunStore
 from treadle.testing.system import InMemoryQueue, VirtualClock
 from treadle.testing.targets import InMemoryTarget
 
-GRANTS = {"watch": frozenset({JOB})}
+GRANTS = FixedGrants({"watch": frozenset({JOB})})
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from tests.faults.walk import ABOUT_TARGETS, CONTRACTS, EVERYWHERE, IN_BATCHES, 
 from tests.faults.world import World
 from tests.support.house import JOB
 from treadle.ports.launching import StartContract, Target
+from treadle.ports.registry import EntrySource, RegistryStore
 from treadle.ports.runs import RunStore
 from treadle.ports.sensors import SensorStore
 from treadle.ports.system import DeadLetters, Queue
@@ -62,7 +63,7 @@ def test_without_faults_all_invariants_hold(contract: StartContract) -> None:
 
 
 def test_the_flow_reaches_every_method_of_the_ports() -> None:
-    ports = (SensorStore, TickStore, RunStore, Queue, Target, DeadLetters)
+    ports = (SensorStore, TickStore, RunStore, RegistryStore, EntrySource, Queue, Target, DeadLetters)
     methods = {f"{port.__name__}.{name}" for port in ports for name in vars(port) if not name.startswith("_")}
 
     reached = {call.site for contract in CONTRACTS.values() for call in calls_of(maker(contract))}

@@ -1,6 +1,6 @@
 """A deployment moves the job at every single call of the flow, with and without permissions on the former address."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import pytest
@@ -14,7 +14,8 @@ from tests.support.house import ARN
 from tests.support.moving import MOVED, NEW_ARN
 from treadle.definitions.errors import LaunchDeniedError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.ports.launching import Execution, Start, StartContract
+from treadle.engine.registered import CachedRegistry
+from treadle.ports.launching import Execution, JobSettings, Start, StartContract
 from treadle.testing.faults import Call, Fault, Faults
 from treadle.testing.targets import NAMED
 
@@ -86,6 +87,9 @@ class MovingWorld(World):
             self.clock, self.contract, self.flow.mishaps, self.events
         )
         self.faults.pause = self.move
+
+    def _jobs(self, registry: CachedRegistry) -> Mapping[str, JobSettings]:
+        return self.jobs
 
     def move(self) -> None:
         """Deploy; whoever is at work still has what was deployed when it began."""

@@ -20,6 +20,7 @@ from tests.faults.witness import Witness, WitnessedRuns, WitnessedSensors, Witne
 from tests.support.house import JOB, RUN_IDS, House
 from tests.support.house import JOBS as CONFIGURED
 from treadle.adapters.status_events import parse_status_change
+from treadle.adapters.targets.registry import KINDS
 from treadle.bootstrap.evaluator import EvaluatorParts
 from treadle.bootstrap.steps import DispatcherParts
 from treadle.definitions.errors import LaunchDelayedError, LaunchUncertainError, StoreError, TreadleError
@@ -33,17 +34,22 @@ from treadle.engine.launch import Launcher
 from treadle.engine.planning import Planner
 from treadle.engine.reconcile import Reconciler
 from treadle.engine.record import Recorder
+from treadle.engine.registered import CachedRegistry, RegisteredJobs
+from treadle.engine.registering import RegistrySync
 from treadle.engine.slices import SliceRequest
 from treadle.entrypoints import steps
 from treadle.entrypoints.evaluator import _evaluate_batch, _tick
 from treadle.entrypoints.handler import metrics, process_queue
 from treadle.operate.drops import TickDrops
 from treadle.ports.launching import JobSettings, StartContract, Target
+from treadle.ports.registry import JOBS as JOB_ENTRIES
+from treadle.ports.registry import SENSORS, EntrySource, RegistryStore
 from treadle.ports.runs import RunStore
 from treadle.ports.sensors import Edit, SensorStore
 from treadle.ports.system import BusEvent
 from treadle.ports.ticks import Tick, TickStore
 from treadle.testing.faults import Faults, faulty
+from treadle.testing.registry import InMemoryParameters, job_text, sensor_text
 from treadle.testing.system import CountingTokens, VirtualClock
 from treadle.testing.targets import NAMED
 
@@ -55,6 +61,7 @@ PAUSE_SECONDS = 1_200
 
 RECONCILE_MS = 600_000
 MINUTE_MS = 60_000
+ENGINE = "treadle"
 JOBS = {**CONFIGURED, GRANTED_LATE: replace(CONFIGURED[JOB], job=GRANTED_LATE)}
 """What each job's name launches; the one that is granted late is configured all the same."""
 
@@ -92,6 +99,8 @@ class World(Living):
         reconciles: False where nobody looks for what is lost.
         seed: of what is left to chance.
         jobs: what each job's name launches, as it is deployed.
+        parameters: what is registered.
+        is_granted_late: whether a deployment has granted by now what it grants late.
     """
 
     contract: StartContract = NAMED
@@ -107,6 +116,8 @@ class World(Living):
     stream: list[StreamRecord] = field(default_factory=list)
     evaluated: list[int] = field(default_factory=list)
     edits: int = 0
+    parameters: InMemoryParameters = field(default_factory=InMemoryParameters)
+    is_granted_late: bool = False
     own: SimulatedQueue = field(init=False)
     arriving: SimulatedQueue = field(init=False)
     launches: SimulatedQueue = field(init=False)
@@ -130,6 +141,11 @@ class World(Living):
         self.witness.on_tick = self._on_tick
         self.faults.pause = lambda: self.live(self.clock.now() + PAUSE_SECONDS * 1000)
         self._definitions = (scheduled(self.flow, self._on_evaluation), arrivals())
+        granted = {SCHEDULED: [JOB], EVENTS: [JOB]}
+        entries = {f"{SENSORS}/{name}": sensor_text("shop", *jobs) for name, jobs in granted.items()}
+        jobs = {f"{JOB_ENTRIES}/{name}": job_text("shop", job) for name, job in self.jobs.items()}
+        self.parameters.values |= entries | jobs
+        self._sync(self._registry()).list_if_due()
         self.arriving.send([object_created(key, self.clock.now()) for key in self.flow.objects])
         if self.flow.has_poison:
             keys = {"tick_id": {"S": "poison"}}
@@ -170,22 +186,44 @@ class World(Living):
         running = Evaluator(Planner(definition, RUN_IDS, self.runs), self.clock)
         return self._parts(running, (self.sensors, self.ticks, self.runs), queue, self.flow.interval)
 
-    def _dispatcher(self) -> Dispatcher:
+    def _registry(self) -> CachedRegistry:
+        """The registry, as a process that has just begun knows it: not at all."""
+        return CachedRegistry(self._registry_store(), self.clock)
+
+    def _registry_store(self) -> RegistryStore:
+        return faulty(self.backend.registry, "RegistryStore", self.faults)
+
+    def _sync(self, registry: CachedRegistry) -> RegistrySync:
+        source: EntrySource = faulty(self.parameters, "EntrySource", self.faults)
+        return RegistrySync(self._registry_store(), source, registry, ENGINE, set(KINDS), self.clock)
+
+    def _jobs(self, registry: CachedRegistry) -> Mapping[str, JobSettings]:
+        """What each job's name launches, as a step knows it."""
+        return RegisteredJobs(registry)
+
+    def _dispatcher(self, registry: CachedRegistry | None = None) -> Dispatcher:
+        registry = registry or self._registry()
         return Dispatcher(
             self.ticks,
             self.runs,
             self._queue(self.launches),
-            {SCHEDULED: frozenset({JOB, *self.granted_late}), EVENTS: frozenset({JOB})},
+            registry,
             self.clock,
             House().assets,
             limits=Limits(runs_per_hour=10_000),
             slices=self._queue(self.slices),
         )
 
-    @property
-    def granted_late(self) -> list[str]:
-        """What a deployment has granted by now."""
-        return [GRANTED_LATE] if self.clock.now() - self.began_at >= GRANTED_AFTER_MS else []
+    def _grant_late(self) -> None:
+        """A deployment grants something, and Parameter Store announces it, once at most."""
+        if not self.is_granted_late and self.clock.now() - self.began_at >= GRANTED_AFTER_MS:
+            self.is_granted_late = True
+            path = f"{SENSORS}/{SCHEDULED}"
+            self.parameters.values[path] = sensor_text("shop", JOB, GRANTED_LATE)
+            if self.reconciles:
+                self.faults.run(
+                    "REGISTER", lambda: self._reconciler().register(path, SECONDS, is_deleted=False)
+                )
 
     def _held_for_good(self) -> list[Tick]:
         """The ticks that wait for nothing that will be granted, once all the rest of them has come to a run."""
@@ -263,7 +301,8 @@ class World(Living):
 
     def _launch(self, event: dict[str, Any]) -> Any:
         targets, launches = {"step_functions": self.target}, self._queue(self.launches)
-        launcher = Launcher(self.runs, launches, self.jobs, targets, self.clock, self._tokens)
+        jobs = self._jobs(self._registry())
+        launcher = Launcher(self.runs, launches, jobs, targets, self.clock, self._tokens)
 
         def handle(body: Any) -> None:
             launcher.launch(steps.parse_launch(body), SECONDS)
@@ -273,24 +312,31 @@ class World(Living):
         )
 
     def _record(self, event: dict[str, Any]) -> Any:
-        recorder = Recorder(self.runs, self.jobs, {"step_functions": self.target}, self.clock)
+        registry = self._registry()
+        jobs, targets = self._jobs(registry), {"step_functions": self.target}
+        changed = registry.jobs_changed
+        recorder = Recorder(self.runs, jobs, targets, self.clock, jobs_changed=changed)
 
         def handle(body: Any) -> None:
             recorder.record(parse_status_change(body))
 
         return process_queue(event, _Context(), handle, self._inbox("record", self.events))
 
-    def _reconcile(self) -> None:
-        reconciler = Reconciler(
+    def _reconciler(self) -> Reconciler:
+        registry = self._registry()
+        return Reconciler(
             self.ticks,
             self.runs,
             self._queue(self.launches),
-            self._dispatcher(),
-            self.jobs,
+            self._dispatcher(registry),
+            self._jobs(registry),
             {"step_functions": self.target},
             self.clock,
+            registry=self._sync(registry),
         )
-        reconciler.reconcile(SECONDS)
+
+    def _reconcile(self) -> None:
+        self._reconciler().reconcile(SECONDS)
 
     # Time.
 
@@ -304,6 +350,8 @@ class World(Living):
             yield self.next_tick
         if self.reconciles and self.backend.is_anything_left():
             yield self.next_look
+        if not self.is_granted_late and self.backend.is_anything_left():
+            yield max(self.began_at + GRANTED_AFTER_MS, self.clock.now())
         if self._held_for_good():
             yield max(self.began_at + DROPPED_AFTER_MS, self.clock.now() + MINUTE_MS)
 
@@ -318,6 +366,7 @@ class World(Living):
             nominal, self.next_tick = self.next_tick, self.next_tick + MINUTE_MS
             with suppress(TreadleError):
                 self.faults.run("TICK", lambda: self._tick(nominal))
+        self._grant_late()
         self._receive("SLOT", self.own, self._slots)
         self._receive("EVENT", self.arriving, self._objects)
         self._deliver_stream()

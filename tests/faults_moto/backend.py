@@ -83,6 +83,7 @@ def on_dynamodb(tables: Tables, faults: Faults, *, each_request: bool = False) -
         stores.sensors,
         stores.ticks,
         stores.runs,
+        stores.registry,
         image,
         stores.ticks.read,
         lambda: [_run(item.to_json()["Attributes"]) for item in items(names.runs)],

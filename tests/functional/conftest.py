@@ -4,9 +4,8 @@ import importlib
 import json
 import logging
 import sys
-import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,20 @@ from tests.support.tables import create_tables
 from treadle.adapters import clients
 from treadle.adapters.blobs import S3BlobStore
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
-from treadle.adapters.system import RandomTokens
+from treadle.adapters.parameters import ParameterStore
+from treadle.adapters.system import RandomTokens, SystemClock
+from treadle.adapters.targets.registry import KINDS
+from treadle.engine.registered import CachedRegistry
+from treadle.engine.registering import RegistrySync
 from treadle.entrypoints.handler import metrics
-from treadle.ports.registry import KeptEntry
+from treadle.ports.launching import JobSettings
+from treadle.testing.registry import job_text, sensor_text
 
 ROOT = Path(__file__).parents[2]
 BUCKET = "treadle-watched-bucket"
 OUTCOMES = "treadle-outcomes-bucket"
 QUEUES = ("own", "launch", "dispatch", "publish", "record", "dead")
+ENGINE = "shop"
 ROLE = "arn:aws:iam::123456789012:role/machine"
 MACHINE = '{"StartAt":"Done","States":{"Done":{"Type":"Succeed"}}}'
 
@@ -83,6 +88,25 @@ class Deployment:
             for message in batch:
                 sqs.delete_message(QueueUrl=self.queues[queue], ReceiptHandle=message["ReceiptHandle"])
                 found.append(dict(message))
+
+    def register(self, path: str, text: str, operation: str = "Update") -> Any:
+        """Let a project change an entry, and RECONCILE take it over; the other functions start anew."""
+        name = f"/treadle/{ENGINE}/{path}"
+        if operation == "Delete":
+            boto3.client("ssm").delete_parameter(Name=name)
+        else:
+            boto3.client("ssm").put_parameter(Name=name, Value=text, Type="String", Overwrite=True)
+        event = sample("reconcile-registry")
+        answer = self.invoke(
+            "engine/reconcile",
+            {**event, "detail": {**event["detail"], "operation": operation, "name": name}},
+        )
+        self.handlers.clear()
+        return answer
+
+    def register_job(self, **fields: str) -> Any:
+        """Let the project change the entry of its job."""
+        return self.register("jobs/process_file", job_text("shop", job_at(self.machine), **fields))
 
     def fresh_stores(self) -> DynamoStores:
         """The stores over clients of their own."""
@@ -152,6 +176,17 @@ def object_created(
     return {**event, "time": time, "detail": {**event["detail"], "object": stored}}
 
 
+def job_at(machine: str) -> JobSettings:
+    """The job that the sensor may start."""
+    return JobSettings("process_file", "step_functions", machine, "ProcessFileStateMachineArn")
+
+
+def registered(machine: str) -> dict[str, str]:
+    """The project's entries."""
+    sensor = sensor_text("shop", "process_file", kind="s3")
+    return {"sensors/new_objects": sensor, "jobs/process_file": job_text("shop", job_at(machine))}
+
+
 @pytest.fixture
 def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
     # What other tests counted in this process without a handler that writes it at its end.
@@ -194,8 +229,16 @@ def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
             TREADLE_S3_START_FROM="beginning",
             TREADLE_GRANTS='{"new_objects": "process_file"}',
             TREADLE_JOBS=json.dumps({"process_file": job}),
+            TREADLE_ENGINE=ENGINE,
             POWERTOOLS_TRACE_DISABLED="true",
         )
+        for path, text in registered(machine).items():
+            boto3.client("ssm").put_parameter(Name=f"/treadle/{ENGINE}/{path}", Value=text, Type="String")
+        store = made.stores.registry
+        registry = CachedRegistry(store, SystemClock())
+        assert RegistrySync(
+            store, ParameterStore(ENGINE), registry, ENGINE, KINDS, SystemClock()
+        ).list_if_due()
         yield made
         clients.forget()
 
@@ -211,30 +254,16 @@ OWN = f"{STACK}-NewObjectsFunction-1X"
 """The sensor's function, of a stack of its own: the engine's has none of its resources."""
 
 
-def register(deployment: Deployment, **more: Mapping[str, str]) -> None:
-    """Keep the registry's copy as RECONCILE makes it of the projects' entries.
-
-    Args:
-        deployment: the engine.
-        more: entries of further sensors, by name.
-    """
-    job = {"project": "files", "target": "step_functions", "arn": deployment.machine}
-    entries = {
-        "jobs/process_file": {**job, "parameter": "ProcessFileStateMachineArn"},
-        "sensors/new_objects": {
-            "project": "files",
-            "function": OWN,
-            "kind": "s3",
-            "jobs": "process_file",
-            "queue": deployment.queues["own"],
-            "log_group": f"/aws/lambda/{STACK}/new_objects",
-        },
-        **{f"sensors/{name}": fields for name, fields in more.items()},
-    }
-    now = int(time.time() * 1000)
-    before = deployment.stores.registry.copy()
-    kept = {path: KeptEntry(json.dumps(fields), now) for path, fields in entries.items()}
-    assert deployment.stores.registry.replace(replace(before, engine=STACK, entries=kept, listed_at=now))
+def of_project(deployment: Deployment) -> str:
+    """The entry of the sensor, of a project of its own."""
+    return sensor_text(
+        "files",
+        "process_file",
+        kind="s3",
+        function=OWN,
+        queue=deployment.queues["own"],
+        log_group=f"/aws/lambda/{STACK}/new_objects",
+    )
 
 
 @pytest.fixture
@@ -259,7 +288,8 @@ def stack(deployment: Deployment, stacks: Stacks) -> Deployment:
     stacks.environments[OWN] = {**deployment.environment, "TREADLE_KIND": "s3"}
     stacks.descriptions[OWN] = "Sensor new_objects: a run for each new object"
     stacks.functions[OWN] = lambda event: deployment.invoke("sensors/new_objects", event)
-    register(deployment)
+    deployment.register("sensors/new_objects", of_project(deployment))
+    deployment.register_job(sensors="new_objects")
     boto3.client("logs").create_log_group(logGroupName=f"/aws/lambda/{STACK}/new_objects")
     stacks.resources[STACK] = resources
     stacks.answer()

@@ -13,6 +13,7 @@ from treadle.engine.identity import tick_time
 from treadle.entrypoints.steps import LAUNCH_WORKERS
 from treadle.ports.runs import Run
 from treadle.ports.ticks import TickTrouble
+from treadle.testing.registry import sensor_text
 
 
 def launched(deployment: Deployment) -> Run:
@@ -158,7 +159,7 @@ def test_a_stream_record_that_cannot_be_dispatched_is_buried_and_the_next_goes_o
 
 
 def test_a_job_that_is_not_granted_makes_no_run_and_the_tick_is_held(deployment: Deployment) -> None:
-    deployment.setenv(TREADLE_GRANTS='{"new_objects": "another_job"}')
+    deployment.register("sensors/new_objects", sensor_text("shop", "another_job"))
 
     deployment.invoke("sensors/new_objects", batch(object_created("in/a.csv", "e1")))
     deployment.dispatch_pending()
@@ -170,8 +171,7 @@ def test_a_job_that_is_not_granted_makes_no_run_and_the_tick_is_held(deployment:
 
 
 def test_a_job_that_is_not_configured_fails_at_once_and_names_the_parameter(deployment: Deployment) -> None:
-    job = {"target": "step_functions", "arn": "", "parameter": "ProcessFileStateMachineArn"}
-    deployment.setenv(TREADLE_JOBS=json.dumps({"process_file": job}))
+    deployment.register_job(arn="")
 
     run = launched(deployment)
 
@@ -181,8 +181,7 @@ def test_a_job_that_is_not_configured_fails_at_once_and_names_the_parameter(depl
 
 
 def test_a_state_machine_that_is_missing_fails_the_run_with_the_targets_words(deployment: Deployment) -> None:
-    job = {"target": "step_functions", "arn": deployment.machine + "-gone", "parameter": "P"}
-    deployment.setenv(TREADLE_JOBS=json.dumps({"process_file": job}))
+    deployment.register_job(arn=f"{deployment.machine}-gone")
 
     run = launched(deployment)
 

@@ -16,6 +16,7 @@ from treadle.definitions.status import DagsterRunStatus, TickStatus
 from treadle.engine.reconcile import DISPATCH_LATE_MS
 from treadle.ports.runs import Run
 from treadle.ports.ticks import PlannedRun, Tick, TickKind, TickTrouble
+from treadle.testing.registry import sensor_text
 
 NOTHING = {
     "dispatched": 0,
@@ -104,7 +105,7 @@ def test_a_large_tick_that_the_stream_lost_is_handed_to_dispatch_in_slices(deplo
 
 
 def test_a_tick_of_a_job_that_is_not_granted_is_held_by_reconcile_too(deployment: Deployment) -> None:
-    deployment.setenv(TREADLE_GRANTS='{"new_objects": "another_job"}')
+    deployment.register("sensors/new_objects", sensor_text("shop", "another_job"))
     tick = pending_tick(deployment, now() - DISPATCH_LATE_MS - MINUTE)
 
     assert reconcile(deployment) == {**NOTHING, "held": 1}

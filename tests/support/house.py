@@ -27,6 +27,7 @@ from treadle.ports.sensors import SensorState
 from treadle.ports.system import Tokens
 from treadle.ports.ticks import Tick
 from treadle.testing.event_store import InMemoryEventStore
+from treadle.testing.grants import FixedGrants
 from treadle.testing.news import InMemoryBus
 from treadle.testing.stores import InMemoryRunStore, InMemorySensorStore, InMemoryTables, InMemoryTickStore
 from treadle.testing.system import CountingTokens, InMemoryQueue, VirtualClock
@@ -161,7 +162,7 @@ class House:
 
     def dispatcher(self, *, limits: Limits = NO_LIMITS, **grants: str) -> Dispatcher:
         """Applies ticks; grants are job names by sensor, "watch" may start the usual job if none is given."""
-        allowed = {name: frozenset({job}) for name, job in (grants or {"watch": JOB}).items()}
+        allowed = FixedGrants({name: frozenset({job}) for name, job in (grants or {"watch": JOB}).items()})
         return Dispatcher(
             self.ticks,
             self.runs,

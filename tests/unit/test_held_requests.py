@@ -18,6 +18,7 @@ from treadle.engine.slices import SLICE
 from treadle.operate.drops import TickDrops
 from treadle.ports.ticks import DispatchCounts, Drop, PlannedRun, Tick, TickTrouble
 from treadle.testing.event_store import InMemoryEventStore
+from treadle.testing.grants import FixedGrants
 
 OTHER = "other_job"
 MINUTE = 60_000
@@ -47,7 +48,7 @@ def mixed(house: House) -> Tick:
 def reconciler(house: House, *jobs: str, limits: Limits = NO_LIMITS) -> Reconciler:
     """RECONCILE of a deployment that grants these jobs."""
     made = house.reconciler(limits=limits)
-    made._dispatcher._grants = {"watch": frozenset(jobs)}
+    made._dispatcher._grants = FixedGrants({"watch": frozenset(jobs)})
     return made
 
 
@@ -118,7 +119,7 @@ def test_grant_is_found_by_a_new_process_at_once_and_by_an_old_one_within_a_quar
     house.clock.advance(AGAIN_MS / 1000)
     running.reconcile(50)
     dispatch(house, later)
-    running._dispatcher._grants = {"watch": frozenset({JOB, OTHER})}
+    running._dispatcher._grants = FixedGrants({"watch": frozenset({JOB, OTHER})})
     waited = 0
     while counts(house, later) is None:
         assert waited < MOST_WAIT
@@ -262,7 +263,7 @@ def test_what_does_not_wait_cannot_be_dropped(house: House, state: str) -> None:
 
 def dispatcher(house: House, *jobs: str) -> Dispatcher:
     made = house.dispatcher()
-    made._grants = {"watch": frozenset(jobs)}
+    made._grants = FixedGrants({"watch": frozenset(jobs)})
     return made
 
 

@@ -156,7 +156,6 @@ def test_evaluator_tells_of_its_sensors_selectors_together_with_the_rest() -> No
             dispatcher_parts,
             [
                 *TABLES,
-                "TREADLE_GRANTS",
                 "TREADLE_LAUNCH_QUEUE_URL",
                 "TREADLE_DISPATCH_QUEUE_URL",
                 "TREADLE_OUTCOMES_BUCKET",
@@ -165,12 +164,11 @@ def test_evaluator_tells_of_its_sensors_selectors_together_with_the_rest() -> No
                 "TREADLE_NAMESPACE",
             ],
         ),
-        (launcher_parts, [*TABLES, "TREADLE_JOBS", "TREADLE_LAUNCH_QUEUE_URL", DEAD_LETTERS]),
+        (launcher_parts, [*TABLES, "TREADLE_LAUNCH_QUEUE_URL", DEAD_LETTERS]),
         (
             recorder_parts,
             [
                 *TABLES,
-                "TREADLE_JOBS",
                 "TREADLE_NAMESPACE",
                 "TREADLE_RECORD_QUEUE_URL",
                 "TREADLE_BUS_NAME",
@@ -181,11 +179,10 @@ def test_evaluator_tells_of_its_sensors_selectors_together_with_the_rest() -> No
             reconciler_parts,
             [
                 *TABLES,
-                "TREADLE_GRANTS",
                 "TREADLE_LAUNCH_QUEUE_URL",
                 "TREADLE_DISPATCH_QUEUE_URL",
                 "TREADLE_OUTCOMES_BUCKET",
-                "TREADLE_JOBS",
+                "TREADLE_ENGINE",
                 "TREADLE_NAMESPACE",
                 "TREADLE_BUS_NAME",
                 DEAD_LETTERS,
@@ -206,29 +203,10 @@ def test_each_step_names_everything_that_is_missing_once(parts: object, names: l
 
 @pytest.mark.parametrize(("text", "names"), [("", set()), ("load", {"load"}), (" load , ,load", {"load"})])
 def test_observed_jobs_are_names_joined_by_commas(text: str, names: set[str]) -> None:
-    settings = Settings({"TREADLE_JOBS": JOBS, "TREADLE_OBSERVED_JOBS": text})
+    settings = Settings({"TREADLE_OBSERVED_JOBS": text})
 
-    assert settings.observed(settings.jobs()) == names
+    assert settings.observed() == names
     assert settings.problems == []
-
-
-def test_observed_job_that_does_not_exist_is_a_problem_of_recording() -> None:
-    with pytest.raises(
-        SettingsError, match="TREADLE_OBSERVED_JOBS names 'lod', which is no job here; known are: load"
-    ):
-        recorder_parts({"TREADLE_JOBS": JOBS, "TREADLE_OBSERVED_JOBS": "load,lod"})
-
-
-@pytest.mark.parametrize("kind", ["lambda", "sqs", "eventbridge"])
-def test_job_whose_target_tells_nothing_cannot_be_observed(kind: str) -> None:
-    jobs = f'{{"load": {{"target": "{kind}", "arn": "arn:x"}}}}'
-    settings = Settings({"TREADLE_JOBS": jobs, "TREADLE_OBSERVED_JOBS": "load"})
-
-    settings.observed(settings.jobs())
-
-    assert settings.problems == [
-        f"TREADLE_OBSERVED_JOBS names 'load', whose target, {kind}, does not tell what runs"
-    ]
 
 
 def test_kind_that_the_code_is_not_is_a_problem() -> None:

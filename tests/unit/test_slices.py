@@ -16,6 +16,7 @@ from treadle.engine.identity import leased_tick_id
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.slices import SLICE, SliceRequest, slice_of
 from treadle.ports.ticks import DispatchCounts, PlannedRun, Tick, TickKind
+from treadle.testing.grants import FixedGrants
 from treadle.testing.stores import InMemoryTickStore
 from treadle.testing.system import InMemoryQueue
 
@@ -247,7 +248,12 @@ def test_refusals_of_one_pass_are_all_counted_and_the_first_told(house: House) -
 def test_without_a_queue_for_slices_any_tick_is_one_pass(house: House) -> None:
     tick = committed(house, SLICE + 1)
     dispatcher = type(house.dispatcher())(
-        house.ticks, house.runs, house.launches, {"watch": frozenset({JOB})}, house.clock, house.assets
+        house.ticks,
+        house.runs,
+        house.launches,
+        FixedGrants({"watch": frozenset({JOB})}),
+        house.clock,
+        house.assets,
     )
 
     dispatcher.dispatch(tick)

@@ -58,6 +58,7 @@ def client(
         "secretsmanager",
         "sesv2",
         "sns",
+        "ssm",
         "sts",
     ],
     *,

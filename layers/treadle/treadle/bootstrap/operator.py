@@ -89,6 +89,7 @@ def operator_parts(stack: str) -> OperatorParts:
     from treadle.adapters.queues import SqsLetterBox
     from treadle.adapters.sensor_queues import SensorQueues
     from treadle.adapters.stack import read_stack
+    from treadle.engine.registered import CachedRegistry, RegisteredJobs
     from treadle.integrations.alerts.environment import alert_addresses
     from treadle.integrations.s3.lister import S3Lister
     from treadle.integrations.s3.lookup import SelectedObjects, selections_of
@@ -99,7 +100,6 @@ def operator_parts(stack: str) -> OperatorParts:
     from treadle.operate.drops import TickDrops
     from treadle.operate.moved import Addresses
     from treadle.operate.overview import Overview
-    from treadle.operate.registered import RegisteredJobs
     from treadle.operate.registrations import Registrations
     from treadle.operate.replay import Replayer
     from treadle.operate.runs import RunOperations
@@ -115,9 +115,10 @@ def operator_parts(stack: str) -> OperatorParts:
     letters = settings.text("TREADLE_DEAD_LETTER_QUEUE_URL")
     settings.check()
     stores, clock = DynamoStores(tables, RandomTokens(), S3BlobStore(outcomes)), SystemClock()
-    jobs = RegisteredJobs(stores.registry)
-    registrations = Registrations(stores.registry.read, deployed.environment, clock)
-    queues = SensorQueues(stores.registry.read, deployed)
+    registry = CachedRegistry(stores.registry, clock)
+    jobs = RegisteredJobs(registry)
+    registrations = Registrations(registry.current, deployed.environment, clock)
+    queues = SensorQueues(registry.current, deployed)
     deployment = StackDeployment(deployed, stores.registry.read)
     overview = Overview(deployment, stores.sensors, stores.ticks, stores.runs, clock, registrations)
     health = StackHealth(deployed, deployment, jobs, alert_addresses)

@@ -110,21 +110,9 @@ class Settings:
             jobs[name] = JobSettings(name, target, arn, options.pop("parameter", "?"), options)
         return jobs
 
-    def observed(self, jobs: "Mapping[str, JobSettings]") -> frozenset[str]:
+    def observed(self) -> frozenset[str]:
         """The jobs whose executions are recorded whoever started them."""
-        from treadle.adapters.targets.registry import UNANSWERING
-
-        names = frozenset(names_in(self.environment.get("TREADLE_OBSERVED_JOBS", "")))
-        for name in sorted(names - jobs.keys()):
-            known = ", ".join(sorted(jobs)) or "none"
-            self.problems.append(
-                f"TREADLE_OBSERVED_JOBS names {name!r}, which is no job here; known are: {known}"
-            )
-        for job in (jobs[name] for name in sorted(names & jobs.keys()) if jobs[name].target in UNANSWERING):
-            self.problems.append(
-                f"TREADLE_OBSERVED_JOBS names {job.job!r}, whose target, {job.target}, does not tell what runs"
-            )
-        return names
+        return frozenset(names_in(self.environment.get("TREADLE_OBSERVED_JOBS", "")))
 
     def former_jobs(self) -> frozenset[str]:
         """Addresses at which jobs were before, and runs may still be under way."""

@@ -7,9 +7,10 @@ from typing import Any
 from treadle.adapters.blobs import S3BlobStore
 from treadle.adapters.bus import EventBridgeBus
 from treadle.adapters.dynamodb.tables import DynamoStores
+from treadle.adapters.parameters import ParameterStore
 from treadle.adapters.queues import SqsDeadLetters, SqsQueue
 from treadle.adapters.system import RandomTokens, SystemClock
-from treadle.adapters.targets.registry import LazyTargets
+from treadle.adapters.targets.registry import KINDS, LazyTargets
 from treadle.bootstrap.inbox import Inbox
 from treadle.bootstrap.settings import Settings
 from treadle.engine.dispatch import Dispatcher
@@ -20,6 +21,8 @@ from treadle.engine.observing import Observer
 from treadle.engine.publish import Publisher
 from treadle.engine.reconcile import Reconciler
 from treadle.engine.record import Recorder
+from treadle.engine.registered import CachedRegistry, RegisteredJobs
+from treadle.engine.registering import RegistrySync
 from treadle.engine.watching import Watcher
 from treadle.ports.runs import Run
 from treadle.ports.system import Bus, Queue
@@ -56,7 +59,7 @@ def dispatcher_parts(environment: Mapping[str, str]) -> DispatcherParts:
     make = _dispatcher(settings)
     inbox = Inbox.of("dispatch", settings, "TREADLE_DISPATCH_QUEUE_URL")
     settings.check()
-    dispatcher, stores, _, bus = make()
+    dispatcher, stores, _, bus, _ = make()
     return DispatcherParts(dispatcher, stores.ticks.read, bus, inbox)
 
 
@@ -91,24 +94,37 @@ def publisher_parts(environment: Mapping[str, str]) -> PublisherParts:
     return PublisherParts(publisher, stores.runs.read, inbox)
 
 
-def reconciler_parts(environment: Mapping[str, str]) -> Reconciler:
-    """RECONCILE.
+@dataclass(frozen=True, slots=True)
+class ReconcilerParts:
+    """What RECONCILE needs.
+
+    Attributes:
+        reconciler: finds what is late, and takes over what is registered.
+        engine: the engine's name, under which projects register.
+    """
+
+    reconciler: Reconciler
+    engine: str
+
+
+def reconciler_parts(environment: Mapping[str, str]) -> ReconcilerParts:
+    """RECONCILE's parts.
 
     Raises:
         SettingsError: with all problems at once.
     """
     settings = Settings(environment)
-    make, jobs = _dispatcher(settings), settings.jobs()
-    namespace, observed = settings.text("TREADLE_NAMESPACE"), settings.observed(jobs)
-    letters = settings.text("TREADLE_DEAD_LETTER_QUEUE_URL")
+    make = _dispatcher(settings)
+    namespace, observed = settings.text("TREADLE_NAMESPACE"), settings.observed()
+    letters, engine = settings.text("TREADLE_DEAD_LETTER_QUEUE_URL"), settings.text("TREADLE_ENGINE")
     settings.check()
-    dispatcher, stores, launches, _ = make()
-    targets, clock, watcher = LazyTargets(), SystemClock(), None
+    dispatcher, stores, launches, _, registry = make()
+    targets, clock, watcher, jobs = LazyTargets(), SystemClock(), None, RegisteredJobs(registry)
     if observed:
         observer = Observer(observed, RunIds.of(namespace))
         recorder = Recorder(stores.runs, jobs, targets, clock, namespace, observer)
         watcher = Watcher(observer, stores.runs, jobs, targets, recorder, clock, namespace)
-    return Reconciler(
+    reconciler = Reconciler(
         stores.ticks,
         stores.runs,
         launches,
@@ -118,33 +134,38 @@ def reconciler_parts(environment: Mapping[str, str]) -> Reconciler:
         clock,
         watcher,
         SqsDeadLetters(letters),
+        RegistrySync(stores.registry, ParameterStore(engine), registry, engine, KINDS, clock),
     )
+    return ReconcilerParts(reconciler, engine)
 
 
-def _dispatcher(settings: Settings) -> Callable[[], tuple[Dispatcher, DynamoStores, Queue, Bus]]:
-    """Makes the dispatcher, its stores, the launch queue and the bus, once the settings are checked."""
-    tables, grants, limits = settings.tables(), settings.grants(), settings.limits()
+_Made = tuple[Dispatcher, DynamoStores, Queue, Bus, CachedRegistry]
+
+
+def _dispatcher(settings: Settings) -> Callable[[], _Made]:
+    """Makes the dispatcher, its stores, the launch queue, the bus and the registry, once the settings are checked."""
+    tables, limits = settings.tables(), settings.limits()
     launch_url = settings.text("TREADLE_LAUNCH_QUEUE_URL")
     slices = settings.text("TREADLE_DISPATCH_QUEUE_URL")
     outcomes = settings.text("TREADLE_OUTCOMES_BUCKET")
     bus_name, namespace = settings.text("TREADLE_BUS_NAME"), settings.text("TREADLE_NAMESPACE")
 
-    def make() -> tuple[Dispatcher, DynamoStores, Queue, Bus]:
+    def make() -> _Made:
         bus = EventBridgeBus(bus_name)
         stores = DynamoStores(tables, RandomTokens(), S3BlobStore(outcomes))
-        launches = SqsQueue(launch_url)
+        launches, registry = SqsQueue(launch_url), CachedRegistry(stores.registry, SystemClock())
         dispatcher = Dispatcher(
             stores.ticks,
             stores.runs,
             launches,
-            grants,
+            registry,
             SystemClock(),
             AssetRecorder(stores.events, bus, namespace, stores.runs, SystemClock()),
             limits=limits,
             slices=SqsQueue(slices),
             workers=DISPATCH_WORKERS,
         )
-        return dispatcher, stores, launches, bus
+        return dispatcher, stores, launches, bus, registry
 
     return make
 
@@ -156,12 +177,13 @@ def launcher_parts(environment: Mapping[str, str]) -> tuple[Launcher, Inbox]:
         SettingsError: with all problems at once.
     """
     settings = Settings(environment)
-    tables, jobs = settings.tables(), settings.jobs()
+    tables = settings.tables()
     inbox = Inbox.of("launch", settings, "TREADLE_LAUNCH_QUEUE_URL")
     settings.check()
-    tokens = RandomTokens()
-    runs = DynamoStores(tables, tokens).runs
-    return Launcher(runs, inbox.queue, jobs, LazyTargets(), SystemClock(), tokens), inbox
+    tokens, clock = RandomTokens(), SystemClock()
+    stores = DynamoStores(tables, tokens)
+    jobs = RegisteredJobs(CachedRegistry(stores.registry, clock))
+    return Launcher(stores.runs, inbox.queue, jobs, LazyTargets(), clock, tokens), inbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,15 +208,17 @@ def recorder_parts(environment: Mapping[str, str]) -> RecorderParts:
         SettingsError: with all problems at once.
     """
     settings = Settings(environment)
-    tables, jobs = settings.tables(), settings.jobs()
-    namespace, observed = settings.text("TREADLE_NAMESPACE"), settings.observed(jobs)
+    tables = settings.tables()
+    namespace, observed = settings.text("TREADLE_NAMESPACE"), settings.observed()
     former, inbox = settings.former_jobs(), Inbox.of("record", settings, "TREADLE_RECORD_QUEUE_URL")
     bus = settings.text("TREADLE_BUS_NAME")
     settings.check()
     stores = DynamoStores(tables, RandomTokens())
-    observer = Observer(observed, RunIds.of(namespace))
+    observer, clock = Observer(observed, RunIds.of(namespace)), SystemClock()
+    registry = CachedRegistry(stores.registry, clock)
+    jobs, changed = RegisteredJobs(registry), registry.jobs_changed
     return RecorderParts(
-        Recorder(stores.runs, jobs, LazyTargets(), SystemClock(), namespace, observer, former),
-        AssetRecorder(stores.events, EventBridgeBus(bus), namespace, stores.runs, SystemClock()),
+        Recorder(stores.runs, jobs, LazyTargets(), clock, namespace, observer, former, changed),
+        AssetRecorder(stores.events, EventBridgeBus(bus), namespace, stores.runs, clock),
         inbox,
     )

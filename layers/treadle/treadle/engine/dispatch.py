@@ -1,7 +1,7 @@
 """DISPATCH: turns a committed tick's requests into run records, and these into launch messages."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -24,6 +24,7 @@ from treadle.engine.identity import timestamp
 from treadle.engine.materializing import AssetRecorder
 from treadle.engine.messages import launch_message
 from treadle.engine.outcomes import Decision, Outcome
+from treadle.engine.registered import Grants
 from treadle.engine.run_tags import run_tags
 from treadle.engine.slices import SLICE, SliceRequest, slice_message, slice_of, slices_of
 from treadle.ports.runs import Reaction, Run, RunStore
@@ -42,10 +43,7 @@ HANDED_ON_MS = 900_000
 """Slices that have not all been done after so long are handed on again."""
 
 UNGRANTED_MS = 600_000
-"""Requests for a job that is not granted are looked at again after ten minutes; and at once after a deployment."""
-
-Grants = Mapping[str, frozenset[str]]
-"""For each sensor the names of the jobs that the deployment lets it start."""
+"""Requests for a job that is not granted are looked at again after ten minutes; and once the registry changes."""
 
 
 DEFAULT_DEPTH = 10
@@ -98,7 +96,7 @@ class Dispatcher:
         ticks: keeps tick records.
         runs: keeps run records; its conditional put is the authority on run keys.
         launches: where LAUNCH takes its work from.
-        grants: which sensor may start which jobs.
+        grants: say which sensor may start which jobs.
         clock: the time.
         assets: records what ticks tell of assets.
         limits: what a sensor may start at most.
@@ -149,16 +147,17 @@ class Dispatcher:
         untold = [] if was_held else self._tell_of_assets(tick)
         if self._slices is not None and len(tick.requests) > SLICE:
             return self._hand_on(tick, self._slices)
-        applied = self._apply(tick, tick.requests)
+        granted = self._granted(tick)
+        applied = self._apply(tick, tick.requests, granted)
         if applied.held:
-            held = self._hold(tick, applied)
+            held = self._hold(tick, applied, granted)
             if held is not None:
                 return held
             # Another dispatch has ended it meanwhile: where that was by an operator's drop, its count comes again.
             tick = self.committed(tick.sensor, tick.tick_id)
             if tick.dropped is None:
                 return Outcome(Decision.DUPLICATE, "The tick was dispatched meanwhile.", tick.tick_id)
-            applied = self._apply(tick, tick.requests)
+            applied = self._apply(tick, tick.requests, granted)
         if was_held:
             untold = self._tell_of_assets(tick, again=True)
         counts = applied.counts + DispatchCounts(refused=len(untold))
@@ -239,10 +238,11 @@ class Dispatcher:
         if slicing is not None and request.index in slicing.noted:
             self._finish(tick, slicing)
             return Outcome(Decision.DUPLICATE, f"{name} was dispatched before.", tick.tick_id)
-        applied = self._apply(tick, slice_of(tick.requests, request.index, request.of))
+        granted = self._granted(tick)
+        applied = self._apply(tick, slice_of(tick.requests, request.index, request.of), granted)
         counts = applied.counts
         if applied.held:
-            held = self._hold(tick, applied)
+            held = self._hold(tick, applied, granted)
             return held or Outcome(Decision.DUPLICATE, f"{name} was dispatched meanwhile.", tick.tick_id)
         shown = applied.refusals[:SHOWN_REFUSALS_OF_SLICE]
         slicing = self._ticks.note_slice(tick, request.index, request.of, counts, shown)
@@ -271,13 +271,13 @@ class Dispatcher:
         self._ticks.mark_dispatched(tick, counts, [*untold, *slicing.refusals][:SHOWN_REFUSALS])
         return len(untold)
 
-    def _hold(self, tick: Tick, applied: _Applied) -> Outcome | None:
+    def _hold(self, tick: Tick, applied: _Applied, granted: Set[str]) -> Outcome | None:
         """Let the tick wait; what has been started of it stays so. None if it waits no more."""
         reasons = []
         until = self._fuse.next_hour()
         if applied.ungranted:
             reasons.append(self._ungranted(tick, applied.ungranted))
-        if not all(self._is_granted(tick.sensor, request) for request in tick.requests):
+        if not all(request.job in granted for request in tick.requests):
             # All slices of a tick have one time: the last of them must not put off what waits for a grant.
             again = self._clock.now() + UNGRANTED_MS
             until = min(again, until) if applied.limited else again
@@ -291,26 +291,36 @@ class Dispatcher:
             return None
         return Outcome(Decision.HELD, reason, tick.tick_id, applied.counts.started, held=applied.held)
 
-    @staticmethod
-    def _ungranted(tick: Tick, requests: Sequence[PlannedRun]) -> str:
+    def _ungranted(self, tick: Tick, requests: Sequence[PlannedRun]) -> str:
         jobs = sorted({request.job for request in requests})
         shown = ", ".join(map(repr, jobs[:_SHOWN_JOBS])) + (", …" if len(jobs) > _SHOWN_JOBS else "")
-        first = requests[0]
+        first, many = requests[0], len(jobs) > 1
+        obstacle = self._grants.obstacle(tick.sensor, first.job)
+        listed = f"Add {'them' if many else 'it'} to parameter {jobs_parameter(tick.sensor)}"
         return (
             f"{len(requests)} of {len(tick.requests)} requests are held: sensor {tick.sensor} may not start "
-            f"{'job' if len(jobs) == 1 else 'jobs'} {shown} (run key {first.run_key!r}). Add {'it' if len(jobs) == 1 else 'them'} to "
-            f"parameter {jobs_parameter(tick.sensor)} and deploy, or drop them: "
+            f"{'jobs' if many else 'job'} {shown} (run key {first.run_key!r})"
+            f"{f': {obstacle}' if obstacle else f'. {listed}'} and deploy, or drop them: "
             f"treadle tick drop {tick.sensor} {tick.tick_id}"
         )
 
-    def _apply(self, tick: Tick, requests: Sequence[PlannedRun]) -> _Applied:
+    def _granted(self, tick: Tick) -> Set[str]:
+        """The jobs that the tick's sensor may start, of those that it asks for.
+
+        A no is of a time after the tick's commit: what a deployment of the sensor has registered before is known.
+        """
+        jobs = sorted({request.job for request in tick.requests})
+        since = min(tick.ended_at, self._clock.now())
+        return frozenset(job for job in jobs if self._grants.may_start(tick.sensor, job, since))
+
+    def _apply(self, tick: Tick, requests: Sequence[PlannedRun], granted: Set[str]) -> _Applied:
         """What became of the requests."""
         refusals: dict[int, str] = {}
         for index, request in enumerate(requests):
-            if self._is_granted(tick.sensor, request) and tick.depth >= self._limits.depth:
+            if request.job in granted and tick.depth >= self._limits.depth:
                 refusals[index] = self._too_deep(tick, f"add one (run key {request.run_key!r})")
         left = [request for index, request in enumerate(requests) if index not in refusals]
-        records = self._recorded(tick, left)
+        records = self._recorded(tick, left, granted)
         reasons = list(refusals.values())
         if tick.dropped is not None:
             reasons += [
@@ -335,26 +345,25 @@ class Dispatcher:
             records.count(_Not.NOW),
         )
 
-    def _recorded(self, tick: Tick, requests: Sequence[PlannedRun]) -> "list[Run | _Not | str | Exception]":
+    def _recorded(
+        self, tick: Tick, requests: Sequence[PlannedRun], granted: Set[str]
+    ) -> "list[Run | _Not | str | Exception]":
         """For each request, the run that the tick gave rise to, or why there is none: a refusal, or an error."""
         if self._workers == 1:
-            return [self._tried(tick, request) for request in requests]
+            return [self._tried(tick, request, granted) for request in requests]
         with ThreadPoolExecutor(self._workers, "dispatch") as pool:
-            return list(pool.map(lambda request: self._tried(tick, request), requests))
+            return list(pool.map(lambda request: self._tried(tick, request, granted), requests))
 
-    def _tried(self, tick: Tick, request: PlannedRun) -> "Run | _Not | str | Exception":
+    def _tried(self, tick: Tick, request: PlannedRun, granted: Set[str]) -> "Run | _Not | str | Exception":
         """What became of one request, whatever became of those before it."""
         try:
-            return self._record(tick, request)
+            return self._record(tick, request, granted)
         except (UnreadableRecordError, StoreRejectedError) as error:
             return f"The request for run key {request.run_key!r} of sensor {tick.sensor} got no run: {error}"
         except Exception as error:
             if is_passing(error):
                 raise
             return error
-
-    def _is_granted(self, sensor: str, request: PlannedRun) -> bool:
-        return request.job in self._grants.get(sensor, frozenset())
 
     @staticmethod
     def _too_deep(tick: Tick, what: str) -> str:
@@ -363,10 +372,10 @@ class Dispatcher:
             "this looks like a loop. If it is none, raise parameter MaxDepth."
         )
 
-    def _record(self, tick: Tick, request: PlannedRun) -> "Run | _Not":
+    def _record(self, tick: Tick, request: PlannedRun, granted: Set[str]) -> "Run | _Not":
         if tick.dropped is not None:
             return self._standing(tick, request, _Not.WANTED)
-        if not self._is_granted(tick.sensor, request):
+        if request.job not in granted:
             return self._standing(tick, request, _Not.GRANTED)
         if not self._fuse.take(tick.sensor):
             return self._standing(tick, request, _Not.NOW)

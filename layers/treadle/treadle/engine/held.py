@@ -1,4 +1,4 @@
-"""What RECONCILE does for ticks that wait: a deployment may have taken the reason of their wait away."""
+"""What RECONCILE does for held ticks: a deployment may have removed what they are held for."""
 
 import logging
 from dataclasses import dataclass, replace
@@ -12,7 +12,10 @@ from treadle.ports.ticks import TickStore
 logger = logging.getLogger(__name__)
 
 AGAIN_MS = 300_000
-"""A deployment changes one function after the other, so what RECONCILE hands on may meet an old DISPATCH."""
+"""A deployment changes one function after the other, so what RECONCILE hands on may meet an old DISPATCH.
+
+And while the registry changes, DISPATCH may be about to hold a tick that is not held yet at the first look.
+"""
 
 FIRST_PAGE = 1_000
 FAR = 1 << 52
@@ -42,8 +45,8 @@ class HeldTicks:
     """Dispatches every tick that waits for a grant or for the next hour, whatever time it was put off to.
 
     New settings come with a new process: Lambda starts no invocation in a process with the environment from
-    before an update. So a process does it first thing, and once more a little later. What it has not come to is
-    next in the same process.
+    before an update. So a process does it first thing, and once more a little later; and so it does when the
+    registry has changed. What it has not come to is next in the same process.
 
     Args:
         ticks: keeps tick records.
@@ -59,6 +62,11 @@ class HeldTicks:
         self._again_at: int | None = None
         self._seen: set[tuple[str, str]] = set()
         self._page = FIRST_PAGE
+
+    def renew(self) -> None:
+        """Look at all of them next, as at first: the registry has changed."""
+        self._due_at, self._again_at = 0, None
+        self._seen, self._page = set(), FIRST_PAGE
 
     def look(self, ends_at: int) -> Looked:
         """Dispatch what waits, if this process is still to do so.

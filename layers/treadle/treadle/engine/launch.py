@@ -134,6 +134,8 @@ class Launcher:
             # That launch died before the job had an address, so it has reached nobody: this one is the first.
             run = self._amended(run, unseen_at=None, tried=tried)
         at = as_tried(settings or JobSettings(run.job, "", "", "?"), run.tried)
+        if not at.arn and settings is None:
+            return self._unregistered(run, request.hops)
         if not at.arn:
             return self._fail(run, "JobNotConfiguredError", _not_configured(run, settings))
         try:
@@ -255,6 +257,13 @@ class Launcher:
         later = _Later(self._wait(run), str(error))
         return self._release(run, later, hops, denied_at=since or now)
 
+    def _unregistered(self, run: Run, hops: int) -> Outcome:
+        """Wait for a job's entry, which may be replaced just now; after as long as for a permission, fail."""
+        now, since, reason = self._clock.now(), run.denied_at, _not_configured(run, None)
+        if since is not None and now - since > DENIED_FOR_MS:
+            return self._fail(run, "JobNotConfiguredError", reason)
+        return self._release(run, _Later(self._wait(run), reason), hops, denied_at=since or now)
+
     def _fail(self, run: Run, error: str, reason: str, *, reached: bool = False) -> Outcome:
         failure = Failure(error, reason[:2_000], assumed=True)
         report = Report(run.attempt, Status.FAILURE, self._clock.now(), failure=failure)
@@ -371,7 +380,7 @@ def _not_configured(run: Run, settings: JobSettings | None) -> str:
     then = f"Then: treadle run rerun {run.run_id}"
     if settings is None:
         return (
-            f"Job {run.job!r} is not configured: no parameter of the deployment says what it launches. "
-            f"Add it to Jobs in template.yaml, with a parameter for its address. {then}"
+            f"Job {run.job!r} is not configured: no project has registered it. Add its entry to a project's "
+            f"template.yaml and deploy. {then}"
         )
     return f"Job {run.job!r} is not configured: set the deployment parameter {settings.parameter}. {then}"

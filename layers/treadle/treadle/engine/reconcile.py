@@ -24,6 +24,7 @@ from treadle.engine.held import HeldTicks
 from treadle.engine.launch import Targets
 from treadle.engine.messages import launch_message
 from treadle.engine.outcomes import Decision
+from treadle.engine.registering import RegistrySync
 from treadle.engine.slices import tick_message
 from treadle.engine.unanswered import ends_at, noted, unknown_end
 from treadle.engine.watching import Watcher
@@ -66,6 +67,8 @@ class Reconciled:
         unreadable: those of them whose record cannot be read.
         held: requests of ticks that were looked at, and wait still.
         refused: requests and asset events of such ticks that were refused.
+        registered: entries of the registry that have changed.
+        invalid: entries of the registry that cannot be taken.
         is_complete: False if time ran out, and the next pass goes on.
     """
 
@@ -77,6 +80,8 @@ class Reconciled:
     unreadable: int = 0
     held: int = 0
     refused: int = 0
+    registered: int = 0
+    invalid: int = 0
     is_complete: bool = True
 
     def __str__(self) -> str:
@@ -90,6 +95,10 @@ class Reconciled:
             words = f"{words}, {self.unreadable} of them as their records cannot be read"
         if self.held:
             words = f"{words}, {self.held} requests held"
+        if self.registered:
+            words = f"{words}, {self.registered} entries of the registry changed"
+        if self.invalid:
+            words = f"{words}, {self.invalid} entries of the registry not valid"
         return words if self.is_complete else f"{words}; more is left"
 
 
@@ -106,6 +115,7 @@ class Reconciler:
         clock: the time.
         watcher: looks for what others started of observed jobs; None where none is observed.
         dead_letters: takes note of each record that cannot be read, once; None for the log alone.
+        registry: copies what projects register; None where nothing is registered.
     """
 
     def __init__(
@@ -119,6 +129,7 @@ class Reconciler:
         clock: Clock,
         watcher: Watcher | None = None,
         dead_letters: DeadLetters | None = None,
+        registry: RegistrySync | None = None,
     ) -> None:
         self._ticks = ticks
         self._runs = runs
@@ -129,6 +140,7 @@ class Reconciler:
         self._clock = clock
         self._watcher = watcher
         self._dead_letters = dead_letters
+        self._registry = registry
         self._held = HeldTicks(ticks, dispatcher, clock)
 
     def reconcile(self, seconds: float) -> Reconciled:
@@ -141,11 +153,10 @@ class Reconciler:
             StoreError: if an index could not be read; nothing is lost by doing it again.
         """
         ends_at = self._clock.now() + int(seconds * 1000)
+        found = Reconciled() if self._registry is None else self._synced(self._registry.list_if_due)
         # What waits may be much: half of the time is kept for what is late.
-        looked = self._held.look(self._clock.now() + int(seconds * 500))
-        found = Reconciled(
-            dispatched=looked.dispatched, failed=looked.failed, held=looked.held, refused=looked.refused
-        )
+        found = self._look_at_held(found, self._clock.now() + int(seconds * 500))
+        has_looked = found.is_complete
         for look in (self._dispatch_late, self._look_at_runs):
             while self._clock.now() < ends_at:
                 found, is_last = look(found, ends_at)
@@ -153,13 +164,59 @@ class Reconciler:
                     break
             else:
                 return replace(found, is_complete=False)
-        found = replace(found, is_complete=looked.is_complete)
+        found = replace(found, is_complete=has_looked)
         if self._watcher is None:
             return found
         watched = self._watcher.watch(ends_at)
         failed = found.failed + watched.failed
         is_complete = found.is_complete and watched.is_complete
         return replace(found, observed=watched.recorded, failed=failed, is_complete=is_complete)
+
+    def register(self, path: str, seconds: float, *, is_deleted: bool) -> Reconciled:
+        """Take over one entry of the registry, and look at what is held if it has changed.
+
+        Args:
+            path: of the entry below the engine's, such as "jobs/load".
+            seconds: how long this may take.
+            is_deleted: whether it was reported as deleted.
+
+        Raises:
+            StoreError: if an index could not be read; nothing is lost by doing it again.
+        """
+        registry = self._registry
+        if registry is None:
+            return Reconciled()
+        ends_at = self._clock.now() + int(seconds * 1000)
+        found = self._synced(lambda: registry.update(path, is_deleted=is_deleted))
+        return self._look_at_held(found, ends_at) if found.registered else found
+
+    def _synced(self, sync: Callable[[], int]) -> Reconciled:
+        """What a look at the registry came to. Whatever it meets, the rest of the pass must go on."""
+        if self._registry is None:
+            return Reconciled()
+        changed, failed = 0, 0
+        try:
+            changed = sync()
+        except Exception:
+            logger.exception("The registry could not be brought up to date")
+            failed = 1
+        if changed:
+            self._held.renew()
+        try:
+            return Reconciled(registered=changed, failed=failed, invalid=self._registry.invalid())
+        except StoreError:
+            return Reconciled(registered=changed, failed=1)
+
+    def _look_at_held(self, found: Reconciled, ends_at: int) -> Reconciled:
+        looked = self._held.look(ends_at)
+        return replace(
+            found,
+            dispatched=found.dispatched + looked.dispatched,
+            failed=found.failed + looked.failed,
+            held=found.held + looked.held,
+            refused=found.refused + looked.refused,
+            is_complete=looked.is_complete,
+        )
 
     def _dispatch_late(self, found: Reconciled, ends_at: int) -> tuple[Reconciled, bool]:
         keys = self._ticks.pending(self._clock.now() - DISPATCH_LATE_MS, PAGE)

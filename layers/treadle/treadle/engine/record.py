@@ -1,6 +1,6 @@
 """RECORD: folds what targets report into run records."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from treadle.definitions.errors import (
@@ -77,6 +77,7 @@ class Recorder:
             there.
         observed: what makes records of executions that Treadle did not start; None for nothing.
         former: addresses at which jobs were before, and runs may still be under way.
+        jobs_changed: whether a look past the cache shows other jobs than were known; None where they never change.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Recorder:
         place: str = "",
         observed: Observer | None = None,
         former: Collection[str] = (),
+        jobs_changed: Callable[[], bool] | None = None,
     ) -> None:
         self._runs = runs
         self._jobs = jobs
@@ -96,6 +98,7 @@ class Recorder:
         self._place = place
         self._observed = observed
         self._former = former
+        self._jobs_changed = jobs_changed
 
     def record(self, change: StatusChange) -> Outcome:
         """Take a change into its run's record; a foreign execution changes nothing.
@@ -109,6 +112,8 @@ class Recorder:
                 execution failed, the status is recorded all the same, and a second delivery adds the reason.
         """
         found = self._find(change)
+        if isinstance(found, str) and self._jobs_changed is not None and self._jobs_changed():
+            found = self._find(change)  # Its job was registered, or has moved, a moment ago.
         if isinstance(found, str):
             return Outcome(Decision.FOREIGN, found, change.external_id or change.name or "")
         told, unknown = self._explained(found.change, found.described)
@@ -161,6 +166,8 @@ class Recorder:
         job = next((each.job for each in jobs if self._observed and each.job in self._observed.jobs), None)
         if self._observed is None or (job is None and not self._is_of_former(change)):
             return _UNKNOWN
+        if job is not None and not self._targets[change.kind].contract.describes:
+            return _UNKNOWN  # Nobody could be asked what it is, or how it stands.
         run_id = self._observed.run_ids.observed(change.kind, change.external_id)
         run = self._runs.get(run_id)
         if run is not None:

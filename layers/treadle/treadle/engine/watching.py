@@ -68,17 +68,14 @@ class Watcher:
         clock: Clock,
         place: str = "",
     ) -> None:
-        self._run_ids = observer.run_ids
+        self._observer = observer
         self._runs = runs
         self._targets = targets
         self._recorder = recorder
         self._clock = clock
         self._place = place
-        observed = [jobs[name] for name in sorted(observer.jobs) if name in jobs and jobs[name].arn]
-        self._listed = [each for each in observed if targets[each.target].contract.lists]
-        for each in observed:
-            if each not in self._listed:
-                logger.warning("Job %s is observed by events alone: %s lists nothing", each.job, each.target)
+        self._jobs = jobs
+        self._warned: set[str] = set()
 
     def watch(self, ends_at: int) -> Watched:
         """Look through the targets of all jobs whose time has come, those first that have waited longest.
@@ -102,9 +99,28 @@ class Watcher:
             found = Watched(found.recorded + one.recorded, found.failed + one.failed, is_complete)
         return found
 
+    def _listed(self) -> list[JobSettings]:
+        """The observed jobs, as they are registered now, whose targets tell what ran of late."""
+        jobs = dict(self._jobs)
+        listed = []
+        for name in sorted(self._observer.jobs):
+            settings = jobs.get(name)
+            if settings is None:
+                self._warn(name, "is observed, and is not registered")
+            elif settings.arn and self._targets[settings.target].contract.lists:
+                listed.append(settings)
+            elif settings.arn:
+                self._warn(name, f"is observed by events alone: {settings.target} lists nothing")
+        return listed
+
+    def _warn(self, job: str, words: str) -> None:
+        if job not in self._warned:
+            logger.warning("Job %s %s", job, words)
+            self._warned.add(job)
+
     def _due(self) -> list[tuple[JobSettings, Look]]:
         now = self._clock.now()
-        looks = [(each, self._looked(each.job) or Look(now, again_at=0)) for each in self._listed]
+        looks = [(each, self._looked(each.job) or Look(now, again_at=0)) for each in self._listed()]
         return sorted((each for each in looks if each[1].again_at <= now), key=lambda each: each[1].again_at)
 
     def _looked(self, job: str) -> Look | None:
@@ -149,7 +165,7 @@ class Watcher:
         launch = parse_launch_id(change.name or "")
         if launch is not None and self._runs.get(launch[0]) is not None:
             return False  # Our own are asked about when they are due.
-        run = self._runs.get(self._run_ids.observed(change.kind, change.external_id))
+        run = self._runs.get(self._observer.run_ids.observed(change.kind, change.external_id))
         if run is not None and _is_told(run, change):
             return False
         return self._recorder.record(change).decision is Decision.RECORDED

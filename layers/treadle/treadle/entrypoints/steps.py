@@ -12,6 +12,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from treadle.adapters.asset_reports import is_about_an_asset, parse_asset_event
 from treadle.adapters.dynamodb.ticks import is_underway
+from treadle.adapters.parameters import changed_entry
 from treadle.adapters.status_events import parse_status_change
 from treadle.bootstrap.steps import (
     DispatcherParts,
@@ -213,17 +214,32 @@ RECONCILE_MARGIN_SECONDS = 10.0
 
 
 def reconciler() -> Handler:
-    """The handler of RECONCILE: a schedule, whatever its event says."""
+    """The handler of RECONCILE: changes of the registry, and a schedule, which is whatever else its event says."""
     parts = functools.cache(lambda: reconciler_parts(os.environ))
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-        del event
-        found = parts().reconcile(remaining_seconds(context) - RECONCILE_MARGIN_SECONDS)
-        for what in ("dispatched", "relaunched", "described", "observed", "failed", "unreadable"):
+        made, seconds = parts(), remaining_seconds(context) - RECONCILE_MARGIN_SECONDS
+        entry = changed_entry(event, made.engine)
+        if entry is None:
+            found = made.reconciler.reconcile(seconds)
+        else:
+            path, is_deleted = entry
+            found = made.reconciler.register(path, seconds, is_deleted=is_deleted)
+        for what in (
+            "dispatched",
+            "relaunched",
+            "described",
+            "observed",
+            "failed",
+            "unreadable",
+            "registered",
+        ):
             if getattr(found, what):
                 metrics().add_metric(f"reconcile.{what}", MetricUnit.Count, getattr(found, what))
         if found.held:
             metrics().add_metric("dispatch.HELD", MetricUnit.Count, found.held)
+        if found.invalid:
+            metrics().add_metric("registry.INVALID", MetricUnit.Count, found.invalid)
         if found.refused:
             metrics().add_metric("refused", MetricUnit.Count, found.refused)
         level = logger().info if found != Reconciled() else logger().debug

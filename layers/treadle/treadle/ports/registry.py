@@ -94,12 +94,14 @@ class Registry:
         problems: why an entry could not be taken, by its path below the engine's, such as "jobs/load"; where there
             was a valid entry before, that one is still in use.
         listed_at: when Parameter Store was listed, in milliseconds; 0 if it never was.
+        engine: the name of the engine whose entries these are; "" if no copy was made yet.
     """
 
     sensors: Mapping[str, SensorEntry] = field(default_factory=dict)
     jobs: Mapping[str, JobEntry] = field(default_factory=dict)
     problems: Mapping[str, str] = field(default_factory=dict)
     listed_at: int = 0
+    engine: str = ""
 
     def may_start(self, sensor: str, job: str) -> bool:
         """Whether a sensor may start a job: its own entry names the job, and the job's entry accepts it.
@@ -114,6 +116,27 @@ class Registry:
             and of_job is not None
             and job in of_sensor.jobs
             and of_job.accepts(of_sensor)
+        )
+
+    def obstacle(self, sensor: str, job: str) -> str:
+        """What keeps a sensor from starting a job, and what to do; "" if it is nothing but the sensor's own list.
+
+        Args:
+            sensor: the sensor's name.
+            job: the job's name.
+        """
+        of_sensor, of_job = self.sensors.get(sensor), self.jobs.get(job)
+        if of_sensor is None:
+            return f"sensor {sensor} is not registered. Deploy its project"
+        if job not in of_sensor.jobs:
+            return ""
+        if of_job is None:
+            known = ", ".join(sorted(self.jobs)) or "none"
+            return f"job {job!r} is not registered, known are: {known}. Deploy its project"
+        return (
+            ""
+            if of_job.accepts(of_sensor)
+            else f"job {job!r} does not accept it. Add it to the job's sensors"
         )
 
 
@@ -178,7 +201,7 @@ class RegistryCopy:
                 sensors[entry.name] = entry
             else:
                 jobs[entry.name] = entry
-        return Registry(sensors, jobs, problems, self.listed_at)
+        return Registry(sensors, jobs, problems, self.listed_at, self.engine)
 
 
 class RegistryStore(Protocol):
@@ -210,6 +233,27 @@ class RegistryStore(Protocol):
 
         Raises:
             StoreError: if the store did not answer, or rejected it.
+        """
+
+
+class EntrySource(Protocol):
+    """Parameter Store, where projects register their sensors and jobs with an engine."""
+
+    def list(self) -> Mapping[str, str]:
+        """All values, by path below the engine's, such as "jobs/load".
+
+        Raises:
+            StoreError: if it did not answer, or not completely.
+        """
+
+    def get(self, path: str) -> str | None:
+        """One value; None only if there certainly is no such entry.
+
+        Args:
+            path: below the engine's.
+
+        Raises:
+            StoreError: if it did not answer.
         """
 
 

@@ -44,6 +44,7 @@ from treadle.ports.runs import Failure, Run
 from treadle.ports.sensors import SensorState
 from treadle.ports.ticks import Tick
 from treadle.testing.event_store import InMemoryEventStore
+from treadle.testing.grants import FixedGrants
 from treadle.testing.news import NAMESPACE, BusNews, News, RunResult
 from treadle.testing.objects import InMemoryObjects
 from treadle.testing.recorded import Recorded
@@ -122,7 +123,7 @@ class TreadleInstance(Recorded):
         self._operations = SensorOperations(self._sensor_store, self.clock)
         names = {job for each in sensors for job in each.job_names}
         jobs = {name: JobSettings(name, KIND, f"memory:{name}", "-") for name in names}
-        grants = {each.name: frozenset(each.job_names) for each in sensors}
+        grants = FixedGrants({each.name: frozenset(each.job_names) for each in sensors})
         targets = {KIND: self.target}
         events = InMemoryEventStore(self._tables)
         assets = AssetRecorder(events, self._news.bus, NAMESPACE, self._run_store, self.clock)

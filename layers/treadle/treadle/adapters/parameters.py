@@ -1,0 +1,72 @@
+"""Parameter Store, where projects register their sensors and jobs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from treadle.adapters.answers import code_of, store_error
+from treadle.adapters.clients import client
+from treadle.ports.registry import JOBS, SENSORS, path_of
+
+CHANGES = frozenset({"Create", "Update", "Delete"})
+"""The operations that a "Parameter Store Change" may report of a value; labels of versions are none of ours.
+
+Source: "Amazon EventBridge event examples for Systems Manager" in the user guide of Systems Manager.
+"""
+
+
+class ParameterStore:
+    """An `EntrySource` on Systems Manager.
+
+    Args:
+        engine: the engine's name.
+    """
+
+    def __init__(self, engine: str) -> None:
+        self._path = path_of(engine)
+
+    def list(self) -> Mapping[str, str]:
+        """All values, by path below the engine's; ten a page, which is the most (GetParametersByPath, MaxResults)."""
+        found: dict[str, str] = {}
+        for folder in (SENSORS, JOBS):
+            pages = client("ssm").get_paginator("get_parameters_by_path")
+            try:
+                for page in pages.paginate(Path=f"{self._path}{folder}", Recursive=False):
+                    for parameter in page["Parameters"]:
+                        found[parameter["Name"].removeprefix(self._path)] = parameter["Value"]
+            except (ClientError, BotoCoreError) as error:
+                words = f"Parameter Store did not list {self._path}{folder}: {error}"
+                raise store_error(code_of(error), words) from error
+        return found
+
+    def get(self, path: str) -> str | None:
+        """One value; None only if there certainly is no such entry."""
+        name = f"{self._path}{path}"
+        try:
+            value: str = client("ssm").get_parameter(Name=name)["Parameter"]["Value"]
+        except (ClientError, BotoCoreError) as error:
+            if code_of(error) == "ParameterNotFound":
+                return None
+            raise store_error(code_of(error), f"Parameter Store did not give {name}: {error}") from error
+        return value
+
+
+def changed_entry(event: Mapping[str, Any], engine: str) -> tuple[str, bool] | None:
+    """The entry that a "Parameter Store Change" is about, and whether it was deleted; None if it is about none.
+
+    Args:
+        event: whatever a function was invoked with.
+        engine: the engine's name.
+    """
+    detail = event.get("detail")
+    if event.get("source") != "aws.ssm" or not isinstance(detail, dict):
+        return None
+    name, operation = detail.get("name"), detail.get("operation")
+    if not isinstance(name, str) or operation not in CHANGES:
+        return None
+    # A parameter's full name begins with a slash (Systems Manager, "Parameter name requirements").
+    path = name.removeprefix(path_of(engine))
+    folder, _, rest = path.partition("/")
+    is_entry = path != name and folder in {SENSORS, JOBS} and rest and "/" not in rest
+    return (path, operation == "Delete") if is_entry else None
