@@ -1,17 +1,18 @@
-"""MiniStack with what jobs on ECS, Glue and Batch need to be started and seen to their end.
+"""MiniStack with what jobs on ECS, Glue and Batch need to be started and seen to their end, and the registry to be read.
 
 Run by MiniStack's own interpreter, in place of its command.
 
 By itself it announces executions of Step Functions only, so that a run of any other target would stay STARTED until
 RECONCILE asks. What is announced here has the form of AWS's events: "Task state change events" in the ECS developer
-guide, "Automating Glue with EventBridge" in the Glue guide, "Batch job state change events" in the Batch guide. A task
-that nothing runs, as there is no Docker, is ended.
+guide, "Automating Glue with EventBridge" in the Glue guide, "Batch job state change events" in the Batch guide,
+"Amazon EventBridge event examples for Systems Manager" in the Systems Manager guide. A task that nothing runs, as there
+is no Docker, is ended.
 
 By itself it ends an environment of a function in the middle of an invocation, when another one fails or the function is
 updated. Here that invocation ends first, as "Updating a function's configuration" in the Lambda guide has it.
 
-By itself it also checks permissions for tasks on their cluster, and for Batch jobs on no resource. Here they are checked
-on what AWS checks them on: "Resource types" in the Service Authorization Reference.
+By itself it also checks permissions for tasks on their cluster, and for Batch jobs and lists of parameters on no
+resource. Here they are checked on what AWS checks them on: "Resource types" in the Service Authorization Reference.
 
 It reads and replaces MiniStack's own parts, so a new MiniStack may need a change here;
 `tests/e2e/test_job_targets.py` shows whether it does.
@@ -43,12 +44,14 @@ class Change(NamedTuple):
         source: the event's.
         detail_type: the event's.
         detail: the event's.
+        resources: the event's.
     """
 
     key: tuple[str, ...]
     source: str
     detail_type: str
     detail: dict[str, Any]
+    resources: tuple[str, ...] = ()
 
 
 def _service(name: str) -> Any:
@@ -103,11 +106,41 @@ def _batch_jobs() -> Iterator[tuple[str, str, Change]]:
         yield account, region, Change((job_id, status), "aws.batch", "Batch Job State Change", detail)
 
 
+_parameters: dict[tuple[str, str, str], dict[str, Any]] = {}
+"""Every parameter, by account, Region and name, as it was when its last change was announced."""
+
+
+def _parameter_changes() -> Iterator[tuple[str, str, Change]]:
+    found = {key: dict(parameter) for key, parameter in _service("ssm")._parameters.all_items()}
+    for key in sorted(_parameters.keys() | found.keys()):
+        before, after = _parameters.get(key), found.get(key)
+        if before is not None and after is not None and _version(before) == _version(after):
+            continue
+        operation = "Create" if before is None else "Delete" if after is None else "Update"
+        parameter: dict[str, Any] = after or before or {}
+        account, region, name = key
+        detail = {
+            "operation": operation,
+            "name": name,
+            "type": parameter["Type"],
+            "description": parameter["Description"],
+        }
+        once, arn = (operation, *key, *_version(parameter)), str(parameter["ARN"])
+        yield account, region, Change(once, "aws.ssm", "Parameter Store Change", detail, (arn,))
+    _parameters.clear()
+    _parameters.update(found)
+
+
+def _version(parameter: dict[str, Any]) -> tuple[str, str]:
+    return str(parameter["Version"]), str(parameter["LastModifiedDate"])
+
+
 def _announce(account: str, region: str, change: Change) -> None:
     entry = {
         "Source": change.source,
         "DetailType": change.detail_type,
         "Detail": json.dumps(change.detail, default=str),
+        "Resources": list(change.resources),
     }
     with importlib.import_module("ministack.core.responses").request_scope(account, region):
         _service("eventbridge")._put_events({"Entries": [entry]}, allow_aws_source=True)
@@ -117,7 +150,7 @@ def announce_changes() -> None:
     """Announce each change once, for as long as the process lives."""
     announced: set[tuple[str, ...]] = set()
     while True:
-        for changes in (_tasks, _glue_runs, _batch_jobs):
+        for changes in (_tasks, _glue_runs, _batch_jobs, _parameter_changes):
             try:
                 for account, region, change in changes():
                     if change.key not in announced:
@@ -130,20 +163,26 @@ def announce_changes() -> None:
         time.sleep(PAUSE_SECONDS)
 
 
-def named_resource(service: str, path: str, body: bytes) -> str | None:
+def named_resource(service: str, path: str, body: bytes, region: str, account: str) -> str | None:
     """The ARN on which AWS checks a request's permission; None where MiniStack knows that.
 
     Args:
         service: as MiniStack routes the request.
         path: the request's.
         body: the request's.
+        region: where it is made.
+        account: in which it is made.
     """
-    if service not in {"ecs", "batch"}:
+    if service not in {"ecs", "batch", "ssm"}:
         return None
     try:
         request = json.loads(body or b"{}")
     except ValueError:
         return None
+    if service == "ssm":
+        # Only GetParametersByPath has a path.
+        path = request.get("Path") or ""
+        return f"arn:aws:ssm:{region}:{account}:parameter{path}" if path.startswith("/") else None
     if service == "ecs":
         tasks = [request.get("task"), *request.get("tasks", [])]
         named = request.get("taskDefinition") if request.get("cluster") else None
@@ -154,15 +193,22 @@ def named_resource(service: str, path: str, body: bytes) -> str | None:
 
 
 def check_permissions_on_named_resources() -> None:
-    """Let MiniStack check permissions for tasks and Batch jobs on what AWS does."""
+    """Let MiniStack check permissions for tasks, Batch jobs and lists of parameters on what AWS does."""
     iam_actions: Any = importlib.import_module("ministack.core.iam_actions")
     before = iam_actions.extract_resource_arn
 
     def extract_resource_arn(
-        service: str, method: str, path: str, headers: Any, body: bytes, *more: Any, **named: Any
+        service: str,
+        method: str,
+        path: str,
+        headers: Any,
+        body: bytes,
+        query: Any,
+        region: str,
+        account_id: str,
     ) -> Any:
-        found = named_resource(service, path, body)
-        return found or before(service, method, path, headers, body, *more, **named)
+        found = named_resource(service, path, body, region, account_id)
+        return found or before(service, method, path, headers, body, query, region, account_id)
 
     iam_actions.extract_resource_arn = extract_resource_arn
 

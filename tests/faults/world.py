@@ -221,9 +221,10 @@ class World(Living):
             path = f"{SENSORS}/{SCHEDULED}"
             self.parameters.values[path] = sensor_text("shop", JOB, GRANTED_LATE)
             if self.reconciles:
-                self.faults.run(
-                    "REGISTER", lambda: self._reconciler().register(path, SECONDS, is_deleted=False)
-                )
+                with suppress(TreadleError):
+                    self.faults.run(
+                        "REGISTER", lambda: self._reconciler().register(path, SECONDS, is_deleted=False)
+                    )
 
     def _held_for_good(self) -> list[Tick]:
         """The ticks that wait for nothing that will be granted, once all the rest of them has come to a run."""

@@ -80,16 +80,28 @@ class Template:
         functions = self.resources(FUNCTION).values()
         return {Path(f["CodeUri"]).name: f for f in functions if f["CodeUri"].startswith(folder)}
 
-    def jobs(self) -> dict[str, dict[str, str]]:
-        """Each job's settings as LAUNCH reads them, parameters as `${Name}`."""
-        text, _ = self.resources("AWS::SSM::Parameter")["Jobs"]["Value"]["Fn::Sub"]
-        found: dict[str, dict[str, str]] = json.loads(text)
+    def entries(self, folder: str) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
+        """What is registered under a folder, by name: the entry, and the values of what it names."""
+        found = {}
+        for properties in self.resources("AWS::SSM::Parameter").values():
+            name = properties["Name"]["Fn::Sub"].removeprefix(f"/treadle/${{AWS::StackName}}/{folder}/")
+            given = properties["Value"]["Fn::Sub"]
+            text, values = (given, {}) if isinstance(given, str) else given
+            if "/" not in name:
+                found[name] = (json.loads(text), values)
         return found
 
+    def jobs(self) -> dict[str, dict[str, Any]]:
+        """Each job's entry, parameters as `${Name}`."""
+        return {name: entry for name, (entry, _) in self.entries("jobs").items()}
+
     def behind(self, text: str) -> set[str]:
-        """Logical ids that give the one value of a text such as `${Name}` among the jobs' settings."""
-        _, values = self.resources("AWS::SSM::Parameter")["Jobs"]["Value"]["Fn::Sub"]
+        """Logical ids that give the one value of a text such as `${Name}` among the jobs' entries."""
         name = text.removeprefix("${").removesuffix("}")
+        values: dict[str, Any] = {}
+        for entry, given in self.entries("jobs").values():
+            if text in entry.values():
+                values |= given
         return references(values[name]) if name in values else {name}
 
     def state_machines(self) -> set[str]:

@@ -72,14 +72,13 @@ def jobs() -> list[JobSettings]:
     """What each job launches, as its settings name it."""
     found = []
     for name, settings in template.jobs().items():
-        filled = {
+        options = {
             key: str(DEPLOYED.value({"Ref": value[2:-1]})) if value[2:-1] in PARAMETERS else value
-            for key, value in settings.items()
+            for key, value in settings.get("options", {}).items()
         }
-        target, parameter = filled.pop("target"), filled.pop("parameter")
-        filled.pop("arn")
+        parameter = settings["parameter"]
         address = str(DEPLOYED.value({"Ref": parameter}))
-        found.append(JobSettings(name, target, address, parameter, filled))
+        found.append(JobSettings(name, settings["target"], address, parameter, options))
     return found
 
 

@@ -7,8 +7,6 @@ from typing import Any
 import pytest
 
 from tests.template.model import FUNCTION, ROOT, definition, logical_prefix, read, references, samples
-from treadle.cli.template_edit import MOST_SETTINGS, settings_size
-from treadle.cli.yaml_lines import YamlLines
 from treadle.definitions.asset_sensor import AssetSensorDefinition
 from treadle.definitions.jobs import jobs_parameter
 from treadle.definitions.run_status import RunStatusSensorDefinition
@@ -53,15 +51,13 @@ ENGINE = {
         "TREADLE_LAUNCH_QUEUE_URL",
         "TREADLE_DISPATCH_QUEUE_URL",
         "TREADLE_BUS_NAME",
-        "TREADLE_GRANTS",
         "TREADLE_MAX_DEPTH",
         "TREADLE_RUNS_PER_HOUR",
     },
-    "launch": {"TREADLE_LAUNCH_QUEUE_URL", "TREADLE_JOBS", "TREADLE_FORMER_JOBS"},
+    "launch": {"TREADLE_LAUNCH_QUEUE_URL", "TREADLE_FORMER_JOBS"},
     "record": {
         "TREADLE_RECORD_QUEUE_URL",
         "TREADLE_BUS_NAME",
-        "TREADLE_JOBS",
         "TREADLE_FORMER_JOBS",
         "TREADLE_OBSERVED_JOBS",
     },
@@ -70,8 +66,7 @@ ENGINE = {
         "TREADLE_LAUNCH_QUEUE_URL",
         "TREADLE_DISPATCH_QUEUE_URL",
         "TREADLE_BUS_NAME",
-        "TREADLE_GRANTS",
-        "TREADLE_JOBS",
+        "TREADLE_ENGINE",
         "TREADLE_OBSERVED_JOBS",
         "TREADLE_MAX_DEPTH",
         "TREADLE_RUNS_PER_HOUR",
@@ -188,30 +183,20 @@ def test_each_option_of_a_job_is_the_parameter_that_its_absence_names(job: str) 
     setting = template.jobs()[job]
     settings = JobSettings(job, setting["target"], "", setting["parameter"])
 
-    for option in setting.keys() - {"target", "arn", "parameter"}:
-        assert setting[option] == f"${{{settings.parameter_of(option)}}}"
+    for option, value in setting.get("options", {}).items():
+        assert value == f"${{{settings.parameter_of(option)}}}"
         assert settings.parameter_of(option) in template.section("Parameters")
 
 
-@pytest.mark.parametrize("variable", ["TREADLE_JOBS", "TREADLE_GRANTS"])
-def test_functions_that_go_by_jobs_or_grants_go_by_the_same_text(variable: str) -> None:
-    """What LAUNCH may start, RECONCILE asks about; what DISPATCH refuses, RECONCILE refuses."""
-    source = {"Fn::GetAtt": [variable.removeprefix("TREADLE_").capitalize(), "Value"]}
-    found = [template.environment(function).get(variable) for function in NAMED.values()]
-
-    assert found.count(source) >= 2
-    assert [each for each in found if each not in (None, source)] == []
-
-
 @pytest.mark.parametrize("name", template.evaluators())
-def test_evaluator_knows_the_jobs_that_dispatch_grants_it(name: str) -> None:
+def test_evaluator_knows_the_jobs_that_dispatch_lets_it_start(name: str) -> None:
     """Both from one parameter: what DISPATCH would hold fails the tick before the cursor moves."""
-    value = template.resources("AWS::SSM::Parameter")["Grants"]["Value"]["Fn::Sub"]
-    granted = json.loads(value[0])[name]
+    entry, values = template.entries("sensors")[name]
+    granted = entry.get("jobs", "")
 
     known = template.environment(template.evaluators()[name])["TREADLE_GRANTED_JOBS"]
 
-    assert known == (value[1][granted.strip("${}")] if granted else "")
+    assert known == (values[granted.strip("${}")] if granted else "")
     if granted:
         assert known == {"Fn::Join": [",", {"Ref": jobs_parameter(name)}]}
 
@@ -226,23 +211,14 @@ def test_a_sensor_is_ticked_unless_all_that_it_evaluates_is_told_on_the_bus(name
 
 @pytest.mark.parametrize("name", template.treadle_functions())
 def test_variables_fit_into_what_lambda_takes(name: str) -> None:
-    """With as many jobs and grants as `treadle new sensor` takes; what else a deployment gives has 50 characters."""
-    variables = template.environment(NAMED[name])
-    texts = variables.keys() & {"TREADLE_JOBS", "TREADLE_GRANTS"}
-    others = [
+    """What a deployment gives has 50 characters."""
+    given = [
         f"{variable}{value if isinstance(value, str) else 'x' * 50}"
-        for variable, value in variables.items()
-        if value != {"Ref": "AWS::NoValue"} and variable not in texts
+        for variable, value in template.environment(NAMED[name]).items()
+        if value != {"Ref": "AWS::NoValue"}
     ]
 
-    most = sum(map(len, (*others, *texts))) + (MOST_SETTINGS if texts else 0)
-    assert most < MOST_VARIABLES
-
-
-def test_jobs_and_grants_are_no_more_than_variables_take() -> None:
-    text = (ROOT / "template.yaml").read_text()
-
-    assert settings_size(YamlLines("template.yaml", text)) <= MOST_SETTINGS
+    assert sum(map(len, given)) < MOST_VARIABLES
 
 
 def test_every_trigger_is_of_a_kind_whose_failures_are_tested() -> None:

@@ -79,7 +79,7 @@ def test_sensor_has_its_parameters(sensor: str) -> None:
     """Timeout, status and jobs, and interval or watched jobs, exist and reach the functions that act on them."""
     prefix, function = logical_prefix(sensor), EVALUATORS[sensor]
     variables = template.environment(function)
-    grants = template.resources("AWS::SSM::Parameter")["Grants"]["Value"]
+    entry, values = template.entries("sensors")[sensor]
 
     own = {"Interval": "TREADLE_INTERVAL_SECONDS", "MonitoredJobs": "TREADLE_MONITORED_JOBS"}
     own["TimeZone"] = "TREADLE_TIME_ZONE"
@@ -89,11 +89,10 @@ def test_sensor_has_its_parameters(sensor: str) -> None:
     assert variables["TREADLE_DEFAULT_STATUS"] == {"Ref": f"{prefix}Status"}
     assert function["Timeout"] == {"Ref": f"{prefix}Timeout"}
     if f"{prefix}Jobs" in PARAMETERS:
-        assert f"{prefix}Jobs" in references(grants)
-        assert f'"{sensor}": "${{{prefix}}}"' in grants["Fn::Sub"][0]
+        assert f"{prefix}Jobs" in references(values[entry["jobs"].strip("${}")])
     else:
         assert not definition(sensor).job_names
-        assert f'"{sensor}": ""' in grants["Fn::Sub"][0]
+        assert not entry.get("jobs")
     assert {f"{prefix}{name}" for name in ("Timeout", "Status")} <= PARAMETERS.keys()
     assert PARAMETERS[f"{prefix}Status"]["AllowedValues"] == ["RUNNING", "STOPPED"]
 

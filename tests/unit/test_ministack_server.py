@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
@@ -11,6 +12,7 @@ from tools.project import ROOT
 
 TASK = "arn:aws:ecs:us-east-1:000000000000:task/shop/0123"
 DEFINITION = "arn:aws:ecs:us-east-1:000000000000:task-definition/load:1"
+PATH = "arn:aws:ssm:us-east-1:000000000000:parameter/treadle/shop/jobs"
 JOB = "arn:aws:batch:us-east-1:000000000000:job-definition/load:1"
 
 
@@ -36,14 +38,58 @@ def server() -> ModuleType:
         ("batch", "/v1/submitjob", {"jobDefinition": JOB, "jobQueue": "q"}, JOB),
         ("batch", "/v1/listjobs", {"jobQueue": "q"}, None),
         ("glue", "/", {"JobName": "load"}, None),
+        ("ssm", "/", {"Path": "/treadle/shop/jobs", "Recursive": False}, PATH),
+        ("ssm", "/", {"Name": "/treadle/shop/jobs/load"}, None),
     ],
 )
 def test_permission_is_checked_on_what_aws_checks_it_on(
     server: ModuleType, service: str, path: str, request_body: dict[str, Any], resource: str | None
 ) -> None:
-    assert server.named_resource(service, path, json.dumps(request_body).encode()) == resource
+    body = json.dumps(request_body).encode()
+
+    assert server.named_resource(service, path, body, "us-east-1", "000000000000") == resource
 
 
 def test_request_that_cannot_be_read_is_left_to_ministack(server: ModuleType) -> None:
-    assert server.named_resource("ecs", "/", b"{") is None
-    assert server.named_resource("ecs", "/", b"") is None
+    assert server.named_resource("ecs", "/", b"{", "us-east-1", "000000000000") is None
+    assert server.named_resource("ecs", "/", b"", "us-east-1", "000000000000") is None
+
+
+@dataclass
+class Parameters:
+    """MiniStack's part for Parameter Store, as far as it is read."""
+
+    _parameters: "Parameters | None" = None
+    stored: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._parameters = self
+
+    def all_items(self) -> list[tuple[tuple[str, str, str], dict[str, Any]]]:
+        return list(self.stored.items())
+
+
+def test_each_change_of_a_parameter_is_announced_once_in_the_form_of_aws(
+    server: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in "Amazon EventBridge event examples for Systems Manager"."""
+    store, key = Parameters(), ("000000000000", "us-east-1", "/treadle/shop/jobs/load")
+    arn = f"arn:aws:ssm:us-east-1:000000000000:parameter{key[2]}"
+    monkeypatch.setattr(server, "_service", {"ssm": store}.get)
+
+    def announced(version: int | None) -> list[tuple[str, str, Any]]:
+        given = {"ARN": arn, "Type": "String", "Description": "Job load", "LastModifiedDate": 1.5}
+        store.stored = {} if version is None else {key: {**given, "Version": version}}
+        return list(server._parameter_changes())
+
+    operations = []
+    for version in (1, 1, 2, 2, None, None, 1):
+        for account, region, change in announced(version):
+            assert (account, region, change.resources) == (*key[:2], (arn,))
+            assert (change.source, change.detail_type) == ("aws.ssm", "Parameter Store Change")
+            assert (
+                change.detail.items() >= {"name": key[2], "type": "String", "description": "Job load"}.items()
+            )
+            operations.append(change.detail["operation"])
+
+    assert operations == ["Create", "Update", "Delete", "Create"]

@@ -4,9 +4,9 @@ What is added goes behind what the last sensor and the last job have there, so t
 """
 
 import json
-import re
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from treadle.cli.fragments import NewSensor, pascal
 from treadle.cli.kinds import STEP_FUNCTIONS
@@ -17,15 +17,9 @@ MOST_PARAMETERS = 200
 """CloudFormation's limit for one template."""
 MOST_ALTERNATIVES = 10
 """Conditions in one `!Or`, by CloudFormation's limit."""
-MOST_SETTINGS = 2_750
-"""Characters of jobs and grants together: RECONCILE reads both from its environment, of which Lambda takes 4 KB."""
-
-_TYPICAL_VALUE = 40
-"""Characters of what a parameter gives: an ARN has more, other settings have less."""
 
 _INTERFACE = ("Metadata", "AWS::CloudFormation::Interface")
-_GRANTS = ("Resources", "Grants", "Properties", "Value")
-_JOBS = ("Resources", "Jobs", "Properties", "Value")
+_JOB_ENTRY = "/treadle/${AWS::StackName}/jobs/"
 _ARN = "StateMachineArn"
 _SOURCES = ("Condition", "ArnEquals", "aws:SourceArn")
 _POLICY = ("Properties", "PolicyDocument", "Statement")
@@ -59,29 +53,34 @@ def add_sensor(template: YamlLines, new: NewSensor) -> str:
     if len(edited.keys("Parameters")) > MOST_PARAMETERS:
         msg = f"template.yaml would have more than {MOST_PARAMETERS} parameters: begin a second stack."
         raise ScaffoldError([msg])
-    if settings_size(edited) > MOST_SETTINGS:
-        msg = "template.yaml would have more jobs and grants than a function's environment takes (4 KB)"
-        raise ScaffoldError([f"{msg}: let the sensor start a job that there is, or begin a second stack."])
     return result
 
 
-def jobs(template: YamlLines) -> Mapping[str, Mapping[str, str]]:
-    """The jobs that LAUNCH knows, by name, with their settings.
+def jobs(template: YamlLines) -> Mapping[str, Mapping[str, Any]]:
+    """The jobs that the template registers, by name, with their entries.
 
     Raises:
         ScaffoldError: if they cannot be read.
     """
-    try:
-        found: dict[str, dict[str, str]] = json.loads(template.scalar(*_JOBS, 0))
-    except ValueError as error:
-        raise ScaffoldError([f"template.yaml: the text of Jobs is no JSON: {error}"]) from error
+    found: dict[str, Mapping[str, Any]] = {}
+    for logical_id, name in _job_entries(template):
+        # Alone, or with the values of what it names.
+        path = ("Resources", logical_id, "Properties", "Value")
+        text = template.scalar(*path, 0) if sequence(template.find(*path)) else template.scalar(*path)
+        try:
+            found[name] = json.loads(text)
+        except ValueError as error:
+            raise ScaffoldError([f"template.yaml: the value of {logical_id} is no JSON: {error}"]) from error
     return found
 
 
-def settings_size(template: YamlLines) -> int:
-    """How many characters jobs and grants have as they are deployed, about."""
-    texts = template.scalar(*_GRANTS, 0) + template.scalar(*_JOBS, 0)
-    return len(re.sub(r"\$\{\w+\}", "x" * _TYPICAL_VALUE, texts))
+def _job_entries(template: YamlLines) -> Iterator[tuple[str, str]]:
+    """Each job's entry: its logical id, and the job's name."""
+    for logical_id, resource in template.entries("Resources"):
+        properties = {key.value: value for key, value in mapping(resource)}.get("Properties")
+        for key, value in mapping(properties) if properties else ():
+            if key.value == "Name" and str(value.value).startswith(_JOB_ENTRY):
+                yield logical_id, str(value.value).removeprefix(_JOB_ENTRY)
 
 
 def last_sensor(template: YamlLines) -> str:
@@ -137,8 +136,6 @@ def _add_sensor(template: YamlLines, new: NewSensor) -> None:
         template.append(_UNDELIVERABLE, new.fill("- !GetAtt {{Sensor}}Rule.Arn\n"))
     _show_in_console(template, new)
     template.add_before_banner(("Resources", f"{last}Function"), new.fragment("sensors/resources.yaml"))
-    template.add_into_text((*_GRANTS, 0), "{", new.fill('"{{sensor}}": "${{{Sensor}}}",\n'))
-    template.append((*_GRANTS, 1), new.fill("{{Sensor}}: !Join [',', !Ref {{Sensor}}Jobs]\n"))
     template.add_after(("Resources", f"{last}AgeAlarm"), new.fragment("sensors/alarms.yaml"))
     for output, described in (("QueueUrl", "Queue of"), ("FunctionName", "Evaluator of")):
         value = "Queue" if output == "QueueUrl" else "Function"
@@ -165,7 +162,7 @@ def _add_job(template: YamlLines, new: NewSensor) -> None:
     template.add_after((*_INTERFACE, "ParameterLabels", last), new.fill(kind.labels))
     template.add_after(("Parameters", last), f"\n# ---- Job {new.job}\n{parameters}")
     template.append(("Conditions",), _is_given(new) + new.fill(kind.conditions))
-    template.add_into_text((*_JOBS, 0), "{", _setting(new))
+    template.add_after(("Resources", list(_job_entries(template))[-1][0]), "\n" + _job_entry(new))
     # Behind statements that have no condition: of another, only what its !If chooses would be found.
     for role, policy, behind, statements in (
         ("Launch", "launch", "Runs", kind.launch),
@@ -192,11 +189,18 @@ def _is_given(new: NewSensor) -> str:
     return f"{new.job_prefix}IsGiven: !And\n" + "".join(f"  - {each}\n" for each in given)
 
 
-def _setting(new: NewSensor) -> str:
-    """The job's line among those that LAUNCH reads, with a comma at its end."""
-    setting = {"target": new.kind.name, "arn": f"${{{new.address}}}", "parameter": new.address}
-    options = {option: f"${{{new.job_prefix}{pascal(option)}}}" for option in new.kind.options}
-    return f"{json.dumps(new.job)}: {json.dumps(setting | options)},\n"
+def _job_entry(new: NewSensor) -> str:
+    """The resource that registers the job."""
+    kind, options = new.kind, ""
+    if kind.options:
+        given = {option: f"${{{new.job_prefix}{pascal(option)}}}" for option in kind.options}
+        options = f',\n      "options": {json.dumps(given)}'
+    text = new.fragment("jobs/entry.yaml")
+    return (
+        text.replace("[[target]]", kind.name)
+        .replace("[[address]]", new.address)
+        .replace("[[options]]", options)
+    )
 
 
 def _add_state_machine(template: YamlLines, new: NewSensor) -> None:
