@@ -47,7 +47,14 @@ GONE = "it does not exist any more"
 _FUNCTION = "AWS::Lambda::Function"
 _ON = {"Enabled", "Enabling", "Creating", "Updating"}
 _FINE = ("OK", "No records processed")
-_RECORDS_RULES = {"FormerStateMachinesRule", "JoinedAssetsRule", "ReportsRule", "StateMachinesRule"}
+_FED_BY = {
+    **dict.fromkeys(
+        ("FormerStateMachinesRule", "JoinedAssetsRule", "ReportsRule", "StateMachinesRule"), "record"
+    ),
+    "RegistryRule": "reconcile",
+}
+"""The engine's rules that are not named after the step that they feed."""
+
 _STEPS = {"Dispatch", "Launch", "Record", "Publish", "Reconcile"}
 _PREFIX = 20
 """CloudFormation begins a schedule's name with at least so much of its stack's name."""
@@ -278,8 +285,8 @@ def _step(sensor: DeployedSensor) -> str:
 
 def _owner(logical_id: str, end: str) -> str:
     """Which of the engine's steps a resource of its stack is of, by the resource's logical id."""
-    if logical_id in _RECORDS_RULES:
-        return "record"
+    if logical_id in _FED_BY:
+        return _FED_BY[logical_id]
     prefix = logical_id.partition(end)[0]
     return prefix.lower() if prefix in _STEPS else prefix
 
