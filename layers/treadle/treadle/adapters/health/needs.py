@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from treadle.adapters.dynamodb.registry import KEY as REGISTRY_KEY
+from treadle.adapters.dynamodb.registry import KEY as REGISTRY
 from treadle.adapters.dynamodb.runs import CLAIM_ATTRIBUTES
 from treadle.adapters.stack import DeployedStack
 from treadle.engine.addresses import full_address
@@ -11,12 +11,20 @@ from treadle.engine.telling import SOURCE
 from treadle.ports.assets import ended_runs_key
 from treadle.ports.deployment import DeployedSensor
 from treadle.ports.launching import JobSettings
-from treadle.ports.registry import SENSORS, path_of
+from treadle.ports.registry import JOBS, path_of
 
 _TAKING = ("sqs:ReceiveMessage", "sqs:DeleteMessage")
 _APPENDING = ("dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
 _ANYTHING = "treadle-doctor"
 """Stands for whichever asset, job, task, execution or object it is."""
+
+_OF_REGISTRY = {
+    "dispatch": ("dynamodb:GetItem",),
+    "launch": ("dynamodb:GetItem",),
+    "record": ("dynamodb:GetItem",),
+    "reconcile": ("dynamodb:GetItem", "dynamodb:PutItem"),
+}
+"""What each step does with the registry's copy."""
 
 Context = Mapping[str, list[str]]
 
@@ -66,7 +74,7 @@ def needs(
 class _Arns:
     def __init__(self, stack: DeployedStack) -> None:
         self._stack = stack
-        self.engine = stack.name
+        self.stack = stack.name
         self.partition, _, self.region, self.account = stack.arn.split(":")[1:5]
 
     def of(self, service: str, resource: str) -> str:
@@ -150,11 +158,10 @@ def _of_engine(arns: _Arns) -> Iterator[Need]:
     yield Need("reconcile", "ReconcileRole", arns.table("TICKS"), get_update)
     yield Need("reconcile", "ReconcileRole", arns.table("RUNS"), get_put)
     yield Need("reconcile", "ReconcileRole", launches, ("sqs:SendMessage",))
-    copy = {"dynamodb:LeadingKeys": [REGISTRY_KEY]}
-    for step in ("dispatch", "launch", "record"):
-        yield Need(step, f"{step.title()}Role", arns.table("SENSORS"), ("dynamodb:GetItem",), copy)
-    yield Need("reconcile", "ReconcileRole", arns.table("SENSORS"), get_put, copy)
-    entries = arns.of("ssm", f"parameter{path_of(arns.engine)}{SENSORS}")
+    for step, actions in _OF_REGISTRY.items():
+        registry = {"dynamodb:LeadingKeys": [REGISTRY]}
+        yield Need(step, f"{step.title()}Role", arns.table("SENSORS"), actions, registry)
+    entries = arns.of("ssm", f"parameter{path_of(arns.stack)}{JOBS}")
     yield Need("reconcile", "ReconcileRole", entries, ("ssm:GetParametersByPath",))
     for step in ("dispatch", "record", "reconcile"):
         asset = {"dynamodb:LeadingKeys": [_ANYTHING]}
