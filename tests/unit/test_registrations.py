@@ -228,6 +228,19 @@ def test_engine_without_copy_is_a_problem(house: House) -> None:
     assert "no copy of the registry yet" in finding.says
 
 
+def test_observed_job_that_nobody_has_registered_is_a_problem(house: House) -> None:
+    """Nothing else says that none of its executions is recorded."""
+    found = registry(house)
+    registrations = Registrations(lambda: found, ENGINE, house.clock, ["load", "lode"])
+
+    finding = only(list(registrations.findings([WATCH])))
+
+    assert (finding.subject, finding.severity) == ("job lode", Severity.PROBLEM)
+    assert finding.says == (
+        "ObservedJobs names lode, which no project has registered. Registered jobs: load."
+    )
+
+
 def test_projects_of_an_older_contract_are_behind(house: House) -> None:
     """Each once, whatever number of entries it has."""
     found = registry(
@@ -264,7 +277,7 @@ def test_sensor_whose_function_is_gone_is_listed_with_that_problem_alone(house: 
     assert (found.name, found.project, found.jobs) == ("watch", "shop", ("load",))
 
 
-def test_doctor_tells_once_of_a_function_that_is_gone_and_goes_on_with_the_others(house: House) -> None:
+def test_doctor_reports_a_function_that_is_gone_once_and_goes_on_with_the_others(house: House) -> None:
     second = replace(WATCH, name="other", function="shop-OtherFunction-1X")
     sensors = {**SENSORS, "other": replace(ENTRY, name="other", function=second.function)}
 

@@ -35,11 +35,13 @@ class Registrations:
         registered: the engine's copy of the registry, as it is now.
         environment: the environment of the engine's own functions.
         clock: the time.
+        observed: the names of the jobs whose executions are recorded whoever starts them.
     """
 
     registered: Callable[[], Registry]
     environment: Mapping[str, str]
     clock: Clock
+    observed: Collection[str] = ()
 
     def of_sensors(self, sensors: Iterable[DeployedSensor]) -> dict[str, tuple[SensorProblem, ...]]:
         """What is wrong with the registration of sensors, by name; those with which nothing is are left out.
@@ -68,6 +70,7 @@ class Registrations:
             *self._of_age(registry),
             *_of_rejected(registry),
             *_of_outdated(registry),
+            *self._of_observed(registry),
             *(
                 Finding(CHECK, f"sensor {each.name}", Severity.PROBLEM, problem.says, problem.advice)
                 for each in sensors
@@ -92,6 +95,13 @@ class Registrations:
             return
         advice = "Look at RECONCILE's schedule and log; it lists Parameter Store every 10 minutes."
         yield Finding(CHECK, "reconcile", Severity.PROBLEM, says, advice)
+
+    def _of_observed(self, registry: Registry) -> Iterator[Finding]:
+        """Names of observed jobs that nobody has registered: nothing of theirs is recorded."""
+        for name in sorted({*self.observed} - registry.jobs.keys()):
+            says = f"ObservedJobs names {name}, which no project has registered. {_known_jobs(registry)}"
+            advice = "Correct the parameter ObservedJobs and deploy, or deploy the project of the job."
+            yield Finding(CHECK, f"job {name}", Severity.PROBLEM, closed(says), advice)
 
     def _of_sensor(self, registry: Registry, sensor: DeployedSensor) -> Iterator[SensorProblem]:
         entry = registry.sensors.get(sensor.name)
@@ -122,12 +132,16 @@ class Registrations:
             yield _problem(says, advice)
 
 
+def _known_jobs(registry: Registry) -> str:
+    return f"Registered jobs: {', '.join(sorted(registry.jobs)) or 'none'}"
+
+
 def _problem(says: str, advice: str) -> SensorProblem:
     return SensorProblem(ProblemKind.REGISTRATION, closed(says), advice)
 
 
 def _of_rejected(registry: Registry) -> Iterator[Finding]:
-    """Entries that could not be taken; those of sensors that have a former entry are told of with the sensor."""
+    """Entries that could not be taken; that of a sensor with an entry before it is a problem of the sensor."""
     for path, reason in sorted(registry.problems.items()):
         folder, _, name = path.partition("/")
         if folder == SENSORS and name in registry.sensors:
@@ -164,8 +178,8 @@ def _of_jobs(registry: Registry, entry: SensorEntry) -> Iterator[SensorProblem]:
     """Jobs that a sensor names and may not start: there is none, or it does not accept the sensor."""
     unknown = sorted(entry.jobs - registry.jobs.keys())
     if unknown:
-        known = ", ".join(sorted(registry.jobs)) or "none"
-        says = f"It may start {', '.join(unknown)}, which no project has registered. Registered jobs: {known}"
+        names = ", ".join(unknown)
+        says = f"It may start {names}, which no project has registered. {_known_jobs(registry)}"
         advice = f"Correct the sensor's jobs in project {entry.project}, or deploy the project of the job."
         yield _problem(says, advice)
     for name in sorted(entry.jobs & registry.jobs.keys()):
