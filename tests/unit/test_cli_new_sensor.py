@@ -20,6 +20,7 @@ from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.runs import RunFailure
 from treadle.definitions.status import DagsterRunStatus
 from treadle.ports.launching import JobSettings
+from treadle.ports.registry import parse_job
 
 WRITTEN = {
     "functions/sensors/late_orders/app.py",
@@ -272,8 +273,11 @@ def test_outside_a_project_nothing_happens(tmp_path: Path, monkeypatch: pytest.M
     ("old", "new", "complaint"),
     [
         ("Parameters:\n  # ---- Stack", "Parametres:\n  # ---- Stack", "lacks Parameters"),
-        ('          {\n          "failure_alert"', '          { "failure_alert"', "first line is {"),
-        ('          {\n          "process_file": ', "          {\n          ", "the text of Jobs is no JSON"),
+        (
+            '"target": "step_functions", "arn": "${Address}",',
+            '"target" "step_functions",',
+            "the value of ProcessFileJobEntry is no JSON",
+        ),
         ("Resources:\n", "Resources:\n  - {\n", "is no YAML"),
     ],
 )
@@ -313,23 +317,25 @@ def test_more_jobs_than_one_condition_takes_are_nested(project: Path) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_new_job_of_each_kind_gets_its_parameters_and_its_setting(project: Path, kind: str) -> None:
-    """LAUNCH reads the address as `arn`, and each option under the name by which it says what is missing."""
+    """The engine reads the address as `arn`, and each option under the name by which it says what is missing."""
     done = run("new", "sensor", "late_orders", "--job", "load_orders", "--target", kind, "--root", project)
 
     assert done.exit_code == 0, done.output
     template = YamlLines("template.yaml", (project / "template.yaml").read_text())
     setting = jobs(template)["load_orders"]
     address, *options = SETTINGS[kind]
+    expected = {
+        option: f"${{{JobSettings('load_orders', kind, '', '').parameter_of(option)}}}" for option in options
+    }
     assert setting == {
+        "project": "${AWS::StackName}",
         "target": kind,
         "arn": f"${{LoadOrders{address}}}",
         "parameter": f"LoadOrders{address}",
-        **{
-            option: f"${{{JobSettings('load_orders', kind, '', '').parameter_of(option)}}}"
-            for option in options
-        },
+        **({"options": expected} if options else {}),
     }
-    given = {value[2:-1] for value in setting.values() if value.startswith("${")}
+    assert parse_job("load_orders", json.dumps(setting), KINDS).settings.options == expected
+    given = {value[2:-1] for value in (setting["arn"], *expected.values())}
     assert given <= set(template.keys("Parameters"))
     assert f"LoadOrders{address}=<" in done.stdout
     assert f"| `LoadOrders{address}` |" in (project / "README.md").read_text()
@@ -407,36 +413,6 @@ def test_a_parameter_that_is_called_like_a_resource_is_refused(project: Path) ->
     assert contents(project) == before
 
 
-def test_more_jobs_than_a_functions_environment_takes_are_refused(project: Path) -> None:
-    """Lambda takes 4 KB of variables, and would refuse the deployment."""
-    template = project / "template.yaml"
-    job = '"process_file": {"target": "step_functions"'
-    many = "".join(
-        f'"job_{number}": {{"target": "{"x" * 80}", "parameter": "P"}},\n          ' for number in range(30)
-    )
-    template.write_text(template.read_text().replace(job, many + job))
-    before = contents(project)
-
-    done = run("new", "sensor", "late_orders", "--root", project)
-
-    assert done.exit_code == 2
-    assert "more jobs and grants than a function's environment takes (4 KB)" in done.stderr
-    assert contents(project) == before
-
-
-@pytest.mark.parametrize(
-    ("options", "written"),
-    [
-        (["--kind", "run-failure"], {"run-status"}),
-        (["--kind", "run-status", "--job", "remind"], {"run-status"}),
-        (["--kind", "all-succeeded", "--jobs", "load,clean"], {"run-status", "schedule"}),
-        (["--kind", "asset", "--asset", "shop/orders"], {"asset-materialized"}),
-        (
-            ["--kind", "multi-asset", "--asset", "shop/orders", "--asset", "prices"],
-            {"asset-materialized", "schedule"},
-        ),
-    ],
-)
 def test_a_sensor_of_runs_or_assets_has_a_sample_of_each_way_in(
     project: Path, options: list[str], written: set[str]
 ) -> None:

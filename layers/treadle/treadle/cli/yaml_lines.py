@@ -81,19 +81,6 @@ class YamlLines:
         indent = _indent_of(self.find(*path[:-1]))
         self._add(self._last_line(self.find(*path)) + 1, indent, text)
 
-    def add_into_text(self, path: tuple[Step, ...], opening: str, text: str) -> None:
-        """Add lines to the block of text at a path, behind its first line, which must be the one given.
-
-        Raises:
-            ScaffoldError: if the first line is another.
-        """
-        first = self.find(*path).start_mark.line + 1
-        line = self._lines[first] if first < len(self._lines) else ""
-        if line.strip() != opening:
-            where = " > ".join(str(step) for step in path)
-            raise ScaffoldError([f"{self.name}: {where} must be a block whose first line is {opening}"])
-        self._add(first + 1, len(line) - len(line.lstrip()), text)
-
     def add_before_banner(self, path: tuple[Step, ...], text: str) -> None:
         """Add a section before the next line of a comment's `====` behind the entry at a path.
 

@@ -1,0 +1,338 @@
+"""The registry's copy is kept in step with Parameter Store, and nothing is taken for absent that only was not read."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import pytest
+
+from treadle.adapters.targets.registry import KINDS
+from treadle.definitions.errors import StoreError, StoreThrottledError
+from treadle.engine.registered import CachedRegistry
+from treadle.engine.registering import LIST_MS, RegistrySync
+from treadle.ports.launching import JobSettings
+from treadle.ports.registry import Registry, RegistryCopy
+from treadle.testing.registry import InMemoryParameters, InMemoryRegistryStore, job_text, sensor_text
+from treadle.testing.stores import InMemoryTables
+from treadle.testing.system import VirtualClock
+
+T = TypeVar("T")
+
+ENGINE = "main"
+DAILY = "sensors/daily"
+LOAD = "jobs/load"
+SETTINGS = JobSettings("load", "glue", "load", "LoadJob")
+MINUTE_S = 60
+
+
+class Parameters(InMemoryParameters):
+    """Parameter Store; a test says what happens while it is asked, and that it does not answer."""
+
+    error: Exception | None = None
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        super().__init__(values)
+        self.meanwhile: list[Callable[[], object]] = []
+        self.lists = 0
+
+    def list(self) -> Mapping[str, str]:
+        """All values, as they were when it was asked."""
+        self.lists += 1
+        return self._asked(super().list())
+
+    def get(self, path: str) -> str | None:
+        """One value, as it was when it was asked."""
+        return self._asked(super().get(path))
+
+    def _asked(self, answer: T) -> T:
+        if self.error is not None:
+            raise self.error
+        while self.meanwhile:
+            self.meanwhile.pop()()
+        return answer
+
+
+@dataclass
+class Engine:
+    """An engine with a sensor and a job that are registered."""
+
+    clock: VirtualClock = field(default_factory=VirtualClock)
+    tables: InMemoryTables = field(default_factory=InMemoryTables)
+    parameters: Parameters = field(
+        default_factory=lambda: Parameters(
+            {DAILY: sensor_text("shop", "load"), LOAD: job_text("shop", SETTINGS)}
+        )
+    )
+
+    def __post_init__(self) -> None:
+        self.store = InMemoryRegistryStore(self.tables)
+        self.sync = self.process()
+
+    def process(self, engine: str = ENGINE) -> RegistrySync:
+        """RECONCILE's part in a process of its own."""
+        registry = CachedRegistry(self.store, self.clock)
+        return RegistrySync(self.store, self.parameters, registry, engine, set(KINDS), self.clock)
+
+    def listed(self) -> int:
+        """A listing, once it is due."""
+        self.clock.advance(LIST_MS / 1000)
+        return self.sync.list_if_due()
+
+    def deleted(self, path: str) -> int:
+        """An entry is deleted, and Parameter Store tells of it."""
+        self.parameters.values.pop(path, None)
+        self.clock.advance(1)
+        return self.sync.update(path, is_deleted=True)
+
+    def updated(self, path: str, text: str) -> int:
+        """An entry is changed, and Parameter Store tells of it."""
+        self.parameters.values[path] = text
+        self.clock.advance(1)
+        return self.sync.update(path, is_deleted=False)
+
+    @property
+    def registry(self) -> Registry:
+        return self.store.read()
+
+    @property
+    def names(self) -> set[str]:
+        return {*self.registry.sensors, *self.registry.jobs}
+
+
+@pytest.fixture
+def engine() -> Engine:
+    made = Engine()
+    assert made.sync.list_if_due() == 2
+    return made
+
+
+def test_without_a_copy_all_entries_are_listed_at_once(engine: Engine) -> None:
+    found = engine.registry
+
+    assert found.may_start("daily", "load")
+    assert (found.listed_at, found.engine) == (engine.clock.now(), ENGINE)
+
+
+def test_entries_are_listed_every_ten_minutes(engine: Engine) -> None:
+    engine.parameters.values["jobs/clean"] = job_text("shop", JobSettings("clean", "glue", "clean", "C"))
+
+    for _ in range(9):
+        engine.clock.advance(MINUTE_S)
+        assert engine.sync.list_if_due() == 0
+    engine.clock.advance(MINUTE_S)
+
+    assert engine.sync.list_if_due() == 1
+    assert engine.parameters.lists == 2
+    assert "clean" in engine.names
+
+
+def test_lost_copy_is_made_again_within_a_minute(engine: Engine) -> None:
+    """As after somebody has deleted the item."""
+    engine.tables.registry = RegistryCopy()
+    engine.clock.advance(MINUTE_S + 1)
+
+    assert engine.sync.list_if_due() == 2
+
+
+def test_change_is_taken_over_when_it_is_announced(engine: Engine) -> None:
+    assert engine.updated(LOAD, job_text("shop", SETTINGS, arn="other")) == 1
+
+    assert engine.registry.jobs["load"].settings.arn == "other"
+    assert engine.parameters.lists == 1
+
+
+def test_announcement_without_change_changes_nothing(engine: Engine) -> None:
+    assert engine.updated(LOAD, job_text("shop", SETTINGS)) == 0
+
+
+def test_announcement_before_the_first_listing_lists_all() -> None:
+    engine = Engine()
+
+    assert engine.sync.update(LOAD, is_deleted=False) == 2
+    assert engine.names == {"daily", "load"}
+
+
+def test_ce_1_malformed_value_never_replaces_a_valid_one(engine: Engine) -> None:
+    """Announced or listed: the job is launched as before, and the problem is counted and shown."""
+    assert engine.updated(LOAD, job_text("shop", SETTINGS, target="gleu")) == 1
+    assert engine.listed() == 0
+
+    assert engine.registry.jobs["load"].settings == SETTINGS
+    assert engine.registry.problems == {
+        LOAD: "its target is 'gleu'. Use one of: " + ", ".join(sorted(KINDS)) + "."
+    }
+    assert engine.sync.invalid() == 1
+    assert engine.updated(LOAD, job_text("shop", SETTINGS)) == 1
+    assert engine.sync.invalid() == 0
+
+
+def test_first_value_that_is_malformed_is_a_problem_alone(engine: Engine) -> None:
+    engine.updated("jobs/clean", "{")
+
+    assert engine.names == {"daily", "load"}
+    assert "it is not JSON" in engine.registry.problems["jobs/clean"]
+    engine.deleted("jobs/clean")
+    assert engine.registry.problems == {}
+
+
+def test_deleted_entry_goes_with_its_announcement(engine: Engine) -> None:
+    assert engine.deleted(LOAD) == 1
+
+    assert engine.names == {"daily"}
+
+
+def test_entry_that_was_reported_as_deleted_and_is_there_stays(engine: Engine) -> None:
+    """It was made anew, or nobody deleted it."""
+    assert engine.sync.update(LOAD, is_deleted=True) == 0
+
+    assert engine.names == {"daily", "load"}
+
+
+def test_entry_that_was_reported_as_changed_and_is_not_found_stays(engine: Engine) -> None:
+    del engine.parameters.values[LOAD]
+
+    assert engine.sync.update(LOAD, is_deleted=False) == 0
+    assert engine.names == {"daily", "load"}
+
+
+def test_entry_that_two_listings_in_a_row_lack_is_gone(engine: Engine) -> None:
+    text = engine.parameters.values.pop(LOAD)
+    assert engine.listed() == 0
+    assert engine.names == {"daily", "load"}
+    engine.parameters.values[LOAD] = text
+    assert engine.listed() == 0
+    del engine.parameters.values[LOAD]
+    assert engine.listed() == 0
+    assert engine.names == {"daily", "load"}
+
+    assert engine.listed() == 1
+    assert engine.names == {"daily"}
+
+
+@pytest.mark.parametrize("error", [StoreError("no answer"), StoreThrottledError("throttled")])
+def test_ce_1_error_of_parameter_store_is_never_absence(engine: Engine, error: Exception) -> None:
+    engine.parameters.error = error
+    before = engine.store.copy()
+
+    for _ in range(3):
+        with pytest.raises(StoreError):
+            engine.listed()
+        with pytest.raises(StoreError):
+            engine.deleted(LOAD)
+
+    assert engine.store.copy() == before
+
+
+def test_update_that_failed_is_made_up_for_by_the_next_look(engine: Engine) -> None:
+    engine.parameters.error = StoreError("no answer")
+    with pytest.raises(StoreError):
+        engine.updated(LOAD, job_text("shop", SETTINGS, arn="other"))
+    engine.parameters.error = None
+    engine.clock.advance(1)
+
+    assert engine.sync.list_if_due() == 1
+    assert engine.registry.jobs["load"].settings.arn == "other"
+    engine.clock.advance(1)
+    assert (engine.sync.list_if_due(), engine.parameters.lists) == (0, 2)
+
+
+def test_listing_that_began_before_an_update_does_not_undo_it(engine: Engine) -> None:
+    other = engine.process()
+
+    def meanwhile() -> None:
+        engine.clock.advance(1)
+        engine.parameters.values |= {LOAD: job_text("shop", SETTINGS, arn="other")}
+        other.update(LOAD, is_deleted=False)
+
+    engine.parameters.meanwhile.append(meanwhile)
+    engine.listed()
+
+    assert engine.registry.jobs["load"].settings.arn == "other"
+
+
+def test_listing_that_began_before_a_deletion_does_not_undo_it(engine: Engine) -> None:
+    other = engine.process()
+
+    def meanwhile() -> None:
+        engine.clock.advance(1)
+        del engine.parameters.values[LOAD]
+        other.update(LOAD, is_deleted=True)
+
+    engine.parameters.meanwhile.append(meanwhile)
+    engine.listed()
+    assert engine.names == {"daily"}
+
+    engine.parameters.values[LOAD] = job_text("shop", SETTINGS)
+    engine.listed()
+    assert engine.names == {"daily", "load"}
+
+
+def test_older_listing_never_overwrites_a_newer_one(engine: Engine) -> None:
+    """It would also make one listing that lacks an entry count for two."""
+    other = engine.process()
+    text = engine.parameters.values.pop(LOAD)
+
+    def meanwhile() -> None:
+        engine.clock.advance(1)
+        engine.parameters.values[LOAD] = text
+        other.list_if_due()
+
+    engine.parameters.meanwhile.append(meanwhile)
+    engine.listed()
+
+    copy = engine.store.copy()
+    assert copy.listed_at == engine.clock.now()
+    assert not any(kept.is_missing for kept in copy.entries.values())
+
+
+def test_older_read_of_an_entry_never_overwrites_a_newer_one(engine: Engine) -> None:
+    other = engine.process()
+
+    def meanwhile() -> None:
+        engine.clock.advance(1)
+        engine.parameters.values[LOAD] = job_text("shop", SETTINGS, arn="newest")
+        other.update(LOAD, is_deleted=False)
+
+    engine.parameters.meanwhile.append(meanwhile)
+    engine.updated(LOAD, job_text("shop", SETTINGS, arn="newer"))
+
+    assert engine.registry.jobs["load"].settings.arn == "newest"
+
+
+def test_updates_at_the_same_time_are_all_kept(engine: Engine) -> None:
+    """Each is written upon the copy that the other has written."""
+    other, reads = engine.process(), engine.store.copy
+    engine.parameters.values["jobs/clean"] = job_text("shop", JobSettings("clean", "glue", "clean", "C"))
+
+    def copy() -> RegistryCopy:
+        found = reads()
+        if engine.store.copy is copy:  # type: ignore[comparison-overlap]
+            engine.store.copy = reads  # type: ignore[method-assign]
+            other.update("jobs/clean", is_deleted=False)
+        return found
+
+    engine.clock.advance(1)
+    engine.parameters.values[LOAD] = job_text("shop", SETTINGS, arn="other")
+    engine.store.copy = copy  # type: ignore[method-assign]
+    engine.sync.update(LOAD, is_deleted=False)
+
+    assert engine.names == {"daily", "load", "clean"}
+    assert engine.registry.jobs["load"].settings.arn == "other"
+
+
+def test_engine_that_takes_over_the_tables_of_another_drops_its_entries(engine: Engine) -> None:
+    engine.parameters.values = {"jobs/own": job_text("own", JobSettings("own", "glue", "own", "O"))}
+    engine.sync = engine.process("another")
+
+    assert engine.sync.list_if_due() == 3
+    assert engine.names == {"own"}
+
+
+def test_ce_16_versions_of_the_contract_register_under_the_same_names(engine: Engine) -> None:
+    """A second entry of a name has no path of its own: a later version is a field, and here not served yet."""
+    fields = json.loads(sensor_text("other", "load"))
+    engine.updated(DAILY, json.dumps(fields | {"contract": "2"}))
+
+    assert engine.registry.sensors["daily"].project == "shop"
+    assert "its contract is 2, and this engine serves 1" in engine.registry.problems[DAILY]
