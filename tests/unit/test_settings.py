@@ -18,7 +18,6 @@ from treadle.bootstrap.steps import (
 )
 from treadle.definitions.errors import SettingsError
 from treadle.integrations.s3 import s3_sensor
-from treadle.ports.launching import JobSettings
 
 JOBS = '{"load": {"target": "step_functions", "arn": "arn:x", "parameter": "LoadArn"}}'
 
@@ -86,34 +85,6 @@ def test_all_problems_are_told_at_once() -> None:
         "B is 'soon', and must be a whole number of seconds; "
         "C must be a JSON object, and is a list. See template.yaml."
     )
-
-
-def test_grants_are_read_as_lists_of_job_names() -> None:
-    settings = Settings({"TREADLE_GRANTS": '{"watch": "load, clean,,", "other": ""}'})
-
-    assert settings.grants() == {"watch": frozenset({"load", "clean"}), "other": frozenset()}
-
-
-def test_jobs_are_read_with_their_target_address_and_parameter() -> None:
-    assert Settings({"TREADLE_JOBS": JOBS}).jobs() == {
-        "load": JobSettings("load", "step_functions", "arn:x", "LoadArn")
-    }
-
-
-def test_job_whose_address_the_deployment_left_out_is_known_without_one() -> None:
-    settings = Settings({"TREADLE_JOBS": '{"load": {"target": "step_functions"}}'})
-
-    assert settings.jobs()["load"].arn == ""
-    assert settings.problems == []
-
-
-@pytest.mark.parametrize("job", ['{"target": "mainframe"}', "{}", '"arn"'])
-def test_job_without_a_known_target_is_a_problem_and_the_others_stay(job: str) -> None:
-    settings = Settings({"TREADLE_JOBS": f'{{"bad": {job}, "load": {{"target": "step_functions"}}}}'})
-
-    assert list(settings.jobs()) == ["load"]
-    known = "step_functions, glue, batch, ecs, lambda, sqs, eventbridge"
-    assert settings.problems == [f"TREADLE_JOBS: job 'bad' needs a target, one of {known}"]
 
 
 TABLES = [f"TREADLE_{table}_TABLE" for table in ("SENSORS", "TICKS", "RUNS", "EVENTS")]
