@@ -19,17 +19,11 @@ from treadle.bootstrap.steps import (
 from treadle.definitions.errors import SettingsError
 from treadle.integrations.s3 import s3_sensor
 
-JOBS = '{"load": {"target": "step_functions", "arn": "arn:x", "parameter": "LoadArn"}}'
-
 
 def test_complete_environment_has_no_problems() -> None:
-    settings = Settings({"A": "text", "B": "90", "C": '{"k": 1}', "E": ""})
+    settings = Settings({"A": "text", "B": "90", "E": ""})
 
-    assert (settings.text("A"), settings.number("B", "seconds", 5), settings.mapping("C")) == (
-        "text",
-        90,
-        {"k": 1},
-    )
+    assert (settings.text("A"), settings.number("B", "seconds", 5)) == ("text", 90)
     assert (settings.text("D", "default"), settings.text("E", "default")) == ("default", "")
     assert (
         settings.number("D", "seconds", 5),
@@ -61,21 +55,11 @@ def test_a_time_zone_is_known_where_the_system_has_no_zones() -> None:
     assert "tzdata==" in (layers / "deps/requirements.txt").read_text()
 
 
-@pytest.mark.parametrize(
-    ("value", "words"), [("{", "A is no JSON"), ("[]", "must be a JSON object, and is a list")]
-)
-def test_mapping_that_is_no_json_object_is_a_problem(value: str, words: str) -> None:
-    settings = Settings({"A": value})
-
-    assert settings.mapping("A") == {}
-    assert words in settings.problems[0]
-
-
 def test_all_problems_are_told_at_once() -> None:
-    settings = Settings({"B": "soon", "C": "[]"})
+    settings = Settings({"B": "soon", "C": "Nowhere"})
     settings.text("A")
     settings.number("B", "seconds", None)
-    settings.mapping("C")
+    settings.zone("C")
 
     with pytest.raises(SettingsError) as refused:
         settings.check()
@@ -83,7 +67,7 @@ def test_all_problems_are_told_at_once() -> None:
     assert str(refused.value) == (
         "The function's environment does not fit: A is not set; "
         "B is 'soon', and must be a whole number of seconds; "
-        "C must be a JSON object, and is a list. See template.yaml."
+        "C is 'Nowhere', and must be a time zone such as Europe/Berlin. See template.yaml."
     )
 
 

@@ -1,10 +1,9 @@
 """A function's environment, read once and complained of at once."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from treadle.adapters.dynamodb.tables import TableNames
 from treadle.definitions.errors import SettingsError
@@ -44,19 +43,6 @@ class Settings:
             self.problems.append(f"{name} is {value!r}, and must be a whole number of {of}")
             return default
         return int(value)
-
-    def mapping(self, name: str) -> Mapping[str, Any]:
-        """A JSON object."""
-        text = self.text(name, None)
-        try:
-            value = json.loads(text or "{}")
-        except ValueError as error:
-            self.problems.append(f"{name} is no JSON: {error}")
-            return {}
-        if not isinstance(value, dict):
-            self.problems.append(f"{name} must be a JSON object, and is a {type(value).__name__}")
-            return {}
-        return value
 
     def zone(self, name: str) -> tzinfo:
         """A time zone by its name, such as Europe/Berlin; UTC where it is not set."""
