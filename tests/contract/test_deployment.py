@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import boto3
 import pytest
@@ -16,17 +16,19 @@ from treadle.adapters.stack import read_stack
 from treadle.definitions.errors import CommandRefusedError, DeploymentError, InvocationError
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.operate.load_checks import CHECK_SECONDS
-from treadle.ports.deployment import UNKNOWN_KIND, DeployedSensor, Deployment, Hearing, LogLine
+from treadle.ports.deployment import DeployedSensor, Deployment, Hearing, LogLine
+from treadle.ports.registry import Registry, SensorEntry
 from treadle.testing.deployment import InMemoryDeployment
 
 NOON = 1_795_348_800_000
-GRANTS = {"new_files": frozenset({"load", "check"}), "gone": frozenset[str](), "old": frozenset[str]()}
 SETTINGS = {
     "TREADLE_KIND": "s3",
     "TREADLE_DEFAULT_STATUS": "RUNNING",
     "TREADLE_INTERVAL_SECONDS": "300",
 }
-QUEUE = "https://sqs.us-east-1.amazonaws.com/123456789012/shop-NewFilesQueue-1X"
+QUEUE = "https://sqs.us-east-1.amazonaws.com/123456789012/files-NewFilesQueue-1X"
+RULE = "files-NewFilesRule-1X"
+ROLE = "arn:aws:iam::123456789012:role/treadle/files-NewFilesRole-1X"
 NEW_FILES = DeployedSensor(
     name="new_files",
     kind="s3",
@@ -34,18 +36,40 @@ NEW_FILES = DeployedSensor(
     jobs=("check", "load"),
     default_status=DefaultSensorStatus.RUNNING,
     interval_seconds=300,
-    function="shop-NewFilesFunction-1X",
+    function="files-NewFilesFunction-1X",
     queue=QUEUE,
     hearing=Hearing(buckets=("drop",)),
     settings=SETTINGS,
+    project="files",
+    rule=RULE,
+    log_group="/treadle/files",
+    role=ROLE,
 )
+"""Of another stack than the engine's, which has nothing of it."""
 OLD = DeployedSensor(
     name="old",
-    kind=UNKNOWN_KIND,
+    kind="asset",
     description="",
     jobs=(),
     default_status=DefaultSensorStatus.STOPPED,
-    function="shop-OldFunction-1X",
+    function="old-OldFunction-1X",
+    project="old",
+    log_group="/aws/lambda/old-OldFunction-1X",
+)
+REGISTRY = Registry(
+    {
+        "old": SensorEntry("old", "old", OLD.function, "asset"),
+        "new_files": SensorEntry(
+            "new_files",
+            "files",
+            NEW_FILES.function,
+            "s3",
+            frozenset({"load", "check"}),
+            QUEUE,
+            RULE,
+            "/treadle/files",
+        ),
+    }
 )
 PATTERN = {
     "source": ["aws.s3"],
@@ -92,37 +116,32 @@ def in_memory() -> World:
 def on_aws(stacks: Stacks | None = None) -> World:
     stacks = stacks or Stacks()
     events, logs = boto3.client("events"), boto3.client("logs")
-    events.put_rule(Name="shop-NewFilesRule-1X", EventPattern=json.dumps(PATTERN))
-    logs.create_log_group(logGroupName="/aws/lambda/shop/new_files")
-    stacks.resources["shop"] = {
-        "NewFilesFunction": ("AWS::Lambda::Function", NEW_FILES.function),
-        "NewFilesQueue": ("AWS::SQS::Queue", QUEUE),
-        "NewFilesRule": ("AWS::Events::Rule", "shop-NewFilesRule-1X"),
-        "NewFilesLogs": ("AWS::Logs::LogGroup", "/aws/lambda/shop/new_files"),
-        "OldFunction": ("AWS::Lambda::Function", OLD.function),
-    }
+    events.put_rule(Name=RULE, EventPattern=json.dumps(PATTERN))
+    logs.create_log_group(logGroupName="/treadle/files")
+    stacks.resources["shop"] = {}
     stacks.environments |= {NEW_FILES.function: SETTINGS, OLD.function: {}}
     stacks.descriptions[NEW_FILES.function] = "Sensor new_files: a run for each new file"
+    stacks.roles[NEW_FILES.function] = ROLE
     stacks.functions[NEW_FILES.function] = answer
     stacks.answer()
 
     def log() -> None:
-        logs.create_log_stream(logGroupName="/aws/lambda/shop/new_files", logStreamName="one")
+        logs.create_log_stream(logGroupName="/treadle/files", logStreamName="one")
         logs.put_log_events(
-            logGroupName="/aws/lambda/shop/new_files",
+            logGroupName="/treadle/files",
             logStreamName="one",
             logEvents=[{"timestamp": at, "message": f"{text}\n"} for at, text in LINES],
         )
 
-    return World(StackDeployment(read_stack("shop", ()), GRANTS), log)
+    return World(StackDeployment(read_stack("shop", ()), lambda: REGISTRY), log)
 
 
-def test_sensors_are_as_deployed_by_name_and_those_left_out_are_none(world: World) -> None:
+def test_sensors_of_all_projects_are_as_registered_and_deployed_by_name(world: World) -> None:
     found = world.deployment.sensors()
 
     assert list(found) == ["new_files", "old"]
     assert found["new_files"] == NEW_FILES
-    assert (found["old"].kind, found["old"].interval_seconds) == (UNKNOWN_KIND, None)
+    assert found["old"] == OLD
     assert world.deployment.name == "shop"
 
 
@@ -197,15 +216,90 @@ def test_what_was_read_of_a_stack_is_read_again_after_a_minute() -> None:
         clients.forget()
         stacks, seconds = Stacks(), [0.0]
         on_aws(stacks)
-        deployment = StackDeployment(read_stack("shop", ()), GRANTS, lambda: seconds[0])
+        registered = [REGISTRY]
+        deployment = StackDeployment(read_stack("shop", ()), lambda: registered[0], lambda: seconds[0])
         deployment.sensors()
 
-        stacks.environments[OLD.function] = {"TREADLE_KIND": "asset"}
+        stacks.environments[OLD.function] = {"TREADLE_INTERVAL_SECONDS": "60"}
+        registered[0] = Registry({"old": REGISTRY.sensors["old"]})
         seconds[0] = FRESH_SECONDS
-        before = deployment.sensors()["old"].kind
+        before = deployment.sensors()
         seconds[0] = FRESH_SECONDS + 1
+        after = deployment.sensors()
 
-        assert (before, deployment.sensors()["old"].kind) == (UNKNOWN_KIND, "asset")
+        assert (list(before), before["old"].interval_seconds) == (["new_files", "old"], None)
+        assert (list(after), after["old"].interval_seconds) == (["old"], 60)
+        clients.forget()
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "remedy"),
+    [
+        ("ResourceNotFoundException", 404, "Deploy project files again; or delete the sensor's entry"),
+        ("AccessDeniedException", 403, "Grant yourself lambda:GetFunctionConfiguration"),
+        ("ServiceException", 500, "Try again."),
+    ],
+)
+def test_sensor_whose_function_cannot_be_read_is_listed_with_that_problem_and_hides_no_other(
+    code: str, status: int, remedy: str
+) -> None:
+    with mock_aws():
+        clients.forget()
+        stacks = Stacks(failing={NEW_FILES.function: (code, status)})
+        deployment = on_aws(stacks).deployment
+
+        found = deployment.sensors()
+
+        assert found["old"] == OLD
+        assert code in found["new_files"].problem
+        assert found["new_files"].remedy.startswith(remedy)
+        assert found["new_files"].problem.startswith(f"Its function {NEW_FILES.function} cannot be read:")
+        known = replace(found["new_files"], problem="", remedy="")
+        assert known == DeployedSensor(
+            "new_files",
+            "s3",
+            "",
+            NEW_FILES.jobs,
+            DefaultSensorStatus.STOPPED,
+            function=NEW_FILES.function,
+            queue=QUEUE,
+            project="files",
+            rule=RULE,
+            log_group="/treadle/files",
+        )
+        clients.forget()
+
+
+def test_sensor_with_an_impossible_default_status_hides_no_other() -> None:
+    """What its function says of it is told by the check that it loads."""
+    with mock_aws():
+        clients.forget()
+        stacks = Stacks()
+        deployment = on_aws(stacks).deployment
+        stacks.environments[OLD.function] = {"TREADLE_DEFAULT_STATUS": "ON"}
+
+        assert deployment.sensors()["old"].default_status is DefaultSensorStatus.STOPPED
+        clients.forget()
+
+
+def test_in_a_log_group_of_several_sensors_each_has_its_own_functions_lines() -> None:
+    with mock_aws():
+        clients.forget()
+        on_aws()
+        logs = boto3.client("logs")
+        for function, at in ((NEW_FILES.function, 1), (f"{NEW_FILES.function}2", 2)):
+            stream = f"2026/11/29/{function}[$LATEST]8f2d"
+            logs.create_log_stream(logGroupName="/treadle/files", logStreamName=stream)
+            logs.put_log_events(
+                logGroupName="/treadle/files",
+                logStreamName=stream,
+                logEvents=[{"timestamp": NOON + at, "message": function}],
+            )
+        entry = REGISTRY.sensors["new_files"]
+        more = {**REGISTRY.sensors, "more": replace(entry, name="more", function=f"{NEW_FILES.function}2")}
+        deployment = StackDeployment(read_stack("shop", ()), lambda: Registry(more))
+
+        assert [each.text for each in deployment.logs("new_files", NOON)] == [NEW_FILES.function]
         clients.forget()
 
 
@@ -213,7 +307,7 @@ def test_sensor_whose_log_is_gone_is_told_of_as_a_deployment_that_cannot_be_read
     with mock_aws():
         clients.forget()
         world = on_aws()
-        boto3.client("logs").delete_log_group(logGroupName="/aws/lambda/shop/new_files")
+        boto3.client("logs").delete_log_group(logGroupName="/treadle/files")
 
         with pytest.raises(DeploymentError, match="log of sensor new_files cannot be read"):
             list(world.deployment.logs("new_files", 0))
@@ -221,7 +315,7 @@ def test_sensor_whose_log_is_gone_is_told_of_as_a_deployment_that_cannot_be_read
 
 
 def heard(rule: str, *, bus: str | None = None) -> Hearing | None:
-    """What the sensor is found to hear of when its rule, of a bus, goes by this physical id."""
+    """What the sensor is found to hear of when its rule, of a bus, is registered by this name."""
     with mock_aws():
         clients.forget()
         events = boto3.client("events")
@@ -229,25 +323,25 @@ def heard(rule: str, *, bus: str | None = None) -> Hearing | None:
         stacks = Stacks()
         on_aws(stacks)
         if bus is not None:
-            events.delete_rule(Name="shop-NewFilesRule-1X")
+            events.delete_rule(Name=RULE)
             pattern = {"detail": {"job": ["load"], "asset_key": ["a/b"], "status": ["FAILURE"]}}
             events.put_rule(
-                Name="shop-NewFilesRule-1X",
+                Name=RULE,
                 EventPattern=json.dumps(pattern),
                 EventBusName=bus,
                 State="DISABLED",
             )
         stacks.resources["shop"] = {
-            **stacks.resources["shop"],
-            "NewFilesRule": ("AWS::Events::Rule", rule),
             "Bus": ("AWS::Events::EventBus", "shop-treadle"),
         }
-        found = StackDeployment(read_stack("shop", ()), GRANTS).sensors()["new_files"].hearing
+        entry = replace(REGISTRY.sensors["new_files"], rule=rule)
+        registered = Registry({"new_files": entry})
+        found = StackDeployment(read_stack("shop", ()), lambda: registered).sensors()["new_files"].hearing
         clients.forget()
         return found
 
 
-@pytest.mark.parametrize("rule", ["shop-treadle|shop-NewFilesRule-1X", "shop-NewFilesRule-1X"])
+@pytest.mark.parametrize("rule", [f"shop-treadle|{RULE}", RULE])
 def test_rule_of_the_stacks_own_bus_is_read_there(rule: str) -> None:
     assert heard(rule, bus="shop-treadle") == Hearing(("load",), ("a/b",), ("FAILURE",), (), is_on=False)
 

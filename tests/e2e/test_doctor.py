@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,8 +13,13 @@ import pytest
 from tests.e2e.deployment import JOB, SENSOR, Deployed, eventually
 from tests.support.project import run
 from treadle.adapters import clients
+from treadle.ports.registry import path_of
 
 OWNER = f"sensor {SENSOR}"
+OF_SENSOR, OF_JOB = f"sensors/{SENSOR}", f"jobs/{JOB}"
+"""Where their entries are below the engine's path."""
+
+MALFORMED = "{"
 Finding = dict[str, Any]
 Breakage = Callable[[Deployed], contextlib.AbstractContextManager[None]]
 
@@ -154,21 +160,82 @@ def told_otherwise(
         lambdas.update_function_configuration(FunctionName=name, Environment={"Variables": before})
 
 
-def jobs_with(arn: str) -> Callable[[dict[str, str]], Mapping[str, str]]:
-    def changed(before: dict[str, str]) -> Mapping[str, str]:
-        jobs = json.loads(before["TREADLE_JOBS"])
-        jobs[JOB]["arn"] = arn
-        return {"TREADLE_JOBS": json.dumps(jobs)}
+@contextlib.contextmanager
+def registered(deployed: Deployed, path: str, text: str) -> Iterator[None]:
+    """A project has registered something meanwhile; RECONCILE takes it over, and takes it back."""
+    ssm, name = deployed.client("ssm"), f"{path_of(deployed.name)}{path}"
+    entries = ssm.get_parameters(Names=[name])["Parameters"]
+    ssm.put_parameter(Name=name, Value=text, Type="String", Overwrite=True)
+    eventually(lambda: is_taken_over(deployed, path, text), f"{path} is taken over", seconds=100)
+    try:
+        yield
+    finally:
+        if entries:
+            ssm.put_parameter(Name=name, Value=entries[0]["Value"], Type="String", Overwrite=True)
+        else:
+            ssm.delete_parameter(Name=name)
+        before = entries[0]["Value"] if entries else ""
+        eventually(lambda: is_taken_over(deployed, path, before), f"{path} is taken back", seconds=100)
 
-    return changed
+
+def is_taken_over(deployed: Deployed, path: str, text: str) -> bool:
+    """Whether the engine's copy has an entry as it is now, or that it cannot be taken."""
+    kept = deployed.stores.registry.copy().entries.get(path)
+    if not text:
+        return kept is None or kept.is_deleted
+    return kept is not None and (bool(kept.problem) if text == MALFORMED else kept.text == text)
+
+
+def entry(deployed: Deployed, path: str, **fields: str) -> str:
+    """An entry as it is, but for some fields."""
+    [found] = deployed.client("ssm").get_parameters(Names=[f"{path_of(deployed.name)}{path}"])["Parameters"]
+    return json.dumps({**json.loads(found["Value"]), **fields})
 
 
 def job_without_address(deployed: Deployed) -> contextlib.AbstractContextManager[None]:
-    return told_otherwise(deployed, "Launch", jobs_with(""))
+    return registered(deployed, OF_JOB, entry(deployed, OF_JOB, arn=""))
 
 
 def target_gone(deployed: Deployed) -> contextlib.AbstractContextManager[None]:
-    return told_otherwise(deployed, "Launch", jobs_with(f"{deployed.machine}-gone"))
+    return registered(deployed, OF_JOB, entry(deployed, OF_JOB, arn=f"{deployed.machine}-gone"))
+
+
+def entry_malformed(deployed: Deployed) -> contextlib.AbstractContextManager[None]:
+    return registered(deployed, OF_JOB, MALFORMED)
+
+
+def job_unknown(deployed: Deployed) -> contextlib.AbstractContextManager[None]:
+    return registered(deployed, OF_SENSOR, entry(deployed, OF_SENSOR, jobs=f"{JOB},no_such_job"))
+
+
+def job_of_another_project(deployed: Deployed) -> contextlib.AbstractContextManager[None]:
+    return registered(deployed, OF_JOB, entry(deployed, OF_JOB, project="billing"))
+
+
+def function_gone(deployed: Deployed) -> contextlib.AbstractContextManager[None]:
+    gone = {"project": "orders", "function": "orders-Function-1X", "kind": "schedule"}
+    return registered(deployed, "sensors/orders", json.dumps(gone))
+
+
+def another_engine(deployed: Deployed) -> contextlib.AbstractContextManager[None]:
+    other = {"TREADLE_NAMESPACE": "000000000000/us-east-1/another"}
+    return told_otherwise(deployed, "LargeFiles", lambda before: other)
+
+
+@contextlib.contextmanager
+def old_copy(deployed: Deployed) -> Iterator[None]:
+    """RECONCILE has not run for long."""
+    deployed.schedule("Reconcile", enabled=False)
+    registry = deployed.stores.registry
+
+    def aged() -> bool:
+        return registry.replace(replace(registry.copy(), listed_at=1_795_370_400_000))
+
+    eventually(aged, "the copy is old")
+    try:
+        yield
+    finally:
+        deployed.invoke("Reconcile", {"treadle": "reconcile"})
 
 
 def function_that_does_not_begin(deployed: Deployed) -> contextlib.AbstractContextManager[None]:
@@ -273,6 +340,12 @@ BREAKAGES: dict[str, tuple[Breakage, str, str, str]] = {
     "dead letter": (dead_letter, "dead letters", "DeadLetterQueue", "1 messages were given up"),
     "job without address": (job_without_address, "jobs", JOB, "gives the job no address"),
     "target gone": (target_gone, "jobs", JOB, "-gone"),
+    "entry malformed": (entry_malformed, "registry", OF_JOB, "could not be taken, and the one before is in use: it is not JSON"),
+    "job unknown": (job_unknown, "registry", OWNER, "It may start no_such_job, which no project has registered"),
+    "job of another project": (job_of_another_project, "registry", OWNER, f"It may start job {JOB}, and project billing"),
+    "function gone": (function_gone, "configuration", "sensor orders", "Its function orders-Function-1X cannot be read"),
+    "another engine": (another_engine, "registry", "sensor large_files", "TREADLE_NAMESPACE is '000000000000/us-east-1/another'"),
+    "old copy": (old_copy, "registry", "reconcile", "RECONCILE does not list Parameter Store"),
     "function that does not begin": (function_that_does_not_begin, "configuration", OWNER, "TREADLE_S3_IDENTITY is 'colour'"),
     "module that is missing": (module_that_is_missing, "configuration", "sensor large_files", "No module named 'nowhere'"),
     "handler that is missing": (handler_that_is_missing, "configuration", OWNER, "has no attribute 'nothing'"),
@@ -286,7 +359,7 @@ BREAKAGES: dict[str, tuple[Breakage, str, str, str]] = {
 
 def test_nothing_is_found_wrong_with_the_healthy_stack(deployed: Deployed) -> None:
     """What another test has broken may be heard of for a while after it was mended; so it is looked at again."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while True:
         quieten(deployed)
         status, findings = examined(deployed)

@@ -101,7 +101,7 @@ class Deployment:
             "engine/reconcile",
             {**event, "detail": {**event["detail"], "operation": operation, "name": name}},
         )
-        self.handlers.clear()
+        self.handlers = {"engine/reconcile": self.handlers["engine/reconcile"]}
         return answer
 
     def register_job(self, **fields: str) -> Any:
@@ -248,11 +248,22 @@ STACK_QUEUES = {
     "dispatch": "Dispatch",
     "launch": "Launch",
     "record": "Record",
-    "own": "NewObjects",
     "dead": "DeadLetter",
 }
-TOLD = {"DispatchFunction": "TREADLE_JOBS", "LaunchFunction": "TREADLE_GRANTS"}
-"""By function, what it is not told."""
+OWN = f"{STACK}-NewObjectsFunction-1X"
+"""The sensor's function, of a stack of its own: the engine's has none of its resources."""
+
+
+def of_project(deployment: Deployment) -> str:
+    """The entry of the sensor, of a project of its own."""
+    return sensor_text(
+        "files",
+        "process_file",
+        kind="s3",
+        function=OWN,
+        queue=deployment.queues["own"],
+        log_group=f"/aws/lambda/{STACK}/new_objects",
+    )
 
 
 @pytest.fixture
@@ -263,7 +274,7 @@ def stacks() -> Stacks:
 
 @pytest.fixture
 def stack(deployment: Deployment, stacks: Stacks) -> Deployment:
-    """The deployment, its queues and functions belonging to a stack, named as template.yaml names them."""
+    """The deployment: the engine's queues and functions belong to a stack, the sensor to a project of its own."""
     record = boto3.client("sqs").create_queue(QueueName="record")["QueueUrl"]
     deployment.queues["record"] = record
     deployment.setenv(TREADLE_RECORD_QUEUE_URL=record)
@@ -271,16 +282,14 @@ def stack(deployment: Deployment, stacks: Stacks) -> Deployment:
         f"{prefix}Queue": ("AWS::SQS::Queue", deployment.queues[name])
         for name, prefix in STACK_QUEUES.items()
     }
-    for function, untold in TOLD.items():
+    for function in ("DispatchFunction", "LaunchFunction"):
         resources[function] = ("AWS::Lambda::Function", f"{STACK}-{function}-1X")
-        told = {name: value for name, value in deployment.environment.items() if name != untold}
-        stacks.environments[f"{STACK}-{function}-1X"] = told
-    resources["NewObjectsFunction"] = ("AWS::Lambda::Function", f"{STACK}-NewObjectsFunction-1X")
-    resources["NewObjectsLogs"] = ("AWS::Logs::LogGroup", f"/aws/lambda/{STACK}/new_objects")
-    own = f"{STACK}-NewObjectsFunction-1X"
-    stacks.environments[own] = {**deployment.environment, "TREADLE_KIND": "s3"}
-    stacks.descriptions[own] = "Sensor new_objects: a run for each new object"
-    stacks.functions[own] = lambda event: deployment.invoke("sensors/new_objects", event)
+        stacks.environments[f"{STACK}-{function}-1X"] = deployment.environment
+    stacks.environments[OWN] = {**deployment.environment, "TREADLE_KIND": "s3"}
+    stacks.descriptions[OWN] = "Sensor new_objects: a run for each new object"
+    stacks.functions[OWN] = lambda event: deployment.invoke("sensors/new_objects", event)
+    deployment.register("sensors/new_objects", of_project(deployment))
+    deployment.register_job(sensors="new_objects")
     boto3.client("logs").create_log_group(logGroupName=f"/aws/lambda/{STACK}/new_objects")
     stacks.resources[STACK] = resources
     stacks.answer()

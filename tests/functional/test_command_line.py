@@ -10,7 +10,7 @@ import boto3
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.functional.conftest import STACK, Deployment, object_created
+from tests.functional.conftest import OWN, STACK, Deployment, object_created
 from tests.support.stacks import Stacks
 from treadle.adapters.queues import SqsDeadLetters
 from treadle.cli.commands import treadle as command
@@ -18,6 +18,7 @@ from treadle.definitions.status import DagsterRunStatus, TickStatus
 from treadle.engine.identity import event_tick_id
 from treadle.ports.assets import AssetEvent
 from treadle.ports.ticks import ErrorInfo, Tick, TickKind
+from treadle.testing.registry import sensor_text
 
 SENSOR = "new_objects"
 ANN = "arn:aws:sts::123456789012:user/moto"
@@ -61,6 +62,36 @@ def test_list_shows_each_sensor_and_how_it_stands(stack: Deployment) -> None:
     assert shown.rstrip().endswith(" 1         0       +")
     assert (view["name"], view["kind"], view["status"], view["runs_24h"]) == (SENSOR, "s3", "RUNNING", 1)
     assert view["jobs"] == ["process_file"]
+
+
+def test_sensor_whose_function_is_gone_is_listed_with_that_problem_beside_the_others(
+    stack: Deployment, stacks: Stacks
+) -> None:
+    """Each of a project of its own; the engine's stack has none of their resources."""
+    stack.register("sensors/orders", sensor_text("orders", "process_file", function="orders-Function-1X"))
+    evaluated(stack)
+
+    gone, well = told("sensor", "list")[::-1]
+    listed = treadle("sensor", "list").stdout
+
+    assert (well["name"], well["project"], well["problems"]) == (SENSOR, "files", [])
+    assert (gone["name"], gone["project"], gone["function"]) == ("orders", "orders", "orders-Function-1X")
+    assert [each["kind"] for each in gone["problems"]] == ["UNREADABLE", "REGISTRATION"]
+    assert ", not found" in listed
+    assert "! orders: Its function orders-Function-1X cannot be read:" in listed
+    assert "  Deploy project orders again; or delete the sensor's entry in Parameter Store" in listed
+    assert "job process_file, and project shop, whose job that is, does not accept the sensor." in listed
+    assert "project       files" in treadle("sensor", "show", SENSOR).stdout
+
+
+def test_sensor_of_another_engine_is_shown_as_such(stack: Deployment, stacks: Stacks) -> None:
+    stacks.environments[OWN] = {**stacks.environments[OWN], "TREADLE_NAMESPACE": "123456789012/us-east-1/old"}
+    evaluated(stack)
+
+    listed = treadle("sensor", "list").stdout
+
+    assert "RUNNING, misregistered" in listed
+    assert "TREADLE_NAMESPACE is '123456789012/us-east-1/old', and the engine's is" in listed
 
 
 def test_function_that_does_not_load_is_shown_wherever_one_looks_for_its_ticks(

@@ -270,25 +270,26 @@ def deployed(name: str, *jobs: str, hearing: Hearing | None = None) -> DeployedS
 
 
 def test_the_map_shows_what_each_sensor_hears_of() -> None:
-    """A rule that names no job lets the runs of all through; one of objects, none."""
+    """A rule that names no job lets the runs of all registered jobs through; one of objects, none."""
     alert = deployed("alert", hearing=Hearing(statuses=("FAILURE",)))
     follow = deployed("follow", "report", hearing=Hearing(jobs=("load",), statuses=("SUCCESS",)))
     files = deployed("files", "load", hearing=Hearing(buckets=("b",)))
     rows = deployed("rows", hearing=Hearing(assets=("shop/orders",)))
 
-    found = graph_of(InMemoryDeployment([alert, follow, files, rows]))
+    found = graph_of(InMemoryDeployment([alert, follow, files, rows]), ["load", "billing"])
 
-    load, report = Node("job", "load"), Node("job", "report")
+    load, report, billing = Node("job", "load"), Node("job", "report"), Node("job", "billing")
     sensors = {name: Node("sensor", name) for name in ("alert", "follow", "files", "rows")}
     assert set(found.edges) == {
         Edge(load, sensors["alert"]),
         Edge(report, sensors["alert"]),
+        Edge(billing, sensors["alert"]),
         Edge(load, sensors["follow"]),
         Edge(sensors["follow"], report),
         Edge(sensors["files"], load),
         Edge(Node("asset", "shop/orders"), sensors["rows"]),
     }
-    assert set(found.nodes) == {load, report, Node("asset", "shop/orders"), *sensors.values()}
+    assert set(found.nodes) == {load, report, billing, Node("asset", "shop/orders"), *sensors.values()}
 
 
 def many_sensors(number: int) -> Iterator[SensorDefinition]:

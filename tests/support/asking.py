@@ -127,7 +127,7 @@ class Asked:
             RUN_IDS,
             SelectedObjects(lambda sensor: self.selection, self.objects),
             self.health,
-            Redriver(self.letters, destinations),
+            Redriver(self.letters, lambda: destinations),
             house.clock,
         )
         return why.explain(SENSOR, Subject(**subject))

@@ -78,7 +78,7 @@ class MemoryStack:
         functions: dict[str, Function] = {name: functools.partial(self._invoked, name) for name in deployed}
         deployment = InMemoryDeployment(list(deployed.values()), functions)
         overview = Overview(deployment, sensors, ticks, runs, made.clock)
-        redriver, health = Redriver(self.letters, places), InMemoryHealth()
+        redriver, health = Redriver(self.letters, lambda: places), InMemoryHealth()
         objects = SelectedObjects(selections_of(deployment), made.objects)
         return OperatorParts(
             deployment,
@@ -97,6 +97,7 @@ class MemoryStack:
             ),
             Doctor(deployment, health, overview, ticks, runs, made.clock),
             TickDrops(ticks, made.clock),
+            jobs,
         )
 
     def _invoked(self, sensor: str, event: Mapping[str, object]) -> Mapping[str, object]:

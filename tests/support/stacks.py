@@ -27,6 +27,8 @@ class Stacks:
         descriptions: by a function's physical id, its description.
         functions: by a function's physical id, what answers in its place.
         modified: by a function's physical id, when it was deployed, as Lambda writes it.
+        roles: by a function's physical id, the ARN of its role.
+        failing: by a function's physical id, the code and the status of Lambda's refusal to describe it.
         page: so many resources are listed in one answer.
     """
 
@@ -35,6 +37,8 @@ class Stacks:
     descriptions: dict[str, str] = field(default_factory=dict)
     functions: dict[str, Callable[[dict[str, Any]], object]] = field(default_factory=dict)
     modified: dict[str, str] = field(default_factory=dict)
+    roles: dict[str, str] = field(default_factory=dict)
+    failing: dict[str, tuple[str, int]] = field(default_factory=dict)
     page: int = 2
 
     def answer(self) -> None:
@@ -73,7 +77,13 @@ class Stacks:
     ) -> tuple[AWSResponse, dict[str, Any]]:
         del model
         function = params["url_path"].split("/")[3]
-        told = {"Description": self.descriptions.get(function, "")}
+        failing = self.failing.get(function)
+        if function not in self.environments:
+            failing = ("ResourceNotFoundException", 404)
+        if failing is not None:
+            code, status = failing
+            return _response(status), {"Error": {"Code": code, "Message": f"Function {function}"}}
+        told = {"Description": self.descriptions.get(function, ""), "Role": self.roles.get(function, "")}
         if function in self.modified:
             told["LastModified"] = self.modified[function]
         return _response(200), {**told, "Environment": {"Variables": self.environments[function]}}

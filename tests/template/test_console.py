@@ -4,12 +4,14 @@ from typing import Any
 
 import pytest
 
+from tests.support.policies import ACCOUNT, REGION, STACK, Deployed
 from tests.template.model import ROOT, actions, logical_prefix, read, references
 
 template = read()
 ROUTES = template.resources("AWS::ApiGatewayV2::Route")
 EVALUATORS = template.evaluators()
-FUNCTIONS = [f"{logical_prefix(name)}Function" for name in EVALUATORS]
+QUEUES = template.resources("AWS::SQS::Queue")
+DEPLOYED = Deployed(template, {})
 STEPS = ("Dispatch", "Launch", "Record", "Publish")
 OPEN = {"GET /", "GET /{proxy+}"}
 
@@ -98,20 +100,76 @@ def test_requests_are_bounded() -> None:
     assert stage["DefaultRouteSettings"] == {"ThrottlingRateLimit": 50, "ThrottlingBurstLimit": 100}
 
 
+def decision(action: str, service: str, name: str, **tags: str) -> str:
+    """What IAM decides of a call of the console's on something that bears these tags."""
+    context = {f"aws:ResourceTag/treadle:{key}": [value] for key, value in tags.items()}
+    return DEPLOYED.decides("ConsoleRole", action, f"arn:aws:{service}:{REGION}:{ACCOUNT}:{name}", context)
+
+
 @pytest.mark.parametrize(
-    ("sid", "resources"),
+    ("action", "service", "name"),
     [
-        ("SensorFunctions", set(FUNCTIONS)),
-        (
-            "SendAgain",
-            {f"{step}Queue" for step in STEPS} | {f"{logical_prefix(name)}Queue" for name in EVALUATORS},
-        ),
+        ("lambda:InvokeFunction", "lambda", "function:another-project-OrdersFunction-1X"),
+        ("lambda:GetFunctionConfiguration", "lambda", "function:another-project-OrdersFunction-1X"),
+        ("sqs:SendMessage", "sqs", "another-project-OrdersQueue-1X"),
+        ("sqs:GetQueueAttributes", "sqs", "another-project-OrdersQueue-1X"),
     ],
 )
-def test_it_reaches_each_sensor_and_nothing_else(sid: str, resources: set[str]) -> None:
-    present = template.section("Resources").keys()
+def test_it_reaches_the_sensors_of_its_engine_whatever_their_project_and_nothing_else(
+    action: str, service: str, name: str
+) -> None:
+    """Whoever may write an entry would otherwise lead an operator's click to any function or queue."""
+    assert decision(action, service, name, engine=STACK, sensor="orders") == "allowed"
+    assert decision(action, service, name, engine="another", sensor="orders") == "implicitDeny"
+    assert decision(action, service, name, engine=STACK) == "implicitDeny", "a step of the engine"
+    assert decision(action, service, name, sensor="orders") == "implicitDeny"
+    assert decision(action, service, name) == "implicitDeny"
 
-    assert references(statement(sid)["Resource"]) - {"AWS::NoValue"} == resources & present
+
+@pytest.mark.parametrize("name", EVALUATORS)
+def test_each_sensor_bears_the_tags_by_which_it_is_reached(name: str) -> None:
+    tags = {"treadle:engine": STACK, "treadle:sensor": name}
+    queue = QUEUES.get(f"{logical_prefix(name)}Queue")
+
+    assert DEPLOYED.value(EVALUATORS[name]["Tags"]) == tags
+    if queue is not None:
+        assert {each["Key"]: DEPLOYED.value(each["Value"]) for each in queue["Tags"]} == tags
+
+
+def test_nothing_but_sensors_bears_the_tag_of_a_sensor() -> None:
+    """The console may invoke what does."""
+    of_sensors = {logical_prefix(name) for name in EVALUATORS}
+    tagged = {
+        name
+        for name, body in template.section("Resources").items()
+        if "treadle:sensor" in str(body.get("Properties", {}).get("Tags"))
+    }
+
+    assert tagged <= {f"{prefix}{end}" for prefix in of_sensors for end in ("Function", "Queue", "Role")}
+
+
+def test_it_sends_to_each_queue_of_the_engine() -> None:
+    assert references(statement("SendAgain")["Resource"]) == {f"{step}Queue" for step in STEPS}
+
+
+@pytest.mark.parametrize("action", ["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:GetItem"])
+def test_it_reads_the_registry_and_never_writes_it(action: str) -> None:
+    """A forged entry would let a sensor start any job."""
+    table = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/SensorsTable"
+    decided = {
+        key: DEPLOYED.decides("ConsoleRole", action, table, {"dynamodb:LeadingKeys": [key]})
+        for key in ("#registry", "new_objects")
+    }
+
+    assert decided["new_objects"] == "allowed"
+    assert decided["#registry"] == ("allowed" if action == "dynamodb:GetItem" else "explicitDeny")
+
+
+def test_it_finds_schedules_and_mappings_by_what_they_invoke() -> None:
+    listing = statement("SensorsSchedules")
+
+    assert set(actions(listing)) == {"scheduler:ListSchedules", "lambda:ListEventSourceMappings"}
+    assert listing["Resource"] == "*"
 
 
 def test_it_invokes_no_step_of_the_engine_but_reconcile_which_takes_the_roles_of_jobs() -> None:

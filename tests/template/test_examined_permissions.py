@@ -93,7 +93,15 @@ def sensor(name: str) -> DeployedSensor:
     kind, queue = str(settings["TREADLE_KIND"]), f"{logical_prefix(name)}Queue"
     url = f"https://sqs/{ACCOUNT}/{queue}" if queue in QUEUES else None
     return DeployedSensor(
-        name, kind, "", (), DefaultSensorStatus.RUNNING, queue=url, hearing=hearing, settings=settings
+        name,
+        kind,
+        "",
+        (),
+        DefaultSensorStatus.RUNNING,
+        queue=url,
+        hearing=hearing,
+        settings=settings,
+        role=f"arn:aws:iam::{ACCOUNT}:role/{logical_prefix(name)}Role",
     )
 
 
@@ -112,8 +120,12 @@ def needed() -> list[Need]:
         },
         GIVEN,
     )
-    prefixes = {name: logical_prefix(name) for name in EVALUATORS}
-    return list(needs(stack, map(sensor, EVALUATORS), prefixes, jobs()))
+    return list(needs(stack, map(sensor, EVALUATORS), jobs()))
+
+
+def role_of(need: Need) -> str:
+    """The logical id of its role, which is its name here."""
+    return need.role.rpartition("/")[2]
 
 
 NEEDS = needed()
@@ -136,7 +148,11 @@ def context_of(need: Need) -> dict[str, list[str]]:
 def name_of(case: Any) -> str:
     """How a test's case is called."""
     first, second = case
-    return f"{first}-{second['Sid']}" if isinstance(first, str) else f"{first.role}-{second}-{first.resource}"
+    return (
+        f"{first}-{second['Sid']}"
+        if isinstance(first, str)
+        else f"{role_of(first)}-{second}-{first.resource}"
+    )
 
 
 @pytest.mark.parametrize("call", CALLS, ids=name_of)
@@ -144,13 +160,13 @@ def test_what_the_doctor_asks_about_is_allowed_as_the_template_is_written(call: 
     """Of a healthy stack, IAM denies nothing that is asked about; with a key left out it would."""
     need, action = call
 
-    assert DEPLOYED.decides(need.role, action, need.resource, context_of(need)) == "allowed"
+    assert DEPLOYED.decides(role_of(need), action, need.resource, context_of(need)) == "allowed"
 
 
 @pytest.mark.parametrize("call", CALLS, ids=name_of)
 def test_the_doctor_supplies_every_condition_key_of_the_policies(call: tuple[Need, str]) -> None:
     need, action = call
-    about = [each for each in DEPLOYED.statements(need.role) if covers(each, action, need.resource)]
+    about = [each for each in DEPLOYED.statements(role_of(need)) if covers(each, action, need.resource)]
 
     assert set().union(*map(condition_keys, about)) <= context_of(need).keys()
 
@@ -161,22 +177,22 @@ def test_every_statement_with_a_condition_is_asked_about(case: tuple[str, dict[s
     role, statement = case
 
     assert [
-        action for need, action in CALLS if need.role == role and covers(statement, action, need.resource)
+        action for need, action in CALLS if role_of(need) == role and covers(statement, action, need.resource)
     ]
 
 
 def test_a_call_that_lacks_what_a_policy_looks_at_would_be_denied() -> None:
     """What the tests above compare with does tell."""
     [need] = [
-        each for each in NEEDS if each.role == "NewObjectsRole" and "dynamodb:Attributes" in each.context
+        each for each in NEEDS if role_of(each) == "NewObjectsRole" and "dynamodb:Attributes" in each.context
     ]
     context = context_of(need)
     more = {**context, "dynamodb:Attributes": ["run_id", "run_config"]}
     less = {key: value for key, value in context.items() if key != "dynamodb:Attributes"}
 
     [action] = need.actions
-    assert DEPLOYED.decides(need.role, action, need.resource, more) == "implicitDeny"
-    assert DEPLOYED.decides(need.role, action, need.resource, less) == "explicitDeny"
+    assert DEPLOYED.decides(role_of(need), action, need.resource, more) == "implicitDeny"
+    assert DEPLOYED.decides(role_of(need), action, need.resource, less) == "explicitDeny"
     assert re.fullmatch(r"arn:aws:dynamodb:.*:table/RunsTable", need.resource)
 
 
@@ -206,7 +222,7 @@ def test_doctor_asks_about_the_attributes_that_the_store_reads(name: str) -> Non
     [asked] = [
         need.context["dynamodb:Attributes"]
         for need in NEEDS
-        if need.role == f"{logical_prefix(name)}Role" and "dynamodb:Attributes" in need.context
+        if role_of(need) == f"{logical_prefix(name)}Role" and "dynamodb:Attributes" in need.context
     ]
 
     assert asked == list(CLAIM_ATTRIBUTES)

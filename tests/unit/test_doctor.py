@@ -114,7 +114,6 @@ OFF: list[tuple[str, dict[str, Any], str, str]] = [
     ("dead letters", {"backlogs": (Backlog("", "dead", 1, in_flight=1),)}, "dead", "2 messages were given up."),
     ("buckets", {"buckets": (Bucket("watch", "b", announces=False, remedy="aws s3api"),)}, OWNER, "sends no events"),
     ("buckets", {"buckets": (Bucket("watch", "b", has_versions=False, versioning_remedy="aws s3api"),)}, OWNER, "The versioning of bucket b is not enabled"),
-    ("jobs", {"targets": (JobTarget("lode", "arn", "LodeArn", exists=True),)}, OWNER, "Its Jobs name load, and the deployment has no such job"),
     ("buckets", {"buckets": (Bucket("watch", "b", "NoSuchBucket"),)}, OWNER, "NoSuchBucket"),
     ("jobs", {"targets": (JobTarget("load", "", "LoadArn", exists=False),)}, "load", "gives the job no address"),
     ("jobs", {"targets": (JobTarget("load", "arn", "LoadArn", exists=False),)}, "load", "is not there: arn."),
@@ -274,7 +273,7 @@ def test_job_whose_runs_a_sensor_waits_for_and_nobody_has_is_a_problem() -> None
 
     assert (found.check, found.subject, found.severity) == ("jobs", OWNER, Severity.PROBLEM)
     assert "It waits for runs of job lode" in found.says
-    assert "there are: load" in found.advice
+    assert "Registered jobs: load" in found.advice
     unread = replace(HEALTHY, unread=(Unread("jobs", "what job load launches", "glue:GetJob", "denied"),))
     assert list(of_unknown_jobs(sensors, unread)) == []
 

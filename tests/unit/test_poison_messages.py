@@ -250,7 +250,7 @@ def test_a_letter_that_cannot_be_read_is_left_with_the_reason_and_the_others_are
     good = [letter(f"g{number}", json.dumps(LAUNCH), origin="launch") for number in range(2)]
     queue, box = Sent(), Box(good[0], letter("bad", poison, origin="launch"), good[1])
 
-    done = list(Redriver(box, [Destination("launch", "arn", queue)]).redrive())
+    done = list(Redriver(box, lambda: [Destination("launch", "arn", queue)]).redrive())
 
     assert [each.fate for each in done] == ["SENT", "LEFT", "SENT"]
     assert done[1].origin == "launch"
@@ -268,7 +268,7 @@ def test_a_letter_that_cannot_be_read_is_left_with_the_reason_and_the_others_are
 def test_any_letter_has_a_subject_and_a_fate(body: str, attributes: dict[str, str]) -> None:
     odd = letter("odd", body, **attributes)
 
-    [done] = Redriver(Box(odd), [Destination("launch", "arn", Sent())]).redrive(dry_run=True)
+    [done] = Redriver(Box(odd), lambda: [Destination("launch", "arn", Sent())]).redrive(dry_run=True)
 
     assert done.reason
     assert subject_of_letter(odd) is not None

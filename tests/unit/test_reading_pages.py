@@ -228,7 +228,7 @@ def test_letter_as_json_says_what_it_is_about_and_what_becomes_of_it() -> None:
     letters = InMemoryDeadLetters()
     letters.send('{"run_id": "r", "attempt": 1}', origin="launch", reason="AccessDenied")
 
-    [told] = map(letter_json, Redriver(letters, []).redrive(dry_run=True))
+    [told] = map(letter_json, Redriver(letters, list).redrive(dry_run=True))
 
     assert (told["origin"], told["subject"], told["fate"], told["given_up_as"]) == (
         "launch",

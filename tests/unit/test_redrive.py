@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from tests.template.model import samples
 from treadle.definitions.errors import StoreError
 from treadle.entrypoints.publishing import parse_publish
 from treadle.operate.dead_letters import Fate, Redriven, Redriver
@@ -38,7 +39,7 @@ class Stack:
             Destination(each, PREFIX + each, queue, f"shop-{each.rpartition(' ')[2]}")
             for each, queue in self.queues.items()
         ]
-        return Redriver(self.letters, places)
+        return Redriver(self.letters, lambda: places)
 
     def add(self, body: object, source: str | None = None, **attributes: str) -> None:
         self.letters.add(body if isinstance(body, str) else json.dumps(body), attributes, source)
@@ -92,6 +93,10 @@ def test_of_a_run_that_the_stream_gave_up_all_is_told_again(stack: Stack) -> Non
     assert parse_publish(sent) == ("r", None)
 
 
+ENTRY = samples()["reconcile-registry"]
+"""That an entry of the registry has changed."""
+
+
 def test_where_lost_news_of_runs_was_in_their_stream_is_kept(stack: Stack) -> None:
     """Nothing else finds them: of a tick's, RECONCILE does."""
     arn = "arn:aws:lambda:us-east-1:123456789012:function:treadle-PublishFunction-1A2B"
@@ -134,8 +139,18 @@ def test_input_and_output_of_an_execution_stay_out_of_queues(stack: Stack) -> No
         ({**LAMBDAS, "requestPayload": TICK}, {}, "schedule"),
         ({**LAMBDAS, "requestPayload": {"treadle": "reconcile"}}, {}, "schedule"),
         ({**LAMBDAS, "DDBStreamBatchInfo": {"shardId": "s"}}, {}, "stream"),
+        (ENTRY, {"RULE_ARN": "rule", "TARGET_ARN": "arn:of:reconcile"}, "reconcile"),
+        ({**LAMBDAS, "requestPayload": ENTRY}, {}, "reconcile"),
     ],
-    ids=["schedule", "schedule of RECONCILE", "invocation", "invocation of RECONCILE", "stream"],
+    ids=[
+        "schedule",
+        "schedule of RECONCILE",
+        "invocation",
+        "invocation of RECONCILE",
+        "stream",
+        "rule of the registry",
+        "invocation of the registry's rule",
+    ],
 )
 def test_what_comes_by_itself_is_dropped(
     stack: Stack, body: dict[str, object], attributes: dict[str, str], origin: str

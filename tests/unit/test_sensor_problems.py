@@ -381,7 +381,7 @@ def why(house: House, deployed: DeployedSensor, function: Callable[[Mapping[str,
         RunIds.of("1/us-east-1/treadle"),
         SelectedObjects(lambda sensor: None, InMemoryObjects(house.clock)),
         InMemoryHealth(),
-        Redriver(InMemoryDeadLetters(), []),
+        Redriver(InMemoryDeadLetters(), list),
         house.clock,
     )
     return explains.explain("watch", Subject(at=house.clock.now())).sentence

@@ -16,7 +16,7 @@ from treadle.adapters.health.permissions import context_entries, log_probe, perm
 from treadle.adapters.health.stack_health import StackHealth, bucket_of, clock_ahead
 from treadle.adapters.stack import DeployedStack
 from treadle.definitions.status import DefaultSensorStatus
-from treadle.ports.deployment import DeployedSensor, Hearing
+from treadle.ports.deployment import UNKNOWN_KIND, DeployedSensor, Hearing
 from treadle.ports.health import (
     Activity,
     Alarm,
@@ -35,9 +35,21 @@ from treadle.testing.deployment import InMemoryDeployment
 MAPPING = "c5ad6c15-8a5c-4a83-bd73-1d4c2fb1ed6c"
 URL = "https://sqs.us-east-1.amazonaws.com/123456789012/"
 TABLES = {f"TREADLE_{table}_TABLE": table.lower() for table in ("SENSORS", "TICKS", "RUNS", "EVENTS")}
+FUNCTION = "files-NewObjectsFunction-1X"
+FUNCTION_ARN = f"arn:aws:lambda:us-east-1:123456789012:function:{FUNCTION}"
+ROLE = "arn:aws:iam::123456789012:role/LaunchRole"
 SENSOR = DeployedSensor(
-    "new_objects", "s3", "", (), DefaultSensorStatus.RUNNING, settings={"TREADLE_S3_BUCKET": "landing"}
+    "new_objects",
+    UNKNOWN_KIND,
+    "",
+    (),
+    DefaultSensorStatus.RUNNING,
+    function=FUNCTION,
+    settings={"TREADLE_S3_BUCKET": "landing"},
+    project="files",
+    log_group="/files",
 )
+"""Of another stack than the engine's; without kind, so that no schedule is looked for."""
 
 
 @pytest.fixture(autouse=True)
@@ -66,10 +78,15 @@ def stack(**resources: tuple[str, str]) -> DeployedStack:
     )
 
 
-def seen(made: DeployedStack, *sensors: DeployedSensor) -> Vitals:
-    """What is seen of one step that has all the resources."""
-    health = StackHealth(made, InMemoryDeployment([*sensors] or [SENSOR]), {})
+def seen(sensor: DeployedSensor = SENSOR, made: DeployedStack | None = None) -> Vitals:
+    """What is seen of a sensor, of which the engine's stack has nothing."""
+    health = StackHealth(made or stack(), InMemoryDeployment([sensor]), {})
     return health.vitals("sensor new_objects")
+
+
+def seen_of_launch(**resources: tuple[str, str]) -> Vitals:
+    """What is seen of a step of the engine that has all the resources."""
+    return StackHealth(stack(**resources), InMemoryDeployment([SENSOR]), {}).vitals("launch")
 
 
 def looked(probe: Any) -> list[Vital]:
@@ -91,37 +108,94 @@ def looked(probe: Any) -> list[Vital]:
     ],
 )
 def test_mapping_is_on_or_off_and_may_work_in_vain(answer: dict[str, str], is_on: bool, trouble: str) -> None:
-    made = stack(NewObjectsFunctionQueue=("AWS::Lambda::EventSourceMapping", MAPPING))
     with Stubber(clients.client("lambda")) as lambdas, Stubber(clients.client("cloudwatch")):
         lambdas.add_response("get_event_source_mapping", answer, {"UUID": MAPPING})
 
-        vitals = seen(made)
+        of_step = seen_of_launch(LaunchFunctionQueue=("AWS::Lambda::EventSourceMapping", MAPPING))
 
-    assert vitals.switches == (Switch("mapping", "sensor new_objects", MAPPING, is_on, trouble),)
+        lambdas.add_response(
+            "list_event_source_mappings",
+            {
+                "EventSourceMappings": [
+                    {
+                        "UUID": MAPPING[::-1].replace("-", "0"),
+                        "EventSourceArn": "arn:aws:sqs:us-east-1:123456789012:p",
+                    },
+                    {"UUID": MAPPING, "EventSourceArn": "arn:aws:sqs:us-east-1:123456789012:q", **answer},
+                ]
+            },
+            {"FunctionName": FUNCTION},
+        )
+
+        of_sensor = seen(replace(SENSOR, queue=f"{URL}q"))
+
+    assert of_step.switches == (Switch("mapping", "launch", MAPPING, is_on, trouble),)
+    assert of_sensor.switches == (Switch("mapping", "sensor new_objects", MAPPING, is_on, trouble),)
 
 
 @pytest.mark.parametrize(("state", "is_on"), [("ENABLED", True), ("DISABLED", False)])
 def test_schedule_and_rule_are_on_or_off(state: str, is_on: bool) -> None:
-    made = stack(
-        NewObjectsFunctionMinute=("AWS::Scheduler::Schedule", "minute"),
-        NewObjectsRule=("AWS::Events::Rule", "bus|rule"),
-    )
     with Stubber(clients.client("scheduler")) as scheduler, Stubber(clients.client("events")) as events:
         scheduler.add_response("get_schedule", {"State": state}, {"Name": "minute"})
+        of_step = seen_of_launch(LaunchFunctionMinute=("AWS::Scheduler::Schedule", "minute"))
+
+        scheduler.add_response(
+            "list_schedules", listed(state, ("files-Own", FUNCTION_ARN)), {"NamePrefix": "files"}
+        )
         events.add_response("describe_rule", {"State": state}, {"Name": "rule", "EventBusName": "bus"})
+        of_sensor = seen(replace(SENSOR, kind="schedule", rule="bus|rule"))
 
-        vitals = seen(made)
+    assert of_step.switches == (Switch("schedule", "launch", "minute", is_on),)
+    assert set(of_sensor.switches) == {
+        Switch("schedule", "sensor new_objects", "files-Own", is_on),
+        Switch("rule", "sensor new_objects", "bus|rule", is_on),
+    }
 
-    assert {(each.kind, each.is_on) for each in vitals.switches} == {("schedule", is_on), ("rule", is_on)}
+
+def listed(state: str, *schedules: tuple[str, str]) -> dict[str, Any]:
+    """Schedules as Scheduler lists them: names, and what they invoke."""
+    return {"Schedules": [{"Name": name, "State": state, "Target": {"Arn": arn}} for name, arn in schedules]}
+
+
+@pytest.mark.parametrize(
+    ("schedules", "names"),
+    [
+        ((("minutely", FUNCTION_ARN),), ["minutely"]),
+        ((("files-Other", f"{FUNCTION_ARN}2"),), [f"of {FUNCTION}"]),
+    ],
+    ids=["named otherwise", "none"],
+)
+def test_schedule_is_found_by_what_it_invokes_whatever_its_name(
+    schedules: tuple[tuple[str, str], ...], names: list[str]
+) -> None:
+    with Stubber(clients.client("scheduler")) as scheduler:
+        scheduler.add_response("list_schedules", listed("ENABLED"), {"NamePrefix": "files"})
+        scheduler.add_response("list_schedules", listed("ENABLED", *schedules), {})
+
+        vitals = seen(replace(SENSOR, kind="deadline"))
+
+    assert [each.name for each in vitals.switches] == names
+    assert [each.is_on for each in vitals.switches] == [names == ["minutely"]]
+
+
+def test_schedules_of_a_long_stack_name_are_found_by_its_beginning() -> None:
+    """CloudFormation cuts it."""
+    project = "a-project-whose-name-is-long"
+    with Stubber(clients.client("scheduler")) as scheduler:
+        found = listed("ENABLED", ("a-project-whose-name-Min", FUNCTION_ARN))
+        scheduler.add_response("list_schedules", found, {"NamePrefix": project[:20]})
+
+        vitals = seen(replace(SENSOR, kind="schedule", project=project))
+
+    assert [each.is_on for each in vitals.switches] == [True]
 
 
 def test_rule_of_the_stacks_own_bus_is_found_where_its_name_does_not_tell() -> None:
-    made = stack(NewObjectsRule=("AWS::Events::Rule", "rule"), Bus=("AWS::Events::EventBus", "own"))
     with Stubber(clients.client("events")) as events:
         events.add_client_error("describe_rule", "ResourceNotFoundException")
         events.add_response("describe_rule", {"State": "ENABLED"}, {"Name": "rule", "EventBusName": "own"})
 
-        vitals = seen(made)
+        vitals = seen(replace(SENSOR, rule="rule"), stack(Bus=("AWS::Events::EventBus", "own")))
 
     assert [each.is_on for each in vitals.switches] == [True]
 
@@ -130,7 +204,6 @@ def test_rule_of_the_stacks_own_bus_is_found_where_its_name_does_not_tell() -> N
 def test_oldest_message_of_a_queue_is_as_old_as_its_metric_says_unless_the_queue_is_empty(
     waiting: str, oldest: float | None
 ) -> None:
-    made = stack(NewObjectsQueue=("AWS::SQS::Queue", f"{URL}q"))
     with Stubber(clients.client("sqs")) as sqs, Stubber(clients.client("cloudwatch")) as cloudwatch:
         counts = {"ApproximateNumberOfMessages": waiting, "ApproximateNumberOfMessagesNotVisible": "0"}
         sqs.add_response("get_queue_attributes", {"Attributes": counts})
@@ -138,42 +211,74 @@ def test_oldest_message_of_a_queue_is_as_old_as_its_metric_says_unless_the_queue
             "get_metric_data", {"MetricDataResults": [{"Id": "m0", "Values": [400.0, 9.0]}]}
         )
 
-        vitals = seen(made)
+        vitals = seen(replace(SENSOR, queue=f"{URL}q"))
 
     assert vitals.backlogs == (Backlog("sensor new_objects", "q", int(waiting), 0, oldest),)
 
 
 def test_age_of_a_stream_is_its_functions_in_milliseconds() -> None:
-    made = stack(NewObjectsFunction=("AWS::Lambda::Function", "f"))
     with Stubber(clients.client("cloudwatch")) as cloudwatch:
         cloudwatch.add_response(
             "get_metric_data", {"MetricDataResults": [{"Id": "m0", "Values": [90_000.0]}]}
         )
 
-        vitals = seen(made)
+        vitals = seen()
 
-    assert vitals.backlogs == (Backlog("sensor new_objects", "f", None, 0, 90.0),)
+    assert vitals.backlogs == (Backlog("sensor new_objects", FUNCTION, None, 0, 90.0),)
 
 
 def test_what_is_denied_names_the_permission_and_hides_nothing_else() -> None:
-    made = stack(
-        NewObjectsQueue=("AWS::SQS::Queue", f"{URL}q"),
-        NewObjectsFunctionMinute=("AWS::Scheduler::Schedule", "minute"),
-    )
     with (
         Stubber(clients.client("sqs")) as sqs,
         Stubber(clients.client("cloudwatch")) as cloudwatch,
-        Stubber(clients.client("scheduler")) as scheduler,
+        Stubber(clients.client("lambda")) as lambdas,
+        Stubber(clients.client("events")) as events,
     ):
         sqs.add_client_error("get_queue_attributes", "AccessDenied", http_status_code=403)
         cloudwatch.add_client_error("get_metric_data", "InternalServiceFault", http_status_code=500)
-        scheduler.add_response("get_schedule", {"State": "ENABLED"})
+        lambdas.add_client_error("list_event_source_mappings", "AccessDeniedException", http_status_code=403)
+        events.add_response("describe_rule", {"State": "ENABLED"})
 
-        vitals = seen(made)
+        vitals = seen(replace(SENSOR, queue=f"{URL}q", rule="rule"))
 
     told = {(each.check, each.action) for each in vitals.unread}
-    assert told == {("queues", "sqs:GetQueueAttributes"), ("queues", "")}
+    assert told == {
+        ("queues", "sqs:GetQueueAttributes"),
+        ("queues", ""),
+        ("mappings", "lambda:ListEventSourceMappings"),
+    }
     assert len(vitals.switches) == 1
+
+
+def test_resources_of_a_sensor_in_the_engines_stack_are_the_sensors_alone() -> None:
+    """As long as a stack is both engine and project; they are told apart by what they are, not by their names."""
+    made = stack(
+        WhateverFunction=("AWS::Lambda::Function", FUNCTION),
+        WhateverQueue=("AWS::SQS::Queue", f"{URL}q"),
+        WhateverRule=("AWS::Events::Rule", "rule"),
+        WhateverLogs=("AWS::Logs::LogGroup", "/files"),
+        WhateverFunctionQueue=("AWS::Lambda::EventSourceMapping", MAPPING),
+        WhateverFunctionMinute=("AWS::Scheduler::Schedule", "minute"),
+    )
+    health = StackHealth(made, InMemoryDeployment([replace(SENSOR, queue=f"{URL}q", rule="rule")]), {})
+
+    assert [(each.check, each.what) for each in health._switches(None)] == [
+        ("rules", "the rules"),
+        ("mappings", "the event source mappings"),
+    ]
+    assert list(health._queues_of(None)) == [("sensor new_objects", f"{URL}q")]
+    assert [each.what for each in health._logs()] == ["the log /files"]
+
+
+def test_log_that_sensors_share_is_looked_at_once() -> None:
+    health = StackHealth(stack(), InMemoryDeployment([SENSOR, replace(SENSOR, name="other")]), {})
+    event = {"timestamp": 0, "message": "not authorized to perform: sqs:SendMessage because"}
+    with Stubber(clients.client("logs")) as logs:
+        logs.add_response("filter_log_events", {"events": [event]})
+
+        found = look_at_all(list(health._logs()))
+
+    assert [each.owner for each in found if isinstance(each, Denial)] == ["sensor new_objects, other"]
 
 
 TARGETS: list[tuple[str, str, str, dict[str, Any], str, str]] = [
@@ -252,7 +357,7 @@ def test_job_without_address_is_not_asked_for() -> None:
 
 NEED = Need(
     "launch",
-    "LaunchRole",
+    ROLE,
     "arn:queue",
     ("sqs:SendMessage", "sqs:DeleteMessage"),
     {"dynamodb:LeadingKeys": ["x"]},
@@ -269,14 +374,14 @@ def test_permission_that_iam_reckons_is_missing_is_a_denial() -> None:
             "simulate_principal_policy",
             {"EvaluationResults": results},
             {
-                "PolicySourceArn": "arn:aws:iam::123456789012:role/role-1",
+                "PolicySourceArn": ROLE,
                 "ActionNames": ["sqs:SendMessage", "sqs:DeleteMessage"],
                 "ResourceArns": ["arn:queue"],
                 "ContextEntries": ANY,
             },
         )
 
-        found = looked(permission_probe(stack(LaunchRole=("AWS::IAM::Role", "role-1")), NEED))
+        found = looked(permission_probe(stack(), NEED))
 
     assert found == [
         Denial("launch", "sqs:SendMessage", "arn:queue", "none of its role's policies allows it")
@@ -341,7 +446,7 @@ def test_denial_in_a_log_names_action_and_resource_as_far_as_the_log_does(
 def simulated(need: Need, result: dict[str, Any], account: str = "123456789012") -> list[Vital]:
     """What comes of IAM's result for a need."""
     made = replace(
-        stack(LaunchRole=("AWS::IAM::Role", "role-1")),
+        stack(),
         arn=f"arn:aws:cloudformation:us-east-1:{account}:stack/shop/1",
     )
     with Stubber(clients.client("iam")) as iam:
@@ -349,7 +454,7 @@ def simulated(need: Need, result: dict[str, Any], account: str = "123456789012")
             "simulate_principal_policy",
             {"EvaluationResults": [{"EvalActionName": need.actions[0], **result}]},
             {
-                "PolicySourceArn": f"arn:aws:iam::{account}:role/role-1",
+                "PolicySourceArn": need.role,
                 "ActionNames": list(need.actions),
                 "ResourceArns": [need.resource],
                 "ContextEntries": context_entries(account, need),
@@ -359,9 +464,7 @@ def simulated(need: Need, result: dict[str, Any], account: str = "123456789012")
 
 
 def test_simulated_call_carries_one_value_of_a_key_or_several_where_a_call_has_several() -> None:
-    need = Need(
-        "launch", "LaunchRole", "arn", ("x:Y",), {"ecs:cluster": ["c"], "dynamodb:LeadingKeys": ["a"]}
-    )
+    need = Need("launch", ROLE, "arn", ("x:Y",), {"ecs:cluster": ["c"], "dynamodb:LeadingKeys": ["a"]})
 
     entries = {each["ContextKeyName"]: each for each in context_entries("123456789012", need)}
 
@@ -381,7 +484,7 @@ def test_simulated_call_carries_one_value_of_a_key_or_several_where_a_call_has_s
     ],
 )
 def test_denial_says_in_words_whether_a_policy_is_missing_or_denies(decision: str, words: str) -> None:
-    need = Need("launch", "LaunchRole", "arn:queue", ("sqs:SendMessage",))
+    need = Need("launch", ROLE, "arn:queue", ("sqs:SendMessage",))
 
     assert simulated(need, {"EvalDecision": decision}) == [
         Denial("launch", "sqs:SendMessage", "arn:queue", words)
@@ -405,7 +508,7 @@ def test_denial_says_in_words_whether_a_policy_is_missing_or_denies(decision: st
 )
 def test_denial_for_want_of_a_value_that_no_simulation_has_is_no_verdict(missing: dict[str, Any]) -> None:
     """A policy that somebody has added looks at what the doctor does not know."""
-    need = Need("launch", "LaunchRole", "arn", ("ecs:RunTask",), {"ecs:cluster": ["c"]})
+    need = Need("launch", ROLE, "arn", ("ecs:RunTask",), {"ecs:cluster": ["c"]})
 
     [found] = simulated(need, {"EvalDecision": "implicitDeny", **missing})
 
@@ -415,9 +518,9 @@ def test_denial_for_want_of_a_value_that_no_simulation_has_is_no_verdict(missing
 
 @pytest.mark.parametrize("key", ["s3:prefix", "iam:PassedToService"])
 def test_local_cloud_is_not_asked_about_what_it_does_not_simulate(key: str) -> None:
-    need = Need("launch", "LaunchRole", "arn", ("x:Y",), {key: ["v"]})
+    need = Need("launch", ROLE, "arn", ("x:Y",), {key: ["v"]})
     made = replace(
-        stack(LaunchRole=("AWS::IAM::Role", "role-1")),
+        stack(),
         arn="arn:aws:cloudformation:us-east-1:000000000000:stack/shop/1",
     )
 
@@ -430,16 +533,18 @@ def needs_of(job: JobSettings, **parameters: str) -> set[tuple[str, str, str]]:
     queues = {
         f"{name}Queue": ("AWS::SQS::Queue", f"{URL}{name}") for name in ("DeadLetter", "Launch", "Record")
     }
-    made = replace(stack(**queues), parameters=parameters)
-    before = list(needs(made, [], {}, []))
+    roles = {f"{step}Role": ("AWS::IAM::Role", f"{step}Role") for step in STEPS}
+    made = replace(stack(**queues, **roles), parameters=parameters)
+    before = list(needs(made, [], []))
     return {
         (each.owner, action, each.resource)
-        for each in needs(made, [], {}, [job])
+        for each in needs(made, [], [job])
         if each not in before
         for action in each.actions
     }
 
 
+STEPS = ("Dispatch", "Launch", "Record", "Publish", "Reconcile")
 PLACE = "us-east-1:123456789012"
 
 
@@ -571,22 +676,43 @@ def test_unread_names_what_was_looked_at() -> None:
 @pytest.mark.parametrize(
     ("service", "operation", "kind", "resource"),
     [
-        ("scheduler", "get_schedule", "schedule", ("AWS::Scheduler::Schedule", "NewObjectsFunctionMinute")),
-        ("lambda", "get_event_source_mapping", "mapping", ("AWS::Lambda::EventSourceMapping", "NewObjectsFunctionQueue")),
+        ("scheduler", "get_schedule", "schedule", ("AWS::Scheduler::Schedule", "LaunchFunctionMinute")),
+        ("lambda", "get_event_source_mapping", "mapping", ("AWS::Lambda::EventSourceMapping", "LaunchFunctionQueue")),
     ],
 )  # fmt: skip
 def test_switch_that_was_deleted_is_off_and_not_merely_unread(
     service: str, operation: str, kind: str, resource: tuple[str, str]
 ) -> None:
-    made = stack(**{resource[1]: (resource[0], MAPPING)})
     with Stubber(clients.client(service)) as stub:  # type: ignore[call-overload]
         stub.add_client_error(operation, "ResourceNotFoundException", http_status_code=404)
 
-        vitals = seen(made)
+        vitals = seen_of_launch(**{resource[1]: (resource[0], MAPPING)})
 
     assert vitals.switches == (
-        Switch(kind, "sensor new_objects", MAPPING, is_on=False, trouble="it does not exist any more"),
+        Switch(kind, "launch", MAPPING, is_on=False, trouble="it does not exist any more"),
     )
+
+
+def test_mapping_of_a_sensors_queue_that_was_deleted_is_off() -> None:
+    with Stubber(clients.client("lambda")) as lambdas:
+        lambdas.add_response("list_event_source_mappings", {"EventSourceMappings": []})
+
+        vitals = seen(replace(SENSOR, queue=f"{URL}q"))
+
+    assert vitals.switches == (
+        Switch("mapping", "sensor new_objects", "of q", is_on=False, trouble="it does not exist any more"),
+    )
+
+
+def test_of_a_sensor_whose_function_is_gone_nothing_else_is_said_to_be_wrong() -> None:
+    """The mapping and the schedule of such a function are gone, too: that is no finding of its own."""
+    health = StackHealth(
+        stack(),
+        InMemoryDeployment([replace(SENSOR, kind="schedule", queue=f"{URL}q", problem="It is gone")]),
+        {},
+    )
+
+    assert list(health._switches(None)) == []
 
 
 @pytest.mark.parametrize(
@@ -602,14 +728,13 @@ def test_switch_that_was_deleted_is_off_and_not_merely_unread(
 def test_errors_of_a_function_are_those_since_an_invocation_ended_well(
     invocations: list[float], errors: list[float], late: int
 ) -> None:
-    made = stack(NewObjectsFunction=("AWS::Lambda::Function", "f"))
     results = [{"Id": "m1", "Values": invocations}, {"Id": "m2", "Values": errors}]
     with Stubber(clients.client("cloudwatch")) as cloudwatch:
         cloudwatch.add_response("get_metric_data", {"MetricDataResults": results})
 
-        vitals = seen(made)
+        vitals = seen()
 
-    assert vitals.activities == (Activity("sensor new_objects", "f", int(sum(invocations)), late),)
+    assert vitals.activities == (Activity("sensor new_objects", FUNCTION, int(sum(invocations)), late),)
 
 
 def test_topic_of_the_alarms_is_looked_at_once_for_all_of_them() -> None:

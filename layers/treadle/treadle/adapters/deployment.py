@@ -1,21 +1,24 @@
-"""A deployed stack's sensors: from CloudFormation, the functions' settings, and the rules that feed them."""
+"""An engine's sensors: from the registry, the functions' configuration, and the rules that feed them."""
 
 import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from treadle.adapters.answers import code_of
 from treadle.adapters.clients import client
 from treadle.adapters.stack import DeployedStack, describe_rule
 from treadle.adapters.targets.answers import is_denied
 from treadle.definitions.errors import CommandRefusedError, DeploymentError, InvocationError
 from treadle.definitions.status import DefaultSensorStatus
-from treadle.ports.deployment import UNKNOWN_KIND, DeployedSensor, Hearing, LogLine
+from treadle.ports.deployment import DeployedSensor, Hearing, LogLine
+from treadle.ports.registry import Registry, SensorEntry
 
 FRESH_SECONDS = 60
 """What was read of the stack is good for so long."""
@@ -30,19 +33,19 @@ class StackDeployment:
     """A `Deployment` on AWS.
 
     Args:
-        stack: the stack.
-        grants: each of its sensors, with the jobs that it may start.
+        stack: the engine's stack.
+        registered: what is registered, as it is now.
         ticking: counts seconds.
     """
 
     def __init__(
         self,
         stack: DeployedStack,
-        grants: Mapping[str, frozenset[str]],
+        registered: Callable[[], Registry],
         ticking: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stack = stack
-        self._grants = grants
+        self._registered = registered
         self._ticking = ticking
         self._read: tuple[float, Mapping[str, DeployedSensor]] | None = None
 
@@ -55,10 +58,11 @@ class StackDeployment:
         """The sensors by name; read at once, by several threads, and kept for a minute."""
         now = self._ticking()
         if self._read is None or now - self._read[0] > FRESH_SECONDS:
-            names = [name for name in sorted(self._grants) if self._id(name, "Function")]
+            entries = self._registered().sensors
             client("lambda"), client("events")  # Made before several threads want them.
             with ThreadPoolExecutor(_WORKERS) as pool:
-                self._read = now, {each.name: each for each in pool.map(self._sensor, names)}
+                found = pool.map(self._sensor, (entries[name] for name in sorted(entries)))
+                self._read = now, {each.name: each for each in found}
         return self._read[1]
 
     def invoke(
@@ -84,14 +88,19 @@ class StackDeployment:
 
     def logs(self, sensor: str, since: int, until: int | None = None) -> Iterator[LogLine]:
         """The lines that the sensor's function wrote, page by page."""
-        self._known(sensor)
-        group = self._id(sensor, "Logs") or f"/aws/lambda/{self.name}/{sensor}"
+        known = self._known(sensor)
+        is_shared = any(
+            each.log_group == known.log_group for each in self.sensors().values() if each is not known
+        )
         options: dict[str, Any] = {} if until is None else {"endTime": until}
         try:
             pages = client("logs").get_paginator("filter_log_events")
-            for page in pages.paginate(logGroupName=group, startTime=since, **options):
+            for page in pages.paginate(logGroupName=known.log_group, startTime=since, **options):
                 for event in page["events"]:
-                    yield _line(event)
+                    # In a log group of several functions, a stream's name has the function's, between the date
+                    # and the version in brackets (Lambda Developer Guide, "Configuring CloudWatch log groups").
+                    if not is_shared or f"/{known.function}[" in event.get("logStreamName", ""):
+                        yield _line(event)
         except (ClientError, BotoCoreError) as error:
             msg = f"The log of sensor {sensor} cannot be read: {error}"
             raise DeploymentError(msg) from error
@@ -104,31 +113,38 @@ class StackDeployment:
             raise CommandRefusedError(msg)
         return found
 
-    def _id(self, sensor: str, what: str) -> str:
-        return self._stack.physical_ids.get(f"{resource_prefix(sensor)}{what}", "")
-
-    def _sensor(self, name: str) -> DeployedSensor:
-        function, rule = self._id(name, "Function"), self._id(name, "Rule")
+    def _sensor(self, entry: SensorEntry) -> DeployedSensor:
+        registered = DeployedSensor(
+            name=entry.name,
+            kind=entry.kind,
+            description="",
+            jobs=tuple(sorted(entry.jobs)),
+            default_status=DefaultSensorStatus.STOPPED,
+            function=entry.function,
+            queue=entry.queue or None,
+            project=entry.project,
+            rule=entry.rule,
+            log_group=entry.log_group or f"/aws/lambda/{entry.function}",
+        )
+        what = f"function {entry.function}"
         try:
-            told = client("lambda").get_function_configuration(FunctionName=function)
-            hearing = self._hearing(rule) if rule else None
+            function = client("lambda").get_function_configuration(FunctionName=entry.function)
+            what = f"rule {entry.rule}"
+            hearing = self._hearing(entry.rule) if entry.rule else None
         except (ClientError, BotoCoreError) as error:
-            msg = f"Sensor {name} of stack {self.name!r} cannot be read: {error}"
-            raise DeploymentError(msg) from error
-        settings = told.get("Environment", {}).get("Variables", {})
+            problem = f"Its {what} cannot be read: {error}"
+            return replace(registered, problem=problem, remedy=_remedy(entry, error))
+        settings = function.get("Environment", {}).get("Variables", {})
         interval = settings.get("TREADLE_INTERVAL_SECONDS", "")
-        return DeployedSensor(
-            name=name,
-            kind=settings.get("TREADLE_KIND") or UNKNOWN_KIND,
-            description=told.get("Description", "").removeprefix(f"Sensor {name}: "),
-            jobs=tuple(sorted(self._grants[name])),
-            default_status=DefaultSensorStatus(settings.get("TREADLE_DEFAULT_STATUS", "STOPPED")),
+        return replace(
+            registered,
+            description=function.get("Description", "").removeprefix(f"Sensor {entry.name}: "),
+            default_status=_status(settings.get("TREADLE_DEFAULT_STATUS", "")),
             interval_seconds=int(interval) if interval.isdecimal() else None,
-            function=function,
-            queue=self._id(name, "Queue") or None,
             hearing=hearing,
             settings=settings,
-            deployed_at=_millis(told.get("LastModified", "")),
+            role=function.get("Role", ""),
+            deployed_at=_millis(function.get("LastModified", "")),
         )
 
     def _hearing(self, rule: str) -> Hearing | None:
@@ -154,9 +170,24 @@ def _line(event: Mapping[str, Any]) -> LogLine:
     return LogLine(event.get("eventId") or hashlib.sha256(named.encode()).hexdigest(), at, text)
 
 
-def resource_prefix(sensor: str) -> str:
-    """`new_objects` -> `NewObjects`: the template names a sensor's resources after it."""
-    return "".join(word.capitalize() for word in sensor.split("_"))
+def _remedy(entry: SensorEntry, error: ClientError | BotoCoreError) -> str:
+    """What to do about a sensor that cannot be read."""
+    if is_denied(error):
+        return "Grant yourself lambda:GetFunctionConfiguration on its function and events:DescribeRule on its rule."
+    if code_of(error) == "ResourceNotFoundException":
+        return (
+            f"Deploy project {entry.project} again; or delete the sensor's entry in Parameter Store, if the sensor "
+            "is no longer needed."
+        )
+    return "Try again."
+
+
+def _status(text: str) -> DefaultSensorStatus:
+    """A default status as the function's environment has it; whatever is none leaves the sensor stopped."""
+    try:
+        return DefaultSensorStatus(text)
+    except ValueError:
+        return DefaultSensorStatus.STOPPED
 
 
 def _millis(text: str) -> int | None:

@@ -1,4 +1,4 @@
-"""A deployed stack as its operator finds it: its queues, and what its functions were told."""
+"""A deployed stack as its operator finds it: its resources, and its functions' environment."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -37,9 +37,21 @@ class DeployedStack:
     parameters: Mapping[str, str] = field(default_factory=dict)
 
     def queue_arn(self, logical_id: str) -> str:
-        """The ARN of a queue, which lies in the stack's own account and Region."""
+        """The ARN of a queue of the stack.
+
+        Args:
+            logical_id: the queue's.
+        """
+        return self.arn_of_queue(self.queue_urls[logical_id])
+
+    def arn_of_queue(self, url: str) -> str:
+        """The ARN of a queue in the stack's account and Region, where all its projects are.
+
+        Args:
+            url: the queue's.
+        """
         partition, _, region, account = self.arn.split(":")[1:5]
-        return f"arn:{partition}:sqs:{region}:{account}:{self.queue_urls[logical_id].rpartition('/')[2]}"
+        return f"arn:{partition}:sqs:{region}:{account}:{url.rpartition('/')[2]}"
 
 
 def read_stack(name: str, functions: Iterable[str]) -> DeployedStack:

@@ -8,14 +8,19 @@ from treadle.adapters.queues import SqsQueue
 from treadle.adapters.system import RandomTokens, SystemClock
 from treadle.adapters.targets.registry import LazyTargets
 from treadle.bootstrap.settings import Settings
+from treadle.definitions.jobs import names_in
 from treadle.engine.identity import RunIds
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from treadle.adapters.stack import DeployedStack
     from treadle.operate.assets import AssetCatalogue
     from treadle.operate.dead_letters import Redriver
     from treadle.operate.direct import DirectInvocations
     from treadle.operate.doctor import Doctor
     from treadle.operate.drops import TickDrops
+    from treadle.operate.letters import Destination
     from treadle.operate.overview import Overview
     from treadle.operate.replay import Replayer
     from treadle.operate.runs import RunOperations
@@ -50,6 +55,7 @@ class OperatorParts:
         why: explains why something did or did not run.
         doctor: looks for what is wrong.
         drops: drops what ticks wait for.
+        jobs: the names of the registered jobs.
     """
 
     deployment: "Deployment"
@@ -64,6 +70,7 @@ class OperatorParts:
     why: "Why"
     doctor: "Doctor"
     drops: "TickDrops"
+    jobs: "Collection[str]"
 
 
 def operator_parts(stack: str) -> OperatorParts:
@@ -78,11 +85,13 @@ def operator_parts(stack: str) -> OperatorParts:
     """
     # Imported here, as no function needs them.
     from treadle.adapters.blobs import S3BlobStore
-    from treadle.adapters.deployment import StackDeployment, resource_prefix
+    from treadle.adapters.deployment import StackDeployment
     from treadle.adapters.engine import EngineFunction
     from treadle.adapters.health.stack_health import StackHealth
     from treadle.adapters.queues import SqsLetterBox
+    from treadle.adapters.sensor_queues import SensorQueues
     from treadle.adapters.stack import read_stack
+    from treadle.engine.registered import CachedRegistry, RegisteredJobs
     from treadle.integrations.alerts.environment import alert_addresses
     from treadle.integrations.s3.lister import S3Lister
     from treadle.integrations.s3.lookup import SelectedObjects, selections_of
@@ -91,9 +100,9 @@ def operator_parts(stack: str) -> OperatorParts:
     from treadle.operate.direct import DirectInvocations
     from treadle.operate.doctor import Doctor
     from treadle.operate.drops import TickDrops
-    from treadle.operate.letters import Destination
     from treadle.operate.moved import Addresses
     from treadle.operate.overview import Overview
+    from treadle.operate.registrations import Registrations
     from treadle.operate.replay import Replayer
     from treadle.operate.runs import RunOperations
     from treadle.operate.sensors import SensorOperations
@@ -102,30 +111,21 @@ def operator_parts(stack: str) -> OperatorParts:
 
     deployed = read_stack(stack, ("DispatchFunction", "LaunchFunction"))
     settings = Settings(deployed.environment)
-    tables, jobs, grants = settings.tables(), settings.jobs(), settings.grants()
-    namespace, former = settings.text("TREADLE_NAMESPACE"), settings.former_jobs()
-    outcomes = settings.text("TREADLE_OUTCOMES_BUCKET")
+    tables, former = settings.tables(), settings.former_jobs()
+    namespace, outcomes = settings.text("TREADLE_NAMESPACE"), settings.text("TREADLE_OUTCOMES_BUCKET")
     launches = settings.text("TREADLE_LAUNCH_QUEUE_URL")
     letters = settings.text("TREADLE_DEAD_LETTER_QUEUE_URL")
     settings.check()
-    urls = deployed.queue_urls
-    queue_ids = {name: f"{resource_prefix(name)}Queue" for name in grants}
-    destinations = [
-        Destination(
-            origin,
-            deployed.queue_arn(queue),
-            SqsQueue(urls[queue]),
-            deployed.physical_ids.get(f"{queue.removesuffix('Queue')}Function"),
-        )
-        for origin, queue in (ENGINE_QUEUES | {f"sensor {name}": queue_ids[name] for name in grants}).items()
-        if queue in urls
-    ]
-    queues = {name: SqsQueue(urls[queue]) for name, queue in queue_ids.items() if queue in urls}
     stores, clock = DynamoStores(tables, RandomTokens(), S3BlobStore(outcomes)), SystemClock()
-    deployment = StackDeployment(deployed, grants)
-    overview = Overview(deployment, stores.sensors, stores.ticks, stores.runs, clock)
+    registry = CachedRegistry(stores.registry, clock)
+    jobs = RegisteredJobs(registry)
+    observed = names_in(deployed.parameters.get("ObservedJobs", ""))
+    registrations = Registrations(registry.current, deployed.environment, clock, observed)
+    queues = SensorQueues(registry.current, deployed)
+    deployment = StackDeployment(deployed, stores.registry.read)
+    overview = Overview(deployment, stores.sensors, stores.ticks, stores.runs, clock, registrations)
     health = StackHealth(deployed, deployment, jobs, alert_addresses)
-    redriver = Redriver(SqsLetterBox(letters), destinations)
+    redriver = Redriver(SqsLetterBox(letters), lambda: [*_of_engine(deployed), *queues.destinations()])
     run_ids = RunIds.of(namespace)
     objects = SelectedObjects(selections_of(deployment), S3Lister())
     why = Why(
@@ -138,8 +138,8 @@ def operator_parts(stack: str) -> OperatorParts:
         health,
         redriver,
         clock,
+        registrations,
     )
-    addresses = Addresses(jobs, former, namespace)
     return OperatorParts(
         deployment,
         overview,
@@ -160,6 +160,32 @@ def operator_parts(stack: str) -> OperatorParts:
         redriver,
         Replayer(stores.runs, stores.events, queues, namespace, clock),
         why,
-        Doctor(deployment, health, overview, stores.ticks, stores.runs, clock, addresses),
+        Doctor(
+            deployment,
+            health,
+            overview,
+            stores.ticks,
+            stores.runs,
+            clock,
+            Addresses(jobs, former, namespace),
+            registrations,
+        ),
         TickDrops(stores.ticks, clock),
+        jobs,
     )
+
+
+def _of_engine(stack: "DeployedStack") -> "list[Destination]":
+    """The queues of the engine's steps, to which dead letters can go again."""
+    from treadle.operate.letters import Destination
+
+    return [
+        Destination(
+            origin,
+            stack.queue_arn(queue),
+            SqsQueue(stack.queue_urls[queue]),
+            stack.physical_ids.get(f"{queue.removesuffix('Queue')}Function"),
+        )
+        for origin, queue in ENGINE_QUEUES.items()
+        if queue in stack.queue_urls
+    ]

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 SHOWN_EDITS = 10
 _MARKS = {"SUCCESS": "+", "SKIPPED": ".", "FAILURE": "!", "HELD": "H", "REFUSED": "R", "SET_ASIDE": "A"}
 _HEALTH = {
+    "UNREADABLE": "not found",
+    "REGISTRATION": "misregistered",
     "NOT_LOADING": "does not load",
     "FAILING": "failing",
     "LATE": "late",
@@ -58,7 +60,8 @@ def sensor() -> None:
 def list_sensors(stack: str, as_json: bool) -> None:
     """List the sensors, each with its status, and below them what is wrong and what to do.
 
-    STATUS also says what is wrong: does not load (its function), failing, late, blocked (by its stored state), no
+    STATUS also says what is wrong: not found (its function or rule, or it cannot be read), misregistered (its entry
+    in the registry does not fit), does not load (its function), failing, late, blocked (by its stored state), no
     events (its rule is disabled), not checked (whether its function loads).
     LATELY has one sign for each of its last ticks, the newest first: + for a success, ! for a failure, . for
     skips in a row; H where requests are held, R where some were refused, A where some were set aside.
@@ -72,7 +75,7 @@ def list_sensors(stack: str, as_json: bool) -> None:
         say_json([sensor_json(each) for each in views])
         return
     columns = ("SENSOR", "KIND", "STATUS", "LAST TICK", "NEXT TICK", "LAG", "RUNS 24H", "FAILED", "LATELY")
-    table(columns, [_row(each) for each in views], "The stack has no sensors.")
+    table(columns, [_row(each) for each in views], "No sensor is registered.")
     if any(each.problems for each in views):
         click.echo("")
     for each in views:
@@ -98,6 +101,7 @@ def show(name: str, stack: str, as_json: bool) -> None:
         {
             "sensor": view.name,
             "kind": view.kind,
+            "project": view.project,
             "description": view.description,
             "status": f"{view.status} (stored: {view.stored_status}, default: {view.default_status})",
             "paused": view.paused,

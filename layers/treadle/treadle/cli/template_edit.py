@@ -134,7 +134,6 @@ def _add_sensor(template: YamlLines, new: NewSensor) -> None:
         template.append(ticked, new.fill("- !GetAtt {{Sensor}}Function.Arn\n"))
     if kind.hears:
         template.append(_UNDELIVERABLE, new.fill("- !GetAtt {{Sensor}}Rule.Arn\n"))
-    _show_in_console(template, new)
     template.add_before_banner(("Resources", f"{last}Function"), new.fragment("sensors/resources.yaml"))
     template.add_after(("Resources", f"{last}AgeAlarm"), new.fragment("sensors/alarms.yaml"))
     for output, described in (("QueueUrl", "Queue of"), ("FunctionName", "Evaluator of")):
@@ -142,13 +141,6 @@ def _add_sensor(template: YamlLines, new: NewSensor) -> None:
         entry = f"{{{{Sensor}}}}{output}:\n  Description: {described} the sensor {{{{sensor}}}}\n"
         entry += f"  Value: !Ref {{{{Sensor}}}}{value}\n"
         template.add_after(("Outputs", f"{last}{output}"), new.fill(entry))
-
-
-def _show_in_console(template: YamlLines, new: NewSensor) -> None:
-    """Let the console's role ask and invoke its function, and send to its queue."""
-    for sid, part in (("SensorFunctions", "Function"), ("SendAgain", "Queue")):
-        reached = (*_statement("Console", "console", sid), "Resource")
-        template.append(reached, new.fill(f"- !GetAtt {{{{Sensor}}}}{part}.Arn\n"))
 
 
 def _add_job(template: YamlLines, new: NewSensor) -> None:

@@ -1,7 +1,7 @@
 """Sends dead letters again, each to the step that it was meant for, and says of each what was done."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -45,10 +45,10 @@ class Redriver:
 
     Args:
         box: the dead letters.
-        destinations: the queues of the deployment.
+        destinations: gives the queues of the deployment as they are now.
     """
 
-    def __init__(self, box: LetterBox, destinations: Sequence[Destination]) -> None:
+    def __init__(self, box: LetterBox, destinations: Callable[[], Sequence[Destination]]) -> None:
         self._box = box
         self._destinations = destinations
 
@@ -92,9 +92,10 @@ class Redriver:
         self, received: dict[str, tuple[Letter, Route]], limit: int, origin: str | None
     ) -> list[tuple[Letter, Route]]:
         wanted: dict[str, tuple[Letter, Route]] = {}
+        destinations = self._destinations()
         while len(wanted) < limit and (letters := self._box.receive()):
             for letter in letters:
-                found = (letter, route_of(letter, self._destinations))
+                found = (letter, route_of(letter, destinations))
                 received[letter.letter_id] = found
                 if origin in {None, found[1].origin} and len(wanted) < limit:
                     wanted[letter.letter_id] = found

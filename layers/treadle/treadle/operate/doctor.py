@@ -4,7 +4,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from treadle.definitions.errors import StoreError, StoreThrottledError, UnreadableRecordError
-from treadle.definitions.jobs import jobs_parameter
 from treadle.engine.held import FAR
 from treadle.engine.identity import timestamp
 from treadle.operate.findings import (
@@ -28,6 +27,7 @@ from treadle.operate.findings import (
 from treadle.operate.moved import CHECK, MOST, Addresses
 from treadle.operate.overview import DAY_MS, Overview, SensorView
 from treadle.operate.problems import ProblemKind
+from treadle.operate.registrations import Registrations
 from treadle.operate.stories import closed
 from treadle.ports.deployment import DeployedSensor, Deployment
 from treadle.ports.health import Health, Vitals
@@ -43,8 +43,14 @@ LOOKED_AHEAD_MS = 31 * 86_400_000
 
 COUNTED = 100
 _WORKERS = 16
-_CHECKED_APART = {ProblemKind.NOT_LOADING, ProblemKind.UNCHECKED, ProblemKind.NO_EVENTS}
-"""Other checks look at these in each sensor: its configuration, its rule."""
+_CHECKED_APART = {
+    ProblemKind.UNREADABLE,
+    ProblemKind.REGISTRATION,
+    ProblemKind.NOT_LOADING,
+    ProblemKind.UNCHECKED,
+    ProblemKind.NO_EVENTS,
+}
+"""Other checks look at these in each sensor: its configuration, its registration, its rule."""
 
 _ORDER = (Severity.PROBLEM, Severity.WARNING, Severity.OK)
 
@@ -60,6 +66,7 @@ class Doctor:
         runs: keeps run records.
         clock: the time.
         addresses: where the jobs are and were; None if runs under way are not looked at.
+        registrations: what is wrong with what is registered; None to leave that out.
     """
 
     def __init__(
@@ -71,6 +78,7 @@ class Doctor:
         runs: RunStore,
         clock: Clock,
         addresses: Addresses | None = None,
+        registrations: Registrations | None = None,
     ) -> None:
         self._deployment = deployment
         self._health = health
@@ -79,17 +87,20 @@ class Doctor:
         self._runs = runs
         self._clock = clock
         self._addresses = addresses
+        self._registrations = registrations
 
     def examine(self) -> list[Finding]:
         """All that is wrong, the worst first; then what could not be looked at; then what is in order.
 
         Raises:
-            DeploymentError: if the stack's sensors cannot be read.
+            StoreError: if a store did not answer.
         """
         with ThreadPoolExecutor(2) as pool:
             looking = pool.submit(self._health.vitals)
             # First, as the views then know which functions load, and invoke none of them again.
             findings = [*self._configuration()]
+            if self._registrations is not None:
+                findings += self._registrations.findings(self._deployment.sensors().values())
             views = self._overview.sensors()
             findings += [*_of_sensors(views), *self._troubled(views), *self._lateness()]
             findings += self._under_way()
@@ -115,7 +126,10 @@ class Doctor:
             yield Finding("configuration", "sensors", Severity.OK, says)
 
     def _begins(self, sensor: DeployedSensor) -> Finding | None:
-        owner, found = f"sensor {sensor.name}", self._overview.loads.check_now(sensor)
+        owner = f"sensor {sensor.name}"
+        if sensor.problem:
+            return Finding("configuration", owner, Severity.PROBLEM, closed(sensor.problem), sensor.remedy)
+        found = self._overview.loads.check_now(sensor)
         if found.error:
             says = closed(f"The function of sensor {sensor.name} failed to load: {found.error}")
             return Finding("configuration", owner, Severity.PROBLEM, says, found.advice)
@@ -210,7 +224,7 @@ def _of_grants(sensor: DeployedSensor, described: Mapping[str, object]) -> Findi
     if not missing:
         return None
     says = f"Its code may ask for {', '.join(missing)}, which the deployment does not let it start."
-    advice = f"Add {', '.join(missing)} to parameter {jobs_parameter(sensor.name)} and deploy."
+    advice = f"Add {', '.join(missing)} to the sensor's jobs in project {sensor.project}, and deploy."
     return Finding("configuration", f"sensor {sensor.name}", Severity.WARNING, says, advice)
 
 

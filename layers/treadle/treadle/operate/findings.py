@@ -209,7 +209,7 @@ def of_target(target: JobTarget, in_use: Collection[str]) -> Iterator[Finding]:
 
 
 def of_unknown_jobs(sensors: Iterable[DeployedSensor], vitals: Vitals) -> Iterator[Finding]:
-    """That a sensor waits for runs of a job that the deployment does not have, or may start such a job.
+    """That a sensor waits for runs of a job that is not registered.
 
     Args:
         sensors: the deployment's.
@@ -220,14 +220,10 @@ def of_unknown_jobs(sensors: Iterable[DeployedSensor], vitals: Vitals) -> Iterat
         return  # Nobody can say which jobs there are.
     for sensor in sensors:
         heard = sensor.hearing.jobs if sensor.hearing else ()
-        for words, parameter, names in (
-            ("It waits for runs of job {}", "MonitoredJobs, or its code,", heard),
-            ("Its Jobs name {}", "Jobs", sensor.jobs),
-        ):
-            for name in sorted(set(names) - set(known)):
-                says = f"{words.format(name)}, and the deployment has no such job."
-                advice = f"Correct its parameter {parameter} and deploy; there are: {', '.join(known)}."
-                yield Finding("jobs", f"sensor {sensor.name}", Severity.PROBLEM, says, advice)
+        for name in sorted(set(heard) - set(known)):
+            says = f"It waits for runs of job {name}, which no project has registered."
+            advice = f"Correct its monitored jobs, and deploy. Registered jobs: {', '.join(known)}."
+            yield Finding("jobs", f"sensor {sensor.name}", Severity.PROBLEM, says, advice)
 
 
 def of_denial(denial: Denial) -> Finding:

@@ -1,6 +1,6 @@
 """Which sensors connect which jobs and assets, as the deployment says it."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from treadle.ports.deployment import DeployedSensor, Deployment
@@ -50,19 +50,20 @@ class Graph:
     edges: tuple[Edge, ...]
 
 
-def graph_of(deployment: Deployment) -> Graph:
-    """The sensors, with what they hear of and what they may start.
+def graph_of(deployment: Deployment, registered: Collection[str]) -> Graph:
+    """The sensors and the jobs, with what the sensors hear of and what they may start.
 
     Args:
-        deployment: the stack.
+        deployment: its sensors.
+        registered: the names of all registered jobs.
 
     Raises:
-        DeploymentError: if it cannot be read.
+        StoreError: if the registry cannot be read.
     """
     sensors = list(deployment.sensors().values())
-    jobs = {job for each in sensors for job in each.jobs}
+    jobs = {*registered, *(job for each in sensors for job in each.jobs)}
     edges = {edge for each in sensors for edge in _edges(each, jobs)}
-    nodes = {Node("sensor", each.name) for each in sensors}
+    nodes = {Node("sensor", each.name) for each in sensors} | {Node("job", each) for each in registered}
     nodes |= {node for edge in edges for node in (edge.source, edge.target)}
     return Graph(tuple(sorted(nodes)), tuple(sorted(edges)))
 

@@ -23,6 +23,10 @@ _DEADLINE = "deadline"
 """What schedules say as well; no other comes in its place, so a late one is worth as much."""
 
 
+_REGISTRY = "aws.ssm"
+"""Whose events tell RECONCILE of changes in the registry."""
+
+
 @dataclass(frozen=True, slots=True)
 class Destination:
     """A queue to which letters can go again.
@@ -142,6 +146,17 @@ def _buried(letter: Letter, body: Json, destinations: Sequence[Destination]) -> 
     return _to(found, body)
 
 
+def _changed_entry(letter: Letter, body: Json, destinations: Sequence[Destination]) -> Route | None:
+    """That an entry of the registry has changed could not be delivered, or Lambda gave it up after that."""
+    del destinations
+    payload = body.get("requestPayload") if "requestContext" in body else body
+    is_events = "RULE_ARN" in letter.attributes or payload is not body
+    if not (is_events and isinstance(payload, dict) and payload.get("source") == _REGISTRY):
+        return None
+    reason = "RECONCILE lists all entries of the registry every 10 minutes, and finds the change by itself."
+    return Route(RECONCILE, reason, is_worthless=True)
+
+
 def _undelivered_event(letter: Letter, body: Json, destinations: Sequence[Destination]) -> Route | None:
     """An EventBridge rule could not deliver it."""
     if "RULE_ARN" not in letter.attributes:
@@ -190,6 +205,7 @@ def _missed_schedule(letter: Letter, body: Json, destinations: Sequence[Destinat
 _WAYS: Sequence[Callable[[Letter, Json, Sequence[Destination]], Route | None]] = (
     _buried,
     _missed_schedule,
+    _changed_entry,
     _undelivered_event,
     _lost_stream_records,
     _given_up_by_sqs,

@@ -9,6 +9,7 @@ from treadle.definitions.status import DagsterRunStatus, InstigatorStatus, TickS
 from treadle.engine.schedule import MINUTE_MS, phase_of, slot
 from treadle.operate.load_checks import LoadChecks
 from treadle.operate.problems import Observation, SensorProblem, problems_of
+from treadle.operate.registrations import Registrations
 from treadle.operate.ticks import streak_outline
 from treadle.ports.deployment import DeployedSensor, Deployment
 from treadle.ports.runs import RunStore
@@ -71,6 +72,7 @@ class SensorView:
         function: its function's name.
         problems: what is wrong with it, the cause first.
         deployed_at: when its function last got code or settings; None if that is not known.
+        project: the stack that registered it.
     """
 
     name: str
@@ -95,6 +97,7 @@ class SensorView:
     function: str
     problems: tuple[SensorProblem, ...] = ()
     deployed_at: int | None = None
+    project: str = ""
 
 
 class Overview:
@@ -106,16 +109,24 @@ class Overview:
         ticks: keeps tick records.
         runs: keeps run records.
         clock: the time.
+        registrations: what is wrong with what is registered; None to leave that out.
     """
 
     def __init__(
-        self, deployment: Deployment, sensors: SensorStore, ticks: TickStore, runs: RunStore, clock: Clock
+        self,
+        deployment: Deployment,
+        sensors: SensorStore,
+        ticks: TickStore,
+        runs: RunStore,
+        clock: Clock,
+        registrations: Registrations | None = None,
     ) -> None:
         self._deployment = deployment
         self._sensors = sensors
         self._ticks = ticks
         self._runs = runs
         self._clock = clock
+        self._registrations = registrations
         self.loads = LoadChecks(deployment, clock)
 
     def sensors(self) -> list[SensorView]:
@@ -125,7 +136,6 @@ class Overview:
         whether it loads, at most once a minute.
 
         Raises:
-            DeploymentError: if the stack cannot be read.
             StoreError: if a store did not answer.
         """
         return self._views(list(self._deployment.sensors().values()))
@@ -138,7 +148,6 @@ class Overview:
 
         Raises:
             CommandRefusedError: if there is no such sensor.
-            DeploymentError: if the stack cannot be read.
             StoreError: if a store did not answer.
         """
         return self._views([deployed_sensor(self._deployment, name)])[0]
@@ -146,10 +155,22 @@ class Overview:
     def _views(self, deployed: list[DeployedSensor]) -> list[SensorView]:
         now = self._clock.now()
         states = self._sensors.get_many([each.name for each in deployed])
+        registered = self._registrations.of_sensors(deployed) if self._registrations else {}
         with ThreadPoolExecutor(_WORKERS) as pool:
-            return list(pool.map(lambda each: self._view(each, states[each.name], now), deployed))
+            return list(
+                pool.map(
+                    lambda each: self._view(each, states[each.name], now, registered.get(each.name, ())),
+                    deployed,
+                )
+            )
 
-    def _view(self, deployed: DeployedSensor, state: SensorState, now: int) -> SensorView:
+    def _view(
+        self,
+        deployed: DeployedSensor,
+        state: SensorState,
+        now: int,
+        registration: Sequence[SensorProblem],
+    ) -> SensorView:
         ticks = self._ticks.page(deployed.name, limit=RECENT).ticks
         streak = streak_outline(state)
         if streak is not None:
@@ -179,7 +200,10 @@ class Overview:
             failure_streak=state.failure_streak,
             resume_at=state.resume_at,
             function=deployed.function,
-            problems=problems_of(seen, self.loads.check(deployed) if seen.is_unproven else None),
+            problems=problems_of(
+                seen, self.loads.check(deployed) if seen.is_unproven else None, registration
+            ),
+            project=deployed.project,
             deployed_at=deployed.deployed_at,
         )
 

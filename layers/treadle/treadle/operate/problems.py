@@ -1,6 +1,6 @@
 """What is wrong with one sensor, from its state, its last ticks and its function. Pure judgment; nothing is read here."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -32,6 +32,8 @@ SKEW_MS = 60_000
 class ProblemKind(StrEnum):
     """What is wrong with a sensor."""
 
+    UNREADABLE = "UNREADABLE"
+    REGISTRATION = "REGISTRATION"
     NOT_LOADING = "NOT_LOADING"
     FAILING = "FAILING"
     LATE = "LATE"
@@ -45,7 +47,8 @@ class SensorProblem:
     """Something that is wrong with a sensor.
 
     Attributes:
-        kind: NOT_LOADING: its function cannot be imported or configured; FAILING: its evaluations fail; LATE: it has
+        kind: UNREADABLE: its function or its rule cannot be read; REGISTRATION: what its project has registered of it
+            does not fit the rest of the registry, or its function the engine; NOT_LOADING: its function cannot be imported or configured; FAILING: its evaluations fail; LATE: it has
             not ticked when it was due; BLOCKED: its stored state keeps it from ticking; NO_EVENTS: its rule is
             disabled; UNCHECKED: whether its function loads could not be found out.
         says: what is wrong, as a sentence.
@@ -95,20 +98,31 @@ class Observation:
     def is_unproven(self) -> bool:
         """Whether nothing shows that the function loads as it is deployed: no evaluation since, or none when due."""
         deployed_at = self.deployed.deployed_at
+        if self.deployed.problem:
+            return False
         if deployed_at is None:
             return self.is_late
         ended = max((each.ended_at for each in self.ticks), default=0)
         return max(ended, self.state.last_completion or 0) < deployed_at or self.is_late
 
 
-def problems_of(seen: Observation, load: LoadCheck | None) -> tuple[SensorProblem, ...]:
+def problems_of(
+    seen: Observation, load: LoadCheck | None, registration: Iterable[SensorProblem] = ()
+) -> tuple[SensorProblem, ...]:
     """What is wrong with a sensor, the cause before its consequences.
 
     Args:
         seen: the sensor.
         load: whether its function loads; None if its ticks show that it does.
+        registration: what is wrong with its registration.
     """
-    return tuple(_found(seen, load))
+    if seen.deployed.problem:
+        # Nothing else can be said of it: what it is, and whether it runs by default, is not known.
+        unreadable = SensorProblem(
+            ProblemKind.UNREADABLE, closed(seen.deployed.problem), seen.deployed.remedy
+        )
+        return (unreadable, *registration)
+    return (*registration, *_found(seen, load))
 
 
 def _found(seen: Observation, load: LoadCheck | None) -> Iterator[SensorProblem]:

@@ -40,13 +40,15 @@ class Standing:
 
     @property
     def stopped(self) -> str | None:
-        """That it evaluates nothing, since when, and because of whom; None if it evaluates."""
+        """That it evaluates nothing, since when, and because of whom; None if it evaluates, or nobody knows."""
         if self.state.is_running(self.deployed.default_status):
             return None
         start = f"start it: treadle sensor start {self.name}"
         if self.state.paused:
             return f"sensor {self.name} is paused: {self.state.paused} ({start})"
         if self.state.status is InstigatorStatus.DECLARED_IN_CODE:
+            if self.deployed.problem:
+                return None  # What holds by default is not known.
             return f"sensor {self.name} is stopped, as its Status parameter and its code say ({start})"
         edit = next((each for each in self.edits if each.action == "stop"), None)
         by = f" since {timestamp(edit.at)}, by {edit.by}" if edit else ""
@@ -73,8 +75,8 @@ class Standing:
 
     @property
     def not_loading(self) -> str | None:
-        """That its function cannot be imported or configured, with the error; None if it can, or nobody knows."""
-        return self._problem(ProblemKind.NOT_LOADING)
+        """That its function is gone, or cannot be imported or configured, with the error; None if nothing says so."""
+        return self._problem(ProblemKind.UNREADABLE, ProblemKind.NOT_LOADING)
 
     @property
     def not_evaluating(self) -> str | None:

@@ -16,6 +16,7 @@ from treadle.operate.load_checks import LoadChecks
 from treadle.operate.overview import RECENT as RECENT_TICKS
 from treadle.operate.overview import deployed_sensor, observed
 from treadle.operate.problems import problems_of
+from treadle.operate.registrations import Registrations
 from treadle.operate.standing import Standing
 from treadle.operate.stories import Story, Telling, closed, tell_tick, tick_stands
 from treadle.operate.why_objects import ObjectStories
@@ -60,6 +61,7 @@ class Why:
         health: looks at what would have brought an event.
         letters: reads the dead letters.
         clock: the time.
+        registrations: what is wrong with what is registered; None to leave that out.
     """
 
     def __init__(
@@ -73,12 +75,14 @@ class Why:
         health: Health,
         letters: Redriver,
         clock: Clock,
+        registrations: Registrations | None = None,
     ) -> None:
         self._deployment = deployment
         self._sensors = sensors
         self._ticks = ticks
         self._runs = runs
         self._clock = clock
+        self._registrations = registrations
         self._loads = LoadChecks(deployment, clock)
         self._asked = AskedFor(deployment, ticks, runs, run_ids, letters)
         self._of_objects = ObjectStories(self._asked, ticks, runs, sensors, objects, health)
@@ -111,7 +115,10 @@ class Why:
         failed = self._last_failure(sensor) if state.failure_streak else None
         edits, now = self._sensors.edits(sensor), self._clock.now()
         seen = observed(deployed, state, self._ticks.page(sensor, limit=RECENT_TICKS).ticks, now)
-        problems = problems_of(seen, self._loads.check(deployed) if seen.is_unproven else None)
+        registered = self._registrations.of_sensors([deployed]) if self._registrations else {}
+        problems = problems_of(
+            seen, self._loads.check(deployed) if seen.is_unproven else None, registered.get(sensor, ())
+        )
         return Standing(deployed, state, edits, failed, now, problems)
 
     def _last_failure(self, sensor: str) -> TickOutline | None:

@@ -48,7 +48,14 @@ class DeployedSensor:
         function: its function's name.
         queue: the URL of its queue; None if it has none.
         hearing: what its rule lets through; None if it has no rule.
-        settings: what its function is told.
+        settings: its function's environment.
+        project: the stack that registered it.
+        rule: the EventBridge rule that feeds it, as CloudFormation names it; "" if it has none.
+        log_group: where its function writes.
+        role: the ARN of its function's role; "" if that is not known.
+        problem: why its function or its rule cannot be read; "" if both can. Of such a sensor, no more than its
+            entry in the registry is known.
+        remedy: what to do then.
         deployed_at: when its function last got code or settings, in milliseconds; None if that is not known.
     """
 
@@ -62,6 +69,12 @@ class DeployedSensor:
     queue: str | None = None
     hearing: Hearing | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
+    project: str = ""
+    rule: str = ""
+    log_group: str = ""
+    role: str = ""
+    problem: str = ""
+    remedy: str = ""
     # Not part of what it is: the same sensor, deployed again, is the same.
     deployed_at: int | None = field(default=None, compare=False)
 
@@ -71,6 +84,11 @@ class DeployedSensor:
         if self.kind == UNKNOWN_KIND:
             return self.interval_seconds is not None
         return self.kind not in EVENT_KINDS
+
+    @property
+    def has_schedule(self) -> bool:
+        """Whether a schedule invokes it: to tick it, or at its deadlines."""
+        return self.is_ticked or self.kind == "deadline"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,17 +154,19 @@ class EngineCommands(Protocol):
 
 
 class Deployment(Protocol):
-    """One deployed stack."""
+    """One deployed engine, with the sensors of all its projects."""
 
     @property
     def name(self) -> str:
-        """The stack's."""
+        """The engine's stack's."""
 
     def sensors(self) -> Mapping[str, DeployedSensor]:
-        """The sensors by name, in order; may be a minute old.
+        """The registered sensors by name, in order; may be a minute old.
+
+        A sensor that cannot be read is among them, with its problem.
 
         Raises:
-            DeploymentError: if the stack cannot be read.
+            StoreError: if the registry cannot be read.
         """
 
     def invoke(

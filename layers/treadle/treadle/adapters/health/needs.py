@@ -1,7 +1,7 @@
 """What the deployment's roles must allow, each call with the condition keys that their policies look at."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from treadle.adapters.dynamodb.registry import KEY as REGISTRY
 from treadle.adapters.dynamodb.runs import CLAIM_ATTRIBUTES
@@ -35,7 +35,7 @@ class Need:
 
     Attributes:
         owner: the step.
-        role: its role's logical id.
+        role: the ARN of its role.
         resource: the ARN; "*" for actions that have none.
         actions: on it.
         context: what the calls carry, by condition key.
@@ -49,10 +49,7 @@ class Need:
 
 
 def needs(
-    stack: DeployedStack,
-    sensors: Iterable[DeployedSensor],
-    prefixes: Mapping[str, str],
-    jobs: Iterable[JobSettings],
+    stack: DeployedStack, sensors: Iterable[DeployedSensor], jobs: Iterable[JobSettings]
 ) -> Iterator[Need]:
     """What the functions cannot do without, one role and resource at a time.
 
@@ -61,18 +58,17 @@ def needs(
     IAM policies with the IAM policy simulator"). So each need names all that the template's conditions look at.
 
     Args:
-        stack: the stack.
-        sensors: its sensors.
-        prefixes: by sensor, how the names of its resources begin.
-        jobs: what each job launches.
+        stack: the engine's.
+        sensors: the registered sensors; nothing is known of what those need that cannot be read.
+        jobs: what each registered job launches.
     """
     arns = _Arns(stack)
     for sensor in sensors:
-        yield from _of_sensor(arns, sensor, prefixes[sensor.name])
-    yield from _of_engine(arns)
-    for job in jobs:
-        if job.arn:
-            yield from _of_job(arns, stack, job)
+        if sensor.role:
+            yield from _of_sensor(arns, sensor)
+    of_jobs = (each for job in jobs if job.arn for each in _of_job(arns, stack, job))
+    for each in (*_of_engine(arns), *of_jobs):
+        yield replace(each, role=arns.role(each.role))
 
 
 class _Arns:
@@ -90,6 +86,12 @@ class _Arns:
     def queue(self, logical_id: str) -> str:
         return self._stack.queue_arn(logical_id)
 
+    def of_queue(self, url: str) -> str:
+        return self._stack.arn_of_queue(url)
+
+    def role(self, logical_id: str) -> str:
+        return f"arn:{self.partition}:iam::{self.account}:role/{self._stack.physical_ids[logical_id]}"
+
     def bus(self) -> str:
         return self.of("events", f"event-bus/{self._stack.name}-treadle")
 
@@ -97,8 +99,8 @@ class _Arns:
 # ---- Sensors
 
 
-def _of_sensor(arns: _Arns, sensor: DeployedSensor, prefix: str) -> Iterator[Need]:
-    owner, role = f"sensor {sensor.name}", f"{prefix}Role"
+def _of_sensor(arns: _Arns, sensor: DeployedSensor) -> Iterator[Need]:
+    owner, role = f"sensor {sensor.name}", sensor.role
     own = {"dynamodb:LeadingKeys": [sensor.name]}
     cursor = {"dynamodb:LeadingKeys": [f"{sensor.name}#cursor"]}
     state = ("dynamodb:GetItem", "dynamodb:UpdateItem")
@@ -108,7 +110,7 @@ def _of_sensor(arns: _Arns, sensor: DeployedSensor, prefix: str) -> Iterator[Nee
     known = {"dynamodb:Attributes": list(CLAIM_ATTRIBUTES)}
     yield Need(owner, role, arns.table("RUNS"), ("dynamodb:BatchGetItem",), known)
     if sensor.queue:
-        yield Need(owner, role, arns.queue(f"{prefix}Queue"), (*_TAKING, "sqs:SendMessage"))
+        yield Need(owner, role, arns.of_queue(sensor.queue), (*_TAKING, "sqs:SendMessage"))
     yield Need(owner, role, arns.queue("DeadLetterQueue"), ("sqs:SendMessage",))
     yield from _of_what_it_watches(arns, sensor, owner, role)
 

@@ -35,13 +35,13 @@ def permission_probe(stack: DeployedStack, need: Need) -> Probe:
         stack: the stack.
         need: what is needed.
     """
-    partition, account = stack.arn.split(":")[1], stack.arn.split(":")[4]
+    account = stack.arn.split(":")[4]
 
     def look() -> Iterator[Denial | Unread]:
         if account == LOCAL_ACCOUNT and need.context.keys() & _NOT_SIMULATED:
             return
         answer = client("iam").simulate_principal_policy(
-            PolicySourceArn=f"arn:{partition}:iam::{account}:role/{stack.physical_ids[need.role]}",
+            PolicySourceArn=need.role,
             ActionNames=list(need.actions),
             ResourceArns=[need.resource],
             ContextEntries=context_entries(account, need),

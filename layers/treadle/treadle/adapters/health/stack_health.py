@@ -6,14 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from functools import cached_property
 from typing import Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from treadle.adapters.answers import code_of
 from treadle.adapters.clients import client
-from treadle.adapters.deployment import resource_prefix
 from treadle.adapters.engine import EngineFunction
 from treadle.adapters.health.alert_channels import channel_probe
 from treadle.adapters.health.job_targets import roles_probe, target_probe
@@ -50,8 +48,17 @@ GONE = "it does not exist any more"
 _FUNCTION = "AWS::Lambda::Function"
 _ON = {"Enabled", "Enabling", "Creating", "Updating"}
 _FINE = ("OK", "No records processed")
-_RECORDS_RULES = {"FormerStateMachinesRule", "JoinedAssetsRule", "ReportsRule", "StateMachinesRule"}
-_ENGINE = {"Dispatch", "Launch", "Record", "Publish", "Reconcile"}
+_FED_BY = {
+    **dict.fromkeys(
+        ("FormerStateMachinesRule", "JoinedAssetsRule", "ReportsRule", "StateMachinesRule"), "record"
+    ),
+    "RegistryRule": "reconcile",
+}
+"""The engine's rules that are not named after the step that they feed."""
+
+_STEPS = {"Dispatch", "Launch", "Record", "Publish", "Reconcile"}
+_PREFIX = 20
+"""CloudFormation begins a schedule's name with at least so much of its stack's name."""
 
 T = TypeVar("T")
 
@@ -71,9 +78,9 @@ class StackHealth:
     """A `Health` of a deployed stack.
 
     Args:
-        stack: the stack.
-        deployment: its sensors.
-        jobs: what each job's name launches.
+        stack: the engine's.
+        deployment: the registered sensors.
+        jobs: what each registered job's name launches.
         alerts: where a sensor's alerts go, by its name and its function's environment; None to leave them out.
     """
 
@@ -111,26 +118,27 @@ class StackHealth:
             unread=tuple(dict.fromkeys(_only(found, Unread))),
         )
 
-    @cached_property
-    def _sensors(self) -> Mapping[str, DeployedSensor]:
-        """By the beginning of their resources' names."""
-        return {resource_prefix(each.name): each for each in self._deployment.sensors().values()}
-
-    def _owner(self, logical_id: str, end: str) -> str:
-        """Whose a resource is, by its logical id."""
-        if logical_id in _RECORDS_RULES:
-            return "record"
-        prefix = logical_id.partition(end)[0]
-        if prefix in self._sensors:
-            return f"sensor {self._sensors[prefix].name}"
-        return prefix.lower() if prefix in _ENGINE else prefix
+    def _sensors(self, owner: str | None = None) -> list[DeployedSensor]:
+        """The registered sensors; only that of a step if one is given."""
+        return [each for each in self._deployment.sensors().values() if owner in {None, _step(each)}]
 
     def _of_type(self, kind: str, end: str, owner: str | None = None) -> Iterator[tuple[str, str, str]]:
-        """Owner, logical id and physical id of the resources of a type."""
+        """Owner, logical id and physical id of the stack's resources of a type, those of sensors left out."""
+        of_sensors = {
+            each
+            for sensor in self._deployment.sensors().values()
+            for each in (sensor.function, sensor.queue, sensor.rule, sensor.log_group)
+        }
         for logical_id, found in self._stack.types.items():
-            whose = self._owner(logical_id, end)
-            if found == kind and owner in {None, whose}:
-                yield whose, logical_id, self._stack.physical_ids[logical_id]
+            name, whose = self._stack.physical_ids[logical_id], _owner(logical_id, end)
+            if found == kind and name not in of_sensors and owner in {None, whose}:
+                yield whose, logical_id, name
+
+    def _of_steps(self, kind: str, owner: str | None) -> Iterator[tuple[str, str]]:
+        """Owner and physical id of what invokes the engine's own functions."""
+        for whose, logical_id, name in self._of_type(kind, "Function", owner):
+            if logical_id.partition("Function")[0] in _STEPS:
+                yield whose, name
 
     # ---- What jobs launch
 
@@ -145,35 +153,59 @@ class StackHealth:
     # ---- Switches
 
     def _switches(self, owner: str | None) -> Iterator[Probe]:
-        for whose, _, name in self._of_type("AWS::Scheduler::Schedule", "Function", owner):
+        for whose, name in self._of_steps("AWS::Scheduler::Schedule", owner):
             yield Probe("schedules", "the schedules", "scheduler:GetSchedule", _schedule(whose, name))
         for whose, _, name in self._of_type("AWS::Events::Rule", "Rule", owner):
             yield Probe("rules", "the rules", "events:DescribeRule", _rule(self._stack, whose, name))
-        for whose, _, name in self._of_type("AWS::Lambda::EventSourceMapping", "Function", owner):
+        for whose, name in self._of_steps("AWS::Lambda::EventSourceMapping", owner):
             yield Probe(
                 "mappings", "the event source mappings", "lambda:GetEventSourceMapping", _mapping(whose, name)
             )
+        sensors = self._sensors(owner)
+        if scheduled := [each for each in sensors if each.has_schedule and not each.problem]:
+            look = _schedules_of(scheduled)
+            yield Probe("schedules", "the schedules of sensors", "scheduler:ListSchedules", look)
+        for each in sensors:
+            if each.rule:
+                look = _rule(self._stack, _step(each), each.rule)
+                yield Probe("rules", "the rules", "events:DescribeRule", look)
+            if each.queue and not each.problem:
+                queue = self._stack.arn_of_queue(each.queue)
+                what, action = "the event source mappings", "lambda:ListEventSourceMappings"
+                yield Probe("mappings", what, action, _mapping_of(each, queue))
 
     # ---- What waits
 
-    def _queues(self, owner: str | None) -> Iterator[Probe]:
+    def _queues_of(self, owner: str | None) -> Iterator[tuple[str, str]]:
+        """Owner and URL of the queues; "" owns the dead letters."""
         for whose, logical_id, url in self._of_type("AWS::SQS::Queue", "Queue", owner):
-            taker = "" if logical_id == DEAD_LETTERS else whose
-            yield Probe("queues", "the queues", "sqs:GetQueueAttributes", _queue(taker, url))
+            yield "" if logical_id == DEAD_LETTERS else whose, url
+        for each in self._sensors(owner):
+            if each.queue:
+                yield _step(each), each.queue
+
+    def _queues(self, owner: str | None) -> Iterator[Probe]:
+        for whose, url in self._queues_of(owner):
+            yield Probe("queues", "the queues", "sqs:GetQueueAttributes", _queue(whose, url))
 
     def _ages(self, owner: str | None) -> Any:
         """How old the oldest messages are, and the oldest records of streams, and what functions did: one request."""
-        asked: list[tuple[Backlog, str, str, str]] = []
-        for whose, logical_id, url in self._of_type("AWS::SQS::Queue", "Queue", owner):
-            if logical_id != DEAD_LETTERS:
-                name = url.rpartition("/")[2]
-                asked.append(
-                    (Backlog(whose, name, 0), "AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName")
-                )
-        for whose, _, name in self._of_type(_FUNCTION, "Function", owner):
-            asked.append((Backlog(whose, name, None), "AWS/Lambda", "IteratorAge", "FunctionName"))
-
         functions = [(whose, name) for whose, _, name in self._of_type(_FUNCTION, "Function", owner)]
+        functions += [(_step(each), each.function) for each in self._sensors(owner)]
+        asked = [
+            (
+                Backlog(whose, url.rpartition("/")[2], 0),
+                "AWS/SQS",
+                "ApproximateAgeOfOldestMessage",
+                "QueueName",
+            )
+            for whose, url in self._queues_of(owner)
+            if whose
+        ]
+        asked += [
+            (Backlog(whose, name, None), "AWS/Lambda", "IteratorAge", "FunctionName")
+            for whose, name in functions
+        ]
         counted = [
             _Metric("AWS/Lambda", metric, "FunctionName", name, "Sum")
             for _, name in functions
@@ -196,7 +228,7 @@ class StackHealth:
     # ---- The rest
 
     def _buckets(self) -> Iterator[Probe]:
-        for sensor in self._sensors.values():
+        for sensor in self._sensors():
             bucket = bucket_of(sensor)
             if bucket:
                 yield Probe(
@@ -228,29 +260,46 @@ class StackHealth:
         return Probe("alarms", "the alarms", "cloudwatch:DescribeAlarms", look)
 
     def _permissions(self) -> Iterator[Probe]:
-        prefixes = {sensor.name: prefix for prefix, sensor in self._sensors.items()}
-        for need in needs(self._stack, self._sensors.values(), prefixes, self._jobs.values()):
+        for need in needs(self._stack, self._sensors(), self._jobs.values()):
             yield permission_probe(self._stack, need)
 
     def _alerts(self) -> Iterator[Probe]:
         """Whether the alerts of sensors can arrive."""
         if self._alert_addresses is None:
             return
-        for prefix, sensor in self._sensors.items():
+        for sensor in self._sensors():
             for address in self._alert_addresses(sensor.name, sensor.settings):
-                yield channel_probe(address, functools.partial(self._may, prefix))
+                yield channel_probe(address, functools.partial(self._may, sensor))
 
-    def _may(self, prefix: str, action: str, resource: str) -> Iterator[Probe]:
+    def _may(self, sensor: DeployedSensor, action: str, resource: str) -> Iterator[Probe]:
         """The look at whether a sensor's role allows an action."""
-        role = f"{prefix}Role"
-        if role in self._stack.physical_ids:
-            owner = f"sensor {self._sensors[prefix].name}"
-            yield permission_probe(self._stack, Need(owner, role, resource, (action,), {}))
+        if sensor.role:
+            need = Need(_step(sensor), sensor.role, resource, (action,), {})
+            yield permission_probe(self._stack, need)
 
     def _logs(self) -> Iterator[Probe]:
         since = int(time.time() * 1000) - RECENT_MS
         for owner, _, group in self._of_type("AWS::Logs::LogGroup", "Logs"):
             yield log_probe(owner, group, since)
+        groups: dict[str, list[str]] = {}
+        for each in self._sensors():
+            if not each.problem:
+                groups.setdefault(each.log_group, []).append(each.name)
+        for group, names in groups.items():
+            yield log_probe(f"sensor {', '.join(names)}", group, since)
+
+
+def _step(sensor: DeployedSensor) -> str:
+    """How a sensor is named as the owner of what feeds it."""
+    return f"sensor {sensor.name}"
+
+
+def _owner(logical_id: str, end: str) -> str:
+    """Which of the engine's steps a resource of its stack is of, by the resource's logical id."""
+    if logical_id in _FED_BY:
+        return _FED_BY[logical_id]
+    prefix = logical_id.partition(end)[0]
+    return prefix.lower() if prefix in _STEPS else prefix
 
 
 def bucket_of(sensor: DeployedSensor) -> str:
@@ -305,6 +354,53 @@ def _schedule(owner: str, name: str) -> Any:
     return look
 
 
+def _schedules_of(sensors: Sequence[DeployedSensor]) -> Any:
+    """The schedules that invoke sensors' functions, found by what they invoke: the registry does not name them."""
+
+    def look() -> Iterator[Switch]:
+        missing = {each.function: each for each in sensors}
+        # Those named after the sensors' projects first, as CloudFormation names them; all of the account if need be.
+        prefixes = sorted({each.project[:_PREFIX] for each in sensors if each.project})
+        for options in (*({"NamePrefix": each} for each in prefixes), {}):
+            if not missing:
+                return
+            found: dict[str, list[Mapping[str, Any]]] = {}
+            for page in client("scheduler").get_paginator("list_schedules").paginate(**options):
+                for schedule in page["Schedules"]:
+                    arn = schedule.get("Target", {}).get("Arn", "")
+                    function = arn.partition(":function:")[2].partition(":")[0]
+                    if function in missing:
+                        found.setdefault(function, []).append(schedule)
+            for function, schedules in found.items():
+                owner = _step(missing.pop(function))
+                for each in schedules:
+                    yield Switch("schedule", owner, each["Name"], each.get("State") != "DISABLED")
+        for function, sensor in missing.items():
+            yield Switch("schedule", _step(sensor), f"of {function}", is_on=False, trouble=GONE)
+
+    return look
+
+
+def _mapping_of(sensor: DeployedSensor, queue: str) -> Any:
+    """The event source mapping from a sensor's queue to its function."""
+
+    def look() -> Iterator[Switch]:
+        pages = client("lambda").get_paginator("list_event_source_mappings")
+        found = [
+            each
+            for page in pages.paginate(FunctionName=sensor.function)
+            for each in page["EventSourceMappings"]
+            if each.get("EventSourceArn") == queue
+        ]
+        for each in found:
+            yield _switch_of(_step(sensor), each["UUID"], each)
+        if not found:
+            name = f"of {queue.rpartition(':')[2]}"
+            yield Switch("mapping", _step(sensor), name, is_on=False, trouble=GONE)
+
+    return look
+
+
 def _rule(stack: DeployedStack, owner: str, name: str) -> Any:
     def look() -> Iterator[Switch]:
         told = describe_rule(stack, name)
@@ -321,11 +417,16 @@ def _mapping(owner: str, uuid: str) -> Any:
         except ClientError as error:
             yield _gone("mapping", owner, uuid, error)
             return
-        result = told.get("LastProcessingResult", "")
-        trouble = "" if not result or result.startswith(_FINE) else result
-        yield Switch("mapping", owner, uuid, told.get("State") in _ON, trouble)
+        yield _switch_of(owner, uuid, told)
 
     return look
+
+
+def _switch_of(owner: str, uuid: str, mapping: Mapping[str, Any]) -> Switch:
+    """An event source mapping, as Lambda describes it."""
+    result = mapping.get("LastProcessingResult", "")
+    trouble = "" if not result or result.startswith(_FINE) else result
+    return Switch("mapping", owner, uuid, mapping.get("State") in _ON, trouble)
 
 
 def _gone(kind: str, owner: str, name: str, error: ClientError) -> Switch:

@@ -93,7 +93,7 @@ def set_cursor(asked: Asked) -> Json:
 
 def graph(asked: Asked) -> Json:
     """What is connected with what."""
-    return graph_json(graph_of(asked.parts.deployment))
+    return graph_json(graph_of(asked.parts.deployment, asked.parts.jobs))
 
 
 def _start(asked: Asked, name: str) -> SensorState:

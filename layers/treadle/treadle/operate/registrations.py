@@ -1,0 +1,205 @@
+"""What is wrong with what projects have registered: entries that do not fit together, or not with their engine."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from treadle.engine.identity import timestamp
+from treadle.operate.findings import Finding, Severity
+from treadle.operate.problems import ProblemKind, SensorProblem
+from treadle.operate.stories import closed
+from treadle.ports.deployment import DeployedSensor
+from treadle.ports.registry import CONTRACT, SENSORS, JobEntry, Registry, SensorEntry
+from treadle.ports.system import Clock
+
+CHECK = "registry"
+
+OLDEST_MS = 900_000
+"""RECONCILE lists Parameter Store every 10 minutes: an older copy shows that it does not run."""
+
+SHARED = (
+    "TREADLE_NAMESPACE",
+    "TREADLE_SENSORS_TABLE",
+    "TREADLE_TICKS_TABLE",
+    "TREADLE_RUNS_TABLE",
+    "TREADLE_EVENTS_TABLE",
+    "TREADLE_OUTCOMES_BUCKET",
+)
+"""Variables that each sensor's function has from its engine's contract: with others it writes where nobody reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registrations:
+    """Judges what is registered.
+
+    Attributes:
+        registered: the engine's copy of the registry, as it is now.
+        environment: the environment of the engine's own functions.
+        clock: the time.
+        observed: the names of the jobs whose executions are recorded whoever starts them.
+    """
+
+    registered: Callable[[], Registry]
+    environment: Mapping[str, str]
+    clock: Clock
+    observed: Collection[str] = ()
+
+    def of_sensors(self, sensors: Iterable[DeployedSensor]) -> dict[str, tuple[SensorProblem, ...]]:
+        """What is wrong with the registration of sensors, by name; those with which nothing is are left out.
+
+        Args:
+            sensors: the sensors.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+        registry = self.registered()
+        found = {each.name: tuple(self._of_sensor(registry, each)) for each in sensors}
+        return {name: problems for name, problems in found.items() if problems}
+
+    def findings(self, sensors: Collection[DeployedSensor]) -> Iterator[Finding]:
+        """All that is wrong with the registry; if nothing is, that it is in order.
+
+        Args:
+            sensors: all that are registered.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+        registry = self.registered()
+        found = [
+            *self._of_age(registry),
+            *_of_rejected(registry),
+            *_of_outdated(registry),
+            *self._of_observed(registry),
+            *(
+                Finding(CHECK, f"sensor {each.name}", Severity.PROBLEM, problem.says, problem.advice)
+                for each in sensors
+                for problem in self._of_sensor(registry, each)
+            ),
+        ]
+        yield from found
+        if not found:
+            says = f"{len(registry.sensors)} sensors and {len(registry.jobs)} jobs are registered, and fit together."
+            yield Finding(CHECK, CHECK, Severity.OK, says)
+
+    def _of_age(self, registry: Registry) -> Iterator[Finding]:
+        """That nobody reads what projects register."""
+        if not registry.listed_at:
+            says = "The engine has no copy of the registry yet: RECONCILE has not listed Parameter Store."
+        elif self.clock.now() - registry.listed_at > OLDEST_MS:
+            says = (
+                f"The engine's copy of the registry is of {timestamp(registry.listed_at)}: RECONCILE does not list "
+                "Parameter Store, so what projects have registered since is not known."
+            )
+        else:
+            return
+        advice = "Look at RECONCILE's schedule and log; it lists Parameter Store every 10 minutes."
+        yield Finding(CHECK, "reconcile", Severity.PROBLEM, says, advice)
+
+    def _of_observed(self, registry: Registry) -> Iterator[Finding]:
+        """Names of observed jobs that nobody has registered: nothing of theirs is recorded."""
+        for name in sorted({*self.observed} - registry.jobs.keys()):
+            says = f"ObservedJobs names {name}, which no project has registered. {_known_jobs(registry)}"
+            advice = "Correct the parameter ObservedJobs and deploy, or deploy the project of the job."
+            yield Finding(CHECK, f"job {name}", Severity.PROBLEM, closed(says), advice)
+
+    def _of_sensor(self, registry: Registry, sensor: DeployedSensor) -> Iterator[SensorProblem]:
+        entry = registry.sensors.get(sensor.name)
+        if entry is None:
+            return  # Deleted since the sensors were read.
+        rejected = registry.problems.get(f"{SENSORS}/{entry.name}")
+        if rejected:
+            says = f"Its latest entry in the registry could not be taken, and the one before is in use: {rejected}"
+            yield _problem(says, f"Deploy project {entry.project} once it is corrected.")
+        yield from _of_jobs(registry, entry)
+        yield from _of_function(registry, entry)
+        yield from self._of_environment(sensor)
+
+    def _of_environment(self, sensor: DeployedSensor) -> Iterator[SensorProblem]:
+        """That its function works on other tables, or under another namespace, than the engine."""
+        if sensor.problem:
+            return
+        wrong = [
+            f"{name} is {sensor.settings[name]!r}, and the engine's is {self.environment[name]!r}"
+            for name in SHARED
+            if name in sensor.settings
+            and name in self.environment
+            and sensor.settings[name] != self.environment[name]
+        ]
+        if wrong:
+            says = f"Its function is deployed for another engine: {'; '.join(wrong)}. Nobody starts what it requests."
+            advice = f"Deploy project {sensor.project} with the engine's present contract."
+            yield _problem(says, advice)
+
+
+def _known_jobs(registry: Registry) -> str:
+    return f"Registered jobs: {', '.join(sorted(registry.jobs)) or 'none'}"
+
+
+def _problem(says: str, advice: str) -> SensorProblem:
+    return SensorProblem(ProblemKind.REGISTRATION, closed(says), advice)
+
+
+def _of_rejected(registry: Registry) -> Iterator[Finding]:
+    """Entries that could not be taken; that of a sensor with an entry before it is a problem of the sensor."""
+    for path, reason in sorted(registry.problems.items()):
+        folder, _, name = path.partition("/")
+        if folder == SENSORS and name in registry.sensors:
+            continue
+        entries: Mapping[str, SensorEntry | JobEntry] = (
+            registry.sensors if folder == SENSORS else registry.jobs
+        )
+        kept = "the one before is in use" if name in entries else "there is none before it"
+        says = closed(f"The entry {path} could not be taken, and {kept}: {reason}")
+        advice = "Deploy its project once it is corrected; or delete the parameter."
+        yield Finding(CHECK, path, Severity.PROBLEM, says, advice)
+
+
+def _of_outdated(registry: Registry) -> Iterator[Finding]:
+    """Projects that were built for an older contract than the engine's."""
+    behind: dict[str, list[SensorEntry | JobEntry]] = {}
+    entries: list[SensorEntry | JobEntry] = [*registry.sensors.values(), *registry.jobs.values()]
+    for each in entries:
+        if each.contract < CONTRACT:
+            behind.setdefault(each.project, []).append(each)
+    for project, found in sorted(behind.items()):
+        oldest = min(each.contract for each in found)
+        says = (
+            f"Project {project} is behind: {len(found)} of its entries were written for contract {oldest}, and this "
+            f"engine's is {CONTRACT}."
+        )
+        advice = (
+            f"Deploy project {project} with the engine's version of Treadle, before the engine's next one."
+        )
+        yield Finding(CHECK, f"project {project}", Severity.WARNING, says, advice)
+
+
+def _of_jobs(registry: Registry, entry: SensorEntry) -> Iterator[SensorProblem]:
+    """Jobs that a sensor names and may not start: there is none, or it does not accept the sensor."""
+    unknown = sorted(entry.jobs - registry.jobs.keys())
+    if unknown:
+        names = ", ".join(unknown)
+        says = f"It may start {names}, which no project has registered. {_known_jobs(registry)}"
+        advice = f"Correct the sensor's jobs in project {entry.project}, or deploy the project of the job."
+        yield _problem(says, advice)
+    for name in sorted(entry.jobs & registry.jobs.keys()):
+        job = registry.jobs[name]
+        if not job.accepts(entry):
+            says = f"It may start job {name}, and project {job.project}, whose job that is, does not accept the sensor"
+            advice = (
+                f"Add {entry.name} to the sensors of job {name} in project {job.project}, and deploy; or take {name} "
+                f"out of the sensor's jobs in project {entry.project}."
+            )
+            yield _problem(says, advice)
+
+
+def _of_function(registry: Registry, entry: SensorEntry) -> Iterator[SensorProblem]:
+    """That several sensors name one function, which evaluates one of them."""
+    others = sorted(
+        each.name
+        for each in registry.sensors.values()
+        if each.function == entry.function and each.name != entry.name
+    )
+    if others:
+        says = f"Its entry names function {entry.function}, as {', '.join(others)} does, and a function has one sensor"
+        yield _problem(says, f"Give the sensor a function of its own in project {entry.project}, and deploy.")

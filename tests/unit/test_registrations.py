@@ -1,0 +1,308 @@
+"""What is wrong with what projects have registered is found, with what to do, by the doctor and in the lists."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.support.house import House
+from treadle.definitions.status import DefaultSensorStatus
+from treadle.engine.identity import RunIds
+from treadle.integrations.s3.lookup import SelectedObjects
+from treadle.operate.dead_letters import Redriver
+from treadle.operate.doctor import Doctor
+from treadle.operate.findings import Finding, Severity
+from treadle.operate.overview import Overview, SensorView
+from treadle.operate.problems import ProblemKind
+from treadle.operate.registrations import OLDEST_MS, SHARED, Registrations
+from treadle.operate.why import Subject, Why
+from treadle.ports.deployment import DeployedSensor
+from treadle.ports.launching import JobSettings
+from treadle.ports.registry import CONTRACT, JobEntry, Registry, SensorEntry
+from treadle.testing.deployment import InMemoryDeployment
+from treadle.testing.health import InMemoryHealth
+from treadle.testing.objects import InMemoryObjects
+from treadle.testing.system import InMemoryDeadLetters
+
+ENGINE = {name: f"the engine's {name}" for name in SHARED}
+WATCH = DeployedSensor(
+    "watch",
+    "schedule",
+    "",
+    ("load",),
+    DefaultSensorStatus.RUNNING,
+    60,
+    "shop-WatchFunction-1X",
+    settings=ENGINE,
+    project="shop",
+)
+ENTRY = SensorEntry("watch", "shop", WATCH.function, "schedule", frozenset({"load"}))
+LOAD = JobEntry("load", "shop", JobSettings("load", "glue", "load", "LoadGlueJobName"))
+SENSORS, JOBS = {"watch": ENTRY}, {"load": LOAD}
+
+
+def registry(house: House, **fields: Any) -> Registry:
+    """A registry that is in order but for some fields."""
+    return replace(Registry(SENSORS, JOBS, {}, house.clock.now()), **fields)
+
+
+def loads(event: Mapping[str, object]) -> Mapping[str, object]:
+    """In place of a function that loads."""
+    del event
+    return {"name": "watch"}
+
+
+def examined(house: House, found: Registry, *sensors: DeployedSensor) -> list[Finding]:
+    """What the doctor finds wrong."""
+    deployment = InMemoryDeployment([*sensors] or [WATCH], dict.fromkeys(["watch", "other"], loads))
+    registrations = Registrations(lambda: found, ENGINE, house.clock)
+    overview = Overview(deployment, house.sensors, house.ticks, house.runs, house.clock, registrations)
+    doctor = Doctor(
+        deployment,
+        InMemoryHealth(),
+        overview,
+        house.ticks,
+        house.runs,
+        house.clock,
+        registrations=registrations,
+    )
+    return [each for each in doctor.examine() if each.severity is not Severity.OK]
+
+
+def only(findings: list[Finding]) -> Finding:
+    [found] = findings
+    assert found.check == "registry"
+    assert found.advice
+    return found
+
+
+def view(house: House, found: Registry, sensor: DeployedSensor = WATCH) -> SensorView:
+    """The sensor as lists show it."""
+    deployment = InMemoryDeployment([sensor], {"watch": loads})
+    registrations = Registrations(lambda: found, ENGINE, house.clock)
+    return Overview(deployment, house.sensors, house.ticks, house.runs, house.clock, registrations).sensor(
+        "watch"
+    )
+
+
+def test_registry_in_order_is_said_to_be_so(house: House) -> None:
+    registrations = Registrations(lambda: registry(house), ENGINE, house.clock)
+
+    [found] = registrations.findings([WATCH])
+
+    assert examined(house, registry(house)) == []
+    assert (found.check, found.severity) == ("registry", Severity.OK)
+    assert found.says == "1 sensors and 1 jobs are registered, and fit together."
+
+
+def other(**fields: Any) -> Mapping[str, SensorEntry]:
+    """The sensor's entry with other fields."""
+    return {"watch": replace(ENTRY, **fields)}
+
+
+OF_SENSOR: list[tuple[str, dict[str, Any], str, str]] = [
+    (
+        "unknown job",
+        {"sensors": other(jobs=frozenset({"load", "lode"}))},
+        "It may start lode, which no project has registered. Registered jobs: load.",
+        "Correct the sensor's jobs in project shop",
+    ),
+    (
+        "no jobs",
+        {"jobs": {}},
+        "It may start load, which no project has registered. Registered jobs: none.",
+        "deploy the project of the job",
+    ),
+    (
+        "refused",
+        {"jobs": {"load": replace(LOAD, project="billing")}},
+        "It may start job load, and project billing, whose job that is, does not accept the sensor.",
+        "Add watch to the sensors of job load in project billing",
+    ),
+    (
+        "one function",
+        {"sensors": {**SENSORS, "other": replace(ENTRY, name="other", jobs=frozenset())}},
+        "Its entry names function shop-WatchFunction-1X, as other does, and a function has one sensor.",
+        "Give the sensor a function of its own in project shop",
+    ),
+    (
+        "rejected",
+        {"problems": {"sensors/watch": "it has no kind. Add it in its project's template."}},
+        "the one before is in use: it has no kind. Add it in its project's template.",
+        "Deploy project shop once it is corrected",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("fields", "says", "advice"), [each[1:] for each in OF_SENSOR], ids=[each[0] for each in OF_SENSOR]
+)
+def test_what_is_wrong_with_a_sensors_registration_is_found_and_shown_with_the_sensor(
+    house: House, fields: dict[str, Any], says: str, advice: str
+) -> None:
+    found = registry(house, **fields)
+
+    finding, [problem] = only(examined(house, found)), view(house, found).problems
+
+    assert (finding.subject, finding.severity) == ("sensor watch", Severity.PROBLEM)
+    assert says in finding.says
+    assert advice in finding.advice
+    assert (problem.kind, problem.says, problem.advice) == (
+        ProblemKind.REGISTRATION,
+        finding.says,
+        finding.advice,
+    )
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_function_of_another_engine_is_found_by_its_environment(house: House, name: str) -> None:
+    """What it commits nobody reads: it goes on as if all were well."""
+    sensor = replace(WATCH, settings={**ENGINE, name: "another"})
+
+    finding = only(examined(house, registry(house), sensor))
+
+    assert f"{name} is 'another', and the engine's is" in finding.says
+    assert "project shop" in finding.advice
+    [problem] = view(house, registry(house), sensor).problems
+    assert problem.kind is ProblemKind.REGISTRATION
+
+
+def test_variable_that_a_function_does_not_need_is_not_missed(house: House) -> None:
+    sensor = replace(WATCH, settings={"TREADLE_NAMESPACE": ENGINE["TREADLE_NAMESPACE"]})
+
+    assert examined(house, registry(house), sensor) == []
+
+
+def test_job_of_another_project_that_accepts_the_sensor_is_in_order(house: House) -> None:
+    job = replace(LOAD, project="billing", sensors=frozenset({"watch"}))
+
+    assert examined(house, registry(house, jobs={"load": job})) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "kept"),
+    [
+        ("jobs/load", "the one before is in use"),
+        ("jobs/new", "there is none before it"),
+        ("x", "there is none"),
+    ],
+)
+def test_entry_that_could_not_be_taken_is_found_with_its_reason(house: House, path: str, kept: str) -> None:
+    reason = "its target is 'glu'. Use one of: batch, glue."
+
+    finding = only(examined(house, registry(house, problems={path: reason})))
+
+    assert (finding.subject, finding.severity) == (path, Severity.PROBLEM)
+    assert f"{kept}" in finding.says
+    assert finding.says.endswith(reason)
+
+
+def test_sensor_whose_only_entry_could_not_be_taken_is_found(house: House) -> None:
+    """No list has it."""
+    finding = only(examined(house, registry(house, problems={"sensors/new": "it is not JSON."})))
+
+    assert finding.subject == "sensors/new"
+
+
+@pytest.mark.parametrize(("age", "is_old"), [(OLDEST_MS, False), (OLDEST_MS + 1, True)])
+def test_old_copy_shows_that_reconcile_does_not_run(house: House, age: int, is_old: bool) -> None:
+    found = registry(house)
+    house.clock.time += age
+
+    registrations = Registrations(lambda: found, ENGINE, house.clock)
+    [finding] = registrations.findings([WATCH])
+
+    assert (finding.severity is Severity.PROBLEM) is is_old
+    if is_old:
+        assert finding.subject == "reconcile"
+        assert "RECONCILE does not list Parameter Store" in finding.says
+
+
+def test_engine_without_copy_is_a_problem(house: House) -> None:
+    registrations = Registrations(Registry, ENGINE, house.clock)
+
+    [finding] = registrations.findings([])
+
+    assert (finding.subject, finding.severity) == ("reconcile", Severity.PROBLEM)
+    assert "no copy of the registry yet" in finding.says
+
+
+def test_observed_job_that_nobody_has_registered_is_a_problem(house: House) -> None:
+    """Nothing else says that none of its executions is recorded."""
+    found = registry(house)
+    registrations = Registrations(lambda: found, ENGINE, house.clock, ["load", "lode"])
+
+    finding = only(list(registrations.findings([WATCH])))
+
+    assert (finding.subject, finding.severity) == ("job lode", Severity.PROBLEM)
+    assert finding.says == (
+        "ObservedJobs names lode, which no project has registered. Registered jobs: load."
+    )
+
+
+def test_projects_of_an_older_contract_are_behind(house: House) -> None:
+    """Each once, whatever number of entries it has."""
+    found = registry(
+        house,
+        sensors=other(contract=CONTRACT - 1),
+        jobs={"load": replace(LOAD, contract=CONTRACT - 1)},
+    )
+
+    finding = only(examined(house, found))
+
+    assert (finding.subject, finding.severity) == ("project shop", Severity.WARNING)
+    assert finding.says.startswith("Project shop is behind: 2 of its entries were written for contract")
+
+
+def gone(sensor: DeployedSensor = WATCH) -> DeployedSensor:
+    """A sensor whose function is gone."""
+    problem = "Its function shop-WatchFunction-1X cannot be read: ResourceNotFoundException"
+    return replace(
+        sensor,
+        problem=problem,
+        remedy="Deploy project shop again.",
+        settings={},
+        interval_seconds=None,
+        default_status=DefaultSensorStatus.STOPPED,
+    )
+
+
+def test_sensor_whose_function_is_gone_is_listed_with_that_problem_alone(house: House) -> None:
+    found = view(house, registry(house), gone())
+
+    [problem] = found.problems
+    assert problem.kind is ProblemKind.UNREADABLE
+    assert "ResourceNotFoundException" in problem.says
+    assert (found.name, found.project, found.jobs) == ("watch", "shop", ("load",))
+
+
+def test_doctor_reports_a_function_that_is_gone_once_and_goes_on_with_the_others(house: House) -> None:
+    second = replace(WATCH, name="other", function="shop-OtherFunction-1X")
+    sensors = {**SENSORS, "other": replace(ENTRY, name="other", function=second.function)}
+
+    [finding] = examined(house, registry(house, sensors=sensors), gone(), second)
+
+    assert (finding.check, finding.subject, finding.severity) == (
+        "configuration",
+        "sensor watch",
+        Severity.PROBLEM,
+    )
+    assert finding.advice == "Deploy project shop again."
+
+
+def test_why_names_the_function_that_is_gone(house: House) -> None:
+    explains = Why(
+        InMemoryDeployment([gone()]),
+        house.sensors,
+        house.ticks,
+        house.runs,
+        RunIds.of("1/us-east-1/treadle"),
+        SelectedObjects(lambda sensor: None, InMemoryObjects(house.clock)),
+        InMemoryHealth(),
+        Redriver(InMemoryDeadLetters(), list),
+        house.clock,
+        Registrations(lambda: registry(house), ENGINE, house.clock),
+    )
+
+    assert "ResourceNotFoundException" in explains.explain("watch", Subject(run_key="a")).sentence
