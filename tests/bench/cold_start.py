@@ -20,6 +20,7 @@ from typing import Any
 from unittest.mock import patch
 
 from tests.bench.figures import Figure, ratio, tell
+from tests.support.registry import copied
 from tests.support.tables import create_tables
 from tests.template.model import read
 from tools import runtime
@@ -27,9 +28,11 @@ from tools.built import BuiltFunction
 from tools.dynamodb_local import dynamodb_local
 from tools.project import ROOT, VENV_BIN, ToolError, local_aws, run_tool
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
-from treadle.adapters.system import RandomTokens
+from treadle.adapters.system import RandomTokens, SystemClock
+from treadle.ports.launching import JobSettings
 from treadle.ports.runs import Run
 
+ENGINE = "shop"
 ROUNDS, ENGINE_ROUNDS = 12, 4
 GOAL = 1.25
 COMPARED = ("evaluator", "least")
@@ -153,15 +156,15 @@ def variables(tables: TableNames, endpoint: str) -> dict[str, str]:
         for name in template.environment(each)
         if name.startswith("TREADLE_")
     }
-    mappings = dict.fromkeys(("TREADLE_JOBS", "TREADLE_GRANTS"), "{}")
     ticking = {
+        "TREADLE_ENGINE": ENGINE,
         "TREADLE_INTERVAL_SECONDS": "0",
         "TREADLE_DEFAULT_STATUS": "RUNNING",
         "TREADLE_PAUSE_AFTER": "10",
     }
     unset = {"TREADLE_GRANTED_JOBS", "TREADLE_OBSERVED_JOBS", "TREADLE_TIME_ZONE", "TREADLE_KIND"}
     unused = dict.fromkeys(names - unset, "0")
-    return {**local_aws(endpoint), **unused, **mappings, **stored_in(tables, endpoint), **ticking}
+    return {**local_aws(endpoint), **unused, **stored_in(tables, endpoint), **ticking}
 
 
 def compile_runtime() -> None:
@@ -215,7 +218,11 @@ def measure() -> tuple[list[Figure], list[Figure]]:
         with patch.dict(os.environ, local_aws(endpoint), clear=True):
             tables = create_tables()
             run = Run(RUN_ID, "unknown", "idle", None, "tick", "{}", {}, 1_795_370_400_000)
-            DynamoStores(tables, RandomTokens()).runs.create(run)
+            stores = DynamoStores(tables, RandomTokens())
+            stores.runs.create(run)
+            # Listed just now, so that RECONCILE does not ask Parameter Store.
+            jobs = [JobSettings("unknown", "step_functions", "", "UnknownStateMachineArn")]
+            stores.registry.replace(copied(ENGINE, SystemClock().now(), {}, jobs))
         compile_runtime()
         given, made = variables(tables, endpoint), functions(Path(folder))
         taken: dict[str, list[float]] = {name: [] for name in made}

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from tests.bench.cold_start import IDLE, TICK, functions, message, stored_in, variables
+from tests.bench.cold_start import ENGINE, IDLE, TICK, functions, message, stored_in, variables
 from tests.bench.cold_start import function as built
 from tests.bench.figures import Figure, tell
 from tests.bench.known_keys import remembering
 from tests.bench.stand_in import StandIn, standing_in
 from tests.support.house import ARN, JOB, NAMESPACE
+from tests.support.registry import copied
 from tests.support.streams import as_record
 from tests.support.tables import create_tables
 from tests.template.model import read
@@ -28,8 +29,9 @@ from tools.dynamodb_local import dynamodb_local
 from tools.project import ROOT, VENV_BIN, ToolError, local_aws, run_tool
 from treadle.adapters.dynamodb.runs import _item
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
-from treadle.adapters.system import RandomTokens
+from treadle.adapters.system import RandomTokens, SystemClock
 from treadle.engine.slices import slice_message, slices_of
+from treadle.ports.launching import JobSettings
 from treadle.ports.runs import Run
 
 RUNS, DUE = 10_000, 500
@@ -221,13 +223,13 @@ def measure() -> list[Figure]:
         patch.dict(os.environ, local_aws(endpoint), clear=True),
     ):
         tables = create_tables()
-        jobs = {JOB: {"target": "step_functions", "arn": ARN}}
+        jobs = [JobSettings(JOB, "step_functions", ARN, "JobStateMachineArn")]
+        registry = copied(ENGINE, SystemClock().now(), {"watch": [JOB]}, jobs)
+        assert DynamoStores(tables, RandomTokens()).registry.replace(registry)
         ours = {
             "AWS_ENDPOINT_URL": aws.endpoint,
             "AWS_ENDPOINT_URL_DYNAMODB": endpoint,
             "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
-            "TREADLE_JOBS": json.dumps(jobs),
-            "TREADLE_GRANTS": json.dumps({"watch": JOB}),
             "TREADLE_OUTCOMES_BUCKET": "outcomes",
             "TREADLE_NAMESPACE": NAMESPACE,
             "TREADLE_QUEUE_URL": f"{aws.endpoint}/000000000000/queue",

@@ -16,9 +16,9 @@ SIDE_BY_SIDE = 2
 TIME_LIMIT = 300
 
 SENSORS, TICKS, RUNS = (f"adapters/dynamodb/{name}.py" for name in ("sensors", "ticks", "runs"))
-OF_SENSORS, OF_EDITS, OF_TICKS, OF_RUNS = (
+OF_SENSORS, OF_EDITS, OF_TICKS, OF_RUNS, OF_REGISTRY = (
     f"tests/contract/test_{name}.py::test_"
-    for name in ("sensor_store", "sensor_edits", "tick_store", "run_store")
+    for name in ("sensor_store", "sensor_edits", "tick_store", "run_store", "registry_store")
 )
 UNSTORABLE = "tests/contract/test_unstorable_ticks.py::test_"
 WHOLE_FLOW = "tests/faults/test_every_call.py::test_without_faults_all_invariants_hold"
@@ -37,6 +37,10 @@ MOVED, MOVED_LAUNCH, MOVED_RECORD = (
 TAKEOVER = (
     "tests/faults/test_takeover.py::test_a_second_message_starts_nothing_as_long_as_the_first_launch_can_act"
 )
+CACHED, SYNCED, REFUSALS = (
+    f"tests/unit/test_{name}.py::test_" for name in ("cached_registry", "registry_sync", "launch_refusals")
+)
+REGISTERED = "tests/functional/test_registry.py::test_"
 POISON = "tests/functional/test_poison.py::test_"
 PARSERS = "tests/unit/test_poison_messages.py::test_"
 ON_TABLES = "tests/contract/test_unreadable.py::test_"
@@ -63,6 +67,90 @@ class Mutant:
 
 
 MUTANTS = (
+    Mutant(
+        "a job that a copy from before the commit lacks, held at once",
+        "engine/registered.py",
+        " or self.read_since(since).may_start(sensor, job)",
+        "",
+        (f"{CACHED}ce_1_no_is_said_only_of_a_copy_that_was_read_after_the_commit",),
+    ),
+    Mutant(
+        "the registry's copy, read at each look",
+        "engine/registered.py",
+        "self._read_at >= min(since, now) or now < self._retry_at",
+        "now < self._retry_at",
+        (f"{CACHED}ce_15_copy_is_read_once_a_minute_however_much_is_started",),
+    ),
+    Mutant(
+        "a store that does not answer, taken for an empty registry",
+        "engine/registered.py",
+        "                if self._found is None:",
+        "                if True:",
+        (f"{CACHED}ce_15_stale_copy_is_used_while_the_store_does_not_answer",),
+    ),
+    Mutant(
+        "a malformed entry, taken for none",
+        "engine/registering.py",
+        'KeptEntry(kept.text if kept else "", read_at, str(error))',
+        'KeptEntry("", read_at, str(error))',
+        (f"{SYNCED}ce_1_malformed_value_never_replaces_a_valid_one",),
+    ),
+    Mutant(
+        "one listing that lacks an entry, enough",
+        "engine/registering.py",
+        "elif kept is not None and not (kept.is_deleted or kept.is_missing):",
+        "elif False and kept is not None:",
+        (f"{SYNCED}entry_that_two_listings_in_a_row_lack_is_gone",),
+    ),
+    Mutant(
+        "an older listing, written over a newer one",
+        "engine/registering.py",
+        "elif copy.listed_at >= began_at:",
+        "elif False:",
+        (f"{SYNCED}older_listing_never_overwrites_a_newer_one",),
+    ),
+    Mutant(
+        "an update, undone by a listing that began before",
+        "engine/registering.py",
+        "if kept is not None and kept.read_at >= began_at:",
+        "if False:",
+        (f"{SYNCED}listing_that_began_before_an_update_does_not_undo_it",),
+    ),
+    Mutant(
+        "a changed entry that is not found, taken for deleted",
+        "engine/registering.py",
+        "if text is None and not is_deleted:",
+        "if False:",
+        (f"{SYNCED}entry_that_was_reported_as_changed_and_is_not_found_stays",),
+    ),
+    Mutant(
+        "the registry's copy, written over another's",
+        "adapters/dynamodb/registry.py",
+        "Model.revision == copy.revision if copy.revision else Model.revision.does_not_exist()",
+        "Model.revision.exists() | Model.revision.does_not_exist()",
+        (f"{OF_REGISTRY}copy_that_was_read_before_another_was_written_is_not_written",),
+    ),
+    Mutant(
+        "held ticks, not looked at when the registry has changed",
+        "engine/reconcile.py",
+        "            self._held.renew()",
+        "            pass",
+        (f"{REGISTERED}ce_1a_code_that_asks_for_a_job_before_its_grant_is_registered_loses_nothing",),
+    ),
+    Mutant(
+        "a job that is not registered, failed at once",
+        "engine/launch.py",
+        "        if not at.arn and settings is None:\n            return self._unregistered(run, request.hops)\n",
+        "",
+        (f"{REFUSALS}ce_1_job_that_is_not_registered_is_waited_for_as_long_as_for_a_permission",),
+    ),
+    Mutant(
+        "a parameter that was not read, taken for absent",
+        "adapters/parameters.py",
+        'if code_of(error) == "ParameterNotFound":',
+        "if True:",
+        (f"{REGISTERED}error_of_parameter_store_is_never_absence",),
+    ),
     Mutant(
         "any failure to decode a record is that record's",
         "ports/records.py",
@@ -199,14 +287,14 @@ MUTANTS = (
     Mutant(
         "held until granted, taken for started",
         "engine/dispatch.py",
-        "        if not self._is_granted(tick.sensor, request):\n            return self._standing(tick, request, _Not.GRANTED)\n",
+        "        if request.job not in granted:\n            return self._standing(tick, request, _Not.GRANTED)\n",
         "",
         (f"{HELD}held_request_starts_nothing_and_the_tick_stays_pending_with_the_reason",),
     ),
     Mutant(
         "held until granted, ended with the others",
         "engine/dispatch.py",
-        "        if applied.held:\n            held = self._hold(tick, applied)\n            if held is not None:\n                return held\n",
+        "        if applied.held:\n            held = self._hold(tick, applied, granted)\n            if held is not None:\n                return held\n",
         "        if False:\n",
         (f"{HELD}granted_requests_of_the_same_tick_start_at_once_and_once",),
     ),

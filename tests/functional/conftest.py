@@ -101,7 +101,7 @@ class Deployment:
             "engine/reconcile",
             {**event, "detail": {**event["detail"], "operation": operation, "name": name}},
         )
-        self.handlers.clear()
+        self.handlers = {"engine/reconcile": self.handlers["engine/reconcile"]}
         return answer
 
     def register_job(self, **fields: str) -> Any:

@@ -27,6 +27,8 @@ NOTHING = {
     "unreadable": 0,
     "held": 0,
     "refused": 0,
+    "registered": 0,
+    "invalid": 0,
     "is_complete": True,
 }
 MINUTE = 60_000
@@ -201,7 +203,8 @@ def test_a_started_run_that_its_target_forgot_fails_with_words_on_what_to_do(dep
 def test_a_healthy_system_costs_the_queries_of_two_indexes(deployment: Deployment) -> None:
     """However many ticks and runs there are: here one that is under way, and one that waits for its launch.
 
-    A new process looks once through all that waits, as it may have new settings.
+    A new process looks once through all that waits, as it may have new settings; and the registry's copy is read once
+    a minute.
     """
     start_one(deployment)
     pending_tick(deployment, now())
@@ -214,7 +217,7 @@ def test_a_healthy_system_costs_the_queries_of_two_indexes(deployment: Deploymen
 
     assert answers == [NOTHING, NOTHING]
     every_time = ["Query"] * (TICK_SHARDS + RUN_SHARDS)
-    assert first == [*["Query"] * TICK_SHARDS, "GetItem", *every_time]
+    assert first == ["GetItem", *["Query"] * TICK_SHARDS, "GetItem", *every_time]
     assert [call.operation for call in meter.calls][len(first) :] == every_time
     assert deployment.messages("launch") == deployment.messages("dispatch") == []
 

@@ -413,6 +413,19 @@ def test_a_parameter_that_is_called_like_a_resource_is_refused(project: Path) ->
     assert contents(project) == before
 
 
+@pytest.mark.parametrize(
+    ("options", "written"),
+    [
+        (["--kind", "run-failure"], {"run-status"}),
+        (["--kind", "run-status", "--job", "remind"], {"run-status"}),
+        (["--kind", "all-succeeded", "--jobs", "load,clean"], {"run-status", "schedule"}),
+        (["--kind", "asset", "--asset", "shop/orders"], {"asset-materialized"}),
+        (
+            ["--kind", "multi-asset", "--asset", "shop/orders", "--asset", "prices"],
+            {"asset-materialized", "schedule"},
+        ),
+    ],
+)
 def test_a_sensor_of_runs_or_assets_has_a_sample_of_each_way_in(
     project: Path, options: list[str], written: set[str]
 ) -> None:

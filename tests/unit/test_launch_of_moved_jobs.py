@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.house import ARN, JOB, House
+from tests.support.house import ARN, JOB, JOBS, House
 from tests.support.launching import NOON, RUN_ID, launch, queue_run
 from tests.support.moving import (
     ANYTHING,
@@ -211,7 +211,7 @@ def test_a_try_without_address_keeps_no_key(house: House) -> None:
     queue_run(house)
     house.runs.claim(RUN_ID, JOB, 1, Claim("dead", NOON), Try("dead", NOON, ""))
     house.clock.advance(1)
-    house.jobs = {}
+    house.jobs = {JOB: replace(JOBS[JOB], arn="")}
 
     launch(house)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.house import JOB, House
+from tests.support.house import JOB, JOBS, RUN_IDS, House
 from tests.support.launching import MESSAGE, NOON, launch, queue_run, refuse, resent
 from treadle.definitions.errors import (
     LaunchDelayedError,
@@ -19,6 +19,7 @@ from treadle.engine.launch import (
     RETRY_SECONDS,
 )
 from treadle.engine.outcomes import Decision
+from treadle.operate.runs import RunOperations
 from treadle.ports.launching import JobSettings
 from treadle.ports.runs import Delay, Failure, Run
 
@@ -29,20 +30,9 @@ def queued(house: House) -> Run:
     return queue_run(house)
 
 
-@pytest.mark.parametrize(
-    ("jobs", "words"),
-    [
-        ({}, "no parameter of the deployment says what it launches"),
-        (
-            {JOB: JobSettings(JOB, "step_functions", "", "ProcessFileStateMachineArn")},
-            "Job 'process_file' is not configured: set the deployment parameter ProcessFileStateMachineArn.",
-        ),
-    ],
-)
-def test_job_that_is_not_configured_fails_the_run_and_names_the_parameter(
-    house: House, queued: Run, jobs: dict[str, JobSettings], words: str
-) -> None:
-    house.jobs = jobs
+def test_job_that_is_not_configured_fails_the_run_and_names_the_parameter(house: House, queued: Run) -> None:
+    house.jobs = {JOB: JobSettings(JOB, "step_functions", "", "ProcessFileStateMachineArn")}
+    words = "Job 'process_file' is not configured: set the deployment parameter ProcessFileStateMachineArn."
     house.clock.advance(1)
 
     outcome = launch(house)
@@ -52,6 +42,46 @@ def test_job_that_is_not_configured_fails_the_run_and_names_the_parameter(
     assert run.failure == Failure("JobNotConfiguredError", outcome.reason, assumed=True)
     assert words in outcome.reason
     assert (run.ended_at, run.next_at, house.target.starts) == (NOON + 1_000, None, [])
+
+
+def test_ce_1_job_that_is_not_registered_is_waited_for_as_long_as_for_a_permission(
+    house: House, queued: Run
+) -> None:
+    """Its entry may be replaced just now, which is a deletion and a creation."""
+    house.jobs = {}
+    house.clock.advance(1)
+    outcome = launch(house)
+    assert (outcome.decision, house.only_run().status) == (Decision.DELAYED, Status.QUEUED)
+    assert "Job 'process_file' is not configured: no project has registered it." in outcome.reason
+    [(body, delay)] = resent(house)
+    assert (body, RETRY_SECONDS / 2 <= delay <= RETRY_SECONDS) == ({**MESSAGE, "hops": 1}, True)
+
+    house.clock.advance(DENIED_FOR_MS / 1000)
+    assert launch(house).decision is Decision.DELAYED
+    house.jobs = dict(JOBS)
+
+    assert launch(house).decision is Decision.LAUNCHED
+    assert len(house.target.starts) == 1
+
+
+def test_job_that_stays_unregistered_fails_the_run_which_can_be_rerun(house: House, queued: Run) -> None:
+    house.jobs = {}
+    launch(house)
+    house.clock.advance((DENIED_FOR_MS + 1) / 1000)
+
+    outcome = launch(house)
+
+    run = house.only_run()
+    assert (outcome.decision, run.status, run.tried) == (Decision.FAILURE, Status.FAILURE, None)
+    assert run.failure == Failure("JobNotConfiguredError", outcome.reason, assumed=True)
+    assert outcome.reason.endswith(f"Then: treadle run rerun {run.run_id}")
+    house.jobs = dict(JOBS)
+    operations = RunOperations(
+        house.runs, house.sensors, house.launches, house.jobs, {}, RUN_IDS, house.clock
+    )
+    operations.rerun(run.run_id, "ann")
+    assert launch(house, attempt=2).decision is Decision.LAUNCHED
+    assert [start.launch_id for start in house.target.starts] == [f"{run.run_id}-2"]
 
 
 def test_rejected_start_fails_the_run_with_the_targets_words(house: House, queued: Run) -> None:

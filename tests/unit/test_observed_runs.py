@@ -4,16 +4,19 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.house import ARN, JOB, NAMESPACE, RUN_IDS, House
+from tests.support.house import ARN, JOB, JOBS, NAMESPACE, RUN_IDS, House
+from tests.support.registry import copied
 from treadle.definitions.errors import CommandRefusedError, LaunchDelayedError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.observing import Observer
 from treadle.engine.outcomes import Decision
 from treadle.engine.record import Recorder, StatusChange
+from treadle.engine.registered import ABSENT_MS, CachedRegistry, RegisteredJobs
 from treadle.engine.views import dagster_run
 from treadle.operate.runs import RunOperations
-from treadle.ports.launching import Execution
+from treadle.ports.launching import Execution, StartContract
 from treadle.ports.runs import Failure
+from treadle.testing.registry import InMemoryRegistryStore
 from treadle.testing.system import InMemoryQueue
 from treadle.testing.targets import InMemoryTarget
 
@@ -156,3 +159,29 @@ def test_run_that_treadle_did_not_start_is_not_started_again(house: House) -> No
 def test_observed_ids_are_apart_from_all_others() -> None:
     assert RUN_IDS.observed("a", "b") not in {RUN_IDS.keyed("a", "b"), RUN_IDS.observed("b", "a")}
     assert RUN_IDS.observed("a", "b") == RUN_IDS.observed("a", "b")
+
+
+def test_ce_15_execution_of_a_job_that_was_just_registered_is_looked_for_past_the_cache(house: House) -> None:
+    """RECORD finds jobs by their addresses; with a copy from before, the event would be of no job."""
+    stands(house, Status.STARTED)
+    store = InMemoryRegistryStore(house.tables)
+    store.replace(copied("main", NOON, {}, ()))
+    registry = CachedRegistry(store, house.clock)
+    jobs, targets = RegisteredJobs(registry), {"step_functions": house.target}
+    observer, changed = Observer(frozenset({JOB}), RUN_IDS), registry.jobs_changed
+    running = Recorder(house.runs, jobs, targets, house.clock, NAMESPACE, observer, jobs_changed=changed)
+    assert running.record(change(Status.STARTED)).decision is Decision.FOREIGN
+    store.replace(replace(copied("main", NOON, {}, JOBS.values()), revision=1))
+    house.clock.advance(ABSENT_MS / 1000 + 1)
+
+    assert running.record(change(Status.STARTED)).decision is Decision.RECORDED
+    assert house.only_run().job == JOB
+
+
+def test_execution_whose_target_tells_nothing_is_not_recorded(house: House) -> None:
+    """Whoever observes its job: nobody could say how it stands."""
+    house.target = InMemoryTarget(house.clock, StartContract(describes=False))
+    stands(house, Status.STARTED)
+
+    assert recorder(house).record(change(Status.STARTED)).decision is Decision.FOREIGN
+    assert house.tables.runs == {}

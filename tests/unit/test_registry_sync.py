@@ -307,7 +307,7 @@ def test_updates_at_the_same_time_are_all_kept(engine: Engine) -> None:
 
     def copy() -> RegistryCopy:
         found = reads()
-        if engine.store.copy is copy:  # type: ignore[comparison-overlap]
+        if engine.store.copy is copy:
             engine.store.copy = reads  # type: ignore[method-assign]
             other.update("jobs/clean", is_deleted=False)
         return found

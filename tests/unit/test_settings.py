@@ -18,19 +18,12 @@ from treadle.bootstrap.steps import (
 )
 from treadle.definitions.errors import SettingsError
 from treadle.integrations.s3 import s3_sensor
-from treadle.ports.launching import JobSettings
-
-JOBS = '{"load": {"target": "step_functions", "arn": "arn:x", "parameter": "LoadArn"}}'
 
 
 def test_complete_environment_has_no_problems() -> None:
-    settings = Settings({"A": "text", "B": "90", "C": '{"k": 1}', "E": ""})
+    settings = Settings({"A": "text", "B": "90", "E": ""})
 
-    assert (settings.text("A"), settings.number("B", "seconds", 5), settings.mapping("C")) == (
-        "text",
-        90,
-        {"k": 1},
-    )
+    assert (settings.text("A"), settings.number("B", "seconds", 5)) == ("text", 90)
     assert (settings.text("D", "default"), settings.text("E", "default")) == ("default", "")
     assert (
         settings.number("D", "seconds", 5),
@@ -62,21 +55,11 @@ def test_a_time_zone_is_known_where_the_system_has_no_zones() -> None:
     assert "tzdata==" in (layers / "deps/requirements.txt").read_text()
 
 
-@pytest.mark.parametrize(
-    ("value", "words"), [("{", "A is no JSON"), ("[]", "must be a JSON object, and is a list")]
-)
-def test_mapping_that_is_no_json_object_is_a_problem(value: str, words: str) -> None:
-    settings = Settings({"A": value})
-
-    assert settings.mapping("A") == {}
-    assert words in settings.problems[0]
-
-
 def test_all_problems_are_told_at_once() -> None:
-    settings = Settings({"B": "soon", "C": "[]"})
+    settings = Settings({"B": "soon", "C": "Nowhere"})
     settings.text("A")
     settings.number("B", "seconds", None)
-    settings.mapping("C")
+    settings.zone("C")
 
     with pytest.raises(SettingsError) as refused:
         settings.check()
@@ -84,36 +67,8 @@ def test_all_problems_are_told_at_once() -> None:
     assert str(refused.value) == (
         "The function's environment does not fit: A is not set; "
         "B is 'soon', and must be a whole number of seconds; "
-        "C must be a JSON object, and is a list. See template.yaml."
+        "C is 'Nowhere', and must be a time zone such as Europe/Berlin. See template.yaml."
     )
-
-
-def test_grants_are_read_as_lists_of_job_names() -> None:
-    settings = Settings({"TREADLE_GRANTS": '{"watch": "load, clean,,", "other": ""}'})
-
-    assert settings.grants() == {"watch": frozenset({"load", "clean"}), "other": frozenset()}
-
-
-def test_jobs_are_read_with_their_target_address_and_parameter() -> None:
-    assert Settings({"TREADLE_JOBS": JOBS}).jobs() == {
-        "load": JobSettings("load", "step_functions", "arn:x", "LoadArn")
-    }
-
-
-def test_job_whose_address_the_deployment_left_out_is_known_without_one() -> None:
-    settings = Settings({"TREADLE_JOBS": '{"load": {"target": "step_functions"}}'})
-
-    assert settings.jobs()["load"].arn == ""
-    assert settings.problems == []
-
-
-@pytest.mark.parametrize("job", ['{"target": "mainframe"}', "{}", '"arn"'])
-def test_job_without_a_known_target_is_a_problem_and_the_others_stay(job: str) -> None:
-    settings = Settings({"TREADLE_JOBS": f'{{"bad": {job}, "load": {{"target": "step_functions"}}}}'})
-
-    assert list(settings.jobs()) == ["load"]
-    known = "step_functions, glue, batch, ecs, lambda, sqs, eventbridge"
-    assert settings.problems == [f"TREADLE_JOBS: job 'bad' needs a target, one of {known}"]
 
 
 TABLES = [f"TREADLE_{table}_TABLE" for table in ("SENSORS", "TICKS", "RUNS", "EVENTS")]

@@ -343,3 +343,19 @@ def test_run_is_named_alike_by_event_and_by_listing_where_the_job_is_a_bare_name
     assert watched.recorded == 1
     assert (run.run_id, run.external_id) == (RUN_IDS.observed("glue", f"{full}/jr_1"), f"{full}/jr_1")
     assert run.status is Status.SUCCESS
+
+
+def test_observed_job_that_is_registered_later_is_looked_through_from_then_on(
+    observing: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The registry changes while the process lives; that a job is missing is said once."""
+    observing.jobs = jobs = {}
+    watcher = observing.watcher()
+    for _ in range(2):
+        assert watcher.watch(NOON + 50_000).recorded == 0
+    by_hand(observing)
+
+    jobs[JOB] = JOBS[JOB]
+
+    assert watcher.watch(NOON + 50_000).recorded == 1
+    assert caplog.messages == [f"Job {JOB} is observed, and is not registered"]

@@ -1,10 +1,9 @@
 """A function's environment, read once and complained of at once."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from treadle.adapters.dynamodb.tables import TableNames
 from treadle.definitions.errors import SettingsError
@@ -12,7 +11,6 @@ from treadle.definitions.jobs import names_in
 
 if TYPE_CHECKING:
     from treadle.engine.dispatch import Limits
-    from treadle.ports.launching import JobSettings
 
 
 @dataclass(slots=True)
@@ -46,19 +44,6 @@ class Settings:
             return default
         return int(value)
 
-    def mapping(self, name: str) -> Mapping[str, Any]:
-        """A JSON object."""
-        text = self.text(name, None)
-        try:
-            value = json.loads(text or "{}")
-        except ValueError as error:
-            self.problems.append(f"{name} is no JSON: {error}")
-            return {}
-        if not isinstance(value, dict):
-            self.problems.append(f"{name} must be a JSON object, and is a {type(value).__name__}")
-            return {}
-        return value
-
     def zone(self, name: str) -> tzinfo:
         """A time zone by its name, such as Europe/Berlin; UTC where it is not set."""
         value = self.environment.get(name, "")
@@ -78,37 +63,10 @@ class Settings:
         names = (self.text(f"TREADLE_{table}_TABLE") for table in ("SENSORS", "TICKS", "RUNS", "EVENTS"))
         return TableNames(*names)
 
-    def grants(self) -> Mapping[str, frozenset[str]]:
-        """Which sensor may start which jobs."""
-        grants: dict[str, frozenset[str]] = {}
-        for sensor, jobs in self.mapping("TREADLE_GRANTS").items():
-            if not isinstance(jobs, str):
-                self.problems.append(f"TREADLE_GRANTS: the jobs of {sensor!r} must be names joined by commas")
-                continue
-            grants[sensor] = frozenset(names_in(jobs))
-        return grants
-
     def granted(self) -> frozenset[str] | None:
         """The jobs that this sensor may start; None where the environment does not say."""
         value = self.environment.get("TREADLE_GRANTED_JOBS")
         return None if value is None else frozenset(names_in(value))
-
-    def jobs(self) -> "Mapping[str, JobSettings]":
-        """What each job's name launches."""
-        # Imported here, as evaluators start nothing and need none of the targets.
-        from treadle.adapters.targets.registry import KINDS
-        from treadle.ports.launching import JobSettings
-
-        jobs: dict[str, JobSettings] = {}
-        for name, job in self.mapping("TREADLE_JOBS").items():
-            if not isinstance(job, dict) or job.get("target") not in KINDS:
-                known = ", ".join(KINDS)
-                self.problems.append(f"TREADLE_JOBS: job {name!r} needs a target, one of {known}")
-                continue
-            options = {key: str(value) for key, value in job.items()}
-            target, arn = options.pop("target"), options.pop("arn", "")
-            jobs[name] = JobSettings(name, target, arn, options.pop("parameter", "?"), options)
-        return jobs
 
     def observed(self) -> frozenset[str]:
         """The jobs whose executions are recorded whoever started them."""

@@ -296,11 +296,11 @@ class Dispatcher:
         shown = ", ".join(map(repr, jobs[:_SHOWN_JOBS])) + (", …" if len(jobs) > _SHOWN_JOBS else "")
         first, many = requests[0], len(jobs) > 1
         obstacle = self._grants.obstacle(tick.sensor, first.job)
-        listed = f"Add {'them' if many else 'it'} to parameter {jobs_parameter(tick.sensor)}"
+        remedy = f"Add {'them' if many else 'it'} to parameter {jobs_parameter(tick.sensor)} and deploy"
         return (
             f"{len(requests)} of {len(tick.requests)} requests are held: sensor {tick.sensor} may not start "
             f"{'jobs' if many else 'job'} {shown} (run key {first.run_key!r})"
-            f"{f': {obstacle}' if obstacle else f'. {listed}'} and deploy, or drop them: "
+            f"{f': {obstacle}' if obstacle else f'. {remedy}'}, or drop them: "
             f"treadle tick drop {tick.sensor} {tick.tick_id}"
         )
 

@@ -136,7 +136,7 @@ class Registry:
         return (
             ""
             if of_job.accepts(of_sensor)
-            else f"job {job!r} does not accept it. Add it to the job's sensors"
+            else f"job {job!r} does not accept it. Add it to the job's sensors and deploy"
         )
 
 

@@ -1,4 +1,4 @@
-"""Each kind of target by its name in `TREADLE_JOBS`. A target's module is imported when a run first needs it."""
+"""Each kind of target by its name in jobs' entries. A target's module is imported when a run first needs it."""
 
 import importlib
 from collections.abc import Iterator, Mapping
