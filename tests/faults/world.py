@@ -129,6 +129,7 @@ class World(Living):
     next_look: int = field(init=False)
     _definitions: tuple[SensorDefinition, SensorDefinition] = field(init=False)
     _tokens: CountingTokens = field(default_factory=CountingTokens)
+    _registries: dict[str, CachedRegistry] = field(default_factory=dict)
     _failed: bool = False
 
     def __post_init__(self) -> None:
@@ -145,7 +146,7 @@ class World(Living):
         entries = {f"{SENSORS}/{name}": sensor_text("shop", *jobs) for name, jobs in granted.items()}
         jobs = {f"{JOB_ENTRIES}/{name}": job_text("shop", job) for name, job in self.jobs.items()}
         self.parameters.values |= entries | jobs
-        self._sync(self._registry()).list_if_due()
+        self._sync(CachedRegistry(self._registry_store(), self.clock)).list_if_due()
         self.arriving.send([object_created(key, self.clock.now()) for key in self.flow.objects])
         if self.flow.has_poison:
             keys = {"tick_id": {"S": "poison"}}
@@ -186,9 +187,11 @@ class World(Living):
         running = Evaluator(Planner(definition, RUN_IDS, self.runs), self.clock)
         return self._parts(running, (self.sensors, self.ticks, self.runs), queue, self.flow.interval)
 
-    def _registry(self) -> CachedRegistry:
-        """The registry, as a process that has just begun knows it: not at all."""
-        return CachedRegistry(self._registry_store(), self.clock)
+    def _registry(self, step: str) -> CachedRegistry:
+        """The registry, as a step's processes know it, one of which follows another."""
+        if step not in self._registries:
+            self._registries[step] = CachedRegistry(self._registry_store(), self.clock)
+        return self._registries[step]
 
     def _registry_store(self) -> RegistryStore:
         return faulty(self.backend.registry, "RegistryStore", self.faults)
@@ -202,7 +205,7 @@ class World(Living):
         return RegisteredJobs(registry)
 
     def _dispatcher(self, registry: CachedRegistry | None = None) -> Dispatcher:
-        registry = registry or self._registry()
+        registry = registry or self._registry("DISPATCH")
         return Dispatcher(
             self.ticks,
             self.runs,
@@ -302,7 +305,7 @@ class World(Living):
 
     def _launch(self, event: dict[str, Any]) -> Any:
         targets, launches = {"step_functions": self.target}, self._queue(self.launches)
-        jobs = self._jobs(self._registry())
+        jobs = self._jobs(self._registry("LAUNCH"))
         launcher = Launcher(self.runs, launches, jobs, targets, self.clock, self._tokens)
 
         def handle(body: Any) -> None:
@@ -313,7 +316,7 @@ class World(Living):
         )
 
     def _record(self, event: dict[str, Any]) -> Any:
-        registry = self._registry()
+        registry = self._registry("RECORD")
         jobs, targets = self._jobs(registry), {"step_functions": self.target}
         changed = registry.jobs_changed
         recorder = Recorder(self.runs, jobs, targets, self.clock, jobs_changed=changed)
@@ -324,7 +327,7 @@ class World(Living):
         return process_queue(event, _Context(), handle, self._inbox("record", self.events))
 
     def _reconciler(self) -> Reconciler:
-        registry = self._registry()
+        registry = CachedRegistry(self._registry_store(), self.clock)
         return Reconciler(
             self.ticks,
             self.runs,

@@ -59,7 +59,8 @@ class CachedRegistry:
     def __init__(self, store: RegistryStore, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._lock = threading.Lock()
+        # Reentrant, as what goes on while a read hangs may be of the same thread.
+        self._lock = threading.RLock()
         self._found: Registry | None = None
         self._read_at = 0
         self._retry_at = 0
