@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import boto3
 import pytest
 
-from tests.e2e.deployment import Deployed, pointing_at
+from tests.e2e.deployment import Deployed, eventually, pointing_at
 from tests.e2e.following import deploy_sensors_of_runs
 from tools import stack
 from tools.local_cloud import temporary_cloud
@@ -30,6 +30,8 @@ def deployed() -> Iterator[Deployed]:
         made.schedule(enabled=False)
         # Tests make runs and ticks that seem lost, and look at what one RECONCILE makes of them.
         made.schedule("Reconcile", enabled=False)
+        # By the events of its entries, as RECONCILE's schedule rests.
+        eventually(lambda: made.stores.registry.read().jobs, "the registry has the stack's jobs", seconds=120)
         yield made
         made.close()
 
