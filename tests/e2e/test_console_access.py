@@ -116,6 +116,8 @@ def asking(deployed: Deployed, issuer: str) -> Iterator[Asking]:
     made = Deployed.at(deployed.endpoint, NAME)
     for function in ("NewObjects", "Reconcile"):
         made.schedule(function, enabled=False)
+    # By the events of its entries, as RECONCILE's schedule rests.
+    eventually(lambda: made.stores.registry.read().jobs, "the registry has the stack's jobs", seconds=120)
     yield Asking(made, issuer)
     made.close()
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.house import House
-from treadle.definitions.status import DefaultSensorStatus
+from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus
 from treadle.engine.identity import RunIds
 from treadle.integrations.s3.lookup import SelectedObjects
 from treadle.operate.dead_letters import Redriver
@@ -20,6 +20,7 @@ from treadle.operate.why import Subject, Why
 from treadle.ports.deployment import DeployedSensor
 from treadle.ports.launching import JobSettings
 from treadle.ports.registry import CONTRACT, JobEntry, Registry, SensorEntry
+from treadle.ports.sensors import SensorState
 from treadle.testing.deployment import InMemoryDeployment
 from treadle.testing.health import InMemoryHealth
 from treadle.testing.objects import InMemoryObjects
@@ -275,6 +276,25 @@ def test_sensor_whose_function_is_gone_is_listed_with_that_problem_alone(house: 
     assert problem.kind is ProblemKind.UNREADABLE
     assert "ResourceNotFoundException" in problem.says
     assert (found.name, found.project, found.jobs) == ("watch", "shop", ("load",))
+
+
+def test_function_that_is_gone_is_not_invoked_to_see_whether_it_loads(house: House) -> None:
+    """Not even of a sensor that an operator has started, and that is late by now."""
+    asked: list[Mapping[str, object]] = []
+
+    def watched(event: Mapping[str, object]) -> Mapping[str, object]:
+        asked.append(event)
+        return loads(event)
+
+    house.tables.sensors["watch"] = SensorState(
+        "watch", status=InstigatorStatus.RUNNING, last_nominal=house.clock.now() - 9 * 3_600_000
+    )
+    deployment = InMemoryDeployment([gone()], {"watch": watched})
+    overview = Overview(deployment, house.sensors, house.ticks, house.runs, house.clock)
+
+    [problem] = overview.sensor("watch").problems
+
+    assert (problem.kind, asked) == (ProblemKind.UNREADABLE, [])
 
 
 def test_doctor_reports_a_function_that_is_gone_once_and_goes_on_with_the_others(house: House) -> None:

@@ -568,6 +568,20 @@ def test_glue_job_that_is_given_by_its_name_is_asked_about_too() -> None:
     assert ("reconcile", "glue:GetJobRun", f"arn:aws:glue:{PLACE}:job/load") in found
 
 
+def test_sensor_that_cannot_be_read_is_not_said_to_lack_permissions() -> None:
+    """Its role is not known; simulating another one's, or none's, would report denials that are none."""
+    queues = {
+        f"{name}Queue": ("AWS::SQS::Queue", f"{URL}{name}") for name in ("DeadLetter", "Launch", "Record")
+    }
+    roles = {f"{step}Role": ("AWS::IAM::Role", f"{step}Role") for step in STEPS}
+    made = stack(**queues, **roles)
+
+    owners = {each.owner for each in needs(made, [SENSOR, replace(SENSOR, name="other", role=ROLE)], [])}
+
+    assert "sensor other" in owners
+    assert "sensor new_objects" not in owners
+
+
 def test_job_without_address_needs_nothing() -> None:
     assert needs_of(JobSettings("load", "ecs", "", "LoadTaskDefinitionArn")) == set()
 

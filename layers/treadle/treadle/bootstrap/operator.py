@@ -122,7 +122,7 @@ def operator_parts(stack: str) -> OperatorParts:
     observed = names_in(deployed.parameters.get("ObservedJobs", ""))
     registrations = Registrations(registry.current, deployed.environment, clock, observed)
     queues = SensorQueues(registry.current, deployed)
-    deployment = StackDeployment(deployed, stores.registry.read)
+    deployment = StackDeployment(deployed, registry.current)
     overview = Overview(deployment, stores.sensors, stores.ticks, stores.runs, clock, registrations)
     health = StackHealth(deployed, deployment, jobs, alert_addresses)
     redriver = Redriver(SqsLetterBox(letters), lambda: [*_of_engine(deployed), *queues.destinations()])

@@ -117,8 +117,6 @@ class Registrations:
 
     def _of_environment(self, sensor: DeployedSensor) -> Iterator[SensorProblem]:
         """That its function works on other tables, or under another namespace, than the engine."""
-        if sensor.problem:
-            return
         wrong = [
             f"{name} is {sensor.settings[name]!r}, and the engine's is {self.environment[name]!r}"
             for name in SHARED
