@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
-import os
 import shutil
 import subprocess
 import sys
@@ -81,17 +80,18 @@ class Target:
         }
 
 
-def build(artifacts: Path, target: Target | None) -> None:
+def build(artifacts: Path, target: Target | None, started_in: str) -> None:
     """Build the layer.
 
     Args:
         artifacts: the layer's folder.
         target: where it is to run; None for this machine and interpreter.
+        started_in: the folder that SAM was started in; empty if that is not known.
 
     Raises:
         BuildError: a package cannot be installed, a name is taken, or the layer is too large.
     """
-    refuse_lists_of_sensors(os.environ.get("PWD", ""))
+    refuse_lists_of_sensors(started_in)
     python = artifacts / "python"
     lines = requirements()
     if lines:
@@ -142,6 +142,7 @@ def install(lines: list[str], into: Path, target: Target | None) -> None:
         BuildError: pip cannot, in pip's words.
     """
     more: list[str] = []
+    missing: list[str] = []
     for _ in range(ROUNDS):
         shutil.rmtree(into, ignore_errors=True)
         _pip(more, into, target)
@@ -159,7 +160,7 @@ def _pip(more: list[str], into: Path, target: Target | None) -> None:
     command += target.pip_options() if target else []
     command += ["--constraint", str(FOLDER / "constraints.txt"), "--target", str(into)]
     command += ["--requirement", str(FOLDER / "requirements.txt"), *more]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - the project's own list
     if done.returncode:
         place = f"as wheels for {target.runtime} on {target.architecture}" if target else "on this machine"
         msg = f"pip cannot install {LIST} {place}:\n{done.stderr.strip()}\nCorrect the lines it names."
@@ -169,8 +170,8 @@ def _pip(more: list[str], into: Path, target: Target | None) -> None:
 def _missing(lines: list[str], into: Path, target: Target) -> Iterator[str]:
     """What packages need there and was not installed, as lines for pip."""
     # pip's own copy: the interpreter that SAM's build finds has pip, and may have nothing else.
-    from pip._vendor.packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415
-    from pip._vendor.packaging.utils import canonicalize_name  # noqa: PLC0415
+    from pip._vendor.packaging.requirements import InvalidRequirement, Requirement
+    from pip._vendor.packaging.utils import canonicalize_name
 
     found = {
         canonicalize_name(each.metadata["Name"]): each
@@ -229,11 +230,13 @@ def main() -> int:
     """Entry point; 1 with a message where the layer cannot be built."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("artifacts", type=Path, help="the layer's folder")
+    parser.add_argument("--started-in", default="", help="the folder that SAM was started in")
     parser.add_argument("--runtime", help="such as python3.13; without it, the layer is for this machine")
     parser.add_argument("--architecture", choices=MACHINES, default="arm64")
     options = parser.parse_args()
     try:
-        build(options.artifacts, Target(options.runtime, options.architecture) if options.runtime else None)
+        target = Target(options.runtime, options.architecture) if options.runtime else None
+        build(options.artifacts, target, options.started_in)
     except BuildError as error:
         sys.stderr.write(f"\nlayers/project: {error}\n")
         return 1
