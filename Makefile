@@ -70,8 +70,10 @@ endef
 
 # What the project's sensors import, for its tests: of the same versions as in the layer where Treadle needs it, too.
 .venv/.project: layers/project/requirements.txt .venv/.ready
-	@test ! -L $(@D) || { echo "setup: $(@D) is a link; packages would be added to what it leads to. Remove it."; exit 1; }
-	@$(PYTHON) -m pip install $(PIP_FLAGS) --constraint requirements/dev.txt --requirement $<
+	@if grep -qE '^ *[^# ]' $<; then \
+		test ! -L $(@D) || { echo "setup: $(@D) is a link; packages would be added to what it leads to. Remove it."; exit 1; }; \
+		$(PYTHON) -m pip install $(PIP_FLAGS) --constraint requirements/dev.txt --requirement $<; \
+	fi
 	@touch $@
 
 .tools/cloud/.ready: requirements/cloud.txt
@@ -163,8 +165,7 @@ check-types: .venv/.ready
 check-imports: .venv/.ready
 	@PYTHONPATH=layers/treadle .venv/bin/lint-imports
 
-check-template: .venv/.ready
-	@.venv/bin/cfn-lint template.yaml
+check-template: .aws-sam/template.checked
 
 check-sam: .tools/sam/.ready
 	@AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint
