@@ -163,6 +163,19 @@ def test_layer_of_the_project_is_the_sensors_alone(name: str) -> None:
     assert layers == ([{"Ref": "ProjectLayer"}] if name in template.evaluators() else [])
 
 
+def test_wheels_of_the_project_are_for_the_functions_of_the_template() -> None:
+    text = (ROOT / "layers" / "project" / "Makefile").read_text()
+    functions = template.section("Globals")["Function"]
+    body = template.section("Resources")["ProjectLayer"]
+
+    [architecture] = functions["Architectures"]
+    assert f"ARCHITECTURE := {architecture}\n" in text
+    assert body["Metadata"] == {"BuildMethod": "makefile", "BuildArchitecture": architecture}
+    assert body["Properties"]["CompatibleArchitectures"] == [architecture]
+    assert body["Properties"]["CompatibleRuntimes"] == [functions["Runtime"]]
+    assert f"RUNTIME := {functions['Runtime']}\n" in text
+
+
 @pytest.mark.treadle
 @pytest.mark.parametrize("name", sorted(NAMED.keys() - (template.evaluators().keys() - SHIPPED_SENSORS)))
 def test_function_of_treadle_is_one_module(name: str) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.template import model
 from tools import stack
 from tools.project import ROOT, VENV_BIN, ToolError
 
@@ -56,26 +55,11 @@ def machine(library: Path) -> int:
     return int.from_bytes(library.read_bytes()[18:20], "little")
 
 
-def test_wheels_are_for_the_functions_of_the_template() -> None:
-    template, text = model.read(), (LAYER / "Makefile").read_text()
-    functions = template.section("Globals")["Function"]
-    body = template.section("Resources")["ProjectLayer"]
-
-    [architecture] = functions["Architectures"]
-    assert f"ARCHITECTURE := {architecture}\n" in text
-    assert body["Metadata"] == {"BuildMethod": "makefile", "BuildArchitecture": architecture}
-    assert body["Properties"]["CompatibleArchitectures"] == [architecture]
-    assert body["Properties"]["CompatibleRuntimes"] == [functions["Runtime"]]
-    assert f"RUNTIME := {functions['Runtime']}\n" in text
-
-
-@pytest.mark.treadle
 def test_packages_are_of_the_versions_that_the_library_is_deployed_with() -> None:
     assert (LAYER / "constraints.txt").read_text() == (ROOT / "layers/deps/requirements.txt").read_text()
 
 
 @PIP
-@pytest.mark.treadle
 @pytest.mark.parametrize(
     ("architecture", "platform", "elf"), [("arm64", "aarch64", AARCH64), ("x86_64", "x86_64", X86_64)]
 )
@@ -102,7 +86,6 @@ def test_compiled_packages_come_for_the_architecture_of_the_functions(
 
 
 @PIP
-@pytest.mark.treadle
 def test_what_is_needed_there_alone_is_installed_too(layer: Path, tmp_path: Path) -> None:
     """pip decides by the interpreter that it runs under; asked for on 3.13 alone, this is left out by an older one."""
     (layer / "requirements.txt").write_text(
@@ -119,7 +102,6 @@ def test_what_is_needed_there_alone_is_installed_too(layer: Path, tmp_path: Path
 
 
 @PIP
-@pytest.mark.treadle
 def test_the_local_cloud_gets_wheels_of_this_machine(layer: Path, tmp_path: Path) -> None:
     (layer / "requirements.txt").write_text("markupsafe\n")
     artifacts = tmp_path / ".aws-sam" / "local" / "build" / "ProjectLayer"
@@ -137,7 +119,6 @@ def test_the_local_cloud_gets_wheels_of_this_machine(layer: Path, tmp_path: Path
     assert loaded.stdout.startswith(str(artifacts))
 
 
-@pytest.mark.treadle
 def test_an_empty_list_costs_nothing_and_makes_a_layer_that_lambda_takes(layer: Path, tmp_path: Path) -> None:
     """No pip; and not an empty archive."""
     artifacts = tmp_path / "artifacts"
@@ -151,7 +132,6 @@ def test_an_empty_list_costs_nothing_and_makes_a_layer_that_lambda_takes(layer: 
     assert [path.name for path in artifacts.rglob("*") if path.is_file()] == ["project-requirements.txt"]
 
 
-@pytest.mark.treadle
 def test_shared_code_is_in_the_layer_with_its_bytecode(layer: Path, tmp_path: Path) -> None:
     (layer / "python" / "shop_common.py").write_text("def key(order):\n    return str(order)\n")
     (layer / "python" / "shop").mkdir()
@@ -165,7 +145,6 @@ def test_shared_code_is_in_the_layer_with_its_bytecode(layer: Path, tmp_path: Pa
     assert list((artifacts / "python" / "__pycache__").glob("shop_common.*.pyc"))
 
 
-@pytest.mark.treadle
 @pytest.mark.parametrize("name", ["queue.py", "treadle", "app.py"])
 def test_shared_code_that_would_hide_another_module_is_refused(
     layer: Path, tmp_path: Path, name: str
@@ -179,7 +158,6 @@ def test_shared_code_that_would_hide_another_module_is_refused(
 
 
 @PIP
-@pytest.mark.treadle
 def test_a_package_that_cannot_be_installed_is_named(layer: Path, tmp_path: Path) -> None:
     """No wheel for there, or against what Treadle is deployed with."""
     (layer / "requirements.txt").write_text("pynamodb==5.5.1\n")
@@ -192,7 +170,6 @@ def test_a_package_that_cannot_be_installed_is_named(layer: Path, tmp_path: Path
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.treadle
 def test_a_list_in_a_sensor_s_folder_is_refused_with_what_to_do(layer: Path, tmp_path: Path) -> None:
     """By the build, and by whatever builds for the local cloud."""
     (tmp_path / "functions" / "sensors" / "watch").mkdir(parents=True)
