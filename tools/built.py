@@ -1,4 +1,4 @@
-"""What `sam build` left in .aws-sam/build, as far as running one function of it needs."""
+"""What `sam build` left in .aws-sam/local/build, as far as running one function of it needs."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -83,7 +83,7 @@ def explain(cloud: LocalCloud) -> None:
         f"  AWS_ENDPOINT_URL={cloud.endpoint} {python} -c \\\n"
         "    \"import boto3; print(boto3.client('dynamodb').list_tables()['TableNames'])\"\n"
         "Invoke a built function, in a container if there is Docker or Finch, or under its runtime alone:\n"
-        "  sam local invoke NewObjectsFunction --event events/new_objects-direct.json \\\n"
+        "  sam build && sam local invoke NewObjectsFunction --event events/new_objects-direct.json \\\n"
         f"    --env-vars {stack.write_container_environment(cloud.endpoint, name).relative_to(ROOT)}\n"
         "  make invoke FUNCTION=NewObjectsFunction EVENT=events/new_objects-direct.json\n"
         "Stop it with: make down",

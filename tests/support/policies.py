@@ -60,7 +60,7 @@ class Deployed:
         if parameter is None:
             kind = self.template.section("Resources")[name]["Type"]
             return _ARNS[kind].format(name) if kind.endswith("StateMachine") else name
-        value = str(self.given.get(name, parameter["Default"]))
+        value = str(self.given.get(name, parameter.get("Default", name)))
         return value.split(",") if parameter["Type"] == "CommaDelimitedList" else value
 
     def _getatt(self, argument: list[str]) -> str:

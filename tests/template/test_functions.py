@@ -6,7 +6,16 @@ from typing import Any
 
 import pytest
 
-from tests.template.model import FUNCTION, ROOT, definition, logical_prefix, read, references, samples
+from tests.template.model import (
+    FUNCTION,
+    ROOT,
+    SHIPPED_SENSORS,
+    definition,
+    logical_prefix,
+    read,
+    references,
+    samples,
+)
 from treadle.definitions.asset_sensor import AssetSensorDefinition
 from treadle.definitions.jobs import jobs_parameter
 from treadle.definitions.run_status import RunStatusSensorDefinition
@@ -130,12 +139,44 @@ def queue_of(trigger: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_function_is_built_by_copying_its_folder(name: str) -> None:
-    """Any host can build it: one app.py with a handler, nothing to install, layers from Globals."""
+    """Any host can build it: an app.py with a handler, nothing to install."""
     assert template.section("Resources")[name]["Metadata"] == {"SkipBuild": True}
     folder = ROOT / FUNCTIONS[name]["CodeUri"]
     source = folder / "app.py"
-    assert [path for path in folder.iterdir() if path.name != "__pycache__"] == [source]
     assert re.search(r"^(def )?handler\b", source.read_text(), re.MULTILINE)
+    assert not (folder / "requirements.txt").exists(), (
+        f"Nothing installs {FUNCTIONS[name]['CodeUri']}/requirements.txt: move its lines to "
+        "layers/project/requirements.txt, and remove the file (docs/guide/dependencies.md)."
+    )
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_layer_of_the_project_is_the_sensors_alone(name: str) -> None:
+    """No package of a sensor's comes near the right to start jobs."""
+    layers = NAMED[name].get("Layers", [])
+
+    assert layers == ([{"Ref": "ProjectLayer"}] if name in template.evaluators() else [])
+
+
+def test_wheels_of_the_project_are_for_the_functions_of_the_template() -> None:
+    text = (ROOT / "layers" / "project" / "Makefile").read_text()
+    functions = template.section("Globals")["Function"]
+    body = template.section("Resources")["ProjectLayer"]
+
+    [architecture] = functions["Architectures"]
+    assert f"ARCHITECTURE := {architecture}\n" in text
+    assert body["Metadata"] == {"BuildMethod": "makefile", "BuildArchitecture": architecture}
+    assert body["Properties"]["CompatibleArchitectures"] == [architecture]
+    assert body["Properties"]["CompatibleRuntimes"] == [functions["Runtime"]]
+    assert f"RUNTIME := {functions['Runtime']}\n" in text
+
+
+@pytest.mark.treadle
+@pytest.mark.parametrize("name", sorted(NAMED.keys() - (template.evaluators().keys() - SHIPPED_SENSORS)))
+def test_function_of_treadle_is_one_module(name: str) -> None:
+    folder = ROOT / NAMED[name]["CodeUri"]
+
+    assert [path.name for path in folder.iterdir() if path.name != "__pycache__"] == ["app.py"]
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -159,6 +200,7 @@ def test_function_has_the_documented_variables_and_no_others(name: str) -> None:
     assert not found & S3 or found >= S3
 
 
+@pytest.mark.treadle
 def test_jobs_know_nothing_of_treadle() -> None:
     """A job gets no layer and none of Treadle's variables."""
     jobs = NAMED.keys() - template.treadle_functions().keys()
@@ -221,6 +263,7 @@ def test_variables_fit_into_what_lambda_takes(name: str) -> None:
     assert sum(map(len, given)) < MOST_VARIABLES
 
 
+@pytest.mark.treadle
 def test_every_trigger_is_of_a_kind_whose_failures_are_tested() -> None:
     """A new kind of event source needs a failure path, and a test of it, here."""
     assert {event["Type"] for _, event in triggers()} == {"ScheduleV2", "SQS", "DynamoDB"}
@@ -333,6 +376,7 @@ def test_publish_sees_what_runs_reach_at_once() -> None:
     assert trigger["Stream"] == given
 
 
+@pytest.mark.treadle
 @pytest.mark.parametrize(("name", "event"), triggers())
 def test_each_trigger_has_a_sample_event(name: str, event: dict[str, Any]) -> None:
     """`events/<function>-*.json` holds what this trigger sends, for tests and `make invoke`."""
@@ -363,6 +407,7 @@ def test_record_has_samples_of_each_turn() -> None:
     assert statuses >= {"RUNNING", "SUCCEEDED", "FAILED"}
 
 
+@pytest.mark.treadle
 @pytest.mark.parametrize("file", samples())
 def test_sample_event_belongs_to_a_function(file: str) -> None:
     """Its name begins with the folder of the function that takes it."""

@@ -200,7 +200,7 @@ def test_function_that_does_not_load_is_shown_at_once_with_its_own_error(
 
     assert [each.kind for each in found] == [ProblemKind.NOT_LOADING]
     assert found[0].says == f"Its function does not load: {IMPORT}."
-    assert "layers/deps/requirements.txt" in found[0].advice
+    assert "layers/project/requirements.txt" in found[0].advice
 
 
 @pytest.mark.parametrize("kind", [ALERT, HOURLY], ids=["events", "hour"])

@@ -134,7 +134,7 @@ def new_sensor(
         for problem in error.problems:
             click.echo(f"treadle: {problem}", err=True)
         raise SystemExit(FAILED) from None
-    for line in _report(wanted, written):
+    for line in _report(wanted, written, has_values=(folder / "samconfig.toml").is_file()):
         click.echo(line)
     for warning in written.warnings:
         click.echo(f"treadle: warning: {warning}", err=True)
@@ -150,7 +150,7 @@ _TO_WRITE = {
 }
 
 
-def _report(wanted: NewSensor, written: Written) -> Iterator[str]:
+def _report(wanted: NewSensor, written: Written, *, has_values: bool) -> Iterator[str]:
     yield f"Sensor {wanted.name}, which {wanted.does}:"
     for path, what in written.files.items():
         yield f"  {path:<{max(map(len, written.files))}}  {what}"
@@ -160,6 +160,13 @@ def _report(wanted: NewSensor, written: Written) -> Iterator[str]:
     yield ""
     yield "Next:"
     yield f"  1. {_TO_WRITE[wanted.sensor_kind.texts].format(f'functions/sensors/{wanted.name}/app.py')}, and test it:"
-    yield f"       python -m pytest tests/unit/test_{wanted.name}.py"
-    yield "  2. Deploy it. Until its status says RUNNING, it waits:"
-    yield f"       sam build && sam deploy --parameter-overrides {' '.join(overrides)}"
+    yield f"       .venv/bin/python -m pytest tests/sensors/test_{wanted.name}.py"
+    yield "     `make check` looks at the whole project."
+    yield "  2. Until its status says RUNNING, it waits. Add to parameter_overrides in samconfig.toml"
+    if not has_values:
+        yield "     (first: cp samconfig.example.toml samconfig.toml):"
+    else:
+        yield "     (docs/guide/deploy-and-configure.md):"
+    yield from (f"       '{each}'," for each in overrides)
+    yield "  3. Deploy it:"
+    yield "       sam build && sam deploy"

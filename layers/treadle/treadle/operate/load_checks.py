@@ -116,7 +116,7 @@ _ADVICE = (
     (("UserCodeSyntaxError", "SyntaxError", "IndentationError"), "Fix the syntax of its code, and deploy."),
     (
         ("No module named",),
-        "Correct the import, or add the package to what is deployed (layers/deps/requirements.txt), and deploy.",
+        "Correct the import, or add the package to layers/project/requirements.txt (no other list is read), and deploy.",
     ),
     (("cannot import name",), "Correct the import, and deploy."),
     (("SettingsError", "environment does not fit"), "Correct its parameters in template.yaml, and deploy."),
