@@ -183,6 +183,18 @@ def test_every_statement_with_a_condition_is_asked_about(case: tuple[str, dict[s
     ]
 
 
+def test_roles_of_the_engine_are_named_with_the_paths_that_the_template_gives_them() -> None:
+    """A path is part of a role's ARN, and CloudFormation tells a role's name alone."""
+    roles = template.resources("AWS::IAM::Role")
+    engines = {name for name, role in roles.items() if "/engine/" in str(role.get("Path"))}
+
+    asked = {role_of(need): need.role for need in NEEDS if role_of(need) in engines}
+
+    assert asked.keys() >= {"DispatchRole", "LaunchRole", "RecordRole", "PublishRole", "ReconcileRole"}
+    for name, arn in asked.items():
+        assert arn == f"arn:aws:iam::{ACCOUNT}:role{DEPLOYED.value(roles[name]['Path'])}{name}"
+
+
 def test_a_call_that_lacks_what_a_policy_looks_at_would_be_denied() -> None:
     """What the tests above compare with does tell."""
     [need] = [

@@ -89,8 +89,12 @@ class _Arns:
     def of_queue(self, url: str) -> str:
         return self._stack.arn_of_queue(url)
 
-    def role(self, logical_id: str) -> str:
-        return f"arn:{self.partition}:iam::{self.account}:role/{self._stack.physical_ids[logical_id]}"
+    def role(self, named: str) -> str:
+        """The ARN of a role of the engine, by its logical id; an ARN is itself. CloudFormation knows no role's path."""
+        if named.startswith("arn:"):
+            return named
+        path = f"treadle/{self.stack}/{self.region}/engine"
+        return f"arn:{self.partition}:iam::{self.account}:role/{path}/{self._stack.physical_ids[named]}"
 
     def bus(self) -> str:
         return self.of("events", f"event-bus/{self._stack.name}-treadle")
@@ -211,15 +215,12 @@ def _of_role(stack: DeployedStack, job: JobSettings, calls: _Calls) -> Iterator[
     for step in ("launch", "record", "reconcile"):
         session = {"sts:RoleSessionName": [step]}
         yield Need(step, f"{step.title()}Role", job.role, ("sts:AssumeRole",), session)
-    name = job.role.rpartition("/")[2]
-    own = (each for each, physical_id in stack.physical_ids.items() if physical_id == name)
-    role = next((each for each in own if stack.types[each] == "AWS::IAM::Role"), None)
-    if role is None:
+    if job.role.rpartition("/")[2] not in stack.physical_ids.values():
         return
     for step, asked in (("launch", calls.start), ("reconcile", calls.look)):
         for resource, actions in asked:
             context = {**calls.context, "aws:userid": [f"AROA:{step}"]}
-            yield Need(f"job {job.job}", role, resource, actions, context)
+            yield Need(f"job {job.job}", job.role, resource, actions, context)
 
 
 def _calls(arns: _Arns, job: JobSettings) -> _Calls:
