@@ -22,7 +22,7 @@ SLOW := $(filter-out $(FAST) tests/sensors tests/e2e tests/bench tests/support,$
 # Treadle's own code, to which its rules of style apply; a project's sensors and their tests keep to the project's.
 SHIPPED := $(addprefix functions/sensors/,failure_alert large_files new_objects) functions/jobs/summarize_csv
 CODE := $(wildcard $(LIBRARY) layers/project/build_layer.py functions/engine $(SHIPPED) tools) \
-	$(filter-out tests/sensors,$(patsubst %/,%,$(wildcard tests/*)))
+	$(filter-out tests/sensors tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*)))
 # What a project with sensors of its own is checked by. Tests of Treadle alone bear the mark `treadle`; modules of
 # nothing else are not even read, as some take all of the template apart.
 PROJECT_CODE := $(wildcard functions layers/project/python tests/sensors)
