@@ -10,8 +10,9 @@ that nothing runs, as there is no Docker, is ended.
 By itself it ends an environment of a function in the middle of an invocation, when another one fails or the function is
 updated. Here that invocation ends first, as "Updating a function's configuration" in the Lambda guide has it.
 
-By itself it also checks permissions for tasks on their cluster, and for Batch jobs on no resource. Here they are checked
-on what AWS checks them on: "Resource types" in the Service Authorization Reference.
+By itself it also checks permissions for tasks on their cluster, and for Batch jobs and lists of parameters on no
+resource; and for a batch of messages it asks for an action named like the call, which IAM does not have. Here they are
+checked on what AWS checks them on: "Actions" and "Resource types" in the Service Authorization Reference.
 
 It reads and replaces MiniStack's own parts, so a new MiniStack may need a change here;
 `tests/e2e/test_job_targets.py` shows whether it does.
@@ -28,6 +29,9 @@ from typing import Any, NamedTuple
 PAUSE_SECONDS = 0.5
 TASK_SECONDS = 1.0
 """A task that nothing runs, as there is no Docker, ends by itself after so long, with exit code 0."""
+
+_PARAMETERS = "arn:aws:ssm:us-east-1:000000000000:parameter"
+"""The local cloud has one account and one Region."""
 
 _GLUE_ENDS = ("SUCCEEDED", "FAILED", "TIMEOUT", "STOPPED")
 _TASK_DETAILS = ("RUNNING", "STOPPED")
@@ -138,12 +142,15 @@ def named_resource(service: str, path: str, body: bytes) -> str | None:
         path: the request's.
         body: the request's.
     """
-    if service not in {"ecs", "batch"}:
+    if service not in {"ecs", "batch", "ssm"}:
         return None
     try:
         request = json.loads(body or b"{}")
     except ValueError:
         return None
+    if service == "ssm":
+        listed = str(request.get("Path") or "")
+        return f"{_PARAMETERS}{listed.rstrip('/')}" if listed.startswith("/") else None
     if service == "ecs":
         tasks = [request.get("task"), *request.get("tasks", [])]
         named = request.get("taskDefinition") if request.get("cluster") else None
@@ -153,8 +160,28 @@ def named_resource(service: str, path: str, body: bytes) -> str | None:
     return found if found and str(found).startswith("arn:") else None
 
 
+def known_action(action: str | None) -> str | None:
+    """The action by which IAM knows a call.
+
+    Args:
+        action: as MiniStack names it; None if it knows none.
+    """
+    return action.removesuffix("Batch") if action and action.startswith("sqs:") else action
+
+
+def check_permissions_by_known_actions() -> None:
+    """Let MiniStack ask for the actions that IAM has."""
+    iam_actions: Any = importlib.import_module("ministack.core.iam_actions")
+    before = iam_actions.extract_iam_action
+
+    def extract_iam_action(*request: Any, **named: Any) -> Any:
+        return known_action(before(*request, **named))
+
+    iam_actions.extract_iam_action = extract_iam_action
+
+
 def check_permissions_on_named_resources() -> None:
-    """Let MiniStack check permissions for tasks and Batch jobs on what AWS does."""
+    """Let MiniStack check permissions for tasks, Batch jobs and lists of parameters on what AWS does."""
     iam_actions: Any = importlib.import_module("ministack.core.iam_actions")
     before = iam_actions.extract_resource_arn
 
@@ -193,6 +220,7 @@ def let_invocations_end() -> None:
 
 def main() -> None:
     """Serve, and announce meanwhile."""
+    check_permissions_by_known_actions()
     check_permissions_on_named_resources()
     let_invocations_end()
     threading.Thread(target=announce_changes, name="treadle-changes", daemon=True).start()

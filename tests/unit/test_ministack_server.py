@@ -36,6 +36,9 @@ def server() -> ModuleType:
         ("batch", "/v1/submitjob", {"jobDefinition": JOB, "jobQueue": "q"}, JOB),
         ("batch", "/v1/listjobs", {"jobQueue": "q"}, None),
         ("glue", "/", {"JobName": "load"}, None),
+        ("ssm", "/", {"Path": "/treadle/main/"}, "arn:aws:ssm:us-east-1:000000000000:parameter/treadle/main"),
+        ("ssm", "/", {"Path": "/"}, "arn:aws:ssm:us-east-1:000000000000:parameter"),
+        ("ssm", "/", {"Name": "/treadle/main/v1"}, None),
     ],
 )
 def test_permission_is_checked_on_what_aws_checks_it_on(
@@ -47,3 +50,11 @@ def test_permission_is_checked_on_what_aws_checks_it_on(
 def test_request_that_cannot_be_read_is_left_to_ministack(server: ModuleType) -> None:
     assert server.named_resource("ecs", "/", b"{") is None
     assert server.named_resource("ecs", "/", b"") is None
+
+
+def test_batch_of_messages_is_allowed_by_the_action_that_iam_has(server: ModuleType) -> None:
+    assert server.known_action("sqs:SendMessageBatch") == "sqs:SendMessage"
+    assert server.known_action("sqs:DeleteMessageBatch") == "sqs:DeleteMessage"
+    assert server.known_action("sqs:ReceiveMessage") == "sqs:ReceiveMessage"
+    assert server.known_action("glue:BatchStopJobRun") == "glue:BatchStopJobRun"
+    assert server.known_action(None) is None
