@@ -18,14 +18,20 @@ unexport PYTHONDONTWRITEBYTECODE
 
 LIBRARY := layers/treadle/treadle
 FAST := $(wildcard $(addprefix tests/,unit contract functional template console faults))
-SLOW := $(filter-out $(FAST) tests/e2e tests/bench tests/support,$(patsubst %/,%,$(wildcard tests/[a-z]*/)))
-CODE := $(wildcard $(LIBRARY) functions tests tools)
+SLOW := $(filter-out $(FAST) tests/sensors tests/e2e tests/bench tests/support,$(patsubst %/,%,$(wildcard tests/[a-z]*/)))
+# Treadle's own code, to which its rules of style apply; a project's sensors and their tests keep to the project's.
+SHIPPED := $(addprefix functions/sensors/,failure_alert large_files new_objects) functions/jobs/summarize_csv
+CODE := $(wildcard $(LIBRARY) layers/project/build_layer.py functions/engine $(SHIPPED) tools) \
+	$(filter-out tests/sensors,$(patsubst %/,%,$(wildcard tests/*)))
+# What a project with sensors of its own is checked by: see tests/template/conftest.py.
+PROJECT_CODE := $(wildcard functions layers/project/python tests/sensors)
+PROJECT_TESTS := $(wildcard tests/sensors tests/template)
 PYTEST := $(PYTHON) -m pytest
 PYTEST_ARGS ?=
 # Independent work side by side, each one's output in one piece where make can do that.
 PARALLEL := $(MAKE) -j4 --keep-going $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-STAMPS := .venv/.ready .tools/cloud/.ready .tools/sam/.ready .tools/dynamodb-local/.ready .tools/console/.ready
+STAMPS := .venv/.ready .venv/.project .tools/cloud/.ready .tools/sam/.ready .tools/dynamodb-local/.ready .tools/console/.ready
 
 .PHONY: help
 help: ## List these targets
@@ -59,6 +65,12 @@ endef
 
 .venv/.ready: requirements/dev.txt
 	$(virtualenv)
+
+# What the project's sensors import, for its tests: of the same versions as in the layer where Treadle needs it, too.
+.venv/.project: layers/project/requirements.txt .venv/.ready
+	@test ! -L $(@D) || { echo "setup: $(@D) is a link; packages would be added to what it leads to. Remove it."; exit 1; }
+	@$(PYTHON) -m pip install $(PIP_FLAGS) --constraint requirements/dev.txt --requirement $<
+	@touch $@
 
 .tools/cloud/.ready: requirements/cloud.txt
 	$(virtualenv)
@@ -109,15 +121,32 @@ invoke: setup ## Run one built function: FUNCTION=NewObjectsFunction EVENT=event
 
 ##@ Checks
 
+.PHONY: check
+check: .venv/.ready .venv/.project ## Your project, before every deployment: its template, its sensors and their tests (seconds)
+	@$(PARALLEL) check-project-code .aws-sam/template.checked check-project-tests
+
 .PHONY: test
-test: check ## Everything: check, fault injection, races, and end to end on the local cloud
+test: check check-treadle ## Everything: all checks, fault injection, races, and end to end on the local cloud
 	@$(if $(SLOW),$(PYTEST) $(SLOW) -n auto $(PYTEST_ARGS))
 	@$(if $(wildcard tests/e2e),$(MAKE) e2e)
 
-.PHONY: check
-check: setup .tools/browser/.ready ## The fast half, before every commit: format, lint, types, contracts, template, fast tests
+.PHONY: check-treadle
+check-treadle: setup .tools/browser/.ready ## Treadle itself, before every commit to it: format, lint, types, contracts, fast tests
 	@$(PARALLEL) check-format check-lint check-types check-imports check-template check-sam
 	@$(if $(FAST),$(PYTEST) $(FAST) -n auto $(PYTEST_ARGS))
+
+.PHONY: check-project-code check-project-tests
+# What cannot run: syntax errors, undefined names, comparisons that are always so.
+check-project-code: .venv/.ready
+	@.venv/bin/ruff check --quiet --isolated --select E9,F63,F7,F82 $(PROJECT_CODE)
+
+check-project-tests: .venv/.ready .venv/.project
+	@$(PYTEST) -q $(PROJECT_TESTS) -m "not treadle" $(PYTEST_ARGS)
+
+# Half a minute for a large template, so only where it has changed.
+.aws-sam/template.checked: template.yaml .venv/.ready
+	@.venv/bin/cfn-lint template.yaml
+	@mkdir -p $(@D) && touch $@
 
 .PHONY: check-format check-lint check-types check-imports check-template check-sam
 check-format: .venv/.ready

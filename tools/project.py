@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / ".tools"
 RUN = TOOLS / "run"
-BUILD = ROOT / ".aws-sam" / "build"
+BUILD = ROOT / ".aws-sam" / "local" / "build"
 VENV_BIN = ROOT / ".venv" / "bin"
 SAM = TOOLS / "sam" / "bin" / "sam"
 

@@ -5,14 +5,19 @@ from pathlib import Path
 
 from tools.project import ROOT
 
-LINKED = ("layers", "tools")
+LINKED = ("layers/deps", "layers/treadle", "tools")
 """Read only, and the same in every copy."""
 
 
 def copy_of_project(folder: Path) -> Path:
     """The project's files below a folder, its library and tools by link, without this command's own tests."""
     copy = folder / "project"
-    ignored = shutil.ignore_patterns(".*", "__pycache__", "test_cli_*", "test_new_sensor*.py", *LINKED)
+    unwanted = shutil.ignore_patterns(".*", "__pycache__", "test_cli_*", "test_new_sensor*.py")
+
+    def ignored(path: str, names: list[str]) -> set[str]:
+        place = Path(path).relative_to(ROOT)
+        return {*unwanted(path, names), *(name for name in names if str(place / name) in LINKED)}
+
     shutil.copytree(ROOT, copy, ignore=ignored)
     for name in LINKED:
         (copy / name).symlink_to(ROOT / name)

@@ -12,21 +12,35 @@ from urllib.request import urlopen
 
 import boto3
 import botocore.exceptions
+import yaml
 
 from tools import processes
 from tools.project import LOCAL_CREDENTIALS, REGION, ROOT, RUN, SAM, VENV_BIN, ToolError, local_aws
 
 ENVIRONMENT = "local"
+LOCAL_BUILD, LOCAL_CACHE = ".aws-sam/local/build", ".aws-sam/local/cache"
+"""Folders for this machine's own wheels: layers/project/Makefile knows them by `.aws-sam/local`. A configuration that
+names others would mix them with Lambda's."""
 MAIL_ADDRESSES = ("treadle@example.com", "operator@example.com")
 """Sender and receiver of alerts in that environment, and in the demo."""
 
 
+def config_file(folder: Path = ROOT) -> Path:
+    """The project's own samconfig.toml if it has a local environment, else samconfig.yaml."""
+    own = folder / "samconfig.toml"
+    if own.exists() and ENVIRONMENT in tomllib.loads(own.read_text()):
+        return own
+    return folder / "samconfig.yaml"
+
+
 def stack_name(folder: Path = ROOT) -> str:
-    """The stack's name in samconfig.toml's local environment."""
-    path = folder / "samconfig.toml"
+    """The stack's name in the local environment of the configuration file."""
+    path = config_file(folder)
     if not path.exists():
         raise ToolError(f"there is no {path}; it must have an environment named {ENVIRONMENT!r}.")
-    settings = tomllib.loads(path.read_text()).get(ENVIRONMENT, {})
+    text = path.read_text()
+    read = tomllib.loads(text) if path.suffix == ".toml" else yaml.safe_load(text)
+    settings = read.get(ENVIRONMENT, {})
     for section in ("deploy", "global"):
         name = settings.get(section, {}).get("parameters", {}).get("stack_name")
         if name:
@@ -38,9 +52,11 @@ def build(endpoint: str, folder: Path = ROOT) -> None:
     """Run `sam build` with the local environment's settings.
 
     Raises:
-        ToolError: the build failed; with the end of what SAM said.
+        ToolError: a sensor has a list of packages that nothing installs, or the build failed; with the end of what
+            SAM said.
     """
-    _sam(["build"], endpoint, folder)
+    refuse_lists_of_sensors(folder)
+    _sam(["build", "--build-dir", LOCAL_BUILD, "--cache-dir", LOCAL_CACHE], endpoint, folder)
 
 
 def deploy(endpoint: str, folder: Path = ROOT, arguments: Sequence[str] = ()) -> None:
@@ -48,13 +64,33 @@ def deploy(endpoint: str, folder: Path = ROOT, arguments: Sequence[str] = ()) ->
 
     Args:
         endpoint: the local cloud's URL.
-        folder: where template.yaml and samconfig.toml are.
-        arguments: further options, such as `--stack-name`; a repeated option replaces samconfig.toml's.
+        folder: where template.yaml and samconfig.yaml are.
+        arguments: further options, such as `--stack-name`; a repeated option replaces the configuration file's.
 
     Raises:
         ToolError: the deployment failed; with the end of what SAM said.
     """
-    _sam(["deploy", "--no-confirm-changeset", "--no-fail-on-empty-changeset", *arguments], endpoint, folder)
+    built = ["--template-file", f"{LOCAL_BUILD}/template.yaml"]
+    _sam(
+        ["deploy", *built, "--no-confirm-changeset", "--no-fail-on-empty-changeset", *arguments],
+        endpoint,
+        folder,
+    )
+
+
+def refuse_lists_of_sensors(folder: Path = ROOT) -> None:
+    """Refuse a list of packages in a sensor's folder.
+
+    Raises:
+        ToolError: there is one.
+    """
+    found = sorted((folder / "functions" / "sensors").glob("*/requirements.txt"))
+    if found:
+        paths = ", ".join(str(path.relative_to(folder)) for path in found)
+        raise ToolError(
+            f"{paths}: nothing installs packages listed there. Move the lines to layers/project/requirements.txt, "
+            "and remove the file (docs/guide/dependencies.md)."
+        )
 
 
 def _sam(arguments: Sequence[str], endpoint: str, folder: Path) -> None:
@@ -66,7 +102,7 @@ def _sam(arguments: Sequence[str], endpoint: str, folder: Path) -> None:
         environment.pop(name, None)
     log = RUN / f"sam-{arguments[0]}-{endpoint.rpartition(':')[2]}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [str(SAM), *arguments, "--config-env", ENVIRONMENT]
+    command = [str(SAM), *arguments, "--config-file", str(config_file(folder)), "--config-env", ENVIRONMENT]
     with log.open("wb") as output:
         done = subprocess.run(
             command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT, check=False

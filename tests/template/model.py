@@ -16,6 +16,8 @@ from treadle.definitions.sensors import SensorDefinition
 ROOT = Path(__file__).parents[2]
 PATH = ROOT / "template.yaml"
 FUNCTION = "AWS::Serverless::Function"
+SHIPPED_SENSORS = frozenset({"failure_alert", "large_files", "new_objects"})
+"""Those that come with Treadle; all others are the project's own."""
 
 
 class _Loader(yaml.CSafeLoader):

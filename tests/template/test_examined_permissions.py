@@ -15,6 +15,8 @@ from treadle.definitions.status import DefaultSensorStatus
 from treadle.ports.deployment import DeployedSensor, Hearing
 from treadle.ports.launching import JobSettings
 
+pytestmark = pytest.mark.treadle
+
 template = read()
 EVALUATORS = template.evaluators()
 PARAMETERS = template.section("Parameters")

@@ -6,7 +6,16 @@ from typing import Any
 
 import pytest
 
-from tests.template.model import FUNCTION, ROOT, definition, logical_prefix, read, references, samples
+from tests.template.model import (
+    FUNCTION,
+    ROOT,
+    SHIPPED_SENSORS,
+    definition,
+    logical_prefix,
+    read,
+    references,
+    samples,
+)
 from treadle.cli.template_edit import MOST_SETTINGS, settings_size
 from treadle.cli.yaml_lines import YamlLines
 from treadle.definitions.asset_sensor import AssetSensorDefinition
@@ -135,12 +144,31 @@ def queue_of(trigger: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_function_is_built_by_copying_its_folder(name: str) -> None:
-    """Any host can build it: one app.py with a handler, nothing to install, layers from Globals."""
+    """Any host can build it: an app.py with a handler, nothing to install."""
     assert template.section("Resources")[name]["Metadata"] == {"SkipBuild": True}
     folder = ROOT / FUNCTIONS[name]["CodeUri"]
     source = folder / "app.py"
-    assert [path for path in folder.iterdir() if path.name != "__pycache__"] == [source]
     assert re.search(r"^(def )?handler\b", source.read_text(), re.MULTILINE)
+    assert not (folder / "requirements.txt").exists(), (
+        f"Nothing installs {FUNCTIONS[name]['CodeUri']}/requirements.txt: move its lines to "
+        "layers/project/requirements.txt, and remove the file (docs/guide/dependencies.md)."
+    )
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_layer_of_the_project_is_the_sensors_alone(name: str) -> None:
+    """No package of a sensor's comes near the right to start jobs."""
+    layers = NAMED[name].get("Layers", [])
+
+    assert layers == ([{"Ref": "ProjectLayer"}] if name in template.evaluators() else [])
+
+
+@pytest.mark.treadle
+@pytest.mark.parametrize("name", sorted(NAMED.keys() - (template.evaluators().keys() - SHIPPED_SENSORS)))
+def test_function_of_treadle_is_one_module(name: str) -> None:
+    folder = ROOT / NAMED[name]["CodeUri"]
+
+    assert [path.name for path in folder.iterdir() if path.name != "__pycache__"] == ["app.py"]
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -164,6 +192,7 @@ def test_function_has_the_documented_variables_and_no_others(name: str) -> None:
     assert not found & S3 or found >= S3
 
 
+@pytest.mark.treadle
 def test_jobs_know_nothing_of_treadle() -> None:
     """A job gets no layer and none of Treadle's variables."""
     jobs = NAMED.keys() - template.treadle_functions().keys()
@@ -245,6 +274,7 @@ def test_jobs_and_grants_are_no_more_than_variables_take() -> None:
     assert settings_size(YamlLines("template.yaml", text)) <= MOST_SETTINGS
 
 
+@pytest.mark.treadle
 def test_every_trigger_is_of_a_kind_whose_failures_are_tested() -> None:
     """A new kind of event source needs a failure path, and a test of it, here."""
     assert {event["Type"] for _, event in triggers()} == {"ScheduleV2", "SQS", "DynamoDB"}
@@ -357,6 +387,7 @@ def test_publish_sees_what_runs_reach_at_once() -> None:
     assert trigger["Stream"] == given
 
 
+@pytest.mark.treadle
 @pytest.mark.parametrize(("name", "event"), triggers())
 def test_each_trigger_has_a_sample_event(name: str, event: dict[str, Any]) -> None:
     """`events/<function>-*.json` holds what this trigger sends, for tests and `make invoke`."""
@@ -387,6 +418,7 @@ def test_record_has_samples_of_each_turn() -> None:
     assert statuses >= {"RUNNING", "SUCCEEDED", "FAILED"}
 
 
+@pytest.mark.treadle
 @pytest.mark.parametrize("file", samples())
 def test_sample_event_belongs_to_a_function(file: str) -> None:
     """Its name begins with the folder of the function that takes it."""

@@ -20,7 +20,9 @@ from tools.template import load
 from treadle.adapters.status_events import parse_status_change
 from treadle.cli.kinds import KINDS, STEP_FUNCTIONS
 
-SENSORS = ("late_orders", "unpaid_orders", "new_objects_again")
+pytestmark = pytest.mark.treadle
+
+SENSORS = ("scaffolded_orders", "unpaid_orders", "new_objects_again")
 OTHER_KINDS = [kind for kind in KINDS if kind != STEP_FUNCTIONS]
 NEEDED = {
     "glue": {
@@ -52,7 +54,7 @@ NEEDED = {
 }
 """What a job of a kind lets which role do."""
 FILES = [
-    f"{path}" for name in SENSORS for path in (f"functions/sensors/{name}", f"tests/unit/test_{name}.py")
+    f"{path}" for name in SENSORS for path in (f"functions/sensors/{name}", f"tests/sensors/test_{name}.py")
 ]
 SAM = ROOT / ".tools" / "sam" / "bin" / "sam"
 S3_ONLY = {"SweepBucket", "BucketNotifications", "BucketVersioning", "OwnDeployment"}
@@ -74,7 +76,9 @@ def kind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     """A kind of target, and a project with a sensor whose job is of that kind."""
     name: str = request.param
     copy = copy_of_project(tmp_path_factory.mktemp(name))
-    done = run("new", "sensor", "late_orders", "--job", "load_orders", "--target", name, "--root", copy)
+    done = run(
+        "new", "sensor", "scaffolded_orders", "--job", "scaffolded_load", "--target", name, "--root", copy
+    )
     assert done.exit_code == 0, done.output
     return name, copy
 
@@ -127,7 +131,7 @@ def test_a_job_of_a_kind_lets_launch_and_reconcile_do_what_it_takes(kind: tuple[
     before = [str(statement) for _, statement in model.read().statements()]
 
     for role, statement in parsed(copy).statements():
-        if "LoadOrders" in statement["Sid"]:
+        if "ScaffoldedLoad" in statement["Sid"]:
             assert str(statement) not in before
             added.setdefault(role, set()).update(model.actions(statement))
 
@@ -162,7 +166,7 @@ def transformed(text: str, paths: dict[str, str], body: dict[str, Any]) -> dict[
 def test_a_job_that_says_how_it_goes_is_heard_and_nothing_but_that(kind: tuple[str, Path]) -> None:
     """What its rule lets through is what RECORD makes a change of; payloads stay out."""
     name, copy = kind
-    rule = parsed(copy).resources("AWS::Events::Rule").get("LoadOrdersStatusRule")
+    rule = parsed(copy).resources("AWS::Events::Rule").get("ScaffoldedLoadStatusRule")
     assert (rule is not None) is (name in RULES)
     if rule is None:
         return
@@ -185,8 +189,10 @@ def test_a_job_lets_nobody_do_anything_before_it_is_configured(kind: tuple[str, 
     for role in parsed(kind[1]).resources("AWS::IAM::Role").values():
         for policy in role["Policies"]:
             for statement in policy["PolicyDocument"]["Statement"]:
-                if "LoadOrders" in str(statement) and "LoadOrders" in statement.get("Sid", "LoadOrders"):
-                    assert statement["Fn::If"][0].startswith("LoadOrders")
+                if "ScaffoldedLoad" in str(statement) and "ScaffoldedLoad" in statement.get(
+                    "Sid", "ScaffoldedLoad"
+                ):
+                    assert statement["Fn::If"][0].startswith("ScaffoldedLoad")
                     assert statement["Fn::If"][2] == {"Ref": "AWS::NoValue"}
 
 
@@ -211,8 +217,8 @@ def test_code_of_the_shortest_and_the_longest_names_is_formatted(
     copy, name = copy_of_project(tmp_path), "n" * length
 
     assert run("new", "sensor", name, "--job", "j" * job_length, "--root", copy).exit_code == 0
-    python(copy, "ruff", "format", "--check", f"functions/sensors/{name}", f"tests/unit/test_{name}.py")
-    python(copy, "ruff", "check", f"functions/sensors/{name}", f"tests/unit/test_{name}.py")
+    python(copy, "ruff", "format", "--check", f"functions/sensors/{name}", f"tests/sensors/test_{name}.py")
+    python(copy, "ruff", "check", f"functions/sensors/{name}", f"tests/sensors/test_{name}.py")
 
 
 def parsed(project: Path) -> model.Template:
@@ -222,17 +228,21 @@ def parsed(project: Path) -> model.Template:
 
 def renamed(value: Any) -> Any:
     """A value in which the first sensor's names stand in place of the new one's."""
-    text = yaml.safe_dump(value).replace("LateOrders", "NewObjects").replace("late_orders", "new_objects")
+    text = (
+        yaml.safe_dump(value)
+        .replace("ScaffoldedOrders", "NewObjects")
+        .replace("scaffolded_orders", "new_objects")
+    )
     return yaml.safe_load(text)
 
 
 def test_new_sensor_is_deployed_as_the_first_one_is(project: Path) -> None:
     """What evaluators need changes: whoever changes the first sensor's block changes the scaffold's too."""
     template = parsed(project)
-    first, own = template.evaluators()["new_objects"], renamed(template.evaluators()["late_orders"])
+    first, own = template.evaluators()["new_objects"], renamed(template.evaluators()["scaffolded_orders"])
     variables = {v: x for v, x in template.environment(first).items() if not v.startswith("TREADLE_S3_")}
 
-    assert renamed(template.environment(template.evaluators()["late_orders"])) == {
+    assert renamed(template.environment(template.evaluators()["scaffolded_orders"])) == {
         **variables,
         "TREADLE_KIND": "schedule",
     }
@@ -244,7 +254,7 @@ def test_new_sensor_may_do_what_the_first_one_may_save_reading_its_bucket(projec
     statements = list(template.statements())
     first = {s["Sid"]: s for role, s in statements if role == "NewObjectsRole" and s["Sid"] not in S3_ONLY}
 
-    assert {s["Sid"]: renamed(s) for role, s in statements if role == "LateOrdersRole"} == first
+    assert {s["Sid"]: renamed(s) for role, s in statements if role == "ScaffoldedOrdersRole"} == first
 
 
 def test_layer_goes_without_the_command_line_and_the_testing_kit(tmp_path: Path) -> None:

@@ -8,13 +8,15 @@ from tests.support.project import run
 from tests.template.test_new_sensor import MINUTES, cfn_lint, parsed, python, type_check
 from tools.project_copy import copy_of_project
 
+pytestmark = pytest.mark.treadle
+
 SENSORS: dict[str, tuple[str, ...]] = {
     "on_success": ("--kind", "run-status"),
     "chain_report": ("--kind", "run-status", "--job", "report", "--jobs", "process_file"),
     "tell_failed": ("--kind", "run-failure", "--jobs", "process_file,report"),
     "mend_all": ("--kind", "run-failure", "--job", "mend"),
     "when_ready": ("--kind", "all-succeeded", "--jobs", "process_file,report"),
-    "late_orders": ("--reads-runs",),
+    "scaffolded_orders": ("--reads-runs",),
     "load_is_late": ("--kind", "deadline", "--jobs", "process_file"),
     "mend_late": ("--kind", "deadline", "--jobs", "process_file", "--job", "mend"),
     "on_orders": ("--kind", "asset", "--asset", "shop/orders", "--job", "process_file"),
@@ -27,7 +29,7 @@ TESTS = {
     "tell_failed": 2,
     "mend_all": 2,
     "when_ready": 2,
-    "late_orders": 3,
+    "scaffolded_orders": 3,
     "load_is_late": 2,
     "mend_late": 2,
     "on_orders": 2,
@@ -50,7 +52,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def files(*names: str) -> list[str]:
     """What was written in Python for these sensors."""
-    return [path for name in names for path in (f"functions/sensors/{name}", f"tests/unit/test_{name}.py")]
+    return [path for name in names for path in (f"functions/sensors/{name}", f"tests/sensors/test_{name}.py")]
 
 
 @pytest.mark.timeout(MINUTES)

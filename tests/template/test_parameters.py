@@ -31,6 +31,7 @@ def accepts(parameter: dict[str, Any], value: str) -> bool:
     return short and all(re.fullmatch(parameter["AllowedPattern"], item) for item in values)
 
 
+@pytest.mark.treadle
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_parameter_explains_itself_and_has_bounds(name: str) -> None:
     """Each has a description, bounds that fit its type, and words for the one who breaks them."""
@@ -42,6 +43,7 @@ def test_parameter_explains_itself_and_has_bounds(name: str) -> None:
     assert is_range or {"AllowedValues", "AllowedPattern"} & parameter.keys()
 
 
+@pytest.mark.treadle
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_default_is_within_bounds(name: str) -> None:
     """A stack can be deployed without a single parameter."""
@@ -50,6 +52,7 @@ def test_default_is_within_bounds(name: str) -> None:
     assert accepts(parameter, str(parameter["Default"]))
 
 
+@pytest.mark.treadle
 def test_every_parameter_is_in_exactly_one_group() -> None:
     """The console shows each parameter once, under a heading, with a label."""
     grouped = [name for group in INTERFACE["ParameterGroups"] for name in group["Parameters"]]

@@ -41,6 +41,7 @@ def role_of(function: dict[str, Any]) -> str:
     return str(function["Role"]["Fn::GetAtt"][0])
 
 
+@pytest.mark.treadle
 def test_no_role_has_a_managed_policy() -> None:
     """Every permission is readable in the template."""
     assert [name for name, role in ROLES.items() if "ManagedPolicyArns" in role] == []
@@ -78,6 +79,7 @@ def test_actions_are_exact() -> None:
     assert [(role, s["Sid"]) for role, s in STATEMENTS if any("*" in action for action in actions(s))] == []
 
 
+@pytest.mark.treadle
 def test_every_asterisk_in_a_resource_has_its_reason_beside_it() -> None:
     """A comment on the line, or within the three lines above it in the same statement."""
     lines = PATH.read_text().splitlines()

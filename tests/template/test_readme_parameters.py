@@ -7,6 +7,8 @@ import pytest
 
 from tests.template.model import ROOT, read
 
+pytestmark = pytest.mark.treadle
+
 PARAMETERS: dict[str, dict[str, Any]] = read().section("Parameters")
 README = (ROOT / "README.md").read_text()
 MANY = 8

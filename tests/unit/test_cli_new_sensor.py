@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -22,10 +23,10 @@ from treadle.definitions.status import DagsterRunStatus
 from treadle.ports.launching import JobSettings
 
 WRITTEN = {
-    "functions/sensors/late_orders/app.py",
-    "tests/unit/test_late_orders.py",
-    "events/late_orders-schedule.json",
-    "events/late_orders-queued-tick.json",
+    "functions/sensors/scaffolded_orders/app.py",
+    "tests/sensors/test_scaffolded_orders.py",
+    "events/scaffolded_orders-schedule.json",
+    "events/scaffolded_orders-queued-tick.json",
 }
 
 SETTINGS = {
@@ -84,7 +85,7 @@ def is_subsequence(before: str, after: str) -> bool:
 def test_writes_function_events_and_test(project: Path) -> None:
     before = contents(project)
 
-    done = run("new", "sensor", "late_orders", "--root", project)
+    done = run("new", "sensor", "scaffolded_orders", "--root", project)
 
     after = contents(project)
     assert done.exit_code == 0, done.output
@@ -94,11 +95,31 @@ def test_writes_function_events_and_test(project: Path) -> None:
 
 
 def test_says_what_it_wrote_and_what_comes_next(project: Path) -> None:
-    done = run("new", "sensor", "late_orders", "--root", project)
+    done = run("new", "sensor", "scaffolded_orders", "--root", project)
 
     assert all(path in done.stdout for path in (*WRITTEN, "template.yaml", "README.md"))
-    assert "pytest tests/unit/test_late_orders.py" in done.stdout
-    assert "LateOrdersStatus=RUNNING LateOrdersJobStateMachineArn=" in done.stdout
+    assert "pytest tests/sensors/test_scaffolded_orders.py" in done.stdout
+    assert "make check" in done.stdout
+
+
+def test_values_go_into_the_configuration_file_that_the_next_deployment_reads(project: Path) -> None:
+    """As SAM reads them there; an override on the command line would be undone by the next plain `sam deploy`."""
+    example = (project / "samconfig.example.toml").read_text()
+
+    done = run("new", "sensor", "scaffolded_orders", "--root", project)
+    (project / "samconfig.toml").touch()
+    later = run("new", "sensor", "unpaid_orders", "--job", "process_file", "--root", project)
+
+    lines = re.findall(r"^ +('.*',)$", done.stdout, flags=re.MULTILINE)
+    filled = example.replace("parameter_overrides = [", "\n".join(["parameter_overrides = [", *lines]), 1)
+    values = tomllib.loads(filled)["default"]["deploy"]["parameters"]["parameter_overrides"]
+    assert values[0] == "ScaffoldedOrdersStatus=RUNNING"
+    assert values[1].startswith("ScaffoldedOrdersJobStateMachineArn=<")
+    assert "sam build && sam deploy\n" in done.stdout
+    assert "--parameter-overrides" not in done.stdout
+    assert "cp samconfig.example.toml samconfig.toml" in done.stdout
+    assert "'UnpaidOrdersStatus=RUNNING'" in later.stdout
+    assert "cp samconfig" not in later.stdout
 
 
 def test_commands_of_the_guide_write_their_sensors(project: Path) -> None:
@@ -113,20 +134,20 @@ def test_commands_of_the_guide_write_their_sensors(project: Path) -> None:
 
 
 def test_schedule_event_has_the_form_of_the_first_sensors(project: Path) -> None:
-    run("new", "sensor", "late_orders", "--root", project)
+    run("new", "sensor", "scaffolded_orders", "--root", project)
 
     first, own = (
         json.loads((project / f"events/{name}-schedule.json").read_text())
-        for name in ("new_objects", "late_orders")
+        for name in ("new_objects", "scaffolded_orders")
     )
     assert own == first
 
 
 def test_queued_event_is_a_slot_below_the_minute(project: Path) -> None:
     """In the form in which a leased tick sends the minute's further slots ahead."""
-    run("new", "sensor", "late_orders", "--root", project)
+    run("new", "sensor", "scaffolded_orders", "--root", project)
 
-    event = json.loads((project / "events/late_orders-queued-tick.json").read_text())
+    event = json.loads((project / "events/scaffolded_orders-queued-tick.json").read_text())
     [record] = event["Records"]
     assert json.loads(record["body"]) == {"treadle": "slot", "nominal_time": "2026-11-22T18:00:15Z"}
     assert hashlib.md5(record["body"].encode()).hexdigest() == record["md5OfBody"]
@@ -136,7 +157,7 @@ def test_queued_event_is_a_slot_below_the_minute(project: Path) -> None:
 def test_edit_adds_lines_and_takes_none_away(project: Path, file: str) -> None:
     """Comments, order and blank lines of everything else stay, for a second sensor too."""
     first = (project / file).read_text()
-    run("new", "sensor", "late_orders", "--root", project)
+    run("new", "sensor", "scaffolded_orders", "--root", project)
     second = (project / file).read_text()
     run("new", "sensor", "returned_goods", "--root", project)
     third = (project / file).read_text()
@@ -150,31 +171,33 @@ def test_a_file_with_windows_line_ends_keeps_them(project: Path) -> None:
     template = project / "template.yaml"
     template.write_bytes(template.read_bytes().replace(b"\n", b"\r\n"))
 
-    done = run("new", "sensor", "late_orders", "--root", project)
+    done = run("new", "sensor", "scaffolded_orders", "--root", project)
 
     assert done.exit_code == 0, done.output
     assert template.read_bytes().count(b"\n") == template.read_bytes().count(b"\r\n")
 
 
 def test_interval_is_the_default_in_code_and_deployment(project: Path) -> None:
-    run("new", "sensor", "late_orders", "--interval", "15", "--root", project)
+    run("new", "sensor", "scaffolded_orders", "--interval", "15", "--root", project)
 
-    assert "minimum_interval_seconds=15)" in (project / "functions/sensors/late_orders/app.py").read_text()
-    parameter = (project / "template.yaml").read_text().split("\n  LateOrdersInterval:\n")[1]
+    assert (
+        "minimum_interval_seconds=15)" in (project / "functions/sensors/scaffolded_orders/app.py").read_text()
+    )
+    parameter = (project / "template.yaml").read_text().split("\n  ScaffoldedOrdersInterval:\n")[1]
     assert parameter.startswith("    Type: Number\n    Default: 15\n")
 
 
 def test_a_known_job_is_granted_and_not_added_again(project: Path) -> None:
-    done = run("new", "sensor", "late_orders", "--job", "process_file", "--root", project)
+    done = run("new", "sensor", "scaffolded_orders", "--job", "process_file", "--root", project)
 
     template = (project / "template.yaml").read_text()
     assert template.count("\n  ProcessFileStateMachineArn:\n    Type: String\n") == 1
     assert "StateMachineArn" not in done.stdout
-    assert "job=process_file" in (project / "functions/sensors/late_orders/app.py").read_text()
+    assert "job=process_file" in (project / "functions/sensors/scaffolded_orders/app.py").read_text()
 
 
 def test_two_sensors_may_share_a_new_job(project: Path) -> None:
-    run("new", "sensor", "late_orders", "--job", "remind", "--root", project)
+    run("new", "sensor", "scaffolded_orders", "--job", "remind", "--root", project)
     done = run("new", "sensor", "unpaid_orders", "--job", "remind", "--root", project)
 
     assert done.exit_code == 0, done.output
@@ -182,20 +205,20 @@ def test_two_sensors_may_share_a_new_job(project: Path) -> None:
 
 
 def test_the_same_name_twice_is_refused(project: Path) -> None:
-    run("new", "sensor", "late_orders", "--root", project)
+    run("new", "sensor", "scaffolded_orders", "--root", project)
     before = contents(project)
 
-    done = run("new", "sensor", "late_orders", "--root", project)
+    done = run("new", "sensor", "scaffolded_orders", "--root", project)
 
     assert done.exit_code == 2
-    assert "functions/sensors/late_orders exists already" in done.stderr
+    assert "functions/sensors/scaffolded_orders exists already" in done.stderr
     assert contents(project) == before
 
 
 @pytest.mark.parametrize(
     ("name", "complaint"),
     [
-        ("LateOrders", "use snake case"),
+        ("ScaffoldedOrders", "use snake case"),
         ("late-orders", "use snake case"),
         ("_late", "use snake case"),
         ("1st_orders", "use snake case"),
@@ -209,10 +232,12 @@ def test_the_same_name_twice_is_refused(project: Path) -> None:
         ("new_objects", "functions/sensors/new_objects exists already"),
         ("launch", "functions/engine/launch exists already"),
         ("summarize_csv", "functions/jobs/summarize_csv exists already"),
-        ("planning", "tests/unit/test_planning.py exists already"),
+        ("tried_before", "tests/sensors/test_tried_before.py exists already"),
     ],
 )
 def test_unfit_names_are_refused_and_nothing_is_written(project: Path, name: str, complaint: str) -> None:
+    (project / "tests" / "sensors").mkdir(exist_ok=True)
+    (project / "tests" / "sensors" / "test_tried_before.py").touch()
     before = contents(project)
 
     done = run("new", "sensor", name, "--job", "some_job", "--root", project)
@@ -225,14 +250,14 @@ def test_unfit_names_are_refused_and_nothing_is_written(project: Path, name: str
 def test_a_name_that_the_template_has_already_is_refused(project: Path) -> None:
     """Logical ids are one namespace, and a second key of the same name would silently win."""
     template = project / "template.yaml"
-    own = "  LateOrdersQueue: { Type: AWS::SQS::Queue }\n"
+    own = "  ScaffoldedOrdersQueue: { Type: AWS::SQS::Queue }\n"
     template.write_text(template.read_text().replace("\nResources:\n", f"\nResources:\n{own}"))
     before = contents(project)
 
-    done = run("new", "sensor", "late_orders", "--root", project)
+    done = run("new", "sensor", "scaffolded_orders", "--root", project)
 
     assert done.exit_code == 2
-    assert "template.yaml has LateOrdersQueue already" in done.stderr
+    assert "template.yaml has ScaffoldedOrdersQueue already" in done.stderr
     assert contents(project) == before
 
 
@@ -245,7 +270,7 @@ def test_all_problems_are_said_at_once(project: Path) -> None:
 
 
 def test_job_and_sensor_need_two_names(project: Path) -> None:
-    done = run("new", "sensor", "late_orders", "--job", "late_orders", "--root", project)
+    done = run("new", "sensor", "scaffolded_orders", "--job", "scaffolded_orders", "--root", project)
 
     assert done.exit_code == 2
     assert "The job must have another name" in done.stderr
@@ -254,14 +279,14 @@ def test_job_and_sensor_need_two_names(project: Path) -> None:
 def test_project_is_found_from_a_folder_within(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project / "functions" / "engine")
 
-    assert run("new", "sensor", "late_orders").exit_code == 0
-    assert (project / "functions/sensors/late_orders/app.py").is_file()
+    assert run("new", "sensor", "scaffolded_orders").exit_code == 0
+    assert (project / "functions/sensors/scaffolded_orders/app.py").is_file()
 
 
 def test_outside_a_project_nothing_happens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
-    done = run("new", "sensor", "late_orders")
+    done = run("new", "sensor", "scaffolded_orders")
 
     assert done.exit_code == 2
     assert "is not in a Treadle project" in done.stderr
@@ -286,7 +311,7 @@ def test_a_template_without_the_places_is_left_alone(
     template.write_text(template.read_text().replace(old, new))
     before = contents(project)
 
-    done = run("new", "sensor", "late_orders", "--root", project)
+    done = run("new", "sensor", "scaffolded_orders", "--root", project)
 
     assert done.exit_code == 2
     assert complaint in done.stderr
@@ -299,14 +324,14 @@ def test_more_jobs_than_one_condition_takes_are_nested(project: Path) -> None:
     given = "    - !Condition ProcessFileIsGiven\n"
     template.write_text(template.read_text().replace(given, given * 7))
 
-    for name in ("late_orders", "unpaid_orders"):
+    for name in ("scaffolded_orders", "unpaid_orders"):
         assert run("new", "sensor", name, "--root", project).exit_code == 0
 
     conditions = template.read_text().split(given * 7)[1]
     assert conditions.splitlines()[1:5] == [
         "    - !Or",
         "      - !Condition DeployExample",
-        "      - !Condition LateOrdersJobIsGiven",
+        "      - !Condition ScaffoldedOrdersJobIsGiven",
         "      - !Condition UnpaidOrdersJobIsGiven",
     ]
 
@@ -314,25 +339,27 @@ def test_more_jobs_than_one_condition_takes_are_nested(project: Path) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_new_job_of_each_kind_gets_its_parameters_and_its_setting(project: Path, kind: str) -> None:
     """LAUNCH reads the address as `arn`, and each option under the name by which it says what is missing."""
-    done = run("new", "sensor", "late_orders", "--job", "load_orders", "--target", kind, "--root", project)
+    done = run(
+        "new", "sensor", "scaffolded_orders", "--job", "scaffolded_load", "--target", kind, "--root", project
+    )
 
     assert done.exit_code == 0, done.output
     template = YamlLines("template.yaml", (project / "template.yaml").read_text())
-    setting = jobs(template)["load_orders"]
+    setting = jobs(template)["scaffolded_load"]
     address, *options = SETTINGS[kind]
     assert setting == {
         "target": kind,
-        "arn": f"${{LoadOrders{address}}}",
-        "parameter": f"LoadOrders{address}",
+        "arn": f"${{ScaffoldedLoad{address}}}",
+        "parameter": f"ScaffoldedLoad{address}",
         **{
-            option: f"${{{JobSettings('load_orders', kind, '', '').parameter_of(option)}}}"
+            option: f"${{{JobSettings('scaffolded_load', kind, '', '').parameter_of(option)}}}"
             for option in options
         },
     }
     given = {value[2:-1] for value in setting.values() if value.startswith("${")}
     assert given <= set(template.keys("Parameters"))
-    assert f"LoadOrders{address}=<" in done.stdout
-    assert f"| `LoadOrders{address}` |" in (project / "README.md").read_text()
+    assert f"ScaffoldedLoad{address}=<" in done.stdout
+    assert f"| `ScaffoldedLoad{address}` |" in (project / "README.md").read_text()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -362,7 +389,11 @@ def test_a_job_cannot_speak_as_aws_or_as_treadle() -> None:
 
 def test_a_job_of_one_kind_is_added_behind_one_of_another(project: Path) -> None:
     """Whatever the last job's parameters are called."""
-    for name, kind in (("late_orders", "ecs"), ("unpaid_orders", "glue"), ("open_orders", "step_functions")):
+    for name, kind in (
+        ("scaffolded_orders", "ecs"),
+        ("unpaid_orders", "glue"),
+        ("open_orders", "step_functions"),
+    ):
         done = run("new", "sensor", name, "--target", kind, "--root", project)
         assert done.exit_code == 0, done.output
 
@@ -370,7 +401,7 @@ def test_a_job_of_one_kind_is_added_behind_one_of_another(project: Path) -> None
     first = parameters.index("ProcessLargeFileStateMachineArn")
     behind = [name for name in parameters[first + 1 :] if "OrdersJob" in name]
     assert parameters[first + 1 : first + 1 + len(behind)] == behind
-    assert behind[0] == "LateOrdersJobTaskDefinitionArn"
+    assert behind[0] == "ScaffoldedOrdersJobTaskDefinitionArn"
     assert behind[-3:] == [
         "UnpaidOrdersJobGlueJobName",
         "UnpaidOrdersJobArguments",
@@ -381,7 +412,9 @@ def test_a_job_of_one_kind_is_added_behind_one_of_another(project: Path) -> None
 def test_a_known_job_keeps_its_kind(project: Path) -> None:
     before = contents(project)
 
-    done = run("new", "sensor", "late_orders", "--job", "process_file", "--target", "glue", "--root", project)
+    done = run(
+        "new", "sensor", "scaffolded_orders", "--job", "process_file", "--target", "glue", "--root", project
+    )
 
     assert done.exit_code == 2
     assert "Job process_file is there already, as step_functions" in done.stderr
@@ -389,7 +422,7 @@ def test_a_known_job_keeps_its_kind(project: Path) -> None:
 
 
 def test_a_kind_that_nobody_knows_is_refused_with_those_that_are(project: Path) -> None:
-    done = run("new", "sensor", "late_orders", "--target", "cron", "--root", project)
+    done = run("new", "sensor", "scaffolded_orders", "--target", "cron", "--root", project)
 
     assert done.exit_code == 2
     assert all(kind in done.stderr for kind in KINDS)
@@ -400,7 +433,9 @@ def test_a_parameter_that_is_called_like_a_resource_is_refused(project: Path) ->
     assert run("new", "sensor", "refund", "--root", project).exit_code == 0
     before = contents(project)
 
-    done = run("new", "sensor", "late_orders", "--job", "refund", "--target", "batch", "--root", project)
+    done = run(
+        "new", "sensor", "scaffolded_orders", "--job", "refund", "--target", "batch", "--root", project
+    )
 
     assert done.exit_code == 2
     assert "template.yaml has RefundQueue already" in done.stderr
@@ -417,7 +452,7 @@ def test_more_jobs_than_a_functions_environment_takes_are_refused(project: Path)
     template.write_text(template.read_text().replace(job, many + job))
     before = contents(project)
 
-    done = run("new", "sensor", "late_orders", "--root", project)
+    done = run("new", "sensor", "scaffolded_orders", "--root", project)
 
     assert done.exit_code == 2
     assert "more jobs and grants than a function's environment takes (4 KB)" in done.stderr
@@ -440,11 +475,11 @@ def test_more_jobs_than_a_functions_environment_takes_are_refused(project: Path)
 def test_a_sensor_of_runs_or_assets_has_a_sample_of_each_way_in(
     project: Path, options: list[str], written: set[str]
 ) -> None:
-    done = run("new", "sensor", "late_orders", *options, "--root", project)
+    done = run("new", "sensor", "scaffolded_orders", *options, "--root", project)
 
     assert done.exit_code == 0, done.output
-    events = project.glob("events/late_orders-*.json")
-    assert {path.stem.removeprefix("late_orders-") for path in events} == written
+    events = project.glob("events/scaffolded_orders-*.json")
+    assert {path.stem.removeprefix("scaffolded_orders-") for path in events} == written
 
 
 @pytest.mark.parametrize(
@@ -466,9 +501,19 @@ def test_a_sensor_of_runs_or_assets_has_a_sample_of_each_way_in(
 def test_deadlines_are_a_cron_expression_as_eventbridge_scheduler_takes_it(
     project: Path, expression: str, *, is_accepted: bool
 ) -> None:
-    run("new", "sensor", "late_orders", "--kind", "deadline", "--jobs", "process_file", "--root", project)
+    run(
+        "new",
+        "sensor",
+        "scaffolded_orders",
+        "--kind",
+        "deadline",
+        "--jobs",
+        "process_file",
+        "--root",
+        project,
+    )
 
-    template = (project / "template.yaml").read_text().split("  LateOrdersDeadlines:\n", 1)[1]
+    template = (project / "template.yaml").read_text().split("  ScaffoldedOrdersDeadlines:\n", 1)[1]
     [pattern] = re.findall(r"AllowedPattern: '(.*)'", template.split("ConstraintDescription", 1)[0])
     assert bool(re.fullmatch(pattern, expression)) is is_accepted
 
@@ -476,7 +521,7 @@ def test_deadlines_are_a_cron_expression_as_eventbridge_scheduler_takes_it(
 def test_a_job_that_the_project_has_not_is_warned_of_with_what_may_be_meant(project: Path) -> None:
     options = ("--kind", "all-succeeded", "--jobs", "process_file,proces_file")
 
-    done = run("new", "sensor", "late_orders", *options, "--root", project)
+    done = run("new", "sensor", "scaffolded_orders", *options, "--root", project)
 
     assert done.exit_code == 0, done.output
     assert done.stderr.count("warning") == 1
@@ -486,9 +531,9 @@ def test_a_job_that_the_project_has_not_is_warned_of_with_what_may_be_meant(proj
 
 def test_the_sample_of_a_run_is_an_event_that_the_library_knows(project: Path) -> None:
     options = ("--kind", "run-failure", "--jobs", "load,clean")
-    run("new", "sensor", "late_orders", *options, "--root", project)
+    run("new", "sensor", "scaffolded_orders", *options, "--root", project)
 
-    event = json.loads((project / "events/late_orders-run-status.json").read_text())
+    event = json.loads((project / "events/scaffolded_orders-run-status.json").read_text())
     [record] = event["Records"]
     assert hashlib.md5(record["body"].encode()).hexdigest() == record["md5OfBody"]
     parsed = parse_sensor_event(json.loads(record["body"]))
@@ -502,9 +547,9 @@ def test_the_sample_of_a_run_is_an_event_that_the_library_knows(project: Path) -
 
 def test_the_sample_of_an_asset_is_an_event_that_the_library_knows(project: Path) -> None:
     options = ("--kind", "asset", "--asset", "shop/orders")
-    run("new", "sensor", "late_orders", *options, "--root", project)
+    run("new", "sensor", "scaffolded_orders", *options, "--root", project)
 
-    event = json.loads((project / "events/late_orders-asset-materialized.json").read_text())
+    event = json.loads((project / "events/scaffolded_orders-asset-materialized.json").read_text())
     [record] = event["Records"]
     assert hashlib.md5(record["body"].encode()).hexdigest() == record["md5OfBody"]
     parsed = parse_sensor_event(json.loads(record["body"]))
@@ -532,7 +577,7 @@ def test_assets_that_cannot_be_heard_of_are_refused(
 ) -> None:
     before = contents(project)
 
-    done = run("new", "sensor", "late_orders", *options, "--root", project)
+    done = run("new", "sensor", "scaffolded_orders", *options, "--root", project)
 
     assert done.exit_code == 2
     assert complaint in done.stderr
@@ -559,7 +604,7 @@ def test_assets_that_cannot_be_heard_of_are_refused(
 def test_jobs_that_cannot_be_heard_of_are_refused(project: Path, options: list[str], complaint: str) -> None:
     before = contents(project)
 
-    done = run("new", "sensor", "late_orders", *options, "--root", project)
+    done = run("new", "sensor", "scaffolded_orders", *options, "--root", project)
 
     assert done.exit_code == 2
     assert complaint in done.stderr
@@ -569,8 +614,8 @@ def test_jobs_that_cannot_be_heard_of_are_refused(project: Path, options: list[s
 def test_a_sensor_that_starts_nothing_brings_no_job(project: Path) -> None:
     known = jobs(YamlLines("template.yaml", (project / "template.yaml").read_text()))
 
-    done = run("new", "sensor", "late_orders", "--kind", "run-failure", "--root", project)
+    done = run("new", "sensor", "scaffolded_orders", "--kind", "run-failure", "--root", project)
 
     assert jobs(YamlLines("template.yaml", (project / "template.yaml").read_text())) == known
     assert "StateMachineArn" not in done.stdout
-    assert "Sensor late_orders, which reacts to runs that have failed:" in done.stdout
+    assert "Sensor scaffolded_orders, which reacts to runs that have failed:" in done.stdout

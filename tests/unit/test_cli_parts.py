@@ -148,12 +148,12 @@ def test_local_cloud_is_chosen_for_one_command_only(monkeypatch: pytest.MonkeyPa
     assert (os.environ.get("AWS_ENDPOINT_URL"), os.environ["AWS_PROFILE"]) == (None, "production")
 
 
-def test_local_stack_is_that_of_samconfigs_local_environment(
+def test_stack_is_that_of_the_configuration_file_that_sam_reads(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("TREADLE_STACK", raising=False)
     monkeypatch.chdir(tmp_path)
-    shutil.copy(ROOT / "samconfig.toml", tmp_path)
+    shutil.copy(ROOT / "samconfig.yaml", tmp_path)
     seen: list[str] = []
 
     @click.command()
@@ -163,8 +163,15 @@ def test_local_stack_is_that_of_samconfigs_local_environment(
 
     look.main(["--local"], standalone_mode=False)
     look.main([], standalone_mode=False)
+    (tmp_path / "samconfig.toml").write_text('[default.deploy.parameters]\nstack_name = "shop"\n')
+    look.main(["--local"], standalone_mode=False)
+    look.main([], standalone_mode=False)
+    (tmp_path / "samconfig.toml").write_text('[local.deploy.parameters]\nstack_name = "shop-local"\n')
+    look.main(["--local"], standalone_mode=False)
+    with pytest.raises(click.UsageError, match="Which stack"):
+        look.main([], standalone_mode=False)
 
-    assert seen == ["treadle-local", "treadle"]
+    assert seen == ["treadle-local", "treadle", "treadle-local", "shop", "shop-local"]
 
 
 def test_parameters_are_explained_by_the_template_itself() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.house import House
+from tests.template.model import SHIPPED_SENSORS
 from tools.template import load
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.status import TickStatus
@@ -95,17 +96,22 @@ def test_the_example_can_be_tried_without_an_engine(example: ModuleType, feed: F
     assert [(request.run_key, request.job_name) for request in data.run_requests] == [("v8", "load_release")]
 
 
-def test_every_function_is_shown_with_each_of_its_sample_events() -> None:
+def test_every_function_of_treadle_is_shown_with_each_of_its_sample_events() -> None:
     shown = re.findall(r"^\| `(\w+)` \| `(events/[\w-]+\.json)` \|", README, flags=re.MULTILINE)
-    functions = {
-        Path(resource["Properties"]["CodeUri"]).name: name
+    folders = {
+        Path(resource["Properties"]["CodeUri"]): name
         for name, resource in load()["Resources"].items()
         if resource["Type"] == "AWS::Serverless::Function"
+    }
+    functions = {
+        path.name: name
+        for path, name in folders.items()
+        if path.parent.name != "sensors" or path.name in SHIPPED_SENSORS
     }
     samples = {
         (functions[path.name.split("-", 1)[0]], f"events/{path.name}")
         for path in (ROOT / "events").glob("*.json")
-        if path.name != "env.json"
+        if path.name.split("-", 1)[0] in functions
     }
 
     assert set(shown) == samples

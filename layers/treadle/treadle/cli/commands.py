@@ -227,7 +227,8 @@ def _report(wanted: NewSensor, written: Written) -> Iterator[str]:
     yield ""
     yield "Next:"
     yield f"  1. {_TO_WRITE[wanted.sensor_kind.texts].format(f'functions/sensors/{wanted.name}/app.py')}, and test it:"
-    yield f"       python -m pytest tests/unit/test_{wanted.name}.py"
+    yield f"       .venv/bin/python -m pytest tests/sensors/test_{wanted.name}.py"
+    yield "     `make check` checks the whole project."
     yield "  2. Deploy it, and start it when you like; until then it is stopped:"
     yield f"       sam build && sam deploy && treadle sensor start {wanted.name}"
     if written.new_job and wanted.new_job is not None:

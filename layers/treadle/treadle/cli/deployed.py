@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+import yaml
 
 from treadle.cli.speaking import failing_plainly
+from treadle.cli.yaml_loader import SafeLoader
 
 if TYPE_CHECKING:
     from treadle.bootstrap.operator import OperatorParts
 
 STACK_VARIABLE, PORT_VARIABLE, DEFAULT_PORT = "TREADLE_STACK", "TREADLE_CLOUD_PORT", "4566"
 _LOCAL = "treadle.local"
+_CONFIGURATIONS = ("samconfig.toml", "samconfig.yaml")
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 by_option = click.option(
@@ -127,17 +130,26 @@ def _stack(context: click.Context, parameter: click.Parameter, value: str | None
 
 
 def _configured(environment: str) -> str | None:
-    """The stack of an environment of the nearest samconfig.toml, in this folder or above."""
+    """The stack of an environment of the nearest samconfig.toml or samconfig.yaml, in this folder or above.
+
+    Where both are, the first is taken, as SAM takes it; for the local cloud the second, if the first has none.
+    """
     here = Path.cwd()
-    path = next(
-        (each for folder in (here, *here.parents) if (each := folder / "samconfig.toml").is_file()), None
-    )
-    if path is None:
-        return None
+    for folder in (here, *here.parents):
+        files = [each for name in _CONFIGURATIONS if (each := folder / name).is_file()]
+        if files:
+            read = files if environment == "local" else files[:1]
+            return next((name for path in read if (name := _named(path, environment))), None)
+    return None
+
+
+def _named(path: Path, environment: str) -> str | None:
     try:
-        told = tomllib.loads(path.read_text("utf-8")).get(environment, {})
-    except (OSError, ValueError) as error:
+        text = path.read_text("utf-8")
+        read = tomllib.loads(text) if path.suffix == ".toml" else yaml.load(text, Loader=SafeLoader)  # noqa: S506
+        found = read.get(environment, {})
+        names = [found.get(each, {}).get("parameters", {}).get("stack_name") for each in ("deploy", "global")]
+    except (OSError, ValueError, AttributeError, yaml.YAMLError) as error:
         msg = f"{path} cannot be read: {error}"
         raise click.UsageError(msg) from None
-    names = (told.get(each, {}).get("parameters", {}).get("stack_name") for each in ("deploy", "global"))
     return next((str(name) for name in names if name), None)

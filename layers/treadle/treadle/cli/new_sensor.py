@@ -151,7 +151,7 @@ def _files(new: NewSensor) -> dict[str, tuple[str, str]]:
     kind, event = new.sensor_kind, f"events/{new.name}"
     files = {
         f"functions/sensors/{new.name}/app.py": (_text(new, f"{kind.texts}.app.py.txt"), "the sensor"),
-        f"tests/unit/test_{new.name}.py": (_text(new, f"{kind.texts}.test.py.txt"), "its test"),
+        f"tests/sensors/test_{new.name}.py": (_text(new, f"{kind.texts}.test.py.txt"), "its test"),
     }
     if kind.has_schedule:
         files[f"{event}-schedule.json"] = (_text(new, "schedule.json"), "a tick, as the schedule sends it")
@@ -278,7 +278,7 @@ def _place_problems(root: Path, new: NewSensor) -> Iterator[str]:
     if not is_root(root):
         yield _no_root(root)
     folders = [root / "functions" / kind / new.name for kind in ("sensors", "engine", "jobs")]
-    for path in (*folders, root / "tests" / "unit" / f"test_{new.name}.py"):
+    for path in (*folders, root / "tests" / "sensors" / f"test_{new.name}.py"):
         if path.exists():
             yield f"{path.relative_to(root)} exists already: choose another name."
 
