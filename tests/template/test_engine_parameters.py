@@ -1,0 +1,110 @@
+"""What one who deploys the engine is asked."""
+
+import re
+
+import pytest
+
+from tests.template.engine_model import FOLDER, PATH, deployed, read_engine
+from tests.template.model import references
+from tests.template.test_parameters import accepts
+
+template = read_engine()
+PARAMETERS = template.section("Parameters")
+INTERFACE = template.section("Metadata")["AWS::CloudFormation::Interface"]
+STREAM = "arn:aws:dynamodb:eu-west-1:123456789012:table/{}/stream/2026-11-29T00:00:00.000"
+STORES = ",".join(
+    [
+        "old-sensors",
+        "old-ticks",
+        STREAM.format("old-ticks"),
+        "old-runs",
+        STREAM.format("old-runs"),
+        "old-events",
+        "old-payloads",
+    ]
+)
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_parameter_explains_itself_and_its_default_deploys(name: str) -> None:
+    """Each has a description, bounds, words for the one who breaks them, and a default within them."""
+    parameter = PARAMETERS[name]
+
+    assert len(parameter["Description"]) > 20
+    assert parameter["ConstraintDescription"]
+    assert {"AllowedValues", "AllowedPattern", "MinValue"} & parameter.keys()
+    assert accepts(parameter, str(parameter["Default"]))
+    assert name in references([template.section(s) for s in ("Conditions", "Globals", "Resources")])
+
+
+def test_every_parameter_is_in_exactly_one_group() -> None:
+    grouped = [name for group in INTERFACE["ParameterGroups"] for name in group["Parameters"]]
+
+    assert sorted(grouped) == sorted(PARAMETERS) == sorted(INTERFACE["ParameterLabels"])
+
+
+@pytest.mark.parametrize("text", ["", STORES, STORES.replace("000,", "000Z,")])
+def test_all_stores_are_taken_over_or_none(text: str) -> None:
+    assert accepts(PARAMETERS["ExistingStores"], text)
+
+
+@pytest.mark.parametrize("missing", range(7))
+def test_some_stores_are_not_taken_over(missing: int) -> None:
+    """A cursor beside a new events table would see nothing, and requests beside a new ticks table would be lost."""
+    parts = STORES.split(",")
+
+    assert not accepts(PARAMETERS["ExistingStores"], ",".join(parts[:missing] + parts[missing + 1 :]))
+    assert not accepts(PARAMETERS["ExistingStores"], ",".join([*parts[:missing], "", *parts[missing + 1 :]]))
+
+
+def test_taken_over_stores_reach_everything_that_uses_one() -> None:
+    engine, parts = deployed(ExistingStores=STORES), STORES.split(",")
+    variables = template.section("Globals")["Function"]["Environment"]["Variables"]
+    found = [
+        engine.value(variables[f"TREADLE_{each}_TABLE"]) for each in ("SENSORS", "TICKS", "RUNS", "EVENTS")
+    ]
+    streams = {
+        name: engine.value(event["Properties"]["Stream"])
+        for function in template.resources("AWS::Serverless::Function").values()
+        for name, event in function["Events"].items()
+        if event["Type"] == "DynamoDB"
+    }
+    output = engine.value(template.section("Outputs")["ExistingStores"]["Value"])
+
+    assert found == [parts[0], parts[1], parts[3], parts[5]]
+    assert engine.value(variables["TREADLE_OUTCOMES_BUCKET"]) == parts[6]
+    assert streams == {"Ticks": parts[2], "Runs": parts[4]}
+    assert output == STORES
+
+
+def test_created_stores_can_be_taken_over() -> None:
+    """The output is what the parameter takes."""
+    output = str(deployed().value(template.section("Outputs")["ExistingStores"]["Value"]))
+
+    assert len(output.split(",")) == 7
+    assert "AWS::NoValue" not in output
+
+
+@pytest.mark.parametrize("name", ["", "a" * 33, "-main", "a/b", "a.b", "a_b", "a,b"])
+def test_name_of_the_engine_fits_into_every_name_that_is_made_of_it(name: str) -> None:
+    """Paths of IAM and of Parameter Store, names of a bus and of log groups; at most 32 characters."""
+    assert accepts(PARAMETERS["EngineName"], "Prod-2")
+    assert not accepts(PARAMETERS["EngineName"], name)
+
+
+def test_nothing_goes_by_the_names_that_cloudformation_makes_of_the_stack() -> None:
+    """It shortens a long stack name in the names of roles, rules and schedules, and what names them so misses them."""
+    lines = [line for line in PATH.read_text().splitlines() if "AWS::StackName" in line]
+
+    assert [line.strip() for line in lines] == ["- !Ref AWS::StackName  # stack"]
+
+
+def test_engine_is_never_deployed_as_a_project() -> None:
+    """Each environment builds into a folder of its own, and is deployed from it and no other."""
+    text = (FOLDER / "samconfig.toml").read_text()
+    built = re.findall(r'^build_dir = "(.+)"$', text, re.MULTILINE)
+    taken = re.findall(r'^template_file = "(.+)/template.yaml"$', text, re.MULTILINE)
+
+    assert len(set(built)) == 1
+    assert built[0] != ".aws-sam/build"
+    assert set(taken) == set(built)
