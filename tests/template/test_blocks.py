@@ -228,7 +228,11 @@ def test_a_sensor_is_registered_with_what_it_consists_of(kind: str) -> None:
     found = added([new])
     entry = found.sensors()[new.name]
 
-    assert (entry.name, entry.kind, entry.jobs) == (new.name, new.sensor_kind.kind, {"load_0"})
+    assert (entry.name, entry.kind, entry.jobs) == (
+        new.name,
+        new.sensor_kind.kind,
+        frozenset({"load_0"}),
+    )
     assert entry.function == found.deployed._ref(new.prefix)
     assert entry.queue == (found.deployed._ref(f"{new.prefix}Queue") if new.has_queue else "")
     assert entry.rule == (found.deployed._ref(f"{new.prefix}Rule") if new.has_rule else "")

@@ -103,6 +103,18 @@ by_root = click.option(
     help="Let the rule filter by prefix and suffix both; an account has 30 such rules in all.",
 )
 @click.option(
+    "--deadlines",
+    metavar="CRON",
+    default="cron(0 6 * * ? *)",
+    help="When its deadlines are, if its kind is deadline.  [default: cron(0 6 * * ? *)]",
+)
+@click.option(
+    "--time-zone",
+    metavar="ZONE",
+    default="UTC",
+    help="The time zone of its deadlines, such as Europe/Berlin.  [default: UTC]",
+)
+@click.option(
     "--target",
     metavar="KIND",
     type=click.Choice(KINDS),
@@ -126,6 +138,8 @@ def new_sensor(
     prefix: str,
     suffix: str,
     wildcard: bool,
+    deadlines: str,
+    time_zone: str,
     target: str | None,
     interval: int | None,
     reads_runs: bool,
@@ -143,7 +157,7 @@ def new_sensor(
     every = interval if interval is not None else SENSOR_KINDS[kind].interval
     wanted = NewSensor(
         *(name, starts, every, target, kind, upstream, reads_runs, assets),
-        *(bucket, prefix, suffix, wildcard),
+        *(bucket, prefix, suffix, wildcard, deadlines, time_zone),
     )
     with _complaining():
         written = write_sensor(root.resolve() if root else find_root(Path.cwd()), wanted)

@@ -97,6 +97,8 @@ class NewSensor:
         key_prefix: how the keys of its objects begin.
         key_suffix: how the keys of its objects end.
         wildcard: whether its rule filters by prefix and suffix both.
+        deadlines: when its deadlines are, as a cron expression of EventBridge Scheduler.
+        time_zone: in which they are meant.
     """
 
     name: str
@@ -111,6 +113,8 @@ class NewSensor:
     key_prefix: str = ""
     key_suffix: str = ""
     wildcard: bool = False
+    deadlines: str = "cron(0 6 * * ? *)"
+    time_zone: str = "UTC"
 
     @property
     def prefix(self) -> str:
@@ -197,6 +201,8 @@ class NewSensor:
             "first": self.upstream[0] if self.upstream else "process_file",
             "bucket": self.bucket,
             "key_prefix": self.key_prefix,
+            "deadlines": self.deadlines,
+            "time_zone": self.time_zone,
             "key": f"{self.key_prefix}orders{self.key_suffix}",
         }
 
@@ -228,7 +234,7 @@ class NewSensor:
         found += [f"TREADLE_QUEUE_URL: !Ref {self.prefix}Queue"] if self.has_queue else []
         if kind.watches:
             found.append(f"TREADLE_MONITORED_JOBS: '{','.join(self.upstream)}'")
-        found += ["TREADLE_TIME_ZONE: UTC"] if kind.has_deadlines else []
+        found += [f"TREADLE_TIME_ZONE: {self.time_zone}"] if kind.has_deadlines else []
         if kind.has_objects:
             settings = {"BUCKET": self.bucket, "PREFIX": self.key_prefix, "SUFFIX": self.key_suffix}
             found += [f"TREADLE_S3_{name}: '{value}'" for name, value in settings.items() if value]

@@ -23,6 +23,11 @@ _SNAKE_CASE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _KEY_PART = re.compile(r"[^*\\\"'$\x00-\x1f\x7f]*")
 """In a rule an asterisk is a wildcard, and in a policy a dollar sign begins a variable; a quote would end the text."""
+_DEADLINES = re.compile(
+    r"cron\([0-9*,/-]+ [0-9*,/-]+ (\? [0-9A-Za-z*,/-]+ [0-9A-Za-z*,/#-]+|[0-9LW*,/-]+ [0-9A-Za-z*,/-]+ \?) [0-9*,/-]+\)"
+)
+"""Minutes, hours, day of month, month, day of week, year: EventBridge Scheduler wants all six, and ? for one of the days."""
+_TIME_ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+/-]{0,49}")
 _ASSET = re.compile(r"[\w.-]+(/[\w.-]+)*", re.ASCII)
 _RESERVED = {
     *keyword.kwlist,
@@ -252,6 +257,13 @@ def _upstream_problems(new: NewSensor) -> Iterator[str]:
         yield "--jobs must name the job that has deadlines, and no other, such as --jobs load_orders."
     elif len(new.upstream) < kind.fewest_jobs:
         yield f"--jobs must name {kind.fewest_jobs} jobs or more, such as --jobs load_orders,load_customers."
+    if kind.has_deadlines and _DEADLINES.fullmatch(new.deadlines) is None:
+        yield (
+            f"--deadlines is {new.deadlines!r}, and must be a cron expression of six fields with ? for one of the days, "
+            "such as cron(0 6 * * ? *) for six o'clock each day."
+        )
+    if kind.has_deadlines and _TIME_ZONE.fullmatch(new.time_zone) is None:
+        yield f"--time-zone is {new.time_zone!r}, and must be the name of a time zone, such as UTC or Europe/Berlin."
     if new.job in new.upstream and not kind.has_deadlines:
         yield f"--job and --jobs both name {new.job}: each of its runs would start another."
 
