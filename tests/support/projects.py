@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tools.project import ROOT
 from treadle.adapters.targets.registry import KINDS
 from treadle.cli.template_edit import load
 from treadle.operate.limits import ACCOUNT, PARTITION, REGION, Deployed
 from treadle.ports.contract import PARTS
 from treadle.ports.registry import JobEntry, SensorEntry, parse_job, parse_sensor
 
+PATH = Path(__file__).parents[2] / "template.yaml"
 ENGINE = "e" * 32
 """As long as the name of an engine may be."""
 NAMESPACE = f"{ACCOUNT}/{REGION}/{ENGINE}"
@@ -90,7 +90,7 @@ class Project:
         ]
 
 
-def project(path: Path = ROOT / "template.yaml") -> Project:
+def project(path: Path = PATH) -> Project:
     """A project's template, the repository's own by default."""
     text = path.read_text()
     return Project(text, Deployed(load(text), GIVEN))

@@ -21,6 +21,8 @@ from treadle.operate.limits import (
     transformed,
 )
 
+pytestmark = pytest.mark.treadle
+
 MOST_LINES = {"polling": 25, "event": 50, "job": 15}
 MOST_RESOURCES = {"polling": 5, "event": 7, "job": 2}
 

@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 import pytest
+from treadle.cli.yaml_lines import YamlLines
 
 from tests.template.model import (
     FUNCTION,
@@ -17,7 +18,6 @@ from tests.template.model import (
     samples,
 )
 from treadle.cli.template_edit import MOST_SETTINGS, settings_size
-from treadle.cli.yaml_lines import YamlLines
 from treadle.definitions.asset_sensor import AssetSensorDefinition
 from treadle.definitions.jobs import jobs_parameter
 from treadle.definitions.run_status import RunStatusSensorDefinition

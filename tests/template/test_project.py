@@ -1,4 +1,7 @@
-"""The project's template: short, and nothing of the engine's protocol in it."""
+"""A project's template: what all of its blocks have in common, and how short it is as it is shipped.
+
+What is not marked as Treadle's own holds whatever sensors and jobs a project adds.
+"""
 
 import re
 from fnmatch import fnmatchcase
@@ -9,6 +12,7 @@ import pytest
 from tests.support.projects import CONTRACT, ENGINE, Project, project
 from tests.template import model
 from tools.project import ROOT
+from treadle.bootstrap.evaluator import SCHEDULE_SECONDS
 from treadle.cli.template_edit import load
 from treadle.operate.limits import ACCOUNT, LONGEST_STACK_NAME, PARTITION, REGION
 from treadle.ports.contract import PARTS, parameter_of
@@ -25,10 +29,12 @@ def own() -> Project:
     return project()
 
 
+@pytest.mark.treadle
 def test_template_is_short(own: Project) -> None:
     assert len(own.text.splitlines()) <= MOST_LINES
 
 
+@pytest.mark.treadle
 def test_a_first_deployment_has_a_dozen_questions_at_most(own: Project) -> None:
     parameters = own.template["Parameters"]
 
@@ -38,6 +44,7 @@ def test_a_first_deployment_has_a_dozen_questions_at_most(own: Project) -> None:
         assert parameter["Description"].endswith(".")
 
 
+@pytest.mark.treadle
 def test_engine_is_the_one_that_is_deployed_by_default(own: Project) -> None:
     engine = load((ROOT / "engine" / "template.yaml").read_text())["Parameters"]["EngineName"]["Default"]
 
@@ -78,6 +85,7 @@ def test_contract_is_taken_by_places_that_exist(own: Project) -> None:
     assert "{{resolve:" not in own.text
 
 
+@pytest.mark.treadle
 def test_nothing_of_the_engines_protocol_is_written_in_a_project(own: Project) -> None:
     for action in ("dynamodb:", "lambda:InvokeFunction, Resource: !Sub", "sts:TagSession"):
         assert action not in own.text
@@ -86,10 +94,15 @@ def test_nothing_of_the_engines_protocol_is_written_in_a_project(own: Project) -
     )
 
 
-def test_shipped_sensors_are_registered_as_their_code_defines_them(own: Project) -> None:
+@pytest.mark.treadle
+def test_shipped_sensors_are_these(own: Project) -> None:
+    assert set(own.sensors()) == SHIPPED
+
+
+def test_sensors_are_registered_as_their_code_defines_them(own: Project) -> None:
     entries = own.sensors()
 
-    assert set(entries) == SHIPPED == set(own.functions())
+    assert set(entries) == set(own.functions())
     for name, entry in entries.items():
         definition = model.definition(name)
         assert entry.kind == definition.kind
@@ -99,16 +112,28 @@ def test_shipped_sensors_are_registered_as_their_code_defines_them(own: Project)
         assert entry.log_group == f"/treadle/{ENGINE}/{LONGEST_STACK_NAME}"
 
 
+def test_a_sensor_without_a_queue_ticks_each_minute_at_most(own: Project) -> None:
+    """Its further slots would come through the queue. A parameter for the interval has a MinValue, then."""
+    for function in own.functions().values():
+        variables = function["Environment"]["Variables"]
+        if "TREADLE_QUEUE_URL" not in variables:
+            assert int(variables["TREADLE_INTERVAL_SECONDS"]) >= SCHEDULE_SECONDS
+    for name, parameter in own.template["Parameters"].items():
+        if name.endswith("Interval"):
+            assert parameter["MinValue"] >= 15
+
+
 def test_functions_know_their_own_queue_and_kind(own: Project) -> None:
     entries = own.sensors()
 
     for name, function in own.functions().items():
         variables = function["Environment"]["Variables"]
-        assert variables["TREADLE_QUEUE_URL"] == entries[name].queue
+        assert variables.get("TREADLE_QUEUE_URL", "") == entries[name].queue
         assert variables["TREADLE_KIND"] == entries[name].kind
 
 
-def test_all_that_a_sensor_sends_its_jobs_to_is_registered(own: Project) -> None:
+@pytest.mark.treadle
+def test_jobs_of_the_shipped_sensors_are_registered_and_accept_them(own: Project) -> None:
     jobs = own.jobs()
 
     for entry in own.sensors().values():
@@ -116,6 +141,7 @@ def test_all_that_a_sensor_sends_its_jobs_to_is_registered(own: Project) -> None
         assert all(jobs[job].accepts(entry) for job in entry.jobs)
 
 
+@pytest.mark.treadle
 def test_first_csv_starts_the_example_and_its_summary_starts_nothing(own: Project) -> None:
     """With the answers that a deployment has by default."""
     [machine] = own.of_type("AWS::Serverless::StateMachine")
@@ -161,7 +187,10 @@ def test_each_queue_of_a_sensor_has_the_tags_that_its_policy_goes_by(own: Projec
     tags = {name: {each["Key"]: each["Value"] for each in queue["Tags"]} for name, queue in queues.items()}
 
     assert {name: each["treadle:engine"] for name, each in tags.items()} == dict.fromkeys(queues, ENGINE)
-    assert {each["treadle:sensor"] for each in tags.values()} == SHIPPED | {"dead-letters"}
+    assert {each["treadle:sensor"] for each in tags.values()} == {
+        "dead-letters",
+        *(name for name, entry in own.sensors().items() if entry.queue),
+    }
     for queue in set(queues) - {"DeadLetters"}:
         assert queues[queue]["VisibilityTimeout"] >= 6 * 60
         assert queues[queue]["RedrivePolicy"]["maxReceiveCount"] == 5
@@ -174,18 +203,20 @@ def test_functions_have_the_tags_that_the_engines_policies_go_by(own: Project) -
         assert function["Tags"]["treadle:project"] == LONGEST_STACK_NAME
 
 
-READERS = {
-    "failure_alert": ("evaluator_policy", "run_reader_policy"),
-    "new_objects": ("evaluator_policy",),
-    "large_files": ("evaluator_policy", "asset_reader_policy"),
-}
+OF_RUNS, OF_ASSETS = {"run_status", "deadline", "all_succeeded"}, {"asset", "multi_asset"}
 
 
-def test_a_sensor_has_the_policies_of_what_it_reads_and_no_others(own: Project) -> None:
+def test_a_sensor_has_the_policies_of_what_it_reads(own: Project) -> None:
+    entries = own.sensors()
+
     for name, function in own.functions().items():
-        attached = [each for each in function["Policies"] if isinstance(each, str)]
-        assert attached == [CONTRACT[part] for part in READERS[name]]
-        assert (function["Tags"].get("treadle:reads") == "runs") is ("run_reader_policy" in READERS[name])
+        attached = {each for each in function["Policies"] if isinstance(each, str)}
+        assert CONTRACT["evaluator_policy"] in attached
+        assert entries[name].kind not in OF_RUNS or CONTRACT["run_reader_policy"] in attached
+        assert (CONTRACT["asset_reader_policy"] in attached) is (entries[name].kind in OF_ASSETS)
+        reads = function["Tags"].get("treadle:reads")
+        assert reads in {None, "runs"}
+        assert reads is None or CONTRACT["run_reader_policy"] in attached
 
 
 def trust(role: dict[str, Any]) -> dict[str, Any]:
@@ -199,7 +230,7 @@ def test_roles_of_jobs_trust_the_engine_by_its_path(own: Project) -> None:
     jobs = own.jobs()
     roles = {name: each for name, each in own.of_type("AWS::IAM::Role").items() if "Path" in each}
 
-    assert {own.deployed._getatt([name, "Arn"]) for name in roles} == {
+    assert {own.deployed._getatt([name, "Arn"]) for name in roles} <= {
         job.settings.role for job in jobs.values()
     }
     for role in roles.values():
@@ -208,6 +239,7 @@ def test_roles_of_jobs_trust_the_engine_by_its_path(own: Project) -> None:
         assert trust(role)["Condition"] == {"ArnLike": {"aws:PrincipalArn": CONTRACT["engine_roles"]}}
 
 
+@pytest.mark.treadle
 def test_layers_outlive_the_functions_that_had_them(own: Project) -> None:
     layers = own.of_type("AWS::Serverless::LayerVersion")
 
