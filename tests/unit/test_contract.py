@@ -26,6 +26,8 @@ FROZEN = {
         "schedule_role",
         "log_group_prefix",
         "stack",
+        "job_role_path",
+        "engine_roles",
     )
 }
 """The order of each version as it was released. A change here breaks deployed projects: add a version instead."""
