@@ -37,6 +37,11 @@ EXPECTED: dict[str, Any] = {
     "schedule_role": {"Fn::GetAtt": ["ScheduleRole", "Arn"]},
     "log_group_prefix": {"Fn::Sub": "/treadle/${EngineName}/"},
     "stack": {"Ref": "AWS::StackName"},
+    "job_role_path": {"Fn::Sub": "/treadle/${EngineName}/${AWS::Region}/job/"},
+    "engine_roles": {
+        "Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:role/treadle/${EngineName}/${AWS::Region}/engine/*"
+    },
+    "reconcile_function": {"Fn::GetAtt": ["ReconcileFunction", "Arn"]},
 }
 
 

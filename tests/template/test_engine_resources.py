@@ -9,9 +9,11 @@ import pytest
 from tests.template.engine_model import FUNCTION, PATH, ROLE, deployed, read_engine
 from tests.template.model import references, samples
 from tests.template.test_new_sensor import transformed as handed_on
-from tests.template.test_storage import KEYS, names
+from tests.template.test_storage import KEYS, names, written_metrics
 from treadle.adapters.status_events import parse_status_change
+from treadle.entrypoints import metric_names
 from treadle.entrypoints.handler import MAX_DELAY_SECONDS, MAX_RECEIVES, RETRY_SECONDS
+from treadle.operate import cost
 
 template = read_engine()
 RESOURCES = template.section("Resources")
@@ -196,6 +198,33 @@ def test_four_alarms_are_always_there_and_nothing_else_that_costs_by_the_month()
     assert {RESOURCES[name]["Condition"] for name in [*(ALARMS.keys() - always), *dashboards]} == {
         "DetailedMonitoring"
     }
+
+
+def test_an_idle_engine_with_ten_sensors_costs_three_dollars_a_month_at_most() -> None:
+    """At list price, every line named, with what is really deployed."""
+    lines = cost.idle_engine_per_month(cost.Prices())
+
+    assert list(lines) == ["ticks of 10 sensors", "polls of 4 queues", "RECONCILE", "4 alarms"]
+    assert sum(lines.values()) <= 3.00
+    assert (len(MAPPINGS), len(BASIC)) == (cost.IDLE_ENGINE_QUEUES, cost.IDLE_ENGINE_ALARMS)
+
+
+def test_every_metric_of_an_alarm_or_the_dashboard_is_one_that_the_code_writes() -> None:
+    dashboard = template.resources("AWS::CloudWatch::Dashboard")["Dashboard"]["DashboardBody"]["Fn::Sub"]
+    body = json.loads(re.sub(r"\$\{[\w.:]+\}", "name", dashboard))
+    shown = [metric for widget in body["widgets"] for metric in widget["properties"]["metrics"]]
+    named = {metric[1] for metric in shown if metric[0] == "Treadle"}
+    alarmed = {
+        alarm["MetricName"]: alarm["Dimensions"]
+        for alarm in ALARMS.values()
+        if alarm["Namespace"] == "Treadle"
+    }
+
+    assert named | alarmed.keys() <= written_metrics()
+    assert (
+        metric_names.FOR_A_PERSON | {metric_names.ACTION_NEEDED, metric_names.TICKS_FAILED} <= alarmed.keys()
+    )
+    assert all(each == [{"Name": "service", "Value": {"Ref": "EngineName"}}] for each in alarmed.values())
 
 
 @pytest.mark.parametrize("name", ALARMS)

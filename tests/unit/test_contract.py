@@ -28,6 +28,7 @@ FROZEN = {
         "stack",
         "job_role_path",
         "engine_roles",
+        "reconcile_function",
     )
 }
 """The order of each version as it was released. A change here breaks deployed projects: add a version instead."""

@@ -31,12 +31,14 @@ PARTS = (
     "stack",
     "job_role_path",
     "engine_roles",
+    "reconcile_function",
 )
 """The parts in their order, which is fixed: a project has their places in its template. New ones are added at the end.
 
 `engine_id` is another one for each engine stack, also for one that is deployed again under the same name; `namespace`
 is the whole namespace of run ids; a project's log groups are `log_group_prefix` and the project's name; `stack` is the
-engine's stack; the roles of jobs have the path `job_role_path`, and trust the roles that `engine_roles` matches.
+engine's stack; the roles of jobs have the path `job_role_path`, and trust the roles that `engine_roles` matches;
+operators invoke `reconcile_function` for what takes the role of a job.
 """
 
 
