@@ -35,7 +35,7 @@ CONTRACT: Mapping[str, str] = {
     "log_group_prefix": f"/treadle/{ENGINE}/",
     "stack": "t" * 32,
     "job_role_path": f"/treadle/{ENGINE}/{REGION}/job/",
-    "reconcile_function": f"arn:{PARTITION}:lambda:{REGION}:{ACCOUNT}:function:{"f" * 64}",
+    "reconcile_function": f"arn:{PARTITION}:lambda:{REGION}:{ACCOUNT}:function:{'f' * 64}",
     "engine_roles": f"arn:{PARTITION}:iam::{ACCOUNT}:role/treadle/{ENGINE}/{REGION}/engine/*",
 }
 """An engine's contract with values as long as they may be."""

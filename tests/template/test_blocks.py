@@ -1,5 +1,6 @@
 """Blocks of sensors and jobs that the scaffold writes: how long they are, and how many fit into a project."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import cycle, islice
@@ -8,6 +9,7 @@ import pytest
 
 from tests.support.projects import CONTRACT, ENGINE, GIVEN, Project, project
 from tests.support.sam import PYTHON, translated
+from tools.project import ROOT
 from treadle.cli.fragments import NewJob, NewSensor
 from treadle.cli.kinds import KINDS
 from treadle.cli.sensor_kinds import SENSOR_KINDS
@@ -46,6 +48,14 @@ SENSORS = [("polling", sensor("schedule")), *(("event", sensor(kind)) for kind i
 JOBS = [("job", NewJob("load_orders", target)) for target in KINDS]
 LONGEST = [
     ("polling", NewSensor("n" * 36, "j" * 40, 86_400, reads_runs=True)),
+    (
+        "event",
+        NewSensor(
+            "n" * 36, "j" * 40, 86_400, *(None, "s3", (), True, ()), *("b" * 63, "p" * 90, "." + "s" * 20)
+        ),
+    ),
+    ("event", NewSensor("n" * 36, "j" * 40, 60, *(None, "all-succeeded", ("k" * 40, "l" * 40), True))),
+    ("event", NewSensor("n" * 36, "j" * 40, 60, *(None, "multi-asset", (), True, ("a" * 60, "b" * 60)))),
     ("job", NewJob("j" * 40, "ecs", {"subnets": "subnet-0123456789abcdef0", "arguments": "day,region"})),
 ]
 
@@ -276,3 +286,17 @@ def test_only_a_schedule_below_a_minute_has_a_queue(interval: int, *, has_queue:
     assert ("LateOrdersQueue" in found.of_type("AWS::SQS::Queue")) is has_queue
     assert ("TREADLE_QUEUE_URL" in variables) is has_queue
     assert variables["TREADLE_INTERVAL_SECONDS"] == str(interval)
+
+
+def test_reference_says_how_long_a_sensor_is_and_of_what_it_consists() -> None:
+    page = (ROOT / "docs/reference/cli.md").read_text()
+    rows = re.findall(r"^\| `([\w-]+)` \| [^|]+ \| (\d+) [^|]*\| (\d+) ", page, re.MULTILINE)
+    said = {kind: (int(lines), int(resources)) for kind, lines, resources in rows}
+
+    before = len(project().deployed.resources)
+    measured = {}
+    for kind in SENSOR_KINDS:
+        new = sensor(kind)
+        lines = len(new.block().splitlines()) - 1
+        measured[kind] = (lines, len(added([new]).deployed.resources) - before)
+    assert said == measured

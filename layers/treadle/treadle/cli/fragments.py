@@ -298,7 +298,7 @@ def _indented(text: str, by: int) -> str:
     return "\n".join(f"{' ' * by}{line}" for line in text.rstrip().splitlines())
 
 
-def _flow(items: list[str], indent: int, width: int = 112) -> str:
+def _flow(items: list[str], indent: int, width: int = 130) -> str:
     """Entries of a mapping in braces, on as few lines as they need."""
     lines = [""]
     for item in items:
