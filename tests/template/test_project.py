@@ -220,6 +220,10 @@ def test_a_sensor_has_the_policies_of_what_it_reads(own: Project) -> None:
         assert reads is None or CONTRACT["run_reader_policy"] in attached
 
 
+LOCAL_SESSIONS = "arn:aws:sts::000000000000:assumed-role/*"
+"""AWS has no such account; local clouds play it, and name the session in place of its role."""
+
+
 def trust(role: dict[str, Any]) -> dict[str, Any]:
     [statement] = role["AssumeRolePolicyDocument"]["Statement"]
     found: dict[str, Any] = statement
@@ -237,7 +241,9 @@ def test_roles_of_jobs_trust_the_engine_by_its_path(own: Project) -> None:
     for role in roles.values():
         assert role["Path"] == f"/treadle/{ENGINE}/{REGION}/job/"
         assert trust(role)["Principal"] == {"AWS": ACCOUNT}
-        assert trust(role)["Condition"] == {"ArnLike": {"aws:PrincipalArn": CONTRACT["engine_roles"]}}
+        assert trust(role)["Condition"] == {
+            "ArnLike": {"aws:PrincipalArn": [CONTRACT["engine_roles"], LOCAL_SESSIONS]}
+        }
 
 
 @pytest.mark.treadle
