@@ -133,10 +133,11 @@ check-imports: .venv/.ready
 	@PYTHONPATH=layers/treadle .venv/bin/lint-imports
 
 check-template: .venv/.ready
-	@.venv/bin/cfn-lint template.yaml
+	@.venv/bin/cfn-lint template.yaml engine/*.yaml
 
 check-sam: .tools/sam/.ready
-	@AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint
+	@for each in template.yaml engine/template.yaml engine/console.yaml; do \
+		AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint -t $$each || exit 1; done
 
 .PHONY: format
 format: .venv/.ready ## Format, and mend what ruff can mend
