@@ -162,10 +162,11 @@ check-imports: .venv/.ready
 	@PYTHONPATH=layers/treadle .venv/bin/lint-imports
 
 check-template: .venv/.ready
-	@.venv/bin/cfn-lint template.yaml
+	@.venv/bin/cfn-lint template.yaml engine/*.yaml
 
 check-sam: .tools/sam/.ready
-	@AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint
+	@for each in template.yaml engine/template.yaml engine/console.yaml; do \
+		AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint -t $$each || exit 1; done
 
 .PHONY: format
 format: .venv/.ready ## Format, and mend what ruff can mend
@@ -196,9 +197,15 @@ mutants: setup ## Weaken the protocol in one place at a time: each time a test m
 soak: setup ## Seven minutes: a sensor at 15 s ticks four times a minute, and stops when stopped
 	@PYTHONPATH=layers/treadle $(PYTHON) -m tools.soak
 
+ARGS ?=
+
 .PHONY: verify-aws
-verify-aws: setup ## The start contract on a real account: the rows whose TREADLE_VERIFY_… variables are set
-	@PYTHONPATH=layers/treadle $(PYTHON) -m tools.verify_aws
+verify-aws: setup ## Try on your AWS account what Treadle relies on; asks first, deletes what it creates: ARGS=--clean
+	@PYTHONPATH=layers/treadle $(PYTHON) -m tools.verify $(ARGS)
+
+.PHONY: verify-local
+verify-local: setup ## The same in a local cloud of its own, as far as an emulator can show it
+	@PYTHONPATH=layers/treadle $(PYTHON) -m tools.verify --local --yes $(ARGS)
 
 ##@ Afterwards
 

@@ -14,6 +14,9 @@ By itself it also checks permissions for tasks on their cluster, and for Batch j
 resource; and for a batch of messages it asks for an action named like the call, which IAM does not have. Here they are
 checked on what AWS checks them on: "Actions" and "Resource types" in the Service Authorization Reference.
 
+By itself it takes the concurrency of a queue's mapping for a text where a parameter of a template gives it, and then
+delivers from no queue at all. Here it is the number that it is.
+
 It reads and replaces MiniStack's own parts, so a new MiniStack may need a change here;
 `tests/e2e/test_job_targets.py` shows whether it does.
 """
@@ -194,6 +197,29 @@ def check_permissions_on_named_resources() -> None:
     iam_actions.extract_resource_arn = extract_resource_arn
 
 
+def numbered(mapping: dict[str, Any]) -> dict[str, Any]:
+    """The event source mapping, its concurrency as a number.
+
+    Args:
+        mapping: as MiniStack keeps it.
+    """
+    scaling = dict(mapping.get("ScalingConfig") or {})
+    if "MaximumConcurrency" in scaling:
+        scaling["MaximumConcurrency"] = int(scaling["MaximumConcurrency"])
+    return {**mapping, "ScalingConfig": scaling}
+
+
+def count_invocations_by_number() -> None:
+    """Let MiniStack compare the concurrency of a queue's mapping with numbers."""
+    functions: Any = _service("lambda_svc")
+    before = functions._sqs_esm_concurrency
+
+    def concurrency(mapping: dict[str, Any], *more: Any, **named: Any) -> Any:
+        return before(numbered(mapping), *more, **named)
+
+    functions._sqs_esm_concurrency = concurrency
+
+
 def let_invocations_end() -> None:
     """Let MiniStack end an environment of a function between invocations only."""
     runtime: Any = importlib.import_module("ministack.core.lambda_runtime")
@@ -222,6 +248,7 @@ def main() -> None:
     """Serve, and announce meanwhile."""
     check_permissions_by_known_actions()
     check_permissions_on_named_resources()
+    count_invocations_by_number()
     let_invocations_end()
     threading.Thread(target=announce_changes, name="treadle-changes", daemon=True).start()
     importlib.import_module("ministack.app").main()

@@ -159,7 +159,8 @@ def variables(tables: TableNames, endpoint: str) -> dict[str, str]:
         "TREADLE_DEFAULT_STATUS": "RUNNING",
         "TREADLE_PAUSE_AFTER": "10",
     }
-    unused = dict.fromkeys(names - {"TREADLE_OBSERVED_JOBS", "TREADLE_TIME_ZONE", "TREADLE_KIND"}, "0")
+    unset = {"TREADLE_GRANTED_JOBS", "TREADLE_OBSERVED_JOBS", "TREADLE_TIME_ZONE", "TREADLE_KIND"}
+    unused = dict.fromkeys(names - unset, "0")
     return {**local_aws(endpoint), **unused, **mappings, **stored_in(tables, endpoint), **ticking}
 
 

@@ -43,7 +43,6 @@ from treadle.ports.sensors import Edit
 KEYS = 10_000
 LONG = 1_000_000
 COLD_TICKS, WARM_TICKS, REMEMBERING_TICKS = 3, 5, 15
-NOON = 1_795_370_400_000
 COLD_GOAL, WARM_GOAL, FLAT_GOAL, REQUESTS_GOAL = 3_000, 20_000, 10, KEYS / 100 + 3
 
 
@@ -109,16 +108,17 @@ class Dropping:
     """
 
     def __init__(self, tables: TableNames, first: int = 0) -> None:
-        self._minutes = itertools.count(first)
         self._house = DynamoHouse(stores=DynamoStores(tables, RandomTokens()), tokens=RandomTokens())
+        self._house.clock.advance(first * 60)
         requests = [RunRequest(key) for key in run_keys()]
         self._ticks = self._house.leased(sensor_of(lambda: requests))
 
     def seconds(self) -> float:
         """What a tick takes."""
         began = time.perf_counter()
-        outcome = self._ticks.tick(NOON + next(self._minutes) * 60_000, Budget())
+        outcome = self._ticks.tick(self._house.clock.now(), Budget())
         taken = time.perf_counter() - began
+        self._house.clock.advance(60)
         assert (outcome.decision, outcome.count) == (Decision.SKIPPED, 0), outcome
         return taken
 

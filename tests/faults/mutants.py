@@ -768,6 +768,8 @@ def copy_to(folder: Path) -> None:
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
         else:
             shutil.copy(source, folder / name)
+    # Some of the limits are DynamoDB Local's alone.
+    (folder / ".tools").symlink_to(ROOT / ".tools")
 
 
 def mutate(mutant: Mutant, folder: Path) -> None:

@@ -1,6 +1,6 @@
 """What one who deploys the engine is asked."""
 
-import re
+import tomllib
 
 import pytest
 
@@ -99,12 +99,33 @@ def test_nothing_goes_by_the_names_that_cloudformation_makes_of_the_stack() -> N
     assert [line.strip() for line in lines] == ["- !Ref AWS::StackName  # stack"]
 
 
-def test_engine_is_never_deployed_as_a_project() -> None:
-    """Each environment builds into a folder of its own, and is deployed from it and no other."""
-    text = (FOLDER / "samconfig.toml").read_text()
-    built = re.findall(r'^build_dir = "(.+)"$', text, re.MULTILINE)
-    taken = re.findall(r'^template_file = "(.+)/template.yaml"$', text, re.MULTILINE)
+SAM = {
+    name: each
+    for name, each in tomllib.loads((FOLDER / "samconfig.toml").read_text()).items()
+    if name != "version"
+}
 
-    assert len(set(built)) == 1
-    assert built[0] != ".aws-sam/build"
-    assert set(taken) == set(built)
+
+@pytest.mark.parametrize("name", [name for name, each in SAM.items() if "build" in each])
+def test_engine_is_never_deployed_as_a_project(name: str) -> None:
+    """`sam deploy` takes the last build of a folder: each template has one of its own, and is deployed from it."""
+    build, deploy = (SAM[name][command]["parameters"] for command in ("build", "deploy"))
+    others = {SAM[each]["build"]["parameters"]["build_dir"] for each in SAM if "build" in SAM[each]}
+
+    assert deploy["template_file"] == f"{build['build_dir']}/template.yaml"
+    assert (FOLDER / build["template_file"]).is_file()
+    assert ".aws-sam/build" not in others
+    assert len(others) == len(
+        {each["build"]["parameters"]["template_file"] for each in SAM.values() if "build" in each}
+    )
+
+
+def test_each_stack_has_a_name_of_its_own() -> None:
+    names = [
+        each.get("global", {}).get("parameters", {}).get("stack_name")
+        or each["deploy"]["parameters"]["stack_name"]
+        for each in SAM.values()
+    ]
+
+    assert len(set(names)) == len(names)
+    assert max(map(len, names)) <= 32

@@ -58,3 +58,11 @@ def test_batch_of_messages_is_allowed_by_the_action_that_iam_has(server: ModuleT
     assert server.known_action("sqs:ReceiveMessage") == "sqs:ReceiveMessage"
     assert server.known_action("glue:BatchStopJobRun") == "glue:BatchStopJobRun"
     assert server.known_action(None) is None
+
+
+def test_concurrency_that_a_parameter_gives_is_a_number(server: ModuleType) -> None:
+    assert server.numbered({"UUID": "u", "ScalingConfig": {"MaximumConcurrency": "5"}}) == {
+        "UUID": "u",
+        "ScalingConfig": {"MaximumConcurrency": 5},
+    }
+    assert server.numbered({"UUID": "u"}) == {"UUID": "u", "ScalingConfig": {}}

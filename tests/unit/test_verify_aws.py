@@ -1,122 +1,126 @@
-"""`make verify-aws`: what it takes for a kept promise, what for a broken one, and what it asks to be set."""
+"""`make verify-aws`: its table, its exit status, and what each check says of itself."""
 
-from collections.abc import Iterator
-from typing import Any
+import re
 
-import boto3
 import pytest
-from moto import mock_aws
 
-from tools import verify_aws
-from tools.verify_aws import ROWS, BrokenPromiseError, main, settings_of, start_of, verify
-from treadle.adapters import clients
-from treadle.adapters.targets.glue import GlueTarget
-from treadle.adapters.targets.registry import KINDS, LazyTargets
-from treadle.definitions.errors import LaunchRejectedError
-from treadle.ports.launching import Execution, Start
-from treadle.testing.system import VirtualClock
-from treadle.testing.targets import InMemoryTarget
+from tools.project import ToolError
+from tools.verify import __main__ as command
+from tools.verify import report
+from tools.verify.account import identify
+from tools.verify.checks import ALL, BY_HAND
+from tools.verify.model import (
+    FAILED,
+    INTERRUPTED,
+    LEFT_BEHIND,
+    NOTHING_TRIED,
+    SUCCESS,
+    ByHand,
+    Check,
+    Result,
+    Verdict,
+    exit_status,
+)
 
-ROLE = "arn:aws:iam::123456789012:role/machine"
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits for an end that does not come."""
-    for name in ("LISTING_SECONDS", "END_SECONDS", "POLL_SECONDS"):
-        monkeypatch.setattr(verify_aws, name, 0)
-
-
-@pytest.fixture
-def aws() -> Iterator[None]:
-    with mock_aws():
-        clients.forget()
-        yield
-        clients.forget()
+EVERYTHING: list[Check | ByHand] = [*ALL, *BY_HAND]
+HELD, DID_NOT_HOLD, NOT_TRIED = Verdict.HELD, Verdict.DID_NOT_HOLD, Verdict.NOT_TRIED
 
 
-def a_start() -> Start:
-    [settings] = settings_of({"TREADLE_VERIFY_GLUE_JOB": "arn:glue"})
-    return start_of(settings)
+def a_check(name: str = "some-check") -> Check:
+    return Check(name, "a statement", "a step", "https://aws/page", lambda _: "fine")
 
 
-def test_every_kind_has_a_row() -> None:
-    assert set(ROWS) == set(KINDS)
+def result(verdict: Verdict, name: str = "some-check") -> Result:
+    return Result(name, "a statement", verdict, "seen", 2)
 
 
-def test_without_any_variable_it_names_them_all(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main() == 2
-
-    said = capsys.readouterr().out
-    for words in (
-        "TREADLE_VERIFY_STEP_FUNCTIONS",
-        "TREADLE_VERIFY_BATCH_QUEUE",
-        "TREADLE_VERIFY_ECS_CLUSTER",
-    ):
-        assert words in said
-
-
-def test_rows_whose_resources_are_named_are_run(
-    aws: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    definition: Any = '{"StartAt":"Done","States":{"Done":{"Type":"Succeed"}}}'
-    machines: Any = boto3.client("stepfunctions")
-    made = machines.create_state_machine(name="load", definition=definition, roleArn=ROLE)
-    boto3.client("sqs").create_queue(QueueName="jobs")
-    monkeypatch.setenv("TREADLE_VERIFY_STEP_FUNCTIONS", made["stateMachineArn"])
-    monkeypatch.setenv("TREADLE_VERIFY_SQS_QUEUE", "arn:aws:sqs:us-east-1:123456789012:jobs")
-
-    assert main() == 0
-
-    first, second = capsys.readouterr().out.splitlines()
-    assert first.startswith("step_functions")
-    assert "the same start again found it" in first
-    assert second.startswith("sqs")
-    assert "nothing more is promised" in second
+@pytest.mark.parametrize(
+    ("verdicts", "interrupted", "left", "status"),
+    [
+        ([HELD, NOT_TRIED], False, False, SUCCESS),
+        ([HELD, DID_NOT_HOLD], False, False, FAILED),
+        ([HELD, DID_NOT_HOLD], True, True, FAILED),
+        ([HELD, NOT_TRIED], True, True, INTERRUPTED),
+        ([HELD], False, True, LEFT_BEHIND),
+        ([NOT_TRIED], False, False, NOTHING_TRIED),
+        ([], False, False, NOTHING_TRIED),
+    ],
+)
+def test_exit_status(verdicts: list[Verdict], interrupted: bool, left: bool, status: int) -> None:
+    assert exit_status(map(result, verdicts), interrupted=interrupted, left=left) == status
 
 
-def test_one_refused_row_is_told_and_fails_the_whole(
-    aws: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("TREADLE_VERIFY_BATCH_JOB_DEFINITION", "load")
-
-    assert main() == 1
-
-    said = capsys.readouterr().out
-    assert "NOT KEPT" in said
-    assert "TREADLE_VERIFY_BATCH_QUEUE" in said
+def test_exit_statuses_can_be_told_apart() -> None:
+    assert len({SUCCESS, FAILED, NOTHING_TRIED, LEFT_BEHIND, INTERRUPTED}) == 5
 
 
-def test_second_execution_under_one_token_is_a_broken_promise() -> None:
-    class Forgetful(InMemoryTarget):
-        def start(self, start: Start) -> Execution:
-            known = len(self.executions)
-            self.begun.clear()
-            execution = super().start(start)
-            self.executions[f"{known}"] = execution
-            return Execution(f"{known}", execution.target, execution.status, execution.started_at)
+def test_table_has_a_line_for_each_check_and_counts() -> None:
+    results = [
+        Result("first", "", HELD, "two\n  lines", 12.4),
+        Result("the-second", "", DID_NOT_HOLD, "no", 0),
+        Result("third", "", NOT_TRIED, "why", 0),
+    ]
 
-    with pytest.raises(BrokenPromiseError, match="the same start again made 2 after 0"):
-        verify(Forgetful(VirtualClock()), a_start())
-
-
-def test_execution_that_is_never_listed_is_a_broken_promise() -> None:
-    target = InMemoryTarget(VirtualClock(), GlueTarget.contract, listing_lag=1)
-
-    with pytest.raises(BrokenPromiseError, match="is not what the listing shows"):
-        verify(target, a_start())
+    assert list(report.table(results)) == [
+        "held                first         12 s  two lines",
+        "did not hold        the-second     0 s  no",
+        "could not be tried  third          0 s  why",
+        "1 held, 1 did not hold, 1 could not be tried",
+    ]
 
 
-def test_execution_that_is_listed_keeps_the_promise() -> None:
-    seen = verify(InMemoryTarget(VirtualClock(), GlueTarget.contract), a_start())
+def test_what_did_not_hold_is_reported_with_what_relies_on_it_and_the_source() -> None:
+    checks = [a_check(), a_check("other")]
 
-    assert seen[1:] == ["listed by its launch id after 0 s", "still STARTED after 0 s; look at it"]
+    lines = "\n".join(report.details([result(DID_NOT_HOLD), result(HELD, "other")], checks))
+
+    for words in ("some-check did not hold", "a statement", "seen", "a step", "https://aws/page"):
+        assert words in lines
+    assert "other" not in lines
 
 
-def test_missing_option_is_named_by_its_variable() -> None:
-    [settings] = settings_of(
-        {"TREADLE_VERIFY_ECS_TASK_DEFINITION": "load", "TREADLE_VERIFY_ECS_CLUSTER": "c"}
-    )
+@pytest.mark.parametrize(("answer", "agreed"), [("y", True), ("YES ", True), ("", False), ("n", False)])
+def test_only_a_yes_agrees(monkeypatch: pytest.MonkeyPatch, answer: str, agreed: bool) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda _: answer)
 
-    with pytest.raises(LaunchRejectedError, match="TREADLE_VERIFY_ECS_CONTAINER"):
-        LazyTargets()["ecs"].start(start_of(settings))
+    assert command.confirmed("Go on?", yes=False) is agreed
+
+
+@pytest.mark.parametrize("check", ALL, ids=lambda check: check.name)
+def test_each_check_says_what_it_verifies_and_where_aws_says_so(check: Check) -> None:
+    assert re.fullmatch(r"[a-z][a-z0-9-]{0,23}", check.name)
+    assert check.statement
+    assert check.relied_on
+    assert re.search(r"https://(docs\.aws\.amazon\.com|github\.com)/", check.source)
+    assert not check.not_local or check.not_local.startswith("the local cloud")
+    assert check.dollars < 0.01
+
+
+def test_names_of_checks_are_unique() -> None:
+    names = [item.name for item in EVERYTHING]
+
+    assert len(names) == len(set(names))
+
+
+def test_what_takes_longer_than_an_hour_says_how_to_look(capsys: pytest.CaptureFixture[str]) -> None:
+    assert {"age-alarms", "cost-after-a-day"} <= {item.name for item in BY_HAND}
+    assert all(item.why and item.how for item in BY_HAND)
+
+    assert command.main(["--list"]) == SUCCESS
+
+    out = capsys.readouterr().out
+    assert all(f"{item.name}: " in out for item in EVERYTHING)
+
+
+def test_unknown_check_is_refused_with_the_names_there_are() -> None:
+    with pytest.raises(ToolError, match=r"no check is named nonsense\. Choose from alarm-of-one-period, "):
+        command.main(["--only", "nonsense"])
+
+
+def test_missing_region_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name)
+
+    with pytest.raises(ToolError, match="the Region cannot be determined"):
+        identify()

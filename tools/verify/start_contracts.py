@@ -1,24 +1,16 @@
-"""`make verify-aws`: runs the rows of the start contract on a real account, for the resources that are named.
+"""The rows of the start contract: one small run is started, the same start is requested again, and its end awaited.
 
-It starts one small run of each job that an environment variable names, asks for the same start once more,
-and waits for the end. What runs is the caller's, with the caller's credentials.
+What runs is what an environment variable names, with the caller's credentials; or for some kinds what a check created.
 """
 
-import os
 import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rich.console import Console
-
-from tools.project import run_tool
-from treadle.adapters.targets.registry import LazyTargets
+from tools.verify.lab import DidNotHoldError
 from treadle.definitions.canonical import canonical_json
-from treadle.definitions.errors import LaunchError
 from treadle.ports.launching import JobSettings, Start, Target
-
-console = Console(highlight=False, soft_wrap=True)
 
 PREFIX = "TREADLE_VERIFY_"
 LISTING_SECONDS = 60
@@ -40,10 +32,6 @@ ROWS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "eventbridge": ("EVENT_BUS", ("source", "detail_type")),
 }
 """For each kind the variable that names what is started, and the options that have variables of their own."""
-
-
-class BrokenPromiseError(Exception):
-    """A target did not keep to its row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +71,7 @@ def verify(target: Target, start: Start) -> list[str]:
     """Start, lose the answer, and find out as LAUNCH would; what was seen, in words.
 
     Raises:
-        BrokenPromiseError: if another execution was started, or the first cannot be found.
+        DidNotHoldError: if another execution was started, or the first cannot be found.
         LaunchError: if the target refuses.
     """
     first = target.start(start)
@@ -93,7 +81,7 @@ def verify(target: Target, start: Start) -> list[str]:
         again = target.start(start)
         if again.external_id != first.external_id:
             msg = f"the same start again made {again.external_id} after {first.external_id}"
-            raise BrokenPromiseError(msg)
+            raise DidNotHoldError(msg)
         seen.append("the same start again found it")
     elif contract.listing_ms is not None:
         seen.append(f"listed by its launch id after {_listed_after(target, start, first.external_id):.0f} s")
@@ -112,7 +100,7 @@ def _listed_after(target: Target, start: Start, external_id: str) -> float:
             return waited
         if found is not None or waited >= LISTING_SECONDS:
             msg = f"{external_id} is not what the listing shows after {waited:.0f} s: {found}"
-            raise BrokenPromiseError(msg)
+            raise DidNotHoldError(msg)
         time.sleep(POLL_SECONDS)
 
 
@@ -126,35 +114,3 @@ def _end_of(target: Target, external_id: str) -> str:
         if time.monotonic() >= until:
             return f"still {execution.status} after {END_SECONDS} s; look at it"
         time.sleep(POLL_SECONDS)
-
-
-def explain() -> None:
-    """Say what to set."""
-    console.print("Nothing to verify: name what may be started, in an account where that does no harm.")
-    for kind, (name, options) in ROWS.items():
-        needs = "".join(f" {variable_of(kind, option)}" for option in options)
-        console.print(f"  {kind:15} {PREFIX}{name}{needs}", markup=False)
-    console.print(
-        "Credentials and Region are taken as by any AWS tool; docs/guide/add-a-target.md says more."
-    )
-
-
-def main() -> int:
-    """Verify what is named; 0 if every row held, 1 if one did not, 2 if none is named."""
-    jobs = settings_of(os.environ)
-    if not jobs:
-        explain()
-        return 2
-    targets, broken = LazyTargets(), 0
-    for settings in jobs:
-        try:
-            words = "; ".join(verify(targets[settings.target], start_of(settings)))
-        except (BrokenPromiseError, LaunchError) as error:
-            broken += 1
-            words = f"NOT KEPT: {error}"
-        console.print(f"{settings.target:15} {words}", markup=False)
-    return 1 if broken else 0
-
-
-if __name__ == "__main__":
-    run_tool(main)

@@ -1,0 +1,16 @@
+"""All checks, in the order in which they are tried: those that watch something for minutes come last."""
+
+from tools.verify.checks import alarms, deployment, events, functions, identity, starts, tables
+from tools.verify.checks.by_hand import BY_HAND
+
+__all__ = ["ALL", "BY_HAND"]
+
+ALL = (
+    *tables.CHECKS,
+    *starts.CHECKS,
+    *events.CHECKS,
+    *identity.CHECKS,
+    *deployment.CHECKS,
+    *functions.CHECKS,
+    *alarms.CHECKS,
+)

@@ -1,0 +1,223 @@
+"""Lambda: loops of messages, and how many executions an account may have at a time."""
+
+from collections.abc import Callable
+from typing import Any
+
+from tools.verify.account import Account
+from tools.verify.lab import DidNotHoldError, Lab
+from tools.verify.model import Check
+from tools.verify.templates import (
+    Part,
+    arn_of,
+    function,
+    queue,
+    ref,
+    role_of_functions,
+    statement,
+    template,
+)
+
+LOOPS = (
+    "AWS Lambda developer guide, Use Lambda recursive loop detection to prevent infinite loops: "
+    "https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html"
+)
+QUOTAS = (
+    "AWS Lambda developer guide, Lambda quotas (new accounts have reduced concurrency): "
+    "https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"
+)
+
+HOPS, LIMIT = 24, 16
+LOOP_SECONDS = 180
+QUIET_SECONDS = 30
+ENOUGH_EXECUTIONS = 100
+
+FORWARDING = """
+import os
+
+import boto3
+
+sqs = boto3.client("sqs")
+
+
+def handler(event, context):
+    for record in event["Records"]:
+        hop = int(record["body"])
+        sqs.send_message(QueueUrl=os.environ["SEEN"], MessageBody=str(hop))
+        if hop < int(os.environ["HOPS"]):
+            sqs.send_message(QueueUrl=os.environ["QUEUE"], MessageBody=str(hop + 1))
+"""
+"""A function that sends each message on to its own queue, with a number that grows."""
+
+NOTHING = "def handler(event, context):\n    return {}\n"
+
+
+def loop(**properties: Any) -> Callable[[Account], Part]:
+    """Make the template of a queue whose function sends on to it.
+
+    Args:
+        properties: of the function.
+    """
+
+    def made(_: Account) -> Part:
+        own = ("sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
+        redrive = {"deadLetterTargetArn": arn_of("Dead"), "maxReceiveCount": 5}
+        variables = {"QUEUE": ref("Queue"), "SEEN": ref("Seen"), "HOPS": str(HOPS)}
+        return template(
+            {
+                "Dead": queue(),
+                "Seen": queue(),
+                "Queue": queue(VisibilityTimeout=60, RedrivePolicy=redrive),
+                "Role": role_of_functions(
+                    statement(own, arn_of("Queue")), statement(("sqs:SendMessage",), arn_of("Seen"))
+                ),
+                "Function": function(FORWARDING, "Role", Environment={"Variables": variables}, **properties),
+                "Mapping": {
+                    "Type": "AWS::Lambda::EventSourceMapping",
+                    "Properties": {
+                        "EventSourceArn": arn_of("Queue"),
+                        "FunctionName": ref("Function"),
+                        "BatchSize": 1,
+                    },
+                },
+            },
+            {"Queue": ref("Queue"), "Seen": ref("Seen"), "Dead": ref("Dead")},
+        )
+
+    return made
+
+
+def hops(lab: Lab) -> int:
+    """How often a message came, once no more come.
+
+    Args:
+        lab: the check's.
+    """
+    lab.client("sqs").send_message(QueueUrl=lab.outputs["Queue"], MessageBody="1")
+    highest = 0
+    waited = LOOP_SECONDS
+    while highest < HOPS:
+        body = lab.receive(lab.outputs["Seen"], waited)
+        if body is None:
+            break
+        highest, waited = max(highest, int(body)), QUIET_SECONDS
+    return highest
+
+
+def ended_loop(lab: Lab) -> str:
+    """Send a message round, and find it in the dead-letter queue.
+
+    Args:
+        lab: the check's.
+    """
+    highest = hops(lab)
+    if highest >= HOPS:
+        raise DidNotHoldError(f"no loop was ended within {HOPS} hops")
+    letter = lab.receive(lab.outputs["Dead"], LOOP_SECONDS)
+    if letter is None:
+        raise DidNotHoldError(
+            f"the chain ended after hop {highest}, but the message is not in the dead-letter queue"
+        )
+    return f"the chain ended after hop {highest}; message {letter} is in the dead-letter queue"
+
+
+def endless_loop(lab: Lab) -> str:
+    """Send a message round more often than Lambda lets others.
+
+    Args:
+        lab: the check's.
+    """
+    highest = hops(lab)
+    if highest < HOPS:
+        raise DidNotHoldError(f"the chain ended after hop {highest}, though RecursiveLoop is Allow")
+    return f"{highest} hops in one chain"
+
+
+def two_functions(_: Account) -> Part:
+    """Two functions, one of them with `RecursiveLoop: Allow`.
+
+    Args:
+        _: where.
+    """
+    return template(
+        {
+            "Role": role_of_functions(),
+            "Allowing": function(NOTHING, "Role", RecursiveLoop="Allow"),
+            "Plain": function(NOTHING, "Role"),
+        },
+        {"Allowing": ref("Allowing"), "Plain": ref("Plain")},
+    )
+
+
+def loop_settings(lab: Lab) -> str:
+    """Read what the two functions do about loops.
+
+    Args:
+        lab: the check's.
+    """
+    functions = lab.client("lambda")
+    found = {
+        name: functions.get_function_recursion_config(FunctionName=lab.outputs[name])["RecursiveLoop"]
+        for name in ("Allowing", "Plain")
+    }
+    if found != {"Allowing": "Allow", "Plain": "Terminate"}:
+        raise DidNotHoldError(
+            f"with RecursiveLoop: Allow it is {found['Allowing']}, without {found['Plain']}"
+        )
+    return "with RecursiveLoop: Allow it is Allow, without Terminate"
+
+
+def executions(lab: Lab) -> str:
+    """Read how many executions the account may have at a time.
+
+    Args:
+        lab: the check's.
+    """
+    limit = lab.client("lambda").get_account_settings()["AccountLimit"]
+    total, free = limit["ConcurrentExecutions"], limit["UnreservedConcurrentExecutions"]
+    observed = f"{total} executions at a time, {free} of them not reserved"
+    if free < ENOUGH_EXECUTIONS:
+        raise DidNotHoldError(f"{observed}; request a quota of 1,000 (Service Quotas, Lambda, L-B99A9384)")
+    return observed
+
+
+CHECKS = (
+    Check(
+        "loop-terminated",
+        f"Without RecursiveLoop: Allow, Lambda ends a chain through a queue after about {LIMIT} invocations",
+        "why each step has RecursiveLoop: Allow",
+        LOOPS,
+        ended_loop,
+        loop(),
+        not_local="the local cloud detects loops of direct invocations only",
+        dollars=0.001,
+    ),
+    Check(
+        "loop-allowed",
+        f"With RecursiveLoop: Allow, a chain through a queue goes on past {LIMIT} invocations",
+        "wake-ups, launches and slices that are put off in their own queue",
+        LOOPS,
+        endless_loop,
+        loop(RecursiveLoop="Allow"),
+        not_local="the local cloud detects loops of direct invocations only",
+        dollars=0.001,
+    ),
+    Check(
+        "loop-settings",
+        "GetFunctionRecursionConfig tells whether a function has RecursiveLoop: Allow",
+        "the doctor's question whether a policy of the organization has undone it",
+        LOOPS,
+        loop_settings,
+        two_functions,
+        not_local="the local cloud ignores RecursiveLoop in templates",
+        dollars=0,
+    ),
+    Check(
+        "concurrency",
+        f"The account may have {ENOUGH_EXECUTIONS} executions at a time, not reserved for others",
+        "ten functions and six mappings, with one tick per sensor in the same minute",
+        QUOTAS,
+        executions,
+        not_local="the local cloud has a fixed number",
+        dollars=0,
+    ),
+)

@@ -1,0 +1,307 @@
+"""DynamoDB: the condition keys that keep a sensor to its own items, and what a failed condition returns."""
+
+from functools import partial
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from tools.verify.account import Account
+from tools.verify.lab import DidNotHoldError, Lab, acting_client, expect_denied
+from tools.verify.model import Check
+from tools.verify.templates import (
+    Part,
+    arn_of,
+    document,
+    ref,
+    role,
+    statement,
+    table,
+    template,
+    trusting_caller,
+)
+
+FINE_GRAINED = (
+    "Amazon DynamoDB developer guide, Using IAM policy conditions for fine-grained access control: "
+    "https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/specifying-conditions.html"
+)
+TRANSACTIONS = (
+    "Amazon DynamoDB developer guide, Using IAM with DynamoDB transactions: "
+    "https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html"
+)
+COLUMNS = (
+    "IAM user guide, Amazon DynamoDB: Allows access to specific attributes: "
+    "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_examples_dynamodb_attributes.html"
+)
+ALL_OLD = (
+    "Amazon DynamoDB API reference, UpdateItem, ReturnValuesOnConditionCheckFailure, and CancellationReason: "
+    "https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateItem.html"
+)
+VARIABLES = (
+    "IAM user guide, IAM policy elements: Variables and tags: "
+    "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html"
+)
+
+NO_LEADING_KEYS = "the local cloud does not set dynamodb:LeadingKeys"
+NO_ATTRIBUTES = "the local cloud sets neither dynamodb:Attributes nor dynamodb:Select"
+
+WRITES = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem")
+READABLE = ["id", "status"]
+
+KEY = {"S": "alpha"}
+
+
+def put(table_name: str, key: str, **values: str) -> Part:
+    """One item of a transaction: a put.
+
+    Args:
+        table_name: where.
+        key: the item's.
+        values: its other attributes.
+    """
+    item = {name: {"S": value} for name, value in {"id": key, **values}.items()}
+    return {"Put": {"TableName": table_name, "Item": item}}
+
+
+def own_items(account: Account) -> Part:
+    """A table, and a role that may write the items `alpha` and `alpha#cursor` only.
+
+    Args:
+        account: where.
+    """
+    own = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["alpha", "alpha#cursor"]}}
+    keyless = {"Null": {"dynamodb:LeadingKeys": "true"}}
+    return template(
+        {
+            "Table": table(),
+            "Role": role(
+                trusting_caller(account),
+                statement(WRITES, arn_of("Table"), own),
+                statement(WRITES, arn_of("Table"), keyless, "Deny"),
+            ),
+        },
+        {"Table": ref("Table"), "Role": arn_of("Role")},
+    )
+
+
+def leading_keys(lab: Lab) -> str:
+    """Commit a transaction over own items, and be denied one with another's item.
+
+    Args:
+        lab: the check's.
+    """
+    dynamodb, name = acting_client(lab.acting_as(lab.outputs["Role"]), "dynamodb"), lab.outputs["Table"]
+    cursor = {"TableName": name, "Key": {"id": {"S": "alpha#cursor"}}, "UpdateExpression": "SET seen = :one"}
+    own = [put(name, "alpha"), {"Update": {**cursor, "ExpressionAttributeValues": {":one": {"S": "1"}}}}]
+
+    def commit(*items: Part) -> object:
+        return dynamodb.transact_write_items(TransactItems=list(items))
+
+    lab.once_allowed(lambda: commit(*own), "a transaction over the role's own items is denied")
+    expect_denied(lambda: commit(put(name, "beta")), "a transaction over another's item")
+    expect_denied(lambda: commit(*own, put(name, "beta")), "a transaction with another's item among own ones")
+    return "own items: committed; another's item, alone or among own ones: denied"
+
+
+def run_columns(denial: Part) -> Any:
+    """Make the template of a table and a role that may read the columns `id` and `status` only.
+
+    Args:
+        denial: the condition under which a read is denied.
+    """
+
+    def made(account: Account) -> Part:
+        allowed = {"ForAllValues:StringEquals": {"dynamodb:Attributes": READABLE}}
+        reads = ("dynamodb:BatchGetItem", "dynamodb:GetItem")
+        return template(
+            {
+                "Table": table(),
+                "Role": role(
+                    trusting_caller(account),
+                    statement(reads, arn_of("Table"), allowed),
+                    statement(reads, arn_of("Table"), denial, "Deny"),
+                ),
+            },
+            {"Table": ref("Table"), "Role": arn_of("Role")},
+        )
+
+    return made
+
+
+def columns(lab: Lab) -> str:
+    """Read the allowed columns, and be denied the whole item and a further column.
+
+    Args:
+        lab: the check's.
+    """
+    name = lab.outputs["Table"]
+    lab.client("dynamodb").put_item(
+        TableName=name, Item={"id": KEY, "status": {"S": "SUCCESS"}, "run_config": {"S": "secret"}}
+    )
+    dynamodb = acting_client(lab.acting_as(lab.outputs["Role"]), "dynamodb")
+
+    def batch(**projection: Any) -> object:
+        return dynamodb.batch_get_item(RequestItems={name: {"Keys": [{"id": KEY}], **projection}})
+
+    def single(**projection: Any) -> object:
+        return dynamodb.get_item(TableName=name, Key={"id": KEY}, **projection)
+
+    def of(*names: str) -> Part:
+        return {
+            "ProjectionExpression": ", ".join(f"#{each}" for each in names),
+            "ExpressionAttributeNames": {f"#{each}": each for each in names},
+        }
+
+    for words, read in (("BatchGetItem", batch), ("GetItem", single)):
+        lab.once_allowed(partial(read, **of(*READABLE)), f"{words} of the allowed columns is denied")
+        expect_denied(read, f"{words} without a projection")
+        expect_denied(partial(read, **of("id", "run_config")), f"{words} of run_config")
+    return "BatchGetItem and GetItem: allowed columns are read; without a projection, and run_config: denied"
+
+
+def tagged_roles(account: Account) -> Part:
+    """Two roles under one managed policy, which takes the items that they may use from their tags.
+
+    Args:
+        account: where.
+    """
+    own = {
+        "ForAllValues:StringEquals": {
+            "dynamodb:LeadingKeys": [
+                "${aws:PrincipalTag/treadle:sensor}",
+                "${aws:PrincipalTag/treadle:sensor}#cursor",
+            ]
+        }
+    }
+    keyless = {"Null": {"dynamodb:LeadingKeys": "true"}}
+    policy = {
+        "Type": "AWS::IAM::ManagedPolicy",
+        "Properties": {
+            "PolicyDocument": document(
+                statement(WRITES, arn_of("Table"), own), statement(WRITES, arn_of("Table"), keyless, "Deny")
+            )
+        },
+    }
+    roles = {
+        f"{name.capitalize()}Role": role(
+            trusting_caller(account),
+            ManagedPolicyArns=[ref("Policy")],
+            Tags=[{"Key": "treadle:sensor", "Value": name}],
+        )
+        for name in ("alpha", "beta")
+    }
+    outputs = {"Table": ref("Table"), **{name: arn_of(name) for name in roles}}
+    return template({"Table": table(), "Policy": policy, **roles}, outputs)
+
+
+def tag_in_leading_keys(lab: Lab) -> str:
+    """Let each of two roles use its own item, and be denied the other's.
+
+    Args:
+        lab: the check's.
+    """
+    name = lab.outputs["Table"]
+    for own, other in (("alpha", "beta"), ("beta", "alpha")):
+        session = lab.acting_as(lab.outputs[f"{own.capitalize()}Role"])
+        dynamodb = acting_client(session, "dynamodb")
+        for key in (own, f"{own}#cursor"):
+            write = partial(dynamodb.put_item, TableName=name, Item={"id": {"S": key}})
+            lab.once_allowed(write, f"the role with the tag {own} is denied the item {key}")
+        foreign = partial(dynamodb.put_item, TableName=name, Item={"id": {"S": other}})
+        expect_denied(foreign, f"PutItem of {other} for the tag {own}")
+    return "each of two roles wrote the items of its tag, and was denied the other's"
+
+
+def failed_condition(lab: Lab) -> str:
+    """Fail conditions, and find the stored item in the answers.
+
+    Args:
+        lab: the check's.
+    """
+    dynamodb, name = lab.client("dynamodb"), lab.outputs["Table"]
+    stored = {"id": KEY, "owner": {"S": "first"}}
+    dynamodb.put_item(TableName=name, Item=stored)
+    condition = {
+        "ConditionExpression": "attribute_not_exists(id)",
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
+    update = {
+        "TableName": name,
+        "Key": {"id": KEY},
+        "UpdateExpression": "SET #owner = :second",
+        "ExpressionAttributeNames": {"#owner": "owner"},
+        "ExpressionAttributeValues": {":second": {"S": "second"}},
+    }
+    single = _failure(lambda: dynamodb.put_item(TableName=name, Item=stored, **condition))
+    updated = _failure(lambda: dynamodb.update_item(**update, **condition))
+    several = _failure(
+        lambda: dynamodb.transact_write_items(TransactItems=[{"Update": {**update, **condition}}])
+    )
+    replaced = dynamodb.update_item(**update, ReturnValues="ALL_OLD").get("Attributes")
+    shown = {
+        "PutItem": single.get("Item"),
+        "UpdateItem": updated.get("Item"),
+        "TransactWriteItems": several.get("CancellationReasons", [{}])[0].get("Item"),
+        "UpdateItem with ReturnValues ALL_OLD": replaced,
+    }
+    wrong = [f"{name}: {item}" for name, item in shown.items() if item != stored]
+    if wrong:
+        raise DidNotHoldError(f"the stored item is not in the answer of {'; '.join(wrong)}")
+    return (
+        "PutItem, UpdateItem and TransactWriteItems return the whole stored item, and UpdateItem the old one"
+    )
+
+
+def _failure(call: Any) -> Any:
+    try:
+        call()
+    except ClientError as error:
+        return error.response
+    raise DidNotHoldError("a write whose condition does not hold was accepted")
+
+
+CHECKS = (
+    Check(
+        "leading-keys",
+        "Items of TransactWriteItems are authorized with dynamodb:LeadingKeys",
+        "an evaluator's commit of its tick (statements OwnState, OwnTicks and NeverWithoutKey)",
+        TRANSACTIONS,
+        leading_keys,
+        own_items,
+        not_local=NO_LEADING_KEYS,
+    ),
+    Check(
+        "columns-by-attributes",
+        "A denial where dynamodb:Attributes is missing stops reads without a projection",
+        "what an evaluator may read of runs (statements KnownRuns and NeverWholeRuns)",
+        FINE_GRAINED,
+        columns,
+        run_columns({"Null": {"dynamodb:Attributes": "true"}}),
+        not_local=NO_ATTRIBUTES,
+    ),
+    Check(
+        "columns-by-select",
+        "A denial unless dynamodb:Select is SPECIFIC_ATTRIBUTES stops reads without a projection",
+        "the alternative to the denial by dynamodb:Attributes",
+        COLUMNS,
+        columns,
+        run_columns({"StringNotEqualsIfExists": {"dynamodb:Select": "SPECIFIC_ATTRIBUTES"}}),
+        not_local=NO_ATTRIBUTES,
+    ),
+    Check(
+        "tag-in-leading-keys",
+        "${aws:PrincipalTag/treadle:sensor} in a managed policy limits each role to the items of its tag",
+        "one managed policy for all evaluators",
+        VARIABLES,
+        tag_in_leading_keys,
+        tagged_roles,
+        not_local="the local cloud substitutes no variables in policies, and does not set dynamodb:LeadingKeys",
+    ),
+    Check(
+        "all-old",
+        "A failed condition returns the stored item where ALL_OLD is requested",
+        "claims of ticks and runs, which read what was there from the refusal",
+        ALL_OLD,
+        failed_condition,
+        lambda _: template({"Table": table()}, {"Table": ref("Table")}),
+    ),
+)

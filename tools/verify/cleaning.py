@@ -1,0 +1,97 @@
+"""Deletes what runs have created: stacks by name and tag, then the few things that no stack owns."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from tools.verify.account import PREFIX, Account
+from tools.verify.stacks import Stack, Stacks
+
+
+def leftovers(stacks: Stacks, run: str | None) -> list[Stack]:
+    """The stacks that there still are.
+
+    Args:
+        stacks: of the account.
+        run: of this run only; None for all runs.
+    """
+    return [stack for stack in stacks.all() if run is None or stack.run == run]
+
+
+def parameters(account: Account, run: str | None) -> list[str]:
+    """The parameters that there still are: those that checks put by themselves, or CloudFormation retained.
+
+    Args:
+        account: where.
+        run: of this run only; None for all runs.
+    """
+    # Names only: who cleans up need not be permitted to read any parameter.
+    prefix = {
+        "Key": "Name",
+        "Option": "BeginsWith",
+        "Values": [f"/{PREFIX}/{run}/" if run else f"/{PREFIX}/"],
+    }
+    pages = account.client("ssm").get_paginator("describe_parameters").paginate(ParameterFilters=[prefix])
+    return [each["Name"] for page in pages for each in page["Parameters"]]
+
+
+def log_groups(account: Account, run: str | None) -> list[str]:
+    """The log groups that there still are: a late invocation creates its function's anew.
+
+    Args:
+        account: where.
+        run: of this run only; None for all runs.
+    """
+    logs = account.client("logs")
+    prefixes = (
+        f"/{PREFIX}/{run}/" if run else f"/{PREFIX}/",
+        f"/aws/lambda/{PREFIX}-{run}-" if run else f"/aws/lambda/{PREFIX}-",
+    )
+    return [
+        group["logGroupName"]
+        for prefix in prefixes
+        for page in logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=prefix)
+        for group in page["logGroups"]
+    ]
+
+
+def clean(stacks: Stacks, run: str | None = None) -> dict[str, str]:
+    """Delete what runs have created, and wait until it is gone.
+
+    Args:
+        stacks: of the account.
+        run: of this run only; None for all runs.
+
+    Returns:
+        Why each thing that is still there could not be deleted, by its name.
+    """
+    account = stacks.account
+    left: dict[str, str] = {}
+    try:
+        left = stacks.delete([stack.name for stack in leftovers(stacks, run)])
+    except ClientError as error:
+        left["stacks"] = str(error)
+    for name, delete in _others(account, run, left):
+        try:
+            delete()
+        except ClientError as error:
+            if "NotFound" not in str(error):
+                left[name] = str(error)
+    return left
+
+
+def _others(account: Account, run: str | None, left: dict[str, str]) -> Iterator[tuple[str, Any]]:
+    ssm, logs = account.client("ssm"), account.client("logs")
+    kinds: Iterable[tuple[str, Any, Any]] = (
+        ("parameters", parameters, lambda name: ssm.delete_parameter(Name=name)),
+        ("log groups", log_groups, lambda name: logs.delete_log_group(logGroupName=name)),
+    )
+    for kind, find, delete in kinds:
+        try:
+            names = find(account, run)
+        except ClientError as error:
+            left[kind] = str(error)
+            continue
+        for name in names:
+            yield name, lambda name=name, delete=delete: delete(name)

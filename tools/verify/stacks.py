@@ -1,0 +1,218 @@
+"""The stacks of a run: all that a check needs is in one, so that deleting them deletes it."""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from tools.verify.account import PREFIX, TAG, Account
+
+CAPABILITIES = ("CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND")
+DELETIONS = 3
+"""How often a deletion is tried: what still uses a resource may itself be about to be deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A stack as it is.
+
+    Attributes:
+        name: its name.
+        status: CloudFormation's.
+        outputs: its outputs by name.
+        run: the id of the run that created it.
+        created: when.
+        reason: why its last operation failed; "" if it did not.
+    """
+
+    name: str
+    status: str
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    run: str = ""
+    created: datetime | None = None
+    reason: str = ""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether its last operation succeeded."""
+        return self.status in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether an operation is under way."""
+        return self.status.endswith("_IN_PROGRESS")
+
+
+@dataclass(slots=True)
+class Stacks:
+    """Creates, awaits and deletes stacks.
+
+    Attributes:
+        account: where.
+        pause: how long to wait between two looks, in seconds.
+        sleep: waits.
+    """
+
+    account: Account
+    pause: float = 3.0
+    sleep: Callable[[float], None] = time.sleep
+
+    @property
+    def _cloudformation(self) -> Any:
+        return self.account.client("cloudformation")
+
+    def name_of(self, part: str) -> str:
+        """The name of a stack of this run.
+
+        Args:
+            part: what tells it from the run's other stacks.
+        """
+        return f"{self.account.name}-{part}"
+
+    def create(
+        self, name: str, template: Mapping[str, Any], parameters: Mapping[str, str] | None = None
+    ) -> None:
+        """Begin to create a stack.
+
+        Args:
+            name: its whole name.
+            template: what is in it.
+            parameters: values of the template's parameters.
+        """
+        self._cloudformation.create_stack(
+            StackName=name,
+            TemplateBody=json.dumps(template),
+            Parameters=_parameters(parameters),
+            Capabilities=list(CAPABILITIES),
+            Tags=[{"Key": TAG, "Value": self.account.run}],
+        )
+
+    def find(self, name: str) -> Stack | None:
+        """A stack as it is; None if there is none.
+
+        Args:
+            name: its whole name.
+        """
+        try:
+            described = self._cloudformation.describe_stacks(StackName=name)["Stacks"]
+        except ClientError as error:
+            if "does not exist" in str(error):
+                return None
+            raise
+        return _stack(described[0]) if described else None
+
+    def wait(self, name: str, seconds: float = 600) -> Stack:
+        """A stack once its operation is over.
+
+        Args:
+            name: its whole name.
+            seconds: how long to wait.
+
+        Returns:
+            The stack, in whatever status it ended; one of status DELETE_COMPLETE if there is none (anymore).
+        """
+        until = time.monotonic() + seconds
+        while True:
+            stack = self.find(name)
+            if stack is None:
+                return Stack(name, "DELETE_COMPLETE")
+            if not stack.is_moving or time.monotonic() >= until:
+                failed = not stack.is_complete
+                return Stack(
+                    name,
+                    stack.status,
+                    stack.outputs,
+                    stack.run,
+                    stack.created,
+                    self.reason_of(name) if failed else "",
+                )
+            self.sleep(self.pause)
+
+    def reason_of(self, name: str) -> str:
+        """Why the first resource failed.
+
+        Args:
+            name: the stack's whole name.
+        """
+        events = self._cloudformation.describe_stack_events(StackName=name)["StackEvents"]
+        failures = [
+            f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', '')}"
+            for event in events
+            if event["ResourceStatus"].endswith("_FAILED")
+            and "cancel" not in event.get("ResourceStatusReason", "")
+        ]
+        return failures[-1] if failures else ""
+
+    def resources(self, name: str) -> dict[str, str]:
+        """The physical id of each resource of a stack, by its logical id.
+
+        Args:
+            name: the stack's whole name.
+        """
+        pages = self._cloudformation.get_paginator("list_stack_resources").paginate(StackName=name)
+        return {
+            each["LogicalResourceId"]: each.get("PhysicalResourceId", "")
+            for page in pages
+            for each in page["StackResourceSummaries"]
+            if each["ResourceStatus"] != "DELETE_COMPLETE"
+        }
+
+    def all(self) -> list[Stack]:
+        """Every stack of any run that there still is, by name and tag."""
+        pages = self._cloudformation.get_paginator("describe_stacks").paginate()
+        found = [_stack(each) for page in pages for each in page["Stacks"]]
+        return [
+            stack
+            for stack in found
+            if stack.run and stack.name.startswith(f"{PREFIX}-") and stack.status != "DELETE_COMPLETE"
+        ]
+
+    def delete(self, names: Sequence[str], seconds: float = 900) -> dict[str, str]:
+        """Delete stacks, all at once, and wait.
+
+        Args:
+            names: their whole names.
+            seconds: how long to wait for each.
+
+        Returns:
+            Why each that is still there could not be deleted, by its name.
+        """
+        left = dict.fromkeys(names, "")
+        for _ in range(DELETIONS):
+            refused = {name: self._refusal_to_delete(name) for name in left}
+            gone = {name: self.wait(name, seconds) for name in left if not refused[name]}
+            left = {
+                name: refused[name] or f"{gone[name].status} {gone[name].reason}".strip()
+                for name in left
+                if refused[name] or gone[name].status != "DELETE_COMPLETE"
+            }
+            if not left:
+                break
+        return left
+
+    def _refusal_to_delete(self, name: str) -> str:
+        try:
+            self._cloudformation.delete_stack(StackName=name)
+        except ClientError as error:
+            return str(error)
+        return ""
+
+
+def _parameters(values: Mapping[str, str] | None) -> list[dict[str, str]]:
+    return [{"ParameterKey": key, "ParameterValue": value} for key, value in (values or {}).items()]
+
+
+def _stack(described: Mapping[str, Any]) -> Stack:
+    tags = {tag["Key"]: tag["Value"] for tag in described.get("Tags", [])}
+    outputs = {each["OutputKey"]: each["OutputValue"] for each in described.get("Outputs", [])}
+    return Stack(
+        described["StackName"],
+        described["StackStatus"],
+        outputs,
+        tags.get(TAG, ""),
+        described.get("CreationTime"),
+    )
