@@ -8,7 +8,7 @@ import pytest
 from tests.support.policies import Deployed, decision
 from tests.template.engine_model import FOLDER, ROLE, deployed, read_engine, template_at
 from tests.template.model import actions
-from tests.template.test_parameters import accepts
+from tests.template.shared import accepts
 from treadle.operate.limits import INLINE, PARAMETERS, exceeded, measure
 from treadle.ports.contract import PARTS
 

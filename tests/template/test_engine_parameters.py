@@ -6,7 +6,7 @@ import pytest
 
 from tests.template.engine_model import FOLDER, PATH, deployed, read_engine
 from tests.template.model import references
-from tests.template.test_parameters import accepts
+from tests.template.shared import accepts
 
 template = read_engine()
 PARAMETERS = template.section("Parameters")

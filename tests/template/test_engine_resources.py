@@ -8,8 +8,8 @@ import pytest
 
 from tests.template.engine_model import FUNCTION, PATH, ROLE, deployed, read_engine
 from tests.template.model import references, samples
-from tests.template.test_new_sensor import transformed as handed_on
-from tests.template.test_storage import KEYS, names, written_metrics
+from tests.template.shared import KEYS, names, written_metrics
+from tests.template.shared import transformed as handed_on
 from treadle.adapters.status_events import parse_status_change
 from treadle.entrypoints import metric_names
 from treadle.entrypoints.handler import MAX_DELAY_SECONDS, MAX_RECEIVES, RETRY_SECONDS

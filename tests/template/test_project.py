@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.projects import CONTRACT, ENGINE, Project, project
 from tests.template import model
+from tests.template.shared import accepts
 from tools.project import ROOT
 from treadle.bootstrap.evaluator import SCHEDULE_SECONDS
 from treadle.cli.template_edit import load
@@ -263,3 +264,27 @@ def test_logs_of_a_deleted_project_are_kept(own: Project) -> None:
 
     assert logs["DeletionPolicy"] == "RetainExceptOnCreate"
     assert logs["UpdateReplacePolicy"] == "Retain"
+
+
+def test_parameters_explain_themselves_and_have_bounds(own: Project) -> None:
+    for name, parameter in own.template["Parameters"].items():
+        assert len(parameter["Description"]) > 20, name
+        if name != "Engine":
+            assert parameter["ConstraintDescription"], name
+            assert accepts(parameter, str(parameter["Default"])), name
+
+
+@pytest.mark.treadle
+@pytest.mark.parametrize(
+    ("name", "value", "is_accepted"),
+    [
+        ("AlertEmail", "data@example.com", True),
+        ("AlertEmail", "data", False),
+        ("NewObjectsBucket", "my-bucket", True),
+        ("NewObjectsBucket", "My_Bucket", False),
+    ],
+)
+def test_a_value_that_cannot_work_is_refused(
+    own: Project, name: str, value: str, *, is_accepted: bool
+) -> None:
+    assert accepts(own.template["Parameters"][name], value) is is_accepted
