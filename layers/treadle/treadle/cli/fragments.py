@@ -47,7 +47,7 @@ class NewJob:
     @property
     def prefix(self) -> str:
         """How its resources begin: `LoadOrdersJob`."""
-        return f"{pascal(self.name.removesuffix('_job'))}Job"
+        return f"{pascal(self.name)}Job"
 
     @property
     def address(self) -> str:
