@@ -3,6 +3,7 @@
 What is not marked as Treadle's own holds whatever sensors and jobs a project adds.
 """
 
+import json
 import re
 from fnmatch import fnmatchcase
 from typing import Any
@@ -288,3 +289,47 @@ def test_a_value_that_cannot_work_is_refused(
     own: Project, name: str, value: str, *, is_accepted: bool
 ) -> None:
     assert accepts(own.template["Parameters"][name], value) is is_accepted
+
+
+def test_functions_are_built_by_copying_their_folder(own: Project) -> None:
+    """Any host can build them: an app.py with a handler, nothing to install."""
+    for name, body in own.template["Resources"].items():
+        if body["Type"] != model.FUNCTION:
+            continue
+        folder = model.ROOT / body["Properties"]["CodeUri"]
+        assert body["Metadata"] == {"SkipBuild": True}, name
+        assert re.search(r"^(def )?handler\b", (folder / "app.py").read_text(), re.MULTILINE), name
+        assert not (folder / "requirements.txt").exists(), (
+            f"Nothing installs {body['Properties']['CodeUri']}/requirements.txt: move its lines to "
+            "layers/project/requirements.txt, and remove the file (docs/guide/dependencies.md)."
+        )
+
+
+@pytest.mark.treadle
+def test_example_has_nothing_of_treadle(own: Project) -> None:
+    body = own.template["Resources"]["SummarizeCsv"]
+
+    assert set(body["IgnoreGlobals"]) == {"Layers", "Environment"}
+    assert set(body["Properties"]["Environment"]["Variables"]) == {"OUTPUT_PREFIX"}
+
+
+@pytest.mark.treadle
+def test_each_trigger_of_a_sensor_has_a_sample_event(own: Project) -> None:
+    """`events/<sensor>-*.json` holds what the trigger sends, for tests and `make invoke`."""
+    for name, function in own.functions().items():
+        samples = [sample for file, sample in model.samples().items() if file.startswith(f"{name}-")]
+        for event in function["Events"].values():
+            if event["Type"] == "ScheduleV2":
+                sent = json.loads(event["Properties"]["Input"])
+                assert any(sample.keys() == sent.keys() for sample in samples), name
+            else:
+                records = [record for sample in samples for record in sample.get("Records", [])]
+                assert any(record["eventSource"] == "aws:sqs" for record in records), name
+
+
+def test_local_variables_are_declared(own: Project) -> None:
+    """`sam local invoke` drops a variable that the template does not name."""
+    chosen = json.loads((model.ROOT / "events" / "env.json").read_text())
+    declared = own.template["Globals"]["Function"]["Environment"]["Variables"]
+
+    assert chosen["Parameters"].keys() <= declared.keys()
