@@ -1,4 +1,4 @@
-"""engine/template.yaml as data, and what the tests of it ask."""
+"""engine/template.yaml as data, and helpers of its tests."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What one who deploys the engine is asked."""
+"""The parameters of the engine: what `sam deploy --guided` asks for."""
 
 import tomllib
 
@@ -27,7 +27,7 @@ STORES = ",".join(
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_parameter_explains_itself_and_its_default_deploys(name: str) -> None:
-    """Each has a description, bounds, words for the one who breaks them, and a default within them."""
+    """Each has a description, bounds with an explanation, and a default within them."""
     parameter = PARAMETERS[name]
 
     assert len(parameter["Description"]) > 20
