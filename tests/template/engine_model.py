@@ -1,4 +1,4 @@
-"""engine/template.yaml as data, and what the tests of it ask."""
+"""engine/template.yaml as data, and helpers of its tests."""
 
 import json
 import subprocess
@@ -23,10 +23,10 @@ WIDEST = {
     "Namespace": "n" * 128,
     "AlarmTopicArn": f"arn:aws:sns:ap-southeast-2:123456789012:{'t' * 100}",
     "Monitoring": "debug",
-    "JobAccounts": ["123456789012"] * 10,
-    "JoinedAccounts": ["123456789012"] * 10,
+    "JobAccounts": ",".join(["123456789012"] * 10),
+    "JoinedAccounts": ",".join(["123456789012"] * 10),
     "PermissionsBoundaryArn": f"arn:aws:iam::123456789012:policy/{'b' * 100}",
-    "KmsKeyArns": [f"arn:aws:kms:ap-southeast-2:123456789012:key/{'0' * 36}"] * 2,
+    "KmsKeyArns": ",".join([f"arn:aws:kms:ap-southeast-2:123456789012:key/{'0' * 36}"] * 2),
 }
 """Values of parameters that are as long as they come."""
 

@@ -1,4 +1,4 @@
-"""What one who deploys the engine is asked."""
+"""The parameters of the engine: what `sam deploy --guided` asks for."""
 
 import tomllib
 
@@ -27,7 +27,7 @@ STORES = ",".join(
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_parameter_explains_itself_and_its_default_deploys(name: str) -> None:
-    """Each has a description, bounds, words for the one who breaks them, and a default within them."""
+    """Each has a description, bounds with an explanation, and a default within them."""
     parameter = PARAMETERS[name]
 
     assert len(parameter["Description"]) > 20
@@ -55,6 +55,20 @@ def test_some_stores_are_not_taken_over(missing: int) -> None:
 
     assert not accepts(PARAMETERS["ExistingStores"], ",".join(parts[:missing] + parts[missing + 1 :]))
     assert not accepts(PARAMETERS["ExistingStores"], ",".join([*parts[:missing], "", *parts[missing + 1 :]]))
+
+
+@pytest.mark.parametrize("name", ["JobAccounts", "JoinedAccounts"])
+def test_accounts_are_a_list_of_ids(name: str) -> None:
+    for text in ("", "123456789012", "123456789012,210987654321"):
+        assert accepts(PARAMETERS[name], text)
+    for text in ("12345678901", "123456789012,", "123456789012, 210987654321", "*"):
+        assert not accepts(PARAMETERS[name], text)
+
+
+def test_conditions_compare_texts_only() -> None:
+    """Local clouds join no list in a condition, and take every one for given."""
+    assert "Fn::Join" not in str(template.section("Conditions"))
+    assert {body["Type"] for body in PARAMETERS.values()} == {"String", "Number"}
 
 
 def test_taken_over_stores_reach_everything_that_uses_one() -> None:

@@ -229,7 +229,7 @@ def test_every_metric_of_an_alarm_or_the_dashboard_is_one_that_the_code_writes()
 
 @pytest.mark.parametrize("name", ALARMS)
 def test_alarm_notifies_and_is_not_red_before_anything_has_happened(name: str) -> None:
-    """Missing data is good news, or no news: an alarm that takes it for bad rings at each first deployment."""
+    """An alarm that takes missing data for breaching goes off at each first deployment."""
     alarm = ALARMS[name]
     actions = {"Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
 
