@@ -17,6 +17,9 @@ checked on what AWS checks them on: "Actions" and "Resource types" in the Servic
 By itself it takes the concurrency of a queue's mapping for a text where a parameter of a template gives it, and then
 delivers from no queue at all. Here it is the number that it is.
 
+By itself it looks for the attributes that a batch reads from DynamoDB outside of the batch, and takes every batch for one
+that reads all. Here they are those of the batch's tables: "BatchGetItem" in the DynamoDB API reference.
+
 It reads and replaces MiniStack's own parts, so a new MiniStack may need a change here;
 `tests/e2e/test_job_targets.py` shows whether it does.
 """
@@ -197,6 +200,41 @@ def check_permissions_on_named_resources() -> None:
     iam_actions.extract_resource_arn = extract_resource_arn
 
 
+def with_attributes(body: bytes) -> bytes:
+    """A request of DynamoDB, the attributes that a batch reads where MiniStack looks for those of a single request.
+
+    Args:
+        body: the request's.
+    """
+    try:
+        request = json.loads(body or b"{}")
+    except ValueError:
+        return body
+    tables = request.get("RequestItems") if isinstance(request, dict) else None
+    asked = [each for each in tables.values() if isinstance(each, dict)] if isinstance(tables, dict) else []
+    found: list[str] = []
+    for each in asked:
+        names = each.get("ExpressionAttributeNames") or {}
+        paths = str(each.get("ProjectionExpression") or "").split(",")
+        attributes = [names.get(path.strip(), path.strip()) for path in paths if path.strip()]
+        attributes += each.get("AttributesToGet") or []
+        if not attributes:
+            return body
+        found += attributes
+    return json.dumps({**request, "AttributesToGet": found}).encode() if found else body
+
+
+def check_permissions_on_attributes() -> None:
+    """Let MiniStack know which attributes a batch reads."""
+    iam_actions: Any = importlib.import_module("ministack.core.iam_actions")
+    before = iam_actions.dynamodb_service_context
+
+    def dynamodb_service_context(body: bytes) -> Any:
+        return before(with_attributes(body))
+
+    iam_actions.dynamodb_service_context = dynamodb_service_context
+
+
 def numbered(mapping: dict[str, Any]) -> dict[str, Any]:
     """The event source mapping, its concurrency as a number.
 
@@ -248,6 +286,7 @@ def main() -> None:
     """Serve, and announce meanwhile."""
     check_permissions_by_known_actions()
     check_permissions_on_named_resources()
+    check_permissions_on_attributes()
     count_invocations_by_number()
     let_invocations_end()
     threading.Thread(target=announce_changes, name="treadle-changes", daemon=True).start()

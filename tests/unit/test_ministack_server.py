@@ -66,3 +66,36 @@ def test_concurrency_that_a_parameter_gives_is_a_number(server: ModuleType) -> N
         "ScalingConfig": {"MaximumConcurrency": 5},
     }
     assert server.numbered({"UUID": "u"}) == {"UUID": "u", "ScalingConfig": {}}
+
+
+@pytest.mark.parametrize(
+    ("request_items", "found"),
+    [
+        (
+            {
+                "Runs": {
+                    "Keys": [],
+                    "ProjectionExpression": "#a, job",
+                    "ExpressionAttributeNames": {"#a": "run_id"},
+                }
+            },
+            ["run_id", "job"],
+        ),
+        ({"Runs": {"Keys": [], "AttributesToGet": ["run_id"]}}, ["run_id"]),
+        ({"Runs": {"Keys": [], "AttributesToGet": ["run_id"]}, "Ticks": {"Keys": []}}, None),
+        ({"Runs": {"Keys": []}}, None),
+        ({"Runs": [{"PutRequest": {}}]}, None),
+    ],
+)
+def test_attributes_of_a_batch_are_those_of_its_tables(
+    server: ModuleType, request_items: dict[str, Any], found: list[str] | None
+) -> None:
+    """One that reads all attributes of a table names none."""
+    body = json.dumps({"RequestItems": request_items}).encode()
+
+    assert json.loads(server.with_attributes(body)).get("AttributesToGet") == found
+
+
+def test_a_request_without_a_batch_is_left_as_it_is(server: ModuleType) -> None:
+    for body in (b"", b"{", b"[]", b'{"Key": {}}'):
+        assert server.with_attributes(body) == body
