@@ -166,9 +166,11 @@ check-imports: .venv/.ready
 	@PYTHONPATH=layers/treadle .venv/bin/lint-imports
 
 check-template: .aws-sam/template.checked
+	@.venv/bin/cfn-lint engine/*.yaml
 
 check-sam: .tools/sam/.ready
-	@AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint
+	@for each in template.yaml engine/template.yaml engine/console.yaml; do \
+		AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint -t $$each || exit 1; done
 
 .PHONY: format
 format: .venv/.ready ## Format, and mend what ruff can mend

@@ -12,7 +12,14 @@ By itself it ends an environment of a function in the middle of an invocation, w
 updated. Here that invocation ends first, as "Updating a function's configuration" in the Lambda guide has it.
 
 By itself it also checks permissions for tasks on their cluster, and for Batch jobs and lists of parameters on no
-resource. Here they are checked on what AWS checks them on: "Resource types" in the Service Authorization Reference.
+resource; and for a batch of messages it asks for an action named like the call, which IAM does not have. Here they are
+checked on what AWS checks them on: "Actions" and "Resource types" in the Service Authorization Reference.
+
+By itself it takes the concurrency of a queue's mapping for a text where a parameter of a template gives it, and then
+delivers from no queue at all. Here it is the number that it is.
+
+By itself it looks for the attributes that a batch reads from DynamoDB outside of the batch, and takes every batch for one
+that reads all. Here they are those of the batch's tables: "BatchGetItem" in the DynamoDB API reference.
 
 It reads and replaces MiniStack's own parts, so a new MiniStack may need a change here;
 `tests/e2e/test_job_targets.py` shows whether it does.
@@ -181,8 +188,8 @@ def named_resource(service: str, path: str, body: bytes, region: str, account: s
         return None
     if service == "ssm":
         # Only GetParametersByPath has a path.
-        path = request.get("Path") or ""
-        return f"arn:aws:ssm:{region}:{account}:parameter{path}" if path.startswith("/") else None
+        path = str(request.get("Path") or "")
+        return f"arn:aws:ssm:{region}:{account}:parameter{path.rstrip('/')}" if path.startswith("/") else None
     if service == "ecs":
         tasks = [request.get("task"), *request.get("tasks", [])]
         named = request.get("taskDefinition") if request.get("cluster") else None
@@ -190,6 +197,26 @@ def named_resource(service: str, path: str, body: bytes, region: str, account: s
     else:
         found = request.get("jobDefinition") if path.endswith("/submitjob") else None
     return found if found and str(found).startswith("arn:") else None
+
+
+def known_action(action: str | None) -> str | None:
+    """The action by which IAM knows a call.
+
+    Args:
+        action: as MiniStack names it; None if it knows none.
+    """
+    return action.removesuffix("Batch") if action and action.startswith("sqs:") else action
+
+
+def check_permissions_by_known_actions() -> None:
+    """Let MiniStack ask for the actions that IAM has."""
+    iam_actions: Any = importlib.import_module("ministack.core.iam_actions")
+    before = iam_actions.extract_iam_action
+
+    def extract_iam_action(*request: Any, **named: Any) -> Any:
+        return known_action(before(*request, **named))
+
+    iam_actions.extract_iam_action = extract_iam_action
 
 
 def check_permissions_on_named_resources() -> None:
@@ -211,6 +238,64 @@ def check_permissions_on_named_resources() -> None:
         return found or before(service, method, path, headers, body, query, region, account_id)
 
     iam_actions.extract_resource_arn = extract_resource_arn
+
+
+def with_attributes(body: bytes) -> bytes:
+    """A request of DynamoDB, the attributes that a batch reads where MiniStack looks for those of a single request.
+
+    Args:
+        body: the request's.
+    """
+    try:
+        request = json.loads(body or b"{}")
+    except ValueError:
+        return body
+    tables = request.get("RequestItems") if isinstance(request, dict) else None
+    asked = [each for each in tables.values() if isinstance(each, dict)] if isinstance(tables, dict) else []
+    found: list[str] = []
+    for each in asked:
+        names = each.get("ExpressionAttributeNames") or {}
+        paths = str(each.get("ProjectionExpression") or "").split(",")
+        attributes = [names.get(path.strip(), path.strip()) for path in paths if path.strip()]
+        attributes += each.get("AttributesToGet") or []
+        if not attributes:
+            return body
+        found += attributes
+    return json.dumps({**request, "AttributesToGet": found}).encode() if found else body
+
+
+def check_permissions_on_attributes() -> None:
+    """Let MiniStack know which attributes a batch reads."""
+    iam_actions: Any = importlib.import_module("ministack.core.iam_actions")
+    before = iam_actions.dynamodb_service_context
+
+    def dynamodb_service_context(body: bytes) -> Any:
+        return before(with_attributes(body))
+
+    iam_actions.dynamodb_service_context = dynamodb_service_context
+
+
+def numbered(mapping: dict[str, Any]) -> dict[str, Any]:
+    """The event source mapping, its concurrency as a number.
+
+    Args:
+        mapping: as MiniStack keeps it.
+    """
+    scaling = dict(mapping.get("ScalingConfig") or {})
+    if "MaximumConcurrency" in scaling:
+        scaling["MaximumConcurrency"] = int(scaling["MaximumConcurrency"])
+    return {**mapping, "ScalingConfig": scaling}
+
+
+def count_invocations_by_number() -> None:
+    """Let MiniStack compare the concurrency of a queue's mapping with numbers."""
+    functions: Any = _service("lambda_svc")
+    before = functions._sqs_esm_concurrency
+
+    def concurrency(mapping: dict[str, Any], *more: Any, **named: Any) -> Any:
+        return before(numbered(mapping), *more, **named)
+
+    functions._sqs_esm_concurrency = concurrency
 
 
 def let_invocations_end() -> None:
@@ -239,7 +324,10 @@ def let_invocations_end() -> None:
 
 def main() -> None:
     """Serve, and announce meanwhile."""
+    check_permissions_by_known_actions()
     check_permissions_on_named_resources()
+    check_permissions_on_attributes()
+    count_invocations_by_number()
     let_invocations_end()
     threading.Thread(target=announce_changes, name="treadle-changes", daemon=True).start()
     importlib.import_module("ministack.app").main()

@@ -352,7 +352,7 @@ def test_logs_show_messages_without_metrics_and_without_what_a_terminal_obeys(st
     lines = [
         "START RequestId: 1",
         json.dumps({"level": "INFO", "message": f"Object {NASTY}", "decision": "SUCCESS"}),
-        json.dumps({"_aws": {"Timestamp": 1}, "tick.SUCCESS": 1}),
+        json.dumps({"_aws": {"Timestamp": 1}, "TicksSucceeded": 1}),
     ]
     logs, group = boto3.client("logs"), f"/aws/lambda/{STACK}/new_objects"
     logs.create_log_stream(logGroupName=group, logStreamName="one")

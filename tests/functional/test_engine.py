@@ -45,7 +45,7 @@ def test_time_from_the_event_to_the_launch_is_measured(
     run = launched(deployment)
 
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
-    [latency] = [line["launch.latency"] for line in lines if "launch.latency" in line]
+    [latency] = [line["LaunchLatency"] for line in lines if "LaunchLatency" in line]
     assert latency == [float((run.started_at or 0) - (tick_time(run.tick_id) or 0))]
 
 

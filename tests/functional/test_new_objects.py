@@ -180,10 +180,10 @@ def test_every_log_line_of_a_tick_is_json_and_names_sensor_and_tick(
     assert any("s3://treadle-watched-bucket/in/a.csv" in line["message"] for line in logged)
     # The bucket is silent, as moto never says that one sends its events to EventBridge.
     age, silent, counted = [line for line in lines if "_aws" in line]
-    assert (silent["sensor"], silent["silent_bucket"]) == ("new_objects", [1.0])
-    assert counted["tick.SUCCESS"] == [1.0]
+    assert (silent["sensor"], silent["BucketEventsDisabled"]) == ("new_objects", [1.0])
+    assert counted["TicksSucceeded"] == [1.0]
     assert age["sensor"] == "new_objects"
-    assert 0 <= age["round_age"][0] < 60
+    assert 0 <= age["SweepAge"][0] < 60
 
 
 def test_a_preview_shows_what_a_tick_would_do_and_what_holds_and_commits_nothing(
@@ -362,10 +362,9 @@ def test_death_of_the_tick_before_counts_as_a_failed_tick(
 
     deployment.invoke(SENSOR, sample("new_objects-direct"))
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    [counted] = [line for line in lines if "tick.FAILURE" in line]
+    [counted] = [line for line in lines if "TicksFailed" in line]
 
-    assert counted["tick.FAILURE"] == [1.0]
-    assert counted["tick.SKIPPED"] == [1.0]
+    assert counted["TicksFailed"] == [1.0]
 
 
 MOST_OF_AN_ANSWER = 6_291_556

@@ -514,7 +514,7 @@ def test_reconcile_sets_damaged_ticks_apart_and_goes_on_with_all_others(
     assert len(buried) == answers[0]["unreadable"]
     assert {origin for origin, _ in buried} == {"reconcile"}
     assert all("tick of sensor s" in reason and "cannot be read" in reason for _, reason in buried)
-    assert '"reconcile.unreadable"' in capsys.readouterr().out
+    assert '"UnreadableRecords"' in capsys.readouterr().out
 
 
 def test_reconcile_sets_damaged_runs_apart_and_goes_on_with_all_others(deployment: Deployment) -> None:

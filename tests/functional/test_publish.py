@@ -304,12 +304,12 @@ def test_how_far_behind_its_events_a_sensor_is_is_measured(
 
     publish(deployment, change(run(), AFTER))
     handler_of(watch)(batch(told()[0]), LambdaContext())
-    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "event_lag" in line]
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "EventAge" in line]
     [measured] = printed
 
     assert measured["sensor"] == "watch"
-    assert measured["event_lag"][0] > 0
-    assert measured["_aws"]["CloudWatchMetrics"][0]["Metrics"] == [{"Name": "event_lag", "Unit": "Seconds"}]
+    assert measured["EventAge"][0] > 0
+    assert measured["_aws"]["CloudWatchMetrics"][0]["Metrics"] == [{"Name": "EventAge", "Unit": "Seconds"}]
 
 
 @pytest.mark.parametrize("queued", [True, False], ids=["batch", "direct"])
@@ -333,4 +333,4 @@ def test_event_whose_evaluation_fails_is_counted_as_a_failed_tick_at_each_delive
                 handler(json.loads(message) if isinstance(message, str) else message, LambdaContext())
 
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
-    assert [line["tick.FAILURE"] for line in lines if "tick.FAILURE" in line] == [[1.0], [1.0]]
+    assert [line["TicksFailed"] for line in lines if "TicksFailed" in line] == [[1.0], [1.0]]

@@ -81,7 +81,7 @@ def test_what_the_bus_does_not_take_waits_in_the_queue_and_counts_as_not_told(
     )
     assert counted["Attributes"]["ApproximateNumberOfMessagesDelayed"] == "1"
     assert deployment.messages("dead") == []
-    assert "publish.SUCCESS" not in capsys.readouterr().out
+    assert "StatusesPublished" not in capsys.readouterr().out
 
 
 def test_the_sample_is_a_record_as_the_library_writes_it() -> None:

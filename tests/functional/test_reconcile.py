@@ -234,6 +234,6 @@ def test_what_was_found_is_counted_and_nothing_else(
 
     [counted] = map(json.loads, found)
     metrics = {metric["Name"] for metric in counted["_aws"]["CloudWatchMetrics"][0]["Metrics"]}
-    assert metrics == {"reconcile.dispatched"}
-    assert counted["reconcile.dispatched"] == [1.0]
+    assert metrics == {"TicksRecovered"}
+    assert counted["TicksRecovered"] == [1.0]
     assert later == []

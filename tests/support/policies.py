@@ -4,7 +4,7 @@ It knows what the template uses, and fails at whatever else appears in it.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -12,7 +12,13 @@ from typing import Any
 from tests.template.model import Template, actions
 
 ACCOUNT, REGION, STACK = "123456789012", "us-east-1", "shop"
-_PSEUDO = {"AccountId": ACCOUNT, "Region": REGION, "Partition": "aws", "StackName": STACK}
+_PSEUDO = {
+    "AccountId": ACCOUNT,
+    "Region": REGION,
+    "Partition": "aws",
+    "StackName": STACK,
+    "StackId": f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/{STACK}/00000000-0000-0000-0000-000000000000",
+}
 _ABSENT = object()
 _ARNS = {
     "AWS::DynamoDB::Table": f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{{}}",
@@ -71,6 +77,8 @@ class Deployed:
         if kind == "AWS::IAM::Role":
             path = self.value(self.template.resources(kind)[name].get("Path", "/"))
             return f"arn:aws:iam::{ACCOUNT}:role{path}{name}"
+        if attribute == "Value":
+            return str(self.value(self.template.section("Resources")[name]["Properties"]["Value"]))
         return _ARNS.get(kind, "arn:of:{}").format(name) + ("/stream/s" if attribute == "StreamArn" else "")
 
     def _sub(self, argument: Any) -> str:
@@ -83,7 +91,7 @@ class Deployed:
             parts = name.split(".")
             return str(self._getatt(parts) if len(parts) == 2 and "::" not in name else self._ref(name))
 
-        return re.sub(r"\$\{([^}!]+)\}", filled, text)
+        return re.sub(r"\$\{([^}!]+)\}", filled, text).replace("${!", "${")
 
     def _if(self, argument: list[Any]) -> Any:
         condition, yes, no = argument
@@ -121,18 +129,41 @@ class Deployed:
 
     def decides(self, role: str, action: str, resource: str, context: Mapping[str, list[str]]) -> str:
         """IAM's decision, in its words."""
-        effects = {
-            statement["Effect"]
-            for statement in self.statements(role)
-            if covers(statement, action, resource) and all(_conditions(statement, context))
-        }
-        return "explicitDeny" if "Deny" in effects else "allowed" if effects else "implicitDeny"
+        return decision(self.statements(role), action, resource, context)
+
+
+def decision(
+    statements: Iterable[Mapping[str, Any]], action: str, resource: str, context: Mapping[str, list[str]]
+) -> str:
+    """IAM's decision, in its words, policy variables filled in from the context."""
+    known = [_with_variables(statement, context) for statement in statements]
+    effects = {
+        statement["Effect"]
+        for statement in known
+        if covers(statement, action, resource) and all(_conditions(statement, context))
+    }
+    return "explicitDeny" if "Deny" in effects else "allowed" if effects else "implicitDeny"
 
 
 def covers(statement: Mapping[str, Any], action: str, resource: str) -> bool:
     """Whether a statement is about an action on a resource."""
-    named = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
-    return action in actions(dict(statement)) and any(fnmatchcase(resource, each) for each in named)
+    named = statement.get("Resource", statement.get("NotResource"))
+    is_named = any(fnmatchcase(resource, each) for each in (named if isinstance(named, list) else [named]))
+    return action in actions(dict(statement)) and is_named is ("Resource" in statement)
+
+
+_UNFILLED = "${}"
+"""Stands for a variable that has no value: it matches nothing."""
+
+
+def _with_variables(node: Any, context: Mapping[str, list[str]]) -> Any:
+    if isinstance(node, Mapping):
+        return {key: _with_variables(each, context) for key, each in node.items()}
+    if isinstance(node, list):
+        return [_with_variables(each, context) for each in node]
+    if not isinstance(node, str):
+        return node
+    return re.sub(r"\$\{([^}]+)\}", lambda found: context.get(found[1], [_UNFILLED])[0], node)
 
 
 def condition_keys(statement: Mapping[str, Any]) -> set[str]:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.project import run
-from tests.template.test_new_sensor import MINUTES, cfn_lint, parsed, python, type_check
+from tests.support.projects import project as read_project
+from tests.template.test_new_sensor import MINUTES, cfn_lint, own_tests, python, type_check
 from tools.project_copy import copy_of_project
 
 pytestmark = pytest.mark.treadle
@@ -22,6 +23,7 @@ SENSORS: dict[str, tuple[str, ...]] = {
     "on_orders": ("--kind", "asset", "--asset", "shop/orders", "--job", "process_file"),
     "on_prices": ("--kind", "asset", "--asset", "prices"),
     "when_fresh": ("--kind", "multi-asset", "--asset", "shop/orders", "--asset", "prices"),
+    "each_object": ("--kind", "s3", "--bucket", "my-orders", "--prefix", "in/", "--suffix", ".csv"),
 }
 TESTS = {
     "on_success": 2,
@@ -35,6 +37,7 @@ TESTS = {
     "on_orders": 2,
     "on_prices": 2,
     "when_fresh": 2,
+    "each_object": 2,
 }
 LONGEST_ASSET = "/".join([*["a"] * 7, "z" * 46])
 LONGEST_JOBS = f"{'k' * 40},{'l' * 40}"
@@ -58,7 +61,7 @@ def files(*names: str) -> list[str]:
 @pytest.mark.timeout(MINUTES)
 def test_template_passes_cfn_lint_and_its_own_tests(project: Path) -> None:
     cfn_lint(project)
-    python(project, "pytest", "tests/template", "-q", "-p", "no:randomly")
+    own_tests(project)
 
 
 @pytest.mark.timeout(MINUTES)
@@ -84,6 +87,7 @@ def test_written_code_passes_formatter_linter_and_type_checker(project: Path) ->
         ("deadline", ("--jobs", "k" * 40)),
         ("asset", ("--asset", LONGEST_ASSET)),
         ("multi-asset", ("--asset", LONGEST_ASSET, "--asset", "b")),
+        ("s3", ("--bucket", "b" * 63)),
     ],
 )
 def test_code_of_the_longest_names_is_formatted(tmp_path: Path, kind: str, watched: tuple[str, ...]) -> None:
@@ -97,22 +101,27 @@ def test_code_of_the_longest_names_is_formatted(tmp_path: Path, kind: str, watch
 
 
 def test_a_sensor_that_starts_no_job_is_granted_none(project: Path) -> None:
-    template = parsed(project)
+    entries = read_project(project / "template.yaml").sensors()
 
-    assert template.section("Parameters")["OnSuccessJobs"]["Default"] == ""
-    assert template.section("Parameters")["ChainReportJobs"]["Default"] == "report"
-    assert "OnSuccessJobStateMachineArn" not in template.section("Parameters")
-
-
-def test_what_the_deployment_watches_is_by_default_what_the_code_names(project: Path) -> None:
-    parameters = parsed(project).section("Parameters")
-
-    assert parameters["TellFailedMonitoredJobs"]["Default"] == "process_file,report"
-    assert parameters["OnSuccessMonitoredJobs"]["Default"] == ""
+    assert entries["on_success"].jobs == frozenset()
+    assert entries["chain_report"].jobs == frozenset({"report"})
 
 
-def test_of_the_sensors_of_assets_only_what_waits_for_several_ticks_by_schedule(project: Path) -> None:
-    scheduled = parsed(project).scheduled()
+def test_what_the_deployment_watches_is_what_the_code_names(project: Path) -> None:
+    functions = read_project(project / "template.yaml").functions()
+    watched = {name: each["Environment"]["Variables"] for name, each in functions.items()}
+
+    assert watched["tell_failed"]["TREADLE_MONITORED_JOBS"] == "process_file,report"
+    assert watched["on_success"]["TREADLE_MONITORED_JOBS"] == ""
+
+
+def test_of_the_sensors_of_assets_only_one_that_waits_for_several_ticks_by_schedule(project: Path) -> None:
+    functions = read_project(project / "template.yaml").functions()
+    scheduled = {
+        name
+        for name, each in functions.items()
+        if "ScheduleV2" in {event["Type"] for event in each["Events"].values()}
+    }
 
     assert {"on_orders", "on_prices"}.isdisjoint(scheduled)
-    assert "when_fresh" in scheduled
+    assert {"when_fresh", "each_object"} <= scheduled

@@ -112,14 +112,14 @@ def test_what_would_not_work_is_named(project: Path, target: str, path: str, tex
 def test_a_sensor_that_lacks_a_part_of_its_block_is_named(project: Path) -> None:
     template = project / "template.yaml"
     before = template.read_text()
-    [block] = [part for part in before.split("\n\n") if part.lstrip().startswith("PlanningFunction:")]
-    template.write_text(before.replace(block, block.replace("      Layers: [!Ref ProjectLayer]\n", "")))
+    assert before.count("        - !Ref PlanningQueue\n") == 1
+    template.write_text(before.replace("        - !Ref PlanningQueue\n", ""))
 
     done = make(project, TESTS)
 
     template.write_text(before)
     assert done.returncode != 0
-    assert "test_layer_of_the_project_is_the_sensors_alone[planning]" in done.stdout
+    assert "PlanningQueue" in done.stdout
 
 
 def test_the_check_is_made_of_these_parts() -> None:

@@ -3,72 +3,27 @@
 import hashlib
 import json
 import re
-import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.support.project import contents, run
 from tools.project import ROOT
 from tools.project_copy import copy_of_project
 from treadle.adapters.events import parse_sensor_event
-from treadle.cli.kinds import KINDS, kind_of
-from treadle.cli.template_edit import jobs
-from treadle.cli.yaml_lines import YamlLines
+from treadle.cli.kinds import KINDS
+from treadle.cli.template_edit import jobs, load
 from treadle.definitions.assets import AssetMaterialized
 from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.runs import RunFailure
 from treadle.definitions.status import DagsterRunStatus
-from treadle.ports.launching import JobSettings
-from treadle.ports.registry import parse_job
 
 WRITTEN = {
     "functions/sensors/scaffolded_orders/app.py",
     "tests/sensors/test_scaffolded_orders.py",
     "events/scaffolded_orders-schedule.json",
-    "events/scaffolded_orders-queued-tick.json",
 }
-
-SETTINGS = {
-    "step_functions": ("StateMachineArn",),
-    "glue": ("GlueJobName", "arguments"),
-    "batch": ("JobDefinitionArn", "queue", "arguments"),
-    "ecs": (
-        "TaskDefinitionArn",
-        "cluster",
-        "container",
-        "subnets",
-        "security_groups",
-        "launch_type",
-        "assign_public_ip",
-        "arguments",
-    ),
-    "lambda": ("FunctionArn",),
-    "sqs": ("QueueArn",),
-    "eventbridge": ("EventBusArn", "source", "detail_type"),
-}
-"""For each kind, how the address parameter ends, and its options."""
-EXAMPLES = {
-    "StateMachineArn": "arn:aws:states:eu-central-1:123456789012:stateMachine:load-orders",
-    "GlueJobName": "load-orders",
-    "JobDefinitionArn": "arn:aws:batch:eu-central-1:123456789012:job-definition/load-orders:3",
-    "Queue": "arn:aws:batch:eu-central-1:123456789012:job-queue/nightly",
-    "TaskDefinitionArn": "arn:aws:ecs:eu-central-1:123456789012:task-definition/load-orders:12",
-    "Cluster": "arn:aws:ecs:eu-central-1:123456789012:cluster/jobs",
-    "Container": "main",
-    "Subnets": "subnet-0a1b2c3d,subnet-0123456789abcdef0",
-    "SecurityGroups": "sg-0123456789abcdef0",
-    "TaskRoleArn": "arn:aws:iam::123456789012:role/jobs/load-orders",
-    "ExecutionRoleArn": "arn:aws:iam::123456789012:role/ecsTaskExecutionRole",
-    "Arguments": "day,region",
-    "FunctionArn": "arn:aws:lambda:eu-central-1:123456789012:function:load-orders:live",
-    "QueueArn": "arn:aws:sqs:eu-central-1:123456789012:orders",
-    "EventBusArn": "arn:aws:events:eu-central-1:123456789012:event-bus/orders",
-    "Source": "com.example.orders",
-    "DetailType": "Load Orders",
-}
-"""A value of each parameter that takes any of a form."""
 
 
 @pytest.fixture
@@ -92,35 +47,17 @@ def test_writes_function_events_and_test(project: Path) -> None:
     assert done.exit_code == 0, done.output
     assert {str(path) for path in after.keys() - before.keys()} == WRITTEN
     changed = {str(path) for path in before if after[path] != before[path]}
-    assert changed == {"template.yaml", "README.md"}
+    assert changed == {"template.yaml"}
 
 
 def test_says_what_it_wrote_and_what_comes_next(project: Path) -> None:
     done = run("new", "sensor", "scaffolded_orders", "--root", project)
 
-    assert all(path in done.stdout for path in (*WRITTEN, "template.yaml", "README.md"))
+    assert all(path in done.stdout for path in (*WRITTEN, "template.yaml"))
     assert "pytest tests/sensors/test_scaffolded_orders.py" in done.stdout
     assert "make check" in done.stdout
-
-
-def test_values_go_into_the_configuration_file_that_the_next_deployment_reads(project: Path) -> None:
-    """As SAM reads them there; an override on the command line would be undone by the next plain `sam deploy`."""
-    example = (project / "samconfig.example.toml").read_text()
-
-    done = run("new", "sensor", "scaffolded_orders", "--root", project)
-    (project / "samconfig.toml").touch()
-    later = run("new", "sensor", "unpaid_orders", "--job", "process_file", "--root", project)
-
-    lines = re.findall(r"^ +('.*',)$", done.stdout, flags=re.MULTILINE)
-    filled = example.replace("parameter_overrides = [", "\n".join(["parameter_overrides = [", *lines]), 1)
-    values = tomllib.loads(filled)["default"]["deploy"]["parameters"]["parameter_overrides"]
-    assert values[0] == "ScaffoldedOrdersStatus=RUNNING"
-    assert values[1].startswith("ScaffoldedOrdersJobStateMachineArn=<")
-    assert "sam build && sam deploy\n" in done.stdout
-    assert "--parameter-overrides" not in done.stdout
-    assert "cp samconfig.example.toml samconfig.toml" in done.stdout
-    assert "'UnpaidOrdersStatus=RUNNING'" in later.stdout
-    assert "cp samconfig" not in later.stdout
+    assert "sam build && sam deploy && treadle sensor start scaffolded_orders" in done.stdout
+    assert "stateMachine:scaffolded-orders-job" in done.stdout
 
 
 def test_commands_of_the_guide_write_their_sensors(project: Path) -> None:
@@ -146,7 +83,7 @@ def test_schedule_event_has_the_form_of_the_first_sensors(project: Path) -> None
 
 def test_queued_event_is_a_slot_below_the_minute(project: Path) -> None:
     """In the form in which a leased tick sends the minute's further slots ahead."""
-    run("new", "sensor", "scaffolded_orders", "--root", project)
+    run("new", "sensor", "scaffolded_orders", "--interval", "15", "--root", project)
 
     event = json.loads((project / "events/scaffolded_orders-queued-tick.json").read_text())
     [record] = event["Records"]
@@ -154,18 +91,42 @@ def test_queued_event_is_a_slot_below_the_minute(project: Path) -> None:
     assert hashlib.md5(record["body"].encode()).hexdigest() == record["md5OfBody"]
 
 
-@pytest.mark.parametrize("file", ["template.yaml", "README.md"])
-def test_edit_adds_lines_and_takes_none_away(project: Path, file: str) -> None:
-    """Comments, order and blank lines of everything else stay, for a second sensor too."""
-    first = (project / file).read_text()
-    run("new", "sensor", "scaffolded_orders", "--root", project)
-    second = (project / file).read_text()
-    run("new", "sensor", "returned_goods", "--root", project)
-    third = (project / file).read_text()
+def test_edit_adds_lines_and_takes_none_away(project: Path) -> None:
+    """Comments, order and blank lines of everything else stay, for further sensors and jobs, too."""
+    template = project / "template.yaml"
+    texts = [template.read_text()]
 
-    assert len(first) < len(second) < len(third)
-    assert is_subsequence(first, second)
-    assert is_subsequence(second, third)
+    for command in (
+        ("sensor", "scaffolded_orders"),
+        ("sensor", "returned_goods", "--kind", "run-failure"),
+        ("job", "load_orders", "--target", "ecs"),
+    ):
+        assert run("new", *command, "--root", project).exit_code == 0
+        texts.append(template.read_text())
+
+    for before, after in pairwise(texts):
+        assert len(before) < len(after)
+        assert is_subsequence(before, after)
+
+
+def test_queue_of_a_rule_is_listed_where_events_are_allowed(project: Path) -> None:
+    run("new", "sensor", "returned_goods", "--kind", "run-failure", "--root", project)
+
+    resources = load((project / "template.yaml").read_text())["Resources"]
+    assert {"Ref": "ReturnedGoodsQueue"} in resources["QueuePolicy"]["Properties"]["Queues"]
+
+
+def test_sections_behind_the_resources_stay_behind_them(project: Path) -> None:
+    template = project / "template.yaml"
+    outputs = re.search(r"^Outputs:\n(?:  .*\n)+", template.read_text(), re.MULTILINE)
+    assert outputs
+    template.write_text(template.read_text().replace(outputs[0], "") + "\n" + outputs[0])
+
+    done = run("new", "sensor", "scaffolded_orders", "--root", project)
+
+    assert done.exit_code == 0, done.output
+    assert template.read_text().endswith(outputs[0])
+    assert "ScaffoldedOrders" in load(template.read_text())["Resources"]
 
 
 def test_a_file_with_windows_line_ends_keeps_them(project: Path) -> None:
@@ -178,22 +139,23 @@ def test_a_file_with_windows_line_ends_keeps_them(project: Path) -> None:
     assert template.read_bytes().count(b"\n") == template.read_bytes().count(b"\r\n")
 
 
-def test_interval_is_the_default_in_code_and_deployment(project: Path) -> None:
+def test_interval_is_the_same_in_code_and_deployment(project: Path) -> None:
     run("new", "sensor", "scaffolded_orders", "--interval", "15", "--root", project)
 
-    assert (
-        "minimum_interval_seconds=15)" in (project / "functions/sensors/scaffolded_orders/app.py").read_text()
-    )
-    parameter = (project / "template.yaml").read_text().split("\n  ScaffoldedOrdersInterval:\n")[1]
-    assert parameter.startswith("    Type: Number\n    Default: 15\n")
+    code = (project / "functions/sensors/scaffolded_orders/app.py").read_text()
+    assert "minimum_interval_seconds=15)" in code
+    assert "TREADLE_INTERVAL_SECONDS: '15'" in (project / "template.yaml").read_text()
 
 
 def test_a_known_job_is_granted_and_not_added_again(project: Path) -> None:
+    known = jobs((project / "template.yaml").read_text())
+
     done = run("new", "sensor", "scaffolded_orders", "--job", "process_file", "--root", project)
 
     template = (project / "template.yaml").read_text()
-    assert template.count("\n  ProcessFileStateMachineArn:\n    Type: String\n") == 1
-    assert "StateMachineArn" not in done.stdout
+    assert jobs(template) == known
+    assert '"kind":"schedule","jobs":"process_file"' in template
+    assert "stateMachine" not in done.stdout
     assert "job=process_file" in (project / "functions/sensors/scaffolded_orders/app.py").read_text()
 
 
@@ -202,7 +164,8 @@ def test_two_sensors_may_share_a_new_job(project: Path) -> None:
     done = run("new", "sensor", "unpaid_orders", "--job", "remind", "--root", project)
 
     assert done.exit_code == 0, done.output
-    assert (project / "template.yaml").read_text().count("\n  RemindStateMachineArn:\n    Type: String") == 1
+    assert jobs((project / "template.yaml").read_text())["remind"] == "step_functions"
+    assert (project / "template.yaml").read_text().count("\n  RemindJob:\n") == 1
 
 
 def test_the_same_name_twice_is_refused(project: Path) -> None:
@@ -251,14 +214,14 @@ def test_unfit_names_are_refused_and_nothing_is_written(project: Path, name: str
 def test_a_name_that_the_template_has_already_is_refused(project: Path) -> None:
     """Logical ids are one namespace, and a second key of the same name would silently win."""
     template = project / "template.yaml"
-    own = "  ScaffoldedOrdersQueue: { Type: AWS::SQS::Queue }\n"
+    own = "  ScaffoldedOrdersEntry: { Type: AWS::SQS::Queue }\n"
     template.write_text(template.read_text().replace("\nResources:\n", f"\nResources:\n{own}"))
     before = contents(project)
 
     done = run("new", "sensor", "scaffolded_orders", "--root", project)
 
     assert done.exit_code == 2
-    assert "template.yaml has ScaffoldedOrdersQueue already" in done.stderr
+    assert "template.yaml has ScaffoldedOrdersEntry already" in done.stderr
     assert contents(project) == before
 
 
@@ -297,13 +260,13 @@ def test_outside_a_project_nothing_happens(tmp_path: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
-        ("Parameters:\n  # ---- Stack", "Parametres:\n  # ---- Stack", "lacks Parameters"),
+        ("\nResources:\n", "\nRessources:\n", "has no Resources with entries"),
         (
-            '"target": "step_functions", "arn": "${Address}",',
-            '"target" "step_functions",',
-            "the value of ProcessFileJobEntry is no JSON",
+            "      Queues:\n",
+            "      Queue:\n",
+            "has no Resources > QueuePolicy > Properties > Queues with entries",
         ),
-        ("Resources:\n", "Resources:\n  - {\n", "is no YAML"),
+        ("\nResources:\n", "\nResources:\n  - {\n", "is not YAML"),
     ],
 )
 def test_a_template_without_the_places_is_left_alone(
@@ -315,107 +278,11 @@ def test_a_template_without_the_places_is_left_alone(
     template.write_text(template.read_text().replace(old, new))
     before = contents(project)
 
-    done = run("new", "sensor", "scaffolded_orders", "--root", project)
+    done = run("new", "sensor", "scaffolded_orders", "--kind", "run-failure", "--root", project)
 
     assert done.exit_code == 2
     assert complaint in done.stderr
     assert contents(project) == before
-
-
-def test_more_jobs_than_one_condition_takes_are_nested(project: Path) -> None:
-    """CloudFormation's `!Or` takes ten."""
-    template = project / "template.yaml"
-    given = "    - !Condition ProcessFileIsGiven\n"
-    template.write_text(template.read_text().replace(given, given * 7))
-
-    for name in ("scaffolded_orders", "unpaid_orders"):
-        assert run("new", "sensor", name, "--root", project).exit_code == 0
-
-    conditions = template.read_text().split(given * 7)[1]
-    assert conditions.splitlines()[1:5] == [
-        "    - !Or",
-        "      - !Condition DeployExample",
-        "      - !Condition ScaffoldedOrdersJobIsGiven",
-        "      - !Condition UnpaidOrdersJobIsGiven",
-    ]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_new_job_of_each_kind_gets_its_parameters_and_its_setting(project: Path, kind: str) -> None:
-    """The engine reads the address as `arn`, and each option under the name by which it says what is missing."""
-    done = run(
-        "new", "sensor", "scaffolded_orders", "--job", "scaffolded_load", "--target", kind, "--root", project
-    )
-
-    assert done.exit_code == 0, done.output
-    template = YamlLines("template.yaml", (project / "template.yaml").read_text())
-    setting = jobs(template)["scaffolded_load"]
-    address, *options = SETTINGS[kind]
-    expected = {
-        option: f"${{{JobSettings('scaffolded_load', kind, '', '').parameter_of(option)}}}"
-        for option in options
-    }
-    assert setting == {
-        "project": "${AWS::StackName}",
-        "target": kind,
-        "arn": f"${{ScaffoldedLoad{address}}}",
-        "parameter": f"ScaffoldedLoad{address}",
-        **({"options": expected} if options else {}),
-        **({"role": "${RoleArn}"} if kind == "step_functions" else {}),
-    }
-    assert ("ScaffoldedLoadRole" in template.keys("Resources")) is (kind == "step_functions")
-    assert parse_job("scaffolded_load", json.dumps(setting), KINDS).settings.options == expected
-    given = {value[2:-1] for value in (setting["arn"], *expected.values())}
-    assert given <= set(template.keys("Parameters"))
-    assert f"ScaffoldedLoad{address}=<" in done.stdout
-    assert f"| `ScaffoldedLoad{address}` |" in (project / "README.md").read_text()
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_no_parameter_of_a_job_takes_what_would_break_out_of_its_place(kind: str) -> None:
-    """Values go into a JSON text and into the resources of policies: no quotes, no wildcards."""
-    parameters = yaml.safe_load(kind_of(kind).parameters.replace("{{Job}}", "Job").replace("{{job}}", "job"))
-    free = {name: each["AllowedPattern"] for name, each in parameters.items() if "AllowedPattern" in each}
-
-    assert free.keys() == {name for name, each in parameters.items() if "AllowedValues" not in each}
-    for name, pattern in free.items():
-        example = EXAMPLES[name.removeprefix("Job")]
-        assert re.fullmatch(pattern, example), name
-        assert re.fullmatch(pattern, ""), name
-        for bad in ('"', "\\", "*", "?", "${A}", "\n"):
-            assert not re.fullmatch(pattern, example + bad), name
-            assert not re.fullmatch(pattern, bad + example), name
-
-
-def test_a_job_cannot_speak_as_aws_or_as_treadle() -> None:
-    pattern = yaml.safe_load(kind_of("eventbridge").parameters.replace("{{Job}}", "Job"))["JobSource"][
-        "AllowedPattern"
-    ]
-
-    assert re.fullmatch(pattern, "treadle-jobs")
-    assert not any(re.fullmatch(pattern, source) for source in ("treadle", "treadle.runs", "aws.s3"))
-
-
-def test_a_job_of_one_kind_is_added_behind_one_of_another(project: Path) -> None:
-    """Whatever the last job's parameters are called."""
-    for name, kind in (
-        ("scaffolded_orders", "ecs"),
-        ("unpaid_orders", "glue"),
-        ("open_orders", "step_functions"),
-    ):
-        done = run("new", "sensor", name, "--target", kind, "--root", project)
-        assert done.exit_code == 0, done.output
-
-    parameters = YamlLines("template.yaml", (project / "template.yaml").read_text()).keys("Parameters")
-    first = parameters.index("ProcessLargeFileStateMachineArn")
-    behind = [name for name in parameters[first + 1 :] if "OrdersJob" in name]
-    assert parameters[first + 1 : first + 1 + len(behind)] == behind
-    assert behind[0] == "ScaffoldedOrdersJobTaskDefinitionArn"
-    assert behind[-3:] == [
-        "UnpaidOrdersJobGlueJobName",
-        "UnpaidOrdersJobArguments",
-        "OpenOrdersJobStateMachineArn",
-    ]
 
 
 def test_a_known_job_keeps_its_kind(project: Path) -> None:
@@ -426,7 +293,7 @@ def test_a_known_job_keeps_its_kind(project: Path) -> None:
     )
 
     assert done.exit_code == 2
-    assert "Job process_file is there already, as step_functions" in done.stderr
+    assert "Job process_file exists already, on step_functions" in done.stderr
     assert contents(project) == before
 
 
@@ -437,17 +304,30 @@ def test_a_kind_that_nobody_knows_is_refused_with_those_that_are(project: Path) 
     assert all(kind in done.stderr for kind in KINDS)
 
 
-def test_a_parameter_that_is_called_like_a_resource_is_refused(project: Path) -> None:
-    """Parameters and resources share one namespace: the queue of sensor `refund` is `RefundQueue`."""
-    assert run("new", "sensor", "refund", "--root", project).exit_code == 0
+def test_a_resource_that_sam_would_name_like_another_is_refused(project: Path) -> None:
+    """SAM calls the role of a function `Refund` RefundRole."""
+    template = project / "template.yaml"
+    template.write_text(template.read_text() + "  RefundRole: { Type: AWS::SNS::Topic }\n")
     before = contents(project)
 
-    done = run(
-        "new", "sensor", "scaffolded_orders", "--job", "refund", "--target", "batch", "--root", project
-    )
+    done = run("new", "sensor", "refund", "--root", project)
 
     assert done.exit_code == 2
-    assert "template.yaml has RefundQueue already" in done.stderr
+    assert "template.yaml has RefundRole already" in done.stderr
+    assert contents(project) == before
+
+
+def test_what_would_be_beyond_a_limit_of_aws_is_refused(project: Path) -> None:
+    template = project / "template.yaml"
+    many = "".join(f"  Topic{number}: {{ Type: AWS::SNS::Topic }}\n" for number in range(460))
+    template.write_text(template.read_text() + many)
+    before = contents(project)
+
+    done = run("new", "sensor", "scaffolded_orders", "--root", project)
+
+    assert done.exit_code == 2
+    assert re.search(r"resources would be 50\d, and AWS takes 500", done.stderr)
+    assert "Begin a second project for the same engine." in done.stderr
     assert contents(project) == before
 
 
@@ -493,21 +373,13 @@ def test_a_sensor_of_runs_or_assets_has_a_sample_of_each_way_in(
 def test_deadlines_are_a_cron_expression_as_eventbridge_scheduler_takes_it(
     project: Path, expression: str, *, is_accepted: bool
 ) -> None:
-    run(
-        "new",
-        "sensor",
-        "scaffolded_orders",
-        "--kind",
-        "deadline",
-        "--jobs",
-        "process_file",
-        "--root",
-        project,
-    )
+    options = ("--kind", "deadline", "--jobs", "process_file", "--deadlines", expression)
 
-    template = (project / "template.yaml").read_text().split("  ScaffoldedOrdersDeadlines:\n", 1)[1]
-    [pattern] = re.findall(r"AllowedPattern: '(.*)'", template.split("ConstraintDescription", 1)[0])
-    assert bool(re.fullmatch(pattern, expression)) is is_accepted
+    done = run("new", "sensor", "scaffolded_orders", *options, "--root", project)
+
+    assert (done.exit_code == 0) is is_accepted
+    assert (f"ScheduleExpression: {expression}\n" in (project / "template.yaml").read_text()) is is_accepted
+    assert ("must be a cron expression" in done.stderr) is not is_accepted
 
 
 def test_a_job_that_the_project_has_not_is_warned_of_with_what_may_be_meant(project: Path) -> None:
@@ -604,10 +476,10 @@ def test_jobs_that_cannot_be_heard_of_are_refused(project: Path, options: list[s
 
 
 def test_a_sensor_that_starts_nothing_brings_no_job(project: Path) -> None:
-    known = jobs(YamlLines("template.yaml", (project / "template.yaml").read_text()))
+    known = jobs((project / "template.yaml").read_text())
 
     done = run("new", "sensor", "scaffolded_orders", "--kind", "run-failure", "--root", project)
 
-    assert jobs(YamlLines("template.yaml", (project / "template.yaml").read_text())) == known
-    assert "StateMachineArn" not in done.stdout
+    assert jobs((project / "template.yaml").read_text()) == known
+    assert "stateMachine" not in done.stdout
     assert "Sensor scaffolded_orders, which reacts to runs that have failed:" in done.stdout

@@ -45,7 +45,7 @@ def test_template_is_read_without_libyaml_too() -> None:
     )
 
     done = subprocess.run(
-        [sys.executable, "-c", code, "params", "RunsPerHour", "--json", "--root", str(ROOT)],
+        [sys.executable, "-c", code, "params", "LogRetentionDays", "--json", "--root", str(ROOT)],
         env={"PYTHONPATH": str(ROOT / "layers" / "treadle")},
         capture_output=True,
         text=True,
@@ -53,7 +53,7 @@ def test_template_is_read_without_libyaml_too() -> None:
     )
 
     assert done.returncode == 0, done.stderr
-    assert [each["name"] for each in json.loads(done.stdout)] == ["RunsPerHour"]
+    assert [each["name"] for each in json.loads(done.stdout)] == ["LogRetentionDays"]
 
 
 @pytest.mark.parametrize(
@@ -175,13 +175,13 @@ def test_stack_is_that_of_the_configuration_file_that_sam_reads(
 
 
 def test_parameters_are_explained_by_the_template_itself() -> None:
-    shown = run("params", "new_objects", "settle", "--root", ROOT)
+    shown = run("params", "bucket", "eventbridge", "--root", ROOT)
     told = json.loads(run("params", "--root", ROOT, "--json").stdout)
 
-    assert "NewObjectsSettleSeconds" in shown.stdout
-    assert "NewObjectsPrefix" not in shown.stdout
+    assert "NewObjectsBucket" in shown.stdout
+    assert "LogRetentionDays" not in shown.stdout
     text = (ROOT / "template.yaml").read_text()
-    assert {each["name"] for each in told} >= {"Namespace", "NewObjectsBucket", "ProcessFileStateMachineArn"}
+    assert {each["name"] for each in told} >= {"Engine", "NewObjectsBucket"}
     assert all(f"\n  {each['name']}:\n" in text for each in told)
     assert all(each["description"] and each["group"] != "Others" for each in told)
 

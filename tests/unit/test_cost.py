@@ -14,6 +14,7 @@ from treadle.operate.cost import (
     Prices,
     Workload,
     daemon_per_month,
+    idle_engine_per_month,
     per_million,
     per_month,
 )
@@ -59,3 +60,12 @@ def test_json_has_the_same_figures() -> None:
     assert told["month"] == pytest.approx(per_month(Workload(3, 60, 100_000, 100_000), Prices()))
     assert told["month_total"] == pytest.approx(sum(told["month"].values()))
     assert told["daemon_month"] == pytest.approx(daemon_per_month(Prices()))
+
+
+def test_page_names_every_line_of_an_idle_engine() -> None:
+    lines = idle_engine_per_month(Prices())
+    table = dict(re.findall(r"^\| ([^|]+) \| (\d+\.\d\d) \|$", PAGE, flags=re.MULTILINE))
+
+    assert table == {
+        name: f"{dollars:.2f}" for name, dollars in {**lines, "all": sum(lines.values())}.items()
+    }

@@ -40,6 +40,8 @@ def server() -> ModuleType:
         ("glue", "/", {"JobName": "load"}, None),
         ("ssm", "/", {"Path": "/treadle/shop/jobs", "Recursive": False}, PATH),
         ("ssm", "/", {"Name": "/treadle/shop/jobs/load"}, None),
+        ("ssm", "/", {"Path": "/treadle/main/"}, "arn:aws:ssm:us-east-1:000000000000:parameter/treadle/main"),
+        ("ssm", "/", {"Path": "/"}, "arn:aws:ssm:us-east-1:000000000000:parameter"),
     ],
 )
 def test_permission_is_checked_on_what_aws_checks_it_on(
@@ -93,3 +95,52 @@ def test_each_change_of_a_parameter_is_announced_once_in_the_form_of_aws(
             operations.append(change.detail["operation"])
 
     assert operations == ["Create", "Update", "Delete", "Create"]
+
+
+def test_batch_of_messages_is_allowed_by_the_action_that_iam_has(server: ModuleType) -> None:
+    assert server.known_action("sqs:SendMessageBatch") == "sqs:SendMessage"
+    assert server.known_action("sqs:DeleteMessageBatch") == "sqs:DeleteMessage"
+    assert server.known_action("sqs:ReceiveMessage") == "sqs:ReceiveMessage"
+    assert server.known_action("glue:BatchStopJobRun") == "glue:BatchStopJobRun"
+    assert server.known_action(None) is None
+
+
+def test_concurrency_that_a_parameter_gives_is_a_number(server: ModuleType) -> None:
+    assert server.numbered({"UUID": "u", "ScalingConfig": {"MaximumConcurrency": "5"}}) == {
+        "UUID": "u",
+        "ScalingConfig": {"MaximumConcurrency": 5},
+    }
+    assert server.numbered({"UUID": "u"}) == {"UUID": "u", "ScalingConfig": {}}
+
+
+@pytest.mark.parametrize(
+    ("request_items", "found"),
+    [
+        (
+            {
+                "Runs": {
+                    "Keys": [],
+                    "ProjectionExpression": "#a, job",
+                    "ExpressionAttributeNames": {"#a": "run_id"},
+                }
+            },
+            ["run_id", "job"],
+        ),
+        ({"Runs": {"Keys": [], "AttributesToGet": ["run_id"]}}, ["run_id"]),
+        ({"Runs": {"Keys": [], "AttributesToGet": ["run_id"]}, "Ticks": {"Keys": []}}, None),
+        ({"Runs": {"Keys": []}}, None),
+        ({"Runs": [{"PutRequest": {}}]}, None),
+    ],
+)
+def test_attributes_of_a_batch_are_those_of_its_tables(
+    server: ModuleType, request_items: dict[str, Any], found: list[str] | None
+) -> None:
+    """One that reads all attributes of a table names none."""
+    body = json.dumps({"RequestItems": request_items}).encode()
+
+    assert json.loads(server.with_attributes(body)).get("AttributesToGet") == found
+
+
+def test_a_request_without_a_batch_is_left_as_it_is(server: ModuleType) -> None:
+    for body in (b"", b"{", b"[]", b'{"Key": {}}'):
+        assert server.with_attributes(body) == body

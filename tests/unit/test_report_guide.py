@@ -92,7 +92,7 @@ def test_the_state_machine_is_one() -> None:
 def test_the_examples_state_machine_reports_its_summary() -> None:
     """And ends with the summary's place, as it did before."""
     machines = read().resources("AWS::Serverless::StateMachine")
-    states = machines["SummarizeStateMachine"]["Definition"]["States"]
+    states = machines["Summarize"]["Definition"]["States"]
     made = {"bucket": "raw", "key": "summaries/a.csv/summary.json", "rows": 3, "bytes": 70}
     given = {"run_config": {"key": "in/a.csv"}, "result": {"Payload": made}}
 

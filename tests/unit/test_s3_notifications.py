@@ -90,14 +90,14 @@ def test_sweep_of_a_silent_bucket_says_so_with_the_whole_command(house: House) -
     skips = house.state().skips
     assert isinstance(skips, SkipStreak)
     assert skips.reason.startswith(silence(LONGEST))
-    assert ("silent_bucket", 1, "Count") in outcome.measures
+    assert ("BucketEventsDisabled", 1, "Count") in outcome.measures
 
 
 def test_sweep_of_a_bucket_that_sends_events_measures_the_round_only(house: House) -> None:
     outcome = house.leased(watching(sends_events=True)).tick(house.clock.now(), Budget())
 
     [(name, age, unit)] = outcome.measures
-    assert (name, unit) == ("round_age", "Seconds")
+    assert (name, unit) == ("SweepAge", "Seconds")
     assert 0 <= age < 60
     assert "EventBridge" not in outcome.reason
 

@@ -150,7 +150,7 @@ def test_function_too_slow_for_a_slice_goes_on_at_the_next_tick_and_misses_none(
     first = ticked(instance, 0.5)
     assert first.outcome.decision is Decision.SUCCESS
     assert 0 < len(first.runs) < len(keys)
-    assert [measure.name for measure in first.outcome.measures] == ["round_age"]
+    assert [measure.name for measure in first.outcome.measures] == ["SweepAge"]
     for _ in range(4):
         result = ticked(instance, 0.5)
         assert result.outcome.decision is not Decision.FAILURE
@@ -211,7 +211,7 @@ def test_round_that_was_cut_short_is_not_complete() -> None:
 
     result = ticked(instance, 0.3)  # Of what is behind it, which is nothing.
 
-    [age] = [measure for measure in result.outcome.measures if measure.name == "round_age"]
+    [age] = [measure for measure in result.outcome.measures if measure.name == "SweepAge"]
     assert age.value == INTERVAL
 
 

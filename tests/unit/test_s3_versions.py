@@ -79,7 +79,7 @@ def test_bucket_that_makes_no_versions_is_said_in_each_ticks_reason_until_it_doe
 
     assert silent.reason.startswith(without_versioning(BUCKET))
     assert "versioning" in silent.reason
-    assert ("unversioned_bucket", 1, "Count") in silent.measures
+    assert ("BucketUnversioned", 1, "Count") in silent.measures
     assert "versioning" not in mended.reason
 
 

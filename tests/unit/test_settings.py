@@ -170,3 +170,43 @@ def test_kind_that_the_code_is_not_is_a_problem() -> None:
         SettingsError, match="TREADLE_KIND is 'asset', and the sensor of its code is of kind 's3'"
     ):
         evaluator_parts(s3_sensor(job_name="load")(keyless), {}, {"TREADLE_KIND": "asset"})
+
+
+@pytest.mark.parametrize(
+    ("interval", "problem"),
+    [
+        ("60", None),
+        ("300", None),
+        (None, None),
+        ("15", "the interval is 15 seconds, and without TREADLE_QUEUE_URL"),
+    ],
+)
+def test_sensor_without_a_queue_ticks_each_minute_at_most(interval: str | None, problem: str | None) -> None:
+    """Its further slots would come through the queue; without one they would be left out in silence."""
+    environment = {"TREADLE_INTERVAL_SECONDS": interval} if interval else {}
+
+    with pytest.raises(SettingsError) as refused:
+        evaluator_parts(sensor_of(keyless), {}, environment)
+
+    assert "TREADLE_QUEUE_URL is not set" not in str(refused.value)
+    assert ("the interval is" in str(refused.value)) is (problem is not None)
+    assert (problem or "") in str(refused.value)
+
+
+def test_interval_of_the_code_counts_like_one_of_the_deployment() -> None:
+    with pytest.raises(SettingsError, match="the interval is 15 seconds"):
+        evaluator_parts(sensor_of(keyless, minimum_interval_seconds=15), {}, {})
+
+
+def test_sensor_with_a_queue_ticks_as_often_as_it_likes() -> None:
+    environment = {"TREADLE_INTERVAL_SECONDS": "15", "TREADLE_QUEUE_URL": "https://sqs/queue"}
+
+    with pytest.raises(SettingsError) as refused:
+        evaluator_parts(sensor_of(keyless), {}, environment)
+
+    assert "the interval is" not in str(refused.value)
+
+
+def test_sensor_that_takes_events_needs_its_queue() -> None:
+    with pytest.raises(SettingsError, match="TREADLE_QUEUE_URL is not set"):
+        evaluator_parts(s3_sensor(job_name="load")(keyless), {}, {})

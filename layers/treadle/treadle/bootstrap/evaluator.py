@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from treadle.engine.event_ticks import EventTicks
     from treadle.engine.preview import Previewer
 
+SCHEDULE_SECONDS = 60
+"""How often a sensor's schedule invokes it; slots in between come through its queue."""
+
 
 @dataclass(frozen=True, slots=True)
 class EvaluatorParts:
@@ -63,8 +66,8 @@ def evaluator_parts(
     except SettingsError as error:
         settings.problems.append(str(error).rstrip("."))
     namespace, tables = settings.text("TREADLE_NAMESPACE"), settings.tables()
-    inbox = Inbox.of(f"sensor {definition.name}", settings, "TREADLE_QUEUE_URL")
     interval = settings.number("TREADLE_INTERVAL_SECONDS", "seconds", definition.minimum_interval_seconds)
+    inbox = _inbox(definition, settings, interval or 0)
     pause_after = settings.number("TREADLE_PAUSE_AFTER", "failures")
     status = settings.text("TREADLE_DEFAULT_STATUS", definition.default_status.value)
     if status not in set(DefaultSensorStatus):
@@ -102,6 +105,18 @@ def evaluator_parts(
         zone,
         definition.described(),
     )
+
+
+def _inbox(definition: SensorDefinition, settings: Settings, interval: int) -> Inbox:
+    """The sensor's queue, which one that only ticks each minute or more rarely may do without."""
+    takes_messages = definition.takes_events or definition.is_woken
+    has_none = not settings.environment.get("TREADLE_QUEUE_URL")
+    if has_none and not takes_messages and 0 < interval < SCHEDULE_SECONDS:
+        settings.problems.append(
+            f"the interval is {interval} seconds, and without TREADLE_QUEUE_URL the sensor ticks each minute at most: "
+            f"give it a queue, or an interval of {SCHEDULE_SECONDS} seconds or more"
+        )
+    return Inbox.of(f"sensor {definition.name}", settings, "TREADLE_QUEUE_URL", is_needed=takes_messages)
 
 
 def _events(

@@ -22,13 +22,15 @@ class Inbox:
     dead_letters: DeadLetters
 
     @classmethod
-    def of(cls, origin: str, settings: Settings, name: str) -> "Inbox":
+    def of(cls, origin: str, settings: Settings, name: str, *, is_needed: bool = True) -> "Inbox":
         """The queue whose URL a variable of the environment holds.
 
         Args:
             origin: the step.
             settings: of the environment.
             name: the variable's.
+            is_needed: whether the step cannot do without a queue; else the variable may be missing.
         """
-        url, letters = settings.text(name), settings.text("TREADLE_DEAD_LETTER_QUEUE_URL")
+        url = settings.text(name, None if is_needed else "")
+        letters = settings.text("TREADLE_DEAD_LETTER_QUEUE_URL")
         return cls(origin, SqsQueue(url), SqsDeadLetters(letters))

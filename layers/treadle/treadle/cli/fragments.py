@@ -1,20 +1,83 @@
-"""The texts that a new sensor is made of, with its names filled in."""
+"""The texts that new sensors and jobs are made of, with their names filled in."""
 
+import json
 import re
-from collections.abc import Set
-from dataclasses import dataclass
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
 from importlib import resources
 
-from treadle.cli.kinds import STEP_FUNCTIONS, Kind, kind_of
+from treadle.cli.kinds import ADDRESS, STEP_FUNCTIONS, Kind, kind_of
 from treadle.cli.sensor_kinds import SCHEDULE, SENSOR_KINDS, SensorKind
+from treadle.ports.contract import PARTS
+from treadle.ports.registry import CONTRACT
+
+MINUTE = 60
+"""Seconds; a schedule ticks no oftener, and what is below comes through a queue."""
 
 _MARK = re.compile(r"\s*\{\{([#^/])(\w+)\}\}\n?")
 """A line that begins or ends what a text has only with a flag (#), or only without it (^)."""
 
 
 def pascal(name: str) -> str:
-    """`late_orders` -> `LateOrders`: how the parameters and resources of a sensor or job begin."""
+    """`late_orders` -> `LateOrders`: how the resources of a sensor or job begin."""
     return "".join(word.capitalize() for word in name.split("_"))
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """What a new job is to be.
+
+    Attributes:
+        name: of the job, in snake case.
+        target: the kind of its target.
+        given: its settings by name, as far as they are not the kind's defaults; the address as `arn`.
+        role: the ARN of the role that the engine assumes; None for one of its own.
+    """
+
+    name: str
+    target: str = STEP_FUNCTIONS
+    given: Mapping[str, str] = field(default_factory=dict)
+    role: str | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """What its target needs."""
+        return kind_of(self.target)
+
+    @property
+    def prefix(self) -> str:
+        """How its resources begin: `LoadOrdersJob`."""
+        return f"{pascal(self.name)}Job"
+
+    @property
+    def address(self) -> str:
+        """Of what it starts, as its block has it."""
+        return _named(self.kind.values(self.given)[ADDRESS], self.name)
+
+    def block(self) -> str:
+        """Its block of the template."""
+        return fill(_template("jobs/job.yaml"), self._values(), {"own_role"} if self.role is None else set())
+
+    def _values(self) -> Mapping[str, str]:
+        values = {name: _named(value, self.name) for name, value in self.kind.values(self.given).items()}
+        options = [
+            (n, v) for n, v in values.items() if v and n != ADDRESS and self.kind.settings[n].is_option
+        ]
+        made = {
+            **CONTRACT_PARTS,
+            **values,
+            "Job": self.prefix,
+            "job": self.name,
+            "target": self.target,
+            "role": f"${{{self.prefix}Role.Arn}}" if self.role is None else self.role,
+            "options": f',"options":{json.dumps(dict(options), separators=(",", ":"))}' if options else "",
+            "executions": values[ADDRESS].replace(":stateMachine:", ":execution:"),
+            "glue_job": f"arn:${{AWS::Partition}}:glue:${{AWS::Region}}:${{AWS::AccountId}}:job/{values[ADDRESS]}",
+            "revisions": values[ADDRESS].rpartition(":")[0],
+            "launch": "StringLike: { aws:userid: '*:launch' }",
+            "in_cluster": f"ArnEqualsIfExists: {{ ecs:cluster: !Sub '{values.get('cluster', '')}' }}",
+        }
+        return {**made, "statements": _indented(fill(self.kind.statements, made, set()), 8)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +88,17 @@ class NewSensor:
         name: of the sensor, in snake case.
         job: the name of the job that it starts; None if it starts none.
         interval: seconds between its ticks, if it ticks.
-        target: the kind of target that the job has; None for Step Functions, or what a known job has.
+        target: the kind of target that the job has if it is new; None for Step Functions.
         made: its own kind, one of `SENSOR_KINDS`.
-        upstream: the jobs whose runs it hears of.
-        reads_runs: whether it may read recorded runs; one that hears of runs may in any case.
-        assets: the assets that it hears of, their parts joined by "/".
+        upstream: the jobs whose runs it receives.
+        reads_runs: whether it may read recorded runs; one that receives runs may in any case.
+        assets: the assets that it receives, their parts joined by "/".
+        bucket: the bucket that it watches.
+        key_prefix: how the keys of its objects begin.
+        key_suffix: how the keys of its objects end.
+        wildcard: whether its rule filters by prefix and suffix both.
+        deadlines: when its deadlines are, as a cron expression of EventBridge Scheduler.
+        time_zone: in which they are meant.
     """
 
     name: str
@@ -40,31 +109,27 @@ class NewSensor:
     upstream: tuple[str, ...] = ()
     reads_runs: bool = False
     assets: tuple[str, ...] = ()
+    bucket: str = ""
+    key_prefix: str = ""
+    key_suffix: str = ""
+    wildcard: bool = False
+    deadlines: str = "cron(0 6 * * ? *)"
+    time_zone: str = "UTC"
 
     @property
     def prefix(self) -> str:
-        """How its parameters and resources begin."""
+        """How its resources begin; its function is called so."""
         return pascal(self.name)
 
     @property
-    def job_prefix(self) -> str:
-        """How its job's parameters begin."""
-        return pascal(self.job or "")
-
-    @property
     def sensor_kind(self) -> SensorKind:
-        """What tells it from sensors of other kinds."""
+        """What distinguishes it from sensors of other kinds."""
         return SENSOR_KINDS[self.made]
 
     @property
-    def kind(self) -> Kind:
-        """What the job needs if it is new."""
-        return kind_of(self.target or STEP_FUNCTIONS)
-
-    @property
-    def address(self) -> str:
-        """The parameter that gives the new job's address."""
-        return f"{self.job_prefix}{self.kind.address}"
+    def new_job(self) -> NewJob | None:
+        """Its job, if that is new."""
+        return NewJob(self.job, self.target or STEP_FUNCTIONS) if self.job else None
 
     @property
     def does(self) -> str:
@@ -73,26 +138,44 @@ class NewSensor:
         return (kind.does if self.job else kind.does_without_job).replace("{{job}}", self.job or "")
 
     @property
+    def reads(self) -> bool:
+        """Whether it may read whole runs."""
+        return self.sensor_kind.watches or self.sensor_kind.has_deadlines or self.reads_runs
+
+    @property
+    def has_queue(self) -> bool:
+        """Whether it has a queue of its own."""
+        kind = self.sensor_kind
+        return kind.hears or kind.has_deadlines or (kind.has_interval and self.interval < MINUTE)
+
+    @property
+    def has_rule(self) -> bool:
+        """Whether a rule of EventBridge sends to its queue."""
+        return self.sensor_kind.hears
+
+    @property
     def flags(self) -> Set[str]:
         """What decides which parts of the texts it has."""
         kind = self.sensor_kind
         given = {
             "schedule": kind.has_schedule,
-            "interval": kind.has_interval,
-            "hears": kind.hears,
-            "hears_of_runs": kind.status is not None,
-            "hears_of_assets": kind.hears_of_assets,
-            "watches": kind.watches,
             "deadline": kind.has_deadlines,
             "waits": kind.status is not None and not kind.watches,
-            "reads_events": (kind.status is not None and not kind.watches) or kind.hears_of_assets,
             "failure": kind.status == "FAILURE",
-            "reads": kind.watches or kind.has_deadlines or self.reads_runs,
+            "reads": self.reads,
+            "queue": self.has_queue,
+            "rule": self.has_rule,
+            "s3": kind.has_objects,
+            "prefix": bool(self.key_prefix),
             "job": self.job is not None,
             "upstream": bool(self.upstream),
             "imports_job": self.job is not None or bool(self.upstream),
         }
         return {flag for flag, is_set in given.items() if is_set}
+
+    def block(self) -> str:
+        """Its block of the template."""
+        return self.fragment("sensors/block.yaml")
 
     def fragment(self, file: str) -> str:
         """One of this package's templates, filled in.
@@ -100,30 +183,135 @@ class NewSensor:
         Args:
             file: its name.
         """
-        return self.fill(resources.files("treadle.cli").joinpath("templates", file).read_text("utf-8"))
+        return fill(_template(file), {**CONTRACT_PARTS, **self._names(), **self._resources()}, self.flags)
 
-    def fill(self, text: str) -> str:
-        """A text with what it has for this sensor, and `{{sensor}}`, `{{Sensor}}`, `{{job}}` and so on replaced."""
-        values = {
+    def _names(self) -> Mapping[str, str]:
+        return {
             "sensor": self.name,
             "Sensor": self.prefix,
             "does": self.does,
             "job": self.job or "",
-            "Job": self.job_prefix,
             "interval": str(self.interval),
             "kind": self.sensor_kind.kind,
             "status": self.sensor_kind.status or "",
-            "upstream": ",".join(self.upstream),
-            "upstream_list": ", ".join(self.upstream),
             "definitions": "".join(f'    JobDefinition("{job}"),\n' for job in self.upstream).rstrip(),
-            "ended_keys": ", ".join(f"'#ended/{job}'" for job in self.upstream),
-            "assets": ", ".join(f"'{asset}'" for asset in self.assets),
             "asset_keys": "".join(f"    {_asset_key(asset)},\n" for asset in self.assets).rstrip(),
             "asset_key": _asset_key(self.assets[0]) if self.assets else "",
             "asset": self.assets[0] if self.assets else "",
             "first": self.upstream[0] if self.upstream else "process_file",
+            "bucket": self.bucket,
+            "key_prefix": self.key_prefix,
+            "deadlines": self.deadlines,
+            "time_zone": self.time_zone,
+            "key": f"{self.key_prefix}orders{self.key_suffix}",
         }
-        return re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], _chosen(text, self.flags))
+
+    def _resources(self) -> Mapping[str, str]:
+        """What its block has that depends on its kind."""
+        kind = self.sensor_kind
+        policies = [CONTRACT_PARTS["evaluator_policy"]]
+        waits = kind.status is not None and not kind.watches
+        policies += [CONTRACT_PARTS["run_reader_policy"]] if self.reads or waits else []
+        policies += [CONTRACT_PARTS["asset_reader_policy"]] if kind.hears_of_assets else []
+        tags = f"treadle:sensor: {self.name}" + (", treadle:reads: runs" if self.reads else "")
+        entry = f',"queue":"${{{self.prefix}Queue}}"' if self.has_queue else ""
+        entry += f',"rule":"${{{self.prefix}Rule}}"' if self.has_rule else ""
+        return {
+            "policies": ", ".join(policies),
+            "tags": tags,
+            "bucket_arn": f"arn:${{AWS::Partition}}:s3:::{self.bucket}",
+            "variables": _flow(self._variables(), 10),
+            "source": "aws.s3" if kind.has_objects else "treadle",
+            "detail_type": kind.detail_type,
+            "detail": self._detail(),
+            "entry_fields": entry,
+        }
+
+    def _variables(self) -> list[str]:
+        kind = self.sensor_kind
+        found = [f"TREADLE_KIND: {kind.kind}", "TREADLE_DEFAULT_STATUS: STOPPED"]
+        found += [f"TREADLE_INTERVAL_SECONDS: '{self.interval}'"] if kind.has_interval else []
+        found += [f"TREADLE_QUEUE_URL: !Ref {self.prefix}Queue"] if self.has_queue else []
+        if kind.watches:
+            found.append(f"TREADLE_MONITORED_JOBS: '{','.join(self.upstream)}'")
+        found += [f"TREADLE_TIME_ZONE: {self.time_zone}"] if kind.has_deadlines else []
+        if kind.has_objects:
+            settings = {"BUCKET": self.bucket, "PREFIX": self.key_prefix, "SUFFIX": self.key_suffix}
+            found += [f"TREADLE_S3_{name}: '{value}'" for name, value in settings.items() if value]
+        return found
+
+    def _detail(self) -> str:
+        """What its rule asks of an event's detail, on one line."""
+        kind = self.sensor_kind
+        if kind.has_objects:
+            found = [f"bucket: {{ name: ['{self.bucket}'] }}"]
+            found += [f"object: {{ key: [{each}] }}" for each in self._key_filter()]
+            return ", ".join(found)
+        found = [f"namespace: [{CONTRACT_PARTS['namespace']}]"]
+        found += [f"status: [{kind.status}]"] if kind.status else []
+        found += [f"job: [{', '.join(self.upstream)}]"] if self.upstream else []
+        found += [f"asset_key: [{', '.join(map(_quoted, self.assets))}]"] if self.assets else []
+        return ", ".join(found)
+
+    def _key_filter(self) -> list[str]:
+        """At most one filter: a second one would be an alternative to the first.
+
+        An account has 30 rules with wildcards in all (EventBridge quotas), so one of them is written on request only;
+        else the sensor drops what has another suffix.
+        """
+        if self.wildcard:
+            return [f"{{ wildcard: '{self.key_prefix}*{self.key_suffix}' }}"]
+        if self.key_prefix:
+            return [f"{{ prefix: '{self.key_prefix}' }}"]
+        return [f"{{ suffix: '{self.key_suffix}' }}"] if self.key_suffix else []
+
+
+CONTRACT_PARTS: Mapping[str, str] = {
+    **{name: f"!Select [{number}, !Ref Engine]" for number, name in enumerate(PARTS)},
+    "contract": str(CONTRACT),
+    "registry": "/treadle/${Name}",
+}
+"""What the texts call a part of the engine's contract, with how a project's template selects it."""
+
+
+def fill(text: str, values: Mapping[str, str], flags: Set[str]) -> str:
+    """A text with what it has for these flags, and `{{name}}` replaced.
+
+    Args:
+        text: of a template.
+        values: by name.
+        flags: those that are set.
+    """
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], _chosen(text, flags))
+
+
+def _template(file: str) -> str:
+    return resources.files("treadle.cli").joinpath("templates", file).read_text("utf-8")
+
+
+def _named(text: str, job: str) -> str:
+    """A default with the job's name in it, as resources of AWS may be called."""
+    return text.replace("{{name}}", job.replace("_", "-"))
+
+
+def _indented(text: str, by: int) -> str:
+    return "\n".join(f"{' ' * by}{line}" for line in text.rstrip().splitlines())
+
+
+def _flow(items: list[str], indent: int, width: int = 130) -> str:
+    """Entries of a mapping in braces, on as few lines as they need."""
+    lines = [""]
+    for item in items:
+        longer = f"{lines[-1]} {item},"
+        if len(longer) + indent > width and lines[-1]:
+            lines.append(f" {item},")
+        else:
+            lines[-1] = longer
+    return f"\n{' ' * (indent - 1)}".join(lines).strip().rstrip(",")
+
+
+def _quoted(asset: str) -> str:
+    return f"'{asset}'"
 
 
 def _asset_key(asset: str) -> str:

@@ -1,5 +1,6 @@
-"""The kinds of target that a new job may have, and what each needs in the template."""
+"""The kinds of target that a new job may have, and what each needs in a project's template."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -10,46 +11,71 @@ import yaml
 
 STEP_FUNCTIONS = "step_functions"
 KINDS = (STEP_FUNCTIONS, "glue", "batch", "ecs", "lambda", "sqs", "eventbridge")
+ADDRESS = "arn"
 
-_MANY = 8
-"""Of more values than these, README.md gives the words that stand for them."""
+_PATTERNS = {
+    "here": r"arn:(aws[a-z-]*|\$\{AWS::Partition\})",
+    "place": r"([a-z0-9-]+|\$\{AWS::Region\}):([0-9]{12}|\$\{AWS::AccountId\})",
+    "iam": r"arn:(aws[a-z-]*|\$\{AWS::Partition\}):iam::([0-9]{12}|\$\{AWS::AccountId\}):",
+}
+_ROLE = _PATTERNS["iam"] + r"role/([A-Za-z0-9+=,.@_-]{1,64}/)*[A-Za-z0-9+=,.@_-]{1,64}"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting of a job.
+
+    Attributes:
+        what: it is, in words.
+        pattern: what it must match; nothing that would end the text around it, or widen a policy.
+        default: its value unless one is given; "" for none.
+        is_option: whether the job's registry entry has it, or only the policies of its role.
+    """
+
+    what: str
+    pattern: str
+    default: str = ""
+    is_option: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of target, in texts that take the job's name.
+    """A kind of target.
 
     Attributes:
-        name: as job settings call it.
-        needs: how the parameters end without which nothing can be started, the address first, each with what
-            it is.
-        options: the settings beside the address.
-        labels: of the parameters.
-        parameters: entries of the template's section.
-        conditions: entries of the template's section, beside the one that says whether the job is configured.
-        launch: statements of LAUNCH's role.
-        reconcile: statements of RECONCILE's role.
-        record: statements of RECORD's role.
-        console: statements of the console's role, which may cancel runs.
-        rule: the resource that tells RECORD how it goes.
+        name: as registry entries have it.
+        settings: by name, the address first.
+        statements: of the role that the engine assumes, as text that takes the settings.
     """
 
     name: str
-    needs: Mapping[str, str]
-    labels: str
-    parameters: str
-    options: tuple[str, ...] = ()
-    conditions: str = ""
-    launch: str = ""
-    reconcile: str = ""
-    record: str = ""
-    console: str = ""
-    rule: str = ""
+    settings: Mapping[str, Setting]
+    statements: str
 
-    @property
-    def address(self) -> str:
-        """How the parameter ends that gives the address."""
-        return next(iter(self.needs))
+    def problems(self, given: Mapping[str, str], role: str | None) -> Iterator[str]:
+        """Find what is wrong with the settings of a job.
+
+        Args:
+            given: the values that its author gives, by name.
+            role: the ARN of the role that its author gives; None for one of its own.
+        """
+        for name, value in given.items():
+            setting = self.settings.get(name)
+            if setting is None:
+                known = ", ".join(each for each in self.settings if each != ADDRESS) or "none"
+                yield f"A job on {self.name} has no setting {name!r}. Use: {known}."
+            elif re.fullmatch(setting.pattern, value) is None:
+                yield f"{name} is {value!r}, and must be: {setting.what}."
+        if role is not None and re.fullmatch(_ROLE, role) is None:
+            yield f"--role is {role!r}, and must be the ARN of an IAM role."
+
+    def values(self, given: Mapping[str, str]) -> dict[str, str]:
+        """The value of each setting.
+
+        Args:
+            given: the values that its author gives, by name.
+        """
+        return {name: given.get(name, setting.default) for name, setting in self.settings.items()}
 
 
 @cache
@@ -57,19 +83,12 @@ def kind_of(name: str) -> Kind:
     """A kind by its name, one of `KINDS`."""
     file = resources.files("treadle.cli").joinpath("templates", "jobs", f"{name}.yaml")
     content: dict[str, Any] = yaml.safe_load(file.read_text("utf-8"))
-    return Kind(name, **{**content, "options": tuple(content.get("options", ()))})
+    settings = {ADDRESS: _setting(content["address"])}
+    settings |= {each: _setting(body) for each, body in content.get("settings", {}).items()}
+    settings |= {each: _setting(body, is_option=False) for each, body in content.get("roles", {}).items()}
+    return Kind(name, settings, content["statements"])
 
 
-def parameter_rows(parameters: str) -> Iterator[str]:
-    """README.md's row of each parameter.
-
-    Args:
-        parameters: as the template has them.
-    """
-    for name, parameter in yaml.safe_load(parameters).items():
-        default = f"`{parameter['Default']}`" if parameter["Default"] else ""
-        values = parameter.get("AllowedValues", ())
-        allowed = parameter["ConstraintDescription"]
-        if 0 < len(values) <= _MANY:
-            allowed = ", ".join(f"`{value}`" for value in values)
-        yield f"| `{name}` | {default} | {allowed} | {parameter['Description']} |\n"
+def _setting(body: Mapping[str, str], *, is_option: bool = True) -> Setting:
+    pattern = re.sub(r"\{\{(\w+)\}\}", lambda found: _PATTERNS[found[1]], body["pattern"])
+    return Setting(body["what"], pattern, body.get("default", ""), is_option)

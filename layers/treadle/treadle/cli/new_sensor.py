@@ -1,19 +1,17 @@
-"""What `treadle new sensor` writes: a sensor's folder, sample events, test, and block of the template; or nothing."""
+"""What `treadle new` writes: a sensor's folder, sample events and test, and blocks of the template; or nothing."""
 
 import builtins
 import hashlib
 import json
 import keyword
 import re
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from treadle.cli.fragments import NewSensor
-from treadle.cli.readme_edit import add_to_readme
-from treadle.cli.template_edit import add_sensor, jobs
-from treadle.cli.yaml_lines import YamlLines
+from treadle.cli.fragments import NewJob, NewSensor
+from treadle.cli.template_edit import NAME, add_blocks, jobs
 from treadle.definitions.errors import ScaffoldError
 
 SHORTEST, LONGEST, LONGEST_JOB = 3, 36, 40
@@ -22,6 +20,14 @@ LONGEST_ASSET, MOST_PARTS = 60, 8
 """Of an asset's key, likewise."""
 INTERVALS = range(15, 86_401)
 _SNAKE_CASE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_KEY_PART = re.compile(r"[^*\\\"'$\x00-\x1f\x7f]*")
+"""In a rule an asterisk is a wildcard, and in a policy a dollar sign begins a variable; a quote would end the text."""
+_DEADLINES = re.compile(
+    r"cron\([0-9*,/-]+ [0-9*,/-]+ (\? [0-9A-Za-z*,/-]+ [0-9A-Za-z*,/#-]+|[0-9LW*,/-]+ [0-9A-Za-z*,/-]+ \?) [0-9*,/-]+\)"
+)
+"""Minutes, hours, day of month, month, day of week, year: EventBridge Scheduler wants all six, and ? for one of the days."""
+_TIME_ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+/-]{0,49}")
 _ASSET = re.compile(r"[\w.-]+(/[\w.-]+)*", re.ASCII)
 _RESERVED = {
     *keyword.kwlist,
@@ -32,6 +38,7 @@ _RESERVED = {
     *("requests", "run", "sensor", "source", "test", "time", "treadle", "config", "deployed", "started"),
     *("instance", "all_succeeded", "run_failure_sensor", "run_status_sensor"),
     *("deadline_sensor", "timedelta"),
+    *("s3_sensor", "stored"),
     *("asset_event", "asset_sensor", "made", "metadata", "multi_asset_sensor", "records", "told"),
     # Booleans and nothing, in YAML.
     *("true", "false", "yes", "off", "null"),
@@ -72,7 +79,7 @@ def is_root(folder: Path) -> bool:
 
 
 def write_sensor(root: Path, new: NewSensor) -> Written:
-    """Write everything that a new sensor needs into a project.
+    """Write everything that a new sensor needs into a project, its job's block included if that is new.
 
     Args:
         root: the project's folder.
@@ -84,18 +91,53 @@ def write_sensor(root: Path, new: NewSensor) -> Written:
     problems = [*_name_problems(new), *_place_problems(root, new)]
     if problems:
         raise ScaffoldError(problems)
-    edited = _edited(root, new)
-    before = {path: (root / path).read_bytes().decode() for path in edited}
-    known = jobs(YamlLines("template.yaml", before["template.yaml"]))
+    before = _template(root)
+    known = jobs(before)
+    job = new.new_job if new.job not in known else None
+    if job is None and new.target not in {None, known.get(new.job or "")}:
+        msg = f"Job {new.job} exists already, on {known[new.job or '']}: leave out --target, or choose another job."
+        raise ScaffoldError([msg])
+    queues = [f"{new.prefix}Queue"] if new.has_rule else []
+    after = add_blocks(before, [new.block(), *([job.block()] if job else [])], queues)
     files = _files(new)
-    _write_all(root, {path: content for path, (content, _) in files.items()} | edited)
-    more = {path: content.count("\n") - before[path].count("\n") for path, content in edited.items()}
+    _write_all(root, {path: content for path, (content, _) in files.items()} | {NAME: after})
     return Written(
-        {path: what for path, (_, what) in files.items()}
-        | {path: f"{lines} lines added" for path, lines in more.items() if lines},
-        new_job=new.job is not None and new.job not in known,
+        {path: what for path, (_, what) in files.items()} | {NAME: _added(before, after)},
+        new_job=job is not None,
         warnings=tuple(_unknown_jobs(new, {*known, *([new.job] if new.job else [])})),
     )
+
+
+def write_job(root: Path, new: NewJob) -> Written:
+    """Write a new job's block into a project's template.
+
+    Args:
+        root: the project's folder.
+        new: the job.
+
+    Raises:
+        ScaffoldError: with all problems at once; nothing is written then.
+    """
+    problems = [*_unfit("job", new.name, LONGEST_JOB), *new.kind.problems(new.given, new.role)]
+    if not is_root(root):
+        problems.append(_no_root(root))
+    if problems:
+        raise ScaffoldError(problems)
+    before = _template(root)
+    known = jobs(before)
+    if new.name in known:
+        raise ScaffoldError([f"Job {new.name} exists already, on {known[new.name]}: choose another name."])
+    after = add_blocks(before, [new.block()], [])
+    _write_all(root, {NAME: after})
+    return Written({NAME: _added(before, after)}, new_job=True)
+
+
+def _template(root: Path) -> str:
+    return (root / NAME).read_bytes().decode()
+
+
+def _added(before: str, after: str) -> str:
+    return f"{after.count(chr(10)) - before.count(chr(10))} lines added"
 
 
 def _unknown_jobs(new: NewSensor, known: Set[str]) -> Iterator[str]:
@@ -118,7 +160,7 @@ def _files(new: NewSensor) -> dict[str, tuple[str, str]]:
     }
     if kind.has_schedule:
         files[f"{event}-schedule.json"] = (_text(new, "schedule.json"), "a tick, as the schedule sends it")
-    if kind.has_interval:
+    if new.has_queue and kind.has_interval and not kind.hears:
         files[f"{event}-queued-tick.json"] = (_text(new, "queued-tick.json"), "a tick below the minute")
     if kind.has_deadlines:
         files[f"{event}-deadline.json"] = (
@@ -129,6 +171,9 @@ def _files(new: NewSensor) -> dict[str, tuple[str, str]]:
         files[f"{event}-queued-deadline.json"] = (held, "a deadline that was held back for the grace")
     if kind.status is not None:
         files[f"{event}-run-status.json"] = (_queued_event(new, "run-status"), "what has become of a run")
+    if kind.has_objects:
+        queued = _queued_event(new, "object-created")
+        files[f"{event}-object-created.json"] = (queued, "an object's event")
     if kind.hears_of_assets:
         queued = _queued_event(new, "asset-materialized")
         files[f"{event}-asset-materialized.json"] = (queued, "an asset's materialization")
@@ -150,17 +195,7 @@ def _queued_event(new: NewSensor, name: str) -> str:
     return json.dumps(batch, indent=2) + "\n"
 
 
-def _edited(root: Path, new: NewSensor) -> dict[str, str]:
-    """The project's files that change, README.md only if it has a table of the parameters."""
-    edited = {}
-    readme = root / "README.md"
-    template = YamlLines("template.yaml", (root / "template.yaml").read_bytes().decode())
-    if readme.is_file():
-        edited["README.md"] = add_to_readme(readme.read_bytes().decode(), template, new)
-    return edited | {"template.yaml": add_sensor(template, new)}
-
-
-def _write_all(root: Path, contents: dict[str, str]) -> None:
+def _write_all(root: Path, contents: Mapping[str, str]) -> None:
     """Write files, the template last: what it names exists then."""
     for path, content in contents.items():
         target = root / path
@@ -171,20 +206,44 @@ def _write_all(root: Path, contents: dict[str, str]) -> None:
 
 
 def _name_problems(new: NewSensor) -> Iterator[str]:
-    jobs = [("job", job, LONGEST_JOB) for job in (new.job, *new.upstream) if job is not None]
-    for what, name, longest in (("sensor", new.name, LONGEST), *jobs):
-        if _SNAKE_CASE.fullmatch(name) is None:
-            yield f"{name!r} cannot name a {what}: use snake case, such as late_orders."
-        elif not SHORTEST <= len(name) <= longest:
-            yield f"{name!r} cannot name a {what}: use {SHORTEST} to {longest} characters."
-        elif name in _RESERVED:
-            yield f"{name!r} cannot name a {what}: the word has a meaning in the code or the template already."
+    yield from _unfit("sensor", new.name, LONGEST)
+    for job in (new.job, *new.upstream):
+        if job is not None:
+            yield from _unfit("job", job, LONGEST_JOB)
     if new.job == new.name:
         yield f"The job must have another name than the sensor: leave out --job for {new.name}_job."
     if new.sensor_kind.has_interval and new.interval not in INTERVALS:
         yield f"--interval is {new.interval}, and must be from {INTERVALS[0]} to {INTERVALS[-1]} seconds."
     yield from _upstream_problems(new)
     yield from _asset_problems(new)
+    yield from _object_problems(new)
+
+
+def _unfit(what: str, name: str, longest: int) -> Iterator[str]:
+    if _SNAKE_CASE.fullmatch(name) is None:
+        yield f"{name!r} cannot name a {what}: use snake case, such as late_orders."
+    elif not SHORTEST <= len(name) <= longest:
+        yield f"{name!r} cannot name a {what}: use {SHORTEST} to {longest} characters."
+    elif name in _RESERVED:
+        yield f"{name!r} cannot name a {what}: the word has a meaning in the code or the template already."
+
+
+def _object_problems(new: NewSensor) -> Iterator[str]:
+    given = {"--bucket": new.bucket, "--prefix": new.key_prefix, "--suffix": new.key_suffix}
+    if not new.sensor_kind.has_objects:
+        for option, value in given.items():
+            if value:
+                yield f"{option} is for a sensor of kind s3, and this one is of kind {new.made}."
+        return
+    if _BUCKET.fullmatch(new.bucket) is None:
+        yield f"--bucket is {new.bucket!r}, and must be the name of a bucket: 3 to 63 lowercase letters, digits, '.' and '-'."
+    for option, value, longest in (("--prefix", new.key_prefix, 512), ("--suffix", new.key_suffix, 64)):
+        if _KEY_PART.fullmatch(value) is None or len(value) > longest:
+            yield (
+                f"{option} is {value!r}, and must be up to {longest} characters without quotes, '*', '\\' and '$'."
+            )
+    if new.wildcard and not (new.key_prefix and new.key_suffix):
+        yield "--wildcard needs --prefix and --suffix: one alone is filtered by without a wildcard."
 
 
 def _upstream_problems(new: NewSensor) -> Iterator[str]:
@@ -198,6 +257,13 @@ def _upstream_problems(new: NewSensor) -> Iterator[str]:
         yield "--jobs must name the job that has deadlines, and no other, such as --jobs load_orders."
     elif len(new.upstream) < kind.fewest_jobs:
         yield f"--jobs must name {kind.fewest_jobs} jobs or more, such as --jobs load_orders,load_customers."
+    if kind.has_deadlines and _DEADLINES.fullmatch(new.deadlines) is None:
+        yield (
+            f"--deadlines is {new.deadlines!r}, and must be a cron expression of six fields with ? for one of the days, "
+            "such as cron(0 6 * * ? *) for six o'clock each day."
+        )
+    if kind.has_deadlines and _TIME_ZONE.fullmatch(new.time_zone) is None:
+        yield f"--time-zone is {new.time_zone!r}, and must be the name of a time zone, such as UTC or Europe/Berlin."
     if new.job in new.upstream and not kind.has_deadlines:
         yield f"--job and --jobs both name {new.job}: each of its runs would start another."
 
@@ -222,8 +288,12 @@ def _asset_problems(new: NewSensor) -> Iterator[str]:
 
 def _place_problems(root: Path, new: NewSensor) -> Iterator[str]:
     if not is_root(root):
-        yield f"{root} is no Treadle project: it has not both template.yaml and functions/sensors."
+        yield _no_root(root)
     folders = [root / "functions" / kind / new.name for kind in ("sensors", "engine", "jobs")]
     for path in (*folders, root / "tests" / "sensors" / f"test_{new.name}.py"):
         if path.exists():
             yield f"{path.relative_to(root)} exists already: choose another name."
+
+
+def _no_root(root: Path) -> str:
+    return f"{root} is not a Treadle project: it lacks template.yaml or functions/sensors."

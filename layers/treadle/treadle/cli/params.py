@@ -67,8 +67,9 @@ def _parameters(template: dict[str, Any]) -> list[dict[str, Any]]:
     interface = template.get("Metadata", {}).get("AWS::CloudFormation::Interface", {})
     known: dict[str, dict[str, Any]] = dict(template.get("Parameters", {}))
     found = []
-    for group in [*interface.get("ParameterGroups", ()), {"Parameters": list(known)}]:
-        label = group.get("Label", {}).get("default", "Others")
+    groups = interface.get("ParameterGroups", ())
+    for group in [*groups, {"Parameters": list(known)}]:
+        label = group.get("Label", {}).get("default", "Others" if groups else "Parameters")
         for name in group["Parameters"]:
             parameter = known.pop(name, None)
             if parameter is not None:

@@ -1,4 +1,4 @@
-"""The kinds of sensor that can be written, and what tells them apart in the template."""
+"""The kinds of sensor that can be written, and what distinguishes them in the template."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ class SensorKind:
         fewest_jobs: so many must be named that it hears of.
         assets: the fewest and the most assets that it hears of.
         has_deadlines: whether its schedule says by when a job must have succeeded, the only one named.
+        has_objects: whether it watches a bucket.
         does: what it does, with its job, in words behind its name.
         does_without_job: the same without one.
     """
@@ -33,6 +34,7 @@ class SensorKind:
     does_without_job: str = ""
     assets: tuple[int, int] = (0, 0)
     has_deadlines: bool = False
+    has_objects: bool = False
 
     @property
     def kind(self) -> str:
@@ -46,13 +48,27 @@ class SensorKind:
 
     @property
     def hears(self) -> bool:
-        """Whether events of the bus set it off."""
-        return self.status is not None or self.hears_of_assets
+        """Whether events set it off."""
+        return self.status is not None or self.hears_of_assets or self.has_objects
+
+    @property
+    def detail_type(self) -> str:
+        """Of the events that set it off; "" if none do."""
+        if self.has_objects:
+            return "Object Created"
+        if self.hears_of_assets:
+            return "Asset Materialized"
+        return "Run Status Changed" if self.status is not None else ""
+
+    @property
+    def interval(self) -> int:
+        """Seconds between its ticks unless they are given; what events announce, ticks have only to complete."""
+        return 300 if self.has_objects else 60
 
     @property
     def has_interval(self) -> bool:
         """Whether it is told how often to tick; what hears of something is woken by it, each minute at the latest."""
-        return self.has_schedule and not self.hears
+        return self.has_schedule and (self.has_objects or not self.hears)
 
 
 SCHEDULE = "schedule"
@@ -90,6 +106,11 @@ SENSOR_KINDS: Mapping[str, SensorKind] = {
             "starts {{job}} when a job has missed its deadline",
             "reacts when a job has missed its deadline",
             has_deadlines=True,
+        ),
+        SensorKind(
+            *("s3", "s3", None, True, False, True, 0),
+            "starts {{job}} for each object in a bucket",
+            has_objects=True,
         ),
     )
 }

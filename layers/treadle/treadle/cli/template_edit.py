@@ -1,239 +1,179 @@
-"""Adds a sensor, and its job if that is new, to the text of template.yaml; only ever adds lines.
+"""Adds blocks of sensors and jobs to the text of a project's template.yaml; only ever adds lines."""
 
-What is added goes behind what the last sensor and the last job have there, so the template's own order shows where.
-"""
-
-import json
-import textwrap
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from treadle.cli.fragments import NewSensor, pascal
-from treadle.cli.kinds import STEP_FUNCTIONS
-from treadle.cli.yaml_lines import YamlLines, mapping, sequence
+import yaml
+
+from treadle.cli.yaml_loader import SafeLoader
 from treadle.definitions.errors import ScaffoldError
+from treadle.operate.limits import Use, exceeded, measure, transformed
 
-MOST_PARAMETERS = 200
-"""CloudFormation's limit for one template."""
-MOST_ALTERNATIVES = 10
-"""Conditions in one `!Or`, by CloudFormation's limit."""
-
-_INTERFACE = ("Metadata", "AWS::CloudFormation::Interface")
-_JOB_ENTRY = "/treadle/${AWS::StackName}/jobs/"
-_ARN = "StateMachineArn"
-_SOURCES = ("Condition", "ArnEquals", "aws:SourceArn")
-_POLICY = ("Properties", "PolicyDocument", "Statement")
-_UNDELIVERABLE = ("Resources", "DeadLetterQueuePolicy", *_POLICY, ("Sid", "UndeliverableEvents"), *_SOURCES)
-_RECORDED = ("Resources", "RecordQueuePolicy", *_POLICY, ("Sid", "StatusEvents"), *_SOURCES)
+NAME = "template.yaml"
+_ENTRY = re.compile(r"/(sensors|jobs)/(\w+)")
+_TARGET = re.compile(r'"target"\s*:\s*"(\w+)"')
+_QUEUES = ("Resources", "QueuePolicy", "Properties", "Queues")
 
 
-def add_sensor(template: YamlLines, new: NewSensor) -> str:
-    """The template with the sensor's block added.
+def add_blocks(text: str, blocks: Sequence[str], queues: Sequence[str]) -> str:
+    """The template with blocks behind its other resources.
 
     Args:
-        template: as it is; what is to be added is noted in it.
-        new: the sensor.
+        text: of the template.
+        blocks: each with its resources, indented, and a blank line before them.
+        queues: the logical ids of queues that EventBridge sends to.
 
     Raises:
-        ScaffoldError: if names are taken, a limit is reached, or a place to add at is missing.
+        ScaffoldError: if names are taken, a limit of AWS is reached, or a place to add at is missing.
     """
-    known = jobs(template).get(new.job) if new.job else None
-    if known and new.target not in {None, known["target"]}:
-        msg = f"Job {new.job} is there already, as {known['target']}: leave out --target, or choose another job."
-        raise ScaffoldError([msg])
-    _add_sensor(template, new)
-    if new.job and known is None:
-        _add_job(template, new)
-    result = template.result()
-    edited = YamlLines("template.yaml", result)
-    both = set(edited.keys("Parameters")) & set(edited.keys("Resources"))
-    if taken := sorted({*edited.repeated_keys(), *both}):
-        msg = f"template.yaml has {', '.join(taken)} already: choose another name for the sensor or its job."
-        raise ScaffoldError([msg])
-    if len(edited.keys("Parameters")) > MOST_PARAMETERS:
-        msg = f"template.yaml would have more than {MOST_PARAMETERS} parameters: begin a second stack."
-        raise ScaffoldError([msg])
-    return result
+    root = _root(text)
+    newline = "\r\n" if "\r\n" in text else "\n"
+    lines = text.splitlines(keepends=True)
+    added = [(_end(_find(root, "Resources"), lines), "".join(blocks))]
+    if queues:
+        listed = _find(root, *_QUEUES)
+        indent = " " * int(listed.start_mark.column)
+        added.append((_end(listed, lines), "".join(f"{indent}- !Ref {queue}\n" for queue in queues)))
+    for number, addition in sorted(added, reverse=True):
+        if number and not lines[number - 1].endswith("\n"):
+            lines[number - 1] += newline
+        lines.insert(number, addition.replace("\n", newline))
+    edited = "".join(lines)
+    _check(edited)
+    return edited
 
 
-def jobs(template: YamlLines) -> Mapping[str, Mapping[str, Any]]:
-    """The jobs that the template registers, by name, with their entries.
+def jobs(text: str) -> Mapping[str, str]:
+    """The kind of target of each job, by the job's name.
+
+    Args:
+        text: of the template.
 
     Raises:
-        ScaffoldError: if they cannot be read.
+        ScaffoldError: if it is not YAML.
     """
-    found: dict[str, Mapping[str, Any]] = {}
-    for logical_id, name in _job_entries(template):
-        # Alone, or with the values of what it names.
-        path = ("Resources", logical_id, "Properties", "Value")
-        text = template.scalar(*path, 0) if sequence(template.find(*path)) else template.scalar(*path)
-        try:
-            found[name] = json.loads(text)
-        except ValueError as error:
-            raise ScaffoldError([f"template.yaml: the value of {logical_id} is no JSON: {error}"]) from error
+    return {
+        name: found[1] if (found := _TARGET.search(value)) else ""
+        for kind, name, value in _entries(load(text))
+        if kind == "jobs"
+    }
+
+
+def sensors(text: str) -> list[str]:
+    """The names of the sensors.
+
+    Args:
+        text: of the template.
+
+    Raises:
+        ScaffoldError: if it is not YAML.
+    """
+    return [name for kind, name, _ in _entries(load(text)) if kind == "sensors"]
+
+
+def load(text: str) -> dict[str, Any]:
+    """The template as data, functions in their long form.
+
+    Args:
+        text: of the template.
+
+    Raises:
+        ScaffoldError: if it is not YAML.
+    """
+    try:
+        data: dict[str, Any] = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as error:
+        raise ScaffoldError([f"{NAME} is not YAML: {error}"]) from error
+    return data
+
+
+def _entries(template: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """The registry's entries in a template: whether of a sensor or a job, its name, and the value as it is written."""
+    for resource in template.get("Resources", {}).values():
+        if isinstance(resource, dict) and resource.get("Type") == "AWS::SSM::Parameter":
+            properties = resource.get("Properties", {})
+            found = _ENTRY.search(str(properties.get("Name", "")))
+            if found:
+                yield found[1], found[2], str(properties.get("Value", ""))
+
+
+class _Loader(SafeLoader):
+    """Reads `!Ref X` as `{"Ref": "X"}`, and so on."""
+
+
+def _intrinsic(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    name = suffix if suffix in {"Ref", "Condition"} else f"Fn::{suffix}"
+    if isinstance(node, yaml.ScalarNode):
+        value = loader.construct_scalar(node)
+        return {name: str(value).split(".", 1) if suffix == "GetAtt" else value}
+    if isinstance(node, yaml.SequenceNode):
+        return {name: loader.construct_sequence(node, deep=True)}
+    return {name: loader.construct_mapping(node, deep=True)}  # type: ignore[arg-type]
+
+
+_Loader.add_multi_constructor("!", _intrinsic)
+
+
+def _root(text: str) -> yaml.MappingNode:
+    try:
+        root = yaml.compose(text, Loader=SafeLoader)
+    except yaml.YAMLError as error:
+        raise ScaffoldError([f"{NAME} is not YAML: {error}"]) from error
+    if not isinstance(root, yaml.MappingNode):
+        raise ScaffoldError([f"{NAME} is not a YAML mapping."])
+    return root
+
+
+def _find(root: yaml.Node, *path: str) -> yaml.CollectionNode:
+    found: yaml.Node | None = root
+    for step in path:
+        entries = found.value if isinstance(found, yaml.MappingNode) else []
+        found = next((value for key, value in entries if key.value == step), None)
+    if not isinstance(found, yaml.CollectionNode) or found.flow_style or not found.value:
+        raise ScaffoldError(
+            [f"{NAME} has no {' > '.join(path)} with entries, where something is to be added."]
+        )
     return found
 
 
-def _job_entries(template: YamlLines) -> Iterator[tuple[str, str]]:
-    """Each job's entry: its logical id, and the job's name."""
-    for logical_id, resource in template.entries("Resources"):
-        properties = {key.value: value for key, value in mapping(resource)}.get("Properties")
-        for key, value in mapping(properties) if properties else ():
-            if key.value == "Name" and str(value.value).startswith(_JOB_ENTRY):
-                yield logical_id, str(value.value).removeprefix(_JOB_ENTRY)
+def _end(node: yaml.Node, lines: Sequence[str]) -> int:
+    """The number of lines up to the last one of a node's content."""
+    while isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
+        last = node.value[-1]
+        node = last[1] if isinstance(last, tuple) else last
+    line = int(node.end_mark.line)
+    if isinstance(node, yaml.ScalarNode) and node.style in {"|", ">"}:
+        # A block of text ends where the next line begins that is not blank and no part of it.
+        line -= 1
+        while not lines[line].strip():
+            line -= 1
+    return line + 1
 
 
-def last_sensor(template: YamlLines) -> str:
-    """How the parameters and resources of the template's last sensor begin.
-
-    Raises:
-        ScaffoldError: if it has none.
-    """
-    found = [
-        name.removesuffix("Function")
-        for name, resource in template.entries("Resources")
-        for key, value in mapping(resource)
-        if key.value == "Properties"
-        and any(k.value == "CodeUri" and v.value.startswith("functions/sensors/") for k, v in mapping(value))
-    ]
-    if not found:
-        raise ScaffoldError(["template.yaml has no sensor yet, behind which another could be added."])
-    return found[-1]
+def _check(text: str) -> None:
+    root = _root(text)
+    names = [key.value for part in ("Parameters", "Resources") for key, _ in _find(root, part).value]
+    twice = {str(name) for name in names if names.count(name) > 1}
+    template = load(text)
+    uses = measure(template)
+    entries = [(kind, name) for kind, name, _ in _entries(template)]
+    twice |= {name for kind, name in entries if entries.count((kind, name)) > 1}
+    twice |= _made_twice(template)
+    if twice:
+        msg = f"{NAME} has {', '.join(sorted(twice))} already: choose another name for the sensor or its job."
+        raise ScaffoldError([msg])
+    if problems := [_beyond(use) for use in exceeded(uses)]:
+        raise ScaffoldError(problems)
 
 
-def last_job(template: YamlLines) -> str:
-    """The last parameter of the template's last job.
-
-    Raises:
-        ScaffoldError: if it has none.
-    """
-    addresses = {job["parameter"] for job in jobs(template).values()}
-    groups = sequence(template.find(*_INTERFACE, "ParameterGroups"))
-    listed = [
-        [item.value for item in sequence(value)]
-        for group in groups
-        for key, value in mapping(group)
-        if key.value == "Parameters"
-    ]
-    found = [names[-1] for names in listed if addresses.intersection(names)]
-    if not found:
-        raise ScaffoldError(["template.yaml has no job yet, behind which another could be added."])
-    return str(found[-1])
+def _made_twice(template: Mapping[str, Any]) -> set[str]:
+    """The logical ids that SAM makes and the template has, or that SAM makes twice."""
+    made = [each.logical_id for each in transformed(template)]
+    return {name for name in made if made.count(name) > 1}
 
 
-def _add_sensor(template: YamlLines, new: NewSensor) -> None:
-    last, kind = last_sensor(template), new.sensor_kind
-    groups, labels = (*_INTERFACE, "ParameterGroups"), (*_INTERFACE, "ParameterLabels")
-    template.add_after((*groups, _group_of(template, f"{last}Jobs")), new.fragment("sensors/group.yaml"))
-    template.add_after((*labels, f"{last}Jobs"), new.fragment("sensors/labels.yaml"))
-    template.add_after(("Parameters", f"{last}Jobs"), new.fragment("sensors/parameters.yaml"))
-    if kind.watches:
-        template.append(("Conditions",), new.fragment("sensors/conditions.yaml"))
-    if kind.has_schedule or kind.has_deadlines:
-        ticked = (*_statement("Schedule", "tick", "TickSensors"), "Resource")
-        template.append(ticked, new.fill("- !GetAtt {{Sensor}}Function.Arn\n"))
-    if kind.hears:
-        template.append(_UNDELIVERABLE, new.fill("- !GetAtt {{Sensor}}Rule.Arn\n"))
-    template.add_before_banner(("Resources", f"{last}Function"), new.fragment("sensors/resources.yaml"))
-    template.add_after(("Resources", f"{last}AgeAlarm"), new.fragment("sensors/alarms.yaml"))
-    for output, described in (("QueueUrl", "Queue of"), ("FunctionName", "Evaluator of")):
-        value = "Queue" if output == "QueueUrl" else "Function"
-        entry = f"{{{{Sensor}}}}{output}:\n  Description: {described} the sensor {{{{sensor}}}}\n"
-        entry += f"  Value: !Ref {{{{Sensor}}}}{value}\n"
-        template.add_after(("Outputs", f"{last}{output}"), new.fill(entry))
-
-
-def _add_job(template: YamlLines, new: NewSensor) -> None:
-    last, kind = last_job(template), new.kind
-    groups = (*_INTERFACE, "ParameterGroups")
-    parameters = new.fill(kind.parameters)
-    listed = YamlLines("its parameters", parameters).entries()
-    names = "".join(f"    - {name}\n" for name, _ in listed)
-    group = new.fill('- Label: { default: "Job {{job}}" }\n  Parameters:\n') + names
-    template.add_after((*groups, _group_of(template, last)), group)
-    template.add_after((*_INTERFACE, "ParameterLabels", last), new.fill(kind.labels))
-    template.add_after(("Parameters", last), f"\n# ---- Job {new.job}\n{parameters}")
-    template.append(("Conditions",), _is_given(new) + new.fill(kind.conditions))
-    template.add_after(("Resources", list(_job_entries(template))[-1][0]), "\n" + _job_entry(new))
-    # Behind statements that have no condition: of another, only what its !If chooses would be found.
-    for role, policy, behind, statements in (
-        ("Launch", "launch", "Runs", kind.launch),
-        ("Record", "record", "Runs", kind.record),
-        ("Reconcile", "reconcile", "LaunchQueue", kind.reconcile),
-        ("Console", "console", "SendAgain", kind.console),
-    ):
-        if statements:
-            template.add_after(_statement(role, policy, behind), new.fill(statements))
-    if kind.name == STEP_FUNCTIONS:
-        _add_state_machine(template, new)
-    if kind.rule:
-        heard = new.fill("- !If [{{Job}}IsGiven, !GetAtt {{Job}}StatusRule.Arn, !Ref AWS::NoValue]\n")
-        template.append(_RECORDED, heard)
-        template.append(_UNDELIVERABLE, heard)
-        template.add_after(("Resources", "ReportsRule"), textwrap.dedent(new.fill(kind.rule)))
-
-
-def _is_given(new: NewSensor) -> str:
-    """The condition that all is there without which nothing can be started."""
-    given = [f"!Not [!Equals [!Ref {new.job_prefix}{end}, '']]" for end in new.kind.needs]
-    if len(given) == 1:
-        return f"{new.job_prefix}IsGiven: {given[0]}\n"
-    return f"{new.job_prefix}IsGiven: !And\n" + "".join(f"  - {each}\n" for each in given)
-
-
-def _job_entry(new: NewSensor) -> str:
-    """The resource that registers the job, behind the role that it brings, if it brings one."""
-    kind, options = new.kind, ""
-    if kind.options:
-        given = {option: f"${{{new.job_prefix}{pascal(option)}}}" for option in kind.options}
-        options = f',\n      "options": {json.dumps(given)}'
-    text = new.fragment("jobs/entry.yaml")
-    if kind.name == STEP_FUNCTIONS:
-        text = new.fragment("jobs/role.yaml").lstrip() + "\n" + new.fragment("jobs/entry_with_role.yaml")
-    return (
-        text.replace("[[target]]", kind.name)
-        .replace("[[address]]", new.address)
-        .replace("[[options]]", options)
-    )
-
-
-def _add_state_machine(template: YamlLines, new: NewSensor) -> None:
-    """Let RECORD hear of its executions."""
-    _add_alternative(template, f"{new.job_prefix}IsGiven")
-    chosen = new.fill("- !If [{{Job}}IsGiven, !Ref {{Job}}StateMachineArn, !Ref AWS::NoValue]\n")
-    rule = ("Resources", "StateMachinesRule", "Properties", "EventPattern", "detail", "stateMachineArn")
-    template.append(rule, chosen)
-    last = [name for name in template.keys("Outputs") if name.endswith(_ARN)][-1]
-    template.add_after(("Outputs", last), new.fragment("jobs/output.yaml"))
-
-
-def _add_alternative(template: YamlLines, condition: str) -> None:
-    """Let `AnyStateMachineIsGiven` hold with one condition more; from the tenth on in an `!Or` of its own."""
-    path: tuple[str | int, ...] = ("Conditions", "AnyStateMachineIsGiven")
-    while sequence(template.find(*path, -1)):
-        path = (*path, -1)
-    if len(sequence(template.find(*path))) < MOST_ALTERNATIVES - 1:
-        return template.append(path, f"- !Condition {condition}\n")
-    first = template.scalar(*path, 0)
-    return template.append(path, f"- !Or\n  - !Condition {first}\n  - !Condition {condition}\n")
-
-
-def _group_of(template: YamlLines, parameter: str) -> int:
-    groups = sequence(template.find(*_INTERFACE, "ParameterGroups"))
-    for number, group in enumerate(groups):
-        for key, value in mapping(group):
-            if key.value == "Parameters" and parameter in [item.value for item in sequence(value)]:
-                return number
-    raise ScaffoldError([f"template.yaml has {parameter} in no parameter group."])
-
-
-def _statement(role: str, policy: str, sid: str) -> tuple[str | tuple[str, str], ...]:
-    document = (
-        "Resources",
-        f"{role}Role",
-        "Properties",
-        "Policies",
-        ("PolicyName", policy),
-        "PolicyDocument",
-    )
-    return (*document, "Statement", ("Sid", sid))
+def _beyond(use: Use) -> str:
+    of = f" of {use.subject}" if use.subject else ""
+    limit = f"{use.limit.name}{of} would be {use.used}, and AWS takes {use.limit.most} ({use.limit.source})"
+    return f"{NAME}: {limit}. Begin a second project for the same engine."

@@ -19,6 +19,7 @@ from treadle.engine.hops import MOST_HOPS, hops_of, one_hop_on
 from treadle.engine.identity import moment_of, timestamp
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.schedule import deadline_message, minute
+from treadle.entrypoints import metric_names
 from treadle.entrypoints.handler import (
     MAX_DELAY_SECONDS,
     Handler,
@@ -243,7 +244,7 @@ def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) 
     parse = functools.partial(_message, parts)
     answer = process_queue(event, context, handle, parts.inbox, parse, begin)
     if lags:
-        tell_sensor(parts.name, "event_lag", max(0.0, *lags), "Seconds")
+        tell_sensor(parts.name, metric_names.EVENT_AGE, max(0.0, *lags), "Seconds")
     return answer
 
 

@@ -24,6 +24,7 @@ from treadle.definitions.errors import (
 )
 from treadle.engine.hops import MOST_HOPS, hops_of, one_hop_on
 from treadle.engine.outcomes import Decision, Outcome
+from treadle.entrypoints import metric_names
 from treadle.ports.records import reason_of
 from treadle.ports.system import DeadLetters, Queue
 
@@ -32,7 +33,8 @@ T = TypeVar("T")
 Handler = Callable[[dict[str, Any], Any], Any]
 
 MAX_RECEIVES = 5
-"""As the queues' redrive policies say: the last delivery ends in the dead-letter queue, with the reason."""
+"""A failure at this delivery or a later one ends in the dead-letter queue, with the reason. The queues' redrive policies
+allow no fewer, or SQS would take the message there without it."""
 
 RETRY_SECONDS = (30, 120, 480, 1_800)
 """After its first, second, third and fourth failure a message comes again about so much later."""
@@ -68,7 +70,7 @@ def logger() -> Logger:
 
 @functools.cache
 def metrics() -> Metrics:
-    """The process's metrics, written to the log in CloudWatch's embedded format; `service` is the stack."""
+    """The process's metrics, written to the log in CloudWatch's embedded format; `service` is the engine."""
     return Metrics(namespace="Treadle")
 
 
@@ -109,19 +111,35 @@ def report(outcome: Outcome, *, step: str, **keys: str) -> dict[str, Any]:
     if outcome.decision is Decision.FAILURE:
         level = logger().error
     level(outcome.reason, extra={**facts, **keys, "trigger": outcome.trigger, "step": step})
-    metrics().add_metric(f"{step}.{outcome.decision.value}", MetricUnit.Count, 1)
+    decided = metric_names.of_decision(step, outcome.decision)
+    if decided is not None:
+        count(decided)
     if outcome.recorded_failures:
-        metrics().add_metric(f"{step}.FAILURE", MetricUnit.Count, outcome.recorded_failures)
+        count(metric_names.TICKS_FAILED, outcome.recorded_failures)
     if outcome.set_aside:
-        metrics().add_metric("set_aside", MetricUnit.Count, outcome.set_aside)
+        count(metric_names.REJECTED_REQUESTS, outcome.set_aside)
+    if outcome.held:
+        count(metric_names.HELD_REQUESTS, outcome.held)
     if outcome.refused:
-        metrics().add_metric("refused", MetricUnit.Count, outcome.refused)
+        count(metric_names.REFUSED_REQUESTS, outcome.refused)
     if outcome.latency is not None:
-        metrics().add_metric(f"{step}.latency", MetricUnit.Milliseconds, max(0, outcome.latency))
+        metrics().add_metric(metric_names.LAUNCH_LATENCY, MetricUnit.Milliseconds, max(0, outcome.latency))
     if outcome.paused:
         logger().error(outcome.paused, extra=keys)
-        metrics().add_metric("paused", MetricUnit.Count, 1)
+        count(metric_names.SENSORS_PAUSED)
     return {**facts, "reason": outcome.reason}
+
+
+def count(name: str, number: int = 1) -> None:
+    """Count something; what waits for a person is counted as that, too.
+
+    Args:
+        name: the metric's, one of `metric_names`.
+        number: how many.
+    """
+    metrics().add_metric(name, MetricUnit.Count, number)
+    if name in metric_names.FOR_A_PERSON:
+        metrics().add_metric(metric_names.ACTION_NEEDED, MetricUnit.Count, number)
 
 
 def tell_sensor(sensor: str, name: str, value: float, unit: str) -> None:
@@ -199,7 +217,7 @@ def process_queue(
             _handled(handle, message, is_kept=kept_in_tables)
         except Exception as error:
             if isinstance(error, StoreThrottledError):
-                metrics().add_metric(f"{inbox.origin}.THROTTLED", MetricUnit.Count, 1)
+                count(metric_names.MESSAGES_THROTTLED)
                 body = parse_body(record.body)
                 if hops_of(body) < MOST_HOPS:
                     logger().warning(f"Sent anew, to be handled later: {error}")
@@ -265,7 +283,7 @@ def _postpone(handle: str, receives: int, error: Exception, inbox: Inbox) -> Non
     logger().warning(
         f"Will be delivered again in {wait} s: {error}", exc_info=not isinstance(error, TreadleError)
     )
-    metrics().add_metric(f"{inbox.origin}.RETRIED", MetricUnit.Count, 1)
+    count(metric_names.MESSAGES_RETRIED)
     try:
         inbox.queue.postpone(handle, wait)
     except StoreError as unheard:
@@ -299,7 +317,7 @@ def bury(body: str, error: Exception, dead_letters: DeadLetters, origin: str) ->
     """
     reason = f"{type(error).__name__}: {error}"
     logger().error(f"To the dead-letter queue: {reason}", exc_info=not isinstance(error, TreadleError))
-    metrics().add_metric("dead_letters", MetricUnit.Count, 1)
+    count(metric_names.DEAD_LETTERS)
     try:
         dead_letters.send(body, origin=origin, reason=reason)
     except StoreError as unkept:

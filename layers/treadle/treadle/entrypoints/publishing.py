@@ -6,8 +6,6 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aws_lambda_powertools.metrics import MetricUnit
-
 from treadle.bootstrap.steps import PublisherParts, publisher_parts
 from treadle.definitions.errors import (
     StoreError,
@@ -17,13 +15,14 @@ from treadle.definitions.errors import (
 )
 from treadle.engine.publish import statuses_reached
 from treadle.engine.telling import StatusReached
+from treadle.entrypoints import metric_names
 from treadle.entrypoints.handler import (
     THROTTLED_SECONDS,
     Handler,
     bury_record,
+    count,
     instrumented,
     logger,
-    metrics,
     process_queue,
 )
 from treadle.ports.runs import Reached
@@ -103,7 +102,7 @@ def _publish_stream(parts: PublisherParts, records: Sequence[dict[str, Any]]) ->
                 break
             told += unkept
     if told:
-        metrics().add_metric("publish.SUCCESS", MetricUnit.Count, told)
+        count(metric_names.STATUSES_PUBLISHED, told)
     return {"batchItemFailures": failures}
 
 

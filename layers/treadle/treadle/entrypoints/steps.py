@@ -8,8 +8,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from aws_lambda_powertools.metrics import MetricUnit
-
 from treadle.adapters.asset_reports import is_about_an_asset, parse_asset_event
 from treadle.adapters.dynamodb.ticks import is_underway
 from treadle.adapters.parameters import changed_entry
@@ -30,12 +28,13 @@ from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.reconcile import Reconciled
 from treadle.engine.slices import SliceRequest, TickRequest
 from treadle.engine.telling import sensor_paused
+from treadle.entrypoints import metric_names
 from treadle.entrypoints.handler import (
     Handler,
     bury_record,
+    count,
     instrumented,
     logger,
-    metrics,
     process_queue,
     remaining_seconds,
     report,
@@ -216,6 +215,19 @@ def _shown(body: Mapping[str, Any]) -> str:
 RECONCILE_MARGIN_SECONDS = 10.0
 """Kept of RECONCILE's time limit, for what it has begun."""
 
+_RECONCILED: Mapping[str, str] = {
+    "dispatched": metric_names.TICKS_RECOVERED,
+    "relaunched": metric_names.LAUNCHES_RESENT,
+    "described": metric_names.RUNS_POLLED,
+    "observed": metric_names.RUNS_OBSERVED,
+    "failed": metric_names.RECONCILE_FAILURES,
+    "unreadable": metric_names.UNREADABLE_RECORDS,
+    "registered": metric_names.ENTRIES_REGISTERED,
+    "invalid": metric_names.INVALID_ENTRIES,
+    "held": metric_names.HELD_REQUESTS,
+    "refused": metric_names.REFUSED_REQUESTS,
+}
+
 
 def reconciler() -> Handler:
     """The handler of RECONCILE: changes of the registry, operators' commands, and a schedule, which is any other event."""
@@ -232,23 +244,9 @@ def reconciler() -> Handler:
         else:
             path, is_deleted = entry
             found = made.reconciler.register(path, seconds, is_deleted=is_deleted)
-        for what in (
-            "dispatched",
-            "relaunched",
-            "described",
-            "observed",
-            "failed",
-            "unreadable",
-            "registered",
-        ):
-            if getattr(found, what):
-                metrics().add_metric(f"reconcile.{what}", MetricUnit.Count, getattr(found, what))
-        if found.held:
-            metrics().add_metric("dispatch.HELD", MetricUnit.Count, found.held)
-        if found.invalid:
-            metrics().add_metric("registry.INVALID", MetricUnit.Count, found.invalid)
-        if found.refused:
-            metrics().add_metric("refused", MetricUnit.Count, found.refused)
+        for what, name in _RECONCILED.items():
+            if number := getattr(found, what):
+                count(name, number)
         level = logger().info if found != Reconciled() else logger().debug
         level(str(found), extra={"step": "reconcile", **asdict(found)})
         return asdict(found)

@@ -103,6 +103,12 @@ POLLS_PER_MONTH = 5 * MONTH_SECONDS / 20
 ENGINE_QUEUES, ENGINE_ALARMS, ENGINE_METRICS = 4, 21, 14
 SENSOR_ALARMS, SENSOR_METRICS = 2, 1
 
+IDLE_ENGINE_QUEUES, IDLE_ENGINE_ALARMS = 4, 4
+"""Of engine/template.yaml: the queues of DISPATCH, LAUNCH, RECORD and PUBLISH, and the alarms of Monitoring=basic."""
+
+IDLE_PASS = Use(write_units=1, read_units=8, invocations=1, seconds=0.1, schedules=1, log_bytes=400)
+"""A pass of RECONCILE that finds nothing: twelve queries of two sparse indexes, the registry, the time of the pass."""
+
 
 @dataclass(frozen=True, slots=True)
 class Workload:
@@ -167,6 +173,28 @@ def per_month(work: Workload, prices: Prices) -> dict[str, float]:
     metrics = ENGINE_METRICS + SENSOR_METRICS * work.sensors
     total["Alarms and metrics"] = alarms * prices.alarm + metrics * prices.metric + prices.dashboard
     return total
+
+
+def idle_engine_per_month(prices: Prices, sensors: int = 10) -> dict[str, float]:
+    """List what an engine and its sensors cost in a month in which nothing happens, in dollars.
+
+    Nothing else has a price while nothing happens: no metric is written, standard parameters and events of AWS are
+    free, and there is no dashboard.
+
+    Args:
+        prices: of each part.
+        sensors: how many, each with a schedule of a minute and no queue.
+    """
+    minutes = MONTH_SECONDS / 60
+    return {
+        f"ticks of {sensors} sensors": sensors * minutes * per_million(IDLE_TICK, prices) / MILLION,
+        f"polls of {IDLE_ENGINE_QUEUES} queues": IDLE_ENGINE_QUEUES
+        * POLLS_PER_MONTH
+        * prices.queue_requests
+        / MILLION,
+        "RECONCILE": minutes * per_million(IDLE_PASS, prices) / MILLION,
+        f"{IDLE_ENGINE_ALARMS} alarms": IDLE_ENGINE_ALARMS * prices.alarm,
+    }
 
 
 def daemon_per_month(prices: Prices) -> float:

@@ -227,12 +227,12 @@ def _skip(found: Slice, notices: Sequence[str]) -> SkipReason:
 
 def _measures(found: Slice) -> tuple[Measure, ...]:
     counted = {
-        "unversioned_bucket": int(found.cursor.is_unversioned),
-        "silent_bucket": int(found.cursor.is_silent),
-        "unremembered_objects": found.unremembered,
+        "BucketUnversioned": int(found.cursor.is_unversioned),
+        "BucketEventsDisabled": int(found.cursor.is_silent),
+        "ObjectsNotRemembered": found.unremembered,
     }
     measures = [Measure(name, number, "Count") for name, number in counted.items() if number]
-    return (Measure("round_age", found.age_seconds, "Seconds"), *measures)
+    return (Measure("SweepAge", found.age_seconds, "Seconds"), *measures)
 
 
 def s3_sensor(

@@ -1,0 +1,76 @@
+"""The names of Treadle's metrics. All are in one namespace, with the engine as the dimension `service`.
+
+What happens each minute of an idle sensor is not counted: CloudWatch charges a metric for each hour in which it is
+written, and Lambda's own metric Invocations says the same.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from treadle.engine.outcomes import Decision
+
+ACTION_NEEDED: Final = "ActionNeeded"
+DEAD_LETTERS: Final = "DeadLetters"
+ENTRIES_REGISTERED: Final = "EntriesRegistered"
+EVENT_AGE: Final = "EventAge"
+HELD_REQUESTS: Final = "HeldRequests"
+INVALID_ENTRIES: Final = "InvalidEntries"
+LAUNCHES_FAILED: Final = "LaunchesFailed"
+LAUNCHES_RESENT: Final = "LaunchesResent"
+LAUNCH_LATENCY: Final = "LaunchLatency"
+MESSAGES_RETRIED: Final = "MessagesRetried"
+MESSAGES_THROTTLED: Final = "MessagesThrottled"
+RECONCILE_FAILURES: Final = "ReconcileFailures"
+REFUSED_REQUESTS: Final = "RefusedRequests"
+REJECTED_REQUESTS: Final = "RejectedRequests"
+RUNS_OBSERVED: Final = "RunsObserved"
+RUNS_POLLED: Final = "RunsPolled"
+SENSORS_PAUSED: Final = "SensorsPaused"
+STATUSES_PUBLISHED: Final = "StatusesPublished"
+TICKS_FAILED: Final = "TicksFailed"
+TICKS_RECOVERED: Final = "TicksRecovered"
+UNREADABLE_RECORDS: Final = "UnreadableRecords"
+
+FOR_A_PERSON = frozenset(
+    {
+        HELD_REQUESTS,
+        INVALID_ENTRIES,
+        LAUNCHES_FAILED,
+        REFUSED_REQUESTS,
+        REJECTED_REQUESTS,
+        SENSORS_PAUSED,
+        UNREADABLE_RECORDS,
+    }
+)
+"""What is counted as ACTION_NEEDED, too, so that one alarm covers it."""
+
+_STEPS: Mapping[str, str] = {
+    "tick": "Ticks",
+    "dispatch": "Dispatches",
+    "launch": "Launches",
+    "record": "Reports",
+}
+
+_DECISIONS: Mapping[Decision, str] = {
+    Decision.SUCCESS: "Succeeded",
+    Decision.FAILURE: "Failed",
+    Decision.STOPPED: "Stopped",
+    Decision.LEASED: "AlreadyRunning",
+    Decision.LOST: "LeaseLost",
+    Decision.DUPLICATE: "Duplicate",
+    Decision.LAUNCHED: "Started",
+    Decision.DELAYED: "Delayed",
+    Decision.HELD: "Held",
+    Decision.RECORDED: "Applied",
+    Decision.FOREIGN: "Ignored",
+}
+
+
+def of_decision(step: str, decision: Decision) -> str | None:
+    """Name the metric that counts a step's decision, such as "TicksFailed"; None for what is not counted.
+
+    Args:
+        step: which step decided it, such as "tick" or "launch".
+        decision: what it decided.
+    """
+    return f"{_STEPS[step]}{_DECISIONS[decision]}" if decision in _DECISIONS else None

@@ -1,0 +1,69 @@
+"""The contract between engine and projects: its order never changes."""
+
+import pytest
+
+from treadle.definitions.errors import DeploymentError
+from treadle.ports.contract import PARTS, parameter_of, parse_contract
+
+FROZEN = {
+    1: (
+        "version",
+        "engine",
+        "engine_id",
+        "namespace",
+        "sensors_table",
+        "ticks_table",
+        "runs_table",
+        "events_table",
+        "bus",
+        "dead_letter_queue_url",
+        "dead_letter_queue_arn",
+        "payload_bucket",
+        "record_queue_arn",
+        "evaluator_policy",
+        "run_reader_policy",
+        "asset_reader_policy",
+        "schedule_role",
+        "log_group_prefix",
+        "stack",
+        "job_role_path",
+        "engine_roles",
+        "reconcile_function",
+    )
+}
+"""The order of each version as it was released. A change here breaks deployed projects: add a version instead."""
+
+
+@pytest.mark.parametrize("version", FROZEN)
+def test_parts_of_a_released_contract_keep_their_places(version: int) -> None:
+    """New parts may follow; projects take the others by their places."""
+    assert PARTS[: len(FROZEN[version])] == FROZEN[version]
+
+
+def test_contract_is_read_by_place() -> None:
+    found = parse_contract(",".join(["1", *(f"of {part}" for part in PARTS[1:])]))
+
+    assert found == {"version": "1"} | {part: f"of {part}" for part in PARTS[1:]}
+
+
+def test_parts_of_a_newer_engine_are_left_alone() -> None:
+    assert set(parse_contract(",".join(["1", *PARTS[1:], "added later"]))) == set(PARTS)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("2,main", "its version is '2'"),
+        ("", "its version is ''"),
+        ("1,main", "it has 2 parts, and engine_id is missing"),
+    ],
+)
+def test_contract_that_does_not_fit_is_refused(text: str, problem: str) -> None:
+    with pytest.raises(DeploymentError, match=problem):
+        parse_contract(text)
+
+
+def test_contract_has_a_path_of_its_own_version() -> None:
+    """An engine that does not serve a version has no such parameter, and a project of it is not deployed."""
+    assert parameter_of("main") == "/treadle/main/v1"
+    assert parameter_of("main", 2) == "/treadle/main/v2"
