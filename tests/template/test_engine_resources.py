@@ -10,6 +10,7 @@ from tests.template.engine_model import FUNCTION, PATH, ROLE, deployed, read_eng
 from tests.template.model import references, samples
 from tests.template.shared import KEYS, names, written_metrics
 from tests.template.shared import transformed as handed_on
+from treadle.adapters.parameters import CHANGES, changed_entry
 from treadle.adapters.status_events import parse_status_change
 from treadle.entrypoints import metric_names
 from treadle.entrypoints.handler import MAX_DELAY_SECONDS, MAX_RECEIVES, RETRY_SECONDS
@@ -268,6 +269,10 @@ def test_reconcile_runs_at_once_when_a_project_changes_the_registry() -> None:
     names_ = [deployed().value(each["prefix"]) for each in pattern["detail"]["name"]]
 
     assert names_ == ["/treadle/main/sensors/", "/treadle/main/jobs/"]
+    event = samples()["reconcile-registry"]
+    assert (pattern["source"], pattern["detail-type"]) == ([event["source"]], [event["detail-type"]])
+    assert set(pattern["detail"]["operation"]) == CHANGES
+    assert changed_entry(event, "shop") == ("jobs/process_file", False)
 
 
 def test_every_role_has_the_permissions_boundary() -> None:

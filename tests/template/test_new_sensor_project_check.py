@@ -83,7 +83,7 @@ def test_it_is_green_whatever_the_sensors_are_called_and_however_they_are_writte
     assert (project / ".aws-sam" / "template.checked").is_file()
 
 
-MISSPELT = "[default.deploy.parameters]\nparameter_overrides = ['LateOrderStatus=RUNNING']"
+MISSPELT = "[default.deploy.parameters]\nparameter_overrides = ['LogRetentionDay=30']"
 CODE, TESTS = "check-project-code", "check-project-tests"
 
 
@@ -92,7 +92,7 @@ CODE, TESTS = "check-project-code", "check-project-tests"
     [
         (TESTS, "functions/sensors/planning/requirements.txt", "requests", "layers/project/requirements.txt"),
         (TESTS, "tests/sensors/test_broken.py", "def test_no(): assert 1 == 2", "test_broken.py"),
-        (TESTS, "samconfig.toml", MISSPELT, "is it LateOrdersStatus?"),
+        (TESTS, "samconfig.toml", MISSPELT, "is it LogRetentionDays?"),
         (CODE, "functions/sensors/planning/helper.py", "x = undefined_name", "undefined_name"),
         (CODE, "functions/sensors/planning/helper.py", "def broken(:", "helper.py"),
         (CODE, "layers/project/python/shared.py", "x = undefined_name", "undefined_name"),

@@ -82,13 +82,18 @@ def test_overrides_are_read_in_both_forms(given: str | list[str], lines: list[st
 @pytest.mark.parametrize(
     ("name", "value", "fits"),
     [
-        ("NewObjectsInterval", "60", True),
-        ("NewObjectsInterval", "1", False),
-        ("NewObjectsInterval", "often", False),
-        ("LogLevel", "LOUD", False),
-        ("AlarmTopicArn", "", True),
-        ("AlarmTopicArn", "nonsense", False),
+        ("LogRetentionDays", "60", True),
+        ("LogRetentionDays", "61", False),
+        ("NewObjectsBucket", "", True),
+        ("NewObjectsBucket", "My_Bucket", False),
+        ("Engine", "/treadle/other/v1", True),
     ],
 )
 def test_what_cloudformation_would_refuse_is_found(name: str, value: str, fits: bool) -> None:
     assert takes(PARAMETERS[name], value) is fits
+
+
+@pytest.mark.treadle
+@pytest.mark.parametrize(("value", "fits"), [("60", True), ("1", False), ("often", False), ("3601", False)])
+def test_numbers_are_within_their_bounds(value: str, fits: bool) -> None:
+    assert takes({"Type": "Number", "MinValue": 15, "MaxValue": 3600}, value) is fits
