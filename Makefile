@@ -120,7 +120,7 @@ demo: setup ## See it work: real data, real sensors, on this machine alone
 	@PYTHONPATH=layers/treadle $(PYTHON) -m tools.demo
 
 .PHONY: invoke
-invoke: setup ## Run one built function: FUNCTION=NewObjectsFunction EVENT=events/x.json
+invoke: setup ## Run one built function: FUNCTION=NewObjects EVENT=events/x.json
 	@$(PYTHON) -m tools.invoke "$(FUNCTION)" "$(EVENT)"
 
 ##@ Checks

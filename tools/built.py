@@ -1,10 +1,11 @@
-"""What `sam build` left in .aws-sam/local/build, as far as running one function of it needs."""
+"""What `make up` has built of the project and of the engine, as far as running one function of it needs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tools.project import BUILD, ToolError
+from tools.project import BUILD, ENGINE, ENGINE_BUILD, ROOT, ToolError
 from tools.template import load
 
 
@@ -22,29 +23,54 @@ class BuiltFunction:
     """Environment variables the template gives literally."""
     unresolved: tuple[str, ...]
     """Names of those whose values only a deployment knows."""
+    folder: Path
+    """Where the template and the configuration file of its stack are."""
 
 
-def read(logical_id: str, build: Path = BUILD) -> BuiltFunction:
-    """Find a function in the built template.
+BUILDS = {ROOT: BUILD, ENGINE: ENGINE_BUILD}
+"""Where the templates are, and what is built of each."""
+
+
+def read(logical_id: str, builds: Mapping[Path, Path] = BUILDS) -> BuiltFunction:
+    """Find a function in the built templates.
+
+    Args:
+        logical_id: the function's.
+        builds: by the folder of each template, what is built of it.
 
     Raises:
-        ToolError: nothing is built, or the template has no such function; the message lists what it has.
+        ToolError: nothing is built, or no template has such a function; the message lists what they have.
     """
+    templates = {folder: _template(build) for folder, build in builds.items()}
+    found = {
+        name: folder
+        for folder, template in templates.items()
+        for name, each in template["Resources"].items()
+        if each["Type"] == "AWS::Serverless::Function"
+    }
+    if logical_id not in found:
+        raise ToolError(f"no function is called {logical_id!r}. FUNCTION can be: {', '.join(sorted(found))}")
+    folder = found[logical_id]
+    return _function(logical_id, templates[folder], folder, builds[folder])
+
+
+def _template(build: Path) -> dict[str, Any]:
     path = build / "template.yaml"
     if not path.exists():
         raise ToolError(f"nothing is built in {build}. Build and deploy: make up")
-    template = load(path)
+    return load(path)
+
+
+def _function(logical_id: str, template: dict[str, Any], folder: Path, build: Path) -> BuiltFunction:
     resources: dict[str, Any] = template["Resources"]
-    functions = {
-        name: each for name, each in resources.items() if each["Type"] == "AWS::Serverless::Function"
-    }
-    if logical_id not in functions:
-        raise ToolError(
-            f"no function is called {logical_id!r}. FUNCTION can be: {', '.join(sorted(functions))}"
-        )
-    common: dict[str, Any] = template.get("Globals", {}).get("Function", {})
+    resource: dict[str, Any] = resources[logical_id]
     parameters: dict[str, Any] = template.get("Parameters", {})
-    own: dict[str, Any] = functions[logical_id]["Properties"]
+    common = {
+        name: value
+        for name, value in template.get("Globals", {}).get("Function", {}).items()
+        if name not in resource.get("IgnoreGlobals", ())
+    }
+    own: dict[str, Any] = resource["Properties"]
     merged = {**common, **own}
     values = _variables(common) | _variables(own)
     # SAM adds a function's own layers to the global ones.
@@ -58,6 +84,7 @@ def read(logical_id: str, build: Path = BUILD) -> BuiltFunction:
         memory=_number(merged.get("MemorySize"), 128, parameters),
         variables={name: _text(value) for name, value in values.items() if not isinstance(value, dict)},
         unresolved=tuple(sorted(name for name, value in values.items() if isinstance(value, dict))),
+        folder=folder,
     )
 
 

@@ -47,7 +47,8 @@ def environment(function: built.BuiltFunction, chosen: dict[str, str], cloud: Lo
     variables = dict(function.variables)
     missing = [name for name in function.unresolved if name not in chosen]
     if missing and cloud.is_up():
-        variables |= stack.function_environment(cloud.endpoint, stack.stack_name(), function.logical_id)
+        name = stack.stack_name(function.folder)
+        variables |= stack.function_environment(cloud.endpoint, name, function.logical_id)
     elif missing:
         raise ToolError(
             f"the local cloud is not up at {cloud.endpoint}, and events/env.json does not give {', '.join(missing)}.\n"
@@ -72,11 +73,13 @@ def environment(function: built.BuiltFunction, chosen: dict[str, str], cloud: Lo
 def main() -> int:
     """Entry point of `python -m tools.invoke`; 1 if the function failed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("function", help="logical id in template.yaml, for example NewObjectsFunction")
+    parser.add_argument(
+        "function", help="logical id in template.yaml or engine/template.yaml, for example NewObjects"
+    )
     parser.add_argument("event", help="path of the event, for example events/x.json")
     options = parser.parse_args()
     if not options.function or not options.event:
-        raise ToolError("say what to run: make invoke FUNCTION=NewObjectsFunction EVENT=events/x.json")
+        raise ToolError("say what to run: make invoke FUNCTION=NewObjects EVENT=events/x.json")
     cloud = LocalCloud(configured_port())
     function = built.read(options.function)
     try:

@@ -1,4 +1,4 @@
-"""`make up` and `make down`: the local cloud with the stack deployed to it.
+"""`make up` and `make down`: the local cloud with the engine and the project deployed to it.
 
 The cloud itself is in `tools.ministack`, building and deploying in `tools.stack`.
 """
@@ -12,7 +12,7 @@ from rich.console import Console
 from tools import stack
 from tools.ministack import DEFAULT_PORT, PORT_VARIABLE, LocalCloud, configured_port
 from tools.processes import free_port
-from tools.project import REGION, ROOT, VENV_BIN, run_tool
+from tools.project import ENGINE, REGION, ROOT, VENV_BIN, run_tool
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -36,14 +36,17 @@ def temporary_cloud(port: int | None = None) -> Iterator[LocalCloud]:
 
 
 def up(cloud: LocalCloud) -> None:
-    """Start the cloud unless it runs, build and deploy the stack, say how to use it."""
+    """Start the cloud unless it runs, build and deploy the engine and the project, say how to use them."""
     started = cloud.start(outlive=True)
     console.print(
         f"local cloud: {'started' if started else 'already running'} at {cloud.endpoint}, log in {cloud.log}"
     )
-    console.print("building (sam build) …")
+    console.print("building (sam build, in engine/ and here) …")
+    stack.build_engine(cloud.endpoint)
     stack.build(cloud.endpoint)
-    console.print("deploying (sam deploy) …")
+    console.print("deploying (sam deploy, in engine/ and here) …")
+    # The engine first, as the project's template reads its contract.
+    stack.deploy_engine(cloud.endpoint)
     stack.deploy(cloud.endpoint)
     stack.put_sample_object(cloud.endpoint)
     stack.verify_addresses(cloud.endpoint)
@@ -51,20 +54,22 @@ def up(cloud: LocalCloud) -> None:
 
 
 def explain(cloud: LocalCloud) -> None:
-    """Print the stack's outputs and how to reach it."""
-    name = stack.stack_name()
-    console.print(f"Stack {name}")
-    values = stack.outputs(cloud.endpoint, name)
-    width = max(map(len, values), default=0)
-    for key, value in sorted(values.items()):
-        console.print(f"  {key:{width}}  {value}", markup=False)
+    """Print the stacks' outputs and how to reach them."""
+    name, engine = stack.stack_name(), stack.stack_name(ENGINE)
+    values: dict[str, str] = {}
+    for each in (engine, name):
+        console.print(f"Stack {each}")
+        values = stack.outputs(cloud.endpoint, each)
+        width = max(map(len, values), default=0)
+        for key, value in sorted(values.items()):
+            console.print(f"  {key:{width}}  {value}", markup=False)
     python = (VENV_BIN / "python").relative_to(ROOT)
     environment = (
         f"AWS_ENDPOINT_URL={cloud.endpoint} AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test "
         f"AWS_DEFAULT_REGION={REGION}"
     )
     port = "" if cloud.port == DEFAULT_PORT else f"{PORT_VARIABLE}={cloud.port} "
-    bucket = values.get("ObjectsBucketName", "BUCKET")
+    bucket = values.get("Bucket", "BUCKET")
     console.print(
         "\nPut a file into the watched bucket, list the runs, and open the console:\n"
         f"  {environment} \\\n"
@@ -83,9 +88,9 @@ def explain(cloud: LocalCloud) -> None:
         f"  AWS_ENDPOINT_URL={cloud.endpoint} {python} -c \\\n"
         "    \"import boto3; print(boto3.client('dynamodb').list_tables()['TableNames'])\"\n"
         "Invoke a built function, in a container if there is Docker or Finch, or under its runtime alone:\n"
-        "  sam build && sam local invoke NewObjectsFunction --event events/new_objects-direct.json \\\n"
-        f"    --env-vars {stack.write_container_environment(cloud.endpoint, name).relative_to(ROOT)}\n"
-        "  make invoke FUNCTION=NewObjectsFunction EVENT=events/new_objects-direct.json\n"
+        "  sam build && sam local invoke NewObjects --event events/new_objects-direct.json \\\n"
+        f"    --env-vars {stack.write_container_environment(cloud.endpoint, engine, name).relative_to(ROOT)}\n"
+        "  make invoke FUNCTION=NewObjects EVENT=events/new_objects-direct.json\n"
         "Stop it with: make down",
         markup=False,
     )

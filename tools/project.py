@@ -9,6 +9,8 @@ ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / ".tools"
 RUN = TOOLS / "run"
 BUILD = ROOT / ".aws-sam" / "local" / "build"
+ENGINE = ROOT / "engine"
+ENGINE_BUILD = ENGINE / ".aws-sam" / "engine"
 VENV_BIN = ROOT / ".venv" / "bin"
 SAM = TOOLS / "sam" / "bin" / "sam"
 

@@ -15,7 +15,19 @@ import botocore.exceptions
 import yaml
 
 from tools import processes
-from tools.project import LOCAL_CREDENTIALS, REGION, ROOT, RUN, SAM, VENV_BIN, ToolError, local_aws
+from tools.project import (
+    ENGINE,
+    ENGINE_BUILD,
+    LOCAL_CREDENTIALS,
+    REGION,
+    ROOT,
+    RUN,
+    SAM,
+    VENV_BIN,
+    ToolError,
+    local_aws,
+)
+from treadle.ports.contract import parse_contract
 
 ENVIRONMENT = "local"
 LOCAL_BUILD, LOCAL_CACHE = ".aws-sam/local/build", ".aws-sam/local/cache"
@@ -78,6 +90,33 @@ def deploy(endpoint: str, folder: Path = ROOT, arguments: Sequence[str] = ()) ->
     )
 
 
+def build_engine(endpoint: str) -> None:
+    """Build the engine, into its own folder, so that neither is deployed in place of the other.
+
+    Raises:
+        ToolError: the build failed; with the end of what SAM said.
+    """
+    _sam(["build"], endpoint, ENGINE)
+
+
+def deploy_engine(endpoint: str, arguments: Sequence[str] = ()) -> None:
+    """Deploy the engine that projects use; an unchanged one is no failure.
+
+    Args:
+        endpoint: the local cloud's URL.
+        arguments: further options, as for `deploy`.
+
+    Raises:
+        ToolError: the deployment failed; with the end of what SAM said.
+    """
+    built = ["--template-file", str(ENGINE_BUILD / "template.yaml")]
+    _sam(
+        ["deploy", *built, "--no-confirm-changeset", "--no-fail-on-empty-changeset", *arguments],
+        endpoint,
+        ENGINE,
+    )
+
+
 def refuse_lists_of_sensors(folder: Path = ROOT) -> None:
     """Refuse a list of packages in a sensor's folder.
 
@@ -100,7 +139,8 @@ def _sam(arguments: Sequence[str], endpoint: str, folder: Path) -> None:
     # Whoever starts this through make hands down make's own flags, which are not for those makefiles.
     for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
         environment.pop(name, None)
-    log = RUN / f"sam-{arguments[0]}-{endpoint.rpartition(':')[2]}.log"
+    what = "sam-engine" if folder == ENGINE else "sam"
+    log = RUN / f"{what}-{arguments[0]}-{endpoint.rpartition(':')[2]}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [str(SAM), *arguments, "--config-file", str(config_file(folder)), "--config-env", ENVIRONMENT]
     with log.open("wb") as output:
@@ -117,12 +157,44 @@ def outputs(endpoint: str, name: str) -> dict[str, str]:
     Raises:
         ToolError: there is no such stack.
     """
+    return {each["OutputKey"]: each["OutputValue"] for each in _described(endpoint, name).get("Outputs", [])}
+
+
+def contract(endpoint: str, name: str) -> Mapping[str, str]:
+    """The contract of the engine that a project's stack uses.
+
+    Raises:
+        ToolError: there is no such stack.
+    """
+    parameters = {each["ParameterKey"]: each for each in _described(endpoint, name).get("Parameters", [])}
+    systems_manager = session().client("ssm", endpoint_url=endpoint)
+    found = systems_manager.get_parameter(Name=parameters["Engine"]["ParameterValue"])
+    return parse_contract(found["Parameter"]["Value"])
+
+
+def _described(endpoint: str, name: str) -> Mapping[str, Any]:
     client = session().client("cloudformation", endpoint_url=endpoint)
     try:
-        stack = client.describe_stacks(StackName=name)["Stacks"][0]
+        stack: Mapping[str, Any] = client.describe_stacks(StackName=name)["Stacks"][0]
     except botocore.exceptions.ClientError as error:
         raise ToolError(f"the local cloud has no stack {name!r} ({error}). Deploy it: make up") from error
-    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+    return stack
+
+
+def physical_id(endpoint: str, name: str, logical_id: str) -> str:
+    """The name under which a resource of a stack is deployed.
+
+    Raises:
+        ToolError: the stack or the resource is not deployed.
+    """
+    client = session().client("cloudformation", endpoint_url=endpoint)
+    try:
+        found = client.describe_stack_resource(StackName=name, LogicalResourceId=logical_id)
+    except botocore.exceptions.ClientError as error:
+        raise ToolError(
+            f"{logical_id} of stack {name!r} is not deployed ({error}). Deploy it: make up"
+        ) from error
+    return found["StackResourceDetail"]["PhysicalResourceId"]
 
 
 def function_environment(endpoint: str, name: str, logical_id: str) -> dict[str, str]:
@@ -131,10 +203,8 @@ def function_environment(endpoint: str, name: str, logical_id: str) -> dict[str,
     Raises:
         ToolError: the stack or the function is not deployed.
     """
+    physical = physical_id(endpoint, name, logical_id)
     try:
-        resources = session().client("cloudformation", endpoint_url=endpoint)
-        found = resources.describe_stack_resource(StackName=name, LogicalResourceId=logical_id)
-        physical = found["StackResourceDetail"]["PhysicalResourceId"]
         functions = session().client("lambda", endpoint_url=endpoint)
         configuration = functions.get_function_configuration(FunctionName=physical)
     except botocore.exceptions.ClientError as error:
@@ -155,7 +225,13 @@ def put_sample_object(endpoint: str) -> None:
 
 
 def create_machines(endpoint: str, names: Iterable[str], definition: Mapping[str, Any]) -> dict[str, str]:
-    """A state machine of each name, whose role may do nothing, as they call nothing; their ARNs by name."""
+    """A state machine for each job, called like the job, with hyphens, which is where its block looks for it.
+
+    Their role may do nothing, as they call nothing.
+
+    Returns:
+        Their ARNs by the jobs' names.
+    """
     iam = session().client("iam", endpoint_url=endpoint)
     trusted = {
         "Effect": "Allow",
@@ -169,7 +245,7 @@ def create_machines(endpoint: str, names: Iterable[str], definition: Mapping[str
     machines = session().client("stepfunctions", endpoint_url=endpoint)
     made = {
         name: machines.create_state_machine(
-            name=f"treadle-local-{name}", definition=json.dumps(definition), roleArn=role
+            name=name.replace("_", "-"), definition=json.dumps(definition), roleArn=role
         )["stateMachineArn"]
         for name in names
     }
@@ -193,18 +269,19 @@ def sent_mails(endpoint: str) -> list[dict[str, Any]]:
     return [mail for sent in by_account.values() for mail in sent]
 
 
-def write_container_environment(endpoint: str, name: str) -> Path:
-    """Write the deployed functions' variables in the format of SAM's `--env-vars`, for `sam local invoke`.
+def write_container_environment(endpoint: str, *names: str) -> Path:
+    """Write the variables of some stacks' functions in the format of SAM's `--env-vars`, for `sam local invoke`.
 
     Returns:
         The file; addresses in it are those at which a container reaches this machine.
     """
     client = session().client("cloudformation", endpoint_url=endpoint)
-    found = client.describe_stack_resources(StackName=name)["StackResources"]
-    functions = [
-        each["LogicalResourceId"] for each in found if each["ResourceType"] == "AWS::Lambda::Function"
-    ]
-    variables = {each: function_environment(endpoint, name, each) for each in functions}
+    variables = {
+        each["LogicalResourceId"]: function_environment(endpoint, name, each["LogicalResourceId"])
+        for name in names
+        for each in client.describe_stack_resources(StackName=name)["StackResources"]
+        if each["ResourceType"] == "AWS::Lambda::Function"
+    }
     reachable = endpoint.replace("127.0.0.1", "host.docker.internal")
     content = json.dumps(variables, indent=2).replace("http://localhost", "http://127.0.0.1")
     values = json.loads(content.replace(endpoint, reachable))

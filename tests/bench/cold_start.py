@@ -22,6 +22,7 @@ from unittest.mock import patch
 from tests.bench.figures import Figure, ratio, tell
 from tests.support.registry import copied
 from tests.support.tables import create_tables
+from tests.template.engine_model import read_engine
 from tests.template.model import read
 from tools import runtime
 from tools.built import BuiltFunction
@@ -124,7 +125,7 @@ def layers(folder: Path) -> tuple[Path, ...]:
 
 def function(name: str, code: Path, layered: tuple[Path, ...]) -> BuiltFunction:
     """A function with these layers."""
-    return BuiltFunction(name, code, layered, "app.handler", 30, 256, {}, ())
+    return BuiltFunction(name, code, layered, "app.handler", 30, 256, {}, (), ROOT)
 
 
 def functions(folder: Path) -> dict[str, tuple[BuiltFunction, object]]:
@@ -148,10 +149,10 @@ def stored_in(tables: TableNames, endpoint: str) -> dict[str, str]:
 
 
 def variables(tables: TableNames, endpoint: str) -> dict[str, str]:
-    """What every function is given; the names are the template's."""
-    template = read()
+    """What every function is given; the names are the templates'."""
     names = {
         name
+        for template in (read(), read_engine())
         for each in template.resources("AWS::Serverless::Function").values()
         for name in template.environment(each)
         if name.startswith("TREADLE_")
@@ -162,7 +163,7 @@ def variables(tables: TableNames, endpoint: str) -> dict[str, str]:
         "TREADLE_DEFAULT_STATUS": "RUNNING",
         "TREADLE_PAUSE_AFTER": "10",
     }
-    unset = {"TREADLE_GRANTED_JOBS", "TREADLE_OBSERVED_JOBS", "TREADLE_TIME_ZONE", "TREADLE_KIND"}
+    unset = {"TREADLE_KIND"}
     unused = dict.fromkeys(names - unset, "0")
     return {**local_aws(endpoint), **unused, **stored_in(tables, endpoint), **ticking}
 

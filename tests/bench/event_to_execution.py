@@ -48,7 +48,9 @@ def deployment() -> Iterator[Deployed]:
                 return
         cloud = exits.enter_context(temporary_cloud())
         exits.enter_context(pointing_at(cloud.endpoint))
+        stack.build_engine(cloud.endpoint)
         stack.build(cloud.endpoint)
+        stack.deploy_engine(cloud.endpoint)
         stack.deploy(cloud.endpoint)
         yield exits.enter_context(contextlib.closing(Deployed.at(cloud.endpoint)))
 

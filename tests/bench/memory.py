@@ -23,7 +23,7 @@ from tests.support.house import ARN, JOB, NAMESPACE
 from tests.support.registry import copied
 from tests.support.streams import as_record
 from tests.support.tables import create_tables
-from tests.template.model import read
+from tests.template.engine_model import read_engine
 from tools.built import BuiltFunction
 from tools.dynamodb_local import dynamodb_local
 from tools.project import ROOT, VENV_BIN, ToolError, local_aws, run_tool
@@ -210,8 +210,8 @@ class _Blobs:
 
 
 def given_size() -> int:
-    """What the template gives each function, in MB."""
-    return int(read().section("Globals")["Function"]["MemorySize"])
+    """What the engine's template gives each function, in MB."""
+    return int(read_engine().section("Globals")["Function"]["MemorySize"])
 
 
 def measure() -> list[Figure]:

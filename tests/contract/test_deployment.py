@@ -211,6 +211,43 @@ def test_log_that_nobody_has_written_is_empty(world: World) -> None:
     assert list(world.deployment.logs("new_files", 0)) == []
 
 
+PARTS_OF_SHOP = ["1", *(f"part-{number}" for number in range(1, 18)), "shop", *("more",) * 3]
+
+
+@pytest.mark.parametrize("is_resolved", [True, False], ids=["on AWS", "on a local cloud"])
+def test_stack_of_a_project_leads_to_its_engines(*, is_resolved: bool) -> None:
+    text, name = ",".join(PARTS_OF_SHOP), "/treadle/main/v1"
+    engine = {"ParameterKey": "Engine", "ParameterValue": name}
+    with mock_aws():
+        clients.forget()
+        stacks = Stacks()
+        on_aws(stacks)
+        if is_resolved:
+            engine["ResolvedValue"] = text
+        else:
+            boto3.client("ssm").put_parameter(Name=name, Value=text, Type="StringList")
+        stacks.resources |= {"files": {}, "shop": {"Bus": ("AWS::Events::EventBus", "treadle-main")}}
+        stacks.parameters["files"] = [{"ParameterKey": "AlertEmail", "ParameterValue": ""}, engine]
+
+        found = read_stack("files", ())
+
+        assert (found.name, found.physical_ids) == ("shop", {"Bus": "treadle-main"})
+        clients.forget()
+
+
+def test_stack_whose_engine_is_gone_cannot_be_read() -> None:
+    with mock_aws():
+        clients.forget()
+        stacks = Stacks()
+        on_aws(stacks)
+        stacks.resources["files"] = {}
+        stacks.parameters["files"] = [{"ParameterKey": "Engine", "ParameterValue": "/treadle/main/v1"}]
+
+        with pytest.raises(DeploymentError, match="Stack 'files' cannot be read"):
+            read_stack("files", ())
+        clients.forget()
+
+
 def test_what_was_read_of_a_stack_is_read_again_after_a_minute() -> None:
     with mock_aws():
         clients.forget()

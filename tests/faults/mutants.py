@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = Path("layers/treadle/treadle")
-COPIED = ("layers", "tests", "tools", "functions", "events", "template.yaml", "pyproject.toml")
+COPIED = ("layers", "tests", "tools", "functions", "events", "template.yaml", "engine", "pyproject.toml")
 SIDE_BY_SIDE = 2
 TIME_LIMIT = 300
 

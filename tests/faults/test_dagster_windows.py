@@ -19,7 +19,8 @@ from tests.support.objects import BUCKET, object_of
 from tests.support.striking import KilledError, striking
 from tests.support.tables import create_tables
 from tests.support.windows import at_once, counting, launch_all, load, numbers_started
-from tests.template.model import actions, read
+from tests.template.engine_model import all_statements, read_engine
+from tests.template.model import actions
 from treadle import (
     DagsterRunStatus,
     RunRequest,
@@ -189,12 +190,12 @@ def test_d8_key_stays_taken_when_everything_else_about_its_run_is_gone() -> None
 
 
 def test_d8_nobody_may_delete_run_records_and_they_do_not_expire() -> None:
-    template = read()
+    template = read_engine()
 
     table = template.resources("AWS::DynamoDB::Table")["RunsTable"]
-    granted = {action for _, statement in template.statements() for action in actions(statement)}
+    granted = {action for _, statement in all_statements() for action in actions(statement)}
 
     assert "TimeToLiveSpecification" not in table
-    assert template.section("Resources")["RunsTable"]["DeletionPolicy"] == "Retain"
+    assert template.section("Resources")["RunsTable"]["DeletionPolicy"] == "RetainExceptOnCreate"
     assert not {action for action in granted if "Delete" in action and action.startswith("dynamodb:")}
     assert not [name for name in dir(InMemoryRunStore) if "delete" in name]

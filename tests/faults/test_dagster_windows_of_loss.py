@@ -276,6 +276,7 @@ def test_l13_cursor_of_a_sensor_that_never_ticked_is_set_without_stopping_it() -
     assert numbers_started(instance.target) == [42]
 
 
+@pytest.mark.xfail(reason="Nothing looks yet for scheduled sensors of projects that have stopped to tick.")
 def test_l14_function_that_does_not_load_rings_an_alarm() -> None:
     template = read()
 

@@ -30,6 +30,7 @@ class Stacks:
         roles: by a function's physical id, the ARN of its role.
         failing: by a function's physical id, the code and the status of Lambda's refusal to describe it.
         page: so many resources are listed in one answer.
+        parameters: by stack, what CloudFormation says of its parameters.
     """
 
     resources: dict[str, Mapping[str, tuple[str, str]]] = field(default_factory=dict)
@@ -40,6 +41,7 @@ class Stacks:
     roles: dict[str, str] = field(default_factory=dict)
     failing: dict[str, tuple[str, int]] = field(default_factory=dict)
     page: int = 2
+    parameters: dict[str, list[dict[str, str]]] = field(default_factory=dict)
 
     def answer(self) -> None:
         """From now on, let this process's clients hear of these stacks."""
@@ -60,7 +62,8 @@ class Stacks:
             words = f"Stack with id {name} does not exist"
             return _response(400), {"Error": {"Code": "ValidationError", "Message": words}}
         arn = f"arn:aws:cloudformation:us-east-1:{ACCOUNT}:stack/{name}/0b1c"
-        return _response(200), {"Stacks": [{"StackName": name, "StackId": arn}]}
+        parameters = self.parameters.get(name, [])
+        return _response(200), {"Stacks": [{"StackName": name, "StackId": arn, "Parameters": parameters}]}
 
     def _list(self, params: dict[str, Any], **_: object) -> tuple[AWSResponse, dict[str, Any]]:
         start = int(params["body"].get("NextToken", "0"))

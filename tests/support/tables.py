@@ -1,4 +1,4 @@
-"""The four tables, made from template.yaml itself, so that tests and deployments have the same ones."""
+"""The four tables, made from the engine's template itself, so that tests and deployments have the same ones."""
 
 from functools import cache
 from typing import Any
@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import boto3
 
+from tools.project import ENGINE
 from tools.template import load
 from treadle.adapters.dynamodb.tables import TableNames
 
@@ -16,7 +17,7 @@ _TAKEN = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "Billin
 @cache
 def _properties() -> dict[str, Any]:
     """What the template says of each table; reading it takes longer than making them."""
-    resources = load()["Resources"]
+    resources = load(ENGINE / "template.yaml")["Resources"]
     found = {}
     for name in _RESOURCES:
         declared = resources[name]["Properties"]

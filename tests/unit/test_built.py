@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tools import built
+from tools.project import ToolError
 
 TEMPLATE = """
 Parameters:
@@ -27,4 +28,36 @@ def test_a_function_may_take_as_long_as_it_is_deployed_with_by_default(
     """What only a deployment knows is Lambda's own default."""
     (tmp_path / "template.yaml").write_text(TEMPLATE.replace("TIMEOUT", timeout))
 
-    assert built.read("WatchFunction", tmp_path).timeout == seconds
+    assert built.read("WatchFunction", {tmp_path: tmp_path}).timeout == seconds
+
+
+GLOBALS = """
+Globals:
+  Function:
+    Layers: [!Ref Layer]
+    Environment: { Variables: { TREADLE_TABLE: !Ref Table } }
+"""
+
+
+def test_a_function_is_found_in_whichever_template_has_it(tmp_path: Path) -> None:
+    """Without what it ignores of the globals."""
+    for name, text in (("project", TEMPLATE), ("engine", f"{GLOBALS}{TEMPLATE}".replace("Watch", "Launch"))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "template.yaml").write_text(text.replace("TIMEOUT", "20"))
+    builds = {Path(name): tmp_path / name for name in ("project", "engine")}
+
+    found = built.read("LaunchFunction", builds)
+
+    assert (found.folder, found.code) == (Path("engine"), tmp_path / "engine" / "Launch")
+    assert (found.unresolved, len(found.layers)) == (("TREADLE_TABLE",), 2)
+    with pytest.raises(ToolError, match="FUNCTION can be: LaunchFunction, WatchFunction"):
+        built.read("Launch", builds)
+
+    path = tmp_path / "engine" / "template.yaml"
+    path.write_text(
+        path.read_text().replace(
+            "    Properties:", "    IgnoreGlobals: [Layers, Environment]\n    Properties:"
+        )
+    )
+    found = built.read("LaunchFunction", builds)
+    assert (found.unresolved, len(found.layers)) == ((), 1)

@@ -9,6 +9,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from treadle.adapters.answers import code_of
 from treadle.adapters.clients import client
 from treadle.definitions.errors import DeploymentError
+from treadle.ports.contract import parse_contract
+
+_ENGINE = "Engine"
+"""The parameter by which a project, or what is deployed beside an engine, takes the engine's contract."""
 
 _QUEUE = "AWS::SQS::Queue"
 _CHOSEN = "AWS_PROFILE and AWS_DEFAULT_REGION choose account and Region, as for every AWS tool."
@@ -55,10 +59,10 @@ class DeployedStack:
 
 
 def read_stack(name: str, functions: Iterable[str]) -> DeployedStack:
-    """The stack of a name, in the account and Region that boto3 finds.
+    """Read an engine's stack, in the account and Region that boto3 finds.
 
     Args:
-        name: the stack's.
+        name: the stack's, or that of a stack which uses the engine, such as a project's.
         functions: logical ids of those whose environment is wanted; a later one's wins.
 
     Raises:
@@ -66,6 +70,9 @@ def read_stack(name: str, functions: Iterable[str]) -> DeployedStack:
     """
     try:
         stack = client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
+        engine = _engine_of(stack)
+        if engine:
+            name, stack = engine, client("cloudformation").describe_stacks(StackName=engine)["Stacks"][0]
         pages = client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=name)
         found = [each for page in pages for each in page["StackResourceSummaries"]]
         physical_ids = {each["LogicalResourceId"]: each.get("PhysicalResourceId", "") for each in found}
@@ -84,6 +91,24 @@ def read_stack(name: str, functions: Iterable[str]) -> DeployedStack:
     given = stack.get("Parameters", [])
     parameters = {each["ParameterKey"]: each.get("ParameterValue", "") for each in given}
     return DeployedStack(name, stack["StackId"], physical_ids, types, urls, environment, parameters)
+
+
+def _engine_of(stack: Mapping[str, Any]) -> str:
+    """The stack of the engine that a stack uses; "" if it uses none, as it is an engine's.
+
+    Raises:
+        DeploymentError: if the engine's contract cannot be read.
+    """
+    for parameter in stack.get("Parameters", ()):
+        if parameter["ParameterKey"] == _ENGINE:
+            # What a parameter of Systems Manager stood for at the deployment: "Parameter" in the CloudFormation API
+            # Reference. Local clouds leave it out.
+            text = parameter.get("ResolvedValue")
+            if text is None:
+                told = client("ssm").get_parameter(Name=parameter["ParameterValue"])
+                text = told["Parameter"]["Value"]
+            return parse_contract(text)["stack"]
+    return ""
 
 
 def describe_rule(stack: DeployedStack, physical_id: str) -> Mapping[str, Any] | None:

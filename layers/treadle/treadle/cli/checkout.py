@@ -37,7 +37,7 @@ def demo() -> None:
 def invoke(function: str, event: Path) -> None:
     """Run a built function of the template with an event of a file, as Lambda would.
 
-    FUNCTION is its logical id, such as NewObjectsFunction. In a checkout of Treadle only; a deployed sensor is
+    FUNCTION is its logical id, such as NewObjects. In a checkout of Treadle only; a deployed sensor is
     asked by `treadle sensor preview`.
     """
     root = _checkout()
