@@ -7,7 +7,6 @@ In the end all events are sent again, and a last sweep looks at everything: noth
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -71,7 +70,6 @@ class Demo:
             ToolError: something did not arrive in time, or could not be deployed.
         """
         self._cloud.create_bucket()
-        stack.verify_addresses(self._local.endpoint)
         self._say(f"bucket {BUCKET} is there; no sensor is")
         self._upload([demo_files.real_file(demo_files.EARLY)], TickKind.LEASED)
         self._deploy()
@@ -99,9 +97,10 @@ class Demo:
         with TemporaryDirectory(prefix="treadle-demo-") as folder:
             project = demo_jobs.write_project(Path(folder))
             self._say("sam build …")
+            stack.build_engine(self._local.endpoint)
             stack.build(self._local.endpoint, project)
-            self._say("sam deploy, on the bucket as it is …")
-            self._cloud.deploy(project, self._elsewhere.parameters)
+            self._say("sam deploy, the engine and then the project, on the bucket as it is …")
+            self._cloud.deploy(project)
         self._say(
             f"sensor {SENSOR} is deployed; its schedule ticks at each full minute and sweeps the bucket"
         )
@@ -170,13 +169,12 @@ class Demo:
                 time.sleep(left + 3)
 
     def _alerts(self) -> Count:
-        """Each run that failed is told of by mail."""
+        """The project's topic notifies of each run that failed."""
         failed = sum(arrival.status is Status.FAILURE for arrival in self._arrivals)
-        sent = partial(stack.sent_mails, self._local.endpoint)
-        self._wait(lambda: len(sent()) >= failed, "the mail of the failed run", EVENT_SECONDS)
-        for mail in sent():
-            self._say(f"mail to the operator: {mail['Subject']}")
-        return self._count_of_mails()
+        self._wait(lambda: len(self._cloud.alerts()) >= failed, "the alert of the failed run", EVENT_SECONDS)
+        for subject in self._cloud.alerts():
+            self._say(f"alert to the operator: {subject}")
+        return self._count_of_alerts()
 
     def _large_files(self) -> Count:
         """Each summary is reported as an asset; a sensor starts a second job for those of large files."""
@@ -191,11 +189,9 @@ class Demo:
         what = f"files with more than {LARGE_ROWS:,} rows that got a run of {LARGE}"
         return Count(what, large, self._elsewhere.executions(LARGE))
 
-    def _count_of_mails(self) -> Count:
+    def _count_of_alerts(self) -> Count:
         failed = sum(arrival.status is Status.FAILURE for arrival in self._arrivals)
-        return Count(
-            "mails, one for each run that failed", failed, len(stack.sent_mails(self._local.endpoint))
-        )
+        return Count("alerts, one for each run that failed", failed, len(self._cloud.alerts()))
 
     def _everything_again(self) -> list[Count]:
         """The second round: nothing is new in it."""
@@ -227,7 +223,7 @@ class Demo:
             Count("events sent again", len(self._arrivals), len(events)),
             Count("runs that they and the sweep started", 0, len(seen.runs) - runs),
             Count("executions, as Step Functions counts them", self._wanted, self._cloud.executions()),
-            self._count_of_mails(),
+            self._count_of_alerts(),
             Count(f"executions of {LARGE}", large, self._elsewhere.executions(LARGE)),
             Count("evaluations that failed", 0, failed),
             Count("dead letters", 0, len(self._cloud.dead_letters())),

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,16 +25,7 @@ if TYPE_CHECKING:
 STACK = "treadle-demo"
 SENSOR = "new_objects"
 BUCKET = "treadle-demo-objects"
-PARAMETERS = (
-    f"NewObjectsBucket={BUCKET}",
-    "NewObjectsSuffix=.csv",
-    "NewObjectsStartFrom=beginning",
-    "NewObjectsInterval=60",
-    "ExampleJob=on",
-    "LogRetentionDays=1",
-    f"FailureAlertEmailFrom={stack.MAIL_ADDRESSES[0]}",
-    f"FailureAlertEmailTo={stack.MAIL_ADDRESSES[1]}",
-)
+PARAMETERS = (f"NewObjectsBucket={BUCKET}", "LogRetentionDays=1")
 _MANY = 500
 
 
@@ -47,7 +38,7 @@ class DeadLetter:
 
 
 class DemoCloud:
-    """A bucket of the demo's own, and the stack that watches it.
+    """A bucket of the demo's own, and the project that watches it, with its engine.
 
     Args:
         endpoint: the local cloud's URL.
@@ -62,6 +53,8 @@ class DemoCloud:
         self._machines = session.client("stepfunctions", endpoint_url=endpoint)
         self._caught_url = ""
         self._caught: list[str] = []
+        self._alerts_url = ""
+        self._alerts: list[str] = []
         self._summaries: dict[str, str] = {}
 
     def create_bucket(self) -> None:
@@ -97,29 +90,58 @@ class DemoCloud:
         found = S3Object(BUCKET, key, answer["ETag"].strip('"'), "null", len(body), stored["LastModified"])
         return found.run_key(ObjectIdentity.ETAG)
 
-    def deploy(self, project: Path, parameters: Sequence[str]) -> None:
-        """Deploy the stack on the bucket, as `sam deploy` does it anywhere.
+    def deploy(self, project: Path) -> None:
+        """Deploy the engine, and the project on the bucket, as `sam deploy` does it anywhere.
 
         Args:
             project: its folder.
-            parameters: besides those of the bucket and its sensor.
 
         Raises:
             ToolError: it failed.
         """
-        overrides = ["--parameter-overrides", *PARAMETERS, *parameters]
-        stack.deploy(self.endpoint, project, ["--stack-name", STACK, *overrides])
+        stack.deploy_engine(self.endpoint)
+        stack.deploy(self.endpoint, project, ["--stack-name", STACK, "--parameter-overrides", *PARAMETERS])
+        self._receive_alerts()
+
+    def _receive_alerts(self) -> None:
+        """Subscribe a queue to the project's topic, in place of an address."""
+        self._alerts_url = self._sqs.create_queue(QueueName=f"{STACK}-alerts")["QueueUrl"]
+        arn = self._sqs.get_queue_attributes(QueueUrl=self._alerts_url, AttributeNames=["QueueArn"])[
+            "Attributes"
+        ]["QueueArn"]
+        topics = stack.session().client("sns", endpoint_url=self.endpoint)
+        topics.subscribe(TopicArn=self._deployed("Alerts"), Protocol="sqs", Endpoint=arn)
+        topics.close()
+
+    def alerts(self) -> list[str]:
+        """The subjects of all alerts that the project's topic has sent."""
+        while messages := self._receive(self._alerts_url):
+            self._alerts += [str(json.loads(message).get("Subject")) for message in messages]
+        return self._alerts
+
+    def _deployed(self, logical_id: str) -> str:
+        """The name under which a resource of the project is deployed."""
+        return stack.physical_id(self.endpoint, STACK, logical_id)
 
     @cached_property
-    def outputs(self) -> dict[str, str]:
-        """The deployed stack's."""
-        return stack.outputs(self.endpoint, STACK)
+    def _contract(self) -> Mapping[str, str]:
+        return stack.contract(self.endpoint, STACK)
+
+    @cached_property
+    def _queues(self) -> dict[str, str]:
+        """The URLs of the queues between an event and its run."""
+        engine = stack.outputs(self.endpoint, self._contract["stack"])
+        return {
+            "NewObjects": self._deployed("NewObjectsQueue"),
+            "Launch": engine["LaunchQueueUrl"],
+            "Record": engine["RecordQueueUrl"],
+        }
 
     @cached_property
     def _stores(self) -> DynamoStores:
         # The library's stores take their endpoint and credentials from the environment, as in Lambda.
         os.environ.update(local_aws(self.endpoint))
-        tables = (self.outputs[f"{name}TableName"] for name in ("Sensors", "Ticks", "Runs", "Events"))
+        tables = (self._contract[f"{name}_table"] for name in ("sensors", "ticks", "runs", "events"))
         return DynamoStores(TableNames(*tables), RandomTokens())
 
     def state(self, sensor: str = SENSOR) -> SensorState:
@@ -156,7 +178,7 @@ class DemoCloud:
 
     def executions(self) -> int:
         """How many executions the job's state machine has had, as Step Functions counts them."""
-        machine = self.outputs["ProcessFileStateMachineArn"]
+        machine = self._deployed("Summarize")
         pages = self._machines.get_paginator("list_executions").paginate(stateMachineArn=machine)
         return sum(len(page["executions"]) for page in pages)
 
@@ -169,29 +191,29 @@ class DemoCloud:
     def send_again(self, events: list[str]) -> None:
         """Put events on the sensor's queue once more."""
         for event in events:
-            self._sqs.send_message(QueueUrl=self.outputs["NewObjectsQueueUrl"], MessageBody=event)
+            self._sqs.send_message(QueueUrl=self._queues["NewObjects"], MessageBody=event)
 
     def waiting_messages(self) -> int:
-        """Messages that the stack's queues hold, those in work included."""
+        """Messages that the queues hold, those in work included."""
         total = 0
-        for name in ("NewObjects", "Launch", "Record"):
+        for url in self._queues.values():
             answer = self._sqs.get_queue_attributes(
-                QueueUrl=self.outputs[f"{name}QueueUrl"],
+                QueueUrl=url,
                 AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
             )
             total += sum(int(number) for number in answer["Attributes"].values())
         return total
 
     def dead_letters(self) -> list[DeadLetter]:
-        """What the stack gave up, with its reasons; left where it is."""
-        answer = self._sqs.receive_message(
-            QueueUrl=self.outputs["DeadLetterQueueUrl"],
-            MaxNumberOfMessages=10,
-            MessageAttributeNames=["All"],
-            VisibilityTimeout=0,
-        )
+        """What the engine and the project gave up, with their reasons; left where it is."""
+        found = []
+        for url in (self._contract["dead_letter_queue_url"], self._deployed("DeadLetters")):
+            answer = self._sqs.receive_message(
+                QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"], VisibilityTimeout=0
+            )
+            found += answer.get("Messages", [])
         letters = []
-        for message in answer.get("Messages", []):
+        for message in found:
             told = message.get("MessageAttributes", {})
             words = {name: value.get("StringValue", "") for name, value in told.items()}
             letters.append(

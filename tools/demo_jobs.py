@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tools import stack
+from tools.project import ToolError
 from tools.project_copy import copy_of_project
 from treadle.cli.fragments import NewSensor, pascal
 from treadle.cli.new_sensor import write_sensor
@@ -24,8 +25,33 @@ SENSORS = (
 )
 
 
+EDITS = (
+    # Interval of new_objects, and what is there already.
+    ("TREADLE_INTERVAL_SECONDS: '300'", "TREADLE_INTERVAL_SECONDS: '60', TREADLE_S3_START_FROM: beginning"),
+    # These two run.
+    (
+        "TREADLE_DEFAULT_STATUS: STOPPED, TREADLE_QUEUE_URL: !Ref LargeFilesQueue",
+        "TREADLE_DEFAULT_STATUS: RUNNING, TREADLE_QUEUE_URL: !Ref LargeFilesQueue",
+    ),
+    (
+        "TREADLE_DEFAULT_STATUS: STOPPED, TREADLE_QUEUE_URL: !Ref WhenLoadedQueue",
+        "TREADLE_DEFAULT_STATUS: RUNNING, TREADLE_QUEUE_URL: !Ref WhenLoadedQueue",
+    ),
+    ("LARGE_FILES_ROWS: '1000'", f"LARGE_FILES_ROWS: '{LARGE_ROWS}'"),
+    # These get run records, whoever starts them.
+    *(
+        (
+            f'"role":"${{{pascal(job)}JobRole.Arn}}"',
+            f'"role":"${{{pascal(job)}JobRole.Arn}}","observed":"true"',
+        )
+        for job in (ORDERS, CUSTOMERS)
+    ),
+)
+"""What the demo writes in place of what blocks of template.yaml say."""
+
+
 def write_project(folder: Path) -> Path:
-    """A copy of the project with these sensors in it.
+    """A copy of the project with these sensors in it, and with the demo's values in its blocks.
 
     Args:
         folder: where it is written to.
@@ -33,6 +59,13 @@ def write_project(folder: Path) -> Path:
     project = copy_of_project(folder)
     for sensor in SENSORS:
         write_sensor(project, sensor)
+    path = project / "template.yaml"
+    text = path.read_text()
+    for before, after in EDITS:
+        if text.count(before) != 1:
+            raise ToolError(f"{before!r} is not once in template.yaml: the demo's EDITS do not fit it.")
+        text = text.replace(before, after)
+    path.write_text(text)
     return project
 
 
@@ -47,13 +80,6 @@ class ScheduledElsewhere:
         self._machines: SFNClient = stack.session().client("stepfunctions", endpoint_url=endpoint)
         definition = {"StartAt": "Load", "States": {"Load": {"Type": "Succeed"}}}
         self.arns = stack.create_machines(endpoint, (ORDERS, CUSTOMERS, REPORT, LARGE), definition)
-
-    @property
-    def parameters(self) -> list[str]:
-        """With which the stack knows the jobs, records the first two whoever starts them, and heeds their ends."""
-        addresses = [f"{pascal(job)}StateMachineArn={arn}" for job, arn in self.arns.items()]
-        large = ["LargeFilesStatus=RUNNING", f"LargeFilesRows={LARGE_ROWS}"]
-        return [*addresses, f"ObservedJobs={ORDERS},{CUSTOMERS}", "WhenLoadedStatus=RUNNING", *large]
 
     def start(self, job: str) -> str:
         """Start an execution as anybody may who is no sensor; its ARN."""

@@ -49,7 +49,6 @@ def up(cloud: LocalCloud) -> None:
     stack.deploy_engine(cloud.endpoint)
     stack.deploy(cloud.endpoint)
     stack.put_sample_object(cloud.endpoint)
-    stack.verify_addresses(cloud.endpoint)
     explain(cloud)
 
 

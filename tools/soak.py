@@ -3,10 +3,13 @@
 import os
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tools import stack
 from tools.local_cloud import temporary_cloud
 from tools.project import ToolError, local_aws, run_tool
+from tools.project_copy import copy_of_project
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.system import RandomTokens, SystemClock
 from treadle.operate.sensors import SensorOperations
@@ -47,14 +50,33 @@ def main() -> int:
     """Entry point of `python -m tools.soak`."""
     with temporary_cloud() as cloud:
         print("soak: building and deploying …", flush=True)
-        stack.build(cloud.endpoint)
-        parameters = ["--parameter-overrides", f"NewObjectsInterval={INTERVAL}"]
-        stack.deploy(cloud.endpoint, arguments=["--stack-name", STACK, *parameters])
-        outputs = stack.outputs(cloud.endpoint, STACK)
+        stack.build_engine(cloud.endpoint)
+        stack.deploy_engine(cloud.endpoint)
+        with TemporaryDirectory(prefix="treadle-soak-") as folder:
+            project = write_project(Path(folder))
+            stack.build(cloud.endpoint, project)
+            stack.deploy(cloud.endpoint, project, ["--stack-name", STACK])
+        parts = stack.contract(cloud.endpoint, STACK)
         os.environ.update(local_aws(cloud.endpoint))
-        tables = (outputs[f"{name}TableName"] for name in ("Sensors", "Ticks", "Runs", "Events"))
+        tables = (parts[f"{name}_table"] for name in ("sensors", "ticks", "runs", "events"))
         stores = DynamoStores(TableNames(*tables), RandomTokens())
         return judge(stores)
+
+
+def write_project(folder: Path) -> Path:
+    """A copy of the project whose sensor ticks at the interval.
+
+    Args:
+        folder: where it is written to.
+    """
+    project = copy_of_project(folder)
+    path = project / "template.yaml"
+    before = "TREADLE_INTERVAL_SECONDS: '300'"
+    text = path.read_text()
+    if text.count(before) != 1:
+        raise ToolError(f"{before!r} is not once in template.yaml.")
+    path.write_text(text.replace(before, f"TREADLE_INTERVAL_SECONDS: '{INTERVAL}'"))
+    return project
 
 
 def judge(stores: DynamoStores) -> int:

@@ -5,7 +5,14 @@ from dataclasses import dataclass, field
 import pytest
 
 from treadle.definitions.errors import StoreError, UnreadableRecordError
-from treadle.engine.registered import ABSENT_MS, MAX_AGE_MS, RETRY_MS, CachedRegistry, RegisteredJobs
+from treadle.engine.registered import (
+    ABSENT_MS,
+    MAX_AGE_MS,
+    RETRY_MS,
+    CachedRegistry,
+    ObservedJobs,
+    RegisteredJobs,
+)
 from treadle.ports.launching import JobSettings
 from treadle.ports.registry import KeptEntry, Registry, RegistryCopy
 from treadle.testing.registry import InMemoryRegistryStore, job_text, sensor_text
@@ -157,3 +164,17 @@ def test_jobs_have_changed_if_a_look_past_the_cache_shows_others(step: Step) -> 
 
     assert step.registry.jobs_changed()
     assert not step.registry.jobs_changed()
+
+
+def test_jobs_are_observed_as_their_entries_say_now(step: Step) -> None:
+    observed = ObservedJobs(step.registry)
+
+    assert (list(observed), len(observed), "load" in observed) == ([], 0, False)
+    entries = {"jobs/load": job_text("shop", LOAD, observed="true"), "jobs/clean": job_text("shop", CLEAN)}
+    kept = {path: KeptEntry(text, step.clock.now()) for path, text in entries.items()}
+    step.tables.registry = RegistryCopy("main", kept, step.clock.now(), 1)
+    step.registry.forget()
+
+    assert (list(observed), len(observed), "load" in observed) == (["load"], 1, True)
+    assert "clean" not in observed
+    assert "lode" not in observed

@@ -229,19 +229,6 @@ def test_engine_without_copy_is_a_problem(house: House) -> None:
     assert "no copy of the registry yet" in finding.says
 
 
-def test_observed_job_that_nobody_has_registered_is_a_problem(house: House) -> None:
-    """Nothing else says that none of its executions is recorded."""
-    found = registry(house)
-    registrations = Registrations(lambda: found, ENGINE, house.clock, ["load", "lode"])
-
-    finding = only(list(registrations.findings([WATCH])))
-
-    assert (finding.subject, finding.severity) == ("job lode", Severity.PROBLEM)
-    assert finding.says == (
-        "ObservedJobs names lode, which no project has registered. Registered jobs: load."
-    )
-
-
 def test_projects_of_an_older_contract_are_behind(house: House) -> None:
     """Each once, whatever number of entries it has."""
     found = registry(

@@ -35,6 +35,7 @@ def test_job_is_read() -> None:
         "options": {"queue": "q"},
         "sensors": "daily",
         "parameter": "LoadArn",
+        "observed": "true",
     }
 
     assert parse_job("load", json.dumps(JOB | more), KINDS) == JobEntry(
@@ -42,6 +43,7 @@ def test_job_is_read() -> None:
         "shop",
         JobSettings("load", "batch", JOB["arn"], "LoadArn", {"queue": "q"}, "arn:aws:iam::1:role/r"),
         frozenset({"daily"}),
+        is_observed=True,
     )
 
 
@@ -75,6 +77,7 @@ def test_malformed_sensor_is_refused_with_what_to_do(name: str, text: str, words
 @pytest.mark.parametrize(
     ("change", "words"),
     [
+        ({"observed": "yes"}, "its observed is 'yes', and must be true or false"),
         ({"target": "cron"}, "its target is 'cron'. Use one of: batch, step_functions"),
         ({"target": ""}, "it has no target"),
         ({"options": []}, "its options are not an object of texts"),

@@ -156,14 +156,6 @@ def test_each_step_names_everything_that_is_missing_once(parts: object, names: l
     assert all(f"{name} is not set" in str(refused.value) for name in names)
 
 
-@pytest.mark.parametrize(("text", "names"), [("", set()), ("load", {"load"}), (" load , ,load", {"load"})])
-def test_observed_jobs_are_names_joined_by_commas(text: str, names: set[str]) -> None:
-    settings = Settings({"TREADLE_OBSERVED_JOBS": text})
-
-    assert settings.observed() == names
-    assert settings.problems == []
-
-
 def test_kind_that_the_code_is_not_is_a_problem() -> None:
     """What operators are shown is what the code is."""
     with pytest.raises(

@@ -8,7 +8,6 @@ from treadle.adapters.queues import SqsQueue
 from treadle.adapters.system import RandomTokens, SystemClock
 from treadle.adapters.targets.registry import LazyTargets
 from treadle.bootstrap.settings import Settings
-from treadle.definitions.jobs import names_in
 from treadle.engine.identity import RunIds
 
 if TYPE_CHECKING:
@@ -119,8 +118,7 @@ def operator_parts(stack: str) -> OperatorParts:
     stores, clock = DynamoStores(tables, RandomTokens(), S3BlobStore(outcomes)), SystemClock()
     registry = CachedRegistry(stores.registry, clock)
     jobs = RegisteredJobs(registry)
-    observed = names_in(deployed.parameters.get("ObservedJobs", ""))
-    registrations = Registrations(registry.current, deployed.environment, clock, observed)
+    registrations = Registrations(registry.current, deployed.environment, clock)
     queues = SensorQueues(registry.current, deployed)
     deployment = StackDeployment(deployed, registry.current)
     overview = Overview(deployment, stores.sensors, stores.ticks, stores.runs, clock, registrations)

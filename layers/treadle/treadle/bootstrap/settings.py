@@ -68,10 +68,6 @@ class Settings:
         value = self.environment.get("TREADLE_GRANTED_JOBS")
         return None if value is None else frozenset(names_in(value))
 
-    def observed(self) -> frozenset[str]:
-        """The jobs whose executions are recorded whoever started them."""
-        return frozenset(names_in(self.environment.get("TREADLE_OBSERVED_JOBS", "")))
-
     def former_jobs(self) -> frozenset[str]:
         """Addresses at which jobs were before, and runs may still be under way."""
         return frozenset(names_in(self.environment.get("TREADLE_FORMER_JOBS", "")))

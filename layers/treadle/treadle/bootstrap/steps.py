@@ -21,7 +21,7 @@ from treadle.engine.observing import Observer
 from treadle.engine.publish import Publisher
 from treadle.engine.reconcile import Reconciler
 from treadle.engine.record import Recorder
-from treadle.engine.registered import CachedRegistry, RegisteredJobs
+from treadle.engine.registered import CachedRegistry, ObservedJobs, RegisteredJobs
 from treadle.engine.registering import RegistrySync
 from treadle.engine.watching import Watcher
 from treadle.ports.runs import Run
@@ -115,15 +115,14 @@ def reconciler_parts(environment: Mapping[str, str]) -> ReconcilerParts:
     """
     settings = Settings(environment)
     make = _dispatcher(settings)
-    namespace, observed = settings.text("TREADLE_NAMESPACE"), settings.observed()
+    namespace = settings.text("TREADLE_NAMESPACE")
     letters, engine = settings.text("TREADLE_DEAD_LETTER_QUEUE_URL"), settings.text("TREADLE_ENGINE")
     settings.check()
     dispatcher, stores, launches, _, registry = make()
-    targets, clock, watcher, jobs = LazyTargets("reconcile"), SystemClock(), None, RegisteredJobs(registry)
-    if observed:
-        observer = Observer(observed, RunIds.of(namespace))
-        recorder = Recorder(stores.runs, jobs, targets, clock, namespace, observer)
-        watcher = Watcher(observer, stores.runs, jobs, targets, recorder, clock, namespace)
+    targets, clock, jobs = LazyTargets("reconcile"), SystemClock(), RegisteredJobs(registry)
+    observer = Observer(ObservedJobs(registry), RunIds.of(namespace))
+    recorder = Recorder(stores.runs, jobs, targets, clock, namespace, observer)
+    watcher = Watcher(observer, stores.runs, jobs, targets, recorder, clock, namespace)
     reconciler = Reconciler(
         stores.ticks,
         stores.runs,
@@ -209,13 +208,14 @@ def recorder_parts(environment: Mapping[str, str]) -> RecorderParts:
     """
     settings = Settings(environment)
     tables = settings.tables()
-    namespace, observed = settings.text("TREADLE_NAMESPACE"), settings.observed()
+    namespace = settings.text("TREADLE_NAMESPACE")
     former, inbox = settings.former_jobs(), Inbox.of("record", settings, "TREADLE_RECORD_QUEUE_URL")
     bus = settings.text("TREADLE_BUS_NAME")
     settings.check()
     stores = DynamoStores(tables, RandomTokens())
-    observer, clock = Observer(observed, RunIds.of(namespace)), SystemClock()
+    clock = SystemClock()
     registry = CachedRegistry(stores.registry, clock)
+    observer = Observer(ObservedJobs(registry), RunIds.of(namespace))
     jobs, changed = RegisteredJobs(registry), registry.jobs_changed
     return RecorderParts(
         Recorder(stores.runs, jobs, LazyTargets("record"), clock, namespace, observer, former, changed),

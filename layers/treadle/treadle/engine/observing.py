@@ -1,5 +1,6 @@
 """Records of executions that Treadle did not start, for the jobs that a deployment observes."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from treadle.definitions.clocks import bounded
@@ -16,11 +17,11 @@ class Observer:
     """Which foreign executions get a record, and under which id.
 
     Attributes:
-        jobs: the names of the jobs.
+        jobs: the names of the jobs, as it is now.
         run_ids: names their records.
     """
 
-    jobs: frozenset[str]
+    jobs: Collection[str]
     run_ids: RunIds
 
 

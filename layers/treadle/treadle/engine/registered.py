@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import Collection, ItemsView, Iterator, KeysView, Mapping, ValuesView
 from typing import Protocol
 
 from treadle.definitions.errors import StoreError, UnreadableRecordError
@@ -164,3 +164,24 @@ class RegisteredJobs(Mapping[str, JobSettings]):
 
     def _all(self) -> dict[str, JobSettings]:
         return {name: entry.settings for name, entry in self._registry.current().jobs.items()}
+
+
+class ObservedJobs(Collection[str]):
+    """The names of the jobs whose executions get records whoever starts them, as it is now.
+
+    Args:
+        registry: the registry.
+    """
+
+    def __init__(self, registry: CachedRegistry) -> None:
+        self._registry = registry
+
+    def __contains__(self, name: object) -> bool:
+        entry = self._registry.current().jobs.get(name) if isinstance(name, str) else None
+        return entry is not None and entry.is_observed
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([name for name, entry in self._registry.current().jobs.items() if entry.is_observed])
+
+    def __len__(self) -> int:
+        return sum(entry.is_observed for entry in self._registry.current().jobs.values())

@@ -35,13 +35,11 @@ class Registrations:
         registered: the engine's copy of the registry, as it is now.
         environment: the environment of the engine's own functions.
         clock: the time.
-        observed: the names of the jobs whose executions are recorded whoever starts them.
     """
 
     registered: Callable[[], Registry]
     environment: Mapping[str, str]
     clock: Clock
-    observed: Collection[str] = ()
 
     def of_sensors(self, sensors: Iterable[DeployedSensor]) -> dict[str, tuple[SensorProblem, ...]]:
         """What is wrong with the registration of sensors, by name; those with which nothing is are left out.
@@ -70,7 +68,6 @@ class Registrations:
             *self._of_age(registry),
             *_of_rejected(registry),
             *_of_outdated(registry),
-            *self._of_observed(registry),
             *(
                 Finding(CHECK, f"sensor {each.name}", Severity.PROBLEM, problem.says, problem.advice)
                 for each in sensors
@@ -95,13 +92,6 @@ class Registrations:
             return
         advice = "Look at RECONCILE's schedule and log; it lists Parameter Store every 10 minutes."
         yield Finding(CHECK, "reconcile", Severity.PROBLEM, says, advice)
-
-    def _of_observed(self, registry: Registry) -> Iterator[Finding]:
-        """Names of observed jobs that nobody has registered: nothing of theirs is recorded."""
-        for name in sorted({*self.observed} - registry.jobs.keys()):
-            says = f"ObservedJobs names {name}, which no project has registered. {_known_jobs(registry)}"
-            advice = "Correct the parameter ObservedJobs and deploy, or deploy the project of the job."
-            yield Finding(CHECK, f"job {name}", Severity.PROBLEM, closed(says), advice)
 
     def _of_sensor(self, registry: Registry, sensor: DeployedSensor) -> Iterator[SensorProblem]:
         entry = registry.sensors.get(sensor.name)

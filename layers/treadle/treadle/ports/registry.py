@@ -67,6 +67,7 @@ class JobEntry:
         settings: what its name launches.
         sensors: the sensors that may start it, whatever their project; empty for those of its own project.
         contract: the version of the contract that its project was built for.
+        is_observed: whether executions get records whoever starts them.
     """
 
     name: str
@@ -74,6 +75,7 @@ class JobEntry:
     settings: JobSettings
     sensors: frozenset[str] = frozenset()
     contract: int = CONTRACT
+    is_observed: bool = False
 
     def accepts(self, sensor: SensorEntry) -> bool:
         """Whether a sensor may start this job, as far as the job's owner is concerned.
@@ -309,7 +311,8 @@ def parse_job(name: str, text: str, kinds: Collection[str]) -> JobEntry:
         name: the last part of the entry's path.
         text: the value, a JSON object of texts: `project` and `target`; and where there are any, `arn`, `role` (the
             ARN of the role that the engine assumes), `parameter` (the deployment parameter that gives the ARN),
-            `sensors` (names joined by commas), `contract`, and `options`, an object of texts.
+            `sensors` (names joined by commas), `observed` ("true" if executions get records whoever starts them),
+            `contract`, and `options`, an object of texts.
         kinds: the known kinds of targets.
 
     Raises:
@@ -333,6 +336,7 @@ def parse_job(name: str, text: str, kinds: Collection[str]) -> JobEntry:
         settings,
         frozenset(names_in(_text(fields, "sensors"))),
         _contract(fields),
+        _switch(fields, "observed"),
     )
 
 
@@ -365,6 +369,14 @@ def _required(fields: Mapping[str, Any], name: str) -> str:
         msg = f"it has no {name}. Add it in its project's template."
         raise RegistryEntryError(msg)
     return value
+
+
+def _switch(fields: Mapping[str, Any], name: str) -> bool:
+    text = _text(fields, name)
+    if text not in {"", "true", "false"}:
+        msg = f"its {name} is {text!r}, and must be true or false. Correct it in its project's template."
+        raise RegistryEntryError(msg)
+    return text == "true"
 
 
 def _contract(fields: Mapping[str, Any]) -> int:
