@@ -23,8 +23,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def deployed() -> Iterator[Deployed]:
     """The stack, deployed with the settings of `make up`; its schedules rest unless a test wakes one."""
     with temporary_cloud() as cloud, pointing_at(cloud.endpoint):
+        stack.build_engine(cloud.endpoint)
         stack.build(cloud.endpoint)
-        stack.verify_addresses(cloud.endpoint)
+        stack.deploy_engine(cloud.endpoint)
         stack.deploy(cloud.endpoint)
         made = Deployed.at(cloud.endpoint)
         made.schedule(enabled=False)

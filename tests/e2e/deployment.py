@@ -8,14 +8,14 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeVar
 from uuid import uuid4
 
 from tools import stack
-from tools.project import local_aws
+from tools.project import ToolError, local_aws
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.system import RandomTokens
 from treadle.definitions.status import DagsterRunStatus
@@ -27,6 +27,8 @@ T = TypeVar("T")
 SENSOR = "new_objects"
 JOB = "process_file"
 MINUTE = 60_000
+STEPS = ("dispatch", "launch", "record", "publish", "reconcile")
+TABLES = ("Sensors", "Ticks", "Runs", "Events")
 LATEST = 100
 """So many runs, and ticks, are looked through for those of an object that a test has just stored."""
 
@@ -99,36 +101,41 @@ class DeadLetter:
 
 @dataclass(slots=True)
 class Deployed:
-    """A stack on a local cloud, with that cloud's root credentials.
+    """A project and its engine on a local cloud, with that cloud's root credentials.
 
     Attributes:
         endpoint: the cloud's URL.
-        name: the stack's.
-        outputs: the stack's.
-        stores: the library's, on the stack's tables.
+        name: the project's stack.
+        engine: the engine's stack.
+        outputs: those of both stacks, and the engine's stores as `SensorsTableName` and so on.
+        contract: the engine's.
+        stores: the library's, on the engine's tables.
     """
 
     endpoint: str
     name: str
+    engine: str
     outputs: dict[str, str]
+    contract: Mapping[str, str]
     stores: DynamoStores
     _clients: dict[str, Any] = field(default_factory=dict)
     _letters: list[DeadLetter] = field(default_factory=list)
 
     @classmethod
     def at(cls, endpoint: str, name: str | None = None) -> "Deployed":
-        """The stack that is deployed there; this process's environment must point there too.
+        """The project that is deployed there; this process's environment must point there too.
 
         Args:
             endpoint: the cloud's URL.
-            name: the stack's; None for that of `make up`.
+            name: the project's stack; None for that of `make up`.
         """
         name = name or stack.stack_name()
-        outputs = stack.outputs(endpoint, name)
-        tables = TableNames(
-            *(outputs[f"{table}TableName"] for table in ("Sensors", "Ticks", "Runs", "Events"))
-        )
-        return cls(endpoint, name, outputs, DynamoStores(tables, RandomTokens()))
+        contract = stack.contract(endpoint, name)
+        outputs = stack.outputs(endpoint, contract["stack"]) | stack.outputs(endpoint, name)
+        stores = {f"{each}TableName": contract[f"{each.lower()}_table"] for each in TABLES}
+        outputs |= stores | {"OutcomesBucketName": contract["payload_bucket"]}
+        tables = TableNames(*stores.values())
+        return cls(endpoint, name, contract["stack"], outputs, contract, DynamoStores(tables, RandomTokens()))
 
     def client(self, service: str) -> Any:
         """An AWS client of the cloud's root."""
@@ -143,24 +150,27 @@ class Deployed:
             client.close()
 
     def physical_id(self, logical_id: str) -> str:
-        """The name under which a resource is deployed."""
-        found = self.client("cloudformation").describe_stack_resource(
-            StackName=self.name, LogicalResourceId=logical_id
-        )
-        name: str = found["StackResourceDetail"]["PhysicalResourceId"]
-        return name
+        """The name under which a resource of the project, or else of the engine, is deployed."""
+        try:
+            return stack.physical_id(self.endpoint, self.name, logical_id)
+        except ToolError:
+            return stack.physical_id(self.endpoint, self.engine, logical_id)
+
+    def function(self, name: str) -> str:
+        """The name of a function, such as "NewObjects" or "Launch", as it is deployed."""
+        return self.outputs.get(f"{name}FunctionName") or self.physical_id(name)
 
     @property
     def machine(self) -> str:
         """ARN of the state machine that the job starts."""
-        return self.outputs["ProcessFileStateMachineArn"]
+        return self.physical_id("Summarize")
 
     # ---- Objects
 
     @property
     def bucket(self) -> str:
         """The watched bucket."""
-        return self.outputs["ObjectsBucketName"]
+        return self.outputs["Bucket"]
 
     def upload(self, key: str, body: bytes = GOOD_CSV) -> str:
         """Store an object; its entity tag."""
@@ -170,8 +180,7 @@ class Deployed:
 
     def summary(self, key: str) -> dict[str, Any]:
         """What the example job wrote about an object."""
-        prefix = self.outputs["ExampleOutput"].partition(f"{self.bucket}/")[2]
-        stored = self.client("s3").get_object(Bucket=self.bucket, Key=f"{prefix}{key}/summary.json")
+        stored = self.client("s3").get_object(Bucket=self.bucket, Key=f"summaries/{key}/summary.json")
         with stored["Body"] as body:
             content: dict[str, Any] = json.loads(body.read())
         return content
@@ -216,19 +225,16 @@ class Deployed:
         return line
 
     def _log_lines(self, function: str, fields: dict[str, object]) -> list[dict[str, Any]]:
-        group = f"/aws/lambda/{self.name}/{function}"
+        group = self.outputs["LogGroupName"] if function in STEPS else self.physical_id("Logs")
         pages = self.client("logs").get_paginator("filter_log_events")
         events = (event for page in pages.paginate(logGroupName=group) for event in page["events"])
         lines = (json.loads(event["message"]) for event in events if event["message"].startswith("{"))
         return [line for line in lines if fields.items() <= line.items()]
 
     def forget_logs(self) -> None:
-        """Delete what the stack's functions have logged until now."""
+        """Delete what the functions of both stacks have logged until now."""
         logs = self.client("logs")
-        groups = logs.get_paginator("describe_log_groups").paginate(
-            logGroupNamePrefix=f"/aws/lambda/{self.name}/"
-        )
-        for group in [group["logGroupName"] for page in groups for group in page["logGroups"]]:
+        for group in (self.outputs["LogGroupName"], self.physical_id("Logs")):
             streams = logs.get_paginator("describe_log_streams").paginate(logGroupName=group)
             for stream in [stream["logStreamName"] for page in streams for stream in page["logStreams"]]:
                 logs.delete_log_stream(logGroupName=group, logStreamName=stream)
@@ -237,7 +243,7 @@ class Deployed:
 
     def invoke(self, function: str, event: dict[str, Any]) -> Answer:
         """Invoke a function, such as "NewObjects", with an event."""
-        return self.invoke_named(self.outputs[f"{function}FunctionName"], event)
+        return self.invoke_named(self.function(function), event)
 
     def invoke_named(self, name: str, event: dict[str, Any]) -> Answer:
         """Invoke a function by its deployed name."""
@@ -277,8 +283,13 @@ class Deployed:
         assert not answer.get("Failed")
 
     def dead_letters(self, containing: str) -> list[DeadLetter]:
-        """The dead letters whose body contains the text; the queue is emptied, its messages are kept here."""
-        sqs, url = self.client("sqs"), self.outputs["DeadLetterQueueUrl"]
+        """The dead letters of both stacks whose body contains the text; the queues are emptied, and kept here."""
+        for url in (self.outputs["DeadLetterQueueUrl"], self.physical_id("DeadLetters")):
+            self._take_letters(url)
+        return [letter for letter in self._letters if containing in letter.body]
+
+    def _take_letters(self, url: str) -> None:
+        sqs = self.client("sqs")
         while messages := sqs.receive_message(
             QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
         ).get("Messages"):
@@ -287,7 +298,6 @@ class Deployed:
                 given = message.get("MessageAttributes", {})
                 origin, reason = (given.get(name, {}).get("StringValue", "") for name in ("origin", "reason"))
                 self._letters.append(DeadLetter(message["Body"], origin, reason))
-        return [letter for letter in self._letters if containing in letter.body]
 
     # ---- Switches
 
@@ -304,7 +314,7 @@ class Deployed:
     def schedule(self, function: str = "NewObjects", *, enabled: bool) -> None:
         """Switch the schedule that starts a function each minute, by default the sensor's."""
         scheduler = self.client("scheduler")
-        arn = f":function:{self.outputs[f'{function}FunctionName']}"
+        arn = f":function:{self.function(function)}"
         [name] = [
             schedule["Name"]
             for schedule in scheduler.list_schedules()["Schedules"]
@@ -312,7 +322,9 @@ class Deployed:
         ]
         present = scheduler.get_schedule(Name=name)
         taken = ("Name", "GroupName", "ScheduleExpression", "ScheduleExpressionTimezone", "Target")
-        kept = {part: present[part] for part in (*taken, "FlexibleTimeWindow", "Description")}
+        kept = {
+            part: present[part] for part in (*taken, "FlexibleTimeWindow", "Description") if part in present
+        }
         scheduler.update_schedule(**kept, State="ENABLED" if enabled else "DISABLED")
 
 

@@ -15,10 +15,12 @@ import pytest
 from moto import mock_aws
 
 from tests.support.project import run
-from tests.template.test_new_sensor import MINUTES, cfn_lint, check, parsed
+from tests.support.projects import project as read_project
+from tests.template.test_new_sensor import MINUTES, cfn_lint, check
 from tests.template.test_new_sensor_project_check import add_environment
 from tools.project_copy import copy_of_project
 from treadle import RunRequest, build_sensor_context
+from treadle.ports.contract import PARTS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "guide" / "dependencies.md").read_text()
 LOGIN = {"username": "sensor", "password": "secret of the shop"}
@@ -133,17 +135,18 @@ def test_its_blocks_make_a_template_that_passes_the_checks_of_a_project(tmp_path
     cfn_lint(project)
     check(project, "make", "check-project-tests")
 
-    template = parsed(project)
+    template = read_project(project / "template.yaml").template
 
-    function = template.evaluators()["unpaid_orders"]
+    function = template["Resources"]["UnpaidOrders"]["Properties"]
     assert function["MemorySize"] == 512
     assert function["VpcConfig"]["SubnetIds"] == {"Ref": "ShopSubnets"}
-    assert template.environment(function)["SHOP_SECRET_ARN"] == {"Ref": "ShopSecretArn"}
-    granted = {each["Sid"]: each for each in template.allowed("UnpaidOrdersRole")}
-    assert granted["ShopSecret"]["Resource"] == {"Ref": "ShopSecretArn"}
-    assert "ec2:CreateNetworkInterface" in granted["NetworkInterfaces"]["Action"]
+    assert function["Environment"]["Variables"]["SHOP_SECRET_ARN"] == {"Ref": "ShopSecretArn"}
+    evaluator, network, own = function["Policies"]
+    assert evaluator == {"Fn::Select": [PARTS.index("evaluator_policy"), {"Ref": "Engine"}]}
+    assert network.endswith("AWSLambdaVPCAccessExecutionRole")
+    assert own["Statement"][0]["Resource"] == {"Ref": "ShopSecretArn"}
     values = tomllib.loads(block("toml", "And to `parameter_overrides`"))["parameter_overrides"]
-    assert {value.partition("=")[0] for value in values} <= template.section("Parameters").keys()
+    assert {value.partition("=")[0] for value in values} <= template["Parameters"].keys()
 
 
 def apply_example(folder: Path) -> Path:
@@ -153,20 +156,16 @@ def apply_example(folder: Path) -> Path:
     done = run(*command.split(), "--root", project)
     assert done.exit_code == 0, done.output
     path = project / "template.yaml"
-    text = added(
-        path.read_text(),
-        "      CodeUri: functions/sensors/unpaid_orders\n",
-        indented(block("yaml", "Added to `Properties`"), 6),
-    )
-    head, role, tail = text.partition("\n  UnpaidOrdersFunction:\n")
-    tail = tail.replace(
-        "        Variables:\n", "        Variables:\n" + indented(block("yaml", "its `Variables`"), 10), 1
-    )
-    text = head + role + tail
-    head, role, tail = text.partition("\n  UnpaidOrdersRole:\n")
-    statements = "            Statement:\n"
-    _, first, rest = tail.partition("      Policies:\n")
-    rest = rest.replace(statements, statements + indented(block("yaml", "the statements of"), 14), 1)
-    text = head + role + _ + first + rest
+    head, place, tail = path.read_text().partition("      CodeUri: functions/sensors/unpaid_orders\n")
+    assert place
+    tail = replaced(tail, r"      Policies: .*\n", indented(block("yaml", "Its `Policies`"), 6))
+    tail = replaced(tail, r"        Variables: .*\n", indented(block("yaml", "Its `Variables`"), 8))
+    text = head + place + indented(block("yaml", "Added to `Properties`"), 6) + tail
     path.write_text(added(text, "\nParameters:\n", indented(block("yaml", "Added to `Parameters`"), 2)))
     return project
+
+
+def replaced(text: str, pattern: str, block: str) -> str:
+    """A template with a block in place of the first line of a pattern."""
+    assert re.search(pattern, text), pattern
+    return re.sub(pattern, lambda _: block, text, count=1)
