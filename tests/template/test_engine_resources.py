@@ -54,6 +54,23 @@ def test_table_has_the_keys_that_the_stores_use(name: str) -> None:
     assert "TableName" not in table
 
 
+def test_ticks_are_streamed_and_expire() -> None:
+    """Runs are streamed too, and no other record expires."""
+    streams = {
+        name: table["StreamSpecification"]["StreamViewType"]
+        for name, table in TABLES.items()
+        if "StreamSpecification" in table
+    }
+    expiring = {
+        name: table["TimeToLiveSpecification"]
+        for name, table in TABLES.items()
+        if "TimeToLiveSpecification" in table
+    }
+
+    assert streams == {"TicksTable": "NEW_IMAGE", "RunsTable": "NEW_AND_OLD_IMAGES"}
+    assert expiring == {"TicksTable": {"AttributeName": "expires_at", "Enabled": True}}
+
+
 def test_stores_are_created_all_or_none() -> None:
     assert {RESOURCES[name]["Condition"] for name in [*TABLES, "PayloadBucket"]} == {"CreateStores"}
 

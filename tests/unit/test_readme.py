@@ -21,6 +21,7 @@ from treadle.engine.outcomes import Decision
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 MINUTE = 60_000
+TEMPLATES = (ROOT / "template.yaml", ROOT / "engine" / "template.yaml", ROOT / "engine" / "console.yaml")
 
 
 class Feed:
@@ -100,7 +101,8 @@ def test_every_function_of_treadle_is_shown_with_each_of_its_sample_events() -> 
     shown = re.findall(r"^\| `(\w+)` \| `(events/[\w-]+\.json)` \|", README, flags=re.MULTILINE)
     folders = {
         Path(resource["Properties"]["CodeUri"]): name
-        for name, resource in load()["Resources"].items()
+        for template in TEMPLATES
+        for name, resource in load(template)["Resources"].items()
         if resource["Type"] == "AWS::Serverless::Function"
     }
     functions = {
