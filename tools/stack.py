@@ -167,9 +167,8 @@ def contract(endpoint: str, name: str) -> Mapping[str, str]:
         ToolError: there is no such stack.
     """
     parameters = {each["ParameterKey"]: each for each in _described(endpoint, name).get("Parameters", [])}
-    systems_manager = session().client("ssm", endpoint_url=endpoint)
-    found = systems_manager.get_parameter(Name=parameters["Engine"]["ParameterValue"])
-    return parse_contract(found["Parameter"]["Value"])
+    # The local cloud says what the parameter of Systems Manager had at the deployment, in place of its name.
+    return parse_contract(parameters["Engine"]["ParameterValue"])
 
 
 def _described(endpoint: str, name: str) -> Mapping[str, Any]:

@@ -125,7 +125,7 @@ def test_malformed_entry_is_counted_as_long_as_it_is_there(
 ) -> None:
     assert deployment.register(JOB, "{}")["invalid"] == 1
     assert deployment.invoke("engine/reconcile", sample("reconcile-schedule"))["invalid"] == 1
-    assert '"registry.INVALID":[1.0]' in capsys.readouterr().out
+    assert '"InvalidEntries":[1.0]' in capsys.readouterr().out
     assert deployment.register(JOB, job_text("shop", job_at(deployment.machine)))["invalid"] == 0
     asked(deployment)
     assert len(deployment.stores.runs.of_sensor("new_objects", 5)) == 1

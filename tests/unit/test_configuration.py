@@ -96,15 +96,15 @@ def test_sam_reads_the_projects_own_file_as_soon_as_there_is_one(tmp_path: Path)
 
 @needs_sam
 def test_sam_takes_values_as_the_page_quotes_them(tmp_path: Path) -> None:
-    given = ['AlarmTopicArn=""', 'NightlyIsLateDeadlines="cron(0 6 ? * MON-FRI *)"', "Jobs=a,b"]
+    given = ['AlertEmail=""', 'ShopGreeting="Good morning"', "Jobs=a,b"]
     program = (
         "import json; from samcli.cli.types import CfnParameterOverridesType;"
         f"print(json.dumps(CfnParameterOverridesType().convert({given!r}, None, None)))"
     )
 
     assert by_sam(program, tmp_path) == {
-        "AlarmTopicArn": "",
-        "NightlyIsLateDeadlines": "cron(0 6 ? * MON-FRI *)",
+        "AlertEmail": "",
+        "ShopGreeting": "Good morning",
         "Jobs": "a,b",
     }
 

@@ -5,15 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.template.model import read
+from tests.template.engine_model import read_engine
 
 PAGE = (Path(__file__).parents[2] / "docs" / "guide" / "delete-recreate-move.md").read_text()
-template = read()
+template = read_engine()
 PARAMETERS, OUTPUTS = template.section("Parameters"), template.section("Outputs")
-TAKEN = {
-    *(name for name in PARAMETERS if re.search(r"Table(Name|StreamArn)$", name)),
-    *("OutcomesBucketName", "Namespace"),
-}
+TAKEN = {"ExistingStores", "Namespace"}
 
 
 def test_every_parameter_that_takes_something_over_is_in_the_table() -> None:
@@ -39,6 +36,6 @@ def test_the_example_gives_values_that_the_template_takes() -> None:
         assert re.fullmatch(PARAMETERS[name]["AllowedPattern"], value), name
 
 
-@pytest.mark.parametrize("name", ["TicksTable", "SensorsTable", "RunsTable", "EventsTable", "OutcomesBucket"])
+@pytest.mark.parametrize("name", ["TicksTable", "SensorsTable", "RunsTable", "EventsTable", "PayloadBucket"])
 def test_what_it_calls_retained_is_retained(name: str) -> None:
-    assert template.section("Resources")[name]["DeletionPolicy"] == "Retain"
+    assert template.section("Resources")[name]["DeletionPolicy"] == "RetainExceptOnCreate"

@@ -101,12 +101,11 @@ def _engine_of(stack: Mapping[str, Any]) -> str:
     """
     for parameter in stack.get("Parameters", ()):
         if parameter["ParameterKey"] == _ENGINE:
-            # What a parameter of Systems Manager stood for at the deployment: "Parameter" in the CloudFormation API
-            # Reference. Local clouds leave it out.
-            text = parameter.get("ResolvedValue")
-            if text is None:
-                told = client("ssm").get_parameter(Name=parameter["ParameterValue"])
-                text = told["Parameter"]["Value"]
+            # The value is the name of a parameter of Systems Manager, and the resolved value what that had at the
+            # deployment ("Parameter" in the CloudFormation API Reference). Local clouds give the latter as value.
+            text = parameter.get("ResolvedValue") or parameter["ParameterValue"]
+            if text.startswith("/"):
+                text = client("ssm").get_parameter(Name=text)["Parameter"]["Value"]
             return parse_contract(text)["stack"]
     return ""
 
