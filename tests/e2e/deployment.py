@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -326,6 +327,48 @@ class Deployed:
             part: present[part] for part in (*taken, "FlexibleTimeWindow", "Description") if part in present
         }
         scheduler.update_schedule(**kept, State="ENABLED" if enabled else "DISABLED")
+
+
+def deploy_beside(
+    endpoint: str, project: Path, name: str, edits: Mapping[str, str], *overrides: str
+) -> Deployed:
+    """Another project, with an engine of its own.
+
+    Args:
+        endpoint: the local cloud's URL; this process's environment must point there too.
+        project: its folder.
+        name: of the project's stack, and of the engine.
+        edits: by texts that are once in template.yaml, what is written in place of them.
+        overrides: values of the project's parameters.
+    """
+    edit(project / "template.yaml", edits)
+    stack.build(endpoint, project)
+    values = [f"EngineName={name}", "LogRetentionDays=1"]
+    stack.deploy_engine(endpoint, ["--stack-name", f"{name}-engine", "--parameter-overrides", *values])
+    values = [f"Engine=/treadle/{name}/v1", "LogRetentionDays=1", *overrides]
+    stack.deploy(endpoint, project, ["--stack-name", name, "--parameter-overrides", *values])
+    return Deployed.at(endpoint, name)
+
+
+def edit(path: Path, edits: Mapping[str, str]) -> None:
+    """Replace texts of a file, each of which must be there once."""
+    text = path.read_text()
+    for before, after in edits.items():
+        assert text.count(before) == 1, before
+        text = text.replace(before, after)
+    path.write_text(text)
+
+
+def running(project: Path, *sensors: str) -> None:
+    """Let sensors that the scaffold has written run from their deployment on."""
+    path = project / "template.yaml"
+    head, *blocks = path.read_text().split("      CodeUri: functions/sensors/")
+    for number, block in enumerate(blocks):
+        if block.partition("\n")[0] in sensors:
+            blocks[number] = block.replace(
+                "TREADLE_DEFAULT_STATUS: STOPPED", "TREADLE_DEFAULT_STATUS: RUNNING", 1
+            )
+    path.write_text("      CodeUri: functions/sensors/".join([head, *blocks]))
 
 
 @contextlib.contextmanager

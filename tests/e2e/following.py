@@ -1,4 +1,4 @@
-"""A stack whose sensors set one another's jobs off, made by the scaffold, and runs of those jobs."""
+"""A project whose sensors set one another's jobs off, made by the scaffold, and runs of those jobs."""
 
 import json
 from collections import Counter
@@ -6,7 +6,14 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.e2e.deployment import Deployed, eventually, launch_message, run_record
+from tests.e2e.deployment import (
+    Deployed,
+    deploy_beside,
+    eventually,
+    launch_message,
+    run_record,
+    running,
+)
 from tests.support.project import run
 from tools import stack
 from tools.project_copy import copy_of_project
@@ -16,6 +23,7 @@ from treadle.ports.ticks import Tick
 
 NAME = "treadle-following"
 LOAD, EXTRACT, REPORT, COMBINE = "load", "extract", "report", "combine"
+DEADLINES, ZONE = "cron(0 6 ? * MON-FRI *)", "Europe/Berlin"
 SENSORS: dict[str, tuple[str, ...]] = {
     # They are there for their jobs, and stay stopped.
     "loading": ("--job", LOAD),
@@ -23,11 +31,10 @@ SENSORS: dict[str, tuple[str, ...]] = {
     "watch_load": ("--kind", "run-status", "--jobs", LOAD),
     "follow_load": ("--kind", "run-status", "--jobs", LOAD, "--job", REPORT),
     "tell_failed": ("--kind", "run-failure", "--jobs", f"{LOAD},{EXTRACT}"),
-    "load_is_late": ("--kind", "deadline", "--jobs", LOAD),
+    "load_is_late": ("--kind", "deadline", "--jobs", LOAD, "--deadlines", DEADLINES, "--time-zone", ZONE),
     "when_both": ("--kind", "all-succeeded", "--jobs", f"{LOAD},{EXTRACT}", "--job", COMBINE),
 }
-RUNNING = ("WatchLoad", "FollowLoad", "TellFailed", "LoadIsLate", "WhenBoth")
-DEADLINES, ZONE = "cron(0 6 ? * MON-FRI *)", "Europe/Berlin"
+RUNNING = ("watch_load", "follow_load", "tell_failed", "load_is_late", "when_both")
 STATUSES = ("STARTED", "SUCCESS", "FAILURE")
 MACHINE = {
     "StartAt": "Look",
@@ -52,7 +59,7 @@ MACHINE = {
 
 
 def deploy_sensors_of_runs(endpoint: str, folder: Path) -> Deployed:
-    """The stack, deployed; its schedules rest.
+    """The project, deployed with an engine of its own; its schedules rest.
 
     Args:
         endpoint: the local cloud's URL; this process's environment must point there too.
@@ -63,17 +70,10 @@ def deploy_sensors_of_runs(endpoint: str, folder: Path) -> Deployed:
         done = run("new", "sensor", name, *options, "--root", project)
         assert done.exit_code == 0, done.output
     _watch_every_status(project)
-    machines = stack.create_machines(endpoint, (LOAD, EXTRACT, REPORT, COMBINE), MACHINE)
-    stack.build(endpoint, project)
-    overrides = [f"{job.capitalize()}StateMachineArn={arn}" for job, arn in machines.items()]
-    overrides += [f"{prefix}Status=RUNNING" for prefix in RUNNING]
-    overrides += [
-        f"ObservedJobs={REPORT}",
-        f'LoadIsLateDeadlines="{DEADLINES}"',
-        f"LoadIsLateTimeZone={ZONE}",
-    ]
-    stack.deploy(endpoint, project, ["--stack-name", NAME, "--parameter-overrides", *overrides])
-    made = Deployed.at(endpoint, NAME)
+    running(project, *RUNNING)
+    stack.create_machines(endpoint, (LOAD, EXTRACT, REPORT, COMBINE), MACHINE)
+    role = '"role":"${ReportJobRole.Arn}"'
+    made = deploy_beside(endpoint, project, NAME, {role: f'{role},"observed":"true"'})
     for function in ("NewObjects", "Loading", "Extracting", "WhenBoth", "LoadIsLate", "Reconcile"):
         made.schedule(function, enabled=False)
     return made

@@ -8,9 +8,9 @@ from tools.project import ToolError
 
 
 def test_a_malformed_parameter_fails_with_its_constraints_words(deployed: Deployed) -> None:
-    arguments = ["--stack-name", "malformed", "--parameter-overrides", "AlarmTopicArn=nonsense"]
+    arguments = ["--stack-name", "malformed", "--parameter-overrides", "AlertEmail=nonsense"]
 
     with pytest.raises(ToolError) as refused:
         stack.deploy(deployed.endpoint, arguments=arguments)
 
-    assert "the ARN of a standard SNS topic, or empty" in str(refused.value)
+    assert "an e-mail address, or empty" in str(refused.value)

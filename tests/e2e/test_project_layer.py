@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.deployment import Deployed
+from tests.e2e.deployment import Deployed, deploy_beside, running
 from tests.support.project import run
-from tools import stack
 from tools.project_copy import copy_of_project
 
 pytestmark = pytest.mark.timeout(900)
@@ -40,7 +39,7 @@ handler = evaluator(NAME)
 
 @pytest.fixture(scope="module")
 def sharing(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
-    """A stack with two such sensors; its schedules rest."""
+    """A project with two such sensors, and an engine of its own; its schedules rest."""
     project = copy_of_project(tmp_path_factory.mktemp("sharing"))
     for name in SENSORS:
         made = run("new", "sensor", name, "--job", "process_file", "--root", project)
@@ -48,10 +47,8 @@ def sharing(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Ite
         _write(project / "functions/sensors" / name / "app.py", SENSOR.replace("NAME", name))
     _write(project / "layers/project/python/shop_common.py", SHARED)
     _write(project / "layers/project/requirements.txt", "psycopg[binary]\n")
-    stack.build(deployed.endpoint, project)
-    overrides = ["ExampleJob=off", *(f"Polled{each}Status=RUNNING" for each in ("Orders", "Returns"))]
-    stack.deploy(deployed.endpoint, project, ["--stack-name", NAME, "--parameter-overrides", *overrides])
-    stood = Deployed.at(deployed.endpoint, NAME)
+    running(project, *SENSORS)
+    stood = deploy_beside(deployed.endpoint, project, NAME, {})
     for function in ("NewObjects", "Reconcile", "PolledOrders", "PolledReturns"):
         stood.schedule(function, enabled=False)
     yield stood
@@ -64,7 +61,7 @@ def _write(path: Path, text: str) -> None:
 
 @pytest.mark.parametrize("sensor", SENSORS)
 def test_both_sensors_import_the_package_and_the_shared_code(sharing: Deployed, sensor: str) -> None:
-    function = sharing.physical_id("".join(map(str.capitalize, sensor.split("_"))) + "Function")
+    function = sharing.physical_id("".join(map(str.capitalize, sensor.split("_"))))
 
     answer = sharing.invoke_named(function, {"treadle": "preview"})
 
@@ -79,13 +76,13 @@ def test_the_engine_s_functions_go_without_the_layer(sharing: Deployed) -> None:
 
     layers = {
         name: [each["Arn"].split(":")[-2] for each in found.get("Layers", [])]
-        for name in ("LaunchFunction", "DispatchFunction", "PolledOrdersFunction")
+        for name in ("LaunchFunction", "DispatchFunction", "PolledOrders")
         for found in [functions.get_function_configuration(FunctionName=sharing.physical_id(name))]
     }
 
-    engine = [f"{NAME}-deps", f"{NAME}-treadle"]
+    engine = [f"treadle-{NAME}-deps", f"treadle-{NAME}-library"]
     assert layers == {
         "LaunchFunction": engine,
         "DispatchFunction": engine,
-        "PolledOrdersFunction": [*engine, f"{NAME}-project"],
+        "PolledOrders": [f"{NAME}-deps", f"{NAME}-treadle", f"{NAME}-project"],
     }

@@ -93,7 +93,7 @@ def losing(following: Deployed, share: float, seed: int) -> Iterator[list[tuple[
     """
     sqs, events = following.client("sqs"), following.client("events")
     rule, chance, lost = (
-        following.physical_id("StateMachinesRule"),
+        following.physical_id("StepFunctionsRule"),
         random.Random(seed),
         list[tuple[str, str]](),
     )
@@ -191,7 +191,7 @@ def test_execution_by_hand_whose_events_are_lost_is_recorded_once_reconcile_has_
     following: Deployed,
 ) -> None:
     client, name = following.client("stepfunctions"), f"by-hand-{uuid4().hex[:8]}"
-    machine = following.outputs["ReportStateMachineArn"]
+    machine = f"arn:aws:states:us-east-1:000000000000:stateMachine:{REPORT}"
     with losing(following, 1, 0) as lost:
         execution = client.start_execution(
             stateMachineArn=machine, name=name, input='{"run_config":{"fail":true}}'
