@@ -101,6 +101,9 @@ class Demo:
             stack.build(self._local.endpoint, project)
             self._say("sam deploy, the engine and then the project, on the bucket as it is …")
             self._cloud.deploy(project)
+        self._wait(
+            self._cloud.is_registered, "the engine's copy of what the project registers", SWEEP_SECONDS
+        )
         self._say(
             f"sensor {SENSOR} is deployed; its schedule ticks at each full minute and sweeps the bucket"
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tools import stack
+from tools.demo_jobs import CUSTOMERS, FOLLOWER, LARGE, LARGE_SENSOR, ORDERS, REPORT
 from tools.demo_report import Seen
 from tools.project import local_aws
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
@@ -102,6 +103,16 @@ class DemoCloud:
         stack.deploy_engine(self.endpoint)
         stack.deploy(self.endpoint, project, ["--stack-name", STACK, "--parameter-overrides", *PARAMETERS])
         self._receive_alerts()
+
+    def is_registered(self) -> bool:
+        """Whether the engine knows all that the project registers."""
+        registry = self._stores.registry.read()
+        return {SENSOR, FOLLOWER, LARGE_SENSOR} <= registry.sensors.keys() and {
+            ORDERS,
+            CUSTOMERS,
+            REPORT,
+            LARGE,
+        } <= registry.jobs.keys()
 
     def _receive_alerts(self) -> None:
         """Subscribe a queue to the project's topic, in place of an address."""

@@ -117,6 +117,25 @@ def deploy_engine(endpoint: str, arguments: Sequence[str] = ()) -> None:
     )
 
 
+def deploy_console(endpoint: str, arguments: Sequence[str]) -> None:
+    """Build the console, and deploy it beside an engine.
+
+    Args:
+        endpoint: the local cloud's URL.
+        arguments: further options, as for `deploy`; the stack's name and the issuer among them.
+
+    Raises:
+        ToolError: the build or the deployment failed; with the end of what SAM said.
+    """
+    built = ".aws-sam/console"
+    _sam(["build", "--template-file", "console.yaml", "--build-dir", built], endpoint, ENGINE)
+    _sam(
+        ["deploy", "--template-file", f"{built}/template.yaml", "--no-confirm-changeset", *arguments],
+        endpoint,
+        ENGINE,
+    )
+
+
 def refuse_lists_of_sensors(folder: Path = ROOT) -> None:
     """Refuse a list of packages in a sensor's folder.
 

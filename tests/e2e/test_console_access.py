@@ -103,21 +103,11 @@ class Asking:
 
 @pytest.fixture(scope="module")
 def asking(deployed: Deployed, issuer: str) -> Iterator[Asking]:
-    """A second stack on the same cloud, with a console that takes this issuer's tokens."""
-    overrides = [
-        "ExampleJob=on",
-        "NewObjectsSuffix=.csv",
-        f"ConsoleIssuer={issuer}",
-        f"ConsoleAudience={AUDIENCE}",
-        "ConsoleClientId=page",
-        "ConsoleRoleClaim=groups",
-    ]
-    stack.deploy(deployed.endpoint, arguments=["--stack-name", NAME, "--parameter-overrides", *overrides])
-    made = Deployed.at(deployed.endpoint, NAME)
-    for function in ("NewObjects", "Reconcile"):
-        made.schedule(function, enabled=False)
-    # By the events of its entries, as RECONCILE's schedule rests.
-    eventually(lambda: made.stores.registry.read().jobs, "the registry has the stack's jobs", seconds=120)
+    """A console beside the engine, which takes this issuer's tokens."""
+    overrides = [f"Issuer={issuer}", f"Audience={AUDIENCE}", "ClientId=page", "RoleClaim=groups"]
+    stack.deploy_console(deployed.endpoint, ["--stack-name", NAME, "--parameter-overrides", *overrides])
+    made = Deployed.at(deployed.endpoint)
+    made.outputs |= stack.outputs(deployed.endpoint, NAME)
     yield Asking(made, issuer)
     made.close()
 
@@ -199,7 +189,7 @@ def test_a_viewer_sees_everything(asking: Asking) -> None:
     status, told, _ = asking.ask("GET", "/api/overview", token(issuer=asking.issuer, **VIEWER))
 
     assert status == 200, told
-    assert (told["role"], told["stack"]) == ("viewer", NAME)
+    assert (told["role"], told["stack"]) == ("viewer", asking.deployed.engine)
     assert SENSOR in [each["name"] for each in told["sensors"]]
 
 
@@ -258,7 +248,7 @@ def test_an_operator_previews_evaluates_and_follows_what_comes_of_it(asking: Ask
     shown = asking.operator("POST", f"/api/sensors/{SENSOR}/preview", {"object": {"key": key}})
     assert len(shown["tick"]["requests"]) == 1
 
-    deployed.client("s3").put_object(Bucket=deployed.outputs["ObjectsBucketName"], Key=key, Body=GOOD_CSV)
+    deployed.client("s3").put_object(Bucket=deployed.bucket, Key=key, Body=GOOD_CSV)
 
     def ended() -> Any:
         [*found] = asking.operator("GET", f"/api/runs?sensor={SENSOR}&status=SUCCESS")["runs"]
