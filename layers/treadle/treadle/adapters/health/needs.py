@@ -74,7 +74,7 @@ def needs(
 class _Arns:
     def __init__(self, stack: DeployedStack) -> None:
         self._stack = stack
-        self.stack = stack.name
+        self.engine = stack.environment.get("TREADLE_ENGINE", stack.name)
         self.partition, _, self.region, self.account = stack.arn.split(":")[1:5]
 
     def of(self, service: str, resource: str) -> str:
@@ -93,11 +93,11 @@ class _Arns:
         """The ARN of a role of the engine, by its logical id; an ARN is itself. CloudFormation knows no role's path."""
         if named.startswith("arn:"):
             return named
-        path = f"treadle/{self.stack}/{self.region}/engine"
+        path = f"treadle/{self.engine}/{self.region}/engine"
         return f"arn:{self.partition}:iam::{self.account}:role/{path}/{self._stack.physical_ids[named]}"
 
     def bus(self) -> str:
-        return self.of("events", f"event-bus/{self._stack.name}-treadle")
+        return self.of("events", f"event-bus/{self._stack.environment.get('TREADLE_BUS_NAME', '')}")
 
 
 # ---- Sensors
@@ -115,7 +115,8 @@ def _of_sensor(arns: _Arns, sensor: DeployedSensor) -> Iterator[Need]:
     yield Need(owner, role, arns.table("RUNS"), ("dynamodb:BatchGetItem",), known)
     if sensor.queue:
         yield Need(owner, role, arns.of_queue(sensor.queue), (*_TAKING, "sqs:SendMessage"))
-    yield Need(owner, role, arns.queue("DeadLetterQueue"), ("sqs:SendMessage",))
+    if letters := sensor.settings.get("TREADLE_DEAD_LETTER_QUEUE_URL"):
+        yield Need(owner, role, arns.of_queue(letters), ("sqs:SendMessage",))
     yield from _of_what_it_watches(arns, sensor, owner, role)
 
 
@@ -165,7 +166,7 @@ def _of_engine(arns: _Arns) -> Iterator[Need]:
     for step, actions in _OF_REGISTRY.items():
         registry = {"dynamodb:LeadingKeys": [REGISTRY]}
         yield Need(step, f"{step.title()}Role", arns.table("SENSORS"), actions, registry)
-    entries = arns.of("ssm", f"parameter{path_of(arns.stack)}{JOBS}")
+    entries = arns.of("ssm", f"parameter{path_of(arns.engine)}{JOBS}")
     yield Need("reconcile", "ReconcileRole", entries, ("ssm:GetParametersByPath",))
     for step in ("dispatch", "record", "reconcile"):
         asset = {"dynamodb:LeadingKeys": [_ANYTHING]}

@@ -50,9 +50,18 @@ _ON = {"Enabled", "Enabling", "Creating", "Updating"}
 _FINE = ("OK", "No records processed")
 _FED_BY = {
     **dict.fromkeys(
-        ("FormerStateMachinesRule", "JoinedAssetsRule", "ReportsRule", "StateMachinesRule"), "record"
+        (
+            "BatchRule",
+            "EcsRule",
+            "GlueRule",
+            "JoinedAssetsRule",
+            "LambdaRule",
+            "ReportsRule",
+            "StepFunctionsRule",
+        ),
+        "record",
     ),
-    "RegistryRule": "reconcile",
+    "ReconcileFunctionRegistry": "reconcile",
 }
 """The engine's rules that are not named after the step that they feed."""
 
