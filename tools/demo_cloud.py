@@ -69,19 +69,7 @@ class DemoCloud:
             "detail": {"bucket": {"name": [BUCKET]}, "object": {"key": [{"suffix": ".csv"}]}},
         }
         rule = self._events.put_rule(Name=f"{STACK}-copy", EventPattern=json.dumps(pattern))["RuleArn"]
-        self._caught_url = self._sqs.create_queue(QueueName=f"{STACK}-copy")["QueueUrl"]
-        arn = self._sqs.get_queue_attributes(QueueUrl=self._caught_url, AttributeNames=["QueueArn"])[
-            "Attributes"
-        ]["QueueArn"]
-        allow = {
-            "Effect": "Allow",
-            "Principal": {"Service": "events.amazonaws.com"},
-            "Action": "sqs:SendMessage",
-            "Resource": arn,
-            "Condition": {"ArnEquals": {"aws:SourceArn": rule}},
-        }
-        policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
-        self._sqs.set_queue_attributes(QueueUrl=self._caught_url, Attributes={"Policy": policy})
+        self._caught_url, arn = self._queue("copy", "events.amazonaws.com", rule)
         self._events.put_targets(Rule=f"{STACK}-copy", Targets=[{"Id": "copy", "Arn": arn}])
 
     def upload(self, key: str, body: bytes) -> str:
@@ -116,13 +104,28 @@ class DemoCloud:
 
     def _receive_alerts(self) -> None:
         """Subscribe a queue to the project's topic, in place of an address."""
-        self._alerts_url = self._sqs.create_queue(QueueName=f"{STACK}-alerts")["QueueUrl"]
-        arn = self._sqs.get_queue_attributes(QueueUrl=self._alerts_url, AttributeNames=["QueueArn"])[
-            "Attributes"
-        ]["QueueArn"]
+        topic = self._deployed("Alerts")
+        self._alerts_url, arn = self._queue("alerts", "sns.amazonaws.com", topic)
         topics = stack.session().client("sns", endpoint_url=self.endpoint)
-        topics.subscribe(TopicArn=self._deployed("Alerts"), Protocol="sqs", Endpoint=arn)
+        topics.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
         topics.close()
+
+    def _queue(self, name: str, service: str, source: str) -> tuple[str, str]:
+        """URL and ARN of a new queue to which a rule or a topic may send."""
+        url = self._sqs.create_queue(QueueName=f"{STACK}-{name}")["QueueUrl"]
+        arn = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"][
+            "QueueArn"
+        ]
+        allow = {
+            "Effect": "Allow",
+            "Principal": {"Service": service},
+            "Action": "sqs:SendMessage",
+            "Resource": arn,
+            "Condition": {"ArnEquals": {"aws:SourceArn": source}},
+        }
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+        self._sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+        return url, arn
 
     def alerts(self) -> list[str]:
         """The subjects of all alerts that the project's topic has sent."""
