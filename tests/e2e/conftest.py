@@ -5,11 +5,17 @@ from collections.abc import Iterator
 import boto3
 import pytest
 
-from tests.e2e.deployment import Deployed, eventually, pointing_at
+from tests.e2e.deployment import Deployed, edit, eventually, pointing_at
 from tests.e2e.following import deploy_sensors_of_runs
 from tools import stack
 from tools.local_cloud import temporary_cloud
+from tools.project_copy import copy_of_project
 from treadle.adapters import clients
+
+EDITS = {
+    "TREADLE_INTERVAL_SECONDS: '300'": "TREADLE_INTERVAL_SECONDS: '60', TREADLE_S3_START_FROM: beginning"
+}
+"""Each minute is a tick's, and what tests have stored before the first one counts."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -20,13 +26,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def deployed() -> Iterator[Deployed]:
-    """The stack, deployed with the settings of `make up`; its schedules rest unless a test wakes one."""
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    """The engine and the project, as `make up` deploys them but for the edits; schedules rest unless a test wakes one."""
+    project = copy_of_project(tmp_path_factory.mktemp("project"))
+    edit(project / "template.yaml", EDITS)
     with temporary_cloud() as cloud, pointing_at(cloud.endpoint):
         stack.build_engine(cloud.endpoint)
+        # What `make invoke` runs is the repository's own build.
         stack.build(cloud.endpoint)
+        stack.build(cloud.endpoint, project)
         stack.deploy_engine(cloud.endpoint)
-        stack.deploy(cloud.endpoint)
+        stack.deploy(cloud.endpoint, project)
         made = Deployed.at(cloud.endpoint)
         made.schedule(enabled=False)
         # Tests make runs and ticks that seem lost, and look at what one RECONCILE makes of them.
