@@ -69,7 +69,7 @@ def rule_disabled(deployed: Deployed) -> Iterator[None]:
 
 @contextlib.contextmanager
 def permission_removed(deployed: Deployed) -> Iterator[None]:
-    iam, role = deployed.client("iam"), deployed.physical_id("ProcessFileRole")
+    iam, role = deployed.client("iam"), deployed.physical_id("ProcessFileJobRole")
     [policy] = iam.list_role_policies(RoleName=role)["PolicyNames"]
     document = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
     kept = [each for each in document["Statement"] if "states:StartExecution" not in str(each["Action"])]

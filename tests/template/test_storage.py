@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.template.model import FUNCTION, logical_prefix, read, references, samples
+from tests.template.model import FUNCTION, SHIPPED_SENSORS, logical_prefix, read, references, samples
 from treadle.adapters.dynamodb.ticks import RETENTION_SECONDS
 from treadle.engine.outcomes import Decision
 from treadle.engine.reconcile import RETRY_MS
@@ -336,5 +336,7 @@ def test_about_forty_sensors_fit_into_one_stack() -> None:
         own = [name for name in RESOURCES if belongs_to(name, sensor)]
         sizes[sensor] = sum(map(expanded, own))
     shared = sum(map(expanded, RESOURCES)) - sum(sizes.values())
+    # What begins like a sensor may be its job's: the shipped sensors have none of their own.
+    largest = max(sizes[sensor] for sensor in SHIPPED_SENSORS)
 
-    assert shared + SENSORS_PLANNED * max(sizes.values()) < RESOURCE_LIMIT
+    assert shared + SENSORS_PLANNED * largest < RESOURCE_LIMIT

@@ -363,7 +363,7 @@ def test_a_new_job_of_each_kind_gets_its_parameters_and_its_setting(project: Pat
         **({"options": expected} if options else {}),
         **({"role": "${RoleArn}"} if kind == "step_functions" else {}),
     }
-    assert ("ScaffoldedLoadRole" in template.keys("Resources")) is (kind == "step_functions")
+    assert ("ScaffoldedLoadJobRole" in template.keys("Resources")) is (kind == "step_functions")
     assert parse_job("scaffolded_load", json.dumps(setting), KINDS).settings.options == expected
     given = {value[2:-1] for value in (setting["arn"], *expected.values())}
     assert given <= set(template.keys("Parameters"))
