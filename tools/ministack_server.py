@@ -8,7 +8,8 @@ guide, "Automating Glue with EventBridge" in the Glue guide, "Batch job state ch
 that nothing runs, as there is no Docker, is ended.
 
 By itself it ends an environment of a function in the middle of an invocation, when another one fails or the function is
-updated. Here that invocation ends first, as "Updating a function's configuration" in the Lambda guide has it.
+updated. Here that invocation ends first. On AWS the former code and settings serve invocations until an update is complete: "Lambda
+function states" in the Lambda developer guide.
 
 By itself it also checks permissions for tasks on their cluster, and for Batch jobs on no resource. Here they are checked
 on what AWS checks them on: "Resource types" in the Service Authorization Reference.
