@@ -92,10 +92,6 @@ class SettingsError(TreadleError):
     """Environment or deployment parameters are missing or malformed; lists all problems at once."""
 
 
-class RegistryEntryError(TreadleError):
-    """An entry of the registry is malformed, or of a version that this engine does not serve."""
-
-
 class ScaffoldError(TreadleError):
     """Something new cannot be written into the project, and nothing was; lists all problems at once.
 

@@ -18,7 +18,6 @@ class JobSettings:
         arn: the address of what is started; empty where the deployment left it out.
         parameter: the deployment parameter that gives the address.
         options: what else the target needs, such as "queue"; empty texts where the deployment left it out.
-        role: the ARN of the role that the engine assumes for its target; "" for the engine's own permissions.
     """
 
     job: str
@@ -26,7 +25,6 @@ class JobSettings:
     arn: str
     parameter: str
     options: Mapping[str, str] = field(default_factory=dict)
-    role: str = ""
 
     def parameter_of(self, option: str) -> str:
         """The deployment parameter that gives an option: `NightlyLoadQueue` for `queue` of `nightly_load`."""
