@@ -25,6 +25,7 @@ It reads and replaces MiniStack's own parts, so a new MiniStack may need a chang
 `tests/e2e/test_job_targets.py` shows whether it does.
 """
 
+import contextvars
 import importlib
 import json
 import logging
@@ -298,6 +299,52 @@ def count_invocations_by_number() -> None:
     functions._sqs_esm_concurrency = concurrency
 
 
+_simulated: contextvars.ContextVar[dict[str, str] | None] = contextvars.ContextVar("simulated", default=None)
+"""What a simulated call carries of whoever makes it."""
+
+
+def simulate_sessions_of_roles() -> None:
+    """Let MiniStack simulate what a session of a role may do, also of one whose ARN has a path.
+
+    It takes the path for a part of the role's name, and leaves all context entries out of account. Here `aws:userid` is
+    taken into account, which ends with the session's name.
+    """
+    evaluator: Any = importlib.import_module("ministack.core.iam_evaluator")
+    iam: Any = _service("iam")
+    gather, evaluate = evaluator._gather_role_policies, evaluator.evaluate
+    extract, build = iam._extract_simulate_params, iam._build_simulate_results_real
+
+    def gathered(name: str, *more: Any) -> Any:
+        return gather(name.rpartition("/")[2], *more)
+
+    def extracted(parameters: Any) -> Any:
+        found: dict[str, str] = {}
+        for number in range(1, 100):
+            entry = f"ContextEntries.member.{number}"
+            name = iam._p(parameters, f"{entry}.ContextKeyName")
+            if not name:
+                break
+            if name == "aws:userid":
+                found[name] = iam._p(parameters, f"{entry}.ContextKeyValues.member.1")
+        _simulated.set(found)
+        return extract(parameters)
+
+    def evaluated(context: Any, policies: Any, *more: Any, **named: Any) -> Any:
+        context.principal_keys = {**context.principal_keys, **(_simulated.get() or {})}
+        return evaluate(context, policies, *more, **named)
+
+    def built(*simulated: Any) -> Any:
+        try:
+            return build(*simulated)
+        finally:
+            _simulated.set(None)
+
+    evaluator._gather_role_policies = gathered
+    evaluator.evaluate = evaluated
+    iam._extract_simulate_params = extracted
+    iam._build_simulate_results_real = built
+
+
 def let_invocations_end() -> None:
     """Let MiniStack end an environment of a function between invocations only."""
     runtime: Any = importlib.import_module("ministack.core.lambda_runtime")
@@ -328,6 +375,7 @@ def main() -> None:
     check_permissions_on_named_resources()
     check_permissions_on_attributes()
     count_invocations_by_number()
+    simulate_sessions_of_roles()
     let_invocations_end()
     threading.Thread(target=announce_changes, name="treadle-changes", daemon=True).start()
     importlib.import_module("ministack.app").main()

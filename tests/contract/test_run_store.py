@@ -34,7 +34,7 @@ RUN = Run(
     next_at=NOW + 5,
 )
 CLAIM = Claim("me", NOW + 100)
-TRY = Try("me", NOW, "arn:y")
+TRY = Try("me", NOW, "arn:y", role="arn:r")
 
 
 def created(stores: Stores) -> Run:

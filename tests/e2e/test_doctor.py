@@ -69,7 +69,7 @@ def rule_disabled(deployed: Deployed) -> Iterator[None]:
 
 @contextlib.contextmanager
 def permission_removed(deployed: Deployed) -> Iterator[None]:
-    iam, role = deployed.client("iam"), deployed.physical_id("LaunchRole")
+    iam, role = deployed.client("iam"), deployed.physical_id("ProcessFileJobRole")
     [policy] = iam.list_role_policies(RoleName=role)["PolicyNames"]
     document = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
     kept = [each for each in document["Statement"] if "states:StartExecution" not in str(each["Action"])]
@@ -331,7 +331,7 @@ def alarm_gone_off(deployed: Deployed) -> Iterator[None]:
 
 BREAKAGES: dict[str, tuple[Breakage, str, str, str]] = {
     "rule disabled": (rule_disabled, "rules", OWNER, "is off, so no event reaches it"),
-    "permission removed": (permission_removed, "permissions", "launch", "It may not states:StartExecution on"),
+    "permission removed": (permission_removed, "permissions", JOB, "It may not states:StartExecution on"),
     "mapping disabled": (mapping_disabled, "mappings", "launch", "Nothing takes what waits for it"),
     "old message": (old_message, "queues", "record", "has waited for 4000 s"),
     "schedule off": (schedule_off, "schedules", "reconcile", "is off, so nothing ticks it"),

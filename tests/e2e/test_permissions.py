@@ -306,10 +306,10 @@ PERMISSIONS = [
     Permission("DispatchRole", "DeadLetters", "sqs:SendMessage", unreadable_tick),
     Permission("LaunchRole", "Runs", "dynamodb:UpdateItem", launch),
     Permission("LaunchRole", "Runs", "dynamodb:PutItem", launch),
-    Permission("ProcessFileRole", "Start", "states:StartExecution", launch),
-    Permission("ProcessFileRole", "Executions", "states:DescribeExecution", launch_under_a_taken_name),
+    Permission("ProcessFileJobRole", "Start", "states:StartExecution", launch),
+    Permission("ProcessFileJobRole", "Executions", "states:DescribeExecution", launch_under_a_taken_name),
     Permission(
-        "ProcessFileRole", "Executions", "states:GetExecutionHistory", status_change_of_one_that_failed
+        "ProcessFileJobRole", "Executions", "states:GetExecutionHistory", status_change_of_one_that_failed
     ),
     Permission("LaunchRole", "LaunchQueue", "sqs:SendMessageBatch", launch_that_another_holds),
     Permission("LaunchRole", "DeadLetters", "sqs:SendMessage", unknown_message("Launch")),
@@ -489,7 +489,7 @@ def test_a_job_is_started_in_a_session_of_its_role_named_launch_and_not_otherwis
     given = assumed(deployed, role, "end-to-end")
     if session is not None:
         with contextlib.closing(client_of(deployed, "sts", given)) as sts:
-            given = assumed(deployed, "ProcessFileRole", session, sts)
+            given = assumed(deployed, "ProcessFileJobRole", session, sts)
 
     with contextlib.closing(client_of(deployed, "stepfunctions", given)) as states:
         start = functools.partial(

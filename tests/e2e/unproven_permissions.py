@@ -53,27 +53,27 @@ UNPROVEN = {
     ("LaunchRole", "LaunchQueue", "sqs:SendMessage"): BATCHED,
     **{(role, "JobRoles", "sts:AssumeRole"): KEPT for role in ("LaunchRole", "RecordRole", "ReconcileRole")},
     (
-        "ProcessFileRole",
+        "ProcessFileJobRole",
         "StateMachine",
         "states:DescribeStateMachine",
     ): "tells an Express state machine, and the local cloud's is a Standard one",
     (
-        "ProcessFileRole",
+        "ProcessFileJobRole",
         "StateMachine",
         "states:ListExecutions",
     ): "deployed where a job is observed only, as test_runs.py does",
     (
-        "ProcessFileRole",
+        "ProcessFileJobRole",
         "Executions",
         "states:StopExecution",
     ): "for an operator's cancel, as in test_operations.py",
     **{
-        ("ProcessFileRole", "FormerExecutions", f"states:{action}"): MOVED
+        ("ProcessFileJobRole", "FormerExecutions", f"states:{action}"): MOVED
         for action in ("DescribeExecution", "GetExecutionHistory", "StopExecution")
     },
-    ("ProcessFileRole", "SettleFormerStarts", "states:StartExecution"): MOVED,
+    ("ProcessFileJobRole", "SettleFormerStarts", "states:StartExecution"): MOVED,
     **{
-        ("ProcessFileRole", "FormerJobs", action): MOVED
+        ("ProcessFileJobRole", "FormerJobs", action): MOVED
         for action in (
             "states:DescribeStateMachine",
             "glue:GetJobRun",

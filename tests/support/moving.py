@@ -25,6 +25,9 @@ DENIED = LaunchDeniedError("not authorized to perform: states:StartExecution")
 GONE = LaunchRejectedError("StateMachineDoesNotExist")
 HOUR = 3_600_000
 
+MOST_PASSES = 1_000
+"""A run that is due more often than that will always be."""
+
 
 class MovableTarget(InMemoryTarget):
     """A target that can refuse whatever concerns an address.
@@ -107,9 +110,6 @@ def keep_launching(house: House, until: int = 100 * HOUR) -> Run:
         house.clock.advance(delay)
         launch(house)
     return house.only_run()
-
-
-MOST_PASSES = 1_000
 
 
 def keep_reconciling(house: House, until: int = 400 * HOUR) -> list[Reconciled]:

@@ -423,7 +423,9 @@ def test_run_that_waits_is_canceled_without_the_engine(house: House) -> None:
 
 
 def commands(house: House) -> Commands:
-    return Commands(operations(house), house.jobs, lambda job: {"exists": True, "trouble": job.job})
+    return Commands(
+        operations(house), house.jobs, lambda job: {"exists": True, "trouble": job.job}, lambda: None
+    )
 
 
 def test_engine_cancels_and_refreshes_with_the_role(house: House) -> None:
@@ -467,3 +469,15 @@ def test_engine_looks_at_the_targets_of_jobs_that_bring_a_role(house: House) -> 
     answer = commands(house).answer({"treadle": "targets"})
 
     assert answer == {"targets": {JOB: {"role": ROLE, "exists": True, "trouble": JOB}}}
+
+
+def test_command_goes_by_what_is_registered_now(house: House) -> None:
+    """An operator looks right after a deployment; a copy of the registry may be a minute old."""
+    registered: dict[str, JobSettings] = {}
+
+    def renew() -> None:
+        registered[JOB] = replace(JOBS[JOB], role=ROLE)
+
+    found = Commands(operations(house), registered, lambda _: {"exists": True}, renew)
+
+    assert set(found.answer({"treadle": "targets"})["targets"]) == {JOB}

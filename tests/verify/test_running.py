@@ -13,8 +13,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tools.verify import __main__ as command
+from tools.verify import account as accounts
 from tools.verify.account import LOCAL_ACCOUNT, Account
 from tools.verify.checks import deployment
+from tools.verify.cleaning import clean
 from tools.verify.lab import DidNotHoldError, Lab, NotTriedError
 from tools.verify.model import (
     FAILED,
@@ -263,3 +265,17 @@ def test_stack_that_cannot_be_deleted_is_named_and_the_others_go(
     out = capsys.readouterr().out
     assert re.search(r"not deleted: treadle-verify-aaaaaa-check: .*[Tt]ermination", out)
     assert "make verify-aws ARGS=--clean" in out
+
+
+def test_what_cannot_be_deleted_for_want_of_a_connection_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing listens at the endpoint; the table of the run must still come, and say what may be left."""
+    monkeypatch.setattr(accounts, "_RETRIES", {"mode": "standard", "max_attempts": 1})
+    with accounts.pointing_at("http://127.0.0.1:9"):
+        account = Account(
+            boto3.Session(), LOCAL_ACCOUNT, "arn:aws:iam::000000000000:root", "aws", "us-east-1"
+        )
+
+        left = clean(Stacks(account), account.run)
+
+    assert left.keys() == {"stacks", "parameters", "log groups"}
+    assert all("Could not connect" in reason for reason in left.values())

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from tools.verify.account import PREFIX, Account
 from tools.verify.stacks import Stack, Stacks
@@ -70,12 +70,12 @@ def clean(stacks: Stacks, run: str | None = None) -> dict[str, str]:
     left: dict[str, str] = {}
     try:
         left = stacks.delete([stack.name for stack in leftovers(stacks, run)])
-    except ClientError as error:
+    except (ClientError, BotoCoreError) as error:
         left["stacks"] = str(error)
     for name, delete in _others(account, run, left):
         try:
             delete()
-        except ClientError as error:
+        except (ClientError, BotoCoreError) as error:
             if "NotFound" not in str(error):
                 left[name] = str(error)
     return left
@@ -90,7 +90,7 @@ def _others(account: Account, run: str | None, left: dict[str, str]) -> Iterator
     for kind, find, delete in kinds:
         try:
             names = find(account, run)
-        except ClientError as error:
+        except (ClientError, BotoCoreError) as error:
             left[kind] = str(error)
             continue
         for name in names:

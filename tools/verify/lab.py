@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 import boto3
 from botocore.exceptions import ClientError
 
-from tools.verify.account import Account, client_of
+from tools.verify.account import Account
 from tools.verify.stacks import Stack, Stacks
+from treadle.adapters.answers import code_of
 
 DENIALS = frozenset(
     {
@@ -194,25 +195,6 @@ def session_of(credentials: Mapping[str, str], region: str) -> boto3.Session:
         aws_session_token=credentials["SessionToken"],
         region_name=region,
     )
-
-
-def acting_client(session: boto3.Session, service: str) -> Any:
-    """A client of a role.
-
-    Args:
-        session: the role's.
-        service: as boto3 names it.
-    """
-    return client_of(session, service)
-
-
-def code_of(error: ClientError) -> str:
-    """AWS's code of an error.
-
-    Args:
-        error: what a request raised.
-    """
-    return error.response.get("Error", {}).get("Code", "")
 
 
 def is_denial(error: ClientError) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from tools.verify.account import PREFIX, TAG, Account
 
@@ -197,7 +197,7 @@ class Stacks:
     def _refusal_to_delete(self, name: str) -> str:
         try:
             self._cloudformation.delete_stack(StackName=name)
-        except ClientError as error:
+        except (ClientError, BotoCoreError) as error:
             return str(error)
         return ""
 

@@ -8,7 +8,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from tools.verify.account import Account
-from tools.verify.lab import DidNotHoldError, Lab, NotTriedError, code_of
+from tools.verify.lab import DidNotHoldError, Lab, NotTriedError
 from tools.verify.model import Check
 from tools.verify.templates import (
     Part,
@@ -19,6 +19,7 @@ from tools.verify.templates import (
     role_of_functions,
     template,
 )
+from treadle.adapters.answers import code_of
 
 RETAINING = (
     "AWS CloudFormation user guide, DeletionPolicy attribute, RetainExceptOnCreate: "
@@ -44,7 +45,7 @@ STACK_QUOTAS = (
 
 LONGEST_STACK_NAME = 32
 MOST_ENTRIES, MOST_RESOURCES = 120, 500
-CONTRACT = ["1", "engine-id", "namespace", "arn:aws:sqs:eu-central-1:123456789012:letters"]
+CONTRACT = ["1", "engine-id", "namespace", "arn:aws:sqs:eu-central-1:123456789012:dead-letters"]
 
 
 def parameter(name: str, value: str = "1", kind: str = "String", **attributes: Any) -> Part:

@@ -6,8 +6,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from tools.verify.account import Account
-from tools.verify.lab import DidNotHoldError, Lab, acting_client, code_of, is_denial
+from tools.verify.account import Account, client_of
+from tools.verify.lab import DidNotHoldError, Lab, is_denial
 from tools.verify.model import Check
 from tools.verify.templates import (
     Part,
@@ -21,6 +21,7 @@ from tools.verify.templates import (
     template,
     trusting_caller,
 )
+from treadle.adapters.answers import code_of
 
 SOURCE, OTHER = "treadle-verify", "another-source"
 
@@ -81,7 +82,7 @@ def sources(lab: Lab) -> str:
     Args:
         lab: the check's.
     """
-    events = acting_client(lab.acting_as(lab.outputs["Role"]), "events")
+    events = client_of(lab.acting_as(lab.outputs["Role"]), "events")
 
     def refused(*names: str) -> str:
         entries = [

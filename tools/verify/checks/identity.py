@@ -3,14 +3,8 @@
 from functools import partial
 from typing import Any
 
-from tools.verify.account import Account
-from tools.verify.lab import (
-    DidNotHoldError,
-    Lab,
-    NotTriedError,
-    acting_client,
-    expect_denied,
-)
+from tools.verify.account import Account, client_of
+from tools.verify.lab import DidNotHoldError, Lab, NotTriedError, expect_denied
 from tools.verify.model import Check
 from tools.verify.templates import (
     RUNTIME,
@@ -88,7 +82,7 @@ def session_name(lab: Lab) -> str:
     url = lab.outputs["Queue"]
 
     def client_in(session: str) -> Any:
-        return acting_client(lab.acting_as(lab.outputs["Role"], session), "sqs")
+        return client_of(lab.acting_as(lab.outputs["Role"], session), "sqs")
 
     launch = client_in("launch")
     lab.once_allowed(
@@ -155,7 +149,7 @@ def recreated_roles(lab: Lab) -> str:
     account, target = lab.account, lab.outputs["Role"]
 
     def assume(role_arn: str, what: str) -> None:
-        sts = acting_client(lab.acting_as(role_arn), "sts")
+        sts = client_of(lab.acting_as(role_arn), "sts")
         lab.once_allowed(lambda: sts.assume_role(RoleArn=target, RoleSessionName="launch"), what)
 
     seen = set()
@@ -169,7 +163,7 @@ def recreated_roles(lab: Lab) -> str:
     stranger = lab.deploy("other", engine(account, f"{account.path}/engine-2/"))
     if not stranger.is_complete:
         raise NotTriedError(f"the stack of another role failed: {stranger.reason}")
-    sts = acting_client(lab.acting_as(stranger.outputs["Role"]), "sts")
+    sts = client_of(lab.acting_as(stranger.outputs["Role"]), "sts")
     lab.once_allowed(
         lambda: sts.assume_role(
             RoleArn=lab.outputs["Open"], RoleSessionName="launch", ExternalId=account.secret

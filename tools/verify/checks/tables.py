@@ -5,8 +5,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from tools.verify.account import Account
-from tools.verify.lab import DidNotHoldError, Lab, acting_client, expect_denied
+from tools.verify.account import Account, client_of
+from tools.verify.lab import DidNotHoldError, Lab, expect_denied
 from tools.verify.model import Check
 from tools.verify.templates import (
     Part,
@@ -89,7 +89,7 @@ def leading_keys(lab: Lab) -> str:
     Args:
         lab: the check's.
     """
-    dynamodb, name = acting_client(lab.acting_as(lab.outputs["Role"]), "dynamodb"), lab.outputs["Table"]
+    dynamodb, name = client_of(lab.acting_as(lab.outputs["Role"]), "dynamodb"), lab.outputs["Table"]
     cursor = {"TableName": name, "Key": {"id": {"S": "alpha#cursor"}}, "UpdateExpression": "SET seen = :one"}
     own = [put(name, "alpha"), {"Update": {**cursor, "ExpressionAttributeValues": {":one": {"S": "1"}}}}]
 
@@ -137,7 +137,7 @@ def columns(lab: Lab) -> str:
     lab.client("dynamodb").put_item(
         TableName=name, Item={"id": KEY, "status": {"S": "SUCCESS"}, "run_config": {"S": "secret"}}
     )
-    dynamodb = acting_client(lab.acting_as(lab.outputs["Role"]), "dynamodb")
+    dynamodb = client_of(lab.acting_as(lab.outputs["Role"]), "dynamodb")
 
     def batch(**projection: Any) -> object:
         return dynamodb.batch_get_item(RequestItems={name: {"Keys": [{"id": KEY}], **projection}})
@@ -202,7 +202,7 @@ def tag_in_leading_keys(lab: Lab) -> str:
     name = lab.outputs["Table"]
     for own, other in (("alpha", "beta"), ("beta", "alpha")):
         session = lab.acting_as(lab.outputs[f"{own.capitalize()}Role"])
-        dynamodb = acting_client(session, "dynamodb")
+        dynamodb = client_of(session, "dynamodb")
         for key in (own, f"{own}#cursor"):
             write = partial(dynamodb.put_item, TableName=name, Item={"id": {"S": key}})
             lab.once_allowed(write, f"the role with the tag {own} is denied the item {key}")

@@ -31,7 +31,8 @@ def command_parts(environment: Mapping[str, str]) -> Commands:
     launches = settings.text("TREADLE_LAUNCH_QUEUE_URL")
     settings.check()
     stores, roles, clock = DynamoStores(tables, RandomTokens()), Roles(SESSION), SystemClock()
-    jobs = RegisteredJobs(CachedRegistry(stores.registry, clock))
+    registry = CachedRegistry(stores.registry, clock)
+    jobs = RegisteredJobs(registry)
 
     def look(job: JobSettings) -> dict[str, Any]:
         return looked_at(job, roles)
@@ -45,4 +46,4 @@ def command_parts(environment: Mapping[str, str]) -> Commands:
         RunIds.of(namespace),
         clock,
     )
-    return Commands(runs, jobs, look)
+    return Commands(runs, jobs, look, registry.forget)

@@ -19,6 +19,7 @@ class Commands:
         runs: cancels and refreshes runs.
         jobs: what each job's name launches.
         look: how a job's target stands, in the fields `exists` and `trouble`, or `error` where it does not say.
+        renew: has the registry read again, as an operator may just have changed it.
     """
 
     def __init__(
@@ -26,10 +27,12 @@ class Commands:
         runs: RunOperations,
         jobs: Mapping[str, JobSettings],
         look: Callable[[JobSettings], Answer],
+        renew: Callable[[], None],
     ) -> None:
         self._runs = runs
         self._jobs = jobs
         self._look = look
+        self._renew = renew
 
     def answer(self, event: Mapping[str, Any]) -> Answer:
         """What became of a command; a failure is an answer too, with the error's name in `error`.
@@ -38,6 +41,7 @@ class Commands:
             event: `{"treadle": "cancel", "run_id": ..., "by": ...}`, `{"treadle": "refresh", "run_id": ...}` or
                 `{"treadle": "targets"}`.
         """
+        self._renew()
         if event.get("treadle") == TARGETS:
             with_role = (each for each in self._jobs.values() if each.role and each.arn)
             return {"targets": {each.job: {"role": each.role, **self._look(each)} for each in with_role}}

@@ -201,7 +201,7 @@ def of_target(target: JobTarget, in_use: Collection[str]) -> Iterator[Finding]:
         advice = f"Make it again, or deploy with another {target.parameter}."
         yield Finding("jobs", target.job, Severity.PROBLEM, says, advice)
     elif target.exists is None and target.trouble:
-        says = closed(f"What it launches cannot be looked at with role {target.role}: {target.trouble}")
+        says = closed(f"{target.address} cannot be described with role {target.role}: {target.trouble}")
         advice = (
             "Compare the role's trust and its permissions with the job's block in template.yaml, and deploy."
         )
