@@ -1,17 +1,23 @@
-"""Sensors of a project import a package with compiled parts, and code that they share, from the project's layer."""
+"""Two projects on one engine: the second has a layer of its own, takes no name of the first, and goes without it."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.deployment import Deployed, deploy_beside, running
+from tests.e2e.deployment import JOB, SENSOR, Deployed, edit, eventually, fresh_key, without_sensors
 from tests.support.project import run
+from tools import stack
+from tools.project import ToolError
 from tools.project_copy import copy_of_project
+from treadle.definitions.status import DagsterRunStatus, TickStatus
 
 pytestmark = pytest.mark.timeout(900)
-NAME = "sharing"
+NAME, THIRD = "sharing", "sharing-again"
 SENSORS = ("polled_orders", "polled_returns")
+SETTLE = "settle"
+MACHINE = {"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}
 SHARED = '''
 """How both name what they find."""
 
@@ -19,7 +25,7 @@ SHARED = '''
 def key(kind: str, number: int) -> str:
     return f"{kind}-{number:06}"
 '''
-SENSOR = '''
+CODE = '''
 """Asks for one run, under a key that the shared code makes; the version is that of a compiled part."""
 
 import psycopg
@@ -28,7 +34,7 @@ from shop_common import key
 from treadle import JobDefinition, RunRequest, evaluator, sensor
 
 
-@sensor(job=JobDefinition("process_file"), minimum_interval_seconds=60)
+@sensor(job=JobDefinition("settle"), minimum_interval_seconds=60)
 def NAME():
     return RunRequest(run_key=key("NAME", 7), tags={"libpq": f"{psycopg.pq.__impl__} {psycopg.pq.version()}"})
 
@@ -38,19 +44,29 @@ handler = evaluator(NAME)
 
 
 @pytest.fixture(scope="module")
-def sharing(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
-    """A project with two such sensors, and an engine of its own; its schedules rest."""
+def built(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with two such sensors and their job, built."""
     project = copy_of_project(tmp_path_factory.mktemp("sharing"))
+    without_sensors(project)
     for name in SENSORS:
-        made = run("new", "sensor", name, "--job", "process_file", "--root", project)
+        made = run("new", "sensor", name, "--job", SETTLE, "--root", project)
         assert made.exit_code == 0, made.output
-        _write(project / "functions/sensors" / name / "app.py", SENSOR.replace("NAME", name))
+        _write(project / "functions/sensors" / name / "app.py", CODE.replace("NAME", name))
     _write(project / "layers/project/python/shop_common.py", SHARED)
     _write(project / "layers/project/requirements.txt", "psycopg[binary]\n")
-    running(project, *SENSORS)
-    stood = deploy_beside(deployed.endpoint, project, NAME, {})
-    for function in ("NewObjects", "Reconcile", "PolledOrders", "PolledReturns"):
+    stack.create_machines(deployed.endpoint, [SETTLE], MACHINE)
+    stack.build(deployed.endpoint, project)
+    return project
+
+
+@pytest.fixture(scope="module")
+def sharing(deployed: Deployed, built: Path) -> Iterator[Deployed]:
+    """The project beside the first, on its engine; its schedules rest."""
+    stack.deploy(deployed.endpoint, built, ["--stack-name", NAME])
+    stood = Deployed.at(deployed.endpoint, NAME)
+    for function in map(_function, SENSORS):
         stood.schedule(function, enabled=False)
+    stood.knows_jobs(JOB, SETTLE)
     yield stood
     stood.close()
 
@@ -59,11 +75,13 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text.lstrip())
 
 
+def _function(sensor: str) -> str:
+    return "".join(map(str.capitalize, sensor.split("_")))
+
+
 @pytest.mark.parametrize("sensor", SENSORS)
 def test_both_sensors_import_the_package_and_the_shared_code(sharing: Deployed, sensor: str) -> None:
-    function = sharing.physical_id("".join(map(str.capitalize, sensor.split("_"))))
-
-    answer = sharing.invoke_named(function, {"treadle": "preview"})
+    answer = sharing.invoke(_function(sensor), {"treadle": "preview"})
 
     assert not answer.failed, answer.log
     [request] = answer.value["requests"]
@@ -71,18 +89,86 @@ def test_both_sensors_import_the_package_and_the_shared_code(sharing: Deployed, 
     assert request["tags"]["libpq"].startswith("binary ")
 
 
-def test_the_engine_s_functions_go_without_the_layer(sharing: Deployed) -> None:
+def test_each_stack_has_layers_of_its_own(deployed: Deployed, sharing: Deployed) -> None:
     functions = sharing.client("lambda")
+    deployed_as = {
+        "Launch": sharing.function("Launch"),
+        "NewObjects": deployed.function("NewObjects"),
+        "PolledOrders": sharing.function("PolledOrders"),
+    }
 
     layers = {
         name: [each["Arn"].split(":")[-2] for each in found.get("Layers", [])]
-        for name in ("LaunchFunction", "DispatchFunction", "PolledOrders")
-        for found in [functions.get_function_configuration(FunctionName=sharing.physical_id(name))]
+        for name, function in deployed_as.items()
+        for found in [functions.get_function_configuration(FunctionName=function)]
     }
 
-    engine = [f"treadle-{NAME}-deps", f"treadle-{NAME}-library"]
+    engine = deployed.contract["engine"]
     assert layers == {
-        "LaunchFunction": engine,
-        "DispatchFunction": engine,
-        "PolledOrders": [f"{NAME}-deps", f"{NAME}-treadle", f"{NAME}-project"],
+        "Launch": [f"treadle-{engine}-deps", f"treadle-{engine}-library"],
+        "NewObjects": [f"{deployed.name}-{each}" for each in ("deps", "treadle", "project")],
+        "PolledOrders": [f"{NAME}-{each}" for each in ("deps", "treadle", "project")],
     }
+
+
+def test_sensor_of_the_second_project_starts_its_job(sharing: Deployed) -> None:
+    nominal = {"treadle": "tick", "nominal_time": "2026-01-28T05:00:00Z"}
+    done = run("sensor", "start", "polled_orders", "--stack", NAME)
+    assert done.exit_code == 0, done.output
+
+    answer = sharing.invoke("PolledOrders", nominal)
+
+    assert answer.value["decision"] == TickStatus.SUCCESS.value, answer.log
+    [started] = eventually(
+        lambda: [each for each in sharing.stores.runs.of_sensor("polled_orders", 5) if each.ended_at],
+        "the run has ended",
+    )
+    assert (started.job, started.status) == (SETTLE, DagsterRunStatus.SUCCESS)
+
+
+def test_sensors_name_of_another_project_is_refused_at_the_deployment(sharing: Deployed, built: Path) -> None:
+    """Of a third project, which has another job."""
+    path = f"/treadle/{sharing.contract['engine']}/sensors/"
+    entries = sharing.client("ssm").get_parameters_by_path(Path=path)["Parameters"]
+    edit(built / stack.LOCAL_BUILD / "template.yaml", {"/jobs/settle\n": "/jobs/settle_again\n"})
+
+    with pytest.raises(ToolError, match="Failed to create/update the stack"):
+        stack.deploy(sharing.endpoint, built, ["--stack-name", THIRD])
+
+    events = sharing.client("cloudformation").describe_stack_events(StackName=THIRD)["StackEvents"]
+    [failed] = [each for each in events if each["ResourceStatus"] == "CREATE_FAILED"]
+    assert failed["LogicalResourceId"] in {"PolledOrdersEntry", "PolledReturnsEntry"}
+    assert "The parameter already exists" in failed["ResourceStatusReason"]
+    # The rollback deletes what the refused stack has made, and no entry of the other's.
+    assert sharing.client("ssm").get_parameters_by_path(Path=path)["Parameters"] == entries
+    _delete(sharing, THIRD)
+
+
+def test_second_project_goes_and_the_first_continues(deployed: Deployed, sharing: Deployed) -> None:
+    """The last test of the module, as it deletes the stack of the others."""
+    _delete(sharing, NAME)
+    eventually(
+        lambda: not set(SENSORS) & deployed.stores.registry.read().sensors.keys(),
+        "the engine has no entry of the second project",
+        seconds=60,
+    )
+
+    deployed.upload(key := fresh_key())
+    deployed.let_time_pass()
+
+    assert deployed.ended_run(key).status is DagsterRunStatus.SUCCESS
+    assert not deployed.tick().failed
+    registry = deployed.stores.registry.read()
+    assert SENSOR in registry.sensors
+    assert registry.jobs.keys() == {JOB, "process_large_file"}
+    listed = json.loads(run("sensor", "list", "--stack", deployed.name, "--json").stdout)
+    assert {each["name"] for each in listed} == registry.sensors.keys()
+    # What it has recorded stays, also for whoever asks what became of it.
+    assert deployed.stores.runs.of_sensor("polled_orders", 5)
+
+
+def _delete(sharing: Deployed, name: str) -> None:
+    """Delete a stack."""
+    cloudformation = sharing.client("cloudformation")
+    cloudformation.delete_stack(StackName=name)
+    cloudformation.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
