@@ -1,5 +1,9 @@
 """What `make up` tells a newcomer to do next, and what it says it cannot show."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from tools import local_cloud, stack
@@ -12,7 +16,7 @@ from treadle.cli.kinds import KINDS
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
     """All of it, of a stack on another port than the usual one."""
-    monkeypatch.setattr(stack, "outputs", lambda *_: {"ObjectsBucketName": "landing"})
+    monkeypatch.setattr(stack, "outputs", lambda *_: {"Bucket": "landing"})
     monkeypatch.setattr(stack, "write_container_environment", lambda *_: ROOT / ".tools" / "run" / "env.json")
     explain(LocalCloud(4711))
     return capsys.readouterr().out
@@ -40,3 +44,14 @@ def test_it_says_of_every_kind_of_job_what_becomes_of_it_there(said: str) -> Non
         assert words.get(kind, kind.upper() if kind == "ecs" else kind.title()) in local_cloud.JOBS
     assert local_cloud.JOBS in said
     assert "docs/guide/local-cloud.md" in said
+
+
+@pytest.mark.parametrize("module", ["tools.local_cloud", "tools.invoke"])
+def test_it_runs_without_the_library_on_the_path(module: str) -> None:
+    """As `make up`, `make invoke` and `treadle invoke` run it."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--help"], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
