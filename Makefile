@@ -27,7 +27,7 @@ CODE := $(wildcard $(LIBRARY) layers/project/build_layer.py functions/engine $(S
 # nothing else are not even read, as some take all of the template apart.
 PROJECT_CODE := $(wildcard functions layers/project/python tests/sensors)
 PROJECT_TESTS := $(wildcard tests/sensors) $(filter-out $(addprefix tests/template/,test_new_sensor%.py \
-	test_parameters_page.py),$(wildcard tests/template/test_*.py))
+	test_examined_permissions.py test_parameters_page.py),$(wildcard tests/template/test_*.py))
 PYTEST := $(PYTHON) -m pytest
 PYTEST_ARGS ?=
 # Independent work side by side, each one's output in one piece where make can do that.
