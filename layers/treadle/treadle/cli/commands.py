@@ -194,9 +194,17 @@ def new_sensor(
     metavar="ARN",
     help="The role that the engine assumes, such as one of another account.  [default: one in its block]",
 )
+@click.option("--observed", is_flag=True, help="Record its executions whoever starts them.")
 @by_root
 def new_job(
-    name: str, target: str, arn: str | None, settings: tuple[str, ...], role: str | None, root: Path | None
+    *,
+    name: str,
+    target: str,
+    arn: str | None,
+    settings: tuple[str, ...],
+    role: str | None,
+    observed: bool,
+    root: Path | None,
 ) -> None:
     """Write a new job: its block of template.yaml, with a role that may start what it starts, and nothing else.
 
@@ -205,7 +213,7 @@ def new_job(
     The edit of template.yaml only adds lines. If anything is in the way, all of it is said and nothing is written.
     """
     given = {setting.partition("=")[0]: setting.partition("=")[2] for setting in settings}
-    wanted = NewJob(name, target, given | ({ADDRESS: arn} if arn is not None else {}), role)
+    wanted = NewJob(name, target, given | ({ADDRESS: arn} if arn is not None else {}), role, observed)
     with _complaining():
         write_job(root.resolve() if root else find_root(Path.cwd()), wanted)
     for line in _report_job(wanted):
