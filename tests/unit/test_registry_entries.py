@@ -49,6 +49,11 @@ def test_job_is_read() -> None:
     )
 
 
+def test_address_of_a_job_is_told_as_that_of_its_entry() -> None:
+    """Messages name what gives the address: there is no parameter for it."""
+    assert parse_job("load", json.dumps(JOB), KINDS).settings.parameter == "the registry entry of job load"
+
+
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [

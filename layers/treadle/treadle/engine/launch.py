@@ -411,4 +411,6 @@ def _not_configured(run: Run, settings: JobSettings | None) -> str:
             f"Job {run.job!r} is not configured: no project has registered it. Add its entry to a project's "
             f"template.yaml and deploy. {then}"
         )
-    return f"Job {run.job!r} is not configured: set the deployment parameter {settings.parameter}. {then}"
+    return (
+        f"Job {run.job!r} is not configured: {settings.parameter} gives no address. Add it and deploy. {then}"
+    )

@@ -40,7 +40,7 @@ class JobSettings:
         job: the job's name.
         target: the kind of target, such as "step_functions".
         arn: the address of what is started; empty where the deployment left it out.
-        parameter: the deployment parameter that gives the address.
+        parameter: what gives the address, for messages: the job's registry entry, or what that entry names.
         options: what else the target needs, such as "queue"; empty texts where the deployment left it out.
         role: the ARN of the role that the engine assumes for its target; "" for the engine's own permissions.
         former: addresses that it had before, where runs may still be under way; its role has permissions there.

@@ -310,7 +310,7 @@ def parse_job(name: str, text: str, kinds: Collection[str]) -> JobEntry:
     Args:
         name: the last part of the entry's path.
         text: the value, a JSON object of texts: `project` and `target`; and where there are any, `arn`, `role` (the
-            ARN of the role that the engine assumes), `parameter` (the deployment parameter that gives the ARN),
+            ARN of the role that the engine assumes), `parameter` (what gives the ARN, if not the entry itself),
             `sensors` (names joined by commas), `observed` ("true" if executions get records whoever starts them),
             `former` (addresses that the job had before, joined by commas), `contract`, and `options`, an object of
             texts.
@@ -332,7 +332,7 @@ def parse_job(name: str, text: str, kinds: Collection[str]) -> JobEntry:
         name,
         target,
         _text(fields, "arn"),
-        _text(fields, "parameter") or "?",
+        _text(fields, "parameter") or f"the registry entry of job {name}",
         options,
         _text(fields, "role"),
         _former(fields, target),
