@@ -10,6 +10,7 @@ from tools.project import ROOT
 from treadle.operate.cost import (
     EVENT,
     IDLE_TICK,
+    PROJECT_ALARMS,
     RUN,
     Prices,
     Workload,
@@ -38,11 +39,22 @@ def test_page_shows_two_stacks() -> None:
 
 def test_month_is_made_of_its_ticks_events_and_runs() -> None:
     """What is added to the workload adds its own price, and nothing else."""
-    bare = sum(per_month(Workload(), Prices()).values())
+    few = sum(per_month(Workload(events=1, runs=1), Prices()).values())
 
-    more = sum(per_month(Workload(events=1_000_000, runs=2_000_000), Prices()).values())
+    more = sum(per_month(Workload(events=1_000_001, runs=2_000_001), Prices()).values())
 
-    assert more - bare == pytest.approx(per_million(EVENT, Prices()) + 2 * per_million(RUN, Prices()))
+    assert more - few == pytest.approx(per_million(EVENT, Prices()) + 2 * per_million(RUN, Prices()))
+
+
+def test_idle_month_is_that_of_an_idle_engine_and_its_project() -> None:
+    """The first event brings its sensor's queue and metric, the first run those metrics that runs write."""
+    prices = Prices()
+    idle = sum(per_month(Workload(sensors=10), prices).values())
+
+    assert idle == pytest.approx(sum(idle_engine_per_month(prices).values()) + PROJECT_ALARMS * prices.alarm)
+    with_runs = per_month(Workload(sensors=10, events=1, runs=1), prices)["Alarms and metrics"]
+    alarms = per_month(Workload(sensors=10), prices)["Alarms and metrics"]
+    assert with_runs - alarms == pytest.approx(7 * prices.metric)
 
 
 def test_longer_interval_costs_less_but_for_the_schedule() -> None:

@@ -1,4 +1,4 @@
-"""The command that says what a stack costs."""
+"""The command that says what a deployment costs."""
 
 import json
 
@@ -28,7 +28,7 @@ import click
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def cost(sensors: int, interval: int, events: int, runs: int, as_json: bool) -> None:
-    """Say what a stack costs in a month, beside a daemon that waits all month.
+    """Say what an engine and a project cost in a month, beside a daemon that waits all month.
 
     It reckons with counted requests and list prices, without any free tier; what the jobs themselves cost is
     not in it, nor is what the daemon's database costs.

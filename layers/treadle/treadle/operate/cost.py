@@ -100,8 +100,15 @@ RUN = Use(
 POLLS_PER_MONTH = 5 * MONTH_SECONDS / 20
 """Lambda's five pollers ask an idle queue every 20 seconds."""
 
-ENGINE_QUEUES, ENGINE_ALARMS, ENGINE_METRICS = 4, 21, 14
-SENSOR_ALARMS, SENSOR_METRICS = 2, 1
+PROJECT_ALARMS = 1
+"""On the project's dead-letter queue."""
+
+RUN_METRICS, EVENT_METRICS = 6, 1
+"""Written where runs go well, by the engine and by each sensor with events; others are written where something happens.
+
+`TicksSucceeded`, `DispatchesSucceeded`, `LaunchesStarted`, `ReportsApplied`, `LaunchLatency`, `StatusesPublished`; and
+`EventAge`.
+"""
 
 IDLE_ENGINE_QUEUES, IDLE_ENGINE_ALARMS = 4, 4
 """Of engine/template.yaml: the queues of DISPATCH, LAUNCH, RECORD and PUBLISH, and the alarms of Monitoring=basic."""
@@ -112,12 +119,12 @@ IDLE_PASS = Use(write_units=1, read_units=8, invocations=1, seconds=0.1, schedul
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What a stack has to do.
+    """What an engine and its projects have to do.
 
     Attributes:
         sensors: how many, each with a schedule.
         interval: seconds between the ticks of each; a schedule comes each minute at least.
-        events: evaluated in a month.
+        events: evaluated in a month, of one sensor.
         runs: in a month.
     """
 
@@ -156,22 +163,28 @@ def per_million(use: Use, prices: Prices) -> float:
 
 
 def per_month(work: Workload, prices: Prices) -> dict[str, float]:
-    """What a stack costs in a month, in dollars, by service.
+    """What an engine and one project cost in a month, in dollars, by service.
 
     Args:
         work: what it has to do.
         prices: of each part.
     """
     total = dict.fromkeys(price(Use(), prices), 0.0)
-    for use, times in ((IDLE_TICK, work.ticks), (_not_due(work), 1), (EVENT, work.events), (RUN, work.runs)):
+    passes = MONTH_SECONDS / 60
+    for use, times in (
+        (IDLE_TICK, work.ticks),
+        (_not_due(work), 1),
+        (EVENT, work.events),
+        (RUN, work.runs),
+        (IDLE_PASS, passes),
+    ):
         for service, dollars in price(use, prices).items():
             total[service] += dollars * times
-    queues = work.sensors + ENGINE_QUEUES
+    queues = IDLE_ENGINE_QUEUES + (work.events > 0)
     total["SQS"] += queues * POLLS_PER_MONTH * prices.queue_requests / MILLION
-    total["Scheduler"] += MONTH_SECONDS / 60 * prices.schedules / MILLION
-    alarms = ENGINE_ALARMS + SENSOR_ALARMS * work.sensors
-    metrics = ENGINE_METRICS + SENSOR_METRICS * work.sensors
-    total["Alarms and metrics"] = alarms * prices.alarm + metrics * prices.metric + prices.dashboard
+    alarms = IDLE_ENGINE_ALARMS + PROJECT_ALARMS
+    metrics = RUN_METRICS * (work.runs > 0) + EVENT_METRICS * (work.events > 0)
+    total["Alarms and metrics"] = alarms * prices.alarm + metrics * prices.metric
     return total
 
 
