@@ -108,7 +108,7 @@ requirements: ## Resolve requirements/*.in anew and pin the result (Python 3.11)
 ##@ A local cloud
 
 .PHONY: up
-up: setup ## Start the local cloud and deploy the stack to it
+up: setup ## Start the local cloud and deploy the engine and the project to it
 	@$(PYTHON) -m tools.local_cloud up
 
 .PHONY: down
@@ -173,12 +173,12 @@ check-sam: .tools/sam/.ready
 		AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint -t $$each || exit 1; done
 
 .PHONY: format
-format: .venv/.ready ## Format, and mend what ruff can mend
+format: .venv/.ready ## Format, and fix what ruff can fix
 	@.venv/bin/ruff check --fix --quiet $(CODE) || true
 	@.venv/bin/ruff format $(CODE)
 
 .PHONY: e2e
-e2e: setup .tools/browser/.ready ## The deployed stack on a local cloud, least privilege enforced
+e2e: setup .tools/browser/.ready ## Engine and project, deployed on a local cloud with least privilege enforced
 	@# One deployment serves all of these tests: in one order, so that what fails once fails again.
 	@$(PYTEST) tests/e2e -p no:randomly $(PYTEST_ARGS)
 
