@@ -40,6 +40,7 @@ FOR_A_PERSON = frozenset(
         LAUNCHES_FAILED,
         REFUSED_REQUESTS,
         REJECTED_REQUESTS,
+        SENSORS_LATE,
         SENSORS_PAUSED,
         UNREADABLE_RECORDS,
     }

@@ -17,6 +17,7 @@ OLDEST_MS = 900_000
 """RECONCILE lists Parameter Store every 10 minutes: an older copy shows that it does not run."""
 
 SHARED = (
+    "TREADLE_ENGINE_ID",
     "TREADLE_NAMESPACE",
     "TREADLE_SENSORS_TABLE",
     "TREADLE_TICKS_TABLE",
