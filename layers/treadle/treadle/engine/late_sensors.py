@@ -29,18 +29,25 @@ Source: "Schedule types in EventBridge Scheduler" in its user guide: 60 second p
 LONGEST_LEASE_MS = MAX_LEASE_SECONDS * 1000 + LEASE_MARGIN_MS + MAX_SKEW_MS
 
 
-def patience(entry: SensorEntry, state: SensorState) -> int:
-    """Milliseconds from a sign of life until a sensor is late.
+def patience(interval: float) -> float:
+    """Milliseconds from a sign of life until a sensor is late. A schedule delivers each minute at most.
 
-    The longer interval counts where the entry and the last tick differ: one of them is of before a deployment. A
-    schedule delivers each minute, and an interval that only the code gives is in no entry.
+    Args:
+        interval: milliseconds from one tick to the next.
+    """
+    return INTERVALS * max(interval, MINUTE_MS) + DELIVERY_MS
+
+
+def longest_interval(entry: SensorEntry, state: SensorState) -> int:
+    """Milliseconds from one tick to the next, the longer where the entry and the last tick differ.
+
+    One of them is of before a deployment then; and an interval that only the code gives is in no entry.
 
     Args:
         entry: what is registered of it.
         state: what is stored of it.
     """
-    interval = max(entry.interval_seconds * 1000, state.interval or 0, MINUTE_MS)
-    return INTERVALS * interval + DELIVERY_MS
+    return max(entry.interval_seconds * 1000, state.interval or 0)
 
 
 def last_sign(entry: SensorEntry, state: SensorState, now: int) -> int:
@@ -125,8 +132,10 @@ class LateSensors:
         is_running = (SensorState(entry.name) if is_unreadable else state).is_running(entry.default_status)
         # One that does not run has as long from when it is started.
         since = last_sign(entry, state, now) if is_running else now
-        ends_at = since + patience(entry, state)
-        self._next_looks[entry.name] = entry.registered_at, ends_at
+        ends_at = since + int(patience(longest_interval(entry, state)))
+        # The interval may be shortened meanwhile, as far as the entry says nothing of it.
+        next_at = min(ends_at, now + int(patience(entry.interval_seconds * 1000)))
+        self._next_looks[entry.name] = entry.registered_at, next_at
         return LateSensor(entry.name, entry.project, since) if now > ends_at else None
 
     def _announce(
