@@ -74,7 +74,9 @@ def test_another_engine_stops_the_sensor_with_words(world: World) -> None:
     world.note(OTHER)
 
     for _ in range(2):
-        with pytest.raises(EngineMismatchError, match=f"for engine {OWN}, .* by engine {OTHER}. Deploy the project"):
+        with pytest.raises(
+            EngineMismatchError, match=f"for engine {OWN}, .* by engine {OTHER}. Deploy the project"
+        ):
             world.check.check()
 
 

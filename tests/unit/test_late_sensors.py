@@ -73,7 +73,9 @@ class Watch:
         entries = {**copy.entries, f"sensors/{name}": entry}
         self.house.tables.registry = RegistryCopy("main", entries, now, copy.revision + 1)
 
-    def tick(self, *, interval: int = 60, name: str = "watch", function: Any = keyless, **options: Any) -> Any:
+    def tick(
+        self, *, interval: int = 60, name: str = "watch", function: Any = keyless, **options: Any
+    ) -> Any:
         """Tick as the schedule does."""
         leased = self.house.leased(sensor_of(function, name=name), interval=interval, **options)
         return leased.tick(self.house.clock.now(), Budget())

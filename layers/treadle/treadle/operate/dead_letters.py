@@ -43,6 +43,12 @@ class Redriven:
 ENGINE = ""
 """As letters name whose queue the engine's is."""
 
+_Key = tuple[str, str]
+
+
+def _key(letter: Letter) -> _Key:
+    return letter.project, letter.letter_id
+
 
 class Redriver:
     """Empties the dead-letter queues of an engine and its projects as far as that is safe.
@@ -93,8 +99,8 @@ class Redriver:
             StoreError: if a dead-letter queue could not be read; nothing was done then.
         """
         boxes = self._boxes(project)
-        received: dict[str, tuple[Letter, Route]] = {}
-        deleted: set[str] = set()
+        received: dict[_Key, tuple[Letter, Route]] = {}
+        deleted: set[_Key] = set()
         try:
             wanted = self._receive(boxes, received, limit, origin)
             for letter, route in wanted:
@@ -104,8 +110,8 @@ class Redriver:
                 )
                 yield done
         finally:
-            for letter_id, (letter, _) in received.items():
-                if letter_id not in deleted:
+            for key, (letter, _) in received.items():
+                if key not in deleted:
                     # Otherwise it comes back by itself, only later.
                     with contextlib.suppress(StoreError):
                         boxes[letter.project].give_back(letter)
@@ -130,27 +136,29 @@ class Redriver:
     def _receive(
         self,
         boxes: Mapping[str, LetterBox],
-        received: dict[str, tuple[Letter, Route]],
+        received: dict[_Key, tuple[Letter, Route]],
         limit: int,
         origin: str | None,
     ) -> list[tuple[Letter, Route]]:
-        wanted: dict[str, tuple[Letter, Route]] = {}
+        wanted: dict[_Key, tuple[Letter, Route]] = {}
         destinations = self._destinations()
         for project, box in boxes.items():
             while len(wanted) < limit and (letters := box.receive()):
                 for each in letters:
                     letter = replace(each, project=project)
                     found = (letter, route_of(letter, destinations))
-                    received[letter.letter_id] = found
+                    received[_key(letter)] = found
                     if origin in {None, found[1].origin} and len(wanted) < limit:
-                        wanted[letter.letter_id] = found
+                        wanted[_key(letter)] = found
         return list(wanted.values())
 
     def _told(self, letter: Letter, route: Route) -> Redriven:
         fate = Fate.SENT if route.destination else Fate.DROPPED if route.is_worthless else Fate.LEFT
         return Redriven(letter, route.origin, fate, route.reason)
 
-    def _carried_out(self, box: LetterBox, letter: Letter, route: Route, deleted: set[str]) -> Redriven:
+    def _carried_out(
+        self, box: LetterBox, letter: Letter, route: Route, deleted: set[_Key]
+    ) -> Redriven:
         told = self._told(letter, route)
         if told.fate is Fate.LEFT:
             return told
@@ -161,5 +169,5 @@ class Redriver:
         except Exception as error:  # noqa: BLE001 - whatever is in a letter, the others are sent
             words = str(error) if isinstance(error, TreadleError) else reason_of(error)
             return Redriven(letter, route.origin, Fate.FAILED, f"It stays: {words}")
-        deleted.add(letter.letter_id)
+        deleted.add(_key(letter))
         return told
