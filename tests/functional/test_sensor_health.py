@@ -137,11 +137,15 @@ def test_engine_that_has_not_run_for_an_hour_stops_its_sensors(deployment: Deplo
 
 def test_engine_costs_a_tick_no_request_but_the_first_of_a_process(deployment: Deployment) -> None:
     reconcile(deployment)
-    handler, counted = evaluator(daily), []
-    for _ in range(3):
-        with metered() as meter:
+    counted = []
+    with metered() as meter:
+        deployment.setenv()
+        handler = evaluator(daily)
+        for _ in range(3):
             handler({"treadle": "tick", "at_once": True}, LambdaContext())
-        counted.append([call.operation for call in meter.calls])
+            counted.append([call.operation for call in meter.calls])
+            meter.reset()
 
+    assert counted[1]
     assert counted[0] == ["GetItem", *counted[1]]
     assert counted[1] == counted[2]
