@@ -20,6 +20,7 @@ from tools.project import ToolError, local_aws
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.system import RandomTokens
 from treadle.definitions.status import DagsterRunStatus
+from treadle.ports.engine_state import EngineRecord
 from treadle.ports.runs import Run
 from treadle.ports.ticks import Tick
 
@@ -327,6 +328,10 @@ class Deployed:
             part: present[part] for part in (*taken, "FlexibleTimeWindow", "Description") if part in present
         }
         scheduler.update_schedule(**kept, State="ENABLED" if enabled else "DISABLED")
+        if function == "Reconcile" and not enabled:
+            # Evaluators take an engine whose RECONCILE has not run for an hour for gone, and tests may take longer.
+            tomorrow = int(time.time() * 1000) + 1_440 * MINUTE
+            self.stores.engine.write(EngineRecord(self.contract["engine_id"], tomorrow))
 
 
 def deploy_beside(

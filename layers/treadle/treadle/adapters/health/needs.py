@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from treadle.adapters.dynamodb.engine_state import ENGINE, LATE
 from treadle.adapters.dynamodb.registry import KEY as REGISTRY
 from treadle.adapters.dynamodb.runs import CLAIM_ATTRIBUTES
 from treadle.adapters.stack import DeployedStack
@@ -110,6 +111,8 @@ def _of_sensor(arns: _Arns, sensor: DeployedSensor) -> Iterator[Need]:
     state = ("dynamodb:GetItem", "dynamodb:UpdateItem")
     yield Need(owner, role, arns.table("SENSORS"), state, own)
     yield Need(owner, role, arns.table("SENSORS"), ("dynamodb:GetItem", "dynamodb:PutItem"), cursor)
+    engine = {"dynamodb:LeadingKeys": [ENGINE]}
+    yield Need(owner, role, arns.table("SENSORS"), ("dynamodb:GetItem",), engine)
     yield Need(owner, role, arns.table("TICKS"), ("dynamodb:BatchGetItem", "dynamodb:PutItem"), own)
     known = {"dynamodb:Attributes": list(CLAIM_ATTRIBUTES)}
     yield Need(owner, role, arns.table("RUNS"), ("dynamodb:BatchGetItem",), known)
@@ -166,6 +169,10 @@ def _of_engine(arns: _Arns) -> Iterator[Need]:
     for step, actions in _OF_REGISTRY.items():
         registry = {"dynamodb:LeadingKeys": [REGISTRY]}
         yield Need(step, f"{step.title()}Role", arns.table("SENSORS"), actions, registry)
+    yield Need("reconcile", "ReconcileRole", arns.table("SENSORS"), ("dynamodb:BatchGetItem",))
+    for key in (ENGINE, LATE):
+        noted = {"dynamodb:LeadingKeys": [key]}
+        yield Need("reconcile", "ReconcileRole", arns.table("SENSORS"), get_put, noted)
     entries = arns.of("ssm", f"parameter{path_of(arns.engine)}{JOBS}")
     yield Need("reconcile", "ReconcileRole", entries, ("ssm:GetParametersByPath",))
     for step in ("dispatch", "record", "reconcile"):

@@ -192,6 +192,11 @@ class StackHealth:
         for each in self._sensors(owner):
             if each.queue:
                 yield _step(each), each.queue
+        if owner is None:
+            # Each project's once, however many sensors it has.
+            for url in sorted({each.dead_letters for each in self._sensors() if each.dead_letters}):
+                if url != self._stack.queue_urls.get(DEAD_LETTERS):
+                    yield "", url
 
     def _queues(self, owner: str | None) -> Iterator[Probe]:
         for whose, url in self._queues_of(owner):
