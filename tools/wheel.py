@@ -1,7 +1,6 @@
 """`make dist`: builds the wheel, which carries the library, the engine, and what a new project begins with."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 from tools.project import ROOT, VENV_BIN, ToolError, clean_environment, run_tool
@@ -19,7 +18,16 @@ def build_wheel(folder: Path = DIST) -> Path:
     Raises:
         ToolError: the build failed; with what it printed.
     """
-    command = [str(VENV_BIN / "python"), "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    command = [
+        str(VENV_BIN / "python"),
+        "-m",
+        "hatchling",
+        "build",
+        "--target",
+        "wheel",
+        "--directory",
+        str(folder),
+    ]
     done = subprocess.run(
         command, cwd=PACKAGE, env=clean_environment(), capture_output=True, text=True, check=False
     )
