@@ -378,9 +378,9 @@ def running(project: Path, *sensors: str) -> None:
 @contextlib.contextmanager
 def pointing_at(endpoint: str) -> Iterator[None]:
     """This process's AWS clients reach the local cloud, and nothing else, meanwhile."""
-    before = dict(os.environ)
+    before, pointing = dict(os.environ), local_aws(endpoint)
     os.environ.clear()
-    os.environ.update(local_aws(endpoint))
+    os.environ.update(pointing)
     try:
         yield
     finally:
