@@ -33,6 +33,7 @@ from tests.e2e.deployment import (
     run_record,
     status_changed,
 )
+from tests.e2e.policies import without
 from tests.e2e.unproven_permissions import UNENFORCED, UNPROVEN
 from tests.support.streams import as_record
 from tests.support.tables import create_tables
@@ -399,7 +400,8 @@ PERMISSIONS = [
 def test_without_the_permission_it_is_denied_and_with_it_not(
     deployed: Deployed, permission: Permission
 ) -> None:
-    with removed(deployed, permission):
+    sids = (permission.sid, *permission.alike)
+    with without(deployed, permission.holder, permission.action, *sids):
         denied = permission.needed_by(deployed)
     allowed = permission.needed_by(deployed)
 
@@ -436,64 +438,6 @@ def of_project() -> Iterator[tuple[str, dict[str, Any]]]:
 def words(answer: Answer) -> str:
     """All that an invocation said."""
     return f"{json.dumps(answer.value)}\n{answer.log}"
-
-
-@contextlib.contextmanager
-def removed(deployed: Deployed, permission: Permission) -> Iterator[None]:
-    """The deployed role or managed policy lacks the permission meanwhile."""
-    [(policy, write)] = [
-        (policy, write) for policy, write in documents(deployed, permission.holder) if has(policy, permission)
-    ]
-    lesser = copy.deepcopy(policy)
-    for statement in list(lesser["Statement"]):
-        if not is_of(statement, permission):
-            continue
-        rest = [action for action in actions(statement) if action != permission.action]
-        if rest:
-            statement["Action"] = rest
-        else:
-            lesser["Statement"].remove(statement)
-    write(lesser)
-    try:
-        yield
-    finally:
-        write(policy)
-
-
-def has(policy: dict[str, Any], permission: Permission) -> bool:
-    """Whether a policy has the permission's own statement, and all that are alike."""
-    found = {each.get("Sid", "") for each in policy["Statement"] if is_of(each, permission)}
-    return found == {permission.sid, *permission.alike}
-
-
-def is_of(statement: dict[str, Any], permission: Permission) -> bool:
-    """Whether a statement is what gives the permission on the local cloud."""
-    is_named = statement.get("Sid", "") in {permission.sid, *permission.alike}
-    return is_named and statement["Effect"] == "Allow" and permission.action in actions(statement)
-
-
-def documents(
-    deployed: Deployed, holder: str
-) -> Iterator[tuple[dict[str, Any], Callable[[dict[str, Any]], None]]]:
-    """Each policy of a role, or a managed one, as deployed, with what writes another in its place."""
-    iam, name = deployed.client("iam"), deployed.physical_id(holder)
-    if holder.endswith("Policy"):
-        version = iam.get_policy(PolicyArn=name)["Policy"]["DefaultVersionId"]
-        found = iam.get_policy_version(PolicyArn=name, VersionId=version)["PolicyVersion"]["Document"]
-        yield found, functools.partial(rewrite, iam, name)
-        return
-    for each in iam.list_role_policies(RoleName=name)["PolicyNames"]:
-        found = iam.get_role_policy(RoleName=name, PolicyName=each)["PolicyDocument"]
-        put = functools.partial(iam.put_role_policy, RoleName=name, PolicyName=each)
-        yield found, lambda document, put=put: put(PolicyDocument=json.dumps(document))
-
-
-def rewrite(iam: Any, arn: str, document: dict[str, Any]) -> None:
-    """Give a managed policy another text, as its only version: it can have five."""
-    iam.create_policy_version(PolicyArn=arn, PolicyDocument=json.dumps(document), SetAsDefault=True)
-    for version in iam.list_policy_versions(PolicyArn=arn)["Versions"]:
-        if not version["IsDefaultVersion"]:
-            iam.delete_policy_version(PolicyArn=arn, VersionId=version["VersionId"])
 
 
 # ---- What a role cannot do

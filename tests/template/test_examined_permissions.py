@@ -46,8 +46,6 @@ PROJECT = Deployed(
 """The repository's project, with a sensor and a job of each kind beside its own."""
 
 NOT_EXAMINED = {
-    ("EvaluatorPolicy", "EngineId"): "no evaluator reads it yet",
-    ("EvaluatorPolicy", "PayloadsOfLocalClouds"): "of local clouds",
     ("EvaluatorPolicy", "NeverOtherFunctions"): "a sensor whose function cannot be described does without",
     ("EvaluatorPolicy", "NeverOtherLogs"): "what is denied to a function's logging shows by the log",
     ("EvaluatorPolicy", "NeverNewLogs"): "of calls that no function makes",
@@ -94,8 +92,7 @@ def functions() -> Iterator[tuple[str, dict[str, Any]]]:
 
 def environment(function: Mapping[str, Any]) -> dict[str, Any]:
     shared = PROJECT.template.section("Globals")["Function"]["Environment"]["Variables"]
-    own: dict[str, Any] = function["Environment"]["Variables"]
-    return PROJECT.value(shared) | own
+    return {**PROJECT.value(shared), **function["Environment"]["Variables"]}
 
 
 def job_entries() -> Iterator[Any]:
@@ -200,23 +197,19 @@ def variables(found: list[dict[str, Any]]) -> set[str]:
     return {each.partition("}")[0] for each in json.dumps(found).split("${")[1:]}
 
 
-@pytest.mark.parametrize(
-    "need", [each for each in NEEDS if role_of(each) in TAGS], ids=lambda each: each.owner
-)
-def test_the_doctor_supplies_the_tags_that_the_role_has(need: Need) -> None:
-    tags, context = TAGS[role_of(need)], context_of(need)
-
-    assert context["aws:PrincipalTag/treadle:sensor"] == [tags["treadle:sensor"]]
-    reads = tags.get("treadle:reads") == "runs"
-    assert (context["aws:PrincipalTag/treadle:reads"] == ["runs"]) is reads or need.owner in READERS
+OF_SENSORS = [call for call in CALLS if role_of(call[0]) in TAGS]
 
 
-READERS = {
-    f"sensor {name}"
-    for name, kind in ((each.name, each.made) for each in SENSORS)
-    if kind not in {"run-status", "all-succeeded"}
-}
-"""Sensors of other kinds, which may read runs or not: no examined call of theirs depends on that."""
+@pytest.mark.parametrize("call", OF_SENSORS, ids=name_of)
+def test_tags_that_the_doctor_supplies_are_as_good_as_those_of_the_role(call: tuple[Need, str]) -> None:
+    """Whether a sensor of another kind reads runs, its kind does not say, and no examined call depends on."""
+    need, action = call
+    tags = TAGS[role_of(need)]
+    known = {name: values for name, values in context_of(need).items() if "PrincipalTag" not in name}
+    own = {f"aws:PrincipalTag/{name}": [value] for name, value in tags.items()}
+
+    assert context_of(need)["aws:PrincipalTag/treadle:sensor"] == [tags["treadle:sensor"]]
+    assert decision(HELD[role_of(need)], action, need.resource, known | own) == "allowed"
 
 
 def test_the_doctor_supplies_the_tags_that_the_queues_have() -> None:

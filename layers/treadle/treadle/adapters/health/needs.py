@@ -108,7 +108,7 @@ class _Arns:
 _DEAD_LETTERS = "dead-letters"
 """The value of the tag of queues that every sensor may send to."""
 
-_READS_RUNS = frozenset({"run_status", "all_succeeded"})
+_READS_RUNS = frozenset({"run_status", "all_succeeded", "deadline"})
 """Kinds of sensors whose roles have the tag that lets them read whole runs."""
 
 _QUEUE_TAG = "aws:ResourceTag/treadle:sensor"
@@ -240,7 +240,7 @@ def _of_job(arns: _Arns, stack: DeployedStack, job: JobSettings) -> Iterator[Nee
 def _of_role(arns: _Arns, job: JobSettings, calls: _Calls) -> Iterator[Need]:
     """That the steps may assume the role, and that it allows what they ask; its policies, if it is of this account.
 
-    IAM simulates roles of the caller's account only (SimulatePrincipalPolicy in the IAM API Reference, PolicySourceArn).
+    IAM finds a principal to simulate in the caller's account only.
     """
     account = job.role.split(":")[4]
     for step in ("launch", "record", "reconcile"):
