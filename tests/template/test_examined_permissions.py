@@ -212,6 +212,21 @@ def test_tags_that_the_doctor_supplies_are_as_good_as_those_of_the_role(call: tu
     assert decision(HELD[role_of(need)], action, need.resource, known | own) == "allowed"
 
 
+def test_sensor_of_ends_of_runs_may_read_assets_as_well() -> None:
+    """What keeps readers of assets from the ends of runs asks whether the role's tag lets it read runs."""
+    policies = ("EvaluatorPolicy", "RunReaderPolicy", "AssetReaderPolicy")
+    both = [each for policy in policies for each in statements(policy, ENGINE)]
+    ended = [
+        need
+        for need in NEEDS
+        if need.actions == ("dynamodb:Query",) and need.context["dynamodb:LeadingKeys"][0][:7] == "#ended/"
+    ]
+
+    assert ended
+    for need in ended:
+        assert decision(both, "dynamodb:Query", need.resource, context_of(need)) == "allowed"
+
+
 def test_the_doctor_supplies_the_tags_that_the_queues_have() -> None:
     queues = {**PROJECT.template.resources("AWS::SQS::Queue"), **read_engine().resources("AWS::SQS::Queue")}
     tags = {
