@@ -249,10 +249,11 @@ def of_alarm(alarm: Alarm) -> Finding:
 
 
 def of_channel(channel: AlertChannel) -> Iterator[Finding]:
-    """That alerts or alarms cannot arrive."""
+    """That alerts or alarms cannot arrive; a warning if nobody has asked for them."""
     if channel.trouble:
         says = f"Alerts do not arrive: {channel.trouble} ({channel.address.setting})"
-        yield Finding("alerts", channel.address.owner, Severity.PROBLEM, closed(says), closed(channel.remedy))
+        severity = Severity.WARNING if channel.is_unused else Severity.PROBLEM
+        yield Finding("alerts", channel.address.owner, severity, closed(says), closed(channel.remedy))
 
 
 def of_activity(activity: Activity) -> Iterator[Finding]:
