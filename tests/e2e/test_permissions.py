@@ -324,7 +324,6 @@ PERMISSIONS = [
     Permission("EvaluatorPolicy", "OwnQueueAndDeadLetters", "sqs:SendMessage", unknown_message("NewObjects")),
     Permission("RunReaderPolicy", "ReadRuns", "dynamodb:BatchGetItem", alert_of_a_failed_run),
     Permission("NewObjectsRole", "", "s3:ListBucket", scheduled_tick),
-    Permission("FailureAlertRole", "Notify", "sns:Publish", alert_of_a_failed_run),
     Permission("DispatchRole", "Ticks", "dynamodb:GetItem", slice_of_a_tick),
     Permission("DispatchRole", "Ticks", "dynamodb:UpdateItem", one_run),
     *(
