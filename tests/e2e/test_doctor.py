@@ -30,6 +30,7 @@ def examined(deployed: Deployed) -> tuple[int, list[Finding]]:
     clients.forget()
     done = run("doctor", "--stack", deployed.name, "--json")
     assert done.exit_code in {0, 1}, done.output
+    assert done.stdout, done.output
     findings: list[Finding] = json.loads(done.stdout)
     return done.exit_code, findings
 
