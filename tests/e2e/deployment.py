@@ -21,6 +21,7 @@ from tools.project import ToolError, local_aws
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.system import RandomTokens
 from treadle.definitions.status import DagsterRunStatus
+from treadle.ports.engine_state import EngineRecord
 from treadle.ports.runs import Run
 from treadle.ports.ticks import Tick
 
@@ -377,6 +378,10 @@ class Deployed:
             part: present[part] for part in (*taken, "FlexibleTimeWindow", "Description") if part in present
         }
         scheduler.update_schedule(**kept, State="ENABLED" if enabled else "DISABLED")
+        if function == "Reconcile" and not enabled:
+            # Evaluators take an engine whose RECONCILE has not run for an hour for gone, and tests may take longer.
+            tomorrow = int(time.time() * 1000) + 1_440 * MINUTE
+            self.stores.engine.write(EngineRecord(self.contract["engine_id"], tomorrow))
 
 
 def deploy_beside(
@@ -431,18 +436,17 @@ def running(project: Path, *sensors: str) -> None:
     head, *blocks = path.read_text().split("      CodeUri: functions/sensors/")
     for number, block in enumerate(blocks):
         if block.partition("\n")[0] in sensors:
-            blocks[number] = block.replace(
-                "TREADLE_DEFAULT_STATUS: STOPPED", "TREADLE_DEFAULT_STATUS: RUNNING", 1
-            )
+            given = block.replace("TREADLE_DEFAULT_STATUS: STOPPED", "TREADLE_DEFAULT_STATUS: RUNNING", 1)
+            blocks[number] = given.replace('"status":"STOPPED"', '"status":"RUNNING"', 1)
     path.write_text("      CodeUri: functions/sensors/".join([head, *blocks]))
 
 
 @contextlib.contextmanager
 def pointing_at(endpoint: str) -> Iterator[None]:
     """This process's AWS clients reach the local cloud, and nothing else, meanwhile."""
-    before = dict(os.environ)
+    before, pointing = dict(os.environ), local_aws(endpoint)
     os.environ.clear()
-    os.environ.update(local_aws(endpoint))
+    os.environ.update(pointing)
     try:
         yield
     finally:

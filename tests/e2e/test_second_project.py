@@ -1,4 +1,4 @@
-"""Two projects on one engine: the second has a layer of its own, takes no name of the first, and goes without it."""
+"""Two projects on one engine: each has layers of its own, neither takes a name of the other, and one goes by itself."""
 
 import json
 from collections.abc import Iterator
@@ -14,29 +14,19 @@ from tools.project_copy import copy_of_project
 from treadle.definitions.status import DagsterRunStatus, TickStatus
 
 pytestmark = pytest.mark.timeout(900)
-NAME, THIRD = "sharing", "sharing-again"
+NAME, THIRD = "second", "third"
 SENSORS = ("polled_orders", "polled_returns")
 SETTLE = "settle"
 MACHINE = {"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}
-SHARED = '''
-"""How both name what they find."""
-
-
-def key(kind: str, number: int) -> str:
-    return f"{kind}-{number:06}"
-'''
 CODE = '''
-"""Asks for one run, under a key that the shared code makes; the version is that of a compiled part."""
-
-import psycopg
-from shop_common import key
+"""Asks for one run."""
 
 from treadle import JobDefinition, RunRequest, evaluator, sensor
 
 
 @sensor(job=JobDefinition("settle"), minimum_interval_seconds=60)
 def NAME():
-    return RunRequest(run_key=key("NAME", 7), tags={"libpq": f"{psycopg.pq.__impl__} {psycopg.pq.version()}"})
+    return RunRequest(run_key="once")
 
 
 handler = evaluator(NAME)
@@ -46,21 +36,20 @@ handler = evaluator(NAME)
 @pytest.fixture(scope="module")
 def built(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with two such sensors and their job, built."""
-    project = copy_of_project(tmp_path_factory.mktemp("sharing"))
+    project = copy_of_project(tmp_path_factory.mktemp("second"))
     without_sensors(project)
     for name in SENSORS:
         made = run("new", "sensor", name, "--job", SETTLE, "--root", project)
         assert made.exit_code == 0, made.output
-        _write(project / "functions/sensors" / name / "app.py", CODE.replace("NAME", name))
-    _write(project / "layers/project/python/shop_common.py", SHARED)
-    _write(project / "layers/project/requirements.txt", "psycopg[binary]\n")
+        code = project / "functions/sensors" / name / "app.py"
+        code.write_text(CODE.lstrip().replace("NAME", name))
     stack.create_machines(deployed.endpoint, [SETTLE], MACHINE)
     stack.build(deployed.endpoint, project)
     return project
 
 
 @pytest.fixture(scope="module")
-def sharing(deployed: Deployed, built: Path) -> Iterator[Deployed]:
+def second(deployed: Deployed, built: Path) -> Iterator[Deployed]:
     """The project beside the first, on its engine; its schedules rest."""
     stack.deploy(deployed.endpoint, built, ["--stack-name", NAME])
     stood = Deployed.at(deployed.endpoint, NAME)
@@ -71,30 +60,16 @@ def sharing(deployed: Deployed, built: Path) -> Iterator[Deployed]:
     stood.close()
 
 
-def _write(path: Path, text: str) -> None:
-    path.write_text(text.lstrip())
-
-
 def _function(sensor: str) -> str:
     return "".join(map(str.capitalize, sensor.split("_")))
 
 
-@pytest.mark.parametrize("sensor", SENSORS)
-def test_both_sensors_import_the_package_and_the_shared_code(sharing: Deployed, sensor: str) -> None:
-    answer = sharing.invoke(_function(sensor), {"treadle": "preview"})
-
-    assert not answer.failed, answer.log
-    [request] = answer.value["requests"]
-    assert request["run_key"] == f"{sensor}-000007"
-    assert request["tags"]["libpq"].startswith("binary ")
-
-
-def test_each_stack_has_layers_of_its_own(deployed: Deployed, sharing: Deployed) -> None:
-    functions = sharing.client("lambda")
+def test_each_stack_has_layers_of_its_own(deployed: Deployed, second: Deployed) -> None:
+    functions = second.client("lambda")
     deployed_as = {
-        "Launch": sharing.function("Launch"),
+        "Launch": second.function("Launch"),
         "NewObjects": deployed.function("NewObjects"),
-        "PolledOrders": sharing.function("PolledOrders"),
+        "PolledOrders": second.function("PolledOrders"),
     }
 
     layers = {
@@ -111,42 +86,42 @@ def test_each_stack_has_layers_of_its_own(deployed: Deployed, sharing: Deployed)
     }
 
 
-def test_sensor_of_the_second_project_starts_its_job(sharing: Deployed) -> None:
+def test_sensor_of_the_second_project_starts_its_job(second: Deployed) -> None:
     nominal = {"treadle": "tick", "nominal_time": "2026-01-28T05:00:00Z"}
     done = run("sensor", "start", "polled_orders", "--stack", NAME)
     assert done.exit_code == 0, done.output
 
-    answer = sharing.invoke("PolledOrders", nominal)
+    answer = second.invoke("PolledOrders", nominal)
 
     assert answer.value["decision"] == TickStatus.SUCCESS.value, answer.log
     [started] = eventually(
-        lambda: [each for each in sharing.stores.runs.of_sensor("polled_orders", 5) if each.ended_at],
+        lambda: [each for each in second.stores.runs.of_sensor("polled_orders", 5) if each.ended_at],
         "the run has ended",
     )
     assert (started.job, started.status) == (SETTLE, DagsterRunStatus.SUCCESS)
 
 
-def test_sensors_name_of_another_project_is_refused_at_the_deployment(sharing: Deployed, built: Path) -> None:
+def test_sensors_name_of_another_project_is_refused_at_the_deployment(second: Deployed, built: Path) -> None:
     """Of a third project, which has another job."""
-    path = f"/treadle/{sharing.contract['engine']}/sensors/"
-    entries = sharing.client("ssm").get_parameters_by_path(Path=path)["Parameters"]
+    path = f"/treadle/{second.contract['engine']}/sensors/"
+    entries = second.client("ssm").get_parameters_by_path(Path=path)["Parameters"]
     edit(built / stack.LOCAL_BUILD / "template.yaml", {"/jobs/settle\n": "/jobs/settle_again\n"})
 
     with pytest.raises(ToolError, match="Failed to create/update the stack"):
-        stack.deploy(sharing.endpoint, built, ["--stack-name", THIRD])
+        stack.deploy(second.endpoint, built, ["--stack-name", THIRD])
 
-    events = sharing.client("cloudformation").describe_stack_events(StackName=THIRD)["StackEvents"]
+    events = second.client("cloudformation").describe_stack_events(StackName=THIRD)["StackEvents"]
     [failed] = [each for each in events if each["ResourceStatus"] == "CREATE_FAILED"]
     assert failed["LogicalResourceId"] in {"PolledOrdersEntry", "PolledReturnsEntry"}
     assert "The parameter already exists" in failed["ResourceStatusReason"]
     # The rollback deletes what the refused stack has made, and no entry of the other's.
-    assert sharing.client("ssm").get_parameters_by_path(Path=path)["Parameters"] == entries
-    _delete(sharing, THIRD)
+    assert second.client("ssm").get_parameters_by_path(Path=path)["Parameters"] == entries
+    _delete(second, THIRD)
 
 
-def test_second_project_goes_and_the_first_continues(deployed: Deployed, sharing: Deployed) -> None:
+def test_second_project_goes_and_the_first_continues(deployed: Deployed, second: Deployed) -> None:
     """The last test of the module, as it deletes the stack of the others."""
-    _delete(sharing, NAME)
+    _delete(second, NAME)
     eventually(
         lambda: not set(SENSORS) & deployed.stores.registry.read().sensors.keys(),
         "the engine has no entry of the second project",
@@ -167,8 +142,8 @@ def test_second_project_goes_and_the_first_continues(deployed: Deployed, sharing
     assert deployed.stores.runs.of_sensor("polled_orders", 5)
 
 
-def _delete(sharing: Deployed, name: str) -> None:
+def _delete(second: Deployed, name: str) -> None:
     """Delete a stack."""
-    cloudformation = sharing.client("cloudformation")
+    cloudformation = second.client("cloudformation")
     cloudformation.delete_stack(StackName=name)
     cloudformation.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig={"Delay": 1})

@@ -67,7 +67,7 @@ class Deployed:
             kind = self.template.section("Resources")[name]["Type"]
             return _ARNS[kind].format(name) if kind.endswith("StateMachine") else name
         value = str(self.given.get(name, parameter.get("Default", name)))
-        return value.split(",") if parameter["Type"] == "CommaDelimitedList" else value
+        return value.split(",") if "List" in parameter["Type"] else value
 
     def _getatt(self, argument: list[str]) -> str:
         name, attribute = argument
@@ -126,10 +126,6 @@ class Deployed:
         """A role's statements as they are deployed."""
         for policy in self.template.resources("AWS::IAM::Role")[role]["Policies"]:
             yield from self.value(policy["PolicyDocument"]["Statement"])
-
-    def decides(self, role: str, action: str, resource: str, context: Mapping[str, list[str]]) -> str:
-        """IAM's decision, in its words."""
-        return decision(self.statements(role), action, resource, context)
 
 
 def decision(
