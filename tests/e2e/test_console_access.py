@@ -104,7 +104,13 @@ class Asking:
 @pytest.fixture(scope="module")
 def asking(deployed: Deployed, issuer: str) -> Iterator[Asking]:
     """A console beside the engine, which takes this issuer's tokens."""
-    overrides = [f"Issuer={issuer}", f"Audience={AUDIENCE}", "ClientId=page", "RoleClaim=groups"]
+    overrides = [
+        f"Issuer={issuer}",
+        f"Audience={AUDIENCE}",
+        "ClientId=page",
+        "RoleClaim=groups",
+        f"WatchedBucketArns=arn:aws:s3:::{deployed.bucket}",
+    ]
     stack.build_console(deployed.endpoint)
     stack.deploy_console(deployed.endpoint, ["--stack-name", NAME, "--parameter-overrides", *overrides])
     made = Deployed.at(deployed.endpoint)
