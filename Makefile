@@ -108,7 +108,7 @@ requirements: ## Resolve requirements/*.in anew and pin the result (Python 3.11)
 ##@ A local cloud
 
 .PHONY: up
-up: setup ## Start the local cloud and deploy the engine and the project to it
+up: setup ## Start the local cloud and deploy the engine, its console and the project to it
 	@$(PYTHON) -m tools.local_cloud up
 
 .PHONY: down

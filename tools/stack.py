@@ -16,6 +16,7 @@ import yaml
 
 from tools import processes
 from tools.project import (
+    CONSOLE_BUILD,
     ENGINE,
     ENGINE_BUILD,
     LOCAL_CREDENTIALS,
@@ -27,9 +28,9 @@ from tools.project import (
     ToolError,
     local_aws,
 )
-from treadle.ports.contract import parse_contract
 
-ENVIRONMENT = "local"
+ENVIRONMENT, CONSOLE_ENVIRONMENT = "local", "console-local"
+"""Those of the configuration files for the local cloud."""
 LOCAL_BUILD, LOCAL_CACHE = ".aws-sam/local/build", ".aws-sam/local/cache"
 """Folders for this machine's own wheels: layers/project/Makefile knows them by `.aws-sam/local`. A configuration that
 names others would mix them with Lambda's."""
@@ -45,19 +46,19 @@ def config_file(folder: Path = ROOT) -> Path:
     return folder / "samconfig.yaml"
 
 
-def stack_name(folder: Path = ROOT) -> str:
-    """The stack's name in the local environment of the configuration file."""
+def stack_name(folder: Path = ROOT, config_env: str = ENVIRONMENT) -> str:
+    """The stack's name in a local environment of the configuration file."""
     path = config_file(folder)
     if not path.exists():
-        raise ToolError(f"there is no {path}; it must have an environment named {ENVIRONMENT!r}.")
+        raise ToolError(f"there is no {path}; it must have an environment named {config_env!r}.")
     text = path.read_text()
     read = tomllib.loads(text) if path.suffix == ".toml" else yaml.safe_load(text)
-    settings = read.get(ENVIRONMENT, {})
+    settings = read.get(config_env, {})
     for section in ("deploy", "global"):
         name = settings.get(section, {}).get("parameters", {}).get("stack_name")
         if name:
             return str(name)
-    raise ToolError(f"{path} gives the environment {ENVIRONMENT!r} no stack_name.")
+    raise ToolError(f"{path} gives the environment {config_env!r} no stack_name.")
 
 
 def build(endpoint: str, folder: Path = ROOT) -> None:
@@ -117,22 +118,31 @@ def deploy_engine(endpoint: str, arguments: Sequence[str] = ()) -> None:
     )
 
 
-def deploy_console(endpoint: str, arguments: Sequence[str]) -> None:
-    """Build the console, and deploy it beside an engine.
+def build_console(endpoint: str) -> None:
+    """Build the console, into its own folder beside the engine's.
+
+    Raises:
+        ToolError: the build failed; with the end of what SAM said.
+    """
+    _sam(["build"], endpoint, ENGINE, CONSOLE_ENVIRONMENT)
+
+
+def deploy_console(endpoint: str, arguments: Sequence[str] = ()) -> None:
+    """Deploy the console beside the engine; an unchanged one is no failure.
 
     Args:
         endpoint: the local cloud's URL.
-        arguments: further options, as for `deploy`; the stack's name and the issuer among them.
+        arguments: further options, as for `deploy`.
 
     Raises:
-        ToolError: the build or the deployment failed; with the end of what SAM said.
+        ToolError: the deployment failed; with the end of what SAM said.
     """
-    built = ".aws-sam/console"
-    _sam(["build", "--template-file", "console.yaml", "--build-dir", built], endpoint, ENGINE)
+    built = ["--template-file", str(CONSOLE_BUILD / "template.yaml")]
     _sam(
-        ["deploy", "--template-file", f"{built}/template.yaml", "--no-confirm-changeset", *arguments],
+        ["deploy", *built, "--no-confirm-changeset", "--no-fail-on-empty-changeset", *arguments],
         endpoint,
         ENGINE,
+        CONSOLE_ENVIRONMENT,
     )
 
 
@@ -151,7 +161,7 @@ def refuse_lists_of_sensors(folder: Path = ROOT) -> None:
         )
 
 
-def _sam(arguments: Sequence[str], endpoint: str, folder: Path) -> None:
+def _sam(arguments: Sequence[str], endpoint: str, folder: Path, config_env: str = ENVIRONMENT) -> None:
     environment = local_aws(endpoint) | {"SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": "0.5"}
     # The layers' makefiles call python3 for its pip: the environment's, as the system's may have none.
     environment["PATH"] = os.pathsep.join([str(VENV_BIN), environment.get("PATH", os.defpath)])
@@ -161,7 +171,7 @@ def _sam(arguments: Sequence[str], endpoint: str, folder: Path) -> None:
     what = "sam-engine" if folder == ENGINE else "sam"
     log = RUN / f"{what}-{arguments[0]}-{endpoint.rpartition(':')[2]}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [str(SAM), *arguments, "--config-file", str(config_file(folder)), "--config-env", ENVIRONMENT]
+    command = [str(SAM), *arguments, "--config-file", str(config_file(folder)), "--config-env", config_env]
     with log.open("wb") as output:
         done = subprocess.run(
             command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT, check=False
@@ -185,6 +195,9 @@ def contract(endpoint: str, name: str) -> Mapping[str, str]:
     Raises:
         ToolError: there is no such stack.
     """
+    # Here, as `make up` and `make invoke` run without the library; whoever reads a contract has it.
+    from treadle.ports.contract import parse_contract
+
     parameters = {each["ParameterKey"]: each for each in _described(endpoint, name).get("Parameters", [])}
     # The local cloud says what the parameter of Systems Manager had at the deployment, in place of its name.
     return parse_contract(parameters["Engine"]["ParameterValue"])
