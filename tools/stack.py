@@ -8,7 +8,6 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 import boto3
 import botocore.exceptions
@@ -34,8 +33,8 @@ ENVIRONMENT, CONSOLE_ENVIRONMENT = "local", "console-local"
 LOCAL_BUILD, LOCAL_CACHE = ".aws-sam/local/build", ".aws-sam/local/cache"
 """Folders for this machine's own wheels: layers/project/Makefile knows them by `.aws-sam/local`. A configuration that
 names others would mix them with Lambda's."""
-MAIL_ADDRESSES = ("treadle@example.com", "operator@example.com")
-"""Sender and receiver of alerts in that environment, and in the demo."""
+MACHINES_ROLE = "treadle-local-jobs"
+"""Of all state machines that `create_machines` makes."""
 
 
 def config_file(folder: Path = ROOT) -> Path:
@@ -91,30 +90,35 @@ def deploy(endpoint: str, folder: Path = ROOT, arguments: Sequence[str] = ()) ->
     )
 
 
-def build_engine(endpoint: str) -> None:
+def build_engine(endpoint: str, folder: Path = ENGINE) -> None:
     """Build the engine, into its own folder, so that neither is deployed in place of the other.
+
+    Args:
+        endpoint: the local cloud's URL.
+        folder: where its template.yaml and samconfig.toml are.
 
     Raises:
         ToolError: the build failed; with the end of what SAM said.
     """
-    _sam(["build"], endpoint, ENGINE)
+    _sam(["build"], endpoint, folder)
 
 
-def deploy_engine(endpoint: str, arguments: Sequence[str] = ()) -> None:
+def deploy_engine(endpoint: str, arguments: Sequence[str] = (), folder: Path = ENGINE) -> None:
     """Deploy the engine that projects use; an unchanged one is no failure.
 
     Args:
         endpoint: the local cloud's URL.
         arguments: further options, as for `deploy`.
+        folder: as for `build_engine`.
 
     Raises:
         ToolError: the deployment failed; with the end of what SAM said.
     """
-    built = ["--template-file", str(ENGINE_BUILD / "template.yaml")]
+    built = ["--template-file", str(folder / ENGINE_BUILD.relative_to(ENGINE) / "template.yaml")]
     _sam(
         ["deploy", *built, "--no-confirm-changeset", "--no-fail-on-empty-changeset", *arguments],
         endpoint,
-        ENGINE,
+        folder,
     )
 
 
@@ -168,7 +172,7 @@ def _sam(arguments: Sequence[str], endpoint: str, folder: Path, config_env: str 
     # Whoever starts this through make hands down make's own flags, which are not for those makefiles.
     for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
         environment.pop(name, None)
-    what = "sam-engine" if folder == ENGINE else "sam"
+    what = "sam-engine" if folder.name == ENGINE.name else "sam"
     log = RUN / f"{what}-{arguments[0]}-{endpoint.rpartition(':')[2]}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [str(SAM), *arguments, "--config-file", str(config_file(folder)), "--config-env", config_env]
@@ -269,10 +273,11 @@ def create_machines(endpoint: str, names: Iterable[str], definition: Mapping[str
         "Principal": {"Service": "states.amazonaws.com"},
         "Action": "sts:AssumeRole",
     }
-    role = iam.create_role(
-        RoleName="treadle-local-jobs",
-        AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trusted]}),
-    )["Role"]["Arn"]
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [trusted]})
+    # It may be there already, from machines that were made before.
+    with contextlib.suppress(iam.exceptions.EntityAlreadyExistsException):
+        iam.create_role(RoleName=MACHINES_ROLE, AssumeRolePolicyDocument=policy)
+    role = iam.get_role(RoleName=MACHINES_ROLE)["Role"]["Arn"]
     machines = session().client("stepfunctions", endpoint_url=endpoint)
     made = {
         name: machines.create_state_machine(
@@ -283,21 +288,6 @@ def create_machines(endpoint: str, names: Iterable[str], definition: Mapping[str
     iam.close()
     machines.close()
     return made
-
-
-def verify_addresses(endpoint: str) -> None:
-    """Let the cloud's mail service know who sends alerts and who gets them, as it asks for it."""
-    mail = session().client("sesv2", endpoint_url=endpoint)
-    for address in MAIL_ADDRESSES:
-        with contextlib.suppress(mail.exceptions.AlreadyExistsException):
-            mail.create_email_identity(EmailIdentity=address)
-
-
-def sent_mails(endpoint: str) -> list[dict[str, Any]]:
-    """What the cloud's mail service has sent, each with `Subject`, `To`, `BodyText` and `BodyHtml`."""
-    with urlopen(f"{endpoint}/_ministack/ses/messages", timeout=10) as answer:
-        by_account: dict[str, list[dict[str, Any]]] = json.load(answer)["messages"]
-    return [mail for sent in by_account.values() for mail in sent]
 
 
 def write_container_environment(endpoint: str, *names: str) -> Path:

@@ -14,8 +14,8 @@ from treadle.ports.launching import UNANSWERING, JobSettings, kind_of
 CONTRACT = 1
 """The version of the contract between an engine and its projects that this code was written for."""
 
-SERVED = frozenset({CONTRACT})
-"""The versions that an engine of this code serves: this one and the one before, once there is one."""
+SERVED = frozenset(range(max(1, CONTRACT - 1), CONTRACT + 1))
+"""The versions that an engine of this code serves, and that operators can read: this one and the one before."""
 
 ROOT = "/treadle"
 
