@@ -211,9 +211,13 @@ verify-aws: setup ## Try on your AWS account what Treadle relies on; asks first,
 verify-local: setup ## The same in a local cloud of its own, as far as an emulator can show it
 	@PYTHONPATH=layers/treadle $(PYTHON) -m tools.verify --local --yes $(ARGS)
 
+.PHONY: dist
+dist: .venv/.ready ## Build the wheel, which carries the engine and what `treadle init` writes
+	@$(PYTHON) -m tools.wheel
+
 ##@ Afterwards
 
 .PHONY: clean
 clean: down ## Remove builds and caches; `rm -rf .venv .tools` removes the tools too
-	@rm -rf .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .tools/run
+	@rm -rf .aws-sam dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .tools/run
 	@find $(CODE) -type d -name __pycache__ -prune -exec rm -rf {} +

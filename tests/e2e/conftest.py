@@ -13,7 +13,8 @@ from tools.project_copy import copy_of_project
 from treadle.adapters import clients
 
 EDITS = {
-    "TREADLE_INTERVAL_SECONDS: '300'": "TREADLE_INTERVAL_SECONDS: '60', TREADLE_S3_START_FROM: beginning"
+    "TREADLE_INTERVAL_SECONDS: '300'": "TREADLE_INTERVAL_SECONDS: '60', TREADLE_S3_START_FROM: beginning",
+    '"interval":"300"': '"interval":"60"',
 }
 """Each minute is a tick's, and what tests have stored before the first one counts."""
 

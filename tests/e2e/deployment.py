@@ -436,18 +436,17 @@ def running(project: Path, *sensors: str) -> None:
     head, *blocks = path.read_text().split("      CodeUri: functions/sensors/")
     for number, block in enumerate(blocks):
         if block.partition("\n")[0] in sensors:
-            blocks[number] = block.replace(
-                "TREADLE_DEFAULT_STATUS: STOPPED", "TREADLE_DEFAULT_STATUS: RUNNING", 1
-            )
+            given = block.replace("TREADLE_DEFAULT_STATUS: STOPPED", "TREADLE_DEFAULT_STATUS: RUNNING", 1)
+            blocks[number] = given.replace('"status":"STOPPED"', '"status":"RUNNING"', 1)
     path.write_text("      CodeUri: functions/sensors/".join([head, *blocks]))
 
 
 @contextlib.contextmanager
 def pointing_at(endpoint: str) -> Iterator[None]:
     """This process's AWS clients reach the local cloud, and nothing else, meanwhile."""
-    before = dict(os.environ)
+    before, pointing = dict(os.environ), local_aws(endpoint)
     os.environ.clear()
-    os.environ.update(local_aws(endpoint))
+    os.environ.update(pointing)
     try:
         yield
     finally:

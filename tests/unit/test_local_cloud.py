@@ -1,5 +1,6 @@
 """What `make up` tells a newcomer to do next, and what it says it cannot show."""
 
+import os
 import subprocess
 import sys
 
@@ -54,3 +55,19 @@ def test_it_says_of_every_kind_of_job_what_becomes_of_it_there(said: str) -> Non
         assert words.get(kind, kind.upper() if kind == "ecs" else kind.title()) in local_cloud.JOBS
     assert local_cloud.JOBS in said
     assert "docs/guide/local-cloud.md" in said
+
+
+@pytest.mark.parametrize("module", ["tools.local_cloud", "tools.invoke"])
+def test_it_runs_without_the_library_on_the_path(module: str) -> None:
+    """As `make up`, `make invoke` and `treadle invoke` run it."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--help"],
+        check=False,
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")

@@ -156,9 +156,7 @@ class Redriver:
         fate = Fate.SENT if route.destination else Fate.DROPPED if route.is_worthless else Fate.LEFT
         return Redriven(letter, route.origin, fate, route.reason)
 
-    def _carried_out(
-        self, box: LetterBox, letter: Letter, route: Route, deleted: set[_Key]
-    ) -> Redriven:
+    def _carried_out(self, box: LetterBox, letter: Letter, route: Route, deleted: set[_Key]) -> Redriven:
         told = self._told(letter, route)
         if told.fate is Fate.LEFT:
             return told

@@ -135,7 +135,9 @@ def _of_settings(entry: SensorEntry, sensor: DeployedSensor) -> Iterator[SensorP
         if sensor.settings.get(variable) and value and sensor.settings[variable] != value
     ]
     if wrong:
-        says = f"Its entry and its function differ: {'; '.join(wrong)}. RECONCILE and operators go by the entry"
+        says = (
+            f"Its entry and its function differ: {'; '.join(wrong)}. RECONCILE and operators go by the entry"
+        )
         yield _problem(says, f"Give both one value in project {entry.project}, and deploy.")
 
 
