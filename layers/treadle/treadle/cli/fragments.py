@@ -32,12 +32,14 @@ class NewJob:
         target: the kind of its target.
         given: its settings by name, as far as they are not the kind's defaults; the address as `arn`.
         role: the ARN of the role that the engine assumes; None for one of its own.
+        is_observed: whether executions get records whoever starts them.
     """
 
     name: str
     target: str = STEP_FUNCTIONS
     given: Mapping[str, str] = field(default_factory=dict)
     role: str | None = None
+    is_observed: bool = False
 
     @property
     def kind(self) -> Kind:
@@ -70,6 +72,7 @@ class NewJob:
             "job": self.name,
             "target": self.target,
             "role": f"${{{self.prefix}Role.Arn}}" if self.role is None else self.role,
+            "observed": ',"observed":"true"' if self.is_observed else "",
             "options": f',"options":{json.dumps(dict(options), separators=(",", ":"))}' if options else "",
             "executions": values[ADDRESS].replace(":stateMachine:", ":execution:"),
             "glue_job": f"arn:${{AWS::Partition}}:glue:${{AWS::Region}}:${{AWS::AccountId}}:job/{values[ADDRESS]}",
@@ -214,7 +217,8 @@ class NewSensor:
         policies += [CONTRACT_PARTS["run_reader_policy"]] if self.reads or waits else []
         policies += [CONTRACT_PARTS["asset_reader_policy"]] if kind.hears_of_assets else []
         tags = f"treadle:sensor: {self.name}" + (", treadle:reads: runs" if self.reads else "")
-        entry = f',"queue":"${{{self.prefix}Queue}}"' if self.has_queue else ""
+        entry = f',"interval":"{self.interval}"' if kind.has_interval else ""
+        entry += f',"queue":"${{{self.prefix}Queue}}"' if self.has_queue else ""
         entry += f',"rule":"${{{self.prefix}Rule}}"' if self.has_rule else ""
         return {
             "policies": ", ".join(policies),

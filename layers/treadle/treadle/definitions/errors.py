@@ -9,13 +9,14 @@
     ├── InvalidResultError                  an evaluation returned what no sensor may return
     ├── SensorEvaluationError               the sensor's function raised
     │   └── SensorTimeoutError              ... or ran into its deadline
-    ├── SettingsError                       environment or deployment parameters are missing or malformed
+    ├── SettingsError                       variables of the environment are missing or malformed
     ├── ScaffoldError                       something new cannot be written into the project
     ├── CommandRefusedError                 an operator's command that cannot be carried out as things stand
     ├── DeploymentError                     a deployed stack that cannot be read
     ├── InvocationError                     a function, invoked directly, failed or did not answer
     ├── UnknownEventError                   an event that no parser knows
     ├── UnreadableRecordError               a stored record that no longer is what its table holds
+    ├── EngineMismatchError                 the engine for which a function was deployed is gone, or another one
     ├── LeaseLostError                      another tick or an operator's edit came in between
     ├── BucketError                         a watched bucket is missing, or may not be listed
     ├── AlertError                          a service did not take an alert, or its secret cannot be read
@@ -89,7 +90,7 @@ class SensorTimeoutError(SensorEvaluationError):
 
 
 class SettingsError(TreadleError):
-    """Environment or deployment parameters are missing or malformed; lists all problems at once."""
+    """Variables of the environment are missing or malformed; lists all problems at once."""
 
 
 class RegistryEntryError(TreadleError):
@@ -158,6 +159,10 @@ class UnreadableRecordError(TreadleError):
         self.record = record
         self.is_noted = is_noted
         self.reason = f"unreadable: {reason}"
+
+
+class EngineMismatchError(TreadleError):
+    """The engine for which a function was deployed is gone, or another one reads its tables; nothing was committed."""
 
 
 class LeaseLostError(TreadleError):

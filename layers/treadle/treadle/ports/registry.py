@@ -2,20 +2,25 @@
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from treadle.definitions.errors import RegistryEntryError
 from treadle.definitions.jobs import NAME, names_in
-from treadle.ports.launching import JobSettings
+from treadle.definitions.status import DefaultSensorStatus
+from treadle.ports.deployment import EVENT_KINDS
+from treadle.ports.launching import UNANSWERING, JobSettings, kind_of
 
 CONTRACT = 1
 """The version of the contract between an engine and its projects that this code was written for."""
 
-SERVED = frozenset({CONTRACT})
-"""The versions that an engine of this code serves: this one and the one before, once there is one."""
+SERVED = frozenset(range(max(1, CONTRACT - 1), CONTRACT + 1))
+"""The versions that an engine of this code serves, and that operators can read: this one and the one before."""
 
 ROOT = "/treadle"
+
+_MOST_DIGITS = 9
+"""Of an interval in seconds: thirty years."""
 
 SENSORS, JOBS = "sensors", "jobs"
 """The folders of an engine's path."""
@@ -44,6 +49,10 @@ class SensorEntry:
         rule: the EventBridge rule that feeds it, as CloudFormation names it; "" if it has none.
         log_group: where its function writes.
         contract: the version of the contract that its project was built for.
+        default_status: what holds where no operator has said anything, as its function has it, too.
+        interval_seconds: from one tick to the next, as its function has it, too; 0 where the template gives none.
+        dead_letters: the URL of its project's dead-letter queue; "" if its project has none.
+        registered_at: since when the engine has known this value of the entry, in milliseconds.
     """
 
     name: str
@@ -55,6 +64,16 @@ class SensorEntry:
     rule: str = ""
     log_group: str = ""
     contract: int = CONTRACT
+    default_status: DefaultSensorStatus = DefaultSensorStatus.STOPPED
+    interval_seconds: int = 0
+    dead_letters: str = ""
+    # Not part of what it is: the same entry, registered again, is the same.
+    registered_at: int = field(default=0, compare=False)
+
+    @property
+    def is_ticked(self) -> bool:
+        """Whether a schedule ticks it."""
+        return self.kind not in EVENT_KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +170,14 @@ class KeptEntry:
         read_at: when Parameter Store was asked for it last, in milliseconds.
         problem: why a later value could not be taken; "" if there is none.
         is_missing: True if the last listing lacked it.
+        changed_at: when this text was read first, in milliseconds; 0 if that is not known.
     """
 
     text: str
     read_at: int
     problem: str = ""
     is_missing: bool = False
+    changed_at: int = 0
 
     @property
     def is_deleted(self) -> bool:
@@ -200,7 +221,7 @@ class RegistryCopy:
                 problems.setdefault(path, str(error))
                 continue
             if isinstance(entry, SensorEntry):
-                sensors[entry.name] = entry
+                sensors[entry.name] = replace(entry, registered_at=kept.changed_at)
             else:
                 jobs[entry.name] = entry
         return Registry(sensors, jobs, problems, self.listed_at, self.engine)
@@ -285,7 +306,9 @@ def parse_sensor(name: str, text: str) -> SensorEntry:
     Args:
         name: the last part of the entry's path.
         text: the value, a JSON object of texts: `project`, `function` and `kind`; and where there are any, `jobs`
-            (names joined by commas), `queue`, `rule`, `log_group` and `contract`.
+            (names joined by commas), `queue`, `rule`, `log_group`, `contract`, `status` (RUNNING or STOPPED, what holds
+            where no operator has said anything; STOPPED if it is left out), `interval` (seconds from one tick to the
+            next) and `dead_letters` (the URL of the project's dead-letter queue).
 
     Raises:
         RegistryEntryError: if it is malformed.
@@ -301,6 +324,9 @@ def parse_sensor(name: str, text: str) -> SensorEntry:
         _text(fields, "rule"),
         _text(fields, "log_group"),
         _contract(fields),
+        _status(fields),
+        _seconds(fields, "interval"),
+        _text(fields, "dead_letters"),
     )
 
 
@@ -310,9 +336,10 @@ def parse_job(name: str, text: str, kinds: Collection[str]) -> JobEntry:
     Args:
         name: the last part of the entry's path.
         text: the value, a JSON object of texts: `project` and `target`; and where there are any, `arn`, `role` (the
-            ARN of the role that the engine assumes), `parameter` (the deployment parameter that gives the ARN),
+            ARN of the role that the engine assumes), `parameter` (what gives the ARN, if not the entry itself),
             `sensors` (names joined by commas), `observed` ("true" if executions get records whoever starts them),
-            `contract`, and `options`, an object of texts.
+            `former` (addresses that the job had before, joined by commas), `contract`, and `options`, an object of
+            texts.
         kinds: the known kinds of targets.
 
     Raises:
@@ -328,7 +355,13 @@ def parse_job(name: str, text: str, kinds: Collection[str]) -> JobEntry:
         msg = "its options are not an object of texts. Write each option as a text."
         raise RegistryEntryError(msg)
     settings = JobSettings(
-        name, target, _text(fields, "arn"), _text(fields, "parameter") or "?", options, _text(fields, "role")
+        name,
+        target,
+        _text(fields, "arn"),
+        _text(fields, "parameter") or f"the registry entry of job {name}",
+        options,
+        _text(fields, "role"),
+        _former(fields, target),
     )
     return JobEntry(
         name,
@@ -336,7 +369,7 @@ def parse_job(name: str, text: str, kinds: Collection[str]) -> JobEntry:
         settings,
         frozenset(names_in(_text(fields, "sensors"))),
         _contract(fields),
-        _switch(fields, "observed"),
+        _observed(fields, target),
     )
 
 
@@ -377,6 +410,70 @@ def _switch(fields: Mapping[str, Any], name: str) -> bool:
         msg = f"its {name} is {text!r}, and must be true or false. Correct it in its project's template."
         raise RegistryEntryError(msg)
     return text == "true"
+
+
+def _observed(fields: Mapping[str, Any], target: str) -> bool:
+    is_observed = _switch(fields, "observed")
+    if is_observed and target in UNANSWERING:
+        msg = (
+            f"it is observed, and jobs on {target} cannot be: nobody can be asked what runs there. Take out observed in "
+            "its project's template."
+        )
+        raise RegistryEntryError(msg)
+    return is_observed
+
+
+_RESOURCES = {
+    "step_functions": "stateMachine:",
+    "glue": "job/",
+    "batch": "job-definition/",
+    "ecs": "task-definition/",
+    "lambda": "function:",
+    "sqs": "",
+    "eventbridge": "event-bus/",
+}
+"""How the last part of the ARN begins of what a job can start, by the kind of its target."""
+
+_NAMED = {"glue", "batch"}
+"""Kinds whose addresses may be bare names."""
+
+
+def _former(fields: Mapping[str, Any], target: str) -> tuple[str, ...]:
+    addresses = tuple(names_in(_text(fields, "former")))
+    for each in addresses:
+        if not _is_address(each, target):
+            msg = (
+                f"its former has {each!r}, which no job can have as its address. Write values that its arn had, joined by "
+                "commas, in its project's template."
+            )
+            raise RegistryEntryError(msg)
+    return addresses
+
+
+def _is_address(text: str, target: str) -> bool:
+    """Whether a text names one target: not one of its executions, and not several, as the resources of a role may."""
+    if any(mark in text for mark in "*?"):
+        return False
+    if not text.startswith("arn:"):
+        return target in _NAMED
+    begin, resource = _RESOURCES.get(kind_of(text)), "".join(text.split(":", 5)[5:])
+    return begin is not None and resource.startswith(begin) and resource != begin
+
+
+def _status(fields: Mapping[str, Any]) -> DefaultSensorStatus:
+    text = _text(fields, "status") or DefaultSensorStatus.STOPPED.value
+    if text not in set(DefaultSensorStatus):
+        msg = f"its status is {text!r}, and must be RUNNING or STOPPED. Correct it in its project's template."
+        raise RegistryEntryError(msg)
+    return DefaultSensorStatus(text)
+
+
+def _seconds(fields: Mapping[str, Any], name: str) -> int:
+    text = _text(fields, name)
+    if text and not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):
+        msg = f"its {name} is {text!r}, and must be a whole number of seconds. Correct it in its project's template."
+        raise RegistryEntryError(msg)
+    return int(text or 0)
 
 
 def _contract(fields: Mapping[str, Any]) -> int:

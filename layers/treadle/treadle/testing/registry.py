@@ -60,7 +60,7 @@ def sensor_text(project: str, *jobs: str, **fields: str) -> str:
         jobs: those that it may start.
         fields: what else it has.
     """
-    given = {"function": "function", "kind": "schedule", **fields}
+    given = {"function": "function", "kind": "schedule", "status": "RUNNING", **fields}
     return json.dumps({"project": project, "jobs": ",".join(jobs), **given})
 
 
@@ -73,5 +73,9 @@ def job_text(project: str, settings: JobSettings, **fields: str) -> str:
         fields: what else it has.
     """
     given = {"target": settings.target, "arn": settings.arn, "parameter": settings.parameter}
-    more: dict[str, object] = {"options": dict(settings.options), "role": settings.role}
+    more: dict[str, object] = {
+        "options": dict(settings.options),
+        "role": settings.role,
+        "former": ",".join(settings.former),
+    }
     return json.dumps({"project": project, **given, **more, **fields})
