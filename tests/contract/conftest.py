@@ -13,12 +13,14 @@ from treadle.adapters.blobs import S3BlobStore
 from treadle.adapters.dynamodb.tables import DynamoStores
 from treadle.adapters.system import RandomTokens
 from treadle.ports.assets import EventStore
+from treadle.ports.engine_state import EngineStore, LateSensorStore
 from treadle.ports.registry import RegistryStore
 from treadle.ports.runs import RunStore
 from treadle.ports.sensors import SensorStore
 from treadle.ports.system import BlobStore
 from treadle.ports.ticks import TickStore
 from treadle.testing.blobs import InMemoryBlobStore
+from treadle.testing.engine_state import InMemoryEngineStore, InMemoryLateSensorStore
 from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.registry import InMemoryRegistryStore
 from treadle.testing.stores import InMemoryRunStore, InMemorySensorStore, InMemoryTables, InMemoryTickStore
@@ -36,6 +38,8 @@ class Stores:
     events: EventStore
     blobs: BlobStore
     registry: RegistryStore
+    engine: EngineStore
+    late_sensors: LateSensorStore
 
 
 @pytest.fixture(params=["memory", "moto", "dynamodb-local"])
@@ -66,9 +70,20 @@ def _in_memory() -> Stores:
         InMemoryEventStore(tables),
         InMemoryBlobStore(),
         InMemoryRegistryStore(tables),
+        InMemoryEngineStore(tables),
+        InMemoryLateSensorStore(tables),
     )
 
 
 def _on_dynamodb(blobs: BlobStore) -> Stores:
     stores = DynamoStores(create_tables(), RandomTokens(), blobs)
-    return Stores(stores.sensors, stores.ticks, stores.runs, stores.events, blobs, stores.registry)
+    return Stores(
+        stores.sensors,
+        stores.ticks,
+        stores.runs,
+        stores.events,
+        blobs,
+        stores.registry,
+        stores.engine,
+        stores.late_sensors,
+    )

@@ -230,6 +230,7 @@ def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
             TREADLE_GRANTS='{"new_objects": "process_file"}',
             TREADLE_JOBS=json.dumps({"process_file": job}),
             TREADLE_ENGINE=ENGINE,
+            TREADLE_ENGINE_ID="0b1c",
             POWERTOOLS_TRACE_DISABLED="true",
         )
         for path, text in registered(machine).items():

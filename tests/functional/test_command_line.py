@@ -340,6 +340,43 @@ def test_dead_letters_are_listed_shown_and_stay(stack: Deployment) -> None:
     assert len(stack.messages("dead")) == 1
 
 
+def test_dead_letters_of_a_project_are_listed_and_sent_again_too(stack: Deployment) -> None:
+    stack.queues["files-dead"] = boto3.client("sqs").create_queue(QueueName="files-dead")["QueueUrl"]
+    fields = {"kind": "s3", "function": OWN, "queue": stack.queues["own"], "log_group": "/files"}
+    entry = sensor_text("files", "process_file", dead_letters=stack.queues["files-dead"], **fields)
+    stack.register("sensors/new_objects", entry)
+    body = json.dumps(object_created("a.csv", "e1"))
+    SqsDeadLetters(stack.queues["files-dead"]).send(body, origin="sensor new_objects", reason="no")
+    SqsDeadLetters(stack.queues["dead"]).send("{}", origin="launch", reason="no")
+
+    assert [each["project"] for each in told("dlq", "list")] == [None, "files"]
+    assert [each["project"] for each in told("dlq", "list", "--project", "")] == [None]
+    [letter] = told("dlq", "list", "--project", "files")
+    assert "a.csv" in treadle("dlq", "list", "--project", "files").stdout
+    assert "project    files" in treadle("dlq", "show", letter["letter_id"]).stdout
+    assert "! 2 messages were given up" in treadle("sensor", "list").stdout
+    assert "'fiels' has no dead-letter queue; these have: files" in (
+        treadle("dlq", "list", "--project", "fiels").stderr
+    )
+
+    assert [each["fate"] for each in told("dlq", "redrive", "--project", "files")] == ["SENT"]
+    assert len(stack.messages("own")) == len(stack.messages("dead")) == 1
+    assert stack.messages("files-dead") == []
+
+
+def test_sensor_of_an_engine_that_is_gone_is_listed_with_what_to_do(
+    stack: Deployment, stacks: Stacks
+) -> None:
+    stacks.environments[OWN] = {**stacks.environments[OWN], "TREADLE_ENGINE_ID": "c0ffee"}
+    evaluated(stack)
+
+    listed = treadle("sensor", "list").stdout
+
+    assert "misregistered" in listed
+    assert "TREADLE_ENGINE_ID is 'c0ffee', and the engine's is '0b1c'" in listed
+    assert "Deploy project files with the engine's present contract" in listed
+
+
 def test_dead_letter_that_is_not_there_is_refused(stack: Deployment) -> None:
     done = treadle("dlq", "show", "nobody")
 

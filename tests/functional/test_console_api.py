@@ -105,8 +105,19 @@ def test_dead_letters_are_shown_and_stay(stack: MemoryStack, viewer: Client) -> 
     [letter] = viewer.get("/api/dead-letters").json["letters"]
 
     assert (letter["origin"], letter["subject"], letter["fate"]) == ("launch", "r", "SENT")
-    assert letter["given_up_as"] == AWKWARD
+    assert (letter["given_up_as"], letter["project"]) == (AWKWARD, None)
     assert list(stack.letters.letters) == [letter["letter_id"]]
+
+
+def test_dead_letters_of_projects_are_shown_and_sent_again_too(stack: MemoryStack, operator: Client) -> None:
+    for box in (stack.letters, stack.of_project):
+        box.send('{"treadle": "launch", "run_id": "r"}', origin="launch", reason="no")
+
+    shown = operator.get("/api/dead-letters").json["letters"]
+    sent = operator.post("/api/dead-letters/redrive", {}).json["results"]
+
+    assert [each["project"] for each in shown] == [each["project"] for each in sent] == [None, "files"]
+    assert len(stack.queues["launch"].messages) == 2
 
 
 def test_dead_letters_are_sent_again(stack: MemoryStack, operator: Client) -> None:

@@ -29,6 +29,7 @@ NOTHING = {
     "refused": 0,
     "registered": 0,
     "invalid": 0,
+    "late": (),
     "is_complete": True,
 }
 MINUTE = 60_000
@@ -203,8 +204,8 @@ def test_a_started_run_that_its_target_forgot_fails_with_words_on_what_to_do(dep
 def test_a_healthy_system_costs_the_queries_of_two_indexes(deployment: Deployment) -> None:
     """However many ticks and runs there are: here one that is under way, and one that waits for its launch.
 
-    A new process looks once through all that waits, as it may have new settings; and the registry's copy is read once
-    a minute.
+    A new process looks once through all that waits, as it may have new settings, notes that it runs, and reads the
+    states of sensors, and which were late; and the registry's copy is read once a minute.
     """
     start_one(deployment)
     pending_tick(deployment, now())
@@ -217,7 +218,8 @@ def test_a_healthy_system_costs_the_queries_of_two_indexes(deployment: Deploymen
 
     assert answers == [NOTHING, NOTHING]
     every_time = ["Query"] * (TICK_SHARDS + RUN_SHARDS)
-    assert first == ["GetItem", *["Query"] * TICK_SHARDS, "GetItem", *every_time]
+    once = ["PutItem", "BatchGetItem", "GetItem"]
+    assert first == ["GetItem", *once, *["Query"] * TICK_SHARDS, "GetItem", *every_time]
     assert [call.operation for call in meter.calls][len(first) :] == every_time
     assert deployment.messages("launch") == deployment.messages("dispatch") == []
 

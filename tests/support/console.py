@@ -61,6 +61,7 @@ class MemoryStack:
     instance: TreadleInstance
     letters: InMemoryDeadLetters = field(default_factory=InMemoryDeadLetters)
     queues: dict[str, InMemoryQueue] = field(default_factory=lambda: {"launch": InMemoryQueue()})
+    of_project: InMemoryDeadLetters = field(default_factory=InMemoryDeadLetters)
 
     @property
     def parts(self) -> OperatorParts:
@@ -78,7 +79,7 @@ class MemoryStack:
         functions: dict[str, Function] = {name: functools.partial(self._invoked, name) for name in deployed}
         deployment = InMemoryDeployment(list(deployed.values()), functions)
         overview = Overview(deployment, sensors, ticks, runs, made.clock)
-        redriver, health = Redriver(self.letters, lambda: places), InMemoryHealth()
+        redriver, health = self._redriver(places), InMemoryHealth()
         objects = SelectedObjects(selections_of(deployment), made.objects)
         return OperatorParts(
             deployment,
@@ -99,6 +100,9 @@ class MemoryStack:
             TickDrops(ticks, made.clock),
             jobs,
         )
+
+    def _redriver(self, places: list[Destination]) -> Redriver:
+        return Redriver(self.letters, lambda: places, lambda: {"files": self.of_project})
 
     def _invoked(self, sensor: str, event: Mapping[str, object]) -> Mapping[str, object]:
         """What a sensor's function answers to a direct invocation; the rest of the engine then goes on."""

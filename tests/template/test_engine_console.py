@@ -196,7 +196,16 @@ def test_it_writes_neither_the_registry_nor_the_engines_id() -> None:
         return decided("dynamodb:PutItem", sensors, **{"dynamodb:LeadingKeys": [key]})
 
     assert written("daily") == "allowed"
-    assert written("#registry") == written("#engine") == "explicitDeny"
+    assert {written(key) for key in ("#registry", "#engine", "#late")} == {"explicitDeny"}
+
+
+def test_it_takes_dead_letters_of_its_engines_projects_and_of_no_sensors_queue() -> None:
+    queue = f"arn:aws:sqs:{ACCOUNT}:shop-DeadLetters"
+
+    for action in ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"):
+        assert decided(action, queue, **tags(engine="main", sensor="dead-letters")) == "allowed"
+        assert decided(action, queue, **tags(engine="other", sensor="dead-letters")) == "implicitDeny"
+        assert decided(action, queue, **tags(engine="main", sensor="daily")) == "implicitDeny"
 
 
 def test_it_looks_into_the_given_buckets_only() -> None:

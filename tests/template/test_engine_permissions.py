@@ -168,6 +168,23 @@ def test_scheduler_invokes_sensors_of_this_engine_only() -> None:
     assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
 
 
+# ---- What RECONCILE notes beside the states of sensors
+
+
+def test_reconcile_reads_states_of_sensors_and_writes_none() -> None:
+    found = statements(ROLE_OF["ReconcileFunction"])
+    sensors = "arn:aws:dynamodb:us-east-1:123456789012:table/SensorsTable"
+
+    def decided(action: str, *keys: str) -> str:
+        return decision(found, f"dynamodb:{action}", sensors, {"dynamodb:LeadingKeys": [*keys]})
+
+    assert decided("BatchGetItem", "daily", "hourly") == "allowed"
+    for key in ("#registry", "#engine", "#late"):
+        assert decided("GetItem", key) == decided("PutItem", key) == "allowed"
+    for action in ("GetItem", "PutItem", "UpdateItem", "DeleteItem"):
+        assert decided(action, "daily") == "implicitDeny"
+
+
 # ---- Events
 
 

@@ -85,7 +85,7 @@ def test_evaluator_touches_its_own_state_and_ticks_only() -> None:
 
 def test_evaluator_reads_the_engines_id_and_writes_neither_it_nor_the_registry() -> None:
     assert may("dynamodb:GetItem", SENSORS, context=keys("#engine")) == "allowed"
-    for key in ("#engine", "#registry"):
+    for key in ("#engine", "#registry", "#late"):
         assert may("dynamodb:PutItem", SENSORS, context=keys(key)) == "implicitDeny"
 
 

@@ -219,7 +219,8 @@ def test_sensor_of_ends_of_runs_may_read_assets_as_well() -> None:
     ended = [
         need
         for need in NEEDS
-        if need.actions == ("dynamodb:Query",) and need.context["dynamodb:LeadingKeys"][0][:7] == "#ended/"
+        if need.actions == ("dynamodb:Query",)
+        and need.context.get("dynamodb:LeadingKeys", [""])[0].startswith("#ended/")
     ]
 
     assert ended

@@ -115,6 +115,19 @@ def test_sensors_are_registered_as_their_code_defines_them(own: Project) -> None
         assert entry.log_group == f"/treadle/{ENGINE}/{LONGEST_STACK_NAME}"
 
 
+def test_entries_say_what_functions_are_given(own: Project) -> None:
+    """RECONCILE goes by the entry when it looks for sensors that do not tick; operators find dead letters by it."""
+    entries = own.sensors()
+
+    for name, function in own.functions().items():
+        variables = function["Environment"]["Variables"]
+        shared = own.template["Globals"]["Function"]["Environment"]["Variables"]
+        letters = variables.get("TREADLE_DEAD_LETTER_QUEUE_URL", shared["TREADLE_DEAD_LETTER_QUEUE_URL"])
+        assert entries[name].default_status == variables["TREADLE_DEFAULT_STATUS"]
+        assert entries[name].interval_seconds == int(variables.get("TREADLE_INTERVAL_SECONDS", "0"))
+        assert entries[name].dead_letters == own.deployed.value(letters)
+
+
 def test_a_sensor_without_a_queue_ticks_each_minute_at_most(own: Project) -> None:
     """Its further slots would come through the queue. A parameter for the interval has a MinValue, then."""
     for function in own.functions().values():

@@ -7,17 +7,21 @@ from pathlib import Path
 
 from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
 from treadle.definitions.status import DagsterRunStatus, TickStatus
+from treadle.engine.late_sensors import late_words
 from treadle.engine.telling import (
     ASSET_MATERIALIZED,
     RUN_STATUS_CHANGED,
+    SENSOR_HEALTH_CHANGED,
     SOURCE,
     TOLD_TAGS,
     StatusReached,
     asset_materialized,
     run_status_changed,
+    sensor_health_changed,
     sensor_paused,
     told_tags,
 )
+from treadle.ports.engine_state import LateSensor
 from treadle.ports.runs import Failure, Run
 from treadle.ports.ticks import Tick, TickKind
 
@@ -99,3 +103,19 @@ def test_asset_example_is_what_is_told_and_each_field_is_explained() -> None:
 
     assert json.loads(example) == detail
     assert set(re.findall(r"`detail\.(\w+)`", section)) == set(detail)
+
+
+HEALTH = PAGE.split(f"## {SENSOR_HEALTH_CHANGED}")[1].split("\n## ")[0]
+
+
+def test_example_of_a_late_sensor_is_what_is_told_and_each_field_is_explained() -> None:
+    example, rule = re.findall(r"```json\n(.*?)```", HEALTH, flags=re.DOTALL)
+    late = LateSensor("new_objects", "treadle", 1_795_370_400_000)
+    namespace, found_at = "123456789012/eu-west-1/treadle", 1_795_371_362_000
+    event = sensor_health_changed(late, namespace, found_at, late_words(late), is_late=True)
+
+    assert json.loads(example) == dict(event.detail)
+    assert set(re.findall(r"`detail\.(\w+)`", HEALTH)) == set(event.detail)
+    assert json.loads(rule)["detail-type"] == [event.kind]
+    over = sensor_health_changed(late, namespace, found_at, "It ticks again.", is_late=False).detail["status"]
+    assert all(f"`{status}`" in HEALTH for status in (event.detail["status"], over))

@@ -13,9 +13,12 @@ from treadle.definitions.errors import CommandRefusedError
 from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus, InstigatorStatus, TickStatus
 from treadle.engine.evaluation import Budget
 from treadle.engine.identity import timestamp
+from treadle.engine.late_sensors import last_sign, patience
 from treadle.operate.overview import COUNTED, DAY_MS, Overview, RecentTick, SensorView
+from treadle.operate.problems import ProblemKind
 from treadle.operate.sensors import SensorOperations
 from treadle.ports.deployment import DeployedSensor
+from treadle.ports.registry import SensorEntry
 from treadle.ports.runs import Run
 from treadle.ports.ticks import ErrorInfo, Tick, TickKind, TickPage
 from treadle.testing.deployment import InMemoryDeployment
@@ -236,3 +239,27 @@ def test_start_by_an_operator_wins_over_the_default(house: House) -> None:
 
     assert view(house, stopped).status == "RUNNING"
     assert view(house, stopped).stored_status == InstigatorStatus.RUNNING.value
+
+
+def test_interval_that_only_the_code_gives_is_that_of_the_last_tick(house: House) -> None:
+    deployed = replace(WATCH, interval_seconds=None)
+    tick(house, SkipReason("nothing"), 3_600)
+
+    found = view(house, deployed)
+
+    assert found.problems == ()
+    assert (found.lag_seconds, found.next_tick_at) == (0, house.clock.time)
+
+
+def test_sensor_is_shown_as_late_once_reconcile_announces_it(house: House) -> None:
+    """Else an alarm would ring while every list says that all is well."""
+    tick(house, SkipReason("nothing"))
+    entry = SensorEntry("watch", "shop", "shop-WatchFunction", "schedule", interval_seconds=60)
+    deployment = InMemoryDeployment([WATCH], {"watch": lambda event: {"name": "watch"}})
+    seen = Overview(deployment, house.sensors, house.ticks, house.runs, house.clock)
+    announced = last_sign(entry, house.state(), house.clock.now()) + int(patience(60_000))
+
+    house.clock.time = announced
+    assert seen.sensor("watch").problems == ()
+    house.clock.time += 1
+    assert [each.kind for each in seen.sensor("watch").problems] == [ProblemKind.LATE]

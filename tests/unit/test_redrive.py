@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.template.model import samples
-from treadle.definitions.errors import StoreError
+from treadle.definitions.errors import CommandRefusedError, StoreError
 from treadle.entrypoints.publishing import parse_publish
 from treadle.operate.dead_letters import Fate, Redriven, Redriver
 from treadle.operate.letters import Destination, subject_of_letter
@@ -331,3 +331,92 @@ def test_a_letter_is_deleted_only_after_it_was_sent(stack: Stack) -> None:
 )
 def test_a_letter_is_named_by_what_it_is_about(body: object, subject: str) -> None:
     assert subject_of_letter(Letter("id", "handle", json.dumps(body), {})) == subject
+
+
+# ---- Several projects
+
+
+@pytest.fixture
+def boxes(stack: Stack) -> dict[str, InMemoryDeadLetters]:
+    """The queues of two projects beside the engine's, with a letter in each of the three."""
+    made = {"billing": InMemoryDeadLetters(), "shop": InMemoryDeadLetters()}
+    for box in (stack.letters, *made.values()):
+        box.add(json.dumps(LAUNCH), {"origin": "launch", "reason": "no"}, None)
+    return made
+
+
+def of_projects(stack: Stack, boxes: Mapping[str, InMemoryDeadLetters]) -> Redriver:
+    return Redriver(
+        stack.letters, lambda: [Destination("launch", "arn", stack.queues["launch"])], lambda: dict(boxes)
+    )
+
+
+def test_letters_of_the_engine_and_of_every_project_are_sent_again(
+    stack: Stack, boxes: dict[str, InMemoryDeadLetters]
+) -> None:
+    redriver = of_projects(stack, boxes)
+    assert redriver.count() == 3
+
+    done = list(redriver.redrive())
+
+    assert [each.letter.project for each in done] == ["", "billing", "shop"]
+    assert {each.fate for each in done} == {Fate.SENT}
+    assert len(stack.sent()["launch"]) == 3
+    assert redriver.count() == 0
+
+
+@pytest.mark.parametrize("project", ["", "shop"])
+def test_letters_of_one_project_leave_those_of_others_alone(
+    stack: Stack, boxes: dict[str, InMemoryDeadLetters], project: str
+) -> None:
+    redriver = of_projects(stack, boxes)
+
+    [done] = redriver.redrive(project=project)
+
+    assert done.letter.project == project
+    assert redriver.count() == 2
+    assert [len(box.receive()) for name, box in boxes.items() if name != project] == [1] * (2 - bool(project))
+
+
+def test_looking_gives_each_letter_back_to_its_own_queue(
+    stack: Stack, boxes: dict[str, InMemoryDeadLetters]
+) -> None:
+    redriver = of_projects(stack, boxes)
+
+    assert len(list(redriver.redrive(dry_run=True))) == 3
+    assert [len(box.receive()) for box in (stack.letters, *boxes.values())] == [1, 1, 1]
+
+
+def test_project_without_a_queue_is_refused_with_those_that_have_one(
+    stack: Stack, boxes: dict[str, InMemoryDeadLetters]
+) -> None:
+    with pytest.raises(
+        CommandRefusedError, match="'shpo' has no dead-letter queue; these have: billing, shop"
+    ):
+        list(of_projects(stack, boxes).redrive(project="shpo"))
+
+
+def test_most_letters_are_counted_over_all_queues(
+    stack: Stack, boxes: dict[str, InMemoryDeadLetters]
+) -> None:
+    assert len(list(of_projects(stack, boxes).redrive(limit=2))) == 2
+    assert len(list(of_projects(stack, boxes).redrive(limit=2))) == 1
+
+
+def test_project_whose_queue_does_not_answer_stops_a_redrive_before_anything_is_done(
+    stack: Stack, boxes: dict[str, InMemoryDeadLetters]
+) -> None:
+    class Silent(InMemoryDeadLetters):
+        def receive(self) -> list[Letter]:
+            raise StoreError("denied")
+
+        def count(self) -> int:
+            raise StoreError("denied")
+
+    redriver = of_projects(stack, {**boxes, "shop": Silent()})
+
+    with pytest.raises(StoreError):
+        list(redriver.redrive())
+    assert redriver.count() is None
+    assert stack.sent() == {}
+    assert len(list(redriver.redrive(project="billing"))) == 1

@@ -169,6 +169,45 @@ def test_function_of_another_engine_is_found_by_its_environment(house: House, na
     assert problem.kind is ProblemKind.REGISTRATION
 
 
+@pytest.mark.parametrize(
+    ("fields", "settings", "says"),
+    [
+        (
+            {},
+            {"TREADLE_DEFAULT_STATUS": "RUNNING"},
+            "status is 'STOPPED', and TREADLE_DEFAULT_STATUS is 'RUNNING'",
+        ),
+        (
+            {"interval_seconds": 60},
+            {"TREADLE_INTERVAL_SECONDS": "300"},
+            "interval is '60', and TREADLE_INTERVAL_SECONDS is '300'",
+        ),
+        (
+            {"dead_letters": "a"},
+            {"TREADLE_DEAD_LETTER_QUEUE_URL": "b"},
+            "dead_letters is 'a', and TREADLE_DEAD_LETTER_QUEUE_URL is 'b'",
+        ),
+    ],
+)
+def test_entry_that_differs_from_its_function_is_found(
+    house: House, fields: dict[str, Any], settings: dict[str, str], says: str
+) -> None:
+    """RECONCILE would take a sensor for late that is not, or for stopped."""
+    sensor = replace(WATCH, settings={**ENGINE, **settings})
+
+    finding = only(examined(house, registry(house, sensors=other(**fields)), sensor))
+
+    assert says in finding.says
+    assert finding.advice == "Give both one value in project shop, and deploy."
+
+
+def test_entry_that_says_what_its_function_is_given_is_in_order(house: House) -> None:
+    settings = {"TREADLE_DEFAULT_STATUS": "RUNNING", "TREADLE_INTERVAL_SECONDS": "60"}
+    sensors = other(default_status=DefaultSensorStatus.RUNNING, interval_seconds=60)
+
+    assert examined(house, registry(house, sensors=sensors), replace(WATCH, settings=settings)) == []
+
+
 def test_variable_that_a_function_does_not_need_is_not_missed(house: House) -> None:
     sensor = replace(WATCH, settings={"TREADLE_NAMESPACE": ENGINE["TREADLE_NAMESPACE"]})
 

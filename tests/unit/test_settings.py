@@ -138,6 +138,7 @@ def test_evaluator_tells_of_its_sensors_selectors_together_with_the_rest() -> No
                 "TREADLE_DISPATCH_QUEUE_URL",
                 "TREADLE_OUTCOMES_BUCKET",
                 "TREADLE_ENGINE",
+                "TREADLE_ENGINE_ID",
                 "TREADLE_NAMESPACE",
                 "TREADLE_BUS_NAME",
                 DEAD_LETTERS,

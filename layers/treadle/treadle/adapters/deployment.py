@@ -125,6 +125,7 @@ class StackDeployment:
             project=entry.project,
             rule=entry.rule,
             log_group=entry.log_group or f"/aws/lambda/{entry.function}",
+            dead_letters=entry.dead_letters,
         )
         what = f"function {entry.function}"
         try:

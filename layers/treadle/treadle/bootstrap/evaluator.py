@@ -23,6 +23,7 @@ from treadle.ports.system import Clock, Tokens
 
 if TYPE_CHECKING:
     from treadle.definitions.instance import DagsterInstance, EndedRuns
+    from treadle.engine.engine_check import EngineCheck
     from treadle.engine.event_ticks import EventTicks
     from treadle.engine.preview import Previewer
 
@@ -45,6 +46,7 @@ class EvaluatorParts:
     grace_seconds: int = 0
     time_zone: tzinfo = UTC
     described: Mapping[str, Any] = field(default_factory=dict)
+    engine: "EngineCheck | None" = None
 
 
 def evaluator_parts(
@@ -78,6 +80,7 @@ def evaluator_parts(
         settings.problems.append(problem)
     outcomes = settings.text("TREADLE_OUTCOMES_BUCKET")
     zone = settings.zone("TREADLE_TIME_ZONE")
+    engine_id = environment.get("TREADLE_ENGINE_ID", "")
     settings.check()
     clock, tokens = SystemClock(), RandomTokens()
     stores = DynamoStores(tables, tokens, S3BlobStore(outcomes))
@@ -104,6 +107,7 @@ def evaluator_parts(
         int(definition.grace.total_seconds()),
         zone,
         definition.described(),
+        later(lambda: _engine_check(stores, engine_id, clock)) if engine_id else None,
     )
 
 
@@ -125,6 +129,12 @@ def _events(
     from treadle.engine.event_ticks import EventTicks
 
     return EventTicks(running, stores.sensors, stores.ticks, tokens, default, stores.runs, namespace)
+
+
+def _engine_check(stores: DynamoStores, engine_id: str, clock: Clock) -> "EngineCheck":
+    from treadle.engine.engine_check import EngineCheck
+
+    return EngineCheck(stores.engine, engine_id, clock)
 
 
 def _previewer(running: Evaluator, stores: DynamoStores, clock: Clock) -> "Previewer":

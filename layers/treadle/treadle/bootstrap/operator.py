@@ -118,12 +118,18 @@ def operator_parts(stack: str) -> OperatorParts:
     stores, clock = DynamoStores(tables, RandomTokens(), S3BlobStore(outcomes)), SystemClock()
     registry = CachedRegistry(stores.registry, clock)
     jobs = RegisteredJobs(registry)
-    registrations = Registrations(registry.current, deployed.environment, clock)
+    # The last part of the ARN, as the template gives it to evaluators.
+    environment = {**deployed.environment, "TREADLE_ENGINE_ID": deployed.arn.rpartition("/")[2]}
+    registrations = Registrations(registry.current, environment, clock)
     queues = SensorQueues(registry.current, deployed)
     deployment = StackDeployment(deployed, registry.current)
     overview = Overview(deployment, stores.sensors, stores.ticks, stores.runs, clock, registrations)
     health = StackHealth(deployed, deployment, jobs, alert_addresses)
-    redriver = Redriver(SqsLetterBox(letters), lambda: [*_of_engine(deployed), *queues.destinations()])
+    redriver = Redriver(
+        SqsLetterBox(letters),
+        lambda: [*_of_engine(deployed), *queues.destinations()],
+        queues.dead_letters,
+    )
     run_ids = RunIds.of(namespace)
     objects = SelectedObjects(selections_of(deployment), S3Lister())
     why = Why(

@@ -14,7 +14,9 @@ from treadle.adapters.targets.registry import KINDS, LazyTargets
 from treadle.bootstrap.inbox import Inbox
 from treadle.bootstrap.settings import Settings
 from treadle.engine.dispatch import Dispatcher
+from treadle.engine.engine_check import Heartbeat
 from treadle.engine.identity import RunIds
+from treadle.engine.late_sensors import LateSensors
 from treadle.engine.launch import Launcher
 from treadle.engine.materializing import AssetRecorder
 from treadle.engine.observing import Observer
@@ -117,8 +119,9 @@ def reconciler_parts(environment: Mapping[str, str]) -> ReconcilerParts:
     make = _dispatcher(settings)
     namespace = settings.text("TREADLE_NAMESPACE")
     letters, engine = settings.text("TREADLE_DEAD_LETTER_QUEUE_URL"), settings.text("TREADLE_ENGINE")
+    engine_id = settings.text("TREADLE_ENGINE_ID")
     settings.check()
-    dispatcher, stores, launches, _, registry = make()
+    dispatcher, stores, launches, bus, registry = make()
     targets, clock, jobs = LazyTargets("reconcile"), SystemClock(), RegisteredJobs(registry)
     observer = Observer(ObservedJobs(registry), RunIds.of(namespace))
     recorder = Recorder(stores.runs, jobs, targets, clock, namespace, observer)
@@ -134,6 +137,8 @@ def reconciler_parts(environment: Mapping[str, str]) -> ReconcilerParts:
         watcher,
         SqsDeadLetters(letters),
         RegistrySync(stores.registry, ParameterStore(engine), registry, engine, KINDS, clock),
+        Heartbeat(stores.engine, engine_id, clock),
+        LateSensors(registry, stores.sensors, stores.late_sensors, bus, namespace, clock),
     )
     return ReconcilerParts(reconciler, engine)
 

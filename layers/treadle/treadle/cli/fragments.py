@@ -214,7 +214,8 @@ class NewSensor:
         policies += [CONTRACT_PARTS["run_reader_policy"]] if self.reads or waits else []
         policies += [CONTRACT_PARTS["asset_reader_policy"]] if kind.hears_of_assets else []
         tags = f"treadle:sensor: {self.name}" + (", treadle:reads: runs" if self.reads else "")
-        entry = f',"queue":"${{{self.prefix}Queue}}"' if self.has_queue else ""
+        entry = f',"interval":"{self.interval}"' if kind.has_interval else ""
+        entry += f',"queue":"${{{self.prefix}Queue}}"' if self.has_queue else ""
         entry += f',"rule":"${{{self.prefix}Rule}}"' if self.has_rule else ""
         return {
             "policies": ", ".join(policies),

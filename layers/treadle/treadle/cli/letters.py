@@ -19,6 +19,11 @@ origin_option = click.option(
     metavar="STEP",
     help="Only letters from there, such as launch or 'sensor new_objects'.  [default: all]",
 )
+project_option = click.option(
+    "--project",
+    metavar="NAME",
+    help="Only letters in the queue of this project; '' for the engine's.  [default: all]",
+)
 letters_option = limit_option(None, 1_000, "letters")
 
 
@@ -29,20 +34,22 @@ def dlq() -> None:
 
 @dlq.command("list")
 @stack_option
+@project_option
 @origin_option
 @letters_option
 @json_option
-def list_letters(stack: str, origin: str | None, limit: int, as_json: bool) -> None:
-    """List the messages of the dead-letter queue, with what a redrive would do with each; nothing is done."""
+def list_letters(stack: str, project: str | None, origin: str | None, limit: int, as_json: bool) -> None:
+    """List the messages of the dead-letter queues, with what a redrive would do with each; nothing is done."""
     from treadle.operate.views import letter_json
 
     with deployed(stack) as parts:
-        found = list(map(letter_json, parts.redriver.redrive(limit=limit, origin=origin, dry_run=True)))
+        letters = parts.redriver.redrive(limit=limit, origin=origin, project=project, dry_run=True)
+        found = list(map(letter_json, letters))
     if as_json:
         say_json(found)
         return
-    columns = ("LETTER", "FROM", "ABOUT", "WOULD BE", "GIVEN UP AS")
-    rows = [tuple(each[name] for name in _LISTED) for each in found]
+    columns = ("LETTER", "PROJECT", "FROM", "ABOUT", "WOULD BE", "GIVEN UP AS")
+    rows = [tuple(each[name] or "" for name in _LISTED) for each in found]
     table(columns, rows, "There are no dead letters.")
 
 
@@ -69,9 +76,7 @@ def show(letter_id: str, stack: str, as_json: bool) -> None:
     if as_json:
         say_json(told)
         return
-    facts(
-        {name.replace("_", " "): told[name] for name in ("letter_id", "origin", "subject", "fate", "reason")}
-    )
+    facts({name.replace("_", " "): told[name] for name in _FACTS})
     facts(told["attributes"])
     click.echo("body:")
     say_lines([plain(line, _LONGEST_BODY) for line in found.letter.body.splitlines()])
@@ -80,11 +85,14 @@ def show(letter_id: str, stack: str, as_json: bool) -> None:
 @dlq.command()
 @stack_option
 @click.option("--dry-run", is_flag=True, help="Only say what would become of each letter.")
+@project_option
 @origin_option
 @letters_option
 @json_option
-def redrive(stack: str, dry_run: bool, origin: str | None, limit: int, as_json: bool) -> None:
-    """Send the messages of the dead-letter queue again, each to the step it was meant for.
+def redrive(
+    stack: str, dry_run: bool, project: str | None, origin: str | None, limit: int, as_json: bool
+) -> None:
+    """Send the messages of the dead-letter queues again, each to the step it was meant for.
 
     A letter is deleted once it was sent, so a crash in between sends it twice, which is safe. What is worth
     nothing any more is dropped, what nobody knows is left, and of each letter it is said which.
@@ -94,7 +102,7 @@ def redrive(stack: str, dry_run: bool, origin: str | None, limit: int, as_json: 
     fates: Counter[str] = Counter()
     told = []
     with deployed(stack) as parts:
-        for done in parts.redriver.redrive(limit=limit, origin=origin, dry_run=dry_run):
+        for done in parts.redriver.redrive(limit=limit, origin=origin, project=project, dry_run=dry_run):
             fates[done.fate.value] += 1
             told.append(letter_json(done))
             if not as_json:
@@ -107,7 +115,8 @@ def redrive(stack: str, dry_run: bool, origin: str | None, limit: int, as_json: 
         raise SystemExit(FAILED)
 
 
-_LISTED = ("letter_id", "origin", "subject", "fate", "given_up_as")
+_LISTED = ("letter_id", "project", "origin", "subject", "fate", "given_up_as")
+_FACTS = ("letter_id", "project", "origin", "subject", "fate", "reason")
 
 
 def _say_fates(fates: "Counter[str]", dry_run: bool, limit: int) -> None:

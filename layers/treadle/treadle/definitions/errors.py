@@ -16,6 +16,7 @@
     ├── InvocationError                     a function, invoked directly, failed or did not answer
     ├── UnknownEventError                   an event that no parser knows
     ├── UnreadableRecordError               a stored record that no longer is what its table holds
+    ├── EngineMismatchError                 the engine for which a function was deployed is gone, or another one
     ├── LeaseLostError                      another tick or an operator's edit came in between
     ├── BucketError                         a watched bucket is missing, or may not be listed
     ├── AlertError                          a service did not take an alert, or its secret cannot be read
@@ -158,6 +159,10 @@ class UnreadableRecordError(TreadleError):
         self.record = record
         self.is_noted = is_noted
         self.reason = f"unreadable: {reason}"
+
+
+class EngineMismatchError(TreadleError):
+    """The engine for which a function was deployed is gone, or another one reads its tables; nothing was committed."""
 
 
 class LeaseLostError(TreadleError):

@@ -19,8 +19,10 @@ from treadle.engine.addresses import kind_of_run, role_of_run
 from treadle.engine.amend import amend
 from treadle.engine.describing import described
 from treadle.engine.dispatch import Dispatcher
+from treadle.engine.engine_check import Heartbeat
 from treadle.engine.folding import LAUNCH_DUE_MS, OVERDUE_MS, Report, fold, retry_of
 from treadle.engine.held import HeldTicks
+from treadle.engine.late_sensors import LateSensors
 from treadle.engine.launch import Targets
 from treadle.engine.messages import launch_message
 from treadle.engine.outcomes import Decision
@@ -69,6 +71,7 @@ class Reconciled:
         refused: requests and asset events of such ticks that were refused.
         registered: entries of the registry that have changed.
         invalid: entries of the registry that cannot be taken.
+        late: the sensors that have not ticked for three of their intervals, by name.
         is_complete: False if time ran out, and the next pass goes on.
     """
 
@@ -82,6 +85,7 @@ class Reconciled:
     refused: int = 0
     registered: int = 0
     invalid: int = 0
+    late: tuple[str, ...] = ()
     is_complete: bool = True
 
     def __str__(self) -> str:
@@ -99,6 +103,8 @@ class Reconciled:
             words = f"{words}, {self.registered} entries of the registry changed"
         if self.invalid:
             words = f"{words}, {self.invalid} entries of the registry not valid"
+        if self.late:
+            words = f"{words}, late sensors: {', '.join(self.late)}"
         return words if self.is_complete else f"{words}; more is left"
 
 
@@ -116,6 +122,8 @@ class Reconciler:
         watcher: looks for what others started of observed jobs; None where none is observed.
         dead_letters: takes note of each record that cannot be read, once; None for the log alone.
         registry: copies what projects register; None where nothing is registered.
+        heartbeat: notes that RECONCILE runs; None to leave that out.
+        sensors: looks for sensors that do not tick; None to leave that out.
     """
 
     def __init__(
@@ -130,6 +138,8 @@ class Reconciler:
         watcher: Watcher | None = None,
         dead_letters: DeadLetters | None = None,
         registry: RegistrySync | None = None,
+        heartbeat: Heartbeat | None = None,
+        sensors: LateSensors | None = None,
     ) -> None:
         self._ticks = ticks
         self._runs = runs
@@ -141,6 +151,8 @@ class Reconciler:
         self._watcher = watcher
         self._dead_letters = dead_letters
         self._registry = registry
+        self._heartbeat = heartbeat
+        self._sensors = sensors
         self._held = HeldTicks(ticks, dispatcher, clock)
 
     def reconcile(self, seconds: float) -> Reconciled:
@@ -154,6 +166,7 @@ class Reconciler:
         """
         ends_at = self._clock.now() + int(seconds * 1000)
         found = Reconciled() if self._registry is None else self._synced(self._registry.list_if_due)
+        found = self._look_at_sensors(found)
         # What waits may be much: half of the time is kept for what is late.
         found = self._look_at_held(found, self._clock.now() + int(seconds * 500))
         has_looked = found.is_complete
@@ -206,6 +219,23 @@ class Reconciler:
             return Reconciled(registered=changed, failed=failed, invalid=self._registry.invalid())
         except StoreError:
             return Reconciled(registered=changed, failed=1)
+
+    def _look_at_sensors(self, found: Reconciled) -> Reconciled:
+        """Note that the engine runs, and find sensors that do not. Whatever it meets, the rest of the pass must go on."""
+        try:
+            if self._heartbeat is not None:
+                self._heartbeat.note_if_due()
+        except Exception:
+            logger.exception("That RECONCILE runs could not be noted")
+            found = replace(found, failed=found.failed + 1)
+        if self._sensors is None:
+            return found
+        try:
+            self._sensors.look()
+        except Exception:
+            logger.exception("Which sensors are late could not be found out, or not be announced")
+            found = replace(found, failed=found.failed + 1)
+        return replace(found, late=tuple(self._sensors.late))
 
     def _look_at_held(self, found: Reconciled, ends_at: int) -> Reconciled:
         looked = self._held.look(ends_at)

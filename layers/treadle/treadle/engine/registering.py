@@ -151,8 +151,10 @@ class RegistrySync:
             parse_entry(path, text, self._kinds)
         except RegistryEntryError as error:
             logger.warning("Entry %s of the registry is not valid: %s", path, error)
-            return KeptEntry(kept.text if kept else "", read_at, str(error))
-        return KeptEntry(text, read_at)
+            before = kept or KeptEntry("", read_at)
+            return KeptEntry(before.text, read_at, str(error), changed_at=before.changed_at)
+        is_known = kept is not None and kept.text == text
+        return KeptEntry(text, read_at, changed_at=kept.changed_at if kept and is_known else read_at)
 
 
 def _changes(before: RegistryCopy, after: RegistryCopy) -> int:

@@ -7,6 +7,7 @@ from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
 from treadle.definitions.bounds import MAX_NAME, fit_some, unicode_text
 from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.identity import timestamp
+from treadle.ports.engine_state import LateSensor
 from treadle.ports.runs import Run
 from treadle.ports.system import BusEvent
 from treadle.ports.ticks import Tick
@@ -15,6 +16,7 @@ SOURCE = "treadle"
 VERSION = 1
 
 RUN_STATUS_CHANGED = "Run Status Changed"
+SENSOR_HEALTH_CHANGED = "Sensor Health Changed"
 ASSET_MATERIALIZED = "Asset Materialized"
 
 REPORT_SOURCE = f"{SOURCE}.report"
@@ -51,6 +53,35 @@ def sensor_paused(tick: Tick) -> BusEvent:
             "tick_id": tick.tick_id,
             "time": timestamp(tick.ended_at),
             "reason": tick.paused or "",
+        },
+    )
+
+
+def sensor_health_changed(
+    sensor: LateSensor, namespace: str, now: int, reason: str, *, is_late: bool
+) -> BusEvent:
+    """That a sensor has not ticked for three of its intervals, or that this is over.
+
+    Args:
+        sensor: which, and since when.
+        namespace: the engine's, as `account/region/namespace`.
+        now: when that was found.
+        reason: what is the case, as a sentence.
+        is_late: False if it is over.
+    """
+    status = "LATE" if is_late else "HEALTHY"
+    return BusEvent(
+        SENSOR_HEALTH_CHANGED,
+        {
+            "version": VERSION,
+            "id": f"{sensor.name}/{sensor.since}/{status}",
+            "namespace": namespace,
+            "sensor": sensor.name,
+            "project": sensor.project,
+            "status": status,
+            "since": timestamp(sensor.since),
+            "time": timestamp(now),
+            "reason": reason,
         },
     )
 

@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, Any
 from treadle.bootstrap.evaluator import EvaluatorParts, evaluator_parts
 from treadle.definitions.bounds import shown
 from treadle.definitions.clocks import is_ahead
-from treadle.definitions.errors import SensorEvaluationError, StoreThrottledError, UnknownEventError
+from treadle.definitions.errors import (
+    EngineMismatchError,
+    SensorEvaluationError,
+    StoreThrottledError,
+    UnknownEventError,
+)
 from treadle.definitions.sensors import SensorDefinition, SensorEvent
 from treadle.engine.evaluation import Budget
 from treadle.engine.hops import MOST_HOPS, hops_of, one_hop_on
@@ -103,6 +108,7 @@ def _report(parts: EvaluatorParts, outcome: Outcome) -> dict[str, Any]:
 
 
 def _tick(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
+    _check_engine(parts, str(event.get("nominal_time", "")))
     at_once = event.get("at_once") is True
     nominal = parts.clock.now() if at_once else nominal_time(event)
     try:
@@ -111,6 +117,24 @@ def _tick(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) -> di
         # Nothing was committed, and the next minute's tick comes by itself.
         outcome = Outcome(Decision.DELAYED, str(error), str(event.get("nominal_time", "")))
     return _report(parts, outcome)
+
+
+def _check_engine(parts: EvaluatorParts, subject: str = "") -> None:
+    """Refuse to tick for an engine that is not there.
+
+    A schedule's next tick comes by itself, and an event is delivered again until its project's dead-letter queue keeps
+    it: nothing is lost.
+
+    Raises:
+        EngineMismatchError: if the engine for which this function was deployed is gone, or another one.
+    """
+    if parts.engine is None:
+        return
+    try:
+        parts.engine.check()
+    except EngineMismatchError as error:
+        _report(parts, Outcome(Decision.FAILURE, str(error), subject))
+        raise
 
 
 def _preview(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
@@ -189,6 +213,7 @@ _COMMANDS: Mapping[str, Callable[[EvaluatorParts, Mapping[str, Any], Budget], di
 
 
 def _evaluate_one(parts: EvaluatorParts, event: dict[str, Any], context: Any) -> dict[str, Any]:
+    _check_engine(parts)
     parsed = _happened(parts, event)
     taken_up = parts.events.take_up([parsed])
     return _evaluated(parts, parsed, taken_up, Budget(remaining_seconds(context)))[1]
@@ -231,6 +256,7 @@ def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) 
         _wake(parts, Budget(remaining_seconds(context)), max(hops))
 
     def handle(message: _Message) -> None:
+        _check_engine(parts)
         budget = Budget(remaining_seconds(context))
         if message.body.get("treadle") == "slot":
             _report(parts, parts.leased.tick(nominal_time(message.body), budget))

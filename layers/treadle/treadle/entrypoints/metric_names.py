@@ -25,7 +25,9 @@ REFUSED_REQUESTS: Final = "RefusedRequests"
 REJECTED_REQUESTS: Final = "RejectedRequests"
 RUNS_OBSERVED: Final = "RunsObserved"
 RUNS_POLLED: Final = "RunsPolled"
+SENSORS_LATE: Final = "SensorsLate"
 SENSORS_PAUSED: Final = "SensorsPaused"
+SENSOR_LATE: Final = "SensorLate"
 STATUSES_PUBLISHED: Final = "StatusesPublished"
 TICKS_FAILED: Final = "TicksFailed"
 TICKS_RECOVERED: Final = "TicksRecovered"
@@ -38,6 +40,7 @@ FOR_A_PERSON = frozenset(
         LAUNCHES_FAILED,
         REFUSED_REQUESTS,
         REJECTED_REQUESTS,
+        SENSORS_LATE,
         SENSORS_PAUSED,
         UNREADABLE_RECORDS,
     }

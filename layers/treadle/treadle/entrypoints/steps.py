@@ -38,6 +38,7 @@ from treadle.entrypoints.handler import (
     process_queue,
     remaining_seconds,
     report,
+    tell_sensor,
 )
 from treadle.ports.deployment import COMMANDS
 from treadle.ports.ticks import Tick
@@ -247,6 +248,10 @@ def reconciler() -> Handler:
         for what, name in _RECONCILED.items():
             if number := getattr(found, what):
                 count(name, number)
+        if found.late:
+            count(metric_names.SENSORS_LATE, len(found.late))
+            for sensor in found.late:
+                tell_sensor(sensor, metric_names.SENSOR_LATE, 1, "Count")
         level = logger().info if found != Reconciled() else logger().debug
         level(str(found), extra={"step": "reconcile", **asdict(found)})
         return asdict(found)

@@ -1,11 +1,11 @@
 """Sends dead letters again, each to the step that it was meant for, and says of each what was done."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from treadle.definitions.errors import StoreError, TreadleError
+from treadle.definitions.errors import CommandRefusedError, StoreError, TreadleError
 from treadle.engine.hops import first_of_a_chain
 from treadle.operate.letters import Destination, Route, route_of
 from treadle.ports.records import reason_of
@@ -40,27 +40,49 @@ class Redriven:
     reason: str
 
 
+ENGINE = ""
+"""As letters name whose queue the engine's is."""
+
+_Key = tuple[str, str]
+
+
+def _key(letter: Letter) -> _Key:
+    return letter.project, letter.letter_id
+
+
 class Redriver:
-    """Empties the dead-letter queue as far as that is safe.
+    """Empties the dead-letter queues of an engine and its projects as far as that is safe.
 
     Args:
-        box: the dead letters.
+        box: the engine's dead letters.
         destinations: gives the queues of the deployment as they are now.
+        projects: gives the dead letters of each project that has a queue of its own, by its name, as they are now.
     """
 
-    def __init__(self, box: LetterBox, destinations: Callable[[], Sequence[Destination]]) -> None:
+    def __init__(
+        self,
+        box: LetterBox,
+        destinations: Callable[[], Sequence[Destination]],
+        projects: Callable[[], Mapping[str, LetterBox]] = dict,
+    ) -> None:
         self._box = box
         self._destinations = destinations
+        self._projects = projects
 
     def count(self) -> int | None:
-        """About how many letters there are; None if the queue did not say, or may not be asked."""
+        """About how many letters there are; None if a queue did not say, or may not be asked."""
         try:
-            return self._box.count()
+            return sum(box.count() for box in self._boxes(None).values())
         except StoreError:
             return None
 
     def redrive(
-        self, *, limit: int = DEFAULT_LIMIT, origin: str | None = None, dry_run: bool = False
+        self,
+        *,
+        limit: int = DEFAULT_LIMIT,
+        origin: str | None = None,
+        project: str | None = None,
+        dry_run: bool = False,
     ) -> Iterator[Redriven]:
         """Send letters again, one by one; each is deleted only once it was sent.
 
@@ -69,52 +91,81 @@ class Redriver:
         Args:
             limit: how many letters at most.
             origin: only those from there; None for all.
+            project: only those in its queue; `ENGINE` for the engine's; None for all.
             dry_run: True to say only what would become of them.
 
         Raises:
-            StoreError: if the dead-letter queue could not be read; nothing was done then.
+            CommandRefusedError: if no such project has a dead-letter queue.
+            StoreError: if a dead-letter queue could not be read; nothing was done then.
         """
-        received: dict[str, tuple[Letter, Route]] = {}
-        deleted: set[str] = set()
+        boxes = self._boxes(project)
+        received: dict[_Key, tuple[Letter, Route]] = {}
+        deleted: set[_Key] = set()
         try:
-            wanted = self._receive(received, limit, origin)
+            wanted = self._receive(boxes, received, limit, origin)
             for letter, route in wanted:
-                done = self._told(letter, route) if dry_run else self._carried_out(letter, route, deleted)
+                box = boxes[letter.project]
+                done = (
+                    self._told(letter, route) if dry_run else self._carried_out(box, letter, route, deleted)
+                )
                 yield done
         finally:
-            for letter_id, (letter, _) in received.items():
-                if letter_id not in deleted:
+            for key, (letter, _) in received.items():
+                if key not in deleted:
                     # Otherwise it comes back by itself, only later.
                     with contextlib.suppress(StoreError):
-                        self._box.give_back(letter)
+                        boxes[letter.project].give_back(letter)
+
+    def _boxes(self, project: str | None) -> Mapping[str, LetterBox]:
+        """Where letters are looked for, by whose they are.
+
+        Raises:
+            CommandRefusedError: if no such project has a dead-letter queue.
+        """
+        if project == ENGINE:
+            return {ENGINE: self._box}
+        projects = self._projects()
+        if project is None:
+            return {ENGINE: self._box, **projects}
+        if project not in projects:
+            known = ", ".join(sorted(projects)) or "none"
+            msg = f"Project {project!r} has no dead-letter queue; these have: {known}."
+            raise CommandRefusedError(msg)
+        return {project: projects[project]}
 
     def _receive(
-        self, received: dict[str, tuple[Letter, Route]], limit: int, origin: str | None
+        self,
+        boxes: Mapping[str, LetterBox],
+        received: dict[_Key, tuple[Letter, Route]],
+        limit: int,
+        origin: str | None,
     ) -> list[tuple[Letter, Route]]:
-        wanted: dict[str, tuple[Letter, Route]] = {}
+        wanted: dict[_Key, tuple[Letter, Route]] = {}
         destinations = self._destinations()
-        while len(wanted) < limit and (letters := self._box.receive()):
-            for letter in letters:
-                found = (letter, route_of(letter, destinations))
-                received[letter.letter_id] = found
-                if origin in {None, found[1].origin} and len(wanted) < limit:
-                    wanted[letter.letter_id] = found
+        for project, box in boxes.items():
+            while len(wanted) < limit and (letters := box.receive()):
+                for each in letters:
+                    letter = replace(each, project=project)
+                    found = (letter, route_of(letter, destinations))
+                    received[_key(letter)] = found
+                    if origin in {None, found[1].origin} and len(wanted) < limit:
+                        wanted[_key(letter)] = found
         return list(wanted.values())
 
     def _told(self, letter: Letter, route: Route) -> Redriven:
         fate = Fate.SENT if route.destination else Fate.DROPPED if route.is_worthless else Fate.LEFT
         return Redriven(letter, route.origin, fate, route.reason)
 
-    def _carried_out(self, letter: Letter, route: Route, deleted: set[str]) -> Redriven:
+    def _carried_out(self, box: LetterBox, letter: Letter, route: Route, deleted: set[_Key]) -> Redriven:
         told = self._told(letter, route)
         if told.fate is Fate.LEFT:
             return told
         try:
             if route.destination is not None:
                 route.destination.queue.send([first_of_a_chain(route.body)])
-            self._box.delete(letter)
+            box.delete(letter)
         except Exception as error:  # noqa: BLE001 - whatever is in a letter, the others are sent
             words = str(error) if isinstance(error, TreadleError) else reason_of(error)
             return Redriven(letter, route.origin, Fate.FAILED, f"It stays: {words}")
-        deleted.add(letter.letter_id)
+        deleted.add(_key(letter))
         return told

@@ -8,7 +8,7 @@ from treadle.definitions.errors import CommandRefusedError, UnreadableRecordErro
 from treadle.definitions.status import DagsterRunStatus, InstigatorStatus, TickStatus
 from treadle.engine.schedule import MINUTE_MS, phase_of, slot
 from treadle.operate.load_checks import LoadChecks
-from treadle.operate.problems import Observation, SensorProblem, problems_of
+from treadle.operate.problems import Observation, SensorProblem, interval_of, problems_of
 from treadle.operate.registrations import Registrations
 from treadle.operate.ticks import streak_outline
 from treadle.ports.deployment import DeployedSensor, Deployment
@@ -258,7 +258,7 @@ def observed(
 def next_tick_at(deployed: DeployedSensor, state: SensorState, now: int) -> int | None:
     """When a running sensor ticks next; None if it evaluates events alone."""
     due = _due(deployed, state)
-    return None if due is None else _next_delivery(deployed, max(due, now))
+    return None if due is None else _next_delivery(deployed, state, max(due, now))
 
 
 def _reach(tick: TickOutline) -> tuple[int, str]:
@@ -287,21 +287,17 @@ def _due(deployed: DeployedSensor, state: SensorState) -> int | None:
     if state.last_nominal is None:
         if deployed.deployed_at is None:
             return 0
-        return _next_delivery(deployed, max(deployed.deployed_at, started))
+        return _next_delivery(deployed, state, max(deployed.deployed_at, started))
     # While it was stopped nothing was due; where its default decides, the last deployment may have started it.
     if state.status is InstigatorStatus.DECLARED_IN_CODE and deployed.deployed_at is not None:
-        started = max(started, _next_delivery(deployed, deployed.deployed_at))
-    return max(state.last_nominal + _interval(deployed), state.resume_at or 0, started)
+        started = max(started, _next_delivery(deployed, state, deployed.deployed_at))
+    return max(state.last_nominal + interval_of(deployed, state), state.resume_at or 0, started)
 
 
-def _next_delivery(deployed: DeployedSensor, earliest: int) -> int:
+def _next_delivery(deployed: DeployedSensor, state: SensorState, earliest: int) -> int:
     """The first delivery that is not before a time: at each minute, or at each slot below one."""
-    step = min(_interval(deployed), MINUTE_MS)
-    phase = phase_of(deployed.name, _interval(deployed)) % step
+    interval = interval_of(deployed, state)
+    step = min(interval, MINUTE_MS)
+    phase = phase_of(deployed.name, interval) % step
     last = slot(earliest, step, phase)
     return last if last == earliest else last + step
-
-
-def _interval(deployed: DeployedSensor) -> int:
-    """Milliseconds from one tick to the next; 0 stands for each minute."""
-    return (deployed.interval_seconds or 0) * 1000 or MINUTE_MS

@@ -6,7 +6,9 @@ from enum import StrEnum
 
 from treadle.definitions.status import InstigatorStatus, TickStatus
 from treadle.engine.identity import timestamp
+from treadle.engine.late_sensors import patience
 from treadle.engine.leased_ticks import LEASE_MARGIN_MS, MAX_LEASE_SECONDS
+from treadle.engine.schedule import MINUTE_MS
 from treadle.operate.load_checks import LoadCheck
 from treadle.operate.stories import closed, error_words
 from treadle.ports.deployment import DeployedSensor
@@ -14,7 +16,8 @@ from treadle.ports.sensors import SensorState
 from treadle.ports.ticks import TickKind, TickOutline
 
 LATE_SECONDS = 300
-"""A scheduled sensor that has not ticked for so long after it was due does not tick at all."""
+"""A scheduled sensor that has not ticked for so long after it was due does not tick at all; nor one that RECONCILE
+announces as late, which may be earlier."""
 
 FIRST_TICK_SECONDS = 60
 """The same of its first tick: the first delivery after a deployment is due whatever the interval."""
@@ -92,7 +95,9 @@ class Observation:
             return False
         if self.has_never_ticked:
             return self.lag_seconds > FIRST_TICK_SECONDS
-        return self.lag_seconds > max(LATE_SECONDS, self.deployed.interval_seconds or 0)
+        interval = interval_of(self.deployed, self.state) / 1000
+        announced = (patience(interval * 1000) / 1000) - interval
+        return self.lag_seconds > min(max(LATE_SECONDS, interval), announced)
 
     @property
     def is_unproven(self) -> bool:
@@ -104,6 +109,16 @@ class Observation:
             return self.is_late
         ended = max((each.ended_at for each in self.ticks), default=0)
         return max(ended, self.state.last_completion or 0) < deployed_at or self.is_late
+
+
+def interval_of(deployed: DeployedSensor, state: SensorState) -> int:
+    """Milliseconds from one tick to the next: as deployed, or as the code gives it, or each minute.
+
+    Args:
+        deployed: the sensor.
+        state: what is stored of it.
+    """
+    return (deployed.interval_seconds or 0) * 1000 or state.interval or MINUTE_MS
 
 
 def problems_of(

@@ -17,6 +17,7 @@ OLDEST_MS = 900_000
 """RECONCILE lists Parameter Store every 10 minutes: an older copy shows that it does not run."""
 
 SHARED = (
+    "TREADLE_ENGINE_ID",
     "TREADLE_NAMESPACE",
     "TREADLE_SENSORS_TABLE",
     "TREADLE_TICKS_TABLE",
@@ -103,6 +104,7 @@ class Registrations:
             yield _problem(says, f"Deploy project {entry.project} once it is corrected.")
         yield from _of_jobs(registry, entry)
         yield from _of_function(registry, entry)
+        yield from _of_settings(entry, sensor)
         yield from self._of_environment(sensor)
 
     def _of_environment(self, sensor: DeployedSensor) -> Iterator[SensorProblem]:
@@ -118,6 +120,25 @@ class Registrations:
             says = f"Its function is deployed for another engine: {'; '.join(wrong)}. Nobody starts what it requests."
             advice = f"Deploy project {sensor.project} with the engine's present contract."
             yield _problem(says, advice)
+
+
+def _of_settings(entry: SensorEntry, sensor: DeployedSensor) -> Iterator[SensorProblem]:
+    """That its entry says something else than its function's environment, which its block of the template gives twice."""
+    given = {
+        "status": (entry.default_status.value, "TREADLE_DEFAULT_STATUS"),
+        "interval": (str(entry.interval_seconds or ""), "TREADLE_INTERVAL_SECONDS"),
+        "dead_letters": (entry.dead_letters, "TREADLE_DEAD_LETTER_QUEUE_URL"),
+    }
+    wrong = [
+        f"{field} is {value!r}, and {variable} is {sensor.settings[variable]!r}"
+        for field, (value, variable) in given.items()
+        if sensor.settings.get(variable) and value and sensor.settings[variable] != value
+    ]
+    if wrong:
+        says = (
+            f"Its entry and its function differ: {'; '.join(wrong)}. RECONCILE and operators go by the entry"
+        )
+        yield _problem(says, f"Give both one value in project {entry.project}, and deploy.")
 
 
 def _known_jobs(registry: Registry) -> str:

@@ -92,6 +92,7 @@ def letter_json(letter: Redriven) -> Json:
     attributes = letter.letter.attributes
     return {
         "letter_id": letter.letter.letter_id,
+        "project": letter.letter.project or None,
         "origin": letter.origin,
         "subject": subject_of_letter(letter.letter),
         "fate": letter.fate.value,

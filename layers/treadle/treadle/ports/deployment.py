@@ -56,6 +56,7 @@ class DeployedSensor:
         problem: why its function or its rule cannot be read; "" if both can. Of such a sensor, no more than its
             entry in the registry is known.
         remedy: what to do then.
+        dead_letters: the URL of its project's dead-letter queue; "" if its project has none.
         deployed_at: when its function last got code or settings, in milliseconds; None if that is not known.
     """
 
@@ -75,6 +76,7 @@ class DeployedSensor:
     role: str = ""
     problem: str = ""
     remedy: str = ""
+    dead_letters: str = ""
     # Not part of what it is: the same sensor, deployed again, is the same.
     deployed_at: int | None = field(default=None, compare=False)
 

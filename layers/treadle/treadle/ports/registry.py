@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from treadle.definitions.errors import RegistryEntryError
 from treadle.definitions.jobs import NAME, names_in
+from treadle.definitions.status import DefaultSensorStatus
+from treadle.ports.deployment import EVENT_KINDS
 from treadle.ports.launching import JobSettings
 
 CONTRACT = 1
@@ -16,6 +18,9 @@ SERVED = frozenset({CONTRACT})
 """The versions that an engine of this code serves: this one and the one before, once there is one."""
 
 ROOT = "/treadle"
+
+_MOST_DIGITS = 9
+"""Of an interval in seconds: thirty years."""
 
 SENSORS, JOBS = "sensors", "jobs"
 """The folders of an engine's path."""
@@ -44,6 +49,10 @@ class SensorEntry:
         rule: the EventBridge rule that feeds it, as CloudFormation names it; "" if it has none.
         log_group: where its function writes.
         contract: the version of the contract that its project was built for.
+        default_status: what holds where no operator has said anything, as its function has it, too.
+        interval_seconds: from one tick to the next, as its function has it, too; 0 where the template gives none.
+        dead_letters: the URL of its project's dead-letter queue; "" if its project has none.
+        registered_at: since when the engine has known this value of the entry, in milliseconds.
     """
 
     name: str
@@ -55,6 +64,16 @@ class SensorEntry:
     rule: str = ""
     log_group: str = ""
     contract: int = CONTRACT
+    default_status: DefaultSensorStatus = DefaultSensorStatus.STOPPED
+    interval_seconds: int = 0
+    dead_letters: str = ""
+    # Not part of what it is: the same entry, registered again, is the same.
+    registered_at: int = field(default=0, compare=False)
+
+    @property
+    def is_ticked(self) -> bool:
+        """Whether a schedule ticks it."""
+        return self.kind not in EVENT_KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +170,14 @@ class KeptEntry:
         read_at: when Parameter Store was asked for it last, in milliseconds.
         problem: why a later value could not be taken; "" if there is none.
         is_missing: True if the last listing lacked it.
+        changed_at: when this text was read first, in milliseconds; 0 if that is not known.
     """
 
     text: str
     read_at: int
     problem: str = ""
     is_missing: bool = False
+    changed_at: int = 0
 
     @property
     def is_deleted(self) -> bool:
@@ -200,7 +221,7 @@ class RegistryCopy:
                 problems.setdefault(path, str(error))
                 continue
             if isinstance(entry, SensorEntry):
-                sensors[entry.name] = entry
+                sensors[entry.name] = replace(entry, registered_at=kept.changed_at)
             else:
                 jobs[entry.name] = entry
         return Registry(sensors, jobs, problems, self.listed_at, self.engine)
@@ -285,7 +306,9 @@ def parse_sensor(name: str, text: str) -> SensorEntry:
     Args:
         name: the last part of the entry's path.
         text: the value, a JSON object of texts: `project`, `function` and `kind`; and where there are any, `jobs`
-            (names joined by commas), `queue`, `rule`, `log_group` and `contract`.
+            (names joined by commas), `queue`, `rule`, `log_group`, `contract`, `status` (RUNNING or STOPPED, what holds
+            where no operator has said anything; STOPPED if it is left out), `interval` (seconds from one tick to the
+            next) and `dead_letters` (the URL of the project's dead-letter queue).
 
     Raises:
         RegistryEntryError: if it is malformed.
@@ -301,6 +324,9 @@ def parse_sensor(name: str, text: str) -> SensorEntry:
         _text(fields, "rule"),
         _text(fields, "log_group"),
         _contract(fields),
+        _status(fields),
+        _seconds(fields, "interval"),
+        _text(fields, "dead_letters"),
     )
 
 
@@ -377,6 +403,22 @@ def _switch(fields: Mapping[str, Any], name: str) -> bool:
         msg = f"its {name} is {text!r}, and must be true or false. Correct it in its project's template."
         raise RegistryEntryError(msg)
     return text == "true"
+
+
+def _status(fields: Mapping[str, Any]) -> DefaultSensorStatus:
+    text = _text(fields, "status") or DefaultSensorStatus.STOPPED.value
+    if text not in set(DefaultSensorStatus):
+        msg = f"its status is {text!r}, and must be RUNNING or STOPPED. Correct it in its project's template."
+        raise RegistryEntryError(msg)
+    return DefaultSensorStatus(text)
+
+
+def _seconds(fields: Mapping[str, Any], name: str) -> int:
+    text = _text(fields, name)
+    if text and not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):
+        msg = f"its {name} is {text!r}, and must be a whole number of seconds. Correct it in its project's template."
+        raise RegistryEntryError(msg)
+    return int(text or 0)
 
 
 def _contract(fields: Mapping[str, Any]) -> int:

@@ -48,6 +48,7 @@ class SensorState:
         last_run_key: the last run key asked for.
         resume_at: no tick is due before this, after failures.
         paused: why Treadle stopped the sensor, if it did.
+        interval: milliseconds from one tick to the next, as its last tick had it; 0 for each scheduled minute.
     """
 
     sensor: str
@@ -65,6 +66,7 @@ class SensorState:
     last_run_key: str | None = None
     resume_at: int | None = None
     paused: str | None = None
+    interval: int | None = field(default=None, compare=False)  # Of the deployment, kept here for RECONCILE.
 
     def is_running(self, default: DefaultSensorStatus) -> bool:
         """Whether the sensor evaluates.

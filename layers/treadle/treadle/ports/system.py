@@ -45,6 +45,7 @@ class Letter:
         body: as it came.
         attributes: what was written beside it, such as `origin` and `reason`.
         source: the ARN of the queue from which it was moved here after too many deliveries, if it was.
+        project: in whose queue it is; "" for the engine's.
     """
 
     letter_id: str
@@ -52,6 +53,7 @@ class Letter:
     body: str
     attributes: Mapping[str, str]
     source: str | None = None
+    project: str = ""
 
 
 class LetterBox(Protocol):

@@ -60,7 +60,7 @@ def sensor_text(project: str, *jobs: str, **fields: str) -> str:
         jobs: those that it may start.
         fields: what else it has.
     """
-    given = {"function": "function", "kind": "schedule", **fields}
+    given = {"function": "function", "kind": "schedule", "status": "RUNNING", **fields}
     return json.dumps({"project": project, "jobs": ",".join(jobs), **given})
 
 

@@ -9,6 +9,7 @@ from treadle.definitions.clocks import is_ahead
 from treadle.definitions.errors import LeaseLostError, StoreError, UnreadableRecordError
 from treadle.definitions.status import DagsterRunStatus, InstigatorStatus, TickStatus
 from treadle.ports.assets import AssetEvent
+from treadle.ports.engine_state import EngineRecord, LateSensor
 from treadle.ports.registry import RegistryCopy
 from treadle.ports.run_queries import MOST_LOOKED_AT, RunPage, RunQuery, parse_place, place_of
 from treadle.ports.runs import Claim, KeyState, Look, Run, Try, unreadable_run
@@ -55,6 +56,8 @@ class InMemoryTables:
         marked: ticks and runs that were marked as unreadable, by their keys: when they are due again.
         admitted: runs counted against each sensor's limit, by sensor and hour.
         registry: the engine's copy of the registry.
+        engine: which engine the tables belong to.
+        late: the sensors that were announced as late.
         lock: held while a write checks its condition.
     """
 
@@ -70,6 +73,8 @@ class InMemoryTables:
     marked: dict[tuple[str, ...], int] = field(default_factory=dict)
     admitted: dict[tuple[str, int], int] = field(default_factory=dict)
     registry: RegistryCopy = field(default_factory=RegistryCopy)
+    engine: EngineRecord | None = None
+    late: dict[str, LateSensor] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def check(self, *key: str) -> None:
@@ -126,6 +131,7 @@ class InMemorySensorStore:
                 lease_expires=request.expires_at,
                 last_nominal=request.nominal,
                 started_at=request.now if before.started_at is None else before.started_at,
+                interval=request.interval,
             )
             return Lease(request.sensor, request.owner, before.epoch + 1, request.nominal, before)
 

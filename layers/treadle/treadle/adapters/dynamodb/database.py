@@ -227,9 +227,9 @@ class Database:
                 return
 
     def put(
-        self, table: Table, key: tuple[str, ...], item: Item, condition: Condition
+        self, table: Table, key: tuple[str, ...], item: Item, condition: Condition | None = None
     ) -> ConditionFailed | None:
-        """Put the item if the condition holds; None if it did."""
+        """Put the item if the condition, if there is one, holds; None if it did."""
         kwargs = self._kwargs(
             table,
             key,

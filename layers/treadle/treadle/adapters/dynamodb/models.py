@@ -45,6 +45,7 @@ class SensorModel(Model):
     last_run_key = UnicodeAttribute(null=True)
     resume_at = NumberAttribute(null=True)
     paused = UnicodeAttribute(null=True)
+    interval = NumberAttribute(null=True)
     edits = JSONAttribute(null=True)
 
 
@@ -54,6 +55,21 @@ class RegistryModel(Model):
     sensor = UnicodeAttribute(hash_key=True)
     registry = BinaryAttribute(legacy_encoding=False)
     revision = NumberAttribute()
+
+
+class EngineModel(Model):
+    """Which engine the tables belong to, in the sensors table under `#engine`, which cannot name a sensor."""
+
+    sensor = UnicodeAttribute(hash_key=True)
+    engine_id = UnicodeAttribute()
+    seen_at = NumberAttribute()
+
+
+class LateSensorsModel(Model):
+    """The sensors that were announced as late, in the sensors table under `#late`, which cannot name a sensor."""
+
+    sensor = UnicodeAttribute(hash_key=True)
+    late = JSONAttribute()
 
 
 class TickModel(Model):

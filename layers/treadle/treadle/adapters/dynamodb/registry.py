@@ -58,7 +58,7 @@ class DynamoRegistryStore:
 
 def _packed(copy: RegistryCopy) -> bytes:
     entries = {
-        path: [kept.text, kept.read_at, kept.problem, kept.is_missing]
+        path: [kept.text, kept.read_at, kept.problem, kept.is_missing, kept.changed_at]
         for path, kept in sorted(copy.entries.items())
     }
     body = {"engine": copy.engine, "entries": entries, "listed_at": copy.listed_at}
@@ -71,8 +71,10 @@ def _copy_of(item: Item) -> RegistryCopy:
     return RegistryCopy(text(body["engine"]), entries, integer(body["listed_at"]), _revision(item))
 
 
-def _kept(value: object, read_at: object, problem: object, is_missing: object) -> KeptEntry:
-    return KeptEntry(text(value), integer(read_at), text(problem), bool(is_missing))
+def _kept(
+    value: object, read_at: object, problem: object, is_missing: object, changed_at: object = 0
+) -> KeptEntry:
+    return KeptEntry(text(value), integer(read_at), text(problem), bool(is_missing), integer(changed_at))
 
 
 def _revision(item: Item) -> int:

@@ -111,6 +111,7 @@ class DynamoSensorStore:
             Model.epoch.add(1),
             Model.last_nominal.set(request.nominal),
             Model.started_at.set(Model.started_at | request.now),
+            Model.interval.set(request.interval),
         ]
         answer = self._database.update(
             self._table,
@@ -367,6 +368,7 @@ def _state_of(item: Item) -> SensorState:
         last_run_key=model.last_run_key,
         resume_at=whole(model.resume_at),
         paused=model.paused,
+        interval=whole(model.interval),
     )
 
 

@@ -12,6 +12,7 @@ from treadle.ports.system import BlobStore, Tokens
 
 if TYPE_CHECKING:
     from treadle.adapters.dynamodb.assets import DynamoEventStore
+    from treadle.adapters.dynamodb.engine_state import DynamoEngineStore, DynamoLateSensorStore
     from treadle.adapters.dynamodb.registry import DynamoRegistryStore
     from treadle.adapters.dynamodb.runs import DynamoRunStore
 
@@ -69,6 +70,20 @@ class DynamoStores:
         from treadle.adapters.dynamodb.registry import DynamoRegistryStore
 
         return DynamoRegistryStore(self._database, self._sensors)
+
+    @cached_property
+    def engine(self) -> "DynamoEngineStore":
+        """Which engine reads the tables."""
+        from treadle.adapters.dynamodb.engine_state import DynamoEngineStore
+
+        return DynamoEngineStore(self._database, self._sensors)
+
+    @cached_property
+    def late_sensors(self) -> "DynamoLateSensorStore":
+        """The sensors that were announced as late."""
+        from treadle.adapters.dynamodb.engine_state import DynamoLateSensorStore
+
+        return DynamoLateSensorStore(self._database, self._sensors)
 
     @cached_property
     def events(self) -> "DynamoEventStore":

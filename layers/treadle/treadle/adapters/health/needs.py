@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from treadle.adapters.dynamodb.engine_state import ENGINE, LATE
 from treadle.adapters.dynamodb.registry import KEY as REGISTRY
 from treadle.adapters.dynamodb.runs import CLAIM_ATTRIBUTES
 from treadle.adapters.stack import DeployedStack
@@ -134,6 +135,7 @@ def _of_every_sensor(arns: _Arns, sensor: DeployedSensor) -> Iterator[_Call]:
     cursor = {"dynamodb:LeadingKeys": [f"{sensor.name}#cursor"]}
     yield arns.table("SENSORS"), ("dynamodb:GetItem", "dynamodb:UpdateItem"), own
     yield arns.table("SENSORS"), ("dynamodb:GetItem", "dynamodb:PutItem"), cursor
+    yield arns.table("SENSORS"), ("dynamodb:GetItem",), {"dynamodb:LeadingKeys": [ENGINE]}
     yield arns.table("TICKS"), ("dynamodb:BatchGetItem", "dynamodb:PutItem"), own
     known = {"dynamodb:Attributes": list(CLAIM_ATTRIBUTES), "dynamodb:Select": ["SPECIFIC_ATTRIBUTES"]}
     yield arns.table("RUNS"), ("dynamodb:BatchGetItem",), known
@@ -190,6 +192,10 @@ def _of_engine(arns: _Arns) -> Iterator[Need]:
     for step, actions in _OF_REGISTRY.items():
         registry = {"dynamodb:LeadingKeys": [REGISTRY]}
         yield Need(step, f"{step.title()}Role", arns.table("SENSORS"), actions, registry)
+    yield Need("reconcile", "ReconcileRole", arns.table("SENSORS"), ("dynamodb:BatchGetItem",))
+    for key in (ENGINE, LATE):
+        noted = {"dynamodb:LeadingKeys": [key]}
+        yield Need("reconcile", "ReconcileRole", arns.table("SENSORS"), get_put, noted)
     for folder in (SENSORS, JOBS):
         entries = arns.of("ssm", f"parameter{path_of(arns.engine)}{folder}")
         yield Need("reconcile", "ReconcileRole", entries, ("ssm:GetParametersByPath",))

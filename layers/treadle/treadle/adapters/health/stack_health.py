@@ -190,14 +190,14 @@ class StackHealth:
         """Owner and URL of the queues; "" owns the dead letters."""
         for whose, logical_id, url in self._of_type("AWS::SQS::Queue", "Queue", owner):
             yield "" if logical_id == DEAD_LETTERS else whose, url
-        sensors = self._sensors(owner)
-        for each in sensors:
+        for each in self._sensors(owner):
             if each.queue:
                 yield _step(each), each.queue
         if owner is None:
-            letters = {each.settings.get("TREADLE_DEAD_LETTER_QUEUE_URL", "") for each in sensors}
-            for url in sorted(letters - {"", *self._stack.queue_urls.values()}):
-                yield "", url
+            # Each project's once, however many sensors it has.
+            for url in sorted({each.dead_letters for each in self._sensors() if each.dead_letters}):
+                if url != self._stack.queue_urls.get(DEAD_LETTERS):
+                    yield "", url
 
     def _queues(self, owner: str | None) -> Iterator[Probe]:
         for whose, url in self._queues_of(owner):

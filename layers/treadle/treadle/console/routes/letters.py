@@ -11,6 +11,7 @@ MOST = 100
 _LETTER: Schema = record(
     {
         "letter_id": TEXT,
+        "project": MAYBE_TEXT,
         "origin": TEXT,
         "subject": TEXT,
         "reason": TEXT,
@@ -40,7 +41,7 @@ OPERATIONS = (
     Operation(
         "GET",
         "/api/dead-letters",
-        "What lies in the dead-letter queue, and what would become of each letter if it were sent again.",
+        "What lies in the dead-letter queues of the engine and its projects, and what would become of each letter if it were sent again.",
         dead_letters,
         record({"letters": list_of(_LETTER)}),
         query=_WHICH,

@@ -11,7 +11,7 @@ import {Badge, Choice, Dialog, Loaded, Page, Problem, Table} from '../parts.js';
 const WOULD = {SENT: 'Would be sent', DROPPED: 'Would be dropped', LEFT: 'Stays'};
 
 const columnsOf = (words) => [
-  {name: 'Origin', kind: 'main', of: (each) => html`<span class="strong">${each.origin}</span>`},
+  {name: 'Origin', kind: 'main', of: (each) => html`<span class="strong">${each.origin}</span>${each.project && html`<small class="faint"> of ${each.project}</small>`}`},
   {name: 'What', of: (each) => html`<span class="mono clip wide" title=${each.subject ?? ''}>${each.subject ?? '–'}</span>`},
   {name: 'Fate', of: (each) => html`<${Badge} status=${each.fate} label=${words[each.fate]} />`},
   {name: 'Why', of: (each) => html`<span class="message">${each.reason}</span>${each.given_up_as && html`<small class="faint message"> Given up as: ${each.given_up_as}</small>`}`},

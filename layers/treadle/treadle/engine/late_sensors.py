@@ -1,0 +1,185 @@
+"""Finds sensors that have not ticked for three of their intervals, and announces each change once."""
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from treadle.definitions.clocks import MAX_SKEW_MS, is_ahead
+from treadle.engine.identity import timestamp
+from treadle.engine.leased_ticks import LEASE_MARGIN_MS, MAX_LEASE_SECONDS
+from treadle.engine.registered import CachedRegistry
+from treadle.engine.schedule import MINUTE_MS
+from treadle.engine.telling import sensor_health_changed
+from treadle.ports.engine_state import LateSensor, LateSensorStore
+from treadle.ports.records import UNREADABLE
+from treadle.ports.registry import SensorEntry
+from treadle.ports.sensors import SensorState, SensorStore
+from treadle.ports.system import Bus, Clock
+
+logger = logging.getLogger(__name__)
+
+INTERVALS = 3
+"""A sensor that has not ticked for so many of its intervals is late."""
+
+DELIVERY_MS = MINUTE_MS
+"""A schedule invokes its target within a minute of the time.
+
+Source: "Schedule types in EventBridge Scheduler" in its user guide: 60 second precision.
+"""
+
+LONGEST_LEASE_MS = MAX_LEASE_SECONDS * 1000 + LEASE_MARGIN_MS + MAX_SKEW_MS
+
+
+def patience(interval: float) -> float:
+    """Milliseconds from a sign of life until a sensor is late. A schedule delivers each minute at most.
+
+    Args:
+        interval: milliseconds from one tick to the next.
+    """
+    return INTERVALS * max(interval, MINUTE_MS) + DELIVERY_MS
+
+
+def longest_interval(entry: SensorEntry, state: SensorState) -> int:
+    """Milliseconds from one tick to the next, the longer where the entry and the last tick differ.
+
+    One of them is of before a deployment then; and an interval that only the code gives is in no entry.
+
+    Args:
+        entry: what is registered of it.
+        state: what is stored of it.
+    """
+    return max(entry.interval_seconds * 1000, state.interval or 0)
+
+
+def last_sign(entry: SensorEntry, state: SensorState, now: int) -> int:
+    """When a sensor last ticked or completed a tick, was started or was registered; or until when it must not tick.
+
+    After failures it must not tick for a while, nor beside an evaluation that is at work.
+
+    Args:
+        entry: what is registered of it.
+        state: what is stored of it.
+        now: the time.
+    """
+    signs = [entry.registered_at, state.started_at, state.last_nominal, state.last_completion]
+    past = [each for each in signs if each is not None and not is_ahead(each, now)]
+    waits = [state.resume_at or 0]
+    if state.lease_owner is not None and state.lease_expires <= now + LONGEST_LEASE_MS:
+        waits.append(state.lease_expires)
+    return max([0, *past, *waits])
+
+
+class LateSensors:
+    """Looks at the sensors that a schedule ticks. A sensor is not read again before it can be late.
+
+    Args:
+        registry: what is registered.
+        sensors: keeps the sensors' states.
+        late: keeps which sensors were announced as late.
+        bus: where each change is announced.
+        namespace: the engine's, as `account/region/namespace`.
+        clock: the time.
+    """
+
+    def __init__(
+        self,
+        registry: CachedRegistry,
+        sensors: SensorStore,
+        late: LateSensorStore,
+        bus: Bus,
+        namespace: str,
+        clock: Clock,
+    ) -> None:
+        self._registry = registry
+        self._sensors = sensors
+        self._late = late
+        self._bus = bus
+        self._namespace = namespace
+        self._clock = clock
+        self._next_looks: dict[str, tuple[int, int]] = {}
+        self.late: Sequence[str] = ()
+        self._has_late = True  # Until the store says that there is none.
+
+    def look(self) -> None:
+        """Find the sensors that are late, which `late` has then; also if their announcement fails.
+
+        A change is announced before it is noted: whoever dies in between announces it twice, and not never.
+
+        Raises:
+            StoreError: if a store or the bus did not answer; what has changed is announced by the next look.
+        """
+        now = self._clock.now()
+        ticked = {name: entry for name, entry in self._registry.current().sensors.items() if entry.is_ticked}
+        due = [name for name, entry in ticked.items() if self._is_due(entry, now)]
+        self._next_looks = {name: each for name, each in self._next_looks.items() if name in ticked}
+        if not due and not self._has_late:
+            self.late = ()
+            return
+        states = self._sensors.get_many(due) if due else {}
+        found = [self._judged(ticked[name], states[name], now) for name in sorted(due)]
+        late = {each.name: each for each in found if each is not None}
+        self.late = tuple(late)
+        if late or self._has_late:
+            self._announce(late, ticked, states, now)
+
+    def _is_due(self, entry: SensorEntry, now: int) -> bool:
+        registered_at, at = self._next_looks.get(entry.name, (entry.registered_at, 0))
+        return now > at or registered_at != entry.registered_at
+
+    def _judged(self, entry: SensorEntry, state: SensorState, now: int) -> LateSensor | None:
+        """The sensor if it is late; and when it is to be looked at again."""
+        # A state that cannot be read stands as stopped: no tick can come past it, whatever it was.
+        is_unreadable = (state.paused or "").startswith(UNREADABLE)
+        is_running = (SensorState(entry.name) if is_unreadable else state).is_running(entry.default_status)
+        # One that does not run has as long from when it is started.
+        since = last_sign(entry, state, now) if is_running else now
+        ends_at = since + int(patience(longest_interval(entry, state)))
+        # The interval may be shortened meanwhile, as far as the entry says nothing of it.
+        next_at = min(ends_at, now + int(patience(entry.interval_seconds * 1000)))
+        self._next_looks[entry.name] = entry.registered_at, next_at
+        return LateSensor(entry.name, entry.project, since) if now > ends_at else None
+
+    def _announce(
+        self,
+        late: Mapping[str, LateSensor],
+        ticked: Mapping[str, SensorEntry],
+        states: Mapping[str, SensorState],
+        now: int,
+    ) -> None:
+        known = self._late.read()
+        # Another process may have announced a sensor that this one need not look at yet.
+        unread = {name: each for name, each in known.items() if name in ticked and name not in states}
+        began = [each for name, each in late.items() if name not in known]
+        ended = [each for name, each in known.items() if name not in late and name not in unread]
+        if began or ended:
+            told = [(each, late_words(each)) for each in began]
+            told += [(each, _words(each, ticked.get(each.name), states.get(each.name))) for each in ended]
+            for each, reason in told:
+                logger.warning("Sensor %s of project %s: %s", each.name, each.project, reason)
+            self._bus.publish(
+                [
+                    sensor_health_changed(each, self._namespace, now, reason, is_late=each.name in late)
+                    for each, reason in told
+                ]
+            )
+            self._late.write({**unread, **late})
+        self._has_late = bool(unread or late)
+
+
+def late_words(sensor: LateSensor) -> str:
+    """That a sensor is late, as a sentence.
+
+    Args:
+        sensor: which.
+    """
+    return f"It has not ticked since {timestamp(sensor.since)}, for more than three of its intervals."
+
+
+def _words(sensor: LateSensor, entry: SensorEntry | None, state: SensorState | None) -> str:
+    """Why a sensor is late no more."""
+    if entry is None or state is None:
+        return "It is not registered any more."
+    if not state.is_running(entry.default_status):
+        return "It is paused." if state.paused else "It is stopped."
+    if (state.last_nominal or 0) > sensor.since:
+        return "It ticks again."
+    return "It was started or deployed again, and has three intervals to tick."

@@ -1,0 +1,418 @@
+"""RECONCILE sees which sensors do not tick, whatever the reason; and none that the code itself lets wait."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from tests.support.house import NAMESPACE, House, keyless, sensor_of
+from treadle.definitions.errors import StoreError
+from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus
+from treadle.engine.evaluation import Budget
+from treadle.engine.failures import UNSLOWED
+from treadle.engine.late_sensors import DELIVERY_MS, INTERVALS, LateSensors
+from treadle.engine.leased_ticks import MAX_LEASE_SECONDS
+from treadle.engine.reconcile import Reconciled, Reconciler
+from treadle.engine.registered import CachedRegistry
+from treadle.engine.schedule import MINUTE_MS
+from treadle.ports.deployment import EVENT_KINDS
+from treadle.ports.registry import KeptEntry, RegistryCopy
+from treadle.ports.sensors import Edit, SensorState
+from treadle.ports.system import BusEvent
+from treadle.testing.engine_state import InMemoryLateSensorStore
+from treadle.testing.news import InMemoryBus
+from treadle.testing.registry import InMemoryRegistryStore, sensor_text
+from treadle.testing.stores import InMemorySensorStore
+
+RUNNING, STOPPED = DefaultSensorStatus.RUNNING, DefaultSensorStatus.STOPPED
+LATE_MS = INTERVALS * MINUTE_MS + DELIVERY_MS
+
+
+@dataclass(slots=True)
+class Reading:
+    """Which sensors' states were read, at each look that read any."""
+
+    store: InMemorySensorStore
+    reads: list[set[str]] = field(default_factory=list)
+
+    def get_many(self, sensors: Any) -> dict[str, SensorState]:
+        self.reads.append(set(sensors))
+        return self.store.get_many(sensors)
+
+
+@dataclass(slots=True)
+class Watch:
+    """A deployment of which some sensors are registered."""
+
+    house: House = field(default_factory=House)
+    made: LateSensors = field(init=False)
+    reading: Reading = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.house.clock.time -= self.house.clock.time % MINUTE_MS
+        self.reading = Reading(self.house.sensors)
+        self.start_process()
+
+    def start_process(self) -> None:
+        """Let RECONCILE begin anew, with nothing in mind."""
+        registry = CachedRegistry(InMemoryRegistryStore(self.house.tables), self.house.clock)
+        late = InMemoryLateSensorStore(self.house.tables)
+        self.made = LateSensors(
+            registry,
+            self.reading,  # type: ignore[arg-type] # as much of it as is used
+            late,
+            self.house.bus,
+            NAMESPACE,
+            self.house.clock,
+        )
+
+    def register(self, name: str = "watch", **fields: str) -> None:
+        """Deploy an entry."""
+        now, copy = self.house.clock.now(), self.house.tables.registry
+        entry = KeptEntry(sensor_text("shop", **fields), now, changed_at=now)
+        entries = {**copy.entries, f"sensors/{name}": entry}
+        self.house.tables.registry = RegistryCopy("main", entries, now, copy.revision + 1)
+
+    def tick(
+        self, *, interval: int = 60, name: str = "watch", function: Any = keyless, **options: Any
+    ) -> Any:
+        """Tick as the schedule does."""
+        leased = self.house.leased(sensor_of(function, name=name), interval=interval, **options)
+        return leased.tick(self.house.clock.now(), Budget())
+
+    def pass_by(self, ms: int) -> tuple[str, ...]:
+        """Which sensors are late after a while of RECONCILE's looks, one each minute."""
+        until = self.house.clock.time + ms
+        while self.house.clock.time + MINUTE_MS <= until:
+            self.house.clock.time += MINUTE_MS
+            self.made.look()
+        self.house.clock.time = until
+        self.made.look()
+        return tuple(self.made.late)
+
+    def told(self) -> list[tuple[object, ...]]:
+        """What was announced: sensor, status, reason."""
+        return [tuple(each.detail[name] for name in ("sensor", "status", "reason")) for each in self.events()]
+
+    def events(self) -> list[BusEvent]:
+        return [each for each in self.house.bus.events if each.kind == "Sensor Health Changed"]
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch()
+
+
+def test_sensor_that_never_ticked_is_late_three_intervals_after_it_was_registered_and_not_before(
+    watch: Watch,
+) -> None:
+    watch.register()
+
+    assert watch.pass_by(LATE_MS) == ()
+    assert watch.pass_by(1) == ("watch",)
+
+
+def test_sensor_that_ticks_is_never_late(watch: Watch) -> None:
+    watch.register()
+
+    for _ in range(20):
+        watch.tick()
+        assert watch.pass_by(MINUTE_MS) == ()
+
+    assert watch.told() == []
+
+
+def test_sensor_that_ticks_no_more_is_late_after_three_intervals_and_a_deliverys_minute(watch: Watch) -> None:
+    watch.register(interval="300")
+    watch.pass_by(60 * MINUTE_MS // 4)
+    watch.tick(interval=300)
+    nominal = watch.house.state().last_nominal or 0
+
+    assert watch.pass_by(nominal + 16 * MINUTE_MS - watch.house.clock.now()) == ()
+    assert watch.pass_by(1) == ("watch",)
+
+
+def test_a_change_is_announced_once_and_so_is_its_end(watch: Watch) -> None:
+    watch.register()
+    since = watch.house.clock.now()
+    watch.pass_by(LATE_MS + 5 * MINUTE_MS)
+    watch.tick()
+    watch.pass_by(3 * MINUTE_MS)
+
+    assert [each[1:] for each in watch.told()] == [
+        ("LATE", f"It has not ticked since {_stamp(since)}, for more than three of its intervals."),
+        ("HEALTHY", "It ticks again."),
+    ]
+    began, ended = watch.events()
+    assert (began.detail["project"], began.detail["namespace"]) == ("shop", NAMESPACE)
+    assert (began.detail["since"], ended.detail["since"]) == (_stamp(since), _stamp(since))
+    assert began.detail["id"] != ended.detail["id"]
+
+
+def _stamp(at: int) -> str:
+    from treadle.engine.identity import timestamp
+
+    return timestamp(at)
+
+
+def test_each_sensor_is_announced_however_many_are_late_already(watch: Watch) -> None:
+    watch.register("first")
+    watch.pass_by(LATE_MS + MINUTE_MS)
+    watch.register("second")
+
+    assert watch.pass_by(LATE_MS + MINUTE_MS) == ("first", "second")
+    assert [each[:2] for each in watch.told()] == [("first", "LATE"), ("second", "LATE")]
+
+
+def test_another_process_announces_nothing_anew(watch: Watch) -> None:
+    watch.register()
+    watch.pass_by(LATE_MS + MINUTE_MS)
+    watch.start_process()
+
+    assert watch.pass_by(2 * MINUTE_MS) == ("watch",)
+    assert len(watch.told()) == 1
+
+
+def test_process_that_need_not_look_yet_leaves_what_another_has_announced(watch: Watch) -> None:
+    watch.register("first")
+    watch.register("second")
+    watch.pass_by(LATE_MS + MINUTE_MS)
+    other = watch.made
+    watch.tick(name="second")
+    watch.start_process()
+    watch.made.look()
+    watch.register("third")
+    watch.pass_by(MINUTE_MS)
+
+    assert [each[:2] for each in watch.told()] == [
+        ("first", "LATE"),
+        ("second", "LATE"),
+        ("second", "HEALTHY"),
+    ]
+    other.look()
+    assert len(watch.told()) == 3
+    assert set(watch.house.tables.late) == {"first"}
+
+
+def test_what_could_not_be_announced_is_announced_by_the_next_look(watch: Watch) -> None:
+    class Deaf(InMemoryBus):
+        def publish(self, events: Any) -> None:
+            raise StoreError("the bus did not answer")
+
+    bus, watch.house.bus = watch.house.bus, Deaf()
+    watch.start_process()
+    watch.register()
+    with pytest.raises(StoreError):
+        watch.pass_by(LATE_MS + MINUTE_MS)
+    assert watch.made.late == ("watch",)
+
+    watch.house.bus = bus
+    watch.start_process()
+    watch.made.look()
+
+    assert [each[:2] for each in watch.told()] == [("watch", "LATE")]
+
+
+@pytest.mark.parametrize("kind", sorted(EVENT_KINDS))
+def test_sensor_of_events_has_no_ticks_to_be_late_with(watch: Watch, kind: str) -> None:
+    watch.register(kind=kind)
+
+    assert watch.pass_by(24 * 60 * MINUTE_MS) == ()
+
+
+@pytest.mark.parametrize("kind", ["schedule", "s3", "all_succeeded", "multi_asset", "assets_updated"])
+def test_sensor_that_a_schedule_ticks_may_be_late(watch: Watch, kind: str) -> None:
+    watch.register(kind=kind)
+
+    assert watch.pass_by(LATE_MS + 1) == ("watch",)
+
+
+def edit(watch: Watch, status: InstigatorStatus) -> None:
+    watch.house.sensors.edit("watch", Edit(watch.house.clock.now(), "ann", status=status))
+
+
+def test_stopped_sensor_is_healthy_whoever_stopped_it(watch: Watch) -> None:
+    watch.register(status="STOPPED")
+    watch.register("other")
+    watch.house.sensors.edit("other", Edit(watch.house.clock.now(), "ann", status=InstigatorStatus.STOPPED))
+
+    assert watch.pass_by(60 * MINUTE_MS) == ()
+    assert watch.told() == []
+
+
+def test_started_sensor_has_three_intervals_from_its_start(watch: Watch) -> None:
+    watch.register(status="STOPPED")
+    watch.pass_by(60 * MINUTE_MS)
+    edit(watch, InstigatorStatus.RUNNING)
+
+    assert watch.pass_by(LATE_MS) == ()
+    assert watch.pass_by(MINUTE_MS) == ("watch",)
+
+
+def test_sensor_that_is_started_by_a_deployment_has_three_intervals_from_then(watch: Watch) -> None:
+    watch.register(status="STOPPED")
+    watch.pass_by(60 * MINUTE_MS)
+    watch.register(status="RUNNING")
+
+    assert watch.pass_by(LATE_MS) == ()
+    assert watch.pass_by(MINUTE_MS) == ("watch",)
+
+
+def test_late_sensor_that_is_stopped_is_late_no_more_and_says_why(watch: Watch) -> None:
+    watch.register()
+    watch.pass_by(LATE_MS + MINUTE_MS)
+    edit(watch, InstigatorStatus.STOPPED)
+
+    assert watch.pass_by(MINUTE_MS) == ()
+    assert watch.told()[1] == ("watch", "HEALTHY", "It is stopped.")
+
+
+def test_late_sensor_that_is_registered_no_more_is_late_no_more(watch: Watch) -> None:
+    watch.register()
+    watch.pass_by(LATE_MS + MINUTE_MS)
+    watch.house.tables.registry = replace(watch.house.tables.registry, entries={})
+
+    assert watch.pass_by(2 * MINUTE_MS) == ()
+    assert watch.told()[1] == ("watch", "HEALTHY", "It is not registered any more.")
+
+
+def test_paused_sensor_is_healthy(watch: Watch) -> None:
+    watch.register()
+
+    def failing() -> None:
+        raise ValueError("no source")
+
+    watch.tick(function=failing, pause_after=1)
+    assert watch.house.state().paused
+
+    assert watch.pass_by(60 * MINUTE_MS) == ()
+
+
+def test_sensor_that_failures_hold_up_is_not_late_before_it_may_tick_again(watch: Watch) -> None:
+    """Each further failure doubles the wait, up to an hour."""
+    watch.register()
+
+    def failing() -> None:
+        raise ValueError("no source")
+
+    for _ in range(UNSLOWED + 3):
+        watch.house.clock.time = max(watch.house.clock.time + MINUTE_MS, watch.house.state().resume_at or 0)
+        watch.tick(function=failing)
+    resume_at = watch.house.state().resume_at or 0
+    assert resume_at - watch.house.clock.now() > 2 * LATE_MS
+
+    assert watch.pass_by(resume_at + LATE_MS - watch.house.clock.now()) == ()
+    assert watch.pass_by(MINUTE_MS) == ("watch",)
+
+
+def test_sensor_whose_evaluation_is_at_work_is_not_late(watch: Watch) -> None:
+    watch.register()
+    at, ends_at = watch.house.clock.now(), watch.house.clock.now() + MAX_LEASE_SECONDS * 1000
+    watch.house.tables.sensors["watch"] = SensorState(
+        "watch", lease_owner="x", lease_expires=ends_at, last_nominal=at
+    )
+
+    assert watch.pass_by(ends_at + LATE_MS - watch.house.clock.now()) == ()
+    assert watch.pass_by(MINUTE_MS) == ("watch",)
+
+
+def test_interval_that_only_the_code_gives_counts(watch: Watch) -> None:
+    watch.register()
+    watch.tick(interval=3600)
+
+    assert watch.pass_by(3 * 60 * MINUTE_MS) == ()
+    assert watch.pass_by(2 * MINUTE_MS) == ("watch",)
+
+
+def test_raised_interval_counts_from_its_registration_and_a_lowered_one_from_the_next_tick(
+    watch: Watch,
+) -> None:
+    watch.register(interval="60")
+    watch.tick(interval=60)
+    watch.register(interval="3600")
+    assert watch.pass_by(2 * 60 * MINUTE_MS) == ()
+
+    watch.tick(interval=3600)
+    watch.register(interval="60")
+    assert watch.pass_by(60 * MINUTE_MS) == ()
+    watch.tick(interval=60)
+    assert watch.pass_by(LATE_MS + MINUTE_MS) == ("watch",)
+
+
+def test_interval_below_a_minute_waits_for_three_deliveries_of_the_schedule(watch: Watch) -> None:
+    watch.register(interval="15")
+
+    assert watch.pass_by(LATE_MS) == ()
+    assert watch.pass_by(1) == ("watch",)
+
+
+def test_times_of_the_future_are_no_signs_of_life(watch: Watch) -> None:
+    watch.register()
+    year = watch.house.clock.now() + 365 * 24 * 60 * MINUTE_MS
+    watch.house.tables.sensors["watch"] = SensorState(
+        "watch", last_nominal=year, last_completion=year, lease_owner="x", lease_expires=year
+    )
+
+    assert watch.pass_by(LATE_MS + MINUTE_MS) == ("watch",)
+
+
+def test_sensor_whose_state_cannot_be_read_ticks_no_more(watch: Watch) -> None:
+    watch.register()
+    watch.house.tables.unreadable["watch",] = "its epoch is a text"
+
+    assert watch.pass_by(LATE_MS + MINUTE_MS) == ("watch",)
+
+
+def test_state_is_read_again_only_once_its_sensor_can_be_late(watch: Watch) -> None:
+    """Not one request each minute, whatever the number of sensors; a hundred are one request."""
+    for number in range(100):
+        watch.register(f"minutely_{number}")
+    watch.register("hourly", interval="3600")
+    watch.register("off", status="STOPPED")
+
+    for _ in range(60):
+        for number in range(100):
+            watch.tick(name=f"minutely_{number}")
+        watch.pass_by(MINUTE_MS)
+
+    reads = watch.reading.reads
+    for name in ("minutely_0", "minutely_99", "off"):
+        assert sum(name in each for each in reads) <= 60 // INTERVALS
+    assert sum("hourly" in each for each in reads) == 1
+    assert all({"minutely_0", "minutely_99"} <= each or "minutely_0" not in each for each in reads)
+
+
+# ---- RECONCILE's pass
+
+
+def reconciler(watch: Watch) -> Reconciler:
+    house = watch.house
+    return Reconciler(
+        house.ticks,
+        house.runs,
+        house.launches,
+        house.dispatcher(),
+        house.jobs,
+        {},
+        house.clock,
+        sensors=watch.made,
+    )
+
+
+def test_pass_has_the_late_sensors(watch: Watch) -> None:
+    watch.register()
+    watch.house.clock.time += LATE_MS + 1
+
+    assert reconciler(watch).reconcile(60) == Reconciled(late=("watch",))
+    assert str(Reconciled(late=("watch",))).endswith("late sensors: watch")
+
+
+def test_pass_goes_on_if_sensors_cannot_be_looked_at(watch: Watch) -> None:
+    class Silent(InMemorySensorStore):
+        def get_many(self, sensors: Any) -> dict[str, SensorState]:
+            raise StoreError("the store did not answer")
+
+    watch.register()
+    watch.reading.store = Silent(watch.house.tables)
+
+    assert reconciler(watch).reconcile(60) == Reconciled(failed=1)
