@@ -27,7 +27,7 @@ CODE := $(wildcard $(LIBRARY) layers/project/build_layer.py functions/engine $(S
 # nothing else are not even read, as some take all of the template apart.
 PROJECT_CODE := $(wildcard functions layers/project/python tests/sensors)
 PROJECT_TESTS := $(wildcard tests/sensors) $(filter-out $(addprefix tests/template/,test_new_sensor%.py \
-	test_examined_permissions.py test_readme_parameters.py),$(wildcard tests/template/test_*.py))
+	test_examined_permissions.py test_parameters_page.py),$(wildcard tests/template/test_*.py))
 PYTEST := $(PYTHON) -m pytest
 PYTEST_ARGS ?=
 # Independent work side by side, each one's output in one piece where make can do that.
@@ -108,7 +108,7 @@ requirements: ## Resolve requirements/*.in anew and pin the result (Python 3.11)
 ##@ A local cloud
 
 .PHONY: up
-up: setup ## Start the local cloud and deploy the stack to it
+up: setup ## Start the local cloud and deploy the engine, its console and the project to it
 	@$(PYTHON) -m tools.local_cloud up
 
 .PHONY: down
@@ -173,12 +173,12 @@ check-sam: .tools/sam/.ready
 		AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint -t $$each || exit 1; done
 
 .PHONY: format
-format: .venv/.ready ## Format, and mend what ruff can mend
+format: .venv/.ready ## Format, and fix what ruff can fix
 	@.venv/bin/ruff check --fix --quiet $(CODE) || true
 	@.venv/bin/ruff format $(CODE)
 
 .PHONY: e2e
-e2e: setup .tools/browser/.ready ## The deployed stack on a local cloud, least privilege enforced
+e2e: setup .tools/browser/.ready ## Engine and project, deployed on a local cloud with least privilege enforced
 	@# One deployment serves all of these tests: in one order, so that what fails once fails again.
 	@$(PYTEST) tests/e2e -p no:randomly $(PYTEST_ARGS)
 
@@ -211,9 +211,13 @@ verify-aws: setup ## Try on your AWS account what Treadle relies on; asks first,
 verify-local: setup ## The same in a local cloud of its own, as far as an emulator can show it
 	@PYTHONPATH=layers/treadle $(PYTHON) -m tools.verify --local --yes $(ARGS)
 
+.PHONY: dist
+dist: .venv/.ready ## Build the wheel, which carries the engine and what `treadle init` writes
+	@$(PYTHON) -m tools.wheel
+
 ##@ Afterwards
 
 .PHONY: clean
 clean: down ## Remove builds and caches; `rm -rf .venv .tools` removes the tools too
-	@rm -rf .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .tools/run
+	@rm -rf .aws-sam dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .tools/run
 	@find $(CODE) -type d -name __pycache__ -prune -exec rm -rf {} +

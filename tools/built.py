@@ -1,12 +1,35 @@
-"""What `make up` has built of the project and of the engine, as far as running one function of it needs."""
+"""What `make up` has built of the project, the engine and the console, as far as running one function of it needs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tools.project import BUILD, ENGINE, ENGINE_BUILD, ROOT, ToolError
+from tools.project import BUILD, CONSOLE_BUILD, ENGINE, ENGINE_BUILD, ROOT, ToolError
+from tools.stack import CONSOLE_ENVIRONMENT, ENVIRONMENT
 from tools.template import load
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """What is built of one template.
+
+    Attributes:
+        path: the folder that it is in.
+        folder: where the template is, and the configuration file of its stack.
+        config_env: the environment of that file.
+    """
+
+    path: Path
+    folder: Path
+    config_env: str
+
+
+BUILDS = (
+    Build(BUILD, ROOT, ENVIRONMENT),
+    Build(ENGINE_BUILD, ENGINE, ENVIRONMENT),
+    Build(CONSOLE_BUILD, ENGINE, CONSOLE_ENVIRONMENT),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,45 +46,41 @@ class BuiltFunction:
     """Environment variables the template gives literally."""
     unresolved: tuple[str, ...]
     """Names of those whose values only a deployment knows."""
-    folder: Path
-    """Where the template and the configuration file of its stack are."""
+    build: Build
+    """What it is part of."""
 
 
-BUILDS = {ROOT: BUILD, ENGINE: ENGINE_BUILD}
-"""Where the templates are, and what is built of each."""
-
-
-def read(logical_id: str, builds: Mapping[Path, Path] = BUILDS) -> BuiltFunction:
+def read(logical_id: str, builds: Iterable[Build] = BUILDS) -> BuiltFunction:
     """Find a function in the built templates.
 
     Args:
         logical_id: the function's.
-        builds: by the folder of each template, what is built of it.
+        builds: where to look for it.
 
     Raises:
-        ToolError: nothing is built, or no template has such a function; the message lists what they have.
+        ToolError: a template is not built, or none has such a function; the message lists what they have.
     """
-    templates = {folder: _template(build) for folder, build in builds.items()}
+    templates = {build: _template(build.path) for build in builds}
     found = {
-        name: folder
-        for folder, template in templates.items()
+        name: build
+        for build, template in templates.items()
         for name, each in template["Resources"].items()
         if each["Type"] == "AWS::Serverless::Function"
     }
     if logical_id not in found:
         raise ToolError(f"no function is called {logical_id!r}. FUNCTION can be: {', '.join(sorted(found))}")
-    folder = found[logical_id]
-    return _function(logical_id, templates[folder], folder, builds[folder])
+    build = found[logical_id]
+    return _function(logical_id, templates[build], build)
 
 
-def _template(build: Path) -> dict[str, Any]:
-    path = build / "template.yaml"
+def _template(folder: Path) -> dict[str, Any]:
+    path = folder / "template.yaml"
     if not path.exists():
-        raise ToolError(f"nothing is built in {build}. Build and deploy: make up")
+        raise ToolError(f"nothing is built in {folder}. Build and deploy: make up")
     return load(path)
 
 
-def _function(logical_id: str, template: dict[str, Any], folder: Path, build: Path) -> BuiltFunction:
+def _function(logical_id: str, template: dict[str, Any], build: Build) -> BuiltFunction:
     resources: dict[str, Any] = template["Resources"]
     resource: dict[str, Any] = resources[logical_id]
     parameters: dict[str, Any] = template.get("Parameters", {})
@@ -77,14 +96,14 @@ def _function(logical_id: str, template: dict[str, Any], folder: Path, build: Pa
     layers = [*common.get("Layers", []), *own.get("Layers", [])]
     return BuiltFunction(
         logical_id=logical_id,
-        code=build / str(merged["CodeUri"]),
-        layers=tuple(_layer(each, resources, build) for each in layers),
+        code=build.path / str(merged["CodeUri"]),
+        layers=tuple(_layer(each, resources, build.path) for each in layers),
         handler=str(merged["Handler"]),
         timeout=_number(merged.get("Timeout"), 3, parameters),
         memory=_number(merged.get("MemorySize"), 128, parameters),
         variables={name: _text(value) for name, value in values.items() if not isinstance(value, dict)},
         unresolved=tuple(sorted(name for name, value in values.items() if isinstance(value, dict))),
-        folder=folder,
+        build=build,
     )
 
 

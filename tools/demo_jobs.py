@@ -28,6 +28,7 @@ SENSORS = (
 EDITS = (
     # Interval of new_objects, and what is there already.
     ("TREADLE_INTERVAL_SECONDS: '300'", "TREADLE_INTERVAL_SECONDS: '60', TREADLE_S3_START_FROM: beginning"),
+    ('"interval":"300"', '"interval":"60"'),
     # These two run.
     (
         "TREADLE_DEFAULT_STATUS: STOPPED, TREADLE_QUEUE_URL: !Ref LargeFilesQueue",
@@ -36,6 +37,14 @@ EDITS = (
     (
         "TREADLE_DEFAULT_STATUS: STOPPED, TREADLE_QUEUE_URL: !Ref WhenLoadedQueue",
         "TREADLE_DEFAULT_STATUS: RUNNING, TREADLE_QUEUE_URL: !Ref WhenLoadedQueue",
+    ),
+    (
+        '"status":"STOPPED",\n        "queue":"${LargeFilesQueue}"',
+        '"status":"RUNNING",\n        "queue":"${LargeFilesQueue}"',
+    ),
+    (
+        '"status":"STOPPED","queue":"${WhenLoadedQueue}"',
+        '"status":"RUNNING","queue":"${WhenLoadedQueue}"',
     ),
     ("LARGE_FILES_ROWS: '1000'", f"LARGE_FILES_ROWS: '{LARGE_ROWS}'"),
     # These get run records, whoever starts them.

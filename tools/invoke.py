@@ -47,7 +47,7 @@ def environment(function: built.BuiltFunction, chosen: dict[str, str], cloud: Lo
     variables = dict(function.variables)
     missing = [name for name in function.unresolved if name not in chosen]
     if missing and cloud.is_up():
-        name = stack.stack_name(function.folder)
+        name = stack.stack_name(function.build.folder, function.build.config_env)
         variables |= stack.function_environment(cloud.endpoint, name, function.logical_id)
     elif missing:
         raise ToolError(
@@ -74,7 +74,8 @@ def main() -> int:
     """Entry point of `python -m tools.invoke`; 1 if the function failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "function", help="logical id in template.yaml or engine/template.yaml, for example NewObjects"
+        "function",
+        help="logical id in template.yaml, engine/template.yaml or engine/console.yaml, for example NewObjects",
     )
     parser.add_argument("event", help="path of the event, for example events/x.json")
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""`make up` and `make down`: the local cloud with the engine and the project deployed to it.
+"""`make up` and `make down`: the local cloud with the engine, the console and the project deployed to it.
 
 The cloud itself is in `tools.ministack`, building and deploying in `tools.stack`.
 """
@@ -36,17 +36,19 @@ def temporary_cloud(port: int | None = None) -> Iterator[LocalCloud]:
 
 
 def up(cloud: LocalCloud) -> None:
-    """Start the cloud unless it runs, build and deploy the engine and the project, say how to use them."""
+    """Start the cloud unless it runs, build and deploy the engine, the console and the project, say how to use them."""
     started = cloud.start(outlive=True)
     console.print(
         f"local cloud: {'started' if started else 'already running'} at {cloud.endpoint}, log in {cloud.log}"
     )
     console.print("building (sam build, in engine/ and here) …")
     stack.build_engine(cloud.endpoint)
+    stack.build_console(cloud.endpoint)
     stack.build(cloud.endpoint)
     console.print("deploying (sam deploy, in engine/ and here) …")
-    # The engine first, as the project's template reads its contract.
+    # The engine first, as the templates of the others read its contract.
     stack.deploy_engine(cloud.endpoint)
+    stack.deploy_console(cloud.endpoint)
     stack.deploy(cloud.endpoint)
     stack.put_sample_object(cloud.endpoint)
     explain(cloud)
@@ -54,9 +56,10 @@ def up(cloud: LocalCloud) -> None:
 
 def explain(cloud: LocalCloud) -> None:
     """Print the stacks' outputs and how to reach them."""
-    name, engine = stack.stack_name(), stack.stack_name(ENGINE)
+    project, engine = stack.stack_name(), stack.stack_name(ENGINE)
+    names = (engine, stack.stack_name(ENGINE, stack.CONSOLE_ENVIRONMENT), project)
     values: dict[str, str] = {}
-    for each in (engine, name):
+    for each in names:
         console.print(f"Stack {each}")
         values = stack.outputs(cloud.endpoint, each)
         width = max(map(len, values), default=0)
@@ -88,7 +91,7 @@ def explain(cloud: LocalCloud) -> None:
         "    \"import boto3; print(boto3.client('dynamodb').list_tables()['TableNames'])\"\n"
         "Invoke a built function, in a container if there is Docker or Finch, or under its runtime alone:\n"
         "  sam build && sam local invoke NewObjects --event events/new_objects-direct.json \\\n"
-        f"    --env-vars {stack.write_container_environment(cloud.endpoint, engine, name).relative_to(ROOT)}\n"
+        f"    --env-vars {stack.write_container_environment(cloud.endpoint, *names).relative_to(ROOT)}\n"
         "  make invoke FUNCTION=NewObjects EVENT=events/new_objects-direct.json\n"
         "Stop it with: make down",
         markup=False,

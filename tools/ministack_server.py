@@ -345,6 +345,41 @@ def simulate_sessions_of_roles() -> None:
     iam._build_simulate_results_real = built
 
 
+def stream_of(function: str, stream: str) -> str:
+    """The name of a log stream in a log group that is not the function's own.
+
+    It has the function's name before the version ("Configuring CloudWatch log groups" in the Lambda Developer Guide).
+
+    Args:
+        function: the function's name.
+        stream: the name that a stream has in the function's own group.
+    """
+    return stream.replace("/[", f"/{function}[", 1)
+
+
+def name_streams_by_functions() -> None:
+    """Let MiniStack name the streams in a log group of several functions as AWS does."""
+    functions: Any = _service("lambda_svc")
+    write, lock = functions._emit_lambda_logs, threading.Lock()
+
+    def written(function: dict[str, Any], *more: Any, **named: Any) -> None:
+        configuration = function.get("config") or function
+        group = (configuration.get("LoggingConfig") or {}).get("LogGroup")
+        name = configuration.get("FunctionName", "")
+        if group in {None, "", f"/aws/lambda/{name}"}:
+            write(function, *more, **named)
+            return
+        with lock:
+            groups = _service("cloudwatch_logs")._log_groups
+            before = set(groups[group]["streams"]) if group in groups else set()
+            write(function, *more, **named)
+            streams = groups[group]["streams"]
+            for each in streams.keys() - before:
+                streams[stream_of(name, each)] = streams.pop(each)
+
+    functions._emit_lambda_logs = written
+
+
 def let_invocations_end() -> None:
     """Let MiniStack end an environment of a function between invocations only."""
     runtime: Any = importlib.import_module("ministack.core.lambda_runtime")
@@ -376,6 +411,7 @@ def main() -> None:
     check_permissions_on_attributes()
     count_invocations_by_number()
     simulate_sessions_of_roles()
+    name_streams_by_functions()
     let_invocations_end()
     threading.Thread(target=announce_changes, name="treadle-changes", daemon=True).start()
     importlib.import_module("ministack.app").main()

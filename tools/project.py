@@ -11,6 +11,7 @@ RUN = TOOLS / "run"
 BUILD = ROOT / ".aws-sam" / "local" / "build"
 ENGINE = ROOT / "engine"
 ENGINE_BUILD = ENGINE / ".aws-sam" / "engine"
+CONSOLE_BUILD = ENGINE / ".aws-sam" / "console"
 VENV_BIN = ROOT / ".venv" / "bin"
 SAM = TOOLS / "sam" / "bin" / "sam"
 

@@ -71,11 +71,12 @@ def write_project(folder: Path) -> Path:
     """
     project = copy_of_project(folder)
     path = project / "template.yaml"
-    before = "TREADLE_INTERVAL_SECONDS: '300'"
     text = path.read_text()
-    if text.count(before) != 1:
-        raise ToolError(f"{before!r} is not once in template.yaml.")
-    path.write_text(text.replace(before, f"TREADLE_INTERVAL_SECONDS: '{INTERVAL}'"))
+    for before in ("TREADLE_INTERVAL_SECONDS: '300'", '"interval":"300"'):
+        if text.count(before) != 1:
+            raise ToolError(f"{before!r} is not once in template.yaml.")
+        text = text.replace(before, before.replace("300", str(INTERVAL)))
+    path.write_text(text)
     return project
 
 

@@ -8,7 +8,6 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 import boto3
 import botocore.exceptions
@@ -16,6 +15,7 @@ import yaml
 
 from tools import processes
 from tools.project import (
+    CONSOLE_BUILD,
     ENGINE,
     ENGINE_BUILD,
     LOCAL_CREDENTIALS,
@@ -27,14 +27,14 @@ from tools.project import (
     ToolError,
     local_aws,
 )
-from treadle.ports.contract import parse_contract
 
-ENVIRONMENT = "local"
+ENVIRONMENT, CONSOLE_ENVIRONMENT = "local", "console-local"
+"""Those of the configuration files for the local cloud."""
 LOCAL_BUILD, LOCAL_CACHE = ".aws-sam/local/build", ".aws-sam/local/cache"
 """Folders for this machine's own wheels: layers/project/Makefile knows them by `.aws-sam/local`. A configuration that
 names others would mix them with Lambda's."""
-MAIL_ADDRESSES = ("treadle@example.com", "operator@example.com")
-"""Sender and receiver of alerts in that environment, and in the demo."""
+MACHINES_ROLE = "treadle-local-jobs"
+"""Of all state machines that `create_machines` makes."""
 
 
 def config_file(folder: Path = ROOT) -> Path:
@@ -45,19 +45,19 @@ def config_file(folder: Path = ROOT) -> Path:
     return folder / "samconfig.yaml"
 
 
-def stack_name(folder: Path = ROOT) -> str:
-    """The stack's name in the local environment of the configuration file."""
+def stack_name(folder: Path = ROOT, config_env: str = ENVIRONMENT) -> str:
+    """The stack's name in a local environment of the configuration file."""
     path = config_file(folder)
     if not path.exists():
-        raise ToolError(f"there is no {path}; it must have an environment named {ENVIRONMENT!r}.")
+        raise ToolError(f"there is no {path}; it must have an environment named {config_env!r}.")
     text = path.read_text()
     read = tomllib.loads(text) if path.suffix == ".toml" else yaml.safe_load(text)
-    settings = read.get(ENVIRONMENT, {})
+    settings = read.get(config_env, {})
     for section in ("deploy", "global"):
         name = settings.get(section, {}).get("parameters", {}).get("stack_name")
         if name:
             return str(name)
-    raise ToolError(f"{path} gives the environment {ENVIRONMENT!r} no stack_name.")
+    raise ToolError(f"{path} gives the environment {config_env!r} no stack_name.")
 
 
 def build(endpoint: str, folder: Path = ROOT) -> None:
@@ -90,17 +90,49 @@ def deploy(endpoint: str, folder: Path = ROOT, arguments: Sequence[str] = ()) ->
     )
 
 
-def build_engine(endpoint: str) -> None:
+def build_engine(endpoint: str, folder: Path = ENGINE) -> None:
     """Build the engine, into its own folder, so that neither is deployed in place of the other.
+
+    Args:
+        endpoint: the local cloud's URL.
+        folder: where its template.yaml and samconfig.toml are.
 
     Raises:
         ToolError: the build failed; with the end of what SAM said.
     """
-    _sam(["build"], endpoint, ENGINE)
+    _sam(["build"], endpoint, folder)
 
 
-def deploy_engine(endpoint: str, arguments: Sequence[str] = ()) -> None:
+def deploy_engine(endpoint: str, arguments: Sequence[str] = (), folder: Path = ENGINE) -> None:
     """Deploy the engine that projects use; an unchanged one is no failure.
+
+    Args:
+        endpoint: the local cloud's URL.
+        arguments: further options, as for `deploy`.
+        folder: as for `build_engine`.
+
+    Raises:
+        ToolError: the deployment failed; with the end of what SAM said.
+    """
+    built = ["--template-file", str(folder / ENGINE_BUILD.relative_to(ENGINE) / "template.yaml")]
+    _sam(
+        ["deploy", *built, "--no-confirm-changeset", "--no-fail-on-empty-changeset", *arguments],
+        endpoint,
+        folder,
+    )
+
+
+def build_console(endpoint: str) -> None:
+    """Build the console, into its own folder beside the engine's.
+
+    Raises:
+        ToolError: the build failed; with the end of what SAM said.
+    """
+    _sam(["build"], endpoint, ENGINE, CONSOLE_ENVIRONMENT)
+
+
+def deploy_console(endpoint: str, arguments: Sequence[str] = ()) -> None:
+    """Deploy the console beside the engine; an unchanged one is no failure.
 
     Args:
         endpoint: the local cloud's URL.
@@ -109,30 +141,12 @@ def deploy_engine(endpoint: str, arguments: Sequence[str] = ()) -> None:
     Raises:
         ToolError: the deployment failed; with the end of what SAM said.
     """
-    built = ["--template-file", str(ENGINE_BUILD / "template.yaml")]
+    built = ["--template-file", str(CONSOLE_BUILD / "template.yaml")]
     _sam(
         ["deploy", *built, "--no-confirm-changeset", "--no-fail-on-empty-changeset", *arguments],
         endpoint,
         ENGINE,
-    )
-
-
-def deploy_console(endpoint: str, arguments: Sequence[str]) -> None:
-    """Build the console, and deploy it beside an engine.
-
-    Args:
-        endpoint: the local cloud's URL.
-        arguments: further options, as for `deploy`; the stack's name and the issuer among them.
-
-    Raises:
-        ToolError: the build or the deployment failed; with the end of what SAM said.
-    """
-    built = ".aws-sam/console"
-    _sam(["build", "--template-file", "console.yaml", "--build-dir", built], endpoint, ENGINE)
-    _sam(
-        ["deploy", "--template-file", f"{built}/template.yaml", "--no-confirm-changeset", *arguments],
-        endpoint,
-        ENGINE,
+        CONSOLE_ENVIRONMENT,
     )
 
 
@@ -151,17 +165,17 @@ def refuse_lists_of_sensors(folder: Path = ROOT) -> None:
         )
 
 
-def _sam(arguments: Sequence[str], endpoint: str, folder: Path) -> None:
+def _sam(arguments: Sequence[str], endpoint: str, folder: Path, config_env: str = ENVIRONMENT) -> None:
     environment = local_aws(endpoint) | {"SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": "0.5"}
     # The layers' makefiles call python3 for its pip: the environment's, as the system's may have none.
     environment["PATH"] = os.pathsep.join([str(VENV_BIN), environment.get("PATH", os.defpath)])
     # Whoever starts this through make hands down make's own flags, which are not for those makefiles.
     for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
         environment.pop(name, None)
-    what = "sam-engine" if folder == ENGINE else "sam"
+    what = "sam-engine" if folder.name == ENGINE.name else "sam"
     log = RUN / f"{what}-{arguments[0]}-{endpoint.rpartition(':')[2]}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [str(SAM), *arguments, "--config-file", str(config_file(folder)), "--config-env", ENVIRONMENT]
+    command = [str(SAM), *arguments, "--config-file", str(config_file(folder)), "--config-env", config_env]
     with log.open("wb") as output:
         done = subprocess.run(
             command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT, check=False
@@ -185,6 +199,9 @@ def contract(endpoint: str, name: str) -> Mapping[str, str]:
     Raises:
         ToolError: there is no such stack.
     """
+    # Here, as `make up` and `make invoke` run without the library; whoever reads a contract has it.
+    from treadle.ports.contract import parse_contract
+
     parameters = {each["ParameterKey"]: each for each in _described(endpoint, name).get("Parameters", [])}
     # The local cloud says what the parameter of Systems Manager had at the deployment, in place of its name.
     return parse_contract(parameters["Engine"]["ParameterValue"])
@@ -256,10 +273,11 @@ def create_machines(endpoint: str, names: Iterable[str], definition: Mapping[str
         "Principal": {"Service": "states.amazonaws.com"},
         "Action": "sts:AssumeRole",
     }
-    role = iam.create_role(
-        RoleName="treadle-local-jobs",
-        AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trusted]}),
-    )["Role"]["Arn"]
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [trusted]})
+    # It may be there already, from machines that were made before.
+    with contextlib.suppress(iam.exceptions.EntityAlreadyExistsException):
+        iam.create_role(RoleName=MACHINES_ROLE, AssumeRolePolicyDocument=policy)
+    role = iam.get_role(RoleName=MACHINES_ROLE)["Role"]["Arn"]
     machines = session().client("stepfunctions", endpoint_url=endpoint)
     made = {
         name: machines.create_state_machine(
@@ -270,21 +288,6 @@ def create_machines(endpoint: str, names: Iterable[str], definition: Mapping[str
     iam.close()
     machines.close()
     return made
-
-
-def verify_addresses(endpoint: str) -> None:
-    """Let the cloud's mail service know who sends alerts and who gets them, as it asks for it."""
-    mail = session().client("sesv2", endpoint_url=endpoint)
-    for address in MAIL_ADDRESSES:
-        with contextlib.suppress(mail.exceptions.AlreadyExistsException):
-            mail.create_email_identity(EmailIdentity=address)
-
-
-def sent_mails(endpoint: str) -> list[dict[str, Any]]:
-    """What the cloud's mail service has sent, each with `Subject`, `To`, `BodyText` and `BodyHtml`."""
-    with urlopen(f"{endpoint}/_ministack/ses/messages", timeout=10) as answer:
-        by_account: dict[str, list[dict[str, Any]]] = json.load(answer)["messages"]
-    return [mail for sent in by_account.values() for mail in sent]
 
 
 def write_container_environment(endpoint: str, *names: str) -> Path:

@@ -25,7 +25,7 @@ from tests.support.tables import create_tables
 from tests.template.engine_model import read_engine
 from tests.template.model import read
 from tools import runtime
-from tools.built import BuiltFunction
+from tools.built import BUILDS, BuiltFunction
 from tools.dynamodb_local import dynamodb_local
 from tools.project import ROOT, VENV_BIN, ToolError, local_aws, run_tool
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
@@ -125,7 +125,7 @@ def layers(folder: Path) -> tuple[Path, ...]:
 
 def function(name: str, code: Path, layered: tuple[Path, ...]) -> BuiltFunction:
     """A function with these layers."""
-    return BuiltFunction(name, code, layered, "app.handler", 30, 256, {}, (), ROOT)
+    return BuiltFunction(name, code, layered, "app.handler", 30, 256, {}, (), BUILDS[0])
 
 
 def functions(folder: Path) -> dict[str, tuple[BuiltFunction, object]]:

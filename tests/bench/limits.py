@@ -33,7 +33,7 @@ TABLE_WRITES = Limit(
     "write units a second of one table",
     40_000,
     "DynamoDB developer guide, ServiceQuotas; a new table begins at 4,000 and doubles",
-    "as above; a stack more has tables of its own",
+    "as above; an engine more has tables of its own",
     checked="2026-11",
 )
 START_RATE = Limit(

@@ -17,17 +17,21 @@ from itertools import accumulate
 
 from tests.bench import limits
 from tests.bench.key_writes import run_of_an_event
+from tests.bench.room import fits
 from tools.project import ROOT, run_tool
 
 PAGE = ROOT / "docs" / "scale.md"
-SENSORS_OF_A_STACK = 40
+SENSORS_OF_AN_ENGINE = 40
 PENDING_SHARDS, WATCHED_SHARDS = 4, 8
 STREAM_SHARDS = 4
 """A new table on demand takes 4,000 write units a second, and so has four partitions."""
 
-JOBS_OF_A_STACK = 15
+JOBS_OF_AN_ENGINE = 15
 JOB_SECONDS = 60.0
 BUS_EVENTS_OF_A_RUN, STATUS_EVENTS_OF_A_RUN = 4, 2
+RAISED_CONCURRENCY, DEFAULT_CONCURRENCY = 1_000, 5
+"""The engine's parameter MaxConcurrency, of LAUNCH and of RECORD."""
+
 SEED = 20_261_128
 LONGEST = 6 * 3_600
 
@@ -39,6 +43,8 @@ Of LAUNCH, which starts five runs of a batch at a time, the fifth of that and a 
 
 STEPS = tuple(SECONDS)
 BY_STREAM = {"dispatch", "publish"}
+BY_PARAMETER = {"launch", "record"}
+MAX_CONCURRENCY = "the engine's parameter MaxConcurrency"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,8 @@ class Scenario:
         burst: the share of them that comes within the first minute, to one sensor.
         sensors: how many there are.
         start_rate: StartExecution a second, as it may have been raised.
+        of_an_engine: how many sensors an engine has, in whichever projects.
+        concurrency: MaxConcurrency of each engine.
     """
 
     name: str
@@ -58,15 +66,30 @@ class Scenario:
     burst: float = 0.0
     sensors: int = 1_000
     start_rate: float = limits.START_RATE.value
+    of_an_engine: int = SENSORS_OF_AN_ENGINE
+    concurrency: int = RAISED_CONCURRENCY
 
     @property
-    def stacks(self) -> int:
-        """How many stacks they need."""
-        return math.ceil(self.sensors / SENSORS_OF_A_STACK)
+    def engines(self) -> int:
+        """How many engines there are."""
+        return math.ceil(self.sensors / self.of_an_engine)
 
 
 SCENARIOS = (
     Scenario("a million events an hour, evenly", 1_000_000),
+    Scenario("the same on one engine", 1_000_000, of_an_engine=1_000),
+    Scenario(
+        "a fifth of it on one engine with MaxConcurrency of 5",
+        200_000,
+        of_an_engine=1_000,
+        concurrency=DEFAULT_CONCURRENCY,
+    ),
+    Scenario(
+        "half of it on one engine with MaxConcurrency of 5",
+        500_000,
+        of_an_engine=1_000,
+        concurrency=DEFAULT_CONCURRENCY,
+    ),
     Scenario("a million an hour, a tenth of them at once for one sensor", 1_000_000, 0.1),
     Scenario("three million an hour, evenly", 3_000_000),
     Scenario("ten million an hour, with StartExecution raised to 5,000", 10_000_000, start_rate=5_000),
@@ -76,11 +99,12 @@ SCENARIOS = (
 
 @dataclass(slots=True)
 class Step:
-    """One step of one stack: what waits for it, and how many work at it."""
+    """One step of one engine: what waits for it, and how many work at it."""
 
     name: str
     cap: float
     cap_name: str
+    most_workers: float = 1_250.0
     waiting: float = 0.0
     workers: float = 5.0
 
@@ -90,13 +114,17 @@ class Step:
             workers, bound = float(STREAM_SHARDS) * limits.SHARD.value, limits.SHARD.name
         else:
             workers, bound = self.workers, limits.POLLERS.name
+            if workers >= self.most_workers:
+                bound = MAX_CONCURRENCY
         by_workers = workers / SECONDS[self.name]
         return (self.cap, self.cap_name) if self.cap < by_workers else (by_workers, bound)
 
     def scale(self, is_behind: bool) -> None:
         """Let pollers follow what waits."""
         self.workers = (
-            min(1_250.0, self.workers + limits.POLLERS.value) if is_behind else max(5.0, self.workers - 1)
+            min(self.most_workers, self.workers + limits.POLLERS.value)
+            if is_behind
+            else max(5.0, self.workers - 1)
         )
 
 
@@ -126,11 +154,11 @@ class Outcome:
 
 
 def caps(writes: Mapping[str, int], hottest: float) -> dict[str, tuple[float, str]]:
-    """How many runs a second one stack's keys let each step take.
+    """How many runs a second one engine's keys let each step take.
 
     Args:
         writes: of one run, by table and index.
-        hottest: the share of the stack's runs that its busiest sensor, and so its job, has.
+        hottest: the share of the engine's runs that its busiest sensor, and so its job, has.
     """
     key = limits.PARTITION_WRITES.value
     per_key = {
@@ -140,11 +168,14 @@ def caps(writes: Mapping[str, int], hottest: float) -> dict[str, tuple[float, st
             (PENDING_SHARDS * key / writes["ticks/pending"], "ticks/pending"),
         ),
         "dispatch": min(
-            (key / (writes["runs/by_job"] * max(hottest, 1 / JOBS_OF_A_STACK)), "runs/by_job"),
+            (key / (writes["runs/by_job"] * max(hottest, 1 / JOBS_OF_AN_ENGINE)), "runs/by_job"),
             (key / (writes["runs/by_sensor"] * hottest), "runs/by_sensor"),
         ),
         "launch": (WATCHED_SHARDS * key / writes["runs/watched"], "runs/watched"),
-        "record": (key / (writes["runs/by_job_end"] * max(hottest, 1 / JOBS_OF_A_STACK)), "runs/by_job_end"),
+        "record": (
+            key / (writes["runs/by_job_end"] * max(hottest, 1 / JOBS_OF_AN_ENGINE)),
+            "runs/by_job_end",
+        ),
         "publish": (math.inf, ""),
     }
     return {step: (cap, f"write units of a key of {where}") for step, (cap, where) in per_key.items()}
@@ -170,47 +201,51 @@ class Simulation:
     def run(self) -> Outcome:
         """Second by second, until nothing waits."""
         random_numbers = random.Random(SEED)
-        stacks = [self._stack(number) for number in range(self.scenario.stacks)]
+        engines = [self._engine(number) for number in range(self.scenario.engines)]
         running: list[tuple[float, int, float]] = []
         most, second = 0.0, 0
         while second < LONGEST:
-            self._arrive(stacks, second, random_numbers)
-            self._second(stacks, running, second)
-            waiting = sum(step.waiting for stack in stacks for step in stack.values())
+            self._arrive(engines, second, random_numbers)
+            self._second(engines, running, second)
+            waiting = sum(step.waiting for engine in engines for step in engine.values())
             most, second = max(most, waiting), second + 1
             if second > 3_600 and waiting < 1 and not running:
                 break
         return Outcome(self._waits(), most, dict(self.held), self._used(), second)
 
-    def _stack(self, number: int) -> dict[str, Step]:
-        sensors = min(SENSORS_OF_A_STACK, self.scenario.sensors)
-        # The busiest of forty by Zipf's law; the burst's stack has one that is all of it.
+    def _engine(self, number: int) -> dict[str, Step]:
+        sensors = min(self.scenario.of_an_engine, self.scenario.sensors)
+        # The busiest of them by Zipf's law; the burst's engine has one that is all of it.
         hottest = 1.0 if self.scenario.burst and number == 0 else 1 / sum(1 / (n + 1) for n in range(sensors))
-        return {name: Step(name, *cap) for name, cap in caps(self.writes, hottest).items()}
+        most = {name: float(self.scenario.concurrency) for name in BY_PARAMETER}
+        return {
+            name: Step(name, *cap, most.get(name, 1_250.0))
+            for name, cap in caps(self.writes, hottest).items()
+        }
 
-    def _arrive(self, stacks: list[dict[str, Step]], second: int, numbers: random.Random) -> None:
+    def _arrive(self, engines: list[dict[str, Step]], second: int, numbers: random.Random) -> None:
         total = 0.0
         if second < 3_600:
-            mean = self.scenario.events * (1 - self.scenario.burst) / 3_600 / len(stacks)
-            for stack in stacks:
+            mean = self.scenario.events * (1 - self.scenario.burst) / 3_600 / len(engines)
+            for engine in engines:
                 came = max(0.0, numbers.gauss(mean, math.sqrt(mean)))
-                stack["evaluate"].waiting += came
+                engine["evaluate"].waiting += came
                 total += came
         if second < 60:
             came = self.scenario.events * self.scenario.burst / 60
-            stacks[0]["evaluate"].waiting += came
+            engines[0]["evaluate"].waiting += came
             total += came
         self.arrived.append(total)
 
     def _second(
-        self, stacks: list[dict[str, Step]], running: list[tuple[float, int, float]], second: int
+        self, engines: list[dict[str, Step]], running: list[tuple[float, int, float]], second: int
     ) -> None:
         ended: defaultdict[int, float] = defaultdict(float)
         while running and running[0][0] <= second:
             _, number, amount = heapq.heappop(running)
             ended[number] += amount
-        plans = [self._plan(stack) for stack in stacks]
-        bounds = [{name: step.takes()[1] for name, step in stack.items()} for stack in stacks]
+        plans = [self._plan(engine) for engine in engines]
+        bounds = [{name: step.takes()[1] for name, step in engine.items()} for engine in engines]
         self._share(plans, bounds, "launch", self.bucket + self.scenario.start_rate, limits.START_RATE.name)
         used = sum(amount * SECONDS[name] for plan in plans for name, amount in plan.items())
         if used > limits.LAMBDA.value:
@@ -219,19 +254,19 @@ class Simulation:
                 self._share(plans, bounds, name, asked * limits.LAMBDA.value / used, limits.LAMBDA.name)
         done = {name: sum(plan[name] for plan in plans) for name in STEPS}
         self.bucket = min(self.bucket + self.scenario.start_rate - done["launch"], limits.START_BUCKET.value)
-        for number, (stack, plan, bound) in enumerate(zip(stacks, plans, bounds, strict=True)):
-            for name, step in stack.items():
+        for number, (engine, plan, bound) in enumerate(zip(engines, plans, bounds, strict=True)):
+            for name, step in engine.items():
                 self.held[bound[name]] += step.waiting - plan[name]
-            self._move(stack, plan, ended[number])
+            self._move(engine, plan, ended[number])
             if plan["launch"]:
                 heapq.heappush(running, (second + JOB_SECONDS, number, plan["launch"]))
         self.started.append(done["launch"])
         self._note_use(done, used)
 
     @staticmethod
-    def _plan(stack: Mapping[str, Step]) -> dict[str, float]:
+    def _plan(engine: Mapping[str, Step]) -> dict[str, float]:
         plan = {}
-        for name, step in stack.items():
+        for name, step in engine.items():
             most, _ = step.takes()
             plan[name] = min(step.waiting, most)
             step.scale(step.waiting > most)
@@ -241,7 +276,7 @@ class Simulation:
     def _share(
         plans: list[dict[str, float]], bounds: list[dict[str, str]], step: str, most: float, limit: str
     ) -> None:
-        """Let all stacks together take no more than a limit of the account, each its share."""
+        """Let all engines together take no more than a limit of the account, each its share."""
         asked = sum(plan[step] for plan in plans)
         if asked > most:
             for plan, bound in zip(plans, bounds, strict=True):
@@ -249,13 +284,13 @@ class Simulation:
                 bound[step] = limit
 
     @staticmethod
-    def _move(stack: Mapping[str, Step], plan: Mapping[str, float], ended: float) -> None:
+    def _move(engine: Mapping[str, Step], plan: Mapping[str, float], ended: float) -> None:
         for name, amount in plan.items():
-            stack[name].waiting -= amount
-        stack["dispatch"].waiting += plan["evaluate"]
-        stack["launch"].waiting += plan["dispatch"]
-        stack["record"].waiting += ended
-        stack["publish"].waiting += plan["record"]
+            engine[name].waiting -= amount
+        engine["dispatch"].waiting += plan["evaluate"]
+        engine["launch"].waiting += plan["dispatch"]
+        engine["record"].waiting += ended
+        engine["publish"].waiting += plan["record"]
 
     def _note_use(self, done: Mapping[str, float], used: float) -> None:
         deliveries = (
@@ -305,16 +340,17 @@ def page(writes: Mapping[str, int]) -> str:
         "Limits are the services' defaults; what a run writes is counted on the engine's own code;",
         "the seconds that each step takes of a function are assumed. No AWS was asked.",
         "",
-        f"{SENSORS_OF_A_STACK} sensors and {JOBS_OF_A_STACK} jobs in a stack, all stacks in one account and Region;",
+        f"A thousand sensors on 25 engines, {SENSORS_OF_AN_ENGINE} with {JOBS_OF_AN_ENGINE} jobs on each, or all on one; in whichever projects;",
+        "all engines in one account and Region, with `MaxConcurrency` of 1,000 unless another one is named;",
         f"each event starts a run of a Step Functions job of {JOB_SECONDS:.0f} s.",
         "",
-        "| what comes | stacks | from event to start: median | 99 % | longest | most that waited | what holds it back first |",
+        "| what comes | engines | from event to start: median | 99 % | longest | most that waited | what holds it back first |",
         "| --- | ---: | ---: | ---: | ---: | ---: | --- |",
     ]
     for scenario, found in results:
         median, most, longest = map(span, found.waits)
         lines.append(
-            f"| {scenario.name} | {scenario.stacks} | {median} | {most} | {longest} | {found.most_waiting:,.0f} | {found.first_limit} |"
+            f"| {scenario.name} | {scenario.engines} | {median} | {most} | {longest} | {found.most_waiting:,.0f} | {found.first_limit} |"
         )
     lines += [
         "",
@@ -323,6 +359,7 @@ def page(writes: Mapping[str, int]) -> str:
     ]
     lines += _use(results)
     lines += _history(writes)
+    lines += _room()
     lines += [
         "## The limits",
         "",
@@ -354,7 +391,7 @@ def _history(writes: Mapping[str, int]) -> list[str]:
         "## What a run writes, and what history costs",
         "",
         f"One object, from its event to the recorded end of its run: {counted}.",
-        "So one stack's keys let through, a second:",
+        "So one engine's keys let through, a second:",
         "",
         "| step | runs | bounded by |",
         "| --- | ---: | --- |",
@@ -364,11 +401,32 @@ def _history(writes: Mapping[str, int]) -> list[str]:
             if cap < math.inf
         ),
         "",
-        "with a sensor, and its job, that has a quarter of the stack's runs.",
+        "with a sensor, and its job, that has a quarter of the engine's runs.",
         "",
         "10^8 claimed keys are about 100 GB of run records: ten partitions or more by size alone, so a table with a history takes more writes, not fewer.",
         "No step reads or writes more because of them: a key is asked for by name, and the indexes that RECONCILE reads hold only what is not done.",
         "They cost $25 a month to keep.",
+        "",
+    ]
+
+
+def _room() -> list[str]:
+    """What one project's stack takes, and what all projects of an engine share."""
+    return [
+        "## What fits into a project's stack",
+        "",
+        "Counted on the shipped template with further blocks, for names of stack and engine of 32 characters.",
+        "`treadle new` measures the same, and refuses what would be beyond a limit.",
+        "",
+        "| a sensor over …, and a job of its own | resources | fit beside those that are shipped | what is used up first |",
+        "| --- | ---: | ---: | --- |",
+        *(f"| {each.what} | {each.resources} | {each.more} | {each.limit} |" for each in fits()),
+        "",
+        "Any number of projects use one engine, whose stack is the same size whatever they register. They share:",
+        "",
+        "- 300 rules on the engine's bus, one for each sensor over runs or assets;",
+        "- 300 rules on the account's default bus, one for each sensor over a bucket, of which 30 may have wildcards;",
+        "- one item of 400 KB with the copy of the registry, compressed: about 2,000 jobs with ARNs of 80 characters.",
         "",
     ]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import boto3
 import pytest
 
-from tests.e2e.deployment import Deployed, edit, eventually, pointing_at
+from tests.e2e.deployment import JOB, Deployed, edit, pointing_at
 from tests.e2e.following import deploy_sensors_of_runs
 from tools import stack
 from tools.local_cloud import temporary_cloud
@@ -13,7 +13,8 @@ from tools.project_copy import copy_of_project
 from treadle.adapters import clients
 
 EDITS = {
-    "TREADLE_INTERVAL_SECONDS: '300'": "TREADLE_INTERVAL_SECONDS: '60', TREADLE_S3_START_FROM: beginning"
+    "TREADLE_INTERVAL_SECONDS: '300'": "TREADLE_INTERVAL_SECONDS: '60', TREADLE_S3_START_FROM: beginning",
+    '"interval":"300"': '"interval":"60"',
 }
 """Each minute is a tick's, and what tests have stored before the first one counts."""
 
@@ -22,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The first test's time includes the build, which on a fresh machine downloads packages."""
     for item in items:
         if "/e2e/" in item.path.as_posix() and not item.get_closest_marker("timeout"):
-            item.add_marker(pytest.mark.timeout(300))
+            item.add_marker(pytest.mark.timeout(600))
 
 
 @pytest.fixture(scope="session")
@@ -41,8 +42,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
         made.schedule(enabled=False)
         # Tests make runs and ticks that seem lost, and look at what one RECONCILE makes of them.
         made.schedule("Reconcile", enabled=False)
-        # By the events of its entries, as RECONCILE's schedule rests.
-        eventually(lambda: made.stores.registry.read().jobs, "the registry has the stack's jobs", seconds=120)
+        made.knows_jobs(JOB)
         yield made
         made.close()
 

@@ -7,6 +7,7 @@ import base64
 import contextlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from tools.project import ToolError, local_aws
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.system import RandomTokens
 from treadle.definitions.status import DagsterRunStatus
+from treadle.ports.engine_state import EngineRecord
 from treadle.ports.runs import Run
 from treadle.ports.ticks import Tick
 
@@ -37,7 +39,7 @@ GOOD_CSV = b"city,population\nBern,134000\nBasel,173000\n"
 MALFORMED_CSV = b"city,population\nBern,134000\nBasel\n"
 
 
-def eventually(probe: Callable[[], T], what: str, *, seconds: float = 25, pause: float = 0.1) -> T:
+def eventually(probe: Callable[[], T], what: str, *, seconds: float = 60, pause: float = 0.1) -> T:
     """What `probe` gives once that is true.
 
     Args:
@@ -165,6 +167,17 @@ class Deployed:
     def machine(self) -> str:
         """ARN of the state machine that the job starts."""
         return self.physical_id("Summarize")
+
+    def knows_jobs(self, *jobs: str) -> None:
+        """Wait until the engine's copy of the registry has the jobs: by the events of their entries.
+
+        Steps read the copy, and what others start of a job that it lacks is not recorded.
+        """
+        eventually(
+            lambda: self.stores.registry.read().jobs.keys() >= set(jobs),
+            f"the registry has the jobs {', '.join(jobs)}",
+            seconds=120,
+        )
 
     # ---- Objects
 
@@ -300,6 +313,44 @@ class Deployed:
                 origin, reason = (given.get(name, {}).get("StringValue", "") for name in ("origin", "reason"))
                 self._letters.append(DeadLetter(message["Body"], origin, reason))
 
+    @contextlib.contextmanager
+    def subscribed_to(self, topic: str) -> Iterator[Callable[[], list[dict[str, Any]]]]:
+        """A queue is subscribed to a topic of the project meanwhile.
+
+        Args:
+            topic: its logical id.
+
+        Yields:
+            What gives all that was published since, each with `Subject` and `Message`.
+        """
+        sqs, sns, arn = self.client("sqs"), self.client("sns"), self.physical_id(topic)
+        url = sqs.create_queue(QueueName=f"subscribed-{uuid4().hex[:8]}")["QueueUrl"]
+        queue = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        allowed = {
+            "Effect": "Allow",
+            "Principal": {"Service": "sns.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Resource": queue,
+            "Condition": {"ArnEquals": {"aws:SourceArn": arn}},
+        }
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+        sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+        made = sns.subscribe(TopicArn=arn, Protocol="sqs", Endpoint=queue, ReturnSubscriptionArn=True)
+        found: list[dict[str, Any]] = []
+
+        def published() -> list[dict[str, Any]]:
+            while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+                for message in messages:
+                    found.append(json.loads(message["Body"]))
+                    sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            return found
+
+        try:
+            yield published
+        finally:
+            sns.unsubscribe(SubscriptionArn=made["SubscriptionArn"])
+            sqs.delete_queue(QueueUrl=url)
+
     # ---- Switches
 
     @contextlib.contextmanager
@@ -327,6 +378,10 @@ class Deployed:
             part: present[part] for part in (*taken, "FlexibleTimeWindow", "Description") if part in present
         }
         scheduler.update_schedule(**kept, State="ENABLED" if enabled else "DISABLED")
+        if function == "Reconcile" and not enabled:
+            # Evaluators take an engine whose RECONCILE has not run for an hour for gone, and tests may take longer.
+            tomorrow = int(time.time() * 1000) + 1_440 * MINUTE
+            self.stores.engine.write(EngineRecord(self.contract["engine_id"], tomorrow))
 
 
 def deploy_beside(
@@ -350,6 +405,22 @@ def deploy_beside(
     return Deployed.at(endpoint, name)
 
 
+def without_sensors(project: Path) -> None:
+    """Take the shipped sensors, their jobs and the example out of a project, as a further project begins."""
+    path = project / "template.yaml"
+    text = path.read_text()
+    shared, found, _ = text.partition("\n  # ---- Sensors\n")
+    assert found
+    for part, end in (("  NewObjectsBucket:\n", "\nConditions:"), ("Outputs:\n", "Resources:")):
+        before, _, rest = shared.partition(part)
+        shared = before.rstrip() + "\n\n" + end.lstrip() + rest.partition(end)[2]
+    gone = ("CreateBucket:", "- !Ref FailureAlertQueue", "- !Ref NewObjectsQueue", "- !Ref LargeFilesQueue")
+    lines = [line for line in shared.splitlines() if not line.lstrip().startswith(gone)]
+    path.write_text("\n".join(lines) + "\n")
+    for each in ("failure_alert", "large_files", "new_objects"):
+        shutil.rmtree(project / "functions/sensors" / each)
+
+
 def edit(path: Path, edits: Mapping[str, str]) -> None:
     """Replace texts of a file, each of which must be there once."""
     text = path.read_text()
@@ -365,18 +436,17 @@ def running(project: Path, *sensors: str) -> None:
     head, *blocks = path.read_text().split("      CodeUri: functions/sensors/")
     for number, block in enumerate(blocks):
         if block.partition("\n")[0] in sensors:
-            blocks[number] = block.replace(
-                "TREADLE_DEFAULT_STATUS: STOPPED", "TREADLE_DEFAULT_STATUS: RUNNING", 1
-            )
+            given = block.replace("TREADLE_DEFAULT_STATUS: STOPPED", "TREADLE_DEFAULT_STATUS: RUNNING", 1)
+            blocks[number] = given.replace('"status":"STOPPED"', '"status":"RUNNING"', 1)
     path.write_text("      CodeUri: functions/sensors/".join([head, *blocks]))
 
 
 @contextlib.contextmanager
 def pointing_at(endpoint: str) -> Iterator[None]:
     """This process's AWS clients reach the local cloud, and nothing else, meanwhile."""
-    before = dict(os.environ)
+    before, pointing = dict(os.environ), local_aws(endpoint)
     os.environ.clear()
-    os.environ.update(local_aws(endpoint))
+    os.environ.update(pointing)
     try:
         yield
     finally:

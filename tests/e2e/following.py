@@ -76,6 +76,7 @@ def deploy_sensors_of_runs(endpoint: str, folder: Path) -> Deployed:
     made = deploy_beside(endpoint, project, NAME, {role: f'{role},"observed":"true"'})
     for function in ("NewObjects", "Loading", "Extracting", "WhenBoth", "LoadIsLate", "Reconcile"):
         made.schedule(function, enabled=False)
+    made.knows_jobs(LOAD, EXTRACT, REPORT, COMBINE)
     return made
 
 
@@ -119,7 +120,7 @@ def now(deployed: Deployed, runs: Iterable[Run]) -> list[Run]:
     return [found[each.run_id] for each in runs]
 
 
-def ended(deployed: Deployed, runs: list[Run], *, seconds: float = 30) -> list[Run]:
+def ended(deployed: Deployed, runs: list[Run], *, seconds: float = 90) -> list[Run]:
     """The runs, once all of them are recorded as ended."""
 
     def probe() -> list[Run]:

@@ -69,7 +69,7 @@ def test_sensors_are_listed_with_kind_status_and_jobs(rested: Deployed) -> None:
     }
     assert (found[SENSOR]["status"], found[SENSOR]["interval_seconds"]) == ("RUNNING", 60)
     assert found[SENSOR]["jobs"] == ["process_file"]
-    assert found[SENSOR]["description"] == "a run for each new object in a bucket"
+    assert found[SENSOR]["description"] == "starts process_file for each object in a bucket"
 
 
 def test_stack_of_the_local_cloud_is_found_without_a_name(

@@ -105,6 +105,7 @@ class Asking:
 def asking(deployed: Deployed, issuer: str) -> Iterator[Asking]:
     """A console beside the engine, which takes this issuer's tokens."""
     overrides = [f"Issuer={issuer}", f"Audience={AUDIENCE}", "ClientId=page", "RoleClaim=groups"]
+    stack.build_console(deployed.endpoint)
     stack.deploy_console(deployed.endpoint, ["--stack-name", NAME, "--parameter-overrides", *overrides])
     made = Deployed.at(deployed.endpoint)
     made.outputs |= stack.outputs(deployed.endpoint, NAME)

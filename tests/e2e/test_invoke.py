@@ -10,25 +10,21 @@ import pytest
 
 from tests.e2e.deployment import STEPS, Deployed
 from tests.template.model import samples
+from tools import stack
 from tools.project import ROOT
-from tools.stack import put_sample_object
 
 ALL_TAKEN: dict[str, list[object]] = {"batchItemFailures": []}
+RECONCILED = {"dispatched", "relaunched", "described", "observed", "failed", "unreadable", "is_complete"}
 RESPONSES: dict[str, object] = {
     "new_objects-direct": {"decision"},
     "new_objects-schedule": {"decision"},
     "new_objects-preview": {"decision", "requests", "settings"},
     "new_objects-s3-event-direct": {"decision"},
-    "reconcile-schedule": {
-        "dispatched",
-        "relaunched",
-        "described",
-        "observed",
-        "failed",
-        "unreadable",
-        "is_complete",
-    },
+    "reconcile-schedule": RECONCILED,
+    "reconcile-registry": RECONCILED,
     "summarize_csv-execution-input": {"rows"},
+    "console-config": {"statusCode", "headers", "body"},
+    "console-overview": {"statusCode", "headers", "body"},
 }
 """Fields that an answer has at least; of all others, what it is."""
 
@@ -37,17 +33,25 @@ def logical_id(sample: str) -> str:
     """`new_objects-direct` → `NewObjects`, `launch-message` → `LaunchFunction`."""
     owner = sample.partition("-")[0]
     name = "".join(map(str.capitalize, owner.split("_")))
-    return f"{name}Function" if owner in STEPS else name
+    return f"{name}Function" if owner in {*STEPS, "console"} else name
 
 
 @pytest.fixture(scope="module")
 def sample_object(deployed: Deployed) -> None:
     """The object that the sample events are about."""
-    put_sample_object(deployed.endpoint)
+    stack.put_sample_object(deployed.endpoint)
 
 
-@pytest.mark.parametrize("sample", [each for each in samples() if not each.startswith("console-")])
-def test_make_invoke_works(deployed: Deployed, sample_object: None, sample: str) -> None:
+@pytest.fixture(scope="module")
+def console(deployed: Deployed) -> None:
+    """The console, as `make up` deploys it."""
+    stack.build_console(deployed.endpoint)
+    stack.deploy_console(deployed.endpoint)
+
+
+@pytest.mark.parametrize("sample", samples())
+@pytest.mark.usefixtures("sample_object", "console")
+def test_make_invoke_works(deployed: Deployed, sample: str) -> None:
     deployed.let_time_pass()
     event = (Path("events") / f"{sample}.json").as_posix()
     port = deployed.endpoint.rpartition(":")[2]

@@ -1,12 +1,12 @@
-"""Jobs of every kind but Step Functions, as `treadle new sensor` writes them: started by LAUNCH, seen to their end."""
+"""Jobs of every kind but Step Functions, as `treadle new job` writes them: started by LAUNCH, seen to their end."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 
-from tests.e2e.deployment import Deployed, eventually
+from tests.e2e.deployment import Deployed, deploy_beside, eventually
 from tests.e2e.following import ended, now, start
 from tests.support.project import run
 from tools import stack
@@ -25,8 +25,8 @@ SILENT = ("lambda", "sqs", "eventbridge")
 """What becomes of these is reported by whoever does the work."""
 
 
-def overrides(endpoint: str, function: str) -> dict[str, str]:
-    """The address of something to start for each kind of job, which is created on the cloud."""
+def settings(endpoint: str, function: str) -> dict[str, dict[str, str]]:
+    """What a job of each kind starts, which is created on the cloud, and how it is set."""
     session = stack.session()
 
     def client(service: str) -> Any:
@@ -46,42 +46,51 @@ def overrides(endpoint: str, function: str) -> dict[str, str]:
     sqs = client("sqs")
     url = sqs.create_queue(QueueName="treadle-work")["QueueUrl"]
     attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]
+    bus = client("events").create_event_bus(Name="treadle-work")["EventBusArn"]
     return {
-        "EcsJobTaskDefinitionArn": definition,
-        "EcsJobCluster": ecs.create_cluster(clusterName="treadle")["cluster"]["clusterArn"],
-        "EcsJobContainer": "work",
-        "EcsJobSubnets": "subnet-0123456789abcdef0",
-        "GlueJobGlueJobName": "treadle",
-        "BatchJobJobDefinitionArn": job["jobDefinitionArn"],
-        "BatchJobQueue": queue["jobQueueArn"],
-        "LambdaJobFunctionArn": function,
-        "SqsJobQueueArn": attributes["QueueArn"],
-        "EventbridgeJobEventBusArn": client("events").create_event_bus(Name="treadle-work")["EventBusArn"],
-        "EventbridgeJobSource": "com.example.work",
-        "EventbridgeJobDetailType": "Work",
+        "ecs": {
+            "arn": definition,
+            "cluster": ecs.create_cluster(clusterName="treadle")["cluster"]["clusterArn"],
+            "container": "work",
+            "subnets": "subnet-0123456789abcdef0",
+        },
+        "glue": {"arn": "treadle"},
+        "batch": {"arn": job["jobDefinitionArn"], "queue": queue["jobQueueArn"]},
+        "lambda": {"arn": function},
+        "sqs": {"arn": attributes["QueueArn"]},
+        "eventbridge": {"arn": bus, "source": "com.example.work", "detail_type": "Work"},
     }
+
+
+def options(given: Mapping[str, str]) -> Iterator[str]:
+    """The settings of a job as options of `treadle new job`."""
+    for name, value in given.items():
+        yield f"--arn={value}" if name == "arn" else f"--set={name}={value}"
 
 
 @pytest.fixture(scope="module")
 def targets(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
-    """A third stack on the cloud, with a job of each kind; its schedules rest."""
+    """A further project on the cloud, with a job of each kind; its schedules rest."""
     project = copy_of_project(tmp_path_factory.mktemp("targets"))
-    for kind in (*TOLD, *SILENT):
-        made = run(
-            "new", "sensor", f"{kind}_work", "--job", f"{kind}_job", "--target", kind, "--root", project
-        )
-        assert made.exit_code == 0, made.output
     function = deployed.client("lambda").get_function_configuration(
-        FunctionName=deployed.physical_id("SummarizeCsvFunction")
+        FunctionName=deployed.physical_id("SummarizeCsv")
     )["FunctionArn"]
-    given = [f"{name}={value}" for name, value in overrides(deployed.endpoint, function).items()]
-    stack.build(deployed.endpoint, project)
-    stack.deploy(
-        deployed.endpoint, project, ["--stack-name", NAME, "--parameter-overrides", "ExampleJob=off", *given]
-    )
-    stood = Deployed.at(deployed.endpoint, NAME)
+    jobs = settings(deployed.endpoint, function)
+    for kind in (*TOLD, *SILENT):
+        job = ("new", "job", f"{kind}_job", "--target", kind, *options(jobs[kind]))
+        sensor = ("new", "sensor", f"{kind}_work", "--job", f"{kind}_job")
+        for command in (job, sensor):
+            made = run(*command, "--root", project)
+            assert made.exit_code == 0, made.output
+    stood = deploy_beside(deployed.endpoint, project, NAME, {})
     for name in ("NewObjects", "Reconcile", *(f"{kind.capitalize()}Work" for kind in (*TOLD, *SILENT))):
         stood.schedule(name, enabled=False)
+    wanted = {f"{kind}_job" for kind in jobs}
+    eventually(
+        lambda: wanted <= stood.stores.registry.read().jobs.keys(),
+        "the jobs are registered",
+        seconds=PATIENCE,
+    )
     yield stood
     stood.close()
 

@@ -2,22 +2,29 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.e2e.deployment import JOB, Deployed, eventually, launch_message, run_record
+from tests.e2e.deployment import Deployed, deploy_beside, edit, eventually, launch_message, run_record
+from tests.support.project import run
 from tools import stack
+from tools.project_copy import copy_of_project
 from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.engine.registered import MAX_AGE_MS
 from treadle.engine.unanswered import DENIED_ENDS_MS
 from treadle.ports.runs import Run, Try, Unanswered
 
 # Three deployments, on a machine that may be busy.
 pytestmark = pytest.mark.timeout(900)
 
-NAME = "moved"
+NAME, JOB = "moved", "load_orders"
+PATIENCE = 120
+"""Seconds, on a machine that has much else to do."""
 MACHINES = ("moved-from", "moved-to")
 WAITS = {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 3_600, "End": True}}}
 
@@ -42,14 +49,62 @@ def state_machines(deployed: Deployed) -> Iterator[list[str]]:
         iam.delete_role(RoleName="moved-jobs")
 
 
-def deploy(deployed: Deployed, machine: str, former: str) -> Deployed:
-    """The stack whose job is there, and was there before."""
-    overrides = [f"ProcessFileStateMachineArn={machine}", f'FormerJobArns="{former}"']
-    stack.deploy(
-        deployed.endpoint,
-        arguments=["--stack-name", NAME, "--parameter-overrides", *overrides, "ExampleJob=off"],
-    )
-    return Deployed.at(deployed.endpoint, NAME)
+def write_project(folder: Path, machine: str) -> Path:
+    """A project with a job that starts the state machine, as `treadle new job` writes it."""
+    project = copy_of_project(folder)
+    made = run("new", "job", JOB, "--arn", machine, "--root", project)
+    assert made.exit_code == 0, made.output
+    return project
+
+
+def deploy(project: Path, endpoint: str, edits: Mapping[str, str]) -> Deployed:
+    """The project once more, with an edited template; RECONCILE has taken over what it registers."""
+    edit(project / "template.yaml", edits)
+    stack.build(endpoint, project)
+    values = [f"Engine=/treadle/{NAME}/v1", "LogRetentionDays=1"]
+    stack.deploy(endpoint, project, ["--stack-name", NAME, "--parameter-overrides", *values])
+    return Deployed.at(endpoint, NAME)
+
+
+def keeping(old: str, new: str) -> dict[str, str]:
+    """The edits that move the job and keep its former address, as docs/operations.md shows them."""
+    was, now = executions(old), executions(new)
+    return {
+        f"Resource: !Sub '{old}', Condition": f"Resource: ['{new}', '{old}'], Condition",
+        f"Resource: [!Sub '{old}', !Sub '{was}']": f"Resource: ['{new}', '{now}', '{old}', '{was}']",
+        f'"arn":"{old}"': f'"arn":"{new}","former":"{old}"',
+    }
+
+
+def forgetting(old: str, new: str) -> dict[str, str]:
+    """The edits that take the former address out again."""
+    was, now = executions(old), executions(new)
+    return {
+        f"Resource: ['{new}', '{old}'], Condition": f"Resource: '{new}', Condition",
+        f"Resource: ['{new}', '{now}', '{old}', '{was}']": f"Resource: ['{new}', '{now}']",
+        f'"arn":"{new}","former":"{old}"': f'"arn":"{new}"',
+    }
+
+
+def executions(machine: str) -> str:
+    """All executions of a state machine, as a policy names them."""
+    return f"{machine.replace(':stateMachine:', ':execution:')}:*"
+
+
+def registered(there: Deployed, machine: str, *former: str) -> None:
+    """Wait until the engine has the job's entry as it was deployed."""
+
+    def probe() -> bool:
+        entry = there.stores.registry.read().jobs.get(JOB)
+        return entry is not None and (entry.settings.arn, entry.settings.former) == (machine, former)
+
+    eventually(probe, "the job's entry is registered", seconds=PATIENCE)
+
+
+def under_way(there: Deployed) -> list[dict[str, Any]]:
+    """What the doctor says of runs that are under way."""
+    done = run("doctor", "--stack", there.name, "--json")
+    return [each for each in json.loads(done.stdout) if each["check"] == "runs under way"]
 
 
 def queued_run(there: Deployed, run: Run, *, message: bool = True) -> Run:
@@ -67,7 +122,7 @@ def reached(there: Deployed, run: Run, status: Status) -> Run:
         found = there.stores.runs.get(run.run_id)
         return found if found is not None and found.status is status else None
 
-    found = eventually(probe, f"run {run.run_id} is {status}", seconds=90)
+    found = eventually(probe, f"run {run.run_id} is {status}", seconds=PATIENCE)
     assert found is not None
     return found
 
@@ -89,49 +144,60 @@ def reconciled(there: Deployed, run: Run, **changes: object) -> Run:
 
 
 def test_a_job_is_moved_under_load_first_with_its_former_address_kept_and_then_without(
-    deployed: Deployed,
+    deployed: Deployed, tmp_path: Path
 ) -> None:
     with state_machines(deployed) as (old, new):
-        there = deploy(deployed, old, "")
+        project = write_project(tmp_path, old)
+        there = deploy_beside(deployed.endpoint, project, NAME, {})
         there.schedule("Reconcile", enabled=False)
-        heard, lost, stays = (queued_run(there, run_record()) for _ in range(3))
-        started = {run.run_id: reached(there, run, Status.STARTED) for run in (heard, lost, stays)}
+        there.schedule("NewObjects", enabled=False)
+        registered(there, old)
+        heard, lost, stays = (queued_run(there, run_record(job=JOB)) for _ in range(3))
+        started = {each.run_id: reached(there, each, Status.STARTED) for each in (heard, lost, stays)}
         now = int(time.time() * 1000)
-        doubtful = queued_run(there, run_record(tried=Try("dead", now, old, "step_functions")), message=False)
+        tried = Try("dead", now, old, "step_functions")
+        doubtful = queued_run(there, run_record(job=JOB, tried=tried), message=False)
 
-        there = deploy(deployed, new, old)
-        there.schedule("Reconcile", enabled=False)
+        there = deploy(project, deployed.endpoint, keeping(old, new))
+        registered(there, new, old)
         there.send("Launch", launch_message(doubtful))
-        fresh = queued_run(there, run_record())
+        time.sleep(MAX_AGE_MS / 1000)  # Until no process goes by an older copy of the registry any more.
+        fresh = queued_run(there, run_record(job=JOB))
 
         assert reached(there, doubtful, Status.STARTED).target == old
         assert reached(there, fresh, Status.STARTED).target == new
+        [kept] = under_way(there)
+        assert (kept["severity"], f"the entry of job {JOB} keeps it" in kept["says"]) == ("ok", True)
         stop(there, started[heard.run_id])
         assert reached(there, heard, Status.CANCELED).target == old
-        with there.without_events("FormerStateMachinesRule"):
+        with there.without_events("StepFunctionsRule"):
             stop(there, started[lost.run_id])
             assert reconciled(there, lost).status is Status.CANCELED
 
-        there = deploy(deployed, new, "")
-        there.schedule("Reconcile", enabled=False)
+        there = deploy(project, deployed.endpoint, forgetting(old, new))
+        registered(there, new)
         denied = reconciled(there, stays)
 
         assert denied.status is Status.STARTED
         assert denied.unanswered is not None
         assert "states:DescribeExecution" in denied.unanswered.reason
+        moved, unanswered = under_way(there)
+        assert f'Add {old} to "former" in the entry of job {JOB}' in moved["advice"]
+        assert "states:DescribeExecution" in unanswered["says"]
         aged = Unanswered(denied.unanswered.reason, denied.unanswered.since - DENIED_ENDS_MS, now)
         unknown = reconciled(there, stays, unanswered=aged)
         assert unknown.failure is not None
         assert (unknown.status, unknown.failure.error) == (Status.FAILURE, "OutcomeUnknownError")
         assert old.rpartition(":")[2] in unknown.failure.cause
-        lateborn = queued_run(there, run_record(tried=Try("dead", now, old, "step_functions")))
+        lateborn = queued_run(there, run_record(job=JOB, tried=replace(tried, at=int(time.time() * 1000))))
         delayed = eventually(
             lambda: there.stores.runs.get(lateborn.run_id).delayed,  # type: ignore[union-attr]
             "the start in doubt is denied, and waits",
-            seconds=90,
+            seconds=PATIENCE,
         )
         assert delayed is not None
         assert "AccessDenied" in delayed.reason
         assert there.dead_letters(JOB) == []
-        assert there.executions(fresh) == [fresh.launch_id]
+        listed = there.client("stepfunctions").list_executions(stateMachineArn=new)["executions"]
+        assert [each["name"] for each in listed] == [fresh.launch_id]
         there.close()

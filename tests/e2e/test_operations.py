@@ -113,6 +113,8 @@ def test_a_message_that_sqs_gave_up_goes_back_to_the_queue_it_came_from(deployed
     lost, sqs = run_record(), deployed.client("sqs")
     deployed.stores.runs.create(lost)
     source = deployed.physical_id("LaunchQueue")
+    policy = sqs.get_queue_attributes(QueueUrl=source, AttributeNames=["RedrivePolicy"])["Attributes"]
+    often = int(json.loads(policy["RedrivePolicy"])["maxReceiveCount"])
     mapping = deployed.client("lambda").list_event_source_mappings(
         FunctionName=deployed.outputs["LaunchFunctionName"]
     )["EventSourceMappings"][0]["UUID"]
@@ -121,7 +123,8 @@ def test_a_message_that_sqs_gave_up_goes_back_to_the_queue_it_came_from(deployed
         deployed.send("Launch", json.dumps({**json.loads(launch_message(lost)), "mark": str(uuid4())}))
 
         def moved() -> bool:
-            sqs.receive_message(QueueUrl=source, VisibilityTimeout=0)
+            for _ in range(often):
+                sqs.receive_message(QueueUrl=source, VisibilityTimeout=0)
             return (
                 lost.run_id in treadle(deployed, "dlq", "redrive", "--dry-run", "--origin", "launch").stdout
             )

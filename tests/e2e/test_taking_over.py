@@ -1,16 +1,16 @@
-"""A stack is deleted and deployed anew on what it has retained: nothing runs twice, nothing is lost."""
+"""An engine is deleted and deployed anew on what it has retained: nothing runs twice, nothing is lost."""
 
+import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.e2e.deployment import JOB, MINUTE, SENSOR, Deployed, eventually, fresh_key
+from tests.e2e.deployment import JOB, MINUTE, SENSOR, Deployed, edit, eventually, fresh_key, running
 from tests.e2e.test_asset_reports import report
 from tests.e2e.test_permissions import not_granted
 from tests.support.project import run
@@ -26,41 +26,67 @@ from treadle.ports.run_queries import RunQuery
 from treadle.ports.runs import Run
 from treadle.ports.ticks import Tick, TickKind
 
-NAME = "treadle-moved"
-TAKEN = (
-    *("Namespace", "SensorsTableName", "TicksTableName", "TicksTableStreamArn", "RunsTableName"),
-    *("RunsTableStreamArn", "EventsTableName", "OutcomesBucketName"),
-)
-"""What the guide tells an operator to note: outputs whose names are parameters."""
+NAME, ENGINE = "treadle-moved", "treadle-moved-engine"
+TAKEN = ("Namespace", "ExistingStores")
+"""What the guide tells an operator to note: outputs of the engine whose names are parameters."""
+STORES = ("sensors_table", "ticks_table", "runs_table", "events_table", "payload_bucket")
 
-SETTINGS = ("ExampleJob=on", "NewObjectsSuffix=.csv", "NewObjectsInterval=60", "WhenFreshStatus=RUNNING")
+INTERVAL = {
+    "TREADLE_INTERVAL_SECONDS: '300'": "TREADLE_INTERVAL_SECONDS: '60', TREADLE_S3_START_FROM: beginning"
+}
+"""Each minute is a tick's, and each sweep lists all that there is."""
 FOLLOWING_JOB = "process_large_file"
 SCHEDULED = ("NewObjects", "WhenFresh", "Reconcile")
 PATIENCE = 120
 
 
-def deploy(endpoint: str, project: Path, *parameters: str) -> Deployed:
-    """The stack; its schedules rest."""
-    overrides = [*SETTINGS, *parameters]
-    stack.deploy(endpoint, project, ["--stack-name", NAME, "--parameter-overrides", *overrides])
+def deploy(endpoint: str, project: Path, engine: Sequence[str], *parameters: str) -> Deployed:
+    """The engine and the project, which is registered; their schedules rest."""
+    values = [f"EngineName={NAME}", "LogRetentionDays=1", *engine]
+    stack.deploy_engine(endpoint, ["--stack-name", ENGINE, "--parameter-overrides", *values])
+    values = [f"Engine=/treadle/{NAME}/v1", "LogRetentionDays=1", *parameters]
+    stack.deploy(endpoint, project, ["--stack-name", NAME, "--parameter-overrides", *values])
     made = Deployed.at(endpoint, NAME)
     for function in SCHEDULED:
         made.schedule(function, enabled=False)
+
+    def is_registered() -> bool:
+        found = made.stores.registry.read().sensors
+        return all(
+            name in found and found[name].function == made.physical_id(function)
+            for name, function in ((SENSOR, "NewObjects"), ("when_fresh", "WhenFresh"))
+        )
+
+    eventually(is_registered, "the sensors are registered as they are now", seconds=PATIENCE)
     return made
 
 
 def delete(deployed: Deployed) -> None:
-    """Delete the stack, and wait until it is gone."""
-    deployed.client("cloudformation").delete_stack(StackName=NAME)
+    """Delete the project and then its engine, and wait until they are gone; and the logs, whose name is taken."""
+    logs = deployed.physical_id("Logs")
+    for name in (NAME, ENGINE):
+        delete_stack(deployed, name)
+    with contextlib.suppress(deployed.client("logs").exceptions.ResourceNotFoundException):
+        deployed.client("logs").delete_log_group(logGroupName=logs)
+
+
+def delete_stack(deployed: Deployed, name: str) -> None:
+    """Delete a stack, and wait until it is gone."""
+    deployed.client("cloudformation").delete_stack(StackName=name)
 
     def is_gone() -> bool:
         try:
-            [found] = deployed.client("cloudformation").describe_stacks(StackName=NAME)["Stacks"]
+            [found] = deployed.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
         except ClientError:
             return True
         return bool(found["StackStatus"] == "DELETE_COMPLETE")
 
-    eventually(is_gone, "the stack is gone", seconds=PATIENCE)
+    eventually(is_gone, f"stack {name} is gone", seconds=PATIENCE)
+
+
+def stores(deployed: Deployed) -> dict[str, str]:
+    """The names of the tables and the bucket, as projects see them."""
+    return {name: deployed.contract[name] for name in STORES}
 
 
 def make_assets(deployed: Deployed, event: str) -> None:
@@ -123,20 +149,22 @@ def project(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Pat
     options = ("--kind", "multi-asset", "--asset", "shop/orders", "--asset", "prices", "--job", FOLLOWING_JOB)
     made = run("new", "sensor", "when_fresh", *options, "--root", copy)
     assert made.exit_code == 0, made.output
+    running(copy, "when_fresh")
+    edit(copy / "template.yaml", INTERVAL)
     stack.build(deployed.endpoint, copy)
     return copy
 
 
 @pytest.fixture
 def first(deployed: Deployed, project: Path) -> Iterator[Deployed]:
-    """The stack as it is deployed first, with two runs an hour."""
-    made = deploy(deployed.endpoint, project, "RunsPerHour=2")
+    """The engine as it is deployed first, with two runs an hour, and the project."""
+    made = deploy(deployed.endpoint, project, ["RunsPerHour=2"])
     yield made
     made.close()
 
 
 @pytest.mark.timeout(900)
-def test_rebuilt_stack_goes_on_with_what_the_earlier_one_has_left(first: Deployed, project: Path) -> None:
+def test_rebuilt_engine_goes_on_with_what_the_earlier_one_has_left(first: Deployed, project: Path) -> None:
     done = [fresh_key(), fresh_key()]
     for key in done:
         first.upload(key)
@@ -152,15 +180,16 @@ def test_rebuilt_stack_goes_on_with_what_the_earlier_one_has_left(first: Deploye
     make_assets(first, "one")
     eventually(lambda: followed(first), "the sensor over both assets has acted", seconds=PATIENCE)
     cursor = first.stores.sensors.get("when_fresh").cursor
-    earlier = first.outputs
+    earlier, kept = first.outputs, stores(first)
 
     delete(first)
     taken = [f"{name}={earlier[name]}" for name in TAKEN]
     second = deploy(
-        first.endpoint, project, "RunsPerHour=0", f"NewObjectsBucket={earlier['ObjectsBucketName']}", *taken
+        first.endpoint, project, ["RunsPerHour=0", *taken], f"NewObjectsBucket={earlier['Bucket']}"
     )
 
     assert {name: second.outputs[name] for name in TAKEN} == {name: earlier[name] for name in TAKEN}
+    assert stores(second) == kept
     let_an_hour_pass(second)
     assert not second.invoke("Reconcile", {"treadle": "reconcile"}).failed
     assert ended_run(second, waiting).status is DagsterRunStatus.SUCCESS
@@ -192,8 +221,9 @@ def test_rebuilt_stack_goes_on_with_what_the_earlier_one_has_left(first: Deploye
     assert ends == list(range(1, len(ends) + 1))
 
     # A deployment that says nothing of them keeps what was taken over.
-    third = deploy(first.endpoint, project)
+    third = deploy(first.endpoint, project, [])
     assert {name: third.outputs[name] for name in TAKEN} == {name: earlier[name] for name in TAKEN}
+    assert stores(third) == kept
     delete(third)
     second.close()
     third.close()
@@ -205,16 +235,13 @@ def _all_ends(deployed: Deployed, number: int) -> list[int]:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("left_out", ["TicksTableName", "EventsTableName"])
-def test_tables_without_the_others_are_refused_in_words(
-    deployed: Deployed, project: Path, left_out: str
-) -> None:
-    names: dict[str, Any] = {name: deployed.outputs[name] for name in TAKEN if name != left_out}
-    given = [f"{name}={value}" for name, value in names.items()]
+@pytest.mark.parametrize("left_out", [1, 5], ids=["ticks table", "events table"])
+def test_tables_without_the_others_are_refused_in_words(deployed: Deployed, left_out: int) -> None:
+    names = deployed.outputs["ExistingStores"].split(",")
+    del names[left_out]
+    given = ["EngineName=treadle-partly", f"ExistingStores={','.join(names)}"]
 
-    with pytest.raises(ToolError, match="must be given all or none"):
-        stack.deploy(
-            deployed.endpoint,
-            project,
-            ["--stack-name", "treadle-partly", "--parameter-overrides", *SETTINGS, *given],
+    with pytest.raises(ToolError, match="seven values separated by commas"):
+        stack.deploy_engine(
+            deployed.endpoint, ["--stack-name", "treadle-partly", "--parameter-overrides", *given]
         )

@@ -93,16 +93,25 @@ MUTANTS = (
     Mutant(
         "role of what was tried at a former address",
         "engine/addresses.py",
-        "return settings.role if is_there or tried.role is None else tried.role",
+        "return settings.role if is_there or was_there or tried.role is None else tried.role",
         "return settings.role",
         (f"{ROLES}start_in_doubt_of_a_job_that_has_moved_is_settled_with_the_role_of_then",),
     ),
     Mutant(
         "replaced role of a job that stayed",
         "engine/addresses.py",
-        "return settings.role if is_there or tried.role is None else tried.role",
+        "return settings.role if is_there or was_there or tried.role is None else tried.role",
         'return tried.role or ""',
         (f"{ROLES}replaced_role_of_a_job_that_stayed_is_used_for_what_was_started_with_the_old_one",),
+    ),
+    Mutant(
+        "role of what was tried at an address that the job's entry names as a former one",
+        "engine/addresses.py",
+        "if is_there or was_there or tried.role is None",
+        "if is_there or tried.role is None",
+        (
+            f"{ROLES}start_in_doubt_at_an_address_that_its_job_names_as_former_is_settled_with_the_role_of_its_job",
+        ),
     ),
     Mutant(
         "role of the first try, kept",

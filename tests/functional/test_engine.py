@@ -177,7 +177,7 @@ def test_a_job_that_is_not_configured_fails_at_once_and_names_the_parameter(depl
 
     assert run.status is DagsterRunStatus.FAILURE
     assert run.failure is not None
-    assert "set the deployment parameter ProcessFileStateMachineArn" in run.failure.cause
+    assert "ProcessFileStateMachineArn gives no address" in run.failure.cause
 
 
 def test_a_state_machine_that_is_missing_fails_the_run_with_the_targets_words(deployment: Deployment) -> None:

@@ -127,10 +127,6 @@ class Deployed:
         for policy in self.template.resources("AWS::IAM::Role")[role]["Policies"]:
             yield from self.value(policy["PolicyDocument"]["Statement"])
 
-    def decides(self, role: str, action: str, resource: str, context: Mapping[str, list[str]]) -> str:
-        """IAM's decision, in its words."""
-        return decision(self.statements(role), action, resource, context)
-
 
 def decision(
     statements: Iterable[Mapping[str, Any]], action: str, resource: str, context: Mapping[str, list[str]]

@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from treadle.adapters.targets.registry import KINDS
 from treadle.cli.template_edit import load
+from treadle.engine.addresses import former_of, full_address
 from treadle.operate.limits import ACCOUNT, PARTITION, REGION, Deployed
 from treadle.ports.contract import PARTS
+from treadle.ports.launching import UNANSWERING
 from treadle.ports.registry import JobEntry, SensorEntry, parse_job, parse_sensor
 
 PATH = Path(__file__).parents[2] / "template.yaml"
@@ -81,6 +84,24 @@ class Project:
         """The jobs that it registers, as the engine reads them."""
         return {name: parse_job(name, text, frozenset(KINDS)) for name, text in self._entries("jobs")}
 
+    def unkept(self) -> dict[str, list[str]]:
+        """The former addresses that no statement of a job's role names, by job, for the roles of this project."""
+        roles = {
+            self.deployed._getatt([name, "Arn"]): each
+            for name, each in self.of_type("AWS::IAM::Role").items()
+        }
+        found = {
+            name: [
+                each
+                for kind, each in former_of(entry.settings)
+                if kind not in UNANSWERING
+                and not _names(roles[entry.settings.role], full_address(kind, each, f"{ACCOUNT}/{REGION}"))
+            ]
+            for name, entry in self.jobs().items()
+            if entry.settings.role in roles
+        }
+        return {name: addresses for name, addresses in found.items() if addresses}
+
     def _entries(self, what: str) -> list[tuple[str, str]]:
         beginning = f"/treadle/{ENGINE}/{what}/"
         entries = self.of_type("AWS::SSM::Parameter").values()
@@ -89,6 +110,16 @@ class Project:
             for each in entries
             if each["Name"].startswith(beginning)
         ]
+
+
+def _names(role: Mapping[str, Any], address: str) -> bool:
+    """Whether a statement of a role is on an address; what policies elsewhere say is not known."""
+    statements = [
+        each for policy in role.get("Policies", ()) for each in policy["PolicyDocument"]["Statement"]
+    ]
+    resources = [each["Resource"] for each in statements]
+    flat = [part for each in resources for part in ([each] if isinstance(each, str) else each)]
+    return not flat or any(fnmatchcase(address, part) for part in flat)
 
 
 def project(path: Path = PATH) -> Project:

@@ -1,4 +1,4 @@
-"""template.yaml as data: intrinsic functions as dictionaries, and the lines that scalars stand on."""
+"""template.yaml as data, intrinsic functions as dictionaries."""
 
 import importlib
 import json
@@ -60,66 +60,10 @@ class Template:
 
     def evaluators(self) -> dict[str, dict[str, Any]]:
         """The properties of each sensor's function, by the sensor's name."""
-        return self._functions_under("functions/sensors/")
-
-    def scheduled(self) -> dict[str, dict[str, Any]]:
-        """Those of the evaluators that a schedule starts: each minute, or at deadlines."""
-        return {
-            name: function
-            for name, function in self.evaluators().items()
-            if "ScheduleV2" in {event["Type"] for event in function["Events"].values()}
-        }
-
-    def named_functions(self) -> dict[str, dict[str, Any]]:
-        """The properties of each function, by the name of its folder."""
-        return self._functions_under("functions/")
-
-    def treadle_functions(self) -> dict[str, dict[str, Any]]:
-        """All functions but jobs, by the name of their folder."""
-        return self.evaluators() | self._functions_under("functions/engine/")
-
-    def _functions_under(self, folder: str) -> dict[str, dict[str, Any]]:
         functions = self.resources(FUNCTION).values()
-        return {Path(f["CodeUri"]).name: f for f in functions if f["CodeUri"].startswith(folder)}
-
-    def entries(self, folder: str) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
-        """What is registered under a folder, by name: the entry, and the values of what it names."""
-        found = {}
-        for properties in self.resources("AWS::SSM::Parameter").values():
-            name = properties["Name"]["Fn::Sub"].removeprefix(f"/treadle/${{AWS::StackName}}/{folder}/")
-            given = properties["Value"]["Fn::Sub"]
-            text, values = (given, {}) if isinstance(given, str) else given
-            if "/" not in name:
-                found[name] = (json.loads(text), values)
-        return found
-
-    def jobs(self) -> dict[str, dict[str, Any]]:
-        """Each job's entry, parameters as `${Name}`."""
-        return {name: entry for name, (entry, _) in self.entries("jobs").items()}
-
-    def job_roles(self) -> dict[str, str]:
-        """The logical id of the role that each job brings, by the job's name."""
-        entries, roles = self.entries("jobs"), self.section("Resources").keys()
-        found = {
-            name: references(values[entry["role"][2:-1]])
-            for name, (entry, values) in entries.items()
-            if "role" in entry
+        return {
+            Path(f["CodeUri"]).name: f for f in functions if f["CodeUri"].startswith("functions/sensors/")
         }
-        return {name: next(iter(behind & roles)) for name, behind in found.items()}
-
-    def behind(self, text: str) -> set[str]:
-        """Logical ids that give the one value of a text such as `${Name}` among the jobs' entries."""
-        name = text.removeprefix("${").removesuffix("}")
-        values: dict[str, Any] = {}
-        for entry, given in self.entries("jobs").values():
-            if text in entry.values():
-                values |= given
-        return references(values[name]) if name in values else {name}
-
-    def state_machines(self) -> set[str]:
-        """What gives the state machines that jobs start: parameters, and the example's own."""
-        arns = (job["arn"] for job in self.jobs().values() if job["target"] == "step_functions")
-        return set().union(*map(self.behind, arns))
 
     def environment(self, function: dict[str, Any]) -> dict[str, Any]:
         """A function's variables, those of Globals included unless it ignores them."""
@@ -137,10 +81,6 @@ class Template:
             for policy in properties.get("Policies", []):
                 for statement in policy["PolicyDocument"]["Statement"]:
                     yield role, statement["Fn::If"][1] if "Fn::If" in statement else statement
-
-    def allowed(self, role: str) -> list[dict[str, Any]]:
-        """What a role may do."""
-        return [body for name, body in self.statements() if name == role and body["Effect"] == "Allow"]
 
 
 def actions(statement: dict[str, Any]) -> list[str]:
@@ -176,22 +116,6 @@ def references(value: object) -> set[str]:
 def logical_prefix(sensor: str) -> str:
     """`new_objects` → `NewObjects`: how a sensor's parameters and resources begin."""
     return "".join(word.capitalize() for word in sensor.split("_"))
-
-
-def starred_resources() -> Iterator[tuple[int, str]]:
-    """Line number (from 0) and text of each `Resource` value with an asterisk, anywhere in the template."""
-    yield from _starred(yaml.compose(PATH.read_text(), Loader=_Loader), inside=False)
-
-
-def _starred(node: yaml.Node | None, *, inside: bool) -> Iterator[tuple[int, str]]:
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            yield from _starred(value, inside=inside or key.value in {"Resource", "NotResource"})
-    elif isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            yield from _starred(item, inside=inside)
-    elif isinstance(node, yaml.ScalarNode) and inside and "*" in node.value:
-        yield node.start_mark.line, node.value
 
 
 @cache

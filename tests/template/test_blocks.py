@@ -16,6 +16,7 @@ from treadle.cli.sensor_kinds import SENSOR_KINDS
 from treadle.cli.template_edit import add_blocks, load
 from treadle.operate.limits import (
     ACCOUNT,
+    REGION,
     RESOURCES,
     Deployed,
     exceeded,
@@ -222,6 +223,34 @@ def test_a_job_is_registered_with_its_address_and_its_role(target: str) -> None:
     assert entry.settings.role.startswith(f"arn:aws:iam::{ACCOUNT}:role{CONTRACT['job_role_path']}")
     assert "load-orders" in entry.settings.arn
     assert all(entry.settings.options.values())
+
+
+@pytest.mark.parametrize(
+    ("target", "old", "keeps"),
+    [
+        ("step_functions", f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:old", False),
+        (
+            "step_functions",
+            "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}:stateMachine:load-orders",
+            True,
+        ),
+        ("glue", "old", False),
+        ("glue", "load-orders", True),
+        ("sqs", f"arn:aws:sqs:{REGION}:{ACCOUNT}:old", True),
+    ],
+)
+def test_a_former_address_that_the_role_of_its_job_has_no_statement_on_is_found(
+    target: str, old: str, keeps: bool
+) -> None:
+    text = added([NewJob("load_orders", target)]).text
+    head, entry, tail = text.partition(f'"target":"{target}","arn":"{NewJob("load_orders", target).address}"')
+    moved = f'{head}{entry},"former":"{old}"{tail}'
+
+    found = Project(moved, Deployed(load(moved), GIVEN))
+
+    assert entry
+    assert found.jobs()["load_orders"].settings.former
+    assert found.unkept() == ({} if keeps else {"load_orders": [old]})
 
 
 def test_a_job_of_another_account_has_no_role_in_the_project() -> None:

@@ -220,11 +220,12 @@ def test_four_alarms_are_always_there_and_nothing_else_that_costs_by_the_month()
 
 def test_an_idle_engine_with_ten_sensors_costs_three_dollars_a_month_at_most() -> None:
     """At list price, every line named, with what is really deployed."""
-    lines = cost.idle_engine_per_month(cost.Prices())
+    lines = cost.per_month(cost.Workload(sensors=10), cost.Prices())
 
     assert list(lines) == ["ticks of 10 sensors", "polls of 4 queues", "RECONCILE", "4 alarms"]
     assert sum(lines.values()) <= 3.00
-    assert (len(MAPPINGS), len(BASIC)) == (cost.IDLE_ENGINE_QUEUES, cost.IDLE_ENGINE_ALARMS)
+    assert (len(MAPPINGS), len(BASIC)) == (cost.ENGINE_QUEUES, cost.BASIC_ALARMS)
+    assert len(ALARMS) == cost.DETAILED_ALARMS
 
 
 def test_every_metric_of_an_alarm_or_the_dashboard_is_one_that_the_code_writes() -> None:

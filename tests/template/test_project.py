@@ -261,6 +261,11 @@ def test_roles_of_jobs_trust_the_engine_by_its_path(own: Project) -> None:
         }
 
 
+def test_roles_of_jobs_have_statements_on_their_former_addresses(own: Project) -> None:
+    """Else what is under way there ends as unknown: docs/operations.md, "Move a job"."""
+    assert own.unkept() == {}
+
+
 @pytest.mark.treadle
 def test_layers_outlive_the_functions_that_had_them(own: Project) -> None:
     layers = own.of_type("AWS::Serverless::LayerVersion")

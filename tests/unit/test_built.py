@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tools import built
+from tools.built import Build, read
 from tools.project import ToolError
 
 TEMPLATE = """
@@ -28,7 +28,7 @@ def test_a_function_may_take_as_long_as_it_is_deployed_with_by_default(
     """What only a deployment knows is Lambda's own default."""
     (tmp_path / "template.yaml").write_text(TEMPLATE.replace("TIMEOUT", timeout))
 
-    assert built.read("WatchFunction", {tmp_path: tmp_path}).timeout == seconds
+    assert read("WatchFunction", [Build(tmp_path, tmp_path, "local")]).timeout == seconds
 
 
 GLOBALS = """
@@ -44,14 +44,14 @@ def test_a_function_is_found_in_whichever_template_has_it(tmp_path: Path) -> Non
     for name, text in (("project", TEMPLATE), ("engine", f"{GLOBALS}{TEMPLATE}".replace("Watch", "Launch"))):
         (tmp_path / name).mkdir()
         (tmp_path / name / "template.yaml").write_text(text.replace("TIMEOUT", "20"))
-    builds = {Path(name): tmp_path / name for name in ("project", "engine")}
+    builds = [Build(tmp_path / name, Path(name), "local") for name in ("project", "engine")]
 
-    found = built.read("LaunchFunction", builds)
+    found = read("LaunchFunction", builds)
 
-    assert (found.folder, found.code) == (Path("engine"), tmp_path / "engine" / "Launch")
+    assert (found.build.folder, found.code) == (Path("engine"), tmp_path / "engine" / "Launch")
     assert (found.unresolved, len(found.layers)) == (("TREADLE_TABLE",), 2)
     with pytest.raises(ToolError, match="FUNCTION can be: LaunchFunction, WatchFunction"):
-        built.read("Launch", builds)
+        read("Launch", builds)
 
     path = tmp_path / "engine" / "template.yaml"
     path.write_text(
@@ -59,5 +59,5 @@ def test_a_function_is_found_in_whichever_template_has_it(tmp_path: Path) -> Non
             "    Properties:", "    IgnoreGlobals: [Layers, Environment]\n    Properties:"
         )
     )
-    found = built.read("LaunchFunction", builds)
+    found = read("LaunchFunction", builds)
     assert (found.unresolved, len(found.layers)) == ((), 1)

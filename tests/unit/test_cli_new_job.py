@@ -1,6 +1,7 @@
 """`treadle new job`: the block that it writes, and when it writes nothing."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tests.support.projects import project as read_project
 from tools.project_copy import copy_of_project
 from treadle.cli.kinds import ADDRESS, KINDS, Setting, kind_of
 from treadle.cli.template_edit import jobs
+from treadle.ports.launching import UNANSWERING
 
 EXAMPLES = {
     "step_functions": {"arn": "arn:aws:states:eu-central-1:123456789012:stateMachine:load-orders"},
@@ -123,6 +125,19 @@ def test_a_role_of_another_account_is_named_and_not_made(project: Path) -> None:
     assert "LoadOrdersJobRole" not in found.of_type("AWS::IAM::Role")
 
 
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in UNANSWERING])
+def test_an_observed_job_says_so_in_its_entry(project: Path, kind: str) -> None:
+    done = run("new", "job", "load_orders", "--observed", *given(kind), "--root", project)
+    other = run("new", "job", "load_items", *given(kind), "--root", project)
+
+    assert (done.exit_code, other.exit_code) == (0, 0), done.output + other.output
+    found = read_project(project / "template.yaml").jobs()
+    assert (found["load_orders"].is_observed, found["load_items"].is_observed) == (True, False)
+    assert replace(found["load_orders"].settings, job="", role="") == replace(
+        found["load_items"].settings, job="", role=""
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
@@ -131,6 +146,9 @@ def test_a_role_of_another_account_is_named_and_not_made(project: Path) -> None:
         (["--arn", "load-orders"], "arn is 'load-orders', and must be: ARN of a Standard state machine."),
         (["--target", "ecs", "--set", "subnets"], "subnets is '', and must be: ids of subnets"),
         (["--role", "admin"], "--role is 'admin', and must be the ARN of an IAM role."),
+        (["--target", "lambda", "--observed"], "nobody can be asked what runs on lambda. Leave it out."),
+        (["--target", "sqs", "--observed"], "--observed is for jobs on step_functions, glue, batch, ecs: "),
+        (["--target", "eventbridge", "--observed"], "nobody can be asked what runs on eventbridge."),
     ],
 )
 def test_unfit_settings_are_refused_and_nothing_is_written(

@@ -3,7 +3,9 @@
 import pytest
 
 from treadle.definitions.errors import DeploymentError
+from treadle.ports import contract, registry
 from treadle.ports.contract import PARTS, parameter_of, parse_contract
+from treadle.ports.registry import CONTRACT, SERVED
 
 FROZEN = {
     1: (
@@ -67,3 +69,40 @@ def test_contract_has_a_path_of_its_own_version() -> None:
     """An engine that does not serve a version has no such parameter, and a project of it is not deployed."""
     assert parameter_of("main") == "/treadle/main/v1"
     assert parameter_of("main", 2) == "/treadle/main/v2"
+
+
+def test_this_version_and_the_one_before_are_served() -> None:
+    assert sorted(SERVED) == [each for each in (CONTRACT - 1, CONTRACT) if each >= 1]
+
+
+@pytest.fixture
+def next_version(monkeypatch: pytest.MonkeyPatch) -> int:
+    """The version that comes after this one, as its code has it."""
+    version = CONTRACT + 1
+    for module in (contract, registry):
+        monkeypatch.setattr(module, "CONTRACT", version)
+        monkeypatch.setattr(module, "SERVED", frozenset({CONTRACT, version}))
+    monkeypatch.setattr(contract, "PARTS", (*PARTS, "added"))
+    return version
+
+
+def test_operators_of_the_next_version_read_what_a_project_that_is_behind_has(next_version: int) -> None:
+    """A project keeps the values of its deployment until it is deployed again."""
+    behind = parse_contract(",".join([str(next_version - 1), *PARTS[1:]]))
+    present = parse_contract(",".join([str(next_version), *PARTS[1:], "added"]))
+
+    assert behind == {"version": str(CONTRACT)} | {part: part for part in PARTS[1:]}
+    assert present["added"] == "added"
+    with pytest.raises(DeploymentError, match="it has 22 parts, and added is missing"):
+        parse_contract(",".join([str(next_version), *PARTS[1:]]))
+    with pytest.raises(
+        DeploymentError, match=f"is '{next_version + 1}', and this code is for {CONTRACT} and"
+    ):
+        parse_contract(",".join([str(next_version + 1), *PARTS[1:], "added"]))
+
+
+def test_engine_of_the_next_version_takes_entries_of_this_one(next_version: int) -> None:
+    text = '{"contract":"%s","project":"shop","function":"f","kind":"schedule"}'
+
+    assert registry.parse_sensor("daily", text % (next_version - 1)).contract == CONTRACT
+    assert registry.parse_sensor("daily", text % next_version).contract == next_version

@@ -14,7 +14,6 @@ from treadle.operate.cost import (
     Prices,
     Workload,
     daemon_per_month,
-    idle_engine_per_month,
     per_million,
     per_month,
 )
@@ -32,40 +31,38 @@ def test_page_shows_what_is_printed(command: str, printed: str) -> None:
     assert run(*command.split()).stdout == printed
 
 
-def test_page_shows_two_stacks() -> None:
+def test_page_shows_an_idle_engine_and_a_busy_one() -> None:
     assert len(SHOWN) == 2
 
 
 def test_month_is_made_of_its_ticks_events_and_runs() -> None:
-    """What is added to the workload adds its own price, and nothing else."""
-    bare = sum(per_month(Workload(), Prices()).values())
+    """What is added to the workload adds its own price, and that of the metrics that it writes."""
+    bare = per_month(Workload(event_sensors=2), Prices())
 
-    more = sum(per_month(Workload(events=1_000_000, runs=2_000_000), Prices()).values())
+    more = per_month(Workload(event_sensors=2, events=1_000_000, runs=2_000_000), Prices())
 
-    assert more - bare == pytest.approx(per_million(EVENT, Prices()) + 2 * per_million(RUN, Prices()))
+    assert more.keys() - bare.keys() == {"1,000,000 events", "2,000,000 runs", "8 metrics"}
+    assert more["1,000,000 events"] == pytest.approx(per_million(EVENT, Prices()))
+    assert more["2,000,000 runs"] == pytest.approx(2 * per_million(RUN, Prices()))
 
 
 def test_longer_interval_costs_less_but_for_the_schedule() -> None:
     """The schedule comes each minute; a delivery that is not due is one refused write."""
-    minute, hour = (per_month(Workload(100, interval), Prices()) for interval in (60, 3_600))
+    minute, hour = (
+        per_month(Workload(100, interval), Prices())["ticks of 100 sensors"] for interval in (60, 3_600)
+    )
 
-    assert hour["Scheduler"] == pytest.approx(minute["Scheduler"])
-    assert hour["DynamoDB"] < minute["DynamoDB"] * 0.55
-    assert sum(hour.values()) < sum(minute.values())
+    assert 0.4 < hour / minute < 0.8
+
+
+def test_a_sensor_below_the_minute_has_a_queue_that_is_polled() -> None:
+    assert "polls of 7 queues" in per_month(Workload(3, 15), Prices())
+    assert "polls of 4 queues" in per_month(Workload(3, 60), Prices())
 
 
 def test_json_has_the_same_figures() -> None:
-    told = json.loads(run("cost", "--sensors", "3", "--json").stdout)
+    found = json.loads(run("cost", "--sensors", "3", "--json").stdout)
 
-    assert told["month"] == pytest.approx(per_month(Workload(3, 60, 100_000, 100_000), Prices()))
-    assert told["month_total"] == pytest.approx(sum(told["month"].values()))
-    assert told["daemon_month"] == pytest.approx(daemon_per_month(Prices()))
-
-
-def test_page_names_every_line_of_an_idle_engine() -> None:
-    lines = idle_engine_per_month(Prices())
-    table = dict(re.findall(r"^\| ([^|]+) \| (\d+\.\d\d) \|$", PAGE, flags=re.MULTILINE))
-
-    assert table == {
-        name: f"{dollars:.2f}" for name, dollars in {**lines, "all": sum(lines.values())}.items()
-    }
+    assert found["month"] == pytest.approx(per_month(Workload(3), Prices()))
+    assert found["month_total"] == pytest.approx(sum(found["month"].values()))
+    assert found["daemon_month"] == pytest.approx(daemon_per_month(Prices()))

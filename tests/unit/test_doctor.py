@@ -309,7 +309,7 @@ def under_way(house: House, kind: str, address: str, **fields: Any) -> None:
 def at(kind: str, address: str, *former: str) -> Addresses:
     """A deployment whose only job is there."""
     place = "123456789012/us-east-1/treadle"
-    return Addresses({"load": JobSettings("load", kind, address, "LoadArn")}, former, place)
+    return Addresses({"load": JobSettings("load", kind, address, "LoadArn", former=former)}, place)
 
 
 @pytest.mark.parametrize(
@@ -332,34 +332,50 @@ def test_runs_under_way_where_a_job_is_are_in_order(
     assert found.says == "1 are where a job is."
 
 
-def test_runs_under_way_where_no_job_is_any_more_are_a_problem_that_names_the_parameter(house: House) -> None:
+def test_runs_under_way_where_no_job_is_any_more_are_a_problem_that_names_the_entry(house: House) -> None:
     under_way(house, "step_functions", MACHINE)
 
     found = only(examined(house, addresses=at("step_functions", f"{MACHINE}-2")))
 
     assert (found.check, found.subject, found.severity) == ("runs under way", "job load", Severity.PROBLEM)
     assert f"1 of its runs are under way at {MACHINE}, where no job is any more" in found.says
-    assert f"FormerJobArns={MACHINE}" in found.advice
+    assert f'Add {MACHINE} to "former" in the entry of job load' in found.advice
 
 
-def test_runs_under_way_at_another_kind_than_the_parameter_keeps_are_a_problem_with_another_advice(
-    house: House,
-) -> None:
+def test_runs_under_way_of_a_job_that_is_gone_are_a_problem_with_another_advice(house: House) -> None:
     under_way(house, "ecs", f"{TASK}:3")
 
-    found = only(examined(house, addresses=at("step_functions", MACHINE)))
+    found = only(examined(house, addresses=Addresses({})))
 
-    assert "FormerJobArns" not in found.advice
-    assert "former settings" in found.advice
+    assert "Deploy its entry and its role once more" in found.advice
 
 
-def test_runs_under_way_at_a_former_address_that_is_kept_are_told_and_in_order(house: House) -> None:
-    under_way(house, "step_functions", MACHINE)
+@pytest.mark.parametrize(
+    ("kind", "address", "now", "former"),
+    [
+        ("step_functions", MACHINE, ("step_functions", f"{MACHINE}-2"), MACHINE),
+        ("step_functions", MACHINE, ("ecs", f"{TASK}:3"), MACHINE),
+        ("ecs", f"{TASK}:3", ("ecs", f"{TASK}-2:1"), f"{TASK}:3"),
+        ("glue", "nightly", ("glue", "weekly"), "arn:aws:glue:us-east-1:123456789012:job/nightly"),
+        ("glue", "arn:aws:glue:us-east-1:123456789012:job/nightly", ("glue", "weekly"), "nightly"),
+    ],
+)
+def test_runs_under_way_at_a_former_address_that_is_kept_are_reported_and_in_order(
+    house: House, kind: str, address: str, now: tuple[str, str], former: str
+) -> None:
+    under_way(house, kind, address)
 
-    findings = examined(house, addresses=at("step_functions", f"{MACHINE}-2", MACHINE))
+    findings = examined(house, addresses=at(*now, former))
 
     assert wrong(findings) == []
-    assert any("FormerJobArns keeps it until they have ended" in each.says for each in findings)
+    kept = "the entry of job load keeps it as a former one until they have ended"
+    assert any(kept in each.says for each in findings)
+
+
+def test_a_former_address_of_another_kind_keeps_nothing(house: House) -> None:
+    under_way(house, "glue", "nightly")
+
+    assert only(examined(house, addresses=at("batch", "weekly", "nightly"))).severity is Severity.PROBLEM
 
 
 def test_runs_whose_target_cannot_be_queried_are_a_problem_with_its_words(house: House) -> None:
@@ -372,7 +388,7 @@ def test_runs_whose_target_cannot_be_queried_are_a_problem_with_its_words(house:
 
     assert "1 of its runs" in found.says
     assert "states:DescribeExecution" in found.says
-    assert "ReconcileRole" in found.advice
+    assert "Give the job's role what the message says is missing" in found.advice
 
 
 def test_doctor_names_the_sensor_and_the_reason_of_what_is_held_refused_or_set_aside(house: House) -> None:
@@ -430,12 +446,12 @@ def test_tick_whose_record_cannot_be_read_is_a_problem_and_hides_no_other(house:
 
 
 @pytest.mark.parametrize("name", ["nightly", "arn:aws:glue:us-east-1:123456789012:job/nightly"])
-def test_advice_on_a_former_glue_job_is_a_value_that_the_parameter_takes(house: House, name: str) -> None:
+def test_advice_on_a_former_glue_job_is_a_value_that_entry_and_role_take(house: House, name: str) -> None:
     under_way(house, "glue", name)
 
     found = only(examined(house, addresses=at("glue", "weekly")))
 
-    assert "FormerJobArns=arn:aws:glue:us-east-1:123456789012:job/nightly " in found.advice
+    assert "Add arn:aws:glue:us-east-1:123456789012:job/nightly to" in found.advice
 
 
 def test_run_of_unknown_kind_at_the_bare_name_of_its_job_is_in_order(house: House) -> None:

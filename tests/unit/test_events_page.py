@@ -43,7 +43,7 @@ RUN = Run(
 
 def told(run: Run, status: DagsterRunStatus, number: int) -> dict[str, object]:
     reached = StatusReached(run, 1, 0, status, 1_795_370_409_250)
-    event = run_status_changed(reached, "123456789012/eu-west-1/treadle", number)
+    event = run_status_changed(reached, "123456789012/eu-west-1/main", number)
     return dict(event.detail)
 
 
@@ -92,7 +92,7 @@ def test_pause_has_the_fields_of_the_page() -> None:
 
 def test_asset_example_is_what_is_told_and_each_field_is_explained() -> None:
     section = PAGE.split(f"## {ASSET_MATERIALIZED}\n")[1].split("\n## ")[0]
-    namespace = "123456789012/eu-west-1/treadle"
+    namespace = "123456789012/eu-west-1/main"
     metadata = {"rows": 1204, "source": "s3://raw/orders/2026-11-22.csv"}
     made = AssetMaterialization(["tables", "orders"], None, metadata, "2026-11-22")
     time = datetime(2026, 11, 22, 18, 0, 9, 250_000, UTC)

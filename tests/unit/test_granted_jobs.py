@@ -7,7 +7,7 @@ import pytest
 from tests.support.house import JOB, NAMESPACE, RUN_IDS, RUNNING, House, keyless, sensor_of
 from treadle.bootstrap.settings import Settings
 from treadle.definitions.errors import SensorEvaluationError
-from treadle.definitions.jobs import JobDefinition, jobs_parameter
+from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.objects import ObjectCreated, S3Object
 from treadle.definitions.results import RunRequest, SensorResult
 from treadle.definitions.sensors import SensorDefinition
@@ -50,7 +50,7 @@ def test_tick_fails_and_neither_its_cursor_moves_nor_its_granted_requests_start(
     assert (tick.status, tick.requests, house.state("orders_poll").cursor) == (TickStatus.FAILURE, (), None)
     assert tick.error is not None
     assert tick.error.type == "InvalidResultError"
-    for part in ("1 runs of job 'load_orders'", "run key 'b'", "it may start process_file", "OrdersPollJobs"):
+    for part in ("1 runs of job 'load_orders'", "run key 'b'", "it may start process_file", "registry entry"):
         assert part in tick.error.message
 
 
@@ -88,7 +88,7 @@ def test_event_tick_fails_and_its_message_goes_back_to_the_queue(house: House) -
         events = EventTicks(running, house.sensors, house.ticks, house.tokens, RUNNING, house.runs, NAMESPACE)
         events.evaluate(event, events.take_up([event]), Budget())
 
-    with pytest.raises(SensorEvaluationError, match="parameter ArrivalsJobs"):
+    with pytest.raises(SensorEvaluationError, match="the jobs of its registry entry"):
         evaluate(frozenset())
     evaluate(frozenset({JOB}))
 
@@ -103,7 +103,7 @@ def test_preview_says_so_too(house: House) -> None:
 
     assert preview.tick.status is TickStatus.FAILURE
     assert preview.tick.error is not None
-    assert "OrdersPollJobs" in preview.tick.error.message
+    assert "the jobs of its registry entry" in preview.tick.error.message
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,3 @@ def test_environment_says_which_jobs_are_granted(
     environment: dict[str, str], granted: frozenset[str] | None
 ) -> None:
     assert Settings(environment).granted() == granted
-
-
-def test_parameter_is_named_after_the_sensor() -> None:
-    assert jobs_parameter("new_objects") == "NewObjectsJobs"

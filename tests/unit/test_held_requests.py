@@ -69,7 +69,7 @@ def test_held_request_starts_nothing_and_the_tick_stays_pending_with_the_reason(
     assert (
         "1 of 1 requests are held: sensor watch may not start job 'other_job' (run key 'k')" in outcome.reason
     )
-    assert "Add it to parameter WatchJobs and deploy" in outcome.reason
+    assert "Add it to the jobs of its registry entry in template.yaml and deploy" in outcome.reason
     assert f"treadle tick drop watch {tick.tick_id}" in outcome.reason
 
 

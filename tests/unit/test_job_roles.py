@@ -26,6 +26,7 @@ from treadle.definitions.errors import (
     LaunchError,
 )
 from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.engine.addresses import role_of_try
 from treadle.engine.launch import DENIED_FOR_MS
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Decision
@@ -220,6 +221,22 @@ def test_start_in_doubt_of_a_job_that_has_moved_is_settled_with_the_role_of_then
     assert set(target.roles) == {ROLE}
 
 
+def test_start_in_doubt_at_an_address_that_its_job_names_as_former_is_settled_with_the_role_of_its_job(
+    house: House,
+) -> None:
+    """That of then may be gone: what an entry names as former, its own role may look at and start."""
+    target = in_doubt(house)
+    house.jobs = with_role(NEXT, {JOB: replace(MOVED[JOB], former=(ARN,))})
+    target.unassumed[ROLE] = NO_ROLE
+
+    run = keep_launching(house)
+    house.clock.time = run.next_at or 0
+    house.reconciler().reconcile(50)
+
+    assert (run.status, run.target, len(target.executions)) == (Status.STARTED, ARN, 1)
+    assert set(target.roles[1:]) == {NEXT}
+
+
 def test_start_in_doubt_of_a_record_without_role_is_settled_with_the_role_of_its_job(house: House) -> None:
     """Records of before: the engine's own permissions are gone, and a job's role keeps former addresses."""
     target = in_doubt(house)
@@ -335,6 +352,32 @@ def test_end_at_a_former_address_is_explained_with_the_role_of_its_start(house: 
     house.recorder().record(house.change(run, Status.FAILURE))
 
     assert target.roles == [ROLE, ROLE]
+
+
+def test_end_at_an_address_that_a_job_names_as_former_is_explained_with_its_role(house: House) -> None:
+    target = started(house)
+    run = house.only_run()
+    target.finish(run.external_id or "", Status.FAILURE)
+    house.jobs = with_role(NEXT, {JOB: replace(MOVED[JOB], former=(ARN,))})
+
+    house.recorder().record(house.change(run, Status.FAILURE))
+
+    assert target.roles == [ROLE, NEXT]
+
+
+@pytest.mark.parametrize(
+    ("tried", "former", "role"),
+    [
+        ("load", "arn:aws:glue:us-east-1:123456789012:job/load", NEXT),
+        ("arn:aws:glue:us-east-1:123456789012:job/load", "load", NEXT),
+        ("load", "arn:aws:batch:us-east-1:123456789012:job-definition/load", ROLE),
+        ("load", "arn:aws:glue:us-east-1:123456789012:job/load2", ROLE),
+    ],
+)
+def test_role_at_a_former_address_that_is_a_bare_name_or_its_arn(tried: str, former: str, role: str) -> None:
+    settings = JobSettings(JOB, "glue", "load_2", "P", role=NEXT, former=(former,))
+
+    assert role_of_try(Try("t", NOON, tried, "glue", role=ROLE), settings) == role
 
 
 def test_end_of_a_retired_job_is_recorded_though_its_role_is_gone(house: House) -> None:

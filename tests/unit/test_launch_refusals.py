@@ -30,9 +30,11 @@ def queued(house: House) -> Run:
     return queue_run(house)
 
 
-def test_job_that_is_not_configured_fails_the_run_and_names_the_parameter(house: House, queued: Run) -> None:
+def test_job_that_is_not_configured_fails_the_run_and_names_what_gives_its_address(
+    house: House, queued: Run
+) -> None:
     house.jobs = {JOB: JobSettings(JOB, "step_functions", "", "ProcessFileStateMachineArn")}
-    words = "Job 'process_file' is not configured: set the deployment parameter ProcessFileStateMachineArn."
+    words = "Job 'process_file' is not configured: ProcessFileStateMachineArn gives no address. Add it and deploy."
     house.clock.advance(1)
 
     outcome = launch(house)

@@ -1,18 +1,22 @@
 """What `make up` tells a newcomer to do next, and what it says it cannot show."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from tools import local_cloud, stack
 from tools.local_cloud import explain
 from tools.ministack import LocalCloud
-from tools.project import ROOT
+from tools.project import ROOT, clean_environment
 from treadle.cli.kinds import KINDS
 
 
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
     """All of it, of a stack on another port than the usual one."""
-    monkeypatch.setattr(stack, "outputs", lambda *_: {"ObjectsBucketName": "landing"})
+    monkeypatch.setattr(stack, "outputs", lambda *_: {"Bucket": "landing"})
     monkeypatch.setattr(stack, "write_container_environment", lambda *_: ROOT / ".tools" / "run" / "env.json")
     explain(LocalCloud(4711))
     return capsys.readouterr().out
@@ -21,6 +25,9 @@ def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize(
     "words",
     [
+        "Stack treadle-engine-local",
+        "Stack treadle-console-local",
+        "Stack treadle-local",
         "upload_file('my.csv', 'landing', 'my.csv')",
         "AWS_ENDPOINT_URL=http://127.0.0.1:4711",
         "TREADLE_CLOUD_PORT=4711 treadle run list --local",
@@ -33,6 +40,14 @@ def test_it_names_the_next_steps_with_this_clouds_own_names(said: str, words: st
     assert words in said
 
 
+@pytest.mark.parametrize("module", ["tools.local_cloud", "tools.invoke"])
+def test_the_local_cloud_is_used_without_the_library(module: str) -> None:
+    """It is in no environment that `make setup` makes."""
+    environment = clean_environment()
+
+    subprocess.run([sys.executable, "-c", f"import {module}"], cwd=ROOT, env=environment, check=True)
+
+
 def test_it_says_of_every_kind_of_job_what_becomes_of_it_there(said: str) -> None:
     words = {"step_functions": "Step Functions", "sqs": "a queue", "eventbridge": "a bus", "lambda": "Lambda"}
 
@@ -40,3 +55,19 @@ def test_it_says_of_every_kind_of_job_what_becomes_of_it_there(said: str) -> Non
         assert words.get(kind, kind.upper() if kind == "ecs" else kind.title()) in local_cloud.JOBS
     assert local_cloud.JOBS in said
     assert "docs/guide/local-cloud.md" in said
+
+
+@pytest.mark.parametrize("module", ["tools.local_cloud", "tools.invoke"])
+def test_it_runs_without_the_library_on_the_path(module: str) -> None:
+    """As `make up`, `make invoke` and `treadle invoke` run it."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--help"],
+        check=False,
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")

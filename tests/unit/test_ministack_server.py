@@ -52,6 +52,13 @@ def test_permission_is_checked_on_what_aws_checks_it_on(
     assert server.named_resource(service, path, body, "us-east-1", "000000000000") == resource
 
 
+def test_stream_of_a_shared_log_group_names_its_function(server: ModuleType) -> None:
+    assert (
+        server.stream_of("shop-Daily-1X", "2026/11/29/[$LATEST]0a1b")
+        == "2026/11/29/shop-Daily-1X[$LATEST]0a1b"
+    )
+
+
 def test_request_that_cannot_be_read_is_left_to_ministack(server: ModuleType) -> None:
     assert server.named_resource("ecs", "/", b"{", "us-east-1", "000000000000") is None
     assert server.named_resource("ecs", "/", b"", "us-east-1", "000000000000") is None

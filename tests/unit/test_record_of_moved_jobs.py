@@ -19,9 +19,9 @@ from treadle.ports.runs import Failure, Try
 from treadle.testing.targets import InMemoryTarget
 
 
-def recorder(house: House, *former: str) -> Recorder:
-    """RECORD, which is told the former addresses."""
-    return Recorder(house.runs, house.jobs, {"step_functions": house.target}, house.clock, former=former)
+def moved(*former: str) -> dict[str, JobSettings]:
+    """The job at another address, with those that its entry names as former ones."""
+    return {JOB: replace(MOVED[JOB], former=former)}
 
 
 def test_events_of_a_run_at_a_former_address_are_recorded(house: House) -> None:
@@ -87,10 +87,46 @@ def test_an_event_without_launch_id_is_looked_into_at_former_addresses_only(
     house: House, former: list[str], decision: Decision
 ) -> None:
     started(house)
-    house.jobs = MOVED
+    house.jobs = moved(*former)
     change = house.change(house.only_run(), Status.SUCCESS, name=None)
 
-    assert recorder(house, *former).record(change).decision is decision
+    assert house.recorder().record(change).decision is decision
+
+
+@pytest.mark.parametrize(("former", "decision"), [("load", Decision.RECORDED), ("clean", Decision.FOREIGN)])
+def test_a_former_address_may_be_a_bare_name_of_the_jobs_own_kind(
+    house: House, former: str, decision: Decision
+) -> None:
+    """As Glue's may be: an event of it bears no launch id."""
+    arn = "arn:aws:glue:us-east-1:123456789012:job/load"
+    started(house)
+    tried = Try("t", NOON, "load", "glue")
+    house.tables.runs[RUN_ID] = run = replace(house.only_run(), tried=tried, target="load")
+    target = InMemoryTarget(house.clock)
+    target.executions["jr_1"] = Execution("jr_1", arn, Status.SUCCESS, NOON, launch_id=run.launch_id)
+    jobs = {JOB: JobSettings(JOB, "glue", "load_2", "P", former=(former,))}
+    recorder = Recorder(house.runs, jobs, {"glue": target}, house.clock, "123456789012/us-east-1")
+    change = StatusChange("glue", None, "jr_1", arn, Status.SUCCESS, NOON + 5)
+
+    assert recorder.record(change).decision is decision
+
+
+def test_a_former_address_that_is_registered_a_moment_later_is_looked_for_past_the_cache(
+    house: House,
+) -> None:
+    started(house)
+    jobs = dict(MOVED)
+
+    def jobs_changed() -> bool:
+        jobs.update(moved(ARN))
+        return True
+
+    targets = {"step_functions": house.target}
+    recorder = Recorder(house.runs, jobs, targets, house.clock, jobs_changed=jobs_changed)
+
+    outcome = recorder.record(house.change(house.only_run(), Status.SUCCESS, name=None))
+
+    assert outcome.decision is Decision.RECORDED
 
 
 @pytest.mark.parametrize(("former", "decision"), [([ARN], Decision.RECORDED), ([], Decision.FOREIGN)])
@@ -100,11 +136,11 @@ def test_the_late_end_of_an_attempt_at_a_former_address_is_kept_beside_the_next_
     started(house)
     first = house.only_run()
     house.recorder().record(house.change(first, Status.FAILURE, failure=Failure("E", "c")))
-    house.jobs = MOVED
+    house.jobs = moved(*former)
     ended = house.only_run()
     house.tables.runs[RUN_ID] = replace(ended, attempt=2, tried=Try("t", NOON, NEW_ARN), target=NEW_ARN)
 
-    outcome = recorder(house, *former).record(house.change(first, Status.SUCCESS))
+    outcome = house.recorder().record(house.change(first, Status.SUCCESS))
 
     assert outcome.decision is decision
     assert ("SUCCESS" in house.only_run().reached["1/0"]) is (decision is Decision.RECORDED)
@@ -118,20 +154,11 @@ def test_an_execution_of_others_that_was_recorded_before_the_move_gets_its_end(h
     change = StatusChange("step_functions", "nightly", external_id, ARN, Status.STARTED, NOON)
     house.recorder().record(change)
     assert OBSERVED_TAG in house.only_run().tags
-    house.jobs = MOVED
-
-    observed = Recorder(
-        house.runs,
-        house.jobs,
-        {"step_functions": target},
-        house.clock,
-        observed=house.recorder()._observed,
-        former=[ARN],
-    )
+    house.jobs = moved(ARN)
     other = replace(change, name="weekly", external_id=f"{ARN}:weekly")
 
-    assert observed.record(other).decision is Decision.FOREIGN
-    assert observed.record(replace(change, status=Status.SUCCESS)).decision is Decision.RECORDED
+    assert house.recorder().record(other).decision is Decision.FOREIGN
+    assert house.recorder().record(replace(change, status=Status.SUCCESS)).decision is Decision.RECORDED
     assert house.only_run().status is Status.SUCCESS
 
 

@@ -8,7 +8,7 @@ from treadle.definitions.errors import RegistryEntryError
 from treadle.ports.launching import JobSettings
 from treadle.ports.registry import CONTRACT, JobEntry, Registry, SensorEntry, parse_job, parse_sensor
 
-KINDS = frozenset({"step_functions", "batch"})
+KINDS = frozenset({"step_functions", "batch", "lambda"})
 SENSOR = {"project": "shop", "function": "shop-Daily", "kind": "schedule", "jobs": "load, clean"}
 JOB = {"project": "shop", "target": "batch", "arn": "arn:aws:batch:r:1:job-definition/load:3"}
 
@@ -36,15 +36,22 @@ def test_job_is_read() -> None:
         "sensors": "daily",
         "parameter": "LoadArn",
         "observed": "true",
+        "former": "load:2, arn:aws:states:r:1:stateMachine:load,",
     }
+    former = ("load:2", "arn:aws:states:r:1:stateMachine:load")
 
     assert parse_job("load", json.dumps(JOB | more), KINDS) == JobEntry(
         "load",
         "shop",
-        JobSettings("load", "batch", JOB["arn"], "LoadArn", {"queue": "q"}, "arn:aws:iam::1:role/r"),
+        JobSettings("load", "batch", JOB["arn"], "LoadArn", {"queue": "q"}, "arn:aws:iam::1:role/r", former),
         frozenset({"daily"}),
         is_observed=True,
     )
+
+
+def test_address_of_a_job_is_told_as_that_of_its_entry() -> None:
+    """Messages name what gives the address: there is no parameter for it."""
+    assert parse_job("load", json.dumps(JOB), KINDS).settings.parameter == "the registry entry of job load"
 
 
 @pytest.mark.parametrize(
@@ -78,7 +85,9 @@ def test_malformed_sensor_is_refused_with_what_to_do(name: str, text: str, words
     ("change", "words"),
     [
         ({"observed": "yes"}, "its observed is 'yes', and must be true or false"),
-        ({"target": "cron"}, "its target is 'cron'. Use one of: batch, step_functions"),
+        ({"observed": "true", "target": "lambda"}, "it is observed, and jobs on lambda cannot be"),
+        ({"former": ["load"]}, r"its former is \['load'\], and must be a text"),
+        ({"target": "cron"}, "its target is 'cron'. Use one of: batch, lambda, step_functions"),
         ({"target": ""}, "it has no target"),
         ({"options": []}, "its options are not an object of texts"),
         ({"options": {"queue": 1}}, "its options are not an object of texts"),
@@ -88,6 +97,47 @@ def test_malformed_sensor_is_refused_with_what_to_do(name: str, text: str, words
 def test_malformed_job_is_refused_with_what_to_do(change: dict[str, object], words: str) -> None:
     with pytest.raises(RegistryEntryError, match=words):
         parse_job("load", json.dumps(JOB | change), KINDS)
+
+
+ADDRESSES = (
+    "arn:aws:states:eu-central-1:123456789012:stateMachine:load+1",
+    "arn:aws:glue:eu-central-1:123456789012:job/load all",
+    "arn:aws:batch:eu-central-1:123456789012:job-definition/load:3",
+    "arn:aws-cn:ecs:cn-north-1:123456789012:task-definition/load:3",
+    "arn:aws:lambda:eu-central-1:123456789012:function:load:live",
+    "arn:aws:sqs:eu-central-1:123456789012:load.fifo",
+    "arn:aws:events:eu-central-1:123456789012:event-bus/load",
+)
+
+
+def test_former_addresses_may_be_of_every_kind() -> None:
+    job = parse_job("load", json.dumps(JOB | {"former": ",".join(ADDRESSES)}), KINDS)
+
+    assert job.settings.former == ADDRESSES
+
+
+@pytest.mark.parametrize(
+    ("target", "address"),
+    [
+        ("step_functions", "arn:aws:states:eu-central-1:123456789012:execution:load:*"),
+        ("step_functions", "arn:aws:states:eu-central-1:123456789012:execution:load"),
+        ("step_functions", "arn:aws:states:eu-central-1:123456789012:stateMachine:*"),
+        ("step_functions", "arn:aws:states:eu-central-1:123456789012:stateMachine:"),
+        ("step_functions", "arn:aws:states:eu-central-1"),
+        ("step_functions", "arn:aws:s3:::bucket"),
+        ("step_functions", "load"),
+        ("batch", "load*"),
+        ("batch", "arn:aws:batch:eu-central-1:123456789012:job-queue/load"),
+    ],
+)
+def test_what_no_job_can_have_as_its_address_is_no_former_one(target: str, address: str) -> None:
+    """Such as what the resources of a role may be besides."""
+    fields = JOB | {"target": target, "former": f"{ADDRESSES[0]},{address}"}
+
+    with pytest.raises(RegistryEntryError) as refused:
+        parse_job("load", json.dumps(fields), KINDS)
+
+    assert f"its former has {address!r}, which no job can have as its address" in str(refused.value)
 
 
 def registry(*, jobs: str = "load", sensors: str = "", project: str = "shop") -> Registry:

@@ -4,7 +4,8 @@ import pytest
 
 from tests.bench import limits
 from tests.bench.key_writes import run_of_an_event
-from tests.bench.scale import Scenario, Simulation, caps, span
+from tests.bench.room import fits
+from tests.bench.scale import PAGE, Scenario, Simulation, caps, span
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def test_beyond_the_rate_of_starts_runs_wait_for_it_and_all_are_started(writes: 
     assert sum(simulation.started) == pytest.approx(sum(simulation.arrived))
 
 
-def test_a_sensor_that_has_all_runs_of_its_stack_is_bounded_by_one_key(writes: dict[str, int]) -> None:
+def test_a_sensor_that_has_all_runs_of_its_engine_is_bounded_by_one_key(writes: dict[str, int]) -> None:
     most, where = caps(writes, hottest=1.0)["evaluate"]
 
     assert (most, where) == (500, "write units of a key of ticks")
@@ -61,3 +62,20 @@ def test_what_comes_is_drawn_from_a_fixed_seed(writes: dict[str, int]) -> None:
 )
 def test_long_waits_are_told_in_minutes(seconds: float, words: str) -> None:
     assert span(seconds) == words
+
+
+def test_max_concurrency_bounds_what_is_recorded_and_the_page_says_where(writes: dict[str, int]) -> None:
+    """Five invocations at a time record a hundred runs a second: 360,000 an hour."""
+    found = {
+        events: Simulation(Scenario("bounded", events, concurrency=5, of_an_engine=1_000), writes).run()
+        for events in (200_000, 500_000)
+    }
+
+    assert [each.first_limit for each in found.values()] == ["none", "the engine's parameter MaxConcurrency"]
+
+
+def test_page_says_how_many_sensors_and_jobs_a_project_takes() -> None:
+    page = PAGE.read_text()
+
+    for each in fits():
+        assert f"| {each.what} | {each.resources} | {each.more} | {each.limit} |" in page

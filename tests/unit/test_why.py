@@ -183,11 +183,11 @@ def test_stopped_sensor_is_told_with_who_stopped_it_and_since_when(asked: Asked)
     assert stopped_at(story) == "sensor"
 
 
-def test_sensor_that_its_parameter_stops_is_told_so(asked: Asked) -> None:
+def test_sensor_that_its_block_stops_is_told_so(asked: Asked) -> None:
     asked.default_status = DefaultSensorStatus.STOPPED
     asked.hear(asked.put())
 
-    assert "as its Status parameter and its code say" in asked.why_object().sentence
+    assert "as its block of template.yaml or its code says" in asked.why_object().sentence
 
 
 def test_object_that_came_before_the_start_is_found_by_the_sweep(asked: Asked) -> None:
@@ -477,7 +477,7 @@ def test_request_for_a_job_that_is_not_granted_is_told_with_the_parameter(asked:
     story = asked.why_object()
 
     assert "waits: 1 of 1 requests are held: sensor watch may not start job 'process_file'" in story.sentence
-    assert "Add it to parameter WatchJobs and deploy" in story.sentence
+    assert "Add it to the jobs of its registry entry in template.yaml and deploy" in story.sentence
 
 
 def test_tick_that_is_a_dead_letter_is_told_as_one(asked: Asked) -> None:

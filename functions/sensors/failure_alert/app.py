@@ -1,4 +1,4 @@
-"""Tells of each failed run by e-mail, SNS, Slack, Teams, PagerDuty or a webhook, as its parameters say."""
+"""Notifies of each failed run by SNS, e-mail, Slack, Teams, PagerDuty or a webhook, as its environment says."""
 
 from treadle import DefaultSensorStatus, alert_from_environment, evaluator, unless_retried
 

@@ -131,14 +131,14 @@ def test_job_is_submitted_to_its_queue_with_listed_values_as_parameters() -> Non
 
 
 @pytest.mark.parametrize("queue", ["", "  "])
-def test_missing_queue_is_named_by_its_parameter(queue: str) -> None:
-    with pytest.raises(LaunchRejectedError, match="set the deployment parameter NightlyLoadQueue"):
+def test_missing_queue_is_named(queue: str) -> None:
+    with pytest.raises(LaunchRejectedError, match="its registry entry lacks the option queue"):
         BatchTarget().start(start(queue=queue))
 
 
 @pytest.mark.parametrize("name", ["treadle", "Treadle_run_config"])
 def test_parameter_of_treadles_own_name_is_refused(name: str) -> None:
-    with pytest.raises(LaunchRejectedError, match=f"NightlyLoadArguments lists {name!r}"):
+    with pytest.raises(LaunchRejectedError, match=f"The arguments of job 'nightly_load' list {name!r}"):
         BatchTarget().start(start(arguments=name))
 
 

@@ -219,25 +219,27 @@ def test_variable_that_says_what_runs_is_refused(name: str, reason: str) -> None
     with pytest.raises(LaunchRejectedError, match=reason) as refused:
         EcsTarget().start(start(arguments=name))
 
-    assert f"NightlyLoadArguments lists {name!r}" in str(refused.value)
+    assert f"The arguments of job 'nightly_load' list {name!r}" in str(refused.value)
 
 
 @pytest.mark.parametrize(
-    ("options", "parameters"),
+    ("options", "missing"),
     [
-        ({"cluster": ""}, "parameter NightlyLoadCluster"),
-        ({"cluster": "", "container": ""}, "parameters NightlyLoadCluster, NightlyLoadContainer"),
-        ({"subnets": ""}, "parameter NightlyLoadSubnets"),
-        ({"subnets": " ", "capacity_provider": "FARGATE_SPOT"}, "parameter NightlyLoadSubnets"),
+        ({"cluster": ""}, "option cluster"),
+        ({"cluster": "", "container": ""}, "options cluster, container"),
+        ({"subnets": ""}, "option subnets"),
+        ({"subnets": " ", "capacity_provider": "FARGATE_SPOT"}, "option subnets"),
     ],
 )
-def test_what_is_missing_is_named_by_its_parameter(options: dict[str, str], parameters: str) -> None:
-    with pytest.raises(LaunchRejectedError, match=f"set the deployment {parameters}."):
+def test_what_is_missing_is_named(options: dict[str, str], missing: str) -> None:
+    with pytest.raises(LaunchRejectedError, match=f"its registry entry lacks the {missing}\\."):
         EcsTarget().start(start(**options))
 
 
 def test_launch_type_that_ecs_does_not_have_is_refused() -> None:
-    with pytest.raises(LaunchRejectedError, match="NightlyLoadLaunchType is 'LAMBDA': use FARGATE, EC2"):
+    with pytest.raises(
+        LaunchRejectedError, match=r"The launch_type of job 'nightly_load' is 'LAMBDA'\. Use FARGATE, EC2"
+    ):
         EcsTarget().start(start(launch_type="LAMBDA"))
 
 

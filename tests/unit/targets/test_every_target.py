@@ -9,7 +9,7 @@ from tests.support.aws_server import Answer, AwsServer, aws_server
 from tests.support.starts import start_of
 from tools.processes import free_port
 from treadle.adapters.clients import client
-from treadle.adapters.targets.registry import KINDS, UNANSWERING, LazyTargets
+from treadle.adapters.targets.registry import KINDS, LazyTargets
 from treadle.definitions.errors import (
     LaunchDelayedError,
     LaunchDeniedError,
@@ -17,7 +17,7 @@ from treadle.definitions.errors import (
     LaunchRejectedError,
     LaunchUncertainError,
 )
-from treadle.ports.launching import Start, StartContract
+from treadle.ports.launching import UNANSWERING, Start, StartContract
 
 HOUR, DAY = 3_600_000, 86_400_000
 

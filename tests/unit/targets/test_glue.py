@@ -83,7 +83,7 @@ def test_argument_that_says_what_runs_is_refused_whatever_the_config(name: str, 
     with pytest.raises(LaunchRejectedError, match=reason) as refused:
         GlueTarget().start(start)
 
-    assert f"NightlyLoadArguments lists {name!r}" in str(refused.value)
+    assert f"The arguments of job 'nightly_load' list {name!r}" in str(refused.value)
 
 
 @pytest.mark.parametrize("name", ["day", "job", "classes", "table-name", "jobs_of_day"])

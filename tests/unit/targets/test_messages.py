@@ -110,7 +110,7 @@ def test_queue_that_does_not_exist_is_rejected(aws: None) -> None:
 
 @pytest.mark.parametrize("address", ["https://sqs.us-east-1.amazonaws.com/123456789012/jobs", "jobs"])
 def test_address_of_a_queue_is_its_arn(address: str) -> None:
-    with pytest.raises(LaunchRejectedError, match="give the ARN of the queue"):
+    with pytest.raises(LaunchRejectedError, match="Use the ARN of the queue"):
         SqsTarget().start(start_of("sqs", address))
 
 
@@ -148,12 +148,12 @@ def test_event_reaches_a_rules_queue_with_the_payload_as_its_detail(aws: None) -
 
 @pytest.mark.parametrize("source", ["treadle", "treadle.runs", "aws.states"])
 def test_source_that_is_not_the_jobs_to_speak_for_is_refused(source: str) -> None:
-    with pytest.raises(LaunchRejectedError, match=f"NightlyLoadSource is '{source}'"):
+    with pytest.raises(LaunchRejectedError, match=f"The source of job 'nightly_load' is '{source}'"):
         EventBridgeTarget().start(bus_start(source=source))
 
 
-def test_missing_source_and_detail_type_are_named_by_their_parameters() -> None:
-    with pytest.raises(LaunchRejectedError, match="NightlyLoadSource, NightlyLoadDetailType"):
+def test_missing_source_and_detail_type_are_named() -> None:
+    with pytest.raises(LaunchRejectedError, match="the options source, detail_type"):
         EventBridgeTarget().start(bus_start(source="", detail_type=""))
 
 

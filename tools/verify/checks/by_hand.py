@@ -72,6 +72,6 @@ BY_HAND = (
         "cold-starts",
         "LAUNCH and DISPATCH make no more requests when warm, and one more per job when cold, for roles and the registry",
         "needs a deployed stack under load",
-        "Turn Tracing on, start 100 runs of one job, and compare the first trace with the others.",
+        "Deploy the engine with Monitoring=debug, start 100 runs of one job, and compare the first trace with the others.",
     ),
 )

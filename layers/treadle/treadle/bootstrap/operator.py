@@ -110,7 +110,7 @@ def operator_parts(stack: str) -> OperatorParts:
 
     deployed = read_stack(stack, ("DispatchFunction", "LaunchFunction"))
     settings = Settings(deployed.environment)
-    tables, former = settings.tables(), settings.former_jobs()
+    tables = settings.tables()
     namespace, outcomes = settings.text("TREADLE_NAMESPACE"), settings.text("TREADLE_OUTCOMES_BUCKET")
     launches = settings.text("TREADLE_LAUNCH_QUEUE_URL")
     letters = settings.text("TREADLE_DEAD_LETTER_QUEUE_URL")
@@ -171,7 +171,7 @@ def operator_parts(stack: str) -> OperatorParts:
             stores.ticks,
             stores.runs,
             clock,
-            Addresses(jobs, former, namespace),
+            Addresses(jobs, namespace),
             registrations,
         ),
         TickDrops(stores.ticks, clock),

@@ -68,10 +68,6 @@ class Settings:
         value = self.environment.get("TREADLE_GRANTED_JOBS")
         return None if value is None else frozenset(names_in(value))
 
-    def former_jobs(self) -> frozenset[str]:
-        """Addresses at which jobs were before, and runs may still be under way."""
-        return frozenset(names_in(self.environment.get("TREADLE_FORMER_JOBS", "")))
-
     def limits(self) -> "Limits":
         """What a sensor may start at most."""
         from treadle.engine.dispatch import DEFAULT_DEPTH, Limits

@@ -214,7 +214,7 @@ def recorder_parts(environment: Mapping[str, str]) -> RecorderParts:
     settings = Settings(environment)
     tables = settings.tables()
     namespace = settings.text("TREADLE_NAMESPACE")
-    former, inbox = settings.former_jobs(), Inbox.of("record", settings, "TREADLE_RECORD_QUEUE_URL")
+    inbox = Inbox.of("record", settings, "TREADLE_RECORD_QUEUE_URL")
     bus = settings.text("TREADLE_BUS_NAME")
     settings.check()
     stores = DynamoStores(tables, RandomTokens())
@@ -223,7 +223,7 @@ def recorder_parts(environment: Mapping[str, str]) -> RecorderParts:
     observer = Observer(ObservedJobs(registry), RunIds.of(namespace))
     jobs, changed = RegisteredJobs(registry), registry.jobs_changed
     return RecorderParts(
-        Recorder(stores.runs, jobs, LazyTargets("record"), clock, namespace, observer, former, changed),
+        Recorder(stores.runs, jobs, LazyTargets("record"), clock, namespace, observer, changed),
         AssetRecorder(stores.events, EventBridgeBus(bus), namespace, stores.runs, clock),
         inbox,
     )

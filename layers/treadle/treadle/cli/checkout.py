@@ -15,7 +15,7 @@ def local() -> None:
 
 @local.command()
 def up() -> None:
-    """Start a local cloud and deploy the stack to it: `make up`."""
+    """Start a local cloud and deploy the engine and the project to it: `make up`."""
     _make("up")
 
 
@@ -35,7 +35,7 @@ def demo() -> None:
 @click.argument("function")
 @click.argument("event", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 def invoke(function: str, event: Path) -> None:
-    """Run a built function of the template with an event of a file, as Lambda would.
+    """Run a built function of the project or the engine with an event of a file, as Lambda would.
 
     FUNCTION is its logical id, such as NewObjects. In a checkout of Treadle only; a deployed sensor is
     asked by `treadle sensor preview`.

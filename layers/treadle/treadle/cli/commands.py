@@ -1,7 +1,6 @@
 """The commands, as they are typed; what they do is elsewhere."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -12,7 +11,9 @@ from treadle.cli.checkout import invoke, local
 from treadle.cli.console import console
 from treadle.cli.cost import cost
 from treadle.cli.doctor import doctor
+from treadle.cli.engine import engine
 from treadle.cli.fragments import NewJob, NewSensor
+from treadle.cli.initialize import init
 from treadle.cli.kinds import ADDRESS, KINDS, STEP_FUNCTIONS
 from treadle.cli.letters import dlq
 from treadle.cli.logs import logs
@@ -21,10 +22,9 @@ from treadle.cli.params import params
 from treadle.cli.runs import run
 from treadle.cli.sensor_kinds import SCHEDULE, SENSOR_KINDS
 from treadle.cli.sensors import sensor
-from treadle.cli.speaking import FAILED
+from treadle.cli.speaking import scaffold_errors
 from treadle.cli.ticks import tick
 from treadle.cli.why import why
-from treadle.definitions.errors import ScaffoldError
 
 
 def _say_version(context: click.Context, option: click.Parameter, asked: bool) -> None:
@@ -50,7 +50,23 @@ def treadle() -> None:
     """Sensors that start job runs on AWS."""
 
 
-for each in (sensor, tick, run, asset, dlq, logs, console, params, local, invoke, cost, why, doctor):
+for each in (
+    init,
+    engine,
+    sensor,
+    tick,
+    run,
+    asset,
+    dlq,
+    logs,
+    console,
+    params,
+    local,
+    invoke,
+    cost,
+    why,
+    doctor,
+):
     treadle.add_command(each)
 
 
@@ -159,7 +175,7 @@ def new_sensor(
         *(name, starts, every, target, kind, upstream, reads_runs, assets),
         *(bucket, prefix, suffix, wildcard, deadlines, time_zone),
     )
-    with _complaining():
+    with scaffold_errors():
         written = write_sensor(root.resolve() if root else find_root(Path.cwd()), wanted)
     for line in _report(wanted, written):
         click.echo(line)
@@ -194,9 +210,17 @@ def new_sensor(
     metavar="ARN",
     help="The role that the engine assumes, such as one of another account.  [default: one in its block]",
 )
+@click.option("--observed", is_flag=True, help="Record its executions whoever starts them.")
 @by_root
 def new_job(
-    name: str, target: str, arn: str | None, settings: tuple[str, ...], role: str | None, root: Path | None
+    *,
+    name: str,
+    target: str,
+    arn: str | None,
+    settings: tuple[str, ...],
+    role: str | None,
+    observed: bool,
+    root: Path | None,
 ) -> None:
     """Write a new job: its block of template.yaml, with a role that may start what it starts, and nothing else.
 
@@ -205,22 +229,11 @@ def new_job(
     The edit of template.yaml only adds lines. If anything is in the way, all of it is said and nothing is written.
     """
     given = {setting.partition("=")[0]: setting.partition("=")[2] for setting in settings}
-    wanted = NewJob(name, target, given | ({ADDRESS: arn} if arn is not None else {}), role)
-    with _complaining():
+    wanted = NewJob(name, target, given | ({ADDRESS: arn} if arn is not None else {}), role, observed)
+    with scaffold_errors():
         write_job(root.resolve() if root else find_root(Path.cwd()), wanted)
     for line in _report_job(wanted):
         click.echo(line)
-
-
-@contextmanager
-def _complaining() -> Iterator[None]:
-    """End the command with every problem of the scaffold, each on a line."""
-    try:
-        yield
-    except ScaffoldError as error:
-        for problem in error.problems:
-            click.echo(f"treadle: {problem}", err=True)
-        raise SystemExit(FAILED) from None
 
 
 _TO_WRITE = {

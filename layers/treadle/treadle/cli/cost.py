@@ -1,4 +1,4 @@
-"""The command that says what a stack costs."""
+"""The command that computes what an engine and its projects cost."""
 
 import json
 
@@ -17,21 +17,45 @@ import click
     help="Seconds between the ticks of each.",
 )
 @click.option(
+    "--event-sensors",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Sensors of events, each with a queue and no schedule.",
+)
+@click.option(
+    "--projects",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Stacks of projects, each with an alarm of its own.",
+)
+@click.option(
     "--events",
     type=click.IntRange(min=0),
-    default=100_000,
+    default=0,
     show_default=True,
     help="Events evaluated in a month.",
 )
+@click.option("--runs", type=click.IntRange(min=0), default=0, show_default=True, help="Runs in a month.")
 @click.option(
-    "--runs", type=click.IntRange(min=0), default=100_000, show_default=True, help="Runs in a month."
+    "--detailed", is_flag=True, help="With Monitoring=detailed: an alarm for each cause, and a dashboard."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def cost(sensors: int, interval: int, events: int, runs: int, as_json: bool) -> None:
-    """Say what a stack costs in a month, beside a daemon that waits all month.
+def cost(
+    sensors: int,
+    interval: int,
+    event_sensors: int,
+    projects: int,
+    events: int,
+    runs: int,
+    detailed: bool,
+    as_json: bool,
+) -> None:
+    """Say what an engine and its projects cost in a month, beside a daemon that waits all month.
 
-    It reckons with counted requests and list prices, without any free tier; what the jobs themselves cost is
-    not in it, nor is what the daemon's database costs.
+    It multiplies counted requests by list prices, without any free tier. What the jobs themselves cost is not in it,
+    nor is what the daemon's database costs.
     """
     from treadle.operate.cost import (
         EVENT,
@@ -45,23 +69,23 @@ def cost(sensors: int, interval: int, events: int, runs: int, as_json: bool) -> 
     )
 
     prices = Prices()
-    month = per_month(Workload(sensors, interval, events, runs), prices)
+    month = per_month(Workload(sensors, interval, event_sensors, projects, events, runs, detailed), prices)
     uses = {"idle ticks": IDLE_TICK, "events": EVENT, "runs": RUN}
     millions = {name: per_million(use, prices) for name, use in uses.items()}
     daemon = daemon_per_month(prices)
     if as_json:
-        told = {
+        found = {
             "prices": f"{prices.region}, {prices.dated}",
             "month": month,
             "month_total": sum(month.values()),
         }
-        click.echo(json.dumps({**told, "million": millions, "daemon_month": daemon}, indent=2))
+        click.echo(json.dumps({**found, "million": millions, "daemon_month": daemon}, indent=2))
         return
-    click.echo(f"{sensors} sensors each {interval} s, {events:,} events and {runs:,} runs a month;")
+    click.echo(f"An engine with {sensors} sensors that evaluate every {interval} s;")
     click.echo(f"list prices of {prices.region}, {prices.dated}, no free tier:")
     for name, dollars in month.items():
-        click.echo(f"  {name:<22}{dollars:>10.2f}")
-    click.echo(f"  {'a month':<22}{sum(month.values()):>10.2f}")
-    click.echo(f"  {'a daemon on Fargate':<22}{daemon:>10.2f}  (0.25 CPU, 0.5 GB, without its database)")
+        click.echo(f"  {name:<24}{dollars:>10.2f}")
+    click.echo(f"  {'a month':<24}{sum(month.values()):>10.2f}")
+    click.echo(f"  {'a daemon on Fargate':<24}{daemon:>10.2f}  (0.25 CPU, 0.5 GB, without its database)")
     for name, dollars in millions.items():
-        click.echo(f"  {'a million ' + name:<22}{dollars:>10.2f}")
+        click.echo(f"  {'a million ' + name:<24}{dollars:>10.2f}")

@@ -51,21 +51,39 @@ def local_environment(port: str) -> dict[str, str]:
 
 def stack_option(command: _Command) -> _Command:
     """Give a command `--stack` and `--local`; it takes the stack's name."""
-    local = click.option(
-        "--local",
-        is_flag=True,
-        is_eager=True,
-        expose_value=False,
-        callback=_go_local,
-        help=f"On the local cloud of this machine, at {PORT_VARIABLE}.",
-    )
     stack = click.option(
         "--stack",
         metavar="NAME",
         callback=_stack,
         help=f"The deployed stack.  [default: {STACK_VARIABLE}, else samconfig.toml's stack_name]",
     )
-    return stack(local(command))
+    return stack(local_option(command))
+
+
+def local_option(command: _Command) -> _Command:
+    """Give a command `--local`; it takes no argument."""
+    return click.option(
+        "--local",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_go_local,
+        help=f"On the local cloud of this machine, at {PORT_VARIABLE}.",
+    )(command)
+
+
+def stack_of_environment(path: Path, environment: str) -> str:
+    """The stack's name in an environment of a configuration file of SAM's.
+
+    Args:
+        path: the file.
+        environment: its environment; what that lacks is the default environment's.
+    """
+    name = _named(path, environment) or _named(path, "default")
+    if name is None:
+        msg = f"{path} has no stack_name for the environment {environment}. Give --stack-name."
+        raise click.UsageError(msg)
+    return name
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The command that looks for what is wrong with a deployed stack."""
+"""The command that looks for what is wrong with a deployment."""
 
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ _SHOWN = 3_000
 @stack_option
 @json_option
 def doctor(stack: str, as_json: bool) -> None:
-    """Look for what is wrong with a deployed stack, and say what to do about it.
+    """Look for what is wrong with an engine and its projects, and say what to do about it.
 
     It ends with 0 if nothing is wrong, with 1 if something is. What it may not look at it says, as a warning.
     Nothing is changed.

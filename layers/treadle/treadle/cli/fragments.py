@@ -32,12 +32,14 @@ class NewJob:
         target: the kind of its target.
         given: its settings by name, as far as they are not the kind's defaults; the address as `arn`.
         role: the ARN of the role that the engine assumes; None for one of its own.
+        is_observed: whether executions get records whoever starts them.
     """
 
     name: str
     target: str = STEP_FUNCTIONS
     given: Mapping[str, str] = field(default_factory=dict)
     role: str | None = None
+    is_observed: bool = False
 
     @property
     def kind(self) -> Kind:
@@ -70,6 +72,7 @@ class NewJob:
             "job": self.name,
             "target": self.target,
             "role": f"${{{self.prefix}Role.Arn}}" if self.role is None else self.role,
+            "observed": ',"observed":"true"' if self.is_observed else "",
             "options": f',"options":{json.dumps(dict(options), separators=(",", ":"))}' if options else "",
             "executions": values[ADDRESS].replace(":stateMachine:", ":execution:"),
             "glue_job": f"arn:${{AWS::Partition}}:glue:${{AWS::Region}}:${{AWS::AccountId}}:job/{values[ADDRESS]}",

@@ -11,8 +11,10 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from treadle.cli.fragments import NewJob, NewSensor
+from treadle.cli.kinds import KINDS
 from treadle.cli.template_edit import NAME, add_blocks, jobs
 from treadle.definitions.errors import ScaffoldError
+from treadle.ports.launching import UNANSWERING
 
 SHORTEST, LONGEST, LONGEST_JOB = 3, 36, 40
 """Characters in a sensor's and a job's name; longer ones would need other line breaks in the code written."""
@@ -119,6 +121,11 @@ def write_job(root: Path, new: NewJob) -> Written:
         ScaffoldError: with all problems at once; nothing is written then.
     """
     problems = [*_unfit("job", new.name, LONGEST_JOB), *new.kind.problems(new.given, new.role)]
+    if new.is_observed and new.target in UNANSWERING:
+        observable = ", ".join(kind for kind in KINDS if kind not in UNANSWERING)
+        problems.append(
+            f"--observed is for jobs on {observable}: nobody can be asked what runs on {new.target}. Leave it out."
+        )
     if not is_root(root):
         problems.append(_no_root(root))
     if problems:

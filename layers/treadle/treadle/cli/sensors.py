@@ -45,7 +45,9 @@ if_version_option = click.option(
 def several(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the names of sensors, or `--all`; the stack, who asks, and `--json`."""
     names = click.argument("names", metavar="NAME...", nargs=-1)
-    every = click.option("--all", "every", is_flag=True, help="All sensors of the stack.")
+    every = click.option(
+        "--all", "every", is_flag=True, help="All sensors of the engine, of all its projects."
+    )
     return names(stack_option(every(by_option(json_option(command)))))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from treadle.definitions.errors import TreadleError
+from treadle.definitions.errors import ScaffoldError, TreadleError
 
 NOT_WELL = 1
 """The exit status of a command that was carried out, and found that something is not well."""
@@ -100,4 +100,15 @@ def failing_plainly() -> Iterator[None]:
         yield
     except TreadleError as error:
         click.echo(f"treadle: {plain(str(error))}", err=True)
+        raise SystemExit(FAILED) from None
+
+
+@contextmanager
+def scaffold_errors() -> Iterator[None]:
+    """End the command with every problem of the scaffold, each on a line."""
+    try:
+        yield
+    except ScaffoldError as error:
+        for problem in error.problems:
+            click.echo(f"treadle: {problem}", err=True)
         raise SystemExit(FAILED) from None

@@ -220,7 +220,7 @@ class AssetMaterialized:
         time: when it was made.
         run_id: the run that made it, if one is known.
         depth: how many runs, and ticks that told of assets, one after the other, led to it.
-        location: the stack where it was reported, as `account/region/namespace`.
+        location: the engine to which it was reported, as `account/region/namespace`.
     """
 
     materialization: AssetMaterialization

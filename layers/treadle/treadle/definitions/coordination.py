@@ -78,7 +78,7 @@ def all_succeeded(
 
     Args:
         name: the sensor's.
-        jobs: two or more jobs of this stack.
+        jobs: two or more jobs of this engine.
         within: how far apart the successes of a batch may lie.
         request_job: the job to start. Its run config is `{"upstream": {job: [run ids]}}`.
         correlate_by: "partition_key", or a tag's name: only successes with the same value make a batch, and

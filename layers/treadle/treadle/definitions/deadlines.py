@@ -175,7 +175,7 @@ def deadline_sensor(
 ) -> Callable[[SensorFunction], DeadlineSensorDefinition]:
     """Make a sensor of a function that is called if a job has not succeeded by its time.
 
-    The deployment says when the deadlines are: a cron expression and a time zone, as parameters of the sensor.
+    The deployment says when the deadlines are: a cron expression and a time zone in the sensor's block of template.yaml.
     Each is evaluated once, after a grace in which late news of a success may still come; what the function
     raises fails the tick, and the deadline comes again. It is called with a `DeadlineSensorContext`, and may
     return what any sensor may.

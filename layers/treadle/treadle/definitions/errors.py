@@ -9,7 +9,7 @@
     ├── InvalidResultError                  an evaluation returned what no sensor may return
     ├── SensorEvaluationError               the sensor's function raised
     │   └── SensorTimeoutError              ... or ran into its deadline
-    ├── SettingsError                       environment or deployment parameters are missing or malformed
+    ├── SettingsError                       variables of the environment are missing or malformed
     ├── ScaffoldError                       something new cannot be written into the project
     ├── CommandRefusedError                 an operator's command that cannot be carried out as things stand
     ├── DeploymentError                     a deployed stack that cannot be read
@@ -90,7 +90,7 @@ class SensorTimeoutError(SensorEvaluationError):
 
 
 class SettingsError(TreadleError):
-    """Environment or deployment parameters are missing or malformed; lists all problems at once."""
+    """Variables of the environment are missing or malformed; lists all problems at once."""
 
 
 class RegistryEntryError(TreadleError):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class DagsterInstance(Protocol):
-    """The recorded runs and assets of the sensor's stack.
+    """The recorded runs and assets of the sensor's engine.
 
     Runs are found by an index that lags by a moment, then read strongly; what became of assets is read strongly.
     """

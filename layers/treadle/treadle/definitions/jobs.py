@@ -16,15 +16,6 @@ def names_in(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def jobs_parameter(sensor: str) -> str:
-    """The deployment parameter that grants a sensor its jobs, as the template names it.
-
-    Args:
-        sensor: its name.
-    """
-    return f"{''.join(word.capitalize() for word in sensor.split('_'))}Jobs"
-
-
 def check_valid_name(name: str, what: str) -> str:
     """The name itself, if it may be one.
 
@@ -47,7 +38,7 @@ class JobDefinition:
     """A named launch target.
 
     Args:
-        name: the name under which deployment parameters say what it launches.
+        name: the name of its registry entry, which says what it launches.
         description: shown to operators.
         tags: put on every run of the job; a request's own tags win. Values that are no strings are written as JSON.
         run_config_schema: a JSON Schema (draft 4, 6 or 7) that every run config of the job must fit. A

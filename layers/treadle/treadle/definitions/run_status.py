@@ -22,15 +22,15 @@ from treadle.definitions.sensors import SET_ASIDE, SensorDefinition, SensorEvent
 from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus, SensorType
 
 EVERYWHERE = "*"
-"""As a deployment's word on what is watched: every job of every stack."""
+"""As a deployment's word on what is watched: every job of every engine."""
 
 
 @dataclass(frozen=True, slots=True)
 class CodeLocationSelector:
-    """All jobs of a stack.
+    """All jobs of an engine.
 
     Attributes:
-        location_name: the stack's namespace (its name, unless a parameter says otherwise), or
+        location_name: the engine's namespace (its name, unless its parameter Namespace says otherwise), or
             `account/region/namespace`.
     """
 
@@ -44,7 +44,7 @@ class CodeLocationSelector:
 
 @dataclass(frozen=True, slots=True)
 class RepositorySelector(CodeLocationSelector):
-    """All jobs of a stack; a stack has no repositories, so their name is not looked at.
+    """All jobs of an engine; an engine has no repositories, so their name is not looked at.
 
     Attributes:
         repository_name: kept for what was written for Dagster.
@@ -55,10 +55,10 @@ class RepositorySelector(CodeLocationSelector):
 
 @dataclass(frozen=True, slots=True)
 class JobSelector:
-    """A job of a stack.
+    """A job of an engine.
 
     Attributes:
-        location_name: the stack, as of `CodeLocationSelector`.
+        location_name: the engine, as of `CodeLocationSelector`.
         job_name: the job's.
         repository_name: kept for what was written for Dagster.
     """
@@ -93,9 +93,9 @@ class RunStatusSensorDefinition(SensorDefinition):
         name: the sensor's name; the function's own name by default.
         run_status: the status to react to, or several.
         run_status_sensor_fn: the function.
-        monitored_jobs: whose runs: jobs of this stack, or selectors of other stacks' jobs. None: every job of
-            this stack.
-        monitor_all_code_locations: True for every job of every stack whose events reach this one's bus.
+        monitored_jobs: whose runs: jobs of this engine, or selectors of other engines' jobs. None: every job of
+            this engine.
+        monitor_all_code_locations: True for every job of every engine whose events reach this one's bus.
         request_job: the only job that the function may ask for.
         request_jobs: the jobs that it may ask for.
         options: as `SensorDefinition` takes them.
@@ -136,11 +136,11 @@ class RunStatusSensorDefinition(SensorDefinition):
         self.location = ""
 
     def configured(self, settings: Mapping[str, str]) -> Self:
-        """The definition in its stack, with the jobs that the deployment says are watched.
+        """The definition as deployed, with the jobs that the deployment says are watched.
 
         Args:
             settings: the function's environment: `TREADLE_NAMESPACE`, and `TREADLE_MONITORED_JOBS`: names
-                joined by commas, "*" for every job of every stack, empty or absent for what the code says.
+                joined by commas, "*" for every job of every engine, empty or absent for what the code says.
         """
         changed = copy(self)
         changed.location = settings.get("TREADLE_NAMESPACE", "")
@@ -178,7 +178,7 @@ class RunStatusSensorDefinition(SensorDefinition):
             return super().evaluate_event(context, event)
         if not self.monitors(event):
             words = ", ".join(sorted(self.statuses))
-            reason = f"{event.summary}, of {event.run.location or 'this stack'}: not watched ({words})."
+            reason = f"{event.summary}, of {event.run.location or 'this engine'}: not watched ({words})."
             return SensorExecutionData((), reason)
         seen = self._context_of.of(context, event.run, event.dagster_event)
         values = flatten(self._called(seen), self.name, also=DagsterRunReaction)
@@ -230,9 +230,9 @@ def run_status_sensor(
         name: as of `@sensor`, like the others that are not explained here.
         minimum_interval_seconds: accepted for what was written for Dagster: events are evaluated as they come.
         description: shown to operators.
-        monitored_jobs: jobs of this stack, or selectors of other stacks' jobs; None for every job of this
-            stack.
-        monitor_all_code_locations: True for every job of every stack whose events reach this one's bus.
+        monitored_jobs: jobs of this engine, or selectors of other engines' jobs; None for every job of this
+            engine.
+        monitor_all_code_locations: True for every job of every engine whose events reach this one's bus.
         default_status: whether it evaluates before anyone has started it.
         request_job: the only job that it may ask for.
         request_jobs: the jobs that it may ask for.
@@ -308,7 +308,7 @@ def run_failure_sensor(
         minimum_interval_seconds: as of `@run_status_sensor`, like all that follow.
         description: shown to operators.
         monitored_jobs: whose runs.
-        monitor_all_code_locations: True for every job of every stack.
+        monitor_all_code_locations: True for every job of every engine.
         default_status: whether it evaluates before anyone has started it.
         request_job: the only job that it may ask for.
         request_jobs: the jobs that it may ask for.

@@ -71,7 +71,7 @@ class DagsterRun:
         attempt: the number of the present start, from 1.
         external_id: how the target names the execution, such as an execution's ARN.
         failure: why it failed or was canceled.
-        location: the stack that recorded it, as `account/region/namespace`.
+        location: the engine that recorded it, as `account/region/namespace`.
     """
 
     run_id: str

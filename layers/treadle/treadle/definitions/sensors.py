@@ -46,12 +46,12 @@ class SensorDefinition:
             resources that its parameters are annotated for.
         job_name: the only target, by name.
         minimum_interval_seconds: seconds between ticks; None and 0 mean each scheduled minute.
-            A deployment parameter wins.
+            The deployment wins.
         description: shown to operators; the function's docstring by default.
         job: the only target.
         jobs: the targets, when there are several.
         default_status: whether the sensor evaluates before anyone has started it.
-            A deployment parameter wins.
+            The deployment wins.
         required_resource_keys: resources that the function takes from `context.resources`.
         tags: the sensor's own; they are not put on runs.
         metadata: shown to operators.

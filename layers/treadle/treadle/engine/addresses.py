@@ -1,33 +1,14 @@
 """Whether what a target tells of is what the deployment named, which may have left out what goes without saying."""
 
-from treadle.ports.launching import JobSettings
+from collections.abc import Iterator
+
+from treadle.ports.launching import JobSettings, kind_of
 from treadle.ports.runs import Run, Try
 
 _FOLDERS = {"glue": ("glue", "job"), "batch": ("batch", "job-definition")}
 """For kinds whose address may be a bare name: the service, and the folder that the name is in."""
 
 _FUNCTION_PARTS = 7
-
-_KINDS = {
-    "batch": "batch",
-    "ecs": "ecs",
-    "events": "eventbridge",
-    "glue": "glue",
-    "lambda": "lambda",
-    "sqs": "sqs",
-    "states": "step_functions",
-}
-"""Kinds of targets by the service that an ARN names."""
-
-
-def kind_of(address: str) -> str:
-    """The kind of target that an ARN is of; "" for a bare name, and for an unknown service.
-
-    Args:
-        address: an ARN or a name.
-    """
-    parts = address.split(":")
-    return _KINDS.get(parts[2], "") if parts[0] == "arn" and len(parts) > 3 else ""
 
 
 def kind_of_run(run: Run, settings: JobSettings | None) -> str:
@@ -45,14 +26,16 @@ def kind_of_run(run: Run, settings: JobSettings | None) -> str:
 
 
 def role_of_try(tried: Try, settings: JobSettings) -> str:
-    """The role for what was tried: the deployed one while the job is at the same address, else the one of then.
+    """The role for what was tried: the deployed one if the job is, or says that it was, at that address, else that of then.
 
     Args:
         tried: with an address.
         settings: what the job launches by now.
     """
-    is_there = tried.target == settings.arn and (tried.kind or settings.target) == settings.target
-    return settings.role if is_there or tried.role is None else tried.role
+    kind = tried.kind or settings.target
+    is_there = (kind, tried.target) == (settings.target, settings.arn)
+    was_there = any(k == kind and _is_same(kind, tried.target, each) for k, each in former_of(settings))
+    return settings.role if is_there or was_there or tried.role is None else tried.role
 
 
 def role_of_run(run: Run, settings: JobSettings | None) -> str:
@@ -66,6 +49,25 @@ def role_of_run(run: Run, settings: JobSettings | None) -> str:
     if tried is None or not tried.target:
         return settings.role if settings is not None else ""
     return tried.role or "" if settings is None else role_of_try(tried, settings)
+
+
+def former_of(settings: JobSettings) -> Iterator[tuple[str, str]]:
+    """The addresses that a job had before, each with the kind of target that it is of.
+
+    Args:
+        settings: what the job launches by now.
+    """
+    return ((kind_of(each) or settings.target, each) for each in settings.former)
+
+
+def _is_same(kind: str, one: str, other: str) -> bool:
+    """Whether two addresses may name the same, where one may be the bare name of what the other is the ARN of."""
+    return is_at(kind, one, other, _place_of(one)) or is_at(kind, other, one, _place_of(other))
+
+
+def _place_of(address: str) -> str:
+    parts = address.split(":")
+    return f"{parts[4]}/{parts[3]}" if len(parts) > 5 else ""
 
 
 def is_at(kind: str, told: str, given: str | None, place: str) -> bool:

@@ -70,7 +70,7 @@ def evaluate(sensor_name: str, function: Callable[[], T], seconds: float) -> T:
     except _DeadlineReachedError as error:
         message = (
             f"Sensor {sensor_name} was stopped after {seconds:.1f} s, before it had returned. "
-            "Raise its timeout parameter, or return early with a cursor by context.remaining_seconds."
+            "Raise the Timeout of its function, or return early with a cursor by context.remaining_seconds."
         )
         raise SensorTimeoutError(message, error_type="SensorTimeoutError", stack=_stack(error)) from None
     except KeyboardInterrupt:

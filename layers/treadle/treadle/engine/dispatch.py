@@ -13,7 +13,6 @@ from treadle.definitions.errors import (
     UnreadableRecordError,
     is_passing,
 )
-from treadle.definitions.jobs import jobs_parameter
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
 from treadle.engine.amend import amend
@@ -296,7 +295,9 @@ class Dispatcher:
         shown = ", ".join(map(repr, jobs[:_SHOWN_JOBS])) + (", …" if len(jobs) > _SHOWN_JOBS else "")
         first, many = requests[0], len(jobs) > 1
         obstacle = self._grants.obstacle(tick.sensor, first.job)
-        remedy = f"Add {'them' if many else 'it'} to parameter {jobs_parameter(tick.sensor)} and deploy"
+        remedy = (
+            f"Add {'them' if many else 'it'} to the jobs of its registry entry in template.yaml and deploy"
+        )
         return (
             f"{len(requests)} of {len(tick.requests)} requests are held: sensor {tick.sensor} may not start "
             f"{'jobs' if many else 'job'} {shown} (run key {first.run_key!r})"
@@ -369,7 +370,7 @@ class Dispatcher:
     def _too_deep(tick: Tick, what: str) -> str:
         return (
             f"Sensor {tick.sensor} was set off by {tick.depth} runs, one after the other, and may not {what}: "
-            "this looks like a loop. If it is none, raise parameter MaxDepth."
+            "this looks like a loop. If it is none, raise TREADLE_MAX_DEPTH of DISPATCH and RECONCILE."
         )
 
     def _record(self, tick: Tick, request: PlannedRun, granted: Set[str]) -> "Run | _Not":

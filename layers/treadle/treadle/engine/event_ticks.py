@@ -60,7 +60,7 @@ class EventTicks:
         tokens: names evaluations.
         default_status: what holds where no operator has said anything.
         runs: keeps run records.
-        namespace: the stack's, as `account/region/namespace`.
+        namespace: the engine's, as `account/region/namespace`.
     """
 
     def __init__(

@@ -23,7 +23,7 @@ from treadle.engine.hops import MOST_HOPS, one_hop_on
 from treadle.engine.identity import tick_time, timestamp
 from treadle.engine.messages import LaunchRequest, launch_message
 from treadle.engine.outcomes import Decision, Outcome
-from treadle.engine.unanswered import DENIED_ENDS_MS, OUTCOME_UNKNOWN
+from treadle.engine.unanswered import DENIED_ENDS_MS, KEEP_FORMER, OUTCOME_UNKNOWN
 from treadle.ports.launching import Execution, JobSettings, Start, Target
 from treadle.ports.records import reason_of
 from treadle.ports.runs import Claim, Delay, Failure, Run, RunStore, Try
@@ -400,7 +400,7 @@ def _unsettled(run: Run, start: Start, error: LaunchError) -> str:
     return (
         f"The outcome of the start of {start.launch_id} at {at} is unknown: no answer came, and "
         f"{start.settings.arn} refuses to settle it: {str(error).rstrip('.')}. Look there; if it has not run, rerun "
-        "the run. If the job has moved, name its former address in FormerJobArns while runs are under way there."
+        f"the run. {KEEP_FORMER}"
     )
 
 
@@ -411,4 +411,6 @@ def _not_configured(run: Run, settings: JobSettings | None) -> str:
             f"Job {run.job!r} is not configured: no project has registered it. Add its entry to a project's "
             f"template.yaml and deploy. {then}"
         )
-    return f"Job {run.job!r} is not configured: set the deployment parameter {settings.parameter}. {then}"
+    return (
+        f"Job {run.job!r} is not configured: {settings.parameter} gives no address. Add it and deploy. {then}"
+    )

@@ -96,7 +96,7 @@ class AssetRecorder:
     Args:
         events: numbers them.
         bus: where they are told.
-        namespace: the stack's, as `account/region/namespace`.
+        namespace: the engine's, as `account/region/namespace`.
         runs: knows how many runs led to one that made something.
         clock: the time; None where nothing comes from outside.
     """

@@ -17,7 +17,6 @@ from treadle.definitions.bounds import (
 )
 from treadle.definitions.canonical import canonical_json
 from treadle.definitions.errors import InvalidResultError
-from treadle.definitions.jobs import jobs_parameter
 from treadle.definitions.results import RunRequest, SensorExecutionData
 from treadle.definitions.run_config import config_problem
 from treadle.definitions.sensors import DEFAULT_CAP, FAIL, SensorDefinition
@@ -215,8 +214,8 @@ class Planner:
         msg = (
             f"Sensor {self.definition.name} asked for {len(ungranted)} runs of {job} {shown} (the first with run "
             f"key {ungranted[0].run_key!r}), and the deployment does not let it start {it}: it may start "
-            f"{', '.join(sorted(self.granted)) or 'none'}. Nothing was committed. Add {it} to parameter "
-            f"{jobs_parameter(self.definition.name)} and deploy."
+            f"{', '.join(sorted(self.granted)) or 'none'}. Nothing was committed. Add {it} to "
+            "TREADLE_GRANTED_JOBS and to the jobs of its registry entry in template.yaml, and deploy."
         )
         raise InvalidResultError(msg)
 

@@ -50,7 +50,7 @@ class Publisher:
         runs: keeps run records.
         events: numbers the ended runs of each job, in the order in which they are told of.
         bus: where it is told.
-        namespace: the stack's, as `account/region/namespace`.
+        namespace: the engine's, as `account/region/namespace`.
     """
 
     def __init__(self, runs: RunStore, events: EventStore, bus: Bus, namespace: str) -> None:

@@ -27,7 +27,7 @@ class StoredRuns:
 
     Args:
         runs: keeps run records.
-        namespace: the stack's, as `account/region/namespace`.
+        namespace: the engine's, as `account/region/namespace`.
     """
 
     runs: RunStore

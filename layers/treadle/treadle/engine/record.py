@@ -1,6 +1,6 @@
 """RECORD: folds what targets report into run records."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from treadle.definitions.errors import (
@@ -10,7 +10,7 @@ from treadle.definitions.errors import (
     LaunchRejectedError,
 )
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.addresses import is_at, kind_of_run
+from treadle.engine.addresses import former_of, is_at, kind_of_run
 from treadle.engine.amend import amend
 from treadle.engine.folding import UNKNOWN_FAILURE, Report, fold
 from treadle.engine.identity import parse_launch_id
@@ -76,7 +76,6 @@ class Recorder:
         place: the own account and region, as `account/region`; jobs that are given by their bare names are
             there.
         observed: what makes records of executions that Treadle did not start; None for nothing.
-        former: addresses at which jobs were before, and runs may still be under way.
         jobs_changed: whether a look past the cache shows other jobs than were known; None where they never change.
     """
 
@@ -88,7 +87,6 @@ class Recorder:
         clock: Clock,
         place: str = "",
         observed: Observer | None = None,
-        former: Collection[str] = (),
         jobs_changed: Callable[[], bool] | None = None,
     ) -> None:
         self._runs = runs
@@ -97,7 +95,6 @@ class Recorder:
         self._clock = clock
         self._place = place
         self._observed = observed
-        self._former = former
         self._jobs_changed = jobs_changed
 
     def record(self, change: StatusChange) -> Outcome:
@@ -190,7 +187,10 @@ class Recorder:
         return not any(self._is_of(settings, change) for settings in self._jobs.values())
 
     def _is_of_former(self, change: StatusChange) -> bool:
-        return any(is_at(change.kind, change.target, each, self._place) for each in self._former)
+        return any(self._was_of(settings, change) for settings in self._jobs.values())
+
+    def _was_of(self, settings: JobSettings, change: StatusChange) -> bool:
+        return self._given(former_of(settings), change) is not None
 
     def _address(self, run: Run, change: StatusChange) -> str | None:
         """The address of what the run launches, as it was given, if the change is of that.
@@ -210,7 +210,7 @@ class Recorder:
         if attempt == run.attempt:
             return None
         settings = self._jobs.get(run.job)
-        own: list[tuple[str, str | None]] = [(change.kind, each) for each in self._former]
+        own = [each for job in self._jobs.values() for each in former_of(job)]
         return self._given([*own, (settings.target, settings.arn)] if settings else own, change)
 
     def _given(self, own: Iterable[tuple[str, str | None]], change: StatusChange) -> str | None:
@@ -239,15 +239,12 @@ class Recorder:
         return self._targets[change.kind].describe(change.external_id, self._role(change, run))
 
     def _role(self, change: StatusChange, run: Run | None) -> str:
-        """The role of a job that is where a change is from; else that of the run's try, or of a job of that kind.
-
-        The role of a job may look at its former addresses.
-        """
+        """The role of a job that is, or else was, where a change is from; else that of the run's try, or of a job of that kind."""
         jobs = [self._jobs[run.job]] if run is not None and run.job in self._jobs else []
         jobs += self._jobs.values()
-        at = next((each for each in jobs if self._is_of(each, change)), None)
-        if at is not None:
-            return at.role
+        for is_of in (self._is_of, self._was_of):
+            if found := next((each for each in jobs if is_of(each, change)), None):
+                return found.role
         tried = run.tried if run is not None else None
         was_there = tried is not None and is_at(change.kind, change.target, tried.target, self._place)
         if was_there and tried is not None and tried.role is not None:

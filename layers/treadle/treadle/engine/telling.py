@@ -115,7 +115,7 @@ def run_status_changed(reached: StatusReached, namespace: str, number: int) -> B
 
     Args:
         reached: which run, and which status.
-        namespace: the stack's, as `account/region/namespace`.
+        namespace: the engine's, as `account/region/namespace`.
         number: its place among the ended runs of its job; 0 for a status that is no end, and where it does
             not matter.
     """

@@ -13,6 +13,12 @@ SILENT_ENDS_MS = 7 * 86_400_000
 OUTCOME_UNKNOWN = "OutcomeUnknownError"
 """The name of the failure of a run of which nobody can say whether it has run, or how it ended."""
 
+KEEP_FORMER = (
+    "If the job has moved, keep its former address in its entry (`former`) and in its role's statements while runs are "
+    "under way there."
+)
+"""What is to be done before a run ends like this."""
+
 _REASON = 500
 _CAUSE = 2_000
 
@@ -51,7 +57,7 @@ def unknown_end(run: Run, unanswered: Unanswered) -> Failure:
     words = (
         f"{where} could not be queried since {timestamp(unanswered.since)}, so it is unknown how the run ended: "
         f"{unanswered.reason.rstrip('.')}. Look there, and rerun the run if it has not succeeded, or report its "
-        "status. If the job has moved, name its former address in FormerJobArns while runs are under way there."
+        f"status. {KEEP_FORMER}"
     )
     return Failure(OUTCOME_UNKNOWN, words[:_CAUSE], assumed=True)
 

@@ -1,10 +1,11 @@
-"""What Treadle costs: counted requests times published prices, beside a daemon that waits all month."""
+"""Computes what Treadle costs: counted requests times published prices, beside a daemon that waits all month."""
 
 from dataclasses import dataclass, fields
 
 MILLION = 1_000_000
 MONTH_HOURS = 730.0
 MONTH_SECONDS = MONTH_HOURS * 3_600
+MINUTE_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +101,21 @@ RUN = Use(
 POLLS_PER_MONTH = 5 * MONTH_SECONDS / 20
 """Lambda's five pollers ask an idle queue every 20 seconds."""
 
-ENGINE_QUEUES, ENGINE_ALARMS, ENGINE_METRICS = 4, 21, 14
-SENSOR_ALARMS, SENSOR_METRICS = 2, 1
+ENGINE_QUEUES = 4
+"""Of engine/template.yaml: the queues of DISPATCH, LAUNCH, RECORD and PUBLISH."""
 
-IDLE_ENGINE_QUEUES, IDLE_ENGINE_ALARMS = 4, 4
-"""Of engine/template.yaml: the queues of DISPATCH, LAUNCH, RECORD and PUBLISH, and the alarms of Monitoring=basic."""
+BASIC_ALARMS, DETAILED_ALARMS = 4, 25
+"""Of engine/template.yaml, with Monitoring=basic and with Monitoring=detailed."""
+
+PROJECT_ALARMS = 1
+"""Of template.yaml: for dead letters."""
+
+RUN_METRICS = 6
+"""Written while runs come: TicksSucceeded, DispatchesSucceeded, LaunchesStarted, ReportsApplied, StatusesPublished and
+LaunchLatency."""
+
+EVENT_METRICS = 1
+"""Written while events come, for each sensor: EventAge."""
 
 IDLE_PASS = Use(write_units=0.1, read_units=11, invocations=1, seconds=0.1, schedules=1, log_bytes=400)
 """A pass of RECONCILE that finds nothing: twelve queries of two sparse indexes, the registry, the states of ten sensors each
@@ -113,24 +124,35 @@ four minutes, and every ten minutes the time of the pass."""
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What a stack has to do.
+    """What an engine and its projects have to do.
 
     Attributes:
-        sensors: how many, each with a schedule.
+        sensors: how many have a schedule.
         interval: seconds between the ticks of each; a schedule comes each minute at least.
+        event_sensors: how many have a queue for events, and no schedule.
+        projects: how many stacks use the engine.
         events: evaluated in a month.
         runs: in a month.
+        is_detailed: whether the engine has Monitoring=detailed.
     """
 
     sensors: int = 1
     interval: int = 60
+    event_sensors: int = 0
+    projects: int = 0
     events: int = 0
     runs: int = 0
+    is_detailed: bool = False
 
     @property
     def ticks(self) -> float:
         """Evaluated in a month."""
         return self.sensors * MONTH_SECONDS / self.interval
+
+    @property
+    def queues(self) -> int:
+        """Queues that Lambda polls; a sensor with a schedule has one for ticks below the minute only."""
+        return ENGINE_QUEUES + self.event_sensors + (self.sensors if self.interval < MINUTE_SECONDS else 0)
 
 
 def price(use: Use, prices: Prices) -> dict[str, float]:
@@ -153,49 +175,37 @@ def price(use: Use, prices: Prices) -> dict[str, float]:
 
 def per_million(use: Use, prices: Prices) -> float:
     """What a million uses cost, in dollars."""
-    return sum(price(use, prices).values()) * MILLION
+    return _each(use, prices) * MILLION
 
 
 def per_month(work: Workload, prices: Prices) -> dict[str, float]:
-    """What a stack costs in a month, in dollars, by service.
+    """List what an engine and its projects cost in a month, in dollars, each line with its name.
+
+    What is not in it is free or costs nothing while it is idle: standard parameters of Systems Manager, events of AWS
+    on the default bus, and metrics that are not written.
 
     Args:
-        work: what it has to do.
+        work: what they have to do.
         prices: of each part.
     """
-    total = dict.fromkeys(price(Use(), prices), 0.0)
-    for use, times in ((IDLE_TICK, work.ticks), (_not_due(work), 1), (EVENT, work.events), (RUN, work.runs)):
-        for service, dollars in price(use, prices).items():
-            total[service] += dollars * times
-    queues = work.sensors + ENGINE_QUEUES
-    total["SQS"] += queues * POLLS_PER_MONTH * prices.queue_requests / MILLION
-    total["Scheduler"] += MONTH_SECONDS / 60 * prices.schedules / MILLION
-    alarms = ENGINE_ALARMS + SENSOR_ALARMS * work.sensors
-    metrics = ENGINE_METRICS + SENSOR_METRICS * work.sensors
-    total["Alarms and metrics"] = alarms * prices.alarm + metrics * prices.metric + prices.dashboard
-    return total
-
-
-def idle_engine_per_month(prices: Prices, sensors: int = 10) -> dict[str, float]:
-    """List what an engine and its sensors cost in a month in which nothing happens, in dollars.
-
-    Nothing else has a price while nothing happens: no metric is written, standard parameters and events of AWS are
-    free, and there is no dashboard.
-
-    Args:
-        prices: of each part.
-        sensors: how many, each with a schedule of a minute and no queue.
-    """
-    minutes = MONTH_SECONDS / 60
-    return {
-        f"ticks of {sensors} sensors": sensors * minutes * per_million(IDLE_TICK, prices) / MILLION,
-        f"polls of {IDLE_ENGINE_QUEUES} queues": IDLE_ENGINE_QUEUES
-        * POLLS_PER_MONTH
-        * prices.queue_requests
-        / MILLION,
-        "RECONCILE": minutes * per_million(IDLE_PASS, prices) / MILLION,
-        f"{IDLE_ENGINE_ALARMS} alarms": IDLE_ENGINE_ALARMS * prices.alarm,
+    alarms = (DETAILED_ALARMS if work.is_detailed else BASIC_ALARMS) + PROJECT_ALARMS * work.projects
+    metrics = (RUN_METRICS if work.runs else 0) + (EVENT_METRICS * work.event_sensors if work.events else 0)
+    lines = {
+        f"ticks of {work.sensors} sensors": work.ticks * _each(IDLE_TICK, prices)
+        + _each(_not_due(work), prices),
+        f"{work.events:,} events": work.events * _each(EVENT, prices),
+        f"{work.runs:,} runs": work.runs * _each(RUN, prices),
+        f"polls of {work.queues} queues": work.queues * POLLS_PER_MONTH * prices.queue_requests / MILLION,
+        "RECONCILE": MONTH_SECONDS / MINUTE_SECONDS * _each(IDLE_PASS, prices),
+        f"{alarms} alarms": alarms * prices.alarm,
+        f"{metrics} metrics": metrics * prices.metric,
+        "dashboard": prices.dashboard if work.is_detailed else 0.0,
     }
+    return {name: dollars for name, dollars in lines.items() if dollars}
+
+
+def _each(use: Use, prices: Prices) -> float:
+    return sum(price(use, prices).values())
 
 
 def daemon_per_month(prices: Prices) -> float:
@@ -205,7 +215,7 @@ def daemon_per_month(prices: Prices) -> float:
 
 def _not_due(work: Workload) -> Use:
     """The schedule's deliveries between the ticks of a longer interval: one conditional write that fails."""
-    delivered = work.sensors * MONTH_SECONDS / 60
+    delivered = work.sensors * MONTH_SECONDS / MINUTE_SECONDS
     idle = max(0.0, delivered - work.ticks)
     each = Use(write_units=1, invocations=1, seconds=0.02, schedules=1, log_bytes=400)
     return Use(**{field.name: getattr(each, field.name) * idle for field in fields(Use)})

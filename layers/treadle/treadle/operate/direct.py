@@ -50,7 +50,7 @@ def event_of_run(run: Run, namespace: str) -> Mapping[str, object]:
 
     Args:
         run: its record.
-        namespace: the stack's, as `account/region/namespace`.
+        namespace: the engine's, as `account/region/namespace`.
     """
     return envelope(run_status_changed(statuses_reached(run)[-1], namespace, number=0), namespace)
 
@@ -60,7 +60,7 @@ def event_of_asset(event: AssetEvent, namespace: str) -> Mapping[str, object]:
 
     Args:
         event: as it is kept.
-        namespace: the stack's.
+        namespace: the engine's.
     """
     return envelope(asset_materialized(materialized(event), namespace), namespace)
 

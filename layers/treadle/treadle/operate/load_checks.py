@@ -119,7 +119,7 @@ _ADVICE = (
         "Correct the import, or add the package to layers/project/requirements.txt (no other list is read), and deploy.",
     ),
     (("cannot import name",), "Correct the import, and deploy."),
-    (("SettingsError", "environment does not fit"), "Correct its parameters in template.yaml, and deploy."),
+    (("SettingsError", "environment does not fit"), "Correct its block of template.yaml, and deploy."),
 )
 
 
@@ -132,4 +132,4 @@ def advice_on_load(error: str) -> str:
     for signs, advice in _ADVICE:
         if any(sign in error for sign in signs):
             return advice
-    return "Fix its code or its parameters, and deploy."
+    return "Fix its code or its block of template.yaml, and deploy."

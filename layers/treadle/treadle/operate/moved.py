@@ -1,26 +1,20 @@
 """Runs under way where no job is any more, and runs whose target cannot be queried: what a deployment may have taken."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from treadle.engine.addresses import full_address, is_at, kind_of_run
+from treadle.engine.addresses import former_of, full_address, is_at, kind_of_run
 from treadle.engine.identity import timestamp
 from treadle.operate.findings import Finding, Severity
-from treadle.ports.launching import JobSettings
+from treadle.ports.launching import UNANSWERING, JobSettings
 from treadle.ports.runs import Run
 
 CHECK = "runs under way"
 MOST = 1_000
 """So many of the runs that are under way are looked at."""
 
-_KEPT = {"step_functions", "glue"}
-"""Kinds whose former addresses FormerJobArns keeps."""
-
 _REVISED = {"batch", "ecs"}
 """Kinds whose rules and permissions hold for every revision of what they run."""
-
-_SILENT = {"lambda", "sqs", "eventbridge"}
-"""Kinds that are asked nothing once they have taken a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +22,11 @@ class Addresses:
     """Where the jobs of a deployment are, and were.
 
     Attributes:
-        jobs: what each job's name launches.
-        former: addresses whose rules and permissions the deployment keeps.
+        jobs: what each job's name launches, and where it was before.
         place: the own account and region, as `account/region`, and whatever follows.
     """
 
     jobs: Mapping[str, JobSettings]
-    former: Collection[str] = ()
     place: str = ""
 
     def findings(self, runs: Iterable[Run]) -> Iterator[Finding]:
@@ -54,22 +46,34 @@ class Addresses:
 
     def _of_address(self, job: str, address: str, found: list[Run]) -> Iterator[Finding]:
         kind = kind_of_run(found[0], self.jobs.get(job))
-        if kind in _SILENT or self._is_present(kind, address):
+        if kind in UNANSWERING or self._is_present(kind, address):
             return
         what = f"{len(found)} of its runs are under way at {address}, where no job is any more"
-        if any(is_at(kind, each, address, self.place) for each in self.former):
-            yield Finding(
-                CHECK, f"job {job}", Severity.OK, f"{what}; FormerJobArns keeps it until they have ended."
-            )
+        if keeper := self._keeper(kind, address):
+            says = f"{what}; the entry of job {keeper} keeps it as a former one until they have ended."
+            yield Finding(CHECK, f"job {job}", Severity.OK, says)
             return
-        advice = (
-            f"Deploy with FormerJobArns={full_address(kind, address, self.place)} until they have ended; "
-            "name what it names already, too."
+        says = (
+            f"{what}: their end may be missed, and those whose target denies access for a day end as unknown."
         )
-        if kind not in _KEPT:
-            advice = "Deploy the job's former settings once more until they have ended."
-        says = f"{what}: nobody hears of their end, and those that deny access for a day end as unknown."
+        advice = "Deploy its entry and its role once more until they have ended."
+        if job in self.jobs:
+            full = full_address(kind, address, self.place)
+            advice = (
+                f'Add {full} to "former" in the entry of job {job}, and to the statements of its role, and deploy; take '
+                "it out again once they have ended."
+            )
         yield Finding(CHECK, f"job {job}", Severity.PROBLEM, says, advice)
+
+    def _keeper(self, kind: str, address: str) -> str | None:
+        """The job whose entry names the address as a former one."""
+        for name, settings in self.jobs.items():
+            for of, each in former_of(settings):
+                if of == kind and (
+                    is_at(kind, each, address, self.place) or is_at(kind, address, each, self.place)
+                ):
+                    return name
+        return None
 
     def _is_present(self, kind: str, address: str) -> bool:
         """Whether a job is there now, by another name or of another revision, too."""
@@ -91,7 +95,5 @@ def _of_unanswered(job: str, address: str, found: list[Run]) -> Iterator[Finding
             f"{len(silent)} of its runs at {address} cannot be queried, the first since {timestamp(first.since)}: "
             f"{first.reason}"
         )
-        advice = (
-            "Give ReconcileRole what the words name; a denial that lasts for a day ends the run as unknown."
-        )
+        advice = "Give the job's role what the message says is missing; a denial that lasts for a day ends the run as unknown."
         yield Finding(CHECK, f"job {job}", Severity.PROBLEM, says, advice)

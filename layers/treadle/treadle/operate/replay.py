@@ -44,7 +44,7 @@ class Replayer:
         runs: keeps run records.
         assets: keeps events of assets.
         queues: by sensor, its own queue.
-        namespace: the stack's, as `account/region/namespace`.
+        namespace: the engine's, as `account/region/namespace`.
         clock: the time.
     """
 

@@ -49,7 +49,7 @@ class Standing:
         if self.state.status is InstigatorStatus.DECLARED_IN_CODE:
             if self.deployed.problem:
                 return None  # What holds by default is not known.
-            return f"sensor {self.name} is stopped, as its Status parameter and its code say ({start})"
+            return f"sensor {self.name} is stopped, as its block of template.yaml or its code says ({start})"
         edit = next((each for each in self.edits if each.action == "stop"), None)
         by = f" since {timestamp(edit.at)}, by {edit.by}" if edit else ""
         return f"sensor {self.name} is stopped{by} ({start})"

@@ -7,7 +7,7 @@ of type `AWS::SSM::Parameter::Value<List<String>>` and takes parts by `!Select`,
 from collections.abc import Mapping
 
 from treadle.definitions.errors import DeploymentError
-from treadle.ports.registry import CONTRACT, path_of
+from treadle.ports.registry import CONTRACT, SERVED, path_of
 
 PARTS = (
     "version",
@@ -53,22 +53,23 @@ def parameter_of(engine: str, version: int = CONTRACT) -> str:
 
 
 def parse_contract(text: str) -> Mapping[str, str]:
-    """Read a contract: its parts by their names.
+    """Read a contract: its parts by their names; one of the version before lacks those that came later.
 
     Args:
         text: the parameter's value.
 
     Raises:
-        DeploymentError: if a part is missing, or it is of another version.
+        DeploymentError: if a part is missing, or it is of a version that is not served.
     """
     values = text.split(",")
-    if values[0] != str(CONTRACT):
+    if values[0] not in set(map(str, SERVED)):
+        served = " and ".join(map(str, sorted(SERVED)))
         msg = (
-            f"The engine's contract cannot be read: its version is {values[0]!r}, and this code is for {CONTRACT}. "
+            f"The engine's contract cannot be read: its version is {values[0]!r}, and this code is for {served}. "
             "Use the version of Treadle that the engine was deployed with."
         )
         raise DeploymentError(msg)
-    if len(values) < len(PARTS):
+    if values[0] == str(CONTRACT) and len(values) < len(PARTS):
         msg = (
             f"The engine's contract cannot be read: it has {len(values)} parts, and {PARTS[len(values)]} is missing. "
             "Deploy the engine with this version of Treadle."

@@ -72,7 +72,7 @@ class JobTarget:
     Attributes:
         job: its name.
         address: of what is launched; "" where the deployment left it out.
-        parameter: the deployment parameter that gives the address.
+        parameter: what gives the address, for messages.
         exists: whether it is there; None if nobody can say.
         trouble: what AWS says of it.
         role: the role that was assumed for the look; "" for none.

@@ -7,6 +7,30 @@ from typing import Protocol
 from treadle.definitions.status import DagsterRunStatus
 from treadle.ports.runs import Failure
 
+UNANSWERING = frozenset({"lambda", "sqs", "eventbridge"})
+"""Kinds of targets that can neither be asked how a run of theirs stands, nor what runs."""
+
+_KINDS = {
+    "batch": "batch",
+    "ecs": "ecs",
+    "events": "eventbridge",
+    "glue": "glue",
+    "lambda": "lambda",
+    "sqs": "sqs",
+    "states": "step_functions",
+}
+"""Kinds of targets by the service that an ARN names."""
+
+
+def kind_of(address: str) -> str:
+    """The kind of target that an ARN is of; "" for a bare name, and for an unknown service.
+
+    Args:
+        address: an ARN or a name.
+    """
+    parts = address.split(":")
+    return _KINDS.get(parts[2], "") if parts[0] == "arn" and len(parts) > 3 else ""
+
 
 @dataclass(frozen=True, slots=True)
 class JobSettings:
@@ -16,9 +40,10 @@ class JobSettings:
         job: the job's name.
         target: the kind of target, such as "step_functions".
         arn: the address of what is started; empty where the deployment left it out.
-        parameter: the deployment parameter that gives the address.
+        parameter: what gives the address, for messages: the job's registry entry, or what that entry names.
         options: what else the target needs, such as "queue"; empty texts where the deployment left it out.
         role: the ARN of the role that the engine assumes for its target; "" for the engine's own permissions.
+        former: addresses that it had before, where runs may still be under way; its role has permissions there.
     """
 
     job: str
@@ -27,6 +52,7 @@ class JobSettings:
     parameter: str
     options: Mapping[str, str] = field(default_factory=dict)
     role: str = ""
+    former: tuple[str, ...] = ()
 
     def parameter_of(self, option: str) -> str:
         """The deployment parameter that gives an option: `NightlyLoadQueue` for `queue` of `nightly_load`."""

@@ -9,13 +9,13 @@ from treadle.definitions.errors import RegistryEntryError
 from treadle.definitions.jobs import NAME, names_in
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.ports.deployment import EVENT_KINDS
-from treadle.ports.launching import JobSettings
+from treadle.ports.launching import UNANSWERING, JobSettings, kind_of
 
 CONTRACT = 1
 """The version of the contract between an engine and its projects that this code was written for."""
 
-SERVED = frozenset({CONTRACT})
-"""The versions that an engine of this code serves: this one and the one before, once there is one."""
+SERVED = frozenset(range(max(1, CONTRACT - 1), CONTRACT + 1))
+"""The versions that an engine of this code serves, and that operators can read: this one and the one before."""
 
 ROOT = "/treadle"
 
@@ -336,9 +336,10 @@ def parse_job(name: str, text: str, kinds: Collection[str]) -> JobEntry:
     Args:
         name: the last part of the entry's path.
         text: the value, a JSON object of texts: `project` and `target`; and where there are any, `arn`, `role` (the
-            ARN of the role that the engine assumes), `parameter` (the deployment parameter that gives the ARN),
+            ARN of the role that the engine assumes), `parameter` (what gives the ARN, if not the entry itself),
             `sensors` (names joined by commas), `observed` ("true" if executions get records whoever starts them),
-            `contract`, and `options`, an object of texts.
+            `former` (addresses that the job had before, joined by commas), `contract`, and `options`, an object of
+            texts.
         kinds: the known kinds of targets.
 
     Raises:
@@ -354,7 +355,13 @@ def parse_job(name: str, text: str, kinds: Collection[str]) -> JobEntry:
         msg = "its options are not an object of texts. Write each option as a text."
         raise RegistryEntryError(msg)
     settings = JobSettings(
-        name, target, _text(fields, "arn"), _text(fields, "parameter") or "?", options, _text(fields, "role")
+        name,
+        target,
+        _text(fields, "arn"),
+        _text(fields, "parameter") or f"the registry entry of job {name}",
+        options,
+        _text(fields, "role"),
+        _former(fields, target),
     )
     return JobEntry(
         name,
@@ -362,7 +369,7 @@ def parse_job(name: str, text: str, kinds: Collection[str]) -> JobEntry:
         settings,
         frozenset(names_in(_text(fields, "sensors"))),
         _contract(fields),
-        _switch(fields, "observed"),
+        _observed(fields, target),
     )
 
 
@@ -403,6 +410,54 @@ def _switch(fields: Mapping[str, Any], name: str) -> bool:
         msg = f"its {name} is {text!r}, and must be true or false. Correct it in its project's template."
         raise RegistryEntryError(msg)
     return text == "true"
+
+
+def _observed(fields: Mapping[str, Any], target: str) -> bool:
+    is_observed = _switch(fields, "observed")
+    if is_observed and target in UNANSWERING:
+        msg = (
+            f"it is observed, and jobs on {target} cannot be: nobody can be asked what runs there. Take out observed in "
+            "its project's template."
+        )
+        raise RegistryEntryError(msg)
+    return is_observed
+
+
+_RESOURCES = {
+    "step_functions": "stateMachine:",
+    "glue": "job/",
+    "batch": "job-definition/",
+    "ecs": "task-definition/",
+    "lambda": "function:",
+    "sqs": "",
+    "eventbridge": "event-bus/",
+}
+"""How the last part of the ARN begins of what a job can start, by the kind of its target."""
+
+_NAMED = {"glue", "batch"}
+"""Kinds whose addresses may be bare names."""
+
+
+def _former(fields: Mapping[str, Any], target: str) -> tuple[str, ...]:
+    addresses = tuple(names_in(_text(fields, "former")))
+    for each in addresses:
+        if not _is_address(each, target):
+            msg = (
+                f"its former has {each!r}, which no job can have as its address. Write values that its arn had, joined by "
+                "commas, in its project's template."
+            )
+            raise RegistryEntryError(msg)
+    return addresses
+
+
+def _is_address(text: str, target: str) -> bool:
+    """Whether a text names one target: not one of its executions, and not several, as the resources of a role may."""
+    if any(mark in text for mark in "*?"):
+        return False
+    if not text.startswith("arn:"):
+        return target in _NAMED
+    begin, resource = _RESOURCES.get(kind_of(text)), "".join(text.split(":", 5)[5:])
+    return begin is not None and resource.startswith(begin) and resource != begin
 
 
 def _status(fields: Mapping[str, Any]) -> DefaultSensorStatus:

@@ -86,7 +86,7 @@ class TreadleInstance(Recorded):
     Args:
         sensors: those that are deployed; each is running, and may start its own jobs.
         resources: by key, what they may use.
-        settings: by sensor, its environment, such as `TREADLE_S3_BUCKET`; deployments set it by parameters.
+        settings: by sensor, its environment, such as `TREADLE_S3_BUCKET`; deployments set it in `template.yaml`.
         start: the virtual clock's first moment, with a time zone; the sensors are deployed then.
         default_status: what holds where `start_sensor` and `stop_sensor` have said nothing.
         pause_after: failures in a row after which a sensor is paused; 0 for never.

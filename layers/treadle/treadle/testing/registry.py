@@ -73,5 +73,9 @@ def job_text(project: str, settings: JobSettings, **fields: str) -> str:
         fields: what else it has.
     """
     given = {"target": settings.target, "arn": settings.arn, "parameter": settings.parameter}
-    more: dict[str, object] = {"options": dict(settings.options), "role": settings.role}
+    more: dict[str, object] = {
+        "options": dict(settings.options),
+        "role": settings.role,
+        "former": ",".join(settings.former),
+    }
     return json.dumps({"project": project, **given, **more, **fields})

@@ -78,7 +78,7 @@ def not_started(
 
     Args:
         error: what the call raised.
-        what: what was to be started, and the deployment parameter that names it.
+        what: what was to be started, and what names it.
         busy: the service's own names for "not now".
         unknown: the service's own names for "perhaps".
     """

@@ -209,7 +209,7 @@ def _placement(settings: JobSettings) -> dict[str, Any]:
     provider = given.get("capacity_provider", "").strip()
     launch_type = given.get("launch_type", "").strip() or _FARGATE
     if launch_type not in _LAUNCH_TYPES:
-        msg = f"{settings.parameter_of('launch_type')} is {launch_type!r}: use {', '.join(_LAUNCH_TYPES)}."
+        msg = f"The launch_type of job {settings.job!r} is {launch_type!r}. Use {', '.join(_LAUNCH_TYPES)}."
         raise LaunchRejectedError(msg)
     if launch_type == _FARGATE or provider:
         required(settings, "subnets")

@@ -29,7 +29,7 @@ class EventBridgeTarget(UnansweringTarget):
         settings = start.settings
         [source, detail_type] = required(settings, "source", "detail_type")
         if source == SOURCE or source.startswith(("aws.", f"{SOURCE}.")):
-            msg = f"{settings.parameter_of('source')} is {source!r}: that source is not a job's to speak for."
+            msg = f"The source of job {settings.job!r} is {source!r}, which is not for jobs. Use another one."
             raise LaunchRejectedError(msg)
         try:
             answer = self._roles.call(

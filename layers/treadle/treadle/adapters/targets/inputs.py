@@ -50,12 +50,12 @@ def required(settings: JobSettings, *options: str) -> list[str]:
         options: their names.
 
     Raises:
-        LaunchRejectedError: if any was left out; names the deployment parameters of all of them.
+        LaunchRejectedError: if any was left out; names all of them.
     """
-    missing = [settings.parameter_of(each) for each in options if not settings.options.get(each, "").strip()]
+    missing = [each for each in options if not settings.options.get(each, "").strip()]
     if missing:
-        many = "parameters" if len(missing) > 1 else "parameter"
-        msg = f"Job {settings.job!r} is not configured: set the deployment {many} {', '.join(missing)}."
+        many = "options" if len(missing) > 1 else "option"
+        msg = f"Job {settings.job!r} is not configured: its registry entry lacks the {many} {', '.join(missing)}. Add and deploy."
         raise LaunchRejectedError(msg)
     return [settings.options[each].strip() for each in options]
 
@@ -78,8 +78,7 @@ def listed(start: Start, why_not: Callable[[str], str | None]) -> dict[str, str]
     for name in names_in(settings.options.get(_OPTION, "")):
         reason = why_not(name) if NAME.fullmatch(name) else "a name is a letter and letters, digits, _ and -"
         if reason is not None:
-            parameter = settings.parameter_of(_OPTION)
-            msg = f"{parameter} lists {name!r} for job {settings.job!r}, which run config may not fill: {reason}."
+            msg = f"The {_OPTION} of job {settings.job!r} list {name!r}, which run config may not fill: {reason}."
             raise LaunchRejectedError(msg)
         value = config.get(name) if isinstance(config, dict) else None
         if value is not None:

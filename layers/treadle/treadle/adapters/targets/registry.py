@@ -16,9 +16,6 @@ KINDS: Mapping[str, str] = {
     "eventbridge": "event_bus:EventBridgeTarget",
 }
 
-UNANSWERING = frozenset({"lambda", "sqs", "eventbridge"})
-"""Kinds that can neither be asked how a run of theirs stands, nor what runs."""
-
 
 class LazyTargets(Mapping[str, Target]):
     """All kinds of targets, each made once, when it is first asked for.

@@ -55,7 +55,7 @@ class SqsTarget(UnansweringTarget):
         if settings.arn not in self._urls:
             account, _, name = settings.arn.rpartition(":")
             if not account.startswith("arn:"):
-                msg = f"{settings.parameter} is {settings.arn!r}: give the ARN of the queue."
+                msg = f"The address of job {settings.job!r} is {settings.arn!r}. Use the ARN of the queue ({settings.parameter})."
                 raise LaunchRejectedError(msg)
             owner = account.rpartition(":")[2]
             try:

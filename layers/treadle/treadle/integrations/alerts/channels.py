@@ -89,7 +89,7 @@ def alert_sensor(
         minimum_interval_seconds: as of `@run_failure_sensor`, like all that follow.
         monitored_jobs: whose runs.
         job_selection: an older name of `monitored_jobs`.
-        monitor_all_code_locations: True for every job of every stack.
+        monitor_all_code_locations: True for every job of every engine.
         monitor_all_repositories: an older name of `monitor_all_code_locations`.
         default_status: whether it evaluates before anyone has started it.
 

@@ -121,7 +121,7 @@ class EnvironmentAlertDefinition(RunFailureSensorDefinition):
 def alert_from_environment(
     name: str, *, alert_if: AlertIf | None = None, **options: Any
 ) -> EnvironmentAlertDefinition:
-    """A run failure sensor that tells on whichever channels its deployment's parameters name.
+    """A run failure sensor that tells on whichever channels its function's environment names.
 
     Args:
         name: the sensor's name.

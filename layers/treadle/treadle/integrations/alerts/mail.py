@@ -253,9 +253,9 @@ def make_email_on_run_failure_sensor(
         name: the sensor's name; by default `email_on_run_failure`.
         webserver_base_url: a link leads to `/runs/<run id>` there; by default, to an execution of Step
             Functions in the AWS console.
-        monitored_jobs: whose runs; None for every job of this stack.
+        monitored_jobs: whose runs; None for every job of this engine.
         job_selection: an older name of `monitored_jobs`.
-        monitor_all_code_locations: True for every job of every stack whose events reach this one's bus.
+        monitor_all_code_locations: True for every job of every engine whose events reach this one's bus.
         default_status: whether it evaluates before anyone has started it.
         monitor_all_repositories: an older name of `monitor_all_code_locations`.
         service: "smtp", or "ses", which needs no server and no password.

@@ -147,9 +147,9 @@ def make_slack_on_run_failure_sensor(
         name: the sensor's name; by default `slack_on_run_failure`.
         dagit_base_url: an older name of `webserver_base_url`.
         minimum_interval_seconds: accepted for what was written for Dagster: events come at once.
-        monitored_jobs: whose runs; None for every job of this stack.
+        monitored_jobs: whose runs; None for every job of this engine.
         job_selection: an older name of `monitored_jobs`.
-        monitor_all_code_locations: True for every job of every stack whose events reach this one's bus.
+        monitor_all_code_locations: True for every job of every engine whose events reach this one's bus.
         default_status: whether it evaluates before anyone has started it.
         webserver_base_url: the button leads to `/runs/<run id>` there; by default, to an execution of Step
             Functions in the AWS console.

@@ -117,8 +117,8 @@ def make_sns_on_run_failure_sensor(
         subject_fn: the subject; made one line of 100 ASCII characters at most.
         name: the sensor's name; by default `sns_on_run_failure`.
         minimum_interval_seconds: accepted as of `@run_failure_sensor`: events come at once.
-        monitored_jobs: whose runs; None for every job of this stack.
-        monitor_all_code_locations: True for every job of every stack whose events reach this one's bus.
+        monitored_jobs: whose runs; None for every job of this engine.
+        monitor_all_code_locations: True for every job of every engine whose events reach this one's bus.
         default_status: whether it evaluates before anyone has started it.
         webserver_base_url: a link leads to `/runs/<run id>` there; by default, to an execution of Step
             Functions in the AWS console.

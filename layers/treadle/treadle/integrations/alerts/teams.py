@@ -111,8 +111,8 @@ def make_teams_on_run_failure_sensor(
         name: the sensor's name; by default `teams_on_run_failure`.
         dagit_base_url: an older name of `webserver_base_url`.
         default_status: whether it evaluates before anyone has started it.
-        monitored_jobs: whose runs; None for every job of this stack.
-        monitor_all_code_locations: True for every job of every stack whose events reach this one's bus.
+        monitored_jobs: whose runs; None for every job of this engine.
+        monitor_all_code_locations: True for every job of every engine whose events reach this one's bus.
         webserver_base_url: the button leads to `/runs/<run id>` there; by default, to an execution of Step
             Functions in the AWS console.
         monitor_all_repositories: an older name of `monitor_all_code_locations`.

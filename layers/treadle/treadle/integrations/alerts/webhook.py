@@ -114,8 +114,8 @@ def make_webhook_on_run_failure_sensor(
         headers: sent with it, such as `Authorization`; each a text or a `Secret`.
         name: the sensor's name; by default `webhook_on_run_failure`.
         minimum_interval_seconds: accepted as of `@run_failure_sensor`: events come at once.
-        monitored_jobs: whose runs; None for every job of this stack.
-        monitor_all_code_locations: True for every job of every stack whose events reach this one's bus.
+        monitored_jobs: whose runs; None for every job of this engine.
+        monitor_all_code_locations: True for every job of every engine whose events reach this one's bus.
         default_status: whether it evaluates before anyone has started it.
         webserver_base_url: the field `link` is `/runs/<run id>` there; by default, an execution of Step
             Functions in the AWS console.

@@ -34,7 +34,7 @@ class S3SensorDefinition(SensorDefinition):
     Args:
         name: the sensor's name.
         evaluation_fn: the function.
-        selection: which objects; deployment parameters win.
+        selection: which objects; the deployment wins.
         lister: lists the bucket; another one in tests.
         options: as `SensorDefinition` takes them.
 
@@ -261,7 +261,7 @@ def s3_sensor(
     """Make a sensor over a bucket's objects of a function that is called once per object.
 
     Args:
-        bucket: the bucket; deployment parameters win here and below.
+        bucket: the bucket; variables of the deployment win here and below.
         prefix: what keys begin with.
         suffix: what keys end with.
         identity: `key` (once per key, whatever is stored there later), `etag` (again when the content

@@ -180,7 +180,7 @@ def _named(bucket: str, action: str) -> Iterator[None]:
 
 def _remedy(code: str, words: str, bucket: str, action: str) -> str | None:
     if code in _MISSING:
-        return "There is no bucket of that name: correct the sensor's parameter."
+        return "There is no bucket of that name: correct TREADLE_S3_BUCKET of the sensor."
     if code in _ELSEWHERE:
         return "It lies in another Region, whose events do not come here: deploy the sensor there."
     if "kms" in f"{code} {words}".lower():

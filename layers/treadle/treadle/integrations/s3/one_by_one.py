@@ -123,7 +123,7 @@ def _reason(stored: S3Object, error: SensorEvaluationError, seconds: float) -> s
     if isinstance(error, SensorTimeoutError):
         words = (
             f"the function was stopped after {seconds:.1f} s, before it had returned. Do less for one object, or "
-            "raise the sensor's timeout parameter."
+            "raise the Timeout of the sensor's function."
         )
     else:
         cause = error.__cause__

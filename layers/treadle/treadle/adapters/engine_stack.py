@@ -1,0 +1,114 @@
+"""An engine's stack as CloudFormation has it: protected from deletion, and deleted once nothing uses it."""
+
+import json
+from dataclasses import dataclass
+
+from botocore.exceptions import BotoCoreError, ClientError, WaiterError
+
+from treadle.adapters.clients import client
+from treadle.adapters.parameters import ParameterStore
+from treadle.definitions.errors import DeploymentError
+
+PROTECTED = (
+    "AWS::DynamoDB::Table",
+    "AWS::Events::EventBus",
+    "AWS::S3::Bucket",
+    "AWS::SQS::Queue",
+    "AWS::SSM::Parameter",
+)
+"""What holds records or messages, and what projects have taken by name."""
+
+POLICY = {
+    "Statement": [
+        {"Effect": "Allow", "Action": "Update:*", "Principal": "*", "Resource": "*"},
+        {
+            "Effect": "Deny",
+            "Action": ["Update:Replace", "Update:Delete"],
+            "Principal": "*",
+            "Resource": "*",
+            "Condition": {"StringEquals": {"ResourceType": list(PROTECTED)}},
+        },
+    ]
+}
+"""A stack policy ("Prevent updates to stack resources" in the CloudFormation guide): updates may change those in place."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptStores:
+    """What a deleted engine leaves behind, as parameters of another engine.
+
+    Attributes:
+        stores: of ExistingStores.
+        namespace: of Namespace.
+    """
+
+    stores: str
+    namespace: str
+
+
+def protect(stack: str) -> None:
+    """Protect an engine's stack from deletion, and its stores from replacement by an update.
+
+    Args:
+        stack: its name.
+
+    Raises:
+        DeploymentError: CloudFormation did not.
+    """
+    try:
+        client("cloudformation").update_termination_protection(
+            StackName=stack, EnableTerminationProtection=True
+        )
+        client("cloudformation").set_stack_policy(StackName=stack, StackPolicyBody=json.dumps(POLICY))
+    except (ClientError, BotoCoreError) as error:
+        msg = f"The engine's stack {stack} is deployed, and not protected: {error}. Deploy it again."
+        raise DeploymentError(msg) from error
+
+
+def registered(stack: str) -> list[str]:
+    """The entries in the registry of a stack's engine, such as "sensors/daily", in order.
+
+    Args:
+        stack: its name.
+
+    Raises:
+        DeploymentError: the stack is not there, or is no engine's.
+        StoreError: Parameter Store did not answer.
+    """
+    return sorted(ParameterStore(_outputs(stack)["EngineName"]).list())
+
+
+def delete_stack(stack: str) -> KeptStores:
+    """Delete an engine's stack, and wait until it is gone.
+
+    Args:
+        stack: its name.
+
+    Raises:
+        DeploymentError: CloudFormation did not delete it, and says why.
+    """
+    outputs = _outputs(stack)
+    try:
+        client("cloudformation").update_termination_protection(
+            StackName=stack, EnableTerminationProtection=False
+        )
+        client("cloudformation").delete_stack(StackName=stack)
+        client("cloudformation").get_waiter("stack_delete_complete").wait(StackName=stack)
+    except (ClientError, BotoCoreError, WaiterError) as error:
+        msg = f"The engine's stack {stack} was not deleted: {error}. CloudFormation's events of the stack say why."
+        raise DeploymentError(msg) from error
+    return KeptStores(outputs["ExistingStores"], outputs["Namespace"])
+
+
+def _outputs(stack: str) -> dict[str, str]:
+    try:
+        [found] = client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    except (ClientError, BotoCoreError) as error:
+        msg = f"Stack {stack} cannot be read: {error}. Check its name, the account and the Region."
+        raise DeploymentError(msg) from error
+    outputs = {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])}
+    missing = {"EngineName", "ExistingStores", "Namespace"} - outputs.keys()
+    if missing:
+        msg = f"Stack {stack} is no engine's: it has no output {sorted(missing)[0]}. Name the engine's stack."
+        raise DeploymentError(msg)
+    return outputs

@@ -1,0 +1,203 @@
+"""The files that an installed Treadle carries beside its library: an engine's, and those of a new project."""
+
+import json
+import shutil
+from collections.abc import Iterable, Iterator
+from importlib.metadata import PackageNotFoundError, distribution, version
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import treadle
+from treadle.definitions.errors import ScaffoldError
+
+LIBRARY = Path(treadle.__file__).parent
+CARRIED = "distribution"
+"""The wheel's folder of these files; layers/treadle/pyproject.toml lists them."""
+PROJECT_TEMPLATES = Path(__file__).parent / "templates" / "project"
+
+ENGINE_FOLDERS = ("functions/engine", "layers/deps", "layers/treadle")
+ENGINE_TEMPLATES = ("engine/template.yaml", "engine/console.yaml", "engine/forward.yaml")
+ENGINE_SETTINGS = "engine/samconfig.toml"
+"""How the engine is deployed: the operator's own once it is written."""
+LEFT_OUT = ("__pycache__", CARRIED, "cli", "testing", "*.dist-info")
+"""Of the library, what no function imports."""
+
+OWNED = (
+    "layers/treadle/Makefile",
+    "layers/treadle/requirements.txt",
+    "layers/deps/Makefile",
+    "layers/deps/requirements.txt",
+    "layers/project/Makefile",
+    "layers/project/build_layer.py",
+    "layers/project/constraints.txt",
+)
+"""A project's files that are Treadle's, which a new version replaces. All others are the project's."""
+WHEELS = "layers/treadle/wheels"
+RENAMED = {"gitignore": ".gitignore"}
+"""Files whose own names would have an effect in Treadle's repository."""
+
+
+def installed_version() -> str:
+    """The version of the installed Treadle.
+
+    Raises:
+        ScaffoldError: it is not installed.
+    """
+    try:
+        return version("treadle")
+    except PackageNotFoundError:
+        raise ScaffoldError([_NOT_INSTALLED]) from None
+
+
+def carried() -> Path:
+    """The folder of these files.
+
+    Raises:
+        ScaffoldError: this Treadle was not installed from a wheel.
+    """
+    folder = LIBRARY / CARRIED
+    if not folder.is_dir():
+        raise ScaffoldError([_NOT_INSTALLED])
+    return folder
+
+
+def installed_wheel() -> Path | None:
+    """The wheel that Treadle was installed from, if that was a file that still exists.
+
+    pip records it: "Recording the Direct URL Origin of installed distributions", PEP 610.
+    """
+    text = distribution("treadle").read_text("direct_url.json")
+    url = urlsplit(json.loads(text)["url"]) if text else None
+    if url is None or url.scheme != "file" or not url.path.endswith(".whl"):
+        return None
+    path = Path(unquote(url.path))
+    return path if path.is_file() else None
+
+
+def write_project(folder: Path) -> list[str]:
+    """Write a new project.
+
+    Args:
+        folder: where to; it is made, and may have files of its own.
+
+    Returns:
+        The paths written, in the folder.
+
+    Raises:
+        ScaffoldError: a file of the project exists already, or this Treadle was not installed from a wheel; nothing
+            was written.
+    """
+    files = dict(_project_files())
+    taken = sorted(path for path in files if (folder / path).exists())
+    if taken:
+        more = f" and {len(taken) - 1} more files exist" if len(taken) > 1 else " exists"
+        msg = (
+            f"The project cannot be written to {folder}: {taken[0]}{more} already. Choose an empty folder; to give an "
+            "existing project this version of Treadle, use --update."
+        )
+        raise ScaffoldError([msg])
+    _write(folder, files)
+    (folder / "layers/project/python").mkdir(parents=True, exist_ok=True)
+    return sorted([*files, *_add_wheel(folder)])
+
+
+def update_project(folder: Path) -> list[str]:
+    """Give a project the installed version of Treadle, which only concerns the files that are Treadle's.
+
+    Args:
+        folder: the project's.
+
+    Returns:
+        The paths that have changed.
+
+    Raises:
+        ScaffoldError: the folder is no project that `write_project` wrote; nothing was written.
+    """
+    if not (folder / "layers/treadle/requirements.txt").is_file():
+        msg = (
+            f"The project in {folder} cannot be updated: it has no layers/treadle/requirements.txt, so `treadle init` "
+            "did not write it. Give the folder of a project that it wrote."
+        )
+        raise ScaffoldError([msg])
+    found = {path: content for path, content in _project_files() if path in OWNED}
+    changed = {path: content for path, content in found.items() if _read(folder / path) != content}
+    _write(folder, changed)
+    return sorted([*changed, *_add_wheel(folder)])
+
+
+def write_engine(folder: Path) -> list[str]:
+    """Write an engine's files, each as this version has it, but for the settings of its deployment if they exist.
+
+    Args:
+        folder: where to; it is made.
+
+    Returns:
+        The paths that have changed.
+
+    Raises:
+        ScaffoldError: the folder is a checkout or a project, or this Treadle was not installed from a wheel.
+    """
+    if (folder / "template.yaml").exists():
+        msg = f"The engine cannot be written to {folder}: it is a project's folder. Choose one of the engine's own."
+        raise ScaffoldError([msg])
+    source = carried()
+    files = {path: (source / path).read_bytes() for path in ENGINE_TEMPLATES}
+    if not (folder / ENGINE_SETTINGS).exists():
+        files[ENGINE_SETTINGS] = (source / ENGINE_SETTINGS).read_bytes()
+    for place in ENGINE_FOLDERS:
+        files |= dict(_below(source / place, source))
+    changed = {path: content for path, content in files.items() if _read(folder / path) != content}
+    _write(folder, changed)
+    library = folder / "layers/treadle/treadle"
+    shutil.rmtree(library, ignore_errors=True)
+    shutil.copytree(LIBRARY, library, ignore=shutil.ignore_patterns(*LEFT_OUT))
+    return sorted(changed)
+
+
+def _project_files() -> Iterator[tuple[str, bytes]]:
+    source = carried()
+    for path, content in _below(source, source):
+        if not path.startswith(("engine/", "functions/engine/", "layers/treadle/")):
+            yield path, content
+    for path, content in _below(PROJECT_TEMPLATES, PROJECT_TEMPLATES):
+        name = RENAMED.get(path, path.removesuffix(".txt") if path.endswith(".py.txt") else path)
+        yield name, content.replace(b"{{version}}", installed_version().encode())
+
+
+def _add_wheel(folder: Path) -> Iterable[str]:
+    """Put the installed wheel into the project, whose builds then need no package index for it."""
+    wheel = installed_wheel()
+    if wheel is None:
+        return
+    place = folder / WHEELS
+    place.mkdir(parents=True, exist_ok=True)
+    for other in place.glob("treadle-*.whl"):
+        if other.name != wheel.name:
+            other.unlink()
+    content = wheel.read_bytes()
+    if _read(place / wheel.name) != content:
+        (place / wheel.name).write_bytes(content)
+        yield f"{WHEELS}/{wheel.name}"
+
+
+def _below(folder: Path, root: Path) -> Iterator[tuple[str, bytes]]:
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            yield path.relative_to(root).as_posix(), path.read_bytes()
+
+
+def _read(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
+
+
+def _write(folder: Path, files: dict[str, bytes]) -> None:
+    for path, content in files.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+
+
+_NOT_INSTALLED = (
+    "This Treadle carries no engine and no project: it was not installed from a wheel. Build one with `make dist`, and "
+    "install that: pip install 'dist/treadle-….whl[cli]'."
+)

@@ -1,0 +1,125 @@
+"""The commands that write, deploy and delete an engine, from what an installed Treadle carries."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import click
+
+from treadle.cli.deployed import local_option, stack_of_environment
+from treadle.cli.distribution import ENGINE_SETTINGS, installed_version, write_engine
+from treadle.cli.speaking import FAILED, failing_plainly, scaffold_errors
+
+DEFAULT = Path("treadle-engine")
+folder_option = click.option(
+    "--directory",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=DEFAULT,
+    show_default=True,
+    help="The engine's folder. Commit it, as it has the values of the deployment.",
+)
+
+
+@click.group()
+def engine() -> None:
+    """The engine that projects use: deploy it, and delete it."""
+
+
+@engine.command("export")
+@folder_option
+def export(directory: Path) -> None:
+    """Write the engine's templates and functions, to deploy them with SAM alone.
+
+    Files that exist are replaced, but for engine/samconfig.toml, which is yours.
+    """
+    with scaffold_errors():
+        changed = write_engine(directory)
+    click.echo(f"{directory} has the engine of Treadle {installed_version()}; files changed: {len(changed)}.")
+    click.echo(f"  cd {directory}/engine && sam build && sam deploy --guided")
+
+
+@engine.command("deploy", context_settings={"ignore_unknown_options": True})
+@folder_option
+@click.option(
+    "--config-env",
+    metavar="NAME",
+    default="default",
+    show_default=True,
+    help="The environment of engine/samconfig.toml.",
+)
+@click.option(
+    "--stack-name", metavar="NAME", help="The engine's stack.  [default: the environment's, treadle-engine]"
+)
+@local_option
+@click.argument("arguments", metavar="[SAM OPTIONS]...", nargs=-1, type=click.UNPROCESSED)
+def deploy(directory: Path, config_env: str, stack_name: str | None, arguments: tuple[str, ...]) -> None:
+    """Write the engine's files, build them, deploy them with `sam deploy`, and protect the stack.
+
+    Options of `sam deploy` are passed on, such as --guided, --no-confirm-changeset and --parameter-overrides.
+    Afterwards the stack cannot be deleted but by `treadle engine delete`, and no update replaces or deletes its
+    tables, bucket, bus, queues and contract.
+    """
+    with scaffold_errors():
+        write_engine(directory)
+    place = directory / "engine"
+    named = ("--stack-name", stack_name) if stack_name else ()
+    _sam(place, "build", "--config-env", config_env)
+    _sam(place, "deploy", "--config-env", config_env, *named, *arguments)
+    stack = stack_name or stack_of_environment(directory / ENGINE_SETTINGS, config_env)
+    # Imported here, as boto3 would slow down every other command.
+    from treadle.adapters.engine_stack import protect
+
+    with failing_plainly():
+        protect(stack)
+    click.echo(
+        f"Engine stack {stack} is deployed, of Treadle {installed_version()}, and protected from deletion."
+    )
+
+
+@engine.command("delete")
+@click.option("--stack-name", metavar="NAME", required=True, help="The engine's stack.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@local_option
+def delete(stack_name: str, yes: bool) -> None:
+    """Delete an engine that no project uses. Its tables and its bucket stay, with all run keys and cursors.
+
+    While sensors or jobs are registered, nothing is deleted: their functions would go on to write to tables that
+    nothing reads.
+    """
+    from treadle.adapters.engine_stack import delete_stack, registered
+
+    with failing_plainly():
+        entries = registered(stack_name)
+        if entries:
+            shown = ", ".join(entries[:10]) + (f" and {len(entries) - 10} more" if len(entries) > 10 else "")
+            click.echo(
+                f"treadle: engine stack {stack_name} is not deleted: {len(entries)} entries are registered: {shown}. "
+                "Delete their projects' stacks first.",
+                err=True,
+            )
+            raise SystemExit(FAILED)
+        if not yes:
+            click.confirm(f"Delete the engine stack {stack_name}?", abort=True)
+        kept = delete_stack(stack_name)
+    click.echo(f"Engine stack {stack_name} is deleted. These stay, and another engine can go on with them:")
+    click.echo(f"  ExistingStores={kept.stores}")
+    click.echo(f"  Namespace={kept.namespace}")
+
+
+def _sam(folder: Path, *arguments: str) -> None:
+    program = shutil.which("sam")
+    if program is None:
+        click.echo(
+            "treadle: the engine cannot be deployed: there is no sam on the PATH. Install the AWS SAM CLI.",
+            err=True,
+        )
+        raise SystemExit(FAILED)
+    done = subprocess.run([program, *arguments], cwd=folder, check=False)  # noqa: S603 - no shell reads them
+    if done.returncode:
+        click.echo(
+            f"treadle: the engine was not deployed: sam {arguments[0]} ended with status {done.returncode}, and said "
+            "why above.",
+            err=True,
+        )
+        raise SystemExit(FAILED)

@@ -1,0 +1,67 @@
+"""How many sensors and jobs one project's stack takes, by what AWS measures of its template."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tests.support.projects import GIVEN, project
+from treadle.cli.fragments import NewJob, NewSensor
+from treadle.cli.template_edit import add_blocks, load
+from treadle.operate.limits import RESOURCES, Use, measure, room
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How many more of a kind fit beside what is shipped.
+
+    Attributes:
+        what: the kind.
+        resources: of each, its job included.
+        more: how many.
+        limit: what is used up first.
+    """
+
+    what: str
+    resources: int
+    more: int
+    limit: str
+
+
+KINDS: Sequence[tuple[str, NewSensor | None]] = (
+    ("a schedule of a minute or more", NewSensor("orders", "load", 300)),
+    ("a schedule below a minute", NewSensor("orders", "load", 15)),
+    ("runs or one asset", NewSensor("orders", "load", 60, made="run-status")),
+    (
+        "several jobs or assets",
+        NewSensor("orders", "load", 60, made="all-succeeded", upstream=("a", "b")),
+    ),
+    ("a bucket", NewSensor("orders", "load", 300, made="s3", bucket="landing", key_prefix="in/")),
+    (
+        "a bucket with --wildcard",
+        NewSensor(
+            "orders", "load", 300, made="s3", bucket="b", key_prefix="in/", key_suffix=".csv", wildcard=True
+        ),
+    ),
+    ("a job alone", None),
+)
+
+
+def fits() -> list[Fit]:
+    """For each kind, beside the sensors and jobs that are shipped."""
+    before = measure(project().template, GIVEN)
+    found = []
+    for what, sensor in KINDS:
+        after = _with(sensor)
+        grown = room(before, after)
+        assert grown is not None
+        found.append(Fit(what, _resources(after) - _resources(before), grown.more + 1, grown.limit.name))
+    return found
+
+
+def _with(sensor: NewSensor | None) -> list[Use]:
+    blocks = [*([sensor.block()] if sensor else []), NewJob("load").block()]
+    queues = [f"{sensor.prefix}Queue"] if sensor and sensor.has_rule else []
+    return measure(load(add_blocks(project().text, blocks, queues)), GIVEN)
+
+
+def _resources(uses: Sequence[Use]) -> int:
+    return next(use.used for use in uses if use.limit is RESOURCES)
