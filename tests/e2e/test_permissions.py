@@ -374,7 +374,9 @@ PERMISSIONS = [
     Permission("PublishRole", "DeadLetters", "sqs:SendMessage", unreadable_run),
     Permission("ReconcileRole", "PendingTicks", "dynamodb:Query", reconcile),
     Permission("ReconcileRole", "WatchedRuns", "dynamodb:Query", reconcile),
-    Permission("ReconcileRole", "SensorStates", "dynamodb:BatchGetItem", reconcile),
+    Permission(
+        "ReconcileRole", "SensorStates", "dynamodb:BatchGetItem", in_a_new_environment("Reconcile", reconcile)
+    ),
     Permission("ReconcileRole", "RegistryEntries", "ssm:GetParameter", change_of_an_entry),
     Permission("ReconcileRole", "RegistryEntries", "ssm:GetParametersByPath", listing),
     Permission("ReconcileRole", "Registry", "dynamodb:GetItem", change_of_an_entry),
