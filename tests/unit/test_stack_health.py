@@ -854,19 +854,3 @@ def test_project_that_is_no_stack_has_no_alarms_to_look_at() -> None:
         stacks.add_client_error("list_stack_resources", "ValidationError", "Stack files does not exist", 400)
 
         assert alarms_seen(SENSOR) == []
-
-
-def test_dead_letters_of_projects_are_looked_at_once_each() -> None:
-    made = stack(DeadLetterQueue=("AWS::SQS::Queue", f"{URL}letters"))
-    own = [
-        replace(SENSOR, name=name, settings={"TREADLE_DEAD_LETTER_QUEUE_URL": f"{URL}{queue}"})
-        for name, queue in (("a", "files"), ("b", "files"), ("c", "letters"), ("d", "billing"))
-    ]
-    health = StackHealth(made, InMemoryDeployment(own), {})
-
-    assert list(health._queues_of(None)) == [
-        ("", f"{URL}letters"),
-        ("", f"{URL}billing"),
-        ("", f"{URL}files"),
-    ]
-    assert list(health._queues_of("sensor a")) == []
