@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.deployment import JOB, SENSOR, Deployed, eventually
+from tests.e2e.policies import without
 from tests.support.project import run
 from treadle.adapters import clients
 from treadle.ports.registry import path_of
@@ -29,6 +30,7 @@ def examined(deployed: Deployed) -> tuple[int, list[Finding]]:
     clients.forget()
     done = run("doctor", "--stack", deployed.name, "--json")
     assert done.exit_code in {0, 1}, done.output
+    assert done.stdout, done.output
     findings: list[Finding] = json.loads(done.stdout)
     return done.exit_code, findings
 
@@ -45,6 +47,19 @@ def quieten(deployed: Deployed) -> None:
     for alarm in cloudwatch.describe_alarms(StateValue="ALARM")["MetricAlarms"]:
         # The local cloud's alarms know no dimensions: what one test breaks sets off all of a kind.
         cloudwatch.set_alarm_state(AlarmName=alarm["AlarmName"], StateValue="OK", StateReason="by a test")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def notified(deployed: Deployed) -> Iterator[None]:
+    """Somebody has subscribed to the project's alerts, as in a healthy deployment."""
+    sqs, sns = deployed.client("sqs"), deployed.client("sns")
+    url = sqs.create_queue(QueueName="notified-by-alerts")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    topic = deployed.physical_id("Alerts")
+    subscription = sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, ReturnSubscriptionArn=True)
+    yield
+    sns.unsubscribe(SubscriptionArn=subscription["SubscriptionArn"])
+    sqs.delete_queue(QueueUrl=url)
 
 
 @pytest.fixture(autouse=True)
@@ -67,19 +82,16 @@ def rule_disabled(deployed: Deployed) -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def permission_removed(deployed: Deployed) -> Iterator[None]:
-    iam, role = deployed.client("iam"), deployed.physical_id("ProcessFileJobRole")
-    [policy] = iam.list_role_policies(RoleName=role)["PolicyNames"]
-    document = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
-    kept = [each for each in document["Statement"] if "states:StartExecution" not in str(each["Action"])]
-    assert kept != document["Statement"]
-    changed = json.dumps({**document, "Statement": kept})
-    iam.put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=changed)
-    try:
-        yield
-    finally:
-        iam.put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=json.dumps(document))
+def permission_removed(deployed: Deployed) -> contextlib.AbstractContextManager[None]:
+    return without(deployed, "ProcessFileJobRole", "states:StartExecution", "")
+
+
+def permission_of_sensors_removed(deployed: Deployed) -> contextlib.AbstractContextManager[None]:
+    return without(deployed, "EvaluatorPolicy", "dynamodb:PutItem", "OwnTicks")
+
+
+def permission_of_a_step_removed(deployed: Deployed) -> contextlib.AbstractContextManager[None]:
+    return without(deployed, "ReconcileRole", "ssm:GetParametersByPath", "RegistryEntries")
 
 
 @contextlib.contextmanager
@@ -145,11 +157,18 @@ def dead_letter(deployed: Deployed) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def dead_letter_of_a_project(deployed: Deployed) -> Iterator[None]:
+    deployed.client("sqs").send_message(QueueUrl=deployed.physical_id("DeadLetters"), MessageBody="{}")
+    yield
+    deployed.dead_letters("")
+
+
+@contextlib.contextmanager
 def told_otherwise(
     deployed: Deployed, function: str, change: Callable[[dict[str, str]], Mapping[str, str]]
 ) -> Iterator[None]:
     """A function has other settings meanwhile."""
-    lambdas, name = deployed.client("lambda"), deployed.outputs[f"{function}FunctionName"]
+    lambdas, name = deployed.client("lambda"), deployed.function(function)
     before = lambdas.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
     lambdas.update_function_configuration(
         FunctionName=name, Environment={"Variables": {**before, **change(before)}}
@@ -163,7 +182,7 @@ def told_otherwise(
 @contextlib.contextmanager
 def registered(deployed: Deployed, path: str, text: str) -> Iterator[None]:
     """A project has registered something meanwhile; RECONCILE takes it over, and takes it back."""
-    ssm, name = deployed.client("ssm"), f"{path_of(deployed.name)}{path}"
+    ssm, name = deployed.client("ssm"), f"{path_of(deployed.contract['engine'])}{path}"
     entries = ssm.get_parameters(Names=[name])["Parameters"]
     ssm.put_parameter(Name=name, Value=text, Type="String", Overwrite=True)
     eventually(lambda: is_taken_over(deployed, path, text), f"{path} is taken over", seconds=100)
@@ -188,7 +207,9 @@ def is_taken_over(deployed: Deployed, path: str, text: str) -> bool:
 
 def entry(deployed: Deployed, path: str, **fields: str) -> str:
     """An entry as it is, but for some fields."""
-    [found] = deployed.client("ssm").get_parameters(Names=[f"{path_of(deployed.name)}{path}"])["Parameters"]
+    [found] = deployed.client("ssm").get_parameters(Names=[f"{path_of(deployed.contract['engine'])}{path}"])[
+        "Parameters"
+    ]
     return json.dumps({**json.loads(found["Value"]), **fields})
 
 
@@ -245,7 +266,7 @@ def function_that_does_not_begin(deployed: Deployed) -> contextlib.AbstractConte
 @contextlib.contextmanager
 def handled_by(deployed: Deployed, function: str, handler: str) -> Iterator[None]:
     """A function begins elsewhere meanwhile, in a module that is not there, or at a name that its module lacks."""
-    lambdas, name = deployed.client("lambda"), deployed.physical_id(f"{function}Function")
+    lambdas, name = deployed.client("lambda"), deployed.function(function)
     before = lambdas.get_function_configuration(FunctionName=name)["Handler"]
     lambdas.update_function_configuration(FunctionName=name, Handler=handler)
     try:
@@ -319,9 +340,17 @@ def sensor_that_does_not_tick(deployed: Deployed) -> contextlib.AbstractContextM
     )
 
 
+def alarm_gone_off(deployed: Deployed) -> contextlib.AbstractContextManager[None]:
+    return alarm(deployed, "ActionNeededAlarm")
+
+
+def alarm_of_a_project_gone_off(deployed: Deployed) -> contextlib.AbstractContextManager[None]:
+    return alarm(deployed, "DeadLettersAlarm")
+
+
 @contextlib.contextmanager
-def alarm_gone_off(deployed: Deployed) -> Iterator[None]:
-    cloudwatch, name = deployed.client("cloudwatch"), deployed.physical_id("SetAsideAlarm")
+def alarm(deployed: Deployed, logical_id: str) -> Iterator[None]:
+    cloudwatch, name = deployed.client("cloudwatch"), deployed.physical_id(logical_id)
     cloudwatch.set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="by a test")
     try:
         yield
@@ -332,12 +361,15 @@ def alarm_gone_off(deployed: Deployed) -> Iterator[None]:
 BREAKAGES: dict[str, tuple[Breakage, str, str, str]] = {
     "rule disabled": (rule_disabled, "rules", OWNER, "is off, so no event reaches it"),
     "permission removed": (permission_removed, "permissions", JOB, "It may not states:StartExecution on"),
+    "permission of sensors removed": (permission_of_sensors_removed, "permissions", OWNER, "It may not dynamodb:PutItem on"),
+    "permission of a step removed": (permission_of_a_step_removed, "permissions", "reconcile", "It may not ssm:GetParametersByPath on"),
     "mapping disabled": (mapping_disabled, "mappings", "launch", "Nothing takes what waits for it"),
     "old message": (old_message, "queues", "record", "has waited for 4000 s"),
     "schedule off": (schedule_off, "schedules", "reconcile", "is off, so nothing ticks it"),
     "silent bucket": (silent_bucket, "buckets", OWNER, "sends no events to EventBridge"),
     "bucket gone": (bucket_gone, "buckets", OWNER, "Bucket treadle-no-such-bucket cannot be watched"),
     "dead letter": (dead_letter, "dead letters", "DeadLetterQueue", "1 messages were given up"),
+    "dead letter of a project": (dead_letter_of_a_project, "dead letters", "DeadLetters", "1 messages were given up"),
     "job without address": (job_without_address, "jobs", JOB, "gives the job no address"),
     "target gone": (target_gone, "jobs", JOB, "-gone"),
     "entry malformed": (entry_malformed, "registry", OF_JOB, "could not be taken, and the one before is in use: it is not JSON"),
@@ -353,7 +385,8 @@ BREAKAGES: dict[str, tuple[Breakage, str, str, str]] = {
     "failing sensor": (failing_sensor, "sensors", OWNER, "4 ticks in a row have failed"),
     "paused sensor": (paused_sensor, "sensors", OWNER, "It is paused: Paused after 5 failures in a row."),
     "sensor that does not tick": (sensor_that_does_not_tick, "sensors", OWNER, "It has not ticked for"),
-    "alarm": (alarm_gone_off, "alarms", "SetAsideAlarm", "by a test"),
+    "alarm": (alarm_gone_off, "alarms", "ActionNeededAlarm", "by a test"),
+    "alarm of a project": (alarm_of_a_project_gone_off, "alarms", "DeadLettersAlarm", "by a test"),
 }  # fmt: skip
 
 
@@ -379,10 +412,14 @@ def test_breakage_is_found_with_what_to_do(deployed: Deployed, name: str) -> Non
     with breaks(deployed):
         status, findings = examined(deployed)
 
-    found = [each for each in findings if each["check"] == check and words in each["says"]]
+    # What sensors share is found for each of them.
+    found = [
+        each
+        for each in findings
+        if each["check"] == check and words in each["says"] and subject in each["subject"]
+    ]
     assert found, f"nothing said of it, but: {wrong(findings)}"
     assert (status, found[0]["severity"]) == (1, "problem")
-    assert subject in found[0]["subject"]
     assert found[0]["advice"]
 
 
@@ -413,7 +450,7 @@ def test_function_that_stops_loading_is_shown_in_the_lists_at_once(
 def test_failing_start_of_one_environment_leaves_others_alone(deployed: Deployed) -> None:
     """On the local cloud, as on Lambda: each invocation gets the error of its own import."""
     with handled_by(deployed, "NewObjects", "app.nothing"):
-        lambdas, name = deployed.client("lambda"), deployed.physical_id("NewObjectsFunction")
+        lambdas, name = deployed.client("lambda"), deployed.function("NewObjects")
 
         def invoked(_: int) -> str:
             answer = lambdas.invoke(FunctionName=name, Payload=b'{"treadle": "describe"}')

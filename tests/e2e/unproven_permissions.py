@@ -1,123 +1,131 @@
-"""Permissions that no test shows to be needed: role, statement and action, each with the reason."""
+"""Permissions that no test shows to be needed: role or managed policy, statement and action, each with the reason."""
 
 POLLED = "Lambda's poller uses it, and the local cloud's own poller asks no role"
-BATCHED = "AWS's name for what is shown as SendMessageBatch"
+SCHEDULED = "Scheduler uses it, and the local cloud's own scheduler asks no role"
+OF_THE_MACHINE = "Step Functions uses it, and the local cloud's own asks no role"
 READS_RUNS = "for a function that asks for further runs, which this one does not"
-NO_SUCH_CHANNEL = "deployed with such a channel only"
+READS_ASSETS = "for a sensor that looks at more than the event that it is given, which the example does not"
+THROTTLED = "for a message that met a throttled table, which the local cloud does not have"
 KEPT = "the credentials of a role are kept for an hour: without them nothing starts, as is shown below"
-MOVED = "deployed with FormerJobArns only, as test_moved_job.py does"
+OBSERVED = "deployed where a job is observed only, as test_runs.py does"
+EXPRESS = "tells an Express state machine, and the local cloud's is a Standard one"
+CANCEL = "for an operator's cancel, as in test_operations.py"
+NEVER_DEPLOYED = "nothing is where its address says: as it is shipped, the job is a placeholder"
+WITH_KEYS = "deployed with KmsKeyArns only, and the local cloud asks for no key"
+OTHER_ACCOUNTS = "deployed with JobAccounts only, and the local cloud has one account"
 UNPROVEN = {
-    ("NewObjectsRole", "OwnState", "dynamodb:PutItem"): "for a cursor over 1 KB, which this sensor never has",
-    ("NewObjectsRole", "OwnQueue", "sqs:SendMessage"): "AWS's name for what SendMessageBatch is here",
     (
-        "NewObjectsRole",
-        "OwnQueue",
-        "sqs:SendMessageBatch",
-    ): "for ticks below a minute, which make soak watches",
-    ("NewObjectsRole", "SweepBucket", "s3:ListBucketVersions"): "deployed with identity=version only",
+        "EvaluatorPolicy",
+        "OwnState",
+        "dynamodb:PutItem",
+    ): "for a cursor over 1 KB, which this sensor never has",
+    ("EvaluatorPolicy", "EngineId", "dynamodb:GetItem"): "no evaluator reads it yet",
     (
-        "NewObjectsRole",
-        "BucketNotifications",
-        "s3:GetBucketNotification",
-    ): "without it nothing fails: the sweep only does not say that the bucket sends no events",
-    ("NewObjectsRole", "BucketVersioning", "s3:GetBucketVersioning"): "deployed with identity=version only",
+        "EvaluatorPolicy",
+        "OwnPayloads",
+        "s3:PutObject",
+    ): "the local cloud fills in no tags, and goes by the next statement",
     (
-        "NewObjectsRole",
+        "EvaluatorPolicy",
+        "PayloadsOfLocalClouds",
+        "s3:PutObject",
+    ): "for ticks whose requests take over 300 KB compressed",
+    (
+        "EvaluatorPolicy",
         "OwnDeployment",
         "lambda:GetFunctionConfiguration",
     ): "without it nothing fails: objects count from the first sweep, and the tick says so",
-    ("NewObjectsRole", "OwnOutcomes", "s3:PutObject"): "for ticks whose requests take over 300 KB compressed",
-    ("FailureAlertRole", "OwnState", "dynamodb:PutItem"): "for a cursor, which sensors of runs do not have",
-    ("FailureAlertRole", "OwnState", "dynamodb:UpdateItem"): "for failures in a row, which slow it down",
-    ("FailureAlertRole", "ReadRuns", "dynamodb:GetItem"): READS_RUNS,
-    ("FailureAlertRole", "FindRuns", "dynamodb:Query"): READS_RUNS,
-    ("FailureAlertRole", "OwnQueue", "sqs:SendMessage"): "AWS's name for what SendMessageBatch is here",
+    ("RunReaderPolicy", "ReadRuns", "dynamodb:GetItem"): READS_RUNS,
+    ("RunReaderPolicy", "FindRuns", "dynamodb:Query"): READS_RUNS,
+    (
+        "RunReaderPolicy",
+        "EndedRuns",
+        "dynamodb:Query",
+    ): "for sensors of several jobs' ends, as in following.py",
+    **{
+        ("AssetReaderPolicy", "Materializations", f"dynamodb:{action}"): READS_ASSETS
+        for action in ("Query", "BatchGetItem")
+    },
+    ("NewObjectsRole", "", "s3:ListBucketVersions"): "deployed with identity=version only",
+    (
+        "NewObjectsRole",
+        "",
+        "s3:GetBucketNotification",
+    ): "without it nothing fails: the sweep only does not say that the bucket sends no events",
+    ("NewObjectsRole", "", "s3:GetBucketVersioning"): "deployed with identity=version only",
     (
         "FailureAlertRole",
-        "OwnQueue",
-        "sqs:SendMessageBatch",
-    ): "for a message that met a throttled table, which the local cloud does not have",
-    ("FailureAlertRole", "OwnOutcomes", "s3:PutObject"): "for run requests, of which it makes none",
-    ("FailureAlertRole", "TellTopic", "sns:Publish"): NO_SUCH_CHANNEL,
-    **{
-        ("FailureAlertRole", f"{channel}Secret", "secretsmanager:GetSecretValue"): NO_SUCH_CHANNEL
-        for channel in ("Slack", "Teams", "PagerDuty", "Webhook")
-    },
-    ("DispatchRole", "DispatchQueue", "sqs:SendMessage"): BATCHED,
-    ("DispatchRole", "LaunchQueue", "sqs:SendMessage"): BATCHED,
+        "Notify",
+        "sns:Publish",
+    ): "the default policy of a topic lets whoever is of its account publish, on the local cloud",
     (
         "DispatchRole",
         "Runs",
         "dynamodb:GetItem",
     ): "for a sensor whose hour is full, and RunsPerHour is 0 here",
-    ("LaunchRole", "LaunchQueue", "sqs:SendMessage"): BATCHED,
     **{(role, "JobRoles", "sts:AssumeRole"): KEPT for role in ("LaunchRole", "RecordRole", "ReconcileRole")},
-    (
-        "ProcessFileJobRole",
-        "StateMachine",
-        "states:DescribeStateMachine",
-    ): "tells an Express state machine, and the local cloud's is a Standard one",
-    (
-        "ProcessFileJobRole",
-        "StateMachine",
-        "states:ListExecutions",
-    ): "deployed where a job is observed only, as test_runs.py does",
-    (
-        "ProcessFileJobRole",
-        "Executions",
-        "states:StopExecution",
-    ): "for an operator's cancel, as in test_operations.py",
     **{
-        ("ProcessFileJobRole", "FormerExecutions", f"states:{action}"): MOVED
-        for action in ("DescribeExecution", "GetExecutionHistory", "StopExecution")
+        (role, "JobRolesOfOtherAccounts", "sts:AssumeRole"): OTHER_ACCOUNTS
+        for role in ("LaunchRole", "RecordRole", "ReconcileRole")
     },
-    ("ProcessFileJobRole", "SettleFormerStarts", "states:StartExecution"): MOVED,
+    ("ProcessFileJobRole", "", "states:DescribeStateMachine"): EXPRESS,
+    ("ProcessFileJobRole", "", "states:ListExecutions"): OBSERVED,
+    ("ProcessFileJobRole", "", "states:StopExecution"): CANCEL,
     **{
-        ("ProcessFileJobRole", "FormerJobs", action): MOVED
+        ("ProcessLargeFileJobRole", "", f"states:{action}"): NEVER_DEPLOYED
         for action in (
-            "states:DescribeStateMachine",
-            "glue:GetJobRun",
-            "glue:GetJobRuns",
-            "glue:BatchStopJobRun",
+            "StartExecution",
+            "DescribeStateMachine",
+            "ListExecutions",
+            "DescribeExecution",
+            "StopExecution",
+            "GetExecutionHistory",
         )
     },
-    ("RecordRole", "RecordQueue", "sqs:SendMessage"): "AWS's name for what SendMessageBatch is here",
-    (
-        "RecordRole",
-        "RecordQueue",
-        "sqs:SendMessageBatch",
-    ): "for a message that met a throttled table, which the local cloud does not have",
-    ("PublishRole", "PublishQueue", "sqs:SendMessage"): "AWS's name for what SendMessageBatch is here",
+    ("RecordRole", "RecordQueue", "sqs:SendMessage"): THROTTLED,
     (
         "PublishRole",
         "PublishQueue",
-        "sqs:SendMessageBatch",
+        "sqs:SendMessage",
     ): "for what table or bus did not take, which here they always do",
     ("ReconcileRole", "Runs", "dynamodb:UpdateItem"): "for a record that cannot be read, which is marked",
-    ("ReconcileRole", "DispatchQueue", "sqs:SendMessage"): BATCHED,
-    ("ReconcileRole", "LaunchQueue", "sqs:SendMessage"): BATCHED,
+    ("ReconcileRole", "Registry", "dynamodb:UpdateItem"): "RECONCILE does not write the engine's id yet",
     ("ReconcileRole", "DeadLetters", "sqs:SendMessage"): "Lambda uses it for an invocation that failed",
-    ("SummarizeCsvRole", "ReadWatchedObjects", "s3:GetObjectVersion"): "for runs with identity=version",
+    ("ScheduleRole", "Reconcile", "lambda:InvokeFunction"): SCHEDULED,
+    ("ScheduleRole", "Sensors", "lambda:InvokeFunction"): SCHEDULED,
+    ("SummarizeRole", "Summarize", "lambda:InvokeFunction"): OF_THE_MACHINE,
+    ("SummarizeRole", "Report", "events:PutEvents"): OF_THE_MACHINE,
+    ("SummarizeCsvRole", "", "s3:GetObjectVersion"): "for runs with identity=version",
     **{
-        (role, sid, f"sqs:{action}"): POLLED
-        for role, sid in (
-            ("NewObjectsRole", "OwnQueue"),
+        (holder, sid, f"sqs:{action}"): POLLED
+        for holder, sid in (
+            ("EvaluatorPolicy", "OwnQueueAndDeadLetters"),
             ("DispatchRole", "DispatchQueue"),
             ("LaunchRole", "LaunchQueue"),
             ("RecordRole", "RecordQueue"),
             ("PublishRole", "PublishQueue"),
-            ("FailureAlertRole", "OwnQueue"),
         )
         for action in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes", "ChangeMessageVisibility")
     },
-    ("DispatchRole", "TicksStream", "dynamodb:DescribeStream"): POLLED,
-    ("DispatchRole", "TicksStream", "dynamodb:GetRecords"): POLLED,
-    ("DispatchRole", "TicksStream", "dynamodb:GetShardIterator"): POLLED,
+    **{
+        (holder, sid, f"dynamodb:{action}"): POLLED
+        for holder, sid in (("DispatchRole", "TicksStream"), ("PublishRole", "RunsStream"))
+        for action in ("DescribeStream", "GetRecords", "GetShardIterator")
+    },
     ("DispatchRole", "ListStreams", "dynamodb:ListStreams"): POLLED,
-    ("PublishRole", "RunsStream", "dynamodb:DescribeStream"): POLLED,
-    ("PublishRole", "RunsStream", "dynamodb:GetRecords"): POLLED,
-    ("PublishRole", "RunsStream", "dynamodb:GetShardIterator"): POLLED,
     ("PublishRole", "ListStreams", "dynamodb:ListStreams"): POLLED,
+    **{
+        (holder, "Keys", f"kms:{action}"): WITH_KEYS
+        for holder in (
+            "EvaluatorPolicy",
+            "DispatchRole",
+            "LaunchRole",
+            "RecordRole",
+            "PublishRole",
+            "ReconcileRole",
+        )
+        for action in ("Decrypt", "GenerateDataKey")
+    },
 }
 UNENFORCED = {"Logs", "Traces"}
 """Statements for what the local cloud does itself."""

@@ -67,7 +67,7 @@ class Deployed:
             kind = self.template.section("Resources")[name]["Type"]
             return _ARNS[kind].format(name) if kind.endswith("StateMachine") else name
         value = str(self.given.get(name, parameter.get("Default", name)))
-        return value.split(",") if parameter["Type"] == "CommaDelimitedList" else value
+        return value.split(",") if "List" in parameter["Type"] else value
 
     def _getatt(self, argument: list[str]) -> str:
         name, attribute = argument

@@ -85,11 +85,26 @@ def test_topic_that_does_not_exist_is_said_not_to_be_there() -> None:
 @pytest.mark.usefixtures("aws")
 def test_topic_is_of_no_use_until_somebody_has_subscribed() -> None:
     boto3.client("sns").create_topic(Name="ops")
-    assert "has no confirmed subscription" in looked("sns", TOPIC).trouble
+
+    found = looked("sns", TOPIC)
+    assert "has no subscription" in found.trouble
+    assert found.is_unused
 
     boto3.client("sns").subscribe(TopicArn=TOPIC, Protocol="email", Endpoint="ops@example.org")
 
     assert looked("sns", TOPIC).trouble == ""
+
+
+def test_topic_whose_subscription_nobody_has_confirmed_is_not_unused() -> None:
+    pending = {"SubscriptionArn": "PendingConfirmation", "Protocol": "email", "Endpoint": "ops@example.org"}
+    with Stubber(clients.client("sns")) as sns:
+        sns.add_response("get_topic_attributes", {"Attributes": {"SubscriptionsConfirmed": "0"}})
+        sns.add_response("list_subscriptions_by_topic", {"Subscriptions": [pending]})
+
+        found = looked("sns", TOPIC)
+
+    assert "has no confirmed subscription" in found.trouble
+    assert not found.is_unused
 
 
 # ---- Secrets
@@ -202,3 +217,10 @@ def test_alerts_that_cannot_arrive_are_a_problem_with_what_to_do() -> None:
     assert (found.check, found.subject, found.severity) == ("alerts", OWNER, Severity.PROBLEM)
     assert found.says == "Alerts do not arrive: SNS topic ops is not there (TREADLE_ALERT_SNS_TOPIC)."
     assert list(of_channel(AlertChannel(channel.address))) == []
+
+
+def test_alerts_that_nobody_has_subscribed_to_are_a_warning() -> None:
+    """A project is deployed so if its deployer leaves AlertEmail empty."""
+    channel = AlertChannel(address("sns", TOPIC, "X"), "SNS topic ops has no subscription", is_unused=True)
+
+    assert [found.severity for found in of_channel(channel)] == [Severity.WARNING]

@@ -150,13 +150,28 @@ def test_what_is_denied_names_the_missing_permission_and_is_not_said_to_be_in_or
     assert "queues" not in {each.check for each in findings if each.severity is Severity.OK}
 
 
-def test_job_that_no_running_sensor_may_start_needs_no_address_yet(house: House) -> None:
+@pytest.mark.parametrize(
+    ("address", "words"), [("", "no address yet"), ("arn:load", "is not there yet: arn:load")]
+)
+def test_job_that_no_running_sensor_may_start_needs_no_target_yet(
+    house: House, address: str, words: str
+) -> None:
+    """The project as it is shipped has such a job, of a sensor that is stopped."""
     keep(house, status=InstigatorStatus.STOPPED)
 
-    findings = examined(house, replace(HEALTHY, targets=(JobTarget("load", "", "LoadArn", exists=False),)))
+    findings = examined(house, replace(HEALTHY, targets=(JobTarget("load", address, "?", exists=False),)))
 
     assert wrong(findings) == []
-    assert "no address yet" in next(each for each in findings if each.subject == "load").says
+    assert words in next(each for each in findings if each.subject == "load").says
+
+
+def test_job_of_a_paused_sensor_needs_its_target(house: House) -> None:
+    """It goes on once it is started again."""
+    keep(house, status=InstigatorStatus.STOPPED, paused="after failures")
+
+    findings = examined(house, replace(HEALTHY, targets=(JobTarget("load", "arn:load", "?", exists=False),)))
+
+    assert "load" in {each.subject for each in wrong(findings)}
 
 
 def test_mapping_that_works_in_vain_is_a_warning(house: House) -> None:

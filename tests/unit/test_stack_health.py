@@ -607,7 +607,7 @@ def test_dead_letters_of_each_project_are_counted_once_whatever_number_of_sensor
 
 
 def test_bucket_alarm_and_clock_are_looked_at_for_the_whole_stack() -> None:
-    made = stack(OopsAlarm=("AWS::CloudWatch::Alarm", "oops"))
+    made = replace(stack(OopsAlarm=("AWS::CloudWatch::Alarm", "oops")), name="files")
     alarm = {
         "AlarmName": "oops",
         "AlarmDescription": "Too many.",
@@ -774,14 +774,99 @@ def test_topic_of_the_alarms_is_looked_at_once_for_all_of_them() -> None:
         {"AlarmName": name, "StateValue": state, "AlarmActions": [topic]}
         for name, state in (("oops", "OK"), ("late", "ALARM"))
     ]
-    made = stack(OopsAlarm=("AWS::CloudWatch::Alarm", "oops"), LateAlarm=("AWS::CloudWatch::Alarm", "late"))
+    alarms_of_stack = {f"{name}Alarm": ("AWS::CloudWatch::Alarm", name) for name in ("oops", "late")}
+    made = replace(stack(**alarms_of_stack), name="files")
     with Stubber(clients.client("cloudwatch")) as cloudwatch, Stubber(clients.client("sns")) as sns:
         cloudwatch.add_response("describe_alarms", {"MetricAlarms": alarms})
         sns.add_client_error("get_topic_attributes", "NotFound", http_status_code=404)
 
-        found = look_at_all([StackHealth(made, InMemoryDeployment([SENSOR]), {})._alarms()])
+        found = look_at_all(list(StackHealth(made, InMemoryDeployment([SENSOR]), {})._alarms()))
 
     assert [each.name for each in found if isinstance(each, Alarm)] == ["late"]
     [channel] = [each for each in found if isinstance(each, AlertChannel)]
     assert (channel.address.owner, channel.address.name) == ("alarms", topic)
     assert "is not there" in channel.trouble
+
+
+def listed_resources(**resources: tuple[str, str]) -> dict[str, Any]:
+    """A stack's resources as CloudFormation lists them: type and physical id, by logical id."""
+    return {
+        "StackResourceSummaries": [
+            {
+                "LogicalResourceId": name,
+                "ResourceType": kind,
+                "PhysicalResourceId": physical_id,
+                "LastUpdatedTimestamp": datetime.fromtimestamp(0, UTC),
+                "ResourceStatus": "CREATE_COMPLETE",
+            }
+            for name, (kind, physical_id) in resources.items()
+        ]
+    }
+
+
+def alarms_seen(*sensors: DeployedSensor) -> list[Vital]:
+    """What is found of the alarms of an engine that has none itself, and of its sensors' projects."""
+    return look_at_all(list(StackHealth(stack(), InMemoryDeployment([*sensors]), {})._alarms()))
+
+
+def test_alarms_of_projects_and_their_topics_are_looked_at() -> None:
+    topic = "arn:aws:sns:us-east-1:123456789012:files-Alerts-1A"
+    alarm = {"AlarmName": "files-DeadLettersAlarm-1A", "StateValue": "ALARM", "AlarmActions": [topic]}
+    with (
+        Stubber(clients.client("cloudformation")) as stacks,
+        Stubber(clients.client("cloudwatch")) as cloudwatch,
+        Stubber(clients.client("sns")) as sns,
+    ):
+        resources = listed_resources(
+            DeadLetters=("AWS::SQS::Queue", f"{URL}letters"),
+            DeadLettersAlarm=("AWS::CloudWatch::Alarm", "files-DeadLettersAlarm-1A"),
+        )
+        stacks.add_response("list_stack_resources", resources, {"StackName": "files"})
+        cloudwatch.add_response(
+            "describe_alarms",
+            {"MetricAlarms": [alarm]},
+            {"AlarmNames": ["files-DeadLettersAlarm-1A"], "MaxRecords": 100},
+        )
+        sns.add_client_error("get_topic_attributes", "NotFound", http_status_code=404)
+
+        found = alarms_seen(SENSOR, replace(SENSOR, name="other"))
+
+    assert [each.name for each in found if isinstance(each, Alarm)] == ["files-DeadLettersAlarm-1A"]
+    [channel] = [each for each in found if isinstance(each, AlertChannel)]
+    assert channel.address.name == topic
+    assert channel.remedy.endswith("AlarmActions of project files.")
+
+
+def test_project_whose_alarms_may_not_be_listed_is_named_with_the_permission() -> None:
+    with Stubber(clients.client("cloudformation")) as stacks:
+        stacks.add_client_error("list_stack_resources", "AccessDenied", http_status_code=403)
+
+        [found] = alarms_seen(SENSOR)
+
+    assert isinstance(found, Unread)
+    assert (found.check, found.what) == ("alarms", "the alarms of project files")
+    assert found.action == "cloudformation:ListStackResources"
+
+
+def test_project_that_is_no_stack_has_no_alarms_to_look_at() -> None:
+    """Its functions are gone, which is found; or it was deployed by other means."""
+    with Stubber(clients.client("cloudformation")) as stacks:
+        stacks.add_client_error("list_stack_resources", "ValidationError", "Stack files does not exist", 400)
+
+        assert alarms_seen(SENSOR) == []
+
+
+def test_dead_letters_of_projects_are_looked_at_once_each() -> None:
+    made = stack(DeadLetterQueue=("AWS::SQS::Queue", f"{URL}letters"))
+    own = [
+        replace(SENSOR, name=name, settings={"TREADLE_DEAD_LETTER_QUEUE_URL": f"{URL}{queue}"})
+        for name, queue in (("a", "files"), ("b", "files"), ("c", "letters"), ("d", "billing"))
+    ]
+    health = StackHealth(made, InMemoryDeployment(own), {})
+
+    assert list(health._queues_of(None)) == [
+        ("", f"{URL}letters"),
+        ("", f"{URL}billing"),
+        ("", f"{URL}files"),
+    ]
+    assert list(health._queues_of("sensor a")) == []

@@ -1,6 +1,6 @@
 """A deployed stack as its operator finds it: its resources, and its functions' environment."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,8 +73,7 @@ def read_stack(name: str, functions: Iterable[str]) -> DeployedStack:
         engine = _engine_of(stack)
         if engine:
             name, stack = engine, client("cloudformation").describe_stacks(StackName=engine)["Stacks"][0]
-        pages = client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=name)
-        found = [each for page in pages for each in page["StackResourceSummaries"]]
+        found = list(_resources(name))
         physical_ids = {each["LogicalResourceId"]: each.get("PhysicalResourceId", "") for each in found}
         types = {each["LogicalResourceId"]: each["ResourceType"] for each in found}
         environment: dict[str, str] = {}
@@ -91,6 +90,24 @@ def read_stack(name: str, functions: Iterable[str]) -> DeployedStack:
     given = stack.get("Parameters", [])
     parameters = {each["ParameterKey"]: each.get("ParameterValue", "") for each in given}
     return DeployedStack(name, stack["StackId"], physical_ids, types, urls, environment, parameters)
+
+
+def resources_of(stack: str) -> Iterator[tuple[str, str]]:
+    """Type and physical id of each resource of a stack.
+
+    Args:
+        stack: its name.
+
+    Raises:
+        ClientError: as CloudFormation answers, which has no such stack with the code ValidationError.
+    """
+    for each in _resources(stack):
+        yield each["ResourceType"], each.get("PhysicalResourceId", "")
+
+
+def _resources(stack: str) -> Iterator[Mapping[str, Any]]:
+    pages = client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
+    return (each for page in pages for each in page["StackResourceSummaries"])
 
 
 def _engine_of(stack: Mapping[str, Any]) -> str:

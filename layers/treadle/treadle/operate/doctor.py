@@ -105,7 +105,7 @@ class Doctor:
             findings += [*_of_sensors(views), *self._troubled(views), *self._lateness()]
             findings += self._under_way()
             vitals = looking.result()
-        in_use = {job for view in views if view.status == "RUNNING" for job in view.jobs}
+        in_use = {job for view in views if view.status != "STOPPED" for job in view.jobs}
         # What does not load crashes: that is one finding.
         broken = {each.subject for each in findings if each.check == "configuration"}
         found = _of_vitals(vitals, in_use)

@@ -186,20 +186,22 @@ def of_target(target: JobTarget, in_use: Collection[str]) -> Iterator[Finding]:
 
     Args:
         target: what it launches.
-        in_use: jobs that running sensors may start; another one needs no address yet.
+        in_use: jobs that running sensors may start; another one needs no target yet.
     """
+    is_needed = target.job in in_use
+    severity = Severity.PROBLEM if is_needed else Severity.OK
     if not target.address:
-        is_needed = target.job in in_use
         says = "The deployment gives the job no address, so its runs fail."
         if not is_needed:
             says = "The deployment gives the job no address yet; no running sensor may start it."
-        severity = Severity.PROBLEM if is_needed else Severity.OK
-        advice = f"Deploy with {target.parameter}, or take the job out of Jobs."
+        advice = "Write its address into its block of the project's template, and deploy."
         yield Finding("jobs", target.job, severity, says, advice if is_needed else "")
     elif target.exists is False:
         says = f"What it launches is not there: {target.address}. {target.trouble}".rstrip()
-        advice = f"Make it again, or deploy with another {target.parameter}."
-        yield Finding("jobs", target.job, Severity.PROBLEM, says, advice)
+        if not is_needed:
+            says = f"What it launches is not there yet: {target.address}; no running sensor may start it."
+        advice = "Make it again, or correct the address in its block of the project's template, and deploy."
+        yield Finding("jobs", target.job, severity, says, advice if is_needed else "")
     elif target.exists is None and target.trouble:
         says = closed(f"{target.address} cannot be described with role {target.role}: {target.trouble}")
         advice = (
@@ -247,10 +249,11 @@ def of_alarm(alarm: Alarm) -> Finding:
 
 
 def of_channel(channel: AlertChannel) -> Iterator[Finding]:
-    """That alerts or alarms cannot arrive."""
+    """That alerts or alarms cannot arrive; a warning if nobody has asked for them."""
     if channel.trouble:
         says = f"Alerts do not arrive: {channel.trouble} ({channel.address.setting})"
-        yield Finding("alerts", channel.address.owner, Severity.PROBLEM, closed(says), closed(channel.remedy))
+        severity = Severity.WARNING if channel.is_unused else Severity.PROBLEM
+        yield Finding("alerts", channel.address.owner, severity, closed(says), closed(channel.remedy))
 
 
 def of_activity(activity: Activity) -> Iterator[Finding]:

@@ -143,11 +143,13 @@ class AlertChannel:
         address: where they go.
         trouble: why they cannot; "" if nothing speaks against it.
         remedy: what to do then.
+        is_unused: whether all is in order but for receivers, of which nobody has added any.
     """
 
     address: AlertAddress
     trouble: str = ""
     remedy: str = ""
+    is_unused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,12 +62,15 @@ def channel_probe(address: AlertAddress, allowed: Allowed | None = None) -> Prob
             return
         fault = question.fault(answer)
         trouble, remedy = (f"{question.what} {address.name} {fault[0]}", fault[1]) if fault else ("", "")
-        yield AlertChannel(address, trouble, remedy)
+        yield AlertChannel(address, trouble, remedy, is_unused=fault == _UNUSED)
         if question.needs and allowed is not None:
             for probe in allowed(question.needs, question.resource(answer)):
                 yield from taken(probe)
 
     return Probe("alerts", f"{question.what} {address.name}", question.action, look)
+
+
+_UNUSED = ("has no subscription", "Subscribe to it, such as by AlertEmail, if somebody is to be notified.")
 
 
 def _topic(arn: str) -> Mapping[str, Any]:
@@ -79,6 +82,7 @@ def _topic(arn: str) -> Mapping[str, Any]:
             listed = client("sns").list_subscriptions_by_topic(TopicArn=arn)["Subscriptions"]
             confirmed = sum(each["SubscriptionArn"].startswith("arn:") for each in listed)
             attributes["SubscriptionsConfirmed"] = str(confirmed)
+            attributes["IsUnused"] = str(not listed)
     return {"Attributes": attributes}
 
 
@@ -87,6 +91,8 @@ def _topic_fault(answer: Mapping[str, Any]) -> tuple[str, str] | None:
     confirmed = answer["Attributes"].get("SubscriptionsConfirmed")
     if confirmed is None or int(confirmed) > 0:
         return None
+    if answer["Attributes"].get("IsUnused") == "True":
+        return _UNUSED
     return "has no confirmed subscription", "Subscribe to it, and confirm that by the link in SNS's mail."
 
 

@@ -12,7 +12,7 @@ from treadle.engine.telling import SOURCE
 from treadle.ports.assets import ended_runs_key
 from treadle.ports.deployment import DeployedSensor
 from treadle.ports.launching import JobSettings
-from treadle.ports.registry import JOBS, path_of
+from treadle.ports.registry import JOBS, SENSORS, path_of
 
 _TAKING = ("sqs:ReceiveMessage", "sqs:DeleteMessage")
 _APPENDING = ("dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
@@ -56,7 +56,9 @@ def needs(
 
     A policy may hold only for calls that carry a certain value, such as the key of an item or an ECS cluster. IAM
     knows of the simulated call only what it is given, and takes a missing key for a mismatch (IAM User Guide, "Testing
-    IAM policies with the IAM policy simulator"). So each need names all that the template's conditions look at.
+    IAM policies with the IAM policy simulator"). So each need names all that the templates' conditions and policy
+    variables look at, the tags of role and resource included: SimulatePrincipalPolicy gets these as context entries,
+    too (IAM API Reference). They are those that a healthy deployment has, and not read from it.
 
     Args:
         stack: the engine's.
@@ -104,44 +106,65 @@ class _Arns:
 # ---- Sensors
 
 
+_DEAD_LETTERS = "dead-letters"
+"""The value of the tag of queues that every sensor may send to."""
+
+_READS_RUNS = frozenset({"run_status", "all_succeeded", "deadline"})
+"""Kinds of sensors whose roles have the tag that lets them read whole runs."""
+
+_QUEUE_TAG = "aws:ResourceTag/treadle:sensor"
+
+
 def _of_sensor(arns: _Arns, sensor: DeployedSensor) -> Iterator[Need]:
-    owner, role = f"sensor {sensor.name}", sensor.role
+    """What a sensor's function cannot do without, each call with the tags of its role."""
+    tags = {
+        "aws:PrincipalTag/treadle:sensor": [sensor.name],
+        # Any other value than "runs" is the same to the policies as none.
+        "aws:PrincipalTag/treadle:reads": ["runs" if sensor.kind in _READS_RUNS else "none"],
+    }
+    for each in (*_of_every_sensor(arns, sensor), *_of_what_it_watches(arns, sensor)):
+        yield Need(f"sensor {sensor.name}", sensor.role, each[0], each[1], {**tags, **each[2]})
+
+
+_Call = tuple[str, tuple[str, ...], Context]
+"""A resource, the actions on it, and what these carry."""
+
+
+def _of_every_sensor(arns: _Arns, sensor: DeployedSensor) -> Iterator[_Call]:
     own = {"dynamodb:LeadingKeys": [sensor.name]}
     cursor = {"dynamodb:LeadingKeys": [f"{sensor.name}#cursor"]}
-    state = ("dynamodb:GetItem", "dynamodb:UpdateItem")
-    yield Need(owner, role, arns.table("SENSORS"), state, own)
-    yield Need(owner, role, arns.table("SENSORS"), ("dynamodb:GetItem", "dynamodb:PutItem"), cursor)
-    engine = {"dynamodb:LeadingKeys": [ENGINE]}
-    yield Need(owner, role, arns.table("SENSORS"), ("dynamodb:GetItem",), engine)
-    yield Need(owner, role, arns.table("TICKS"), ("dynamodb:BatchGetItem", "dynamodb:PutItem"), own)
-    known = {"dynamodb:Attributes": list(CLAIM_ATTRIBUTES)}
-    yield Need(owner, role, arns.table("RUNS"), ("dynamodb:BatchGetItem",), known)
+    yield arns.table("SENSORS"), ("dynamodb:GetItem", "dynamodb:UpdateItem"), own
+    yield arns.table("SENSORS"), ("dynamodb:GetItem", "dynamodb:PutItem"), cursor
+    yield arns.table("SENSORS"), ("dynamodb:GetItem",), {"dynamodb:LeadingKeys": [ENGINE]}
+    yield arns.table("TICKS"), ("dynamodb:BatchGetItem", "dynamodb:PutItem"), own
+    known = {"dynamodb:Attributes": list(CLAIM_ATTRIBUTES), "dynamodb:Select": ["SPECIFIC_ATTRIBUTES"]}
+    yield arns.table("RUNS"), ("dynamodb:BatchGetItem",), known
+    if bucket := sensor.settings.get("TREADLE_OUTCOMES_BUCKET"):
+        payload = f"arn:{arns.partition}:s3:::{bucket}/ticks/{sensor.name}/{_ANYTHING}"
+        yield payload, ("s3:PutObject",), {}
     if sensor.queue:
-        yield Need(owner, role, arns.of_queue(sensor.queue), (*_TAKING, "sqs:SendMessage"))
+        yield arns.of_queue(sensor.queue), (*_TAKING, "sqs:SendMessage"), {_QUEUE_TAG: [sensor.name]}
     if letters := sensor.settings.get("TREADLE_DEAD_LETTER_QUEUE_URL"):
-        yield Need(owner, role, arns.of_queue(letters), ("sqs:SendMessage",))
-    yield from _of_what_it_watches(arns, sensor, owner, role)
+        yield arns.of_queue(letters), ("sqs:SendMessage",), {_QUEUE_TAG: [_DEAD_LETTERS]}
 
 
-def _of_what_it_watches(arns: _Arns, sensor: DeployedSensor, owner: str, role: str) -> Iterator[Need]:
+def _of_what_it_watches(arns: _Arns, sensor: DeployedSensor) -> Iterator[_Call]:
     hearing, settings = sensor.hearing, sensor.settings
     if hearing and sensor.kind in {"asset", "multi_asset", "assets_updated"}:
         for asset in hearing.assets:
             actions = ("dynamodb:Query", "dynamodb:BatchGetItem")
-            yield Need(owner, role, arns.table("EVENTS"), actions, {"dynamodb:LeadingKeys": [asset]})
+            yield arns.table("EVENTS"), actions, {"dynamodb:LeadingKeys": [asset]}
     if hearing and sensor.kind == "all_succeeded":
         for job in hearing.jobs:
-            keys = {"dynamodb:LeadingKeys": [ended_runs_key(job)]}
-            yield Need(owner, role, arns.table("EVENTS"), ("dynamodb:Query",), keys)
+            yield arns.table("EVENTS"), ("dynamodb:Query",), {"dynamodb:LeadingKeys": [ended_runs_key(job)]}
     if bucket := settings.get("TREADLE_S3_BUCKET"):
         listed = {"s3:prefix": [settings.get("TREADLE_S3_PREFIX", "")]}
         versions = settings.get("TREADLE_S3_IDENTITY") == "version"
         action = "s3:ListBucketVersions" if versions else "s3:ListBucket"
-        yield Need(owner, role, f"arn:{arns.partition}:s3:::{bucket}", (action,), listed)
+        yield f"arn:{arns.partition}:s3:::{bucket}", (action,), listed
     sender, receivers = (settings.get(f"TREADLE_ALERT_EMAIL_{end}") for end in ("FROM", "TO"))
     if sender and receivers:
-        identity = arns.of("ses", f"identity/{sender}")
-        yield Need(owner, role, identity, ("ses:SendEmail",), {"ses:FromAddress": [sender]})
+        yield arns.of("ses", f"identity/{sender}"), ("ses:SendEmail",), {"ses:FromAddress": [sender]}
 
 
 # ---- The engine's steps
@@ -173,8 +196,10 @@ def _of_engine(arns: _Arns) -> Iterator[Need]:
     for key in (ENGINE, LATE):
         noted = {"dynamodb:LeadingKeys": [key]}
         yield Need("reconcile", "ReconcileRole", arns.table("SENSORS"), get_put, noted)
-    entries = arns.of("ssm", f"parameter{path_of(arns.engine)}{JOBS}")
-    yield Need("reconcile", "ReconcileRole", entries, ("ssm:GetParametersByPath",))
+    for folder in (SENSORS, JOBS):
+        entries = arns.of("ssm", f"parameter{path_of(arns.engine)}{folder}")
+        yield Need("reconcile", "ReconcileRole", entries, ("ssm:GetParametersByPath",))
+        yield Need("reconcile", "ReconcileRole", f"{entries}/{_ANYTHING}", ("ssm:GetParameter",))
     for step in ("dispatch", "record", "reconcile"):
         asset = {"dynamodb:LeadingKeys": [_ANYTHING]}
         yield Need(step, f"{step.title()}Role", arns.table("EVENTS"), _APPENDING, asset)
@@ -204,7 +229,7 @@ class _Calls:
 def _of_job(arns: _Arns, stack: DeployedStack, job: JobSettings) -> Iterator[Need]:
     calls = _calls(arns, job)
     if job.role:
-        yield from _of_role(stack, job, calls)
+        yield from _of_role(arns, job, calls)
         return
     for resource, actions in calls.start:
         yield Need("launch", "LaunchRole", resource, actions, calls.context)
@@ -218,12 +243,16 @@ def _of_job(arns: _Arns, stack: DeployedStack, job: JobSettings) -> Iterator[Nee
                 yield Need("launch", "LaunchRole", role, ("iam:PassRole",), passed)
 
 
-def _of_role(stack: DeployedStack, job: JobSettings, calls: _Calls) -> Iterator[Need]:
-    """That the steps may assume the role, and that it allows what they ask; its policies, if it is of this stack."""
+def _of_role(arns: _Arns, job: JobSettings, calls: _Calls) -> Iterator[Need]:
+    """That the steps may assume the role, and that it allows what they ask; its policies, if it is of this account.
+
+    IAM finds a principal to simulate in the caller's account only.
+    """
+    account = job.role.split(":")[4]
     for step in ("launch", "record", "reconcile"):
-        session = {"sts:RoleSessionName": [step]}
+        session = {"sts:RoleSessionName": [step], "aws:ResourceAccount": [account]}
         yield Need(step, f"{step.title()}Role", job.role, ("sts:AssumeRole",), session)
-    if job.role.rpartition("/")[2] not in stack.physical_ids.values():
+    if account != arns.account:
         return
     for step, asked in (("launch", calls.start), ("reconcile", calls.look)):
         for resource, actions in asked:

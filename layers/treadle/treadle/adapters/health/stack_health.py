@@ -19,7 +19,7 @@ from treadle.adapters.health.looking import Probe, Vital, look_at_all, taken
 from treadle.adapters.health.needs import Need, needs
 from treadle.adapters.health.permissions import RECENT_MS, log_probe, permission_probe
 from treadle.adapters.notifications import merging_command, versioning_command
-from treadle.adapters.stack import DeployedStack, describe_rule
+from treadle.adapters.stack import DeployedStack, describe_rule, resources_of
 from treadle.adapters.targets.answers import millis_of
 from treadle.definitions.objects import ObjectIdentity
 from treadle.ports.deployment import DeployedSensor, Deployment
@@ -45,6 +45,7 @@ DEAD_LETTERS = "DeadLetterQueue"
 
 GONE = "it does not exist any more"
 
+_ALARM = "AWS::CloudWatch::Alarm"
 _FUNCTION = "AWS::Lambda::Function"
 _ON = {"Enabled", "Enabling", "Creating", "Updating"}
 _FINE = ("OK", "No records processed")
@@ -109,7 +110,7 @@ class StackHealth:
         """How it is now, by some eighty requests, two dozen at a time; by a few for one step."""
         probes = [*self._switches(owner), *self._queues(owner)]
         if owner is None:
-            probes += [*self._buckets(), *self._targets(), self._alarms()]
+            probes += [*self._buckets(), *self._targets(), *self._alarms()]
             probes += [*self._permissions(), *self._logs(), *self._alerts()]
         found = look_at_all(
             [*probes, Probe("queues", "the age of messages", "cloudwatch:GetMetricData", self._ages(owner))]
@@ -252,26 +253,12 @@ class StackHealth:
                     what, look = f"the versioning of bucket {bucket}", _versioning(sensor.name, bucket)
                     yield Probe("buckets", what, "s3:GetBucketVersioning", look)
 
-    def _alarms(self) -> Probe:
-        names = [name for _, _, name in self._of_type("AWS::CloudWatch::Alarm", "Alarm")]
-
-        def look() -> Iterator[Vital]:
-            topics: set[str] = set()
-            for start in range(0, len(names), 100):
-                answer = client("cloudwatch").describe_alarms(
-                    AlarmNames=names[start : start + 100], MaxRecords=100
-                )
-                for alarm in answer["MetricAlarms"]:
-                    topics |= {each for each in alarm.get("AlarmActions", ()) if ":sns:" in each}
-                    if alarm.get("StateValue", "ALARM") != "ALARM":
-                        continue
-                    since = alarm.get("StateUpdatedTimestamp")
-                    words = f"{alarm.get('AlarmDescription', '')} {alarm.get('StateReason', '')}".strip()
-                    yield Alarm(alarm["AlarmName"], millis_of(since) if since else None, words)
-            for topic in sorted(topics):
-                yield from taken(channel_probe(AlertAddress("alarms", "sns", topic, "AlarmTopicArn")))
-
-        return Probe("alarms", "the alarms", "cloudwatch:DescribeAlarms", look)
+    def _alarms(self) -> Iterator[Probe]:
+        """The alarms of the engine's stack, and those of each project's."""
+        yield _alarms_of([name for _, _, name in self._of_type(_ALARM, "Alarm")], "AlarmTopicArn")
+        for project in sorted({each.project for each in self._sensors()} - {"", self._stack.name}):
+            what = f"the alarms of project {project}"
+            yield Probe("alarms", what, "cloudformation:ListStackResources", _alarms_of_project(project))
 
     def _permissions(self) -> Iterator[Probe]:
         for need in needs(self._stack, self._sensors(), self._jobs.values()):
@@ -463,6 +450,50 @@ def _queue(owner: str, url: str) -> Any:
         waiting = int(told.get("ApproximateNumberOfMessages", "0"))
         in_flight = int(told.get("ApproximateNumberOfMessagesNotVisible", "0"))
         yield Backlog(owner, url.rpartition("/")[2], waiting, in_flight)
+
+    return look
+
+
+def _alarms_of(names: Sequence[str], setting: str) -> Probe:
+    """The look at alarms, and at the topics that they notify.
+
+    Args:
+        names: the alarms'.
+        setting: what gives them their topic.
+    """
+
+    def look() -> Iterator[Vital]:
+        topics: set[str] = set()
+        for start in range(0, len(names), 100):
+            answer = client("cloudwatch").describe_alarms(
+                AlarmNames=names[start : start + 100], MaxRecords=100
+            )
+            for alarm in answer["MetricAlarms"]:
+                topics |= {each for each in alarm.get("AlarmActions", ()) if ":sns:" in each}
+                if alarm.get("StateValue", "ALARM") != "ALARM":
+                    continue
+                since = alarm.get("StateUpdatedTimestamp")
+                words = f"{alarm.get('AlarmDescription', '')} {alarm.get('StateReason', '')}".strip()
+                yield Alarm(alarm["AlarmName"], millis_of(since) if since else None, words)
+        for topic in sorted(topics):
+            yield from taken(channel_probe(AlertAddress("alarms", "sns", topic, setting)))
+
+    return Probe("alarms", "the alarms", "cloudwatch:DescribeAlarms", look)
+
+
+def _alarms_of_project(project: str) -> Any:
+    """The look at the alarms of a project's stack, by their type: the registry does not name them."""
+
+    def look() -> Iterator[Vital]:
+        try:
+            names = [name for kind, name in resources_of(project) if kind == _ALARM]
+        except ClientError as error:
+            # The answer for a stack that does not exist ("DescribeStacks" in the CloudFormation API Reference): each
+            # function of such a project is missing, which is a finding, or it was deployed by other means.
+            if code_of(error) != "ValidationError":
+                raise
+            return
+        yield from taken(_alarms_of(names, f"AlarmActions of project {project}"))
 
     return look
 
