@@ -11,7 +11,16 @@ from uuid import uuid4
 
 import pytest
 
-from tests.e2e.deployment import MALFORMED_CSV, MINUTE, Deployed, attempts, eventually, fresh_key, run_record
+from tests.e2e.deployment import (
+    JOB,
+    MALFORMED_CSV,
+    MINUTE,
+    Deployed,
+    attempts,
+    eventually,
+    fresh_key,
+    run_record,
+)
 from tests.e2e.following import (
     COMBINE,
     DEADLINES,
@@ -26,7 +35,6 @@ from tests.e2e.following import (
     status_ids,
     ticks_of,
 )
-from tools.stack import sent_mails
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
 from treadle.ports.run_queries import RunQuery
@@ -48,19 +56,21 @@ def test_a_run_that_fails_is_reacted_to_once_and_both_say_so(following: Deployed
     assert (noted.sensor, noted.event_id, noted.tick_id) == ("tell_failed", tick.acted_on, tick.tick_id)
 
 
-def test_a_run_that_fails_is_told_by_mail(deployed: Deployed) -> None:
+def test_failed_run_is_published_once_to_the_projects_topic(deployed: Deployed) -> None:
     key = fresh_key("malformed")
-    deployed.upload(key, MALFORMED_CSV)
-    run = deployed.ended_run(key)
+    with deployed.subscribed_to("Alerts") as published:
+        deployed.upload(key, MALFORMED_CSV)
+        run = deployed.ended_run(key)
 
-    [mail] = eventually(
-        lambda: [each for each in map(json.dumps, sent_mails(deployed.endpoint)) if run.run_id in each],
-        "the mail of the failed run",
-    )
+        alerts = eventually(
+            lambda: [each for each in published() if run.run_id in each["Message"]],
+            "the alert of the failed run",
+        )
 
     assert run.status is Status.FAILURE
-    assert "operator@example.com" in mail
-    assert "process_file" in mail
+    [alert] = alerts
+    assert JOB in alert["Subject"]
+    assert "line 3" in alert["Message"], "the cause, in the job's words"
 
 
 def combined(following: Deployed) -> list[Run]:

@@ -1,164 +1,149 @@
-"""A project outside of the repository, made from the built wheel alone: its tests, its deployment, and a run.
+"""Two projects on one engine: each has layers of its own, neither takes a name of the other, and one goes by itself."""
 
-Its sensors import a package with compiled parts, and code that they share, from the project's layer.
-"""
-
-import functools
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.deployment import Deployed, eventually, running
-from tests.support.outside import Outside
-from tools.project import SAM
-from tools.wheel import build_wheel
-from treadle.definitions.status import DagsterRunStatus
-from treadle.ports.run_queries import RunQuery
+from tests.e2e.deployment import JOB, SENSOR, Deployed, edit, eventually, fresh_key, without_sensors
+from tests.support.project import run
+from tools import stack
+from tools.project import ToolError
+from tools.project_copy import copy_of_project
+from treadle.definitions.status import DagsterRunStatus, TickStatus
 
 pytestmark = pytest.mark.timeout(900)
-NAME = "sharing"
+NAME, THIRD = "second", "third"
 SENSORS = ("polled_orders", "polled_returns")
-SHARED = '''
-"""How both name what they find."""
-
-
-def key(kind: str, number: int) -> str:
-    return f"{kind}-{number:06}"
-'''
-SENSOR = '''
-"""Asks for one run, under a key that the shared code makes; the version is that of a compiled part."""
-
-import psycopg
-from shop_common import key
+SETTLE = "settle"
+MACHINE = {"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}
+CODE = '''
+"""Asks for one run."""
 
 from treadle import JobDefinition, RunRequest, evaluator, sensor
 
 
-@sensor(job=JobDefinition("process_file"), minimum_interval_seconds=60)
+@sensor(job=JobDefinition("settle"), minimum_interval_seconds=60)
 def NAME():
-    return RunRequest(run_key=key("NAME", 7), tags={"libpq": f"{psycopg.pq.__impl__} {psycopg.pq.version()}"})
+    return RunRequest(run_key="once")
 
 
 handler = evaluator(NAME)
 '''
-TEST = '''
-"""Sensor NAME."""
-
-from functions.sensors.NAME import app
-from treadle import build_sensor_context
-
-
-def test_its_key_is_made_by_the_shared_code() -> None:
-    [request] = app.NAME.evaluate_tick(build_sensor_context()).run_requests
-
-    assert request.run_key == "NAME-000007"
-'''
 
 
 @pytest.fixture(scope="module")
-def outside(tmp_path_factory: pytest.TempPathFactory) -> Outside:
-    """A project outside of the repository, written by what the wheel installs; nothing else of Treadle is there."""
-    folder = tmp_path_factory.mktemp("outside")
-    made = Outside.from_wheel(build_wheel(folder / "dist"), folder)
-    made.treadle("init", str(made.project), folder=folder)
+def built(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with two such sensors and their job, built."""
+    project = copy_of_project(tmp_path_factory.mktemp("second"))
+    without_sensors(project)
     for name in SENSORS:
-        made.treadle("new", "sensor", name, "--job", "process_file")
-        _write(made.project / "functions/sensors" / name / "app.py", SENSOR.replace("NAME", name))
-        _write(made.project / "tests/sensors" / f"test_{name}.py", TEST.replace("NAME", name))
-    _write(made.project / "layers/project/python/shop_common.py", SHARED)
-    _write(made.project / "layers/project/requirements.txt", "psycopg[binary]\n")
-    return made
+        made = run("new", "sensor", name, "--job", SETTLE, "--root", project)
+        assert made.exit_code == 0, made.output
+        code = project / "functions/sensors" / name / "app.py"
+        code.write_text(CODE.lstrip().replace("NAME", name))
+    stack.create_machines(deployed.endpoint, [SETTLE], MACHINE)
+    stack.build(deployed.endpoint, project)
+    return project
 
 
 @pytest.fixture(scope="module")
-def sharing(deployed: Deployed, outside: Outside) -> Iterator[Deployed]:
-    """That project and an engine of its own, deployed by its own tools; its schedules rest."""
-    engine = [
-        "--config-env",
-        "local",
-        "--stack-name",
-        f"{NAME}-engine",
-        "--parameter-overrides",
-        f"EngineName={NAME}",
-    ]
-    outside.treadle("engine", "deploy", *engine, aws=deployed.endpoint)
-    running(outside.project, *SENSORS)
-    outside.run(str(SAM), "build", "--config-env", "local", aws=deployed.endpoint)
-    values = ["--stack-name", NAME, "--parameter-overrides", f"Engine=/treadle/{NAME}/v1"]
-    outside.run(str(SAM), "deploy", "--config-env", "local", *values, aws=deployed.endpoint)
+def second(deployed: Deployed, built: Path) -> Iterator[Deployed]:
+    """The project beside the first, on its engine; its schedules rest."""
+    stack.deploy(deployed.endpoint, built, ["--stack-name", NAME])
     stood = Deployed.at(deployed.endpoint, NAME)
-    for function in ("NewObjects", "Reconcile", "PolledOrders", "PolledReturns"):
+    for function in map(_function, SENSORS):
         stood.schedule(function, enabled=False)
-    eventually(lambda: stood.stores.registry.read().jobs, "the registry has the project's jobs", seconds=120)
+    stood.knows_jobs(JOB, SETTLE)
     yield stood
     stood.close()
 
 
-def _write(path: Path, text: str) -> None:
-    path.write_text(text.lstrip())
+def _function(sensor: str) -> str:
+    return "".join(map(str.capitalize, sensor.split("_")))
 
 
-def test_its_own_tests_pass(outside: Outside) -> None:
-    done = outside.run("make", "test")
-
-    assert "4 passed" in done.stdout
-
-
-@pytest.mark.parametrize("sensor", SENSORS)
-def test_both_sensors_import_the_package_and_the_shared_code(sharing: Deployed, sensor: str) -> None:
-    function = sharing.physical_id("".join(map(str.capitalize, sensor.split("_"))))
-
-    answer = sharing.invoke_named(function, {"treadle": "preview"})
-
-    assert not answer.failed, answer.log
-    [request] = answer.value["requests"]
-    assert request["run_key"] == f"{sensor}-000007"
-    assert request["tags"]["libpq"].startswith("binary ")
-
-
-def test_a_sensor_of_it_starts_a_run(sharing: Deployed) -> None:
-    answer = sharing.invoke_named(sharing.physical_id("PolledOrders"), {"treadle": "tick"})
-
-    assert answer.value["decision"] == "SUCCESS", answer.log
-    runs = functools.partial(sharing.stores.runs.find, RunQuery(sensor="polled_orders"))
-    [run] = eventually(runs, "the run is there", seconds=60)
-    assert run.run_key == "polled_orders-000007"
-    assert run.tags["libpq"].startswith("binary ")
-    # Its state machine finds no file to read: the run has ended, which the engine knows from its event.
-    eventually(lambda: runs()[0].status is DagsterRunStatus.FAILURE, "the run has ended", seconds=60)
-
-
-def test_the_engine_is_protected_and_not_deleted_while_it_is_in_use(
-    sharing: Deployed, outside: Outside
-) -> None:
-    stack = f"{NAME}-engine"
-    cloudformation = sharing.client("cloudformation")
-
-    refused = outside.treadle(
-        "engine", "delete", "--stack-name", stack, "--yes", aws=sharing.endpoint, status=2
-    )
-
-    assert "entries are registered: jobs/process_file" in refused.stderr
-    [found] = cloudformation.describe_stacks(StackName=stack)["Stacks"]
-    assert found["EnableTerminationProtection"]
-    policy = json.loads(cloudformation.get_stack_policy(StackName=stack)["StackPolicyBody"])
-    assert policy["Statement"][1]["Effect"] == "Deny"
-
-
-def test_the_engine_s_functions_go_without_the_layer(sharing: Deployed) -> None:
-    functions = sharing.client("lambda")
+def test_each_stack_has_layers_of_its_own(deployed: Deployed, second: Deployed) -> None:
+    functions = second.client("lambda")
+    deployed_as = {
+        "Launch": second.function("Launch"),
+        "NewObjects": deployed.function("NewObjects"),
+        "PolledOrders": second.function("PolledOrders"),
+    }
 
     layers = {
         name: [each["Arn"].split(":")[-2] for each in found.get("Layers", [])]
-        for name in ("LaunchFunction", "DispatchFunction", "PolledOrders")
-        for found in [functions.get_function_configuration(FunctionName=sharing.physical_id(name))]
+        for name, function in deployed_as.items()
+        for found in [functions.get_function_configuration(FunctionName=function)]
     }
 
-    engine = [f"treadle-{NAME}-deps", f"treadle-{NAME}-library"]
+    engine = deployed.contract["engine"]
     assert layers == {
-        "LaunchFunction": engine,
-        "DispatchFunction": engine,
-        "PolledOrders": [f"{NAME}-deps", f"{NAME}-treadle", f"{NAME}-project"],
+        "Launch": [f"treadle-{engine}-deps", f"treadle-{engine}-library"],
+        "NewObjects": [f"{deployed.name}-{each}" for each in ("deps", "treadle", "project")],
+        "PolledOrders": [f"{NAME}-{each}" for each in ("deps", "treadle", "project")],
     }
+
+
+def test_sensor_of_the_second_project_starts_its_job(second: Deployed) -> None:
+    nominal = {"treadle": "tick", "nominal_time": "2026-01-28T05:00:00Z"}
+    done = run("sensor", "start", "polled_orders", "--stack", NAME)
+    assert done.exit_code == 0, done.output
+
+    answer = second.invoke("PolledOrders", nominal)
+
+    assert answer.value["decision"] == TickStatus.SUCCESS.value, answer.log
+    [started] = eventually(
+        lambda: [each for each in second.stores.runs.of_sensor("polled_orders", 5) if each.ended_at],
+        "the run has ended",
+    )
+    assert (started.job, started.status) == (SETTLE, DagsterRunStatus.SUCCESS)
+
+
+def test_sensors_name_of_another_project_is_refused_at_the_deployment(second: Deployed, built: Path) -> None:
+    """Of a third project, which has another job."""
+    path = f"/treadle/{second.contract['engine']}/sensors/"
+    entries = second.client("ssm").get_parameters_by_path(Path=path)["Parameters"]
+    edit(built / stack.LOCAL_BUILD / "template.yaml", {"/jobs/settle\n": "/jobs/settle_again\n"})
+
+    with pytest.raises(ToolError, match="Failed to create/update the stack"):
+        stack.deploy(second.endpoint, built, ["--stack-name", THIRD])
+
+    events = second.client("cloudformation").describe_stack_events(StackName=THIRD)["StackEvents"]
+    [failed] = [each for each in events if each["ResourceStatus"] == "CREATE_FAILED"]
+    assert failed["LogicalResourceId"] in {"PolledOrdersEntry", "PolledReturnsEntry"}
+    assert "The parameter already exists" in failed["ResourceStatusReason"]
+    # The rollback deletes what the refused stack has made, and no entry of the other's.
+    assert second.client("ssm").get_parameters_by_path(Path=path)["Parameters"] == entries
+    _delete(second, THIRD)
+
+
+def test_second_project_goes_and_the_first_continues(deployed: Deployed, second: Deployed) -> None:
+    """The last test of the module, as it deletes the stack of the others."""
+    _delete(second, NAME)
+    eventually(
+        lambda: not set(SENSORS) & deployed.stores.registry.read().sensors.keys(),
+        "the engine has no entry of the second project",
+        seconds=60,
+    )
+
+    deployed.upload(key := fresh_key())
+    deployed.let_time_pass()
+
+    assert deployed.ended_run(key).status is DagsterRunStatus.SUCCESS
+    assert not deployed.tick().failed
+    registry = deployed.stores.registry.read()
+    assert SENSOR in registry.sensors
+    assert registry.jobs.keys() == {JOB, "process_large_file"}
+    listed = json.loads(run("sensor", "list", "--stack", deployed.name, "--json").stdout)
+    assert {each["name"] for each in listed} == registry.sensors.keys()
+    # What it has recorded stays, also for whoever asks what became of it.
+    assert deployed.stores.runs.of_sensor("polled_orders", 5)
+
+
+def _delete(second: Deployed, name: str) -> None:
+    """Delete a stack."""
+    cloudformation = second.client("cloudformation")
+    cloudformation.delete_stack(StackName=name)
+    cloudformation.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig={"Delay": 1})

@@ -589,23 +589,6 @@ def test_job_without_address_needs_nothing() -> None:
 # ---- What is looked at of the whole stack only
 
 
-def test_dead_letters_of_each_project_are_counted_once_whatever_number_of_sensors_it_has() -> None:
-    made = stack(DeadLetterQueue=("AWS::SQS::Queue", f"{URL}engine-dead"))
-    sensors = [
-        replace(SENSOR, name=f"s{number}", dead_letters=f"{URL}{queue}")
-        for number, queue in enumerate(("files-dead", "files-dead", "shop-dead", "engine-dead"))
-    ]
-
-    found = list(StackHealth(made, InMemoryDeployment(sensors), {})._queues_of(None))
-
-    assert sorted(url.rpartition("/")[2] for owner, url in found if not owner) == [
-        "engine-dead",
-        "files-dead",
-        "shop-dead",
-    ]
-    assert list(StackHealth(made, InMemoryDeployment(sensors), {})._queues_of("sensor s1")) == []
-
-
 def test_bucket_alarm_and_clock_are_looked_at_for_the_whole_stack() -> None:
     made = replace(stack(OopsAlarm=("AWS::CloudWatch::Alarm", "oops")), name="files")
     alarm = {
@@ -859,7 +842,7 @@ def test_project_that_is_no_stack_has_no_alarms_to_look_at() -> None:
 def test_dead_letters_of_projects_are_looked_at_once_each() -> None:
     made = stack(DeadLetterQueue=("AWS::SQS::Queue", f"{URL}letters"))
     own = [
-        replace(SENSOR, name=name, settings={"TREADLE_DEAD_LETTER_QUEUE_URL": f"{URL}{queue}"})
+        replace(SENSOR, name=name, dead_letters=f"{URL}{queue}")
         for name, queue in (("a", "files"), ("b", "files"), ("c", "letters"), ("d", "billing"))
     ]
     health = StackHealth(made, InMemoryDeployment(own), {})
