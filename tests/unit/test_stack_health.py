@@ -751,6 +751,21 @@ def test_errors_of_a_function_are_those_since_an_invocation_ended_well(
     assert vitals.activities == (Activity("sensor new_objects", FUNCTION, int(sum(invocations)), late),)
 
 
+def test_errors_of_a_function_are_the_latest_in_whatever_order_the_minutes_come() -> None:
+    """Local clouds give the oldest first."""
+    minutes = [datetime.fromtimestamp(second, UTC) for second in (0, 60, 120)]
+    results = [
+        {"Id": name, "Timestamps": minutes, "Values": values}
+        for name, values in (("m1", [1.0, 2.0, 3.0]), ("m2", [1.0, 0.0, 0.0]))
+    ]
+    with Stubber(clients.client("cloudwatch")) as cloudwatch:
+        cloudwatch.add_response("get_metric_data", {"MetricDataResults": results})
+
+        vitals = seen()
+
+    assert [each.errors for each in vitals.activities] == [0]
+
+
 def test_topic_of_the_alarms_is_looked_at_once_for_all_of_them() -> None:
     topic = "arn:aws:sns:us-east-1:123456789012:alarms"
     alarms = [
