@@ -14,6 +14,7 @@ from typing import Any
 from tests.bench.figures import seconds_told
 from tests.e2e.deployment import Deployed, eventually, pointing_at
 from tests.e2e.following import LOAD, REPORT, deploy_sensors_of_runs, start
+from tools import stack
 from tools.local_cloud import temporary_cloud
 from tools.project import run_tool
 from treadle.ports.run_queries import RunQuery
@@ -48,7 +49,12 @@ def main() -> int:
         folder = Path(exits.enter_context(tempfile.TemporaryDirectory()))
         cloud = exits.enter_context(temporary_cloud())
         exits.enter_context(pointing_at(cloud.endpoint))
+        stack.build_engine(cloud.endpoint)
         deployed = exits.enter_context(contextlib.closing(deploy_sensors_of_runs(cloud.endpoint, folder)))
+        # Else the first run is delayed until its job is registered.
+        eventually(
+            lambda: deployed.stores.registry.read().jobs, "the registry has the stack's jobs", seconds=120
+        )
         first = seconds_to_next_start(deployed)
         taken = []
         for _ in range(TIMES):

@@ -52,7 +52,10 @@ def deployment() -> Iterator[Deployed]:
         stack.build(cloud.endpoint)
         stack.deploy_engine(cloud.endpoint)
         stack.deploy(cloud.endpoint)
-        yield exits.enter_context(contextlib.closing(Deployed.at(cloud.endpoint)))
+        made = exits.enter_context(contextlib.closing(Deployed.at(cloud.endpoint)))
+        # Else the first object's request is held until its job is registered.
+        eventually(lambda: made.stores.registry.read().jobs, "the registry has the stack's jobs", seconds=120)
+        yield made
 
 
 def main() -> int:

@@ -141,7 +141,7 @@ def status_change(status: str) -> Invoke:
 
 
 def status_change_of_a_foreign_execution(deployed: Deployed) -> Answer:
-    """RECORD hears of an execution that somebody else has started: whether its job is observed, the registry says."""
+    """RECORD gets the event of an execution that somebody else has started; the registry says whether its job is observed."""
     run = run_record(run_id="somebody-else")
     return deployed.invoke("Record", queued(status_changed(deployed.machine, run, "RUNNING")))
 
@@ -194,7 +194,7 @@ def reconcile(deployed: Deployed) -> Answer:
 
 
 def change_of_an_entry(deployed: Deployed) -> Answer:
-    """RECONCILE hears that an entry of the registry was written, and takes it over."""
+    """RECONCILE gets the event of an entry of the registry that was written, and takes it over."""
     event = copy.deepcopy(samples()["reconcile-registry"])
     event["detail"]["name"] = f"{path_of(deployed.contract['engine'])}jobs/{JOB}"
     return deployed.invoke("Reconcile", event)
@@ -374,6 +374,9 @@ PERMISSIONS = [
     Permission("PublishRole", "DeadLetters", "sqs:SendMessage", unreadable_run),
     Permission("ReconcileRole", "PendingTicks", "dynamodb:Query", reconcile),
     Permission("ReconcileRole", "WatchedRuns", "dynamodb:Query", reconcile),
+    Permission(
+        "ReconcileRole", "SensorStates", "dynamodb:BatchGetItem", in_a_new_environment("Reconcile", reconcile)
+    ),
     Permission("ReconcileRole", "RegistryEntries", "ssm:GetParameter", change_of_an_entry),
     Permission("ReconcileRole", "RegistryEntries", "ssm:GetParametersByPath", listing),
     Permission("ReconcileRole", "Registry", "dynamodb:GetItem", change_of_an_entry),

@@ -4,10 +4,14 @@ import json
 import time
 from dataclasses import replace
 
+import pytest
+
 from tests.e2e.deployment import MINUTE, SENSOR, Deployed, eventually
 from treadle.ports.engine_state import EngineRecord
 from treadle.ports.registry import KeptEntry
 from treadle.testing.registry import sensor_text
+
+pytestmark = pytest.mark.timeout(600)  # The copy of the registry in a warm process may be a minute old.
 
 
 def test_late_sensor_is_counted_and_announced(deployed: Deployed) -> None:
@@ -24,7 +28,6 @@ def test_late_sensor_is_counted_and_announced(deployed: Deployed) -> None:
     ghost = KeptEntry(sensor_text("ghosts"), now, changed_at=now - 10 * MINUTE)
     assert store.replace(replace(copy, entries={**copy.entries, "sensors/ghost": ghost}, listed_at=now))
 
-    # Its copy of the registry may be a minute old.
     answer = eventually(
         lambda: [
             each for each in [deployed.invoke("Reconcile", {"treadle": "reconcile"})] if each.value["late"]
@@ -63,7 +66,7 @@ def test_sensor_ticks_for_the_engine_that_it_was_deployed_for_and_no_other(deplo
             "the sensor has a new process",
             seconds=60,
         )[0]
-        assert answer.value["errorType"] == "EngineMismatchError"
+        assert "its tables are read by engine another" in answer.value["errorMessage"]
         before = deployed.stores.sensors.get(SENSOR)
         assert deployed.tick().failed
         assert deployed.stores.sensors.get(SENSOR) == before

@@ -19,7 +19,11 @@ UNPROVEN = {
         "OwnState",
         "dynamodb:PutItem",
     ): "for a cursor over 1 KB, which this sensor never has",
-    ("EvaluatorPolicy", "EngineId", "dynamodb:GetItem"): "no evaluator reads it yet",
+    (
+        "EvaluatorPolicy",
+        "EngineId",
+        "dynamodb:GetItem",
+    ): "the local cloud fills in no keys, and goes by OwnState",
     (
         "EvaluatorPolicy",
         "OwnPayloads",
@@ -89,7 +93,6 @@ UNPROVEN = {
         "sqs:SendMessage",
     ): "for what table or bus did not take, which here they always do",
     ("ReconcileRole", "Runs", "dynamodb:UpdateItem"): "for a record that cannot be read, which is marked",
-    ("ReconcileRole", "Registry", "dynamodb:UpdateItem"): "RECONCILE does not write the engine's id yet",
     ("ReconcileRole", "DeadLetters", "sqs:SendMessage"): "Lambda uses it for an invocation that failed",
     ("ScheduleRole", "Reconcile", "lambda:InvokeFunction"): SCHEDULED,
     ("ScheduleRole", "Sensors", "lambda:InvokeFunction"): SCHEDULED,

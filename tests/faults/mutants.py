@@ -186,8 +186,8 @@ MUTANTS = (
     Mutant(
         "a malformed entry, taken for none",
         "engine/registering.py",
-        'KeptEntry(kept.text if kept else "", read_at, str(error))',
-        'KeptEntry("", read_at, str(error))',
+        'before = kept or KeptEntry("", read_at)',
+        'before = KeptEntry("", read_at)',
         (f"{SYNCED}ce_1_malformed_value_never_replaces_a_valid_one",),
     ),
     Mutant(

@@ -331,6 +331,16 @@ def test_a_role_of_another_account_is_assumed_by_its_account() -> None:
         assert decision(HELD[role_of(need)], "sts:AssumeRole", need.resource, lacking) == "implicitDeny"
 
 
+def test_reconcile_lists_what_projects_register_and_reads_single_entries() -> None:
+    asked = {(action, need.resource) for need, action in CALLS if action.startswith("ssm:")}
+
+    prefix = f"arn:aws:ssm:{PLACE}:parameter/treadle/main"
+    assert asked == {
+        *(("ssm:GetParametersByPath", f"{prefix}/{folder}") for folder in ("sensors", "jobs")),
+        *(("ssm:GetParameter", f"{prefix}/{folder}/treadle-doctor") for folder in ("sensors", "jobs")),
+    }
+
+
 # ---- The attributes of runs that evaluators may read
 
 

@@ -194,6 +194,31 @@ def test_process_that_need_not_look_yet_leaves_what_another_has_announced(watch:
     assert set(watch.house.tables.late) == {"first"}
 
 
+def test_sensor_that_only_another_process_has_looked_at_stays_late(watch: Watch) -> None:
+    """Here its state is gone, which this process would see at its next look."""
+    for name in ("first", "second"):
+        watch.register(name)
+    watch.pass_by(LATE_MS)
+    watch.tick(name="second")
+    watch.pass_by(MINUTE_MS)
+    one = watch.made
+    del watch.house.tables.sensors["second"]
+    watch.start_process()
+    watch.made.look()
+    assert watch.made.late == ("first", "second")
+
+    one.look()
+    watch.tick(name="first")
+    one.look()
+
+    assert [each[:2] for each in watch.told()] == [
+        ("first", "LATE"),
+        ("second", "LATE"),
+        ("first", "HEALTHY"),
+    ]
+    assert set(watch.house.tables.late) == {"second"}
+
+
 def test_what_could_not_be_announced_is_announced_by_the_next_look(watch: Watch) -> None:
     class Deaf(InMemoryBus):
         def publish(self, events: Any) -> None:
@@ -337,6 +362,15 @@ def test_raised_interval_counts_from_its_registration_and_a_lowered_one_from_the
     assert watch.pass_by(60 * MINUTE_MS) == ()
     watch.tick(interval=60)
     assert watch.pass_by(LATE_MS + MINUTE_MS) == ("watch",)
+
+
+def test_sensor_that_is_registered_anew_is_looked_at_by_its_present_entry(watch: Watch) -> None:
+    watch.register(interval="3600")
+    watch.pass_by(MINUTE_MS)
+    watch.register(interval="60")
+
+    assert watch.pass_by(LATE_MS) == ()
+    assert watch.pass_by(MINUTE_MS) == ("watch",)
 
 
 def test_interval_below_a_minute_waits_for_three_deliveries_of_the_schedule(watch: Watch) -> None:

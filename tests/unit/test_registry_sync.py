@@ -336,3 +336,41 @@ def test_ce_16_versions_of_the_contract_register_under_the_same_names(engine: En
 
     assert engine.registry.sensors["daily"].project == "shop"
     assert "its contract is 2, and this engine serves 1" in engine.registry.problems[DAILY]
+
+
+# ---- Since when an entry is as it is
+
+
+def since(engine: Engine) -> int:
+    return engine.registry.sensors["daily"].registered_at
+
+
+def test_entry_is_registered_since_its_present_value_was_read_first(engine: Engine) -> None:
+    first = engine.clock.now()
+    assert since(engine) == first
+
+    for _ in range(3):
+        engine.listed()
+    engine.updated(DAILY, engine.parameters.values[DAILY])
+    assert since(engine) == first
+
+    engine.updated(DAILY, sensor_text("shop", "load", status="STOPPED"))
+    assert since(engine) == engine.clock.now() > first
+
+
+def test_value_that_cannot_be_taken_leaves_the_one_before_it_as_old_as_it_is(engine: Engine) -> None:
+    first = engine.clock.now()
+
+    engine.updated(DAILY, "no JSON")
+    engine.listed()
+
+    assert since(engine) == first
+
+
+def test_entry_that_was_deleted_is_registered_since_it_is_back(engine: Engine) -> None:
+    text = engine.parameters.values[DAILY]
+    engine.deleted(DAILY)
+
+    engine.updated(DAILY, text)
+
+    assert since(engine) == engine.clock.now()

@@ -589,23 +589,6 @@ def test_job_without_address_needs_nothing() -> None:
 # ---- What is looked at of the whole stack only
 
 
-def test_dead_letters_of_each_project_are_counted_once_whatever_number_of_sensors_it_has() -> None:
-    made = stack(DeadLetterQueue=("AWS::SQS::Queue", f"{URL}engine-dead"))
-    sensors = [
-        replace(SENSOR, name=f"s{number}", dead_letters=f"{URL}{queue}")
-        for number, queue in enumerate(("files-dead", "files-dead", "shop-dead", "engine-dead"))
-    ]
-
-    found = list(StackHealth(made, InMemoryDeployment(sensors), {})._queues_of(None))
-
-    assert sorted(url.rpartition("/")[2] for owner, url in found if not owner) == [
-        "engine-dead",
-        "files-dead",
-        "shop-dead",
-    ]
-    assert list(StackHealth(made, InMemoryDeployment(sensors), {})._queues_of("sensor s1")) == []
-
-
 def test_bucket_alarm_and_clock_are_looked_at_for_the_whole_stack() -> None:
     made = replace(stack(OopsAlarm=("AWS::CloudWatch::Alarm", "oops")), name="files")
     alarm = {
@@ -768,6 +751,21 @@ def test_errors_of_a_function_are_those_since_an_invocation_ended_well(
     assert vitals.activities == (Activity("sensor new_objects", FUNCTION, int(sum(invocations)), late),)
 
 
+def test_errors_of_a_function_are_the_latest_in_whatever_order_the_minutes_come() -> None:
+    """Local clouds give the oldest first."""
+    minutes = [datetime.fromtimestamp(second, UTC) for second in (0, 60, 120)]
+    results = [
+        {"Id": name, "Timestamps": minutes, "Values": values}
+        for name, values in (("m1", [1.0, 2.0, 3.0]), ("m2", [1.0, 0.0, 0.0]))
+    ]
+    with Stubber(clients.client("cloudwatch")) as cloudwatch:
+        cloudwatch.add_response("get_metric_data", {"MetricDataResults": results})
+
+        vitals = seen()
+
+    assert [each.errors for each in vitals.activities] == [0]
+
+
 def test_topic_of_the_alarms_is_looked_at_once_for_all_of_them() -> None:
     topic = "arn:aws:sns:us-east-1:123456789012:alarms"
     alarms = [
@@ -859,7 +857,7 @@ def test_project_that_is_no_stack_has_no_alarms_to_look_at() -> None:
 def test_dead_letters_of_projects_are_looked_at_once_each() -> None:
     made = stack(DeadLetterQueue=("AWS::SQS::Queue", f"{URL}letters"))
     own = [
-        replace(SENSOR, name=name, settings={"TREADLE_DEAD_LETTER_QUEUE_URL": f"{URL}{queue}"})
+        replace(SENSOR, name=name, dead_letters=f"{URL}{queue}")
         for name, queue in (("a", "files"), ("b", "files"), ("c", "letters"), ("d", "billing"))
     ]
     health = StackHealth(made, InMemoryDeployment(own), {})

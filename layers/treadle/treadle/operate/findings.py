@@ -249,7 +249,7 @@ def of_alarm(alarm: Alarm) -> Finding:
 
 
 def of_channel(channel: AlertChannel) -> Iterator[Finding]:
-    """That alerts or alarms cannot arrive; a warning if nobody has asked for them."""
+    """That alerts or alarms cannot arrive; a warning if nobody has subscribed to them."""
     if channel.trouble:
         says = f"Alerts do not arrive: {channel.trouble} ({channel.address.setting})"
         severity = Severity.WARNING if channel.is_unused else Severity.PROBLEM

@@ -545,6 +545,15 @@ def _errors_of_late(invocations: Sequence[float], errors: Sequence[float]) -> in
     return int(failed)
 
 
+def _newest_first(result: Mapping[str, Any]) -> list[float]:
+    """A metric's values; local clouds give the oldest first, whatever order is requested."""
+    values: list[float] = result["Values"]
+    times = result.get("Timestamps", ())
+    if len(times) != len(values):
+        return values
+    return [value for _, value in sorted(zip(times, values, strict=True), reverse=True)]
+
+
 def _metrics(asked: Sequence[_Metric]) -> list[list[float]]:
     """The values of each metric within the last minutes, the newest first."""
     now = datetime.now(UTC)
@@ -571,5 +580,5 @@ def _metrics(asked: Sequence[_Metric]) -> list[list[float]]:
             EndTime=now + timedelta(minutes=1),
             ScanBy="TimestampDescending",
         )
-        found |= {each["Id"]: each["Values"] for each in answer["MetricDataResults"]}
+        found |= {each["Id"]: _newest_first(each) for each in answer["MetricDataResults"]}
     return [found.get(f"m{index}", []) for index in range(len(asked))]
