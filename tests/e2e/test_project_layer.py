@@ -89,6 +89,7 @@ def sharing(deployed: Deployed, outside: Outside) -> Iterator[Deployed]:
     values = ["--stack-name", NAME, "--parameter-overrides", f"Engine=/treadle/{NAME}/v1"]
     outside.run(str(SAM), "deploy", "--config-env", "local", *values, aws=deployed.endpoint)
     stood = Deployed.at(deployed.endpoint, NAME)
+    assert (stood.contract["engine"], stood.engine) == (NAME, f"{NAME}-engine")
     for function in ("NewObjects", "Reconcile", "PolledOrders", "PolledReturns"):
         stood.schedule(function, enabled=False)
     eventually(lambda: stood.stores.registry.read().jobs, "the registry has the project's jobs", seconds=120)
