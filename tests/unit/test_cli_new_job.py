@@ -133,9 +133,12 @@ def test_an_observed_job_says_so_in_its_entry(project: Path, kind: str) -> None:
     assert (done.exit_code, other.exit_code) == (0, 0), done.output + other.output
     found = read_project(project / "template.yaml").jobs()
     assert (found["load_orders"].is_observed, found["load_items"].is_observed) == (True, False)
-    assert replace(found["load_orders"].settings, job="", role="") == replace(
-        found["load_items"].settings, job="", role=""
-    )
+    bare = [
+        replace(each.settings, job="", role="", parameter="")
+        for each in found.values()
+        if "load_" in each.name
+    ]
+    assert bare[0] == bare[1]
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,8 @@ def test_a_known_job_is_granted_and_not_added_again(project: Path) -> None:
 
     template = (project / "template.yaml").read_text()
     assert jobs(template) == known
-    assert '"kind":"schedule","jobs":"process_file"' in template
+    entry = template.partition("ScaffoldedOrdersEntry:")[2]
+    assert re.search(r'"kind":"schedule",\s*"jobs":"process_file"', entry)
     assert "stateMachine" not in done.stdout
     assert "job=process_file" in (project / "functions/sensors/scaffolded_orders/app.py").read_text()
 

@@ -293,9 +293,9 @@ def test_what_was_found_of_a_function_does_not_outlast_its_deployment(house: Hou
         ),
         (
             "SettingsError: The function's environment does not fit: TREADLE_QUEUE_URL is not set",
-            "parameters",
+            "Correct its block of template.yaml",
         ),
-        ("MemoryError: ", "Fix its code or its parameters"),
+        ("MemoryError: ", "Fix its code or its block of template.yaml"),
     ],
 )
 def test_each_reason_not_to_load_has_its_fix(error: str, advice: str) -> None:

@@ -528,13 +528,13 @@ def test_local_cloud_is_not_asked_about_what_it_does_not_simulate(key: str) -> N
         assert looked(permission_probe(made, need)) == []
 
 
-def needs_of(job: JobSettings, **parameters: str) -> set[tuple[str, str, str]]:
+def needs_of(job: JobSettings) -> set[tuple[str, str, str]]:
     """What a job adds: step, action and resource."""
     queues = {
         f"{name}Queue": ("AWS::SQS::Queue", f"{URL}{name}") for name in ("DeadLetter", "Launch", "Record")
     }
     roles = {f"{step}Role": ("AWS::IAM::Role", f"{step}Role") for step in STEPS}
-    made = replace(stack(**queues, **roles), parameters=parameters)
+    made = stack(**queues, **roles)
     before = list(needs(made, [], []))
     return {
         (each.owner, action, each.resource)
@@ -548,16 +548,14 @@ STEPS = ("Dispatch", "Launch", "Record", "Publish", "Reconcile")
 PLACE = "us-east-1:123456789012"
 
 
-def test_ecs_job_needs_its_tasks_in_its_cluster_and_the_roles_that_it_passes() -> None:
-    definition, role = f"arn:aws:ecs:{PLACE}:task-definition/load:1", "arn:aws:iam::123456789012:role/task"
+def test_ecs_job_needs_its_tasks_in_its_cluster() -> None:
+    definition = f"arn:aws:ecs:{PLACE}:task-definition/load:1"
     options = {"cluster": f"arn:aws:ecs:{PLACE}:cluster/shop", "container": "load"}
     job = JobSettings("load", "ecs", definition, "LoadTaskDefinitionArn", options)
 
-    found = needs_of(job, LoadTaskRoleArn=role, LoadExecutionRoleArn="")
+    found = needs_of(job)
 
     assert ("launch", "ecs:RunTask", definition) in found
-    assert ("launch", "iam:PassRole", role) in found
-    assert len([each for each in found if each[1] == "iam:PassRole"]) == 1
     assert ("record", "ecs:DescribeTasks", f"arn:aws:ecs:{PLACE}:task/shop/treadle-doctor") in found
 
 

@@ -5,7 +5,7 @@ What runs is what an environment variable names, with the caller's credentials; 
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tools.verify.lab import DidNotHoldError
@@ -38,9 +38,9 @@ ROWS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 class VariableSettings(JobSettings):
     """A job whose settings come from environment variables, so that what is missing is named by them."""
 
-    def parameter_of(self, option: str) -> str:
-        """The variable that gives an option."""
-        return variable_of(self.target, option)
+    def missing(self, options: Sequence[str]) -> str:
+        """Say which variables are missing, and what to do."""
+        return f"there is no {', '.join(variable_of(self.target, each) for each in options)}. Set it and try again."
 
 
 def variable_of(kind: str, option: str) -> str:

@@ -1,6 +1,6 @@
 """Targets that start job runs, and the deployment's word on which job starts what."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -54,9 +54,14 @@ class JobSettings:
     role: str = ""
     former: tuple[str, ...] = ()
 
-    def parameter_of(self, option: str) -> str:
-        """The deployment parameter that gives an option: `NightlyLoadQueue` for `queue` of `nightly_load`."""
-        return "".join(word[:1].upper() + word[1:] for word in f"{self.job}_{option}".split("_"))
+    def missing(self, options: Sequence[str]) -> str:
+        """Say which options are missing, and what to do.
+
+        Args:
+            options: their names.
+        """
+        what, them = ("option", "it") if len(options) == 1 else ("options", "them")
+        return f"its registry entry lacks the {what} {', '.join(options)}. Add {them} and deploy."
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ def needs(
     for sensor in sensors:
         if sensor.role:
             yield from _of_sensor(arns, sensor)
-    of_jobs = (each for job in jobs if job.arn for each in _of_job(arns, stack, job))
+    of_jobs = (each for job in jobs if job.arn for each in _of_job(arns, job))
     for each in (*_of_engine(arns), *of_jobs):
         yield replace(each, role=arns.role(each.role))
 
@@ -226,7 +226,7 @@ class _Calls:
     context: Context = field(default_factory=dict)
 
 
-def _of_job(arns: _Arns, stack: DeployedStack, job: JobSettings) -> Iterator[Need]:
+def _of_job(arns: _Arns, job: JobSettings) -> Iterator[Need]:
     calls = _calls(arns, job)
     if job.role:
         yield from _of_role(arns, job, calls)
@@ -236,11 +236,6 @@ def _of_job(arns: _Arns, stack: DeployedStack, job: JobSettings) -> Iterator[Nee
     for step in ("record", "reconcile"):
         for resource, actions in calls.look:
             yield Need(step, f"{step.title()}Role", resource, actions, calls.context)
-    if job.target == "ecs":
-        passed = {"iam:PassedToService": ["ecs-tasks.amazonaws.com"]}
-        for option in ("task_role_arn", "execution_role_arn"):
-            if role := stack.parameters.get(job.parameter_of(option)):
-                yield Need("launch", "LaunchRole", role, ("iam:PassRole",), passed)
 
 
 def _of_role(arns: _Arns, job: JobSettings, calls: _Calls) -> Iterator[Need]:

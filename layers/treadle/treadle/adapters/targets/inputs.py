@@ -54,8 +54,7 @@ def required(settings: JobSettings, *options: str) -> list[str]:
     """
     missing = [each for each in options if not settings.options.get(each, "").strip()]
     if missing:
-        many = "options" if len(missing) > 1 else "option"
-        msg = f"Job {settings.job!r} is not configured: its registry entry lacks the {many} {', '.join(missing)}. Add and deploy."
+        msg = f"Job {settings.job!r} is not configured: {settings.missing(missing)}"
         raise LaunchRejectedError(msg)
     return [settings.options[each].strip() for each in options]
 
