@@ -23,6 +23,10 @@ from tools.project import TOOLS, VENV_BIN, ToolError
 ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
 
 
+PORT_TRIES, PORT_TAKEN = 3, "address already in use"
+"""Between the choice of a free port and its use, another process may take it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Invocation:
     """What came of one invocation."""
@@ -61,6 +65,16 @@ def run(function: BuiltFunction, event: bytes, environment: Mapping[str, str]) -
     Raises:
         ToolError: the runtime did not start or did not answer in the function's timeout.
     """
+    for _ in range(PORT_TRIES - 1):
+        try:
+            return _run(function, event, environment)
+        except ToolError as error:
+            if PORT_TAKEN not in str(error):
+                raise
+    return _run(function, event, environment)
+
+
+def _run(function: BuiltFunction, event: bytes, environment: Mapping[str, str]) -> Invocation:
     folder = Path(tempfile.mkdtemp(prefix="treadle-invoke-"))
     program = folder / "aws-lambda-rie"
     shutil.copy(emulator(), program)

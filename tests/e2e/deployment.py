@@ -179,6 +179,14 @@ class Deployed:
             seconds=120,
         )
 
+    def knows_sensors(self, *sensors: str) -> None:
+        """Wait until the engine's copy of the registry has the sensors."""
+        eventually(
+            lambda: self.stores.registry.read().sensors.keys() >= set(sensors),
+            f"the registry has the sensors {', '.join(sensors)}",
+            seconds=120,
+        )
+
     # ---- Objects
 
     @property

@@ -56,6 +56,7 @@ def second(deployed: Deployed, built: Path) -> Iterator[Deployed]:
     for function in map(_function, SENSORS):
         stood.schedule(function, enabled=False)
     stood.knows_jobs(JOB, SETTLE)
+    stood.knows_sensors(*SENSORS)
     yield stood
     stood.close()
 
