@@ -21,6 +21,8 @@ from treadle import (
 )
 from treadle.definitions.errors import LaunchRejectedError, SensorEvaluationError
 from treadle.engine.outcomes import Decision
+from treadle.engine.publish import Publisher
+from treadle.engine.telling import StatusReached
 from treadle.ports.runs import Failure
 from treadle.testing import TreadleInstance
 
@@ -306,3 +308,22 @@ def test_tick_is_due_after_a_tick_that_came_late_in_its_interval() -> None:
     instance.tick("watch")
 
     assert instance.tick("watch").outcome.decision is Decision.SUCCESS
+
+
+def test_only_runs_that_changed_are_published_after_a_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tick's cost does not grow with the runs that came before it."""
+    instance = TreadleInstance([counting])
+    instance.tick("counting")
+    published: list[list[str]] = []
+    publish = Publisher.publish
+
+    def recorded(publisher: Publisher, news: list[StatusReached]) -> None:
+        published.append([each.run.run_id for each in news])
+        publish(publisher, news)
+
+    monkeypatch.setattr(Publisher, "publish", recorded)
+
+    (run,) = instance.tick("counting").runs
+
+    assert {name for names in published for name in names} == {run.run_id}
+    assert all(published)

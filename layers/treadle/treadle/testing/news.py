@@ -11,7 +11,7 @@ from treadle.definitions.runs import DagsterRun
 from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.publish import Publisher, statuses_reached
 from treadle.engine.telling import ASSET_MATERIALIZED, RUN_STATUS_CHANGED, envelope
-from treadle.ports.runs import Reached, Run
+from treadle.ports.runs import Run
 from treadle.ports.system import BusEvent
 from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.stores import InMemoryRunStore, InMemoryTables
@@ -46,7 +46,7 @@ class BusNews:
 
     def __init__(self, tables: InMemoryTables) -> None:
         self._tables = tables
-        self._told: dict[str, Reached] = {}
+        self._published: dict[str, Run] = {}
         self.bus = InMemoryBus()
         self._heard = 0
         events, runs = InMemoryEventStore(tables), InMemoryRunStore(tables)
@@ -55,9 +55,10 @@ class BusNews:
     def fresh(self) -> list[News]:
         """What has become of runs and assets since the last call, as sensors are told of it."""
         for run in list(self._tables.runs.values()):
-            news = statuses_reached(run, self._told.get(run.run_id))
-            self._told[run.run_id] = run.reached
-            self._publisher.publish(news)
+            before = self._published.get(run.run_id)
+            if before is not run:  # Records are immutable: the same object has reached nothing new.
+                self._published[run.run_id] = run
+                self._publisher.publish(statuses_reached(run, before.reached if before else None))
         told, self._heard = self.bus.events[self._heard :], len(self.bus.events)
         return [bus_news(event) for event in told if event.kind in {RUN_STATUS_CHANGED, ASSET_MATERIALIZED}]
 
