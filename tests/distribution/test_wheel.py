@@ -64,18 +64,18 @@ def project(installed: Installed, tmp_path: Path) -> Path:
     return tmp_path / "project"
 
 
-def tracked(*places: str) -> set[str]:
-    """The repository's own files in these places."""
-    listed = subprocess.run(
-        ["git", "ls-files", *places], cwd=ROOT, check=True, capture_output=True, text=True
-    ).stdout
-    return set(listed.splitlines())
+def sources(*places: str) -> set[str]:
+    """The repository's own files in these places, without what builds leave there."""
+    found = (
+        path.relative_to(ROOT) for place in places for path in (ROOT / place).rglob("*") if path.is_file()
+    )
+    return {path.as_posix() for path in found if not {"__pycache__", ".aws-sam"} & set(path.parts)}
 
 
 def test_it_carries_the_repository_s_files_as_they_are(installed: Installed) -> None:
     carried = {str(path): content for path, content in contents(installed.folder / CARRIED).items()}
 
-    shipped = {path for path in tracked(*SOURCES) if path not in REPOSITORY_ONLY}
+    shipped = {path for path in sources(*SOURCES) if path not in REPOSITORY_ONLY}
     assert shipped <= carried.keys()
     assert {path: (ROOT / path).read_bytes() for path in carried} == carried
 
