@@ -17,12 +17,12 @@ _LONGEST_BODY = 300_000
 origin_option = click.option(
     "--origin",
     metavar="STEP",
-    help="Only letters from there, such as launch or 'sensor new_objects'.  [default: all]",
+    help="Only dead letters from there, such as launch or 'sensor new_objects'.  [default: all]",
 )
 project_option = click.option(
     "--project",
     metavar="NAME",
-    help="Only letters in the queue of this project; '' for the engine's.  [default: all]",
+    help="Only dead letters in the queue of this project; '' for the engine's.  [default: all]",
 )
 letters_option = limit_option(None, 1_000, "letters")
 
