@@ -196,6 +196,26 @@ def test_without_sam_nothing_is_deployed(installed: Installed, tmp_path: Path) -
     assert "there is no sam on the PATH. Install the AWS SAM CLI." in done.stderr
 
 
+def test_deployment_that_sam_refuses_ends_the_command_and_an_unchanged_engine_does_not(
+    installed: Installed, tmp_path: Path
+) -> None:
+    program = tmp_path / "bin" / "sam"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\ntest "$1" != deploy || exit 3\n')
+    program.chmod(0o755)
+
+    done = installed.treadle(
+        *("engine", "deploy", "--directory", tmp_path / "engine", "--stack-name", "shop", "--guided"),
+        path=f"{program.parent}{os.pathsep}{os.environ['PATH']}",
+    )
+
+    assert done.returncode == 2
+    assert "sam deploy ended with status 3, and said why above" in done.stderr
+    build, deploy = (tmp_path / "calls").read_text().splitlines()
+    assert build.split()[0] == "build"
+    assert {"--no-fail-on-empty-changeset", "--guided", "shop"} <= set(deploy.split())
+
+
 @pytest.mark.parametrize("command", [("init",), ("engine", "export", "--directory")])
 def test_a_library_that_no_wheel_brought_says_so(command: tuple[str, ...], tmp_path: Path) -> None:
     done = run(*command, tmp_path / "new")

@@ -65,7 +65,8 @@ def deploy(directory: Path, config_env: str, stack_name: str | None, arguments: 
     place = directory / "engine"
     named = ("--stack-name", stack_name) if stack_name else ()
     _sam(place, "build", "--config-env", config_env)
-    _sam(place, "deploy", "--config-env", config_env, *named, *arguments)
+    # An unchanged engine is no failure: it may be that only the protection is missing.
+    _sam(place, "deploy", "--config-env", config_env, "--no-fail-on-empty-changeset", *named, *arguments)
     stack = stack_name or stack_of_environment(directory / ENGINE_SETTINGS, config_env)
     # Imported here, as boto3 would slow down every other command.
     from treadle.adapters.engine_stack import protect
