@@ -874,8 +874,8 @@ MUTANTS = (
     Mutant(
         "denial remembered after an answer",
         "engine/reconcile.py",
-        "return replace(_looked_at(folded, now + OVERDUE_MS), unanswered=None)",
-        "return _looked_at(folded, now + OVERDUE_MS)",
+        "looked_at = replace(_looked_at(folded, now + OVERDUE_MS), unanswered=None)",
+        "looked_at = _looked_at(folded, now + OVERDUE_MS)",
         (f"{MOVED}an_answer_ends_the_time_that_a_denial_lasts",),
     ),
     Mutant(

@@ -184,6 +184,7 @@ class House:
             {"step_functions": self.target},
             self.clock,
             self.tokens,
+            NAMESPACE,
         )
 
     def reconciler(self, *, limits: Limits = NO_LIMITS) -> Reconciler:
@@ -197,6 +198,7 @@ class House:
             {"step_functions": self.target},
             self.clock,
             self.watcher() if self.observed else None,
+            place=NAMESPACE,
         )
 
     def watcher(self) -> Watcher:

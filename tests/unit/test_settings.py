@@ -119,7 +119,7 @@ def test_evaluator_tells_of_its_sensors_selectors_together_with_the_rest() -> No
                 "TREADLE_NAMESPACE",
             ],
         ),
-        (launcher_parts, [*TABLES, "TREADLE_LAUNCH_QUEUE_URL", DEAD_LETTERS]),
+        (launcher_parts, [*TABLES, "TREADLE_NAMESPACE", "TREADLE_LAUNCH_QUEUE_URL", DEAD_LETTERS]),
         (
             recorder_parts,
             [

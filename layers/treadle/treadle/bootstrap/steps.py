@@ -139,6 +139,7 @@ def reconciler_parts(environment: Mapping[str, str]) -> ReconcilerParts:
         RegistrySync(stores.registry, ParameterStore(engine), registry, engine, KINDS, clock),
         Heartbeat(stores.engine, engine_id, clock),
         LateSensors(registry, stores.sensors, stores.late_sensors, bus, namespace, clock),
+        namespace,
     )
     return ReconcilerParts(reconciler, engine)
 
@@ -182,12 +183,14 @@ def launcher_parts(environment: Mapping[str, str]) -> tuple[Launcher, Inbox]:
     """
     settings = Settings(environment)
     tables = settings.tables()
+    namespace = settings.text("TREADLE_NAMESPACE")
     inbox = Inbox.of("launch", settings, "TREADLE_LAUNCH_QUEUE_URL")
     settings.check()
     tokens, clock = RandomTokens(), SystemClock()
     stores = DynamoStores(tables, tokens)
     jobs = RegisteredJobs(CachedRegistry(stores.registry, clock))
-    return Launcher(stores.runs, inbox.queue, jobs, LazyTargets("launch"), clock, tokens), inbox
+    targets = LazyTargets("launch")
+    return Launcher(stores.runs, inbox.queue, jobs, targets, clock, tokens, namespace), inbox
 
 
 @dataclass(frozen=True, slots=True)

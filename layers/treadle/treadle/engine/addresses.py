@@ -70,6 +70,17 @@ def _place_of(address: str) -> str:
     return f"{parts[4]}/{parts[3]}" if len(parts) > 5 else ""
 
 
+def is_elsewhere(address: str | None, place: str) -> bool:
+    """Whether an address is in another account than the own one; a bare name is not.
+
+    Args:
+        address: an ARN or a name.
+        place: the own account and region, as `account/region`, and whatever follows; "" where that is not known.
+    """
+    account = _place_of(address or "").partition("/")[0]
+    return bool(place) and account not in ("", place.partition("/")[0])
+
+
 def is_at(kind: str, told: str, given: str | None, place: str) -> bool:
     """Whether an address that a target told is the given one.
 

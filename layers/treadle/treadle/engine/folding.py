@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from treadle.definitions.clocks import bounded, is_ahead
 from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.engine.addresses import is_elsewhere
 from treadle.ports.runs import Failure, Run
 
 LAUNCH_DUE_MS = 900_000
@@ -12,6 +13,9 @@ LAUNCH_DUE_MS = 900_000
 
 OVERDUE_MS = 3_600_000
 """A started run is looked at again after an hour without news."""
+
+ELSEWHERE_MS = 300_000
+"""The same in another account, whose events may not come here: only there can be seen whether rules deliver them."""
 
 ASSUMED = "?"
 """Marks a status that Treadle concluded and no target reported; a reported end outranks it."""
@@ -95,6 +99,20 @@ def fold(run: Run, report: Report) -> Run:
             target=report.target or run.target,
         )
     return replace(folded, failure=_failure(run, report, folded))
+
+
+def with_look_elsewhere(run: Run, place: str, now: int) -> Run:
+    """The record, its next look within minutes if it was started in another account.
+
+    Args:
+        run: the record.
+        place: the own account and region, as `account/region`, and whatever follows.
+        now: the time.
+    """
+    address = run.tried.target if run.tried is not None and run.tried.target else run.target
+    if run.next_at is None or run.status is not Status.STARTED or not is_elsewhere(address, place):
+        return run
+    return replace(run, next_at=min(run.next_at, now + ELSEWHERE_MS))
 
 
 def _believed(report: Report) -> Report:

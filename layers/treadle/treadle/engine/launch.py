@@ -18,7 +18,7 @@ from treadle.definitions.errors import (
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.addresses import role_of_try
 from treadle.engine.amend import amend
-from treadle.engine.folding import Report, fold
+from treadle.engine.folding import Report, fold, with_look_elsewhere
 from treadle.engine.hops import MOST_HOPS, one_hop_on
 from treadle.engine.identity import tick_time, timestamp
 from treadle.engine.messages import LaunchRequest, launch_message
@@ -91,6 +91,7 @@ class Launcher:
         targets: each kind of target.
         clock: the time.
         tokens: names this process's claims.
+        place: the own account and region, as `account/region`.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class Launcher:
         targets: Targets,
         clock: Clock,
         tokens: Tokens,
+        place: str = "",
     ) -> None:
         self._runs = runs
         self._launches = launches
@@ -108,6 +110,7 @@ class Launcher:
         self._targets = targets
         self._clock = clock
         self._tokens = tokens
+        self._place = place
 
     def launch(self, request: LaunchRequest, seconds: float) -> Outcome:
         """Start an attempt unless that was done, or is being done.
@@ -228,8 +231,14 @@ class Launcher:
 
         def started(current: Run) -> Run:
             folded = fold(current, report)
+            if folded.attempt != run.attempt:
+                return folded
             # What cannot be asked how it stands need not be looked at again.
-            return folded if describes or folded.attempt != run.attempt else replace(folded, next_at=None)
+            return (
+                with_look_elsewhere(folded, self._place, self._clock.now())
+                if describes
+                else replace(folded, next_at=None)
+            )
 
         amend(self._runs, run, started)
         asked = tick_time(run.tick_id) if run.attempt == 1 else None

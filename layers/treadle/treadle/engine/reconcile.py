@@ -20,7 +20,14 @@ from treadle.engine.amend import amend
 from treadle.engine.describing import described
 from treadle.engine.dispatch import Dispatcher
 from treadle.engine.engine_check import Heartbeat
-from treadle.engine.folding import LAUNCH_DUE_MS, OVERDUE_MS, Report, fold, retry_of
+from treadle.engine.folding import (
+    LAUNCH_DUE_MS,
+    OVERDUE_MS,
+    Report,
+    fold,
+    retry_of,
+    with_look_elsewhere,
+)
 from treadle.engine.held import HeldTicks
 from treadle.engine.late_sensors import LateSensors
 from treadle.engine.launch import Targets
@@ -124,6 +131,7 @@ class Reconciler:
         registry: copies what projects register; None where nothing is registered.
         heartbeat: notes that RECONCILE runs; None to leave that out.
         sensors: looks for sensors that do not tick; None to leave that out.
+        place: the own account and region, as `account/region`; runs in other accounts are asked about more often.
     """
 
     def __init__(
@@ -140,6 +148,7 @@ class Reconciler:
         registry: RegistrySync | None = None,
         heartbeat: Heartbeat | None = None,
         sensors: LateSensors | None = None,
+        place: str = "",
     ) -> None:
         self._ticks = ticks
         self._runs = runs
@@ -153,6 +162,7 @@ class Reconciler:
         self._registry = registry
         self._heartbeat = heartbeat
         self._sensors = sensors
+        self._place = place
         self._held = HeldTicks(ticks, dispatcher, clock)
 
     def reconcile(self, seconds: float) -> Reconciled:
@@ -386,7 +396,8 @@ class Reconciler:
             folded = fold(current, report)
             if folded.attempt != run.attempt:
                 return folded  # An operator has asked for another attempt meanwhile.
-            return replace(_looked_at(folded, now + OVERDUE_MS), unanswered=None)
+            looked_at = replace(_looked_at(folded, now + OVERDUE_MS), unanswered=None)
+            return with_look_elsewhere(looked_at, self._place, now)
 
         amend(self._runs, run, answered)
         return True

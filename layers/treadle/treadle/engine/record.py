@@ -12,7 +12,7 @@ from treadle.definitions.errors import (
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.addresses import former_of, is_at, kind_of_run
 from treadle.engine.amend import amend
-from treadle.engine.folding import UNKNOWN_FAILURE, Report, fold
+from treadle.engine.folding import UNKNOWN_FAILURE, Report, fold, with_look_elsewhere
 from treadle.engine.identity import parse_launch_id
 from treadle.engine.launch import Targets
 from treadle.engine.observing import Observer, observed_run
@@ -115,10 +115,15 @@ class Recorder:
             return Outcome(Decision.FOREIGN, found, change.external_id or change.name or "")
         told, unknown = self._explained(found)
         report = self._report(found.attempt, told)
-        folded = amend(self._runs, found.run, lambda current: fold(current, report))
+        folded = amend(self._runs, found.run, lambda current: self._folded(current, report))
         if unknown is not None:
             raise unknown
         return Outcome(Decision.RECORDED, f"The run is at {folded.status}.", folded.launch_id)
+
+    def _folded(self, run: Run, report: Report) -> Run:
+        folded = fold(run, report)
+        # What says nothing new puts off no look.
+        return folded if folded == run else with_look_elsewhere(folded, self._place, self._clock.now())
 
     def _report(self, attempt: int, change: StatusChange) -> Report:
         return Report(
