@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from tests.template.model import Template, actions
+from tests.template.model import Template
 
 ACCOUNT, REGION, STACK = "123456789012", "us-east-1", "shop"
 _PSEUDO = {
@@ -145,7 +145,9 @@ def covers(statement: Mapping[str, Any], action: str, resource: str) -> bool:
     """Whether a statement is about an action on a resource."""
     named = statement.get("Resource", statement.get("NotResource"))
     is_named = any(fnmatchcase(resource, each) for each in (named if isinstance(named, list) else [named]))
-    return action in actions(dict(statement)) and is_named is ("Resource" in statement)
+    listed = statement.get("Action", statement.get("NotAction"))
+    is_listed = any(fnmatchcase(action, each) for each in (listed if isinstance(listed, list) else [listed]))
+    return is_listed is ("Action" in statement) and is_named is ("Resource" in statement)
 
 
 _UNFILLED = "${}"
