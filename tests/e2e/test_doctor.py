@@ -340,6 +340,24 @@ def sensor_that_does_not_tick(deployed: Deployed) -> contextlib.AbstractContextM
     )
 
 
+@contextlib.contextmanager
+def role_with_a_sensors_tag(deployed: Deployed) -> Iterator[None]:
+    """Somebody has made a role that may do what the sensor may."""
+    iam, policy = deployed.client("iam"), deployed.physical_id("EvaluatorPolicy")
+    trusted = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "lambda.amazonaws.com"}}
+    iam.create_role(
+        RoleName="forger",
+        AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trusted]}),
+        Tags=[{"Key": "treadle:sensor", "Value": SENSOR}],
+    )
+    iam.attach_role_policy(RoleName="forger", PolicyArn=policy)
+    try:
+        yield
+    finally:
+        iam.detach_role_policy(RoleName="forger", PolicyArn=policy)
+        iam.delete_role(RoleName="forger")
+
+
 def alarm_gone_off(deployed: Deployed) -> contextlib.AbstractContextManager[None]:
     return alarm(deployed, "ActionNeededAlarm")
 
@@ -385,6 +403,7 @@ BREAKAGES: dict[str, tuple[Breakage, str, str, str]] = {
     "failing sensor": (failing_sensor, "sensors", OWNER, "4 ticks in a row have failed"),
     "paused sensor": (paused_sensor, "sensors", OWNER, "It is paused: Paused after 5 failures in a row."),
     "sensor that does not tick": (sensor_that_does_not_tick, "sensors", OWNER, "It has not ticked for"),
+    "role with a sensor's tag": (role_with_a_sensors_tag, "sensor roles", OWNER, "role/forger has its tag treadle:sensor"),
     "alarm": (alarm_gone_off, "alarms", "ActionNeededAlarm", "by a test"),
     "alarm of a project": (alarm_of_a_project_gone_off, "alarms", "DeadLettersAlarm", "by a test"),
 }  # fmt: skip

@@ -26,6 +26,7 @@ from treadle.ports.health import (
     Bucket,
     Denial,
     JobTarget,
+    PolicyHolder,
     Switch,
     Unread,
     Vitals,
@@ -52,6 +53,7 @@ HEALTHY = Vitals(
     ),
     buckets=(Bucket("watch", "landing", announces=True),),
     targets=(JobTarget("load", "arn", "LoadArn", exists=True),),
+    holders=(PolicyHolder("arn", "role", "watch"),),
     clock_ahead_ms=400,
 )
 
@@ -101,6 +103,7 @@ def test_nothing_is_wrong_with_a_healthy_deployment_and_each_check_says_so(house
         "requests",
         "rules",
         "schedules",
+        "sensor roles",
         "sensors",
     ]
 
@@ -118,6 +121,7 @@ OFF: list[tuple[str, dict[str, Any], str, str]] = [
     ("jobs", {"targets": (JobTarget("load", "", "LoadArn", exists=False),)}, "load", "gives the job no address"),
     ("jobs", {"targets": (JobTarget("load", "arn", "LoadArn", exists=False),)}, "load", "is not there: arn."),
     ("permissions", {"denials": (Denial("launch", "sqs:SendMessage", "arn", "none of its role's policies allows it"),)}, "launch", "may not sqs:SendMessage on arn"),
+    ("sensor roles", {"holders": (PolicyHolder("ann", "user"),)}, "user ann", "has the engine's policies for evaluators"),
     ("alarms", {"alarms": (Alarm("oops", 0, "too many"),)}, "oops", "since 1970-01-01T00:00:00.000Z: too many"),
     ("alerts", {"channels": (AlertChannel(TOPIC, "SNS topic ops is not there", "Create it."),)}, "sensor alert", "Alerts do not arrive: SNS topic ops is not there"),
     ("schedules", {"switches": (Switch("schedule", OWNER, "s", is_on=False, trouble="it does not exist any more"),)}, OWNER, "it does not exist any more"),

@@ -79,7 +79,9 @@ def test_run_in_another_account_is_asked_about_every_five_minutes(elsewhere: Hou
     assert elsewhere.only_run().status is Status.SUCCESS
 
 
-def test_event_of_a_run_in_another_account_puts_its_next_look_off_by_five_minutes_at_most(elsewhere: House) -> None:
+def test_event_of_a_run_in_another_account_puts_its_next_look_off_by_five_minutes_at_most(
+    elsewhere: House,
+) -> None:
     launch(elsewhere)
     elsewhere.clock.advance(1)
     began = replace(reported(0), time=NOON - 1_000, started_at=NOON - 1_000)

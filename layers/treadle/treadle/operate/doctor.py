@@ -26,11 +26,12 @@ from treadle.operate.findings import (
 )
 from treadle.operate.moved import CHECK, MOST, Addresses
 from treadle.operate.overview import DAY_MS, Overview, SensorView
+from treadle.operate.policy_holders import of_holders
 from treadle.operate.problems import ProblemKind
 from treadle.operate.registrations import Registrations
 from treadle.operate.stories import closed
 from treadle.ports.deployment import DeployedSensor, Deployment
-from treadle.ports.health import Health, Vitals
+from treadle.ports.health import HOLDERS, Health, Vitals
 from treadle.ports.runs import RunStore
 from treadle.ports.system import Clock
 from treadle.ports.ticks import MOST_READ, Tick, TickStore, TickTrouble
@@ -110,7 +111,8 @@ class Doctor:
         broken = {each.subject for each in findings if each.check == "configuration"}
         found = _of_vitals(vitals, in_use)
         findings += [each for each in found if each.check != "functions" or each.subject not in broken]
-        findings += of_unknown_jobs(self._deployment.sensors().values(), vitals)
+        sensors = self._deployment.sensors().values()
+        findings += [*of_unknown_jobs(sensors, vitals), *of_holders(vitals.holders, sensors)]
         wrong = {each.check for each in findings if each.severity is not Severity.OK}
         findings += [each for each in _in_order(vitals) if each.check not in wrong]
         return sorted(dict.fromkeys(findings), key=lambda each: _ORDER.index(each.severity))
@@ -291,6 +293,9 @@ def _in_order(vitals: Vitals) -> Iterator[Finding]:
     there = sum(each.exists is True for each in vitals.targets)
     yield Finding("jobs", "jobs", Severity.OK, f"{there} have what they launch.")
     yield Finding("permissions", "permissions", Severity.OK, "The roles allow what their functions need.")
+    if vitals.holders:
+        says = f"{len(vitals.holders)} have the engine's policies for evaluators, each of its own sensor."
+        yield Finding(HOLDERS, HOLDERS, Severity.OK, says)
     yield Finding("alarms", "alarms", Severity.OK, "None is in ALARM.")
     if vitals.channels:
         says = f"{len(vitals.channels)} topics, secrets and senders of alerts are there."

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+HOLDERS = "sensor roles"
+"""The check of who has the engine's policies for evaluators."""
+
 
 @dataclass(frozen=True, slots=True)
 class Switch:
@@ -104,6 +107,23 @@ class Denial:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyHolder:
+    """Somebody that has one of the engine's policies for evaluators.
+
+    Attributes:
+        name: a role's ARN, or the name of a user or a group.
+        kind: "role", "user" or "group".
+        sensor: as which sensor, by the role's tag; "" for none.
+        trusted: who else than Lambda may assume the role.
+    """
+
+    name: str
+    kind: str
+    sensor: str = ""
+    trusted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Alarm:
     """An alarm that is in ALARM.
 
@@ -196,6 +216,7 @@ class Vitals:
         buckets: those that sensors watch.
         targets: what jobs launch.
         denials: missing permissions of the deployment's own roles.
+        holders: who has the engine's policies for evaluators.
         alarms: those that are in ALARM.
         channels: where alerts and alarms go.
         activities: how often functions were invoked within the last quarter of an hour.
@@ -208,6 +229,7 @@ class Vitals:
     buckets: tuple[Bucket, ...] = ()
     targets: tuple[JobTarget, ...] = ()
     denials: tuple[Denial, ...] = ()
+    holders: tuple[PolicyHolder, ...] = ()
     alarms: tuple[Alarm, ...] = ()
     channels: tuple[AlertChannel, ...] = ()
     activities: tuple[Activity, ...] = ()

@@ -17,11 +17,14 @@ from treadle.ports.health import (
     Bucket,
     Denial,
     JobTarget,
+    PolicyHolder,
     Switch,
     Unread,
 )
 
-Vital = Switch | Backlog | Bucket | JobTarget | Denial | Alarm | AlertChannel | Activity | Unread
+Vital = (
+    Switch | Backlog | Bucket | JobTarget | Denial | PolicyHolder | Alarm | AlertChannel | Activity | Unread
+)
 
 LOCAL_ACCOUNT = "000000000000"
 """AWS has no such account; local clouds use it."""

@@ -14,6 +14,7 @@ from treadle.adapters.answers import code_of
 from treadle.adapters.clients import client
 from treadle.adapters.engine import EngineFunction
 from treadle.adapters.health.alert_channels import channel_probe
+from treadle.adapters.health.evaluator_policies import holders_probe
 from treadle.adapters.health.job_targets import roles_probe, target_probe
 from treadle.adapters.health.looking import Probe, Vital, look_at_all, taken
 from treadle.adapters.health.needs import Need, needs
@@ -32,6 +33,7 @@ from treadle.ports.health import (
     Bucket,
     Denial,
     JobTarget,
+    PolicyHolder,
     Switch,
     Unread,
     Vitals,
@@ -47,6 +49,7 @@ GONE = "it does not exist any more"
 
 _ALARM = "AWS::CloudWatch::Alarm"
 _FUNCTION = "AWS::Lambda::Function"
+_POLICY = "AWS::IAM::ManagedPolicy"
 _ON = {"Enabled", "Enabling", "Creating", "Updating"}
 _FINE = ("OK", "No records processed")
 _FED_BY = {
@@ -111,7 +114,7 @@ class StackHealth:
         probes = [*self._switches(owner), *self._queues(owner)]
         if owner is None:
             probes += [*self._buckets(), *self._targets(), *self._alarms()]
-            probes += [*self._permissions(), *self._logs(), *self._alerts()]
+            probes += [*self._permissions(), *self._policies(), *self._logs(), *self._alerts()]
         found = look_at_all(
             [*probes, Probe("queues", "the age of messages", "cloudwatch:GetMetricData", self._ages(owner))]
         )
@@ -121,6 +124,7 @@ class StackHealth:
             buckets=_only(found, Bucket),
             targets=_only(found, JobTarget),
             denials=_only(found, Denial),
+            holders=_only(found, PolicyHolder),
             alarms=_only(found, Alarm),
             channels=_only(found, AlertChannel),
             activities=_only(found, Activity),
@@ -263,6 +267,11 @@ class StackHealth:
     def _permissions(self) -> Iterator[Probe]:
         for need in needs(self._stack, self._sensors(), self._jobs.values()):
             yield permission_probe(self._stack, need)
+
+    def _policies(self) -> Iterator[Probe]:
+        """Who has the policies of evaluators, which are the only managed ones of the engine's stack."""
+        if policies := [arn for _, _, arn in self._of_type(_POLICY, "Policy")]:
+            yield holders_probe(policies)
 
     def _alerts(self) -> Iterator[Probe]:
         """Whether the alerts of sensors can arrive."""
