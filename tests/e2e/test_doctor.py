@@ -344,7 +344,11 @@ def sensor_that_does_not_tick(deployed: Deployed) -> contextlib.AbstractContextM
 def role_with_a_sensors_tag(deployed: Deployed) -> Iterator[None]:
     """Somebody has made a role that may do what the sensor may."""
     iam, policy = deployed.client("iam"), deployed.physical_id("EvaluatorPolicy")
-    trusted = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "lambda.amazonaws.com"}}
+    trusted = {
+        "Effect": "Allow",
+        "Action": "sts:AssumeRole",
+        "Principal": {"Service": "lambda.amazonaws.com"},
+    }
     iam.create_role(
         RoleName="forger",
         AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trusted]}),

@@ -9,7 +9,14 @@ from tests.template.engine_model import template_at
 from tests.template.model import ROOT
 
 PAGE = (ROOT / "docs" / "reference" / "parameters.md").read_text()
-PATHS = ("template.yaml", "engine/template.yaml", "engine/console.yaml", "engine/forward.yaml")
+PATHS = (
+    "template.yaml",
+    "engine/template.yaml",
+    "engine/console.yaml",
+    "engine/forward.yaml",
+    "engine/job-account.yaml",
+    "engine/project-pipeline.yaml",
+)
 PARAMETERS: dict[str, dict[str, dict[str, Any]]] = {
     path: template_at(ROOT / path).section("Parameters") for path in PATHS
 }

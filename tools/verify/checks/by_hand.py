@@ -57,6 +57,13 @@ BY_HAND = (
         "From a joined account, send PutEvents with [treadle], [other] and [treadle, other] in one request each.",
     ),
     ByHand(
+        "job-account",
+        "EventBridge delivers to a queue in another account by a role there, whose path the queue's policy names",
+        "needs a second account",
+        "Follow docs/guide/jobs-in-another-account.md for a state machine and a Lambda function: the runs end within seconds, "
+        "and the stack's dead-letter queue stays empty. Then empty JobAccounts: the next events are dead letters there.",
+    ),
+    ByHand(
         "console-sign-in",
         "The console accepts tokens of its issuer and audience only, and reads groups with blanks in their names",
         "needs an identity provider",

@@ -1,5 +1,6 @@
 """IAM: sessions, trust between roles, and the roles that SAM makes."""
 
+import json
 from functools import partial
 from typing import Any
 
@@ -35,6 +36,11 @@ SAM_TAGS = (
 QUEUE_TAGS = (
     "Amazon SQS developer guide, ABAC condition keys for Amazon SQS: "
     "https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-abac-condition-keys.html"
+)
+
+ROLE_KEYS = (
+    "Service authorization reference, Actions, resources, and condition keys for AWS IAM (aws:RequestTag, "
+    "iam:PermissionsBoundary): https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html"
 )
 
 QUEUE_POLICY = "service-role/AWSLambdaSQSQueueExecutionRole"
@@ -316,6 +322,76 @@ def foreign_queues(lab: Lab) -> str:
     return "the function may receive from its own queue, and neither from another sensor's nor from one without a tag"
 
 
+def pipeline(account: Account) -> Part:
+    """A role that may tag roles, give them policies and write parameters, and what keeps it to a prefix.
+
+    Args:
+        account: where.
+    """
+    roles = account.arn("iam", f"role{account.path}/pipeline/*")
+    entries = account.arn("ssm", f"parameter{account.path}/pipeline/")
+    tag = "aws:RequestTag/treadle:sensor"
+    other_sensors = {"Null": {tag: "false"}, "StringNotLike": {tag: "alpha_*"}}
+    unbounded = {"StringNotEquals": {"iam:PermissionsBoundary": ref("Boundary")}}
+    may = role(
+        trusting_caller(account),
+        statement(("iam:TagRole", "iam:PutRolePolicy", "iam:DeleteRolePolicy"), roles),
+        statement(("ssm:PutParameter", "ssm:DeleteParameter"), f"{entries}*"),
+        statement(("iam:TagRole",), "*", other_sensors, "Deny"),
+        statement(("iam:PutRolePolicy",), "*", unbounded, "Deny"),
+        {"Effect": "Deny", "Action": "ssm:PutParameter", "NotResource": f"{entries}alpha_*"},
+    )
+    boundary = {
+        "Type": "AWS::IAM::ManagedPolicy",
+        "Properties": {"PolicyDocument": document(statement(("sqs:SendMessage",), "*"))},
+    }
+    nobody = document(
+        {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    )
+    path = f"{account.path}/pipeline/"
+    return template(
+        {
+            "Boundary": boundary,
+            "Role": may,
+            "Bounded": role(nobody, Path=path, PermissionsBoundary=ref("Boundary")),
+            "Unbounded": role(nobody, Path=path),
+        },
+        {"Role": arn_of("Role"), "Bounded": ref("Bounded"), "Unbounded": ref("Unbounded")},
+    )
+
+
+def project_pipeline(lab: Lab) -> str:
+    """Tag roles, give them policies and write parameters, of the pipeline's prefix and of others.
+
+    Args:
+        lab: the check's.
+    """
+    session = lab.acting_as(lab.outputs["Role"])
+    iam, ssm = client_of(session, "iam"), client_of(session, "ssm")
+    bounded, unbounded = lab.outputs["Bounded"], lab.outputs["Unbounded"]
+
+    def tag(sensor: str) -> Any:
+        return iam.tag_role(RoleName=bounded, Tags=[{"Key": "treadle:sensor", "Value": sensor}])
+
+    def give(role_name: str) -> Any:
+        policy = json.dumps(document(statement(("sqs:SendMessage",), "*")))
+        return iam.put_role_policy(RoleName=role_name, PolicyName="more", PolicyDocument=policy)
+
+    def register(name: str) -> Any:
+        path = f"{lab.account.path}/pipeline/{name}"
+        return ssm.put_parameter(Name=path, Value="x", Type="String", Overwrite=True)
+
+    lab.once_allowed(partial(tag, "alpha_daily"), "tagging a role as an own sensor is denied")
+    expect_denied(partial(tag, "beta"), "TagRole with another sensor's name")
+    lab.once_allowed(partial(give, bounded), "giving a policy to a role with the boundary is denied")
+    iam.delete_role_policy(RoleName=bounded, PolicyName="more")
+    expect_denied(partial(give, unbounded), "PutRolePolicy on a role without the boundary")
+    lab.once_allowed(partial(register, "alpha_daily"), "writing an own parameter is denied")
+    ssm.delete_parameter(Name=f"{lab.account.path}/pipeline/alpha_daily")
+    expect_denied(partial(register, "beta"), "PutParameter of another name")
+    return "own tags, roles and parameters are allowed; another tag, a role without the boundary and another parameter are denied"
+
+
 CHECKS = (
     Check(
         "session-name",
@@ -351,5 +427,14 @@ CHECKS = (
         queues,
         not_local="the local cloud sets no aws:ResourceTag for queues, and substitutes no variables in policies",
         dollars=0.001,
+    ),
+    Check(
+        "project-pipeline",
+        "Denials by aws:RequestTag, iam:PermissionsBoundary and the names of parameters keep a pipeline to its prefix",
+        "engine/project-pipeline.yaml, the policy of a project's pipeline",
+        ROLE_KEYS,
+        project_pipeline,
+        pipeline,
+        not_local="the local cloud sets neither aws:RequestTag nor iam:PermissionsBoundary for roles",
     ),
 )

@@ -16,7 +16,13 @@ CARRIED = "distribution"
 PROJECT_TEMPLATES = Path(__file__).parent / "templates" / "project"
 
 ENGINE_FOLDERS = ("functions/engine", "layers/deps", "layers/treadle")
-ENGINE_TEMPLATES = ("engine/template.yaml", "engine/console.yaml", "engine/forward.yaml")
+ENGINE_TEMPLATES = (
+    "engine/template.yaml",
+    "engine/console.yaml",
+    "engine/forward.yaml",
+    "engine/job-account.yaml",
+    "engine/project-pipeline.yaml",
+)
 ENGINE_SETTINGS = "engine/samconfig.toml"
 """How the engine is deployed: the operator's own once it is written."""
 LEFT_OUT = ("__pycache__", CARRIED, "cli", "testing", "*.dist-info")
