@@ -37,9 +37,12 @@ def pipeline(action: str, resource: str, **context: list[str]) -> str:
     return decision([ADMINISTRATOR, *policy("PipelinePolicy")], action, resource, context)
 
 
-def role(action: str, resource: str, sensor: str = "sales_daily", **context: list[str]) -> str:
+def role(action: str, resource: str, **context: list[str]) -> str:
     """The decision on a call of an evaluator whose own policies allow everything beside the engine's."""
-    tags = {"aws:PrincipalTag/treadle:sensor": [sensor], "aws:PrincipalTag/treadle:project": ["sales"]}
+    tags = {
+        "aws:PrincipalTag/treadle:sensor": ["sales_daily"],
+        "aws:PrincipalTag/treadle:project": ["sales"],
+    }
     known = {"aws:PrincipalAccount": ["123456789012"], **tags, **context}
     bounded = decision(policy("RoleBoundary"), action, resource, known)
     own = decision([ADMINISTRATOR, *statements("EvaluatorPolicy")], action, resource, known)
@@ -138,8 +141,8 @@ def test_pipeline_leaves_the_engine_and_other_projects_alone() -> None:
 def test_role_of_the_project_touches_no_state_of_another_sensor_whatever_its_tag_says(table: str) -> None:
     for key, decided in (("sales_daily", "allowed"), ("payroll", "explicitDeny")):
         for action in ("GetItem", "PutItem", "UpdateItem", "Query"):
-            context = {"dynamodb:LeadingKeys": [key]}
-            assert role(f"dynamodb:{action}", table, sensor="payroll", **context) == decided
+            context = {"dynamodb:LeadingKeys": [key], "aws:PrincipalTag/treadle:sensor": ["payroll"]}
+            assert role(f"dynamodb:{action}", table, **context) == decided
     both = {"dynamodb:LeadingKeys": ["sales_daily", "payroll"]}
     assert role("dynamodb:BatchGetItem", table, **both) == "explicitDeny"
     assert role("dynamodb:Scan", table) == "explicitDeny"
