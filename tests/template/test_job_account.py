@@ -2,13 +2,15 @@
 
 import json
 import re
+import tomllib
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.support.policies import Deployed, decision
 from tests.template.engine_model import FOLDER, ROLE, deployed, read_engine, template_at
-from tests.template.model import samples
+from tests.template.model import ROOT, Template, _Loader, samples
 from tests.template.shared import transformed
 from treadle.adapters.asset_reports import is_about_an_asset, parse_asset_event
 from treadle.adapters.status_events import parse_status_change
@@ -140,3 +142,33 @@ def test_contract_is_given_as_its_value() -> None:
     assert (PARTS[1], PARTS[12]) == ("engine", "record_queue_arn")
     assert "1 engine, 12 record queue" in said
     assert set(map(int, re.findall(r"!Select \[(\d+), !Ref Engine\]", text))) == {1, 12}
+
+
+GUIDE = (ROOT / "docs/guide/jobs-in-another-account.md").read_text()
+
+
+def test_role_of_the_guide_trusts_the_engines_functions_and_starts_for_launch_only() -> None:
+    [block] = re.findall(r"^```yaml\n(.*?)^```$", GUIDE, flags=re.MULTILINE | re.DOTALL)
+    guide = Template(yaml.load(block, Loader=_Loader))
+    role = Deployed(guide, {"Engine": CONTRACT})
+    properties = role.value(guide.resources(ROLE)["LoadJobRole"])
+    [trust] = properties["AssumeRolePolicyDocument"]["Statement"]
+    machine = f"arn:aws:states:us-east-1:{OWN}:stateMachine:load"
+
+    def decided(session: str) -> str:
+        found = list(role.statements("LoadJobRole"))
+        return decision(found, "states:StartExecution", machine, {"aws:userid": [f"AROA:{session}"]})
+
+    assert properties["Path"] == "/treadle/main/us-east-1/job/"
+    assert trust["Principal"] == {"AWS": OWN}
+    assert trust["Condition"]["ArnLike"]["aws:PrincipalArn"].endswith(":role/treadle/main/us-east-1/engine/*")
+    assert decided("launch") == "allowed"
+    assert decided("record") == "implicitDeny"
+
+
+def test_parameters_and_environments_of_the_guide_exist() -> None:
+    settings = tomllib.loads((FOLDER / "samconfig.toml").read_text())
+
+    assert "JobAccounts" in ENGINE.section("Parameters")
+    assert set(re.findall(r"--config-env ([\w-]+)", GUIDE)) == {"job-account"}
+    assert settings["job-account"]["deploy"]["parameters"]["template_file"] == "job-account.yaml"
