@@ -181,6 +181,11 @@ def test_role_of_the_project_reaches_no_part_of_the_engine() -> None:
     assert role("iam:TagRole", ROLE) == "implicitDeny"
 
 
+def test_role_of_an_ecs_job_passes_roles_of_its_project_only() -> None:
+    assert role("iam:PassRole", f"{IAM}role/sales-TaskRole-1A2B") == "allowed"
+    assert role("iam:PassRole", f"{IAM}role/admin") == "implicitDeny"
+
+
 def test_policies_fit_with_the_longest_names() -> None:
     longest = {
         "Engine": CONTRACT.replace("main", "e" * 32).split(","),
