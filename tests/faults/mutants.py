@@ -879,6 +879,13 @@ MUTANTS = (
         (f"{MOVED}an_answer_ends_the_time_that_a_denial_lasts",),
     ),
     Mutant(
+        "run in another account that is queried hourly",
+        "engine/folding.py",
+        "return replace(run, next_at=min(run.next_at, now + ELSEWHERE_MS))",
+        "return run",
+        ("tests/unit/test_jobs_elsewhere.py::test_run_in_another_account_is_asked_about_every_five_minutes",),
+    ),
+    Mutant(
         "silence taken for a denial",
         "engine/unanswered.py",
         "(DENIED_ENDS_MS if is_denied else SILENT_ENDS_MS)",
