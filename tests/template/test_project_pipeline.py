@@ -1,11 +1,20 @@
 """engine/project-pipeline.yaml: what the pipeline of a project, and the roles that it makes, must not do."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.policies import Deployed, decision
-from tests.template.engine_model import FOLDER, POLICY, deployed, read_engine, statements, template_at
+from tests.template.engine_model import (
+    FOLDER,
+    POLICY,
+    deployed,
+    read_engine,
+    statements,
+    template_at,
+    transformed,
+)
 from tests.template.model import ROOT
 from treadle.operate.limits import MANAGED, exceeded, measure
 
@@ -205,3 +214,25 @@ def test_every_name_that_the_shipped_project_gives_is_as_the_policy_expects() ->
         assert not {"RoleName", "FunctionName", "QueueName"} & properties.keys()
         if resource["Type"] == "AWS::IAM::Role":
             assert properties["Path"] == {"Fn::Select": [19, {"Ref": "Engine"}]}
+
+
+def test_globals_of_a_project_give_the_boundary_to_the_roles_of_its_functions(tmp_path: Path) -> None:
+    """As the guide says; roles that are written out, and those of state machines, need a line each."""
+    text, line = (ROOT / "template.yaml").read_text(), "Globals:\n  Function:\n"
+    assert text.count(line) == 1
+    path = tmp_path / "template.yaml"
+    path.write_text(text.replace(line, f"{line}    PermissionsBoundary: {IAM}policy/boundary\n"))
+
+    roles = {
+        name: each["Properties"]
+        for name, each in transformed(path)["Resources"].items()
+        if each["Type"] == "AWS::IAM::Role"
+    }
+    without = {name for name, each in roles.items() if "PermissionsBoundary" not in each}
+
+    assert without == {"ProcessFileJobRole", "ProcessLargeFileJobRole", "SummarizeRole"}
+    for each in roles.values():
+        tags = {tag["Key"]: tag["Value"] for tag in each.get("Tags", [])}
+        assert "RoleName" not in each
+        if "treadle:sensor" in tags:
+            assert tags["treadle:project"] == {"Ref": "AWS::StackName"}
