@@ -190,6 +190,7 @@ def _holds(operator: str, values: list[str] | None, wanted: list[str]) -> bool:
     )
     assert name.replace("Not", "") in {"StringEquals", "StringLike", "ArnEquals", "ArnLike"}, operator
     if values is None:
-        return optional or quantifier == "ForAllValues" or negated
+        # "Multivalued context keys" in the IAM User Guide: none of no values.
+        return optional or quantifier == "ForAllValues" or (negated and quantifier != "ForAnyValue")
     found = [matches(value) is not negated for value in values]
     return any(found) if quantifier == "ForAnyValue" else all(found)

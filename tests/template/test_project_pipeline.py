@@ -190,6 +190,19 @@ def test_role_of_the_project_reaches_no_part_of_the_engine() -> None:
     assert role("iam:TagRole", ROLE) == "implicitDeny"
 
 
+def test_boundary_holds_without_the_policies_of_evaluators() -> None:
+    """A project can make a role that has none of these, and allow it everything."""
+
+    def bounded(action: str, resource: str, **context: list[str]) -> str:
+        return decision(policy("RoleBoundary"), action, resource, context)
+
+    of_engine = {"aws:ResourceTag/treadle:engine": ["main"]}
+    queue = f"arn:aws:sqs:{ACCOUNT}:RecordQueue"
+    assert bounded("dynamodb:Scan", SENSORS) == bounded("dynamodb:Scan", TICKS) == "explicitDeny"
+    assert bounded("sqs:ReceiveMessage", queue, **of_engine) == "explicitDeny"
+    assert bounded("sqs:ReceiveMessage", f"arn:aws:sqs:{ACCOUNT}:web") == "allowed"
+
+
 def test_role_of_an_ecs_job_passes_roles_of_its_project_only() -> None:
     assert role("iam:PassRole", f"{IAM}role/sales-TaskRole-1A2B") == "allowed"
     assert role("iam:PassRole", f"{IAM}role/admin") == "implicitDeny"
