@@ -106,9 +106,9 @@ def on_files(files: "Files", config: "MkDocsConfig") -> "Files":
     for path, place in ROOT_PAGES.items():
         files.append(File.generated(config, place, content=pages[path]))
     for path in sorted({path for of, text in pages.items() for path in links(text, of)}):
-        place = site_path(path)
-        if place is not None and place.startswith("source/"):
-            files.append(File.generated(config, place, content=shown(path)))
+        target = site_path(path)
+        if target is not None and target.startswith("source/"):
+            files.append(File.generated(config, target, content=shown(path)))
     return files
 
 
