@@ -101,6 +101,9 @@ endef
 		if $(PYTHON3) tools/prerequisites.py --quiet browser; then touch $@; else test "$${CI:-}" != true; fi; \
 	fi
 
+.tools/docs/.ready: requirements/docs.txt
+	$(virtualenv)
+
 .PHONY: requirements
 requirements: ## Resolve requirements/*.in anew and pin the result (Python 3.11)
 	@$(PYTHON3) tools/pin.py
@@ -130,7 +133,7 @@ check: .venv/.ready .venv/.project ## Your project, before every deployment: its
 	@$(PARALLEL) check-project-code .aws-sam/template.checked check-project-tests
 
 .PHONY: test
-test: check check-treadle ## Everything: all checks, fault injection, races, and end to end on the local cloud
+test: check check-treadle docs ## Everything: all checks, fault injection, races, the site, and end to end on the local cloud
 	@$(if $(SLOW),$(PYTEST) $(SLOW) -n auto $(PYTEST_ARGS))
 	@$(if $(wildcard tests/e2e),$(MAKE) e2e)
 
@@ -214,6 +217,10 @@ verify-local: setup ## The same in a local cloud of its own, as far as an emulat
 .PHONY: dist
 dist: .venv/.ready ## Build the wheel, which carries the engine and what `treadle init` writes
 	@$(PYTHON) -m tools.wheel
+
+.PHONY: docs
+docs: .tools/docs/.ready ## Build the documentation as a site into dist/site; a broken link fails it
+	@NO_MKDOCS_2_WARNING=1 .tools/docs/bin/mkdocs build --strict --quiet
 
 ##@ Afterwards
 

@@ -10,9 +10,15 @@ import venv
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent.parent / "requirements"
-ENVIRONMENTS = {"dev": ".venv", "cloud": ".tools/cloud", "sam": ".tools/sam", "peers": ".tools/peers"}
+ENVIRONMENTS = {
+    "dev": ".venv",
+    "cloud": ".tools/cloud",
+    "sam": ".tools/sam",
+    "peers": ".tools/peers",
+    "docs": ".tools/docs",
+}
 # vega_datasets is here for its data files; its loaders would bring 160 MB of these.
-LEFT_OUT = {"dev": ("numpy", "pandas", "setuptools"), "cloud": ("setuptools",)}
+LEFT_OUT = {"dev": ("numpy", "pandas", "setuptools"), "cloud": ("setuptools",), "docs": ("setuptools",)}
 
 
 def pin(name: str) -> None:

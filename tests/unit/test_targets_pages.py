@@ -13,7 +13,7 @@ from treadle.adapters.targets.registry import KINDS
 ROOT = Path(__file__).parents[2]
 JOBS = (ROOT / "docs" / "reference" / "jobs.md").read_text()
 GUIDE = (ROOT / "docs" / "guide" / "add-a-target.md").read_text()
-README = (ROOT / "README.md").read_text()
+GUARANTEES = (ROOT / "docs" / "guarantees.md").read_text()
 CONTRACT_TESTS = (ROOT / "tests" / "faults" / "test_start_contract.py").read_text()
 IN_WORDS = {
     "step_functions": "Step Functions Standard",
@@ -30,7 +30,7 @@ IN_WORDS = {
 def test_every_kind_has_its_rows_and_its_test(kind: str) -> None:
     assert len(re.findall(rf"^\|.*`{kind}`.*\|$", JOBS, flags=re.MULTILINE)) >= 3
     assert re.search(rf"^\| `{kind}` \|", GUIDE, flags=re.MULTILINE)
-    assert re.search(rf"^\| {IN_WORDS[kind]} \| .* \| .* \| .* \| .* \|$", README, flags=re.MULTILINE)
+    assert re.search(rf"^\| {IN_WORDS[kind]} \| .* \| .* \| .* \| .* \|$", GUARANTEES, flags=re.MULTILINE)
     assert re.search(rf"^def test_{kind}_\w+", CONTRACT_TESTS, flags=re.MULTILINE)
 
 

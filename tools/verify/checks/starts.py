@@ -147,7 +147,7 @@ CHECKS = tuple(
     Check(
         f"start-{kind.replace('_', '-')}",
         f"A start of the kind {kind} that is sent twice, or listed, is one execution, and its end can be queried",
-        "the start contract in the README",
+        "the start contract in docs/guarantees.md",
         SOURCES[kind],
         contract(kind),
         OWN.get(kind),
