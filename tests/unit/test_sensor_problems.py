@@ -372,6 +372,15 @@ def test_sensor_whose_rule_is_disabled_gets_no_events(house: House) -> None:
 # ---- Why
 
 
+def test_why_says_whose_the_state_is_where_nothing_was_requested(house: House) -> None:
+    house.tables.sensors["watch"] = SensorState("watch", project="shop", failure_streak=3)
+
+    sentence = why(house, replace(SCHEDULED, project="lake"), loads)
+
+    assert "its state belongs to project shop, and it is registered by project lake" in sentence
+    assert "treadle sensor adopt watch" in sentence
+
+
 def why(house: House, deployed: DeployedSensor, function: Callable[[Mapping[str, object]], Any]) -> str:
     explains = Why(
         InMemoryDeployment([deployed], {"watch": function}),

@@ -26,6 +26,7 @@ _MARKS = {"SUCCESS": "+", "SKIPPED": ".", "FAILURE": "!", "HELD": "H", "REFUSED"
 _HEALTH = {
     "UNREADABLE": "not found",
     "REGISTRATION": "misregistered",
+    "OWNERSHIP": "another project's",
     "NOT_LOADING": "does not load",
     "FAILING": "failing",
     "LATE": "late",
@@ -63,7 +64,7 @@ def list_sensors(stack: str, as_json: bool) -> None:
     """List the sensors, each with its status, and below them what is wrong and what to do.
 
     STATUS also says what is wrong: not found (its function or rule, or it cannot be read), misregistered (its entry
-    in the registry does not fit), does not load (its function), failing, late, blocked (by its stored state), no
+    in the registry does not fit), another project's (its state is), does not load (its function), failing, late, blocked (by its stored state), no
     events (its rule is disabled), not checked (whether its function loads).
     LATELY has one sign for each of its last ticks, the newest first: + for a success, ! for a failure, . for
     skips in a row; H where requests are held, R where some were refused, A where some were set aside.
@@ -164,6 +165,28 @@ def reset(names: tuple[str, ...], every: bool, stack: str, by: str | None, as_js
         return parts.sensors.reset(each.name, who)
 
     _change(_named(names, every), stack, by, change, "does what its deployment says", as_json)
+
+
+@sensor.command()
+@click.argument("name")
+@click.option(
+    "--fresh", is_flag=True, help="Clear the cursor, so that the sensor begins anew; run keys stay taken."
+)
+@stack_option
+@by_option
+@json_option
+def adopt(name: str, fresh: bool, stack: str, by: str | None, as_json: bool) -> None:
+    """Give a sensor's state to the project that has registered the sensor.
+
+    The state under a sensor's name belongs to the project whose sensor ticked first; ticks of another project's sensor
+    of this name fail. Adopted, it ticks on where the other one has ended. A tick in flight commits nothing.
+    """
+    from treadle.operate.overview import deployed_sensor
+
+    with deployed(stack) as parts:
+        project = deployed_sensor(parts.deployment, name).project
+        state = parts.sensors.adopt(name, project, asking(by), fresh=fresh)
+        _edited(parts, state, f"belongs to project {project}{' and has no cursor' if fresh else ''}", as_json)
 
 
 @sensor.command()
