@@ -421,9 +421,10 @@ def test_logs_show_messages_without_metrics_and_without_what_a_terminal_obeys(st
         json.dumps({"_aws": {"Timestamp": 1}, "TicksSucceeded": 1}),
     ]
     logs, group = boto3.client("logs"), f"/aws/lambda/{STACK}/new_objects"
-    logs.create_log_stream(logGroupName=group, logStreamName="one")
+    stream = f"2026/11/29/{OWN}[$LATEST]8f2d"
+    logs.create_log_stream(logGroupName=group, logStreamName=stream)
     events = [{"timestamp": now + n, "message": line} for n, line in enumerate(lines)]
-    logs.put_log_events(logGroupName=group, logStreamName="one", logEvents=events)
+    logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)
 
     shown = treadle("logs", SENSOR)
     old = treadle("logs", SENSOR, "--until", "1h", "--since", "2h")
