@@ -168,25 +168,25 @@ def reset(names: tuple[str, ...], every: bool, stack: str, by: str | None, as_js
 
 
 @sensor.command()
-@click.argument("name")
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @click.option(
-    "--fresh", is_flag=True, help="Clear the cursor, so that the sensor begins anew; run keys stay taken."
+    "--fresh", is_flag=True, help="Clear the cursors, so that the sensors begin anew; run keys stay taken."
 )
 @stack_option
 @by_option
 @json_option
-def adopt(name: str, fresh: bool, stack: str, by: str | None, as_json: bool) -> None:
-    """Give a sensor's state to the project that has registered the sensor.
+def adopt(names: tuple[str, ...], fresh: bool, stack: str, by: str | None, as_json: bool) -> None:
+    """Give sensors' states to the projects that have registered the sensors.
 
     The state under a sensor's name belongs to the project whose sensor ticked first; ticks of another project's sensor
     of this name fail. Adopted, it ticks on where the other one has ended. A tick in flight commits nothing.
     """
-    from treadle.operate.overview import deployed_sensor
 
-    with deployed(stack) as parts:
-        project = deployed_sensor(parts.deployment, name).project
-        state = parts.sensors.adopt(name, project, asking(by), fresh=fresh)
-        _edited(parts, state, f"belongs to project {project}{' and has no cursor' if fresh else ''}", as_json)
+    def change(parts: "OperatorParts", each: "DeployedSensor", who: str) -> "SensorState":
+        return parts.sensors.adopt(each.name, each.project, who, fresh=fresh)
+
+    words = "belongs to project {project}" + (" and has no cursor" if fresh else "")
+    _change(tuple(dict.fromkeys(names)), stack, by, change, words, as_json)
 
 
 @sensor.command()
@@ -390,7 +390,7 @@ def _change(
             if as_json:
                 views.append(sensor_json(parts.overview.sensor(each.name)))
             else:
-                say(f"Sensor {each.name} {words}, at version {state.epoch}.")
+                say(f"Sensor {each.name} {words.format(project=each.project)}, at version {state.epoch}.")
     if as_json:
         say_json(views)
 
