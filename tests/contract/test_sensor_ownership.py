@@ -43,7 +43,10 @@ def test_request_that_names_no_project_gets_a_lease_and_changes_no_owner(stores:
 
 
 def test_repeated_request_of_a_project_gets_the_same_lease(stores: Stores) -> None:
-    wanted = request(project="shop")
+    before = stores.sensors.acquire(request())
+    assert isinstance(before, Lease)
+    stores.sensors.commit(before, completion())
+    wanted = request(NOON + MINUTE, project="shop")
     first = stores.sensors.acquire(wanted)
 
     assert stores.sensors.acquire(wanted) == first
