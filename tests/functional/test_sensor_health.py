@@ -167,7 +167,7 @@ def test_owner_of_a_state_costs_a_tick_no_request(deployment: Deployment) -> Non
     counted = []
     with metered() as meter:
         for project in ("", "shop"):
-            deployment.setenv(TREADLE_PROJECT=project)
+            deployment.setenv(TREADLE_PROJECT=project, TREADLE_ENGINE_ID="")
             handler = evaluator(daily)
             for number in range(2):
                 handler({"treadle": "tick", "at_once": True}, LambdaContext())

@@ -298,11 +298,16 @@ def test_function_that_is_given_no_project_takes_and_claims_nothing(
 # ---- What operators see
 
 
-def overview(house: House, project: str = "lake") -> Overview:
+GIVEN = {"TREADLE_PROJECT": "lake"}
+"""The environment of its function."""
+
+
+def overview(house: House, settings: Mapping[str, str] = GIVEN) -> Overview:
     def loads(event: Mapping[str, object]) -> Mapping[str, object]:
         return {"name": "watch"}
 
-    sensor = DeployedSensor("watch", "schedule", "", (JOB,), DefaultSensorStatus.RUNNING, 60, project=project)
+    running = DefaultSensorStatus.RUNNING
+    sensor = DeployedSensor("watch", "schedule", "", (JOB,), running, 60, settings=settings, project="lake")
     deployment = InMemoryDeployment([sensor], {"watch": loads})
     return Overview(deployment, house.sensors, house.ticks, house.runs, house.clock)
 
@@ -326,6 +331,17 @@ def test_sensor_on_another_projects_state_is_shown_with_what_to_do_and_nothing_e
     )
     adopt(house, "lake")
     assert ProblemKind.OWNERSHIP not in {each.kind for each in overview(house).sensor("watch").problems}
+
+
+def test_sensor_whose_function_is_given_no_project_is_shown_to_tick_on_the_others_state(house: House) -> None:
+    """And so is what else is wrong with it: its own ticks have left that."""
+    tick(house, "shop")
+    house.clock.advance(3_600)
+
+    problem, late = overview(house, {}).sensor("watch").problems
+
+    assert (problem.kind, late.kind) == (ProblemKind.OWNERSHIP, ProblemKind.LATE)
+    assert problem.says.endswith(": it ticks on that state, as its function has no TREADLE_PROJECT.")
 
 
 def test_stopped_sensor_on_another_projects_state_is_shown_before_it_is_started(house: House) -> None:

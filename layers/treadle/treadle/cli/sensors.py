@@ -64,8 +64,8 @@ def list_sensors(stack: str, as_json: bool) -> None:
     """List the sensors, each with its status, and below them what is wrong and what to do.
 
     STATUS also says what is wrong: not found (its function or rule, or it cannot be read), misregistered (its entry
-    in the registry does not fit), another project's (its state is), does not load (its function), failing, late, blocked (by its stored state), no
-    events (its rule is disabled), not checked (whether its function loads).
+    in the registry does not fit), another project's (its state is), does not load (its function), failing, late,
+    blocked (by its stored state), no events (its rule is disabled), not checked (whether its function loads).
     LATELY has one sign for each of its last ticks, the newest first: + for a success, ! for a failure, . for
     skips in a row; H where requests are held, R where some were refused, A where some were set aside.
     """

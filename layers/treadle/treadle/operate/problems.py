@@ -153,7 +153,8 @@ def _found(seen: Observation, load: LoadCheck | None) -> Iterator[SensorProblem]
         yield SensorProblem(ProblemKind.UNCHECKED, closed(says), load.advice)
     if seen.state.is_foreign(seen.deployed.project):
         yield _foreign(seen)
-        return  # Streak, lease and times are the other project's.
+        if seen.deployed.settings.get("TREADLE_PROJECT"):
+            return  # Streak, lease and times are the other project's.
     if not seen.is_running:
         return
     failing = _streak(seen) or _unfinished(seen) or _failing_events(seen)
@@ -170,9 +171,15 @@ def _found(seen: Observation, load: LoadCheck | None) -> Iterator[SensorProblem]
 def _foreign(seen: Observation) -> SensorProblem:
     """That another project's sensor of the same name has left the state."""
     name = seen.deployed.name
+    is_checked = bool(seen.deployed.settings.get("TREADLE_PROJECT"))
+    consequence = (
+        "its ticks fail, and nothing is evaluated"
+        if is_checked
+        else "it ticks on that state, as its function has no TREADLE_PROJECT"
+    )
     says = (
         f"Its state belongs to project {seen.state.project}, and it is registered by project {seen.deployed.project}: "
-        "its ticks fail, and nothing is evaluated."
+        f"{consequence}."
     )
     advice = f"Rename the sensor, or take its state over: treadle sensor adopt {name}, with --fresh without its cursor."
     return SensorProblem(ProblemKind.OWNERSHIP, says, advice)

@@ -1,4 +1,7 @@
-"""Start, stop and reset a sensor, set its cursor, and give its state to a project; each is remembered, and no tick in flight overwrites it."""
+"""Start, stop and reset a sensor, set its cursor, and give its state to a project.
+
+Each edit is remembered, and no tick in flight overwrites it.
+"""
 
 from treadle.definitions.contexts import check_cursor_size
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus
