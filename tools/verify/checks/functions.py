@@ -278,6 +278,7 @@ CHECKS = (
         LETTERS,
         given_up_event,
         failing_function,
+        not_local="the local cloud sends the record of a destination",
     ),
     Check(
         "concurrency",
