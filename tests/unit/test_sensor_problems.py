@@ -1,5 +1,6 @@
 """What is wrong with a sensor: failing events, ticks that do not come, functions that do not load, and what is no fault."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -7,7 +8,9 @@ from typing import Any
 import pytest
 
 from tests.support.house import JOB, House, sensor_of
+from tools.project import ROOT
 from treadle import SkipReason
+from treadle.cli.sensors import _HEALTH
 from treadle.definitions.errors import InvocationError
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus, TickStatus
 from treadle.engine.evaluation import Budget
@@ -367,6 +370,17 @@ def test_time_in_the_future_and_a_lease_without_end_block_a_sensor(house: House)
 def test_sensor_whose_rule_is_disabled_gets_no_events(house: House) -> None:
     assert kinds(house, replace(ALERT, hearing=Hearing(is_on=False))) == [ProblemKind.NO_EVENTS]
     assert kinds(house, replace(ALERT, hearing=Hearing())) == []
+
+
+# ---- Their words
+
+
+def test_each_kind_of_problem_has_its_words_in_lists_and_on_the_page() -> None:
+    page = (ROOT / "layers/treadle/treadle/console/static/deployment.js").read_text()
+    words = page.split("const PROBLEMS = {")[1].split("};")[0]
+
+    assert set(re.findall(r"([A-Z_]+): \[", words)) == set(ProblemKind)
+    assert set(_HEALTH) == set(ProblemKind)
 
 
 # ---- Why
