@@ -142,6 +142,7 @@ class Flow:
         leased = LeasedTicks(
             Evaluator(planner, self.clock),
             self.stores.sensors,
+            self.stores.ticks,
             self.clock,
             RandomTokens(),
             TickSettings(0, DefaultSensorStatus.RUNNING),

@@ -126,10 +126,11 @@ def on_aws(stacks: Stacks | None = None) -> World:
     stacks.answer()
 
     def log() -> None:
-        logs.create_log_stream(logGroupName="/treadle/files", logStreamName="one")
+        stream = f"2026/11/29/{NEW_FILES.function}[$LATEST]8f2d"
+        logs.create_log_stream(logGroupName="/treadle/files", logStreamName=stream)
         logs.put_log_events(
             logGroupName="/treadle/files",
-            logStreamName="one",
+            logStreamName=stream,
             logEvents=[{"timestamp": at, "message": f"{text}\n"} for at, text in LINES],
         )
 
@@ -320,7 +321,9 @@ def test_sensor_with_an_impossible_default_status_hides_no_other() -> None:
         clients.forget()
 
 
-def test_in_a_log_group_of_several_sensors_each_has_its_own_functions_lines() -> None:
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_in_its_projects_log_group_a_sensor_has_its_own_functions_lines(is_alone: bool) -> None:
+    """The functions of a project's jobs write there, too."""
     with mock_aws():
         clients.forget()
         on_aws()
@@ -335,9 +338,30 @@ def test_in_a_log_group_of_several_sensors_each_has_its_own_functions_lines() ->
             )
         entry = REGISTRY.sensors["new_files"]
         more = {**REGISTRY.sensors, "more": replace(entry, name="more", function=f"{NEW_FILES.function}2")}
-        deployment = StackDeployment(read_stack("shop", ()), lambda: Registry(more))
+        registry = REGISTRY if is_alone else Registry(more)
+        deployment = StackDeployment(read_stack("shop", ()), lambda: registry)
 
         assert [each.text for each in deployment.logs("new_files", NOON)] == [NEW_FILES.function]
+        clients.forget()
+
+
+def test_in_a_log_group_of_its_functions_own_a_sensor_has_all_lines() -> None:
+    """Names of streams have no function's there."""
+    with mock_aws():
+        clients.forget()
+        on_aws()
+        logs, group = boto3.client("logs"), f"/aws/lambda/{NEW_FILES.function}"
+        logs.create_log_group(logGroupName=group)
+        logs.create_log_stream(logGroupName=group, logStreamName="2026/11/29/[$LATEST]8f2d")
+        logs.put_log_events(
+            logGroupName=group,
+            logStreamName="2026/11/29/[$LATEST]8f2d",
+            logEvents=[{"timestamp": NOON, "message": "begun"}],
+        )
+        entry = replace(REGISTRY.sensors["new_files"], log_group=group)
+        deployment = StackDeployment(read_stack("shop", ()), lambda: Registry({"new_files": entry}))
+
+        assert [each.text for each in deployment.logs("new_files", NOON)] == ["begun"]
         clients.forget()
 
 

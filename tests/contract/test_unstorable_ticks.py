@@ -70,7 +70,8 @@ class Sensor:
     def leased(self, sensors: Any = None) -> LeasedTicks:
         definition = SensorDefinition("large", evaluation_fn=self.function, job_name=JOB)
         evaluator = self.evaluator(definition)
-        return LeasedTicks(evaluator, sensors or self.stores.sensors, self.clock, RandomTokens(), SETTINGS)
+        stores, tokens = self.stores, RandomTokens()
+        return LeasedTicks(evaluator, sensors or stores.sensors, stores.ticks, self.clock, tokens, SETTINGS)
 
 
 def test_leased_tick_that_is_rejected_is_recorded_as_failed_and_gives_its_lease_back(

@@ -20,6 +20,9 @@ from treadle.ports.ticks import TickStore
 from treadle.testing.faults import Faults, faulty
 from treadle.testing.system import CountingTokens, VirtualClock
 
+PROJECT = "shop"
+"""Whose sensors these are."""
+
 
 class RestlessError(Exception):
     """The world did not come to rest."""
@@ -94,13 +97,15 @@ class Living:
     ) -> EvaluatorParts:
         """A sensor's evaluator over stores behind faults, put together as the composition root does it."""
         definition, (sensors, ticks, runs) = running.definition, stores
-        settings = TickSettings(interval * 1000, DefaultSensorStatus.RUNNING)
+        settings = TickSettings(interval * 1000, DefaultSensorStatus.RUNNING, project=PROJECT)
         inbox = self._inbox(f"sensor {definition.name}", queue)
         return EvaluatorParts(
             definition.name,
             settings,
-            LeasedTicks(running, sensors, self.clock, self._tokens, settings, inbox.queue),
-            EventTicks(running, sensors, ticks, self._tokens, settings.default_status, runs, NAMESPACE),
+            LeasedTicks(running, sensors, ticks, self.clock, self._tokens, settings, inbox.queue),
+            EventTicks(
+                running, sensors, ticks, self._tokens, settings.default_status, runs, NAMESPACE, PROJECT
+            ),
             Previewer(running, sensors, self.clock),
             inbox,
             self.clock,

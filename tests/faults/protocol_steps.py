@@ -92,6 +92,7 @@ def tick(world: World, how: Happening, behaviour: str = "asks", late: int = 0) -
         lambda clock: LeasedTicks(
             stack.evaluator(stack.watch, clock),
             stack.sensors,
+            stack.ticks,
             clock,
             world.tokens,
             TickSettings(MINUTE_MS, RUNNING),

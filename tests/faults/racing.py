@@ -221,7 +221,9 @@ class Racer:
         self._planned = Planned(stores.runs)
         evaluator = Evaluator(Planner(definition, RUN_IDS, cast("RunStore", self._planned)), clock)
         settings = leased_ticks.TickSettings(40, running)
-        self._leased = leased_ticks.LeasedTicks(evaluator, stores.sensors, clock, tokens, settings)
+        self._leased = leased_ticks.LeasedTicks(
+            evaluator, stores.sensors, stores.ticks, clock, tokens, settings
+        )
         self._events = EventTicks(
             evaluator, stores.sensors, stores.ticks, tokens, running, stores.runs, "test"
         )

@@ -113,7 +113,9 @@ def test_d3_crash_at_any_write_of_a_tick_leaves_cursor_and_requests_together(*, 
             stores = DynamoStores(create_tables(), RandomTokens())
             clock = VirtualClock()
             evaluator = Evaluator(Planner(sensor_of(counting), RUN_IDS, stores.runs), clock)
-            ticks = LeasedTicks(evaluator, stores.sensors, clock, RandomTokens(), TickSettings(0, RUNNING))
+            ticks = LeasedTicks(
+                evaluator, stores.sensors, stores.ticks, clock, RandomTokens(), TickSettings(0, RUNNING)
+            )
             strike.call, strike.after = call, after
             try:
                 ticks.tick(clock.now(), Budget(60))

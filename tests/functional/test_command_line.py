@@ -17,6 +17,7 @@ from treadle.cli.commands import treadle as command
 from treadle.definitions.status import DagsterRunStatus, TickStatus
 from treadle.engine.identity import event_tick_id
 from treadle.ports.assets import AssetEvent
+from treadle.ports.sensors import Edit
 from treadle.ports.ticks import ErrorInfo, Tick, TickKind
 from treadle.testing.registry import sensor_text
 
@@ -192,6 +193,34 @@ def test_cursor_is_shown_set_and_cleared_unless_the_sensor_has_changed(stack: De
     assert (late.exit_code, late.stdout) == (2, "")
     assert late.stderr == "treadle: Sensor new_objects changed meanwhile: its epoch is no longer 0.\n"
     assert told("sensor", "cursor", "show", SENSOR)["cursor"] is None
+
+
+def test_state_of_another_project_is_shown_and_given_to_the_one_that_has_registered_the_sensor(
+    stack: Deployment,
+) -> None:
+    stack.setenv(TREADLE_PROJECT="shop")
+    evaluated(stack)
+    stack.setenv(TREADLE_PROJECT="files")
+    stack.stores.sensors.edit(SENSOR, Edit(0, "ann", sets_cursor=True, cursor="41"))
+
+    refused = treadle("sensor", "tick", SENSOR)
+    listed = treadle("sensor", "list").stdout
+    adopted = treadle("sensor", "adopt", SENSOR, "--by", "ben")
+
+    assert (refused.exit_code, "FAILURE: Sensor new_objects was not evaluated" in refused.stdout) == (1, True)
+    assert "RUNNING, another project's" in listed
+    assert "! new_objects: Its state belongs to project shop, and it is registered by project files" in listed
+    assert adopted.stdout == "Sensor new_objects belongs to project files, at version 2.\n"
+    assert told("sensor", "list")[0]["problems"] == []
+    assert told("sensor", "cursor", "show", SENSOR)["cursor"] == "41"
+    again = treadle("sensor", "adopt", SENSOR)
+    fresh = treadle("sensor", "adopt", SENSOR, "--fresh")
+    assert again.stdout == adopted.stdout
+    assert fresh.stdout == "Sensor new_objects belongs to project files and has no cursor, at version 3.\n"
+    shown = told("sensor", "show", SENSOR)
+    assert shown["cursor"] is None
+    edits = [(each["action"], each["before"], each["after"]) for each in shown["edits"]]
+    assert edits[:2] == [("adopt_fresh", "files, cursor 41", "files"), ("adopt", "shop", "files")]
 
 
 def test_preview_shows_what_would_start_and_starts_nothing(stack: Deployment, tmp_path: Path) -> None:
@@ -392,9 +421,10 @@ def test_logs_show_messages_without_metrics_and_without_what_a_terminal_obeys(st
         json.dumps({"_aws": {"Timestamp": 1}, "TicksSucceeded": 1}),
     ]
     logs, group = boto3.client("logs"), f"/aws/lambda/{STACK}/new_objects"
-    logs.create_log_stream(logGroupName=group, logStreamName="one")
+    stream = f"2026/11/29/{OWN}[$LATEST]8f2d"
+    logs.create_log_stream(logGroupName=group, logStreamName=stream)
     events = [{"timestamp": now + n, "message": line} for n, line in enumerate(lines)]
-    logs.put_log_events(logGroupName=group, logStreamName="one", logEvents=events)
+    logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)
 
     shown = treadle("logs", SENSOR)
     old = treadle("logs", SENSOR, "--until", "1h", "--since", "2h")
@@ -415,6 +445,7 @@ def test_logs_show_messages_without_metrics_and_without_what_a_terminal_obeys(st
         ("sensor", "stop", "nobody"),
         ("sensor", "start", "nobody"),
         ("sensor", "tick", "nobody"),
+        ("sensor", "adopt", "nobody"),
         ("sensor", "cursor", "set", "nobody", "1"),
         ("tick", "list", "nobody"),
         ("logs", "nobody"),

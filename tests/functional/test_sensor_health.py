@@ -135,6 +135,54 @@ def test_engine_that_has_not_run_for_an_hour_stops_its_sensors(deployment: Deplo
     assert evaluator(daily)(TICK, LambdaContext())["decision"] == "SUCCESS"
 
 
+def test_sensor_of_another_project_inherits_no_state_of_its_name(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its ticks fail, and its events come again until the dead-letter queue keeps them."""
+    deployment.setenv(TREADLE_PROJECT="shop")
+    assert evaluator(daily)(TICK, LambdaContext())["decision"] == "SUCCESS"
+    deployment.invoke("sensors/new_objects", batch(object_created("in/a.csv", "e1")))
+    state = deployment.stores.sensors.get("daily")
+
+    deployment.setenv(TREADLE_PROJECT="lake")
+    refused = evaluator(daily)({"treadle": "tick", "at_once": True}, LambdaContext())
+    event = batch(object_created("in/b.csv", "e2"))
+    answer = deployment.invoke("sensors/new_objects", event)
+
+    assert refused["decision"] == "FAILURE"
+    assert "its state belongs to project shop, and its function to project lake" in refused["reason"]
+    assert deployment.stores.sensors.get("daily") == state
+    assert deployment.stores.sensors.get("new_objects").project == "shop"
+    assert len(answer["batchItemFailures"]) == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
+    assert sum(metric_names.TICKS_FAILED in line for line in lines) >= 2
+    event["Records"][0]["attributes"] = {"ApproximateReceiveCount": "5"}
+    deployment.invoke("sensors/new_objects", event)
+    [letter] = deployment.messages("dead")
+    assert json.loads(letter["Body"])["detail"]["object"]["key"] == "in/b.csv"
+
+
+def test_owner_of_a_state_costs_a_tick_no_request(deployment: Deployment) -> None:
+    """The events of a sensor cost one, once."""
+    counted = []
+    with metered() as meter:
+        for project in ("", "shop"):
+            deployment.setenv(TREADLE_PROJECT=project, TREADLE_ENGINE_ID="")
+            handler = evaluator(daily)
+            for number in range(2):
+                handler({"treadle": "tick", "at_once": True}, LambdaContext())
+                of_ticks = [call.operation for call in meter.calls]
+                meter.reset()
+                deployment.invoke("sensors/new_objects", object_created(f"{project}{number}", "e1"))
+                counted.append((of_ticks, [call.operation for call in meter.calls]))
+                meter.reset()
+
+    ticks, events = zip(*counted[1:], strict=True)
+    assert ticks[0]
+    assert ticks[1:] == ticks[:1] * 2
+    assert [sorted(each) for each in events[1:]] == [sorted([*events[0], "UpdateItem"]), sorted(events[0])]
+
+
 def test_engine_costs_a_tick_no_request_but_the_first_of_a_process(deployment: Deployment) -> None:
     reconcile(deployment)
     counted = []

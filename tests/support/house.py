@@ -74,6 +74,7 @@ class House:
         jobs: what each job's name launches.
         workers: how many run records DISPATCH writes at a time.
         observed: the jobs whose executions are recorded whoever started them.
+        project: whose sensors these are; "" if their functions are not given it.
     """
 
     tables: InMemoryTables = field(default_factory=InMemoryTables)
@@ -85,6 +86,7 @@ class House:
     jobs: Mapping[str, JobSettings] = field(default_factory=lambda: dict(JOBS))
     workers: int = 1
     observed: frozenset[str] = frozenset()
+    project: str = ""
     target: InMemoryTarget = field(init=False)
 
     def __post_init__(self) -> None:
@@ -143,9 +145,10 @@ class House:
         return LeasedTicks(
             self.evaluator(definition, cap, resources),
             self.sensors,
+            self.ticks,
             self.clock,
             self.tokens,
-            TickSettings(interval * 1000, status, pause_after),
+            TickSettings(interval * 1000, status, pause_after, project=self.project),
         )
 
     def events(self, definition: SensorDefinition, *, status: DefaultSensorStatus = RUNNING) -> EventTicks:
@@ -158,6 +161,7 @@ class House:
             status,
             self.runs,
             NAMESPACE,
+            self.project,
         )
 
     def dispatcher(self, *, limits: Limits = NO_LIMITS, **grants: str) -> Dispatcher:

@@ -80,6 +80,13 @@ def test_functions_have_what_the_engine_says(own: Project, variable: str, part: 
     assert given == {"Fn::Select": [PARTS.index(part), {"Ref": "Engine"}]}
 
 
+def test_functions_are_given_their_project_as_entries_name_it(own: Project) -> None:
+    given = own.template["Globals"]["Function"]["Environment"]["Variables"]["TREADLE_PROJECT"]
+
+    assert given == {"Ref": "AWS::StackName"}
+    assert own.text.count('"project":"${AWS::StackName}"') == own.text.count('"contract":"1"')
+
+
 def test_contract_is_taken_by_places_that_exist(own: Project) -> None:
     """And not by dynamic references, of which a template has 60 at most."""
     places = {int(number) for number in re.findall(r"!Select \[(\d+), !Ref Engine\]", own.text)}

@@ -218,7 +218,7 @@ def test_death_is_recorded_although_the_answer_to_the_next_lease_was_lost(house:
     faults = Faults({1: Fault.REPEATED})
     sensors = faulty(cast("SensorStore", house.sensors), "SensorStore", faults)
     evaluator = house.evaluator(sensor_of(lambda: None))
-    leased = LeasedTicks(evaluator, sensors, house.clock, house.tokens, TickSettings(0, RUNNING))
+    leased = LeasedTicks(evaluator, sensors, house.ticks, house.clock, house.tokens, TickSettings(0, RUNNING))
 
     assert faults.run("tick", lambda: leased.tick(house.clock.now(), Budget()))
 

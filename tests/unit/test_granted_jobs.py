@@ -39,7 +39,9 @@ def evaluator(house: House, definition: SensorDefinition, granted: frozenset[str
 
 def leased(house: House, granted: frozenset[str] | None) -> LeasedTicks:
     running = evaluator(house, two_jobs(), granted)
-    return LeasedTicks(running, house.sensors, house.clock, house.tokens, TickSettings(0, RUNNING))
+    return LeasedTicks(
+        running, house.sensors, house.ticks, house.clock, house.tokens, TickSettings(0, RUNNING)
+    )
 
 
 def test_tick_fails_and_neither_its_cursor_moves_nor_its_granted_requests_start(house: House) -> None:

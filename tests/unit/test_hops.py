@@ -208,7 +208,7 @@ def _parts(house: House, definition: SensorDefinition, chains: Chains, interval:
     return EvaluatorParts(
         definition.name,
         settings,
-        LeasedTicks(running, house.sensors, house.clock, house.tokens, settings, chains.queue),
+        LeasedTicks(running, house.sensors, house.ticks, house.clock, house.tokens, settings, chains.queue),
         EventTicks(running, house.sensors, house.ticks, house.tokens, RUNNING, house.runs, "n"),
         Previewer(running, house.sensors, house.clock),
         Inbox(f"sensor {definition.name}", chains.queue, _Letters(chains.letters)),

@@ -183,6 +183,41 @@ def test_a_missed_deadline_goes_to_its_sensor_s_queue(
     assert (stack.only().fate, stack.sent()) == (Fate.SENT, {"sensor new_objects": [DEADLINE]})
 
 
+BY_LAMBDA = {"RequestID": "0b1c", "ErrorCode": "200", "ErrorMessage": "SQS did not answer"}
+"""As Lambda writes them beside an event that a function has failed three times."""
+
+
+def test_a_deadline_that_its_function_failed_three_times_goes_to_its_sensor_s_queue(stack: Stack) -> None:
+    deadline = {**DEADLINE, "sensor": "new_objects"}
+    stack.add(deadline, **BY_LAMBDA)
+
+    assert (stack.only().fate, stack.sent()) == (Fate.SENT, {"sensor new_objects": [deadline]})
+
+
+@pytest.mark.parametrize(
+    ("deadline", "why"),
+    [
+        (
+            DEADLINE,
+            'It names no sensor. Invoke its sensor\'s function with it, and add "sensor" to the Input of',
+        ),
+        ({**DEADLINE, "sensor": "gone"}, "No sensor gone with a queue is registered. Deploy its project."),
+        ({**DEADLINE, "sensor": ["new_objects"]}, "No sensor ['new_objects'] with a queue is registered."),
+    ],
+    ids=["none", "unknown", "malformed"],
+)
+def test_a_deadline_whose_sensor_is_not_known_is_left_with_the_reason(
+    stack: Stack, deadline: dict[str, object], why: str
+) -> None:
+    stack.add(deadline, **BY_LAMBDA)
+
+    done = stack.only()
+
+    assert (done.fate, done.origin) == (Fate.LEFT, "schedule")
+    assert done.reason.startswith("Lambda gave it up after three attempts: SQS did not answer. ")
+    assert why in done.reason
+
+
 @pytest.mark.parametrize("arn", [FUNCTION + "_of_another_stack", "arn:aws:sqs:eu-central-1:1:q", ""])
 def test_a_deadline_for_no_sensor_of_the_stack_is_left(stack: Stack, arn: str) -> None:
     stack.add(DEADLINE, SCHEDULE_ARN="s", TARGET_ARN=arn)

@@ -1,5 +1,6 @@
 """What is wrong with a sensor: failing events, ticks that do not come, functions that do not load, and what is no fault."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -7,7 +8,9 @@ from typing import Any
 import pytest
 
 from tests.support.house import JOB, House, sensor_of
+from tools.project import ROOT
 from treadle import SkipReason
+from treadle.cli.sensors import _HEALTH
 from treadle.definitions.errors import InvocationError
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus, TickStatus
 from treadle.engine.evaluation import Budget
@@ -369,7 +372,27 @@ def test_sensor_whose_rule_is_disabled_gets_no_events(house: House) -> None:
     assert kinds(house, replace(ALERT, hearing=Hearing())) == []
 
 
+# ---- Their words
+
+
+def test_each_kind_of_problem_has_its_words_in_lists_and_on_the_page() -> None:
+    page = (ROOT / "layers/treadle/treadle/console/static/deployment.js").read_text()
+    words = page.split("const PROBLEMS = {")[1].split("};")[0]
+
+    assert set(re.findall(r"([A-Z_]+): \[", words)) == set(ProblemKind)
+    assert set(_HEALTH) == set(ProblemKind)
+
+
 # ---- Why
+
+
+def test_why_says_whose_the_state_is_where_nothing_was_requested(house: House) -> None:
+    house.tables.sensors["watch"] = SensorState("watch", project="shop", failure_streak=3)
+
+    sentence = why(house, replace(SCHEDULED, project="lake"), loads)
+
+    assert "its state belongs to project shop, and it is registered by project lake" in sentence
+    assert "treadle sensor adopt watch" in sentence
 
 
 def why(house: House, deployed: DeployedSensor, function: Callable[[Mapping[str, object]], Any]) -> str:

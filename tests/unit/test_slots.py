@@ -70,7 +70,7 @@ def ticking(house: House, queue: InMemoryQueue, interval: int) -> LeasedTicks:
     """A sensor that skips, with a queue of its own."""
     evaluator = house.evaluator(sensor_of(lambda: SkipReason("nothing")))
     settings = TickSettings(interval * 1000, DefaultSensorStatus.RUNNING)
-    return LeasedTicks(evaluator, house.sensors, house.clock, house.tokens, settings, queue)
+    return LeasedTicks(evaluator, house.sensors, house.ticks, house.clock, house.tokens, settings, queue)
 
 
 def test_a_schedules_delivery_sends_the_minutes_further_slots_with_their_delay(house: House) -> None:
@@ -154,7 +154,9 @@ def test_a_tick_goes_on_where_its_minutes_further_slots_cannot_be_sent_ahead(
 ) -> None:
     evaluator = house.evaluator(sensor_of(lambda: SkipReason("nothing")))
     settings = TickSettings(15_000, DefaultSensorStatus.RUNNING)
-    ticks = LeasedTicks(evaluator, house.sensors, house.clock, house.tokens, settings, BrokenQueue())
+    ticks = LeasedTicks(
+        evaluator, house.sensors, house.ticks, house.clock, house.tokens, settings, BrokenQueue()
+    )
 
     outcome = ticks.tick(NOON, BUDGET, sends_ahead=True)
 

@@ -30,7 +30,7 @@ def test_throttled_tick_gives_its_lease_back_and_counts_as_no_failure(house: Hou
     sensors = faulty(house.sensors, "SensorStore", faults)
     settings = TickSettings(0, DefaultSensorStatus.RUNNING)
     evaluator = house.evaluator(sensor_of(lambda: RunRequest("k")))
-    ticks = LeasedTicks(evaluator, sensors, house.clock, house.tokens, settings)
+    ticks = LeasedTicks(evaluator, sensors, house.ticks, house.clock, house.tokens, settings)
 
     with pytest.raises(StoreThrottledError):
         faults.run("tick", lambda: ticks.tick(NOON, Budget(60)))

@@ -1,5 +1,6 @@
-"""Lambda: loops of messages, and how many executions an account may have at a time."""
+"""Lambda: loops of messages, events that it gives up, and how many executions an account may have at a time."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,10 @@ from tools.verify.templates import (
 LOOPS = (
     "AWS Lambda developer guide, Use Lambda recursive loop detection to prevent infinite loops: "
     "https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html"
+)
+LETTERS = (
+    "AWS Lambda developer guide, Adding a dead-letter queue: "
+    "https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html"
 )
 QUOTAS = (
     "AWS Lambda developer guide, Lambda quotas (new accounts have reduced concurrency): "
@@ -47,6 +52,10 @@ def handler(event, context):
             sqs.send_message(QueueUrl=os.environ["QUEUE"], MessageBody=str(hop + 1))
 """
 """A function that sends each message on to its own queue, with a number that grows."""
+
+FAILING = "def handler(event, context):\n    raise ValueError('on purpose')\n"
+GIVEN_UP = {"treadle": "deadline", "sensor": "late_load", "nominal_time": "2026-11-22T06:00:00Z"}
+GIVEN_UP_SECONDS = 120
 
 NOTHING = "def handler(event, context):\n    return {}\n"
 
@@ -166,6 +175,57 @@ def loop_settings(lab: Lab) -> str:
     return "with RecursiveLoop: Allow it is Allow, without Terminate"
 
 
+def failing_function(_: Account) -> Part:
+    """A function that fails, is not tried again, and has a dead-letter queue.
+
+    Args:
+        _: where.
+    """
+    return template(
+        {
+            "Dead": queue(),
+            "Role": role_of_functions(statement(("sqs:SendMessage",), arn_of("Dead"))),
+            "Function": function(FAILING, "Role", DeadLetterConfig={"TargetArn": arn_of("Dead")}),
+            "Once": {
+                "Type": "AWS::Lambda::EventInvokeConfig",
+                "Properties": {
+                    "FunctionName": ref("Function"),
+                    "Qualifier": "$LATEST",
+                    "MaximumRetryAttempts": 0,
+                },
+            },
+        },
+        {"Function": ref("Function"), "Dead": ref("Dead")},
+    )
+
+
+def given_up_event(lab: Lab) -> str:
+    """Invoke the function asynchronously, and look at what is in its dead-letter queue.
+
+    Args:
+        lab: the check's.
+    """
+    event = json.dumps(GIVEN_UP).encode()
+    lab.client("lambda").invoke(FunctionName=lab.outputs["Function"], InvocationType="Event", Payload=event)
+
+    def look() -> Any:
+        answer = lab.client("sqs").receive_message(
+            QueueUrl=lab.outputs["Dead"], MessageAttributeNames=["All"], WaitTimeSeconds=5
+        )
+        return answer.get("Messages")
+
+    messages = lab.eventually(look, GIVEN_UP_SECONDS)
+    if not messages:
+        raise DidNotHoldError(f"nothing was in the dead-letter queue within {GIVEN_UP_SECONDS} s")
+    [message] = messages
+    attributes = sorted(message.get("MessageAttributes", {}))
+    if json.loads(message["Body"]) != GIVEN_UP or not {"RequestID", "ErrorCode"} <= set(attributes):
+        raise DidNotHoldError(
+            f"the message was {message['Body']:.300}, with {', '.join(attributes) or 'nothing'}"
+        )
+    return f"the event as it was, with {', '.join(attributes)}"
+
+
 def executions(lab: Lab) -> str:
     """Read how many executions the account may have at a time.
 
@@ -210,6 +270,15 @@ CHECKS = (
         two_functions,
         not_local="the local cloud ignores RecursiveLoop in templates",
         dollars=0,
+    ),
+    Check(
+        "given-up-event",
+        "Lambda sends an event that a function has failed to its dead-letter queue as it was, with RequestID and ErrorCode",
+        "treadle dlq redrive, which finds the sensor of a deadline by the name in it",
+        LETTERS,
+        given_up_event,
+        failing_function,
+        not_local="the local cloud sends the record of a destination",
     ),
     Check(
         "concurrency",

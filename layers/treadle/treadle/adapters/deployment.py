@@ -89,9 +89,8 @@ class StackDeployment:
     def logs(self, sensor: str, since: int, until: int | None = None) -> Iterator[LogLine]:
         """The lines that the sensor's function wrote, page by page."""
         known = self._known(sensor)
-        is_shared = any(
-            each.log_group == known.log_group for each in self.sensors().values() if each is not known
-        )
+        # In a project's group are the functions of its jobs, too, which no registry names.
+        is_shared = known.log_group != f"/aws/lambda/{known.function}"
         options: dict[str, Any] = {} if until is None else {"endTime": until}
         try:
             pages = client("logs").get_paginator("filter_log_events")

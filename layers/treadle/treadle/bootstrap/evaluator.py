@@ -80,7 +80,7 @@ def evaluator_parts(
         settings.problems.append(problem)
     outcomes = settings.text("TREADLE_OUTCOMES_BUCKET")
     zone = settings.zone("TREADLE_TIME_ZONE")
-    engine_id = environment.get("TREADLE_ENGINE_ID", "")
+    engine_id, project = environment.get("TREADLE_ENGINE_ID", ""), environment.get("TREADLE_PROJECT", "")
     settings.check()
     clock, tokens = SystemClock(), RandomTokens()
     stores = DynamoStores(tables, tokens, S3BlobStore(outcomes))
@@ -94,12 +94,12 @@ def evaluator_parts(
     phase = phase_of(definition.name, millis)
     # A paused sensor drops events, so one that takes them is only slowed.
     pauses = 0 if definition.takes_events else pause_after or 0
-    ticking = TickSettings(millis, default, pauses, phase)
+    ticking = TickSettings(millis, default, pauses, phase, project)
     return EvaluatorParts(
         definition.name,
         ticking,
-        LeasedTicks(running, stores.sensors, clock, tokens, ticking, inbox.queue),
-        later(lambda: _events(running, stores, tokens, default, namespace)),
+        LeasedTicks(running, stores.sensors, stores.ticks, clock, tokens, ticking, inbox.queue),
+        later(lambda: _events(running, stores, tokens, ticking, namespace)),
         later(lambda: _previewer(running, stores, clock)),
         inbox,
         clock,
@@ -124,11 +124,20 @@ def _inbox(definition: SensorDefinition, settings: Settings, interval: int) -> I
 
 
 def _events(
-    running: Evaluator, stores: DynamoStores, tokens: Tokens, default: DefaultSensorStatus, namespace: str
+    running: Evaluator, stores: DynamoStores, tokens: Tokens, settings: TickSettings, namespace: str
 ) -> "EventTicks":
     from treadle.engine.event_ticks import EventTicks
 
-    return EventTicks(running, stores.sensors, stores.ticks, tokens, default, stores.runs, namespace)
+    return EventTicks(
+        running,
+        stores.sensors,
+        stores.ticks,
+        tokens,
+        settings.default_status,
+        stores.runs,
+        namespace,
+        settings.project,
+    )
 
 
 def _engine_check(stores: DynamoStores, engine_id: str, clock: Clock) -> "EngineCheck":

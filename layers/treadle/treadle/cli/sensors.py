@@ -26,6 +26,7 @@ _MARKS = {"SUCCESS": "+", "SKIPPED": ".", "FAILURE": "!", "HELD": "H", "REFUSED"
 _HEALTH = {
     "UNREADABLE": "not found",
     "REGISTRATION": "misregistered",
+    "OWNERSHIP": "another project's",
     "NOT_LOADING": "does not load",
     "FAILING": "failing",
     "LATE": "late",
@@ -63,8 +64,8 @@ def list_sensors(stack: str, as_json: bool) -> None:
     """List the sensors, each with its status, and below them what is wrong and what to do.
 
     STATUS also says what is wrong: not found (its function or rule, or it cannot be read), misregistered (its entry
-    in the registry does not fit), does not load (its function), failing, late, blocked (by its stored state), no
-    events (its rule is disabled), not checked (whether its function loads).
+    in the registry does not fit), another project's (its state is), does not load (its function), failing, late,
+    blocked (by its stored state), no events (its rule is disabled), not checked (whether its function loads).
     LATELY has one sign for each of its last ticks, the newest first: + for a success, ! for a failure, . for
     skips in a row; H where requests are held, R where some were refused, A where some were set aside.
     """
@@ -164,6 +165,28 @@ def reset(names: tuple[str, ...], every: bool, stack: str, by: str | None, as_js
         return parts.sensors.reset(each.name, who)
 
     _change(_named(names, every), stack, by, change, "does what its deployment says", as_json)
+
+
+@sensor.command()
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.option(
+    "--fresh", is_flag=True, help="Clear the cursors, so that the sensors begin anew; run keys stay taken."
+)
+@stack_option
+@by_option
+@json_option
+def adopt(names: tuple[str, ...], fresh: bool, stack: str, by: str | None, as_json: bool) -> None:
+    """Give sensors' states to the projects that have registered the sensors.
+
+    The state under a sensor's name belongs to the project whose sensor ticked first; ticks of another project's sensor
+    of this name fail. Adopted, it ticks on where the other one has ended. A tick in flight commits nothing.
+    """
+
+    def change(parts: "OperatorParts", each: "DeployedSensor", who: str) -> "SensorState":
+        return parts.sensors.adopt(each.name, each.project, who, fresh=fresh)
+
+    words = "belongs to project {project}" + (" and has no cursor" if fresh else "")
+    _change(tuple(dict.fromkeys(names)), stack, by, change, words, as_json)
 
 
 @sensor.command()
@@ -367,7 +390,7 @@ def _change(
             if as_json:
                 views.append(sensor_json(parts.overview.sensor(each.name)))
             else:
-                say(f"Sensor {each.name} {words}, at version {state.epoch}.")
+                say(f"Sensor {each.name} {words.format(project=each.project)}, at version {state.epoch}.")
     if as_json:
         say_json(views)
 

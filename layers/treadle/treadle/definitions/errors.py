@@ -17,6 +17,7 @@
     ├── UnknownEventError                   an event that no parser knows
     ├── UnreadableRecordError               a stored record that no longer is what its table holds
     ├── EngineMismatchError                 the engine for which a function was deployed is gone, or another one
+    ├── SensorOwnershipError                the state of a sensor belongs to another project
     ├── LeaseLostError                      another tick or an operator's edit came in between
     ├── BucketError                         a watched bucket is missing, or may not be listed
     ├── AlertError                          a service did not take an alert, or its secret cannot be read
@@ -163,6 +164,22 @@ class UnreadableRecordError(TreadleError):
 
 class EngineMismatchError(TreadleError):
     """The engine for which a function was deployed is gone, or another one reads its tables; nothing was committed."""
+
+
+class SensorOwnershipError(TreadleError):
+    """The state under a sensor's name belongs to another project; nothing was evaluated.
+
+    Args:
+        sensor: its name.
+        owner: the project that the state belongs to.
+        project: the project whose function was to evaluate the sensor.
+    """
+
+    def __init__(self, sensor: str, owner: str, project: str) -> None:
+        super().__init__(
+            f"Sensor {sensor} was not evaluated: its state belongs to project {owner}, and its function to project "
+            f"{project}. Rename the sensor, or take its state over: treadle sensor adopt {sensor}."
+        )
 
 
 class LeaseLostError(TreadleError):

@@ -184,6 +184,16 @@ class Evaluator:
         except Exception as error:  # noqa: BLE001 - whatever the author's values do to us, the tick says so
             return self._failed(frame, unrecorded(self.name, error), cursor, started_at, lines)
 
+    def refuse(self, frame: Frame, error: TreadleError) -> Tick:
+        """Make the record of a tick that has failed before anything was evaluated.
+
+        Args:
+            frame: the tick.
+            error: why nothing was.
+        """
+        info = ErrorInfo(type(error).__name__, str(error))
+        return replace(self._ended(frame, TickStatus.FAILURE, self.clock.now(), ()), error=info)
+
     def _failed(
         self,
         frame: Frame,

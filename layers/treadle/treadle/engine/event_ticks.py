@@ -5,7 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from treadle.definitions.contexts import SensorEvaluationContext
-from treadle.definitions.errors import SensorEvaluationError, StoreError, UnreadableRecordError
+from treadle.definitions.errors import (
+    SensorEvaluationError,
+    SensorOwnershipError,
+    StoreError,
+    UnreadableRecordError,
+)
 from treadle.definitions.results import SensorExecutionData
 from treadle.definitions.sensors import SensorEvent
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
@@ -61,6 +66,7 @@ class EventTicks:
         default_status: what holds where no operator has said anything.
         runs: keeps run records.
         namespace: the engine's, as `account/region/namespace`.
+        project: whose sensor it is; "" if that is not known, and then whatever state there is counts as its own.
     """
 
     def __init__(
@@ -72,6 +78,7 @@ class EventTicks:
         default_status: DefaultSensorStatus,
         runs: RunStore,
         namespace: str,
+        project: str = "",
     ) -> None:
         self._definition = evaluator.definition
         self._evaluator = evaluator
@@ -81,9 +88,12 @@ class EventTicks:
         self._default_status = default_status
         self._runs = runs
         self._namespace = namespace
+        self._project = project
 
     def take_up(self, events: Sequence[SensorEvent]) -> TakenUp:
         """Read what the events' evaluation depends on, in two or three requests for all of them.
+
+        The first events of a sensor make its state its project's, by one request more.
 
         Args:
             events: at most 100.
@@ -95,6 +105,8 @@ class EventTicks:
         state = self._state()
         if not state.is_running(self._default_status):
             return TakenUp(state, read_at)
+        if self._project and state.project is None:
+            state = self._sensors.claim(self._definition.name, self._project)
         known = self._ticks.attempts(self._definition.name, {tick_id_of(event) for event in events})
         # Imported here, as a tick by schedule meets no event.
         from treadle.definitions.run_events import RunStatusEvent
@@ -114,8 +126,8 @@ class EventTicks:
             budget: how long this may take.
 
         Raises:
-            SensorEvaluationError: if the function failed; the tick says so, and the event is to be
-                delivered again.
+            SensorEvaluationError: if the function failed, or the sensor's state is another project's; the tick says
+                so, and the event is to be delivered again.
             StoreError: if a store did not answer.
         """
         tick_id = tick_id_of(event)
@@ -142,25 +154,33 @@ class EventTicks:
             attempts + 1,
             seen.depth,
         )
+        if taken_up.state.is_foreign(self._project):
+            return self._refused(frame, event, taken_up.state)
         result = self._evaluator.run(frame, taken_up.state, None, function, budget)
         tick = result.tick
         if result.wait_seconds:
             early = Outcome(Decision.DELAYED, tick.reason or "", tick_id, trigger=event.summary)
             return replace(early, wait_seconds=result.wait_seconds)
         is_old = tick.ended_at - taken_up.read_at > STATUS_MS
-        if is_old and not self._state().is_running(self._default_status):
-            return self._stopped(
-                event, "the event was dropped after its evaluation, and nothing was committed"
-            )
-        kept = self._kept(result)
-        if kept is None:
-            return _duplicate(tick_id, event)
-        tick = kept
-        if tick.error is not None:
-            raise SensorEvaluationError(
-                tick.error.message, error_type=tick.error.type, stack=tick.error.stack
-            )
-        return outcome(tick)
+        if is_old:
+            state = self._state()
+            if not state.is_running(self._default_status):
+                return self._stopped(
+                    event, "the event was dropped after its evaluation, and nothing was committed"
+                )
+            if state.is_foreign(self._project):
+                return self._refused(frame, event, state)
+        return _ended(self._kept(result), event)
+
+    def _refused(self, frame: Frame, event: SensorEvent, state: SensorState) -> Outcome:
+        """Record that the event is not evaluated on another project's state.
+
+        Raises:
+            SensorEvaluationError: unless it was evaluated before.
+        """
+        error = SensorOwnershipError(self._definition.name, state.project or "", self._project)
+        tick = self._evaluator.refuse(frame, error)
+        return _ended(tick if self._ticks.put(tick) else None, event)
 
     def _kept(self, result: Evaluated) -> Tick | None:
         """The tick as it was committed; None if it was committed before."""
@@ -193,6 +213,19 @@ class EventTicks:
         if not isinstance(event, RunStatusEvent) or event.run.run_id not in taken_up.runs:
             return event
         return event.with_run(dagster_run(taken_up.runs[event.run.run_id], self._namespace))
+
+
+def _ended(tick: Tick | None, event: SensorEvent) -> Outcome:
+    """What a tick that was kept amounts to; None if the event was evaluated before.
+
+    Raises:
+        SensorEvaluationError: if it failed.
+    """
+    if tick is None:
+        return _duplicate(tick_id_of(event), event)
+    if tick.error is not None:
+        raise SensorEvaluationError(tick.error.message, error_type=tick.error.type, stack=tick.error.stack)
+    return outcome(tick)
 
 
 def _duplicate(tick_id: str, event: SensorEvent) -> Outcome:

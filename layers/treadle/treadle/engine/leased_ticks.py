@@ -9,6 +9,7 @@ from treadle.definitions.bounds import fit
 from treadle.definitions.clocks import is_ahead
 from treadle.definitions.errors import (
     LeaseLostError,
+    SensorOwnershipError,
     StoreError,
     StoreRejectedError,
     StoreThrottledError,
@@ -17,7 +18,7 @@ from treadle.definitions.errors import (
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
 from treadle.engine.evaluation import Budget, Evaluated, Evaluator, Frame, is_unstorable, unstorable
 from treadle.engine.failures import FailurePolicy
-from treadle.engine.identity import leased_tick_id, timestamp
+from treadle.engine.identity import event_tick_id, leased_tick_id, timestamp
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.schedule import later_slots, minute, slot
 from treadle.ports.sensors import (
@@ -30,7 +31,7 @@ from treadle.ports.sensors import (
     SkipStreak,
 )
 from treadle.ports.system import Clock, Queue, Tokens
-from treadle.ports.ticks import ErrorInfo, Tick, TickKind
+from treadle.ports.ticks import ErrorInfo, Tick, TickKind, TickStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,12 +61,14 @@ class TickSettings:
         default_status: what holds where no operator has said anything.
         pause_after: failures in a row after which the sensor is paused; 0 for never.
         phase: how far the slots are shifted, in milliseconds.
+        project: whose sensor it is; "" if that is not known, and then whatever state there is counts as its own.
     """
 
     interval: int
     default_status: DefaultSensorStatus
     pause_after: int = 0
     phase: int = 0
+    project: str = ""
 
 
 class LeasedTicks:
@@ -74,6 +77,7 @@ class LeasedTicks:
     Args:
         evaluator: runs the sensor's function.
         sensors: keeps its state.
+        ticks: keeps the records of ticks that get no lease as the state is another project's.
         clock: the time.
         tokens: names this process's leases.
         settings: the deployment's word.
@@ -84,6 +88,7 @@ class LeasedTicks:
         self,
         evaluator: Evaluator,
         sensors: SensorStore,
+        ticks: TickStore,
         clock: Clock,
         tokens: Tokens,
         settings: TickSettings,
@@ -92,6 +97,7 @@ class LeasedTicks:
         self._definition = evaluator.definition
         self._evaluator = evaluator
         self._sensors = sensors
+        self._ticks = ticks
         self._clock = clock
         self._tokens = tokens
         self._settings = settings
@@ -120,6 +126,8 @@ class LeasedTicks:
         request = replace(self._request(nominal, now, budget), at_once=at_once)
         lease = self._sensors.acquire(request)
         if isinstance(lease, Refused):
+            if lease.state is not None and self._is_foreign(lease.state):
+                return self._refuse(request, lease.state)
             refusal = _refusal(request, lease.state)
             if sends_ahead and refusal.decision is not Decision.STOPPED:
                 self._send_ahead(nominal, now)
@@ -141,6 +149,22 @@ class LeasedTicks:
                 self._sensors.release(lease)
             raise
         return replace(decided, recorded_failures=1) if death else decided
+
+    def _is_foreign(self, state: SensorState) -> bool:
+        """Whether the sensor would tick, were its state not another project's."""
+        is_running = state.is_running(self._settings.default_status)
+        return is_running and state.is_foreign(self._settings.project)
+
+    def _refuse(self, request: LeaseRequest, state: SensorState) -> Outcome:
+        """Record that the sensor does not tick on another project's state, of which nothing is changed."""
+        # Not the id of a leased tick, as the other project's may be about to commit that.
+        tick_id = event_tick_id(request.nominal, ("refused", self._settings.project))
+        frame = Frame(tick_id, TickKind.LEASED, request.nominal, request.owner, state.epoch)
+        error = SensorOwnershipError(request.sensor, state.project or "", self._settings.project)
+        tick = self._evaluator.refuse(frame, error)
+        logger.error(str(error))
+        self._ticks.put(tick)
+        return outcome(tick)
 
     def _believable(self, nominal: int | None, now: int) -> int:
         """The nominal time, unless it lies ahead: taken as it is, it would silence the sensor until then."""
@@ -212,6 +236,7 @@ class LeasedTicks:
             now=now,
             expires_at=now + int(seconds * 1000) + LEASE_MARGIN_MS,
             default_status=self._settings.default_status,
+            project=self._settings.project,
         )
 
     def _record_death(self, lease: Lease, now: int) -> Completion | None:

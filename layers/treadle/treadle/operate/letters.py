@@ -23,6 +23,12 @@ _DEADLINE = "deadline"
 """What schedules say as well; no other comes in its place, so a late one is worth as much."""
 
 
+_LAMBDAS = {"RequestID", "ErrorCode"}
+"""What Lambda writes beside an event that a function failed three times, in a queue that its DeadLetterQueue names.
+
+The body is the event itself, and nothing says whose it was ("Adding a dead-letter queue", Lambda Developer Guide).
+"""
+
 _REGISTRY = "aws.ssm"
 """Whose events tell RECONCILE of changes in the registry."""
 
@@ -190,7 +196,10 @@ def _missed_schedule(letter: Letter, body: Json, destinations: Sequence[Destinat
     """A schedule could not deliver it, or Lambda gave it up after that."""
     payload = body["requestPayload"] if "requestContext" in body and "requestPayload" in body else body
     says = payload.get("treadle") if isinstance(payload, dict) else None
-    is_schedules = "SCHEDULE_ARN" in letter.attributes or payload is not body
+    is_lambdas = letter.attributes.keys() >= _LAMBDAS
+    is_schedules = "SCHEDULE_ARN" in letter.attributes or payload is not body or is_lambdas
+    if says == _DEADLINE and is_lambdas:
+        return _to_sensor(payload, letter, destinations)
     if says == _DEADLINE and is_schedules:
         context = body.get("requestContext")
         given_up = context.get("functionArn") if isinstance(context, dict) else None
@@ -226,6 +235,23 @@ def _to_function(arn: str, body: Json, destinations: Sequence[Destination]) -> R
     if found is None:
         return Route("schedule", f"{arn} is no function of this stack that takes deadlines.")
     return _to(found, body)
+
+
+def _to_sensor(body: Json, letter: Letter, destinations: Sequence[Destination]) -> Route:
+    """To the queue of the sensor that a deadline names, as its schedule's Input has it."""
+    name = body.get("sensor")
+    found = next((each for each in destinations if each.origin == f"sensor {name}"), None)
+    if found is not None:
+        return _to(found, body)
+    failed = f"Lambda gave it up after three attempts: {letter.attributes.get('ErrorMessage') or 'no reason given'}."
+    if name is None:
+        reason = (
+            f'{failed} It names no sensor. Invoke its sensor\'s function with it, and add "sensor" to the Input of '
+            "the sensor's schedule."
+        )
+    else:
+        reason = f"{failed} No sensor {name} with a queue is registered. Deploy its project."
+    return Route("schedule", reason)
 
 
 def _to(destination: Destination, body: Json) -> Route:

@@ -37,6 +37,7 @@ class ProblemKind(StrEnum):
 
     UNREADABLE = "UNREADABLE"
     REGISTRATION = "REGISTRATION"
+    OWNERSHIP = "OWNERSHIP"
     NOT_LOADING = "NOT_LOADING"
     FAILING = "FAILING"
     LATE = "LATE"
@@ -51,8 +52,9 @@ class SensorProblem:
 
     Attributes:
         kind: UNREADABLE: its function or its rule cannot be read; REGISTRATION: what its project has registered of it
-            does not fit the rest of the registry, or its function the engine; NOT_LOADING: its function cannot be imported or configured; FAILING: its evaluations fail; LATE: it has
-            not ticked when it was due; BLOCKED: its stored state keeps it from ticking; NO_EVENTS: its rule is
+            does not fit the rest of the registry, or its function the engine; OWNERSHIP: its state belongs to another
+            project; NOT_LOADING: its function cannot be imported or configured; FAILING: its evaluations fail; LATE: it
+            has not ticked when it was due; BLOCKED: its stored state keeps it from ticking; NO_EVENTS: its rule is
             disabled; UNCHECKED: whether its function loads could not be found out.
         says: what is wrong, as a sentence.
         advice: what to do.
@@ -149,6 +151,10 @@ def _found(seen: Observation, load: LoadCheck | None) -> Iterator[SensorProblem]
     elif load is not None and load.unchecked:
         says = f"Whether its function loads is not known: {load.unchecked}"
         yield SensorProblem(ProblemKind.UNCHECKED, closed(says), load.advice)
+    if seen.state.is_foreign(seen.deployed.project):
+        yield _foreign(seen)
+        if seen.deployed.settings.get("TREADLE_PROJECT"):
+            return  # Streak, lease and times are the other project's.
     if not seen.is_running:
         return
     failing = _streak(seen) or _unfinished(seen) or _failing_events(seen)
@@ -160,6 +166,23 @@ def _found(seen: Observation, load: LoadCheck | None) -> Iterator[SensorProblem]
     if seen.deployed.hearing is not None and not seen.deployed.hearing.is_on:
         says = "Its rule is disabled, so no event reaches it."
         yield SensorProblem(ProblemKind.NO_EVENTS, says, "treadle doctor has the command that enables it.")
+
+
+def _foreign(seen: Observation) -> SensorProblem:
+    """That another project's sensor of the same name has left the state."""
+    name = seen.deployed.name
+    is_checked = bool(seen.deployed.settings.get("TREADLE_PROJECT"))
+    consequence = (
+        "its ticks fail, and nothing is evaluated"
+        if is_checked
+        else "it ticks on that state, as its function has no TREADLE_PROJECT"
+    )
+    says = (
+        f"Its state belongs to project {seen.state.project}, and it is registered by project {seen.deployed.project}: "
+        f"{consequence}."
+    )
+    advice = f"Rename the sensor, or take its state over: treadle sensor adopt {name}, with --fresh without its cursor."
+    return SensorProblem(ProblemKind.OWNERSHIP, says, advice)
 
 
 def _streak(seen: Observation) -> SensorProblem | None:

@@ -128,6 +128,7 @@ def _of_settings(entry: SensorEntry, sensor: DeployedSensor) -> Iterator[SensorP
         "status": (entry.default_status.value, "TREADLE_DEFAULT_STATUS"),
         "interval": (str(entry.interval_seconds or ""), "TREADLE_INTERVAL_SECONDS"),
         "dead_letters": (entry.dead_letters, "TREADLE_DEAD_LETTER_QUEUE_URL"),
+        "project": (entry.project, "TREADLE_PROJECT"),
     }
     wrong = [
         f"{field} is {value!r}, and {variable} is {sensor.settings[variable]!r}"

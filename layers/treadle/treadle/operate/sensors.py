@@ -1,4 +1,7 @@
-"""Start, stop and reset a sensor, and set its cursor; each is remembered, and no tick in flight overwrites it."""
+"""Start, stop and reset a sensor, set its cursor, and give its state to a project.
+
+Each edit is remembered, and no tick in flight overwrites it.
+"""
 
 from treadle.definitions.contexts import check_cursor_size
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus
@@ -87,6 +90,25 @@ class SensorOperations:
         check_cursor_size(sensor, cursor)
         edit = Edit(self._clock.now(), by, sets_cursor=True, cursor=cursor, if_epoch=if_epoch)
         return self._sensors.edit(sensor, edit)
+
+    def adopt(self, sensor: str, project: str, by: str, *, fresh: bool = False) -> SensorState:
+        """Make the sensor's state a project's, so that its ticks evaluate on it; run keys stay taken.
+
+        Nothing changes if it is the project's already, unless it is to begin anew.
+
+        Args:
+            sensor: its name.
+            project: the project that has registered the sensor.
+            by: who asks.
+            fresh: True to clear the cursor, the last run key, a pause and what failures held up.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+        state = self._sensors.get(sensor)
+        if state.project == project and not fresh:
+            return state
+        return self._sensors.edit(sensor, Edit(self._clock.now(), by, sets_cursor=fresh, project=project))
 
     def edits(self, sensor: str, limit: int = KEPT_EDITS) -> list[RecordedEdit]:
         """What operators changed of the sensor, newest first.

@@ -61,6 +61,11 @@ class Standing:
         return last if last is not None and last.action == "stop" else None
 
     @property
+    def foreign(self) -> str | None:
+        """That its state belongs to another project; None if it does not."""
+        return self._problem(ProblemKind.OWNERSHIP)
+
+    @property
     def failing(self) -> str | None:
         """That its scheduled ticks fail, how often, and until when that holds it up; None if they do not."""
         streak, resume_at = self.state.failure_streak, self.state.resume_at

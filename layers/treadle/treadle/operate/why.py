@@ -153,7 +153,14 @@ class Why:
 
     def _with_standing(self, telling: Telling, standing: Standing, words: str) -> str:
         """The sentence with what keeps the sensor from evaluating, or with when it does so next."""
-        for trouble in (standing.stopped, standing.not_loading, standing.failing, standing.not_evaluating):
+        troubles = (
+            standing.stopped,
+            standing.not_loading,
+            standing.foreign,
+            standing.failing,
+            standing.not_evaluating,
+        )
+        for trouble in troubles:
             if trouble is not None:
                 telling.add("sensor", None, trouble, ok=False)
                 return f"{words}: {closed(trouble)}"

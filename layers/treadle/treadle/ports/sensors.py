@@ -49,6 +49,7 @@ class SensorState:
         resume_at: no tick is due before this, after failures.
         paused: why Treadle stopped the sensor, if it did.
         interval: milliseconds from one tick to the next, as its last tick had it; 0 for each scheduled minute.
+        project: the project that it belongs to; None until a tick of one takes it.
     """
 
     sensor: str
@@ -67,6 +68,7 @@ class SensorState:
     resume_at: int | None = None
     paused: str | None = None
     interval: int | None = field(default=None, compare=False)  # Of the deployment, kept here for RECONCILE.
+    project: str | None = field(default=None, compare=False)  # Of the deployment, too.
 
     def is_running(self, default: DefaultSensorStatus) -> bool:
         """Whether the sensor evaluates.
@@ -77,6 +79,14 @@ class SensorState:
         if self.status is InstigatorStatus.DECLARED_IN_CODE:
             return default is DefaultSensorStatus.RUNNING
         return self.status is InstigatorStatus.RUNNING
+
+    def is_foreign(self, project: str) -> bool:
+        """Whether it belongs to another project.
+
+        Args:
+            project: the one that asks; "" if that is not known.
+        """
+        return bool(project) and self.project not in {None, project}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +102,7 @@ class LeaseRequest:
         expires_at: when this tick certainly cannot act any more.
         default_status: what holds where no operator has said anything.
         at_once: True for an operator's tick: no interval is awaited, nor what failures hold up.
+        project: whose sensor ticks; "" if that is not known.
     """
 
     sensor: str
@@ -102,6 +113,7 @@ class LeaseRequest:
     expires_at: int
     default_status: DefaultSensorStatus
     at_once: bool = False
+    project: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +189,8 @@ class Edit:
         cursor: the new bookmark, if it is.
         if_epoch: the epoch that the operator saw; None to change it whatever came in between.
         freed_key: a run key of the sensor that may start its run again, if that is all.
+        project: the project that the state belongs to from now on. If the bookmark is changed with it, the last run
+            key, a pause and what failures held up end, too: the sensor begins anew.
     """
 
     at: int
@@ -186,6 +200,12 @@ class Edit:
     cursor: str | None = None
     if_epoch: int | None = None
     freed_key: str | None = None
+    project: str | None = None
+
+    @property
+    def begins_anew(self) -> bool:
+        """Whether nothing is left of what the project before has evaluated."""
+        return self.project is not None and self.sets_cursor
 
 
 KEPT_EDITS = 50
@@ -201,8 +221,9 @@ class RecordedEdit:
     Attributes:
         at: when.
         by: who, shortened.
-        action: "start", "stop", "reset", "set_cursor" or "release".
-        before: the status before it, PAUSED where Treadle had stopped the sensor; or the cursor, shortened.
+        action: "start", "stop", "reset", "set_cursor", "release", "adopt" or "adopt_fresh".
+        before: the status before it, PAUSED where Treadle had stopped the sensor; or the cursor, shortened; or the
+            project, with the cursor if that was cleared.
         after: the same afterwards; or the run key that was released, shortened.
         epoch: the sensor's afterwards.
     """
@@ -243,6 +264,11 @@ def recorded(edit: Edit, state: SensorState, cursor: str | None) -> RecordedEdit
     by, epoch = fit(edit.by, _SHOWN), state.epoch + 1
     if edit.freed_key is not None:
         return RecordedEdit(edit.at, by, "release", None, _shown(edit.freed_key), epoch)
+    if edit.project is not None:
+        before, action = state.project or "no project", "adopt"
+        if edit.begins_anew:
+            before, action = f"{before}, cursor {_shown(cursor)}" if cursor else before, "adopt_fresh"
+        return RecordedEdit(edit.at, by, action, before, edit.project, epoch)
     if edit.status is None:
         return RecordedEdit(edit.at, by, "set_cursor", _shown(cursor), _shown(edit.cursor), epoch)
     before = "PAUSED" if state.paused else state.status.value
@@ -276,13 +302,29 @@ class SensorStore(Protocol):
     def acquire(self, request: LeaseRequest) -> Lease | Refused:
         """Take the lease in one conditional write.
 
-        Given if the sensor is running, no live lease is on it, `nominal` is at least one interval after
+        Given if the sensor is running, its state belongs to the requesting project or to none, no live lease is on
+        it, `nominal` is at least one interval after
         the last nominal time (and later than it), half an interval has passed since the last completion,
-        and failures do not hold it up. At once, all of that is waived but that it is running, that no live
+        and failures do not hold it up. At once, all of that is waived but that it is running, whose it is, that no live
         lease is on it, that its last nominal time is no later one, and that no tick has completed since the
         request was made, so that a request which arrives late takes no lease. A last nominal time more than
         `MAX_SKEW_MS` ahead of the request's time counts as none; so does, but at once, a last completion.
         A repeated call with the same owner gets the same lease, with the same state before it.
+        A state that belonged to no project belongs to the requesting one afterwards.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+
+    def claim(self, sensor: str, project: str) -> SensorState:
+        """Take a state that belongs to no project.
+
+        Args:
+            sensor: whose.
+            project: which takes it.
+
+        Returns:
+            The state afterwards, which belongs to another project if that came first.
 
         Raises:
             StoreError: if the store did not answer.

@@ -157,7 +157,7 @@ class TreadleInstance(Recorded):
         store, tokens = self._sensor_store, self._tokens
         return _Parts(
             definition,
-            LeasedTicks(evaluator, store, self.clock, tokens, ticking),
+            LeasedTicks(evaluator, store, self._tick_store, self.clock, tokens, ticking),
             EventTicks(evaluator, store, self._tick_store, tokens, self._default, self._run_store, NAMESPACE),
             Previewer(evaluator, store, self.clock),
             interval,

@@ -121,7 +121,7 @@ class InMemorySensorStore:
             if before.lease_owner == request.owner:
                 first = self._tables.before_leases[request.sensor]
                 return Lease(request.sensor, request.owner, before.epoch, request.nominal, first)
-            if not self._may_acquire(before, request):
+            if before.is_foreign(request.project) or not self._may_acquire(before, request):
                 return Refused(self._tables.sensors.get(request.sensor))
             self._tables.before_leases[request.sensor] = before
             self._tables.sensors[request.sensor] = replace(
@@ -132,6 +132,7 @@ class InMemorySensorStore:
                 last_nominal=request.nominal,
                 started_at=request.now if before.started_at is None else before.started_at,
                 interval=request.interval,
+                project=request.project or before.project,
             )
             return Lease(request.sensor, request.owner, before.epoch + 1, request.nominal, before)
 
@@ -153,6 +154,14 @@ class InMemorySensorStore:
             and (done is None or done <= request.now - request.interval // 2)
             and (state.resume_at is None or state.resume_at <= request.now)
         )
+
+    def claim(self, sensor: str, project: str) -> SensorState:
+        """Take a state that belongs to no project."""
+        with self._tables.lock:
+            state = self.get(sensor)
+            if state.project is None:
+                state = self._tables.sensors[sensor] = replace(state, project=project)
+            return state
 
     def commit(self, lease: Lease, completion: Completion) -> None:
         """Write everything, or nothing."""
@@ -208,6 +217,17 @@ class InMemorySensorStore:
                 state = replace(state, paused=None, resume_at=None, failure_streak=0, started_at=edit.at)
             if edit.sets_cursor:
                 state = replace(state, cursor=edit.cursor)
+            if edit.project is not None:
+                state = replace(state, project=edit.project)
+            if edit.begins_anew:
+                state = replace(
+                    state,
+                    last_run_key=None,
+                    paused=None,
+                    resume_at=None,
+                    failure_streak=0,
+                    started_at=edit.at,
+                )
             self._tables.sensors[sensor] = state
             return state
 

@@ -46,6 +46,7 @@ class SensorModel(Model):
     resume_at = NumberAttribute(null=True)
     paused = UnicodeAttribute(null=True)
     interval = NumberAttribute(null=True)
+    project = UnicodeAttribute(null=True)
     edits = JSONAttribute(null=True)
 
 

@@ -113,6 +113,9 @@ class DynamoSensorStore:
             Model.started_at.set(Model.started_at | request.now),
             Model.interval.set(request.interval),
         ]
+        if request.project:
+            running &= Model.project.does_not_exist() | (Model.project == request.project)
+            actions.append(Model.project.set(request.project))
         answer = self._database.update(
             self._table,
             (request.sensor,),
@@ -129,6 +132,18 @@ class DynamoSensorStore:
             self._give_back(request.sensor, request.owner)
             raise
         return Lease(request.sensor, request.owner, before.epoch + 1, request.nominal, before)
+
+    def claim(self, sensor: str, project: str) -> SensorState:
+        """Take a state that belongs to no project, in one conditional write that answers with what stands then."""
+        answer = self._database.update(
+            self._table,
+            (sensor,),
+            [Model.project.set(project)],
+            Model.project.does_not_exist(),
+            returning="ALL_NEW",
+        )
+        standing = answer.standing if isinstance(answer, ConditionFailed) else answer
+        return _state(standing) if standing else self.get(sensor)
 
     def commit(self, lease: Lease, completion: Completion) -> None:
         """Update the state and put bookmark and tick records, in one write or one transaction."""
@@ -252,6 +267,16 @@ def _edit_actions(edit: Edit) -> list[Action]:
         ]
     if edit.sets_cursor:
         values += _cursor_values(edit.cursor)
+    if edit.project is not None:
+        values.append((Model.project, edit.project))
+    if edit.begins_anew:
+        values += [
+            (Model.last_run_key, None),
+            (Model.paused, None),
+            (Model.resume_at, None),
+            (Model.failure_streak, None),
+            (Model.started_at, edit.at),
+        ]
     return [*changes(*values), Model.epoch.add(1)]
 
 
@@ -369,6 +394,7 @@ def _state_of(item: Item) -> SensorState:
         resume_at=whole(model.resume_at),
         paused=model.paused,
         interval=whole(model.interval),
+        project=text_or_none(model.project),
     )
 
 

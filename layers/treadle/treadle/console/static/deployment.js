@@ -21,7 +21,7 @@ export const KINDS = {
 export const kindWord = (kind) => KINDS[kind] ?? kind;
 
 const PROBLEMS = {
-  UNREADABLE: ['failing', 'Not found'], REGISTRATION: ['failing', 'Misregistered'],
+  UNREADABLE: ['failing', 'Not found'], REGISTRATION: ['failing', 'Misregistered'], OWNERSHIP: ['failing', 'Another project’s'],
   NOT_LOADING: ['failing', 'Does not load'], FAILING: ['failing', 'Failing'], LATE: ['late', 'Late'], BLOCKED: ['late', 'Blocked'],
   NO_EVENTS: ['late', 'No events'], UNCHECKED: ['unchecked', 'Not checked'],
 };

@@ -96,7 +96,7 @@ function History({sensor, query}) {
     ${tab === 'edits' && html`<${Edits} edits=${sensor.edits ?? []} />`}`;
 }
 
-const EDITS = {start: 'Started', stop: 'Stopped', reset: 'Reset', set_cursor: 'Set the cursor', release: 'Released a key'};
+const EDITS = {start: 'Started', stop: 'Stopped', reset: 'Reset', set_cursor: 'Set the cursor', release: 'Released a key', adopt: 'Gave to a project', adopt_fresh: 'Gave to a project, anew'};
 
 function Edits({edits}) {
   const columns = [
