@@ -27,11 +27,13 @@ It reads and replaces MiniStack's own parts, so a new MiniStack may need a chang
 
 import contextvars
 import importlib
+import itertools
 import json
 import logging
+import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 PAUSE_SECONDS = 0.5
@@ -299,15 +301,49 @@ def count_invocations_by_number() -> None:
     functions._sqs_esm_concurrency = concurrency
 
 
-_simulated: contextvars.ContextVar[dict[str, str] | None] = contextvars.ContextVar("simulated", default=None)
-"""What a simulated call carries of whoever makes it."""
+class Simulated(NamedTuple):
+    """What is simulated.
+
+    Attributes:
+        principal: what a call carries of whoever makes it.
+        resources: the ARNs on which it is evaluated.
+    """
+
+    principal: Mapping[str, str]
+    resources: Sequence[str]
+
+
+_NOTHING = Simulated({}, ())
+_simulated: contextvars.ContextVar[Simulated] = contextvars.ContextVar("simulated", default=_NOTHING)
+
+
+def of_resources(decisions: dict[str, dict[str, str]]) -> str:
+    """The results of a simulation of several resources, in the form of "EvaluationResult" in the IAM API Reference.
+
+    Args:
+        decisions: by action, the decision by resource.
+    """
+    members = ""
+    for action, by_resource in decisions.items():
+        denied = [each for each in by_resource.values() if each != "allowed"]
+        specific = "".join(
+            f"<member><EvalResourceName>{resource}</EvalResourceName>"
+            f"<EvalResourceDecision>{decision}</EvalResourceDecision></member>"
+            for resource, decision in by_resource.items()
+        )
+        members += (
+            f"<member><EvalActionName>{action}</EvalActionName><EvalResourceName>*</EvalResourceName>"
+            f"<EvalDecision>{(denied or ['allowed'])[0]}</EvalDecision>"
+            f"<ResourceSpecificResults>{specific}</ResourceSpecificResults></member>"
+        )
+    return members
 
 
 def simulate_sessions_of_roles() -> None:
     """Let MiniStack simulate what a session of a role may do, also of one whose ARN has a path.
 
-    It takes the path for a part of the role's name, and leaves all context entries out of account. Here `aws:userid` is
-    taken into account, which ends with the session's name.
+    It takes the path for a part of the role's name, leaves all context entries out of account, and all resources but the
+    first. Here `aws:userid` is taken into account, which ends with the session's name, and every resource.
     """
     evaluator: Any = importlib.import_module("ministack.core.iam_evaluator")
     iam: Any = _service("iam")
@@ -326,18 +362,30 @@ def simulate_sessions_of_roles() -> None:
                 break
             if name == "aws:userid":
                 found[name] = iam._p(parameters, f"{entry}.ContextKeyValues.member.1")
-        _simulated.set(found)
+        numbered_arns = (f"ResourceArns.member.{number}" for number in itertools.count(1))
+        arns = itertools.takewhile(bool, (iam._p(parameters, each) for each in numbered_arns))
+        _simulated.set(Simulated(found, tuple(arns)))
         return extract(parameters)
 
     def evaluated(context: Any, policies: Any, *more: Any, **named: Any) -> Any:
-        context.principal_keys = {**context.principal_keys, **(_simulated.get() or {})}
+        context.principal_keys = {**context.principal_keys, **_simulated.get().principal}
         return evaluate(context, policies, *more, **named)
 
-    def built(*simulated: Any) -> Any:
+    def built(actions: list[str], resource: str, *more: Any) -> Any:
+        resources = _simulated.get().resources
         try:
-            return build(*simulated)
+            if len(resources) < 2:
+                return build(actions, resource, *more)
+            decisions = {
+                action: {
+                    each: re.findall("<EvalDecision>(.*?)</EvalDecision>", build([action], each, *more))[0]
+                    for each in resources
+                }
+                for action in actions
+            }
+            return of_resources(decisions)
         finally:
-            _simulated.set(None)
+            _simulated.set(_NOTHING)
 
     evaluator._gather_role_policies = gathered
     evaluator.evaluate = evaluated

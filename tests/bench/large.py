@@ -50,10 +50,10 @@ PATIENCE = 600
 
 OPTIONS: Mapping[str, Sequence[str]] = {
     "s3": ("--bucket", "landing", "--prefix", "incoming/"),
-    "run-status": ("--jobs", "load_0,load_1"),
-    "run-failure": ("--jobs", "load_0,load_1"),
-    "all-succeeded": ("--jobs", "load_0,load_1"),
-    "deadline": ("--jobs", "load_0"),
+    "run-status": ("--jobs", "extract,clean"),
+    "run-failure": ("--jobs", "extract,clean"),
+    "all-succeeded": ("--jobs", "extract,clean"),
+    "deadline": ("--jobs", "extract"),
     "asset": ("--asset", "shop/orders"),
     "multi-asset": ("--asset", "shop/orders", "--asset", "prices"),
 }

@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -151,3 +152,16 @@ def test_attributes_of_a_batch_are_those_of_its_tables(
 def test_a_request_without_a_batch_is_left_as_it_is(server: ModuleType) -> None:
     for body in (b"", b"{", b"[]", b'{"Key": {}}'):
         assert server.with_attributes(body) == body
+
+
+def test_simulation_of_several_resources_says_of_each_what_holds(server: ModuleType) -> None:
+    made = server.of_resources({"sts:AssumeRole": {"arn:1": "allowed", "arn:2": "implicitDeny"}})
+
+    [result] = ET.fromstring(f"<Results>{made}</Results>")
+    found = {
+        each.findtext("EvalResourceName"): each.findtext("EvalResourceDecision")
+        for each in result.iter("member")
+        if each is not result
+    }
+    assert result.findtext("EvalDecision") == "implicitDeny"
+    assert found == {"arn:1": "allowed", "arn:2": "implicitDeny"}
