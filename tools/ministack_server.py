@@ -21,6 +21,10 @@ delivers from no queue at all. Here it is the number that it is.
 By itself it looks for the attributes that a batch reads from DynamoDB outside of the batch, and takes every batch for one
 that reads all. Here they are those of the batch's tables: "BatchGetItem" in the DynamoDB API reference.
 
+By itself it begins environments of all functions that are invoked at the same time, as many as these are. Here it begins
+as many at a time as the machine has processors: a project of 60 sensors has 60 cold starts in one minute, which would
+hold up one another and all else on the machine for minutes, while each schedule adds as many.
+
 It reads and replaces MiniStack's own parts, so a new MiniStack may need a change here;
 `tests/e2e/test_job_targets.py` shows whether it does.
 """
@@ -30,6 +34,7 @@ import importlib
 import itertools
 import json
 import logging
+import os
 import re
 import threading
 import time
@@ -37,6 +42,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 PAUSE_SECONDS = 0.5
+ENTRIES_AT_A_TIME = 5
+"""Changes of parameters that are announced between two pauses. CloudFormation creates a stack's parameters as fast as
+PutParameter lets it ("AWS Systems Manager endpoints and quotas" in the AWS General Reference: 3 a second, or 10), and
+MiniStack all at once: each invokes RECONCILE."""
+
 TASK_SECONDS = 1.0
 """A task that nothing runs, as there is no Docker, ends by itself after so long, with exit code 0."""
 
@@ -122,10 +132,13 @@ _parameters: dict[tuple[str, str, str], dict[str, Any]] = {}
 
 def _parameter_changes() -> Iterator[tuple[str, str, Change]]:
     found = {key: dict(parameter) for key, parameter in _service("ssm")._parameters.all_items()}
-    for key in sorted(_parameters.keys() | found.keys()):
-        before, after = _parameters.get(key), found.get(key)
-        if before is not None and after is not None and _version(before) == _version(after):
-            continue
+    changed = [
+        key
+        for key in sorted(_parameters.keys() | found.keys())
+        if key not in found or key not in _parameters or _version(found[key]) != _version(_parameters[key])
+    ]
+    for key in changed[:ENTRIES_AT_A_TIME]:
+        before, after = _parameters.pop(key, None), found.get(key)
         operation = "Create" if before is None else "Delete" if after is None else "Update"
         parameter: dict[str, Any] = after or before or {}
         account, region, name = key
@@ -136,9 +149,9 @@ def _parameter_changes() -> Iterator[tuple[str, str, Change]]:
             "description": parameter["Description"],
         }
         once, arn = (operation, *key, *_version(parameter)), str(parameter["ARN"])
+        if after is not None:
+            _parameters[key] = after
         yield account, region, Change(once, "aws.ssm", "Parameter Store Change", detail, (arn,))
-    _parameters.clear()
-    _parameters.update(found)
 
 
 def _version(parameter: dict[str, Any]) -> tuple[str, str]:
@@ -452,6 +465,22 @@ def let_invocations_end() -> None:
     runtime.kill_workers = end
 
 
+def begin_few_at_a_time(runtime: Any, most: int) -> None:
+    """Let MiniStack begin a few environments of functions at a time.
+
+    Args:
+        runtime: MiniStack's module with its class `Worker`.
+        most: how many.
+    """
+    spawn, turns = runtime.Worker._spawn, threading.BoundedSemaphore(most)
+
+    def in_turn(worker: Any) -> None:
+        with turns:
+            spawn(worker)
+
+    runtime.Worker._spawn = in_turn
+
+
 def main() -> None:
     """Serve, and announce meanwhile."""
     check_permissions_by_known_actions()
@@ -461,6 +490,7 @@ def main() -> None:
     simulate_sessions_of_roles()
     name_streams_by_functions()
     let_invocations_end()
+    begin_few_at_a_time(importlib.import_module("ministack.core.lambda_runtime"), os.cpu_count() or 1)
     threading.Thread(target=announce_changes, name="treadle-changes", daemon=True).start()
     importlib.import_module("ministack.app").main()
 

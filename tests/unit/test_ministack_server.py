@@ -2,8 +2,11 @@
 
 import importlib.util
 import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -165,3 +168,48 @@ def test_simulation_of_several_resources_says_of_each_what_holds(server: ModuleT
     }
     assert result.findtext("EvalDecision") == "implicitDeny"
     assert found == {"arn:1": "allowed", "arn:2": "implicitDeny"}
+
+
+def test_environments_begin_a_few_at_a_time(server: ModuleType) -> None:
+    beginning, most_at_once, lock = [0], [0], threading.Lock()
+
+    class Worker:
+        def _spawn(self) -> None:
+            with lock:
+                beginning[0] += 1
+                most_at_once[0] = max(most_at_once[0], beginning[0])
+            time.sleep(0.01)
+            with lock:
+                beginning[0] -= 1
+
+    server.begin_few_at_a_time(SimpleNamespace(Worker=Worker), 2)
+    with ThreadPoolExecutor(8) as threads:
+        for _ in range(8):
+            threads.submit(Worker()._spawn)
+
+    assert most_at_once == [2]
+
+
+def test_changes_of_parameters_are_announced_a_few_at_a_time_and_once_each(
+    server: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = ("000000000000", "us-east-1")
+    stored = {(*place, f"/treadle/{number:02}"): parameter(number) for number in range(12)}
+    ssm = SimpleNamespace(_parameters=SimpleNamespace(all_items=lambda: list(stored.items())))
+    monkeypatch.setattr(server, "_service", {"ssm": ssm}.__getitem__)
+
+    def passes() -> list[list[str]]:
+        made = ([change.key for _, _, change in server._parameter_changes()] for _ in range(4))
+        return [[f"{key[0]} {key[3]}" for key in keys] for keys in made]
+
+    created = [f"Create /treadle/{number:02}" for number in range(12)]
+    assert passes() == [created[:5], created[5:10], created[10:], []]
+    del stored[*place, "/treadle/03"]
+    stored[*place, "/treadle/07"] = parameter(7, version=2)
+    assert passes() == [["Delete /treadle/03", "Update /treadle/07"], [], [], []]
+
+
+def parameter(number: int, version: int = 1) -> dict[str, Any]:
+    """A parameter as MiniStack keeps it."""
+    arn = f"arn:aws:ssm:us-east-1:000000000000:parameter/treadle/{number:02}"
+    return {"ARN": arn, "Type": "String", "Description": "", "Version": version, "LastModifiedDate": 1}
