@@ -197,6 +197,7 @@ def test_changes_of_parameters_are_announced_a_few_at_a_time_and_once_each(
     stored = {(*place, f"/treadle/{number:02}"): parameter(number) for number in range(12)}
     ssm = SimpleNamespace(_parameters=SimpleNamespace(all_items=lambda: list(stored.items())))
     monkeypatch.setattr(server, "_service", {"ssm": ssm}.__getitem__)
+    monkeypatch.setattr(server, "_parameters", {})
 
     def passes() -> list[list[str]]:
         made = ([change.key for _, _, change in server._parameter_changes()] for _ in range(4))
