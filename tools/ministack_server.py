@@ -21,14 +21,16 @@ delivers from no queue at all. Here it is the number that it is.
 By itself it looks for the attributes that a batch reads from DynamoDB outside of the batch, and takes every batch for one
 that reads all. Here they are those of the batch's tables: "BatchGetItem" in the DynamoDB API reference.
 
-By itself it begins environments of all functions that are invoked at the same time, as many as these are. Here it begins
-as many at a time as the machine has processors: a project of 60 sensors has 60 cold starts in one minute, which would
-hold up one another and all else on the machine for minutes, while each schedule adds as many.
+By itself it begins an environment for each invocation that finds none idle, all at the same time. Here it begins one of a
+function at a time, and as many of all functions as the machine has processors: a project of 60 sensors has 60 cold starts
+in one minute, which would hold up one another until the next minute adds as many.
 
 It reads and replaces MiniStack's own parts, so a new MiniStack may need a change here;
 `tests/e2e/test_job_targets.py` shows whether it does.
 """
 
+import collections
+import contextlib
 import contextvars
 import importlib
 import itertools
@@ -465,20 +467,28 @@ def let_invocations_end() -> None:
     runtime.kill_workers = end
 
 
-def begin_few_at_a_time(runtime: Any, most: int) -> None:
-    """Let MiniStack begin a few environments of functions at a time.
+def begin_few_at_a_time(functions: Any, most: int) -> None:
+    """Let MiniStack begin one environment of a function at a time, and a few of all functions.
+
+    An invocation that waited for another one's environment takes whichever of the function's is idle by then.
 
     Args:
-        runtime: MiniStack's module with its class `Worker`.
-        most: how many.
+        functions: MiniStack's module of Lambda, which leases environments.
+        most: how many of all functions begin at a time.
     """
-    spawn, turns = runtime.Worker._spawn, threading.BoundedSemaphore(most)
+    acquire, turns = functions.acquire_worker, threading.BoundedSemaphore(most)
+    of_function: collections.defaultdict[str, threading.Lock] = collections.defaultdict(threading.Lock)
 
-    def in_turn(worker: Any) -> None:
-        with turns:
-            spawn(worker)
+    def acquired(name: str, *more: Any, **named: Any) -> Any:
+        with of_function[name]:
+            worker, how = acquire(name, *more, **named)
+            if how == "spawn":
+                # What fails is raised once more by the invocation.
+                with turns, worker._lock, contextlib.suppress(Exception):
+                    worker._spawn()
+            return worker, how
 
-    runtime.Worker._spawn = in_turn
+    functions.acquire_worker = acquired
 
 
 def main() -> None:
@@ -490,7 +500,7 @@ def main() -> None:
     simulate_sessions_of_roles()
     name_streams_by_functions()
     let_invocations_end()
-    begin_few_at_a_time(importlib.import_module("ministack.core.lambda_runtime"), os.cpu_count() or 1)
+    begin_few_at_a_time(_service("lambda_svc"), os.cpu_count() or 1)
     threading.Thread(target=announce_changes, name="treadle-changes", daemon=True).start()
     importlib.import_module("ministack.app").main()
 
