@@ -205,7 +205,7 @@ ARGS ?=
 
 .PHONY: large
 large: setup ## A project of 60 sensors and 60 jobs, deployed to a local cloud and examined: ARGS=--write
-	@$(PYTHON) -m tests.bench.large $(ARGS)
+	@PYTHONPATH=layers/treadle $(PYTHON) -m tests.bench.large $(ARGS)
 
 .PHONY: verify-aws
 verify-aws: setup ## Try on your AWS account what Treadle relies on; asks first, deletes what it creates: ARGS=--clean
