@@ -118,21 +118,21 @@ class Stacks:
             Tags=[{"Key": TAG, "Value": self.account.run}],
         )["Id"]
         try:
-            refusal = self._refusal_of_change_set(change_set)
+            refusal = self._refusal_of_change_set(name, change_set)
             if refusal:
                 return Stack(name, "REVIEW_IN_PROGRESS", reason=refusal)
-            cloudformation.execute_change_set(ChangeSetName=change_set)
+            cloudformation.execute_change_set(StackName=name, ChangeSetName=change_set)
             return self.wait(name)
         finally:
             left = self.find(name)
             if left is not None and left.status == "REVIEW_IN_PROGRESS":
                 cloudformation.delete_stack(StackName=name)
 
-    def _refusal_of_change_set(self, change_set: str, seconds: float = 300) -> str:
+    def _refusal_of_change_set(self, name: str, change_set: str, seconds: float = 300) -> str:
         """Why a change set failed; "" if it did not."""
         until = time.monotonic() + seconds
         while True:
-            described = self._cloudformation.describe_change_set(ChangeSetName=change_set)
+            described = self._cloudformation.describe_change_set(StackName=name, ChangeSetName=change_set)
             if described["Status"] == "CREATE_COMPLETE":
                 return ""
             if described["Status"] == "FAILED" or time.monotonic() >= until:
