@@ -206,6 +206,10 @@ soak: setup ## Seven minutes: a sensor at 15 s ticks four times a minute, and st
 
 ARGS ?=
 
+.PHONY: large
+large: setup ## A project of 60 sensors and 60 jobs, deployed to a local cloud and examined: ARGS=--write
+	@PYTHONPATH=layers/treadle $(PYTHON) -m tests.bench.large $(ARGS)
+
 .PHONY: verify-aws
 verify-aws: setup ## Try on your AWS account what Treadle relies on; asks first, deletes what it creates: ARGS=--clean
 	@PYTHONPATH=layers/treadle $(PYTHON) -m tools.verify $(ARGS)

@@ -21,20 +21,34 @@ delivers from no queue at all. Here it is the number that it is.
 By itself it looks for the attributes that a batch reads from DynamoDB outside of the batch, and takes every batch for one
 that reads all. Here they are those of the batch's tables: "BatchGetItem" in the DynamoDB API reference.
 
+By itself it begins an environment for each invocation that finds none idle, all at the same time. Here it begins one of a
+function at a time, and as many of all functions as the machine has processors: a project of 60 sensors has 60 cold starts
+in one minute, which would hold up one another until the next minute adds as many.
+
 It reads and replaces MiniStack's own parts, so a new MiniStack may need a change here;
 `tests/e2e/test_job_targets.py` shows whether it does.
 """
 
+import collections
+import contextlib
 import contextvars
 import importlib
+import itertools
 import json
 import logging
+import os
+import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 PAUSE_SECONDS = 0.5
+ENTRIES_AT_A_TIME = 5
+"""Changes of parameters that are announced between two pauses. CloudFormation creates a stack's parameters as fast as
+PutParameter lets it ("AWS Systems Manager endpoints and quotas" in the AWS General Reference: 3 a second, or 10), and
+MiniStack all at once: each invokes RECONCILE."""
+
 TASK_SECONDS = 1.0
 """A task that nothing runs, as there is no Docker, ends by itself after so long, with exit code 0."""
 
@@ -120,10 +134,13 @@ _parameters: dict[tuple[str, str, str], dict[str, Any]] = {}
 
 def _parameter_changes() -> Iterator[tuple[str, str, Change]]:
     found = {key: dict(parameter) for key, parameter in _service("ssm")._parameters.all_items()}
-    for key in sorted(_parameters.keys() | found.keys()):
-        before, after = _parameters.get(key), found.get(key)
-        if before is not None and after is not None and _version(before) == _version(after):
-            continue
+    changed = [
+        key
+        for key in sorted(_parameters.keys() | found.keys())
+        if key not in found or key not in _parameters or _version(found[key]) != _version(_parameters[key])
+    ]
+    for key in changed[:ENTRIES_AT_A_TIME]:
+        before, after = _parameters.pop(key, None), found.get(key)
         operation = "Create" if before is None else "Delete" if after is None else "Update"
         parameter: dict[str, Any] = after or before or {}
         account, region, name = key
@@ -134,9 +151,9 @@ def _parameter_changes() -> Iterator[tuple[str, str, Change]]:
             "description": parameter["Description"],
         }
         once, arn = (operation, *key, *_version(parameter)), str(parameter["ARN"])
+        if after is not None:
+            _parameters[key] = after
         yield account, region, Change(once, "aws.ssm", "Parameter Store Change", detail, (arn,))
-    _parameters.clear()
-    _parameters.update(found)
 
 
 def _version(parameter: dict[str, Any]) -> tuple[str, str]:
@@ -299,15 +316,49 @@ def count_invocations_by_number() -> None:
     functions._sqs_esm_concurrency = concurrency
 
 
-_simulated: contextvars.ContextVar[dict[str, str] | None] = contextvars.ContextVar("simulated", default=None)
-"""What a simulated call carries of whoever makes it."""
+class Simulated(NamedTuple):
+    """What is simulated.
+
+    Attributes:
+        principal: what a call carries of whoever makes it.
+        resources: the ARNs on which it is evaluated.
+    """
+
+    principal: Mapping[str, str]
+    resources: Sequence[str]
+
+
+_NOTHING = Simulated({}, ())
+_simulated: contextvars.ContextVar[Simulated] = contextvars.ContextVar("simulated", default=_NOTHING)
+
+
+def of_resources(decisions: dict[str, dict[str, str]]) -> str:
+    """The results of a simulation of several resources, in the form of "EvaluationResult" in the IAM API Reference.
+
+    Args:
+        decisions: by action, the decision by resource.
+    """
+    members = ""
+    for action, by_resource in decisions.items():
+        denied = [each for each in by_resource.values() if each != "allowed"]
+        specific = "".join(
+            f"<member><EvalResourceName>{resource}</EvalResourceName>"
+            f"<EvalResourceDecision>{decision}</EvalResourceDecision></member>"
+            for resource, decision in by_resource.items()
+        )
+        members += (
+            f"<member><EvalActionName>{action}</EvalActionName><EvalResourceName>*</EvalResourceName>"
+            f"<EvalDecision>{(denied or ['allowed'])[0]}</EvalDecision>"
+            f"<ResourceSpecificResults>{specific}</ResourceSpecificResults></member>"
+        )
+    return members
 
 
 def simulate_sessions_of_roles() -> None:
     """Let MiniStack simulate what a session of a role may do, also of one whose ARN has a path.
 
-    It takes the path for a part of the role's name, and leaves all context entries out of account. Here `aws:userid` is
-    taken into account, which ends with the session's name.
+    It takes the path for a part of the role's name, leaves all context entries out of account, and all resources but the
+    first. Here `aws:userid` is taken into account, which ends with the session's name, and every resource.
     """
     evaluator: Any = importlib.import_module("ministack.core.iam_evaluator")
     iam: Any = _service("iam")
@@ -326,18 +377,30 @@ def simulate_sessions_of_roles() -> None:
                 break
             if name == "aws:userid":
                 found[name] = iam._p(parameters, f"{entry}.ContextKeyValues.member.1")
-        _simulated.set(found)
+        numbered_arns = (f"ResourceArns.member.{number}" for number in itertools.count(1))
+        arns = itertools.takewhile(bool, (iam._p(parameters, each) for each in numbered_arns))
+        _simulated.set(Simulated(found, tuple(arns)))
         return extract(parameters)
 
     def evaluated(context: Any, policies: Any, *more: Any, **named: Any) -> Any:
-        context.principal_keys = {**context.principal_keys, **(_simulated.get() or {})}
+        context.principal_keys = {**context.principal_keys, **_simulated.get().principal}
         return evaluate(context, policies, *more, **named)
 
-    def built(*simulated: Any) -> Any:
+    def built(actions: list[str], resource: str, *more: Any) -> Any:
+        resources = _simulated.get().resources
         try:
-            return build(*simulated)
+            if len(resources) < 2:
+                return build(actions, resource, *more)
+            decisions = {
+                action: {
+                    each: re.findall("<EvalDecision>(.*?)</EvalDecision>", build([action], each, *more))[0]
+                    for each in resources
+                }
+                for action in actions
+            }
+            return of_resources(decisions)
         finally:
-            _simulated.set(None)
+            _simulated.set(_NOTHING)
 
     evaluator._gather_role_policies = gathered
     evaluator.evaluate = evaluated
@@ -404,6 +467,30 @@ def let_invocations_end() -> None:
     runtime.kill_workers = end
 
 
+def begin_few_at_a_time(functions: Any, most: int) -> None:
+    """Let MiniStack begin one environment of a function at a time, and a few of all functions.
+
+    An invocation that waited for another one's environment takes whichever of the function's is idle by then.
+
+    Args:
+        functions: MiniStack's module of Lambda, which leases environments.
+        most: how many of all functions begin at a time.
+    """
+    acquire, turns = functions.acquire_worker, threading.BoundedSemaphore(most)
+    of_function: collections.defaultdict[str, threading.Lock] = collections.defaultdict(threading.Lock)
+
+    def acquired(name: str, *more: Any, **named: Any) -> Any:
+        with of_function[name]:
+            worker, how = acquire(name, *more, **named)
+            if how == "spawn":
+                # What fails is raised once more by the invocation.
+                with turns, worker._lock, contextlib.suppress(Exception):
+                    worker._spawn()
+            return worker, how
+
+    functions.acquire_worker = acquired
+
+
 def main() -> None:
     """Serve, and announce meanwhile."""
     check_permissions_by_known_actions()
@@ -413,6 +500,7 @@ def main() -> None:
     simulate_sessions_of_roles()
     name_streams_by_functions()
     let_invocations_end()
+    begin_few_at_a_time(_service("lambda_svc"), os.cpu_count() or 1)
     threading.Thread(target=announce_changes, name="treadle-changes", daemon=True).start()
     importlib.import_module("ministack.app").main()
 

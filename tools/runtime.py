@@ -4,15 +4,18 @@ The runtime interface emulator comes with the SAM command line, the runtime clie
 together they are what `sam local invoke` starts inside its container.
 """
 
+import contextlib
+import http.client
 import json
 import platform
+import re
 import shutil
 import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +26,15 @@ from tools.project import TOOLS, VENV_BIN, ToolError
 ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
 
 
-PORT_TRIES, PORT_TAKEN = 3, "address already in use"
+PORT_TRIES = 3
 """Between the choice of a free port and its use, another process may take it."""
+
+_PORT_TAKEN = re.compile(r"\[PANIC\] \(rapid\).*address already in use")
+"""The emulator's own line, before it ends; what the function prints has no such beginning."""
+
+
+class PortTakenError(ToolError):
+    """Another process listens on a port that was chosen for the runtime."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,32 +64,36 @@ def emulator() -> Path:
     raise ToolError("the SAM command line is not set up. Bring it: make setup")
 
 
-def run(function: BuiltFunction, event: bytes, environment: Mapping[str, str]) -> Invocation:
+def run(
+    function: BuiltFunction,
+    event: bytes,
+    environment: Mapping[str, str],
+    free_port: Callable[[], int] = processes.free_port,
+) -> Invocation:
     """Start the function cold, send it one event, end it.
 
     Args:
         function: what to run.
         event: the event, as JSON.
         environment: the whole environment of the function's process.
+        free_port: finds a port that nothing listens on, twice for each of a few tries.
 
     Raises:
         ToolError: the runtime did not start or did not answer in the function's timeout.
     """
     for _ in range(PORT_TRIES - 1):
-        try:
-            return _run(function, event, environment)
-        except ToolError as error:
-            if PORT_TAKEN not in str(error):
-                raise
-    return _run(function, event, environment)
+        with contextlib.suppress(PortTakenError):
+            return _run(function, event, environment, free_port(), free_port())
+    return _run(function, event, environment, free_port(), free_port())
 
 
-def _run(function: BuiltFunction, event: bytes, environment: Mapping[str, str]) -> Invocation:
+def _run(
+    function: BuiltFunction, event: bytes, environment: Mapping[str, str], front: int, back: int
+) -> Invocation:
     folder = Path(tempfile.mkdtemp(prefix="treadle-invoke-"))
     program = folder / "aws-lambda-rie"
     shutil.copy(emulator(), program)
     program.chmod(0o755)  # The installed copy is not executable.
-    front, back = processes.free_port(), processes.free_port()
     command = [
         str(program),
         *("--runtime-interface-emulator-address", f"{processes.HOST}:{front}"),
@@ -93,15 +107,33 @@ def _run(function: BuiltFunction, event: bytes, environment: Mapping[str, str]) 
         processes.wait_until(ready, server, name="the Lambda runtime", log=log, seconds=20)
         text, failed = _post(f"http://{processes.HOST}:{front}", event, seconds=function.timeout + 15)
         # The report follows the answer; what the emulator says on shutting down interests nobody.
-        deadline = time.monotonic() + 2
-        while "REPORT RequestId" not in log.read_text(errors="replace") and time.monotonic() < deadline:
-            time.sleep(0.02)
-        return _invocation(text, log.read_text(errors="replace"), failed=failed)
-    except OSError as error:
+        return _invocation(text, _log_with(log, "REPORT RequestId"), failed=failed)
+    except ToolError:
+        _log_with(log)
+        raise
+    except (OSError, http.client.HTTPException) as error:
+        # Another process may answer sooner than the emulator says that its port is taken.
+        _log_with(log, "REPORT RequestId")
         raise ToolError(f"the function did not answer: {error}.\n{processes.tail(log, 40)}") from error
     finally:
         processes.stop_group(server.pid)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _log_with(log: Path, awaited: str = "") -> str:
+    """What the runtime has logged, once it has what is awaited, or a moment later.
+
+    Raises:
+        PortTakenError: another process has a port of the runtime, so whatever answered there is not the function.
+    """
+    deadline = time.monotonic() + 2
+    while True:
+        text = log.read_text(errors="replace")
+        if _PORT_TAKEN.search(text):
+            raise PortTakenError(f"the Lambda runtime cannot listen.\n{processes.tail(log)}")
+        if awaited in text or time.monotonic() > deadline:
+            return text
+        time.sleep(0.02)
 
 
 def _post(address: str, event: bytes, *, seconds: float) -> tuple[str, bool]:

@@ -32,6 +32,18 @@ BUS_EVENTS_OF_A_RUN, STATUS_EVENTS_OF_A_RUN = 4, 2
 RAISED_CONCURRENCY, DEFAULT_CONCURRENCY = 1_000, 5
 """The engine's parameter MaxConcurrency, of LAUNCH and of RECORD."""
 
+DEPLOYED_HEADING, LIMITS_HEADING = "## A large project, deployed", "## The limits"
+"""The first one's section is `make large`'s."""
+
+_DEPLOYED = """\
+`make large` writes a project of 60 polling sensors and 60 jobs on all kinds of target with `treadle new`, lints and builds
+it, deploys it with an engine to a local cloud that enforces IAM, waits for each sensor's first tick and run, and examines
+it as an operator does. A project of 40 event sensors and 40 jobs is linted and counted.
+It takes minutes, so `make test` goes without it. It ends with 1 if something is not as promised;
+`make large ARGS=--write` writes its output here. The times are those of a machine of two processors, on which the local
+cloud runs all functions, too.
+"""
+
 SEED = 20_261_128
 LONGEST = 6 * 3_600
 
@@ -360,8 +372,9 @@ def page(writes: Mapping[str, int]) -> str:
     lines += _use(results)
     lines += _history(writes)
     lines += _room()
+    lines += [*deployed_section(PAGE.read_text()), ""]
     lines += [
-        "## The limits",
+        LIMITS_HEADING,
         "",
         "| limit | value | source | checked | what the design does there |",
     ]
@@ -429,6 +442,28 @@ def _room() -> list[str]:
         "- one item of 400 KB with the copy of the registry, compressed: about 2,000 jobs with ARNs of 80 characters.",
         "",
     ]
+
+
+def deployed_section(text: str) -> list[str]:
+    """The lines of the page that `make large` has written.
+
+    Args:
+        text: the page.
+    """
+    _, heading, rest = text.partition(DEPLOYED_HEADING)
+    return (heading + rest.partition(LIMITS_HEADING)[0]).rstrip().splitlines()
+
+
+def with_deployed(text: str, table: str) -> str:
+    """The page with another output of `make large`.
+
+    Args:
+        text: the page.
+        table: what it has printed.
+    """
+    section = f"{DEPLOYED_HEADING}\n\n{_DEPLOYED}\n```text\n{table}\n```\n\n"
+    before, limits_heading, after = text.partition(LIMITS_HEADING)
+    return before.partition(DEPLOYED_HEADING)[0] + section + limits_heading + after
 
 
 def main() -> int:

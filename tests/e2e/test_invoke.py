@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.deployment import STEPS, Deployed
+from tests.support.sam import local_invocation
 from tests.template.model import samples
 from tools import stack
-from tools.project import ROOT
+from tools.project import BUILD, ROOT
 
 ALL_TAKEN: dict[str, list[object]] = {"batchItemFailures": []}
 RECONCILED = {"dispatched", "relaunched", "described", "observed", "failed", "unreadable", "is_complete"}
@@ -70,3 +71,26 @@ def test_make_invoke_works(deployed: Deployed, sample: str) -> None:
     response = json.loads(done.stdout.rpartition("\nResponse:\n")[2])
     expected = RESPONSES.get(sample, ALL_TAKEN)
     assert response == expected or (isinstance(expected, set) and expected <= response.keys())
+
+
+def test_sam_local_invoke_has_function_layers_and_variables_of_the_deployment(deployed: Deployed) -> None:
+    """As far as it goes without a container; the address of this machine is that which a container reaches."""
+    template = BUILD / "template.yaml"
+    file = stack.write_container_environment(deployed.endpoint, deployed.name)
+    deployed_with = stack.function_environment(deployed.endpoint, deployed.name, "NewObjects")
+
+    found = local_invocation(template, "NewObjects", file)
+
+    layers = [Path(each).name for each in found["layers"]]
+    assert layers == ["DepsLayer", "TreadleLayer", "ProjectLayer"]
+    assert all((ROOT / each / "python").is_dir() for each in found["layers"][:2])
+    assert (ROOT / found["code"] / "app.py").is_file()
+    variables, port = found["variables"], deployed.endpoint.rpartition(":")[2]
+    reachable = f"host.docker.internal:{port}"
+    expected = {
+        name: value.replace(f"127.0.0.1:{port}", reachable).replace(f"localhost:{port}", reachable)
+        for name, value in deployed_with.items()
+    }
+    assert variables["AWS_ENDPOINT_URL"] == f"http://{reachable}"
+    assert {name: variables[name] for name in expected} == expected
+    assert all(expected[f"TREADLE_{name}_TABLE"] for name in ("SENSORS", "TICKS", "RUNS", "EVENTS"))

@@ -6,13 +6,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 from botocore.stub import ANY, Stubber
 
 from treadle.adapters import clients
 from treadle.adapters.health.job_targets import target_probe
 from treadle.adapters.health.looking import Vital, look_at_all
 from treadle.adapters.health.needs import Need, needs
-from treadle.adapters.health.permissions import context_entries, log_probe, permission_probe
+from treadle.adapters.health.permissions import alike, context_entries, log_probe, permission_probe
 from treadle.adapters.health.stack_health import StackHealth, bucket_of, clock_ahead
 from treadle.adapters.stack import DeployedStack
 from treadle.definitions.status import DefaultSensorStatus
@@ -526,6 +528,91 @@ def test_local_cloud_is_not_asked_about_what_it_does_not_simulate(key: str) -> N
 
     with Stubber(clients.client("iam")):
         assert looked(permission_probe(made, need)) == []
+
+
+def test_same_actions_of_a_role_on_several_resources_are_one_simulation() -> None:
+    first = Need("launch", ROLE, "arn:1", ("sts:AssumeRole",), {"sts:RoleSessionName": ["launch"]})
+    more = [replace(first, resource=f"arn:{number}") for number in range(2, 46)]
+    others = [
+        replace(first, role=f"{ROLE}-2"),
+        replace(first, actions=("sqs:SendMessage",)),
+        replace(first, context={"sts:RoleSessionName": ["record"]}),
+    ]
+
+    groups = list(alike([first, *others, *more]))
+
+    assert [len(group) for group in groups] == [20, 20, 5, 1, 1, 1]
+    assert sorted(each.resource for group in groups[:3] for each in group) == sorted(
+        each.resource for each in (first, *more)
+    )
+    assert [group[0] for group in groups[3:]] == others
+
+
+def test_denial_on_one_of_several_resources_is_of_that_one() -> None:
+    needed = [
+        Need("launch", ROLE, f"arn:{number}", ("sts:AssumeRole",), {"ecs:cluster": ["c"]})
+        for number in range(4)
+    ]
+    of_each = [
+        {"EvalResourceName": "arn:0", "EvalResourceDecision": "allowed"},
+        {"EvalResourceName": "arn:1", "EvalResourceDecision": "implicitDeny"},
+        {
+            "EvalResourceName": "arn:2",
+            "EvalResourceDecision": "explicitDeny",
+            "MissingContextValues": ["ecs:foo"],
+        },
+        {"EvalResourceName": "arn:3", "EvalResourceDecision": "allowed"},
+    ]
+    result = {
+        "EvalActionName": "sts:AssumeRole",
+        "EvalResourceName": "arn:${Partition}:iam::${Account}:role/${RoleNameWithPath}",
+        "EvalDecision": "explicitDeny",
+        "MissingContextValues": ["ecs:foo"],
+        "ResourceSpecificResults": of_each,
+    }
+    asked = {
+        "PolicySourceArn": ROLE,
+        "ActionNames": ["sts:AssumeRole"],
+        "ResourceArns": ["arn:0", "arn:1", "arn:2", "arn:3"],
+        "ContextEntries": ANY,
+    }
+    with Stubber(clients.client("iam")) as iam:
+        iam.add_response("simulate_principal_policy", {"EvaluationResults": [result]}, asked)
+
+        found = looked(permission_probe(stack(), *needed))
+    assert len(found) == 2, found
+    denied, unread = found
+
+    assert denied == Denial("launch", "sts:AssumeRole", "arn:1", "none of its role's policies allows it")
+    assert isinstance(unread, Unread)
+    assert "arn:2" in unread.words
+
+
+def test_simulations_go_on_at_the_rate_that_iam_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hundreds of them are throttled more often than other requests are tried again."""
+    waits: list[float] = []
+    monkeypatch.setattr("botocore.endpoint.time.sleep", waits.append)
+    made = clients.client("iam")
+    throttled = [clients.ATTEMPTS]
+
+    def answered(**_: object) -> Any:
+        if throttled[0]:
+            throttled[0] -= 1
+            return _response(400, "<ErrorResponse><Error><Code>Throttling</Code></Error></ErrorResponse>")
+        return _response(
+            200, "<A><SimulatePrincipalPolicyResult><EvaluationResults/></SimulatePrincipalPolicyResult></A>"
+        )
+
+    made.meta.events.register("before-send.iam", answered)
+
+    assert looked(permission_probe(stack(), NEED)) == []
+    assert len(waits) == clients.ATTEMPTS
+
+
+def _response(status: int, body: str) -> Any:
+    made: Any = AWSResponse("https://iam.amazonaws.com/", status, HTTPHeaders(), None)
+    made._content = body.encode()
+    return made
 
 
 def needs_of(job: JobSettings) -> set[tuple[str, str, str]]:

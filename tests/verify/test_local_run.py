@@ -184,6 +184,12 @@ def with_another_pattern(account: Account) -> Part:
     return made
 
 
+def with_another_name(account: Account) -> Part:
+    made = deployment.registered(account)
+    made["Resources"]["Entry"]["Properties"]["Name"] = f"{account.path}/names/returns"
+    return made
+
+
 def with_another_contract(account: Account) -> Part:
     return {"Resources": {"Contract": deployment.parameter(f"{account.path}/v1", "a,b,c,d", "StringList")}}
 
@@ -195,6 +201,7 @@ def with_another_contract(account: Account) -> Part:
         ("tags-of-role", {"template": without_tags}, "the role's tags are"),
         ("rule-on-bus", {"template": with_another_pattern}, "no event has arrived within 2 s"),
         ("contract", {"template": with_another_contract}, "the parts are"),
+        ("taken-name", {"template": with_another_name}, "has overwritten"),
         (
             "failed-creation",
             {"run": partial(deployment.failed_creation, deletion="Retain")},

@@ -168,7 +168,12 @@ class Lab:
         return found
 
     def deploy(
-        self, part: str, template: Mapping[str, Any], parameters: Mapping[str, str] | None = None
+        self,
+        part: str,
+        template: Mapping[str, Any],
+        parameters: Mapping[str, str] | None = None,
+        *,
+        is_validated: bool = True,
     ) -> Stack:
         """Create a further stack of this check and wait for it, however it ends.
 
@@ -176,9 +181,10 @@ class Lab:
             part: what tells it from the check's other stacks.
             template: what is in it.
             parameters: values of the template's parameters.
+            is_validated: whether CloudFormation looks for conflicts before it creates the first resource.
         """
         name = f"{self.stack_name}-{part}"
-        self.stacks.create(name, template, parameters)
+        self.stacks.create(name, template, parameters, is_validated=is_validated)
         return self.stacks.wait(name)
 
 

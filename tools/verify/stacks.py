@@ -74,7 +74,12 @@ class Stacks:
         return f"{self.account.name}-{part}"
 
     def create(
-        self, name: str, template: Mapping[str, Any], parameters: Mapping[str, str] | None = None
+        self,
+        name: str,
+        template: Mapping[str, Any],
+        parameters: Mapping[str, str] | None = None,
+        *,
+        is_validated: bool = True,
     ) -> None:
         """Begin to create a stack.
 
@@ -82,6 +87,7 @@ class Stacks:
             name: its whole name.
             template: what is in it.
             parameters: values of the template's parameters.
+            is_validated: whether CloudFormation looks for conflicts before it creates the first resource.
         """
         self._cloudformation.create_stack(
             StackName=name,
@@ -89,7 +95,55 @@ class Stacks:
             Parameters=_parameters(parameters),
             Capabilities=list(CAPABILITIES),
             Tags=[{"Key": TAG, "Value": self.account.run}],
+            DisableValidation=not is_validated,
         )
+
+    def create_by_change_set(self, name: str, template: Mapping[str, Any]) -> Stack:
+        """Create a stack as `sam deploy` does and wait for it, however it ends.
+
+        Args:
+            name: its whole name.
+            template: what is in it.
+
+        Returns:
+            The stack; one of status REVIEW_IN_PROGRESS, which is deleted, if the change set was refused.
+        """
+        cloudformation = self._cloudformation
+        change_set = cloudformation.create_change_set(
+            StackName=name,
+            ChangeSetName="verify",
+            ChangeSetType="CREATE",
+            TemplateBody=json.dumps(template),
+            Capabilities=list(CAPABILITIES),
+            Tags=[{"Key": TAG, "Value": self.account.run}],
+        )["Id"]
+        try:
+            refusal = self._refusal_of_change_set(name, change_set)
+            if refusal:
+                return Stack(name, "REVIEW_IN_PROGRESS", reason=refusal)
+            cloudformation.execute_change_set(StackName=name, ChangeSetName=change_set)
+            return self.wait(name)
+        finally:
+            left = self.find(name)
+            if left is not None and left.status == "REVIEW_IN_PROGRESS":
+                cloudformation.delete_stack(StackName=name)
+
+    def _refusal_of_change_set(self, name: str, change_set: str, seconds: float = 300) -> str:
+        """Why a change set failed; "" if it did not."""
+        until = time.monotonic() + seconds
+        while True:
+            described = self._cloudformation.describe_change_set(StackName=name, ChangeSetName=change_set)
+            if described["Status"] == "CREATE_COMPLETE":
+                return ""
+            if described["Status"] == "FAILED" or time.monotonic() >= until:
+                break
+            self.sleep(self.pause)
+        # DescribeChangeSet names the validation only ("Validate stack deployments" in the CloudFormation user guide).
+        events = self._cloudformation.describe_events(
+            ChangeSetName=change_set, Filters={"FailedEvents": True}
+        )["OperationEvents"]
+        reasons = [each["ValidationStatusReason"] for each in events if "ValidationStatusReason" in each]
+        return " ".join([described.get("StatusReason") or described["Status"], *reasons])
 
     def find(self, name: str) -> Stack | None:
         """A stack as it is; None if there is none.
@@ -146,6 +200,19 @@ class Stacks:
             and "cancel" not in event.get("ResourceStatusReason", "")
         ]
         return failures[-1] if failures else ""
+
+    def has_created(self, name: str, logical_id: str) -> bool:
+        """Whether a resource of a stack has ever been created.
+
+        Args:
+            name: the stack's whole name.
+            logical_id: the resource's.
+        """
+        events = self._cloudformation.describe_stack_events(StackName=name)["StackEvents"]
+        return any(
+            (each["LogicalResourceId"], each["ResourceStatus"]) == (logical_id, "CREATE_COMPLETE")
+            for each in events
+        )
 
     def resources(self, name: str) -> dict[str, str]:
         """The physical id of each resource of a stack, by its logical id.

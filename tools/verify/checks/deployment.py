@@ -29,6 +29,10 @@ PARAMETERS = (
     "AWS CloudFormation user guide, SSM parameter types: "
     "https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-supplied-parameter-types.html"
 )
+VALIDATION = (
+    "AWS CloudFormation user guide, Validate stack deployments: "
+    "https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/validate-stack-deployments.html"
+)
 NAMES = (
     "AWS CloudFormation user guide, Name type: "
     "https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-properties-name.html"
@@ -48,7 +52,7 @@ MOST_ENTRIES, MOST_RESOURCES = 120, 500
 CONTRACT = ["1", "engine-id", "namespace", "arn:aws:sqs:eu-central-1:123456789012:dead-letters"]
 
 
-def parameter(name: str, value: str = "1", kind: str = "String", **attributes: Any) -> Part:
+def parameter(name: str | Part, value: str = "1", kind: str = "String", **attributes: Any) -> Part:
     """A parameter.
 
     Args:
@@ -88,9 +92,12 @@ def failed_creation(lab: Lab, deletion: str = "RetainExceptOnCreate") -> str:
         lab: the check's.
         deletion: the deletion policy of what is created.
     """
-    stack = lab.deploy("failing", failing(lab.account, deletion))
+    # Validated, it would be refused before anything is created.
+    stack = lab.deploy("failing", failing(lab.account, deletion), is_validated=False)
     if stack.is_complete:
         raise NotTriedError("the deployment that should fail did not")
+    if not lab.stacks.has_created(stack.name, "Kept"):
+        raise NotTriedError(f"the deployment failed before it created anything: {stack.reason}")
     if _exists(lab, f"{lab.account.path}/retained"):
         raise DidNotHoldError(f"the stack is {stack.status}, and what it had created is still there")
     return f"the stack is {stack.status}, and what it had created is gone"
@@ -103,6 +110,46 @@ def _exists(lab: Lab, name: str) -> bool:
     except ssm.exceptions.ParameterNotFound:
         return False
     return True
+
+
+def registered(account: Account) -> Part:
+    """A contract, and an entry that a first project has registered under it.
+
+    Args:
+        account: where.
+    """
+    path = f"{account.path}/names"
+    contract_of = parameter(f"{path}/v1", f"1,{path}", "StringList")
+    return template({"Contract": contract_of, "Entry": parameter(f"{path}/orders", "first")})
+
+
+def registering(account: Account) -> Part:
+    """A second project, which registers the same name.
+
+    Args:
+        account: where.
+    """
+    engine_parameter = {
+        "Type": "AWS::SSM::Parameter::Value<List<String>>",
+        "Default": f"{account.path}/names/v1",
+    }
+    name = {"Fn::Sub": ["${Path}/orders", {"Path": {"Fn::Select": ["1", ref("Engine")]}}]}
+    return template({"Entry": parameter(name, "second")}, Parameters={"Engine": engine_parameter})
+
+
+def taken_name(lab: Lab) -> str:
+    """Deploy a project with a name that another one has registered, and look at the message.
+
+    Args:
+        lab: the check's.
+    """
+    stack = lab.stacks.create_by_change_set(f"{lab.stack_name}-second", registering(lab.account))
+    name = f"{lab.account.path}/names/orders"
+    if lab.client("ssm").get_parameter(Name=name)["Parameter"]["Value"] != "first":
+        raise DidNotHoldError(f"the stack is {stack.status}, and has overwritten the other one's parameter")
+    if "already exists" not in stack.reason:
+        raise DidNotHoldError(f"the stack is {stack.status}: {stack.reason}")
+    return f"the stack is {stack.status}: {stack.reason}"
 
 
 def engine(account: Account) -> Part:
@@ -311,6 +358,15 @@ CHECKS = (
         RETAINING,
         failed_creation,
         taken,
+        dollars=0,
+    ),
+    Check(
+        "taken-name",
+        'A second stack cannot take the name of a parameter; its message has "already exists"',
+        "each sensor and each job exists once on an engine",
+        VALIDATION,
+        taken_name,
+        registered,
         dollars=0,
     ),
     Check(

@@ -1,7 +1,7 @@
 """Whether the deployment's roles still allow what their functions need, by IAM's simulation, and as the logs show."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from treadle.adapters.clients import client
@@ -13,6 +13,9 @@ from treadle.ports.health import Denial, Unread
 
 RECENT_MS = 900_000
 """A denial that a log shows is told for so long."""
+
+MOST_RESOURCES = 20
+"""So many resources are in one simulation at most. IAM documents no limit, and rejects long lists."""
 
 MULTIVALUED = frozenset({"dynamodb:LeadingKeys", "dynamodb:Attributes"})
 """Condition keys with several values in one call; of each other key, a call carries one value."""
@@ -28,29 +31,71 @@ _DENIED = re.compile(r'perform: ([\w:]+)(?: on resource: (?:\\*"([^"\\]+)|([^\s"
 _REFUSED = re.compile(r"\((?:AccessDenied\w*)\) when calling the (\w+) operation")
 
 
-def permission_probe(stack: DeployedStack, need: Need) -> Probe:
+def permission_probe(stack: DeployedStack, need: Need, *alike: Need) -> Probe:
     """The look at whether a role allows what it must.
 
     Args:
         stack: the stack.
         need: what is needed.
+        alike: the same actions of the same role with the same context, on other resources.
     """
-    account = stack.arn.split(":")[4]
+    account, asked = stack.arn.split(":")[4], (need, *alike)
 
     def look() -> Iterator[Denial | Unread]:
         if account == LOCAL_ACCOUNT and need.context.keys() & _NOT_SIMULATED:
             return
-        answer = client("iam").simulate_principal_policy(
+        pages = client("iam").get_paginator("simulate_principal_policy")
+        for page in pages.paginate(
             PolicySourceArn=need.role,
             ActionNames=list(need.actions),
-            ResourceArns=[need.resource],
+            ResourceArns=[each.resource for each in asked],
             ContextEntries=context_entries(account, need),
-        )
-        for result in answer["EvaluationResults"]:
-            if result["EvalDecision"] != "allowed":
-                yield _denied(need, result)
+        ):
+            for result in page["EvaluationResults"]:
+                for each, of_resource in _by_resource(asked, result):
+                    if of_resource["EvalDecision"] != "allowed":
+                        yield _denied(each, of_resource)
 
     return Probe("permissions", "the roles' permissions", "iam:SimulatePrincipalPolicy", look)
+
+
+def alike(needs: Iterable[Need]) -> Iterator[tuple[Need, ...]]:
+    """Needs that one simulation can evaluate: the same actions of one role, with the same context.
+
+    Only resources are put together: IAM rejects actions that take different information in one simulation.
+
+    Args:
+        needs: all of them.
+    """
+    found: dict[tuple[object, ...], list[Need]] = {}
+    for each in needs:
+        context = tuple((key, *values) for key, values in sorted(each.context.items()))
+        found.setdefault((each.owner, each.role, each.actions, context), []).append(each)
+    for group in found.values():
+        for start in range(0, len(group), MOST_RESOURCES):
+            yield tuple(group[start : start + MOST_RESOURCES])
+
+
+def _by_resource(asked: Sequence[Need], result: dict[str, Any]) -> Iterator[tuple[Need, dict[str, Any]]]:
+    """What a simulation says of an action on each resource.
+
+    Of several resources, it is in `ResourceSpecificResults` ("EvaluationResult" in the IAM API Reference).
+    """
+    if len(asked) == 1:
+        yield asked[0], result
+        return
+    needs = {each.resource: each for each in asked}
+    for each in result.get("ResourceSpecificResults", ()):
+        if need := needs.get(each["EvalResourceName"]):
+            missing = each.get("MissingContextValues", [])
+            yield (
+                need,
+                {
+                    "EvalActionName": result["EvalActionName"],
+                    "EvalDecision": each["EvalResourceDecision"],
+                    "MissingContextValues": missing,
+                },
+            )
 
 
 def context_entries(account: str, need: Need) -> list[dict[str, Any]]:

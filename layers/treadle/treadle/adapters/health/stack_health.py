@@ -18,7 +18,7 @@ from treadle.adapters.health.evaluator_policies import holders_probe
 from treadle.adapters.health.job_targets import roles_probe, target_probe
 from treadle.adapters.health.looking import Probe, Vital, look_at_all, taken
 from treadle.adapters.health.needs import Need, needs
-from treadle.adapters.health.permissions import RECENT_MS, log_probe, permission_probe
+from treadle.adapters.health.permissions import RECENT_MS, alike, log_probe, permission_probe
 from treadle.adapters.notifications import merging_command, versioning_command
 from treadle.adapters.stack import DeployedStack, describe_rule, resources_of
 from treadle.adapters.targets.answers import millis_of
@@ -265,8 +265,8 @@ class StackHealth:
             yield Probe("alarms", what, "cloudformation:ListStackResources", _alarms_of_project(project))
 
     def _permissions(self) -> Iterator[Probe]:
-        for need in needs(self._stack, self._sensors(), self._jobs.values()):
-            yield permission_probe(self._stack, need)
+        for each in alike(needs(self._stack, self._sensors(), self._jobs.values())):
+            yield permission_probe(self._stack, *each)
 
     def _policies(self) -> Iterator[Probe]:
         """Who has the policies of evaluators, which are the only managed ones of the engine's stack."""
