@@ -31,6 +31,10 @@ class Stacks:
         failing: by a function's physical id, the code and the status of Lambda's refusal to describe it.
         page: so many resources are listed in one answer.
         parameters: by stack, what CloudFormation says of its parameters.
+        outputs: by stack, the values of its outputs.
+        statuses: by stack, its status; CREATE_COMPLETE for the others.
+        templates: by stack, its template after SAM's transform.
+        deleted: the stacks that were deleted, in order.
     """
 
     resources: dict[str, Mapping[str, tuple[str, str]]] = field(default_factory=dict)
@@ -42,12 +46,18 @@ class Stacks:
     failing: dict[str, tuple[str, int]] = field(default_factory=dict)
     page: int = 2
     parameters: dict[str, list[dict[str, str]]] = field(default_factory=dict)
+    outputs: dict[str, dict[str, str]] = field(default_factory=dict)
+    statuses: dict[str, str] = field(default_factory=dict)
+    templates: dict[str, dict[str, Any]] = field(default_factory=dict)
+    deleted: list[str] = field(default_factory=list)
 
     def answer(self) -> None:
         """From now on, let this process's clients hear of these stacks."""
         for service, operation, handler in (
             ("cloudformation", "DescribeStacks", self._describe),
             ("cloudformation", "ListStackResources", self._list),
+            ("cloudformation", "GetTemplate", self._template),
+            ("cloudformation", "DeleteStack", self._delete),
             ("lambda", "GetFunctionConfiguration", self._configuration),
         ):
             made: Any = clients.client(service)  # type: ignore[call-overload]
@@ -62,8 +72,24 @@ class Stacks:
             words = f"Stack with id {name} does not exist"
             return _response(400), {"Error": {"Code": "ValidationError", "Message": words}}
         arn = f"arn:aws:cloudformation:us-east-1:{ACCOUNT}:stack/{name}/0b1c"
-        parameters = self.parameters.get(name, [])
-        return _response(200), {"Stacks": [{"StackName": name, "StackId": arn, "Parameters": parameters}]}
+        outputs = self.outputs.get(name, {}).items()
+        stack = {
+            "StackName": name,
+            "StackId": arn,
+            "StackStatus": self.statuses.get(name, "CREATE_COMPLETE"),
+            "Parameters": self.parameters.get(name, []),
+            "Outputs": [{"OutputKey": key, "OutputValue": value} for key, value in outputs],
+        }
+        return _response(200), {"Stacks": [stack]}
+
+    def _template(self, params: dict[str, Any], **_: object) -> tuple[AWSResponse, dict[str, Any]]:
+        return _response(200), {"TemplateBody": self.templates[params["body"]["StackName"]]}
+
+    def _delete(self, params: dict[str, Any], **_: object) -> tuple[AWSResponse, dict[str, Any]]:
+        name = params["body"]["StackName"]
+        self.deleted.append(name)
+        del self.resources[name]
+        return _response(200), {}
 
     def _list(self, params: dict[str, Any], **_: object) -> tuple[AWSResponse, dict[str, Any]]:
         start = int(params["body"].get("NextToken", "0"))

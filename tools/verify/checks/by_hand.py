@@ -76,6 +76,13 @@ BY_HAND = (
         "Follow docs/guide/delete-recreate-move.md on a copy, with sensors over assets and runs.",
     ),
     ByHand(
+        "single-stack",
+        "A single stack is moved: disabled mappings keep their messages, the processed template is JSON, and schedules "
+        "keep their targets",
+        "needs a deployment of an earlier version",
+        "Deploy tests/e2e/single_stack/single-stack.tar.xz and follow docs/guide/upgrade.md with treadle move.",
+    ),
+    ByHand(
         "cold-starts",
         "LAUNCH and DISPATCH make no more requests when warm, and one more per job when cold, for roles and the registry",
         "needs a deployed stack under load",

@@ -178,6 +178,63 @@ class SqsLetterBox:
             raise StoreError(msg) from error
 
 
+def queue_arn(url: str) -> str:
+    """The ARN of a queue.
+
+    Args:
+        url: the queue's.
+
+    Raises:
+        StoreError: if the queue could not be asked.
+    """
+    try:
+        answer = client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+    except (ClientError, BotoCoreError) as error:
+        raise StoreError(f"The queue {url} cannot be read: {error}") from error
+    return answer["Attributes"]["QueueArn"]
+
+
+class SqsMover:
+    """A `MessageMover` on SQS."""
+
+    def count(self, queue: str) -> int:
+        """How many messages a queue has, as SQS counts."""
+        try:
+            answer = client("sqs").get_queue_attributes(
+                QueueUrl=queue,
+                AttributeNames=[
+                    "ApproximateNumberOfMessages",
+                    "ApproximateNumberOfMessagesNotVisible",
+                    "ApproximateNumberOfMessagesDelayed",
+                ],
+            )
+        except (ClientError, BotoCoreError) as error:
+            raise StoreError(f"The queue {queue} cannot be read: {error}") from error
+        return sum(map(int, answer.get("Attributes", {}).values()))
+
+    def move(self, source: str, target: str) -> int:
+        """Move what can be received; an empty answer of all of SQS's servers ends it."""
+        moved = 0
+        sqs = client("sqs")
+        try:
+            while messages := sqs.receive_message(
+                QueueUrl=source,
+                MaxNumberOfMessages=_BATCH,
+                VisibilityTimeout=_HELD_SECONDS,
+                WaitTimeSeconds=1,
+                MessageAttributeNames=["All"],
+            ).get("Messages", []):
+                for each in messages:
+                    attributes = each.get("MessageAttributes", {})
+                    sqs.send_message(QueueUrl=target, MessageBody=each["Body"], MessageAttributes=attributes)
+                    sqs.delete_message(QueueUrl=source, ReceiptHandle=each["ReceiptHandle"])
+                    moved += 1
+        except (ClientError, BotoCoreError) as error:
+            msg = f"The messages of {source} were not all moved to {target}: {error}. Run it again."
+            raise store_error(code_of(error), msg) from error
+        return moved
+
+
 def _letter(message: "MessageTypeDef") -> Letter:
     written = message.get("MessageAttributes", {})
     # All attributes by which AWS explains a letter are strings or numbers.

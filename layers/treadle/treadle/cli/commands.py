@@ -17,6 +17,7 @@ from treadle.cli.initialize import init
 from treadle.cli.kinds import ADDRESS, KINDS, STEP_FUNCTIONS
 from treadle.cli.letters import dlq
 from treadle.cli.logs import logs
+from treadle.cli.move import move
 from treadle.cli.new_sensor import Written, find_root, write_job, write_sensor
 from treadle.cli.params import params
 from treadle.cli.runs import run
@@ -53,6 +54,7 @@ def treadle() -> None:
 for each in (
     init,
     engine,
+    move,
     sensor,
     tick,
     run,

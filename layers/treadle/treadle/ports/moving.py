@@ -1,0 +1,157 @@
+"""A deployment of one stack, from before engines and projects, as it is moved to an engine and a project."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from treadle.definitions.status import DefaultSensorStatus
+
+ENGINE_QUEUES = ("Dispatch", "Launch", "Record", "Publish")
+"""The queues of an engine's functions: called so in both kinds of deployment, with Queue or QueueUrl behind."""
+
+
+class Part(StrEnum):
+    """What of a stack is switched off at a time.
+
+    INTAKE is what asks for runs: sensors, DISPATCH and RECONCILE. REST is what runs under way need: LAUNCH, RECORD and
+    PUBLISH.
+    """
+
+    INTAKE = "INTAKE"
+    REST = "REST"
+
+
+@dataclass(frozen=True, slots=True)
+class OldSensor:
+    """A sensor of a single stack.
+
+    Attributes:
+        name: the sensor's.
+        kind: such as "s3".
+        default_status: its status unless an operator has started or stopped it.
+        queue: the URL of its queue; "" if it has none.
+        function: the name of its function.
+    """
+
+    name: str
+    kind: str
+    default_status: DefaultSensorStatus
+    queue: str = ""
+    function: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OldStack:
+    """A single stack, as it is found.
+
+    Attributes:
+        name: the stack's.
+        namespace: of run ids.
+        stores: its tables and bucket, as an engine takes them in ExistingStores.
+        bucket: that of the sensor new_objects.
+        bus: the name of its event bus.
+        sensors: by name.
+        jobs: by name, what each launches.
+        own_jobs: those whose target is a resource of the stack, and deleted with it.
+        queues: by the names in `ENGINE_QUEUES`, their URLs.
+        dead_letters: the URL of its dead-letter queue.
+        values: of its parameters that differ from the template's defaults.
+        is_on: by part, whether anything of it is on.
+        is_settled: whether everything that was switched is in its new state.
+        stopped_at: since when its sensors are off, in milliseconds; 0 if they are not.
+    """
+
+    name: str
+    namespace: str
+    stores: str
+    bucket: str
+    bus: str
+    sensors: Mapping[str, OldSensor]
+    jobs: Mapping[str, str]
+    own_jobs: frozenset[str]
+    queues: Mapping[str, str]
+    dead_letters: str
+    values: Mapping[str, str] = field(default_factory=dict)
+    is_on: Mapping[Part, bool] = field(default_factory=dict)
+    is_settled: bool = True
+    stopped_at: int = 0
+
+
+class SingleStack(Protocol):
+    """A single stack, which a move switches off and deletes."""
+
+    def read(self) -> OldStack:
+        """Read the stack as it is now.
+
+        Raises:
+            DeploymentError: if it cannot be read, or is no single stack.
+            CommandRefusedError: if it cannot be moved.
+        """
+
+    def switch(self, part: Part, *, on: bool) -> None:
+        """Switch the schedules and the event source mappings of a part's functions; nothing else is changed.
+
+        Args:
+            part: which.
+            on: whether they are to invoke the functions.
+
+        Raises:
+            DeploymentError: if AWS did not; it can be repeated.
+        """
+
+    def delete(self) -> None:
+        """Delete the stack, and wait until it is gone; its tables and buckets stay.
+
+        Raises:
+            DeploymentError: CloudFormation did not delete it.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class NewEngine:
+    """The engine that takes a single stack's place.
+
+    Attributes:
+        stack: its stack.
+        name: the engine's.
+        namespace: of run ids.
+        stores: its output ExistingStores.
+        bus: the name of its event bus.
+        queues: by the names in `ENGINE_QUEUES`, their URLs.
+    """
+
+    stack: str
+    name: str
+    namespace: str
+    stores: str
+    bus: str
+    queues: Mapping[str, str]
+
+
+class MessageMover(Protocol):
+    """Moves messages from a queue of one deployment to the same queue of another."""
+
+    def count(self, queue: str) -> int:
+        """Count the messages of a queue, approximately: those in flight and those that are delayed among them.
+
+        Args:
+            queue: its URL.
+
+        Raises:
+            StoreError: if it could not be asked.
+        """
+
+    def move(self, source: str, target: str) -> int:
+        """Move the messages that can be received now; each is deleted once it was sent, and so may come twice.
+
+        Args:
+            source: the URL of the queue that has them.
+            target: that of the queue that takes them.
+
+        Returns:
+            How many were moved.
+
+        Raises:
+            StoreError: if a queue did not answer; what was not moved is still there.
+        """
