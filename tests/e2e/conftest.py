@@ -1,6 +1,13 @@
-"""One local cloud with IAM enforced, and one deployment on it, for all tests of a session."""
+"""One local cloud with IAM enforced, and one deployment on it, for all tests of a process.
 
+Two processes share the tests, each with a cloud of its own: modules that deploy further stacks are one group, all others
+the second.
+"""
+
+import fcntl
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import boto3
 import pytest
@@ -9,6 +16,7 @@ from tests.e2e.deployment import JOB, Deployed, edit, pointing_at
 from tests.e2e.following import deploy_sensors_of_runs
 from tools import stack
 from tools.local_cloud import temporary_cloud
+from tools.project import RUN
 from tools.project_copy import copy_of_project
 from treadle.adapters import clients
 
@@ -19,22 +27,60 @@ EDITS = {
 """Each minute is a tick's, and what tests have stored before the first one counts."""
 
 
+WITH_FURTHER_STACKS = {
+    "test_job_targets",
+    "test_moved_job",
+    "test_previous_contract",
+    "test_project_layer",
+    "test_runs",
+    "test_second_project",
+    "test_taking_over",
+}
+"""Modules that build and deploy stacks of their own: about half of the time."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The first test's time includes the build, which on a fresh machine downloads packages."""
+    """Group the tests; the first one's time includes the build, which on a fresh machine downloads packages."""
     for item in items:
-        if "/e2e/" in item.path.as_posix() and not item.get_closest_marker("timeout"):
+        if "/e2e/" not in item.path.as_posix():
+            continue
+        if not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(600))
+        group = "further stacks" if item.path.stem in WITH_FURTHER_STACKS else "one stack"
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+@contextmanager
+def building(once: Path) -> Iterator[bool]:
+    """No other process of this checkout builds meanwhile.
+
+    Args:
+        once: the folder of this run of all tests; what has been built for it is not built again.
+
+    Yields:
+        Whether there is something to build.
+    """
+    RUN.mkdir(parents=True, exist_ok=True)
+    with (RUN / "building.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = once / "built"
+        yield not done.exists()
+        done.touch()
 
 
 @pytest.fixture(scope="session")
-def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+def deployed(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Deployed]:
     """The engine and the project, as `make up` deploys them but for the edits; schedules rest unless a test wakes one."""
+    folder = tmp_path_factory.getbasetemp()
     project = copy_of_project(tmp_path_factory.mktemp("project"))
     edit(project / "template.yaml", EDITS)
     with temporary_cloud() as cloud, pointing_at(cloud.endpoint):
-        stack.build_engine(cloud.endpoint)
-        # What `make invoke` runs is the repository's own build.
-        stack.build(cloud.endpoint)
+        # Processes that share the tests have folders beside one another.
+        with building(folder.parent if hasattr(request.config, "workerinput") else folder) as needed:
+            if needed:
+                stack.build_engine(cloud.endpoint)
+                # What `make invoke` runs is the repository's own build; copies of the project take its layers over.
+                stack.build(cloud.endpoint)
         stack.build(cloud.endpoint, project)
         stack.deploy_engine(cloud.endpoint)
         stack.deploy(cloud.endpoint, project)
