@@ -8,9 +8,11 @@ import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.e2e.deployment import JOB, Deployed, edit, pointing_at
 from tests.e2e.following import deploy_sensors_of_runs
@@ -40,14 +42,23 @@ WITH_FURTHER_STACKS = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group the tests; the first one's time includes the build, which on a fresh machine downloads packages."""
+    """The first test's time includes the build, which on a fresh machine downloads packages."""
     for item in items:
-        if "/e2e/" not in item.path.as_posix():
-            continue
-        if not item.get_closest_marker("timeout"):
+        if "/e2e/" in item.path.as_posix() and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(600))
-        group = "further stacks" if item.path.stem in WITH_FURTHER_STACKS else "one stack"
-        item.add_marker(pytest.mark.xdist_group(group))
+
+
+class TwoGroups(LoadScopeScheduling):
+    """Each group's tests in one process, in order."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = Path(nodeid.partition("::")[0]).stem
+        return "further stacks" if module in WITH_FURTHER_STACKS else "one stack"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> TwoGroups | None:
+    """Replace xdist's own `loadgroup`, whose groups pytest 9.2 does not see."""
+    return TwoGroups(config, log) if config.getoption("dist") == "loadgroup" else None
 
 
 @contextmanager
