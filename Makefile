@@ -136,6 +136,11 @@ test: TESTS = $(FAST) $(SLOW)
 test: check check-treadle ## Everything: all checks, fault injection, races, and end to end on the local cloud
 	@$(if $(wildcard tests/e2e),$(MAKE) e2e)
 
+.PHONY: quick
+quick: .venv/.ready ## Treadle itself, while you work on it: format, lint, types, contracts, unit tests in memory (a minute)
+	@$(PARALLEL) check-format check-lint check-types check-imports
+	@$(PYTEST) tests/unit -m quick -q -n auto --dist worksteal $(PYTEST_ARGS)
+
 .PHONY: check-treadle
 check-treadle: setup .tools/browser/.ready ## Treadle itself, before every commit to it: format, lint, types, contracts, fast tests
 	@$(PARALLEL) check-format check-lint check-types check-imports check-template check-sam
