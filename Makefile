@@ -138,7 +138,10 @@ test: check check-treadle ## Everything: all checks, fault injection, races, and
 
 .PHONY: quick
 quick: .venv/.ready ## Treadle itself, while you work on it: format, lint, types, contracts, unit tests in memory (a minute)
-	@$(PARALLEL) check-format check-lint check-types check-imports
+	@$(PARALLEL) check-format check-lint check-types check-imports quick-tests
+
+.PHONY: quick-tests
+quick-tests: .venv/.ready
 	@$(PYTEST) tests/unit -m quick -q -n auto --dist worksteal $(PYTEST_ARGS)
 
 .PHONY: check-treadle
