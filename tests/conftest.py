@@ -1,6 +1,7 @@
 """Fixtures that every kind of test may use. What belongs to one kind is in its folder's conftest."""
 
 import functools
+import gc
 import os
 from collections import Counter
 from collections.abc import Generator, Iterator
@@ -21,6 +22,9 @@ STRUCK, VIOLATIONS = "fault points struck", "violations"
 
 TOLD = "told"
 """What a test has counted, in words."""
+
+GARBAGE = 10_000
+"""So many objects more than before are looked through at a time; Python's own 700 are for small programs."""
 
 END_TO_END = Path(__file__).parent / "e2e"
 
@@ -61,6 +65,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put tests first that may take longer than others, so that none of them is left to the end."""
     if not any(END_TO_END in item.path.parents for item in items):
         items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
+
+
+def pytest_collection_finish() -> None:
+    """Leave all that was imported and collected out of the collection of garbage, which took a fifth of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE)
 
 
 @pytest.hookimpl(wrapper=True)
