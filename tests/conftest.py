@@ -44,7 +44,7 @@ def facts_of_clients_found_once() -> Iterator[None]:
     def of_code(code: CodeType) -> Any:
         return accepts_kwargs(FunctionType(code, {}))
 
-    def with_known_names(self: hooks.EventAliaser, emitter: Any, aliases: Any = None) -> None:
+    def with_known_names(self: Any, emitter: Any, aliases: Any = None) -> None:
         begin(self, emitter, aliases)
         if self._event_aliases == hooks.EVENT_ALIASES:
             self._alias_name_cache = names
