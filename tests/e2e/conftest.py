@@ -48,7 +48,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(600))
 
 
-class TwoGroups(LoadScopeScheduling):  # type: ignore[misc] - xdist ships no types
+class TwoGroups(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
     """Each group's tests in one process, in order."""
 
     def _split_scope(self, nodeid: str) -> str:
