@@ -19,6 +19,8 @@ unexport PYTHONDONTWRITEBYTECODE
 LIBRARY := layers/treadle/treadle
 FAST := $(wildcard $(addprefix tests/,unit contract functional template console faults))
 SLOW := $(filter-out $(FAST) tests/sensors tests/e2e tests/bench tests/support,$(patsubst %/,%,$(wildcard tests/[a-z]*/)))
+# What `check-treadle` runs; as a part of `make test`, the slow ones with it.
+TESTS = $(FAST)
 # Treadle's own code, to which its rules of style apply; a project's sensors and their tests keep to the project's.
 SHIPPED := $(addprefix functions/sensors/,failure_alert large_files new_objects) functions/jobs/summarize_csv
 CODE := $(wildcard $(LIBRARY) layers/project/build_layer.py functions/engine $(SHIPPED) tools) \
@@ -133,14 +135,23 @@ check: .venv/.ready .venv/.project ## Your project, before every deployment: its
 	@$(PARALLEL) check-project-code .aws-sam/template.checked check-project-tests
 
 .PHONY: test
+test: TESTS = $(FAST) $(SLOW)
 test: check check-treadle docs ## Everything: all checks, fault injection, races, the site, and end to end on the local cloud
-	@$(if $(SLOW),$(PYTEST) $(SLOW) -n auto $(PYTEST_ARGS))
 	@$(if $(wildcard tests/e2e),$(MAKE) e2e)
+
+.PHONY: quick
+quick: .venv/.ready ## Treadle itself, while you work on it: format, lint, types, contracts, unit tests in memory (a minute)
+	@$(PARALLEL) check-format check-lint check-types check-imports quick-tests
+
+.PHONY: quick-tests
+quick-tests: .venv/.ready
+	@$(PYTEST) tests/unit -m quick -q -n auto --dist worksteal $(PYTEST_ARGS)
 
 .PHONY: check-treadle
 check-treadle: setup .tools/browser/.ready ## Treadle itself, before every commit to it: format, lint, types, contracts, fast tests
 	@$(PARALLEL) check-format check-lint check-types check-imports check-template check-sam
-	@$(if $(FAST),$(PYTEST) $(FAST) -n auto $(PYTEST_ARGS))
+	@# Whichever process is done takes over tests of another: a few of them take as long as hundreds.
+	@$(if $(TESTS),$(PYTEST) $(TESTS) -n auto --dist worksteal $(PYTEST_ARGS))
 
 .PHONY: check-project-code check-project-tests
 # What cannot run: syntax errors, undefined names, comparisons that are always so.
@@ -182,8 +193,8 @@ format: .venv/.ready ## Format, and fix what ruff can fix
 
 .PHONY: e2e
 e2e: setup .tools/browser/.ready ## Engine and project, deployed on a local cloud with least privilege enforced
-	@# One deployment serves all of these tests: in one order, so that what fails once fails again.
-	@$(PYTEST) tests/e2e -p no:randomly $(PYTEST_ARGS)
+	@# Two groups, each with a local cloud and a deployment: in one order, so that what fails once fails again.
+	@$(PYTEST) tests/e2e -n 2 --dist loadgroup -p no:randomly $(PYTEST_ARGS)
 
 .PHONY: bench
 bench: setup ## Measure, each figure beside its goal, and write docs/performance.md

@@ -25,6 +25,10 @@ By itself it begins an environment for each invocation that finds none idle, all
 function at a time, and as many of all functions as the machine has processors: a project of 60 sensors has 60 cold starts
 in one minute, which would hold up one another until the next minute adds as many.
 
+By itself it unpacks all layers of a function for each of its environments, which takes longer than all else of a cold
+start. Here each layer is unpacked once, and every environment reads it, as "Packaging your layer content" in the Lambda
+guide has it below /opt.
+
 It reads and replaces MiniStack's own parts, so a new MiniStack may need a change here;
 `tests/e2e/test_job_targets.py` shows whether it does.
 """
@@ -32,15 +36,21 @@ It reads and replaces MiniStack's own parts, so a new MiniStack may need a chang
 import collections
 import contextlib
 import contextvars
+import hashlib
 import importlib
+import io
 import itertools
 import json
 import logging
 import os
 import re
+import shutil
+import tempfile
 import threading
 import time
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 PAUSE_SECONDS = 0.5
@@ -491,6 +501,61 @@ def begin_few_at_a_time(functions: Any, most: int) -> None:
     functions.acquire_worker = acquired
 
 
+_unpacking = threading.Lock()
+
+
+def unpacked(layer: bytes) -> Path:
+    """The folder of a layer's files, made by the first environment that needs it.
+
+    Args:
+        layer: the archive.
+    """
+    folder = Path(tempfile.gettempdir()) / "layers" / hashlib.sha256(layer).hexdigest()
+    with _unpacking:
+        if not folder.exists():
+            draft = folder.with_suffix(".draft")
+            shutil.rmtree(draft, ignore_errors=True)
+            with zipfile.ZipFile(io.BytesIO(layer)) as archive:
+                archive.extractall(draft)
+            draft.rename(folder)
+    return folder
+
+
+def with_folders_of_layers(configuration: dict[str, Any], folders: list[Path]) -> dict[str, Any]:
+    """A function's configuration, its layers as folders, which MiniStack hands to the environment in a variable.
+
+    Args:
+        configuration: as MiniStack keeps it.
+        folders: of the layers, in order.
+    """
+    environment = configuration.get("Environment") or {}
+    variables = environment.get("Variables") or {}
+    given = {"_LAMBDA_LAYERS_DIRS": os.pathsep.join(map(str, folders))} if folders else {}
+    return {
+        **configuration,
+        "Layers": [],
+        "Environment": {**environment, "Variables": {**variables, **given}},
+    }
+
+
+def unpack_layers_once() -> None:
+    """Let all environments of Python functions share the files of their layers."""
+    worker: Any = importlib.import_module("ministack.core.lambda_runtime").Worker
+    spawn = worker._spawn
+
+    def spawned(self: Any) -> None:
+        configuration = self.config
+        if str(configuration.get("Runtime", "")).startswith("python"):
+            archives = map(_service("lambda_svc")._resolve_layer_zip, configuration.get("Layers") or [])
+            self.config = with_folders_of_layers(configuration, [unpacked(each) for each in archives if each])
+        try:
+            spawn(self)
+        finally:
+            self.config = configuration
+
+    worker._spawn = spawned
+
+
 def main() -> None:
     """Serve, and announce meanwhile."""
     check_permissions_by_known_actions()
@@ -501,6 +566,7 @@ def main() -> None:
     name_streams_by_functions()
     let_invocations_end()
     begin_few_at_a_time(_service("lambda_svc"), os.cpu_count() or 1)
+    unpack_layers_once()
     threading.Thread(target=announce_changes, name="treadle-changes", daemon=True).start()
     importlib.import_module("ministack.app").main()
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -63,12 +64,31 @@ def stack_name(folder: Path = ROOT, config_env: str = ENVIRONMENT) -> str:
 def build(endpoint: str, folder: Path = ROOT) -> None:
     """Run `sam build` with the local environment's settings.
 
+    Args:
+        endpoint: the local cloud's URL.
+        folder: where template.yaml and samconfig.yaml are. One without a build begins with the layers that are built
+            here: SAM builds a layer anew where its sources differ.
+
     Raises:
         ToolError: a sensor has a list of packages that nothing installs, or the build failed; with the end of what
             SAM said.
     """
     refuse_lists_of_sensors(folder)
+    if folder != ROOT:
+        copy_built_layers(folder)
     _sam(["build", "--build-dir", LOCAL_BUILD, "--cache-dir", LOCAL_CACHE], endpoint, folder)
+
+
+def copy_built_layers(folder: Path) -> None:
+    """Give a copy of this project the layers that are built here, unless it has a build of its own."""
+    here, there = ROOT / LOCAL_CACHE, folder / LOCAL_CACHE
+    graph = here.parent / "build.toml"
+    if not graph.exists() or there.parent.exists():
+        return
+    shutil.copytree(here, there)
+    # It names each layer by its folder.
+    text = graph.read_text().replace(f'"{ROOT}/', f'"{folder}/')
+    (there.parent / graph.name).write_text(text)
 
 
 def deploy(endpoint: str, folder: Path = ROOT, arguments: Sequence[str] = ()) -> None:

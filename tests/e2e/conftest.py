@@ -1,14 +1,24 @@
-"""One local cloud with IAM enforced, and one deployment on it, for all tests of a session."""
+"""One local cloud with IAM enforced, and one deployment on it, for all tests of a process.
 
+Two processes share the tests, each with a cloud of its own: modules that deploy further stacks are one group, all others
+the second.
+"""
+
+import fcntl
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.e2e.deployment import JOB, Deployed, edit, pointing_at
 from tests.e2e.following import deploy_sensors_of_runs
 from tools import stack
 from tools.local_cloud import temporary_cloud
+from tools.project import RUN
 from tools.project_copy import copy_of_project
 from treadle.adapters import clients
 
@@ -19,6 +29,18 @@ EDITS = {
 """Each minute is a tick's, and what tests have stored before the first one counts."""
 
 
+WITH_FURTHER_STACKS = {
+    "test_job_targets",
+    "test_moved_job",
+    "test_previous_contract",
+    "test_project_layer",
+    "test_runs",
+    "test_second_project",
+    "test_taking_over",
+}
+"""Modules that build and deploy stacks of their own: about half of the time."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The first test's time includes the build, which on a fresh machine downloads packages."""
     for item in items:
@@ -26,15 +48,50 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(600))
 
 
+class TwoGroups(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
+    """Each group's tests in one process, in order."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = Path(nodeid.partition("::")[0]).stem
+        return "further stacks" if module in WITH_FURTHER_STACKS else "one stack"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> TwoGroups | None:
+    """Replace xdist's own `loadgroup`, whose groups pytest 9.2 does not see."""
+    return TwoGroups(config, log) if config.getoption("dist") == "loadgroup" else None
+
+
+@contextmanager
+def building(once: Path) -> Iterator[bool]:
+    """No other process of this checkout builds meanwhile.
+
+    Args:
+        once: the folder of this run of all tests; what has been built for it is not built again.
+
+    Yields:
+        Whether there is something to build.
+    """
+    RUN.mkdir(parents=True, exist_ok=True)
+    with (RUN / "building.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = once / "built"
+        yield not done.exists()
+        done.touch()
+
+
 @pytest.fixture(scope="session")
-def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+def deployed(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Deployed]:
     """The engine and the project, as `make up` deploys them but for the edits; schedules rest unless a test wakes one."""
+    folder = tmp_path_factory.getbasetemp()
     project = copy_of_project(tmp_path_factory.mktemp("project"))
     edit(project / "template.yaml", EDITS)
     with temporary_cloud() as cloud, pointing_at(cloud.endpoint):
-        stack.build_engine(cloud.endpoint)
-        # What `make invoke` runs is the repository's own build.
-        stack.build(cloud.endpoint)
+        # Processes that share the tests have folders beside one another.
+        with building(folder.parent if hasattr(request.config, "workerinput") else folder) as needed:
+            if needed:
+                stack.build_engine(cloud.endpoint)
+                # What `make invoke` runs is the repository's own build; copies of the project take its layers over.
+                stack.build(cloud.endpoint)
         stack.build(cloud.endpoint, project)
         stack.deploy_engine(cloud.endpoint)
         stack.deploy(cloud.endpoint, project)

@@ -184,3 +184,23 @@ def test_a_list_in_a_sensor_s_folder_is_refused_with_what_to_do(layer: Path, tmp
     assert said in done.stderr
     with pytest.raises(ToolError, match=re.escape(said)):
         stack.build("http://127.0.0.1:1", tmp_path)
+
+
+def test_copy_of_the_project_begins_with_the_layers_that_are_built_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under its own folders, which is how SAM finds them; what it has built itself is left alone."""
+    here, copy = tmp_path / "here", tmp_path / "copy"
+    (here / stack.LOCAL_CACHE / "1a2b").mkdir(parents=True)
+    (here / stack.LOCAL_CACHE / "1a2b" / "built.py").touch()
+    (here / ".aws-sam/local/build.toml").write_text(f'codeuri = "{here}/layers/deps"\n')
+    monkeypatch.setattr(stack, "ROOT", here)
+
+    stack.copy_built_layers(copy)
+
+    assert (copy / stack.LOCAL_CACHE / "1a2b" / "built.py").exists()
+    graph = copy / ".aws-sam/local/build.toml"
+    assert graph.read_text() == f'codeuri = "{copy}/layers/deps"\n'
+    graph.write_text("own")
+    stack.copy_built_layers(copy)
+    assert graph.read_text() == "own"

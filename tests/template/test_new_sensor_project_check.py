@@ -61,12 +61,17 @@ def add_environment(copy: Path) -> None:
         (copy / ".venv" / stamp).touch()
 
 
-def make(project: Path, target: str) -> "subprocess.CompletedProcess[str]":
+def make(project: Path, target: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """`make TARGET` there."""
     left_out = ("PYTEST_", "MAKE", "MFLAGS")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     return subprocess.run(
-        ["make", target], cwd=project, env=environment, capture_output=True, text=True, check=False
+        ["make", target, *arguments],
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -85,6 +90,7 @@ def test_it_is_green_whatever_the_sensors_are_called_and_however_they_are_writte
 
 MISSPELT = "[default.deploy.parameters]\nparameter_overrides = ['LogRetentionDay=30']"
 CODE, TESTS = "check-project-code", "check-project-tests"
+AT_ONCE = "PYTEST_ARGS=--exitfirst"
 
 
 @pytest.mark.parametrize(
@@ -99,10 +105,10 @@ CODE, TESTS = "check-project-code", "check-project-tests"
     ],
 )
 def test_what_would_not_work_is_named(project: Path, target: str, path: str, text: str, said: str) -> None:
-    """By a part of the check."""
+    """By a part of the check, and by the first test that fails."""
     (project / path).write_text(text + "\n")
 
-    done = make(project, target)
+    done = make(project, target, AT_ONCE)
 
     (project / path).unlink()
     assert done.returncode != 0
@@ -115,7 +121,7 @@ def test_a_sensor_that_lacks_a_part_of_its_block_is_named(project: Path) -> None
     assert before.count("        - !Ref PlanningQueue\n") == 1
     template.write_text(before.replace("        - !Ref PlanningQueue\n", ""))
 
-    done = make(project, TESTS)
+    done = make(project, TESTS, AT_ONCE)
 
     template.write_text(before)
     assert done.returncode != 0

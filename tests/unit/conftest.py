@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import settings
+from hypothesis import is_hypothesis_test, settings
 
 from tests.support.house import House
 from tests.support.objects import object_of
@@ -12,6 +12,21 @@ from treadle.definitions.objects import ObjectCreated
 # A slow machine is no counterexample.
 settings.register_profile("unit", deadline=None)
 settings.load_profile("unit")
+
+
+TAKES_TIME = frozenset(
+    {"mock_aws", "subprocess", "aws_server", "copy_of_project", "time", "RuleBasedStateMachine"}
+)
+"""Names in a module whose tests start processes, make AWS clients or copies of the project, or wait."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests in memory that are done at once: neither those, nor any with examples."""
+    for item in items:
+        if "/unit/" not in item.path.as_posix() or not isinstance(item, pytest.Function):
+            continue
+        if TAKES_TIME.isdisjoint(vars(item.module)) and not is_hypothesis_test(item.obj):
+            item.add_marker(pytest.mark.quick)
 
 
 @pytest.fixture

@@ -1,11 +1,14 @@
 """What the local cloud checks a permission on, where MiniStack by itself would check something else than AWS."""
 
 import importlib.util
+import io
 import json
 import threading
 import time
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -252,3 +255,62 @@ def parameter(number: int, version: int = 1) -> dict[str, Any]:
     """A parameter as MiniStack keeps it."""
     arn = f"arn:aws:ssm:us-east-1:000000000000:parameter/treadle/{number:02}"
     return {"ARN": arn, "Type": "String", "Description": "", "Version": version, "LastModifiedDate": 1}
+
+
+def archive(**files: str) -> bytes:
+    """A layer with such modules."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as layer:
+        for name, text in files.items():
+            layer.writestr(f"python/{name}.py", text)
+    return made.getvalue()
+
+
+def test_layer_is_unpacked_once_for_all_environments(
+    server: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(server.tempfile, "tempdir", str(tmp_path))
+    first, second = archive(shop="A = 1\n"), archive(shop="A = 2\n")
+
+    folder = server.unpacked(first)
+    (folder / "kept").touch()
+
+    assert (folder / "python/shop.py").read_text() == "A = 1\n"
+    assert (server.unpacked(first), (folder / "kept").exists()) == (folder, True)
+    assert (server.unpacked(second) / "python/shop.py").read_text() == "A = 2\n"
+
+
+def test_environment_of_a_function_is_given_its_layers_in_order(
+    server: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """And MiniStack's own record of the function stays as it is."""
+
+    class Worker:
+        def __init__(self, config: dict[str, Any]) -> None:
+            self.config = config
+
+        def _spawn(self) -> None:
+            spawned.append(self.config)
+
+    spawned: list[dict[str, Any]] = []
+    layers = {"deps": archive(deps=""), "library": archive(library=""), "gone": None}
+    monkeypatch.setattr(server.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(server.importlib, "import_module", lambda _: type("Module", (), {"Worker": Worker}))
+    service = type("Service", (), {"_resolve_layer_zip": staticmethod(layers.get)})
+    monkeypatch.setattr(server, "_service", lambda _: service)
+    config = {
+        "Runtime": "python3.13",
+        "Layers": ["deps", "gone", "library"],
+        "Environment": {"Variables": {"A": "1"}},
+    }
+    worker = Worker(config)
+
+    server.unpack_layers_once()
+    worker._spawn()
+
+    folders = f"{server.unpacked(layers['deps'])}:{server.unpacked(layers['library'])}"
+    [given] = spawned
+    assert given["Layers"] == []
+    assert given["Environment"]["Variables"] == {"A": "1", "_LAMBDA_LAYERS_DIRS": folders}
+    assert worker.config is config
+    assert config["Layers"] == ["deps", "gone", "library"]

@@ -15,10 +15,14 @@ class InMemoryRegistryStore:
 
     def __init__(self, tables: InMemoryTables) -> None:
         self._tables = tables
+        self._parsed: tuple[RegistryCopy, Registry] | None = None
 
     def read(self) -> Registry:
-        """The copy."""
-        return self._tables.registry.registry(KINDS)
+        """The copy, parsed when it is first read."""
+        copy = self._tables.registry
+        if self._parsed is None or self._parsed[0] is not copy:
+            self._parsed = copy, copy.registry(KINDS)
+        return self._parsed[1]
 
     def copy(self) -> RegistryCopy:
         """The copy as it is kept."""
