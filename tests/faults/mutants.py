@@ -382,7 +382,7 @@ MUTANTS = (
     Mutant(
         "held until granted, taken for started",
         "engine/dispatch.py",
-        "        if request.job not in granted:\n            return self._standing(tick, request, _Not.GRANTED)\n",
+        "        if request.job not in granted:\n            return self._standing(tick, request, _SkipCause.GRANTED)\n",
         "",
         (f"{HELD}held_request_starts_nothing_and_the_tick_stays_pending_with_the_reason",),
     ),
@@ -396,7 +396,7 @@ MUTANTS = (
     Mutant(
         "a drop, not heeded",
         "engine/dispatch.py",
-        "        if tick.dropped is not None:\n            return self._standing(tick, request, _Not.WANTED)\n",
+        "        if tick.dropped is not None:\n            return self._standing(tick, request, _SkipCause.WANTED)\n",
         "",
         (f"{HELD}dropped_request_does_not_start_though_it_is_granted_meanwhile",),
     ),

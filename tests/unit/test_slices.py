@@ -220,7 +220,7 @@ def test_slices_keep_the_number_that_the_first_of_them_said(
     """A deployment with slices of another size may come in between."""
     slices = handed_on(house, committed(house, 3 * CHUNK_SIZE))
     dispatched(house, slices[0])
-    monkeypatch.setattr("treadle.engine.chunks.SLICE", 100)
+    monkeypatch.setattr("treadle.engine.chunks.CHUNK_SIZE", 100)
 
     dispatched(house, *slices)
 
