@@ -130,9 +130,7 @@ class Demo:
         self._elsewhere.start(job)
         self._say(f"{job} is started by somebody else")
         self._wait(
-            lambda: (
-                self._cloud.heard_ends(FOLLOWER, job) > before and self._cloud.is_settled(FOLLOWER, REPORT)
-            ),
+            lambda: self._cloud.heard_ends(FOLLOWER, job) > before and self._cloud.is_final(FOLLOWER, REPORT),
             f"what follows {job}",
             EVENT_SECONDS,
         )
@@ -184,7 +182,7 @@ class Demo:
         told = [arrival.summary for arrival in self._arrivals if arrival.status is Status.SUCCESS]
         large = sum(int(summary.split()[0]) > LARGE_ROWS for summary in told)
         self._wait(
-            lambda: len(self._cloud.runs_of(LARGE)) >= large and self._cloud.is_settled(LARGE_SENSOR, LARGE),
+            lambda: len(self._cloud.runs_of(LARGE)) >= large and self._cloud.is_final(LARGE_SENSOR, LARGE),
             f"{LARGE} of each file with more than {LARGE_ROWS:,} rows",
             EVENT_SECONDS,
         )

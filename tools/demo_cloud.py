@@ -168,7 +168,7 @@ class DemoCloud:
 
     def seen(self) -> Seen:
         """Ticks, runs and summaries, as they are now."""
-        runs = {run.run_key or run.run_id: run for run in self._stores.runs.of_sensor(SENSOR, _MANY)}
+        runs = {run.run_key or run.run_id: run for run in self._stores.runs.list_by_sensor(SENSOR, _MANY)}
         listed = self._s3.list_objects_v2(Bucket=BUCKET, Prefix="summaries/").get("Contents", [])
         for key in {entry["Key"] for entry in listed}:
             name = key.removeprefix("summaries/").removesuffix("/summary.json")
@@ -184,7 +184,7 @@ class DemoCloud:
         cursor = self.state(sensor).cursor
         return int(json.loads(cursor)["read"].get(job, 0)) if cursor else 0
 
-    def is_settled(self, sensor: str, job: str) -> bool:
+    def is_final(self, sensor: str, job: str) -> bool:
         """Whether all that a sensor asked for was dispatched, and the job's runs have ended."""
         ticks = self._stores.ticks.latest(sensor, _MANY)
         asked = all(tick.dispatched is not None for tick in ticks if tick.requests)

@@ -34,7 +34,7 @@ from treadle.engine.messages import LaunchRequest
 from treadle.engine.publish import Publisher, statuses_reached
 from treadle.integrations.s3.definition import S3SensorDefinition
 from treadle.integrations.s3.selection import S3Selection
-from treadle.testing.news import InMemoryBus
+from treadle.testing.bus import InMemoryBus
 
 BUDGET = Budget(60)
 
@@ -151,7 +151,7 @@ def event_to_end(house: DynamoHouse, ledger: Ledger) -> None:
     event = ObjectCreated(stored, datetime.fromtimestamp(house.clock.now() / 1000, UTC), "01")
     events = house.events(definition)
 
-    outcome = events.evaluate(event, events.take_up([event]), BUDGET)
+    outcome = events.evaluate(event, events.load_batch_state([event]), BUDGET)
     ledger.enter("event: evaluated")
 
     tick = house.ticks.get("watch", outcome.subject)
@@ -179,7 +179,7 @@ def event_to_end(house: DynamoHouse, ledger: Ledger) -> None:
     publisher.publish(statuses_reached(ended))
     ledger.enter("run: its statuses told")
 
-    events.evaluate(event, events.take_up([event]), BUDGET)
+    events.evaluate(event, events.load_batch_state([event]), BUDGET)
     ledger.enter("event: delivered again")
 
 

@@ -23,7 +23,7 @@ from treadle.engine.evaluation import Budget
 from treadle.engine.messages import LaunchRequest
 from treadle.integrations.s3 import S3SensorDefinition
 from treadle.integrations.s3.selection import S3Selection
-from treadle.ports.runs import Claim, Run, Try
+from treadle.ports.runs import Claim, PendingStart, Run
 from treadle.ports.ticks import DispatchCounts, Tick
 from treadle.testing.stores import InMemoryRunStore, InMemoryTickStore
 
@@ -64,8 +64,10 @@ class _Runs(InMemoryRunStore):
         self._note(run)
         return standing
 
-    def claim(self, run_id: str, job: str, attempt: int, claim: Claim, tried: Try) -> Run | None:
-        claimed = super().claim(run_id, job, attempt, claim, tried)
+    def claim(
+        self, run_id: str, job: str, attempt: int, claim: Claim, pending_start: PendingStart
+    ) -> Run | None:
+        claimed = super().claim(run_id, job, attempt, claim, pending_start)
         if claimed is not None:
             self._note(claimed)
         return claimed
@@ -128,7 +130,7 @@ def run_of_an_event() -> Counter[str]:
     now = datetime.fromtimestamp(house.clock.now() / 1000, UTC)
     event = ObjectCreated(object_of("incoming/a.csv"), now, "1")
     events = house.events(definition)
-    events.evaluate(event, events.take_up([event]), Budget())
+    events.evaluate(event, events.load_batch_state([event]), Budget())
     house.dispatcher().dispatch(house.tick_records()[0])
     [message] = house.launches.drain()
     house.launcher().launch(LaunchRequest(str(message["run_id"]), 1, JOB), 60)

@@ -31,15 +31,15 @@ from tools.project_copy import copy_of_project
 from treadle.adapters.system import SystemClock
 from treadle.bootstrap.operator import operator_parts
 from treadle.cli.fragments import pascal
-from treadle.cli.kinds import KINDS
 from treadle.cli.sensor_kinds import SENSOR_KINDS
+from treadle.cli.target_kinds import KINDS
 from treadle.cli.template_edit import load
-from treadle.console.access import Caller, Role, StartToken
 from treadle.console.app import Console
+from treadle.console.static_token import Caller, Role, StaticTokenAuth
 from treadle.definitions.status import DagsterRunStatus, TickStatus
 from treadle.operate.limits import RESOURCES
-from treadle.ports.launching import UNANSWERING
 from treadle.ports.runs import Run
+from treadle.ports.targets import UNANSWERING
 
 STACK = "treadle-large"
 POLLING, EVENT = 60, 40
@@ -122,8 +122,8 @@ def write(folder: Path, kinds: Sequence[str], count: int) -> Large:
     for (name, kind), (job, target) in zip(made.sensors.items(), made.jobs.items(), strict=True):
         subnets = ("--set", "subnets=subnet-0123456789abcdef0") if target == "ecs" else ()
         of_job = ("new", "job", job, "--target", target, *subnets)
-        of_sensor = ("new", "sensor", name, "--kind", kind, "--job", job, *OPTIONS.get(kind, ()))
-        for command in (of_job, of_sensor):
+        list_by_sensor = ("new", "sensor", name, "--kind", kind, "--job", job, *OPTIONS.get(kind, ()))
+        for command in (of_job, list_by_sensor):
             done = run(*command, "--root", made.path)
             if done.exit_code:
                 raise ToolError(f"treadle {' '.join(command)} failed:\n{done.output}")
@@ -199,7 +199,7 @@ def under_way(deployed: Deployed, large: Large) -> tuple[set[str], Counter[str]]
     settled, statuses = set(), Counter[str]()
     targets = dict(zip(large.sensors, large.jobs.values(), strict=True))
     for name in large.sensors:
-        runs = deployed.stores.runs.of_sensor(name, 5)
+        runs = deployed.stores.runs.list_by_sensor(name, 5)
         statuses.update(each.status.value for each in runs)
         if runs and all(_is_settled(each, targets[name]) for each in runs):
             settled.add(name)
@@ -253,7 +253,9 @@ def examine(deployed: Deployed, large: Large, report: Report) -> None:
         {each["name"] for each in listed} == {*large.sensors, *SHIPPED}, f"sensor list: {done.output[-500:]}"
     )
     parts = operator_parts(STACK)
-    console = Client(Console(lambda: parts, StartToken(TOKEN, Caller(ANN, Role.OPERATOR)), SystemClock()))
+    console = Client(
+        Console(lambda: parts, StaticTokenAuth(TOKEN, Caller(ANN, Role.OPERATOR)), SystemClock())
+    )
     with report.timed("console: the page, and the overview that it shows first") as said:
         page, overview = console.get("/"), console.get("/api/overview")
         said.append(f"{len(overview.text) / 1000:.0f} KB")

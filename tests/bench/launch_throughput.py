@@ -27,8 +27,8 @@ from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.system import RandomTokens
 from treadle.bootstrap.steps import DISPATCH_WORKERS
 from treadle.definitions.results import RunRequest
+from treadle.engine.chunks import ChunkRequest
 from treadle.engine.evaluation import Budget
-from treadle.engine.slices import SliceRequest
 from treadle.entrypoints.steps import LAUNCH_WORKERS, parse_dispatch, parse_launch
 from treadle.ports.ticks import Tick
 
@@ -88,8 +88,8 @@ def carry_out(house: DynamoHouse, *ticks: Tick, launches_at_once: int = 1) -> No
         dispatcher.dispatch(tick)
     for body in house.slices.drain():
         asked = parse_dispatch(body)
-        assert isinstance(asked, SliceRequest)
-        dispatcher.dispatch_slice(asked)
+        assert isinstance(asked, ChunkRequest)
+        dispatcher.dispatch_chunk(asked)
     requests = [parse_launch(body) for body in house.launches.drain()]
     if launches_at_once == 1:
         for request in requests:

@@ -30,9 +30,9 @@ from tools.project import ROOT, VENV_BIN, ToolError, local_aws, run_tool
 from treadle.adapters.dynamodb.runs import _item
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.system import RandomTokens, SystemClock
-from treadle.engine.slices import slice_message, slices_of
-from treadle.ports.launching import JobSettings
+from treadle.engine.chunks import chunk_count, chunk_message
 from treadle.ports.runs import Run
+from treadle.ports.targets import JobSettings
 
 RUNS, DUE = 10_000, 500
 BATCH = {"launch": 10, "record": 10, "publish": 100}
@@ -169,8 +169,8 @@ class Measurement:
     def _dispatch(self) -> float:
         [committed] = self._stores.ticks.latest("watch", 2)
         assert len(committed.requests) == RUNS
-        of = slices_of(committed)
-        return peak(self._made["dispatch"], [batch([slice_message(committed, of - 1, of)])], self._given)
+        of = chunk_count(committed)
+        return peak(self._made["dispatch"], [batch([chunk_message(committed, of - 1, of)])], self._given)
 
     def _record(self) -> float:
         event = json.loads((ROOT / "events" / "record-execution-failed.json").read_text())

@@ -75,9 +75,9 @@ def seconds(tables: TableNames, function: Function, events: int = EVENTS) -> flo
     began = time.perf_counter()
     for first in range(0, events, BATCH):
         batch = told[first : first + BATCH]
-        taken_up = taken_by.take_up(batch)
+        batch_state = taken_by.load_batch_state(batch)
         for event in batch:
-            taken_by.evaluate(event, taken_up, Budget())
+            taken_by.evaluate(event, batch_state, Budget())
     carry_out(house, *house.ticks.latest(name, events + 1))
     taken = time.perf_counter() - began
     assert len(house.target.starts) == (events if function is follow else 0)

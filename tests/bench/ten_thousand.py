@@ -26,10 +26,10 @@ from tools.project import local_aws, run_tool
 from treadle.adapters.dynamodb.tables import DynamoStores
 from treadle.adapters.system import RandomTokens
 from treadle.definitions.results import RunRequest
+from treadle.engine.chunks import ChunkRequest
 from treadle.engine.evaluation import Budget
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Decision
-from treadle.engine.slices import SliceRequest
 from treadle.entrypoints.steps import parse_dispatch, parse_launch
 from treadle.ports.ticks import DispatchCounts, Tick
 from treadle.testing.blobs import InMemoryBlobStore
@@ -100,19 +100,19 @@ class Measurement:
         self.phases.append(Phase(name, time.perf_counter() - began, time.process_time() - cpu, megabytes))
         return result
 
-    def _dispatch(self) -> list[SliceRequest]:
+    def _dispatch(self) -> list[ChunkRequest]:
         dispatcher = self.house.dispatcher()
         dispatcher.dispatch(self._tick())
         requests = [parse_dispatch(body) for body in self.house.slices.drain()]
-        slices = [each for each in requests if isinstance(each, SliceRequest)]
+        slices = [each for each in requests if isinstance(each, ChunkRequest)]
         for each in slices:
-            dispatcher.dispatch_slice(each)
+            dispatcher.dispatch_chunk(each)
         return slices
 
-    def _again(self, slices: list[SliceRequest]) -> None:
+    def _again(self, slices: list[ChunkRequest]) -> None:
         dispatcher = self.house.dispatcher()
         for each in slices:
-            dispatcher.dispatch_slice(each)
+            dispatcher.dispatch_chunk(each)
 
     def _tick(self) -> Tick:
         (tick,) = self.house.ticks.latest("watch", 2)

@@ -8,7 +8,7 @@ from playwright.sync_api import Browser
 from tests.console.world import World
 from tests.support.browser import Visit, chromium, visiting
 from tests.support.console import TOKEN, served
-from treadle.console.access import Role
+from treadle.console.static_token import Role
 
 Opened = Callable[..., Visit]
 

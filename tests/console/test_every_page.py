@@ -46,7 +46,7 @@ def places(world: World) -> Iterator[tuple[str, str]]:
 def test_no_page_has_a_serious_fault_or_is_wider_than_its_window(
     browser: Browser, world: World, look: str
 ) -> None:
-    world.bury()
+    world.send_to_dlq()
     with (
         served(world.console()) as server,
         visiting(browser, server.address, token=TOKEN, reduced_motion="reduce", **LOOKS[look]) as visit,
@@ -65,7 +65,7 @@ def test_no_page_has_a_serious_fault_or_is_wider_than_its_window(
 
 
 def test_what_comes_from_outside_is_text_on_every_page(visit: Visit, world: World) -> None:
-    world.bury()
+    world.send_to_dlq()
     shown = 0
     for place, title in places(world):
         visit.go(place, title)

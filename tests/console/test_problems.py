@@ -28,7 +28,7 @@ def test_sensor_of_events_that_fail_is_counted_found_and_explained(
     browser: Browser, world: World, viewport: dict[str, int]
 ) -> None:
     fail_event(world)
-    world.bury()
+    world.send_to_dlq()
     with (
         served(world.console()) as server,
         visiting(browser, server.address, token=TOKEN, viewport=viewport) as visit,

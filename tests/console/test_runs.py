@@ -71,7 +71,7 @@ def test_runs_are_chosen_by_job_sensor_and_status(visit: Visit, world: World) ->
 
 
 def test_dead_letters_are_sent_again_after_a_look_at_what_becomes_of_them(visit: Visit, world: World) -> None:
-    world.bury()
+    world.send_to_dlq()
     visit.go("dead-letters", "Dead letters")
     visit.sees("Would be sent")
     visit.sees(AWKWARD)
@@ -80,7 +80,7 @@ def test_dead_letters_are_sent_again_after_a_look_at_what_becomes_of_them(visit:
     visit.sees("2 letters will be sent again")
     visit.presses("Redrive")
 
-    visit.sees("Redriven")
+    visit.sees("RedriveResult")
     expect(visit.page.get_by_role("dialog").locator("tbody tr")).to_have_count(2)
     assert len(world.stack.queues["launch"].messages) == 1
     visit.presses("Close")

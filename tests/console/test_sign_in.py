@@ -11,8 +11,8 @@ from tests.console.world import World
 from tests.support.browser import Visit, visiting
 from tests.support.console import TOKEN, served
 from tests.support.login import CLIENT_ID, Issuer, issuing
-from treadle.console.access import Caller, Role
 from treadle.console.app import Console
+from treadle.console.static_token import Caller, Role
 
 
 @dataclass

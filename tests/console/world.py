@@ -24,8 +24,8 @@ from treadle import (
     s3_sensor,
     sensor,
 )
-from treadle.console.access import Role
 from treadle.console.app import Console
+from treadle.console.static_token import Role
 from treadle.definitions.errors import StoreError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
@@ -137,7 +137,7 @@ class World:
         """Store an object that no event tells of."""
         self.instance.objects.put(BUCKET, key, b"a,b")
 
-    def bury(self) -> None:
+    def send_to_dlq(self) -> None:
         """Put two letters into the dead-letter queue: one that can be sent again, one that nobody can place."""
         self.stack.letters.send('{"treadle": "launch", "run_id": "r"}', origin="launch", reason=AWKWARD)
         self.stack.letters.send("{}", origin=AWKWARD, reason="nobody knows")

@@ -25,18 +25,18 @@ from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.results import RunRequest, SensorResult, SkipReason
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DefaultSensorStatus
+from treadle.engine.asset_recorder import AssetRecorder
 from treadle.engine.dispatch import Dispatcher
 from treadle.engine.evaluation import Budget, Evaluator
 from treadle.engine.launch import payload
-from treadle.engine.leased_ticks import LeasedTicks, TickSettings
-from treadle.engine.materializing import AssetRecorder
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.planning import MAX_RECORD_BYTES, MAX_REQUEST_BYTES, Planner
 from treadle.engine.publish import Publisher, statuses_reached
+from treadle.engine.scheduled_ticks import ScheduledTickRunner, TickSettings
 from treadle.ports.runs import Run
 from treadle.ports.ticks import Tick
+from treadle.testing.bus import InMemoryBus
 from treadle.testing.grants import FixedGrants
-from treadle.testing.news import InMemoryBus
 from treadle.testing.system import InMemoryQueue, VirtualClock
 
 MOST_OF_AN_INPUT = 262_144
@@ -139,7 +139,7 @@ class Flow:
         """The outcome of a tick, and its record, unless it was a skip; dispatched."""
         definition = SensorDefinition(self.name, evaluation_fn=self.function, jobs=JOBS_OF_SENSOR)
         planner = Planner(definition, RUN_IDS, self.stores.runs)
-        leased = LeasedTicks(
+        leased = ScheduledTickRunner(
             Evaluator(planner, self.clock),
             self.stores.sensors,
             self.stores.ticks,

@@ -1,4 +1,4 @@
-"""What every `DeadLetters` and the `LetterBox` on it guarantee: a letter is read as written, and by one at a time."""
+"""What every `DeadLetters` and the `DeadLetterQueue` on it guarantee: a letter is read as written, and by one at a time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from botocore.stub import Stubber
 from moto import mock_aws
 
 from treadle.adapters import clients
-from treadle.adapters.queues import SqsDeadLetters, SqsLetterBox
+from treadle.adapters.queues import SqsDeadLetterQueue, SqsDeadLetters
 from treadle.definitions.errors import StoreError
-from treadle.ports.system import DeadLetters, Letter, LetterBox
+from treadle.ports.system import DeadLetter, DeadLetterQueue, DeadLetters
 from treadle.testing.system import InMemoryDeadLetters
 
 
@@ -20,11 +20,11 @@ class Post:
     """Both ends of a dead-letter queue."""
 
     letters: DeadLetters
-    box: LetterBox
+    box: DeadLetterQueue
 
-    def all(self) -> list[Letter]:
+    def all(self) -> list[DeadLetter]:
         """Every letter that can be received, once."""
-        found: list[Letter] = []
+        found: list[DeadLetter] = []
         while batch := self.box.receive():
             found += batch
         return found
@@ -39,7 +39,7 @@ def post(request: pytest.FixtureRequest) -> Iterator[Post]:
         with mock_aws():
             clients.forget()
             url = boto3.client("sqs").create_queue(QueueName="dead")["QueueUrl"]
-            yield Post(SqsDeadLetters(url), SqsLetterBox(url))
+            yield Post(SqsDeadLetters(url), SqsDeadLetterQueue(url))
             clients.forget()
 
 
@@ -60,7 +60,7 @@ def test_more_letters_than_one_answer_holds_are_all_received_once(post: Post) ->
     letters = post.all()
 
     assert sorted(int(letter.body) for letter in letters) == list(range(23))
-    assert len({letter.letter_id for letter in letters}) == 23
+    assert len({letter.message_id for letter in letters}) == 23
     assert post.all() == []
 
 
@@ -71,7 +71,7 @@ def test_a_letter_that_is_given_back_can_be_received_again(post: Post) -> None:
     post.box.give_back(first)
 
     [again] = post.all()
-    assert (again.letter_id, again.body) == (first.letter_id, first.body)
+    assert (again.message_id, again.body) == (first.message_id, first.body)
 
 
 def test_a_deleted_letter_is_gone_and_cannot_be_given_back(post: Post) -> None:
@@ -105,18 +105,18 @@ def test_the_queue_that_sqs_took_a_message_from_is_known() -> None:
     clients.forget()
     with Stubber(clients.client("sqs")) as sqs:
         sqs.add_response("receive_message", answer)
-        letters = SqsLetterBox("https://sqs.us-east-1.amazonaws.com/123456789012/dead").receive()
+        letters = SqsDeadLetterQueue("https://sqs.us-east-1.amazonaws.com/123456789012/dead").receive()
     clients.forget()
 
-    assert letters == [Letter("m", "h", "{}", {}, source)]
+    assert letters == [DeadLetter("m", "h", "{}", {}, source)]
 
 
 @pytest.mark.parametrize("call", ["receive", "delete", "give_back"])
 def test_a_missing_queue_is_an_error_that_names_it(call: str) -> None:
-    letter = Letter("m", "h", "{}", {})
+    letter = DeadLetter("m", "h", "{}", {})
     with mock_aws():
         clients.forget()
-        box = SqsLetterBox("https://sqs.us-east-1.amazonaws.com/123456789012/none")
+        box = SqsDeadLetterQueue("https://sqs.us-east-1.amazonaws.com/123456789012/none")
         with pytest.raises(StoreError, match="123456789012/none"):
             getattr(box, call)(*([] if call == "receive" else [letter]))
         clients.forget()
@@ -144,7 +144,7 @@ def test_a_body_is_cut_at_what_a_message_holds_in_bytes() -> None:
         clients.forget()
         url = boto3.client("sqs").create_queue(QueueName="dead")["QueueUrl"]
         SqsDeadLetters(url).send("€" * 400_000, origin="launch", reason="")
-        [letter] = SqsLetterBox(url).receive()
+        [letter] = SqsDeadLetterQueue(url).receive()
         clients.forget()
 
     assert letter.body == "€" * 300_000

@@ -16,7 +16,7 @@ from treadle.adapters.stack import read_stack
 from treadle.definitions.errors import CommandRefusedError, DeploymentError, InvocationError
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.operate.load_checks import CHECK_SECONDS
-from treadle.ports.deployment import DeployedSensor, Deployment, Hearing, LogLine
+from treadle.ports.deployment import DeployedSensor, Deployment, LogLine, Subscription
 from treadle.ports.registry import Registry, SensorEntry
 from treadle.testing.deployment import InMemoryDeployment
 
@@ -38,7 +38,7 @@ NEW_FILES = DeployedSensor(
     interval_seconds=300,
     function="files-NewFilesFunction-1X",
     queue=QUEUE,
-    hearing=Hearing(buckets=("drop",)),
+    subscription=Subscription(buckets=("drop",)),
     settings=SETTINGS,
     project="files",
     rule=RULE,
@@ -376,7 +376,7 @@ def test_sensor_whose_log_is_gone_is_told_of_as_a_deployment_that_cannot_be_read
         clients.forget()
 
 
-def heard(rule: str, *, bus: str | None = None) -> Hearing | None:
+def heard(rule: str, *, bus: str | None = None) -> Subscription | None:
     """What the sensor is found to hear of when its rule, of a bus, is registered by this name."""
     with mock_aws():
         clients.forget()
@@ -398,14 +398,16 @@ def heard(rule: str, *, bus: str | None = None) -> Hearing | None:
         }
         entry = replace(REGISTRY.sensors["new_files"], rule=rule)
         registered = Registry({"new_files": entry})
-        found = StackDeployment(read_stack("shop", ()), lambda: registered).sensors()["new_files"].hearing
+        found = (
+            StackDeployment(read_stack("shop", ()), lambda: registered).sensors()["new_files"].subscription
+        )
         clients.forget()
         return found
 
 
 @pytest.mark.parametrize("rule", [f"shop-treadle|{RULE}", RULE])
 def test_rule_of_the_stacks_own_bus_is_read_there(rule: str) -> None:
-    assert heard(rule, bus="shop-treadle") == Hearing(("load",), ("a/b",), ("FAILURE",), (), is_on=False)
+    assert heard(rule, bus="shop-treadle") == Subscription(("load",), ("a/b",), ("FAILURE",), (), is_on=False)
 
 
 def test_sensor_whose_rule_is_gone_is_found_all_the_same() -> None:

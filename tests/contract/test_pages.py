@@ -100,7 +100,7 @@ def test_tick_on_a_page_tells_what_became_of_its_requests_or_why_they_wait(store
 
 def test_ticks_are_found_by_what_keeps_them_from_being_well(stores: Stores) -> None:
     well, held, refused, aside = (replace(FULL, tick_id=name, set_aside=()) for name in "abcd")
-    for tick in (well, held, refused, replace(aside, set_aside=(ticks.SetAside("k", "too large"),))):
+    for tick in (well, held, refused, replace(aside, set_aside=(ticks.RejectedRequest("k", "too large"),))):
         stores.ticks.put(tick)
     stores.ticks.postpone("files", "b", 99, "not granted", held=2)
     stores.ticks.mark_dispatched(refused, DispatchCounts(1, 0, 1), ["a loop"])

@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 from tests.contract.conftest import Stores
-from treadle.ports.runs import Claim, Run, Try
+from treadle.ports.runs import Claim, PendingStart, Run
 
 NOW = 1_795_348_800_000
 RUN = Run("r1", "load", "files", "k1", "t1", "{}", {}, NOW, reached={"1/0": {"QUEUED": NOW}})
-FIRST = Try("me", NOW, "arn:definition", "batch", {"queue": "arn:queue"}, "arn:role")
+FIRST = PendingStart("me", NOW, "arn:definition", "batch", {"queue": "arn:queue"}, "arn:role")
 
 
 def test_first_try_is_kept_whole_until_it_is_settled(stores: Stores) -> None:
@@ -15,16 +15,20 @@ def test_first_try_is_kept_whole_until_it_is_settled(stores: Stores) -> None:
 
     stores.runs.claim("r1", RUN.job, 1, Claim("me", NOW + 1), FIRST)
     again = stores.runs.claim(
-        "r1", RUN.job, 1, Claim("heir", NOW + 9), Try("heir", NOW + 5, "arn:other", "glue", {}, "arn:another")
+        "r1",
+        RUN.job,
+        1,
+        Claim("heir", NOW + 9),
+        PendingStart("heir", NOW + 5, "arn:other", "glue", {}, "arn:another"),
     )
 
     assert again is not None
-    assert (again.claim, again.tried) == (Claim("heir", NOW + 9), FIRST)
+    assert (again.claim, again.pending_start) == (Claim("heir", NOW + 9), FIRST)
     assert stores.runs.get("r1") == again
 
 
 def test_try_without_options_and_role_gets_none_of_a_later_one(stores: Stores) -> None:
-    bare = Try("me", NOW, "arn:machine", "step_functions", role="")
+    bare = PendingStart("me", NOW, "arn:machine", "step_functions", role="")
     stores.runs.create(RUN)
     stores.runs.claim("r1", RUN.job, 1, Claim("me", NOW + 1), bare)
 
@@ -33,11 +37,11 @@ def test_try_without_options_and_role_gets_none_of_a_later_one(stores: Stores) -
     )
 
     assert again is not None
-    assert again.tried == bare
+    assert again.pending_start == bare
 
 
 def test_record_in_doubt_comes_back_as_it_was_written(stores: Stores) -> None:
-    doubtful = replace(RUN, tried=FIRST, unseen_at=NOW + 3)
+    doubtful = replace(RUN, pending_start=FIRST, unseen_at=NOW + 3)
 
     stores.runs.create(doubtful)
 

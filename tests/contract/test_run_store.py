@@ -7,14 +7,14 @@ from treadle.definitions.runs import StepFailure
 from treadle.definitions.status import DagsterRunStatus
 from treadle.ports.run_queries import RunQuery
 from treadle.ports.runs import (
-    Allowance,
     Claim,
-    Delay,
     Failure,
     KeyState,
-    Look,
+    LaunchBackoff,
+    PendingStart,
+    PollCheckpoint,
+    RetryGrant,
     Run,
-    Try,
     Unanswered,
     request_digest,
 )
@@ -34,7 +34,7 @@ RUN = Run(
     next_at=NOW + 5,
 )
 CLAIM = Claim("me", NOW + 100)
-TRY = Try("me", NOW, "arn:y", role="arn:r")
+TRY = PendingStart("me", NOW, "arn:y", role="arn:r")
 
 
 def created(stores: Stores) -> Run:
@@ -49,13 +49,13 @@ def test_a_record_comes_back_as_it_was_put(stores: Stores) -> None:
         attempt=2,
         granted=3,
         retries=4,
-        allowances=(Allowance(3, "somebody", NOW + 3),),
+        allowances=(RetryGrant(3, "somebody", NOW + 3),),
         earlier_ticks=("tick-1", "tick-2"),
         claim=CLAIM,
-        tried=Try("me", NOW, "arn:y"),
+        pending_start=PendingStart("me", NOW, "arn:y"),
         unseen_at=NOW + 4,
         denied_at=NOW + 5,
-        delayed=Delay("throttled", NOW + 5, NOW + 25),
+        delayed=LaunchBackoff("throttled", NOW + 5, NOW + 25),
         unanswered=Unanswered("denied", NOW + 6, NOW + 7),
         external_id="arn:x",
         target="arn:y",
@@ -83,7 +83,9 @@ def test_a_queued_attempt_is_claimed_once(stores: Stores) -> None:
     created(stores)
 
     mine = stores.runs.claim("r1", RUN.job, 1, CLAIM, TRY)
-    theirs = stores.runs.claim("r1", RUN.job, 1, Claim("you", NOW + 200), Try("you", NOW + 50, "arn"))
+    theirs = stores.runs.claim(
+        "r1", RUN.job, 1, Claim("you", NOW + 200), PendingStart("you", NOW + 50, "arn")
+    )
 
     assert mine is not None
     assert theirs is not None
@@ -95,10 +97,10 @@ def test_a_claim_is_taken_over_only_when_it_has_expired(stores: Stores) -> None:
     stores.runs.claim("r1", RUN.job, 1, CLAIM, TRY)
 
     early = stores.runs.claim(
-        "r1", RUN.job, 1, Claim("heir", NOW + 300), Try("heir", CLAIM.expires_at, "arn")
+        "r1", RUN.job, 1, Claim("heir", NOW + 300), PendingStart("heir", CLAIM.expires_at, "arn")
     )
     late = stores.runs.claim(
-        "r1", RUN.job, 1, Claim("heir", NOW + 300), Try("heir", CLAIM.expires_at + 1, "arn")
+        "r1", RUN.job, 1, Claim("heir", NOW + 300), PendingStart("heir", CLAIM.expires_at + 1, "arn")
     )
 
     assert early is not None
@@ -130,11 +132,13 @@ def test_the_first_try_is_noted_with_its_claim_and_stays_when_that_is_taken_over
     mine = stores.runs.claim("r1", RUN.job, 1, CLAIM, TRY)
     later = CLAIM.expires_at + 1
 
-    heirs = stores.runs.claim("r1", RUN.job, 1, Claim("heir", later + 100), Try("heir", later, "arn:z"))
+    heirs = stores.runs.claim(
+        "r1", RUN.job, 1, Claim("heir", later + 100), PendingStart("heir", later, "arn:z")
+    )
 
     assert mine is not None
     assert heirs is not None
-    assert (mine.tried, heirs.tried) == (TRY, TRY)
+    assert (mine.pending_start, heirs.pending_start) == (TRY, TRY)
 
 
 def test_another_attempt_or_a_started_run_cannot_be_claimed(stores: Stores) -> None:
@@ -182,7 +186,7 @@ def test_the_key_of_a_run_that_never_reached_its_target_is_taken_for_the_same_re
         RUN, status=DagsterRunStatus.FAILURE, next_at=None, failure=Failure("E", "c", assumed=True)
     )
     stores.runs.create(rejected)
-    stores.runs.create(replace(rejected, run_id="r2", tried=TRY))
+    stores.runs.create(replace(rejected, run_id="r2", pending_start=TRY))
     same = request_digest(RUN.job, RUN.run_config, RUN.partition_key)
 
     for asked, state in ((same, KeyState.TAKEN), ("another", KeyState.OPEN), (None, KeyState.OPEN)):
@@ -216,7 +220,7 @@ def test_any_number_of_keys_is_looked_up(stores: Stores) -> None:
 
 def test_retries_count_until_the_run_has_succeeded(stores: Stores) -> None:
     for status in DagsterRunStatus:
-        stores.runs.create(replace(RUN, run_id=status.value, status=status, retries=1, tried=TRY))
+        stores.runs.create(replace(RUN, run_id=status.value, status=status, retries=1, pending_start=TRY))
 
     states = stores.runs.key_states(dict.fromkeys(DagsterRunStatus))
     assert {run_id for run_id, state in states.items() if state is not KeyState.OPEN} == {"SUCCESS"}
@@ -237,7 +241,7 @@ def test_the_runs_of_a_sensor_come_newest_first(stores: Stores) -> None:
         stores.runs.create(replace(RUN, run_id=f"r{number}", created_at=NOW + number))
     stores.runs.create(replace(RUN, run_id="r9", sensor="other"))
 
-    assert [run.run_id for run in stores.runs.of_sensor("files", 2)] == ["r3", "r2"]
+    assert [run.run_id for run in stores.runs.list_by_sensor("files", 2)] == ["r3", "r2"]
 
 
 def test_run_that_no_sensor_asked_for_is_kept_and_found_by_its_job(stores: Stores) -> None:
@@ -250,14 +254,14 @@ def test_run_that_no_sensor_asked_for_is_kept_and_found_by_its_job(stores: Store
 
 
 def test_how_far_a_job_was_looked_through_is_kept_and_is_no_run(stores: Stores) -> None:
-    assert stores.runs.look("process") is None
+    assert stores.runs.poll_checkpoint("process") is None
 
-    under_way = Look(done_at=NOW, again_at=NOW + 5, began_at=NOW + 3, down_to=NOW + 1)
-    stores.runs.keep_look("process", under_way)
-    stores.runs.keep_look("other", Look(NOW, NOW + 9))
+    under_way = PollCheckpoint(done_at=NOW, again_at=NOW + 5, began_at=NOW + 3, down_to=NOW + 1)
+    stores.runs.put_poll_checkpoint("process", under_way)
+    stores.runs.put_poll_checkpoint("other", PollCheckpoint(NOW, NOW + 9))
 
-    assert stores.runs.look("process") == under_way
-    assert stores.runs.look("other") == Look(NOW, NOW + 9)
+    assert stores.runs.poll_checkpoint("process") == under_way
+    assert stores.runs.poll_checkpoint("other") == PollCheckpoint(NOW, NOW + 9)
     assert stores.runs.get("look#process") is None
     assert stores.runs.get_many(["look#process"]) == {}
     assert stores.runs.find(RunQuery(job="process")) == []
@@ -265,9 +269,9 @@ def test_how_far_a_job_was_looked_through_is_kept_and_is_no_run(stores: Stores) 
 
 
 def test_look_that_is_older_than_the_one_that_is_kept_is_not_kept(stores: Stores) -> None:
-    stores.runs.keep_look("process", Look(NOW, NOW + 5, NOW + 3, NOW + 1))
-    stores.runs.keep_look("process", Look(NOW + 3, NOW + 9))
+    stores.runs.put_poll_checkpoint("process", PollCheckpoint(NOW, NOW + 5, NOW + 3, NOW + 1))
+    stores.runs.put_poll_checkpoint("process", PollCheckpoint(NOW + 3, NOW + 9))
 
-    stores.runs.keep_look("process", Look(NOW, NOW + 7, NOW + 3, NOW + 1))
+    stores.runs.put_poll_checkpoint("process", PollCheckpoint(NOW, NOW + 7, NOW + 3, NOW + 1))
 
-    assert stores.runs.look("process") == Look(NOW + 3, NOW + 9)
+    assert stores.runs.poll_checkpoint("process") == PollCheckpoint(NOW + 3, NOW + 9)

@@ -9,12 +9,12 @@ from tests.contract.conftest import Stores
 from treadle.definitions.assets import AssetMaterialization
 from treadle.definitions.status import TickStatus
 from treadle.ports.ticks import (
+    ChunkProgress,
     DispatchCounts,
     Drop,
     ErrorInfo,
     PlannedRun,
-    SetAside,
-    Slicing,
+    RejectedRequest,
     Tick,
     TickKind,
     TickTrouble,
@@ -34,7 +34,7 @@ FULL = Tick(
         PlannedRun("r2", None, "job", "{}", {}),
     ),
     existing_keys=("old",),
-    set_aside=(SetAside("big", "too large"),),
+    set_aside=(RejectedRequest("big", "too large"),),
     trigger="Object Created s3://b/k",
     owner="first",
     depth=2,
@@ -144,11 +144,11 @@ def test_a_second_evaluation_with_large_requests_does_not_touch_those_of_the_fir
 def test_slices_are_noted_one_after_the_other(stores: Stores) -> None:
     stores.ticks.put(FULL)
 
-    first = stores.ticks.note_slice(FULL, 1, 2, DispatchCounts(5, 1, 2), ["b", "a"])
-    second = stores.ticks.note_slice(FULL, 0, 2, DispatchCounts(4, 0, 1), ["b", "c"])
+    first = stores.ticks.mark_chunk_done(FULL, 1, 2, DispatchCounts(5, 1, 2), ["b", "a"])
+    second = stores.ticks.mark_chunk_done(FULL, 0, 2, DispatchCounts(4, 0, 1), ["b", "c"])
 
-    assert first == Slicing(2, frozenset({1}), DispatchCounts(5, 1, 2), ("a", "b"))
-    assert second == Slicing(2, frozenset({0, 1}), DispatchCounts(9, 1, 3), ("a", "b", "c"))
+    assert first == ChunkProgress(2, frozenset({1}), DispatchCounts(5, 1, 2), ("a", "b"))
+    assert second == ChunkProgress(2, frozenset({0, 1}), DispatchCounts(9, 1, 3), ("a", "b", "c"))
     found = stores.ticks.get("files", FULL.tick_id)
     assert found == replace(FULL, slicing=second)
     assert (first.is_complete, second.is_complete) == (False, True)
@@ -159,25 +159,25 @@ def test_a_slice_noted_before_or_of_another_number_changes_nothing(
     stores: Stores, index: int, of: int
 ) -> None:
     stores.ticks.put(FULL)
-    noted = stores.ticks.note_slice(FULL, 1, 3, DispatchCounts(5, 0, 0), [])
+    noted = stores.ticks.mark_chunk_done(FULL, 1, 3, DispatchCounts(5, 0, 0), [])
 
-    again = stores.ticks.note_slice(FULL, index, of, DispatchCounts(5, 0, 1), ["refused"])
+    again = stores.ticks.mark_chunk_done(FULL, index, of, DispatchCounts(5, 0, 1), ["refused"])
 
-    assert again == noted == Slicing(3, frozenset({1}), DispatchCounts(5, 0, 0))
+    assert again == noted == ChunkProgress(3, frozenset({1}), DispatchCounts(5, 0, 0))
     found = stores.ticks.get("files", FULL.tick_id)
     assert found is not None
     assert found.slicing == noted
 
 
 def test_a_slice_of_an_expired_record_does_not_bring_it_back(stores: Stores) -> None:
-    assert stores.ticks.note_slice(FULL, 0, 2, DispatchCounts(1, 0, 0), ["refused"]) is None
+    assert stores.ticks.mark_chunk_done(FULL, 0, 2, DispatchCounts(1, 0, 0), ["refused"]) is None
 
     assert stores.ticks.get("files", FULL.tick_id) is None
 
 
 def test_the_end_of_dispatch_keeps_what_the_slices_noted(stores: Stores) -> None:
     stores.ticks.put(FULL)
-    slicing = stores.ticks.note_slice(FULL, 0, 1, DispatchCounts(1, 1, 1), ["refused"])
+    slicing = stores.ticks.mark_chunk_done(FULL, 0, 1, DispatchCounts(1, 1, 1), ["refused"])
     assert slicing is not None
 
     stores.ticks.mark_dispatched(FULL, slicing.counts, slicing.refusals)

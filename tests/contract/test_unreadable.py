@@ -14,10 +14,10 @@ from treadle.adapters.dynamodb.sensors import DynamoSensorStore
 from treadle.adapters.dynamodb.ticks import DynamoTickStore, to_item
 from treadle.definitions.errors import UnreadableRecordError
 from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus, TickStatus
-from treadle.engine.asset_reading import StoredInstance
-from treadle.engine.fuse import HOUR_MS, Fuse
 from treadle.engine.identity import timestamp
-from treadle.engine.reading import StoredEnds
+from treadle.engine.instance_reader import InstanceReader
+from treadle.engine.rate_limit import HOUR_MS, RunRateLimiter
+from treadle.engine.run_reader import CompletedRunReader
 from treadle.ports.assets import AssetEvent, ended_runs_key
 from treadle.ports.run_queries import RunQuery
 from treadle.ports.runs import KeyState, Run
@@ -100,7 +100,7 @@ def test_several_runs_are_read_past_one_that_cannot_be(stores: Stores) -> None:
         stores.runs.get("bad")
     assert set(stores.runs.get_many(["a", "bad", "c"])) == {"a", "c"}
     assert {each.run_id for each in stores.runs.find(RunQuery(job="load", limit=9))} == {"a", "c"}
-    assert {each.run_id for each in stores.runs.of_sensor("watch", 9)} == {"a", "c"}
+    assert {each.run_id for each in stores.runs.list_by_sensor("watch", 9)} == {"a", "c"}
 
 
 def test_a_page_of_runs_shows_one_that_cannot_be_read_as_a_failure_with_the_reason(stores: Stores) -> None:
@@ -198,7 +198,7 @@ def test_a_count_of_an_hour_that_cannot_be_read_lets_the_runs_wait_for_the_next_
     key = {"sensor": {"S": "watch#fuse"}, "tick_id": {"S": timestamp(hour)}}
     put(stores.ticks, {**key, "admitted": {"N": "1" + "0" * 30}})
     clock = VirtualClock(NOON)
-    fuse = Fuse(stores.ticks, clock, 10)
+    fuse = RunRateLimiter(stores.ticks, clock, 10)
 
     assert not fuse.take("watch")
     clock.advance(HOUR_MS / 1000)
@@ -218,7 +218,7 @@ def test_ended_runs_are_read_past_whole_pages_that_cannot_be(stores: Stores) -> 
     )
     key = ended_runs_key("load")
     put(stores.events, {"asset_key": {"S": key}, "item": {"S": f"event#{7:015d}"}, "storage_id": {"S": "x"}})
-    ends = StoredEnds(stores.events, VirtualClock(NOON))
+    ends = CompletedRunReader(stores.events, VirtualClock(NOON))
 
     assert [each.number for each in ends.after("load", 0, 2)] == [1, 8]
     assert [each.number for each in ends.after("load", 1, 2)] == [8]
@@ -230,7 +230,7 @@ def test_materializations_are_read_past_one_that_cannot_be(stores: Stores) -> No
     good = '{"description":null,"metadata":{},"partition":"p","run_id":null,"depth":0,"location":"a/b/c"}'
     stores.events.append([event("orders", n, good if n != 2 else '{"depth":true}') for n in (1, 2, 3)])
     put(stores.events, {"asset_key": {"S": "orders"}, "item": {"S": f"event#{3:015d}"}, "body": {"N": "1"}})
-    instance = StoredInstance(stores.runs, "a/b/c", stores.events)
+    instance = InstanceReader(stores.runs, "a/b/c", stores.events)
     from treadle import AssetKey
 
     page = instance.fetch_materializations(AssetKey("orders"), limit=5, ascending=True)

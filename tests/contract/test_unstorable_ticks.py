@@ -22,13 +22,13 @@ from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
 from treadle.engine.evaluation import Budget, Evaluator
 from treadle.engine.event_ticks import EventTicks
-from treadle.engine.leased_ticks import LeasedTicks, TickSettings
 from treadle.engine.outcomes import Decision
 from treadle.engine.planning import Planner
+from treadle.engine.scheduled_ticks import ScheduledTickRunner, TickSettings
 from treadle.integrations.s3.definition import S3SensorDefinition
 from treadle.integrations.s3.selection import S3Selection
 from treadle.ports.sensors import Completion, Lease
-from treadle.testing.system import CountingTokens, VirtualClock
+from treadle.testing.system import SequentialIds, VirtualClock
 
 SETTINGS = TickSettings(0, DefaultSensorStatus.RUNNING)
 
@@ -67,11 +67,13 @@ class Sensor:
     def evaluator(self, definition: SensorDefinition) -> Evaluator:
         return Evaluator(Planner(definition, RUN_IDS, self.stores.runs), self.clock)
 
-    def leased(self, sensors: Any = None) -> LeasedTicks:
+    def leased(self, sensors: Any = None) -> ScheduledTickRunner:
         definition = SensorDefinition("large", evaluation_fn=self.function, job_name=JOB)
         evaluator = self.evaluator(definition)
         stores, tokens = self.stores, RandomTokens()
-        return LeasedTicks(evaluator, sensors or stores.sensors, stores.ticks, self.clock, tokens, SETTINGS)
+        return ScheduledTickRunner(
+            evaluator, sensors or stores.sensors, stores.ticks, self.clock, tokens, SETTINGS
+        )
 
 
 def test_leased_tick_that_is_rejected_is_recorded_as_failed_and_gives_its_lease_back(
@@ -158,14 +160,14 @@ def test_event_tick_that_is_rejected_is_recorded_as_failed_and_its_message_comes
         sensor.evaluator(definition),
         stores.sensors,
         stores.ticks,
-        CountingTokens(),
+        SequentialIds(),
         DefaultSensorStatus.RUNNING,
         stores.runs,
         NAMESPACE,
     )
 
     with pytest.raises(SensorEvaluationError, match="cannot be recorded"):
-        events.evaluate(created, events.take_up([created]), Budget())
+        events.evaluate(created, events.load_batch_state([created]), Budget())
 
     (tick,) = stores.ticks.latest("large", 2)
     assert (tick.status, tick.requests) == (TickStatus.FAILURE, ())

@@ -211,7 +211,7 @@ class Deployed:
 
     def runs_of(self, key: str) -> list[Run]:
         """The runs that the sensor asked for, for an object."""
-        found = self.stores.runs.of_sensor(SENSOR, LATEST)
+        found = self.stores.runs.list_by_sensor(SENSOR, LATEST)
         return [run for run in found if f"/{key}#" in (run.run_key or "")]
 
     def ended_run(self, key: str) -> Run:

@@ -184,7 +184,7 @@ def test_dead_letter_is_listed_shown_and_redriven(rested: Deployed) -> None:
 
     listed = eventually(letter, "the message is a dead letter", pause=1)
     assert listed["fate"] == "SENT"
-    assert lost.run_id in treadle(rested, "dlq", "show", listed["letter_id"])
+    assert lost.run_id in treadle(rested, "dlq", "show", listed["message_id"])
     rested.stores.runs.create(lost)
 
     redriven = told(rested, "dlq", "redrive", "--origin", "launch")

@@ -18,8 +18,8 @@ from tests.support.browser import Visit, chromium, visiting
 from tests.support.console import ANN, TOKEN, served
 from treadle.adapters.system import SystemClock
 from treadle.bootstrap.operator import operator_parts
-from treadle.console.access import Caller, Role, StartToken
 from treadle.console.app import Console
+from treadle.console.static_token import Caller, Role, StaticTokenAuth
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import InstigatorStatus
 from treadle.ports.runs import Run
@@ -38,7 +38,7 @@ def browser() -> Iterator[Browser]:
 def visit(browser: Browser, deployed: Deployed) -> Iterator[Visit]:
     """An operator at the console of the stack."""
     parts = operator_parts(deployed.name)
-    console = Console(lambda: parts, StartToken(TOKEN, Caller(ANN, Role.OPERATOR)), SystemClock())
+    console = Console(lambda: parts, StaticTokenAuth(TOKEN, Caller(ANN, Role.OPERATOR)), SystemClock())
     with served(console) as server, visiting(browser, server.address, token=TOKEN) as made:
         made.page.set_default_timeout(30_000)
         yield made

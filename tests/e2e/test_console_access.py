@@ -18,7 +18,7 @@ from tests.support.answering import answering
 from tests.support.console import CHANGE
 from tests.support.issuer import AUDIENCE, KEY_ID, key_set, token
 from tools import stack
-from treadle.console.asking import Operation
+from treadle.console.api import Operation
 from treadle.console.pages import security_headers
 from treadle.console.routes import OPERATIONS
 from treadle.definitions.status import DagsterRunStatus, TickStatus
@@ -318,7 +318,7 @@ def test_an_operator_redrives_a_dead_letter(asking: Asking) -> None:
     [seen] = asking.operator("GET", "/api/dead-letters?origin=launch")["letters"]
     [done] = asking.operator("POST", "/api/dead-letters/redrive", {"origin": "launch"})["results"]
 
-    assert (seen["fate"], done["fate"], seen["letter_id"]) == ("SENT", "SENT", done["letter_id"])
+    assert (seen["fate"], done["fate"], seen["message_id"]) == ("SENT", "SENT", done["message_id"])
     # LAUNCH may have given up the same again by now, as there is no such run.
     left = asking.operator("GET", "/api/dead-letters?origin=launch")["letters"]
-    assert done["letter_id"] not in [each["letter_id"] for each in left]
+    assert done["message_id"] not in [each["message_id"] for each in left]

@@ -17,8 +17,8 @@ from tests.e2e.deployment import (
     status_changed,
 )
 from treadle.definitions.status import DagsterRunStatus, TickStatus
+from treadle.engine.chunks import CHUNK_SIZE, chunk_count, chunk_message
 from treadle.engine.dispatch import DEFAULT_DEPTH
-from treadle.engine.slices import SLICE, slice_message, slices_of
 from treadle.ports.ticks import DispatchCounts, PlannedRun, Tick, TickKind
 
 Proceeds = Callable[[], bool]
@@ -34,7 +34,7 @@ def object_event(deployed: Deployed) -> tuple[str, Proceeds]:
 
 def tick_slice(deployed: Deployed) -> tuple[str, Proceeds]:
     """Of a tick whose requests are all refused, as it looks like the end of a loop."""
-    requests = [PlannedRun(str(uuid4()), None, "process_file", "{}", {}) for _ in range(SLICE + 1)]
+    requests = [PlannedRun(str(uuid4()), None, "process_file", "{}", {}) for _ in range(CHUNK_SIZE + 1)]
     at = 1_795_370_405_000
     tick = Tick(
         SENSOR,
@@ -53,7 +53,7 @@ def tick_slice(deployed: Deployed) -> tuple[str, Proceeds]:
         found = deployed.stores.ticks.get(SENSOR, tick.tick_id)
         return found is not None and found.dispatched == DispatchCounts(refused=len(requests))
 
-    return json.dumps(slice_message(tick, 0, slices_of(tick))), proceeds
+    return json.dumps(chunk_message(tick, 0, chunk_count(tick))), proceeds
 
 
 def launch(deployed: Deployed) -> tuple[str, Proceeds]:

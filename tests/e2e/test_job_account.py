@@ -16,7 +16,7 @@ from tests.e2e.deployment import Deployed, eventually, run_record
 from tools.project import ENGINE, REGION
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.ports.contract import PARTS
-from treadle.ports.runs import Try
+from treadle.ports.runs import PendingStart
 
 OTHER = "210987654321"
 STACK = "treadle-job-account"
@@ -86,7 +86,7 @@ def test_run_in_another_account_ends_by_the_events_of_that_account(
     contract[PARTS.index("record_queue_arn")] = arn
     account.deploy(",".join(contract))
     machine = account.state_machine()
-    run = run_record(tried=Try("t", 0, machine, "step_functions"))
+    run = run_record(pending_start=PendingStart("t", 0, machine, "step_functions"))
     deployed.stores.runs.create(run)
 
     account.client("stepfunctions").start_execution(

@@ -15,9 +15,9 @@ from tests.support.project import run
 from tools import stack
 from tools.project_copy import copy_of_project
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.registered import MAX_AGE_MS
-from treadle.engine.unanswered import DENIED_ENDS_MS
-from treadle.ports.runs import Run, Try, Unanswered
+from treadle.engine.registry_cache import MAX_AGE_MS
+from treadle.engine.unreachable_runs import DENIED_ENDS_MS
+from treadle.ports.runs import PendingStart, Run, Unanswered
 
 # Three deployments, on a machine that may be busy.
 pytestmark = pytest.mark.timeout(900)
@@ -155,8 +155,8 @@ def test_a_job_is_moved_under_load_first_with_its_former_address_kept_and_then_w
         heard, lost, stays = (queued_run(there, run_record(job=JOB)) for _ in range(3))
         started = {each.run_id: reached(there, each, Status.STARTED) for each in (heard, lost, stays)}
         now = int(time.time() * 1000)
-        tried = Try("dead", now, old, "step_functions")
-        doubtful = queued_run(there, run_record(job=JOB, tried=tried), message=False)
+        pending_start = PendingStart("dead", now, old, "step_functions")
+        doubtful = queued_run(there, run_record(job=JOB, pending_start=pending_start), message=False)
 
         there = deploy(project, deployed.endpoint, keeping(old, new))
         registered(there, new, old)
@@ -189,7 +189,9 @@ def test_a_job_is_moved_under_load_first_with_its_former_address_kept_and_then_w
         assert unknown.failure is not None
         assert (unknown.status, unknown.failure.error) == (Status.FAILURE, "OutcomeUnknownError")
         assert old.rpartition(":")[2] in unknown.failure.cause
-        lateborn = queued_run(there, run_record(job=JOB, tried=replace(tried, at=int(time.time() * 1000))))
+        lateborn = queued_run(
+            there, run_record(job=JOB, pending_start=replace(pending_start, at=int(time.time() * 1000)))
+        )
         delayed = eventually(
             lambda: there.stores.runs.get(lateborn.run_id).delayed,  # type: ignore[union-attr]
             "the start in doubt is denied, and waits",

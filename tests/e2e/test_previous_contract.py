@@ -94,7 +94,7 @@ def test_project_of_the_version_before_runs(house: House) -> None:
     answer = house.project.invoke("Polled", {"treadle": "tick", "at_once": True})
 
     [run] = eventually(
-        lambda: [each for each in house.project.stores.runs.of_sensor("polled", 5) if each.ended_at],
+        lambda: [each for each in house.project.stores.runs.list_by_sensor("polled", 5) if each.ended_at],
         "its run has ended",
     )
 

@@ -96,7 +96,7 @@ def test_sensor_of_the_second_project_starts_its_job(second: Deployed) -> None:
 
     assert answer.value["decision"] == TickStatus.SUCCESS.value, answer.log
     [started] = eventually(
-        lambda: [each for each in second.stores.runs.of_sensor("polled_orders", 5) if each.ended_at],
+        lambda: [each for each in second.stores.runs.list_by_sensor("polled_orders", 5) if each.ended_at],
         "the run has ended",
     )
     assert (started.job, started.status) == (SETTLE, DagsterRunStatus.SUCCESS)
@@ -140,7 +140,7 @@ def test_second_project_goes_and_the_first_continues(deployed: Deployed, second:
     listed = json.loads(run("sensor", "list", "--stack", deployed.name, "--json").stdout)
     assert {each["name"] for each in listed} == registry.sensors.keys()
     # What it has recorded stays, also for whoever asks what became of it.
-    assert deployed.stores.runs.of_sensor("polled_orders", 5)
+    assert deployed.stores.runs.list_by_sensor("polled_orders", 5)
 
 
 def _delete(second: Deployed, name: str) -> None:

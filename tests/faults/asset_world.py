@@ -23,24 +23,24 @@ from treadle.definitions.runs import DEPTH_TAG
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import DefaultSensorStatus
+from treadle.engine.asset_recorder import AssetRecorder
+from treadle.engine.bus_events import RunStatusChange, envelope, run_status_changed
 from treadle.engine.dispatch import Dispatcher
 from treadle.engine.evaluation import Budget, Evaluator
 from treadle.engine.identity import timestamp
-from treadle.engine.materializing import AssetRecorder
 from treadle.engine.planning import Planner
 from treadle.engine.record import Recorder
-from treadle.engine.telling import StatusReached, envelope, run_status_changed
 from treadle.entrypoints.evaluator import _evaluate_batch, _tick
 from treadle.entrypoints.handler import metrics, process_queue
 from treadle.entrypoints.steps import _record
 from treadle.ports.assets import AssetEvent
 from treadle.ports.runs import Run
+from treadle.testing.bus import InMemoryBus
 from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.faults import Faults, faulty
 from treadle.testing.grants import FixedGrants
-from treadle.testing.news import InMemoryBus
 from treadle.testing.stores import InMemoryRunStore, InMemorySensorStore, InMemoryTables, InMemoryTickStore
-from treadle.testing.system import CountingTokens, InMemoryQueue, VirtualClock
+from treadle.testing.system import InMemoryQueue, SequentialIds, VirtualClock
 
 if TYPE_CHECKING:
     from treadle.ports.system import Bus
@@ -112,7 +112,7 @@ def scheduled() -> SensorDefinition:
     return SensorDefinition(SCHEDULED, evaluation_fn=function, job=JobDefinition(JOB))
 
 
-def hearing() -> SensorDefinition:
+def subscription() -> SensorDefinition:
     """A sensor that tells of an asset for each run that it hears of."""
     made = [AssetMaterialization("orders", description="heard of")]
     definition = RunStatusSensorDefinition(EVENTS, Status.SUCCESS, lambda: SensorResult(asset_events=made))
@@ -152,7 +152,7 @@ class AssetWorld(Living):
     tables: InMemoryTables = field(default_factory=InMemoryTables)
     letters: SimulatedLetters = field(default_factory=SimulatedLetters)
     bus: InMemoryBus = field(default_factory=InMemoryBus)
-    _tokens: CountingTokens = field(default_factory=CountingTokens)
+    _tokens: SequentialIds = field(default_factory=SequentialIds)
     queues: dict[str, SimulatedQueue] = field(init=False)
     began_at: int = field(init=False)
     next_tick: int = field(init=False)
@@ -168,7 +168,9 @@ class AssetWorld(Living):
         self.queues["record"].send(list(REPORTS))
         for number in range(RUNS):
             run = self._run(f"run-{number}", depth=1)
-            event = run_status_changed(StatusReached(run, 1, 0, Status.SUCCESS, self.began_at), NAMESPACE, 1)
+            event = run_status_changed(
+                RunStatusChange(run, 1, 0, Status.SUCCESS, self.began_at), NAMESPACE, 1
+            )
             self.queues[EVENTS].send([envelope(event, NAMESPACE)] * 2)
 
     def _run(self, run_id: str, depth: int) -> Run:
@@ -229,7 +231,7 @@ class AssetWorld(Living):
         self._receive(
             "EVENT",
             self.queues[EVENTS],
-            lambda event: _evaluate_batch(self._evaluator(hearing()), event, _Context()),
+            lambda event: _evaluate_batch(self._evaluator(subscription()), event, _Context()),
         )
         if self.next_tick <= self.clock.now():
             nominal, self.next_tick = self.next_tick, self.next_tick + MINUTE_MS

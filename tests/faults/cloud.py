@@ -10,9 +10,9 @@ from typing import Any
 from tests.support.house import ARN
 from treadle.definitions.errors import LaunchDelayedError, LaunchUncertainError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.identity import moment_of, timestamp
-from treadle.ports.launching import Execution, JobSettings, Listed, Start, StartContract
+from treadle.engine.identity import timestamp, timestamp_of
 from treadle.ports.runs import Failure
+from treadle.ports.targets import Execution, JobSettings, Listed, Start, StartContract
 from treadle.testing.system import VirtualClock
 from treadle.testing.targets import InMemoryTarget
 
@@ -255,7 +255,7 @@ def object_created(key: str, time: int) -> dict[str, object]:
     return {
         "source": "aws.s3",
         "detail-type": "Object Created",
-        "time": moment_of(timestamp(time)).isoformat(),
+        "time": timestamp_of(timestamp(time)).isoformat(),
         "detail": {
             "bucket": {"name": "watched"},
             "object": {"key": key, "etag": "e1", "size": 1, "sequencer": "01"},

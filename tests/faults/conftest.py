@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.faults.walk import Walked
-from treadle.engine import dispatch, slices
+from treadle.engine import chunks, dispatch
 from treadle.entrypoints.handler import logger
 
-SLICE = 2
+CHUNK_SIZE = 2
 
 
 @pytest.fixture(autouse=True)
 def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tick of three requests is dispatched in slices."""
-    monkeypatch.setattr(slices, "SLICE", SLICE)
-    monkeypatch.setattr(dispatch, "SLICE", SLICE)
+    monkeypatch.setattr(chunks, "CHUNK_SIZE", CHUNK_SIZE)
+    monkeypatch.setattr(dispatch, "CHUNK_SIZE", CHUNK_SIZE)
 
 
 @pytest.fixture(autouse=True)

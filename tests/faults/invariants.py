@@ -9,10 +9,10 @@ from tests.faults.witness import Acquired, Committed, Edited
 from tests.faults.world import World
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
-from treadle.engine.folding import Report, fold
 from treadle.engine.identity import parse_launch_id
-from treadle.ports.launching import Execution
+from treadle.engine.run_state import Report, fold
 from treadle.ports.runs import Run
+from treadle.ports.targets import Execution
 from treadle.ports.ticks import Tick
 
 Check = Callable[[World], Iterator[str]]

@@ -11,14 +11,14 @@ from treadle.definitions.errors import StoreError
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.engine.evaluation import Evaluator
 from treadle.engine.event_ticks import EventTicks
-from treadle.engine.leased_ticks import LeasedTicks, TickSettings
 from treadle.engine.preview import Previewer
+from treadle.engine.scheduled_ticks import ScheduledTickRunner, TickSettings
 from treadle.ports.runs import RunStore
 from treadle.ports.sensors import SensorStore
 from treadle.ports.system import DeadLetters, InboxQueue
 from treadle.ports.ticks import TickStore
 from treadle.testing.faults import Faults, faulty
-from treadle.testing.system import CountingTokens, VirtualClock
+from treadle.testing.system import SequentialIds, VirtualClock
 
 PROJECT = "shop"
 """Whose sensors these are."""
@@ -46,7 +46,7 @@ class Living:
     faults: Faults
     letters: SimulatedLetters
     began_at: int
-    _tokens: CountingTokens
+    _tokens: SequentialIds
 
     def _happen(self) -> None:
         """Let everything happen that can happen now."""
@@ -102,7 +102,7 @@ class Living:
         return EvaluatorParts(
             definition.name,
             settings,
-            LeasedTicks(running, sensors, ticks, self.clock, self._tokens, settings, inbox.queue),
+            ScheduledTickRunner(running, sensors, ticks, self.clock, self._tokens, settings, inbox.queue),
             EventTicks(
                 running, sensors, ticks, self._tokens, settings.default_status, runs, NAMESPACE, PROJECT
             ),

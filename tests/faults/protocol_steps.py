@@ -27,17 +27,17 @@ from treadle.definitions.errors import (
 )
 from treadle.definitions.objects import ObjectCreated, S3Object
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.amend import amend
 from treadle.engine.evaluation import Budget
 from treadle.engine.event_ticks import EventTicks
 from treadle.engine.launch import Launcher
-from treadle.engine.leased_ticks import LeasedTicks, TickSettings
 from treadle.engine.messages import LaunchRequest
+from treadle.engine.optimistic_lock import update_with_optimistic_lock
 from treadle.engine.reconcile import Reconciler
 from treadle.engine.record import Recorder
 from treadle.engine.schedule import MINUTE_MS, minute
+from treadle.engine.scheduled_ticks import ScheduledTickRunner, TickSettings
 from treadle.operate.sensors import SensorOperations
-from treadle.ports.runs import Allowance, Run
+from treadle.ports.runs import RetryGrant, Run
 
 T = TypeVar("T")
 REFUSALS: dict[str, Callable[[str], LaunchError]] = {
@@ -89,7 +89,7 @@ def tick(world: World, how: Happening, behaviour: str = "asks", late: int = 0) -
     stack.behaviour = behaviour
     how.run(
         world,
-        lambda clock: LeasedTicks(
+        lambda clock: ScheduledTickRunner(
             stack.evaluator(stack.watch, clock),
             stack.sensors,
             stack.ticks,
@@ -123,7 +123,7 @@ def take_event(world: World, how: Happening, copy: str, behaviour: str = "asks")
         definition = stack.copies[copy]
         evaluator = stack.evaluator(definition, clock)  # type: ignore[arg-type]
         events = EventTicks(evaluator, stack.sensors, stack.ticks, world.tokens, RUNNING, stack.runs, "test")
-        events.evaluate(event, events.take_up([event]), Budget(LIMIT_SECONDS))
+        events.evaluate(event, events.load_batch_state([event]), Budget(LIMIT_SECONDS))
 
     if how.run(world, evaluate) and event in stack.uploads[copy]:
         stack.uploads[copy].remove(event)
@@ -230,11 +230,11 @@ def _rerun(world: World, stack: Stack, how: Happening) -> None:
         if not current.status.is_finished:
             return current
         allowed = current.attempt + 1
-        grants = (*current.allowances, Allowance(allowed, "operator", world.clock.now()))
+        grants = (*current.allowances, RetryGrant(allowed, "operator", world.clock.now()))
         return replace(current, granted=allowed, allowances=grants)
 
     if run is not None:
-        how.run(world, lambda _: amend(stack.runs, run, granted))
+        how.run(world, lambda _: update_with_optimistic_lock(stack.runs, run, granted))
 
 
 def refuse(world: World, job: str, how: str) -> None:

@@ -9,8 +9,8 @@ from tests.faults.protocol_world import COPIES, RUNNING, WATCH, Stack, World
 from treadle.definitions.errors import LeaseLostError
 from treadle.definitions.objects import ObjectCreated
 from treadle.definitions.status import DagsterRunStatus, InstigatorStatus, TickStatus
-from treadle.engine.folding import ASSUMED
 from treadle.engine.identity import parse_launch_id
+from treadle.engine.run_state import ASSUMED
 from treadle.ports.runs import Run
 from treadle.ports.sensors import Completion, Edit, Lease, LeaseRequest
 

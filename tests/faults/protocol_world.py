@@ -29,10 +29,10 @@ from treadle.engine.evaluation import Evaluator
 from treadle.engine.identity import RunIds
 from treadle.engine.planning import Planner
 from treadle.engine.record import StatusChange
-from treadle.ports.launching import JobSettings, StartContract
+from treadle.ports.targets import JobSettings, StartContract
 from treadle.testing.grants import FixedGrants
 from treadle.testing.stores import InMemoryRunStore, InMemorySensorStore, InMemoryTables, InMemoryTickStore
-from treadle.testing.system import CountingTokens, VirtualClock
+from treadle.testing.system import SequentialIds, VirtualClock
 from treadle.testing.targets import NAMED, InMemoryTarget
 
 LIMIT_SECONDS = 60
@@ -87,7 +87,7 @@ class Witness(Protocol):
         """Check what the call has changed; `result` is what it gave or raised."""
 
 
-class Watched:
+class PollResult:
     """A port of a stack, each of whose calls can be interrupted, and is witnessed."""
 
     def __init__(self, world: "World", stack: "Stack", name: str, port: Any, lost: type[Exception]) -> None:
@@ -172,7 +172,7 @@ class Stack:
         }
 
     def _watched(self, name: str, port: Any, lost: type[Exception] = StoreError) -> Any:
-        return Watched(self.world, self, name, port, lost)
+        return PollResult(self.world, self, name, port, lost)
 
     def _behave(self) -> str:
         behaviour = self.behaviour
@@ -219,7 +219,7 @@ class World:
 
     def __init__(self, witness: Witness) -> None:
         self.clock = VirtualClock()
-        self.tokens = CountingTokens()
+        self.tokens = SequentialIds()
         self.targets = {
             "named": InMemoryTarget(self.clock, contract=NAMED),
             "listed": InMemoryTarget(self.clock, contract=LISTED, listing_lag=LISTING_LAG_MS),

@@ -25,15 +25,15 @@ from treadle.definitions.objects import ObjectCreated, S3Object
 from treadle.definitions.results import RunRequest, SensorExecutionData, SensorResult, SkipReason
 from treadle.definitions.sensors import SensorDefinition, SensorEvent
 from treadle.definitions.status import DefaultSensorStatus
-from treadle.engine import dispatch, failures, folding, launch, leased_ticks, reconcile, slices
+from treadle.engine import backoff, chunks, dispatch, launch, reconcile, run_state, scheduled_ticks
 from treadle.engine.evaluation import Budget, Evaluator
 from treadle.engine.event_ticks import EventTicks
 from treadle.engine.identity import RunIds
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Decision
 from treadle.engine.planning import Planner
-from treadle.ports.launching import Execution, JobSettings, Start
 from treadle.ports.runs import KeyState, RunStore
+from treadle.ports.targets import Execution, JobSettings, Start
 from treadle.testing.grants import FixedGrants
 
 SENSOR = "raced"
@@ -99,20 +99,20 @@ def shorten() -> None:
     Only waits are shortened. What keeps a claim safe is that its holder cannot act once it has expired; here the
     kernel sees to that, which ends a launch at `LIMIT_SECONDS`, so that hardly any margin is needed.
     """
-    leased_ticks.LEASE_MARGIN_MS = 200
+    scheduled_ticks.LEASE_MARGIN_MS = 200
     launch.TAKEOVER_MARGIN_MS = 200
     launch.UNSEEN_FOR_MS = 3 * LISTING_LAG_MS
     launch.RETRY_SECONDS = 1
     launch.MESSAGE_LOST_MS = 1_500
-    for module in (dispatch, folding, reconcile):
+    for module in (dispatch, run_state, reconcile):
         module.LAUNCH_DUE_MS = 3_000  # type: ignore[attr-defined]
     reconcile.DISPATCH_LATE_MS = 1_000
     reconcile.RETRY_MS = 1_000
     dispatch.HANDED_ON_MS = 2_000
     # Ticks so small are taken in slices, too, and a sensor whose evaluations are killed is not slowed down.
-    slices.SLICE = 4
-    dispatch.SLICE = 4  # type: ignore[attr-defined]
-    failures.UNSLOWED = 10_000
+    chunks.CHUNK_SIZE = 4
+    dispatch.CHUNK_SIZE = 4  # type: ignore[attr-defined]
+    backoff.FAILURES_BEFORE_BACKOFF = 10_000
 
 
 def request(number: int) -> RunRequest:
@@ -220,8 +220,8 @@ class Racer:
         running, launches = DefaultSensorStatus.RUNNING, course.queue("launches")
         self._planned = Planned(stores.runs)
         evaluator = Evaluator(Planner(definition, RUN_IDS, cast("RunStore", self._planned)), clock)
-        settings = leased_ticks.TickSettings(40, running)
-        self._leased = leased_ticks.LeasedTicks(
+        settings = scheduled_ticks.TickSettings(40, running)
+        self._leased = scheduled_ticks.ScheduledTickRunner(
             evaluator, stores.sensors, stores.ticks, clock, tokens, settings
         )
         self._events = EventTicks(
@@ -265,7 +265,7 @@ class Racer:
     def take_event(self, body: dict[str, object]) -> None:
         """An event's tick."""
         event = event_of(int(str(body["number"])))
-        self._events.evaluate(event, self._events.take_up([event]), Budget(TICK_SECONDS))
+        self._events.evaluate(event, self._events.load_batch_state([event]), Budget(TICK_SECONDS))
 
     def dispatch(self) -> None:
         """Any of the ticks that are pending, as their stream would bring it."""
@@ -276,10 +276,10 @@ class Racer:
         else:
             self._dispatcher.dispatch(found)
 
-    def dispatch_slice(self, body: dict[str, object]) -> None:
+    def dispatch_chunk(self, body: dict[str, object]) -> None:
         """A slice of a tick."""
-        self._dispatcher.dispatch_slice(
-            slices.SliceRequest(
+        self._dispatcher.dispatch_chunk(
+            chunks.ChunkRequest(
                 str(body["sensor"]), str(body["tick_id"]), int(str(body["slice"])), int(str(body["of"]))
             )
         )
@@ -312,7 +312,7 @@ class Racer:
         steps: list[tuple[int, Callable[[], None]]] = [
             (3, lambda: self.received("events", self.take_event)),
             (4, self.dispatch),
-            (4, lambda: self.received("slices", self.dispatch_slice)),
+            (4, lambda: self.received("slices", self.dispatch_chunk)),
             (8, lambda: self.received("launches", self.launch)),
             (1, self.reconcile),
         ]

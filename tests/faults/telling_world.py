@@ -21,22 +21,22 @@ from tests.faults.world import (
 from tests.support.house import NAMESPACE, RUN_IDS, House
 from treadle.bootstrap.evaluator import EvaluatorParts
 from treadle.bootstrap.steps import PublisherParts
-from treadle.definitions.coordination import AllSucceededDefinition, all_succeeded
+from treadle.definitions.all_succeeded_sensor import AllSucceededDefinition, all_succeeded
 from treadle.definitions.errors import StoreError, TreadleError
 from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.run_status import RunStatusSensorDefinition
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
-from treadle.engine.asset_reading import StoredInstance
+from treadle.engine.bus_events import envelope
 from treadle.engine.dispatch import Dispatcher
 from treadle.engine.evaluation import Budget, Evaluator
-from treadle.engine.folding import Report, fold
 from treadle.engine.identity import timestamp
+from treadle.engine.instance_reader import InstanceReader
 from treadle.engine.planning import Planner
 from treadle.engine.publish import Publisher, statuses_reached
-from treadle.engine.reading import StoredEnds
-from treadle.engine.telling import envelope
+from treadle.engine.run_reader import CompletedRunReader
+from treadle.engine.run_state import Report, fold
 from treadle.entrypoints.evaluator import _evaluate_batch, _tick
 from treadle.entrypoints.handler import metrics, process_queue
 from treadle.entrypoints.publishing import _publish_stream, parse_publish
@@ -48,7 +48,7 @@ from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.faults import Faults, faulty
 from treadle.testing.grants import FixedGrants
 from treadle.testing.stores import InMemoryRunStore, InMemorySensorStore, InMemoryTables, InMemoryTickStore
-from treadle.testing.system import CountingTokens, VirtualClock
+from treadle.testing.system import SequentialIds, VirtualClock
 
 JOBS = ("orders", "customers")
 PAIRS = 2
@@ -120,7 +120,7 @@ class TellingWorld(Living):
     stream: list[Told] = field(default_factory=list)
     images: list[tuple[Run, Reached]] = field(default_factory=list)
     committed: list[str] = field(default_factory=list)
-    _tokens: CountingTokens = field(default_factory=CountingTokens)
+    _tokens: SequentialIds = field(default_factory=SequentialIds)
     queues: dict[str, SimulatedQueue] = field(init=False)
     bus: SimulatedBus = field(init=False)
     began_at: int = field(init=False)
@@ -189,8 +189,8 @@ class TellingWorld(Living):
             Planner(definition, RUN_IDS, runs),
             self.clock,
             {},
-            lambda: StoredInstance(runs, NAMESPACE, events),
-            lambda: StoredEnds(events, self.clock),
+            lambda: InstanceReader(runs, NAMESPACE, events),
+            lambda: CompletedRunReader(events, self.clock),
         )
         return self._parts(running, (sensors, ticks, runs), self.queues[definition.name])
 

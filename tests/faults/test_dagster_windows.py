@@ -35,9 +35,9 @@ from treadle.definitions.objects import ObjectCreated
 from treadle.engine.dispatch import Dispatcher
 from treadle.engine.evaluation import Budget, Evaluator
 from treadle.engine.event_ticks import EventTicks
-from treadle.engine.leased_ticks import LeasedTicks, TickSettings
 from treadle.engine.outcomes import Decision
 from treadle.engine.planning import Planner
+from treadle.engine.scheduled_ticks import ScheduledTickRunner, TickSettings
 from treadle.integrations.s3 import S3Selection, S3SensorDefinition
 from treadle.testing import TreadleInstance
 from treadle.testing.grants import FixedGrants
@@ -73,9 +73,9 @@ def test_d1_evaluators_that_ask_for_one_key_at_the_same_time_start_one_run(store
     events = EventTicks(evaluator, stores.sensors, stores.ticks, RandomTokens(), RUNNING, stores.runs, "test")
     time = datetime(2026, 11, 22, 18, tzinfo=UTC)
     uploads = [ObjectCreated(object_of("in/a.csv"), time, str(number)) for number in range(evaluators)]
-    taken_up = events.take_up(uploads)
+    batch_state = events.load_batch_state(uploads)
 
-    at_once([partial(events.evaluate, each, taken_up, Budget()) for each in uploads])
+    at_once([partial(events.evaluate, each, batch_state, Budget()) for each in uploads])
     queue, target = InMemoryQueue(), InMemoryTarget(clock)
     dispatcher = Dispatcher(stores.ticks, stores.runs, queue, GRANTS, clock, House().assets)
     ticks = stores.ticks.latest("watch", 10)
@@ -83,7 +83,7 @@ def test_d1_evaluators_that_ask_for_one_key_at_the_same_time_start_one_run(store
     launch_all(stores.runs, queue, target, clock, at_a_time=4)
 
     assert [len(tick.requests) for tick in ticks] == [1] * evaluators
-    (run,) = stores.runs.of_sensor("watch", 10)
+    (run,) = stores.runs.list_by_sensor("watch", 10)
     assert [(start.run_id, len(target.begun[start.launch_id])) for start in target.starts] == [
         (run.run_id, 1)
     ]
@@ -101,7 +101,7 @@ def test_d2_threads_that_submit_one_ticks_requests_start_a_key_once(stores: Dyna
     dispatcher.dispatch(tick)
     launch_all(stores.runs, house.launches, target, house.clock)
 
-    assert len(stores.runs.of_sensor("watch", 10)) == 1
+    assert len(stores.runs.list_by_sensor("watch", 10)) == 1
     assert len(target.executions) == 1
 
 
@@ -113,7 +113,7 @@ def test_d3_crash_at_any_write_of_a_tick_leaves_cursor_and_requests_together(*, 
             stores = DynamoStores(create_tables(), RandomTokens())
             clock = VirtualClock()
             evaluator = Evaluator(Planner(sensor_of(counting), RUN_IDS, stores.runs), clock)
-            ticks = LeasedTicks(
+            ticks = ScheduledTickRunner(
                 evaluator, stores.sensors, stores.ticks, clock, RandomTokens(), TickSettings(0, RUNNING)
             )
             strike.call, strike.after = call, after

@@ -32,7 +32,7 @@ from treadle.engine.evaluation import Budget
 from treadle.engine.late_sensors import LateSensors
 from treadle.engine.outcomes import Decision
 from treadle.engine.reconcile import Reconciler
-from treadle.engine.registered import CachedRegistry
+from treadle.engine.registry_cache import CachedRegistry
 from treadle.entrypoints import metric_names
 from treadle.integrations.s3 import S3SensorDefinition
 from treadle.ports.assets import AssetEvent

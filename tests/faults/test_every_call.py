@@ -9,11 +9,11 @@ from tests.faults.invariants import committed, violations
 from tests.faults.walk import ABOUT_TARGETS, CONTRACTS, EVERYWHERE, IN_BATCHES, Walked, calls_of, walk
 from tests.faults.world import World
 from tests.support.house import JOB
-from treadle.ports.launching import StartContract, Target
 from treadle.ports.registry import EntrySource, RegistryStore
 from treadle.ports.runs import RunStore
 from treadle.ports.sensors import SensorStore
 from treadle.ports.system import DeadLetters, Queue
+from treadle.ports.targets import StartContract, Target
 from treadle.ports.ticks import TickStore
 from treadle.testing.faults import Fault, Faults
 from treadle.testing.targets import NAMED
@@ -25,12 +25,12 @@ OTHERS = {name: contract for name, contract in CONTRACTS.items() if contract is 
 
 NOT_IN_THE_FLOW = {
     "RunStore.find": "read by sensors",
-    "RunStore.keep_look": "walked in test_observing.py",
-    "RunStore.look": "walked in test_observing.py",
+    "RunStore.put_poll_checkpoint": "walked in test_observing.py",
+    "RunStore.poll_checkpoint": "walked in test_observing.py",
     "RunStore.get_many": "walked in test_every_call_of_telling.py",
     "RunStore.counts": "shown to operators",
     "RunStore.mark_unreadable": "walked in test_unreadable_records.py",
-    "RunStore.of_sensor": "shown to operators",
+    "RunStore.list_by_sensor": "shown to operators",
     "RunStore.page": "shown to operators",
     "SensorStore.edits": "shown to operators",
     "SensorStore.get_many": "shown to operators",

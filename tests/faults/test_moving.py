@@ -14,8 +14,8 @@ from tests.support.house import ARN
 from tests.support.moving import MOVED, NEW_ARN
 from treadle.definitions.errors import LaunchDeniedError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.registered import CachedRegistry
-from treadle.ports.launching import Execution, JobSettings, Start, StartContract
+from treadle.engine.registry_cache import CachedRegistry
+from treadle.ports.targets import Execution, JobSettings, Start, StartContract
 from treadle.testing.faults import Call, Fault, Faults
 from treadle.testing.targets import NAMED
 
@@ -127,7 +127,11 @@ def taken(world: MovingWorld) -> Iterator[str]:
             yield f"{run.run_key} is {run.status} for ever"
         error = run.failure.error if run.failure else None
         if error == "OutcomeUnknownError":
-            if run.tried is None or run.tried.target != ARN or run.yields is not None:
+            if (
+                run.pending_start is None
+                or run.pending_start.target != ARN
+                or run.replaceable_request_digest is not None
+            ):
                 yield f"{run.run_key} is unknown although it was not tried at the former address: {run}"
         elif run.status is Status.FAILURE and run.run_key != "failing":
             yield f"{run.run_key} has failed: {run.failure}"

@@ -7,11 +7,11 @@ import pytest
 from tests.support.house import ARN, JOB, JOBS, NAMESPACE, RUN_IDS
 from treadle.definitions.errors import LaunchDelayedError, TreadleError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.observing import Observer
+from treadle.engine.external_run_poller import LOOK_MS, ExternalRunPoller
+from treadle.engine.external_runs import ExternalRunRecorder
 from treadle.engine.record import Recorder, StatusChange
-from treadle.engine.watching import LOOK_MS, Watcher
-from treadle.ports.launching import Execution, Target
 from treadle.ports.runs import Failure, RunStore
+from treadle.ports.targets import Execution, Target
 from treadle.testing.faults import Fault, Faults, faulty
 from treadle.testing.stores import InMemoryRunStore, InMemoryTables
 from treadle.testing.system import VirtualClock
@@ -50,7 +50,7 @@ class Scene:
         self.target: Target = faulty(
             self.inner, "Target", self.faults, lost=LaunchDelayedError, throttled=LaunchDelayedError
         )
-        self.observer = Observer(frozenset({JOB}), RUN_IDS)
+        self.observer = ExternalRunRecorder(frozenset({JOB}), RUN_IDS)
 
     def recorder(self) -> Recorder:
         """RECORD, as both steps use it."""
@@ -69,7 +69,9 @@ class Scene:
     def look(self) -> None:
         """A pass of RECONCILE over the observed jobs."""
         targets = {"step_functions": self.target}
-        watcher = Watcher(self.observer, self.runs, JOBS, targets, self.recorder(), self.clock, NAMESPACE)
+        watcher = ExternalRunPoller(
+            self.observer, self.runs, JOBS, targets, self.recorder(), self.clock, NAMESPACE
+        )
         watcher.watch(self.clock.now() + 50_000)
 
     def take(self, name: str, status: Status) -> None:
@@ -143,8 +145,8 @@ def test_the_walk_reaches_listing_looks_and_records() -> None:
     scene.live()
 
     assert {call.site for call in scene.faults.calls} >= {
-        "RunStore.look",
-        "RunStore.keep_look",
+        "RunStore.poll_checkpoint",
+        "RunStore.put_poll_checkpoint",
         "RunStore.create",
         "RunStore.replace",
         "Target.recent",

@@ -252,7 +252,8 @@ def report(field: Field, ticks: list[Tick], runs: dict[str, Run]) -> str:
         "leases of the dead": sum(tick.error is not None for tick in ticks),
         "ticks that lost their lease": len(lines(field.course.folder / "lost")),
         "claims of others": sum(
-            bool(r.tried and r.claim and r.tried.token != r.claim.token) for r in runs.values()
+            bool(r.pending_start and r.claim and r.pending_start.token != r.claim.token)
+            for r in runs.values()
         ),
         "keys": sum(run.run_key is not None for run in runs.values()),
         "runs without key": sum(run.run_key is None for run in runs.values()),

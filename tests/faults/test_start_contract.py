@@ -21,9 +21,9 @@ from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.launch import Launcher
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.reconcile import Reconciler
-from treadle.ports.launching import Execution, JobSettings, Start, StartContract
 from treadle.ports.runs import Run
 from treadle.ports.system import Clock
+from treadle.ports.targets import Execution, JobSettings, Start, StartContract
 from treadle.testing.targets import InMemoryTarget
 
 LAUNCH_ID = f"{RUN_ID}-1"
@@ -148,7 +148,7 @@ def assert_unknown(scene: Scene) -> None:
     assert (run.failure.error, run.failure.assumed) == ("OutcomeUnknownError", True)
     assert ARN in run.failure.cause
     assert LAUNCH_ID in run.failure.cause
-    assert run.yields is None
+    assert run.replaceable_request_digest is None
 
 
 @pytest.mark.parametrize("fault", [KILLED_BEFORE, *REACHED])

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from treadle.ports.runs import Claim, Run, RunStore, Try
+from treadle.ports.runs import Claim, PendingStart, Run, RunStore
 from treadle.ports.sensors import Completion, Edit, Lease, LeaseRequest, Refused, SensorState, SensorStore
 from treadle.ports.ticks import Tick, TickStore
 
@@ -108,8 +108,10 @@ class WitnessedRuns:
             self._wrote(run)
         return standing
 
-    def claim(self, run_id: str, job: str, attempt: int, claim: Claim, tried: Try) -> Run | None:
-        run = self._store.claim(run_id, job, attempt, claim, tried)
+    def claim(
+        self, run_id: str, job: str, attempt: int, claim: Claim, pending_start: PendingStart
+    ) -> Run | None:
+        run = self._store.claim(run_id, job, attempt, claim, pending_start)
         if run is not None and run.claim == claim:
             self._wrote(run)
         return run

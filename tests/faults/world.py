@@ -26,31 +26,31 @@ from treadle.bootstrap.steps import DispatcherParts
 from treadle.definitions.errors import LaunchDelayedError, LaunchUncertainError, StoreError, TreadleError
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DefaultSensorStatus
+from treadle.engine.chunks import ChunkRequest
 from treadle.engine.dispatch import Dispatcher, Limits
 from treadle.engine.evaluation import Budget, Evaluator
-from treadle.engine.held import FAR
+from treadle.engine.held_ticks import FAR
 from treadle.engine.identity import timestamp
 from treadle.engine.launch import Launcher
 from treadle.engine.planning import Planner
 from treadle.engine.reconcile import Reconciler
 from treadle.engine.record import Recorder
-from treadle.engine.registered import CachedRegistry, RegisteredJobs
-from treadle.engine.registering import RegistrySync
-from treadle.engine.slices import SliceRequest
+from treadle.engine.registry_cache import CachedRegistry, RegisteredJobs
+from treadle.engine.registry_sync import RegistrySync
 from treadle.entrypoints import steps
 from treadle.entrypoints.evaluator import _evaluate_batch, _tick
 from treadle.entrypoints.handler import metrics, process_queue
 from treadle.operate.drops import TickDrops
-from treadle.ports.launching import JobSettings, StartContract, Target
 from treadle.ports.registry import JOBS as JOB_ENTRIES
 from treadle.ports.registry import SENSORS, EntrySource, RegistryStore
 from treadle.ports.runs import RunStore
 from treadle.ports.sensors import Edit, SensorStore
 from treadle.ports.system import BusEvent
+from treadle.ports.targets import JobSettings, StartContract, Target
 from treadle.ports.ticks import Tick, TickStore
 from treadle.testing.faults import Faults, faulty
 from treadle.testing.registry import InMemoryParameters, job_text, sensor_text
-from treadle.testing.system import CountingTokens, VirtualClock
+from treadle.testing.system import SequentialIds, VirtualClock
 from treadle.testing.targets import NAMED
 
 SECONDS = 60
@@ -128,7 +128,7 @@ class World(Living):
     next_tick: int = field(init=False)
     next_look: int = field(init=False)
     _definitions: tuple[SensorDefinition, SensorDefinition] = field(init=False)
-    _tokens: CountingTokens = field(default_factory=CountingTokens)
+    _tokens: SequentialIds = field(default_factory=SequentialIds)
     _registries: dict[str, CachedRegistry] = field(default_factory=dict)
     _failed: bool = False
 
@@ -296,8 +296,8 @@ class World(Living):
 
         def handle(body: Any) -> None:
             request = steps.parse_dispatch(body)
-            assert isinstance(request, SliceRequest)
-            dispatcher.dispatch_slice(request)
+            assert isinstance(request, ChunkRequest)
+            dispatcher.dispatch_chunk(request)
 
         return process_queue(
             event, _Context(), handle, self._inbox("dispatch", self.slices), kept_in_tables=True
@@ -374,7 +374,7 @@ class World(Living):
         self._receive("SLOT", self.own, self._slots)
         self._receive("EVENT", self.arriving, self._objects)
         self._deliver_stream()
-        self._receive("SLICE", self.slices, self._slice)
+        self._receive("CHUNK_SIZE", self.slices, self._slice)
         self._receive("LAUNCH", self.launches, self._launch)
         self._receive("RECORD", self.events, self._record)
         if self.reconciles and self.backend.is_anything_left() and self.next_look <= self.clock.now():

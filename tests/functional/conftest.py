@@ -22,10 +22,10 @@ from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.parameters import ParameterStore
 from treadle.adapters.system import RandomTokens, SystemClock
 from treadle.adapters.targets.registry import KINDS
-from treadle.engine.registered import CachedRegistry
-from treadle.engine.registering import RegistrySync
+from treadle.engine.registry_cache import CachedRegistry
+from treadle.engine.registry_sync import RegistrySync
 from treadle.entrypoints.handler import metrics
-from treadle.ports.launching import JobSettings
+from treadle.ports.targets import JobSettings
 from treadle.testing.registry import job_text, sensor_text
 
 ROOT = Path(__file__).parents[2]

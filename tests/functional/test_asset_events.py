@@ -138,7 +138,7 @@ def test_asset_events_of_a_tick_are_told_by_dispatch_once_recorded(
     ids = [f"new_objects/{tick.tick_id}/{index}" for index in range(2)]
     assert sorted((each["storage_id"], each["id"]) for each in details) == [(1, ids[0]), (2, ids[1])]
     assert {each["depth"] for each in details} == {1}
-    assert len(deployment.stores.runs.of_sensor("new_objects", 9)) == 1
+    assert len(deployment.stores.runs.list_by_sensor("new_objects", 9)) == 1
     deployment.dispatch_pending()
     assert told(deployment) == []
 

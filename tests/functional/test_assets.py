@@ -23,7 +23,7 @@ from treadle import (
 )
 from treadle.definitions.assets import AssetMaterialized
 from treadle.engine.asset_events import asset_event, materialized
-from treadle.engine.telling import asset_materialized, envelope
+from treadle.engine.bus_events import asset_materialized, envelope
 from treadle.ports.ticks import Tick
 
 NAMESPACE = "123456789012/us-east-1/test"

@@ -314,7 +314,7 @@ def test_ticks_are_listed_by_status_and_time_and_shown_in_full(stack: Deployment
 def test_runs_are_listed_and_shown_with_what_they_reached(stack: Deployment) -> None:
     evaluated(stack)
     stack.launch_queued()
-    [run] = stack.stores.runs.of_sensor(SENSOR, 5)
+    [run] = stack.stores.runs.list_by_sensor(SENSOR, 5)
 
     shown = treadle("run", "show", run.run_id).stdout
 
@@ -330,7 +330,7 @@ def test_runs_are_listed_and_shown_with_what_they_reached(stack: Deployment) -> 
 
 def test_edit_of_a_run_says_as_json_whether_anything_was_done(stack: Deployment) -> None:
     evaluated(stack)
-    [run] = stack.stores.runs.of_sensor(SENSOR, 5)
+    [run] = stack.stores.runs.list_by_sensor(SENSOR, 5)
 
     first, second = told("run", "cancel", run.run_id), told("run", "cancel", run.run_id)
 
@@ -357,8 +357,8 @@ def test_dead_letters_are_listed_shown_and_stay(stack: Deployment) -> None:
 
     [letter] = told("dlq", "list")
     listed = treadle("dlq", "list").stdout
-    shown = treadle("dlq", "show", letter["letter_id"])
-    full = told("dlq", "show", letter["letter_id"])
+    shown = treadle("dlq", "show", letter["message_id"])
+    full = told("dlq", "show", letter["message_id"])
 
     assert (letter["origin"], letter["subject"], letter["fate"]) == ("launch", "r 1", "SENT")
     assert "31mred\\u202e" in listed
@@ -382,7 +382,7 @@ def test_dead_letters_of_a_project_are_listed_and_sent_again_too(stack: Deployme
     assert [each["project"] for each in told("dlq", "list", "--project", "")] == [None]
     [letter] = told("dlq", "list", "--project", "files")
     assert "a.csv" in treadle("dlq", "list", "--project", "files").stdout
-    assert "project    files" in treadle("dlq", "show", letter["letter_id"]).stdout
+    assert "project    files" in treadle("dlq", "show", letter["message_id"]).stdout
     assert "! 2 messages were given up" in treadle("sensor", "list").stdout
     assert "'fiels' has no dead-letter queue; these have: files" in (
         treadle("dlq", "list", "--project", "fiels").stderr

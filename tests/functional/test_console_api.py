@@ -17,15 +17,15 @@ from tests.support.console import (
     start_token,
 )
 from treadle import RunRequest, SensorDefinition
-from treadle.console.access import Role
+from treadle.console.api import MAX_BODY, Operation
 from treadle.console.app import Console
-from treadle.console.asking import MAX_BODY, Operation
 from treadle.console.pages import pages, security_headers
 from treadle.console.routes import OPERATIONS
+from treadle.console.static_token import Role
 from treadle.definitions.errors import StoreError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.ports.runs import Run
-from treadle.ports.system import Letter
+from treadle.ports.system import DeadLetter
 from treadle.testing.instance import TreadleInstance
 from treadle.testing.system import InMemoryDeadLetters, VirtualClock
 
@@ -106,7 +106,7 @@ def test_dead_letters_are_shown_and_stay(stack: MemoryStack, viewer: Client) -> 
 
     assert (letter["origin"], letter["subject"], letter["fate"]) == ("launch", "r", "SENT")
     assert (letter["given_up_as"], letter["project"]) == (AWKWARD, None)
-    assert list(stack.letters.letters) == [letter["letter_id"]]
+    assert list(stack.letters.letters) == [letter["message_id"]]
 
 
 def test_dead_letters_of_projects_are_shown_and_sent_again_too(stack: MemoryStack, operator: Client) -> None:
@@ -264,7 +264,7 @@ class FailingLetters(InMemoryDeadLetters):
         super().__init__()
         self.error = error
 
-    def receive(self) -> list[Letter]:
+    def receive(self) -> list[DeadLetter]:
         raise self.error
 
 

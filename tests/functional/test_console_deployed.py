@@ -14,8 +14,8 @@ from treadle import SensorDefinition, SkipReason
 from treadle.bootstrap.operator import OperatorParts
 from treadle.console.app import Console
 from treadle.console.deployed import console_of
+from treadle.console.oidc import OidcAuth
 from treadle.console.routes import OPERATIONS
-from treadle.console.sign_in import SignedIn
 from treadle.definitions.errors import SettingsError
 from treadle.testing.instance import TreadleInstance
 from treadle.testing.system import VirtualClock
@@ -74,7 +74,7 @@ def unread() -> OperatorParts:
 
 def test_the_function_takes_no_token_that_has_expired() -> None:
     """Whatever API Gateway has found; the sample's has expired."""
-    made = Console(unread, SignedIn(ISSUER, lambda: EXPIRES + 61), VirtualClock())
+    made = Console(unread, OidcAuth(ISSUER, lambda: EXPIRES + 61), VirtualClock())
 
     answer = made.handle(samples()["console-overview"])
 
@@ -91,7 +91,7 @@ def test_what_is_missing_of_its_environment_is_said_at_once() -> None:
 def signed_in(given: str, **context: Any) -> Client:
     """Somebody with a token that API Gateway has checked."""
     stack = MemoryStack(TreadleInstance([SensorDefinition("watch", evaluation_fn=watch, job_name="load")]))
-    made = Console(lambda: stack.parts, SignedIn(ISSUER), stack.instance.clock)
+    made = Console(lambda: stack.parts, OidcAuth(ISSUER), stack.instance.clock)
     return Client(made, {"Authorization": f"Bearer {given}"}, {**authorized(given), **context})
 
 

@@ -9,11 +9,11 @@ import pytest
 
 from tests.support.console import ANN, Client, MemoryStack, console_of
 from treadle import AssetMaterialization, RunRequest, SensorDefinition, SensorResult, SkipReason
-from treadle.console.access import Role
+from treadle.console.static_token import Role
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
 from treadle.operate.graph import Edge, Node, graph_of
-from treadle.ports.deployment import DeployedSensor, Hearing
+from treadle.ports.deployment import DeployedSensor, Subscription
 from treadle.ports.ticks import Tick, TickKind
 from treadle.testing.deployment import InMemoryDeployment
 from treadle.testing.instance import TreadleInstance
@@ -195,10 +195,10 @@ def test_runs_are_listed_of_a_sensor_of_a_job_and_of_all(
     *_, run = stack.instance.runs()
     stack.instance.finish_run(run, Status.FAILURE)
 
-    of_sensor = viewer.get("/api/runs", sensor="watch", limit=2).json
-    rest = viewer.get("/api/runs", sensor="watch", limit=2, before=of_sensor["next"]).json
+    list_by_sensor = viewer.get("/api/runs", sensor="watch", limit=2).json
+    rest = viewer.get("/api/runs", sensor="watch", limit=2, before=list_by_sensor["next"]).json
 
-    keys = [each["run_key"] for page in (of_sensor, rest) for each in page["runs"]]
+    keys = [each["run_key"] for page in (list_by_sensor, rest) for each in page["runs"]]
     assert keys == ["2", "1", "0"]
     assert len(viewer.get("/api/runs", job="load").json["runs"]) == 3
     assert len(viewer.get("/api/runs").json["runs"]) == 3
@@ -229,8 +229,8 @@ def test_a_run_is_shown_without_the_tokens_that_let_launch_act(
     answer = viewer.get(f"/api/runs/{run.run_id}")
 
     assert (answer.json["run_config"], answer.json["launch_id"]) == ('{"a":1}', f"{run.run_id}-1")
-    assert run.tried is not None
-    assert run.tried.token not in answer.text
+    assert run.pending_start is not None
+    assert run.pending_start.token not in answer.text
 
 
 def test_assets_are_shown_with_their_newest_event_and_those_before(
@@ -265,16 +265,16 @@ def test_the_map_shows_what_each_sensor_may_start(viewer: Client) -> None:
     ]
 
 
-def deployed(name: str, *jobs: str, hearing: Hearing | None = None) -> DeployedSensor:
-    return DeployedSensor(name, "schedule", "", jobs, DefaultSensorStatus.RUNNING, hearing=hearing)
+def deployed(name: str, *jobs: str, subscription: Subscription | None = None) -> DeployedSensor:
+    return DeployedSensor(name, "schedule", "", jobs, DefaultSensorStatus.RUNNING, subscription=subscription)
 
 
 def test_the_map_shows_what_each_sensor_hears_of() -> None:
     """A rule that names no job lets the runs of all registered jobs through; one of objects, none."""
-    alert = deployed("alert", hearing=Hearing(statuses=("FAILURE",)))
-    follow = deployed("follow", "report", hearing=Hearing(jobs=("load",), statuses=("SUCCESS",)))
-    files = deployed("files", "load", hearing=Hearing(buckets=("b",)))
-    rows = deployed("rows", hearing=Hearing(assets=("shop/orders",)))
+    alert = deployed("alert", subscription=Subscription(statuses=("FAILURE",)))
+    follow = deployed("follow", "report", subscription=Subscription(jobs=("load",), statuses=("SUCCESS",)))
+    files = deployed("files", "load", subscription=Subscription(buckets=("b",)))
+    rows = deployed("rows", subscription=Subscription(assets=("shop/orders",)))
 
     found = graph_of(InMemoryDeployment([alert, follow, files, rows]), ["load", "billing"])
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from tests.support.console import CHANGE, TOKEN, MemoryStack, console_of, served
-from treadle.console.asking import MAX_BODY
+from treadle.console.api import MAX_BODY
 from treadle.console.pages import pages, security_headers
 from treadle.console.server import LocalServer
-from treadle.ports.system import Letter
+from treadle.ports.system import DeadLetter
 from treadle.testing.instance import TreadleInstance
 from treadle.testing.system import InMemoryDeadLetters
 
@@ -180,7 +180,7 @@ class SlowLetters(InMemoryDeadLetters):
     reached = threading.Event()
     go_on = threading.Event()
 
-    def receive(self) -> list[Letter]:
+    def receive(self) -> list[DeadLetter]:
         self.reached.set()
         assert self.go_on.wait(10)
         return []

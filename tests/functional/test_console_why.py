@@ -5,7 +5,7 @@ import pytest
 from tests.functional.test_console_reads import UNKNOWN_RUN, Source
 from tests.support.console import Client, MemoryStack, console_of
 from treadle import RunRequest, SensorDefinition, SkipReason
-from treadle.console.access import Role
+from treadle.console.static_token import Role
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.testing.instance import TreadleInstance
 

@@ -21,7 +21,7 @@ def launched(deployment: Deployment) -> Run:
     deployment.invoke("sensors/new_objects", batch(object_created("in/a.csv", "e1")))
     deployment.dispatch_pending()
     deployment.launch_queued()
-    [run] = deployment.stores.runs.of_sensor("new_objects", 5)
+    [run] = deployment.stores.runs.list_by_sensor("new_objects", 5)
     return run
 
 
@@ -92,7 +92,7 @@ def test_a_batch_s_runs_are_started_several_at_a_time_and_each_once(deployment: 
 
     assert answer == {"batchItemFailures": []}
     assert len(deployment.executions()) == len(set(deployment.executions())) == 10
-    assert {run.status for run in deployment.stores.runs.of_sensor("new_objects", 20)} == {
+    assert {run.status for run in deployment.stores.runs.list_by_sensor("new_objects", 20)} == {
         DagsterRunStatus.STARTED
     }
 
@@ -117,7 +117,7 @@ def test_an_identical_upload_makes_a_tick_but_no_second_run(deployment: Deployme
     ticks = deployment.stores.ticks.latest("new_objects", 5)
     assert len(ticks) == 2
     assert any("already exist" in (tick.reason or "") for tick in ticks)
-    assert len(deployment.stores.runs.of_sensor("new_objects", 5)) == 1
+    assert len(deployment.stores.runs.list_by_sensor("new_objects", 5)) == 1
 
 
 def test_the_tick_says_what_became_of_its_requests(deployment: Deployment) -> None:
@@ -133,7 +133,7 @@ def test_the_sample_of_the_ticks_stream_is_dispatched(deployment: Deployment) ->
 
     assert answer == {"batchItemFailures": []}
     [message] = deployment.messages("launch")
-    [run] = deployment.stores.runs.of_sensor("new_objects", 5)
+    [run] = deployment.stores.runs.list_by_sensor("new_objects", 5)
     assert json.loads(message["Body"]) == {
         "treadle": "launch",
         "run_id": run.run_id,
@@ -167,7 +167,7 @@ def test_a_job_that_is_not_granted_makes_no_run_and_the_tick_is_held(deployment:
     [tick] = deployment.stores.ticks.latest("new_objects", 5)
     assert (tick.dispatched, tick.trouble) == (None, TickTrouble.HELD)
     assert "may not start job 'process_file'" in (tick.held or "")
-    assert deployment.stores.runs.of_sensor("new_objects", 5) == []
+    assert deployment.stores.runs.list_by_sensor("new_objects", 5) == []
 
 
 def test_a_job_that_is_not_configured_fails_at_once_and_names_the_parameter(deployment: Deployment) -> None:
@@ -194,14 +194,14 @@ def test_an_execution_that_took_the_name_with_another_input_is_not_taken_for_our
 ) -> None:
     deployment.invoke("sensors/new_objects", batch(object_created("in/a.csv", "e1")))
     deployment.dispatch_pending()
-    [run] = deployment.stores.runs.of_sensor("new_objects", 5)
+    [run] = deployment.stores.runs.list_by_sensor("new_objects", 5)
     boto3.client("stepfunctions").start_execution(
         stateMachineArn=deployment.machine, name=run.launch_id, input='{"not":"ours"}'
     )
 
     deployment.launch_queued()
 
-    [run] = deployment.stores.runs.of_sensor("new_objects", 5)
+    [run] = deployment.stores.runs.list_by_sensor("new_objects", 5)
     assert run.status is DagsterRunStatus.FAILURE
     assert run.failure is not None
     assert "somebody else took its name" in run.failure.cause
@@ -240,7 +240,7 @@ def test_a_status_change_is_folded_into_the_run(
 
     deployment.invoke("engine/record", batch(changed(deployment, run, target_status, "1795370499000")))
 
-    [folded] = deployment.stores.runs.of_sensor("new_objects", 5)
+    [folded] = deployment.stores.runs.list_by_sensor("new_objects", 5)
     assert folded.status is status
     assert folded.ended_at == (1795370499000 if status.is_finished else None)
 
@@ -251,7 +251,7 @@ def test_a_late_running_event_does_not_reopen_a_finished_run(deployment: Deploym
 
     deployment.invoke("engine/record", batch(changed(deployment, run, "RUNNING", "null")))
 
-    [folded] = deployment.stores.runs.of_sensor("new_objects", 5)
+    [folded] = deployment.stores.runs.list_by_sensor("new_objects", 5)
     assert folded.status is DagsterRunStatus.SUCCESS
 
 

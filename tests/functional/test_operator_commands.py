@@ -29,7 +29,7 @@ def ended_run(stack: Deployment) -> Run:
 
 
 def only_run(stack: Deployment) -> Run:
-    [found] = stack.stores.runs.of_sensor("new_objects", 5)
+    [found] = stack.stores.runs.list_by_sensor("new_objects", 5)
     return found
 
 

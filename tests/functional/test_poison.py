@@ -227,7 +227,7 @@ class Dispatches(Objects):
         return self.deployment.invoke("engine/dispatch", batch(*bodies))
 
     def handled(self) -> int:
-        return len(self.deployment.stores.runs.of_sensor(SENSOR, 1_000))
+        return len(self.deployment.stores.runs.list_by_sensor(SENSOR, 1_000))
 
 
 class Records(Objects):

@@ -56,7 +56,7 @@ def pending_tick(deployment: Deployment, at: int, number: int = 1) -> Tick:
 
 
 def the_run(deployment: Deployment) -> Run:
-    [run] = deployment.stores.runs.of_sensor("new_objects", 5)
+    [run] = deployment.stores.runs.list_by_sensor("new_objects", 5)
     return run
 
 
@@ -94,7 +94,7 @@ def test_a_tick_that_the_stream_may_still_tell_of_is_left_alone(deployment: Depl
     pending_tick(deployment, now())
 
     assert reconcile(deployment) == NOTHING
-    assert deployment.stores.runs.of_sensor("new_objects", 5) == []
+    assert deployment.stores.runs.list_by_sensor("new_objects", 5) == []
 
 
 def test_a_large_tick_that_the_stream_lost_is_handed_to_dispatch_in_slices(deployment: Deployment) -> None:
@@ -117,7 +117,7 @@ def test_a_tick_of_a_job_that_is_not_granted_is_held_by_reconcile_too(deployment
     assert held is not None
     assert (held.dispatched, held.trouble) == (None, TickTrouble.HELD)
     assert "may not start job 'process_file'" in (held.held or "")
-    assert deployment.stores.runs.of_sensor("new_objects", 5) == []
+    assert deployment.stores.runs.list_by_sensor("new_objects", 5) == []
 
 
 def test_what_waits_for_the_next_hour_is_not_started_before(deployment: Deployment) -> None:
@@ -128,7 +128,7 @@ def test_what_waits_for_the_next_hour_is_not_started_before(deployment: Deployme
 
     assert reconcile(deployment) == {**NOTHING, "held": 1}
 
-    assert len(deployment.stores.runs.of_sensor("new_objects", 5)) == 1
+    assert len(deployment.stores.runs.list_by_sensor("new_objects", 5)) == 1
     held = deployment.stores.ticks.get(first.sensor, first.tick_id)
     assert held is not None
     assert held.held is not None

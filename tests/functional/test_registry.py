@@ -44,7 +44,7 @@ def test_ce_1a_code_that_asks_for_a_job_before_its_grant_is_registered_loses_not
 
     assert (answer["registered"], answer["dispatched"], answer["held"]) == (1, 1, 0)
     deployment.launch_queued()
-    [run] = deployment.stores.runs.of_sensor("new_objects", 5)
+    [run] = deployment.stores.runs.list_by_sensor("new_objects", 5)
     assert (run.status, len(deployment.executions())) == (DagsterRunStatus.STARTED, 1)
     assert the_tick(deployment).dispatched is not None
 
@@ -59,7 +59,7 @@ def test_ce_1a_dispatch_whose_copy_is_older_than_the_tick_looks_past_it(deployme
 
     asked(deployment, "in/b.csv")
 
-    assert len(deployment.stores.runs.of_sensor("new_objects", 5)) == 2
+    assert len(deployment.stores.runs.list_by_sensor("new_objects", 5)) == 2
 
 
 def test_ce_1b_pending_ticks_of_a_deleted_project_are_held_and_go_on_with_it(deployment: Deployment) -> None:
@@ -77,7 +77,7 @@ def test_ce_1b_pending_ticks_of_a_deleted_project_are_held_and_go_on_with_it(dep
     assert "job 'process_file' is not registered" in (the_tick(deployment).held or "")
     text = job_text("shop", job_at(deployment.machine))
     assert deployment.register(JOB, text, "Create")["dispatched"] == 1
-    assert len(deployment.stores.runs.of_sensor("new_objects", 5)) == 1
+    assert len(deployment.stores.runs.list_by_sensor("new_objects", 5)) == 1
 
 
 def test_ce_1c_throttled_parameter_store_is_no_refusal(deployment: Deployment) -> None:
@@ -91,7 +91,7 @@ def test_ce_1c_throttled_parameter_store_is_no_refusal(deployment: Deployment) -
     clients.forget()
     deployment.handlers.clear()
 
-    assert len(deployment.stores.runs.of_sensor("new_objects", 5)) == 1
+    assert len(deployment.stores.runs.list_by_sensor("new_objects", 5)) == 1
     assert deployment.stores.registry.read().jobs["process_file"].settings.parameter != "Changed"
 
 
@@ -103,14 +103,14 @@ def test_ce_1c_entry_that_is_replaced_loses_nothing_in_between(deployment: Deplo
 
     answer = deployment.register(JOB, job_text("shop", job_at(deployment.machine)), "Create")
 
-    assert (answer["dispatched"], len(deployment.stores.runs.of_sensor("new_objects", 5))) == (1, 1)
+    assert (answer["dispatched"], len(deployment.stores.runs.list_by_sensor("new_objects", 5))) == (1, 1)
 
 
 def test_run_whose_job_is_replaced_is_launched_once_it_is_back(deployment: Deployment) -> None:
     asked(deployment)
     deployment.register(JOB, "", "Delete")
     deployment.launch_queued()
-    [run] = deployment.stores.runs.of_sensor("new_objects", 5)
+    [run] = deployment.stores.runs.list_by_sensor("new_objects", 5)
     assert (run.status, deployment.executions()) == (DagsterRunStatus.QUEUED, [])
 
     deployment.register(JOB, job_text("shop", job_at(deployment.machine)), "Create")
@@ -128,7 +128,7 @@ def test_malformed_entry_is_counted_as_long_as_it_is_there(
     assert '"InvalidEntries":[1.0]' in capsys.readouterr().out
     assert deployment.register(JOB, job_text("shop", job_at(deployment.machine)))["invalid"] == 0
     asked(deployment)
-    assert len(deployment.stores.runs.of_sensor("new_objects", 5)) == 1
+    assert len(deployment.stores.runs.list_by_sensor("new_objects", 5)) == 1
 
 
 def test_ce_15_hot_paths_read_one_item_a_minute_and_never_parameter_store(deployment: Deployment) -> None:

@@ -72,8 +72,10 @@ def test_sensor_that_does_not_tick_is_counted_by_its_name_and_announced_once_eac
     of_engine = [line for line in lines if "sensor" not in line]
     assert [line[metric_names.SENSORS_LATE] for line in of_engine] == [[1.0]] * 2
     assert [line[metric_names.ACTION_NEEDED] for line in of_engine] == [[1.0]] * 2
-    of_sensor = [line for line in lines if "sensor" in line]
-    assert [(line["sensor"], line[metric_names.SENSOR_LATE]) for line in of_sensor] == [("daily", [1.0])] * 2
+    list_by_sensor = [line for line in lines if "sensor" in line]
+    assert [(line["sensor"], line[metric_names.SENSOR_LATE]) for line in list_by_sensor] == [
+        ("daily", [1.0])
+    ] * 2
     [event] = told(deployment)
     assert (event["detail-type"], event["detail"]["status"]) == ("Sensor Health Changed", "LATE")
     assert (event["detail"]["sensor"], event["detail"]["project"]) == ("daily", "shop")

@@ -60,7 +60,7 @@ def test_a_queued_event_that_meets_a_throttled_store_is_sent_anew_however_often(
     store.refuse(None)
     deployment.invoke("sensors/new_objects", batch(body))
     deployment.dispatch_pending()
-    assert len(deployment.stores.runs.of_sensor("new_objects", 5)) == 1
+    assert len(deployment.stores.runs.list_by_sensor("new_objects", 5)) == 1
 
 
 def test_a_launch_that_meets_a_throttled_store_is_sent_anew(deployment: Deployment, store: Store) -> None:
@@ -90,7 +90,7 @@ def test_a_status_change_that_meets_a_throttled_store_is_sent_anew(
     [again] = _sent_anew(deployment, "record")
     store.refuse(None)
     deployment.invoke("engine/record", batch(again))
-    [run] = deployment.stores.runs.of_sensor("new_objects", 5)
+    [run] = deployment.stores.runs.list_by_sensor("new_objects", 5)
     assert run.status is DagsterRunStatus.SUCCESS
     assert deployment.messages("dead") == []
 
@@ -104,7 +104,7 @@ def test_a_tick_that_its_stream_cannot_dispatch_now_is_left_to_reconciliation(
     deployment.dispatch_pending()
 
     assert deployment.messages("dead") == []
-    assert deployment.stores.runs.of_sensor("new_objects", 5) == []
+    assert deployment.stores.runs.list_by_sensor("new_objects", 5) == []
     store.refuse(None)
     [tick] = deployment.stores.ticks.latest("new_objects", 5)
     assert deployment.stores.ticks.pending(tick.ended_at + 1, 5) == [("new_objects", tick.tick_id)]

@@ -13,12 +13,12 @@ from treadle.engine.evaluation import Budget
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Outcome
 from treadle.integrations.s3 import S3Selection, S3SensorDefinition, StartFrom
-from treadle.integrations.s3.lookup import SelectedObjects
-from treadle.operate.dead_letters import Redriver
-from treadle.operate.letters import Destination
+from treadle.integrations.s3.inspection import SelectedObjects
+from treadle.operate.explain import Explainer, Subject
+from treadle.operate.explanation import Explanation
+from treadle.operate.redrive import Redriver
+from treadle.operate.redrive_routes import Destination
 from treadle.operate.sensors import SensorOperations
-from treadle.operate.stories import Story
-from treadle.operate.why import Subject, Why
 from treadle.ports.deployment import DeployedSensor
 from treadle.ports.ticks import Tick
 from treadle.testing.deployment import InMemoryDeployment
@@ -33,7 +33,7 @@ INTERVAL = 300
 
 
 @dataclass(slots=True)
-class Asked:
+class ApiRequest:
     """A sensor over a bucket, deployed.
 
     Attributes:
@@ -81,7 +81,7 @@ class Asked:
         """Evaluate an event."""
         events = self.house.events(self.definition, status=self.default_status)
         try:
-            return events.evaluate(event, events.take_up([event]), Budget())
+            return events.evaluate(event, events.load_batch_state([event]), Budget())
         except SensorEvaluationError as error:
             return error
 
@@ -114,12 +114,12 @@ class Asked:
 
     # ---- What is asked
 
-    def why(self, **subject: Any) -> Story:
+    def why(self, **subject: Any) -> Explanation:
         """The answer on a subject."""
         house = self.house
         sensors = [DeployedSensor(SENSOR, "s3", "", self.jobs, self.default_status, INTERVAL)]
         destinations = [Destination(f"sensor {SENSOR}", "arn:queue", InMemoryQueue())]
-        why = Why(
+        why = Explainer(
             InMemoryDeployment(sensors),
             house.sensors,
             house.ticks,
@@ -132,6 +132,6 @@ class Asked:
         )
         return why.explain(SENSOR, Subject(**subject))
 
-    def why_object(self, key: str = "in/a.csv") -> Story:
+    def why_object(self, key: str = "in/a.csv") -> Explanation:
         """The answer on an object."""
         return self.why(object=f"s3://{BUCKET}/{key}")

@@ -12,9 +12,9 @@ from tests.support.answering import answering
 from treadle.bootstrap.evaluator import EvaluatorParts
 from treadle.bootstrap.inbox import Inbox
 from treadle.bootstrap.operator import OperatorParts
-from treadle.console.access import Caller, Role, StartToken
 from treadle.console.app import Console
 from treadle.console.server import LocalServer
+from treadle.console.static_token import Caller, Role, StaticTokenAuth
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.engine.evaluation import Budget
@@ -22,25 +22,25 @@ from treadle.engine.identity import RunIds
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.entrypoints.evaluator import _COMMANDS
 from treadle.integrations.s3.definition import S3SensorDefinition
-from treadle.integrations.s3.lookup import SelectedObjects, selections_of
+from treadle.integrations.s3.inspection import SelectedObjects, selections_of
 from treadle.operate.assets import AssetCatalogue
-from treadle.operate.dead_letters import Redriver
-from treadle.operate.direct import DirectInvocations
 from treadle.operate.doctor import Doctor
 from treadle.operate.drops import TickDrops
-from treadle.operate.letters import Destination
+from treadle.operate.explain import Explainer
+from treadle.operate.invoke import SensorInvoker
 from treadle.operate.overview import Overview
+from treadle.operate.redrive import Redriver
+from treadle.operate.redrive_routes import Destination
 from treadle.operate.replay import Replayer
 from treadle.operate.runs import RunOperations
 from treadle.operate.sensors import SensorOperations
 from treadle.operate.ticks import TickHistory
-from treadle.operate.why import Why
 from treadle.ports.deployment import DeployedSensor
-from treadle.ports.launching import JobSettings
+from treadle.ports.targets import JobSettings
+from treadle.testing.bus import NAMESPACE
 from treadle.testing.deployment import Function, InMemoryDeployment
 from treadle.testing.health import InMemoryHealth
 from treadle.testing.instance import KIND, TreadleInstance
-from treadle.testing.news import NAMESPACE
 from treadle.testing.system import InMemoryDeadLetters, InMemoryQueue
 
 TOKEN = "the-start-up-token"
@@ -86,14 +86,14 @@ class MemoryStack:
             overview,
             SensorOperations(sensors, made.clock),
             TickHistory(sensors, ticks, runs),
-            DirectInvocations(deployment),
+            SensorInvoker(deployment),
             RunOperations(
                 runs, sensors, made._launches, jobs, {KIND: made.target}, RunIds.of(NAMESPACE), made.clock
             ),
             AssetCatalogue(events),
             redriver,
             Replayer(runs, events, {}, NAMESPACE, made.clock),
-            Why(
+            Explainer(
                 deployment, sensors, ticks, runs, RunIds.of(NAMESPACE), objects, health, redriver, made.clock
             ),
             Doctor(deployment, health, overview, ticks, runs, made.clock),
@@ -141,9 +141,9 @@ def console_of(stack: MemoryStack, role: Role = Role.OPERATOR) -> Console:
     return Console(lambda: stack.parts, start_token(role), stack.instance.clock)
 
 
-def start_token(role: Role = Role.OPERATOR) -> StartToken:
+def start_token(role: Role = Role.OPERATOR) -> StaticTokenAuth:
     """Lets in who has the token."""
-    return StartToken(TOKEN, Caller(ANN, role))
+    return StaticTokenAuth(TOKEN, Caller(ANN, role))
 
 
 @dataclass(frozen=True)

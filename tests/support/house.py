@@ -8,29 +8,29 @@ from treadle.definitions.jobs import JobDefinition
 from treadle.definitions.results import RunRequest
 from treadle.definitions.sensors import DEFAULT_CAP, SensorDefinition
 from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus
+from treadle.engine.asset_recorder import AssetRecorder
+from treadle.engine.chunks import ChunkRequest
 from treadle.engine.dispatch import Dispatcher, Limits
 from treadle.engine.evaluation import Evaluator
 from treadle.engine.event_ticks import EventTicks
+from treadle.engine.external_run_poller import ExternalRunPoller
+from treadle.engine.external_runs import ExternalRunRecorder
 from treadle.engine.identity import RunIds
 from treadle.engine.launch import Launcher
-from treadle.engine.leased_ticks import LeasedTicks, TickSettings
-from treadle.engine.materializing import AssetRecorder
-from treadle.engine.observing import Observer
 from treadle.engine.planning import Planner
 from treadle.engine.reconcile import Reconciler
 from treadle.engine.record import Recorder, StatusChange
-from treadle.engine.slices import SliceRequest
-from treadle.engine.watching import Watcher
-from treadle.ports.launching import JobSettings
+from treadle.engine.scheduled_ticks import ScheduledTickRunner, TickSettings
 from treadle.ports.runs import Run
 from treadle.ports.sensors import SensorState
-from treadle.ports.system import Tokens
+from treadle.ports.system import IdGenerator
+from treadle.ports.targets import JobSettings
 from treadle.ports.ticks import Tick
+from treadle.testing.bus import InMemoryBus
 from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.grants import FixedGrants
-from treadle.testing.news import InMemoryBus
 from treadle.testing.stores import InMemoryRunStore, InMemorySensorStore, InMemoryTables, InMemoryTickStore
-from treadle.testing.system import CountingTokens, InMemoryQueue, VirtualClock
+from treadle.testing.system import InMemoryQueue, SequentialIds, VirtualClock
 from treadle.testing.targets import InMemoryTarget
 
 JOB = "process_file"
@@ -79,7 +79,7 @@ class House:
 
     tables: InMemoryTables = field(default_factory=InMemoryTables)
     clock: VirtualClock = field(default_factory=VirtualClock)
-    tokens: Tokens = field(default_factory=CountingTokens)
+    tokens: IdGenerator = field(default_factory=SequentialIds)
     launches: InMemoryQueue = field(default_factory=InMemoryQueue)
     slices: InMemoryQueue = field(default_factory=InMemoryQueue)
     bus: InMemoryBus = field(default_factory=InMemoryBus)
@@ -131,7 +131,7 @@ class House:
         cap: int = DEFAULT_CAP,
         pause_after: int = 0,
         resources: Mapping[str, Any] | None = None,
-    ) -> LeasedTicks:
+    ) -> ScheduledTickRunner:
         """Evaluates a sensor at its nominal times.
 
         Args:
@@ -142,7 +142,7 @@ class House:
             pause_after: failures in a row after which the sensor is paused.
             resources: by key, what the sensor may use.
         """
-        return LeasedTicks(
+        return ScheduledTickRunner(
             self.evaluator(definition, cap, resources),
             self.sensors,
             self.ticks,
@@ -205,20 +205,22 @@ class House:
             place=NAMESPACE,
         )
 
-    def watcher(self) -> Watcher:
+    def watcher(self) -> ExternalRunPoller:
         """Looks for what others started."""
-        observer, targets = Observer(self.observed, RUN_IDS), {"step_functions": self.target}
-        return Watcher(observer, self.runs, self.jobs, targets, self.recorder(), self.clock, NAMESPACE)
+        observer, targets = ExternalRunRecorder(self.observed, RUN_IDS), {"step_functions": self.target}
+        return ExternalRunPoller(
+            observer, self.runs, self.jobs, targets, self.recorder(), self.clock, NAMESPACE
+        )
 
     @staticmethod
-    def slice_request(body: Mapping[str, object]) -> SliceRequest:
+    def slice_request(body: Mapping[str, object]) -> ChunkRequest:
         """The slice that a message of the dispatch queue names."""
         numbers = (int(str(body[name])) for name in ("slice", "of"))
-        return SliceRequest(str(body["sensor"]), str(body["tick_id"]), *numbers)
+        return ChunkRequest(str(body["sensor"]), str(body["tick_id"]), *numbers)
 
     def recorder(self) -> Recorder:
         """Folds what the target reports."""
-        observer = Observer(self.observed, RUN_IDS) if self.observed else None
+        observer = ExternalRunRecorder(self.observed, RUN_IDS) if self.observed else None
         targets = {"step_functions": self.target}
         return Recorder(self.runs, self.jobs, targets, self.clock, NAMESPACE, observer)
 

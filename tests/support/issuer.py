@@ -8,7 +8,7 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from treadle.console.sign_in import Issuer
+from treadle.console.oidc import Issuer
 
 URL = "https://login.example/pool"
 AUDIENCE = "treadle-console"

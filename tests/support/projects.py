@@ -8,11 +8,11 @@ from typing import Any
 
 from treadle.adapters.targets.registry import KINDS
 from treadle.cli.template_edit import load
-from treadle.engine.addresses import former_of, full_address
+from treadle.engine.arns import former_of, full_address
 from treadle.operate.limits import ACCOUNT, PARTITION, REGION, Deployed
 from treadle.ports.contract import PARTS
-from treadle.ports.launching import UNANSWERING
 from treadle.ports.registry import JobEntry, SensorEntry, parse_job, parse_sensor
+from treadle.ports.targets import UNANSWERING
 
 PATH = Path(__file__).parents[2] / "template.yaml"
 ENGINE = "e" * 32

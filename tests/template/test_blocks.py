@@ -11,8 +11,8 @@ from tests.support.projects import CONTRACT, ENGINE, GIVEN, Project, project
 from tests.support.sam import PYTHON, translated
 from tools.project import ROOT
 from treadle.cli.fragments import NewJob, NewSensor
-from treadle.cli.kinds import KINDS
 from treadle.cli.sensor_kinds import SENSOR_KINDS
+from treadle.cli.target_kinds import KINDS
 from treadle.cli.template_edit import add_blocks, load
 from treadle.operate.limits import (
     ACCOUNT,

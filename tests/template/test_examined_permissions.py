@@ -23,10 +23,10 @@ from treadle.adapters.health.permissions import context_entries
 from treadle.adapters.stack import DeployedStack
 from treadle.adapters.targets.registry import KINDS as TARGETS
 from treadle.cli.fragments import NewJob
-from treadle.cli.kinds import KINDS
 from treadle.cli.sensor_kinds import SENSOR_KINDS
+from treadle.cli.target_kinds import KINDS
 from treadle.definitions.status import DefaultSensorStatus
-from treadle.ports.deployment import DeployedSensor, Hearing
+from treadle.ports.deployment import DeployedSensor, Subscription
 from treadle.ports.registry import parse_job
 
 pytestmark = pytest.mark.treadle
@@ -77,7 +77,9 @@ def sensors() -> Iterator[DeployedSensor]:
             (),
             DefaultSensorStatus.RUNNING,
             queue=queue_url(f"{logical_id}Queue") if f"{logical_id}Queue" in queues else None,
-            hearing=Hearing(jobs=tuple(detail.get("job", ())), assets=tuple(detail.get("asset_key", ()))),
+            subscription=Subscription(
+                jobs=tuple(detail.get("job", ())), assets=tuple(detail.get("asset_key", ()))
+            ),
             settings=settings,
             role=f"arn:aws:iam::{ACCOUNT}:role/{logical_id}Role",
         )

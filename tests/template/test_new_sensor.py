@@ -13,7 +13,7 @@ from tests.support.project import run
 from tools.project import ROOT
 from tools.project_copy import copy_of_project
 from tools.template import load
-from treadle.cli.kinds import KINDS
+from treadle.cli.target_kinds import KINDS
 
 pytestmark = pytest.mark.treadle
 

@@ -11,10 +11,10 @@ from moto import mock_aws
 
 from treadle.adapters import clients
 from treadle.adapters.health.alert_channels import channel_probe
-from treadle.adapters.health.looking import Probe, Vital, look_at_all
+from treadle.adapters.health.probes import Probe, Vital, run_probes
 from treadle.integrations.alerts.environment import alert_addresses
 from treadle.operate.findings import Severity, of_channel
-from treadle.ports.health import AlertAddress, AlertChannel, Denial, Unread
+from treadle.ports.health import AlertAddress, AlertChannel, MissingPermission, SkippedCheck
 
 ACCOUNT = "123456789012"
 TOPIC = f"arn:aws:sns:us-east-1:{ACCOUNT}:ops"
@@ -46,7 +46,7 @@ def address(service: str, name: str, setting: str = "TREADLE_ALERT_X") -> AlertA
 
 
 def looked(service: str, name: str) -> AlertChannel:
-    [found] = look_at_all([channel_probe(address(service, name))])
+    [found] = run_probes([channel_probe(address(service, name))])
     assert isinstance(found, AlertChannel)
     return found
 
@@ -184,9 +184,9 @@ def test_channel_that_may_not_be_looked_at_names_the_permission(
     with Stubber(made) as stub:
         stub.add_client_error(operation, "AccessDeniedException", http_status_code=403)
 
-        [found] = look_at_all([channel_probe(address(service, name))])
+        [found] = run_probes([channel_probe(address(service, name))])
 
-    assert isinstance(found, Unread)
+    assert isinstance(found, SkippedCheck)
     assert (found.check, found.action) == ("alerts", action)
 
 
@@ -198,13 +198,13 @@ def test_role_of_the_sender_must_be_allowed_to_publish_to_the_topic() -> None:
 
     def allowed(action: str, resource: str) -> list[Probe]:
         asked.append((action, resource))
-        denial = Denial(OWNER, action, resource, "implicitDeny")
+        denial = MissingPermission(OWNER, action, resource, "implicitDeny")
         return [Probe("permissions", "the roles", "iam:SimulatePrincipalPolicy", lambda: [denial])]
 
-    found: list[Vital] = look_at_all([channel_probe(address("sns", TOPIC), allowed)])
+    found: list[Vital] = run_probes([channel_probe(address("sns", TOPIC), allowed)])
 
     assert asked == [("sns:Publish", TOPIC)]
-    assert [type(each) for each in found] == [AlertChannel, Denial]
+    assert [type(each) for each in found] == [AlertChannel, MissingPermission]
 
 
 def test_alerts_that_cannot_arrive_are_a_problem_with_what_to_do() -> None:

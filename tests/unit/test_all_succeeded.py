@@ -20,10 +20,10 @@ from treadle import (
     build_sensor_context,
     sensor,
 )
-from treadle.definitions.batches import MAX_WAITING
+from treadle.definitions.all_succeeded_sensor import AllSucceededDefinition
+from treadle.definitions.batching import MAX_WAITING
 from treadle.definitions.canonical import canonical_json
-from treadle.definitions.coordination import AllSucceededDefinition
-from treadle.engine.reading import StoredEnds
+from treadle.engine.run_reader import CompletedRunReader
 from treadle.ports.assets import AssetEvent, ended_runs_key
 from treadle.ports.runs import Run
 from treadle.testing.event_store import InMemoryEventStore
@@ -276,7 +276,7 @@ class Ends:
     def context(self, name: str) -> SensorEvaluationContext:
         """Of the next tick."""
         context = build_sensor_context(sensor_name=name, cursor=self.cursor)
-        context._ended_runs = lambda: StoredEnds(self.events, self.clock)
+        context._ended_runs = lambda: CompletedRunReader(self.events, self.clock)
         return context
 
     def evaluate(self, ready: AllSucceededDefinition, *cursor: None) -> list[dict[str, list[str]]]:

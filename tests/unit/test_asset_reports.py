@@ -15,8 +15,8 @@ from treadle import AssetKey, AssetMaterialization, MetadataValue, report_asset_
 from treadle.adapters.asset_reports import is_about_an_asset, parse_asset_event
 from treadle.adapters.clients import client
 from treadle.definitions.errors import InvalidReportError, SettingsError, UnknownEventError
-from treadle.engine.materializing import AssetReport, ForeignMaterialization
-from treadle.engine.telling import envelope
+from treadle.engine.asset_recorder import AssetReport, RemoteMaterialization
+from treadle.engine.bus_events import envelope
 
 ROOT = Path(__file__).parents[2]
 NOON = datetime(2026, 11, 22, 12, 0, 0, 250_000, UTC)
@@ -177,7 +177,7 @@ def told_by(house: House, namespace: str = NAMESPACE) -> dict[str, Any]:
 def test_what_another_stack_tells_is_read_as_it_was_told(house: House) -> None:
     parsed = parse_asset_event(told_by(house))
 
-    assert isinstance(parsed, ForeignMaterialization)
+    assert isinstance(parsed, RemoteMaterialization)
     assert (parsed.namespace, parsed.told.location, parsed.told.storage_id) == (NAMESPACE, NAMESPACE, 1)
     assert parsed.told.materialization.plain_metadata == {"rows": 3}
 
@@ -306,7 +306,7 @@ def test_every_sample_is_read() -> None:
     [foreign] = bodies("record-asset-of-another-stack")
 
     assert isinstance(parse_asset_event(own), AssetReport)
-    assert isinstance(parse_asset_event(foreign), ForeignMaterialization)
+    assert isinstance(parse_asset_event(foreign), RemoteMaterialization)
 
 
 def bodies(name: str) -> list[dict[str, Any]]:

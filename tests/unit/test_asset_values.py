@@ -16,7 +16,7 @@ from treadle.definitions.assets import (
 )
 from treadle.definitions.errors import InvalidReportError, UnknownEventError
 from treadle.engine.asset_events import asset_event, materialized
-from treadle.engine.telling import asset_materialized, envelope
+from treadle.engine.bus_events import asset_materialized, envelope
 
 HERE = "123456789012/eu-west-1/treadle"
 PARTS = st.text(

@@ -19,19 +19,21 @@ from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.runs import DagsterRun, moment
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import TickStatus
+from treadle.engine.chunks import CHUNK_SIZE
 from treadle.engine.dispatch import Limits
 from treadle.engine.evaluation import Budget
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.planning import MAX_ASSET_EVENTS, MAX_OUTCOME_BYTES
 from treadle.engine.reconcile import DISPATCH_LATE_MS
-from treadle.engine.slices import SLICE
 from treadle.ports.ticks import DispatchCounts, Tick
 
 NOON = 1_795_370_400_000
 MADE = AssetMaterialization("orders", metadata={"rows": 3})
 
 
-def telling(*requests: RunRequest, made: tuple[AssetMaterialization, ...] = (MADE,), **options: Any) -> Any:
+def explanation(
+    *requests: RunRequest, made: tuple[AssetMaterialization, ...] = (MADE,), **options: Any
+) -> Any:
     """A sensor's function that tells of assets."""
     return lambda: SensorResult(list(requests), asset_events=made, **options)
 
@@ -51,7 +53,7 @@ def told(house: House) -> list[Any]:
 
 
 def test_events_alone_need_no_target_and_are_a_success(house: House) -> None:
-    outcome = ticked(house, sensor_of(telling(), job=None))
+    outcome = ticked(house, sensor_of(explanation(), job=None))
 
     tick = only_tick(house)
     assert (outcome.decision, outcome.reason) == (Decision.SUCCESS, "1 asset events")
@@ -61,14 +63,14 @@ def test_events_alone_need_no_target_and_are_a_success(house: House) -> None:
 
 
 def test_events_beside_a_reason_to_skip_are_committed_and_are_no_skip(house: House) -> None:
-    ticked(house, sensor_of(telling(skip_reason="no run for it")))
+    ticked(house, sensor_of(explanation(skip_reason="no run for it")))
 
     assert (only_tick(house).status, only_tick(house).reason) == (TickStatus.SUCCESS, "no run for it")
     assert house.state().skips is None
 
 
 def test_events_whose_runs_exist_already_are_committed_all_the_same(house: House) -> None:
-    definition = sensor_of(telling(RunRequest("k")))
+    definition = sensor_of(explanation(RunRequest("k")))
     for _ in range(2):
         ticked(house, definition)
         house.dispatcher().dispatch(house.tick_records()[-1])
@@ -83,7 +85,7 @@ def test_events_whose_runs_exist_already_are_committed_all_the_same(house: House
 
 def test_a_tick_that_fails_after_its_events_tells_nothing(house: House) -> None:
     """Dagster reports them, and reports them again with each evaluation that follows."""
-    ticked(house, sensor_of(telling(RunRequest(job_name="unknown"))))
+    ticked(house, sensor_of(explanation(RunRequest(job_name="unknown"))))
 
     tick = only_tick(house)
     assert (tick.status, tick.asset_events, tick.is_to_be_dispatched) == (TickStatus.FAILURE, (), False)
@@ -92,7 +94,7 @@ def test_a_tick_that_fails_after_its_events_tells_nothing(house: House) -> None:
 
 
 def test_dispatch_records_events_beside_runs_and_a_redelivery_changes_nothing(house: House) -> None:
-    ticked(house, sensor_of(telling(RunRequest("k"), made=(MADE, AssetMaterialization("customers")))))
+    ticked(house, sensor_of(explanation(RunRequest("k"), made=(MADE, AssetMaterialization("customers")))))
     tick = only_tick(house)
 
     for _ in range(2):
@@ -115,7 +117,7 @@ class Mute:
 
 
 def test_a_tick_whose_events_were_not_told_stays_pending_and_reconcile_finds_it(house: House) -> None:
-    ticked(house, sensor_of(telling()))
+    ticked(house, sensor_of(explanation()))
     bus, house.bus = house.bus, Mute()  # type: ignore[assignment]
     with pytest.raises(StoreError):
         house.dispatcher().dispatch(only_tick(house))
@@ -130,22 +132,22 @@ def test_a_tick_whose_events_were_not_told_stays_pending_and_reconcile_finds_it(
 
 
 def test_events_of_a_tick_in_slices_are_told_before_its_slices_are_handed_on(house: House) -> None:
-    ticked(house, sensor_of(telling(*[RunRequest(str(number)) for number in range(SLICE + 1)])))
+    ticked(house, sensor_of(explanation(*[RunRequest(str(number)) for number in range(CHUNK_SIZE + 1)])))
     tick = only_tick(house)
 
     house.dispatcher().dispatch(tick)
     assert told(house) == [(f"watch/{tick.tick_id}/0", 1)]
     for body in house.slices.drain():
-        house.dispatcher().dispatch_slice(house.slice_request(body))
+        house.dispatcher().dispatch_chunk(house.slice_request(body))
 
     assert told(house) == [(f"watch/{tick.tick_id}/0", 1)]
-    assert only_tick(house).dispatched == DispatchCounts(started=SLICE + 1)
+    assert only_tick(house).dispatched == DispatchCounts(started=CHUNK_SIZE + 1)
 
 
 def test_beyond_the_depth_events_are_refused_so_that_sensors_cannot_set_each_other_off_for_ever(
     house: House,
 ) -> None:
-    ticked(house, sensor_of(telling()))
+    ticked(house, sensor_of(explanation()))
     tick = replace(only_tick(house), depth=5)
 
     outcome = house.dispatcher(limits=Limits(depth=5)).dispatch(tick)
@@ -161,12 +163,12 @@ def test_beyond_the_depth_events_are_refused_so_that_sensors_cannot_set_each_oth
 
 
 def test_a_run_status_sensor_that_tells_of_assets_has_acted_on_the_run(house: House) -> None:
-    definition = RunStatusSensorDefinition("watch", DagsterRunStatus.SUCCESS, telling())
+    definition = RunStatusSensorDefinition("watch", DagsterRunStatus.SUCCESS, explanation())
     run = DagsterRun("r", JOB, DagsterRunStatus.SUCCESS, tags={"treadle/depth": "2"}, location=NAMESPACE)
     event = RunStatusEvent(run, DagsterRunStatus.SUCCESS, moment(NOON))
     events = house.events(definition.configured({"TREADLE_NAMESPACE": NAMESPACE}))
 
-    events.evaluate(event, events.take_up([event]), Budget())
+    events.evaluate(event, events.load_batch_state([event]), Budget())
     house.dispatcher().dispatch(only_tick(house))
 
     assert (only_tick(house).acted_on, only_tick(house).asset_events) == (event.event_id, (MADE,))
@@ -174,10 +176,10 @@ def test_a_run_status_sensor_that_tells_of_assets_has_acted_on_the_run(house: Ho
 
 
 def test_more_events_than_dispatch_takes_in_one_go_fail_the_tick(house: House) -> None:
-    most = sensor_of(telling(made=(MADE,) * MAX_ASSET_EVENTS))
+    most = sensor_of(explanation(made=(MADE,) * MAX_ASSET_EVENTS))
     assert ticked(house, most).decision is Decision.SUCCESS
 
-    outcome = ticked(house, sensor_of(telling(made=(MADE,) * (MAX_ASSET_EVENTS + 1))))
+    outcome = ticked(house, sensor_of(explanation(made=(MADE,) * (MAX_ASSET_EVENTS + 1))))
 
     assert outcome.decision is Decision.FAILURE
     assert (
@@ -189,7 +191,7 @@ def test_more_events_than_dispatch_takes_in_one_go_fail_the_tick(house: House) -
 def test_events_count_towards_what_a_tick_may_ask_for(house: House) -> None:
     large = AssetMaterialization("large", metadata={"text": "x" * 60_000})
 
-    outcome = ticked(house, sensor_of(telling(made=(large,) * (MAX_OUTCOME_BYTES // 60_000 + 1))))
+    outcome = ticked(house, sensor_of(explanation(made=(large,) * (MAX_OUTCOME_BYTES // 60_000 + 1))))
 
     assert outcome.decision is Decision.FAILURE
     assert "its asset events included" in outcome.reason
@@ -202,7 +204,7 @@ def test_only_materializations_are_asset_events(event: Any) -> None:
 
 
 def test_a_tick_that_was_committed_before_there_were_asset_events_is_read(house: House) -> None:
-    ticked(house, sensor_of(telling(RunRequest("k"))))
+    ticked(house, sensor_of(explanation(RunRequest("k"))))
     packed = Outcomes(None).pack(only_tick(house))
     assert Outcomes(None).unpack("watch", packed).asset_events == (MADE,)
 

@@ -14,8 +14,8 @@ from treadle import (
     JobDefinition,
     assets_updated,
 )
-from treadle.definitions.asset_coordination import AssetsUpdatedDefinition
-from treadle.definitions.batches import PAGE
+from treadle.definitions.assets_updated_sensor import AssetsUpdatedDefinition
+from treadle.definitions.batching import PAGE
 from treadle.testing.instance import TreadleInstance
 
 ORDERS, CUSTOMERS, OTHER = AssetKey(["shop", "orders"]), AssetKey("customers"), AssetKey("other")

@@ -310,13 +310,13 @@ def test_log_is_bounded_in_the_form_in_which_it_is_stored(line: str) -> None:
 def vetted(house: House, requests: list[RunRequest], **options: Any) -> Any:
     jobs = [JobDefinition(JOB, run_config_schema=SCHEMA), JobDefinition("other")]
     definition = SensorDefinition("watch", evaluation_fn=lambda: None, jobs=jobs, **options)
-    return house.planner(definition).vet(SensorExecutionData(tuple(requests)), TICK)
+    return house.planner(definition).validate_requests(SensorExecutionData(tuple(requests)), TICK)
 
 
 def planned(house: House, requests: list[RunRequest]) -> Plan:
     jobs = [JobDefinition(JOB, run_config_schema=SCHEMA), JobDefinition("other")]
     planner = house.planner(SensorDefinition("watch", evaluation_fn=lambda: None, jobs=jobs))
-    return planner.plan(planner.vet(SensorExecutionData(tuple(requests)), TICK))
+    return planner.plan(planner.validate_requests(SensorExecutionData(tuple(requests)), TICK))
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def test_evaluator_loads_neither_the_engine_s_steps_nor_the_targets() -> None:
     )
 
     loaded = done.stdout.split()
-    assert "treadle.engine.leased_ticks" in loaded
+    assert "treadle.engine.scheduled_ticks" in loaded
     unneeded = (
         "treadle.engine.dispatch",
         "treadle.engine.launch",

@@ -19,13 +19,13 @@ from treadle import (
     build_sensor_context,
 )
 from treadle.definitions.assets import AssetMaterialized
-from treadle.definitions.batches import LATE, MAX_WAITING, PAGE, BatchSensorDefinition
+from treadle.definitions.batching import LATE, MAX_WAITING, PAGE, BatchSensorDefinition
 from treadle.definitions.canonical import canonical_json
 from treadle.definitions.contexts import MAX_CURSOR_BYTES
 from treadle.definitions.runs import moment
 from treadle.engine.asset_events import asset_event
-from treadle.engine.asset_reading import StoredInstance
-from treadle.engine.reading import StoredEnds
+from treadle.engine.instance_reader import InstanceReader
+from treadle.engine.run_reader import CompletedRunReader
 from treadle.ports.assets import AssetEvent, ended_runs_key
 from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.stores import InMemoryRunStore, InMemoryTables
@@ -90,11 +90,11 @@ class Known:
 
     def tick(self) -> list[set[Event]]:
         """The batches that the sensor asks for."""
-        instance = StoredInstance(InMemoryRunStore(InMemoryTables()), "1/r/n", self.events)
+        instance = InstanceReader(InMemoryRunStore(InMemoryTables()), "1/r/n", self.events)
         context: SensorEvaluationContext = build_sensor_context(
             instance, cursor=self.cursor, sensor_name="ready"
         )
-        context._ended_runs = lambda: StoredEnds(self.events, self.clock)
+        context._ended_runs = lambda: CompletedRunReader(self.events, self.clock)
         context._remaining_seconds = lambda: self.remaining_seconds
         data = self.definition().evaluate_tick(context)
         self.cursor = context.cursor

@@ -16,8 +16,8 @@ from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import SensorEvaluationError, SensorTimeoutError
 from treadle.definitions.results import SensorExecutionData
 from treadle.definitions.sensors import SensorDefinition
-from treadle.engine import boundary
-from treadle.engine.boundary import evaluate
+from treadle.engine import user_code
+from treadle.engine.user_code import evaluate
 
 FOREVER = float("inf")
 NOTHING = SensorExecutionData()
@@ -116,7 +116,7 @@ def test_stack_shows_the_users_frames_alone() -> None:
     assert stack.splitlines()[0] == "Traceback (most recent call last):"
     assert stack.splitlines()[-1] == "ValueError: deep in user code"
     assert "definitions/evaluation.py" not in stack
-    assert "engine/boundary.py" not in stack
+    assert "engine/user_code.py" not in stack
 
 
 def test_stack_of_an_error_that_our_own_code_raises_for_the_user_ends_with_our_words() -> None:
@@ -132,7 +132,7 @@ def test_stack_of_an_error_that_our_own_code_raises_for_the_user_ends_with_our_w
 
 
 def test_users_package_whose_name_begins_like_ours_is_the_users() -> None:
-    library = Path(boundary.__file__).parents[1]
+    library = Path(user_code.__file__).parents[1]
     scope: dict[str, Any] = {}
     code = "def outer(): inner()\ndef inner(): raise ValueError('theirs')"
     exec(compile(code, f"{library}_of_the_user/app.py", "exec"), scope)

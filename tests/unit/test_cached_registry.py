@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from treadle.definitions.errors import StoreError, UnreadableRecordError
-from treadle.engine.registered import (
+from treadle.engine.registry_cache import (
     ABSENT_MS,
     MAX_AGE_MS,
     RETRY_MS,
@@ -13,8 +13,8 @@ from treadle.engine.registered import (
     ObservedJobs,
     RegisteredJobs,
 )
-from treadle.ports.launching import JobSettings
 from treadle.ports.registry import KeptEntry, Registry, RegistryCopy
+from treadle.ports.targets import JobSettings
 from treadle.testing.registry import InMemoryRegistryStore, job_text, sensor_text
 from treadle.testing.stores import InMemoryTables
 from treadle.testing.system import VirtualClock

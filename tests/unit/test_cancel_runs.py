@@ -11,7 +11,7 @@ from treadle.definitions.errors import CommandRefusedError, LaunchDelayedError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Decision
-from treadle.ports.runs import Claim, Try
+from treadle.ports.runs import Claim, PendingStart
 from treadle.testing.targets import InMemoryTarget
 
 
@@ -82,7 +82,7 @@ def test_a_run_that_has_ended_is_not_canceled(house: House, status: Status) -> N
 def test_a_run_that_is_just_being_started_is_not_canceled(house: House) -> None:
     run_id = queued(house)
     now = house.clock.now()
-    before = change(house, "k", claim=Claim("t", now + 60_000), tried=Try("t", now, "arn"))
+    before = change(house, "k", claim=Claim("t", now + 60_000), pending_start=PendingStart("t", now, "arn"))
 
     with pytest.raises(CommandRefusedError, match="is just being started"):
         operations(house).cancel(run_id, ANN)
@@ -109,7 +109,7 @@ def test_a_start_whose_answer_was_lost_is_found_and_ended(house: House) -> None:
 
 def test_a_start_in_doubt_that_the_target_does_not_show_is_left_to_launch(house: House) -> None:
     run_id = queued(house)
-    before = change(house, "k", tried=Try("t", house.clock.now(), "arn:there"))
+    before = change(house, "k", pending_start=PendingStart("t", house.clock.now(), "arn:there"))
 
     with pytest.raises(CommandRefusedError, match="arn:there does not show it"):
         operations(house).cancel(run_id, ANN)
@@ -151,7 +151,7 @@ def test_a_run_of_which_nobody_knows_the_target_any_more_is_named_with_its_execu
     launch_all(house)
     external_id = house.only_run().external_id
     house.jobs = {}
-    house.tables.runs[run_id] = replace(house.only_run(), tried=None, target=None)
+    house.tables.runs[run_id] = replace(house.only_run(), pending_start=None, target=None)
 
     with pytest.raises(CommandRefusedError, match=f"cancel {external_id} by hand"):
         operations(house).cancel(run_id, ANN)

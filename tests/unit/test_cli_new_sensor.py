@@ -12,7 +12,7 @@ from tests.support.project import contents, run
 from tools.project import ROOT
 from tools.project_copy import copy_of_project
 from treadle.adapters.events import parse_sensor_event
-from treadle.cli.kinds import KINDS
+from treadle.cli.target_kinds import KINDS
 from treadle.cli.template_edit import jobs, load
 from treadle.definitions.assets import AssetMaterialized
 from treadle.definitions.run_events import RunStatusEvent

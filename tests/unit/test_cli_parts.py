@@ -13,10 +13,10 @@ import pytest
 
 from tests.support.project import run
 from tools.project import ROOT
-from treadle.cli.deployed import local_environment, stack_option
+from treadle.cli.stack import local_environment, stack_option
 from treadle.cli.times import MOMENT
 from treadle.definitions.status import DefaultSensorStatus
-from treadle.operate.following import LATE_MS, follow
+from treadle.operate.log_tail import LATE_MS, follow
 from treadle.ports.deployment import DeployedSensor, LogLine
 from treadle.testing.deployment import InMemoryDeployment
 from treadle.testing.system import VirtualClock

@@ -10,16 +10,16 @@ import pytest
 from aws_lambda_powertools.event_handler.exceptions import ForbiddenError, UnauthorizedError
 
 from tests.support.issuer import AUDIENCE, ISSUER, URL, authorized, token
-from treadle.console.access import Caller, Role
-from treadle.console.sign_in import Issuer, SignedIn
+from treadle.console.oidc import Issuer, OidcAuth
+from treadle.console.static_token import Caller, Role
 
-ACCESS = SignedIn(ISSUER)
+ACCESS = OidcAuth(ISSUER)
 
 
 def admitted(given: str, context: Any = None, issuer: Issuer = ISSUER) -> Caller:
     """Whom a token lets in that the authorizer has checked."""
     found = authorized(given) if context is None else context
-    return SignedIn(issuer).admit({"authorization": f"Bearer {given}"}, found)
+    return OidcAuth(issuer).admit({"authorization": f"Bearer {given}"}, found)
 
 
 def test_an_operator_is_let_in_under_the_tokens_subject() -> None:
@@ -161,13 +161,13 @@ def test_the_page_is_told_how_to_sign_in_and_no_secret() -> None:
     ],
 )
 def test_the_page_connects_to_where_one_signs_in(token_origin: str, origins: tuple[str, ...]) -> None:
-    assert SignedIn(replace(ISSUER, token_origin=token_origin)).origins == origins
+    assert OidcAuth(replace(ISSUER, token_origin=token_origin)).origins == origins
 
 
 def test_a_token_is_let_in_for_as_long_as_clocks_may_differ() -> None:
     given = token(expires_in=-30)
 
     assert (
-        SignedIn(ISSUER, time.time).admit({"authorization": f"Bearer {given}"}, authorized(given)).name
+        OidcAuth(ISSUER, time.time).admit({"authorization": f"Bearer {given}"}, authorized(given)).name
         == "ann"
     )

@@ -7,7 +7,7 @@ import pytest
 
 from treadle.definitions.errors import CommandRefusedError, InvocationError
 from treadle.definitions.status import DefaultSensorStatus
-from treadle.operate.direct import DirectInvocations, TickedNow
+from treadle.operate.invoke import ManualTickResult, SensorInvoker
 from treadle.ports.deployment import DeployedSensor
 from treadle.testing.deployment import InMemoryDeployment
 
@@ -39,8 +39,8 @@ class Function:
         return self.answer
 
 
-def invocations(function: Function, deployed: DeployedSensor = WATCH) -> DirectInvocations:
-    return DirectInvocations(InMemoryDeployment([deployed], {deployed.name: function}))
+def invocations(function: Function, deployed: DeployedSensor = WATCH) -> SensorInvoker:
+    return SensorInvoker(InMemoryDeployment([deployed], {deployed.name: function}))
 
 
 def test_preview_tells_the_tick_and_the_cursor_before_and_after() -> None:
@@ -106,7 +106,7 @@ def test_sensor_of_events_has_nothing_to_evaluate_at_a_tick(kind: str) -> None:
 def test_tick_tells_the_decision_and_the_record_if_it_left_one(decision: str, tick_id: str | None) -> None:
     function = Function({"decision": decision, "reason": "because", "subject": "t1", "count": 0})
 
-    assert invocations(function).tick("watch") == TickedNow(decision, "because", tick_id)
+    assert invocations(function).tick("watch") == ManualTickResult(decision, "because", tick_id)
     assert function.asked == [{"treadle": "tick", "at_once": True}]
 
 
@@ -114,7 +114,7 @@ def test_unknown_sensor_and_failing_function_are_told_in_words() -> None:
     with pytest.raises(CommandRefusedError, match="no sensor 'wtach'"):
         invocations(Function(PREVIEW)).tick("wtach")
     with pytest.raises(InvocationError, match="KeyError"):
-        DirectInvocations(InMemoryDeployment([WATCH])).tick("watch")
+        SensorInvoker(InMemoryDeployment([WATCH])).tick("watch")
 
 
 def test_preview_says_what_its_answer_has_no_room_for() -> None:

@@ -11,8 +11,8 @@ from tests.support.dispatching import NOON, change, committed, counts, dispatch,
 from tests.support.house import JOB, RUN_IDS, House
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
-from treadle.engine.folding import LAUNCH_DUE_MS
 from treadle.engine.outcomes import Decision
+from treadle.engine.run_state import LAUNCH_DUE_MS
 from treadle.ports.runs import Claim, Run
 from treadle.ports.ticks import DispatchCounts
 

@@ -7,8 +7,8 @@ import pytest
 from tests.support.dispatching import NOON, change, committed, counts, dispatch, launched
 from tests.support.house import House
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.folding import LAUNCH_DUE_MS
-from treadle.ports.runs import Claim, Failure, Run, Try
+from treadle.engine.run_state import LAUNCH_DUE_MS
+from treadle.ports.runs import Claim, Failure, PendingStart, Run
 from treadle.ports.ticks import DispatchCounts
 
 
@@ -184,7 +184,7 @@ def test_key_of_a_run_that_never_reached_its_target_stays_taken_for_the_same_req
     "fields",
     [
         {"external_id": "arn:x"},
-        {"tried": Try("t", NOON, "arn:x")},
+        {"pending_start": PendingStart("t", NOON, "arn:x")},
         {"reached": {"1/0": {"QUEUED": NOON, "STARTED": NOON, "FAILURE?": NOON}}},
         {"status": Status.CANCELED},
     ],

@@ -14,9 +14,9 @@ from treadle.engine.dispatch import DEFAULT_DEPTH
 from treadle.operate.doctor import COUNTED, LATE_MS, Doctor
 from treadle.operate.drops import TickDrops
 from treadle.operate.findings import Finding, Severity, of_unknown_jobs
-from treadle.operate.moved import Addresses
+from treadle.operate.moved_jobs import Addresses
 from treadle.operate.overview import Overview
-from treadle.ports.deployment import DeployedSensor, Hearing
+from treadle.ports.deployment import DeployedSensor, Subscription
 from treadle.ports.health import (
     Activity,
     Alarm,
@@ -24,27 +24,27 @@ from treadle.ports.health import (
     AlertChannel,
     Backlog,
     Bucket,
-    Denial,
+    EventTrigger,
+    HealthSnapshot,
     JobTarget,
+    MissingPermission,
     PolicyHolder,
-    Switch,
-    Unread,
-    Vitals,
+    SkippedCheck,
 )
-from treadle.ports.launching import JobSettings
-from treadle.ports.runs import Run, Try, Unanswered
+from treadle.ports.runs import PendingStart, Run, Unanswered
 from treadle.ports.sensors import SensorState
-from treadle.ports.ticks import ErrorInfo, PlannedRun, SetAside, Tick, TickKind
+from treadle.ports.targets import JobSettings
+from treadle.ports.ticks import ErrorInfo, PlannedRun, RejectedRequest, Tick, TickKind
 from treadle.testing.deployment import InMemoryDeployment
 from treadle.testing.health import InMemoryHealth
 
 OWNER = "sensor watch"
 TOPIC = AlertAddress("sensor alert", "sns", "arn:ops", "TREADLE_ALERT_SNS_TOPIC")
-HEALTHY = Vitals(
+HEALTHY = HealthSnapshot(
     switches=(
-        Switch("schedule", OWNER, "s", is_on=True),
-        Switch("rule", OWNER, "r", is_on=True),
-        Switch("mapping", OWNER, "m", is_on=True),
+        EventTrigger("schedule", OWNER, "s", is_on=True),
+        EventTrigger("rule", OWNER, "r", is_on=True),
+        EventTrigger("mapping", OWNER, "m", is_on=True),
     ),
     backlogs=(
         Backlog(OWNER, "q", 3, oldest_seconds=20),
@@ -60,7 +60,7 @@ HEALTHY = Vitals(
 
 def examined(
     house: House,
-    vitals: Vitals = HEALTHY,
+    snapshot: HealthSnapshot = HEALTHY,
     answer: Mapping[str, object] | None = None,
     addresses: Addresses | None = None,
 ) -> list[Finding]:
@@ -70,7 +70,7 @@ def examined(
     if answer is not None:
         del deployment.functions["watch"]
     overview = Overview(deployment, house.sensors, house.ticks, house.runs, house.clock)
-    health = InMemoryHealth(vitals)
+    health = InMemoryHealth(snapshot)
     doctor = Doctor(deployment, health, overview, house.ticks, house.runs, house.clock, addresses)
     return doctor.examine()
 
@@ -109,9 +109,9 @@ def test_nothing_is_wrong_with_a_healthy_deployment_and_each_check_says_so(house
 
 
 OFF: list[tuple[str, dict[str, Any], str, str]] = [
-    ("schedules", {"switches": (Switch("schedule", OWNER, "s", is_on=False),)}, OWNER, "nothing ticks it"),
-    ("rules", {"switches": (Switch("rule", OWNER, "r", is_on=False),)}, OWNER, "no event reaches it"),
-    ("mappings", {"switches": (Switch("mapping", "launch", "m", is_on=False),)}, "launch", "mapping m is off"),
+    ("schedules", {"switches": (EventTrigger("schedule", OWNER, "s", is_on=False),)}, OWNER, "nothing ticks it"),
+    ("rules", {"switches": (EventTrigger("rule", OWNER, "r", is_on=False),)}, OWNER, "no event reaches it"),
+    ("mappings", {"switches": (EventTrigger("mapping", "launch", "m", is_on=False),)}, "launch", "mapping m is off"),
     ("queues", {"backlogs": (Backlog("launch", "q", 4, oldest_seconds=301),)}, "launch", "oldest of 4 messages has waited for 301 s"),
     ("queues", {"backlogs": (Backlog("dispatch", "f", None, oldest_seconds=900),)}, "dispatch", "oldest record of its stream"),
     ("dead letters", {"backlogs": (Backlog("", "dead", 1, in_flight=1),)}, "dead", "2 messages were given up."),
@@ -120,11 +120,11 @@ OFF: list[tuple[str, dict[str, Any], str, str]] = [
     ("buckets", {"buckets": (Bucket("watch", "b", "NoSuchBucket"),)}, OWNER, "NoSuchBucket"),
     ("jobs", {"targets": (JobTarget("load", "", "LoadArn", exists=False),)}, "load", "gives the job no address"),
     ("jobs", {"targets": (JobTarget("load", "arn", "LoadArn", exists=False),)}, "load", "is not there: arn."),
-    ("permissions", {"denials": (Denial("launch", "sqs:SendMessage", "arn", "none of its role's policies allows it"),)}, "launch", "may not sqs:SendMessage on arn"),
+    ("permissions", {"denials": (MissingPermission("launch", "sqs:SendMessage", "arn", "none of its role's policies allows it"),)}, "launch", "may not sqs:SendMessage on arn"),
     ("sensor roles", {"holders": (PolicyHolder("ann", "user"),)}, "user ann", "has the engine's policies for evaluators"),
     ("alarms", {"alarms": (Alarm("oops", 0, "too many"),)}, "oops", "since 1970-01-01T00:00:00.000Z: too many"),
     ("alerts", {"channels": (AlertChannel(TOPIC, "SNS topic ops is not there", "Create it."),)}, "sensor alert", "Alerts do not arrive: SNS topic ops is not there"),
-    ("schedules", {"switches": (Switch("schedule", OWNER, "s", is_on=False, trouble="it does not exist any more"),)}, OWNER, "it does not exist any more"),
+    ("schedules", {"switches": (EventTrigger("schedule", OWNER, "s", is_on=False, trouble="it does not exist any more"),)}, OWNER, "it does not exist any more"),
     ("functions", {"activities": (Activity(OWNER, "f", 9, 3),)}, OWNER, "The last 3 invocations of its function f ended in an error"),
     ("clock", {"clock_ahead_ms": -61_000}, "this machine", "61 s behind AWS's"),
 ]  # fmt: skip
@@ -143,7 +143,7 @@ def test_fault_is_a_problem_with_its_subject_and_what_to_do(
 
 
 def test_what_is_denied_names_the_missing_permission_and_is_not_said_to_be_in_order(house: House) -> None:
-    unread = Unread("queues", "the queues", "sqs:GetQueueAttributes", "AccessDenied")
+    unread = SkippedCheck("queues", "the queues", "sqs:GetQueueAttributes", "AccessDenied")
 
     findings = examined(house, replace(HEALTHY, backlogs=(), unread=(unread,)))
 
@@ -179,7 +179,7 @@ def test_job_of_a_paused_sensor_needs_its_target(house: House) -> None:
 
 
 def test_mapping_that_works_in_vain_is_a_warning(house: House) -> None:
-    vain = Switch("mapping", "launch", "m", is_on=True, trouble="PROBLEM: Function call failed")
+    vain = EventTrigger("mapping", "launch", "m", is_on=True, trouble="PROBLEM: Function call failed")
 
     found = only(examined(house, replace(HEALTHY, switches=(vain,))))
 
@@ -200,9 +200,9 @@ def test_one_error_of_a_function_is_a_warning(house: House) -> None:
 
 
 def test_function_that_does_not_load_and_therefore_crashes_is_one_problem(house: House) -> None:
-    vitals = replace(HEALTHY, activities=(Activity(OWNER, "f", 9, 9),))
+    snapshot = replace(HEALTHY, activities=(Activity(OWNER, "f", 9, 9),))
 
-    assert only(examined(house, vitals, answer={})).check == "configuration"
+    assert only(examined(house, snapshot, answer={})).check == "configuration"
 
 
 def test_channels_that_are_there_are_in_order(house: House) -> None:
@@ -284,7 +284,7 @@ def test_job_whose_runs_a_sensor_waits_for_and_nobody_has_is_a_problem() -> None
             "",
             ("load",),
             DefaultSensorStatus.RUNNING,
-            hearing=Hearing(jobs=("load", "lode"), statuses=("SUCCESS",)),
+            subscription=Subscription(jobs=("load", "lode"), statuses=("SUCCESS",)),
         )
     ]
 
@@ -293,7 +293,9 @@ def test_job_whose_runs_a_sensor_waits_for_and_nobody_has_is_a_problem() -> None
     assert (found.check, found.subject, found.severity) == ("jobs", OWNER, Severity.PROBLEM)
     assert "It waits for runs of job lode" in found.says
     assert "Registered jobs: load" in found.advice
-    unread = replace(HEALTHY, unread=(Unread("jobs", "what job load launches", "glue:GetJob", "denied"),))
+    unread = replace(
+        HEALTHY, unread=(SkippedCheck("jobs", "what job load launches", "glue:GetJob", "denied"),)
+    )
     assert list(of_unknown_jobs(sensors, unread)) == []
 
 
@@ -305,7 +307,16 @@ def under_way(house: House, kind: str, address: str, **fields: Any) -> None:
     """A run that is under way at an address."""
     now = house.clock.now()
     run = Run(
-        "r", "load", "watch", "k", "t", "{}", {}, now, tried=Try("t", now, address, kind), next_at=now + 9
+        "r",
+        "load",
+        "watch",
+        "k",
+        "t",
+        "{}",
+        {},
+        now,
+        pending_start=PendingStart("t", now, address, kind),
+        next_at=now + 9,
     )
     house.tables.runs["r"] = replace(run, **fields)
 
@@ -399,7 +410,7 @@ def test_doctor_names_the_sensor_and_the_reason_of_what_is_held_refused_or_set_a
     held, refused = committed(house, "k", number=1, job="other_job"), committed(house, "r", number=2)
     house.dispatcher().dispatch(held)
     house.dispatcher().dispatch(replace(refused, depth=DEFAULT_DEPTH))
-    aside = replace(committed(house, "a", number=3), set_aside=(SetAside("big", "too large"),))
+    aside = replace(committed(house, "a", number=3), set_aside=(RejectedRequest("big", "too large"),))
     house.tables.ticks["watch", aside.tick_id] = aside
 
     findings = [each for each in examined(house) if each.check == "requests"]

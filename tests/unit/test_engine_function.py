@@ -12,7 +12,7 @@ from botocore.exceptions import ReadTimeoutError
 from tests.support.hooks import hooked
 from treadle.adapters.engine import EngineFunction
 from treadle.adapters.health.job_targets import roles_probe
-from treadle.adapters.health.looking import taken
+from treadle.adapters.health.probes import taken
 from treadle.definitions.errors import (
     CommandRefusedError,
     InvocationError,
@@ -22,8 +22,8 @@ from treadle.definitions.errors import (
 )
 from treadle.operate.findings import Severity, of_target
 from treadle.ports.deployment import CommandAnswer
-from treadle.ports.health import JobTarget, Unread
-from treadle.ports.launching import JobSettings
+from treadle.ports.health import JobTarget, SkippedCheck
+from treadle.ports.targets import JobSettings
 
 NAME = "treadle-ReconcileFunction-1"
 ROLE = "arn:aws:iam::123456789012:role/treadle/main/us-east-1/job/load-1A"
@@ -159,7 +159,7 @@ def test_doctor_that_may_not_ask_the_engine_says_so(function: Lambda) -> None:
 
     [unread] = taken(roles_probe([LOAD], EngineFunction(NAME)))
 
-    assert isinstance(unread, Unread)
+    assert isinstance(unread, SkippedCheck)
     assert (unread.check, unread.action) == ("jobs", "lambda:InvokeFunction")
 
 

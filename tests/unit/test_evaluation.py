@@ -9,8 +9,8 @@ from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.results import RunRequest
 from treadle.engine.evaluation import Budget
 from treadle.engine.identity import leased_tick_id
-from treadle.engine.leased_ticks import LEASE_MARGIN_MS, MAX_LEASE_SECONDS
 from treadle.engine.outcomes import Decision
+from treadle.engine.scheduled_ticks import LEASE_MARGIN_MS, MAX_LEASE_SECONDS
 
 NOON = 1_795_370_400_000
 

@@ -30,7 +30,7 @@ def watching(function: Callable[..., Any]) -> S3SensorDefinition:
 
 def deliver(house: House, function: Callable[..., Any], event: ObjectCreated, **options: Any) -> Outcome:
     ticks = house.events(watching(function), **options)
-    return ticks.evaluate(event, ticks.take_up([event]), Budget())
+    return ticks.evaluate(event, ticks.load_batch_state([event]), Budget())
 
 
 def fail() -> None:
@@ -83,9 +83,9 @@ def test_two_deliveries_in_one_batch_commit_one_tick(house: House, created: Obje
         return RunRequest()
 
     ticks = house.events(watching(function))
-    taken_up = ticks.take_up([created, created])
+    batch_state = ticks.load_batch_state([created, created])
 
-    decisions = [ticks.evaluate(created, taken_up, Budget()).decision for _ in range(2)]
+    decisions = [ticks.evaluate(created, batch_state, Budget()).decision for _ in range(2)]
 
     assert decisions == [Decision.SUCCESS, Decision.DUPLICATE]
     assert [tick.owner for tick in house.tick_records()] == [f"{1:036d}"]
@@ -122,11 +122,11 @@ def test_failure_after_another_delivery_succeeded_changes_nothing(
 ) -> None:
     """Two deliveries overlap: the slower one fails after the faster one has committed."""
     slow = house.events(watching(fail))
-    taken_up = slow.take_up([created])
+    batch_state = slow.load_batch_state([created])
     deliver(house, keyless, created)
     before = house.tick_records()
 
-    outcome = slow.evaluate(created, taken_up, Budget())
+    outcome = slow.evaluate(created, batch_state, Budget())
 
     assert outcome.decision is Decision.DUPLICATE
     assert house.tick_records() == before
@@ -188,21 +188,21 @@ def test_event_acts_on_the_status_that_was_read_when_it_was_taken_up(
 ) -> None:
     """I9."""
     ticks = house.events(watching(keyless))
-    taken_up = ticks.take_up([created])
+    batch_state = ticks.load_batch_state([created])
     house.tables.sensors["watch"] = SensorState("watch", status=InstigatorStatus.STOPPED)
 
-    assert ticks.evaluate(created, taken_up, Budget()).decision is Decision.SUCCESS
+    assert ticks.evaluate(created, batch_state, Budget()).decision is Decision.SUCCESS
 
 
 def test_event_that_waited_in_its_batch_acts_on_the_status_of_its_own_time(
     house: House, created: ObjectCreated
 ) -> None:
     ticks = house.events(watching(keyless))
-    taken_up = ticks.take_up([created])
+    batch_state = ticks.load_batch_state([created])
     house.tables.sensors["watch"] = SensorState("watch", status=InstigatorStatus.STOPPED)
     house.clock.advance(2)
 
-    assert ticks.evaluate(created, taken_up, Budget()).decision is Decision.STOPPED
+    assert ticks.evaluate(created, batch_state, Budget()).decision is Decision.STOPPED
     assert house.tick_records() == []
 
 

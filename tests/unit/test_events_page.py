@@ -7,20 +7,20 @@ from pathlib import Path
 
 from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
 from treadle.definitions.status import DagsterRunStatus, TickStatus
-from treadle.engine.late_sensors import late_words
-from treadle.engine.telling import (
+from treadle.engine.bus_events import (
     ASSET_MATERIALIZED,
+    MAX_PUBLISHED_TAGS,
     RUN_STATUS_CHANGED,
     SENSOR_HEALTH_CHANGED,
     SOURCE,
-    TOLD_TAGS,
-    StatusReached,
+    RunStatusChange,
     asset_materialized,
+    published_tags,
     run_status_changed,
     sensor_health_changed,
     sensor_paused,
-    told_tags,
 )
+from treadle.engine.late_sensors import late_words
 from treadle.ports.engine_state import LateSensor
 from treadle.ports.runs import Failure, Run
 from treadle.ports.ticks import Tick, TickKind
@@ -42,7 +42,7 @@ RUN = Run(
 
 
 def told(run: Run, status: DagsterRunStatus, number: int) -> dict[str, object]:
-    reached = StatusReached(run, 1, 0, status, 1_795_370_409_250)
+    reached = RunStatusChange(run, 1, 0, status, 1_795_370_409_250)
     event = run_status_changed(reached, "123456789012/eu-west-1/main", number)
     return dict(event.detail)
 
@@ -75,10 +75,10 @@ def test_bounds_are_those_of_the_page() -> None:
         failure=Failure("E", "x" * 2_000),
     )
     failure = told(failed, DagsterRunStatus.FAILURE, 1)["failure"]
-    tags = told_tags({**{f"t{n:03}": "v" for n in range(99)}, "treadle/depth": "1", "long": "x" * 257})
+    tags = published_tags({**{f"t{n:03}": "v" for n in range(99)}, "treadle/depth": "1", "long": "x" * 257})
 
     assert failure == {"error": "E", "cause": "x" * 1_000}
-    assert len(tags) == TOLD_TAGS == 50
+    assert len(tags) == MAX_PUBLISHED_TAGS == 50
     assert "treadle/depth" in tags
     assert "long" not in tags
 

@@ -9,10 +9,10 @@ from tests.support.house import RUNNING, House, sensor_of
 from treadle import JobDefinition, RunRequest, SensorEvaluationContext, sensor
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import InstigatorStatus, TickStatus
+from treadle.engine.backoff import MAX_WAIT_MS, FailurePolicy
 from treadle.engine.evaluation import Budget
-from treadle.engine.failures import MAX_WAIT_MS, FailurePolicy
-from treadle.engine.leased_ticks import LeasedTicks, TickSettings
 from treadle.engine.outcomes import Decision, Outcome
+from treadle.engine.scheduled_ticks import ScheduledTickRunner, TickSettings
 from treadle.testing import TreadleInstance
 from treadle.testing.faults import Fault, Faults, faulty
 
@@ -218,7 +218,9 @@ def test_death_is_recorded_although_the_answer_to_the_next_lease_was_lost(house:
     faults = Faults({1: Fault.REPEATED})
     sensors = faulty(cast("SensorStore", house.sensors), "SensorStore", faults)
     evaluator = house.evaluator(sensor_of(lambda: None))
-    leased = LeasedTicks(evaluator, sensors, house.ticks, house.clock, house.tokens, TickSettings(0, RUNNING))
+    leased = ScheduledTickRunner(
+        evaluator, sensors, house.ticks, house.clock, house.tokens, TickSettings(0, RUNNING)
+    )
 
     assert faults.run("tick", lambda: leased.tick(house.clock.now(), Budget()))
 

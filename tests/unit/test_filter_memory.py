@@ -12,10 +12,10 @@ from treadle.definitions.objects import ObjectCreated
 from treadle.definitions.results import RunRequest
 from treadle.definitions.runs import moment
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine import known_keys
+from treadle.engine import run_key_cache
 from treadle.engine.evaluation import Budget
-from treadle.engine.leased_ticks import LeasedTicks
 from treadle.engine.outcomes import Decision
+from treadle.engine.scheduled_ticks import ScheduledTickRunner
 from treadle.integrations.s3 import S3SensorDefinition, s3_sensor
 from treadle.integrations.s3.selection import S3Selection
 from treadle.operate.runs import RunOperations
@@ -71,7 +71,7 @@ def operations(house: House) -> RunOperations:
     )
 
 
-def minute(house: House, ticks: LeasedTicks) -> Decision:
+def minute(house: House, ticks: ScheduledTickRunner) -> Decision:
     """Let a minute pass, and tick."""
     house.clock.advance(60)
     return ticks.tick(house.clock.now(), Budget(60)).decision
@@ -188,7 +188,7 @@ def test_after_ten_minutes_all_is_asked_for_again(house: CountingHouse) -> None:
 def test_more_keys_than_are_remembered_are_asked_for(
     house: CountingHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(known_keys, "MAX_KEYS", 2)
+    monkeypatch.setattr(run_key_cache, "MAX_KEYS", 2)
     keys = ["k", "l", "m"]
     for number, key in enumerate(keys[1:], 901):
         dispatch(house, committed(house, key, number=number))
@@ -211,7 +211,7 @@ def test_an_event_after_the_release_starts_its_run(house: CountingHouse) -> None
 
     def deliver(second: int) -> Decision:
         event = ObjectCreated(object_of("in/a.csv"), moment(NOON + second * 1000), str(second))
-        return events.evaluate(event, events.take_up([event]), Budget(60)).decision
+        return events.evaluate(event, events.load_batch_state([event]), Budget(60)).decision
 
     assert [deliver(1), deliver(2)] == [Decision.SKIPPED, Decision.SKIPPED]
     assert len(house.asked) == 1

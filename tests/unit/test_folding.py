@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from treadle.definitions.runs import StepFailure
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.folding import LAUNCH_DUE_MS, OVERDUE_MS, UNKNOWN_FAILURE, Report, fold
+from treadle.engine.run_state import LAUNCH_DUE_MS, OVERDUE_MS, UNKNOWN_FAILURE, Report, fold
 from treadle.ports.runs import Failure, Run
 
 CREATED = 1_000_000
@@ -224,7 +224,7 @@ def disputed_ends(draw: st.DrawFn) -> list[Report]:
         st.integers(CREATED, CREATED + 9),
         retry=st.integers(0, 1),
         failure=REASONS,
-        learnt_at=st.just(CREATED),
+        observed_at=st.just(CREATED),
     )
     named = [
         replace(each, external_id=f"execution {each.retry}", target="arn")

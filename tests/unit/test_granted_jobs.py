@@ -14,9 +14,9 @@ from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import TickStatus
 from treadle.engine.evaluation import Budget, Evaluator
 from treadle.engine.event_ticks import EventTicks
-from treadle.engine.leased_ticks import LeasedTicks, TickSettings
 from treadle.engine.planning import Planner
 from treadle.engine.preview import Previewer
+from treadle.engine.scheduled_ticks import ScheduledTickRunner, TickSettings
 from treadle.integrations.s3 import S3Selection, S3SensorDefinition
 
 OTHER = "load_orders"
@@ -37,9 +37,9 @@ def evaluator(house: House, definition: SensorDefinition, granted: frozenset[str
     return Evaluator(Planner(definition, RUN_IDS, house.runs, granted=granted), house.clock)
 
 
-def leased(house: House, granted: frozenset[str] | None) -> LeasedTicks:
+def leased(house: House, granted: frozenset[str] | None) -> ScheduledTickRunner:
     running = evaluator(house, two_jobs(), granted)
-    return LeasedTicks(
+    return ScheduledTickRunner(
         running, house.sensors, house.ticks, house.clock, house.tokens, TickSettings(0, RUNNING)
     )
 
@@ -88,7 +88,7 @@ def test_event_tick_fails_and_its_message_goes_back_to_the_queue(house: House) -
     def evaluate(granted: frozenset[str]) -> None:
         running = evaluator(house, definition, granted)
         events = EventTicks(running, house.sensors, house.ticks, house.tokens, RUNNING, house.runs, NAMESPACE)
-        events.evaluate(event, events.take_up([event]), Budget())
+        events.evaluate(event, events.load_batch_state([event]), Budget())
 
     with pytest.raises(SensorEvaluationError, match="the jobs of its registry entry"):
         evaluate(frozenset())

@@ -8,13 +8,13 @@ from tests.support.dispatching import NOON, committed, counts, dispatch, launche
 from tests.support.house import JOB, NAMESPACE, NO_LIMITS, RUN_IDS, House
 from treadle.definitions.assets import AssetMaterialization
 from treadle.definitions.errors import CommandRefusedError
+from treadle.engine.asset_recorder import AssetRecorder
+from treadle.engine.chunks import CHUNK_SIZE
 from treadle.engine.dispatch import DEFAULT_DEPTH, HANDED_ON_MS, UNGRANTED_MS, Dispatcher, Limits
-from treadle.engine.folding import LAUNCH_DUE_MS
-from treadle.engine.held import AGAIN_MS
-from treadle.engine.materializing import AssetRecorder
+from treadle.engine.held_ticks import AGAIN_MS
 from treadle.engine.outcomes import Decision
 from treadle.engine.reconcile import DISPATCH_LATE_MS, Reconciled, Reconciler
-from treadle.engine.slices import SLICE
+from treadle.engine.run_state import LAUNCH_DUE_MS
 from treadle.operate.drops import TickDrops
 from treadle.ports.ticks import DispatchCounts, Drop, PlannedRun, Tick, TickTrouble
 from treadle.testing.event_store import InMemoryEventStore
@@ -136,13 +136,13 @@ def test_deployment_that_changes_dispatch_after_reconcile_is_met_by_a_second_loo
     new = reconciler(house, JOB, OTHER)
     new.reconcile(50)
     for body in house.slices.drain():
-        house.dispatcher().dispatch_slice(house.slice_request(body))
+        house.dispatcher().dispatch_chunk(house.slice_request(body))
     house.clock.advance(AGAIN_MS / 1000)
 
     new.reconcile(50)
 
     for body in house.slices.drain():
-        dispatcher(house, JOB, OTHER).dispatch_slice(house.slice_request(body))
+        dispatcher(house, JOB, OTHER).dispatch_chunk(house.slice_request(body))
     assert counts(house, tick) == DispatchCounts(started=len(tick.requests))
 
 
@@ -269,8 +269,8 @@ def dispatcher(house: House, *jobs: str) -> Dispatcher:
 
 def large(house: House) -> Tick:
     """A tick in three slices; the first and the last ask for a job that is not granted."""
-    tick = committed(house, *(f"k{index:04}" for index in range(2 * SLICE + 1)))
-    tick = with_job(with_job(tick, 0, OTHER), 2 * SLICE, OTHER)
+    tick = committed(house, *(f"k{index:04}" for index in range(2 * CHUNK_SIZE + 1)))
+    tick = with_job(with_job(tick, 0, OTHER), 2 * CHUNK_SIZE, OTHER)
     house.tables.ticks[tick.sensor, tick.tick_id] = tick
     return tick
 
@@ -281,7 +281,7 @@ def deliver(house: House, tick: Tick, *jobs: str, times: int = 1) -> None:
     made.dispatch(stored(house, tick))
     for body in house.slices.drain():
         for _ in range(times):
-            made.dispatch_slice(house.slice_request(body))
+            made.dispatch_chunk(house.slice_request(body))
 
 
 def test_slice_with_a_held_request_starts_the_others_and_loses_and_doubles_nothing(house: House) -> None:
@@ -289,14 +289,14 @@ def test_slice_with_a_held_request_starts_the_others_and_loses_and_doubles_nothi
 
     deliver(house, tick, times=2)
 
-    assert len(house.tables.runs) == 2 * SLICE - 1
+    assert len(house.tables.runs) == 2 * CHUNK_SIZE - 1
     slicing = stored(house, tick).slicing
     assert slicing is not None
     assert slicing.noted == {1}
     assert (counts(house, tick), stored(house, tick).trouble) == (None, TickTrouble.HELD)
     deliver(house, tick, JOB, OTHER, times=2)
     assert sorted(house.tables.runs) == sorted(request.run_id for request in tick.requests)
-    assert counts(house, tick) == DispatchCounts(started=2 * SLICE + 1)
+    assert counts(house, tick) == DispatchCounts(started=2 * CHUNK_SIZE + 1)
 
 
 def test_dropped_requests_of_slices_are_refused_and_the_others_run(house: House) -> None:
@@ -306,9 +306,9 @@ def test_dropped_requests_of_slices_are_refused_and_the_others_run(house: House)
 
     reconciler(house, JOB).reconcile(50)
     for body in house.slices.drain():
-        house.dispatcher().dispatch_slice(house.slice_request(body))
+        house.dispatcher().dispatch_chunk(house.slice_request(body))
 
-    assert counts(house, tick) == DispatchCounts(started=2 * SLICE - 1, refused=2)
+    assert counts(house, tick) == DispatchCounts(started=2 * CHUNK_SIZE - 1, refused=2)
     assert len(stored(house, tick).refusals) == 2
 
 
@@ -317,13 +317,13 @@ def test_slice_that_waits_for_the_next_hour_does_not_put_off_one_that_waits_for_
     made = house.dispatcher(limits=Limits(runs_per_hour=10))
     made.dispatch(tick)
     for body in house.slices.drain():
-        made.dispatch_slice(house.slice_request(body))
+        made.dispatch_chunk(house.slice_request(body))
 
     assert house.ticks.pending(NOON + UNGRANTED_MS + 1, 5) == [("watch", tick.tick_id)]
 
 
 def test_slices_that_are_under_way_are_not_handed_on_again_by_a_new_process(house: House) -> None:
-    tick = committed(house, *(f"k{index}" for index in range(SLICE + 1)))
+    tick = committed(house, *(f"k{index}" for index in range(CHUNK_SIZE + 1)))
     dispatch(house, tick)
     house.slices.drain()
 
@@ -386,11 +386,11 @@ def test_look_that_runs_out_of_time_goes_on_at_the_next_pass(house: House) -> No
             return house.clock.time
 
     made._held._clock = Slow()
-    assert made._held.look(house.clock.time + 3_000).is_complete is False
+    assert made._held.check(house.clock.time + 3_000).is_complete is False
     assert 1 <= len(house.tables.runs) < 4
 
     for _ in range(3):
-        made._held.look(house.clock.time + 3_000)
+        made._held.check(house.clock.time + 3_000)
 
     assert len(house.tables.runs) == 4
 
@@ -423,7 +423,7 @@ def test_run_of_a_released_request_is_due_like_any_other(house: House) -> None:
 
 def test_slices_that_are_under_way_are_not_dropped(house: House) -> None:
     """Nothing of them is held: they start within seconds."""
-    tick = committed(house, *(f"k{index}" for index in range(SLICE + 1)))
+    tick = committed(house, *(f"k{index}" for index in range(CHUNK_SIZE + 1)))
     dispatch(house, tick)
 
     with pytest.raises(CommandRefusedError, match="nothing of it is held"):
@@ -476,13 +476,13 @@ def test_refused_asset_event_counts_when_what_was_held_has_started(house: House)
 
 
 def test_refused_asset_event_of_a_large_tick_counts_and_is_noted(house: House) -> None:
-    tick = with_asset(house, committed(house, *(f"k{index}" for index in range(SLICE + 1))))
+    tick = with_asset(house, committed(house, *(f"k{index}" for index in range(CHUNK_SIZE + 1))))
     made = refusing(house, JOB)
     made.dispatch(tick)
 
-    outcomes = [made.dispatch_slice(house.slice_request(body)) for body in house.slices.drain()]
+    outcomes = [made.dispatch_chunk(house.slice_request(body)) for body in house.slices.drain()]
 
-    assert counts(house, tick) == DispatchCounts(started=SLICE + 1, refused=1)
+    assert counts(house, tick) == DispatchCounts(started=CHUNK_SIZE + 1, refused=1)
     assert "is not recorded" in stored(house, tick).refusals[0]
     assert sum(outcome.refused for outcome in outcomes) == 1
 

@@ -18,10 +18,10 @@ from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DagsterRunStatus
 from treadle.engine.evaluation import Evaluator
 from treadle.engine.event_ticks import EventTicks
-from treadle.engine.hops import MOST_HOPS, first_of_a_chain, hops_of, one_hop_on
-from treadle.engine.leased_ticks import LeasedTicks, TickSettings
+from treadle.engine.message_hops import MOST_HOPS, first_of_a_chain, hops_of, one_hop_on
 from treadle.engine.planning import Planner
 from treadle.engine.preview import Previewer
+from treadle.engine.scheduled_ticks import ScheduledTickRunner, TickSettings
 from treadle.entrypoints import steps
 from treadle.entrypoints.evaluator import WAKE, _evaluate_batch
 from treadle.entrypoints.handler import MAX_RECEIVES, metrics, process_queue
@@ -208,7 +208,9 @@ def _parts(house: House, definition: SensorDefinition, chains: Chains, interval:
     return EvaluatorParts(
         definition.name,
         settings,
-        LeasedTicks(running, house.sensors, house.ticks, house.clock, house.tokens, settings, chains.queue),
+        ScheduledTickRunner(
+            running, house.sensors, house.ticks, house.clock, house.tokens, settings, chains.queue
+        ),
         EventTicks(running, house.sensors, house.ticks, house.tokens, RUNNING, house.runs, "n"),
         Previewer(running, house.sensors, house.clock),
         Inbox(f"sensor {definition.name}", chains.queue, _Letters(chains.letters)),

@@ -26,16 +26,16 @@ from treadle.definitions.errors import (
     LaunchError,
 )
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.addresses import role_of_try
+from treadle.engine.arns import role_of_start
 from treadle.engine.launch import DENIED_FOR_MS
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Decision
-from treadle.engine.unanswered import DENIED_ENDS_MS
+from treadle.engine.unreachable_runs import DENIED_ENDS_MS
 from treadle.operate.commands import Commands
 from treadle.operate.runs import RunOperations
 from treadle.ports.deployment import CommandAnswer
-from treadle.ports.launching import JobSettings, StartContract
-from treadle.ports.runs import Try
+from treadle.ports.runs import PendingStart
+from treadle.ports.targets import JobSettings, StartContract
 from treadle.testing.targets import NAMED, InMemoryTarget
 
 ROLE = "arn:aws:iam::123456789012:role/treadle/main/us-east-1/job/process-1A"
@@ -61,8 +61,8 @@ def test_run_is_started_with_the_role_of_its_job_and_its_record_says_so(house: H
 
     run = house.only_run()
     assert (run.status, house.target.roles) == (Status.STARTED, [ROLE])
-    assert run.tried is not None
-    assert run.tried.role == ROLE
+    assert run.pending_start is not None
+    assert run.pending_start.role == ROLE
 
 
 @pytest.mark.parametrize("refusal", [NO_ROLE, BUSY])
@@ -73,7 +73,7 @@ def test_role_that_cannot_be_assumed_leaves_no_start_in_doubt(house: House, refu
     outcome = launch(house)
 
     run = house.only_run()
-    assert (outcome.decision, run.status, run.tried, run.claim) == (
+    assert (outcome.decision, run.status, run.pending_start, run.claim) == (
         Decision.DELAYED,
         Status.QUEUED,
         None,
@@ -106,7 +106,7 @@ def test_process_that_dies_where_a_role_was_refused_leaves_no_start_in_doubt(hou
     house.clock.time = left.claim.expires_at + 1
     launch(house)
 
-    assert (left.tried, len(house.target.starts)) == (Try(left.claim.token, NOON, ""), 1)
+    assert (left.pending_start, len(house.target.starts)) == (PendingStart(left.claim.token, NOON, ""), 1)
     assert house.only_run().status is Status.STARTED
 
 
@@ -124,7 +124,7 @@ def test_start_whose_role_was_refused_is_not_sent_though_it_is_granted_by_now(ho
 
     launch(house)
 
-    assert (house.target.starts, house.only_run().tried) == ([], None)
+    assert (house.target.starts, house.only_run().pending_start) == ([], None)
 
 
 @pytest.mark.parametrize("contract", [NAMED, TOKENED, LISTED])
@@ -150,7 +150,7 @@ def test_denial_of_a_role_counts_as_long_as_one_of_its_target(house: House) -> N
     assert (run.status, run.failure.error) == (Status.FAILURE, "LaunchDeniedError")
     assert ROLE in run.failure.cause
     assert DENIED_FOR_MS < (run.ended_at or 0) - NOON < DENIED_FOR_MS + HOUR
-    assert run.yields is not None
+    assert run.replaceable_request_digest is not None
     assert house.target.starts == []
 
 
@@ -173,14 +173,14 @@ def test_start_in_doubt_stays_in_doubt_while_its_role_is_refused(
 ) -> None:
     target = in_doubt(house, contract)
     target.unassumed[ROLE] = refusal
-    before = house.only_run().tried
+    before = house.only_run().pending_start
 
     launch(house)
     refused = house.only_run()
     target.unassumed.clear()
     run = keep_launching(house, HOUR)
 
-    assert (refused.status, refused.tried, refused.claim) == (Status.QUEUED, before, None)
+    assert (refused.status, refused.pending_start, refused.claim) == (Status.QUEUED, before, None)
     assert (run.status, len(target.executions)) == (Status.STARTED, 1)
 
 
@@ -192,7 +192,7 @@ def test_start_in_doubt_whose_role_is_refused_for_a_day_is_unknown_and_keeps_its
     run = keep_launching(house)
 
     assert run.failure is not None
-    assert (run.failure.error, run.yields) == ("OutcomeUnknownError", None)
+    assert (run.failure.error, run.replaceable_request_digest) == ("OutcomeUnknownError", None)
     assert house.clock.now() - at > DENIED_ENDS_MS - HOUR
 
 
@@ -240,9 +240,9 @@ def test_start_in_doubt_at_an_address_that_its_job_names_as_former_is_settled_wi
 def test_start_in_doubt_of_a_record_without_role_is_settled_with_the_role_of_its_job(house: House) -> None:
     """Records of before: the engine's own permissions are gone, and a job's role keeps former addresses."""
     target = in_doubt(house)
-    tried = house.only_run().tried
-    assert tried is not None
-    house.tables.runs[RUN_ID] = replace(house.only_run(), tried=replace(tried, role=None))
+    pending_start = house.only_run().pending_start
+    assert pending_start is not None
+    house.tables.runs[RUN_ID] = replace(house.only_run(), pending_start=replace(pending_start, role=None))
     house.jobs = with_role(NEXT, MOVED)
 
     run = keep_launching(house)
@@ -298,7 +298,7 @@ def test_denied_start_is_no_start_in_doubt(house: House, contract: StartContract
 
     launch(house)
 
-    assert house.only_run().tried is None
+    assert house.only_run().pending_start is None
 
 
 # ---- Runs under way
@@ -366,7 +366,7 @@ def test_end_at_an_address_that_a_job_names_as_former_is_explained_with_its_role
 
 
 @pytest.mark.parametrize(
-    ("tried", "former", "role"),
+    ("pending_start", "former", "role"),
     [
         ("load", "arn:aws:glue:us-east-1:123456789012:job/load", NEXT),
         ("arn:aws:glue:us-east-1:123456789012:job/load", "load", NEXT),
@@ -374,10 +374,12 @@ def test_end_at_an_address_that_a_job_names_as_former_is_explained_with_its_role
         ("load", "arn:aws:glue:us-east-1:123456789012:job/load2", ROLE),
     ],
 )
-def test_role_at_a_former_address_that_is_a_bare_name_or_its_arn(tried: str, former: str, role: str) -> None:
+def test_role_at_a_former_address_that_is_a_bare_name_or_its_arn(
+    pending_start: str, former: str, role: str
+) -> None:
     settings = JobSettings(JOB, "glue", "load_2", "P", role=NEXT, former=(former,))
 
-    assert role_of_try(Try("t", NOON, tried, "glue", role=ROLE), settings) == role
+    assert role_of_start(PendingStart("t", NOON, pending_start, "glue", role=ROLE), settings) == role
 
 
 def test_end_of_a_retired_job_is_recorded_though_its_role_is_gone(house: House) -> None:

@@ -8,19 +8,19 @@ import pytest
 from tests.support.house import NAMESPACE, House, keyless, sensor_of
 from treadle.definitions.errors import StoreError
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus
+from treadle.engine.backoff import FAILURES_BEFORE_BACKOFF
 from treadle.engine.evaluation import Budget
-from treadle.engine.failures import UNSLOWED
 from treadle.engine.late_sensors import DELIVERY_MS, INTERVALS, LateSensors
-from treadle.engine.leased_ticks import MAX_LEASE_SECONDS
 from treadle.engine.reconcile import Reconciled, Reconciler
-from treadle.engine.registered import CachedRegistry
+from treadle.engine.registry_cache import CachedRegistry
 from treadle.engine.schedule import MINUTE_MS
+from treadle.engine.scheduled_ticks import MAX_LEASE_SECONDS
 from treadle.ports.deployment import EVENT_KINDS
 from treadle.ports.registry import KeptEntry, RegistryCopy
 from treadle.ports.sensors import Edit, SensorState
 from treadle.ports.system import BusEvent
+from treadle.testing.bus import InMemoryBus
 from treadle.testing.engine_state import InMemoryLateSensorStore
-from treadle.testing.news import InMemoryBus
 from treadle.testing.registry import InMemoryRegistryStore, sensor_text
 from treadle.testing.stores import InMemorySensorStore
 
@@ -85,9 +85,9 @@ class Watch:
         until = self.house.clock.time + ms
         while self.house.clock.time + MINUTE_MS <= until:
             self.house.clock.time += MINUTE_MS
-            self.made.look()
+            self.made.check()
         self.house.clock.time = until
-        self.made.look()
+        self.made.check()
         return tuple(self.made.late)
 
     def told(self) -> list[tuple[object, ...]]:
@@ -180,7 +180,7 @@ def test_process_that_need_not_look_yet_leaves_what_another_has_announced(watch:
     other = watch.made
     watch.tick(name="second")
     watch.start_process()
-    watch.made.look()
+    watch.made.check()
     watch.register("third")
     watch.pass_by(MINUTE_MS)
 
@@ -189,7 +189,7 @@ def test_process_that_need_not_look_yet_leaves_what_another_has_announced(watch:
         ("second", "LATE"),
         ("second", "HEALTHY"),
     ]
-    other.look()
+    other.check()
     assert len(watch.told()) == 3
     assert set(watch.house.tables.late) == {"first"}
 
@@ -204,12 +204,12 @@ def test_sensor_that_only_another_process_has_looked_at_stays_late(watch: Watch)
     one = watch.made
     del watch.house.tables.sensors["second"]
     watch.start_process()
-    watch.made.look()
+    watch.made.check()
     assert watch.made.late == ("first", "second")
 
-    one.look()
+    one.check()
     watch.tick(name="first")
-    one.look()
+    one.check()
 
     assert [each[:2] for each in watch.told()] == [
         ("first", "LATE"),
@@ -233,7 +233,7 @@ def test_what_could_not_be_announced_is_announced_by_the_next_look(watch: Watch)
 
     watch.house.bus = bus
     watch.start_process()
-    watch.made.look()
+    watch.made.check()
 
     assert [each[:2] for each in watch.told()] == [("watch", "LATE")]
 
@@ -320,7 +320,7 @@ def test_sensor_that_failures_hold_up_is_not_late_before_it_may_tick_again(watch
     def failing() -> None:
         raise ValueError("no source")
 
-    for _ in range(UNSLOWED + 3):
+    for _ in range(FAILURES_BEFORE_BACKOFF + 3):
         watch.house.clock.time = max(watch.house.clock.time + MINUTE_MS, watch.house.state().resume_at or 0)
         watch.tick(function=failing)
     resume_at = watch.house.state().resume_at or 0

@@ -13,7 +13,6 @@ from treadle.definitions.errors import (
     UnknownEventError,
 )
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.folding import OVERDUE_MS
 from treadle.engine.identity import leased_tick_id
 from treadle.engine.launch import (
     MAX_DELAY_SECONDS,
@@ -22,8 +21,9 @@ from treadle.engine.launch import (
 )
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Decision
-from treadle.ports.launching import Execution, Start
-from treadle.ports.runs import Claim, Run, Try
+from treadle.engine.run_state import OVERDUE_MS
+from treadle.ports.runs import Claim, PendingStart, Run
+from treadle.ports.targets import Execution, Start
 from treadle.testing.targets import InMemoryTarget
 
 
@@ -150,7 +150,7 @@ def test_claim_of_a_launch_that_died_is_taken_over_under_the_same_launch_id(
     house: House, queued: Run
 ) -> None:
     claim = Claim("dead", NOON + SECONDS * 1000 + TAKEOVER_MARGIN_MS)
-    house.runs.claim(RUN_ID, JOB, 1, claim, Try("dead", NOON, ARN))
+    house.runs.claim(RUN_ID, JOB, 1, claim, PendingStart("dead", NOON, ARN))
     house.target.start(start_of(house.only_run(), house.jobs[JOB]))
 
     house.clock.time = claim.expires_at + 1
@@ -188,7 +188,7 @@ def test_claim_that_another_launch_has_taken_over_is_not_released(house: House, 
     class PausedTarget(InMemoryTarget):
         def start(self, start: Start) -> Execution:
             house.clock.advance(SECONDS + 61)
-            house.runs.claim(RUN_ID, JOB, 1, other, Try("other", house.clock.now(), ARN))
+            house.runs.claim(RUN_ID, JOB, 1, other, PendingStart("other", house.clock.now(), ARN))
             msg = "throttled"
             raise LaunchDelayedError(msg)
 

@@ -8,8 +8,8 @@ from treadle.definitions.errors import LaunchDelayedError, LaunchUncertainError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.launch import UNSEEN_FOR_MS
 from treadle.engine.outcomes import Decision, Outcome
-from treadle.ports.launching import Execution, JobSettings, Start, StartContract
-from treadle.ports.runs import Claim, Try
+from treadle.ports.runs import Claim, PendingStart
+from treadle.ports.targets import Execution, JobSettings, Start, StartContract
 from treadle.testing.targets import NAMED, InMemoryTarget
 
 HOUR = 3_600_000
@@ -113,7 +113,7 @@ def test_a_start_after_two_empty_looks_is_a_new_try_with_looks_of_its_own(house:
     with pytest.raises(KeyboardInterrupt):
         launch(house)
     run = house.only_run()
-    assert (run.unseen_at, run.tried and run.tried.at) == (None, house.clock.now())
+    assert (run.unseen_at, run.pending_start and run.pending_start.at) == (None, house.clock.now())
     dying, house.target = house.target, InMemoryTarget(house.clock, LISTED, listing_lag=10 * HOUR)
     house.target.executions, house.target.begun = dying.executions, dying.begun
     house.clock.advance(200)
@@ -138,7 +138,7 @@ def test_past_what_token_or_listing_covers_the_run_fails_and_nothing_is_started(
     assert run.failure is not None
     assert run.failure.error == "OutcomeUnknownError"
     assert f"{ARN} can no longer be asked for {run.launch_id}" in run.failure.cause
-    assert run.yields is None
+    assert run.replaceable_request_digest is None
 
 
 def test_what_the_target_reports_later_supersedes_the_unknown_outcome(house: House) -> None:
@@ -166,9 +166,9 @@ def test_an_answer_that_says_nothing_is_a_doubt_and_a_refusal_is_none(house: Hou
     house.target.refusals = iter([LaunchDelayedError("busy"), LaunchUncertainError("no answer")])
 
     launch(house)
-    assert house.only_run().tried is None
+    assert house.only_run().pending_start is None
     launch(house)
-    assert house.only_run().tried is not None
+    assert house.only_run().pending_start is not None
     house.launches.drain()
 
     assert launched_by_its_messages(house).decision is Decision.LAUNCHED
@@ -177,12 +177,12 @@ def test_an_answer_that_says_nothing_is_a_doubt_and_a_refusal_is_none(house: Hou
 
 def test_a_refusal_after_a_doubt_does_not_settle_it(house: House) -> None:
     killed_after_the_call(house, TOKENED)
-    tried = house.only_run().tried
+    pending_start = house.only_run().pending_start
     house.target.refusals = iter([LaunchDelayedError("busy")])
 
     launch(house)
 
-    assert house.only_run().tried == tried
+    assert house.only_run().pending_start == pending_start
 
 
 def test_a_doubt_is_settled_where_it_arose_whatever_is_deployed_by_then(house: House) -> None:
@@ -225,7 +225,7 @@ def test_a_launch_that_died_before_its_job_was_configured_goes_to_what_is_config
     house: House,
 ) -> None:
     queue_run(house)
-    house.runs.claim(RUN_ID, JOB, 1, Claim("dead", NOON), Try("dead", NOON, ""))
+    house.runs.claim(RUN_ID, JOB, 1, Claim("dead", NOON), PendingStart("dead", NOON, ""))
     house.clock.advance(1)
 
     assert launch(house).decision is Decision.LAUNCHED

@@ -25,10 +25,10 @@ from treadle.definitions.errors import (
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.launch import DENIED_FOR_MS
 from treadle.engine.outcomes import Decision
-from treadle.engine.unanswered import DENIED_ENDS_MS
-from treadle.operate.stories import run_stands
-from treadle.ports.launching import JobSettings, StartContract
-from treadle.ports.runs import Claim, Try
+from treadle.engine.unreachable_runs import DENIED_ENDS_MS
+from treadle.operate.explanation import describe_run
+from treadle.ports.runs import Claim, PendingStart
+from treadle.ports.targets import JobSettings, StartContract
 from treadle.testing.targets import NAMED
 
 
@@ -41,7 +41,7 @@ def test_a_start_in_doubt_whose_address_denies_is_never_called_denied(house: Hou
     assert run.status is Status.QUEUED
     assert run.delayed is not None
     assert "not authorized" in run.delayed.reason
-    assert "may have come through" in run_stands(run, house.clock.now())
+    assert "may have come through" in describe_run(run, house.clock.now())
 
 
 def test_a_start_in_doubt_whose_address_denies_for_a_day_is_unknown_and_keeps_its_key(house: House) -> None:
@@ -53,7 +53,11 @@ def test_a_start_in_doubt_whose_address_denies_for_a_day_is_unknown_and_keeps_it
     run = keep_launching(house)
 
     assert run.failure is not None
-    assert (run.status, run.failure.error, run.yields) == (Status.FAILURE, "OutcomeUnknownError", None)
+    assert (run.status, run.failure.error, run.replaceable_request_digest) == (
+        Status.FAILURE,
+        "OutcomeUnknownError",
+        None,
+    )
     assert DENIED_ENDS_MS < house.clock.now() - denied_at < DENIED_ENDS_MS + HOUR
     for words in (ARN, "not authorized", "former address in its entry (`former`)"):
         assert words in run.failure.cause
@@ -91,7 +95,11 @@ def test_a_start_in_doubt_whose_target_is_gone_is_unknown_at_once(
     run = keep_launching(house)
 
     assert run.failure is not None
-    assert (run.failure.error, run.yields, len(target.executions)) == ("OutcomeUnknownError", None, 1)
+    assert (run.failure.error, run.replaceable_request_digest, len(target.executions)) == (
+        "OutcomeUnknownError",
+        None,
+        1,
+    )
     assert "StateMachineDoesNotExist" in run.failure.cause
 
 
@@ -121,7 +129,7 @@ def test_a_denied_start_goes_to_the_new_address_and_is_never_in_doubt(house: Hou
     target = target_of(house)
     target.walls[ARN] = DENIED
     launch(house)
-    assert house.only_run().tried is None
+    assert house.only_run().pending_start is None
     house.jobs = MOVED
 
     run = keep_launching(house)
@@ -136,7 +144,7 @@ def test_a_denied_start_of_a_job_that_has_not_moved_is_denied_after_five_minutes
     run = keep_launching(house)
 
     assert run.failure is not None
-    assert (run.failure.error, run.tried) == ("LaunchDeniedError", None)
+    assert (run.failure.error, run.pending_start) == ("LaunchDeniedError", None)
     assert DENIED_FOR_MS < house.clock.now() - NOON < DENIED_FOR_MS + HOUR
 
 
@@ -163,7 +171,7 @@ def test_a_start_in_doubt_without_token_that_is_refused_at_both_addresses_is_unk
     run = keep_launching(house)
 
     assert run.failure is not None
-    assert (run.failure.error, run.yields) == ("OutcomeUnknownError", None)
+    assert (run.failure.error, run.replaceable_request_digest) == ("OutcomeUnknownError", None)
 
 
 def test_a_start_in_doubt_of_a_job_that_is_no_longer_there_is_settled(house: House) -> None:
@@ -178,21 +186,21 @@ def test_a_start_in_doubt_of_a_job_that_is_no_longer_there_is_settled(house: Hou
 def test_a_start_in_doubt_on_a_kind_that_is_not_known_is_unknown(house: House) -> None:
     in_doubt(house)
     run = house.only_run()
-    assert run.tried is not None
-    house.tables.runs[RUN_ID] = replace(run, tried=replace(run.tried, kind=""))
+    assert run.pending_start is not None
+    house.tables.runs[RUN_ID] = replace(run, pending_start=replace(run.pending_start, kind=""))
     house.jobs = {}
 
     run = keep_launching(house)
 
     assert run.failure is not None
-    assert (run.failure.error, run.yields) == ("OutcomeUnknownError", None)
+    assert (run.failure.error, run.replaceable_request_digest) == ("OutcomeUnknownError", None)
 
 
 def test_a_try_from_before_the_job_had_an_address_gives_way_to_the_first_real_one(house: House) -> None:
     """Else a second start would go wherever the job is by then, although the first may have come through."""
     queue_run(house)
     target = target_of(house)
-    house.runs.claim(RUN_ID, JOB, 1, Claim("dead", NOON), Try("dead", NOON, ""))
+    house.runs.claim(RUN_ID, JOB, 1, Claim("dead", NOON), PendingStart("dead", NOON, ""))
     house.clock.advance(1)
     target.loses = True
     launch(house)
@@ -209,7 +217,7 @@ def test_a_try_from_before_the_job_had_an_address_gives_way_to_the_first_real_on
 
 def test_a_try_without_address_keeps_no_key(house: House) -> None:
     queue_run(house)
-    house.runs.claim(RUN_ID, JOB, 1, Claim("dead", NOON), Try("dead", NOON, ""))
+    house.runs.claim(RUN_ID, JOB, 1, Claim("dead", NOON), PendingStart("dead", NOON, ""))
     house.clock.advance(1)
     house.jobs = {JOB: replace(JOBS[JOB], arn="")}
 
@@ -217,8 +225,8 @@ def test_a_try_without_address_keeps_no_key(house: House) -> None:
 
     run = house.only_run()
     assert run.failure is not None
-    assert (run.failure.error, run.tried) == ("JobNotConfiguredError", None)
-    assert run.yields is not None
+    assert (run.failure.error, run.pending_start) == ("JobNotConfiguredError", None)
+    assert run.replaceable_request_digest is not None
 
 
 def test_options_of_another_kind_do_not_come_along_to_the_former_address(house: House) -> None:

@@ -20,8 +20,8 @@ from treadle.engine.launch import (
 )
 from treadle.engine.outcomes import Decision
 from treadle.operate.runs import RunOperations
-from treadle.ports.launching import JobSettings
-from treadle.ports.runs import Delay, Failure, Run
+from treadle.ports.runs import Failure, LaunchBackoff, Run
+from treadle.ports.targets import JobSettings
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_job_that_stays_unregistered_fails_the_run_which_can_be_rerun(house: Hou
     outcome = launch(house)
 
     run = house.only_run()
-    assert (outcome.decision, run.status, run.tried) == (Decision.FAILURE, Status.FAILURE, None)
+    assert (outcome.decision, run.status, run.pending_start) == (Decision.FAILURE, Status.FAILURE, None)
     assert run.failure == Failure("JobNotConfiguredError", outcome.reason, assumed=True)
     assert outcome.reason.endswith(f"Then: treadle run rerun {run.run_id}")
     house.jobs = dict(JOBS)
@@ -124,12 +124,12 @@ def test_start_that_may_succeed_later_releases_its_claim_and_is_sent_again(
 
     run = house.only_run()
     assert (outcome.decision, outcome.reason) == (Decision.DELAYED, str(error))
-    assert (run.status, run.claim, run.tried is not None) == (Status.QUEUED, None, is_in_doubt)
+    assert (run.status, run.claim, run.pending_start is not None) == (Status.QUEUED, None, is_in_doubt)
     [(message, delay)] = resent(house)
     assert message == {**MESSAGE, "hops": 1}
     assert RETRY_SECONDS / 2 <= delay <= RETRY_SECONDS
     assert run.next_at == NOON + delay * 1000 + MESSAGE_LOST_MS
-    assert run.delayed == Delay(str(error), NOON, NOON + delay * 1000)
+    assert run.delayed == LaunchBackoff(str(error), NOON, NOON + delay * 1000)
 
 
 def test_start_that_has_succeeded_waits_for_nothing_any_more(house: House, queued: Run) -> None:

@@ -5,11 +5,11 @@ from dataclasses import replace
 from tests.support.dispatching import NOON, committed, counts, launched
 from tests.support.house import House
 from treadle.definitions.runs import DEPTH_TAG
+from treadle.engine.chunks import CHUNK_SIZE
 from treadle.engine.dispatch import Dispatcher, Limits
-from treadle.engine.fuse import SHARE
 from treadle.engine.outcomes import Decision
+from treadle.engine.rate_limit import SHARE
 from treadle.engine.reconcile import DISPATCH_LATE_MS, Reconciled
-from treadle.engine.slices import SLICE
 from treadle.ports.ticks import DispatchCounts, Tick
 
 HOUR = 3_600_000
@@ -102,7 +102,7 @@ def test_taken_keys_are_no_runs_and_pass_when_the_hour_is_full(house: House) -> 
 
 
 def test_slices_beyond_the_limit_wait_too(house: House) -> None:
-    tick = committed(house, *(f"k{index}" for index in range(SLICE + 100)))
+    tick = committed(house, *(f"k{index}" for index in range(CHUNK_SIZE + 100)))
     limits = Limits(runs_per_hour=400)
     deliver(house, limits, tick)
     assert len(house.tables.runs) == 400
@@ -111,8 +111,8 @@ def test_slices_beyond_the_limit_wait_too(house: House) -> None:
         house.reconciler(limits=limits).reconcile(50)
         deliver(house, limits)
 
-    assert len(house.tables.runs) == SLICE + 100
-    assert stored(house, tick).dispatched == DispatchCounts(started=SLICE + 100)
+    assert len(house.tables.runs) == CHUNK_SIZE + 100
+    assert stored(house, tick).dispatched == DispatchCounts(started=CHUNK_SIZE + 100)
 
 
 def deliver(house: House, limits: Limits, tick: Tick | None = None) -> None:
@@ -121,4 +121,4 @@ def deliver(house: House, limits: Limits, tick: Tick | None = None) -> None:
     if tick is not None:
         one.dispatch(tick)
     for body in house.slices.drain():
-        one.dispatch_slice(house.slice_request(body))
+        one.dispatch_chunk(house.slice_request(body))

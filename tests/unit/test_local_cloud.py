@@ -10,7 +10,7 @@ from tools import local_cloud, stack
 from tools.local_cloud import explain
 from tools.ministack import LocalCloud
 from tools.project import ROOT, clean_environment
-from treadle.cli.kinds import KINDS
+from treadle.cli.target_kinds import KINDS
 
 
 @pytest.fixture

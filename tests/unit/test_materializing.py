@@ -13,8 +13,8 @@ from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
 from treadle.definitions.errors import InvalidReportError
 from treadle.definitions.runs import DEPTH_TAG, moment
 from treadle.definitions.status import TickStatus
+from treadle.engine.asset_recorder import MAX_EVENT_ID, MAX_NAMESPACE, AssetReport, RemoteMaterialization
 from treadle.engine.identity import event_tick_id, leased_tick_id, timestamp
-from treadle.engine.materializing import MAX_EVENT_ID, MAX_NAMESPACE, AssetReport, ForeignMaterialization
 from treadle.engine.outcomes import Decision
 from treadle.ports.runs import Run
 from treadle.ports.ticks import Tick, TickKind
@@ -118,7 +118,7 @@ def test_what_an_unknown_run_made_is_told_with_its_name(house: House) -> None:
 
 def test_what_another_stack_tells_is_numbered_here_and_says_where_it_is_from(house: House) -> None:
     house.assets.record(REPORT)
-    outcome = house.assets.record(ForeignMaterialization(TOLD, OTHER))
+    outcome = house.assets.record(RemoteMaterialization(TOLD, OTHER))
 
     own, foreign = told(house)
     assert own["storage_id"] == 1
@@ -143,7 +143,7 @@ def test_what_another_stack_tells_is_numbered_here_and_says_where_it_is_from(hou
     ],
 )
 def test_what_went_through_a_stack_is_not_recorded_again(house: House, namespace: str, origin: str) -> None:
-    outcome = house.assets.record(ForeignMaterialization(replace(TOLD, location=origin), namespace))
+    outcome = house.assets.record(RemoteMaterialization(replace(TOLD, location=origin), namespace))
 
     assert outcome.decision is Decision.FOREIGN
     assert namespace in outcome.reason
@@ -207,9 +207,9 @@ def test_a_run_that_cannot_be_one_is_refused(run_id: Any) -> None:
 
 def test_what_is_said_to_be_made_far_ahead_was_made_now_and_stays_so(house: House) -> None:
     far = datetime(2099, 1, 1, tzinfo=UTC)
-    reports: list[AssetReport | ForeignMaterialization] = [
+    reports: list[AssetReport | RemoteMaterialization] = [
         replace(REPORT, time=far),
-        ForeignMaterialization(replace(TOLD, time=far), OTHER),
+        RemoteMaterialization(replace(TOLD, time=far), OTHER),
     ]
     now = timestamp(house.clock.now())
     for report in reports:
@@ -240,7 +240,7 @@ def test_times_that_nothing_is_made_at_are_refused(year: int) -> None:
     with pytest.raises(InvalidReportError, match="from 1970 to 9998"):
         replace(REPORT, time=time)
     with pytest.raises(InvalidReportError, match="from 1970 to 9998"):
-        ForeignMaterialization(replace(TOLD, time=time), OTHER)
+        RemoteMaterialization(replace(TOLD, time=time), OTHER)
 
 
 @pytest.mark.parametrize(
@@ -253,16 +253,16 @@ def test_times_that_nothing_is_made_at_are_refused(year: int) -> None:
 )
 def test_what_another_stack_tells_and_cannot_be_kept_is_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidReportError, match=words):
-        ForeignMaterialization(replace(TOLD, **changes), OTHER)
+        RemoteMaterialization(replace(TOLD, **changes), OTHER)
     with pytest.raises(InvalidReportError, match="namespace is"):
-        ForeignMaterialization(TOLD, f"{OTHER}{'x' * 300}")
+        RemoteMaterialization(TOLD, f"{OTHER}{'x' * 300}")
 
 
 def test_the_longest_ids_of_the_longest_stack_fit_into_a_key_of_the_table(house: House) -> None:
     namespace = f"{OTHER}{'x' * (MAX_NAMESPACE - len(OTHER))}"
     foreign = replace(TOLD, event_id="e" * MAX_EVENT_ID, location=namespace)
 
-    house.assets.record(ForeignMaterialization(foreign, namespace))
+    house.assets.record(RemoteMaterialization(foreign, namespace))
 
     [kept] = house.tables.events["tables/orders"]
     assert len(f"id#{kept.event_id}".encode()) <= 1_024

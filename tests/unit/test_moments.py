@@ -2,7 +2,7 @@
 
 import pytest
 
-from treadle.operate.moments import parse_moment
+from treadle.operate.time_expressions import parse_time_expression
 
 NOW = 1_795_831_200_000
 HOUR = 3_600_000
@@ -25,7 +25,7 @@ HOUR = 3_600_000
     ],
 )
 def test_a_moment_or_how_long_ago(text: str, moment: int) -> None:
-    assert parse_moment(text, NOW) == moment
+    assert parse_time_expression(text, NOW) == moment
 
 
 @pytest.mark.parametrize(
@@ -47,4 +47,4 @@ def test_a_moment_or_how_long_ago(text: str, moment: int) -> None:
     ],
 )
 def test_what_is_no_time_is_none(text: str) -> None:
-    assert parse_moment(text, NOW) is None
+    assert parse_time_expression(text, NOW) is None

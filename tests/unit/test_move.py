@@ -21,7 +21,7 @@ from treadle.operate.move import (
     values_of,
 )
 from treadle.operate.sensors import SensorOperations
-from treadle.ports.deployment import DeployedSensor, Hearing
+from treadle.ports.deployment import DeployedSensor, Subscription
 from treadle.ports.moving import NewEngine, OldSensor, OldStack, Part
 from treadle.ports.sensors import SensorState
 from treadle.testing.deployment import InMemoryDeployment
@@ -54,7 +54,7 @@ NEW = NewEngine(
 
 
 @pytest.mark.parametrize(
-    ("intake", "rest", "is_settled", "step"),
+    ("intake", "rest", "is_final", "step"),
     [
         (True, True, True, Step.STOP),
         (True, False, True, Step.STOP),
@@ -65,9 +65,9 @@ NEW = NewEngine(
 )
 @pytest.mark.parametrize("engine", [None, NEW], ids=["no engine", "engine"])
 def test_next_step_shows_in_what_is_on(
-    engine: NewEngine | None, *, intake: bool, rest: bool, is_settled: bool, step: Step
+    engine: NewEngine | None, *, intake: bool, rest: bool, is_final: bool, step: Step
 ) -> None:
-    old = replace(OLD, is_on={Part.INTAKE: intake, Part.REST: rest}, is_settled=is_settled)
+    old = replace(OLD, is_on={Part.INTAKE: intake, Part.REST: rest}, is_final=is_final)
 
     assert next_step(old, engine) is step
 
@@ -145,8 +145,10 @@ def test_events_are_sent_again_from_before_the_stop_but_not_from_before_the_star
 def hand_over(instance: TreadleInstance, old: OldStack, **of_watch: Any) -> tuple[HandOver, Any]:
     """The hand-over of a stack whose engine is the instance, and the queue of the sensor of runs."""
     replayer, queue = replayer_of(instance, "watch")
-    hearing = Hearing(jobs=("load",), statuses=("SUCCESS",))
-    watch = DeployedSensor("watch", "run_status", "", (), RUNNING, queue="new/watch", hearing=hearing)
+    subscription = Subscription(jobs=("load",), statuses=("SUCCESS",))
+    watch = DeployedSensor(
+        "watch", "run_status", "", (), RUNNING, queue="new/watch", subscription=subscription
+    )
     start = DeployedSensor("start", "schedule", "", ("load",), STOPPED)
     deployment = InMemoryDeployment([replace(watch, **of_watch), start])
     states, clock = instance._sensor_store, instance.clock

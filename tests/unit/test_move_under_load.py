@@ -9,14 +9,14 @@ from tests.support.moving import DENIED, HOUR, MOVED, NEW_ARN, MovableTarget, ta
 from treadle.definitions.errors import LaunchDelayedError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.messages import LaunchRequest
-from treadle.ports.runs import Claim, Failure, Run, Try
+from treadle.ports.runs import Claim, Failure, PendingStart, Run
 
 FAILURE = Failure("E", "c")
 STATES = ("queued", "died", "in doubt", "refused", "started", "ended", "failed")
 """When the job moves: "died" was claimed by a launch that is gone; nobody has heard how the last two ended."""
 
 
-def take_up(house: House, run_id: str) -> None:
+def load_batch_state(house: House, run_id: str) -> None:
     """Handle a launch message."""
     house.launcher().launch(LaunchRequest(run_id, 1, JOB), 30)
 
@@ -31,10 +31,10 @@ def runs_in_every_state(house: House, target: MovableTarget) -> Mapping[str, str
         target.loses = state == "in doubt"
         target.refusals = iter([LaunchDelayedError("busy")] if state == "refused" else [])
         if state == "died":
-            tried = Try("dead", NOON, ARN, "step_functions")
-            house.runs.claim(run_id, JOB, 1, Claim("dead", NOON + 90_000), tried)
+            pending_start = PendingStart("dead", NOON, ARN, "step_functions")
+            house.runs.claim(run_id, JOB, 1, Claim("dead", NOON + 90_000), pending_start)
         elif state != "queued":
-            take_up(house, run_id)
+            load_batch_state(house, run_id)
     target.loses = False
     house.launches.drain()
     target.finish(f"{ARN}:{runs['ended']}-1", Status.SUCCESS)
@@ -47,7 +47,7 @@ def live(house: House, target: MovableTarget) -> None:
     for _ in range(200):
         house.clock.advance(900)
         for message in house.launches.drain():
-            take_up(house, str(message["run_id"]))
+            load_batch_state(house, str(message["run_id"]))
         for external_id, execution in list(target.executions.items()):
             if not execution.status.is_finished and house.clock.now() - execution.started_at > 3 * HOUR:
                 target.finish(external_id, Status.SUCCESS)
@@ -88,5 +88,5 @@ def test_without_permissions_on_the_former_address_what_was_tried_there_ends_as_
     unknown = {run.failure.error for run in found.values() if run.failure}
     assert succeeded == {"queued", "refused"}
     assert unknown == {"OutcomeUnknownError"}
-    assert {run.yields for run in found.values()} == {None}
+    assert {run.replaceable_request_digest for run in found.values()} == {None}
     assert {len(begun) for begun in target.begun.values()} == {1}

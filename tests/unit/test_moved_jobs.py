@@ -12,12 +12,12 @@ from treadle.definitions.errors import (
     LaunchError,
 )
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.folding import LAUNCH_DUE_MS, OVERDUE_MS
 from treadle.engine.reconcile import RETRY_MS, Reconciled
-from treadle.engine.unanswered import DENIED_ENDS_MS, SILENT_ENDS_MS
-from treadle.operate.stories import run_stands
-from treadle.ports.launching import Execution, JobSettings
+from treadle.engine.run_state import LAUNCH_DUE_MS, OVERDUE_MS
+from treadle.engine.unreachable_runs import DENIED_ENDS_MS, SILENT_ENDS_MS
+from treadle.operate.explanation import describe_run
 from treadle.ports.runs import Failure
+from treadle.ports.targets import Execution, JobSettings
 
 
 def test_a_run_whose_target_denies_is_visible_at_once_and_asked_again_soon(house: House) -> None:
@@ -35,8 +35,8 @@ def test_a_run_whose_target_denies_is_visible_at_once_and_asked_again_soon(house
         house.clock.now(),
     )
     assert run.next_at == house.clock.now() + RETRY_MS
-    assert "cannot be queried since" in run_stands(run, house.clock.now())
-    assert "states:StartExecution" in run_stands(run, house.clock.now())
+    assert "cannot be queried since" in describe_run(run, house.clock.now())
+    assert "states:StartExecution" in describe_run(run, house.clock.now())
 
 
 def test_a_run_whose_target_denies_for_a_day_ends_as_unknown(house: House) -> None:
@@ -53,7 +53,7 @@ def test_a_run_whose_target_denies_for_a_day_ends_as_unknown(house: House) -> No
         True,
     )
     assert run.ended_at == NOON + OVERDUE_MS + DENIED_ENDS_MS
-    assert (run.unanswered, run.next_at, run.yields) == (None, None, None)
+    assert (run.unanswered, run.next_at, run.replaceable_request_digest) == (None, None, None)
     for words in (f"{ARN}:{RUN_ID}-1", "not authorized", "former address in its entry (`former`)", "rerun"):
         assert words in run.failure.cause
     assert [each.failed for each in passes[:-1]] == [1] * (len(passes) - 1)
@@ -143,7 +143,7 @@ def test_a_redriven_run_ends_as_unknown_too(house: House, wall: LaunchError | No
 
 def test_a_run_of_which_nobody_knows_the_target_ends_as_unknown(house: House) -> None:
     started(house)
-    house.tables.runs[RUN_ID] = replace(house.only_run(), tried=None, target="process-file")
+    house.tables.runs[RUN_ID] = replace(house.only_run(), pending_start=None, target="process-file")
     house.jobs = {}
 
     passes = keep_reconciling(house)
@@ -158,7 +158,7 @@ def test_a_run_of_which_nobody_knows_the_target_ends_as_unknown(house: House) ->
 def test_a_run_of_another_kind_than_its_job_is_now_is_asked_about_where_it_runs(house: House) -> None:
     target = started(house)
     target.finish(f"{ARN}:{RUN_ID}-1", Status.SUCCESS)
-    house.tables.runs[RUN_ID] = replace(house.only_run(), tried=None)
+    house.tables.runs[RUN_ID] = replace(house.only_run(), pending_start=None)
     house.jobs = {JOB: JobSettings(JOB, "glue", "load", "LoadGlueJobName")}
 
     keep_reconciling(house)

@@ -8,14 +8,14 @@ from tests.support.house import ARN, JOB, JOBS, NAMESPACE, RUN_IDS, House
 from tests.support.registry import copied
 from treadle.definitions.errors import CommandRefusedError, LaunchDelayedError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.observing import Observer
+from treadle.engine.external_runs import ExternalRunRecorder
 from treadle.engine.outcomes import Decision
 from treadle.engine.record import Recorder, StatusChange
-from treadle.engine.registered import ABSENT_MS, CachedRegistry, RegisteredJobs
+from treadle.engine.registry_cache import ABSENT_MS, CachedRegistry, RegisteredJobs
 from treadle.engine.views import dagster_run
 from treadle.operate.runs import RunOperations
-from treadle.ports.launching import Execution, StartContract
 from treadle.ports.runs import Failure
+from treadle.ports.targets import Execution, StartContract
 from treadle.testing.registry import InMemoryRegistryStore
 from treadle.testing.system import InMemoryQueue
 from treadle.testing.targets import InMemoryTarget
@@ -42,7 +42,7 @@ def recorder(house: House, *jobs: str) -> Recorder:
         {"step_functions": house.target},
         house.clock,
         NAMESPACE,
-        Observer(frozenset(jobs or {JOB}), RUN_IDS),
+        ExternalRunRecorder(frozenset(jobs or {JOB}), RUN_IDS),
     )
 
 
@@ -168,7 +168,7 @@ def test_ce_15_execution_of_a_job_that_was_just_registered_is_looked_for_past_th
     store.replace(copied("main", NOON, {}, ()))
     registry = CachedRegistry(store, house.clock)
     jobs, targets = RegisteredJobs(registry), {"step_functions": house.target}
-    observer, changed = Observer(frozenset({JOB}), RUN_IDS), registry.jobs_changed
+    observer, changed = ExternalRunRecorder(frozenset({JOB}), RUN_IDS), registry.jobs_changed
     running = Recorder(house.runs, jobs, targets, house.clock, NAMESPACE, observer, jobs_changed=changed)
     assert running.record(change(Status.STARTED)).decision is Decision.FOREIGN
     store.replace(replace(copied("main", NOON, {}, JOBS.values()), revision=1))

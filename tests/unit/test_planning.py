@@ -29,7 +29,7 @@ def request(key: str | None, size: int = 0, value: int = 0) -> RunRequest:
 def plan(house: House, requests: Sequence[RunRequest], definition: SensorDefinition = DEFINITION) -> Plan:
     skip = None if requests else "nothing new"
     planner = house.planner(definition)
-    return planner.plan(planner.vet(SensorExecutionData(tuple(requests), skip), TICK))
+    return planner.plan(planner.validate_requests(SensorExecutionData(tuple(requests), skip), TICK))
 
 
 def take(house: House, key: str, *, attempt: int = 1, attempts_allowed: int = 1) -> None:
@@ -150,11 +150,11 @@ def test_requests_up_to_the_cap_pass_and_more_name_it(house: House) -> None:
     planner = house.planner(DEFINITION, cap=2)
     two = SensorExecutionData((request("a"), request("b")))
 
-    assert planner.vet(two, TICK).data is two
+    assert planner.validate_requests(two, TICK).data is two
     with pytest.raises(
         InvalidResultError, match="Sensor watch asked for 3 runs in one tick, more than the cap of 2"
     ):
-        planner.vet(SensorExecutionData((*two.run_requests, request("c"))), TICK)
+        planner.validate_requests(SensorExecutionData((*two.run_requests, request("c"))), TICK)
 
 
 def test_claimed_keys_are_those_whose_run_can_start_no_more(house: House) -> None:
@@ -169,10 +169,12 @@ def test_more_than_can_be_kept_of_one_tick_is_an_error_that_says_how_much(house:
     each = MAX_REQUEST_BYTES // 2
     fits = MAX_OUTCOME_BYTES // (each + 500)
     planner = house.planner(DEFINITION)
-    planner.vet(SensorExecutionData(tuple(request(f"k{i}", each) for i in range(fits))), TICK)
+    planner.validate_requests(SensorExecutionData(tuple(request(f"k{i}", each) for i in range(fits))), TICK)
 
     with pytest.raises(InvalidResultError, match=f"and {MAX_OUTCOME_BYTES} can be kept"):
-        planner.vet(SensorExecutionData(tuple(request(f"k{i}", each) for i in range(fits + 2))), TICK)
+        planner.validate_requests(
+            SensorExecutionData(tuple(request(f"k{i}", each) for i in range(fits + 2))), TICK
+        )
 
 
 def test_what_a_planner_lets_pass_can_always_be_packed(house: House) -> None:
@@ -183,7 +185,7 @@ def test_what_a_planner_lets_pass_can_always_be_packed(house: House) -> None:
     while size < MAX_OUTCOME_BYTES - 2 * MAX_REQUEST_BYTES:
         runs.append(RunRequest(f"k{len(runs)}", {"filling": filling}, job_name=JOB))
         size += len(filling) * 2
-    vetted = house.planner(DEFINITION).vet(SensorExecutionData(tuple(runs)), TICK)
+    vetted = house.planner(DEFINITION).validate_requests(SensorExecutionData(tuple(runs)), TICK)
     tick = Tick("watch", TICK, TickKind.LEASED, TickStatus.SUCCESS, 0, 0, 0, requests=vetted.runs)
     outcomes = Outcomes(InMemoryBlobStore())
 

@@ -19,9 +19,9 @@ from treadle.engine.parsing import MAX_NESTING, parse_message
 from treadle.entrypoints.evaluator import nominal_time
 from treadle.entrypoints.publishing import parse_publish
 from treadle.entrypoints.steps import parse_dispatch, parse_launch
-from treadle.operate.dead_letters import Redriver
-from treadle.operate.letters import Destination, subject_of_letter
-from treadle.ports.system import Letter
+from treadle.operate.redrive import Redriver
+from treadle.operate.redrive_routes import Destination, subject_of
+from treadle.ports.system import DeadLetter
 
 EVENTS = Path(__file__).parents[2] / "events"
 KNOWN = (UnknownEventError, InvalidReportError)
@@ -211,22 +211,22 @@ def test_what_is_no_count_of_attempts_is_no_launch(attempt_number: Any) -> None:
 class Box:
     """Dead letters as they lie."""
 
-    def __init__(self, *letters: Letter) -> None:
+    def __init__(self, *letters: DeadLetter) -> None:
         self.letters = list(letters)
         self.given_back: list[str] = []
 
     def count(self) -> int:
         return len(self.letters)
 
-    def receive(self) -> list[Letter]:
+    def receive(self) -> list[DeadLetter]:
         found, self.letters = self.letters, []
         return found
 
-    def delete(self, letter: Letter) -> None:
-        self.given_back.append(f"deleted {letter.letter_id}")
+    def delete(self, letter: DeadLetter) -> None:
+        self.given_back.append(f"deleted {letter.message_id}")
 
-    def give_back(self, letter: Letter) -> None:
-        self.given_back.append(letter.letter_id)
+    def give_back(self, letter: DeadLetter) -> None:
+        self.given_back.append(letter.message_id)
 
 
 class Sent:
@@ -241,8 +241,8 @@ class Sent:
         self.bodies += bodies
 
 
-def letter(name: str, body: str, **attributes: str) -> Letter:
-    return Letter(name, name, body, attributes)
+def letter(name: str, body: str, **attributes: str) -> DeadLetter:
+    return DeadLetter(name, name, body, attributes)
 
 
 @pytest.mark.parametrize("poison", NO_MESSAGES.values(), ids=NO_MESSAGES)
@@ -271,4 +271,4 @@ def test_any_letter_has_a_subject_and_a_fate(body: str, attributes: dict[str, st
     [done] = Redriver(Box(odd), lambda: [Destination("launch", "arn", Sent())]).redrive(dry_run=True)
 
     assert done.reason
-    assert subject_of_letter(odd) is not None
+    assert subject_of(odd) is not None

@@ -11,12 +11,12 @@ from moto import mock_aws
 
 from treadle.adapters import clients
 from treadle.adapters.health.evaluator_policies import holders_probe
-from treadle.adapters.health.looking import Vital, look_at_all
+from treadle.adapters.health.probes import Vital, run_probes
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.operate.findings import Finding, Severity
 from treadle.operate.policy_holders import of_holders
 from treadle.ports.deployment import DeployedSensor
-from treadle.ports.health import PolicyHolder, Unread
+from treadle.ports.health import PolicyHolder, SkippedCheck
 
 LAMBDA = {"Service": "lambda.amazonaws.com"}
 DAILY, OTHER = (f"arn:aws:iam::123456789012:role/{name}" for name in ("daily", "other"))
@@ -58,7 +58,7 @@ def role(iam: Any, name: str, *policies: str, principal: object = LAMBDA, **tags
 
 
 def looked(*policies: str) -> list[Vital]:
-    return look_at_all([holders_probe(policies)])
+    return run_probes([holders_probe(policies)])
 
 
 def test_roles_users_and_groups_with_any_of_the_policies_are_found_once(iam: Any) -> None:
@@ -89,7 +89,7 @@ def test_what_the_caller_may_not_read_is_said_with_the_permission(iam: Any, deni
 
         [found] = looked("arn:aws:iam::123456789012:policy/evaluator")
 
-    assert isinstance(found, Unread)
+    assert isinstance(found, SkippedCheck)
     action = {"list_entities_for_policy": "ListEntitiesForPolicy", "get_role": "GetRole"}[denied]
     assert (found.check, found.action) == ("sensor roles", f"iam:{action}")
 

@@ -15,11 +15,11 @@ from treadle import (
     DagsterInvariantViolationError,
     EventRecordsFilter,
 )
-from treadle.engine.asset_reading import StoredInstance
+from treadle.engine.instance_reader import InstanceReader
 from treadle.ports.assets import AT_ONCE, AssetEvent
+from treadle.testing.bus import NAMESPACE
 from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.instance import TreadleInstance
-from treadle.testing.news import NAMESPACE
 from treadle.testing.stores import InMemoryRunStore, InMemoryTables
 
 MATERIALIZATION = DagsterEventType.ASSET_MATERIALIZATION
@@ -84,7 +84,7 @@ class TestRecords:
     def test_no_more_are_read_than_are_asked_for(self) -> None:
         events = CountingEvents(InMemoryTables())
         events.append([stored(number) for number in range(1, 3_001)])
-        reading = StoredInstance(InMemoryRunStore(InMemoryTables()), NAMESPACE, events)
+        reading = InstanceReader(InMemoryRunStore(InMemoryTables()), NAMESPACE, events)
 
         assert len(reading.get_event_records(EventRecordsFilter(MATERIALIZATION, ORDERS))) == 1_000
         assert len(reading.get_event_records(EventRecordsFilter(MATERIALIZATION, ORDERS), limit=5)) == 5
@@ -168,7 +168,7 @@ class TestPartitions:
     def test_reading_ends_once_those_asked_for_are_found(self) -> None:
         events = CountingEvents(InMemoryTables())
         events.append([stored(number) for number in range(1, 3_001)])
-        reading = StoredInstance(InMemoryRunStore(InMemoryTables()), NAMESPACE, events)
+        reading = InstanceReader(InMemoryRunStore(InMemoryTables()), NAMESPACE, events)
 
         assert reading.get_materialized_partitions(ORDERS, partitions=["3000", "2999"]) == {"3000", "2999"}
         assert events.read <= 3

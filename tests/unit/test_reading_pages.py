@@ -13,14 +13,21 @@ from treadle.definitions.errors import CommandRefusedError
 from treadle.definitions.status import DagsterRunStatus, TickStatus
 from treadle.engine.evaluation import Budget
 from treadle.operate.assets import AssetCatalogue
-from treadle.operate.dead_letters import Redriver
+from treadle.operate.redrive import Redriver
 from treadle.operate.sensors import SensorOperations
 from treadle.operate.ticks import TickHistory
-from treadle.operate.views import asset_event_json, edit_json, letter_json, outline_json, run_json, tick_json
+from treadle.operate.views import (
+    asset_event_json,
+    dead_letter_json,
+    edit_json,
+    outline_json,
+    run_json,
+    tick_json,
+)
 from treadle.ports.assets import AssetEvent
-from treadle.ports.launching import JobSettings
-from treadle.ports.runs import Claim, Run, Try
-from treadle.ports.ticks import Tick, TickOutline
+from treadle.ports.runs import Claim, PendingStart, Run
+from treadle.ports.targets import JobSettings
+from treadle.ports.ticks import Tick, TickSummary
 from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.system import InMemoryDeadLetters
 
@@ -40,7 +47,7 @@ def tick(house: House, *answers: object) -> None:
         house.clock.advance(60)
 
 
-def walk(house: House, limit: int, statuses: set[TickStatus] | None = None) -> list[list[TickOutline]]:
+def walk(house: House, limit: int, statuses: set[TickStatus] | None = None) -> list[list[TickSummary]]:
     """All pages of the sensor's ticks."""
     found, before = [], None
     while True:
@@ -211,16 +218,20 @@ def test_tick_in_a_list_as_json_has_the_names_of_its_fields(house: House) -> Non
 
     told = outline_json(found)
 
-    assert set(told) == {*TickOutline.__dataclass_fields__, "trouble"}
+    assert set(told) == {*TickSummary.__dataclass_fields__, "trouble"}
     assert json.loads(json.dumps(told)) == told
 
 
 def test_run_as_json_has_no_token(house: House) -> None:
     run = Run("r", "load", "watch", "k", "t", "{}", {}, 1, status=DagsterRunStatus.STARTED)
-    told = run_json(replace(run, claim=Claim("secret", 9), tried=Try("secret", 8, "arn")))
+    told = run_json(replace(run, claim=Claim("secret", 9), pending_start=PendingStart("secret", 8, "arn")))
 
     assert "secret" not in json.dumps(told)
-    assert (told["claim"], told["tried"]["target"], told["status"]) == ({"expires_at": 9}, "arn", "STARTED")
+    assert (told["claim"], told["pending_start"]["target"], told["status"]) == (
+        {"expires_at": 9},
+        "arn",
+        "STARTED",
+    )
     assert (told["launch_id"], told["attempts_allowed"]) == ("r-1", 1)
 
 
@@ -228,7 +239,7 @@ def test_letter_as_json_says_what_it_is_about_and_what_becomes_of_it() -> None:
     letters = InMemoryDeadLetters()
     letters.send('{"run_id": "r", "attempt": 1}', origin="launch", reason="AccessDenied")
 
-    [told] = map(letter_json, Redriver(letters, list).redrive(dry_run=True))
+    [told] = map(dead_letter_json, Redriver(letters, list).redrive(dry_run=True))
 
     assert (told["origin"], told["subject"], told["fate"], told["given_up_as"]) == (
         "launch",

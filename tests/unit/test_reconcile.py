@@ -10,11 +10,11 @@ from tests.support.launching import MESSAGE, NOON, RUN_ID, launch, queue_run
 from treadle.definitions.errors import LaunchDelayedError, StoreError
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine import reconcile
-from treadle.engine.folding import LAUNCH_DUE_MS, OVERDUE_MS
+from treadle.engine.chunks import CHUNK_SIZE
 from treadle.engine.reconcile import DISPATCH_LATE_MS, RETRY_MS, Reconciled
-from treadle.engine.slices import SLICE
-from treadle.ports.launching import Execution, StartContract
+from treadle.engine.run_state import LAUNCH_DUE_MS, OVERDUE_MS
 from treadle.ports.runs import Claim, Failure
+from treadle.ports.targets import Execution, StartContract
 from treadle.ports.ticks import Tick
 from treadle.testing.stores import InMemoryTickStore
 from treadle.testing.targets import InMemoryTarget
@@ -48,7 +48,7 @@ def test_a_tick_that_its_stream_lost_is_dispatched(house: House) -> None:
 
 
 def test_slices_that_were_lost_are_handed_on_again_once_in_a_while(house: House) -> None:
-    tick = committed(house, *(f"k{index}" for index in range(SLICE + 1)))
+    tick = committed(house, *(f"k{index}" for index in range(CHUNK_SIZE + 1)))
     house.clock.time = tick.ended_at + DISPATCH_LATE_MS + 1
 
     pass_over(house)
@@ -180,7 +180,7 @@ def test_a_run_is_asked_about_where_it_was_started_though_its_job_is_no_longer_c
 def test_a_run_that_nobody_can_be_asked_about_is_left_for_later(house: House) -> None:
     queue_run(house)
     launch(house)
-    house.tables.runs[RUN_ID] = replace(house.only_run(), tried=None, target="process-file")
+    house.tables.runs[RUN_ID] = replace(house.only_run(), pending_start=None, target="process-file")
     house.jobs = {}
     house.clock.time = NOON + OVERDUE_MS
 
@@ -221,7 +221,7 @@ def test_a_pass_that_runs_out_of_time_goes_on_with_the_next(
 def test_a_run_that_nobody_can_be_asked_about_is_looked_at_ever_less_often(house: House) -> None:
     queue_run(house)
     launch(house)
-    house.tables.runs[RUN_ID] = replace(house.only_run(), tried=None, target="process-file")
+    house.tables.runs[RUN_ID] = replace(house.only_run(), pending_start=None, target="process-file")
     house.jobs = {}
     waits = []
 

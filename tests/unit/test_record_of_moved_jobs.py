@@ -11,11 +11,11 @@ from treadle.definitions.errors import (
     LaunchDeniedError,
 )
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.observing import OBSERVED_TAG
+from treadle.engine.external_runs import OBSERVED_TAG
 from treadle.engine.outcomes import Decision
 from treadle.engine.record import REPORT, Recorder, StatusChange
-from treadle.ports.launching import Execution, JobSettings
-from treadle.ports.runs import Failure, Try
+from treadle.ports.runs import Failure, PendingStart
+from treadle.ports.targets import Execution, JobSettings
 from treadle.testing.targets import InMemoryTarget
 
 
@@ -47,8 +47,8 @@ def test_an_execution_at_the_new_address_does_not_end_a_run_at_the_former_one(ho
 
 def test_a_name_of_another_kind_of_target_is_not_the_runs_address(house: House) -> None:
     started(house)
-    tried = Try("t", NOON, "load", "glue")
-    house.tables.runs[RUN_ID] = run = replace(house.only_run(), tried=tried, target=None)
+    pending_start = PendingStart("t", NOON, "load", "glue")
+    house.tables.runs[RUN_ID] = run = replace(house.only_run(), pending_start=pending_start, target=None)
     definition = "arn:aws:batch:us-east-1:123456789012:job-definition/load:3"
     change = house.change(run, Status.SUCCESS, kind="batch", target=definition, external_id="b")
 
@@ -100,8 +100,8 @@ def test_a_former_address_may_be_a_bare_name_of_the_jobs_own_kind(
     """As Glue's may be: an event of it bears no launch id."""
     arn = "arn:aws:glue:us-east-1:123456789012:job/load"
     started(house)
-    tried = Try("t", NOON, "load", "glue")
-    house.tables.runs[RUN_ID] = run = replace(house.only_run(), tried=tried, target="load")
+    pending_start = PendingStart("t", NOON, "load", "glue")
+    house.tables.runs[RUN_ID] = run = replace(house.only_run(), pending_start=pending_start, target="load")
     target = InMemoryTarget(house.clock)
     target.executions["jr_1"] = Execution("jr_1", arn, Status.SUCCESS, NOON, launch_id=run.launch_id)
     jobs = {JOB: JobSettings(JOB, "glue", "load_2", "P", former=(former,))}
@@ -138,7 +138,9 @@ def test_the_late_end_of_an_attempt_at_a_former_address_is_kept_beside_the_next_
     house.recorder().record(house.change(first, Status.FAILURE, failure=Failure("E", "c")))
     house.jobs = moved(*former)
     ended = house.only_run()
-    house.tables.runs[RUN_ID] = replace(ended, attempt=2, tried=Try("t", NOON, NEW_ARN), target=NEW_ARN)
+    house.tables.runs[RUN_ID] = replace(
+        ended, attempt=2, pending_start=PendingStart("t", NOON, NEW_ARN), target=NEW_ARN
+    )
 
     outcome = house.recorder().record(house.change(first, Status.SUCCESS))
 
@@ -178,7 +180,7 @@ def test_nobody_reports_of_a_run_of_others_on_a_target_that_is_asked_though_its_
     house: House,
 ) -> None:
     started(house)
-    house.tables.runs[RUN_ID] = replace(house.only_run(), tried=None)
+    house.tables.runs[RUN_ID] = replace(house.only_run(), pending_start=None)
     function = "arn:aws:lambda:us-east-1:123456789012:function:f"
     jobs = {JOB: JobSettings(JOB, "lambda", function, "P")}
     targets = {"step_functions": house.target, "lambda": InMemoryTarget(house.clock, ANYTHING)}

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from tests.support.house import RUN_IDS
 from treadle.adapters.status_events import parse_status_change
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.folding import Report, fold
 from treadle.engine.record import Recorder
-from treadle.ports.launching import Execution, JobSettings
-from treadle.ports.runs import Failure, Run, Try
+from treadle.engine.run_state import Report, fold
+from treadle.ports.runs import Failure, PendingStart, Run
+from treadle.ports.targets import Execution, JobSettings
 from treadle.testing.stores import InMemoryRunStore, InMemoryTables
 from treadle.testing.system import VirtualClock
 from treadle.testing.targets import InMemoryTarget
@@ -138,9 +138,18 @@ def recorded(history: Sequence[Happening], last: Execution | None) -> Run:
     runs, kinds = InMemoryRunStore(tables), {"step_functions": MACHINE, "batch": DEFINITION}
     is_batch = any(each.standing.external_id == JOB for each in history)
     kind = "batch" if is_batch else "step_functions"
-    tried = Try("t", NOON, kinds[kind], kind)
+    pending_start = PendingStart("t", NOON, kinds[kind], kind)
     tables.runs[RUN_ID] = Run(
-        RUN_ID, "load", "watch", "k", "tick", "{}", {}, NOON, tried=tried, reached={"1/0": {"QUEUED": NOON}}
+        RUN_ID,
+        "load",
+        "watch",
+        "k",
+        "tick",
+        "{}",
+        {},
+        NOON,
+        pending_start=pending_start,
+        reached={"1/0": {"QUEUED": NOON}},
     )
     jobs = {"load": JobSettings("load", kind, kinds[kind], "LoadArn")}
     recorder = Recorder(runs, jobs, {kind: target}, clock, "123456789012/us-east-1")

@@ -8,11 +8,11 @@ import pytest
 from tests.support.house import RUN_IDS
 from treadle.definitions.errors import LaunchDelayedError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.addresses import is_at
+from treadle.engine.arns import arn_matches
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.record import REPORT, Recorder, StatusChange
-from treadle.ports.launching import Execution, JobSettings, StartContract
-from treadle.ports.runs import Failure, Run, Try
+from treadle.ports.runs import Failure, PendingStart, Run
+from treadle.ports.targets import Execution, JobSettings, StartContract
 from treadle.testing.stores import InMemoryRunStore, InMemoryTables
 from treadle.testing.system import VirtualClock
 from treadle.testing.targets import InMemoryTarget
@@ -56,7 +56,7 @@ class Stack:
             "{}",
             {},
             NOON,
-            tried=Try("t", NOON, self.arn, self.kind),
+            pending_start=PendingStart("t", NOON, self.arn, self.kind),
             reached={"1/0": {"QUEUED": NOON}},
         )
 
@@ -273,7 +273,7 @@ def test_report_is_refused_for_a_run_whose_target_tells_of_it(kind: str) -> None
 
 def test_report_goes_by_what_the_run_was_started_on_and_not_by_what_its_job_is_now() -> None:
     stack = Stack("sqs", "arn:aws:x", describes=False)
-    stack.tables.runs[RUN_ID] = replace(stack.run, tried=Try("t", NOON, "arn:aws:y", "ecs"))
+    stack.tables.runs[RUN_ID] = replace(stack.run, pending_start=PendingStart("t", NOON, "arn:aws:y", "ecs"))
 
     outcome = stack.record(report(Status.SUCCESS))
 
@@ -328,8 +328,8 @@ def test_invocation_is_recorded_under_the_alias_that_the_job_names() -> None:
 def test_address_is_the_jobs_whatever_goes_without_saying(
     kind: str, told: str, given_as: str | None, *, expected: bool
 ) -> None:
-    assert is_at(kind, told, given_as, PLACE) is expected
+    assert arn_matches(kind, told, given_as, PLACE) is expected
 
 
 def test_bare_name_is_nothing_where_the_own_place_is_not_known() -> None:
-    assert is_at("glue", GLUE, "load", "") is False
+    assert arn_matches("glue", GLUE, "load", "") is False

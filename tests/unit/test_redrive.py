@@ -9,15 +9,15 @@ import pytest
 from tests.template.model import samples
 from treadle.definitions.errors import CommandRefusedError, StoreError
 from treadle.entrypoints.publishing import parse_publish
-from treadle.operate.dead_letters import Fate, Redriven, Redriver
-from treadle.operate.letters import Destination, subject_of_letter
-from treadle.ports.system import Letter
+from treadle.operate.redrive import RedriveAction, Redriver, RedriveResult
+from treadle.operate.redrive_routes import Destination, subject_of
+from treadle.ports.system import DeadLetter
 from treadle.testing.system import InMemoryDeadLetters, InMemoryQueue
 
 PREFIX = "arn:aws:sqs:us-east-1:123456789012:treadle-"
 ORIGINS = ("dispatch", "launch", "record", "sensor new_objects")
 LAUNCH = {"treadle": "launch", "run_id": "r", "attempt": 2, "job": "j"}
-SLICE = {"treadle": "dispatch", "sensor": "s", "tick_id": "t", "slice": 0, "of": 2}
+CHUNK_SIZE = {"treadle": "dispatch", "sensor": "s", "tick_id": "t", "slice": 0, "of": 2}
 TICK = {"treadle": "tick", "nominal_time": "2026-11-22T18:00:00Z"}
 OBJECT = {"source": "aws.s3", "detail-type": "Object Created", "detail": {"object": {"key": "a.csv"}}}
 EXECUTION = {"source": "aws.states", "detail": {"name": "r-1", "status": "FAILED"}}
@@ -49,7 +49,7 @@ class Stack:
         bodies = {each: [message.body for message in queue.messages] for each, queue in self.queues.items()}
         return {each: found for each, found in bodies.items() if found}
 
-    def only(self) -> Redriven:
+    def only(self) -> RedriveResult:
         """What became of the only letter."""
         [done] = self.redriver.redrive()
         return done
@@ -62,7 +62,7 @@ def stack() -> Stack:
 
 @pytest.mark.parametrize(
     ("origin", "body"),
-    [("dispatch", SLICE), ("launch", LAUNCH), ("record", EXECUTION), ("sensor new_objects", OBJECT)],
+    [("dispatch", CHUNK_SIZE), ("launch", LAUNCH), ("record", EXECUTION), ("sensor new_objects", OBJECT)],
 )
 def test_what_a_step_buried_goes_back_to_its_queue(
     stack: Stack, origin: str, body: dict[str, object]
@@ -71,7 +71,7 @@ def test_what_a_step_buried_goes_back_to_its_queue(
 
     done = stack.only()
 
-    assert (done.fate, done.origin) == (Fate.SENT, origin)
+    assert (done.fate, done.origin) == (RedriveAction.SENT, origin)
     assert stack.sent() == {origin: [body]}
     assert stack.letters.letters == {}
 
@@ -79,7 +79,7 @@ def test_what_a_step_buried_goes_back_to_its_queue(
 def test_a_tick_that_the_stream_gave_up_is_dispatched_whole(stack: Stack) -> None:
     stack.add({"treadle": "dispatch", "keys": {"sensor": "s", "tick_id": "t"}}, origin="dispatch", reason="x")
 
-    assert stack.only().fate is Fate.SENT
+    assert stack.only().fate is RedriveAction.SENT
     assert stack.sent() == {"dispatch": [{"treadle": "dispatch", "sensor": "s", "tick_id": "t"}]}
 
 
@@ -88,7 +88,7 @@ def test_of_a_run_that_the_stream_gave_up_all_is_told_again(stack: Stack) -> Non
     stack.queues["publish"] = InMemoryQueue()
     stack.add(letter, origin="publish", reason="x")
 
-    assert stack.only().fate is Fate.SENT
+    assert stack.only().fate is RedriveAction.SENT
     [sent] = stack.sent()["publish"]
     assert parse_publish(sent) == ("r", None)
 
@@ -104,7 +104,7 @@ def test_where_lost_news_of_runs_was_in_their_stream_is_kept(stack: Stack) -> No
 
     done = stack.only()
 
-    assert (done.fate, len(stack.letters.letters)) == (Fate.LEFT, 1)
+    assert (done.fate, len(stack.letters.letters)) == (RedriveAction.LEFT, 1)
     assert "treadle sensor replay" in done.reason
 
 
@@ -127,7 +127,7 @@ def test_input_and_output_of_an_execution_stay_out_of_queues(stack: Stack) -> No
     event = {**EXECUTION, "detail": {"name": "r-1", "status": "FAILED", **secret}}
     stack.add(event, RULE_ARN="rule", TARGET_ARN=PREFIX + "record")
 
-    assert stack.only().fate is Fate.SENT
+    assert stack.only().fate is RedriveAction.SENT
     assert stack.sent() == {"record": [EXECUTION]}
 
 
@@ -159,7 +159,12 @@ def test_what_comes_by_itself_is_dropped(
 
     done = stack.only()
 
-    assert (done.fate, done.origin, stack.sent(), stack.letters.letters) == (Fate.DROPPED, origin, {}, {})
+    assert (done.fate, done.origin, stack.sent(), stack.letters.letters) == (
+        RedriveAction.DROPPED,
+        origin,
+        {},
+        {},
+    )
 
 
 FUNCTION = "arn:aws:lambda:eu-central-1:123456789012:function:shop-new_objects"
@@ -180,7 +185,7 @@ def test_a_missed_deadline_goes_to_its_sensor_s_queue(
     """No other comes in its place, however late it is."""
     stack.add(body, **attributes)
 
-    assert (stack.only().fate, stack.sent()) == (Fate.SENT, {"sensor new_objects": [DEADLINE]})
+    assert (stack.only().fate, stack.sent()) == (RedriveAction.SENT, {"sensor new_objects": [DEADLINE]})
 
 
 BY_LAMBDA = {"RequestID": "0b1c", "ErrorCode": "200", "ErrorMessage": "SQS did not answer"}
@@ -191,7 +196,7 @@ def test_a_deadline_that_its_function_failed_three_times_goes_to_its_sensor_s_qu
     deadline = {**DEADLINE, "sensor": "new_objects"}
     stack.add(deadline, **BY_LAMBDA)
 
-    assert (stack.only().fate, stack.sent()) == (Fate.SENT, {"sensor new_objects": [deadline]})
+    assert (stack.only().fate, stack.sent()) == (RedriveAction.SENT, {"sensor new_objects": [deadline]})
 
 
 @pytest.mark.parametrize(
@@ -213,7 +218,7 @@ def test_a_deadline_whose_sensor_is_not_known_is_left_with_the_reason(
 
     done = stack.only()
 
-    assert (done.fate, done.origin) == (Fate.LEFT, "schedule")
+    assert (done.fate, done.origin) == (RedriveAction.LEFT, "schedule")
     assert done.reason.startswith("Lambda gave it up after three attempts: SQS did not answer. ")
     assert why in done.reason
 
@@ -225,7 +230,7 @@ def test_a_deadline_for_no_sensor_of_the_stack_is_left(stack: Stack, arn: str) -
     done = stack.only()
 
     assert (done.fate, done.reason) == (
-        Fate.LEFT,
+        RedriveAction.LEFT,
         f"{arn} is no function of this stack that takes deadlines.",
     )
 
@@ -252,7 +257,7 @@ def test_what_nobody_knows_is_left_and_may_be_received_again(
 ) -> None:
     stack.add(body, source, **attributes)
 
-    assert stack.only().fate is Fate.LEFT
+    assert stack.only().fate is RedriveAction.LEFT
     assert stack.sent() == {}
     assert (len(stack.letters.letters), stack.letters.held) == (1, set())
 
@@ -262,9 +267,9 @@ def test_a_dry_run_tells_all_and_does_nothing(stack: Stack) -> None:
     stack.add({**LAMBDAS, "requestPayload": TICK})
     stack.add("no JSON")
 
-    fates = [done.fate for done in stack.redriver.redrive(dry_run=True)]
+    actions = [done.fate for done in stack.redriver.redrive(dry_run=True)]
 
-    assert fates == [Fate.SENT, Fate.DROPPED, Fate.LEFT]
+    assert actions == [RedriveAction.SENT, RedriveAction.DROPPED, RedriveAction.LEFT]
     assert (stack.sent(), len(stack.letters.letters), stack.letters.held) == ({}, 3, set())
 
 
@@ -307,7 +312,7 @@ def test_what_is_given_up_again_meanwhile_is_not_met_again(stack: Stack) -> None
     stack.queues["launch"] = queue
     stack.add(LAUNCH, origin="launch", reason="x")
 
-    assert stack.only().fate is Fate.SENT
+    assert stack.only().fate is RedriveAction.SENT
     assert (len(queue.messages), len(stack.letters.letters)) == (1, 1)
 
 
@@ -326,8 +331,8 @@ def test_a_letter_that_could_not_be_sent_stays_and_those_behind_it_go_on(stack: 
     done = list(stack.redriver.redrive())
 
     assert [(each.fate, "access denied" in each.reason) for each in done] == [
-        (Fate.FAILED, True),
-        (Fate.SENT, False),
+        (RedriveAction.FAILED, True),
+        (RedriveAction.SENT, False),
     ]
     assert [letter.body for letter in stack.letters.letters.values()] == [json.dumps(LAUNCH)]
     assert stack.letters.held == set()
@@ -336,7 +341,7 @@ def test_a_letter_that_could_not_be_sent_stays_and_those_behind_it_go_on(stack: 
 class Undying(InMemoryDeadLetters):
     """Deletes nothing."""
 
-    def delete(self, letter: Letter) -> None:
+    def delete(self, letter: DeadLetter) -> None:
         raise StoreError("no answer")
 
 
@@ -345,7 +350,7 @@ def test_a_letter_is_deleted_only_after_it_was_sent(stack: Stack) -> None:
     stack.letters = Undying()
     stack.add(LAUNCH, origin="launch", reason="x")
 
-    assert [stack.only().fate, stack.only().fate] == [Fate.FAILED, Fate.FAILED]
+    assert [stack.only().fate, stack.only().fate] == [RedriveAction.FAILED, RedriveAction.FAILED]
 
     assert stack.sent() == {"launch": [LAUNCH, LAUNCH]}
 
@@ -354,7 +359,7 @@ def test_a_letter_is_deleted_only_after_it_was_sent(stack: Stack) -> None:
     ("body", "subject"),
     [
         (LAUNCH, "r 2"),
-        (SLICE, "s t 0"),
+        (CHUNK_SIZE, "s t 0"),
         ({"treadle": "dispatch", "keys": {"sensor": "s", "tick_id": "t"}}, "s t"),
         (OBJECT, "a.csv"),
         (EXECUTION, "r-1"),
@@ -365,7 +370,7 @@ def test_a_letter_is_deleted_only_after_it_was_sent(stack: Stack) -> None:
     ],
 )
 def test_a_letter_is_named_by_what_it_is_about(body: object, subject: str) -> None:
-    assert subject_of_letter(Letter("id", "handle", json.dumps(body), {})) == subject
+    assert subject_of(DeadLetter("id", "handle", json.dumps(body), {})) == subject
 
 
 # ---- Several projects
@@ -395,7 +400,7 @@ def test_letters_of_the_engine_and_of_every_project_are_sent_again(
     done = list(redriver.redrive())
 
     assert [each.letter.project for each in done] == ["", "billing", "shop"]
-    assert {each.fate for each in done} == {Fate.SENT}
+    assert {each.fate for each in done} == {RedriveAction.SENT}
     assert len(stack.sent()["launch"]) == 3
     assert redriver.count() == 0
 
@@ -442,7 +447,7 @@ def test_project_whose_queue_does_not_answer_stops_a_redrive_before_anything_is_
     stack: Stack, boxes: dict[str, InMemoryDeadLetters]
 ) -> None:
     class Silent(InMemoryDeadLetters):
-        def receive(self) -> list[Letter]:
+        def receive(self) -> list[DeadLetter]:
             raise StoreError("denied")
 
         def count(self) -> int:

@@ -9,18 +9,18 @@ import pytest
 from tests.support.house import House
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus
 from treadle.engine.identity import RunIds
-from treadle.integrations.s3.lookup import SelectedObjects
-from treadle.operate.dead_letters import Redriver
+from treadle.integrations.s3.inspection import SelectedObjects
 from treadle.operate.doctor import Doctor
+from treadle.operate.explain import Explainer, Subject
 from treadle.operate.findings import Finding, Severity
 from treadle.operate.overview import Overview, SensorView
 from treadle.operate.problems import ProblemKind
+from treadle.operate.redrive import Redriver
 from treadle.operate.registrations import OLDEST_MS, SHARED, Registrations
-from treadle.operate.why import Subject, Why
 from treadle.ports.deployment import DeployedSensor
-from treadle.ports.launching import JobSettings
 from treadle.ports.registry import CONTRACT, JobEntry, Registry, SensorEntry
 from treadle.ports.sensors import SensorState
+from treadle.ports.targets import JobSettings
 from treadle.testing.deployment import InMemoryDeployment
 from treadle.testing.health import InMemoryHealth
 from treadle.testing.objects import InMemoryObjects
@@ -339,7 +339,7 @@ def test_doctor_reports_a_function_that_is_gone_once_and_goes_on_with_the_others
 
 
 def test_why_names_the_function_that_is_gone(house: House) -> None:
-    explains = Why(
+    explains = Explainer(
         InMemoryDeployment([gone()]),
         house.sensors,
         house.ticks,

@@ -24,9 +24,9 @@ from treadle.definitions.errors import CommandRefusedError
 from treadle.definitions.status import FINISHED_STATUSES
 from treadle.operate.replay import Replayer
 from treadle.ports.runs import Run
+from treadle.testing.bus import NAMESPACE
 from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.instance import TreadleInstance
-from treadle.testing.news import NAMESPACE
 from treadle.testing.stores import InMemoryRunStore
 from treadle.testing.system import InMemoryQueue
 

@@ -18,7 +18,7 @@ from treadle import (
 )
 from treadle.definitions.status import TickStatus
 from treadle.engine.outcomes import Decision
-from treadle.ports.ticks import SetAside
+from treadle.ports.ticks import RejectedRequest
 from treadle.testing import TickResult, TreadleInstance
 
 SCHEMA = {
@@ -71,7 +71,7 @@ def test_invalid_request_is_set_aside_with_the_validations_words() -> None:
     assert result.tick is not None
     assert result.tick.status is TickStatus.SKIPPED
     assert result.tick.set_aside == (
-        SetAside("bad", "Error in config for job load: run_config.table must be string."),
+        RejectedRequest("bad", "Error in config for job load: run_config.table must be string."),
     )
     assert result.outcome.set_aside == 1
     assert "1 requests could never run and were set aside" in result.outcome.reason

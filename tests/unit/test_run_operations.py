@@ -8,11 +8,11 @@ from tests.support.dispatching import NOON, change, committed, dispatch, launche
 from tests.support.house import JOB, RUN_IDS, House
 from treadle.definitions.errors import CommandRefusedError, StoreError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.folding import LAUNCH_DUE_MS
 from treadle.engine.messages import LaunchRequest
+from treadle.engine.run_state import LAUNCH_DUE_MS
 from treadle.operate.runs import RunOperations
-from treadle.ports.launching import JobSettings, StartContract
-from treadle.ports.runs import Allowance, KeyState, Run, Unanswered
+from treadle.ports.runs import KeyState, RetryGrant, Run, Unanswered
+from treadle.ports.targets import JobSettings, StartContract
 from treadle.testing.stores import InMemoryRunStore
 from treadle.testing.system import InMemoryQueue
 
@@ -57,10 +57,10 @@ def test_a_run_that_has_ended_is_queued_again_at_once(house: House, status: Stat
         status=Status.QUEUED,
         attempt=2,
         granted=2,
-        allowances=(Allowance(2, ANN, now),),
+        allowances=(RetryGrant(2, ANN, now),),
         reached={**before.reached, "2/0": {"QUEUED": now}},
         claim=None,
-        tried=None,
+        pending_start=None,
         external_id=None,
         target=None,
         started_at=None,
@@ -184,7 +184,7 @@ def test_a_released_key_is_started_by_the_next_request_and_by_no_other(house: Ho
 
     assert edit.is_new
     assert house.only_run() == replace(
-        before, granted=2, allowances=(Allowance(2, ANN, now),), revision=before.revision + 1
+        before, granted=2, allowances=(RetryGrant(2, ANN, now),), revision=before.revision + 1
     )
     assert launched(house) == []
     for number in (2, 3):
@@ -338,7 +338,7 @@ def test_a_run_of_a_target_that_does_not_tell_is_reported_by_others(house: House
 
 def test_a_run_whose_job_is_gone_and_that_names_no_target_cannot_be_asked_about(house: House) -> None:
     run = started_run(house)
-    house.tables.runs[run.run_id] = replace(run, tried=None, target=None)
+    house.tables.runs[run.run_id] = replace(run, pending_start=None, target=None)
     house.jobs = {}
 
     with pytest.raises(CommandRefusedError, match="job process_file is not deployed"):
@@ -354,7 +354,7 @@ def test_run_of_others_is_asked_about_and_canceled_where_it_runs(
 ) -> None:
     """What was observed keeps no start of Treadle's: its target's address says of which kind it is."""
     run = started_run(house)
-    house.tables.runs[run.run_id] = replace(run, tried=None)
+    house.tables.runs[run.run_id] = replace(run, pending_start=None)
     house.jobs = jobs
     made = operations(house)
 

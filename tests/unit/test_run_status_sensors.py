@@ -36,8 +36,8 @@ from treadle import (
 from treadle.definitions.errors import InvalidResultError, SensorEvaluationError
 from treadle.definitions.run_events import RunStatusEvent
 from treadle.ports.runs import Failure
+from treadle.testing.bus import NAMESPACE
 from treadle.testing.instance import TreadleInstance
-from treadle.testing.news import NAMESPACE
 
 SUCCESS, FAILURE, STARTED = DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.STARTED
 load, report, clean = JobDefinition("load"), JobDefinition("report"), JobDefinition("clean")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.support.objects import BUCKET, TIME
 from treadle.definitions.objects import ObjectIdentity
-from treadle.integrations.s3.completeness import FileCount, Marker
+from treadle.integrations.s3.groups import FileCount, Marker
 from treadle.integrations.s3.selection import S3Selection, StartFrom
 from treadle.integrations.s3.sweep import (
     SweepCursor,

@@ -15,7 +15,7 @@ from treadle.definitions.errors import SettingsError
 from treadle.definitions.runs import moment
 from treadle.engine.outcomes import Decision
 from treadle.integrations.s3 import S3Selection, S3SensorDefinition, StartFrom
-from treadle.integrations.s3.completeness import directory_of
+from treadle.integrations.s3.groups import directory_of
 from treadle.integrations.s3.sweep import sweep
 from treadle.testing import TreadleInstance
 

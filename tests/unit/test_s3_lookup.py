@@ -8,10 +8,10 @@ from treadle.definitions.errors import DagsterInvalidDefinitionError
 from treadle.definitions.objects import ObjectIdentity
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.integrations.s3 import FileCount, Marker, S3Selection, StartFrom, s3_sensor
-from treadle.integrations.s3.lookup import SelectedObjects, selections_of
+from treadle.integrations.s3.inspection import SelectedObjects, selections_of
 from treadle.integrations.s3.sweep import SweepCursor
 from treadle.ports.deployment import DeployedSensor
-from treadle.ports.objects import Sighting
+from treadle.ports.objects import ObjectInspection
 from treadle.testing.deployment import InMemoryDeployment
 from treadle.testing.objects import InMemoryObjects
 from treadle.testing.system import VirtualClock
@@ -39,12 +39,12 @@ def look(
     selection: S3Selection | None = SELECTION,
     cursor: str | None = None,
     bucket: str = "landing",
-) -> Sighting | None:
+) -> ObjectInspection | None:
     lookup = SelectedObjects(lambda sensor: selection, objects)
-    return lookup.look("files", bucket, key, cursor, objects.clock.now())
+    return lookup.inspect("files", bucket, key, cursor, objects.clock.now())
 
 
-def seen(objects: InMemoryObjects, **options: object) -> Sighting:
+def seen(objects: InMemoryObjects, **options: object) -> ObjectInspection:
     found = look(objects, **options)  # type: ignore[arg-type]
     assert found is not None
     return found
@@ -88,7 +88,9 @@ def test_key_outside_the_selection_is_not_watched_and_not_looked_at(
 ) -> None:
     objects.put(bucket, key)
 
-    assert seen(objects, key=key, bucket=bucket) == Sighting("s3://landing/in/*.csv", is_watched=False)
+    assert seen(objects, key=key, bucket=bucket) == ObjectInspection(
+        "s3://landing/in/*.csv", is_watched=False
+    )
 
 
 def test_sensor_that_watches_no_bucket_makes_nothing_of_it(objects: InMemoryObjects) -> None:

@@ -62,7 +62,7 @@ class Promise(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.patched = patch.object(sweeping, "SLICE", 2)
+        self.patched = patch.object(sweeping, "CHUNK_SIZE", 2)
         self.patched.start()
 
     def teardown(self) -> None:

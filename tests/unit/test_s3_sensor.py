@@ -108,7 +108,7 @@ def test_event_and_sweep_together_start_one_run(house: House, created: ObjectCre
     events = house.events(definition)
 
     house.leased(definition).tick(TIME, Budget())
-    events.evaluate(created, events.take_up([created]), Budget())
+    events.evaluate(created, events.load_batch_state([created]), Budget())
     for tick in house.tick_records():
         house.dispatcher().dispatch(tick)
 
@@ -124,7 +124,7 @@ def test_swept_object_whose_run_exists_is_not_asked_for_again(house: House, crea
 
     definition = watching(function, created.object, object_of("in/b.csv"))
     events = house.events(definition)
-    events.evaluate(created, events.take_up([created]), Budget())
+    events.evaluate(created, events.load_batch_state([created]), Budget())
     house.dispatcher().dispatch(house.tick_records()[0])
 
     outcome = house.leased(definition).tick(TIME, Budget())

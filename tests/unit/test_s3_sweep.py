@@ -14,10 +14,10 @@ from treadle.definitions.objects import ObjectIdentity
 from treadle.integrations.s3 import sweep as sweeping
 from treadle.integrations.s3.selection import S3Selection, StartFrom
 from treadle.integrations.s3.sweep import (
+    CHUNK_SIZE,
     FULL_ROUND_MS,
     MAX_SECONDS,
     OVERLAP_MS,
-    SLICE,
     Slice,
     SweepCursor,
     read_cursor,
@@ -101,23 +101,23 @@ def test_slices_resume_exactly_after_the_last_page(count: int, page_size: int, p
 
 
 def test_slice_ends_with_the_page_that_fills_it() -> None:
-    sweeper = Sweeper(InMemoryLister(numbered(SLICE + 200), page_size=300))
+    sweeper = Sweeper(InMemoryLister(numbered(CHUNK_SIZE + 200), page_size=300))
 
     first, second = sweeper.slice(), sweeper.slice()
 
     assert (len(first.objects), first.is_complete) == (1200, True)
     assert second.is_complete
-    sweeper = Sweeper(InMemoryLister(numbered(SLICE + 500), page_size=300))
+    sweeper = Sweeper(InMemoryLister(numbered(CHUNK_SIZE + 500), page_size=300))
     assert [len(sweeper.slice().objects), len(sweeper.slice().objects)] == [1200, 300]
 
 
 def test_objects_that_are_taken_do_not_fill_a_slice() -> None:
-    sweeper = Sweeper(InMemoryLister(numbered(3 * SLICE), page_size=1000))
-    sweeper.claimed = {stored.run_key(ObjectIdentity.ETAG) for stored in numbered(2 * SLICE)}
+    sweeper = Sweeper(InMemoryLister(numbered(3 * CHUNK_SIZE), page_size=1000))
+    sweeper.claimed = {stored.run_key(ObjectIdentity.ETAG) for stored in numbered(2 * CHUNK_SIZE)}
 
     found = sweeper.slice()
 
-    assert (len(found.objects), found.is_complete, found.listed) == (SLICE, True, 3 * SLICE)
+    assert (len(found.objects), found.is_complete, found.listed) == (CHUNK_SIZE, True, 3 * CHUNK_SIZE)
 
 
 @pytest.mark.parametrize(("remaining", "pages"), [(8.0, 4), (4.0, 2), (float("inf"), 11), (100.0, 11)])

@@ -15,7 +15,7 @@ from treadle.definitions.objects import S3Object
 from treadle.definitions.runs import moment
 from treadle.engine.outcomes import Decision
 from treadle.integrations.s3 import S3Selection
-from treadle.integrations.s3 import memory as remembering
+from treadle.integrations.s3 import sweep_memory as remembering
 from treadle.integrations.s3.sweep import FULL_ROUND_MS, OVERLAP_MS, Slice, SweepCursor, read_cursor, sweep
 from treadle.testing import TreadleInstance
 

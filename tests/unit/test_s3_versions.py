@@ -13,8 +13,8 @@ from treadle.adapters import clients
 from treadle.adapters.notifications import without_versioning
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.integrations.s3 import S3Selection, S3SensorDefinition, StartFrom
+from treadle.integrations.s3.inspection import SelectedObjects
 from treadle.integrations.s3.lister import S3Lister
-from treadle.integrations.s3.lookup import SelectedObjects
 from treadle.integrations.s3.sweep import FULL_ROUND_MS, Slice, SweepCursor, sweep
 from treadle.testing import TreadleInstance
 
@@ -94,12 +94,12 @@ def test_bucket_that_makes_versions_or_may_not_be_asked_is_not_accused(versionin
 def test_versioning_is_asked_for_once_a_day_and_only_where_versions_are_watched() -> None:
     asked = list[str]()
 
-    class Asked(InMemoryLister):
+    class ApiRequest(InMemoryLister):
         def has_versioning(self, bucket: str) -> bool | None:
             asked.append(bucket)
             return True
 
-    lister, cursor = Asked(), None
+    lister, cursor = ApiRequest(), None
     for _ in range(5):
         cursor = str(swept(lister, set(), cursor).cursor)
         lister.clock.advance(60)
@@ -200,7 +200,7 @@ def test_group_is_listed_by_keys_on_s3_and_what_was_stored_last_is_the_newest_ve
     group = S3Selection(BUCKET, identity=ObjectIdentity.VERSION, complete_when=FileCount(2))
 
     [page] = S3Lister().pages(group, "")
-    found = SelectedObjects(lambda _: VERSIONS, S3Lister()).look("watch", BUCKET, "d/a", None, 0)
+    found = SelectedObjects(lambda _: VERSIONS, S3Lister()).inspect("watch", BUCKET, "d/a", None, 0)
 
     assert [each.key for each in page.objects] == ["d/a"]
     assert found is not None

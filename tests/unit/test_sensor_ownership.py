@@ -14,9 +14,9 @@ from treadle.definitions.objects import ObjectCreated
 from treadle.definitions.results import RunRequest, SensorResult, SkipReason
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
 from treadle.engine.evaluation import Budget
-from treadle.engine.event_ticks import TakenUp, tick_id_of
-from treadle.engine.leased_ticks import LeasedTicks, TickSettings
+from treadle.engine.event_ticks import EventBatchState, tick_id_of
 from treadle.engine.outcomes import Decision, Outcome
+from treadle.engine.scheduled_ticks import ScheduledTickRunner, TickSettings
 from treadle.operate.doctor import Doctor
 from treadle.operate.findings import Severity
 from treadle.operate.overview import Overview
@@ -56,7 +56,7 @@ def deliver(
 ) -> Outcome:
     """An event comes to a project's sensor."""
     events = of(house, project).events(watching(function))
-    return events.evaluate(event, events.take_up([event]), Budget())
+    return events.evaluate(event, events.load_batch_state([event]), Budget())
 
 
 def adopt(house: House, project: str, *, fresh: bool = False) -> SensorState:
@@ -125,7 +125,7 @@ def test_tick_that_is_refused_sends_no_further_slots_ahead(house: House) -> None
     tick(house, "shop")
     house.clock.advance(60)
     queue, settings = InMemoryQueue(), TickSettings(15_000, DefaultSensorStatus.RUNNING, project="lake")
-    ticks = LeasedTicks(
+    ticks = ScheduledTickRunner(
         house.evaluator(sensor_of(evaluates_nothing)),
         house.sensors,
         house.ticks,
@@ -241,7 +241,7 @@ def test_first_events_make_the_state_their_projects_once(house: House, created: 
     events._sensors = sensors
 
     for _ in range(3):
-        events.take_up([created])
+        events.load_batch_state([created])
 
     assert (claims, house.state().project, house.state().epoch) == (["shop"], "shop", 0)
 
@@ -260,10 +260,10 @@ def test_event_that_the_owner_evaluates_meanwhile_keeps_its_tick(
 ) -> None:
     events = of(house, "lake").events(watching(evaluates_nothing))
     house.sensors.claim("watch", "shop")
-    taken_up: TakenUp = events.take_up([created])
+    batch_state: EventBatchState = events.load_batch_state([created])
     deliver(house, "shop", created)
 
-    assert events.evaluate(created, taken_up, Budget()).decision is Decision.DUPLICATE
+    assert events.evaluate(created, batch_state, Budget()).decision is Decision.DUPLICATE
     assert [each.status for each in house.tick_records()] == [TickStatus.SUCCESS]
 
 

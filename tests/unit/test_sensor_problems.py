@@ -15,16 +15,16 @@ from treadle.definitions.errors import InvocationError
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus, TickStatus
 from treadle.engine.evaluation import Budget
 from treadle.engine.identity import RunIds, event_tick_id
-from treadle.integrations.s3.lookup import SelectedObjects
-from treadle.operate.dead_letters import Redriver
+from treadle.integrations.s3.inspection import SelectedObjects
 from treadle.operate.doctor import Doctor
+from treadle.operate.explain import Explainer, Subject
 from treadle.operate.findings import Severity
 from treadle.operate.load_checks import LOADED_FOR_MS, LoadChecks, advice_on_load
 from treadle.operate.overview import Overview
 from treadle.operate.problems import LATE_SECONDS, MANY, RETRIED_MS, ProblemKind, SensorProblem
+from treadle.operate.redrive import Redriver
 from treadle.operate.sensors import SensorOperations
-from treadle.operate.why import Subject, Why
-from treadle.ports.deployment import DeployedSensor, Hearing
+from treadle.ports.deployment import DeployedSensor, Subscription
 from treadle.ports.sensors import SensorState
 from treadle.ports.ticks import ErrorInfo, Tick, TickKind
 from treadle.testing.deployment import InMemoryDeployment
@@ -368,8 +368,8 @@ def test_time_in_the_future_and_a_lease_without_end_block_a_sensor(house: House)
 
 
 def test_sensor_whose_rule_is_disabled_gets_no_events(house: House) -> None:
-    assert kinds(house, replace(ALERT, hearing=Hearing(is_on=False))) == [ProblemKind.NO_EVENTS]
-    assert kinds(house, replace(ALERT, hearing=Hearing())) == []
+    assert kinds(house, replace(ALERT, subscription=Subscription(is_on=False))) == [ProblemKind.NO_EVENTS]
+    assert kinds(house, replace(ALERT, subscription=Subscription())) == []
 
 
 # ---- Their words
@@ -396,7 +396,7 @@ def test_why_says_whose_the_state_is_where_nothing_was_requested(house: House) -
 
 
 def why(house: House, deployed: DeployedSensor, function: Callable[[Mapping[str, object]], Any]) -> str:
-    explains = Why(
+    explains = Explainer(
         InMemoryDeployment([deployed], {"watch": function}),
         house.sensors,
         house.ticks,

@@ -10,11 +10,11 @@ from tests.support.house import JOB, RUN_IDS, House, sensor_of
 from treadle.definitions.errors import StoreError, UnknownEventError
 from treadle.definitions.results import RunRequest
 from treadle.definitions.status import TickStatus
+from treadle.engine.chunks import CHUNK_SIZE, ChunkRequest, chunk
 from treadle.engine.dispatch import DEFAULT_DEPTH, HANDED_ON_MS, SHOWN_REFUSALS, SHOWN_REFUSALS_OF_SLICE
 from treadle.engine.evaluation import Budget
 from treadle.engine.identity import leased_tick_id
 from treadle.engine.outcomes import Decision, Outcome
-from treadle.engine.slices import SLICE, SliceRequest, slice_of
 from treadle.ports.ticks import DispatchCounts, PlannedRun, Tick, TickKind
 from treadle.testing.grants import FixedGrants
 from treadle.testing.stores import InMemoryTickStore
@@ -37,11 +37,11 @@ def committed(house: House, count: int, job: str = JOB) -> Tick:
     return tick
 
 
-def handed_on(house: House, tick: Tick) -> list[SliceRequest]:
+def handed_on(house: House, tick: Tick) -> list[ChunkRequest]:
     """What DISPATCH sends to itself for a tick."""
     house.dispatcher().dispatch(tick)
     return [
-        SliceRequest(str(body["sensor"]), str(body["tick_id"]), int(str(body["slice"])), int(str(body["of"])))
+        ChunkRequest(str(body["sensor"]), str(body["tick_id"]), int(str(body["slice"])), int(str(body["of"])))
         for body in house.slices.drain()
     ]
 
@@ -51,8 +51,8 @@ def too_deep(house: House) -> None:
     house.tables.ticks["watch", TICK_ID] = replace(stored(house), depth=DEFAULT_DEPTH)
 
 
-def dispatched(house: House, *slices: SliceRequest) -> list[Outcome]:
-    return [house.dispatcher().dispatch_slice(each) for each in slices]
+def dispatched(house: House, *slices: ChunkRequest) -> list[Outcome]:
+    return [house.dispatcher().dispatch_chunk(each) for each in slices]
 
 
 def stored(house: House) -> Tick:
@@ -84,21 +84,21 @@ def test_ten_thousand_requests_of_one_tick_have_one_run_and_one_launch_each(work
 
 
 def test_tick_of_as_many_requests_as_a_slice_is_one_pass(house: House) -> None:
-    tick = committed(house, SLICE)
+    tick = committed(house, CHUNK_SIZE)
 
     assert handed_on(house, tick) == []
 
-    assert len(house.tables.runs) == SLICE
-    assert stored(house) == replace(tick, dispatched=DispatchCounts(SLICE))
+    assert len(house.tables.runs) == CHUNK_SIZE
+    assert stored(house) == replace(tick, dispatched=DispatchCounts(CHUNK_SIZE))
 
 
 def test_tick_of_one_request_more_is_handed_on_and_nothing_else_is_done(house: House) -> None:
-    tick = committed(house, SLICE + 1)
+    tick = committed(house, CHUNK_SIZE + 1)
 
     slices = handed_on(house, tick)
 
-    assert slices == [SliceRequest("watch", TICK_ID, index, 2) for index in (0, 1)]
-    waiting = replace(tick, held=f"{SLICE + 1} requests: 2 of 2 slices handed on")
+    assert slices == [ChunkRequest("watch", TICK_ID, index, 2) for index in (0, 1)]
+    waiting = replace(tick, held=f"{CHUNK_SIZE + 1} requests: 2 of 2 slices handed on")
     assert (house.tables.runs, house.launches.messages, stored(house)) == ({}, [], waiting)
     assert house.ticks.pending(NOON + HANDED_ON_MS, 5) == []
     assert house.ticks.pending(NOON + HANDED_ON_MS + 1, 5) == [("watch", TICK_ID)]
@@ -108,7 +108,7 @@ def test_tick_of_one_request_more_is_handed_on_and_nothing_else_is_done(house: H
 def test_slices_are_all_requests_each_once_in_even_parts(count: int, of: int) -> None:
     everything = list(range(count))
 
-    parts = [slice_of(everything, index, of) for index in range(of)]
+    parts = [chunk(everything, index, of) for index in range(of)]
 
     assert [each for part in parts for each in part] == everything
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
@@ -118,44 +118,44 @@ def test_slices_are_all_requests_each_once_in_even_parts(count: int, of: int) ->
 @given(st.permutations([0, 1, 2, 0, 1, 2]))
 def test_slices_in_any_order_delivered_twice_end_the_same(order: list[int]) -> None:
     house = House()
-    slices = handed_on(house, committed(house, 2 * SLICE + 1))
+    slices = handed_on(house, committed(house, 2 * CHUNK_SIZE + 1))
 
     dispatched(house, *(slices[index] for index in order))
 
-    assert len(house.tables.runs) == len(launched(house)) == 2 * SLICE + 1
-    assert stored(house).dispatched == DispatchCounts(2 * SLICE + 1)
+    assert len(house.tables.runs) == len(launched(house)) == 2 * CHUNK_SIZE + 1
+    assert stored(house).dispatched == DispatchCounts(2 * CHUNK_SIZE + 1)
 
 
 def test_tick_stays_pending_until_its_last_slice_came_however_late(house: House) -> None:
     """A slice whose process was killed before it did anything comes again."""
-    slices = handed_on(house, committed(house, 3 * SLICE))
+    slices = handed_on(house, committed(house, 3 * CHUNK_SIZE))
 
     dispatched(house, slices[0], slices[2])
     assert stored(house).dispatched is None
 
     dispatched(house, slices[1])
-    assert stored(house).dispatched == DispatchCounts(3 * SLICE)
+    assert stored(house).dispatched == DispatchCounts(3 * CHUNK_SIZE)
 
 
 def test_slice_killed_before_it_was_noted_comes_again_and_is_counted_once(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slices = handed_on(house, committed(house, 2 * SLICE))
+    slices = handed_on(house, committed(house, 2 * CHUNK_SIZE))
     with monkeypatch.context() as patched:
-        patched.setattr(InMemoryTickStore, "note_slice", _killed)
+        patched.setattr(InMemoryTickStore, "mark_chunk_done", _killed)
         with pytest.raises(StoreError):
             dispatched(house, slices[0])
 
     dispatched(house, *slices)
 
-    assert len(house.tables.runs) == 2 * SLICE
-    assert stored(house).dispatched == DispatchCounts(2 * SLICE)
+    assert len(house.tables.runs) == 2 * CHUNK_SIZE
+    assert stored(house).dispatched == DispatchCounts(2 * CHUNK_SIZE)
 
 
 def test_killed_between_the_last_note_and_the_end_the_redelivery_ends_it(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slices = handed_on(house, committed(house, 2 * SLICE))
+    slices = handed_on(house, committed(house, 2 * CHUNK_SIZE))
     dispatched(house, slices[0])
     with monkeypatch.context() as patched:
         patched.setattr(InMemoryTickStore, "mark_dispatched", _killed)
@@ -166,7 +166,7 @@ def test_killed_between_the_last_note_and_the_end_the_redelivery_ends_it(
     (outcome,) = dispatched(house, slices[1])
 
     assert outcome.decision is Decision.DUPLICATE
-    assert stored(house).dispatched == DispatchCounts(2 * SLICE)
+    assert stored(house).dispatched == DispatchCounts(2 * CHUNK_SIZE)
     assert house.launches.messages == before
 
 
@@ -176,7 +176,7 @@ def _killed(*_args: object) -> None:
 
 def test_tick_handed_on_again_sends_only_the_slices_that_are_not_done(house: House) -> None:
     """Whoever finds a pending tick may hand it on once more."""
-    slices = handed_on(house, committed(house, 3 * SLICE))
+    slices = handed_on(house, committed(house, 3 * CHUNK_SIZE))
     dispatched(house, slices[1])
 
     assert handed_on(house, stored(house)) == [slices[0], slices[2]]
@@ -185,23 +185,23 @@ def test_tick_handed_on_again_sends_only_the_slices_that_are_not_done(house: Hou
 def test_tick_handed_on_again_with_all_slices_done_is_ended(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slices = handed_on(house, committed(house, 2 * SLICE))
+    slices = handed_on(house, committed(house, 2 * CHUNK_SIZE))
     with monkeypatch.context() as patched:
         patched.setattr(InMemoryTickStore, "mark_dispatched", lambda *_args: None)
         dispatched(house, *slices)
 
     assert handed_on(house, stored(house)) == []
 
-    assert stored(house).dispatched == DispatchCounts(2 * SLICE)
+    assert stored(house).dispatched == DispatchCounts(2 * CHUNK_SIZE)
 
 
 @pytest.mark.parametrize(
-    "request_", [SliceRequest("watch", TICK_ID, 2, 2), SliceRequest("watch", TICK_ID, 0, 3)]
+    "request_", [ChunkRequest("watch", TICK_ID, 2, 2), ChunkRequest("watch", TICK_ID, 0, 3)]
 )
 def test_slice_that_the_tick_does_not_have_is_refused_and_nothing_done(
-    house: House, request_: SliceRequest
+    house: House, request_: ChunkRequest
 ) -> None:
-    committed(house, 2 * SLICE)
+    committed(house, 2 * CHUNK_SIZE)
 
     with pytest.raises(UnknownEventError, match=f"has 2 slices, and slice {request_.index} of {request_.of}"):
         dispatched(house, request_)
@@ -211,42 +211,42 @@ def test_slice_that_the_tick_does_not_have_is_refused_and_nothing_done(
 
 def test_slice_of_an_unknown_tick_is_refused(house: House) -> None:
     with pytest.raises(UnknownEventError, match="There is no tick gone of sensor watch"):
-        dispatched(house, SliceRequest("watch", "gone", 0, 2))
+        dispatched(house, ChunkRequest("watch", "gone", 0, 2))
 
 
 def test_slices_keep_the_number_that_the_first_of_them_said(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A deployment with slices of another size may come in between."""
-    slices = handed_on(house, committed(house, 3 * SLICE))
+    slices = handed_on(house, committed(house, 3 * CHUNK_SIZE))
     dispatched(house, slices[0])
-    monkeypatch.setattr("treadle.engine.slices.SLICE", 100)
+    monkeypatch.setattr("treadle.engine.chunks.CHUNK_SIZE", 100)
 
     dispatched(house, *slices)
 
-    assert stored(house).dispatched == DispatchCounts(3 * SLICE)
+    assert stored(house).dispatched == DispatchCounts(3 * CHUNK_SIZE)
 
 
 def test_refusals_are_all_counted_and_a_few_of_each_slice_told(house: House) -> None:
-    slices = handed_on(house, committed(house, 2 * SLICE))
+    slices = handed_on(house, committed(house, 2 * CHUNK_SIZE))
     too_deep(house)
 
     dispatched(house, *slices, *slices)
 
-    assert stored(house).dispatched == DispatchCounts(refused=2 * SLICE)
+    assert stored(house).dispatched == DispatchCounts(refused=2 * CHUNK_SIZE)
     assert len(stored(house).refusals) == 2 * SHOWN_REFUSALS_OF_SLICE
 
 
 def test_refusals_of_one_pass_are_all_counted_and_the_first_told(house: House) -> None:
     """A record has no room for hundreds of them, and would stay pending for ever."""
-    house.dispatcher().dispatch(replace(committed(house, SLICE), depth=DEFAULT_DEPTH))
+    house.dispatcher().dispatch(replace(committed(house, CHUNK_SIZE), depth=DEFAULT_DEPTH))
 
-    assert stored(house).dispatched == DispatchCounts(refused=SLICE)
+    assert stored(house).dispatched == DispatchCounts(refused=CHUNK_SIZE)
     assert len(stored(house).refusals) == SHOWN_REFUSALS
 
 
 def test_without_a_queue_for_slices_any_tick_is_one_pass(house: House) -> None:
-    tick = committed(house, SLICE + 1)
+    tick = committed(house, CHUNK_SIZE + 1)
     dispatcher = type(house.dispatcher())(
         house.ticks,
         house.runs,
@@ -258,7 +258,7 @@ def test_without_a_queue_for_slices_any_tick_is_one_pass(house: House) -> None:
 
     dispatcher.dispatch(tick)
 
-    assert stored(house).dispatched == DispatchCounts(SLICE + 1)
+    assert stored(house).dispatched == DispatchCounts(CHUNK_SIZE + 1)
 
 
 def test_workers_keep_the_order_of_the_launches(house: House) -> None:

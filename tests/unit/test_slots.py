@@ -13,9 +13,9 @@ from treadle.definitions.results import SkipReason
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.engine.evaluation import Budget
 from treadle.engine.identity import timestamp
-from treadle.engine.leased_ticks import LeasedTicks, TickSettings
 from treadle.engine.outcomes import Decision
 from treadle.engine.schedule import later_slots, phase_of, slot
+from treadle.engine.scheduled_ticks import ScheduledTickRunner, TickSettings
 from treadle.operate.sensors import SensorOperations
 from treadle.testing.system import InMemoryQueue
 
@@ -66,11 +66,13 @@ def test_shifted_slots_are_an_interval_apart(nominal: int, minutes: int, sensor:
     assert slot(first + interval, interval, phase) == first + interval
 
 
-def ticking(house: House, queue: InMemoryQueue, interval: int) -> LeasedTicks:
+def ticking(house: House, queue: InMemoryQueue, interval: int) -> ScheduledTickRunner:
     """A sensor that skips, with a queue of its own."""
     evaluator = house.evaluator(sensor_of(lambda: SkipReason("nothing")))
     settings = TickSettings(interval * 1000, DefaultSensorStatus.RUNNING)
-    return LeasedTicks(evaluator, house.sensors, house.ticks, house.clock, house.tokens, settings, queue)
+    return ScheduledTickRunner(
+        evaluator, house.sensors, house.ticks, house.clock, house.tokens, settings, queue
+    )
 
 
 def test_a_schedules_delivery_sends_the_minutes_further_slots_with_their_delay(house: House) -> None:
@@ -154,7 +156,7 @@ def test_a_tick_goes_on_where_its_minutes_further_slots_cannot_be_sent_ahead(
 ) -> None:
     evaluator = house.evaluator(sensor_of(lambda: SkipReason("nothing")))
     settings = TickSettings(15_000, DefaultSensorStatus.RUNNING)
-    ticks = LeasedTicks(
+    ticks = ScheduledTickRunner(
         evaluator, house.sensors, house.ticks, house.clock, house.tokens, settings, BrokenQueue()
     )
 

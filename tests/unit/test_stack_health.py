@@ -12,26 +12,26 @@ from botocore.stub import ANY, Stubber
 
 from treadle.adapters import clients
 from treadle.adapters.health.job_targets import target_probe
-from treadle.adapters.health.looking import Vital, look_at_all
 from treadle.adapters.health.needs import Need, needs
 from treadle.adapters.health.permissions import alike, context_entries, log_probe, permission_probe
+from treadle.adapters.health.probes import Vital, run_probes
 from treadle.adapters.health.stack_health import StackHealth, bucket_of, clock_ahead
 from treadle.adapters.stack import DeployedStack
 from treadle.definitions.status import DefaultSensorStatus
-from treadle.ports.deployment import UNKNOWN_KIND, DeployedSensor, Hearing
+from treadle.ports.deployment import UNKNOWN_KIND, DeployedSensor, Subscription
 from treadle.ports.health import (
     Activity,
     Alarm,
     AlertChannel,
     Backlog,
     Bucket,
-    Denial,
+    EventTrigger,
+    HealthSnapshot,
     JobTarget,
-    Switch,
-    Unread,
-    Vitals,
+    MissingPermission,
+    SkippedCheck,
 )
-from treadle.ports.launching import JobSettings
+from treadle.ports.targets import JobSettings
 from treadle.testing.deployment import InMemoryDeployment
 
 MAPPING = "c5ad6c15-8a5c-4a83-bd73-1d4c2fb1ed6c"
@@ -80,19 +80,19 @@ def stack(**resources: tuple[str, str]) -> DeployedStack:
     )
 
 
-def seen(sensor: DeployedSensor = SENSOR, made: DeployedStack | None = None) -> Vitals:
+def seen(sensor: DeployedSensor = SENSOR, made: DeployedStack | None = None) -> HealthSnapshot:
     """What is seen of a sensor, of which the engine's stack has nothing."""
     health = StackHealth(made or stack(), InMemoryDeployment([sensor]), {})
-    return health.vitals("sensor new_objects")
+    return health.snapshot("sensor new_objects")
 
 
-def seen_of_launch(**resources: tuple[str, str]) -> Vitals:
+def seen_of_launch(**resources: tuple[str, str]) -> HealthSnapshot:
     """What is seen of a step of the engine that has all the resources."""
-    return StackHealth(stack(**resources), InMemoryDeployment([SENSOR]), {}).vitals("launch")
+    return StackHealth(stack(**resources), InMemoryDeployment([SENSOR]), {}).snapshot("launch")
 
 
 def looked(probe: Any) -> list[Vital]:
-    return look_at_all([probe])
+    return run_probes([probe])
 
 
 @pytest.mark.parametrize(
@@ -129,10 +129,12 @@ def test_mapping_is_on_or_off_and_may_work_in_vain(answer: dict[str, str], is_on
             {"FunctionName": FUNCTION},
         )
 
-        of_sensor = seen(replace(SENSOR, queue=f"{URL}q"))
+        list_by_sensor = seen(replace(SENSOR, queue=f"{URL}q"))
 
-    assert of_step.switches == (Switch("mapping", "launch", MAPPING, is_on, trouble),)
-    assert of_sensor.switches == (Switch("mapping", "sensor new_objects", MAPPING, is_on, trouble),)
+    assert of_step.switches == (EventTrigger("mapping", "launch", MAPPING, is_on, trouble),)
+    assert list_by_sensor.switches == (
+        EventTrigger("mapping", "sensor new_objects", MAPPING, is_on, trouble),
+    )
 
 
 @pytest.mark.parametrize(("state", "is_on"), [("ENABLED", True), ("DISABLED", False)])
@@ -145,12 +147,12 @@ def test_schedule_and_rule_are_on_or_off(state: str, is_on: bool) -> None:
             "list_schedules", listed(state, ("files-Own", FUNCTION_ARN)), {"NamePrefix": "files"}
         )
         events.add_response("describe_rule", {"State": state}, {"Name": "rule", "EventBusName": "bus"})
-        of_sensor = seen(replace(SENSOR, kind="schedule", rule="bus|rule"))
+        list_by_sensor = seen(replace(SENSOR, kind="schedule", rule="bus|rule"))
 
-    assert of_step.switches == (Switch("schedule", "launch", "minute", is_on),)
-    assert set(of_sensor.switches) == {
-        Switch("schedule", "sensor new_objects", "files-Own", is_on),
-        Switch("rule", "sensor new_objects", "bus|rule", is_on),
+    assert of_step.switches == (EventTrigger("schedule", "launch", "minute", is_on),)
+    assert set(list_by_sensor.switches) == {
+        EventTrigger("schedule", "sensor new_objects", "files-Own", is_on),
+        EventTrigger("rule", "sensor new_objects", "bus|rule", is_on),
     }
 
 
@@ -174,10 +176,10 @@ def test_schedule_is_found_by_what_it_invokes_whatever_its_name(
         scheduler.add_response("list_schedules", listed("ENABLED"), {"NamePrefix": "files"})
         scheduler.add_response("list_schedules", listed("ENABLED", *schedules), {})
 
-        vitals = seen(replace(SENSOR, kind="deadline"))
+        snapshot = seen(replace(SENSOR, kind="deadline"))
 
-    assert [each.name for each in vitals.switches] == names
-    assert [each.is_on for each in vitals.switches] == [names == ["minutely"]]
+    assert [each.name for each in snapshot.switches] == names
+    assert [each.is_on for each in snapshot.switches] == [names == ["minutely"]]
 
 
 def test_schedules_of_a_long_stack_name_are_found_by_its_beginning() -> None:
@@ -187,9 +189,9 @@ def test_schedules_of_a_long_stack_name_are_found_by_its_beginning() -> None:
         found = listed("ENABLED", ("a-project-whose-name-Min", FUNCTION_ARN))
         scheduler.add_response("list_schedules", found, {"NamePrefix": project[:20]})
 
-        vitals = seen(replace(SENSOR, kind="schedule", project=project))
+        snapshot = seen(replace(SENSOR, kind="schedule", project=project))
 
-    assert [each.is_on for each in vitals.switches] == [True]
+    assert [each.is_on for each in snapshot.switches] == [True]
 
 
 def test_rule_of_the_stacks_own_bus_is_found_where_its_name_does_not_tell() -> None:
@@ -197,9 +199,9 @@ def test_rule_of_the_stacks_own_bus_is_found_where_its_name_does_not_tell() -> N
         events.add_client_error("describe_rule", "ResourceNotFoundException")
         events.add_response("describe_rule", {"State": "ENABLED"}, {"Name": "rule", "EventBusName": "own"})
 
-        vitals = seen(replace(SENSOR, rule="rule"), stack(Bus=("AWS::Events::EventBus", "own")))
+        snapshot = seen(replace(SENSOR, rule="rule"), stack(Bus=("AWS::Events::EventBus", "own")))
 
-    assert [each.is_on for each in vitals.switches] == [True]
+    assert [each.is_on for each in snapshot.switches] == [True]
 
 
 @pytest.mark.parametrize(("waiting", "oldest"), [("3", 400.0), ("0", None)])
@@ -213,9 +215,9 @@ def test_oldest_message_of_a_queue_is_as_old_as_its_metric_says_unless_the_queue
             "get_metric_data", {"MetricDataResults": [{"Id": "m0", "Values": [400.0, 9.0]}]}
         )
 
-        vitals = seen(replace(SENSOR, queue=f"{URL}q"))
+        snapshot = seen(replace(SENSOR, queue=f"{URL}q"))
 
-    assert vitals.backlogs == (Backlog("sensor new_objects", "q", int(waiting), 0, oldest),)
+    assert snapshot.backlogs == (Backlog("sensor new_objects", "q", int(waiting), 0, oldest),)
 
 
 def test_age_of_a_stream_is_its_functions_in_milliseconds() -> None:
@@ -224,9 +226,9 @@ def test_age_of_a_stream_is_its_functions_in_milliseconds() -> None:
             "get_metric_data", {"MetricDataResults": [{"Id": "m0", "Values": [90_000.0]}]}
         )
 
-        vitals = seen()
+        snapshot = seen()
 
-    assert vitals.backlogs == (Backlog("sensor new_objects", FUNCTION, None, 0, 90.0),)
+    assert snapshot.backlogs == (Backlog("sensor new_objects", FUNCTION, None, 0, 90.0),)
 
 
 def test_what_is_denied_names_the_permission_and_hides_nothing_else() -> None:
@@ -241,15 +243,15 @@ def test_what_is_denied_names_the_permission_and_hides_nothing_else() -> None:
         lambdas.add_client_error("list_event_source_mappings", "AccessDeniedException", http_status_code=403)
         events.add_response("describe_rule", {"State": "ENABLED"})
 
-        vitals = seen(replace(SENSOR, queue=f"{URL}q", rule="rule"))
+        snapshot = seen(replace(SENSOR, queue=f"{URL}q", rule="rule"))
 
-    told = {(each.check, each.action) for each in vitals.unread}
+    told = {(each.check, each.action) for each in snapshot.unread}
     assert told == {
         ("queues", "sqs:GetQueueAttributes"),
         ("queues", ""),
         ("mappings", "lambda:ListEventSourceMappings"),
     }
-    assert len(vitals.switches) == 1
+    assert len(snapshot.switches) == 1
 
 
 def test_resources_of_a_sensor_in_the_engines_stack_are_the_sensors_alone() -> None:
@@ -278,9 +280,11 @@ def test_log_that_sensors_share_is_looked_at_once() -> None:
     with Stubber(clients.client("logs")) as logs:
         logs.add_response("filter_log_events", {"events": [event]})
 
-        found = look_at_all(list(health._logs()))
+        found = run_probes(list(health._logs()))
 
-    assert [each.owner for each in found if isinstance(each, Denial)] == ["sensor new_objects, other"]
+    assert [each.owner for each in found if isinstance(each, MissingPermission)] == [
+        "sensor new_objects, other"
+    ]
 
 
 TARGETS: list[tuple[str, str, str, dict[str, Any], str, str]] = [
@@ -386,7 +390,7 @@ def test_permission_that_iam_reckons_is_missing_is_a_denial() -> None:
         found = looked(permission_probe(stack(), NEED))
 
     assert found == [
-        Denial("launch", "sqs:SendMessage", "arn:queue", "none of its role's policies allows it")
+        MissingPermission("launch", "sqs:SendMessage", "arn:queue", "none of its role's policies allows it")
     ]
 
 
@@ -406,7 +410,9 @@ def test_denials_in_a_log_are_told_once_each() -> None:
         found = looked(log_probe("dispatch", "/aws/lambda/shop/dispatch", 0))
 
     words = "its log says so, at 1970-01-01T00:00:00.000Z"
-    assert found == [Denial("dispatch", "dynamodb:PutItem", "arn:aws:dynamodb:us-east-1:1:table/runs", words)]
+    assert found == [
+        MissingPermission("dispatch", "dynamodb:PutItem", "arn:aws:dynamodb:us-east-1:1:table/runs", words)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -438,7 +444,7 @@ def test_denial_in_a_log_names_action_and_resource_as_far_as_the_log_does(
 
         [found] = looked(log_probe("dispatch", "/aws/lambda/shop/dispatch", 0))
 
-    assert isinstance(found, Denial)
+    assert isinstance(found, MissingPermission)
     assert (found.action, found.resource) == (action, resource)
 
 
@@ -489,7 +495,7 @@ def test_denial_says_in_words_whether_a_policy_is_missing_or_denies(decision: st
     need = Need("launch", ROLE, "arn:queue", ("sqs:SendMessage",))
 
     assert simulated(need, {"EvalDecision": decision}) == [
-        Denial("launch", "sqs:SendMessage", "arn:queue", words)
+        MissingPermission("launch", "sqs:SendMessage", "arn:queue", words)
     ]
 
 
@@ -514,7 +520,7 @@ def test_denial_for_want_of_a_value_that_no_simulation_has_is_no_verdict(missing
 
     [found] = simulated(need, {"EvalDecision": "implicitDeny", **missing})
 
-    assert isinstance(found, Unread)
+    assert isinstance(found, SkippedCheck)
     assert "ecs:enable-vpc-lattice" in found.words
 
 
@@ -583,8 +589,10 @@ def test_denial_on_one_of_several_resources_is_of_that_one() -> None:
     assert len(found) == 2, found
     denied, unread = found
 
-    assert denied == Denial("launch", "sts:AssumeRole", "arn:1", "none of its role's policies allows it")
-    assert isinstance(unread, Unread)
+    assert denied == MissingPermission(
+        "launch", "sts:AssumeRole", "arn:1", "none of its role's policies allows it"
+    )
+    assert isinstance(unread, SkippedCheck)
     assert "arn:2" in unread.words
 
 
@@ -697,14 +705,14 @@ def test_bucket_alarm_and_clock_are_looked_at_for_the_whole_stack() -> None:
         health = StackHealth(made, InMemoryDeployment([SENSOR]), {})
         health._permissions = lambda: iter(())  # type: ignore[method-assign]
 
-        vitals = health.vitals()
+        snapshot = health.snapshot()
 
-    assert vitals.alarms == (Alarm("oops", 0, "Too many. Crossed."),)
-    [bucket] = vitals.buckets
+    assert snapshot.alarms == (Alarm("oops", 0, "Too many. Crossed."),)
+    [bucket] = snapshot.buckets
     assert isinstance(bucket, Bucket)
     assert bucket.trouble.startswith("Bucket landing cannot be watched:")
-    assert vitals.clock_ahead_ms is not None
-    assert vitals.clock_ahead_ms > 86_400_000
+    assert snapshot.clock_ahead_ms is not None
+    assert snapshot.clock_ahead_ms > 86_400_000
 
 
 @pytest.mark.parametrize("headers", [{}, {"date": "Sat, 28 Nov 2026 02:00:00 GMT"}])
@@ -732,7 +740,7 @@ def test_clock_is_compared_with_the_time_that_aws_names(
         (SENSOR, "landing"),
         (
             DeployedSensor(
-                "s", "s3", "", (), DefaultSensorStatus.RUNNING, hearing=Hearing(buckets=("heard",))
+                "s", "s3", "", (), DefaultSensorStatus.RUNNING, subscription=Subscription(buckets=("heard",))
             ),
             "heard",
         ),
@@ -765,7 +773,7 @@ def test_unread_names_what_was_looked_at() -> None:
 
         [found] = looked(target_probe(JobSettings("load", "glue", "j", "LoadArn")))
 
-    assert isinstance(found, Unread)
+    assert isinstance(found, SkippedCheck)
     assert (found.check, found.what, found.action) == ("jobs", "what job load launches", "glue:GetJob")
 
 
@@ -785,10 +793,10 @@ def test_switch_that_was_deleted_is_off_and_not_merely_unread(
     with Stubber(clients.client(service)) as stub:  # type: ignore[call-overload]
         stub.add_client_error(operation, "ResourceNotFoundException", http_status_code=404)
 
-        vitals = seen_of_launch(**{resource[1]: (resource[0], MAPPING)})
+        snapshot = seen_of_launch(**{resource[1]: (resource[0], MAPPING)})
 
-    assert vitals.switches == (
-        Switch(kind, "launch", MAPPING, is_on=False, trouble="it does not exist any more"),
+    assert snapshot.switches == (
+        EventTrigger(kind, "launch", MAPPING, is_on=False, trouble="it does not exist any more"),
     )
 
 
@@ -796,10 +804,12 @@ def test_mapping_of_a_sensors_queue_that_was_deleted_is_off() -> None:
     with Stubber(clients.client("lambda")) as lambdas:
         lambdas.add_response("list_event_source_mappings", {"EventSourceMappings": []})
 
-        vitals = seen(replace(SENSOR, queue=f"{URL}q"))
+        snapshot = seen(replace(SENSOR, queue=f"{URL}q"))
 
-    assert vitals.switches == (
-        Switch("mapping", "sensor new_objects", "of q", is_on=False, trouble="it does not exist any more"),
+    assert snapshot.switches == (
+        EventTrigger(
+            "mapping", "sensor new_objects", "of q", is_on=False, trouble="it does not exist any more"
+        ),
     )
 
 
@@ -831,9 +841,9 @@ def test_errors_of_a_function_are_those_since_an_invocation_ended_well(
     with Stubber(clients.client("cloudwatch")) as cloudwatch:
         cloudwatch.add_response("get_metric_data", {"MetricDataResults": results})
 
-        vitals = seen()
+        snapshot = seen()
 
-    assert vitals.activities == (Activity("sensor new_objects", FUNCTION, int(sum(invocations)), late),)
+    assert snapshot.activities == (Activity("sensor new_objects", FUNCTION, int(sum(invocations)), late),)
 
 
 def test_errors_of_a_function_are_the_latest_in_whatever_order_the_minutes_come() -> None:
@@ -846,9 +856,9 @@ def test_errors_of_a_function_are_the_latest_in_whatever_order_the_minutes_come(
     with Stubber(clients.client("cloudwatch")) as cloudwatch:
         cloudwatch.add_response("get_metric_data", {"MetricDataResults": results})
 
-        vitals = seen()
+        snapshot = seen()
 
-    assert [each.errors for each in vitals.activities] == [0]
+    assert [each.errors for each in snapshot.activities] == [0]
 
 
 def test_topic_of_the_alarms_is_looked_at_once_for_all_of_them() -> None:
@@ -863,7 +873,7 @@ def test_topic_of_the_alarms_is_looked_at_once_for_all_of_them() -> None:
         cloudwatch.add_response("describe_alarms", {"MetricAlarms": alarms})
         sns.add_client_error("get_topic_attributes", "NotFound", http_status_code=404)
 
-        found = look_at_all(list(StackHealth(made, InMemoryDeployment([SENSOR]), {})._alarms()))
+        found = run_probes(list(StackHealth(made, InMemoryDeployment([SENSOR]), {})._alarms()))
 
     assert [each.name for each in found if isinstance(each, Alarm)] == ["late"]
     [channel] = [each for each in found if isinstance(each, AlertChannel)]
@@ -889,7 +899,7 @@ def listed_resources(**resources: tuple[str, str]) -> dict[str, Any]:
 
 def alarms_seen(*sensors: DeployedSensor) -> list[Vital]:
     """What is found of the alarms of an engine that has none itself, and of its sensors' projects."""
-    return look_at_all(list(StackHealth(stack(), InMemoryDeployment([*sensors]), {})._alarms()))
+    return run_probes(list(StackHealth(stack(), InMemoryDeployment([*sensors]), {})._alarms()))
 
 
 def test_alarms_of_projects_and_their_topics_are_looked_at() -> None:
@@ -926,7 +936,7 @@ def test_project_whose_alarms_may_not_be_listed_is_named_with_the_permission() -
 
         [found] = alarms_seen(SENSOR)
 
-    assert isinstance(found, Unread)
+    assert isinstance(found, SkippedCheck)
     assert (found.check, found.what) == ("alarms", "the alarms of project files")
     assert found.action == "cloudformation:ListStackResources"
 

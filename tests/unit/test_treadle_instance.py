@@ -20,9 +20,9 @@ from treadle import (
     sensor,
 )
 from treadle.definitions.errors import LaunchRejectedError, SensorEvaluationError
+from treadle.engine.bus_events import RunStatusChange
 from treadle.engine.outcomes import Decision
 from treadle.engine.publish import Publisher
-from treadle.engine.telling import StatusReached
 from treadle.ports.runs import Failure
 from treadle.testing import TreadleInstance
 
@@ -317,7 +317,7 @@ def test_only_runs_that_changed_are_published_after_a_tick(monkeypatch: pytest.M
     published: list[list[str]] = []
     publish = Publisher.publish
 
-    def recorded(publisher: Publisher, news: list[StatusReached]) -> None:
+    def recorded(publisher: Publisher, news: list[RunStatusChange]) -> None:
         published.append([each.run.run_id for each in news])
         publish(publisher, news)
 

@@ -9,13 +9,13 @@ from tests.support.house import ARN, JOB, JOBS, NAMESPACE, RUN_IDS, House
 from tests.support.launching import NOON, RUN_ID, launch, queue_run
 from treadle.definitions.errors import LaunchDelayedError, LaunchDeniedError, StoreError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.folding import OVERDUE_MS
-from treadle.engine.observing import Observer
+from treadle.engine.external_run_poller import LOOK_MS, MEMORY_MS, OVERLAP_MS, ExternalRunPoller
+from treadle.engine.external_runs import ExternalRunRecorder
 from treadle.engine.reconcile import Reconciled
 from treadle.engine.record import Recorder, StatusChange
-from treadle.engine.watching import LOOK_MS, MEMORY_MS, OVERLAP_MS, Watcher
-from treadle.ports.launching import Execution, JobSettings, Listed, StartContract
-from treadle.ports.runs import Failure, Look, Run
+from treadle.engine.run_state import OVERDUE_MS
+from treadle.ports.runs import Failure, PollCheckpoint, Run
+from treadle.ports.targets import Execution, JobSettings, Listed, StartContract
 from treadle.testing.stores import InMemoryRunStore
 from treadle.testing.system import VirtualClock
 from treadle.testing.targets import InMemoryTarget
@@ -251,7 +251,7 @@ def test_look_that_runs_out_of_time_is_gone_on_with_where_it_stopped(observing: 
     second, third = pass_over(observing, 25), pass_over(observing, 25)
 
     assert (first.observed, first.is_complete) == (2, False)
-    assert stopped == Look(done_at=NOON, again_at=NOON, began_at=NOON, down_to=NOON + 3)
+    assert stopped == PollCheckpoint(done_at=NOON, again_at=NOON, began_at=NOON, down_to=NOON + 3)
     assert second == Reconciled(observed=3)
     assert third == NOTHING
     assert len(observing.tables.runs) == 5
@@ -296,11 +296,11 @@ def test_store_that_does_not_keep_a_look_holds_up_no_other_job(observing: House)
     external_id = by_hand(observing)
 
     class ForgetfulStore(InMemoryRunStore):
-        def keep_look(self, job: str, look: Look) -> None:
+        def put_poll_checkpoint(self, job: str, look: PollCheckpoint) -> None:
             if job == OTHER:
                 msg = "throttled"
                 raise StoreError(msg)
-            super().keep_look(job, look)
+            super().put_poll_checkpoint(job, look)
 
     watcher = observing.watcher()
     watcher._runs = ForgetfulStore(observing.tables)
@@ -332,9 +332,9 @@ def test_run_is_named_alike_by_event_and_by_listing_where_the_job_is_a_bare_name
         "load/jr_1": told,
         f"{full}/jr_1": replace(told, external_id=f"{full}/jr_1", target=full),
     }
-    observer, targets = Observer(house.observed, RUN_IDS), {"glue": house.target}
+    observer, targets = ExternalRunRecorder(house.observed, RUN_IDS), {"glue": house.target}
     recorder = Recorder(house.runs, house.jobs, targets, house.clock, NAMESPACE, observer)
-    watcher = Watcher(observer, house.runs, house.jobs, targets, recorder, house.clock, NAMESPACE)
+    watcher = ExternalRunPoller(observer, house.runs, house.jobs, targets, recorder, house.clock, NAMESPACE)
 
     watched = watcher.watch(NOON + 50_000)
     recorder.record(StatusChange("glue", None, f"{full}/jr_1", full, Status.SUCCESS, NOON + 9))

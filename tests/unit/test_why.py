@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.asking import BUCKET, INTERVAL, SENSOR, Asked
+from tests.support.asking import BUCKET, INTERVAL, SENSOR, ApiRequest
 from tests.support.house import JOB, RUN_IDS, House
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import (
@@ -19,11 +19,11 @@ from treadle.definitions.status import DefaultSensorStatus, TickStatus
 from treadle.engine.dispatch import Limits
 from treadle.engine.identity import event_tick_id, timestamp
 from treadle.integrations.s3 import FileCount, StartFrom
-from treadle.operate import why_objects
+from treadle.operate import explain_objects
+from treadle.operate.explanation import Explanation
 from treadle.operate.runs import RunOperations
-from treadle.operate.stories import Story
-from treadle.ports.health import Backlog, Switch, Vitals
-from treadle.ports.runs import Claim, Failure, Try
+from treadle.ports.health import Backlog, EventTrigger, HealthSnapshot
+from treadle.ports.runs import Claim, Failure, PendingStart
 from treadle.ports.ticks import Tick, TickKind
 
 LOCATION = f"s3://{BUCKET}/in/a.csv"
@@ -31,15 +31,15 @@ ANN = "arn:aws:iam::123456789012:user/ann"
 
 
 @pytest.fixture
-def asked(house: House) -> Asked:
-    return Asked(house)
+def asked(house: House) -> ApiRequest:
+    return ApiRequest(house)
 
 
-def whats(story: Story) -> list[str]:
+def whats(story: Explanation) -> list[str]:
     return [step.what for step in story.steps]
 
 
-def stopped_at(story: Story) -> str:
+def stopped_at(story: Explanation) -> str:
     """The step that the story goes no further than."""
     return [step for step in story.steps if not step.ok][-1].what
 
@@ -58,7 +58,7 @@ def without_its_resource(context: SensorEvaluationContext) -> RunRequest:
 # ---- What ran
 
 
-def test_object_that_ran_is_told_from_its_event_to_its_end(asked: Asked) -> None:
+def test_object_that_ran_is_told_from_its_event_to_its_end(asked: ApiRequest) -> None:
     tick = asked.arrive()
     run = asked.house.only_run()
     asked.house.clock.advance(5)
@@ -76,7 +76,7 @@ def test_object_that_ran_is_told_from_its_event_to_its_end(asked: Asked) -> None
     assert times == sorted(times)
 
 
-def test_key_run_and_object_have_the_same_story(asked: Asked) -> None:
+def test_key_run_and_object_have_the_same_story(asked: ApiRequest) -> None:
     asked.arrive()
     run = asked.house.only_run()
 
@@ -87,7 +87,7 @@ def test_key_run_and_object_have_the_same_story(asked: Asked) -> None:
     assert "is STARTED since" in by_object.sentence
 
 
-def test_object_that_a_sweep_found_has_its_run_explained_by_that_tick(asked: Asked) -> None:
+def test_object_that_a_sweep_found_has_its_run_explained_by_that_tick(asked: ApiRequest) -> None:
     asked.put()
     asked.sweep()
     asked.dispatch()
@@ -100,7 +100,7 @@ def test_object_that_a_sweep_found_has_its_run_explained_by_that_tick(asked: Ask
     assert run.tick_id in story.steps[1].detail
 
 
-def test_failed_run_is_told_in_the_targets_words(asked: Asked) -> None:
+def test_failed_run_is_told_in_the_targets_words(asked: ApiRequest) -> None:
     asked.arrive()
     run = asked.house.only_run()
     failure = Failure("States.TaskFailed", "line 3 has no population")
@@ -116,7 +116,7 @@ def test_failed_run_is_told_in_the_targets_words(asked: Asked) -> None:
 # ---- A key that is taken
 
 
-def test_same_content_again_is_told_with_the_run_that_holds_its_key(asked: Asked) -> None:
+def test_same_content_again_is_told_with_the_run_that_holds_its_key(asked: ApiRequest) -> None:
     first = asked.arrive()
     asked.house.clock.advance(3_600)
     again = asked.arrive()
@@ -131,7 +131,7 @@ def test_same_content_again_is_told_with_the_run_that_holds_its_key(asked: Asked
     assert stopped_at(story) == "request"
 
 
-def test_key_that_two_events_at_once_asked_for_is_told_by_the_one_that_lost(asked: Asked) -> None:
+def test_key_that_two_events_at_once_asked_for_is_told_by_the_one_that_lost(asked: ApiRequest) -> None:
     """Both are committed before either is dispatched, so that DISPATCH finds the key taken."""
     first = asked.put()
     asked.hear(first)
@@ -142,7 +142,7 @@ def test_key_that_two_events_at_once_asked_for_is_told_by_the_one_that_lost(aske
     assert asked.why_object().sentence.startswith("No new run: tick ")
 
 
-def test_released_key_waits_for_the_next_request(asked: Asked) -> None:
+def test_released_key_waits_for_the_next_request(asked: ApiRequest) -> None:
     asked.arrive()
     run = asked.house.only_run()
     asked.house.recorder().record(asked.house.change(run, Status.FAILURE))
@@ -170,7 +170,7 @@ def test_released_key_waits_for_the_next_request(asked: Asked) -> None:
 # ---- A sensor that does not evaluate
 
 
-def test_stopped_sensor_is_told_with_who_stopped_it_and_since_when(asked: Asked) -> None:
+def test_stopped_sensor_is_told_with_who_stopped_it_and_since_when(asked: ApiRequest) -> None:
     asked.operations().stop(SENSOR, ANN)
     since = timestamp(asked.house.clock.now())
     asked.house.clock.advance(60)
@@ -183,14 +183,14 @@ def test_stopped_sensor_is_told_with_who_stopped_it_and_since_when(asked: Asked)
     assert stopped_at(story) == "sensor"
 
 
-def test_sensor_that_its_block_stops_is_told_so(asked: Asked) -> None:
+def test_sensor_that_its_block_stops_is_told_so(asked: ApiRequest) -> None:
     asked.default_status = DefaultSensorStatus.STOPPED
     asked.hear(asked.put())
 
     assert "as its block of template.yaml or its code says" in asked.why_object().sentence
 
 
-def test_object_that_came_before_the_start_is_found_by_the_sweep(asked: Asked) -> None:
+def test_object_that_came_before_the_start_is_found_by_the_sweep(asked: ApiRequest) -> None:
     asked.default_status = DefaultSensorStatus.STOPPED
     asked.hear(asked.put())
     asked.house.clock.advance(60)
@@ -206,7 +206,7 @@ def test_object_that_came_before_the_start_is_found_by_the_sweep(asked: Asked) -
     assert "The sweep finds it" in story.sentence
 
 
-def test_paused_sensor_is_told_with_why(asked: Asked) -> None:
+def test_paused_sensor_is_told_with_why(asked: ApiRequest) -> None:
     asked.function = without_its_resource
     asked.put()
     asked.sweep(pause_after=1)
@@ -221,7 +221,7 @@ def test_paused_sensor_is_told_with_why(asked: Asked) -> None:
 
 
 @pytest.mark.parametrize("key", ["in/a.txt", "out/a.csv", "in.csv"])
-def test_object_outside_the_selection_is_told_what_is_watched(asked: Asked, key: str) -> None:
+def test_object_outside_the_selection_is_told_what_is_watched(asked: ApiRequest, key: str) -> None:
     asked.put(key)
 
     story = asked.why_object(key)
@@ -232,7 +232,7 @@ def test_object_outside_the_selection_is_told_what_is_watched(asked: Asked, key:
     assert stopped_at(story) == "sensor"
 
 
-def test_object_that_is_still_being_rewritten_waits_until_it_has_settled(asked: Asked) -> None:
+def test_object_that_is_still_being_rewritten_waits_until_it_has_settled(asked: ApiRequest) -> None:
     asked.selection = replace(asked.selection, settle_seconds=600)
     asked.hear(asked.put())
     asked.house.clock.advance(100)
@@ -242,7 +242,7 @@ def test_object_that_is_still_being_rewritten_waits_until_it_has_settled(asked: 
     assert f"{LOCATION} must be unchanged for 600 s; looked at again in 500 s." in sentence
 
 
-def test_group_that_is_not_complete_is_told_how_many_files_it_lacks(asked: Asked) -> None:
+def test_group_that_is_not_complete_is_told_how_many_files_it_lacks(asked: ApiRequest) -> None:
     asked.selection = replace(asked.selection, complete_when=FileCount(3))
     asked.hear(asked.put())
 
@@ -251,7 +251,7 @@ def test_group_that_is_not_complete_is_told_how_many_files_it_lacks(asked: Asked
 
 @pytest.mark.parametrize(("passed", "waits"), [(100, True), (601, False)])
 def test_any_file_of_a_group_waits_for_the_newest_one_to_settle(
-    asked: Asked, passed: float, waits: bool
+    asked: ApiRequest, passed: float, waits: bool
 ) -> None:
     asked.selection = replace(asked.selection, complete_when=FileCount(2), settle_seconds=600)
     asked.put()
@@ -266,7 +266,7 @@ def test_any_file_of_a_group_waits_for_the_newest_one_to_settle(
     assert ("its next slice is due at" in sentence) == (not waits)
 
 
-def test_object_that_was_there_before_the_first_enable_does_not_count(asked: Asked) -> None:
+def test_object_that_was_there_before_the_first_enable_does_not_count(asked: ApiRequest) -> None:
     asked.selection = replace(asked.selection, start_from=StartFrom.NOW)
     asked.put()
     asked.sweep()
@@ -277,7 +277,7 @@ def test_object_that_was_there_before_the_first_enable_does_not_count(asked: Ask
     assert "start_from is now" in sentence
 
 
-def test_function_that_asks_for_nothing_is_told_with_its_reason(asked: Asked) -> None:
+def test_function_that_asks_for_nothing_is_told_with_its_reason(asked: ApiRequest) -> None:
     asked.function = lambda stored: SkipReason("empty file")
     asked.hear(asked.put())
 
@@ -287,11 +287,11 @@ def test_function_that_asks_for_nothing_is_told_with_its_reason(asked: Asked) ->
     assert stopped_at(story) == "tick"
 
 
-def test_object_that_is_gone_and_was_never_heard_of_is_told_so(asked: Asked) -> None:
+def test_object_that_is_gone_and_was_never_heard_of_is_told_so(asked: ApiRequest) -> None:
     assert asked.why_object().sentence.endswith("there is no such object (any more).")
 
 
-def test_object_that_is_gone_has_its_run_explained(asked: Asked) -> None:
+def test_object_that_is_gone_has_its_run_explained(asked: ApiRequest) -> None:
     asked.arrive()
     asked.objects.delete(BUCKET, "in/a.csv")
 
@@ -301,7 +301,7 @@ def test_object_that_is_gone_has_its_run_explained(asked: Asked) -> None:
 # ---- A function that fails
 
 
-def test_failing_function_is_told_with_its_error_and_how_often(asked: Asked) -> None:
+def test_failing_function_is_told_with_its_error_and_how_often(asked: ApiRequest) -> None:
     asked.function = failing
     event = asked.put()
     asked.hear(event)
@@ -318,7 +318,7 @@ def test_failing_function_is_told_with_its_error_and_how_often(asked: Asked) -> 
     assert stopped_at(story) == "tick"
 
 
-def test_event_that_was_given_up_is_told_as_a_dead_letter(asked: Asked) -> None:
+def test_event_that_was_given_up_is_told_as_a_dead_letter(asked: ApiRequest) -> None:
     asked.function = failing
     asked.hear(asked.put())
     body = '{"detail":{"bucket":{"name":"landing"},"object":{"key":"in/a.csv"}}}'
@@ -332,7 +332,9 @@ def test_event_that_was_given_up_is_told_as_a_dead_letter(asked: Asked) -> None:
     assert stopped_at(story) == "dead letter"
 
 
-def test_sweep_that_fails_in_a_row_is_told_with_its_streak_and_until_when_it_is_held_up(asked: Asked) -> None:
+def test_sweep_that_fails_in_a_row_is_told_with_its_streak_and_until_when_it_is_held_up(
+    asked: ApiRequest,
+) -> None:
     asked.function = without_its_resource
     asked.put()
     for _ in range(3):
@@ -344,7 +346,7 @@ def test_sweep_that_fails_in_a_row_is_told_with_its_streak_and_until_when_it_is_
     assert f"of sensor {SENSOR} 3 ticks in a row have failed, held up until {held}: " in sentence
 
 
-def test_error_of_a_failing_sweep_is_told_behind_any_number_of_events(asked: Asked) -> None:
+def test_error_of_a_failing_sweep_is_told_behind_any_number_of_events(asked: ApiRequest) -> None:
     asked.function = without_its_resource
     asked.put()
     asked.sweep()
@@ -359,9 +361,9 @@ def test_error_of_a_failing_sweep_is_told_behind_any_number_of_events(asked: Ask
 
 
 def test_more_events_than_can_be_looked_at_are_told_as_such(
-    asked: Asked, monkeypatch: pytest.MonkeyPatch
+    asked: ApiRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(why_objects, "MOST_READ", 200)
+    monkeypatch.setattr(explain_objects, "MOST_READ", 200)
     asked.put()
     stored = asked.house.clock.now()
     for number in range(300):
@@ -376,7 +378,7 @@ def test_more_events_than_can_be_looked_at_are_told_as_such(
     assert sentence.startswith("None of the 200 ticks that were looked at evaluated an event of")
 
 
-def test_object_at_which_the_function_fails_in_a_sweep_is_told_as_set_aside(asked: Asked) -> None:
+def test_object_at_which_the_function_fails_in_a_sweep_is_told_as_set_aside(asked: ApiRequest) -> None:
     asked.function = failing
     asked.put()
     asked.sweep()
@@ -388,12 +390,14 @@ def test_object_at_which_the_function_fails_in_a_sweep_is_told_as_set_aside(aske
 
 
 def test_event_that_never_came_is_told_by_the_rule_that_is_off_and_the_sweep_that_finds_it(
-    asked: Asked,
+    asked: ApiRequest,
 ) -> None:
     asked.sweep()
     asked.house.clock.advance(10)
     asked.put()
-    asked.health.found = Vitals(switches=(Switch("rule", f"sensor {SENSOR}", "rule-1", is_on=False),))
+    asked.health.found = HealthSnapshot(
+        switches=(EventTrigger("rule", f"sensor {SENSOR}", "rule-1", is_on=False),)
+    )
 
     story = asked.why_object()
 
@@ -406,7 +410,7 @@ def test_event_that_never_came_is_told_by_the_rule_that_is_off_and_the_sweep_tha
     assert stopped_at(story) == "rules"
 
 
-def test_event_that_never_came_is_told_by_the_bucket_that_sends_none(asked: Asked) -> None:
+def test_event_that_never_came_is_told_by_the_bucket_that_sends_none(asked: ApiRequest) -> None:
     asked.put()
     asked.objects.sends_events = False
 
@@ -416,14 +420,16 @@ def test_event_that_never_came_is_told_by_the_bucket_that_sends_none(asked: Aske
     assert "put-bucket-notification-configuration" in story.sentence
 
 
-def test_event_that_never_came_may_wait_in_the_sensors_queue(asked: Asked) -> None:
+def test_event_that_never_came_may_wait_in_the_sensors_queue(asked: ApiRequest) -> None:
     asked.put()
-    asked.health.found = Vitals(backlogs=(Backlog(f"sensor {SENSOR}", "q", 12, oldest_seconds=20),))
+    asked.health.found = HealthSnapshot(backlogs=(Backlog(f"sensor {SENSOR}", "q", 12, oldest_seconds=20),))
 
     assert "12 messages wait in its queue q, and the event may be one of them." in asked.why_object().sentence
 
 
-def test_event_that_never_came_although_all_is_in_order_is_told_when_the_sweep_comes(asked: Asked) -> None:
+def test_event_that_never_came_although_all_is_in_order_is_told_when_the_sweep_comes(
+    asked: ApiRequest,
+) -> None:
     asked.put()
 
     sentence = asked.why_object().sentence
@@ -431,7 +437,7 @@ def test_event_that_never_came_although_all_is_in_order_is_told_when_the_sweep_c
     assert "; what brings its events is in order. The sweep finds it: its next slice is due at" in sentence
 
 
-def test_key_that_the_present_round_has_passed_is_found_by_the_round_after_it(asked: Asked) -> None:
+def test_key_that_the_present_round_has_passed_is_found_by_the_round_after_it(asked: ApiRequest) -> None:
     asked.objects.page_size = 1
     for name in ("b", "c"):
         asked.put(f"in/{name}.csv")
@@ -448,7 +454,7 @@ def test_key_that_the_present_round_has_passed_is_found_by_the_round_after_it(as
 # ---- From tick to run
 
 
-def test_committed_tick_that_was_not_dispatched_waits(asked: Asked) -> None:
+def test_committed_tick_that_was_not_dispatched_waits(asked: ApiRequest) -> None:
     asked.hear(asked.put())
 
     story = asked.why_object()
@@ -457,7 +463,7 @@ def test_committed_tick_that_was_not_dispatched_waits(asked: Asked) -> None:
     assert "RECONCILE takes it after" in story.sentence
 
 
-def test_request_that_the_fuse_holds_back_waits_for_the_next_hour(asked: Asked) -> None:
+def test_request_that_the_fuse_holds_back_waits_for_the_next_hour(asked: ApiRequest) -> None:
     asked.hear(asked.put("in/first.csv", b"first"))
     asked.dispatch(Limits(runs_per_hour=1))
     asked.hear(asked.put())
@@ -469,7 +475,7 @@ def test_request_that_the_fuse_holds_back_waits_for_the_next_hour(asked: Asked) 
     assert "RunsPerHour" in story.sentence
 
 
-def test_request_for_a_job_that_is_not_granted_is_told_with_the_parameter(asked: Asked) -> None:
+def test_request_for_a_job_that_is_not_granted_is_told_with_the_parameter(asked: ApiRequest) -> None:
     asked.jobs = ("another",)
     asked.hear(asked.put())
     asked.dispatch()
@@ -480,7 +486,7 @@ def test_request_for_a_job_that_is_not_granted_is_told_with_the_parameter(asked:
     assert "Add it to the jobs of its registry entry in template.yaml and deploy" in story.sentence
 
 
-def test_tick_that_is_a_dead_letter_is_told_as_one(asked: Asked) -> None:
+def test_tick_that_is_a_dead_letter_is_told_as_one(asked: ApiRequest) -> None:
     asked.hear(asked.put())
     tick_id = asked.house.tick_records(SENSOR)[-1].tick_id
     body = f'{{"keys":{{"sensor":"{SENSOR}","tick_id":"{tick_id}"}}}}'
@@ -494,7 +500,7 @@ def test_tick_that_is_a_dead_letter_is_told_as_one(asked: Asked) -> None:
 # ---- From run to target
 
 
-def test_run_whose_message_nobody_has_taken_up_waits_in_the_queue(asked: Asked) -> None:
+def test_run_whose_message_nobody_has_taken_up_waits_in_the_queue(asked: ApiRequest) -> None:
     asked.hear(asked.put())
     asked.dispatch()
 
@@ -507,7 +513,7 @@ def test_run_whose_message_nobody_has_taken_up_waits_in_the_queue(asked: Asked) 
     )
 
 
-def test_throttled_target_is_told_with_its_words_and_the_next_try(asked: Asked) -> None:
+def test_throttled_target_is_told_with_its_words_and_the_next_try(asked: ApiRequest) -> None:
     asked.house.target.refusals = iter([LaunchDelayedError("Rate exceeded")])
     asked.arrive()
 
@@ -524,7 +530,7 @@ def test_throttled_target_is_told_with_its_words_and_the_next_try(asked: Asked) 
     assert f"it was to be tried again at {timestamp(delayed.until)}" in asked.why_object().sentence
 
 
-def test_denied_start_is_told_with_how_long_it_is_tried(asked: Asked) -> None:
+def test_denied_start_is_told_with_how_long_it_is_tried(asked: ApiRequest) -> None:
     asked.house.target.refusals = iter([LaunchDeniedError("not authorized to perform states:StartExecution")])
     asked.arrive()
 
@@ -534,7 +540,7 @@ def test_denied_start_is_told_with_how_long_it_is_tried(asked: Asked) -> None:
     assert sentence.endswith("a denial that lasts for 5 minutes is a FAILURE.")
 
 
-def test_start_that_the_target_rejects_is_told_in_its_words(asked: Asked) -> None:
+def test_start_that_the_target_rejects_is_told_in_its_words(asked: ApiRequest) -> None:
     asked.house.target.refusals = iter([LaunchRejectedError("StateMachineDoesNotExist: gone")])
     asked.arrive()
 
@@ -547,13 +553,13 @@ def test_start_that_the_target_rejects_is_told_in_its_words(asked: Asked) -> Non
     assert sentence.endswith("so a changed request for its key may have it.")
 
 
-def test_claim_is_told_with_who_owns_it_and_until_when(asked: Asked) -> None:
+def test_claim_is_told_with_who_owns_it_and_until_when(asked: ApiRequest) -> None:
     asked.hear(asked.put())
     asked.dispatch()
     run = asked.house.only_run()
     now = asked.house.clock.now()
     claim = Claim("owner-12345678", now + 90_000)
-    asked.house.runs.claim(run.run_id, JOB, 1, claim, Try(claim.token, now, "arn"))
+    asked.house.runs.claim(run.run_id, JOB, 1, claim, PendingStart(claim.token, now, "arn"))
 
     story = asked.why_object()
 
@@ -570,7 +576,7 @@ def test_claim_is_told_with_who_owns_it_and_until_when(asked: Asked) -> None:
 # ---- A key, a moment
 
 
-def test_key_that_was_never_asked_for_is_told_with_what_the_sensor_did_last(asked: Asked) -> None:
+def test_key_that_was_never_asked_for_is_told_with_what_the_sensor_did_last(asked: ApiRequest) -> None:
     asked.sweep()
 
     sentence = asked.why(run_key="never").sentence
@@ -581,7 +587,7 @@ def test_key_that_was_never_asked_for_is_told_with_what_the_sensor_did_last(aske
     assert "The next tick is due at" in sentence
 
 
-def test_key_of_an_object_that_was_set_aside_is_told_why(asked: Asked) -> None:
+def test_key_of_an_object_that_was_set_aside_is_told_why(asked: ApiRequest) -> None:
     def picky(context: SensorEvaluationContext, stored: object) -> RunRequest:
         if getattr(stored, "key", "") == "in/a.csv":
             raise ValueError("bad name")
@@ -598,7 +604,7 @@ def test_key_of_an_object_that_was_set_aside_is_told_why(asked: Asked) -> None:
     assert "ValueError: bad name" in story.sentence
 
 
-def test_moment_of_a_skip_is_told_with_the_streak(asked: Asked) -> None:
+def test_moment_of_a_skip_is_told_with_the_streak(asked: ApiRequest) -> None:
     for _ in range(3):
         asked.sweep()
 
@@ -608,7 +614,7 @@ def test_moment_of_a_skip_is_told_with_the_streak(asked: Asked) -> None:
     assert "objects listed" in story.sentence
 
 
-def test_moment_of_a_tick_is_told_with_what_came_of_it(asked: Asked) -> None:
+def test_moment_of_a_tick_is_told_with_what_came_of_it(asked: ApiRequest) -> None:
     tick = asked.arrive()
 
     story = asked.why(at=asked.house.clock.now() + 1_000)
@@ -616,7 +622,7 @@ def test_moment_of_a_tick_is_told_with_what_came_of_it(asked: Asked) -> None:
     assert story.sentence == f"Tick {tick.tick_id} asked for 1 runs: 1 runs, 0 keys taken already, 0 refused."
 
 
-def test_moment_at_which_the_sensor_was_stopped_is_told_with_who_did_it(asked: Asked) -> None:
+def test_moment_at_which_the_sensor_was_stopped_is_told_with_who_did_it(asked: ApiRequest) -> None:
     asked.sweep()
     asked.house.clock.advance(1)
     asked.operations().stop(SENSOR, ANN)
@@ -630,7 +636,7 @@ def test_moment_at_which_the_sensor_was_stopped_is_told_with_who_did_it(asked: A
     assert f"It had been stopped by {ANN} at {stopped}." in sentence
 
 
-def test_moment_long_after_the_last_tick_is_told_as_a_gap(asked: Asked) -> None:
+def test_moment_long_after_the_last_tick_is_told_as_a_gap(asked: ApiRequest) -> None:
     tick = asked.arrive()
     asked.house.clock.advance(86_400)
 
@@ -640,7 +646,9 @@ def test_moment_long_after_the_last_tick_is_told_as_a_gap(asked: Asked) -> None:
     assert f"the last one before was {tick.tick_id} (SUCCESS)" in sentence
 
 
-def test_run_that_was_recorded_after_its_sensor_was_stopped_has_the_stop_in_its_story(asked: Asked) -> None:
+def test_run_that_was_recorded_after_its_sensor_was_stopped_has_the_stop_in_its_story(
+    asked: ApiRequest,
+) -> None:
     asked.hear(asked.put())
     asked.operations().stop(SENSOR, ANN)
     asked.house.clock.advance(4)
@@ -663,12 +671,14 @@ def test_run_that_was_recorded_after_its_sensor_was_stopped_has_the_stop_in_its_
         ({}, "Say what to explain"),
     ],
 )
-def test_question_without_a_subject_is_refused(asked: Asked, subject: dict[str, str], words: str) -> None:
+def test_question_without_a_subject_is_refused(
+    asked: ApiRequest, subject: dict[str, str], words: str
+) -> None:
     with pytest.raises(CommandRefusedError, match=words):
         asked.why(**subject)
 
 
-def test_run_of_another_sensor_is_refused_with_whose_it_is(asked: Asked) -> None:
+def test_run_of_another_sensor_is_refused_with_whose_it_is(asked: ApiRequest) -> None:
     asked.arrive()
     run = asked.house.only_run()
     asked.house.tables.runs[run.run_id] = replace(run, sensor="other")

@@ -21,7 +21,7 @@ from tools.verify.start_contracts import settings_of
 EVERY_RUN = "all"
 
 
-def say(text: str) -> None:
+def echo(text: str) -> None:
     """Print a line at once.
 
     Args:
@@ -40,7 +40,7 @@ def confirmed(question: str, *, yes: bool) -> bool:
     if yes:
         return True
     if not sys.stdin.isatty():
-        say(
+        echo(
             "Nothing was created or deleted: there is no terminal to confirm on. Give --yes to agree beforehand."
         )
         return False
@@ -86,11 +86,11 @@ def verify(account: Account, checks: Sequence[Check], *, yes: bool) -> int:
     Returns:
         The exit status.
     """
-    run = Run(account, stacks_of(account), checks, say)
-    tried = [check for check in checks if run.is_tried(check)]
+    run = Run(account, stacks_of(account), checks, echo)
+    pending_start = [check for check in checks if run.is_tried(check)]
     named = [f"{each.target}: {each.arn}" for each in settings_of(os.environ)]
-    for line in report.plan(account, tried, named):
-        say(line)
+    for line in report.plan(account, pending_start, named):
+        echo(line)
     if not confirmed("Go on?", yes=yes):
         return NOTHING_TRIED
     interrupted, left = False, {"": ""}
@@ -100,7 +100,7 @@ def verify(account: Account, checks: Sequence[Check], *, yes: bool) -> int:
         except KeyboardInterrupt:
             interrupted = True
             run.interrupt()
-            say("Interrupted; what was created is deleted. A second interruption ends that too.")
+            echo("Interrupted; what was created is deleted. A second interruption ends that too.")
         finally:
             left = _cleaned(run.stacks)
     for line in (
@@ -111,12 +111,12 @@ def verify(account: Account, checks: Sequence[Check], *, yes: bool) -> int:
         *report.by_hand(BY_HAND),
         *report.remaining(left),
     ):
-        say(line)
+        echo(line)
     return exit_status(run.results, interrupted=interrupted, left=bool(left))
 
 
 def _cleaned(stacks: Stacks) -> dict[str, str]:
-    say(f"deleting the stacks {stacks.account.name}-…")
+    echo(f"deleting the stacks {stacks.account.name}-…")
     try:
         return clean(stacks, stacks.account.run)
     except KeyboardInterrupt:
@@ -135,18 +135,18 @@ def clean_up(account: Account, run: str, *, yes: bool) -> int:
         The exit status.
     """
     stacks, of = stacks_of(account), None if run == EVERY_RUN else run
-    say(f"Account {account.id}, Region {account.region}, as {account.caller}")
+    echo(f"Account {account.id}, Region {account.region}, as {account.caller}")
     found = leftovers(stacks, of)
     for stack in found:
-        say(f"{stack.name}  {stack.status}  of run {stack.run}, created {stack.created:%Y-%m-%d %H:%M} UTC")
-    say(f"{len(found)} stacks, and the parameters and log groups of their runs, are to be deleted.")
-    say("A run that is still under way loses what it needs.")
+        echo(f"{stack.name}  {stack.status}  of run {stack.run}, created {stack.created:%Y-%m-%d %H:%M} UTC")
+    echo(f"{len(found)} stacks, and the parameters and log groups of their runs, are to be deleted.")
+    echo("A run that is still under way loses what it needs.")
     if not confirmed("Delete them?", yes=yes):
         return NOTHING_TRIED
     left = clean(stacks, of)
     for line in report.remaining(left):
-        say(line)
-    say("Nothing is left." if not left else f"{len(left)} could not be deleted.")
+        echo(line)
+    echo("Nothing is left." if not left else f"{len(left)} could not be deleted.")
     return LEFT_BEHIND if left else SUCCESS
 
 
@@ -170,12 +170,12 @@ def chosen(names: Sequence[str]) -> list[Check]:
 def describe() -> int:
     """Print each check with what relies on it and its source."""
     for check in ALL:
-        say(f"{check.name}: {check.statement}")
-        say(f"    relied on: {check.relied_on}")
-        say(f"    source: {check.source}")
-        say(f"    local cloud: {check.not_local or 'evaluates it'}")
+        echo(f"{check.name}: {check.statement}")
+        echo(f"    relied on: {check.relied_on}")
+        echo(f"    source: {check.source}")
+        echo(f"    local cloud: {check.not_local or 'evaluates it'}")
     for line in report.by_hand(BY_HAND):
-        say(line)
+        echo(line)
     return SUCCESS
 
 

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from tools.verify.account import Account
 from tools.verify.stacks import Stack, Stacks
-from treadle.adapters.answers import code_of
+from treadle.adapters.aws_errors import code_of
 
 DENIALS = frozenset(
     {

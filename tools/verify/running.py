@@ -22,14 +22,14 @@ class Run:
         account: where.
         stacks: what it creates.
         checks: in the order in which they are tried.
-        say: tells what is being done.
+        echo: tells what is being done.
         results: of the checks that are over.
     """
 
     account: Account
     stacks: Stacks
     checks: Sequence[Check]
-    say: Say
+    echo: Say
     results: list[Result] = field(default_factory=list)
     _refused: dict[str, str] = field(default_factory=dict)
 
@@ -44,7 +44,7 @@ class Run:
     def execute(self) -> None:
         """Create what the checks need, all at once, and try one check after the other."""
         needed = [check for check in self.checks if check.template and self.is_tried(check)]
-        self.say(f"creating {len(needed)} stacks {self.account.name}-…")
+        self.echo(f"creating {len(needed)} stacks {self.account.name}-…")
         for check in needed:
             self._create(check)
         for check in self.checks:
@@ -52,7 +52,7 @@ class Run:
             verdict, observed = self._try(check)
             seconds = time.monotonic() - began
             self.results.append(Result(check.name, check.statement, verdict, observed, seconds))
-            self.say(f"{check.name}: {verdict}")
+            self.echo(f"{check.name}: {verdict}")
 
     def interrupt(self) -> None:
         """Note of each check that was not tried that the run was interrupted."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from tools.verify.lab import DidNotHoldError
 from treadle.definitions.canonical import canonical_json
-from treadle.ports.launching import JobSettings, Start, Target
+from treadle.ports.targets import JobSettings, Start, Target
 
 PREFIX = "TREADLE_VERIFY_"
 LISTING_SECONDS = 60

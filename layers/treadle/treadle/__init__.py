@@ -4,12 +4,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from treadle.definitions.asset_coordination import AssetBatch, assets_updated
+    from treadle.definitions.all_succeeded_sensor import all_succeeded
     from treadle.definitions.asset_sensor import AssetSensorDefinition, asset_sensor
     from treadle.definitions.assets import AssetKey, AssetMaterialization, MetadataValue
-    from treadle.definitions.batches import Batch
+    from treadle.definitions.assets_updated_sensor import AssetBatch, assets_updated
+    from treadle.definitions.batching import Batch
     from treadle.definitions.contexts import SensorEvaluationContext, build_sensor_context
-    from treadle.definitions.coordination import all_succeeded
     from treadle.definitions.cursors import CursorType
     from treadle.definitions.deadlines import DeadlineSensorContext, deadline_sensor
     from treadle.definitions.errors import (
@@ -89,12 +89,12 @@ if TYPE_CHECKING:
     from treadle.integrations.s3.objects import get_objects, get_s3_keys
 
 _HOMES = {
-    "definitions.asset_coordination": ["AssetBatch", "assets_updated"],
+    "definitions.assets_updated_sensor": ["AssetBatch", "assets_updated"],
     "definitions.asset_sensor": ["AssetSensorDefinition", "asset_sensor"],
     "definitions.assets": ["AssetKey", "AssetMaterialization", "MetadataValue"],
-    "definitions.batches": ["Batch"],
+    "definitions.batching": ["Batch"],
     "definitions.contexts": ["SensorEvaluationContext", "build_sensor_context"],
-    "definitions.coordination": ["all_succeeded"],
+    "definitions.all_succeeded_sensor": ["all_succeeded"],
     "definitions.cursors": ["CursorType"],
     "definitions.deadlines": ["DeadlineSensorContext", "deadline_sensor"],
     "definitions.errors": [

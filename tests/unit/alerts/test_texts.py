@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from treadle.integrations.alerts.texts import clip, clip_bytes, escaped, one_line
+from treadle.integrations.alerts.formatting import clip, clip_bytes, escaped, one_line
 
 AMPERSAND = {"&": "&amp;"}
 

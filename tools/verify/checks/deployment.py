@@ -19,7 +19,7 @@ from tools.verify.templates import (
     role_of_functions,
     template,
 )
-from treadle.adapters.answers import code_of
+from treadle.adapters.aws_errors import code_of
 
 RETAINING = (
     "AWS CloudFormation user guide, DeletionPolicy attribute, RetainExceptOnCreate: "

@@ -21,7 +21,7 @@ from tools.verify.templates import (
     template,
     trusting_caller,
 )
-from treadle.adapters.answers import code_of
+from treadle.adapters.aws_errors import code_of
 
 SOURCE, OTHER = "treadle-verify", "another-source"
 

@@ -6,8 +6,8 @@ from typing import Any
 from treadle.adapters.events import Json, asset_materialization, parse, time_of
 from treadle.definitions.assets import AssetKey, AssetMaterialization
 from treadle.definitions.canonical import canonical_json
-from treadle.engine.materializing import AssetReport, ForeignMaterialization
-from treadle.engine.telling import (
+from treadle.engine.asset_recorder import AssetReport, RemoteMaterialization
+from treadle.engine.bus_events import (
     ASSET_MATERIALIZATION_REPORT,
     ASSET_MATERIALIZED,
     REPORT_SOURCE,
@@ -15,7 +15,7 @@ from treadle.engine.telling import (
     VERSION,
 )
 
-Reported = AssetReport | ForeignMaterialization
+Reported = AssetReport | RemoteMaterialization
 
 
 def is_about_an_asset(event: Json) -> bool:
@@ -56,9 +56,9 @@ def _report(event: Json) -> AssetReport:
     return AssetReport(made, detail.get("event_id") or event["id"], time, detail.get("run_id"))
 
 
-def _foreign(event: Json) -> ForeignMaterialization:
+def _foreign(event: Json) -> RemoteMaterialization:
     detail = _detail(event)
-    return ForeignMaterialization(asset_materialization(event), detail["namespace"])
+    return RemoteMaterialization(asset_materialization(event), detail["namespace"])
 
 
 def _detail(event: Json) -> Json:

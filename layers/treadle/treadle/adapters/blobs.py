@@ -2,7 +2,7 @@
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from treadle.adapters.answers import code_of, store_error
+from treadle.adapters.aws_errors import code_of, store_error
 from treadle.adapters.clients import client
 
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
-from treadle.adapters.answers import code_of
+from treadle.adapters.aws_errors import code_of
 from treadle.adapters.clients import client
 from treadle.definitions.errors import StoreError, StoreRejectedError
-from treadle.engine.telling import SOURCE
+from treadle.engine.bus_events import SOURCE
 from treadle.ports.system import BusEvent
 
 if TYPE_CHECKING:

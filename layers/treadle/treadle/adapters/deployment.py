@@ -11,13 +11,13 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from treadle.adapters.answers import code_of
+from treadle.adapters.aws_errors import code_of
 from treadle.adapters.clients import client
 from treadle.adapters.stack import DeployedStack, describe_rule
-from treadle.adapters.targets.answers import is_denied
+from treadle.adapters.targets.errors import is_denied
 from treadle.definitions.errors import CommandRefusedError, DeploymentError, InvocationError
 from treadle.definitions.status import DefaultSensorStatus
-from treadle.ports.deployment import DeployedSensor, Hearing, LogLine
+from treadle.ports.deployment import DeployedSensor, LogLine, Subscription
 from treadle.ports.registry import Registry, SensorEntry
 
 FRESH_SECONDS = 60
@@ -130,7 +130,7 @@ class StackDeployment:
         try:
             function = client("lambda").get_function_configuration(FunctionName=entry.function)
             what = f"rule {entry.rule}"
-            hearing = self._hearing(entry.rule) if entry.rule else None
+            subscription = self._subscription(entry.rule) if entry.rule else None
         except (ClientError, BotoCoreError) as error:
             problem = f"Its {what} cannot be read: {error}"
             return replace(registered, problem=problem, remedy=_remedy(entry, error))
@@ -141,20 +141,20 @@ class StackDeployment:
             description=function.get("Description", "").removeprefix(f"Sensor {entry.name}: "),
             default_status=_status(settings.get("TREADLE_DEFAULT_STATUS", "")),
             interval_seconds=int(interval) if interval.isdecimal() else None,
-            hearing=hearing,
+            subscription=subscription,
             settings=settings,
             role=function.get("Role", ""),
             deployed_at=_millis(function.get("LastModified", "")),
         )
 
-    def _hearing(self, rule: str) -> Hearing | None:
+    def _subscription(self, rule: str) -> Subscription | None:
         """What a rule lets through; None if it is gone."""
         told = describe_rule(self._stack, rule)
         if told is None:
             return None
         pattern = json.loads(told.get("EventPattern") or "{}")
         detail = pattern.get("detail", {})
-        return Hearing(
+        return Subscription(
             jobs=_texts(detail.get("job")),
             assets=_texts(detail.get("asset_key")),
             statuses=_texts(detail.get("status")),

@@ -7,7 +7,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from treadle.adapters.clients import client
-from treadle.adapters.targets.answers import is_denied
+from treadle.adapters.targets.errors import is_denied
 from treadle.definitions import errors
 from treadle.definitions.errors import CommandRefusedError, InvocationError, LaunchError, StoreError
 from treadle.ports.deployment import CANCEL, REFRESH, TARGETS, CommandAnswer

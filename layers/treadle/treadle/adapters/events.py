@@ -12,8 +12,8 @@ from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.runs import DagsterRun, RunFailure
 from treadle.definitions.sensors import SensorEvent
 from treadle.definitions.status import DagsterRunStatus
-from treadle.engine.identity import moment_of
-from treadle.engine.telling import ASSET_MATERIALIZED, RUN_STATUS_CHANGED, SOURCE
+from treadle.engine.bus_events import ASSET_MATERIALIZED, RUN_STATUS_CHANGED, SOURCE
+from treadle.engine.identity import timestamp_of
 from treadle.ports.records import integer, text, text_or_none, texts
 
 Json = Mapping[str, Any]
@@ -134,7 +134,7 @@ def time_of(value: object) -> datetime:
     Raises:
         TypeError, ValueError: if it is none.
     """
-    return moment_of(text(value))
+    return timestamp_of(text(value))
 
 
 def _namespace(event: Json) -> str:

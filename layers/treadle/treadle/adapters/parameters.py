@@ -5,7 +5,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from treadle.adapters.answers import code_of, store_error
+from treadle.adapters.aws_errors import code_of, store_error
 from treadle.adapters.clients import client
 from treadle.ports.registry import JOBS, SENSORS, path_of
 

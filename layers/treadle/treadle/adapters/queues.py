@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from treadle.adapters.answers import code_of, store_error
+from treadle.adapters.aws_errors import code_of, store_error
 from treadle.adapters.clients import client
 from treadle.definitions.errors import StoreError, StoreRejectedError, StoreThrottledError
-from treadle.ports.system import Letter
+from treadle.ports.system import DeadLetter
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import BatchResultErrorEntryTypeDef, MessageTypeDef
@@ -119,8 +119,8 @@ class SqsDeadLetters:
             raise StoreError(msg) from error
 
 
-class SqsLetterBox:
-    """A `LetterBox` on an SQS queue.
+class SqsDeadLetterQueue:
+    """A `DeadLetterQueue` on an SQS queue.
 
     Args:
         url: the queue's.
@@ -129,7 +129,7 @@ class SqsLetterBox:
     def __init__(self, url: str) -> None:
         self._url = url
 
-    def receive(self) -> list[Letter]:
+    def receive(self) -> list[DeadLetter]:
         """Ten letters at most; SQS is asked to look at all its servers, as an empty answer ends a redrive."""
         try:
             answer = client("sqs").receive_message(
@@ -143,7 +143,7 @@ class SqsLetterBox:
         except (ClientError, BotoCoreError) as error:
             msg = f"The dead-letter queue {self._url} cannot be read: {error}"
             raise StoreError(msg) from error
-        return [_letter(message) for message in answer.get("Messages", [])]
+        return [_dead_letter(message) for message in answer.get("Messages", [])]
 
     def count(self) -> int:
         """How many letters there are, as SQS reckons; those that are held for somebody among them."""
@@ -157,15 +157,15 @@ class SqsLetterBox:
             raise StoreError(msg) from error
         return sum(map(int, answer.get("Attributes", {}).values()))
 
-    def delete(self, letter: Letter) -> None:
+    def delete(self, letter: DeadLetter) -> None:
         """Take a letter out for good."""
         try:
             client("sqs").delete_message(QueueUrl=self._url, ReceiptHandle=letter.handle)
         except (ClientError, BotoCoreError) as error:
-            msg = f"Letter {letter.letter_id} could not be deleted from {self._url}: {error}"
+            msg = f"Letter {letter.message_id} could not be deleted from {self._url}: {error}"
             raise StoreError(msg) from error
 
-    def give_back(self, letter: Letter) -> None:
+    def give_back(self, letter: DeadLetter) -> None:
         """Let others be given the letter again at once."""
         try:
             client("sqs").change_message_visibility(
@@ -174,7 +174,7 @@ class SqsLetterBox:
         except (ClientError, BotoCoreError) as error:
             if isinstance(error, ClientError) and error.response["Error"]["Code"].endswith(_GONE):
                 return
-            msg = f"Letter {letter.letter_id} could not be given back to {self._url}: {error}"
+            msg = f"Letter {letter.message_id} could not be given back to {self._url}: {error}"
             raise StoreError(msg) from error
 
 
@@ -235,12 +235,12 @@ class SqsMover:
         return moved
 
 
-def _letter(message: "MessageTypeDef") -> Letter:
+def _dead_letter(message: "MessageTypeDef") -> DeadLetter:
     written = message.get("MessageAttributes", {})
     # All attributes by which AWS explains a letter are strings or numbers.
     attributes = {name: value["StringValue"] for name, value in written.items() if "StringValue" in value}
     source = message.get("Attributes", {}).get("DeadLetterQueueSourceArn")
-    return Letter(message["MessageId"], message["ReceiptHandle"], message["Body"], attributes, source)
+    return DeadLetter(message["MessageId"], message["ReceiptHandle"], message["Body"], attributes, source)
 
 
 def _fit(text: str) -> str:

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
-from treadle.adapters.queues import SqsLetterBox, SqsQueue
+from treadle.adapters.queues import SqsDeadLetterQueue, SqsQueue
 from treadle.adapters.stack import DeployedStack
-from treadle.operate.letters import Destination
+from treadle.operate.redrive_routes import Destination
 from treadle.ports.registry import Registry, SensorEntry
-from treadle.ports.system import LetterBox, Queue
+from treadle.ports.system import DeadLetterQueue, Queue
 
 
 class SensorQueues(Mapping[str, Queue]):
@@ -45,14 +45,14 @@ class SensorQueues(Mapping[str, Queue]):
             for each in self._entries().values()
         ]
 
-    def dead_letters(self) -> dict[str, LetterBox]:
+    def dead_letters(self) -> dict[str, DeadLetterQueue]:
         """The dead letters of each project that has a queue of its own, by its name."""
         urls: dict[str, str] = {}
         for each in self._registered().sensors.values():
             if each.dead_letters and each.dead_letters not in urls:
                 urls[each.dead_letters] = each.project
         own = self._stack.queue_urls.get("DeadLetterQueue")
-        return {project: SqsLetterBox(url) for url, project in sorted(urls.items()) if url != own}
+        return {project: SqsDeadLetterQueue(url) for url, project in sorted(urls.items()) if url != own}
 
     def _entries(self) -> dict[str, SensorEntry]:
         sensors = self._registered().sensors

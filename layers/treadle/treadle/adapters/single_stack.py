@@ -12,7 +12,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
-from treadle.adapters.answers import code_of
+from treadle.adapters.aws_errors import code_of
 from treadle.adapters.clients import client
 from treadle.definitions.errors import CommandRefusedError, DeploymentError
 from treadle.definitions.status import DefaultSensorStatus
@@ -86,7 +86,7 @@ class _Switch:
         name: its name or UUID.
         part: of what it is.
         is_on: whether it invokes its function.
-        is_settled: whether that is so already.
+        is_final: whether that is so already.
         changed_at: when that was changed last, in milliseconds.
     """
 
@@ -94,7 +94,7 @@ class _Switch:
     name: str
     part: Part
     is_on: bool
-    is_settled: bool
+    is_final: bool
     changed_at: int
 
 
@@ -166,7 +166,7 @@ class CloudFormationStack:
                 if value != str(defaults.get(name, {}).get("Default", ""))
             },
             is_on=is_on,
-            is_settled=all(each.is_settled for each in switches),
+            is_final=all(each.is_final for each in switches),
             stopped_at=0 if is_on[Part.INTAKE] else max(off, default=0),
         )
 

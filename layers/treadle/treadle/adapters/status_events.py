@@ -25,11 +25,11 @@ from typing import Any
 
 from treadle.adapters.events import Json, parse, time_of
 from treadle.adapters.targets import batch, ecs, glue, step_functions
-from treadle.adapters.targets.answers import failure_of
+from treadle.adapters.targets.errors import failure_of
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.addresses import partition_of
+from treadle.engine.arns import partition_of
+from treadle.engine.bus_events import REPORT_SOURCE, REPORTED_STATUSES, RUN_STATUS_REPORT, VERSION
 from treadle.engine.record import REPORT, StatusChange
-from treadle.engine.telling import REPORT_SOURCE, REPORTED_STATUSES, RUN_STATUS_REPORT, VERSION
 from treadle.ports.records import integer
 
 _SUCCEEDED = "Lambda Function Invocation Result - Success"

@@ -11,10 +11,10 @@ from treadle.adapters.targets.registry import LazyTargets
 from treadle.adapters.targets.roles import Roles
 from treadle.bootstrap.settings import Settings
 from treadle.engine.identity import RunIds
-from treadle.engine.registered import CachedRegistry, RegisteredJobs
+from treadle.engine.registry_cache import CachedRegistry, RegisteredJobs
 from treadle.operate.commands import Commands
 from treadle.operate.runs import RunOperations
-from treadle.ports.launching import JobSettings
+from treadle.ports.targets import JobSettings
 
 SESSION = "reconcile"
 """The name of RECONCILE's sessions of the roles that jobs bring."""

@@ -9,17 +9,17 @@ from treadle.adapters.blobs import S3BlobStore
 from treadle.adapters.dynamodb.tables import DynamoStores
 from treadle.adapters.system import RandomTokens, SystemClock
 from treadle.bootstrap.inbox import Inbox
-from treadle.bootstrap.later import later
+from treadle.bootstrap.lazy import lazy
 from treadle.bootstrap.settings import Settings
 from treadle.definitions.errors import SettingsError
 from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.engine.evaluation import Evaluator
 from treadle.engine.identity import RunIds
-from treadle.engine.leased_ticks import LeasedTicks, TickSettings
 from treadle.engine.planning import Planner
 from treadle.engine.schedule import phase_of
-from treadle.ports.system import Clock, Tokens
+from treadle.engine.scheduled_ticks import ScheduledTickRunner, TickSettings
+from treadle.ports.system import Clock, IdGenerator
 
 if TYPE_CHECKING:
     from treadle.definitions.instance import DagsterInstance, EndedRuns
@@ -37,7 +37,7 @@ class EvaluatorParts:
 
     name: str
     settings: TickSettings
-    leased: LeasedTicks
+    leased: ScheduledTickRunner
     events: "EventTicks"
     previewer: "Previewer"
     inbox: Inbox
@@ -85,7 +85,7 @@ def evaluator_parts(
     clock, tokens = SystemClock(), RandomTokens()
     stores = DynamoStores(tables, tokens, S3BlobStore(outcomes))
     run_ids, granted = RunIds.of(namespace), settings.granted()
-    planner = Planner(definition, run_ids, later(lambda: stores.runs), granted=granted)
+    planner = Planner(definition, run_ids, lazy(lambda: stores.runs), granted=granted)
     running = Evaluator(
         planner, clock, resources, lambda: _instance(stores, namespace), lambda: _ended_runs(stores, clock)
     )
@@ -98,16 +98,16 @@ def evaluator_parts(
     return EvaluatorParts(
         definition.name,
         ticking,
-        LeasedTicks(running, stores.sensors, stores.ticks, clock, tokens, ticking, inbox.queue),
-        later(lambda: _events(running, stores, tokens, ticking, namespace)),
-        later(lambda: _previewer(running, stores, clock)),
+        ScheduledTickRunner(running, stores.sensors, stores.ticks, clock, tokens, ticking, inbox.queue),
+        lazy(lambda: _events(running, stores, tokens, ticking, namespace)),
+        lazy(lambda: _previewer(running, stores, clock)),
         inbox,
         clock,
         definition.is_woken,
         int(definition.grace.total_seconds()),
         zone,
         definition.described(),
-        later(lambda: _engine_check(stores, engine_id, clock)) if engine_id else None,
+        lazy(lambda: _engine_check(stores, engine_id, clock)) if engine_id else None,
     )
 
 
@@ -124,7 +124,7 @@ def _inbox(definition: SensorDefinition, settings: Settings, interval: int) -> I
 
 
 def _events(
-    running: Evaluator, stores: DynamoStores, tokens: Tokens, settings: TickSettings, namespace: str
+    running: Evaluator, stores: DynamoStores, tokens: IdGenerator, settings: TickSettings, namespace: str
 ) -> "EventTicks":
     from treadle.engine.event_ticks import EventTicks
 
@@ -153,12 +153,12 @@ def _previewer(running: Evaluator, stores: DynamoStores, clock: Clock) -> "Previ
 
 
 def _instance(stores: DynamoStores, namespace: str) -> "DagsterInstance":
-    from treadle.engine.asset_reading import StoredInstance
+    from treadle.engine.instance_reader import InstanceReader
 
-    return StoredInstance(stores.runs, namespace, stores.events)
+    return InstanceReader(stores.runs, namespace, stores.events)
 
 
 def _ended_runs(stores: DynamoStores, clock: Clock) -> "EndedRuns":
-    from treadle.engine.reading import StoredEnds
+    from treadle.engine.run_reader import CompletedRunReader
 
-    return StoredEnds(stores.events, clock)
+    return CompletedRunReader(stores.events, clock)

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
-from treadle.adapters.queues import SqsLetterBox, SqsMover, SqsQueue, queue_arn
+from treadle.adapters.queues import SqsDeadLetterQueue, SqsMover, SqsQueue, queue_arn
 from treadle.adapters.system import RandomTokens, SystemClock
 from treadle.bootstrap.operator import operator_parts
-from treadle.operate.dead_letters import Redriver
 from treadle.operate.hand_over import HandOver
-from treadle.operate.letters import Destination
 from treadle.operate.move import QueuePair, pairs_of
+from treadle.operate.redrive import Redriver
+from treadle.operate.redrive_routes import Destination
 from treadle.operate.sensors import SensorOperations
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def new_parts(old: "OldStack", engine: "NewEngine", left: Collection[str]) -> Ne
         pairs,
         SystemClock(),
     )
-    redriver = Redriver(SqsLetterBox(old.dead_letters), lambda: _destinations(old, pairs))
+    redriver = Redriver(SqsDeadLetterQueue(old.dead_letters), lambda: _destinations(old, pairs))
     return NewParts(found.keys(), list(parts.jobs), hand_over, redriver)
 
 

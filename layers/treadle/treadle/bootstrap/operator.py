@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
     from treadle.adapters.stack import DeployedStack
     from treadle.operate.assets import AssetCatalogue
-    from treadle.operate.dead_letters import Redriver
-    from treadle.operate.direct import DirectInvocations
     from treadle.operate.doctor import Doctor
     from treadle.operate.drops import TickDrops
-    from treadle.operate.letters import Destination
+    from treadle.operate.explain import Explainer
+    from treadle.operate.invoke import SensorInvoker
     from treadle.operate.overview import Overview
+    from treadle.operate.redrive import Redriver
+    from treadle.operate.redrive_routes import Destination
     from treadle.operate.replay import Replayer
     from treadle.operate.runs import RunOperations
     from treadle.operate.sensors import SensorOperations
     from treadle.operate.ticks import TickHistory
-    from treadle.operate.why import Why
     from treadle.ports.deployment import Deployment
 
 ENGINE_QUEUES = {
@@ -61,12 +61,12 @@ class OperatorParts:
     overview: "Overview"
     sensors: "SensorOperations"
     ticks: "TickHistory"
-    direct: "DirectInvocations"
+    direct: "SensorInvoker"
     runs: "RunOperations"
     assets: "AssetCatalogue"
     redriver: "Redriver"
     replayer: "Replayer"
-    why: "Why"
+    why: "Explainer"
     doctor: "Doctor"
     drops: "TickDrops"
     jobs: "Collection[str]"
@@ -87,26 +87,26 @@ def operator_parts(stack: str) -> OperatorParts:
     from treadle.adapters.deployment import StackDeployment
     from treadle.adapters.engine import EngineFunction
     from treadle.adapters.health.stack_health import StackHealth
-    from treadle.adapters.queues import SqsLetterBox
+    from treadle.adapters.queues import SqsDeadLetterQueue
     from treadle.adapters.sensor_queues import SensorQueues
     from treadle.adapters.stack import read_stack
-    from treadle.engine.registered import CachedRegistry, RegisteredJobs
+    from treadle.engine.registry_cache import CachedRegistry, RegisteredJobs
     from treadle.integrations.alerts.environment import alert_addresses
+    from treadle.integrations.s3.inspection import SelectedObjects, selections_of
     from treadle.integrations.s3.lister import S3Lister
-    from treadle.integrations.s3.lookup import SelectedObjects, selections_of
     from treadle.operate.assets import AssetCatalogue
-    from treadle.operate.dead_letters import Redriver
-    from treadle.operate.direct import DirectInvocations
     from treadle.operate.doctor import Doctor
     from treadle.operate.drops import TickDrops
-    from treadle.operate.moved import Addresses
+    from treadle.operate.explain import Explainer
+    from treadle.operate.invoke import SensorInvoker
+    from treadle.operate.moved_jobs import Addresses
     from treadle.operate.overview import Overview
+    from treadle.operate.redrive import Redriver
     from treadle.operate.registrations import Registrations
     from treadle.operate.replay import Replayer
     from treadle.operate.runs import RunOperations
     from treadle.operate.sensors import SensorOperations
     from treadle.operate.ticks import TickHistory
-    from treadle.operate.why import Why
 
     deployed = read_stack(stack, ("DispatchFunction", "LaunchFunction"))
     settings = Settings(deployed.environment)
@@ -126,13 +126,13 @@ def operator_parts(stack: str) -> OperatorParts:
     overview = Overview(deployment, stores.sensors, stores.ticks, stores.runs, clock, registrations)
     health = StackHealth(deployed, deployment, jobs, alert_addresses)
     redriver = Redriver(
-        SqsLetterBox(letters),
+        SqsDeadLetterQueue(letters),
         lambda: [*_of_engine(deployed), *queues.destinations()],
         queues.dead_letters,
     )
     run_ids = RunIds.of(namespace)
     objects = SelectedObjects(selections_of(deployment), S3Lister())
-    why = Why(
+    why = Explainer(
         deployment,
         stores.sensors,
         stores.ticks,
@@ -149,7 +149,7 @@ def operator_parts(stack: str) -> OperatorParts:
         overview,
         SensorOperations(stores.sensors, clock),
         TickHistory(stores.sensors, stores.ticks, stores.runs),
-        DirectInvocations(deployment),
+        SensorInvoker(deployment),
         RunOperations(
             stores.runs,
             stores.sensors,
@@ -181,7 +181,7 @@ def operator_parts(stack: str) -> OperatorParts:
 
 def _of_engine(stack: "DeployedStack") -> "list[Destination]":
     """The queues of the engine's steps, to which dead letters can go again."""
-    from treadle.operate.letters import Destination
+    from treadle.operate.redrive_routes import Destination
 
     return [
         Destination(

@@ -13,19 +13,19 @@ from treadle.adapters.system import RandomTokens, SystemClock
 from treadle.adapters.targets.registry import KINDS, LazyTargets
 from treadle.bootstrap.inbox import Inbox
 from treadle.bootstrap.settings import Settings
+from treadle.engine.asset_recorder import AssetRecorder
 from treadle.engine.dispatch import Dispatcher
 from treadle.engine.engine_check import Heartbeat
+from treadle.engine.external_run_poller import ExternalRunPoller
+from treadle.engine.external_runs import ExternalRunRecorder
 from treadle.engine.identity import RunIds
 from treadle.engine.late_sensors import LateSensors
 from treadle.engine.launch import Launcher
-from treadle.engine.materializing import AssetRecorder
-from treadle.engine.observing import Observer
 from treadle.engine.publish import Publisher
 from treadle.engine.reconcile import Reconciler
 from treadle.engine.record import Recorder
-from treadle.engine.registered import CachedRegistry, ObservedJobs, RegisteredJobs
-from treadle.engine.registering import RegistrySync
-from treadle.engine.watching import Watcher
+from treadle.engine.registry_cache import CachedRegistry, ObservedJobs, RegisteredJobs
+from treadle.engine.registry_sync import RegistrySync
 from treadle.ports.runs import Run
 from treadle.ports.system import Bus, Queue
 from treadle.ports.ticks import Tick
@@ -123,9 +123,9 @@ def reconciler_parts(environment: Mapping[str, str]) -> ReconcilerParts:
     settings.check()
     dispatcher, stores, launches, bus, registry = make()
     targets, clock, jobs = LazyTargets("reconcile"), SystemClock(), RegisteredJobs(registry)
-    observer = Observer(ObservedJobs(registry), RunIds.of(namespace))
+    observer = ExternalRunRecorder(ObservedJobs(registry), RunIds.of(namespace))
     recorder = Recorder(stores.runs, jobs, targets, clock, namespace, observer)
-    watcher = Watcher(observer, stores.runs, jobs, targets, recorder, clock, namespace)
+    watcher = ExternalRunPoller(observer, stores.runs, jobs, targets, recorder, clock, namespace)
     reconciler = Reconciler(
         stores.ticks,
         stores.runs,
@@ -223,7 +223,7 @@ def recorder_parts(environment: Mapping[str, str]) -> RecorderParts:
     stores = DynamoStores(tables, RandomTokens())
     clock = SystemClock()
     registry = CachedRegistry(stores.registry, clock)
-    observer = Observer(ObservedJobs(registry), RunIds.of(namespace))
+    observer = ExternalRunRecorder(ObservedJobs(registry), RunIds.of(namespace))
     jobs, changed = RegisteredJobs(registry), registry.jobs_changed
     return RecorderParts(
         Recorder(stores.runs, jobs, LazyTargets("record"), clock, namespace, observer, changed),

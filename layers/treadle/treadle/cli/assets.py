@@ -2,9 +2,9 @@
 
 import click
 
-from treadle.cli.deployed import deployed, stack_option
-from treadle.cli.listing import limit_option
-from treadle.cli.speaking import json_option, say_json, table, when
+from treadle.cli.options import limit_option
+from treadle.cli.output import echo_json, json_option, table, when
+from treadle.cli.stack import deployed, stack_option
 
 
 @click.group()
@@ -22,7 +22,7 @@ def list_assets(stack: str, as_json: bool) -> None:
     with deployed(stack) as parts:
         found = parts.assets.newest()
     if as_json:
-        say_json([asset_event_json(each) for each in found])
+        echo_json([asset_event_json(each) for each in found])
         return
     rows = [(each.asset_key, each.storage_id, when(each.time), each.body) for each in found]
     table(("ASSET", "EVENTS", "LAST", "WITH"), rows, "Nothing was materialized yet.")
@@ -40,7 +40,7 @@ def show(key: str, stack: str, limit: int, as_json: bool) -> None:
     with deployed(stack) as parts:
         found = parts.assets.events(key, limit=limit).events
     if as_json:
-        say_json([asset_event_json(each) for each in found])
+        echo_json([asset_event_json(each) for each in found])
         return
     rows = [(each.storage_id, when(each.time), each.kind, each.body) for each in found]
     table(("NUMBER", "AT", "WHAT", "WITH"), rows, "Nothing is known of such an asset.")

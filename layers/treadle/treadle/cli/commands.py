@@ -7,23 +7,23 @@ from pathlib import Path
 import click
 
 from treadle.cli.assets import asset
-from treadle.cli.checkout import invoke, local
 from treadle.cli.console import console
 from treadle.cli.cost import cost
+from treadle.cli.dlq import dlq
 from treadle.cli.doctor import doctor
 from treadle.cli.engine import engine
 from treadle.cli.fragments import NewJob, NewSensor
 from treadle.cli.initialize import init
-from treadle.cli.kinds import ADDRESS, KINDS, STEP_FUNCTIONS
-from treadle.cli.letters import dlq
+from treadle.cli.local import invoke, local
 from treadle.cli.logs import logs
 from treadle.cli.move import move
 from treadle.cli.new_sensor import Written, find_root, write_job, write_sensor
+from treadle.cli.output import scaffold_errors
 from treadle.cli.params import params
 from treadle.cli.runs import run
 from treadle.cli.sensor_kinds import SCHEDULE, SENSOR_KINDS
 from treadle.cli.sensors import sensor
-from treadle.cli.speaking import scaffold_errors
+from treadle.cli.target_kinds import ADDRESS, KINDS, STEP_FUNCTIONS
 from treadle.cli.ticks import tick
 from treadle.cli.why import why
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from treadle.cli.deployed import asking, by_option, deployed, stack_option
-from treadle.cli.speaking import FAILED, plain
+from treadle.cli.output import FAILED, plain
+from treadle.cli.stack import asking, by_option, deployed, stack_option
 
 if TYPE_CHECKING:
     from treadle.bootstrap.operator import OperatorParts
@@ -52,12 +52,12 @@ def _serving(parts: "OperatorParts", port: int, by: str) -> "tuple[LocalServer, 
     """The server, and the address with the token that opens it."""
     # Imported here, as no other command needs them.
     from treadle.adapters.system import SystemClock
-    from treadle.console.access import Caller, Role, StartToken
     from treadle.console.app import Console
     from treadle.console.server import LocalServer
+    from treadle.console.static_token import Caller, Role, StaticTokenAuth
 
     token = secrets.token_urlsafe(TOKEN_BYTES)
-    application = Console(lambda: parts, StartToken(token, Caller(by, Role.OPERATOR)), SystemClock())
+    application = Console(lambda: parts, StaticTokenAuth(token, Caller(by, Role.OPERATOR)), SystemClock())
     try:
         server = LocalServer(application, port)
     except OSError as error:

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from treadle.cli.deployed import deployed, stack_option
-from treadle.cli.speaking import NOT_WELL, json_option, plain, say_json
+from treadle.cli.output import EXIT_UNHEALTHY, echo_json, json_option, plain
+from treadle.cli.stack import deployed, stack_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,12 +32,12 @@ def doctor(stack: str, as_json: bool) -> None:
         findings = parts.doctor.examine()
     problems = sum(each.severity is Severity.PROBLEM for each in findings)
     if as_json:
-        say_json(plain_json(findings))
+        echo_json(plain_json(findings))
     else:
         _say(findings)
         click.echo("1 problem." if problems == 1 else f"{problems} problems.")
     if problems:
-        raise SystemExit(NOT_WELL)
+        raise SystemExit(EXIT_UNHEALTHY)
 
 
 def _say(findings: "Sequence[Finding]") -> None:

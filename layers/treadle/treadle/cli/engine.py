@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from treadle.cli.deployed import local_option, stack_of_environment
 from treadle.cli.distribution import ENGINE_SETTINGS, installed_version, write_engine
-from treadle.cli.speaking import FAILED, failing_plainly, scaffold_errors
+from treadle.cli.output import FAILED, exit_on_error, scaffold_errors
+from treadle.cli.stack import local_option, stack_of_environment
 
 DEFAULT = Path("treadle-engine")
 folder_option = click.option(
@@ -71,7 +71,7 @@ def deploy(directory: Path, config_env: str, stack_name: str | None, arguments: 
     # Imported here, as boto3 would slow down every other command.
     from treadle.adapters.engine_stack import protect
 
-    with failing_plainly():
+    with exit_on_error():
         protect(stack)
     click.echo(
         f"Engine stack {stack} is deployed, of Treadle {installed_version()}, and protected from deletion."
@@ -90,7 +90,7 @@ def delete(stack_name: str, yes: bool) -> None:
     """
     from treadle.adapters.engine_stack import delete_stack, registered
 
-    with failing_plainly():
+    with exit_on_error():
         entries = registered(stack_name)
         if entries:
             shown = ", ".join(entries[:10]) + (f" and {len(entries) - 10} more" if len(entries) > 10 else "")

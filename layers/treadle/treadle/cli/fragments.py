@@ -6,8 +6,8 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from importlib import resources
 
-from treadle.cli.kinds import ADDRESS, STEP_FUNCTIONS, Kind, kind_of
 from treadle.cli.sensor_kinds import SCHEDULE, SENSOR_KINDS, SensorKind
+from treadle.cli.target_kinds import ADDRESS, STEP_FUNCTIONS, Kind, kind_of
 from treadle.ports.contract import PARTS
 from treadle.ports.registry import CONTRACT
 
@@ -149,12 +149,12 @@ class NewSensor:
     def has_queue(self) -> bool:
         """Whether it has a queue of its own."""
         kind = self.sensor_kind
-        return kind.hears or kind.has_deadlines or (kind.has_interval and self.interval < MINUTE)
+        return kind.subscribes or kind.has_deadlines or (kind.has_interval and self.interval < MINUTE)
 
     @property
     def has_rule(self) -> bool:
         """Whether a rule of EventBridge sends to its queue."""
-        return self.sensor_kind.hears
+        return self.sensor_kind.subscribes
 
     @property
     def flags(self) -> Set[str]:
@@ -215,7 +215,7 @@ class NewSensor:
         policies = [CONTRACT_PARTS["evaluator_policy"]]
         waits = kind.status is not None and not kind.watches
         policies += [CONTRACT_PARTS["run_reader_policy"]] if self.reads or waits else []
-        policies += [CONTRACT_PARTS["asset_reader_policy"]] if kind.hears_of_assets else []
+        policies += [CONTRACT_PARTS["asset_reader_policy"]] if kind.subscribes_to_assets else []
         tags = f"treadle:sensor: {self.name}" + (", treadle:reads: runs" if self.reads else "")
         entry = f',"interval":"{self.interval}"' if kind.has_interval else ""
         entry += f',"queue":"${{{self.prefix}Queue}}"' if self.has_queue else ""

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from treadle.cli.distribution import installed_version, update_project, write_project
-from treadle.cli.speaking import scaffold_errors
+from treadle.cli.output import scaffold_errors
 
 
 @click.command()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from treadle.cli.deployed import deployed, stack_option
-from treadle.cli.speaking import plain
+from treadle.cli.output import plain
+from treadle.cli.stack import deployed, stack_option
 from treadle.cli.times import MOMENT, millis
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def logs(
 ) -> None:
     """Show what a sensor's function has logged, oldest first; metrics are left out."""
     from treadle.adapters.system import SystemClock
-    from treadle.operate.following import follow as followed
+    from treadle.operate.log_tail import follow as followed
 
     if follow and until is not None:
         raise click.UsageError("Give --follow or --until.")

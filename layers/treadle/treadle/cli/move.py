@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import click
 
-from treadle.cli.deployed import asking, by_option, local_option
-from treadle.cli.speaking import NOT_WELL, failing_plainly, say, say_lines, when
+from treadle.cli.output import EXIT_UNHEALTHY, echo, echo_lines, exit_on_error, when
+from treadle.cli.stack import asking, by_option, local_option
 from treadle.ports.moving import Part
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def move(
     """
     from treadle.adapters.single_stack import CloudFormationStack
 
-    with failing_plainly():
+    with exit_on_error():
         Move(CloudFormationStack(name), engine, leave, dead_letters, timeout, by=by, asks=not yes).go_on(
             undo=undo
         )
@@ -154,17 +154,17 @@ class Move:
         from treadle.bootstrap.moving import old_parts
 
         states = old_parts(old).states.get_many(old.sensors.keys())
-        say(f"Stack {old.name} can be moved. Its tables and buckets stay when it is deleted.")
+        echo(f"Stack {old.name} can be moved. Its tables and buckets stay when it is deleted.")
         for name, sensor in old.sensors.items():
             runs = states[name].is_running(sensor.default_status)
-            say(f"  sensor {name} ({sensor.kind}), {'RUNNING' if runs else 'STOPPED'}")
+            echo(f"  sensor {name} ({sensor.kind}), {'RUNNING' if runs else 'STOPPED'}")
         for name, address in sorted(old.jobs.items()):
             own = ", deleted with the stack" if name in old.own_jobs else ""
-            say(f"  job {name}, {address or 'without a target'}{own}")
+            echo(f"  job {name}, {address or 'without a target'}{own}")
         if any(sensor.kind == "deadline" for sensor in old.sensors.values()):
-            say("A deadline that falls between the stop and the project's deployment is not evaluated.")
-        say("Prepare a checkout with these sensors and jobs, and deploy nothing yet. The guide:")
-        say(f"  {GUIDE}, From the single stack to an engine and a project")
+            echo("A deadline that falls between the stop and the project's deployment is not evaluated.")
+        echo("Prepare a checkout with these sensors and jobs, and deploy nothing yet. The guide:")
+        echo(f"  {GUIDE}, From the single stack to an engine and a project")
         _say_values(old)
 
     def _stop(self, old: "OldStack") -> None:
@@ -177,7 +177,7 @@ class Move:
             if is_stopped_by_default(sensor, parts.states.get(name)):
                 parts.sensors.stop(name, asking(self._by))
         self._stack.switch(Part.INTAKE, on=False)
-        say(
+        echo(
             f"Stopped the sensors of stack {old.name}: their schedules are disabled, and their queues keep messages."
         )
 
@@ -191,85 +191,85 @@ class Move:
             runs, messages = old_parts(old).runs, SqsMover()
             found = self._wait(lambda: awaited(old, runs, messages), self._timeout)
             if found:
-                say(
+                echo(
                     f"Stack {old.name} waits for {', and for '.join(found)}. Run this again later, or give --undo."
                 )
-                raise SystemExit(NOT_WELL)
+                raise SystemExit(EXIT_UNHEALTHY)
             self._stack.switch(Part.REST, on=False)
-        if self._wait(lambda: not self._stack.read().is_settled, self._timeout):
-            say(f"Stack {old.name} is being switched off. Run this again later.")
-            raise SystemExit(NOT_WELL)
-        say(f"Switched off LAUNCH, RECORD and PUBLISH of stack {old.name}. Nothing of it acts any more.")
+        if self._wait(lambda: not self._stack.read().is_final, self._timeout):
+            echo(f"Stack {old.name} is being switched off. Run this again later.")
+            raise SystemExit(EXIT_UNHEALTHY)
+        echo(f"Switched off LAUNCH, RECORD and PUBLISH of stack {old.name}. Nothing of it acts any more.")
         return self._stack.read()
 
     def _ask_for_engine(self, old: "OldStack") -> NoReturn:
-        say(f"Next, deploy the engine as stack {self._engine}: cd engine && sam build && sam deploy")
-        say(f"Then deploy the project, as a stack of another name than {old.name}, and run this again.")
+        echo(f"Next, deploy the engine as stack {self._engine}: cd engine && sam build && sam deploy")
+        echo(f"Then deploy the project, as a stack of another name than {old.name}, and run this again.")
         self._remind(old)
-        raise SystemExit(NOT_WELL)
+        raise SystemExit(EXIT_UNHEALTHY)
 
     def _ask_for_project(self, old: "OldStack", engine: "NewEngine", missing: list[str]) -> NoReturn:
-        say(f"Engine {engine.name} goes on with the tables of stack {old.name}.")
+        echo(f"Engine {engine.name} goes on with the tables of stack {old.name}.")
         _say_values(old, of_engine=False)
-        say("No project has registered:")
-        say_lines(missing)
-        say("Next, deploy the project, and run this again: sam build && sam deploy")
-        say(f"Its stack needs another name than {old.name}. A new entry is seen within 10 minutes.")
-        say("What is not to be moved, leave behind by --leave NAME.")
+        echo("No project has registered:")
+        echo_lines(missing)
+        echo("Next, deploy the project, and run this again: sam build && sam deploy")
+        echo(f"Its stack needs another name than {old.name}. A new entry is seen within 10 minutes.")
+        echo("What is not to be moved, leave behind by --leave NAME.")
         self._remind(old)
-        raise SystemExit(NOT_WELL)
+        raise SystemExit(EXIT_UNHEALTHY)
 
     def _remind(self, old: "OldStack") -> None:
         """Print until when the queues keep what the sensors have not seen yet."""
         if old.stopped_at:
-            say(
+            echo(
                 f"Messages wait in the queues of stack {old.name}, until {when(old.stopped_at + KEPT_MS)} at most."
             )
 
     def _hand_over(self, old: "OldStack", engine: "NewEngine", new: "NewParts") -> None:
         for name in new.hand_over.start(asking(self._by)):
-            say(f"Started sensor {name}, which ran in stack {old.name}.")
+            echo(f"Started sensor {name}, which ran in stack {old.name}.")
         for name, count in new.hand_over.replay().items():
-            say(f"Events sent again to sensor {name}: {count}.")
+            echo(f"Events sent again to sensor {name}: {count}.")
         self._move_messages(old, new)
         self._empty_dead_letters(old, new)
-        say(f"Stack {old.name} has nothing left that is needed. It is deleted now, with its logs.")
-        say(
+        echo(f"Stack {old.name} has nothing left that is needed. It is deleted now, with its logs.")
+        echo(
             f"Whatever reports to its bus {old.bus} must report to {engine.bus} first: reports are lost otherwise."
         )
         self._confirm(f"Delete stack {old.name} now?")
         # What has come since, such as reports to the old bus.
         self._move_messages(old, new)
         self._stack.delete()
-        say(
+        echo(
             f"Stack {old.name} is moved to engine {engine.name} and deleted. Look at it: treadle doctor --stack {engine.stack}"
         )
 
     def _move_messages(self, old: "OldStack", new: "NewParts") -> None:
         def remaining() -> int:
             for taker, count in new.hand_over.move_messages().items():
-                say(f"Messages moved to the queue of {taker}: {count}.")
+                echo(f"Messages moved to the queue of {taker}: {count}.")
             return new.hand_over.remaining()
 
         count = self._wait(remaining, self._timeout)
         if count:
-            say(
+            echo(
                 f"Messages in flight or delayed in the queues of stack {old.name}: {count}. Run this again later."
             )
-            raise SystemExit(NOT_WELL)
+            raise SystemExit(EXIT_UNHEALTHY)
 
     def _empty_dead_letters(self, old: "OldStack", new: "NewParts") -> None:
         if self._dead_letters == "redrive":
             for done in new.redriver.redrive():
-                say(f"{done.fate} dead letter of {done.origin}: {done.reason}")
+                echo(f"{done.fate} dead letter of {done.origin}: {done.reason}")
         count = new.redriver.count()
         if count != 0 and self._dead_letters != "delete":
             number = "not known" if count is None else count
-            say(
+            echo(
                 f"Dead letters of stack {old.name}: {number}. Give --dead-letters redrive to send them to the new queues, or "
                 "--dead-letters delete."
             )
-            raise SystemExit(NOT_WELL)
+            raise SystemExit(EXIT_UNHEALTHY)
 
     def _undo(self, old: "OldStack", engine: "NewEngine | None") -> None:
         if engine is not None and engine.stores == old.stores:
@@ -282,7 +282,7 @@ class Move:
             raise CommandRefusedError(msg)
         for part in (Part.REST, Part.INTAKE):
             self._stack.switch(part, on=True)
-        say(f"Stack {old.name} is switched on again. Messages that have waited are processed now.")
+        echo(f"Stack {old.name} is switched on again. Messages that have waited are processed now.")
 
     def _confirm(self, question: str) -> None:
         if self._asks:
@@ -304,10 +304,10 @@ def _say_values(old: "OldStack", *, of_engine: bool = True) -> None:
     values = values_of(old)
     files = ((ENGINE_FILE, values.engine), (PROJECT_FILE, values.project))
     for path, given in files if of_engine else files[1:]:
-        say(f"Into parameter_overrides of {path}:")
+        echo(f"Into parameter_overrides of {path}:")
         _say_lines(given, '    "{}={}",')
     if values.elsewhere and of_engine:
-        say(f"Parameters of stack {old.name} that are set elsewhere now (table in {GUIDE}):")
+        echo(f"Parameters of stack {old.name} that are set elsewhere now (table in {GUIDE}):")
         _say_lines(values.elsewhere, "    {}={}")
 
 

@@ -11,10 +11,10 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from treadle.cli.fragments import NewJob, NewSensor
-from treadle.cli.kinds import KINDS
+from treadle.cli.target_kinds import KINDS
 from treadle.cli.template_edit import NAME, add_blocks, jobs
 from treadle.definitions.errors import ScaffoldError
-from treadle.ports.launching import UNANSWERING
+from treadle.ports.targets import UNANSWERING
 
 SHORTEST, LONGEST, LONGEST_JOB = 3, 36, 40
 """Characters in a sensor's and a job's name; longer ones would need other line breaks in the code written."""
@@ -167,7 +167,7 @@ def _files(new: NewSensor) -> dict[str, tuple[str, str]]:
     }
     if kind.has_schedule:
         files[f"{event}-schedule.json"] = (_text(new, "schedule.json"), "a tick, as the schedule sends it")
-    if new.has_queue and kind.has_interval and not kind.hears:
+    if new.has_queue and kind.has_interval and not kind.subscribes:
         files[f"{event}-queued-tick.json"] = (_text(new, "queued-tick.json"), "a tick below the minute")
     if kind.has_deadlines:
         files[f"{event}-deadline.json"] = (
@@ -181,7 +181,7 @@ def _files(new: NewSensor) -> dict[str, tuple[str, str]]:
     if kind.has_objects:
         queued = _queued_event(new, "object-created")
         files[f"{event}-object-created.json"] = (queued, "an object's event")
-    if kind.hears_of_assets:
+    if kind.subscribes_to_assets:
         queued = _queued_event(new, "asset-materialized")
         files[f"{event}-asset-materialized.json"] = (queued, "an asset's materialization")
     return files
@@ -278,7 +278,7 @@ def _upstream_problems(new: NewSensor) -> Iterator[str]:
 def _asset_problems(new: NewSensor) -> Iterator[str]:
     kind = new.sensor_kind
     fewest, most = kind.assets
-    if new.assets and not kind.hears_of_assets:
+    if new.assets and not kind.subscribes_to_assets:
         yield f"--asset names an asset, and a sensor of kind {kind.name} hears of none."
     elif not fewest <= len(new.assets) <= most:
         many = "one asset" if (fewest, most) == (1, 1) else f"{fewest} to {most} assets"

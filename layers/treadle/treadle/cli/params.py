@@ -7,7 +7,7 @@ import click
 import yaml
 
 from treadle.cli.new_sensor import find_root
-from treadle.cli.speaking import FAILED, json_option, plain, say_json, table
+from treadle.cli.output import FAILED, echo_json, json_option, plain, table
 from treadle.cli.yaml_loader import SafeLoader
 from treadle.definitions.errors import ScaffoldError
 
@@ -33,7 +33,7 @@ def params(words: tuple[str, ...], root: Path | None, as_json: bool) -> None:
         raise SystemExit(FAILED) from None
     found = [each for each in _parameters(template) if _has_all(each, words)]
     if as_json:
-        say_json(found)
+        echo_json(found)
         return
     group = ""
     for each in found:

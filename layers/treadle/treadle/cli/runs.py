@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from treadle.cli.deployed import asking, by_option, deployed, if_attempt_option, stack_option
-from treadle.cli.listing import limit_option, shown_status, statuses_option
-from treadle.cli.speaking import facts, json_option, say, say_json, say_lines, table, when
+from treadle.cli.options import limit_option, shown_status, statuses_option
+from treadle.cli.output import echo, echo_json, echo_lines, json_option, print_fields, table, when
+from treadle.cli.stack import asking, by_option, deployed, if_attempt_option, stack_option
 from treadle.cli.times import MOMENT, millis
 from treadle.definitions.status import DagsterRunStatus
 
@@ -45,7 +45,7 @@ def list_runs(
     with deployed(stack) as parts:
         found = _found(parts.runs, sensor, job, wanted, since, limit)
     if as_json:
-        say_json([run_json(each) for each in found])
+        echo_json([run_json(each) for each in found])
         return
     table(
         ("RUN", "JOB", "SENSOR", "STATUS", "ATTEMPT", "MADE", "RUN KEY"),
@@ -65,7 +65,7 @@ def show(run_id: str, stack: str, as_json: bool) -> None:
     with deployed(stack) as parts:
         found = parts.runs.get(run_id)
     if as_json:
-        say_json(run_json(found))
+        echo_json(run_json(found))
     else:
         _say(found)
 
@@ -171,7 +171,7 @@ def _row(run: "Run") -> tuple[object, ...]:
 
 def _say(run: "Run") -> None:
     failure, unanswered = run.failure, run.unanswered
-    facts(
+    print_fields(
         {
             "run": run.run_id,
             "job": run.job,
@@ -193,15 +193,15 @@ def _say(run: "Run") -> None:
         }
     )
     for step in failure.steps if failure else ():
-        say_lines([f"step {step.step_key}: {step.error}: {step.cause}"])
+        echo_lines([f"step {step.step_key}: {step.error}: {step.cause}"])
     reached = [(at, place, status) for place, times in run.reached.items() for status, at in times.items()]
     rows = [(when(at), *place.split("/"), status) for at, place, status in sorted(reached)]
     click.echo()
     table(("REACHED", "ATTEMPT", "RETRY", "STATUS"), rows, "It has reached nothing yet.")
     for each in run.allowances:
-        say(f"{when(each.at)} {each.by} allowed attempt {each.attempts}")
+        echo(f"{when(each.at)} {each.by} allowed attempt {each.attempts}")
     for reaction in run.reactions:
-        say(
+        echo(
             f"{when(reaction.at)} sensor {reaction.sensor} acted on {reaction.event_id} (tick {reaction.tick_id})"
         )
 
@@ -210,6 +210,6 @@ def _edited(edit: "RunEdit", as_json: bool) -> None:
     from treadle.operate.views import run_json
 
     if as_json:
-        say_json({"is_new": edit.is_new, "reason": edit.reason, "run": run_json(edit.run)})
+        echo_json({"is_new": edit.is_new, "reason": edit.reason, "run": run_json(edit.run)})
     else:
-        say(edit.reason)
+        echo(edit.reason)

@@ -42,21 +42,21 @@ class SensorKind:
         return "run_status" if self.watches else self.name.replace("-", "_")
 
     @property
-    def hears_of_assets(self) -> bool:
+    def subscribes_to_assets(self) -> bool:
         """Whether events of assets set it off."""
         return self.assets != (0, 0)
 
     @property
-    def hears(self) -> bool:
+    def subscribes(self) -> bool:
         """Whether events set it off."""
-        return self.status is not None or self.hears_of_assets or self.has_objects
+        return self.status is not None or self.subscribes_to_assets or self.has_objects
 
     @property
     def detail_type(self) -> str:
         """Of the events that set it off; "" if none do."""
         if self.has_objects:
             return "Object Created"
-        if self.hears_of_assets:
+        if self.subscribes_to_assets:
             return "Asset Materialized"
         return "Run Status Changed" if self.status is not None else ""
 
@@ -68,7 +68,7 @@ class SensorKind:
     @property
     def has_interval(self) -> bool:
         """Whether it is told how often to tick; what hears of something is woken by it, each minute at the latest."""
-        return self.has_schedule and (self.has_objects or not self.hears)
+        return self.has_schedule and (self.has_objects or not self.subscribes)
 
 
 SCHEDULE = "schedule"

@@ -8,9 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from treadle.cli.deployed import asking, by_option, deployed, stack_option
-from treadle.cli.listing import statuses_option
-from treadle.cli.speaking import NOT_WELL, facts, json_option, say, say_json, say_lines, table, when
+from treadle.cli.options import statuses_option
+from treadle.cli.output import (
+    EXIT_UNHEALTHY,
+    echo,
+    echo_json,
+    echo_lines,
+    json_option,
+    print_fields,
+    table,
+    when,
+)
+from treadle.cli.stack import asking, by_option, deployed, stack_option
 from treadle.cli.times import MOMENT
 from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
 from treadle.ports.records import UNREADABLE
@@ -75,14 +84,14 @@ def list_sensors(stack: str, as_json: bool) -> None:
         views = parts.overview.sensors()
         letters = None if as_json else parts.redriver.count()
     if as_json:
-        say_json([sensor_json(each) for each in views])
+        echo_json([sensor_json(each) for each in views])
         return
     columns = ("SENSOR", "KIND", "STATUS", "LAST TICK", "NEXT TICK", "LAG", "RUNS 24H", "FAILED", "LATELY")
     table(columns, [_row(each) for each in views], "No sensor is registered.")
     if any(each.problems for each in views):
         click.echo("")
     for each in views:
-        say_problems(each)
+        echo_problems(each)
     if letters:
         noun = "message was" if letters == 1 else "messages were"
         click.echo(f"\n! {letters} {noun} given up: treadle dlq list")
@@ -97,10 +106,10 @@ def show(name: str, stack: str, as_json: bool) -> None:
     with deployed(stack) as parts:
         view, edits = parts.overview.sensor(name), parts.sensors.edits(name, SHOWN_EDITS)
     if as_json:
-        say_json(_shown_json(view, edits))
+        echo_json(_shown_json(view, edits))
         return
     last = view.last_tick
-    facts(
+    print_fields(
         {
             "sensor": view.name,
             "kind": view.kind,
@@ -122,7 +131,7 @@ def show(name: str, stack: str, as_json: bool) -> None:
             "function": view.function,
         }
     )
-    say_problems(view)
+    echo_problems(view)
     if edits:
         click.echo()
         rows = [(when(each.at), each.by, each.action, each.before, each.after) for each in edits]
@@ -218,11 +227,11 @@ def preview(
     with deployed(stack) as parts:
         found = parts.direct.preview(name, **options)
     if as_json:
-        say_json(plain_json(found))
+        echo_json(plain_json(found))
     else:
         _say_preview(plain_json(found))
     if found.tick["status"] == "FAILURE":
-        raise SystemExit(NOT_WELL)
+        raise SystemExit(EXIT_UNHEALTHY)
 
 
 @sensor.command("tick")
@@ -240,11 +249,11 @@ def tick_now(name: str, stack: str, as_json: bool) -> None:
     with deployed(stack) as parts:
         done = parts.direct.tick(name)
     if as_json:
-        say_json(plain_json(done))
+        echo_json(plain_json(done))
     else:
-        say(f"{done.decision}: {done.reason}" + (f" (tick {done.tick_id})" if done.tick_id else ""))
+        echo(f"{done.decision}: {done.reason}" + (f" (tick {done.tick_id})" if done.tick_id else ""))
     if done.decision not in {"SUCCESS", "SKIPPED"}:
-        raise SystemExit(NOT_WELL)
+        raise SystemExit(EXIT_UNHEALTHY)
 
 
 @sensor.group()
@@ -261,9 +270,9 @@ def show_cursor(name: str, stack: str, as_json: bool) -> None:
     with deployed(stack) as parts:
         view = parts.overview.sensor(name)
     if as_json:
-        say_json({"sensor": name, "cursor": view.cursor, "version": view.cursor_epoch})
+        echo_json({"sensor": name, "cursor": view.cursor, "version": view.cursor_epoch})
         return
-    facts({"version": view.cursor_epoch})
+    print_fields({"version": view.cursor_epoch})
     click.echo("no cursor" if view.cursor is None else f"cursor   {json.dumps(view.cursor)}")
 
 
@@ -347,12 +356,12 @@ def replay(
         if assets:
             sent["materializations"] = parts.replayer.replay_assets(name, assets, since, end).events
     if as_json:
-        say_json({"sensor": name, **sent})
+        echo_json({"sensor": name, **sent})
         return
     if jobs:
-        say(f"Sent {sent['events']} events of {sent['runs']} runs to sensor {name}.")
+        echo(f"Sent {sent['events']} events of {sent['runs']} runs to sensor {name}.")
     if assets:
-        say(f"Sent {sent['materializations']} materializations to sensor {name}.")
+        echo(f"Sent {sent['materializations']} materializations to sensor {name}.")
 
 
 def _check(parts: "OperatorParts", name: str) -> None:
@@ -390,18 +399,18 @@ def _change(
             if as_json:
                 views.append(sensor_json(parts.overview.sensor(each.name)))
             else:
-                say(f"Sensor {each.name} {words.format(project=each.project)}, at version {state.epoch}.")
+                echo(f"Sensor {each.name} {words.format(project=each.project)}, at version {state.epoch}.")
     if as_json:
-        say_json(views)
+        echo_json(views)
 
 
 def _edited(parts: "OperatorParts", state: "SensorState", words: str, as_json: bool) -> None:
     from treadle.operate.views import sensor_json
 
     if as_json:
-        say_json(sensor_json(parts.overview.sensor(state.sensor)))
+        echo_json(sensor_json(parts.overview.sensor(state.sensor)))
     else:
-        say(f"Sensor {state.sensor} {words}, at version {state.epoch}.")
+        echo(f"Sensor {state.sensor} {words}, at version {state.epoch}.")
 
 
 def _row(view: "SensorView") -> tuple[object, ...]:
@@ -418,11 +427,11 @@ def _row(view: "SensorView") -> tuple[object, ...]:
     return (view.name, view.kind, status, ticked, next_at, lag, view.runs_24h, view.failures_24h, lately)
 
 
-def say_problems(view: "SensorView") -> None:
+def echo_problems(view: "SensorView") -> None:
     """Print what is wrong with a sensor, and what to do."""
     for each in view.problems:
-        say(f"! {view.name}: {each.says}")
-        say(f"  {each.advice}")
+        echo(f"! {view.name}: {each.says}")
+        echo(f"  {each.advice}")
 
 
 def _shown_json(view: "SensorView", edits: "list[RecordedEdit]") -> Mapping[str, Any]:
@@ -446,7 +455,7 @@ def _read(path: Path) -> Mapping[str, object]:
 def _say_preview(found: Mapping[str, Any]) -> None:
     tick = found["tick"]
     error = tick["error"] or {}
-    facts(
+    print_fields(
         {
             "would be": tick["status"],
             "reason": tick["reason"] or error.get("message"),
@@ -455,17 +464,17 @@ def _say_preview(found: Mapping[str, Any]) -> None:
             "cursor after": found["cursor_after"],
         }
     )
-    say_lines([str(error.get("stack") or "")])
+    echo_lines([str(error.get("stack") or "")])
     runs = [(each["run_key"], each["job"], each["run_config"]) for each in tick["requests"]]
     if runs:
         table(("RUN KEY", "JOB", "RUN CONFIG"), runs, "")
     for each in tick["set_aside"]:
-        say(f"set aside {each['run_key']}: {each['reason']}")
+        echo(f"set aside {each['run_key']}: {each['reason']}")
     for each in tick["asset_events"]:
-        say(f"materializes {each['asset_key']} {each['partition'] or ''}")
+        echo(f"materializes {each['asset_key']} {each['partition'] or ''}")
     for name, number in tick.get("left_out", {}).items():
-        say(f"{number} more {name.replace('_', ' ')} are left out: the answer has no room for them.")
-    say_lines([f"log: {line}" for line in tick["log"]], "")
+        echo(f"{number} more {name.replace('_', ' ')} are left out: the answer has no room for them.")
+    echo_lines([f"log: {line}" for line in tick["log"]], "")
 
 
 def _runs_in_words(view: "SensorView") -> str:

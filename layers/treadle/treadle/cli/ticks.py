@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from treadle.cli.deployed import asking, by_option, deployed, stack_option
-from treadle.cli.listing import limit_option, shown_status, statuses_option
-from treadle.cli.sensors import say_problems
-from treadle.cli.speaking import facts, json_option, say, say_json, say_lines, table, when
+from treadle.cli.options import limit_option, shown_status, statuses_option
+from treadle.cli.output import echo, echo_json, echo_lines, json_option, print_fields, table, when
+from treadle.cli.sensors import echo_problems
+from treadle.cli.stack import asking, by_option, deployed, stack_option
 from treadle.cli.times import MOMENT, millis
 from treadle.definitions.status import TickStatus
 from treadle.ports.ticks import TickTrouble
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from treadle.operate.ticks import TickHistory
     from treadle.ports.runs import Run
-    from treadle.ports.ticks import Tick, TickOutline
+    from treadle.ports.ticks import Tick, TickSummary
 
 
 _STATES: "Mapping[str, TickStatus | TickTrouble]" = {
@@ -60,12 +60,12 @@ def list_ticks(
         found = _found(parts.ticks, sensor, wanted, since, at, limit)
         view = None if as_json else parts.overview.sensor(sensor)
     if view is None:
-        say_json([outline_json(each) for each in found])
+        echo_json([outline_json(each) for each in found])
         return
     columns = ("TICK", "STATUS", "TOOK", "RUNS", "TAKEN", "TRIGGER", "REASON")
     nothing = "no such ticks" if view.last_tick else "no ticks yet"
     table(columns, [_row(each) for each in found], f"Sensor {sensor} has {nothing}.")
-    say_problems(view)
+    echo_problems(view)
 
 
 @tick.command()
@@ -81,7 +81,7 @@ def show(sensor: str, tick_id: str, stack: str, as_json: bool) -> None:
         found = parts.ticks.get(sensor, tick_id)
         runs = parts.ticks.runs(found)
     if as_json:
-        say_json({**tick_json(found), "runs": [run_json(run) for run in runs]})
+        echo_json({**tick_json(found), "runs": [run_json(run) for run in runs]})
         return
     _say(found, {run.run_id: run for run in runs})
 
@@ -106,9 +106,9 @@ def drop(sensor: str, tick_id: str, stack: str, reason: str, by: str | None, as_
         deployed_sensor(parts.deployment, sensor)
         found = parts.drops.drop(sensor, tick_id, asking(by), reason)
     if as_json:
-        say_json(tick_json(found))
+        echo_json(tick_json(found))
     else:
-        say(found.held or "")
+        echo(found.held or "")
 
 
 def _found(
@@ -118,11 +118,11 @@ def _found(
     since: datetime | None,
     at: datetime | None,
     limit: int,
-) -> "list[TickOutline]":
+) -> "list[TickSummary]":
     """The ticks between two times, as many as asked for."""
     from treadle.engine.identity import timestamp
 
-    found: list[TickOutline] = []
+    found: list[TickSummary] = []
     oldest = millis(since) if since else 0
     before = timestamp(millis(at) + 1) if at else None
     while len(found) < limit:
@@ -134,7 +134,7 @@ def _found(
     return found[:limit]
 
 
-def _row(tick: "TickOutline") -> tuple[object, ...]:
+def _row(tick: "TickSummary") -> tuple[object, ...]:
     status = f"{tick.status} x{tick.skips}" if tick.skips > 1 else (tick.trouble or tick.status).value
     counts = tick.dispatched
     runs = "pending" if tick.is_pending else counts.started if counts else None
@@ -143,7 +143,7 @@ def _row(tick: "TickOutline") -> tuple[object, ...]:
     return (tick.tick_id, status, took, runs, counts and counts.existing, tick.trigger, reason)
 
 
-def _lost(tick: "TickOutline") -> str | None:
+def _lost(tick: "TickSummary") -> str | None:
     """How many of its requests have come to nothing; `tick show` says why."""
     refused = tick.dispatched.refused if tick.dispatched else 0
     parts = [f"{refused} refused" if refused else "", f"{tick.set_aside} set aside" if tick.set_aside else ""]
@@ -164,7 +164,7 @@ def _without_run(tick: "Tick") -> str:
 
 def _say(tick: "Tick", runs: "dict[str, Run]") -> None:
     error = tick.error
-    facts(
+    print_fields(
         {
             "tick": tick.tick_id,
             "sensor": tick.sensor,
@@ -186,7 +186,7 @@ def _say(tick: "Tick", runs: "dict[str, Run]") -> None:
         }
     )
     if error and error.stack:
-        say_lines([error.stack])
+        echo_lines([error.stack])
     rows = []
     for each in tick.requests:
         run = runs.get(each.run_id)
@@ -196,13 +196,13 @@ def _say(tick: "Tick", runs: "dict[str, Run]") -> None:
         click.echo()
         table(("RUN", "JOB", "RUN KEY", "STATUS"), rows, "")
     for aside in tick.set_aside:
-        say(f"set aside {aside.run_key}: {aside.reason}")
+        echo(f"set aside {aside.run_key}: {aside.reason}")
     for refusal in tick.refusals:
-        say(f"refused: {refusal}")
+        echo(f"refused: {refusal}")
     for made in tick.asset_events:
-        say(f"materializes {made.asset_key.to_user_string()} {made.partition or ''}")
+        echo(f"materializes {made.asset_key.to_user_string()} {made.partition or ''}")
     if tick.dropped:
-        say(f"dropped by {tick.dropped.by} at {when(tick.dropped.at)}: {tick.dropped.reason}")
+        echo(f"dropped by {tick.dropped.by} at {when(tick.dropped.at)}: {tick.dropped.reason}")
     if tick.log:
         click.echo("\nlog:")
-        say_lines(tick.log)
+        echo_lines(tick.log)

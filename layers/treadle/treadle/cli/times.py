@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import click
 
-from treadle.operate.moments import parse_moment
+from treadle.operate.time_expressions import parse_time_expression
 
 
 class Moment(click.ParamType[datetime]):
@@ -18,7 +18,7 @@ class Moment(click.ParamType[datetime]):
         """The moment, with a time zone."""
         if isinstance(value, datetime):
             return value
-        found = parse_moment(value, millis(datetime.now(UTC)))
+        found = parse_time_expression(value, millis(datetime.now(UTC)))
         if found is None:
             self.fail(
                 f"{value!r} is no time such as 2026-11-25T06:00:00Z, and no time ago such as 2h.", param, ctx

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from treadle.cli.deployed import deployed, stack_option
-from treadle.cli.speaking import json_option, plain, say_json
+from treadle.cli.output import echo_json, json_option, plain
+from treadle.cli.stack import deployed, stack_option
 from treadle.cli.times import MOMENT, millis
 
 if TYPE_CHECKING:
-    from treadle.operate.stories import Step
+    from treadle.operate.explanation import Step
 
 _SHOWN = 3_000
 """A sentence may hold a command, which must be whole."""
@@ -39,8 +39,8 @@ def why(
 
     Ask for one of: a run key, an object, a run, a moment. Nothing is changed.
     """
+    from treadle.operate.explain import Subject
     from treadle.operate.views import plain_json
-    from treadle.operate.why import Subject
 
     if sum(each is not None for each in (key, location, run_id, at)) != 1:
         raise click.UsageError("Give one of --key, --object, --run and --at.")
@@ -48,7 +48,7 @@ def why(
     with deployed(stack) as parts:
         story = parts.why.explain(sensor, subject)
     if as_json:
-        say_json(plain_json(story))
+        echo_json(plain_json(story))
         return
     click.echo(plain(story.sentence, _SHOWN))
     click.echo("")

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.exceptions import ForbiddenError, NotFoundError, ServiceError
 
-from treadle.console.access import Access, Role
-from treadle.console.asking import JSON_TYPE, NAMES, Asked, Intake, Operation
+from treadle.console.api import JSON_TYPE, NAMES, ApiRequest, Operation, RequestValidator
+from treadle.console.errors import status_of
 from treadle.console.openapi import document
 from treadle.console.pages import Page, pages, security_headers
-from treadle.console.refusals import status_of
 from treadle.console.resolver import Resolver
 from treadle.console.routes import OPERATIONS
+from treadle.console.static_token import Access, Role
 from treadle.definitions.errors import TreadleError
 from treadle.ports.system import Clock
 
@@ -81,7 +81,7 @@ class Console:
         return answer
 
     def _answering(self, operation: Operation) -> "Callable[..., Response[Any]]":
-        intake = Intake(operation)
+        intake = RequestValidator(operation)
 
         def answer(**path: str) -> Response[Any]:
             event = self._resolver.current_event
@@ -90,7 +90,7 @@ class Console:
             if operation.changes:
                 _check_change(headers, caller.role)
             checked = intake.path(path), intake.query(event), intake.body(event)
-            asked = Asked(self._parts(), caller, self._clock.now(), *checked)
+            asked = ApiRequest(self._parts(), caller, self._clock.now(), *checked)
             if operation.changes:
                 _log.info("%s %s by %s", operation.method, event.path, caller.name)
             return _answer(HTTPStatus.OK, operation.act(asked))

@@ -9,7 +9,7 @@ from treadle.adapters.system import SystemClock
 from treadle.bootstrap.operator import OperatorParts, operator_parts
 from treadle.bootstrap.settings import Settings
 from treadle.console.app import Console
-from treadle.console.sign_in import Issuer, SignedIn
+from treadle.console.oidc import Issuer, OidcAuth
 
 
 def console() -> Callable[[dict[str, Any], Any], dict[str, Any]]:
@@ -49,4 +49,4 @@ def console_of(environment: Mapping[str, str]) -> Console:
     def parts() -> OperatorParts:
         return operator_parts(stack)
 
-    return Console(parts, SignedIn(issuer), SystemClock())
+    return Console(parts, OidcAuth(issuer), SystemClock())

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from treadle.console.asking import JSON_TYPE, Operation, Schema
+from treadle.console.api import JSON_TYPE, Operation, Schema
 
 ERROR: Schema = {
     "type": "object",

@@ -8,9 +8,9 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from treadle.console.api import MAX_BODY
 from treadle.console.app import Console
-from treadle.console.asking import MAX_BODY
-from treadle.console.refusals import refused
+from treadle.console.errors import refused
 
 HOST = "127.0.0.1"
 NAMES = (HOST, "localhost")

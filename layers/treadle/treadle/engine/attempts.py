@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from treadle.definitions.clocks import is_ahead
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.folding import LAUNCH_DUE_MS
+from treadle.engine.run_state import LAUNCH_DUE_MS
 from treadle.ports.runs import Run, request_digest
 
 KEPT_TICKS = 100
@@ -25,7 +25,7 @@ def queue_next_attempt(run: Run, now: int) -> Run:
         attempt=attempt,
         reached={**run.reached, f"{attempt}/0": {Status.QUEUED.value: now}},
         claim=None,
-        tried=None,
+        pending_start=None,
         unseen_at=None,
         denied_at=None,
         delayed=None,
@@ -48,7 +48,10 @@ def attempt_for_request(run: Run, fresh: Run, committed_at: int) -> Run | None:
         fresh: the run that the request would have made.
         committed_at: when the request's tick was committed.
     """
-    changed = run.yields not in {None, request_digest(fresh.job, fresh.run_config, fresh.partition_key)}
+    changed = run.replaceable_request_digest not in {
+        None,
+        request_digest(fresh.job, fresh.run_config, fresh.partition_key),
+    }
     may = run.status.is_finished and (run.may_start_again or changed)
     if not (may and _is_later(run, fresh, committed_at)):
         return None

@@ -15,20 +15,20 @@ from treadle.definitions.errors import (
 )
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
-from treadle.engine.amend import amend
+from treadle.engine.asset_recorder import AssetRecorder
 from treadle.engine.attempts import attempt_for_request
-from treadle.engine.folding import LAUNCH_DUE_MS
-from treadle.engine.fuse import Fuse
+from treadle.engine.chunks import CHUNK_SIZE, ChunkRequest, chunk, chunk_count, chunk_message
 from treadle.engine.identity import timestamp
-from treadle.engine.materializing import AssetRecorder
 from treadle.engine.messages import launch_message
+from treadle.engine.optimistic_lock import update_with_optimistic_lock
 from treadle.engine.outcomes import Decision, Outcome
-from treadle.engine.registered import Grants
+from treadle.engine.rate_limit import RunRateLimiter
+from treadle.engine.registry_cache import Grants
+from treadle.engine.run_state import LAUNCH_DUE_MS
 from treadle.engine.run_tags import run_tags
-from treadle.engine.slices import SLICE, SliceRequest, slice_message, slice_of, slices_of
 from treadle.ports.runs import Reaction, Run, RunStore
 from treadle.ports.system import Clock, Queue
-from treadle.ports.ticks import DispatchCounts, Drop, PlannedRun, Slicing, Tick, TickStore
+from treadle.ports.ticks import ChunkProgress, DispatchCounts, Drop, PlannedRun, Tick, TickStore
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ class Dispatcher:
         self._clock = clock
         self._assets = assets
         self._limits = limits
-        self._fuse = Fuse(ticks, clock, limits.runs_per_hour)
+        self._fuse = RunRateLimiter(ticks, clock, limits.runs_per_hour)
         self._slices = slices
         self._workers = workers
 
@@ -144,8 +144,8 @@ class Dispatcher:
         # Requests are held after this was done once, and looked at again every ten minutes.
         was_held = tick.held_requests > 0
         untold = [] if was_held else self._tell_of_assets(tick)
-        if self._slices is not None and len(tick.requests) > SLICE:
-            return self._hand_on(tick, self._slices)
+        if self._slices is not None and len(tick.requests) > CHUNK_SIZE:
+            return self._fan_out_chunks(tick, self._slices)
         granted = self._granted(tick)
         applied = self._apply(tick, tick.requests, granted)
         if applied.held:
@@ -185,7 +185,7 @@ class Dispatcher:
             return replace(current, reactions=(*current.reactions, reaction)[-KEPT_REACTIONS:])
 
         try:
-            amend(self._runs, run, noted)
+            update_with_optimistic_lock(self._runs, run, noted)
         except StoreRejectedError:
             # As a record that is as large as one may be: what the tick asks for is worth more than the note.
             logger.exception(_NOT_NOTED, tick.sensor, event_id)
@@ -219,7 +219,7 @@ class Dispatcher:
             raise UnknownEventError(f"There is no tick {tick_id} of sensor {sensor}: it may have expired.")
         return tick
 
-    def dispatch_slice(self, request: SliceRequest) -> Outcome:
+    def dispatch_chunk(self, request: ChunkRequest) -> Outcome:
         """Give each request of a slice its run, once; the last slice of a tick ends the tick's dispatch.
 
         Args:
@@ -230,29 +230,29 @@ class Dispatcher:
             StoreError: if a store or the queue did not answer; nothing is lost by doing it again.
         """
         tick = self.committed(request.sensor, request.tick_id)
-        if request.of != slices_of(tick) or not 0 <= request.index < request.of:
-            raise UnknownEventError(_no_such_slice(request, slices_of(tick)))
+        if request.of != chunk_count(tick) or not 0 <= request.index < request.of:
+            raise UnknownEventError(_no_such_chunk(request, chunk_count(tick)))
         name = f"Slice {request.index + 1} of {request.of}"
         slicing = tick.slicing
         if slicing is not None and request.index in slicing.noted:
             self._finish(tick, slicing)
             return Outcome(Decision.DUPLICATE, f"{name} was dispatched before.", tick.tick_id)
         granted = self._granted(tick)
-        applied = self._apply(tick, slice_of(tick.requests, request.index, request.of), granted)
+        applied = self._apply(tick, chunk(tick.requests, request.index, request.of), granted)
         counts = applied.counts
         if applied.held:
             held = self._hold(tick, applied, granted)
             return held or Outcome(Decision.DUPLICATE, f"{name} was dispatched meanwhile.", tick.tick_id)
         shown = applied.refusals[:SHOWN_REFUSALS_OF_SLICE]
-        slicing = self._ticks.note_slice(tick, request.index, request.of, counts, shown)
+        slicing = self._ticks.mark_chunk_done(tick, request.index, request.of, counts, shown)
         unrecorded = self._finish(tick, slicing) if slicing is not None else 0
         refused = unrecorded + (0 if tick.dropped else counts.refused)
         return Outcome(Decision.SUCCESS, f"{name}: {counts}", tick.tick_id, counts.started, refused=refused)
 
-    def _hand_on(self, tick: Tick, queue: Queue) -> Outcome:
-        slicing = tick.slicing or Slicing(slices_of(tick))
+    def _fan_out_chunks(self, tick: Tick, queue: Queue) -> Outcome:
+        slicing = tick.slicing or ChunkProgress(chunk_count(tick))
         left = [index for index in range(slicing.of) if index not in slicing.noted]
-        queue.send([slice_message(tick, index, slicing.of) for index in left])
+        queue.send([chunk_message(tick, index, slicing.of) for index in left])
         reason = f"{len(tick.requests)} requests: {len(left)} of {slicing.of} slices handed on"
         if left:
             # It is pending until its last slice is done, which may take a while.
@@ -260,7 +260,7 @@ class Dispatcher:
         refused = self._finish(tick, slicing)
         return Outcome(Decision.SUCCESS, reason, tick.tick_id, refused=refused)
 
-    def _finish(self, tick: Tick, slicing: Slicing) -> int:
+    def _finish(self, tick: Tick, slicing: ChunkProgress) -> int:
         """End the tick's dispatch once all slices are done; how many of its asset events were refused."""
         # Also for a slice that was noted before: whoever noted the last one may have died before this.
         if not slicing.is_complete or tick.dispatched is not None:
@@ -273,7 +273,7 @@ class Dispatcher:
     def _hold(self, tick: Tick, applied: _Applied, granted: Set[str]) -> Outcome | None:
         """Let the tick wait; what has been started of it stays so. None if it waits no more."""
         reasons = []
-        until = self._fuse.next_hour()
+        until = self._fuse.window_end()
         if applied.ungranted:
             reasons.append(self._ungranted(tick, applied.ungranted))
         if not all(request.job in granted for request in tick.requests):
@@ -327,7 +327,7 @@ class Dispatcher:
             reasons += [
                 _dropped(request, tick.dropped)
                 for request, record in zip(left, records, strict=True)
-                if record is _Not.WANTED
+                if record is _SkipCause.WANTED
             ]
         unrecorded = [record for record in records if isinstance(record, str)]
         reasons += unrecorded
@@ -340,22 +340,24 @@ class Dispatcher:
         if broken is not None:
             raise broken  # Once the others have gone on: of them nothing is done twice.
         return _Applied(
-            DispatchCounts(len(started), records.count(_Not.FREE), len(reasons)),
+            DispatchCounts(len(started), records.count(_SkipCause.FREE), len(reasons)),
             [fit(reason, MAX_REFUSAL) for reason in reasons],
-            [request for request, record in zip(left, records, strict=True) if record is _Not.GRANTED],
-            records.count(_Not.NOW),
+            [request for request, record in zip(left, records, strict=True) if record is _SkipCause.GRANTED],
+            records.count(_SkipCause.NOW),
         )
 
     def _recorded(
         self, tick: Tick, requests: Sequence[PlannedRun], granted: Set[str]
-    ) -> "list[Run | _Not | str | Exception]":
+    ) -> "list[Run | _SkipCause | str | Exception]":
         """For each request, the run that the tick gave rise to, or why there is none: a refusal, or an error."""
         if self._workers == 1:
             return [self._tried(tick, request, granted) for request in requests]
         with ThreadPoolExecutor(self._workers, "dispatch") as pool:
             return list(pool.map(lambda request: self._tried(tick, request, granted), requests))
 
-    def _tried(self, tick: Tick, request: PlannedRun, granted: Set[str]) -> "Run | _Not | str | Exception":
+    def _tried(
+        self, tick: Tick, request: PlannedRun, granted: Set[str]
+    ) -> "Run | _SkipCause | str | Exception":
         """What became of one request, whatever became of those before it."""
         try:
             return self._record(tick, request, granted)
@@ -373,29 +375,29 @@ class Dispatcher:
             "this looks like a loop. If it is none, raise TREADLE_MAX_DEPTH of DISPATCH and RECONCILE."
         )
 
-    def _record(self, tick: Tick, request: PlannedRun, granted: Set[str]) -> "Run | _Not":
+    def _record(self, tick: Tick, request: PlannedRun, granted: Set[str]) -> "Run | _SkipCause":
         if tick.dropped is not None:
-            return self._standing(tick, request, _Not.WANTED)
+            return self._standing(tick, request, _SkipCause.WANTED)
         if request.job not in granted:
-            return self._standing(tick, request, _Not.GRANTED)
+            return self._standing(tick, request, _SkipCause.GRANTED)
         if not self._fuse.take(tick.sensor):
-            return self._standing(tick, request, _Not.NOW)
+            return self._standing(tick, request, _SkipCause.NOW)
         first = self._new_run(tick, request)
         made, existing = first, self._runs.create(first)
         while existing is not None:
             again = self._next_attempt(tick, existing, first)
             if again is None:
                 self._fuse.give_back(tick.sensor)
-                return existing if existing.tick_id == tick.tick_id else _Not.FREE
+                return existing if existing.tick_id == tick.tick_id else _SkipCause.FREE
             made, existing = replace(again, revision=again.revision + 1), self._runs.replace(again)
         return made
 
-    def _standing(self, tick: Tick, request: PlannedRun, why: "_Not") -> "Run | _Not":
+    def _standing(self, tick: Tick, request: PlannedRun, why: "_SkipCause") -> "Run | _SkipCause":
         """What there is already for a request that starts nothing now; where there is nothing, why."""
         standing = self._runs.get(request.run_id)
         if standing is None or self._next_attempt(tick, standing, self._new_run(tick, request)):
             return why
-        return standing if standing.tick_id == tick.tick_id else _Not.FREE
+        return standing if standing.tick_id == tick.tick_id else _SkipCause.FREE
 
     def _next_attempt(self, tick: Tick, existing: Run, fresh: Run) -> Run | None:
         """The existing run at its next attempt, if the tick's request may start that."""
@@ -424,7 +426,7 @@ class Dispatcher:
         )
 
 
-class _Not(Enum):
+class _SkipCause(Enum):
     """Why a request has no run of its own."""
 
     FREE = "its key was taken already"
@@ -440,7 +442,7 @@ def _dropped(request: PlannedRun, drop: Drop) -> str:
     )
 
 
-def _no_such_slice(request: SliceRequest, of: int) -> str:
+def _no_such_chunk(request: ChunkRequest, of: int) -> str:
     return (
         f"Tick {request.tick_id} of sensor {request.sensor} has {of} slices, "
         f"and slice {request.index} of {request.of} is none of them."

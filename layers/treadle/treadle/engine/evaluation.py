@@ -9,9 +9,9 @@ from treadle.definitions.errors import SensorEvaluationError, StoreError, StoreR
 from treadle.definitions.resources import ResourceScope
 from treadle.definitions.results import Measure, SensorExecutionData
 from treadle.definitions.status import InstigatorStatus, TickStatus
-from treadle.engine.boundary import evaluate, unrecorded
-from treadle.engine.planning import Plan, Planner, Vetted
+from treadle.engine.planning import Plan, Planner, ValidatedRequests
 from treadle.engine.tick_log import TickLog, capture
+from treadle.engine.user_code import evaluate, unrecorded
 from treadle.ports.sensors import SensorState
 from treadle.ports.system import Clock
 from treadle.ports.ticks import ErrorInfo, Tick, TickKind
@@ -39,7 +39,7 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class TickContext:
     """What is known of a tick before it is evaluated; `epoch` is the sensor's, as a leased tick has raised it."""
 
     tick_id: str
@@ -53,7 +53,7 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluated:
+class EvaluationResult:
     """An evaluation's result.
 
     Attributes:
@@ -78,7 +78,7 @@ def is_unstorable(error: Exception) -> bool:
     return isinstance(error, StoreRejectedError) or not isinstance(error, TreadleError)
 
 
-def unstorable(evaluated: Evaluated, cursor: str | None, error: Exception) -> Evaluated:
+def unstorable(evaluated: EvaluationResult, cursor: str | None, error: Exception) -> EvaluationResult:
     """The failure that is recorded in place of a tick which no store will ever take.
 
     It is small: what cannot be kept of the tick, its log included, is left out.
@@ -105,7 +105,7 @@ def unstorable(evaluated: Evaluated, cursor: str | None, error: Exception) -> Ev
         owner=tick.owner,
         depth=tick.depth,
     )
-    return Evaluated(failed, None, cursor, cursor_changed=False)
+    return EvaluationResult(failed, None, cursor, cursor_changed=False)
 
 
 class Evaluator:
@@ -136,8 +136,8 @@ class Evaluator:
         self.name = planner.definition.name
 
     def run(
-        self, frame: Frame, state: SensorState, cursor: str | None, function: Evaluate, budget: Budget
-    ) -> Evaluated:
+        self, frame: TickContext, state: SensorState, cursor: str | None, function: Evaluate, budget: Budget
+    ) -> EvaluationResult:
         """Evaluate and plan; a failure is a result, too.
 
         Args:
@@ -148,7 +148,7 @@ class Evaluator:
             budget: how long it may take.
         """
         started_at = self.clock.now()
-        self._planner.known.turn_to(state.epoch, frame.epoch, started_at)
+        self._planner.known.start_tick(state.epoch, frame.epoch, started_at)
         scope = ResourceScope(self._kept.definitions, outer=self._kept)
         ends_at = started_at + budget.for_user_code * 1000
         context = SensorEvaluationContext(
@@ -167,10 +167,10 @@ class Evaluator:
             _started_by_operator=_started_by_operator(state),
         )
 
-        def evaluated() -> Vetted:
+        def evaluated() -> ValidatedRequests:
             with context:
                 data = function(context)
-            return self._planner.vet(data, frame.tick_id)
+            return self._planner.validate_requests(data, frame.tick_id)
 
         with capture(f"treadle.sensor.{self.name}") as lines:
             try:
@@ -184,7 +184,7 @@ class Evaluator:
         except Exception as error:  # noqa: BLE001 - whatever the author's values do to us, the tick says so
             return self._failed(frame, unrecorded(self.name, error), cursor, started_at, lines)
 
-    def refuse(self, frame: Frame, error: TreadleError) -> Tick:
+    def refuse(self, frame: TickContext, error: TreadleError) -> Tick:
         """Make the record of a tick that has failed before anything was evaluated.
 
         Args:
@@ -196,19 +196,24 @@ class Evaluator:
 
     def _failed(
         self,
-        frame: Frame,
+        frame: TickContext,
         error: SensorEvaluationError,
         cursor: str | None,
         started_at: int,
         log: Sequence[str],
-    ) -> Evaluated:
+    ) -> EvaluationResult:
         info = ErrorInfo(error.error_type, str(error), error.stack)
         tick = replace(self._ended(frame, TickStatus.FAILURE, started_at, log), error=info)
-        return Evaluated(tick, None, cursor, cursor_changed=False)
+        return EvaluationResult(tick, None, cursor, cursor_changed=False)
 
     def _planned(
-        self, frame: Frame, vetted: Vetted, cursor: str | None, started_at: int, log: Sequence[str]
-    ) -> Evaluated:
+        self,
+        frame: TickContext,
+        vetted: ValidatedRequests,
+        cursor: str | None,
+        started_at: int,
+        log: Sequence[str],
+    ) -> EvaluationResult:
         plan = self._planner.plan(vetted)
         # What was asked for and is taken already was acted on before.
         acted_on = vetted.data.acted_on if plan.runs or not vetted.data.run_requests else None
@@ -225,9 +230,11 @@ class Evaluator:
             asset_events=vetted.data.asset_events,
         )
         data = vetted.data
-        return Evaluated(tick, plan, data.cursor, data.cursor != cursor, data.wait_seconds, data.measures)
+        return EvaluationResult(
+            tick, plan, data.cursor, data.cursor != cursor, data.wait_seconds, data.measures
+        )
 
-    def _ended(self, frame: Frame, status: TickStatus, started_at: int, log: Sequence[str]) -> Tick:
+    def _ended(self, frame: TickContext, status: TickStatus, started_at: int, log: Sequence[str]) -> Tick:
         return Tick(
             sensor=self.name,
             tick_id=frame.tick_id,

@@ -14,13 +14,20 @@ from treadle.definitions.errors import (
 from treadle.definitions.results import SensorExecutionData
 from treadle.definitions.sensors import SensorEvent
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
-from treadle.engine.evaluation import Budget, Evaluated, Evaluator, Frame, is_unstorable, unstorable
+from treadle.engine.evaluation import (
+    Budget,
+    EvaluationResult,
+    Evaluator,
+    TickContext,
+    is_unstorable,
+    unstorable,
+)
 from treadle.engine.identity import event_tick_id
-from treadle.engine.leased_ticks import outcome
 from treadle.engine.outcomes import Decision, Outcome
+from treadle.engine.scheduled_ticks import outcome
 from treadle.ports.runs import Run, RunStore
 from treadle.ports.sensors import SensorState, SensorStore
-from treadle.ports.system import Tokens
+from treadle.ports.system import IdGenerator
 from treadle.ports.ticks import Tick, TickKind, TickStore
 
 logger = logging.getLogger(__name__)
@@ -34,7 +41,7 @@ the events of one sensor, evaluated side by side, would conflict on that item.
 
 
 @dataclass(frozen=True, slots=True)
-class TakenUp:
+class EventBatchState:
     """What was read once for a batch of events.
 
     Attributes:
@@ -74,7 +81,7 @@ class EventTicks:
         evaluator: Evaluator,
         sensors: SensorStore,
         ticks: TickStore,
-        tokens: Tokens,
+        tokens: IdGenerator,
         default_status: DefaultSensorStatus,
         runs: RunStore,
         namespace: str,
@@ -90,7 +97,7 @@ class EventTicks:
         self._namespace = namespace
         self._project = project
 
-    def take_up(self, events: Sequence[SensorEvent]) -> TakenUp:
+    def load_batch_state(self, events: Sequence[SensorEvent]) -> EventBatchState:
         """Read what the events' evaluation depends on, in two or three requests for all of them.
 
         The first events of a sensor make its state its project's, by one request more.
@@ -104,7 +111,7 @@ class EventTicks:
         read_at = self._evaluator.clock.now()
         state = self._state()
         if not state.is_running(self._default_status):
-            return TakenUp(state, read_at)
+            return EventBatchState(state, read_at)
         if self._project and state.project is None:
             state = self._sensors.claim(self._definition.name, self._project)
         known = self._ticks.attempts(self._definition.name, {tick_id_of(event) for event in events})
@@ -113,16 +120,16 @@ class EventTicks:
 
         own = [each.run for each in events if isinstance(each, RunStatusEvent)]
         run_ids = {run.run_id for run in own if run.location == self._namespace}
-        return TakenUp(state, read_at, known, self._runs.get_many(run_ids) if run_ids else {})
+        return EventBatchState(state, read_at, known, self._runs.get_many(run_ids) if run_ids else {})
 
-    def evaluate(self, event: SensorEvent, taken_up: TakenUp, budget: Budget) -> Outcome:
+    def evaluate(self, event: SensorEvent, batch_state: EventBatchState, budget: Budget) -> Outcome:
         """Evaluate an event unless that was done, and commit what came of it.
 
         Where nothing can be said of it yet, nothing is committed, and the outcome says when to come again.
 
         Args:
             event: what happened.
-            taken_up: what `take_up` read for it.
+            batch_state: what `load_batch_state` read for it.
             budget: how long this may take.
 
         Raises:
@@ -132,36 +139,36 @@ class EventTicks:
         """
         tick_id = tick_id_of(event)
         now = self._evaluator.clock.now()
-        if now - taken_up.read_at > STATUS_MS:
-            taken_up = replace(taken_up, state=self._state(), read_at=now)
-        if not taken_up.state.is_running(self._default_status):
+        if now - batch_state.read_at > STATUS_MS:
+            batch_state = replace(batch_state, state=self._state(), read_at=now)
+        if not batch_state.state.is_running(self._default_status):
             return self._stopped(event, "the event was dropped")
-        status, attempts = taken_up.known.get(tick_id, (TickStatus.FAILURE, 0))
+        status, attempts = batch_state.known.get(tick_id, (TickStatus.FAILURE, 0))
         if status is not TickStatus.FAILURE:
             return _duplicate(tick_id, event)
-        seen = self._as_recorded(event, taken_up)
+        seen = self._as_recorded(event, batch_state)
 
         def function(context: SensorEvaluationContext) -> SensorExecutionData:
             return self._definition.evaluate_event(context, seen)
 
-        frame = Frame(
+        frame = TickContext(
             tick_id,
             TickKind.EVENT,
             int(event.time.timestamp() * 1000),
             self._tokens.new(),
-            taken_up.state.epoch,
+            batch_state.state.epoch,
             event.summary,
             attempts + 1,
             seen.depth,
         )
-        if taken_up.state.is_foreign(self._project):
-            return self._refused(frame, event, taken_up.state)
-        result = self._evaluator.run(frame, taken_up.state, None, function, budget)
+        if batch_state.state.is_foreign(self._project):
+            return self._refused(frame, event, batch_state.state)
+        result = self._evaluator.run(frame, batch_state.state, None, function, budget)
         tick = result.tick
         if result.wait_seconds:
             early = Outcome(Decision.DELAYED, tick.reason or "", tick_id, trigger=event.summary)
             return replace(early, wait_seconds=result.wait_seconds)
-        is_old = tick.ended_at - taken_up.read_at > STATUS_MS
+        is_old = tick.ended_at - batch_state.read_at > STATUS_MS
         if is_old:
             state = self._state()
             if not state.is_running(self._default_status):
@@ -172,7 +179,7 @@ class EventTicks:
                 return self._refused(frame, event, state)
         return _ended(self._kept(result), event)
 
-    def _refused(self, frame: Frame, event: SensorEvent, state: SensorState) -> Outcome:
+    def _refused(self, frame: TickContext, event: SensorEvent, state: SensorState) -> Outcome:
         """Record that the event is not evaluated on another project's state.
 
         Raises:
@@ -182,7 +189,7 @@ class EventTicks:
         tick = self._evaluator.refuse(frame, error)
         return _ended(tick if self._ticks.put(tick) else None, event)
 
-    def _kept(self, result: Evaluated) -> Tick | None:
+    def _kept(self, result: EvaluationResult) -> Tick | None:
         """The tick as it was committed; None if it was committed before."""
         tick = result.tick
         try:
@@ -205,14 +212,14 @@ class EventTicks:
         reason = f"Sensor {self._definition.name} is stopped; {consequence}."
         return Outcome(Decision.STOPPED, reason, tick_id_of(event), trigger=event.summary)
 
-    def _as_recorded(self, event: SensorEvent, taken_up: TakenUp) -> SensorEvent:
+    def _as_recorded(self, event: SensorEvent, batch_state: EventBatchState) -> SensorEvent:
         """The event of a run with its record, which says more than the event, and may say it later."""
         from treadle.definitions.run_events import RunStatusEvent
         from treadle.engine.views import dagster_run
 
-        if not isinstance(event, RunStatusEvent) or event.run.run_id not in taken_up.runs:
+        if not isinstance(event, RunStatusEvent) or event.run.run_id not in batch_state.runs:
             return event
-        return event.with_run(dagster_run(taken_up.runs[event.run.run_id], self._namespace))
+        return event.with_run(dagster_run(batch_state.runs[event.run.run_id], self._namespace))
 
 
 def _ended(tick: Tick | None, event: SensorEvent) -> Outcome:

@@ -21,7 +21,7 @@ def timestamp(millis: int) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{millis % 1000:03d}Z"
 
 
-def moment_of(text: str) -> datetime:
+def timestamp_of(text: str) -> datetime:
     """A time as AWS writes it, from 1970 to 9998; UTC where it names no zone.
 
     Raises:

@@ -4,11 +4,11 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from treadle.definitions.clocks import MAX_SKEW_MS, is_ahead
+from treadle.engine.bus_events import sensor_health_changed
 from treadle.engine.identity import timestamp
-from treadle.engine.leased_ticks import LEASE_MARGIN_MS, MAX_LEASE_SECONDS
-from treadle.engine.registered import CachedRegistry
+from treadle.engine.registry_cache import CachedRegistry
 from treadle.engine.schedule import MINUTE_MS
-from treadle.engine.telling import sensor_health_changed
+from treadle.engine.scheduled_ticks import LEASE_MARGIN_MS, MAX_LEASE_SECONDS
 from treadle.ports.engine_state import LateSensor, LateSensorStore
 from treadle.ports.records import UNREADABLE
 from treadle.ports.registry import SensorEntry
@@ -99,7 +99,7 @@ class LateSensors:
         self.late: Sequence[str] = ()
         self._has_late = True  # Until the store says that there is none.
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Find the sensors that are late, which `late` has then; also if their announcement fails.
 
         A change is announced before it is noted: whoever dies in between announces it twice, and not never.

@@ -16,18 +16,18 @@ from treadle.definitions.errors import (
     UnreadableRecordError,
 )
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.addresses import role_of_try
-from treadle.engine.amend import amend
-from treadle.engine.folding import Report, fold, with_look_elsewhere
-from treadle.engine.hops import MOST_HOPS, one_hop_on
+from treadle.engine.arns import role_of_start
 from treadle.engine.identity import tick_time, timestamp
+from treadle.engine.message_hops import MOST_HOPS, one_hop_on
 from treadle.engine.messages import LaunchRequest, launch_message
+from treadle.engine.optimistic_lock import update_with_optimistic_lock
 from treadle.engine.outcomes import Decision, Outcome
-from treadle.engine.unanswered import DENIED_ENDS_MS, KEEP_FORMER, OUTCOME_UNKNOWN
-from treadle.ports.launching import Execution, JobSettings, Start, Target
+from treadle.engine.run_state import Report, fold, with_look_elsewhere
+from treadle.engine.unreachable_runs import DENIED_ENDS_MS, KEEP_FORMER, OUTCOME_UNKNOWN
 from treadle.ports.records import reason_of
-from treadle.ports.runs import Claim, Delay, Failure, Run, RunStore, Try
-from treadle.ports.system import Clock, Queue, Tokens
+from treadle.ports.runs import Claim, Failure, LaunchBackoff, PendingStart, Run, RunStore
+from treadle.ports.system import Clock, IdGenerator, Queue
+from treadle.ports.targets import Execution, JobSettings, Start, Target
 
 TAKEOVER_MARGIN_MS = 60_000
 """Added to the function's own time limit: then the holder of a claim cannot act any more."""
@@ -69,12 +69,12 @@ def payload(run: Run) -> str:
 
 def start_of(run: Run, settings: JobSettings) -> Start:
     """The start of a run's present attempt."""
-    tried_at = run.tried.at if run.tried else run.created_at
+    tried_at = run.pending_start.at if run.pending_start else run.created_at
     return Start(settings, run.launch_id, run.run_id, run.run_config, run.tags, payload(run), tried_at)
 
 
 @dataclass(frozen=True, slots=True)
-class _Later:
+class _Lazy:
     """That an attempt cannot be started now."""
 
     seconds: int
@@ -101,7 +101,7 @@ class Launcher:
         jobs: Mapping[str, JobSettings],
         targets: Targets,
         clock: Clock,
-        tokens: Tokens,
+        tokens: IdGenerator,
         place: str = "",
     ) -> None:
         self._runs = runs
@@ -129,17 +129,21 @@ class Launcher:
         settings = self._jobs.get(request.job)
         # Before the try is noted: what cannot be prepared for is sent to nobody, and leaves no start in doubt.
         unprepared = self._unprepared(settings)
-        tried = _try_of(claim, now, None if unprepared else settings)
-        run = self._runs.claim(request.run_id, request.job, request.attempt, claim, tried)
+        pending_start = _pending_start(claim, now, None if unprepared else settings)
+        run = self._runs.claim(request.run_id, request.job, request.attempt, claim, pending_start)
         if run is None or run.job != request.job:
             msg = f"There is no run {request.run_id} of job {request.job!r}: the message names none that was recorded."
             raise UnknownEventError(msg)
         if run.claim != claim:
             return self._not_ours(run, request, now)
-        if run.tried is not None and not run.tried.target and run.tried != tried:
+        if (
+            run.pending_start is not None
+            and not run.pending_start.target
+            and run.pending_start != pending_start
+        ):
             # That launch died before the job had an address, so it has reached nobody: this one is the first.
-            run = self._amended(run, unseen_at=None, tried=tried)
-        at = as_tried(settings or JobSettings(run.job, "", "", "?"), run.tried)
+            run = self._amended(run, unseen_at=None, pending_start=pending_start)
+        at = pinned_settings(settings or JobSettings(run.job, "", "", "?"), run.pending_start)
         if not at.arn and settings is None:
             return self._unregistered(run, request.hops)
         if not at.arn:
@@ -167,7 +171,7 @@ class Launcher:
         if run.attempt == request.attempt and run.status is Status.QUEUED and run.claim is not None:
             delay = min(MAX_DELAY_SECONDS, max(0, run.claim.expires_at - now) // 1000 + 1)
             reason = f"Another launch holds the claim, until {timestamp(run.claim.expires_at)} at most."
-            return self._later(run, _Later(delay, reason), request.hops)
+            return self._later(run, _Lazy(delay, reason), request.hops)
         reason = f"Attempt {request.attempt} was launched before: the run is at {run.attempt}, {run.status}."
         return Outcome(Decision.DUPLICATE, reason, run.launch_id)
 
@@ -179,12 +183,12 @@ class Launcher:
             return self._fail(run, OUTCOME_UNKNOWN, _unknown(run, start), reached=True)
         try:
             _check_prepared(run, target, start, unprepared)
-            run, found = self._what_was_tried(run, target, start)
-            if isinstance(found, _Later):
+            run, found = self._resolve_pending_start(run, target, start)
+            if isinstance(found, _Lazy):
                 return self._release(run, found, hops)
             if found is None:
                 if self._clock.now() >= ends_at:
-                    late = _Later(1, "The launch ran out of time before it had started.")
+                    late = _Lazy(1, "The launch ran out of time before it had started.")
                     return self._release(run, late, hops)
                 found = target.start(start)
         except (LaunchRejectedError, LaunchDeniedError) as error:
@@ -192,21 +196,26 @@ class Launcher:
         except _UnknownOutcomeError as error:
             return self._fail(run, OUTCOME_UNKNOWN, str(error), reached=True)
         except LaunchDelayedError as error:
-            return self._release(run, _Later(self._wait(run), str(error)), hops)
+            return self._release(run, _Lazy(self._wait(run), str(error)), hops)
         except LaunchUncertainError as error:
-            return self._release(run, _Later(self._wait(run), str(error)), hops, reached=True)
+            return self._release(run, _Lazy(self._wait(run), str(error)), hops, reached=True)
         return self._started(run, found, describes=target.contract.describes)
 
-    def _what_was_tried(
+    def _resolve_pending_start(
         self, run: Run, target: Target, start: Start
-    ) -> tuple[Run, Execution | _Later | None]:
+    ) -> tuple[Run, Execution | _Lazy | None]:
         """What is known of an earlier try: its execution, that it is to be waited for, or None to start."""
-        tried, claim, contract, now = run.tried, run.claim, target.contract, self._clock.now()
-        if tried is None or claim is None or tried.token == claim.token or contract.is_at_least_once:
+        pending_start, claim, contract, now = run.pending_start, run.claim, target.contract, self._clock.now()
+        if (
+            pending_start is None
+            or claim is None
+            or pending_start.token == claim.token
+            or contract.is_at_least_once
+        ):
             return run, None
-        if contract.token_ms is not None and now - tried.at < contract.token_ms:
+        if contract.token_ms is not None and now - pending_start.at < contract.token_ms:
             return run, None
-        if contract.listing_ms is None or now - tried.at >= contract.listing_ms:
+        if contract.listing_ms is None or now - pending_start.at >= contract.listing_ms:
             raise _UnknownOutcomeError(_unknown(run, start))
         found = target.resolve(start)
         if found is not None:
@@ -215,8 +224,10 @@ class Launcher:
             run = self._amended(run, unseen_at=run.unseen_at or now)
             left = UNSEEN_FOR_MS - (now - (run.unseen_at or now))
             reason = f"An earlier start of {run.launch_id} may have come through; a second look follows."
-            return run, _Later(left // 1000 + 1, reason)
-        return self._amended(run, unseen_at=None, tried=_try_of(claim, now, start.settings)), None
+            return run, _Lazy(left // 1000 + 1, reason)
+        return self._amended(
+            run, unseen_at=None, pending_start=_pending_start(claim, now, start.settings)
+        ), None
 
     def _started(self, run: Run, execution: Execution, *, describes: bool) -> Outcome:
         report = Report(
@@ -226,7 +237,7 @@ class Launcher:
             started_at=execution.started_at,
             external_id=execution.external_id,
             target=execution.target,
-            learnt_at=self._clock.now(),
+            observed_at=self._clock.now(),
         )
 
         def started(current: Run) -> Run:
@@ -240,7 +251,7 @@ class Launcher:
                 else replace(folded, next_at=None)
             )
 
-        amend(self._runs, run, started)
+        update_with_optimistic_lock(self._runs, run, started)
         asked = tick_time(run.tick_id) if run.attempt == 1 else None
         latency = None if asked is None else execution.started_at - asked
         return Outcome(
@@ -261,26 +272,28 @@ class Launcher:
 
     def _go_to(self, run: Run, deployed: JobSettings | None, reason: str, hops: int) -> Outcome:
         """Start where the job is by now; with `deployed`, as a second start that the target's promise allows."""
-        tried = _try_of(run.claim, self._clock.now(), deployed) if run.claim and deployed else None
+        pending_start = (
+            _pending_start(run.claim, self._clock.now(), deployed) if run.claim and deployed else None
+        )
 
         def elsewhere(current: Run) -> Run:
             if current.claim != run.claim:
                 return current
-            return replace(current, tried=tried, unseen_at=None, denied_at=None)
+            return replace(current, pending_start=pending_start, unseen_at=None, denied_at=None)
 
-        run = amend(self._runs, run, elsewhere)
-        later = _Later(1, f"The job has moved, and is started where it is by now: {reason}")
-        return self._release(run, later, hops, reached=tried is not None)
+        run = update_with_optimistic_lock(self._runs, run, elsewhere)
+        later = _Lazy(1, f"The job has moved, and is started where it is by now: {reason}")
+        return self._release(run, later, hops, reached=pending_start is not None)
 
     def _denied(self, run: Run, start: Start, error: LaunchDeniedError, hops: int) -> Outcome:
         now, since, in_doubt = self._clock.now(), run.denied_at, _is_in_doubt(run)
-        if in_doubt and run.tried is not None and since is not None and since < run.tried.at:
+        if in_doubt and run.pending_start is not None and since is not None and since < run.pending_start.at:
             since = None  # That denial was over when the start was tried.
         if since is not None and now - since > (DENIED_ENDS_MS if in_doubt else DENIED_FOR_MS):
             if in_doubt:
                 return self._fail(run, OUTCOME_UNKNOWN, _unsettled(run, start, error), reached=True)
             return self._fail(run, "LaunchDeniedError", str(error))
-        later = _Later(self._wait(run), str(error))
+        later = _Lazy(self._wait(run), str(error))
         return self._release(run, later, hops, denied_at=since or now)
 
     def _unregistered(self, run: Run, hops: int) -> Outcome:
@@ -288,38 +301,38 @@ class Launcher:
         now, since, reason = self._clock.now(), run.denied_at, _not_configured(run, None)
         if since is not None and now - since > DENIED_FOR_MS:
             return self._fail(run, "JobNotConfiguredError", reason)
-        return self._release(run, _Later(self._wait(run), reason), hops, denied_at=since or now)
+        return self._release(run, _Lazy(self._wait(run), reason), hops, denied_at=since or now)
 
     def _fail(self, run: Run, error: str, reason: str, *, reached: bool = False) -> Outcome:
         failure = Failure(error, reason[:2_000], assumed=True)
         report = Report(run.attempt, Status.FAILURE, self._clock.now(), failure=failure)
 
         def failed(current: Run) -> Run:
-            return fold(current if reached else _without_try_of(run, current), report)
+            return fold(current if reached else _clear_pending_start(run, current), report)
 
-        amend(self._runs, run, failed)
+        update_with_optimistic_lock(self._runs, run, failed)
         return Outcome(Decision.FAILURE, reason, run.launch_id)
 
     def _release(
-        self, run: Run, later: _Later, hops: int, *, reached: bool = False, denied_at: int | None = None
+        self, run: Run, later: _Lazy, hops: int, *, reached: bool = False, denied_at: int | None = None
     ) -> Outcome:
         """Give the claim back, and start later; what happens in between is found by the time noted."""
         now = self._clock.now()
-        delay = Delay(later.reason[:_SHOWN_REASON], now, now + later.seconds * 1000)
+        delay = LaunchBackoff(later.reason[:_SHOWN_REASON], now, now + later.seconds * 1000)
         # Where no message follows, RECONCILE sends the next one, and with it begins a new chain.
         next_at = delay.until + (MESSAGE_LOST_MS if hops < MOST_HOPS else 0)
 
         def released(current: Run) -> Run:
             if current.claim != run.claim or current.status is not Status.QUEUED:
                 return current  # Taken over, or reported as started meanwhile: nothing is to be tried again.
-            free = current if reached else _without_try_of(run, current)
+            free = current if reached else _clear_pending_start(run, current)
             denied = denied_at or free.denied_at
             return replace(free, claim=None, next_at=next_at, denied_at=denied, delayed=delay)
 
-        amend(self._runs, run, released)
+        update_with_optimistic_lock(self._runs, run, released)
         return self._later(run, later, hops)
 
-    def _later(self, run: Run, later: _Later, hops: int) -> Outcome:
+    def _later(self, run: Run, later: _Lazy, hops: int) -> Outcome:
         if hops < MOST_HOPS:
             message = one_hop_on({**launch_message(run), "hops": hops})
             self._launches.send([message], delay_seconds=later.seconds)
@@ -332,47 +345,56 @@ class Launcher:
         chance = zlib.crc32(run.claim.token.encode() if run.claim else b"") / 2**32
         return int(min(MAX_DELAY_SECONDS, max(RETRY_SECONDS, waited)) * (1 - chance / 2))
 
-    def _amended(self, run: Run, *, unseen_at: int | None, tried: Try | None = None) -> Run:
+    def _amended(self, run: Run, *, unseen_at: int | None, pending_start: PendingStart | None = None) -> Run:
         """The run with what was found out about an earlier try, as long as the claim is ours."""
 
         def noted(current: Run) -> Run:
             if current.claim != run.claim:
                 return current
-            return replace(current, unseen_at=unseen_at, tried=tried or current.tried)
+            return replace(current, unseen_at=unseen_at, pending_start=pending_start or current.pending_start)
 
-        return amend(self._runs, run, noted)
+        return update_with_optimistic_lock(self._runs, run, noted)
 
 
 class _UnknownOutcomeError(Exception):
     """Whether an attempt was started cannot be found out any more."""
 
 
-def _try_of(claim: Claim, now: int, settings: JobSettings | None) -> Try:
+def _pending_start(claim: Claim, now: int, settings: JobSettings | None) -> PendingStart:
     if settings is None:
-        return Try(claim.token, now, "")
-    return Try(claim.token, now, settings.arn, settings.target, settings.options, settings.role)
+        return PendingStart(claim.token, now, "")
+    return PendingStart(claim.token, now, settings.arn, settings.target, settings.options, settings.role)
 
 
-def as_tried(settings: JobSettings, tried: Try | None) -> JobSettings:
+def pinned_settings(settings: JobSettings, pending_start: PendingStart | None) -> JobSettings:
     """What is deployed, or what was when the attempt may have been started.
 
     Where the address is still the deployed one, the role is, too: the one of then may have been replaced.
 
     Args:
         settings: what is deployed.
-        tried: that the attempt may have been started.
+        pending_start: that the attempt may have been started.
     """
-    if tried is None or not tried.target:
+    if pending_start is None or not pending_start.target:
         return settings
-    kind, options = (tried.kind, tried.options) if tried.kind else (settings.target, settings.options)
-    role = role_of_try(tried, settings)
-    return replace(settings, target=kind, arn=tried.target, options=options, role=role)
+    kind, options = (
+        (pending_start.kind, pending_start.options)
+        if pending_start.kind
+        else (settings.target, settings.options)
+    )
+    role = role_of_start(pending_start, settings)
+    return replace(settings, target=kind, arn=pending_start.target, options=options, role=role)
 
 
 def _is_in_doubt(run: Run) -> bool:
     """Whether an earlier launch than the present one may have reached the target."""
-    tried, claim = run.tried, run.claim
-    return tried is not None and tried.target != "" and claim is not None and tried.token != claim.token
+    pending_start, claim = run.pending_start, run.claim
+    return (
+        pending_start is not None
+        and pending_start.target != ""
+        and claim is not None
+        and pending_start.token != claim.token
+    )
 
 
 def _check_prepared(run: Run, target: Target, start: Start, unprepared: LaunchError | None) -> None:
@@ -383,14 +405,14 @@ def _check_prepared(run: Run, target: Target, start: Start, unprepared: LaunchEr
         raise unprepared
 
 
-def _without_try_of(run: Run, current: Run) -> Run:
+def _clear_pending_start(run: Run, current: Run) -> Run:
     """The record without the try of this very claim, which certainly has not reached the target."""
-    ours = current.tried and run.claim and current.tried.token == run.claim.token
-    return replace(current, tried=None, unseen_at=None) if ours else current
+    ours = current.pending_start and run.claim and current.pending_start.token == run.claim.token
+    return replace(current, pending_start=None, unseen_at=None) if ours else current
 
 
 def _unknown(run: Run, start: Start) -> str:
-    at = timestamp(run.tried.at if run.tried else run.created_at)
+    at = timestamp(run.pending_start.at if run.pending_start else run.created_at)
     return (
         f"The outcome of the start at {at} is unknown: no answer came, and {start.settings.arn} can no longer "
         f"be asked for {start.launch_id}. Look at it; if it has not run, rerun the run."
@@ -405,7 +427,7 @@ def _no_input(run: Run, error: Exception) -> str:
 
 
 def _unsettled(run: Run, start: Start, error: LaunchError) -> str:
-    at = timestamp(run.tried.at if run.tried else run.created_at)
+    at = timestamp(run.pending_start.at if run.pending_start else run.created_at)
     return (
         f"The outcome of the start of {start.launch_id} at {at} is unknown: no answer came, and "
         f"{start.settings.arn} refuses to settle it: {str(error).rstrip('.')}. Look there; if it has not run, rerun "

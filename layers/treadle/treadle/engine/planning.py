@@ -22,9 +22,9 @@ from treadle.definitions.run_config import config_problem
 from treadle.definitions.sensors import DEFAULT_CAP, FAIL, SensorDefinition
 from treadle.definitions.values import json_text, tag_texts
 from treadle.engine.identity import RunIds
-from treadle.engine.known_keys import KnownKeys
+from treadle.engine.run_key_cache import RunKeyCache
 from treadle.engine.run_tags import run_tags
-from treadle.ports.ticks import PlannedRun, SetAside
+from treadle.ports.ticks import PlannedRun, RejectedRequest
 
 if TYPE_CHECKING:
     from treadle.definitions.assets import AssetMaterialization
@@ -75,13 +75,13 @@ class Plan:
 
     runs: tuple[PlannedRun, ...]
     existing_keys: tuple[str, ...]
-    set_aside: tuple[SetAside, ...]
+    set_aside: tuple[RejectedRequest, ...]
     reason: str | None
     last_run_key: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class Vetted:
+class ValidatedRequests:
     """An evaluation's requests, without those that could never run.
 
     Attributes:
@@ -94,8 +94,8 @@ class Vetted:
 
     data: SensorExecutionData
     runs: tuple[PlannedRun, ...]
-    set_aside: tuple[SetAside, ...]
-    contradicting: tuple[tuple[str, SetAside], ...] = ()
+    set_aside: tuple[RejectedRequest, ...]
+    contradicting: tuple[tuple[str, RejectedRequest], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +116,12 @@ class Planner:
     runs: "RunStore"
     cap: int = DEFAULT_CAP
     granted: frozenset[str] | None = None
-    known: KnownKeys = field(init=False)
+    known: RunKeyCache = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "known", KnownKeys(self.runs))
+        object.__setattr__(self, "known", RunKeyCache(self.runs))
 
-    def vet(self, data: SensorExecutionData, tick_id: str) -> Vetted:
+    def validate_requests(self, data: SensorExecutionData, tick_id: str) -> ValidatedRequests:
         """What of the requests could run at all.
 
         Args:
@@ -149,8 +149,8 @@ class Planner:
             raise InvalidResultError(msg)
         self._check_granted(data.run_requests)
         planned: dict[str, PlannedRun] = {}
-        invalid: list[SetAside] = []
-        contradicting: list[tuple[str, SetAside]] = []
+        invalid: list[RejectedRequest] = []
+        contradicting: list[tuple[str, RejectedRequest]] = []
         repeated = 0
         total = sum(_told_size(_checked_again(each)) for each in data.asset_events)
         for index, request in enumerate(data.run_requests):
@@ -159,9 +159,9 @@ class Planner:
             known = planned.get(run.run_id)
             unfit = self._unfit(request, run, size, tick_id, data.depth)
             if unfit is not None:
-                invalid.append(SetAside(run.run_key, unfit))
+                invalid.append(RejectedRequest(run.run_key, unfit))
             elif known is not None and known != run:
-                contradicting.append((run.run_id, SetAside(run.run_key, _contradiction(known, run))))
+                contradicting.append((run.run_id, RejectedRequest(run.run_key, _contradiction(known, run))))
             elif known is None:
                 planned[run.run_id] = run
                 total += size + byte_size(run.run_key or "") + OVERHEAD_BYTES
@@ -172,19 +172,19 @@ class Planner:
             logger.info("%d requests repeat earlier ones of this tick, which start their runs once", repeated)
         differing = [aside for _, aside in contradicting]
         self._check_valid([*invalid, *differing])
-        set_aside = _bounded([*(SetAside(*each) for each in data.set_aside), *invalid])
+        set_aside = _bounded([*(RejectedRequest(*each) for each in data.set_aside), *invalid])
         beside = (*set_aside, *_bounded(differing))
         total += sum(byte_size(aside.run_key or "") + byte_size(aside.reason) for aside in beside)
         self._check_size(total)
-        return Vetted(data, tuple(planned.values()), set_aside, tuple(contradicting))
+        return ValidatedRequests(data, tuple(planned.values()), set_aside, tuple(contradicting))
 
-    def plan(self, vetted: Vetted) -> Plan:
+    def plan(self, vetted: ValidatedRequests) -> Plan:
         """What becomes of the requests that could run: those whose key is taken are left out.
 
         Raises:
             StoreError: if the store did not answer.
         """
-        taken = self.known.exhausted({run.run_id: run for run in vetted.runs if run.run_key})
+        taken = self.known.claimed({run.run_id: run for run in vetted.runs if run.run_key})
         existing = tuple(run.run_key for run in vetted.runs if run.run_id in taken if run.run_key)
         runs = tuple(run for run in vetted.runs if run.run_id not in taken)
         differing = [aside for run_id, aside in vetted.contradicting if run_id not in taken]
@@ -200,7 +200,7 @@ class Planner:
         Args:
             run_keys: by run id.
         """
-        return {run_keys[run_id] for run_id in self.known.exhausted(dict.fromkeys(run_keys))}
+        return {run_keys[run_id] for run_id in self.known.claimed(dict.fromkeys(run_keys))}
 
     def _check_granted(self, requests: Sequence[RunRequest]) -> None:
         if self.granted is None:
@@ -219,7 +219,7 @@ class Planner:
         )
         raise InvalidResultError(msg)
 
-    def _check_valid(self, invalid: list[SetAside]) -> None:
+    def _check_valid(self, invalid: list[RejectedRequest]) -> None:
         if not invalid or self.definition.on_invalid != FAIL:
             return
         each = (f"run key {aside.run_key!r}: {fit(aside.reason, SHORT)}" for aside in invalid[:SHOWN_INVALID])
@@ -303,16 +303,16 @@ def _contradiction(first: PlannedRun, second: PlannedRun) -> str:
     )
 
 
-def _bounded(found: list[SetAside]) -> tuple[SetAside, ...]:
+def _bounded(found: list[RejectedRequest]) -> tuple[RejectedRequest, ...]:
     """What was set aside, with reasons as long as there is room for, and the last entry for what there is none for."""
     room = MAX_SET_ASIDE_BYTES
-    bounded: list[SetAside] = []
+    bounded: list[RejectedRequest] = []
     for aside in found[:MAX_SET_ASIDE_ENTRIES]:
         room -= len(aside.reason)
-        bounded.append(aside if room > 0 else SetAside(aside.run_key, fit(aside.reason, SHORT)))
+        bounded.append(aside if room > 0 else RejectedRequest(aside.run_key, fit(aside.reason, SHORT)))
     left = len(found) - MAX_SET_ASIDE_ENTRIES
     if left > 0:
-        bounded.append(SetAside(None, f"{left} more were set aside."))
+        bounded.append(RejectedRequest(None, f"{left} more were set aside."))
     return tuple(bounded)
 
 
@@ -329,7 +329,9 @@ def _told_size(made: "AssetMaterialization") -> int:
     return len(canonical_json(told).encode()) + OVERHEAD_BYTES
 
 
-def _reason(data: SensorExecutionData, existing: tuple[str, ...], set_aside: tuple[SetAside, ...]) -> str:
+def _reason(
+    data: SensorExecutionData, existing: tuple[str, ...], set_aside: tuple[RejectedRequest, ...]
+) -> str:
     if set_aside:
         return f"{len(set_aside)} requests could never run and were set aside: {set_aside[0].reason}"
     if existing:

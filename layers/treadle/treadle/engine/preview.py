@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.results import SensorExecutionData
-from treadle.engine.evaluation import Budget, Evaluator, Frame
+from treadle.engine.evaluation import Budget, Evaluator, TickContext
 from treadle.engine.identity import leased_tick_id
 from treadle.ports.sensors import SensorStore
 from treadle.ports.system import Clock
@@ -67,7 +67,7 @@ class Previewer:
             before = None
         now = self._clock.now()
         kind = TickKind.LEASED if event is None else TickKind.EVENT
-        frame = Frame(f"preview-{leased_tick_id(now, state.epoch)}", kind, now, "preview", state.epoch)
+        frame = TickContext(f"preview-{leased_tick_id(now, state.epoch)}", kind, now, "preview", state.epoch)
         definition = self._evaluator.definition
 
         def function(context: SensorEvaluationContext) -> SensorExecutionData:

@@ -6,14 +6,14 @@ from treadle.definitions.canonical import canonical_json
 from treadle.definitions.errors import UnknownEventError
 from treadle.definitions.runs import depth_of
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.folding import ASSUMED
-from treadle.engine.telling import StatusReached, run_status_changed, told_tags
+from treadle.engine.bus_events import RunStatusChange, published_tags, run_status_changed
+from treadle.engine.run_state import ASSUMED
 from treadle.ports.assets import AssetEvent, EventStore, ended_runs_key
 from treadle.ports.runs import Reached, Run, RunStore
 from treadle.ports.system import Bus
 
 
-def statuses_reached(run: Run, before: Reached | None = None) -> list[StatusReached]:
+def statuses_reached(run: Run, before: Reached | None = None) -> list[RunStatusChange]:
     """The statuses that a record shows and an earlier one did not, in the order in which they follow.
 
     A status that Treadle assumed, and that is reported afterwards, was reached once.
@@ -23,14 +23,14 @@ def statuses_reached(run: Run, before: Reached | None = None) -> list[StatusReac
         before: what the earlier one had reached; None if there was none.
     """
     known = {(place, _plain(name)) for place, times in (before or {}).items() for name in times}
-    fresh: dict[tuple[int, int, int, str], StatusReached] = {}
+    fresh: dict[tuple[int, int, int, str], RunStatusChange] = {}
     for place, times in run.reached.items():
         attempt, retry = map(int, place.split("/"))
         for name, time in times.items():
             status = Status(_plain(name))
             key = (attempt, retry, status.rank, status.value)
             if (place, status.value) not in known and (key not in fresh or time < fresh[key].time):
-                fresh[key] = StatusReached(run, attempt, retry, status, time)
+                fresh[key] = RunStatusChange(run, attempt, retry, status, time)
     return [fresh[key] for key in sorted(fresh)]
 
 
@@ -59,7 +59,7 @@ class Publisher:
         self._bus = bus
         self._namespace = namespace
 
-    def publish(self, news: Sequence[StatusReached]) -> None:
+    def publish(self, news: Sequence[RunStatusChange]) -> None:
         """Tell of each status, at least once; an end is numbered before, once.
 
         Args:
@@ -94,12 +94,12 @@ class Publisher:
         return len(news)
 
 
-def _numbered(reached: StatusReached) -> AssetEvent:
+def _numbered(reached: RunStatusChange) -> AssetEvent:
     run = reached.run
     body: Mapping[str, object] = {
         "run_id": run.run_id,
         "partition_key": run.partition_key,
-        "tags": told_tags(run.tags),
+        "tags": published_tags(run.tags),
         "depth": depth_of(run.tags),
     }
     return AssetEvent(

@@ -15,12 +15,20 @@ from treadle.definitions.errors import (
     is_passing,
 )
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.addresses import kind_of_run, role_of_run
-from treadle.engine.amend import amend
-from treadle.engine.describing import described
+from treadle.engine.arns import kind_of_run, role_of_run
+from treadle.engine.chunks import tick_message
+from treadle.engine.describe import described
 from treadle.engine.dispatch import Dispatcher
 from treadle.engine.engine_check import Heartbeat
-from treadle.engine.folding import (
+from treadle.engine.external_run_poller import ExternalRunPoller
+from treadle.engine.held_ticks import HeldTicks
+from treadle.engine.late_sensors import LateSensors
+from treadle.engine.launch import Targets
+from treadle.engine.messages import launch_message
+from treadle.engine.optimistic_lock import update_with_optimistic_lock
+from treadle.engine.outcomes import Decision
+from treadle.engine.registry_sync import RegistrySync
+from treadle.engine.run_state import (
     LAUNCH_DUE_MS,
     OVERDUE_MS,
     Report,
@@ -28,19 +36,11 @@ from treadle.engine.folding import (
     retry_of,
     with_look_elsewhere,
 )
-from treadle.engine.held import HeldTicks
-from treadle.engine.late_sensors import LateSensors
-from treadle.engine.launch import Targets
-from treadle.engine.messages import launch_message
-from treadle.engine.outcomes import Decision
-from treadle.engine.registering import RegistrySync
-from treadle.engine.slices import tick_message
-from treadle.engine.unanswered import ends_at, noted, unknown_end
-from treadle.engine.watching import Watcher
-from treadle.ports.launching import JobSettings, Target
+from treadle.engine.unreachable_runs import ends_at, noted, unknown_end
 from treadle.ports.records import reason_of
 from treadle.ports.runs import Failure, Run, RunStore
 from treadle.ports.system import Clock, DeadLetters, Queue
+from treadle.ports.targets import JobSettings, Target
 from treadle.ports.ticks import TickStore
 
 logger = logging.getLogger(__name__)
@@ -143,7 +143,7 @@ class Reconciler:
         jobs: Mapping[str, JobSettings],
         targets: Targets,
         clock: Clock,
-        watcher: Watcher | None = None,
+        watcher: ExternalRunPoller | None = None,
         dead_letters: DeadLetters | None = None,
         registry: RegistrySync | None = None,
         heartbeat: Heartbeat | None = None,
@@ -241,14 +241,14 @@ class Reconciler:
         if self._sensors is None:
             return found
         try:
-            self._sensors.look()
+            self._sensors.check()
         except Exception:
             logger.exception("Which sensors are late could not be found out, or not be announced")
             found = replace(found, failed=found.failed + 1)
         return replace(found, late=tuple(self._sensors.late))
 
     def _look_at_held(self, found: Reconciled, ends_at: int) -> Reconciled:
-        looked = self._held.look(ends_at)
+        looked = self._held.check(ends_at)
         return replace(
             found,
             dispatched=found.dispatched + looked.dispatched,
@@ -399,7 +399,7 @@ class Reconciler:
             looked_at = replace(_looked_at(folded, now + OVERDUE_MS), unanswered=None)
             return with_look_elsewhere(looked_at, self._place, now)
 
-        amend(self._runs, run, answered)
+        update_with_optimistic_lock(self._runs, run, answered)
         return True
 
     def _described(self, run: Run, now: int) -> Report:
@@ -421,7 +421,7 @@ class Reconciler:
         end = ends_at(unanswered, error)
         if now >= end:
             report = _unknown(run, unknown_end(run, unanswered), now)
-            amend(
+            update_with_optimistic_lock(
                 self._runs, run, lambda current: fold(current, report) if self._is_due(current) else current
             )
             return True
@@ -433,7 +433,7 @@ class Reconciler:
                 return current
             return replace(current, unanswered=unanswered, next_at=min(now + wait, end))
 
-        amend(self._runs, run, still_open)
+        update_with_optimistic_lock(self._runs, run, still_open)
         return False
 
     def _target_of(self, run: Run) -> Target | None:
@@ -445,7 +445,9 @@ class Reconciler:
         return target is not None and not target.contract.describes
 
     def _look_again(self, run: Run, at: int | None) -> None:
-        amend(self._runs, run, lambda current: _looked_at(current, at) if self._is_due(current) else current)
+        update_with_optimistic_lock(
+            self._runs, run, lambda current: _looked_at(current, at) if self._is_due(current) else current
+        )
 
 
 def _unknown(run: Run, failure: Failure, now: int) -> Report:

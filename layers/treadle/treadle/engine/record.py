@@ -10,17 +10,17 @@ from treadle.definitions.errors import (
     LaunchRejectedError,
 )
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.addresses import former_of, is_at, kind_of_run
-from treadle.engine.amend import amend
-from treadle.engine.folding import UNKNOWN_FAILURE, Report, fold, with_look_elsewhere
+from treadle.engine.arns import arn_matches, former_of, kind_of_run
+from treadle.engine.external_runs import ExternalRunRecorder, observed_run
 from treadle.engine.identity import parse_launch_id
 from treadle.engine.launch import Targets
-from treadle.engine.observing import Observer, observed_run
+from treadle.engine.optimistic_lock import update_with_optimistic_lock
 from treadle.engine.outcomes import Decision, Outcome
-from treadle.engine.unanswered import is_unknown
-from treadle.ports.launching import Execution, JobSettings
+from treadle.engine.run_state import UNKNOWN_FAILURE, Report, fold, with_look_elsewhere
+from treadle.engine.unreachable_runs import is_unknown
 from treadle.ports.runs import Failure, Run, RunStore
 from treadle.ports.system import Clock
+from treadle.ports.targets import Execution, JobSettings
 
 REPORT = "report"
 """Stands for the kind of target in a change that somebody reported of a run, whatever it runs on."""
@@ -86,7 +86,7 @@ class Recorder:
         targets: Targets,
         clock: Clock,
         place: str = "",
-        observed: Observer | None = None,
+        observed: ExternalRunRecorder | None = None,
         jobs_changed: Callable[[], bool] | None = None,
     ) -> None:
         self._runs = runs
@@ -115,7 +115,9 @@ class Recorder:
             return Outcome(Decision.FOREIGN, found, change.external_id or change.name or "")
         told, unknown = self._explained(found)
         report = self._report(found.attempt, told)
-        folded = amend(self._runs, found.run, lambda current: self._folded(current, report))
+        folded = update_with_optimistic_lock(
+            self._runs, found.run, lambda current: self._folded(current, report)
+        )
         if unknown is not None:
             raise unknown
         return Outcome(Decision.RECORDED, f"The run is at {folded.status}.", folded.launch_id)
@@ -135,7 +137,7 @@ class Recorder:
             external_id=change.external_id or None,
             target=change.target or None,
             failure=change.failure,
-            learnt_at=self._clock.now(),
+            observed_at=self._clock.now(),
         )
 
     def _find(self, change: StatusChange) -> _Found | str:
@@ -186,7 +188,9 @@ class Recorder:
         return _Found(self._runs.create(made) or made, 1, change, described)
 
     def _is_of(self, settings: JobSettings, change: StatusChange) -> bool:
-        return settings.target == change.kind and is_at(change.kind, change.target, settings.arn, self._place)
+        return settings.target == change.kind and arn_matches(
+            change.kind, change.target, settings.arn, self._place
+        )
 
     def _has_moved_from(self, change: StatusChange) -> bool:
         return not any(self._is_of(settings, change) for settings in self._jobs.values())
@@ -202,10 +206,10 @@ class Recorder:
 
         A run keeps the address where it was tried: what its job launches by now is another matter.
         """
-        settings, tried = self._jobs.get(run.job), run.tried
+        settings, pending_start = self._jobs.get(run.job), run.pending_start
         own = [(change.kind, run.target)]
-        if tried is not None and tried.target:
-            own.append((tried.kind or change.kind, tried.target))
+        if pending_start is not None and pending_start.target:
+            own.append((pending_start.kind or change.kind, pending_start.target))
         elif settings is not None:
             own.append((settings.target, settings.arn))
         return self._given(own, change)
@@ -222,7 +226,7 @@ class Recorder:
         """The first of some addresses, each of a kind of target, that a change is of."""
         of_kind = (given for kind, given in own if kind == change.kind)
         return next(
-            (given for given in of_kind if is_at(change.kind, change.target, given, self._place)), None
+            (given for given in of_kind if arn_matches(change.kind, change.target, given, self._place)), None
         )
 
     def _refusal(self, run: Run, attempt: int) -> str | None:
@@ -250,10 +254,12 @@ class Recorder:
         for is_of in (self._is_of, self._was_of):
             if found := next((each for each in jobs if is_of(each, change)), None):
                 return found.role
-        tried = run.tried if run is not None else None
-        was_there = tried is not None and is_at(change.kind, change.target, tried.target, self._place)
-        if was_there and tried is not None and tried.role is not None:
-            return tried.role
+        pending_start = run.pending_start if run is not None else None
+        was_there = pending_start is not None and arn_matches(
+            change.kind, change.target, pending_start.target, self._place
+        )
+        if was_there and pending_start is not None and pending_start.role is not None:
+            return pending_start.role
         return next((each.role for each in jobs if each.target == change.kind), "")
 
     def _explained(self, found: _Found) -> tuple[StatusChange, LaunchError | None]:

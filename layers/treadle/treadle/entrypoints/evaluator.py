@@ -20,8 +20,8 @@ from treadle.definitions.errors import (
 )
 from treadle.definitions.sensors import SensorDefinition, SensorEvent
 from treadle.engine.evaluation import Budget
-from treadle.engine.hops import MOST_HOPS, hops_of, one_hop_on
-from treadle.engine.identity import moment_of, timestamp
+from treadle.engine.identity import timestamp, timestamp_of
+from treadle.engine.message_hops import MOST_HOPS, hops_of, one_hop_on
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.schedule import deadline_message, minute
 from treadle.entrypoints import metric_names
@@ -31,14 +31,14 @@ from treadle.entrypoints.handler import (
     instrumented,
     logger,
     process_queue,
+    put_sensor_metrics,
     remaining_seconds,
     report,
-    tell_sensor,
 )
 from treadle.ports.records import integer
 
 if TYPE_CHECKING:
-    from treadle.engine.event_ticks import TakenUp
+    from treadle.engine.event_ticks import EventBatchState
 
 UNRESOLVED = "<aws.scheduler"
 """What the schedule's time begins with where the scheduler does not fill it in, as on some emulators."""
@@ -94,7 +94,7 @@ def nominal_time(event: Mapping[str, Any]) -> int | None:
     if not text or text.startswith(UNRESOLVED):
         return None
     try:
-        return integer(int(moment_of(text).timestamp() * 1000))
+        return integer(int(timestamp_of(text).timestamp() * 1000))
     except (ValueError, OverflowError) as error:
         # A time before 1970 would be kept, and the sensor's state could not be read any more.
         msg = f"nominal_time is {shown(text)}, and must be a time from 1970 to 9998, such as 2026-11-22T18:00:00Z."
@@ -103,7 +103,7 @@ def nominal_time(event: Mapping[str, Any]) -> int | None:
 
 def _report(parts: EvaluatorParts, outcome: Outcome) -> dict[str, Any]:
     for name, value, unit in outcome.measures:
-        tell_sensor(parts.name, name, value, unit)
+        put_sensor_metrics(parts.name, name, value, unit)
     return report(outcome, step="tick", sensor=parts.name, tick_id=outcome.subject)
 
 
@@ -215,12 +215,12 @@ _COMMANDS: Mapping[str, Callable[[EvaluatorParts, Mapping[str, Any], Budget], di
 def _evaluate_one(parts: EvaluatorParts, event: dict[str, Any], context: Any) -> dict[str, Any]:
     _check_engine(parts)
     parsed = _happened(parts, event)
-    taken_up = parts.events.take_up([parsed])
-    return _evaluated(parts, parsed, taken_up, Budget(remaining_seconds(context)))[1]
+    batch_state = parts.events.load_batch_state([parsed])
+    return _evaluated(parts, parsed, batch_state, Budget(remaining_seconds(context)))[1]
 
 
 def _evaluated(
-    parts: EvaluatorParts, event: SensorEvent, taken_up: "TakenUp", budget: Budget
+    parts: EvaluatorParts, event: SensorEvent, batch_state: "EventBatchState", budget: Budget
 ) -> tuple[Outcome, dict[str, Any]]:
     """What came of an event, and the report of it; a failure is reported, too, before it is raised.
 
@@ -228,7 +228,7 @@ def _evaluated(
         SensorEvaluationError: if its evaluation failed, so that the event is delivered again.
     """
     try:
-        outcome = parts.events.evaluate(event, taken_up, budget)
+        outcome = parts.events.evaluate(event, batch_state, budget)
     except SensorEvaluationError as error:
         from treadle.engine.event_ticks import tick_id_of
 
@@ -247,8 +247,8 @@ def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) 
         hops.extend(hops_of(each.body) for each in messages)
 
     @functools.cache
-    def taken_up() -> "TakenUp":
-        return parts.events.take_up(known)
+    def batch_state() -> "EventBatchState":
+        return parts.events.load_batch_state(known)
 
     @functools.cache
     def woken() -> None:
@@ -264,13 +264,13 @@ def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) 
             woken()
         else:
             lags.append(parts.clock.now() / 1000 - message.event.time.timestamp())
-            outcome, _ = _evaluated(parts, message.event, taken_up(), budget)
+            outcome, _ = _evaluated(parts, message.event, batch_state(), budget)
             _send_later(parts, message.body, outcome.wait_seconds)
 
     parse = functools.partial(_message, parts)
     answer = process_queue(event, context, handle, parts.inbox, parse, begin)
     if lags:
-        tell_sensor(parts.name, metric_names.EVENT_AGE, max(0.0, *lags), "Seconds")
+        put_sensor_metrics(parts.name, metric_names.EVENT_AGE, max(0.0, *lags), "Seconds")
     return answer
 
 

@@ -22,7 +22,7 @@ from treadle.definitions.errors import (
     UnknownEventError,
     UnreadableRecordError,
 )
-from treadle.engine.hops import MOST_HOPS, hops_of, one_hop_on
+from treadle.engine.message_hops import MOST_HOPS, hops_of, one_hop_on
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.entrypoints import metric_names
 from treadle.ports.records import reason_of
@@ -142,7 +142,7 @@ def count(name: str, number: int = 1) -> None:
         metrics().add_metric(metric_names.ACTION_NEEDED, MetricUnit.Count, number)
 
 
-def tell_sensor(sensor: str, name: str, value: float, unit: str) -> None:
+def put_sensor_metrics(sensor: str, name: str, value: float, unit: str) -> None:
     """Write a metric that each sensor has for itself, such as how far it is behind its events.
 
     Args:
@@ -221,7 +221,7 @@ def process_queue(
                 body = parse_body(record.body)
                 if hops_of(body) < MOST_HOPS:
                     logger().warning(f"Sent anew, to be handled later: {error}")
-                    _send_anew(body, inbox.queue)
+                    _requeue(body, inbox.queue)
                     return
                 if kept_in_tables:
                     logger().warning(f"Left to RECONCILE, as a chain of messages must end: {error}")
@@ -230,7 +230,7 @@ def process_queue(
             if not isinstance(error, _PERMANENT) and receives < MAX_RECEIVES:
                 _postpone(str(record.get("receiptHandle") or ""), receives, error, inbox)
                 raise
-            bury(record.body, error, inbox.dead_letters, inbox.origin)
+            send_to_dlq(record.body, error, inbox.dead_letters, inbox.origin)
 
     processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
     answer = process_partial_response(event, handle_record, processor, context)
@@ -290,7 +290,7 @@ def _postpone(handle: str, receives: int, error: Exception, inbox: Inbox) -> Non
         logger().warning(str(unheard))
 
 
-def _send_anew(body: Json, queue: Queue) -> None:
+def _requeue(body: Json, queue: Queue) -> None:
     wait = random.randint(*THROTTLED_SECONDS) << hops_of(body)  # noqa: S311 - jitter is no secret
     for attempt in range(1, SEND_TRIES + 1):
         try:
@@ -303,7 +303,7 @@ def _send_anew(body: Json, queue: Queue) -> None:
             return
 
 
-def bury(body: str, error: Exception, dead_letters: DeadLetters, origin: str) -> None:
+def send_to_dlq(body: str, error: Exception, dead_letters: DeadLetters, origin: str) -> None:
     """Send what cannot be handled to the dead-letter queue, with the reason.
 
     Args:
@@ -326,7 +326,9 @@ def bury(body: str, error: Exception, dead_letters: DeadLetters, origin: str) ->
         raise
 
 
-def bury_record(record: Mapping[str, Any], body: str, error: Exception, inbox: Inbox) -> list[dict[str, str]]:
+def send_record_to_dlq(
+    record: Mapping[str, Any], body: str, error: Exception, inbox: Inbox
+) -> list[dict[str, str]]:
     """Send what stands for a record of a stream to the dead-letter queue.
 
     Args:
@@ -343,7 +345,7 @@ def bury_record(record: Mapping[str, Any], body: str, error: Exception, inbox: I
         StoreError: if it could not be kept, and has no place in the stream.
     """
     try:
-        bury(body, error, inbox.dead_letters, inbox.origin)
+        send_to_dlq(body, error, inbox.dead_letters, inbox.origin)
     except StoreError:
         number = record.get("dynamodb", {}).get("SequenceNumber")
         if number is None:

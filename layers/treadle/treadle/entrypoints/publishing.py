@@ -13,17 +13,17 @@ from treadle.definitions.errors import (
     UnknownEventError,
     is_passing,
 )
+from treadle.engine.bus_events import RunStatusChange
 from treadle.engine.publish import statuses_reached
-from treadle.engine.telling import StatusReached
 from treadle.entrypoints import metric_names
 from treadle.entrypoints.handler import (
     THROTTLED_SECONDS,
     Handler,
-    bury_record,
     count,
     instrumented,
     logger,
     process_queue,
+    send_record_to_dlq,
 )
 from treadle.ports.runs import Reached
 
@@ -77,14 +77,14 @@ def parse_publish(body: Mapping[str, Any]) -> tuple[str, frozenset[str] | None]:
 
 
 def _publish_stream(parts: PublisherParts, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    news: list[tuple[Mapping[str, Any], list[StatusReached]]] = []
+    news: list[tuple[Mapping[str, Any], list[RunStatusChange]]] = []
     failures: list[dict[str, str]] = []
     for record in records:
         try:
             news.append((record, _news(parts, record["dynamodb"])))
         except Exception as error:  # noqa: BLE001 - whatever it is, those behind it must go on
             named = {"treadle": "publish", "keys": record.get("dynamodb", {}).get("Keys", {})}
-            failures = bury_record(record, json.dumps(named, default=str), error, parts.inbox)
+            failures = send_record_to_dlq(record, json.dumps(named, default=str), error, parts.inbox)
             if failures:
                 break
     all_news = [each for _, of_record in news for each in of_record]
@@ -106,7 +106,7 @@ def _publish_stream(parts: PublisherParts, records: Sequence[dict[str, Any]]) ->
     return {"batchItemFailures": failures}
 
 
-def _news(parts: PublisherParts, change: Mapping[str, Any]) -> list[StatusReached]:
+def _news(parts: PublisherParts, change: Mapping[str, Any]) -> list[RunStatusChange]:
     image = change.get("NewImage") or {}
     if "reached" not in image:
         return []  # Deleted, or no run.
@@ -126,7 +126,7 @@ def _before(image: Mapping[str, Any]) -> Reached | None:
         return None
 
 
-def _with_tries(parts: PublisherParts, news: Sequence[StatusReached]) -> None:
+def _with_tries(parts: PublisherParts, news: Sequence[RunStatusChange]) -> None:
     for attempt in range(1, TRIES + 1):
         try:
             parts.publisher.publish(news)
@@ -148,7 +148,7 @@ def _is_deferred(parts: PublisherParts, body: Mapping[str, object], error: Excep
 
 
 def _publish_or_defer(
-    parts: PublisherParts, record: Mapping[str, Any], news: Sequence[StatusReached]
+    parts: PublisherParts, record: Mapping[str, Any], news: Sequence[RunStatusChange]
 ) -> int | list[dict[str, str]]:
     """How many were told of, as the others will be later; or that the record must be delivered again."""
     if not news:
@@ -160,5 +160,5 @@ def _publish_or_defer(
     except Exception as error:  # noqa: BLE001 - whatever it is, those behind it must go on
         if is_passing(error) and _is_deferred(parts, body, error):
             return 0
-        return bury_record(record, json.dumps(body), error, parts.inbox) or 0
+        return send_record_to_dlq(record, json.dumps(body), error, parts.inbox) or 0
     return len(news)

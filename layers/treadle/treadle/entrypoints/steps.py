@@ -22,23 +22,23 @@ from treadle.bootstrap.steps import (
 )
 from treadle.definitions.errors import StoreThrottledError, UnknownEventError
 from treadle.definitions.sensors import DEFAULT_CAP
-from treadle.engine.hops import hops_of
+from treadle.engine.bus_events import sensor_paused
+from treadle.engine.chunks import ChunkRequest, TickRequest
+from treadle.engine.message_hops import hops_of
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.reconcile import Reconciled
-from treadle.engine.slices import SliceRequest, TickRequest
-from treadle.engine.telling import sensor_paused
 from treadle.entrypoints import metric_names
 from treadle.entrypoints.handler import (
     Handler,
-    bury_record,
     count,
     instrumented,
     logger,
     process_queue,
+    put_sensor_metrics,
     remaining_seconds,
     report,
-    tell_sensor,
+    send_record_to_dlq,
 )
 from treadle.ports.deployment import COMMANDS
 from treadle.ports.ticks import Tick
@@ -75,7 +75,7 @@ def dispatcher() -> Handler:
             if isinstance(request, TickRequest):
                 _dispatch_tick(found, found.dispatcher.committed(request.sensor, request.tick_id))
                 return
-            outcome = found.dispatcher.dispatch_slice(request)
+            outcome = found.dispatcher.dispatch_chunk(request)
             report(outcome, step="dispatch", sensor=request.sensor, tick_id=request.tick_id)
 
         return process_queue(event, context, handle, found.inbox, kept_in_tables=True)
@@ -97,7 +97,7 @@ def _dispatch_stream(parts: DispatcherParts, records: list[dict[str, Any]]) -> d
             # Whoever reads the letter needs to know which tick it was: without keys, all there is.
             named = {"treadle": "dispatch", "keys": {name: value.get("S") for name, value in keys.items()}}
             text = json.dumps(named if keys else record, default=str)
-            failures = bury_record(record, text, error, parts.inbox)
+            failures = send_record_to_dlq(record, text, error, parts.inbox)
             if failures:
                 return {"batchItemFailures": failures}
     return {"batchItemFailures": []}
@@ -136,7 +136,7 @@ def _decoded(image: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def parse_dispatch(body: Mapping[str, Any]) -> SliceRequest | TickRequest:
+def parse_dispatch(body: Mapping[str, Any]) -> ChunkRequest | TickRequest:
     """The slice of a tick that a message names, or the whole tick if it names no slice.
 
     Raises:
@@ -156,7 +156,7 @@ def parse_dispatch(body: Mapping[str, Any]) -> SliceRequest | TickRequest:
     sensor, tick_id = map(str, names)
     if not numbers:
         return TickRequest(sensor, tick_id)
-    return SliceRequest(sensor, tick_id, *map(int, numbers))
+    return ChunkRequest(sensor, tick_id, *map(int, numbers))
 
 
 def launcher() -> Handler:
@@ -251,7 +251,7 @@ def reconciler() -> Handler:
         if found.late:
             count(metric_names.SENSORS_LATE, len(found.late))
             for sensor in found.late:
-                tell_sensor(sensor, metric_names.SENSOR_LATE, 1, "Count")
+                put_sensor_metrics(sensor, metric_names.SENSOR_LATE, 1, "Count")
         level = logger().info if found != Reconciled() else logger().debug
         level(str(found), extra={"step": "reconcile", **asdict(found)})
         return asdict(found)

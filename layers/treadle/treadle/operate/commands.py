@@ -7,7 +7,7 @@ from treadle.definitions.bounds import MAX_NAME, fit
 from treadle.definitions.errors import CommandRefusedError, LaunchError, StoreError
 from treadle.operate.runs import RunEdit, RunOperations
 from treadle.ports.deployment import REFRESH, TARGETS
-from treadle.ports.launching import JobSettings
+from treadle.ports.targets import JobSettings
 
 Answer = dict[str, Any]
 

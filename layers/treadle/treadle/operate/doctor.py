@@ -4,8 +4,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from treadle.definitions.errors import StoreError, StoreThrottledError, UnreadableRecordError
-from treadle.engine.held import FAR
+from treadle.engine.held_ticks import FAR
 from treadle.engine.identity import timestamp
+from treadle.operate.explanation import closed
 from treadle.operate.findings import (
     Finding,
     Severity,
@@ -24,14 +25,13 @@ from treadle.operate.findings import (
     of_unread,
     of_unreadable_tick,
 )
-from treadle.operate.moved import CHECK, MOST, Addresses
+from treadle.operate.moved_jobs import CHECK, MOST, Addresses
 from treadle.operate.overview import DAY_MS, Overview, SensorView
 from treadle.operate.policy_holders import of_holders
 from treadle.operate.problems import ProblemKind
 from treadle.operate.registrations import Registrations
-from treadle.operate.stories import closed
 from treadle.ports.deployment import DeployedSensor, Deployment
-from treadle.ports.health import HOLDERS, Health, Vitals
+from treadle.ports.health import HOLDERS, Health, HealthSnapshot
 from treadle.ports.runs import RunStore
 from treadle.ports.system import Clock
 from treadle.ports.ticks import MOST_READ, Tick, TickStore, TickTrouble
@@ -97,7 +97,7 @@ class Doctor:
             StoreError: if a store did not answer.
         """
         with ThreadPoolExecutor(2) as pool:
-            looking = pool.submit(self._health.vitals)
+            looking = pool.submit(self._health.snapshot)
             # First, as the views then know which functions load, and invoke none of them again.
             findings = [*self._configuration()]
             if self._registrations is not None:
@@ -105,16 +105,16 @@ class Doctor:
             views = self._overview.sensors()
             findings += [*_of_sensors(views), *self._troubled(views), *self._lateness()]
             findings += self._under_way()
-            vitals = looking.result()
+            snapshot = looking.result()
         in_use = {job for view in views if view.status != "STOPPED" for job in view.jobs}
         # What does not load crashes: that is one finding.
         broken = {each.subject for each in findings if each.check == "configuration"}
-        found = _of_vitals(vitals, in_use)
+        found = _of_snapshot(snapshot, in_use)
         findings += [each for each in found if each.check != "functions" or each.subject not in broken]
         sensors = self._deployment.sensors().values()
-        findings += [*of_unknown_jobs(sensors, vitals), *of_holders(vitals.holders, sensors)]
+        findings += [*of_unknown_jobs(sensors, snapshot), *of_holders(snapshot.holders, sensors)]
         wrong = {each.check for each in findings if each.severity is not Severity.OK}
-        findings += [each for each in _in_order(vitals) if each.check not in wrong]
+        findings += [each for each in _in_order(snapshot) if each.check not in wrong]
         return sorted(dict.fromkeys(findings), key=lambda each: _ORDER.index(each.severity))
 
     def _configuration(self) -> Iterator[Finding]:
@@ -256,49 +256,49 @@ def _of_sensor(view: SensorView) -> Iterator[Finding]:
             yield Finding("sensors", owner, Severity.PROBLEM, each.says, each.advice)
 
 
-def _of_vitals(vitals: Vitals, in_use: Collection[str]) -> Iterator[Finding]:
-    for switch in vitals.switches:
+def _of_snapshot(snapshot: HealthSnapshot, in_use: Collection[str]) -> Iterator[Finding]:
+    for switch in snapshot.switches:
         yield from of_switch(switch)
-    for backlog in vitals.backlogs:
+    for backlog in snapshot.backlogs:
         yield from of_backlog(backlog)
-    for bucket in vitals.buckets:
+    for bucket in snapshot.buckets:
         yield from of_bucket(bucket)
-    for target in vitals.targets:
+    for target in snapshot.targets:
         yield from of_target(target, in_use)
-    yield from map(of_denial, vitals.denials)
-    yield from map(of_alarm, vitals.alarms)
-    for channel in vitals.channels:
+    yield from map(of_denial, snapshot.denials)
+    yield from map(of_alarm, snapshot.alarms)
+    for channel in snapshot.channels:
         yield from of_channel(channel)
-    for activity in vitals.activities:
+    for activity in snapshot.activities:
         yield from of_activity(activity)
-    yield from of_clock(vitals.clock_ahead_ms)
-    yield from map(of_unread, vitals.unread)
+    yield from of_clock(snapshot.clock_ahead_ms)
+    yield from map(of_unread, snapshot.unread)
 
 
-def _in_order(vitals: Vitals) -> Iterator[Finding]:
+def _in_order(snapshot: HealthSnapshot) -> Iterator[Finding]:
     """What was looked at, one line for each check; one that found something has lines of its own."""
     kinds = {"schedule": "schedules", "rule": "rules", "mapping": "mappings"}
     for kind, check in kinds.items():
-        number = sum(each.kind == kind for each in vitals.switches)
+        number = sum(each.kind == kind for each in snapshot.switches)
         yield Finding(check, check, Severity.OK, f"{number} are on.")
-    queues = [each for each in vitals.backlogs if each.owner and each.waiting is not None]
+    queues = [each for each in snapshot.backlogs if each.owner and each.waiting is not None]
     waiting = sum(each.waiting or 0 for each in queues)
     yield Finding(
         "queues", "queues", Severity.OK, f"{waiting} messages wait in {len(queues)} queues, none for long."
     )
     yield Finding("dead letters", "dead letters", Severity.OK, "There are none.")
     yield Finding(
-        "buckets", "buckets", Severity.OK, f"{len(vitals.buckets)} are there, and send their events."
+        "buckets", "buckets", Severity.OK, f"{len(snapshot.buckets)} are there, and send their events."
     )
-    there = sum(each.exists is True for each in vitals.targets)
+    there = sum(each.exists is True for each in snapshot.targets)
     yield Finding("jobs", "jobs", Severity.OK, f"{there} have what they launch.")
     yield Finding("permissions", "permissions", Severity.OK, "The roles allow what their functions need.")
-    if vitals.holders:
-        says = f"{len(vitals.holders)} have the engine's policies for evaluators, each of its own sensor."
+    if snapshot.holders:
+        says = f"{len(snapshot.holders)} have the engine's policies for evaluators, each of its own sensor."
         yield Finding(HOLDERS, HOLDERS, Severity.OK, says)
     yield Finding("alarms", "alarms", Severity.OK, "None is in ALARM.")
-    if vitals.channels:
-        says = f"{len(vitals.channels)} topics, secrets and senders of alerts are there."
+    if snapshot.channels:
+        says = f"{len(snapshot.channels)} topics, secrets and senders of alerts are there."
         yield Finding("alerts", "alerts", Severity.OK, says)
-    if vitals.clock_ahead_ms is not None:
+    if snapshot.clock_ahead_ms is not None:
         yield Finding("clock", "clock", Severity.OK, "This machine's and AWS's agree.")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from treadle.engine.identity import timestamp
-from treadle.operate.stories import closed
+from treadle.operate.explanation import closed
 from treadle.ports.deployment import DeployedSensor
 from treadle.ports.health import (
     Activity,
@@ -13,13 +13,13 @@ from treadle.ports.health import (
     AlertChannel,
     Backlog,
     Bucket,
-    Denial,
+    EventTrigger,
+    HealthSnapshot,
     JobTarget,
-    Switch,
-    Unread,
-    Vitals,
+    MissingPermission,
+    SkippedCheck,
 )
-from treadle.ports.ticks import Tick, TickOutline, TickTrouble
+from treadle.ports.ticks import Tick, TickSummary, TickTrouble
 
 OLD_SECONDS = 300
 """A message that has waited for longer is not simply next in line; the alarms on age say the same."""
@@ -70,7 +70,7 @@ _SWITCH_ON = {
 }
 
 
-def of_switch(switch: Switch) -> Iterator[Finding]:
+def of_switch(switch: EventTrigger) -> Iterator[Finding]:
     """That a schedule, a rule or a mapping is off, or works in vain."""
     check, words = _SWITCHED[switch.kind]
     if not switch.is_on:
@@ -119,7 +119,7 @@ def of_unreadable_tick(sensor: str, tick_id: str, reason: str) -> Finding:
 
 
 def of_lost(
-    sensor: str, trouble: TickTrouble, ticks: Sequence[TickOutline], *, is_all: bool = True
+    sensor: str, trouble: TickTrouble, ticks: Sequence[TickSummary], *, is_all: bool = True
 ) -> Finding:
     """That requests of a sensor were refused, or set aside, within a day.
 
@@ -210,25 +210,25 @@ def of_target(target: JobTarget, in_use: Collection[str]) -> Iterator[Finding]:
         yield Finding("jobs", target.job, Severity.PROBLEM, says, advice)
 
 
-def of_unknown_jobs(sensors: Iterable[DeployedSensor], vitals: Vitals) -> Iterator[Finding]:
+def of_unknown_jobs(sensors: Iterable[DeployedSensor], snapshot: HealthSnapshot) -> Iterator[Finding]:
     """That a sensor waits for runs of a job that is not registered.
 
     Args:
         sensors: the deployment's.
-        vitals: with the targets of its jobs.
+        snapshot: with the targets of its jobs.
     """
-    known = sorted(each.job for each in vitals.targets)
-    if not known or any(each.check == "jobs" for each in vitals.unread):
+    known = sorted(each.job for each in snapshot.targets)
+    if not known or any(each.check == "jobs" for each in snapshot.unread):
         return  # Nobody can say which jobs there are.
     for sensor in sensors:
-        heard = sensor.hearing.jobs if sensor.hearing else ()
+        heard = sensor.subscription.jobs if sensor.subscription else ()
         for name in sorted(set(heard) - set(known)):
             says = f"It waits for runs of job {name}, which no project has registered."
             advice = f"Correct its monitored jobs, and deploy. Registered jobs: {', '.join(known)}."
             yield Finding("jobs", f"sensor {sensor.name}", Severity.PROBLEM, says, advice)
 
 
-def of_denial(denial: Denial) -> Finding:
+def of_denial(denial: MissingPermission) -> Finding:
     """That a step may not do what it must."""
     where = f"on {denial.resource}" if denial.resource else "(the log names no resource)"
     says = f"It may not {denial.action} {where}: {denial.words}."
@@ -275,7 +275,7 @@ def of_clock(ahead_ms: int | None) -> Iterator[Finding]:
         yield Finding("clock", "this machine", Severity.PROBLEM, says, "Set the clock, by NTP.")
 
 
-def of_unread(unread: Unread) -> Finding:
+def of_unread(unread: SkippedCheck) -> Finding:
     """That something could not be looked at."""
     says = f"Not checked: {unread.words}"
     advice = f"Grant yourself {unread.action}." if unread.action else "Try again."

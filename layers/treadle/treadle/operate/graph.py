@@ -69,14 +69,14 @@ def graph_of(deployment: Deployment, registered: Collection[str]) -> Graph:
 
 
 def _edges(sensor: DeployedSensor, jobs: set[str]) -> Iterator[Edge]:
-    own, hearing = Node("sensor", sensor.name), sensor.hearing
+    own, subscription = Node("sensor", sensor.name), sensor.subscription
     for job in sensor.jobs:
         yield Edge(own, Node("job", job))
-    if hearing is None:
+    if subscription is None:
         return
     # A rule that names no job lets through the runs of all.
-    heard = hearing.jobs or (sorted(jobs) if hearing.statuses else ())
+    heard = subscription.jobs or (sorted(jobs) if subscription.statuses else ())
     for job in heard:
         yield Edge(Node("job", job), own)
-    for asset in hearing.assets:
+    for asset in subscription.assets:
         yield Edge(Node("asset", asset), own)

@@ -89,17 +89,17 @@ class HandOver:
         until = datetime.fromtimestamp(self._clock.now() / 1000, UTC)
         sent: dict[str, int] = {}
         for sensor in self._moved():
-            state, hearing = self._states.get(sensor.name), sensor.hearing
-            if hearing is None or not sensor.queue or not state.is_running(sensor.default_status):
+            state, subscription = self._states.get(sensor.name), sensor.subscription
+            if subscription is None or not sensor.queue or not state.is_running(sensor.default_status):
                 continue
             since = datetime.fromtimestamp(replayed_from(self._old, state) / 1000, UTC)
             events = 0
-            if hearing.statuses:
-                statuses = [DagsterRunStatus(each) for each in hearing.statuses]
-                jobs = hearing.jobs or sorted(self._jobs)
+            if subscription.statuses:
+                statuses = [DagsterRunStatus(each) for each in subscription.statuses]
+                jobs = subscription.jobs or sorted(self._jobs)
                 events += self._replayer.replay_runs(sensor.name, jobs, since, until, statuses).events
-            if hearing.assets:
-                events += self._replayer.replay_assets(sensor.name, hearing.assets, since, until).events
+            if subscription.assets:
+                events += self._replayer.replay_assets(sensor.name, subscription.assets, since, until).events
             if events:
                 sent[sensor.name] = events
         return sent

@@ -136,7 +136,7 @@ def next_step(old: OldStack, engine: NewEngine | None) -> Step:
         _check(old, engine)
     if old.is_on[Part.INTAKE]:
         return Step.STOP
-    return Step.DRAIN if old.is_on[Part.REST] or not old.is_settled else Step.READY
+    return Step.DRAIN if old.is_on[Part.REST] or not old.is_final else Step.READY
 
 
 def _check(old: OldStack, engine: NewEngine) -> None:

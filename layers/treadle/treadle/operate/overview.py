@@ -15,7 +15,7 @@ from treadle.ports.deployment import DeployedSensor, Deployment
 from treadle.ports.runs import RunStore
 from treadle.ports.sensors import SensorState, SensorStore
 from treadle.ports.system import Clock
-from treadle.ports.ticks import TickOutline, TickStore, TickTrouble
+from treadle.ports.ticks import TickStore, TickSummary, TickTrouble
 
 RECENT = 30
 """So many of the last ticks are shown."""
@@ -84,7 +84,7 @@ class SensorView:
     stored_status: str
     status: str
     paused: str | None
-    last_tick: TickOutline | None
+    last_tick: TickSummary | None
     next_tick_at: int | None
     lag_seconds: float | None
     runs_24h: int
@@ -239,7 +239,7 @@ def effective_status(deployed: DeployedSensor, state: SensorState) -> str:
 
 
 def observed(
-    deployed: DeployedSensor, state: SensorState, ticks: Sequence[TickOutline], now: int
+    deployed: DeployedSensor, state: SensorState, ticks: Sequence[TickSummary], now: int
 ) -> Observation:
     """A sensor at one moment, to be judged.
 
@@ -261,16 +261,16 @@ def next_tick_at(deployed: DeployedSensor, state: SensorState, now: int) -> int 
     return None if due is None else _next_delivery(deployed, state, max(due, now))
 
 
-def _reach(tick: TickOutline) -> tuple[int, str]:
+def _reach(tick: TickSummary) -> tuple[int, str]:
     """By what the newest is the first: skips in a row reach to the last of them."""
     return (tick.time if tick.last_time is None else tick.last_time, tick.tick_id)
 
 
-def _recent(tick: TickOutline) -> RecentTick:
+def _recent(tick: TickSummary) -> RecentTick:
     return RecentTick(tick.time, tick.status, _count(tick), tick.trouble)
 
 
-def _count(tick: TickOutline) -> int:
+def _count(tick: TickSummary) -> int:
     if tick.status is TickStatus.SKIPPED:
         return max(1, tick.skips)
     return tick.dispatched.started if tick.dispatched else 0

@@ -7,13 +7,13 @@ from enum import StrEnum
 from treadle.definitions.status import InstigatorStatus, TickStatus
 from treadle.engine.identity import timestamp
 from treadle.engine.late_sensors import patience
-from treadle.engine.leased_ticks import LEASE_MARGIN_MS, MAX_LEASE_SECONDS
 from treadle.engine.schedule import MINUTE_MS
+from treadle.engine.scheduled_ticks import LEASE_MARGIN_MS, MAX_LEASE_SECONDS
+from treadle.operate.explanation import closed, error_words
 from treadle.operate.load_checks import LoadCheck
-from treadle.operate.stories import closed, error_words
 from treadle.ports.deployment import DeployedSensor
 from treadle.ports.sensors import SensorState
-from treadle.ports.ticks import TickKind, TickOutline
+from treadle.ports.ticks import TickKind, TickSummary
 
 LATE_SECONDS = 300
 """A scheduled sensor that has not ticked for so long after it was due does not tick at all; nor one that RECONCILE
@@ -80,7 +80,7 @@ class Observation:
 
     deployed: DeployedSensor
     state: SensorState
-    ticks: Sequence[TickOutline]
+    ticks: Sequence[TickSummary]
     is_running: bool
     lag_seconds: float | None
     now: int
@@ -163,7 +163,7 @@ def _found(seen: Observation, load: LoadCheck | None) -> Iterator[SensorProblem]
     yield from _blocked(seen)
     if seen.is_late and not does_not_load and not seen.state.failure_streak:
         yield _late(seen)
-    if seen.deployed.hearing is not None and not seen.deployed.hearing.is_on:
+    if seen.deployed.subscription is not None and not seen.deployed.subscription.is_on:
         says = "Its rule is disabled, so no event reaches it."
         yield SensorProblem(ProblemKind.NO_EVENTS, says, "treadle doctor has the command that enables it.")
 
@@ -268,5 +268,5 @@ def _late(seen: Observation) -> SensorProblem:
     return SensorProblem(ProblemKind.LATE, says, advice)
 
 
-def _error_of(tick: TickOutline) -> str:
+def _error_of(tick: TickSummary) -> str:
     return error_words(tick.error_type or "Error", tick.error_message or "it has no message")

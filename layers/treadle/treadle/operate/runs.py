@@ -5,21 +5,21 @@ from dataclasses import dataclass, replace
 
 from treadle.definitions.errors import CommandRefusedError, StoreError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.addresses import kind_of_run, role_of_run
-from treadle.engine.amend import amend
+from treadle.engine.arns import kind_of_run, role_of_run
 from treadle.engine.attempts import queue_next_attempt
-from treadle.engine.describing import described
-from treadle.engine.folding import Report, fold, retry_of
+from treadle.engine.describe import described
+from treadle.engine.external_runs import OBSERVED_TAG
 from treadle.engine.identity import RunIds
-from treadle.engine.launch import Targets, as_tried, start_of
+from treadle.engine.launch import Targets, pinned_settings, start_of
 from treadle.engine.messages import launch_message
-from treadle.engine.observing import OBSERVED_TAG
+from treadle.engine.optimistic_lock import update_with_optimistic_lock
+from treadle.engine.run_state import Report, fold, retry_of
 from treadle.ports.deployment import EngineCommands
-from treadle.ports.launching import Execution, JobSettings, Target
 from treadle.ports.run_queries import RunPage, parse_place
-from treadle.ports.runs import Allowance, Failure, Run, RunStore
+from treadle.ports.runs import Failure, RetryGrant, Run, RunStore
 from treadle.ports.sensors import Edit, SensorStore
 from treadle.ports.system import Clock, Queue
+from treadle.ports.targets import Execution, JobSettings, Target
 
 DEFAULT_LIMIT = 50
 
@@ -145,7 +145,7 @@ class RunOperations:
             allowed = _allow_next(current, by, now)
             return queue_next_attempt(allowed, now)
 
-        run = amend(self._runs, run, again)
+        run = update_with_optimistic_lock(self._runs, run, again)
         self._tell_sensor(run, by, now)
         if run.status is Status.QUEUED and run.claim is None:
             self._launch(run)
@@ -178,7 +178,7 @@ class RunOperations:
             _check_ended(current, "release its key")
             return current if current.may_start_again else _allow_next(current, by, now)
 
-        run = amend(self._runs, run, released)
+        run = update_with_optimistic_lock(self._runs, run, released)
         self._tell_sensor(run, by, now)
         follows = f"the next request for it starts attempt {run.attempt + 1} of run {run_id}."
         if _is_allowed(run, by, now):
@@ -205,11 +205,11 @@ class RunOperations:
         first = self._run(run_id)
 
         def canceled(current: Run) -> Run:
-            if current.status is not Status.QUEUED or current.claim or current.tried:
+            if current.status is not Status.QUEUED or current.claim or current.pending_start:
                 return current
             return fold(current, Report(current.attempt, Status.CANCELED, now, failure=failure))
 
-        run = amend(self._runs, first, canceled)
+        run = update_with_optimistic_lock(self._runs, first, canceled)
         if run.status is Status.CANCELED:
             is_new = first.status is not Status.CANCELED
             return RunEdit(run, is_new, f"Run {run_id} is canceled; attempt {run.attempt} has ended.")
@@ -259,7 +259,7 @@ class RunOperations:
             folded = fold(current, report)
             return folded if folded.attempt != run.attempt else replace(folded, unanswered=None)
 
-        folded = amend(self._runs, run, answered)
+        folded = update_with_optimistic_lock(self._runs, run, answered)
         if folded.reached == run.reached:
             return RunEdit(folded, False, f"Run {run_id} is {folded.status} still, as its target says.")
         return RunEdit(folded, True, f"Run {run_id} is {folded.status}, as its target says.")
@@ -285,7 +285,7 @@ class RunOperations:
             external_id=found.external_id,
             target=found.target,
         )
-        run = amend(self._runs, run, lambda current: fold(current, report))
+        run = update_with_optimistic_lock(self._runs, run, lambda current: fold(current, report))
         return RunEdit(
             run, True, f"Asked {found.external_id} to end; its end is recorded when it is reported."
         )
@@ -301,7 +301,7 @@ class RunOperations:
             return target, Execution(run.external_id, run.target or "", run.status, started_at)
         if run.claim is not None and run.claim.expires_at >= now:
             raise CommandRefusedError(f"Run {run.run_id} is just being started: cancel it in a minute.")
-        settings = as_tried(self._settings(run), run.tried)
+        settings = pinned_settings(self._settings(run), run.pending_start)
         found = target.resolve(start_of(run, settings))
         if found is None:
             msg = (
@@ -358,7 +358,7 @@ def _check_ended(run: Run, then: str) -> None:
 
 
 def _allow_next(run: Run, by: str, now: int) -> Run:
-    allowance = Allowance(run.attempt + 1, by, now)
+    allowance = RetryGrant(run.attempt + 1, by, now)
     return replace(run, granted=max(run.granted, allowance.attempts), allowances=(*run.allowances, allowance))
 
 

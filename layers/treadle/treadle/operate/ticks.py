@@ -4,10 +4,10 @@ from collections.abc import Collection
 
 from treadle.definitions.errors import CommandRefusedError, UnreadableRecordError
 from treadle.definitions.status import TickStatus
-from treadle.engine.leased_ticks import streak_tick
+from treadle.engine.scheduled_ticks import streak_tick
 from treadle.ports.runs import Run, RunStore, unreadable_run
 from treadle.ports.sensors import SensorState, SensorStore
-from treadle.ports.ticks import Tick, TickOutline, TickPage, TickStore, TickTrouble, outline
+from treadle.ports.ticks import Tick, TickPage, TickStore, TickSummary, TickTrouble, outline
 
 DEFAULT_LIMIT = 50
 
@@ -105,6 +105,6 @@ class TickHistory:
             return unreadable_run(run_id, job, tick.sensor, tick.ended_at, error.reason)
 
 
-def streak_outline(state: SensorState) -> TickOutline | None:
+def streak_outline(state: SensorState) -> TickSummary | None:
     """The streak of skips that goes on, as one tick; None if the last tick was no skip."""
     return None if state.skips is None else outline(streak_tick(state.sensor, state.skips))

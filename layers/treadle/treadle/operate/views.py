@@ -5,14 +5,14 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any
 
-from treadle.operate.dead_letters import Redriven
 from treadle.operate.graph import Graph
-from treadle.operate.letters import subject_of_letter
 from treadle.operate.overview import SensorView
+from treadle.operate.redrive import RedriveResult
+from treadle.operate.redrive_routes import subject_of
 from treadle.ports.assets import AssetEvent
 from treadle.ports.runs import Run
 from treadle.ports.sensors import RecordedEdit
-from treadle.ports.ticks import Tick, TickOutline
+from treadle.ports.ticks import Tick, TickSummary
 
 Json = dict[str, Any]
 
@@ -41,7 +41,7 @@ def sensor_json(view: SensorView) -> Json:
     return {**_object(view), "last_tick": outline_json(view.last_tick) if view.last_tick else None}
 
 
-def outline_json(tick: TickOutline) -> Json:
+def outline_json(tick: TickSummary) -> Json:
     """A tick in a list."""
     return {**_object(tick), "trouble": tick.trouble.value if tick.trouble else None}
 
@@ -71,7 +71,7 @@ _FULL = [field for field in fields(Tick) if field.name not in {"owner", "asset_e
 def run_json(run: Run) -> Json:
     """A run, without the tokens of its claims."""
     told = {field.name: plain_json(getattr(run, field.name)) for field in fields(Run)}
-    for name in ("claim", "tried"):
+    for name in ("claim", "pending_start"):
         if told[name] is not None:
             told[name] = {key: value for key, value in told[name].items() if key != "token"}
     return {**told, "launch_id": run.launch_id, "attempts_allowed": run.attempts_allowed}
@@ -87,14 +87,14 @@ def asset_event_json(event: AssetEvent) -> Json:
     return _object(event)
 
 
-def letter_json(letter: Redriven) -> Json:
+def dead_letter_json(letter: RedriveResult) -> Json:
     """A dead letter, and what became, or would become, of it."""
     attributes = letter.letter.attributes
     return {
-        "letter_id": letter.letter.letter_id,
+        "message_id": letter.letter.message_id,
         "project": letter.letter.project or None,
         "origin": letter.origin,
-        "subject": subject_of_letter(letter.letter),
+        "subject": subject_of(letter.letter),
         "fate": letter.fate.value,
         "reason": letter.reason,
         "given_up_as": attributes.get("reason") or attributes.get("ERROR_CODE"),

@@ -14,7 +14,7 @@ EVENT_KINDS = frozenset({"run_status", "asset", "deadline"})
 
 
 @dataclass(frozen=True, slots=True)
-class Hearing:
+class Subscription:
     """What a sensor's rule lets through to it.
 
     Attributes:
@@ -47,7 +47,7 @@ class DeployedSensor:
             of events, or ticks each minute.
         function: its function's name.
         queue: the URL of its queue; None if it has none.
-        hearing: what its rule lets through; None if it has no rule.
+        subscription: what its rule lets through; None if it has no rule.
         settings: its function's environment.
         project: the stack that registered it.
         rule: the EventBridge rule that feeds it, as CloudFormation names it; "" if it has none.
@@ -68,7 +68,7 @@ class DeployedSensor:
     interval_seconds: int | None = None
     function: str = ""
     queue: str | None = None
-    hearing: Hearing | None = None
+    subscription: Subscription | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
     project: str = ""
     rule: str = ""

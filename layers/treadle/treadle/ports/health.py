@@ -8,7 +8,7 @@ HOLDERS = "sensor roles"
 
 
 @dataclass(frozen=True, slots=True)
-class Switch:
+class EventTrigger:
     """Something that feeds a step, and may be off.
 
     Attributes:
@@ -90,7 +90,7 @@ class JobTarget:
 
 
 @dataclass(frozen=True, slots=True)
-class Denial:
+class MissingPermission:
     """A permission that a step needs and does not have.
 
     Attributes:
@@ -190,7 +190,7 @@ class Activity:
 
 
 @dataclass(frozen=True, slots=True)
-class Unread:
+class SkippedCheck:
     """Something that could not be looked at.
 
     Attributes:
@@ -207,7 +207,7 @@ class Unread:
 
 
 @dataclass(frozen=True, slots=True)
-class Vitals:
+class HealthSnapshot:
     """How a deployment is.
 
     Attributes:
@@ -224,23 +224,23 @@ class Vitals:
         unread: what could not be looked at.
     """
 
-    switches: tuple[Switch, ...] = ()
+    switches: tuple[EventTrigger, ...] = ()
     backlogs: tuple[Backlog, ...] = ()
     buckets: tuple[Bucket, ...] = ()
     targets: tuple[JobTarget, ...] = ()
-    denials: tuple[Denial, ...] = ()
+    denials: tuple[MissingPermission, ...] = ()
     holders: tuple[PolicyHolder, ...] = ()
     alarms: tuple[Alarm, ...] = ()
     channels: tuple[AlertChannel, ...] = ()
     activities: tuple[Activity, ...] = ()
     clock_ahead_ms: int | None = None
-    unread: tuple[Unread, ...] = ()
+    unread: tuple[SkippedCheck, ...] = ()
 
 
 class Health(Protocol):
     """Looks at a deployment."""
 
-    def vitals(self, owner: str | None = None) -> Vitals:
+    def snapshot(self, owner: str | None = None) -> HealthSnapshot:
         """How it is now; what cannot be read is said to be so, and never raised.
 
         Args:

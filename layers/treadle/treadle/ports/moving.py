@@ -58,7 +58,7 @@ class OldStack:
         dead_letters: the URL of its dead-letter queue.
         values: of its parameters that differ from the template's defaults.
         is_on: by part, whether anything of it is on.
-        is_settled: whether everything that was switched is in its new state.
+        is_final: whether everything that was switched is in its new state.
         stopped_at: since when its sensors are off, in milliseconds; 0 if they are not.
     """
 
@@ -74,7 +74,7 @@ class OldStack:
     dead_letters: str
     values: Mapping[str, str] = field(default_factory=dict)
     is_on: Mapping[Part, bool] = field(default_factory=dict)
-    is_settled: bool = True
+    is_final: bool = True
     stopped_at: int = 0
 
 

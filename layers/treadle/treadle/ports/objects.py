@@ -5,7 +5,7 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class ObjectInspection:
     """What a sensor makes of a key at this moment.
 
     Attributes:
@@ -43,7 +43,9 @@ class Sighting:
 class ObjectLookup(Protocol):
     """Looks at objects as a sensor does."""
 
-    def look(self, sensor: str, bucket: str, key: str, cursor: str | None, now: int) -> Sighting | None:
+    def inspect(
+        self, sensor: str, bucket: str, key: str, cursor: str | None, now: int
+    ) -> ObjectInspection | None:
         """What the sensor makes of a key; None if it watches no bucket.
 
         Args:

@@ -9,7 +9,7 @@ from treadle.definitions.errors import RegistryEntryError
 from treadle.definitions.jobs import NAME, names_in
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.ports.deployment import EVENT_KINDS
-from treadle.ports.launching import UNANSWERING, JobSettings, kind_of
+from treadle.ports.targets import UNANSWERING, JobSettings, kind_of
 
 CONTRACT = 1
 """The version of the contract between an engine and its projects that this code was written for."""
@@ -131,12 +131,12 @@ class Registry:
             sensor: the sensor's name.
             job: the job's name.
         """
-        of_sensor, of_job = self.sensors.get(sensor), self.jobs.get(job)
+        list_by_sensor, of_job = self.sensors.get(sensor), self.jobs.get(job)
         return (
-            of_sensor is not None
+            list_by_sensor is not None
             and of_job is not None
-            and job in of_sensor.jobs
-            and of_job.accepts(of_sensor)
+            and job in list_by_sensor.jobs
+            and of_job.accepts(list_by_sensor)
         )
 
     def obstacle(self, sensor: str, job: str) -> str:
@@ -146,17 +146,17 @@ class Registry:
             sensor: the sensor's name.
             job: the job's name.
         """
-        of_sensor, of_job = self.sensors.get(sensor), self.jobs.get(job)
-        if of_sensor is None:
+        list_by_sensor, of_job = self.sensors.get(sensor), self.jobs.get(job)
+        if list_by_sensor is None:
             return f"sensor {sensor} is not registered. Deploy its project"
-        if job not in of_sensor.jobs:
+        if job not in list_by_sensor.jobs:
             return ""
         if of_job is None:
             known = ", ".join(sorted(self.jobs)) or "none"
             return f"job {job!r} is not registered, known are: {known}. Deploy its project"
         return (
             ""
-            if of_job.accepts(of_sensor)
+            if of_job.accepts(list_by_sensor)
             else f"job {job!r} does not accept it. Add it to the job's sensors and deploy"
         )
 

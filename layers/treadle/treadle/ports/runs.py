@@ -36,7 +36,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Try:
+class PendingStart:
     """That a start of the present attempt may have reached its target.
 
     Attributes:
@@ -58,7 +58,7 @@ class Try:
 
 
 @dataclass(frozen=True, slots=True)
-class Delay:
+class LaunchBackoff:
     """That a start of the present attempt has to wait.
 
     Attributes:
@@ -91,7 +91,7 @@ class Unanswered:
 
 
 @dataclass(frozen=True, slots=True)
-class Allowance:
+class RetryGrant:
     """That somebody granted a run another attempt.
 
     Attributes:
@@ -168,7 +168,7 @@ class Run:
         allowances: who granted attempts, and when.
         reached: all statuses reached, by attempt and retry.
         claim: the right to start the present attempt.
-        tried: that a start of the present attempt may have reached its target; None if none has.
+        pending_start: that a start of the present attempt may have reached its target; None if none has.
         unseen_at: when the target was first asked for what was tried, and showed nothing.
         denied_at: when the present attempt was first denied.
         delayed: why the present attempt waits for its start, as its last try found; None if nothing was in its way.
@@ -198,13 +198,13 @@ class Run:
     attempt: int = 1
     granted: int = 1
     retries: int = 0
-    allowances: tuple[Allowance, ...] = ()
+    allowances: tuple[RetryGrant, ...] = ()
     reached: Reached = field(default_factory=dict)
     claim: Claim | None = None
-    tried: Try | None = None
+    pending_start: PendingStart | None = None
     unseen_at: int | None = None
     denied_at: int | None = None
-    delayed: Delay | None = None
+    delayed: LaunchBackoff | None = None
     unanswered: Unanswered | None = None
     external_id: str | None = None
     target: str | None = None
@@ -243,15 +243,15 @@ class Run:
         return self.attempt < self.attempts_allowed
 
     @property
-    def is_settled(self) -> bool:
+    def is_final(self) -> bool:
         """Whether it was started and has no attempt left: its key is taken until an operator frees it."""
         started = any(DagsterRunStatus.STARTED in times for times in self.reached.values())
         return started and not self.may_start_again
 
     @property
-    def yields(self) -> str | None:
+    def replaceable_request_digest(self) -> str | None:
         """The digest of a request that never reached its target: a changed one may have the key; else None."""
-        if self.status is not DagsterRunStatus.FAILURE or self.tried or self.external_id:
+        if self.status is not DagsterRunStatus.FAILURE or self.pending_start or self.external_id:
             return None
         if any(DagsterRunStatus.STARTED in times for times in self.reached.values()):
             return None
@@ -271,7 +271,7 @@ def request_digest(job: str, run_config: str, partition_key: str | None) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class PollCheckpoint:
     """How far an observed job's target has been looked through for what others started.
 
     Attributes:
@@ -374,7 +374,7 @@ class RunStore(Protocol):
             StoreError: if the store did not answer.
         """
 
-    def of_sensor(self, sensor: str, limit: int) -> list[Run]:
+    def list_by_sensor(self, sensor: str, limit: int) -> list[Run]:
         """The newest runs that a sensor asked for, newest first; may lag by a moment."""
 
     def due(self, now: int, limit: int) -> list[str]:
@@ -403,7 +403,9 @@ class RunStore(Protocol):
             StoreError: if the store did not answer.
         """
 
-    def claim(self, run_id: str, job: str, attempt: int, claim: Claim, tried: Try) -> Run | None:
+    def claim(
+        self, run_id: str, job: str, attempt: int, claim: Claim, pending_start: PendingStart
+    ) -> Run | None:
         """Take the right to start an attempt, if it is queued and nobody else can act on it any more.
 
         Args:
@@ -411,7 +413,7 @@ class RunStore(Protocol):
             job: the run's; of another one nothing is claimed.
             attempt: which start.
             claim: the right.
-            tried: noted with it, unless an earlier try is noted still; its time is now.
+            pending_start: noted with it, unless an earlier try is noted still; its time is now.
 
         Returns:
             The record afterwards: it bears the given claim exactly if that was taken. None if there is
@@ -446,14 +448,14 @@ class RunStore(Protocol):
             StoreError: if the store did not answer.
         """
 
-    def look(self, job: str) -> Look | None:
+    def poll_checkpoint(self, job: str) -> PollCheckpoint | None:
         """How far an observed job's target has been looked through, read strongly; None if it never was.
 
         Raises:
             StoreError: if the store did not answer.
         """
 
-    def keep_look(self, job: str, look: Look) -> None:
+    def put_poll_checkpoint(self, job: str, look: PollCheckpoint) -> None:
         """Keep that, unless a later look is done already; it is no run, and nobody finds it as one.
 
         Raises:

@@ -12,7 +12,7 @@ class Clock(Protocol):
         """Milliseconds since the epoch."""
 
 
-class Tokens(Protocol):
+class IdGenerator(Protocol):
     """Unguessable names for owners of leases and claims."""
 
     def new(self) -> str:
@@ -36,11 +36,11 @@ class DeadLetters(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class DeadLetter:
     """A message of the dead-letter queue.
 
     Attributes:
-        letter_id: its name.
+        message_id: its name.
         handle: by which it is deleted, or given back.
         body: as it came.
         attributes: what was written beside it, such as `origin` and `reason`.
@@ -48,7 +48,7 @@ class Letter:
         project: in whose queue it is; "" for the engine's.
     """
 
-    letter_id: str
+    message_id: str
     handle: str
     body: str
     attributes: Mapping[str, str]
@@ -56,10 +56,10 @@ class Letter:
     project: str = ""
 
 
-class LetterBox(Protocol):
+class DeadLetterQueue(Protocol):
     """Where dead letters are read."""
 
-    def receive(self) -> list[Letter]:
+    def receive(self) -> list[DeadLetter]:
         """Some letters, which nobody else is given for ten minutes; none if there are no more.
 
         Raises:
@@ -73,14 +73,14 @@ class LetterBox(Protocol):
             StoreError: if the queue could not be asked.
         """
 
-    def delete(self, letter: Letter) -> None:
+    def delete(self, letter: DeadLetter) -> None:
         """Take a letter out for good.
 
         Raises:
             StoreError: if the queue did not answer.
         """
 
-    def give_back(self, letter: Letter) -> None:
+    def give_back(self, letter: DeadLetter) -> None:
         """Let others be given the letter again at once; nothing happens to one that is gone.
 
         Raises:

@@ -66,7 +66,7 @@ class PlannedRun:
 
 
 @dataclass(frozen=True, slots=True)
-class SetAside:
+class RejectedRequest:
     """A request that could never run, with the reason.
 
     Attributes:
@@ -130,7 +130,7 @@ class DispatchCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class Slicing:
+class ChunkProgress:
     """How far a tick has come that is dispatched in slices.
 
     Attributes:
@@ -214,7 +214,7 @@ class Tick:
     error: ErrorInfo | None = None
     requests: tuple[PlannedRun, ...] = ()
     existing_keys: tuple[str, ...] = ()
-    set_aside: tuple[SetAside, ...] = ()
+    set_aside: tuple[RejectedRequest, ...] = ()
     cursor: str | None = None
     trigger: str | None = None
     attempts: int = 1
@@ -223,7 +223,7 @@ class Tick:
     last_time: int | None = None
     dispatched: DispatchCounts | None = None
     refusals: tuple[str, ...] = ()
-    slicing: Slicing | None = None
+    slicing: ChunkProgress | None = None
     log: tuple[str, ...] = ()
     paused: str | None = None
     depth: int = 0
@@ -267,7 +267,7 @@ _BOUNDS = (
 
 
 @dataclass(frozen=True, slots=True)
-class TickOutline:
+class TickSummary:
     """A tick's record without what it asked for and logged; see `Tick` for the attributes.
 
     Attributes:
@@ -318,9 +318,9 @@ def _trouble(
     return TickTrouble.SET_ASIDE if set_aside else None
 
 
-def outline(tick: Tick) -> TickOutline:
+def outline(tick: Tick) -> TickSummary:
     """The record without what it asked for and logged."""
-    return TickOutline(
+    return TickSummary(
         sensor=tick.sensor,
         tick_id=tick.tick_id,
         kind=tick.kind,
@@ -371,7 +371,7 @@ class TickPage:
         next: the tick id before which the next page goes on; None if there is nothing more.
     """
 
-    ticks: tuple[TickOutline, ...]
+    ticks: tuple[TickSummary, ...]
     next: str | None
 
 
@@ -428,9 +428,9 @@ class TickStore(Protocol):
             StoreError: if the store did not answer.
         """
 
-    def note_slice(
+    def mark_chunk_done(
         self, tick: Tick, index: int, of: int, counts: DispatchCounts, refusals: Collection[str]
-    ) -> Slicing | None:
+    ) -> ChunkProgress | None:
         """Note once that a slice of a tick's requests is done; a second note of it changes nothing.
 
         Nor does one that disagrees with those before it on how many slices there are.

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
-from treadle.ports.health import Vitals
+from treadle.ports.health import HealthSnapshot
 
 
 @dataclass(slots=True)
@@ -13,9 +13,9 @@ class InMemoryHealth:
         found: all that is to be seen.
     """
 
-    found: Vitals = field(default_factory=Vitals)
+    found: HealthSnapshot = field(default_factory=HealthSnapshot)
 
-    def vitals(self, owner: str | None = None) -> Vitals:
+    def snapshot(self, owner: str | None = None) -> HealthSnapshot:
         """What was set; of one step its switches and its queue."""
         if owner is None:
             return self.found

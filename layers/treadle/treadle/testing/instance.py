@@ -21,35 +21,35 @@ from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus
 from treadle.definitions.timed import DeadlineReached
 from treadle.engine.asset_events import asset_event as as_kept
 from treadle.engine.asset_events import materialized
-from treadle.engine.asset_reading import StoredInstance
+from treadle.engine.asset_recorder import AssetRecorder
+from treadle.engine.bus_events import asset_materialized
 from treadle.engine.dispatch import Dispatcher
 from treadle.engine.evaluation import Budget, Evaluator
 from treadle.engine.event_ticks import EventTicks
 from treadle.engine.identity import RunIds
+from treadle.engine.instance_reader import InstanceReader
 from treadle.engine.launch import Launcher
-from treadle.engine.leased_ticks import LeasedTicks, TickSettings
-from treadle.engine.materializing import AssetRecorder
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.outcomes import Outcome
 from treadle.engine.planning import Planner
 from treadle.engine.preview import STORED, Preview, Previewer
-from treadle.engine.reading import StoredEnds
 from treadle.engine.record import Recorder, StatusChange
-from treadle.engine.telling import asset_materialized
+from treadle.engine.run_reader import CompletedRunReader
+from treadle.engine.scheduled_ticks import ScheduledTickRunner, TickSettings
 from treadle.engine.views import dagster_run
 from treadle.integrations.s3.definition import S3SensorDefinition
 from treadle.operate.sensors import SensorOperations
-from treadle.ports.launching import JobSettings
 from treadle.ports.runs import Failure, Run
 from treadle.ports.sensors import SensorState
+from treadle.ports.targets import JobSettings
 from treadle.ports.ticks import Tick
+from treadle.testing.bus import NAMESPACE, BusReader, BusRecord, RunResult
 from treadle.testing.event_store import InMemoryEventStore
 from treadle.testing.grants import FixedGrants
-from treadle.testing.news import NAMESPACE, BusNews, News, RunResult
+from treadle.testing.instance_reader import Recorded
 from treadle.testing.objects import InMemoryObjects
-from treadle.testing.recorded import Recorded
 from treadle.testing.stores import InMemoryRunStore, InMemorySensorStore, InMemoryTables, InMemoryTickStore
-from treadle.testing.system import CountingTokens, InMemoryQueue, VirtualClock
+from treadle.testing.system import InMemoryQueue, SequentialIds, VirtualClock
 from treadle.testing.targets import InMemoryTarget
 
 KIND = "in_memory"
@@ -74,7 +74,7 @@ class TickResult:
 @dataclass(frozen=True, slots=True)
 class _Parts:
     definition: SensorDefinition
-    leased: LeasedTicks
+    leased: ScheduledTickRunner
     events: EventTicks
     previewer: Previewer
     interval: int
@@ -107,15 +107,15 @@ class TreadleInstance(Recorded):
         self.clock = VirtualClock() if start is None else VirtualClock(int(start.timestamp() * 1000))
         self._deployed_at = self.clock.now()
         self._tables = InMemoryTables()
-        self._tokens = CountingTokens()
+        self._tokens = SequentialIds()
         self._default = default_status
         self._sensor_store = InMemorySensorStore(self._tables)
         self._tick_store = InMemoryTickStore(self._tables)
         self._run_store = InMemoryRunStore(self._tables)
-        self._news = BusNews(self._tables)
+        self._bus = BusReader(self._tables)
         self._event_store = InMemoryEventStore(self._tables)
-        super().__init__(StoredInstance(self._run_store, NAMESPACE, self._event_store))
-        self._ends = StoredEnds(self._event_store, self.clock)
+        super().__init__(InstanceReader(self._run_store, NAMESPACE, self._event_store))
+        self._ends = CompletedRunReader(self._event_store, self.clock)
         self.objects = InMemoryObjects(self.clock)
         self.target = InMemoryTarget(self.clock)
         self.undelivered: list[SensorEvent] = []
@@ -126,7 +126,7 @@ class TreadleInstance(Recorded):
         grants = FixedGrants({each.name: frozenset(each.job_names) for each in sensors})
         targets = {KIND: self.target}
         events = InMemoryEventStore(self._tables)
-        assets = AssetRecorder(events, self._news.bus, NAMESPACE, self._run_store, self.clock)
+        assets = AssetRecorder(events, self._bus.bus, NAMESPACE, self._run_store, self.clock)
         self._dispatcher = Dispatcher(
             self._tick_store, self._run_store, self._launches, grants, self.clock, assets
         )
@@ -157,7 +157,7 @@ class TreadleInstance(Recorded):
         store, tokens = self._sensor_store, self._tokens
         return _Parts(
             definition,
-            LeasedTicks(evaluator, store, self._tick_store, self.clock, tokens, ticking),
+            ScheduledTickRunner(evaluator, store, self._tick_store, self.clock, tokens, ticking),
             EventTicks(evaluator, store, self._tick_store, tokens, self._default, self._run_store, NAMESPACE),
             Previewer(evaluator, store, self.clock),
             interval,
@@ -211,15 +211,15 @@ class TreadleInstance(Recorded):
         return results
 
     def _evaluated(self, parts: _Parts, event: SensorEvent) -> Outcome:
-        return parts.events.evaluate(event, parts.events.take_up([event]), Budget())
+        return parts.events.evaluate(event, parts.events.load_batch_state([event]), Budget())
 
     def _tell(self) -> None:
         """Let sensors hear what has become of runs and assets, until there is no more to hear."""
-        while news := self._news.fresh():
+        while news := self._bus.fresh():
             for event in news:
                 self._hear(event)
 
-    def _hear(self, event: News) -> None:
+    def _hear(self, event: BusRecord) -> None:
         """Let an event of the bus wake sensors, or be evaluated by them.
 
         A function that fails leaves a FAILURE tick, as it does when it is deployed, and its event waits in
@@ -256,7 +256,7 @@ class TreadleInstance(Recorded):
         told = AssetMaterialized(asset_event, name, 0, time, run_id, location=NAMESPACE)
         [kept] = self._event_store.append([as_kept(told)])
         told = materialized(kept)
-        self._news.bus.publish([asset_materialized(told, NAMESPACE)])
+        self._bus.bus.publish([asset_materialized(told, NAMESPACE)])
         self._tell()
         return told
 

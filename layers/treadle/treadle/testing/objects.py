@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from treadle.definitions.objects import NO_VERSION, ObjectCreated, S3Object
-from treadle.integrations.s3.completeness import directory_of
+from treadle.integrations.s3.groups import directory_of
 from treadle.integrations.s3.lister import Page
 from treadle.integrations.s3.selection import S3Selection
 from treadle.ports.system import Clock

@@ -12,7 +12,7 @@ from treadle.ports.assets import AssetEvent
 from treadle.ports.engine_state import EngineRecord, LateSensor
 from treadle.ports.registry import RegistryCopy
 from treadle.ports.run_queries import MOST_LOOKED_AT, RunPage, RunQuery, parse_place, place_of
-from treadle.ports.runs import Claim, KeyState, Look, Run, Try, unreadable_run
+from treadle.ports.runs import Claim, KeyState, PendingStart, PollCheckpoint, Run, unreadable_run
 from treadle.ports.sensors import (
     KEPT_EDITS,
     Completion,
@@ -27,12 +27,12 @@ from treadle.ports.sensors import (
 )
 from treadle.ports.ticks import (
     MOST_READ,
+    ChunkProgress,
     DispatchCounts,
     Drop,
-    Slicing,
     Tick,
-    TickOutline,
     TickPage,
+    TickSummary,
     TickTrouble,
     outline,
     unreadable_tick,
@@ -68,7 +68,7 @@ class InMemoryTables:
     runs: dict[str, Run] = field(default_factory=dict)
     events: dict[str, list[AssetEvent]] = field(default_factory=dict)
     pending_since: dict[tuple[str, str], int] = field(default_factory=dict)
-    looks: dict[str, Look] = field(default_factory=dict)
+    looks: dict[str, PollCheckpoint] = field(default_factory=dict)
     unreadable: dict[tuple[str, ...], str] = field(default_factory=dict)
     marked: dict[tuple[str, ...], int] = field(default_factory=dict)
     admitted: dict[tuple[str, int], int] = field(default_factory=dict)
@@ -274,7 +274,7 @@ class InMemoryTickStore:
     ) -> TickPage:
         """Some of a sensor's ticks, newest first."""
         names = sorted((name for of, name in self._tables.ticks if of == sensor), reverse=True)
-        found: list[TickOutline] = []
+        found: list[TickSummary] = []
         last = None
         for read, name in enumerate(name for name in names if before is None or name < before):
             if len(found) == limit or read == MOST_READ:
@@ -300,18 +300,18 @@ class InMemoryTickStore:
             self._tables.ticks[tick.sensor, tick.tick_id] = tick
             return True
 
-    def note_slice(
+    def mark_chunk_done(
         self, tick: Tick, index: int, of: int, counts: DispatchCounts, refusals: Collection[str]
-    ) -> Slicing | None:
+    ) -> ChunkProgress | None:
         """Note once that a slice is done."""
         with self._tables.lock:
             standing = self.get(tick.sensor, tick.tick_id)
             if standing is None:
                 return None
-            before = standing.slicing or Slicing(of)
+            before = standing.slicing or ChunkProgress(of)
             if index in before.noted or before.of != of:
                 return before
-            after = Slicing(
+            after = ChunkProgress(
                 of,
                 before.noted | {index},
                 before.counts + counts,
@@ -406,7 +406,7 @@ class InMemoryRunStore:
             return unreadable_run(run.run_id, run.job, run.sensor, run.created_at, error.reason)
         return run
 
-    def of_sensor(self, sensor: str, limit: int) -> list[Run]:
+    def list_by_sensor(self, sensor: str, limit: int) -> list[Run]:
         """The newest runs first."""
         runs = [run for run in self._readable() if run.sensor == sensor]
         return sorted(runs, key=lambda run: run.created_at, reverse=True)[:limit]
@@ -476,7 +476,9 @@ class InMemoryRunStore:
                 self._tables.runs[run.run_id] = run
             return standing
 
-    def claim(self, run_id: str, job: str, attempt: int, claim: Claim, tried: Try) -> Run | None:
+    def claim(
+        self, run_id: str, job: str, attempt: int, claim: Claim, pending_start: PendingStart
+    ) -> Run | None:
         """Take the right to start an attempt."""
         with self._tables.lock:
             run = self.get(run_id)
@@ -486,9 +488,11 @@ class InMemoryRunStore:
                 or run.status is not DagsterRunStatus.QUEUED
             ):
                 return run
-            if run.claim and run.claim.token != claim.token and run.claim.expires_at >= tried.at:
+            if run.claim and run.claim.token != claim.token and run.claim.expires_at >= pending_start.at:
                 return run
-            claimed = replace(run, claim=claim, tried=run.tried or tried, revision=run.revision + 1)
+            claimed = replace(
+                run, claim=claim, pending_start=run.pending_start or pending_start, revision=run.revision + 1
+            )
             self._tables.runs[run_id] = claimed
             return claimed
 
@@ -514,11 +518,11 @@ class InMemoryRunStore:
                 self._tables.marked[run_id,] = until
             return is_new
 
-    def look(self, job: str) -> Look | None:
+    def poll_checkpoint(self, job: str) -> PollCheckpoint | None:
         """How far a job's target has been looked through."""
         return self._tables.looks.get(job)
 
-    def keep_look(self, job: str, look: Look) -> None:
+    def put_poll_checkpoint(self, job: str, look: PollCheckpoint) -> None:
         """Keep that, unless a later look is done."""
         with self._tables.lock:
             standing = self._tables.looks.get(job)
@@ -527,8 +531,8 @@ class InMemoryRunStore:
 
 
 def _state(run: Run, request: str | None) -> KeyState:
-    if run.is_settled:
+    if run.is_final:
         return KeyState.SETTLED
-    if run.may_start_again or run.yields not in {None, request}:
+    if run.may_start_again or run.replaceable_request_digest not in {None, request}:
         return KeyState.OPEN
     return KeyState.TAKEN

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from treadle.ports.system import Letter
+from treadle.ports.system import DeadLetter
 
 
 @dataclass(slots=True)
@@ -35,7 +35,7 @@ class VirtualClock:
         return self.time
 
 
-class CountingTokens:
+class SequentialIds:
     """Tokens in a known order."""
 
     def __init__(self) -> None:
@@ -83,14 +83,14 @@ class InMemoryQueue:
 
 @dataclass(slots=True)
 class InMemoryDeadLetters:
-    """A `DeadLetters` and the `LetterBox` on it.
+    """A `DeadLetters` and the `DeadLetterQueue` on it.
 
     Attributes:
         letters: those that are there, whether or not somebody was given them, by their names.
         held: the names of those that somebody was given.
     """
 
-    letters: dict[str, Letter] = field(default_factory=dict)
+    letters: dict[str, DeadLetter] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
     _count: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -101,23 +101,23 @@ class InMemoryDeadLetters:
     def add(self, body: str, attributes: Mapping[str, str], source: str | None = None) -> None:
         """Keep a letter as AWS or a step writes it."""
         name = f"letter-{next(self._count)}"
-        self.letters[name] = Letter(name, f"handle of {name}", body, dict(attributes), source)
+        self.letters[name] = DeadLetter(name, f"handle of {name}", body, dict(attributes), source)
 
     def count(self) -> int:
         """How many letters there are."""
         return len(self.letters)
 
-    def receive(self) -> list[Letter]:
+    def receive(self) -> list[DeadLetter]:
         """Ten letters at most that nobody was given."""
         found = [letter for name, letter in self.letters.items() if name not in self.held][:10]
-        self.held |= {letter.letter_id for letter in found}
+        self.held |= {letter.message_id for letter in found}
         return found
 
-    def delete(self, letter: Letter) -> None:
+    def delete(self, letter: DeadLetter) -> None:
         """Take a letter out."""
-        self.letters.pop(letter.letter_id, None)
-        self.held.discard(letter.letter_id)
+        self.letters.pop(letter.message_id, None)
+        self.held.discard(letter.message_id)
 
-    def give_back(self, letter: Letter) -> None:
+    def give_back(self, letter: DeadLetter) -> None:
         """Let it be received again."""
-        self.held.discard(letter.letter_id)
+        self.held.discard(letter.message_id)

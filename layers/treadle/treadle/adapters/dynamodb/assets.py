@@ -11,7 +11,7 @@ from treadle.adapters.dynamodb.models import named, read_number
 from treadle.definitions.errors import StoreThrottledError, UnreadableRecordError
 from treadle.ports.assets import AT_ONCE, OLD_NEWS, AssetEvent, is_ended_runs_key, unreadable_event
 from treadle.ports.records import each_readable, integer, reader, text
-from treadle.ports.system import Tokens
+from treadle.ports.system import IdGenerator
 
 _COUNTER = "counter"
 _DIRECTORY = "#assets"
@@ -34,7 +34,7 @@ class DynamoEventStore:
         tokens: names transactions.
     """
 
-    def __init__(self, database: Database, table: Table, tokens: Tokens) -> None:
+    def __init__(self, database: Database, table: Table, tokens: IdGenerator) -> None:
         self._database = database
         self._table = table
         self._tokens = tokens

@@ -16,7 +16,7 @@ from pynamodb.exceptions import VerboseClientError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from treadle.adapters.answers import code_of
+from treadle.adapters.aws_errors import code_of
 from treadle.adapters.clients import MAKING, session_for
 from treadle.definitions.errors import StoreError, StoreRejectedError, StoreThrottledError
 

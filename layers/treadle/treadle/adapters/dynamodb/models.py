@@ -111,7 +111,7 @@ class TickModel(Model):
     expires_at = NumberAttribute(null=True)
     dispatched = JSONAttribute(null=True)
     refusals = JSONAttribute(null=True)
-    slices_of = NumberAttribute(null=True)
+    chunk_count = NumberAttribute(null=True)
     slices_done = NumberSetAttribute(null=True)
     slices_started = NumberAttribute(null=True)
     slices_existing = NumberAttribute(null=True)
@@ -139,7 +139,7 @@ class RunModel(Model):
     status = UnicodeAttribute()
     attempt = NumberAttribute()
     attempts_allowed = NumberAttribute()
-    yields = UnicodeAttribute(null=True)
+    replaceable_request_digest = UnicodeAttribute(null=True)
     settled = BooleanAttribute(null=True)
     granted = NumberAttribute(null=True)
     retries = NumberAttribute(null=True)
@@ -173,7 +173,7 @@ class RunModel(Model):
     revision = NumberAttribute()
 
 
-class LookModel(Model):
+class PollCheckpointModel(Model):
     """How far an observed job's target has been looked through; in the runs table under `look#<job>`, in no index."""
 
     run_id = UnicodeAttribute(hash_key=True)

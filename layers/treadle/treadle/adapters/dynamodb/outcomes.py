@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from treadle.definitions.errors import StoreError, StoreRejectedError, UnreadableRecordError
 from treadle.ports.records import integer, reader, text, text_or_none, texts
 from treadle.ports.system import BlobStore
-from treadle.ports.ticks import PlannedRun, SetAside, Tick
+from treadle.ports.ticks import PlannedRun, RejectedRequest, Tick
 
 if TYPE_CHECKING:
     from treadle.definitions.assets import AssetMaterialization
@@ -52,7 +52,7 @@ class Unpacked:
 
     requests: tuple[PlannedRun, ...] = ()
     existing_keys: tuple[str, ...] = ()
-    set_aside: tuple[SetAside, ...] = ()
+    set_aside: tuple[RejectedRequest, ...] = ()
     asset_events: "tuple[AssetMaterialization, ...]" = ()
 
 
@@ -117,11 +117,11 @@ class Outcomes:
         if not inflater.eof:
             raise UnreadableRecordError(f"a tick of sensor {sensor}", "what it asked for is cut off")
         found: dict[str, list[Any]] = json.loads(content)
-        malformed: list[SetAside] = []
+        malformed: list[RejectedRequest] = []
         requests = tuple(_each(_read_request, found["runs"], malformed))
         # Ticks that were committed before there were asset events have none.
         made = tuple(_each(_read_asset_event, found.get("assets", ()), malformed))
-        aside = tuple(SetAside(text_or_none(key), text(why)) for key, why in found["set_aside"])
+        aside = tuple(RejectedRequest(text_or_none(key), text(why)) for key, why in found["set_aside"])
         return Unpacked(requests, tuple(map(text, found["existing"])), (*aside, *malformed), made)
 
     def _fetched(self, sensor: str, key: str, digest: str | None) -> bytes:
@@ -139,7 +139,7 @@ class Outcomes:
         return blob
 
 
-def _each(read: Callable[[Any], T], records: Iterable[Any], malformed: list[SetAside]) -> Iterator[T]:
+def _each(read: Callable[[Any], T], records: Iterable[Any], malformed: list[RejectedRequest]) -> Iterator[T]:
     """What can be read; the others join those that are set aside."""
     for record in records:
         try:
@@ -147,7 +147,7 @@ def _each(read: Callable[[Any], T], records: Iterable[Any], malformed: list[SetA
         except UnreadableRecordError as error:
             logger.error("%s", error)  # noqa: TRY400 - its words say all
             key = record[1] if isinstance(record, list) and len(record) == _REQUEST_FIELDS else None
-            malformed.append(SetAside(key if isinstance(key, str) else None, error.reason))
+            malformed.append(RejectedRequest(key if isinstance(key, str) else None, error.reason))
 
 
 _REQUEST_FIELDS = 7

@@ -8,23 +8,23 @@ from typing import Any
 from pynamodb.expressions.condition import Condition
 
 from treadle.adapters.dynamodb.database import ConditionFailed, Database, Item, Table
-from treadle.adapters.dynamodb.models import LookModel, named, whole
+from treadle.adapters.dynamodb.models import PollCheckpointModel, named, whole
 from treadle.adapters.dynamodb.models import RunModel as Model
 from treadle.definitions.errors import StoreError, UnreadableRecordError
 from treadle.definitions.status import FINISHED_STATUSES, DagsterRunStatus
 from treadle.ports.records import each_readable, integer, reader, text, texts
 from treadle.ports.run_queries import MOST_LOOKED_AT, RunPage, RunQuery, parse_place, place_of
 from treadle.ports.runs import (
-    Allowance,
     Claim,
-    Delay,
     Failure,
     KeyState,
-    Look,
+    LaunchBackoff,
+    PendingStart,
+    PollCheckpoint,
     Reached,
     Reaction,
+    RetryGrant,
     Run,
-    Try,
     Unanswered,
     unreadable_run,
 )
@@ -60,7 +60,7 @@ class DynamoRunStore:
         item = self._database.get(self._table, run_id)
         return _run(item) if item and _is_run(item) else None
 
-    def of_sensor(self, sensor: str, limit: int) -> list[Run]:
+    def list_by_sensor(self, sensor: str, limit: int) -> list[Run]:
         """The newest runs first, by the index, which may lag by a moment."""
         items = self._database.query(
             self._table, sensor, index_name="by_sensor", scan_index_forward=False, limit=limit
@@ -171,7 +171,9 @@ class DynamoRunStore:
         )
         return _standing(run.run_id, failed)
 
-    def claim(self, run_id: str, job: str, attempt: int, claim: Claim, tried: Try) -> Run | None:
+    def claim(
+        self, run_id: str, job: str, attempt: int, claim: Claim, pending_start: PendingStart
+    ) -> Run | None:
         """Take the right to start an attempt."""
         queued = (
             (Model.job == job) & (Model.attempt == attempt) & (Model.status == DagsterRunStatus.QUEUED.value)
@@ -179,17 +181,17 @@ class DynamoRunStore:
         free = (
             Model.claim_token.does_not_exist()
             | (Model.claim_token == claim.token)
-            | (Model.claim_expires < tried.at)
+            | (Model.claim_expires < pending_start.at)
         )
         actions = [
             Model.claim_token.set(claim.token),
             Model.claim_expires.set(claim.expires_at),
-            Model.tried_token.set(Model.tried_token | tried.token),
-            Model.tried_at.set(Model.tried_at | tried.at),
-            Model.tried_target.set(Model.tried_target | tried.target),
-            Model.tried_kind.set(Model.tried_kind | tried.kind),
-            Model.tried_options.set(Model.tried_options | dict(tried.options)),
-            Model.tried_role.set(Model.tried_role | (tried.role or "")),
+            Model.tried_token.set(Model.tried_token | pending_start.token),
+            Model.tried_at.set(Model.tried_at | pending_start.at),
+            Model.tried_target.set(Model.tried_target | pending_start.target),
+            Model.tried_kind.set(Model.tried_kind | pending_start.kind),
+            Model.tried_options.set(Model.tried_options | dict(pending_start.options)),
+            Model.tried_role.set(Model.tried_role | (pending_start.role or "")),
             Model.revision.add(1),
         ]
         answer = self._database.update(self._table, (run_id,), actions, queued & free, returning="ALL_NEW")
@@ -211,24 +213,24 @@ class DynamoRunStore:
         )
         return not isinstance(answer, ConditionFailed) and "unreadable" not in answer
 
-    def look(self, job: str) -> Look | None:
+    def poll_checkpoint(self, job: str) -> PollCheckpoint | None:
         """How far a job's target has been looked through, read strongly."""
         item = self._database.get(self._table, f"{_LOOK}{job}")
         if item is None:
             return None
         return _read_look(item)
 
-    def keep_look(self, job: str, look: Look) -> None:
+    def put_poll_checkpoint(self, job: str, look: PollCheckpoint) -> None:
         """Keep that, unless a later look is done."""
         key = f"{_LOOK}{job}"
-        item = LookModel(
+        item = PollCheckpointModel(
             run_id=key,
             done_at=look.done_at,
             again_at=look.again_at,
             began_at=look.began_at,
             down_to=look.down_to,
         )
-        newer = LookModel.done_at.does_not_exist() | (LookModel.done_at <= look.done_at)
+        newer = PollCheckpointModel.done_at.does_not_exist() | (PollCheckpointModel.done_at <= look.done_at)
         self._database.put(self._table, (key,), item.serialize(), newer)
 
 
@@ -316,20 +318,20 @@ def _item(run: Run, revision: int) -> Item:
         status=run.status.value,
         attempt=run.attempt,
         attempts_allowed=run.attempts_allowed,
-        yields=run.yields,
-        settled=run.is_settled or None,
+        replaceable_request_digest=run.replaceable_request_digest,
+        settled=run.is_final or None,
         granted=run.granted,
         retries=run.retries or None,
         allowances=[[each.attempts, each.by, each.at] for each in run.allowances] or None,
         reached={place: dict(times) for place, times in run.reached.items()},
         claim_token=run.claim.token if run.claim else None,
         claim_expires=run.claim.expires_at if run.claim else None,
-        tried_token=run.tried.token if run.tried else None,
-        tried_at=run.tried.at if run.tried else None,
-        tried_target=run.tried.target if run.tried else None,
-        tried_kind=run.tried.kind if run.tried else None,
-        tried_options=dict(run.tried.options) if run.tried else None,
-        tried_role=run.tried.role if run.tried else None,
+        tried_token=run.pending_start.token if run.pending_start else None,
+        tried_at=run.pending_start.at if run.pending_start else None,
+        tried_target=run.pending_start.target if run.pending_start else None,
+        tried_kind=run.pending_start.kind if run.pending_start else None,
+        tried_options=dict(run.pending_start.options) if run.pending_start else None,
+        tried_role=run.pending_start.role if run.pending_start else None,
         unseen_at=run.unseen_at,
         denied_at=run.denied_at,
         delayed=[run.delayed.reason, run.delayed.at, run.delayed.until] if run.delayed else None,
@@ -366,12 +368,12 @@ def _failure(error: str, cause: str, assumed: bool, steps: Sequence[Sequence[str
     return Failure(text(error), text(cause), bool(assumed), failed)
 
 
-def _allowance(attempts: object, by: object, at: object) -> Allowance:
-    return Allowance(integer(attempts), text(by), integer(at))
+def _retry_grant(attempts: object, by: object, at: object) -> RetryGrant:
+    return RetryGrant(integer(attempts), text(by), integer(at))
 
 
-def _delay(reason: object, at: object, until: object) -> Delay:
-    return Delay(text(reason), integer(at), integer(until))
+def _delay(reason: object, at: object, until: object) -> LaunchBackoff:
+    return LaunchBackoff(text(reason), integer(at), integer(until))
 
 
 def _unanswered(reason: object, since: object, at: object) -> Unanswered:
@@ -404,18 +406,20 @@ def _listed(keys: Item, item: Item) -> Run:
         return unreadable_run(item["run_id"]["S"], job, sensor, made_at, error.reason)
 
 
-def _look(item: Item) -> Look:
-    model = LookModel.from_raw_data(item)
-    return Look(integer(model.done_at), integer(model.again_at), whole(model.began_at), whole(model.down_to))
+def _look(item: Item) -> PollCheckpoint:
+    model = PollCheckpointModel.from_raw_data(item)
+    return PollCheckpoint(
+        integer(model.done_at), integer(model.again_at), whole(model.began_at), whole(model.down_to)
+    )
 
 
 def _run_of(item: Item) -> Run:
     model = Model.from_raw_data(item)
-    claim = tried = None
+    claim = pending_start = None
     if model.claim_token is not None:
         claim = Claim(model.claim_token, whole(model.claim_expires) or 0)
     if model.tried_token is not None:
-        tried = Try(
+        pending_start = PendingStart(
             model.tried_token,
             whole(model.tried_at) or 0,
             model.tried_target or "",
@@ -437,10 +441,10 @@ def _run_of(item: Item) -> Run:
         attempt=integer(model.attempt, 1),
         granted=integer(model.granted or model.attempts_allowed),
         retries=whole(model.retries) or 0,
-        allowances=tuple(_allowance(*each) for each in model.allowances or ()),
+        allowances=tuple(_retry_grant(*each) for each in model.allowances or ()),
         reached=_reached(model.reached),
         claim=claim,
-        tried=tried,
+        pending_start=pending_start,
         unseen_at=whole(model.unseen_at),
         denied_at=whole(model.denied_at),
         delayed=_delay(*model.delayed) if model.delayed is not None else None,

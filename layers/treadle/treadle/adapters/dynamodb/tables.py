@@ -8,7 +8,7 @@ from treadle.adapters.dynamodb.database import Database, Table
 from treadle.adapters.dynamodb.outcomes import Outcomes
 from treadle.adapters.dynamodb.sensors import DynamoSensorStore
 from treadle.adapters.dynamodb.ticks import DynamoTickStore
-from treadle.ports.system import BlobStore, Tokens
+from treadle.ports.system import BlobStore, IdGenerator
 
 if TYPE_CHECKING:
     from treadle.adapters.dynamodb.assets import DynamoEventStore
@@ -36,7 +36,7 @@ class DynamoStores:
         blobs: takes what is too large for a tick record; without it, such ticks are neither kept nor read.
     """
 
-    def __init__(self, names: TableNames, tokens: Tokens, blobs: BlobStore | None = None) -> None:
+    def __init__(self, names: TableNames, tokens: IdGenerator, blobs: BlobStore | None = None) -> None:
         sensors = Table(names.sensors, "sensor")
         ticks = Table(names.ticks, "sensor", "tick_id", indexes=(("pending", "pending", "pending_since"),))
         self._runs = Table(

@@ -18,14 +18,14 @@ from treadle.engine.identity import tick_time, timestamp
 from treadle.ports.records import each_readable, integer, reader, text
 from treadle.ports.ticks import (
     MOST_READ,
+    ChunkProgress,
     DispatchCounts,
     Drop,
     ErrorInfo,
-    Slicing,
     Tick,
     TickKind,
-    TickOutline,
     TickPage,
+    TickSummary,
     TickTrouble,
     outline,
     unreadable_tick,
@@ -107,7 +107,7 @@ class DynamoTickStore:
             attributes_to_get=_OUTLINED,
             **options,
         )
-        found: list[TickOutline] = []
+        found: list[TickSummary] = []
         last = None
         for read, item in enumerate(chain.from_iterable(pages)):
             if len(found) == limit or read == MOST_READ:
@@ -147,14 +147,14 @@ class DynamoTickStore:
             return True
         return failed.standing is not None and _read_owner(failed.standing) == tick.owner
 
-    def note_slice(
+    def mark_chunk_done(
         self, tick: Tick, index: int, of: int, counts: DispatchCounts, refusals: Collection[str]
-    ) -> Slicing | None:
+    ) -> ChunkProgress | None:
         """Note once that a slice is done, in one conditional write; how far the tick has come."""
         fresh = ~Model.slices_done.contains(index)
-        agreed = Model.slices_of.does_not_exist() | (Model.slices_of == of)
+        agreed = Model.chunk_count.does_not_exist() | (Model.chunk_count == of)
         actions = [
-            Model.slices_of.set(of),
+            Model.chunk_count.set(of),
             Model.slices_done.add({index}),
             Model.slices_started.add(counts.started),
             Model.slices_existing.add(counts.existing),
@@ -168,7 +168,7 @@ class DynamoTickStore:
             self._table, (tick.sensor, tick.tick_id), actions, condition, returning="ALL_NEW"
         )
         item = answer.standing if isinstance(answer, ConditionFailed) else answer
-        return reader(lambda kept: _slicing(Model.from_raw_data(kept)), _NAME)(item) if item else None
+        return reader(lambda kept: _chunk_progress(Model.from_raw_data(kept)), _NAME)(item) if item else None
 
     def pending(self, before: int, limit: int) -> list[tuple[str, str]]:
         """Ticks that wait for their dispatch, by the sparse index: a query for each of its shards."""
@@ -301,7 +301,7 @@ def _refusals(given: Collection[str]) -> list[str]:
 
 def is_underway(item: Mapping[str, Any]) -> bool:
     """Whether the tick that an item holds has been taken up before: slices of it are done, or it waits."""
-    return "slices_of" in item or "held" in item
+    return "chunk_count" in item or "held" in item
 
 
 def _tick(model: Model, asked: Unpacked) -> Tick:
@@ -329,7 +329,7 @@ def _tick(model: Model, asked: Unpacked) -> Tick:
         last_time=whole(model.last_time),
         dispatched=_counts(model),
         refusals=tuple(map(text, model.refusals or ())),
-        slicing=_slicing(model),
+        slicing=_chunk_progress(model),
         log=tuple(map(text, model.log or ())),
         paused=model.paused,
         depth=whole(model.depth) or 0,
@@ -360,9 +360,9 @@ _OUTLINED = [
 ]
 
 
-def _outline(item: Item) -> TickOutline:
+def _outline(item: Item) -> TickSummary:
     model = Model.from_raw_data(item)
-    return TickOutline(
+    return TickSummary(
         sensor=model.sensor,
         tick_id=model.tick_id,
         kind=TickKind(model.kind),
@@ -387,7 +387,7 @@ def _outline(item: Item) -> TickOutline:
     )
 
 
-def _listed_outline(item: Item) -> TickOutline:
+def _listed_outline(item: Item) -> TickSummary:
     try:
         return reader(_outline, _NAME)(item)
     except UnreadableRecordError as error:
@@ -424,12 +424,12 @@ _read_attempts = reader(_attempts, _NAME)
 _read_owner = reader(lambda item: text(item["owner"]["S"]), _NAME)
 
 
-def _slicing(model: Model) -> Slicing | None:
-    of = whole(model.slices_of)
+def _chunk_progress(model: Model) -> ChunkProgress | None:
+    of = whole(model.chunk_count)
     if of is None:
         return None
     counts = (model.slices_started, model.slices_existing, model.slices_refused)
-    return Slicing(
+    return ChunkProgress(
         of,
         frozenset(integer(index) for index in model.slices_done or ()),
         DispatchCounts(*(integer(count or 0) for count in counts)),

@@ -8,9 +8,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from treadle.adapters.answers import code_of
+from treadle.adapters.aws_errors import code_of
 from treadle.adapters.clients import client
-from treadle.adapters.health.looking import Probe, Vital, taken
+from treadle.adapters.health.probes import Probe, Vital, taken
 from treadle.ports.health import AlertAddress, AlertChannel
 
 Allowed = Callable[[str, str], Iterable[Probe]]

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from treadle.adapters.clients import client
-from treadle.adapters.health.looking import Probe, Vital, look_at_all
+from treadle.adapters.health.probes import Probe, Vital, run_probes
 from treadle.ports.health import HOLDERS, PolicyHolder
 
 _SENSOR_TAG = "treadle:sensor"
@@ -29,7 +29,7 @@ def holders_probe(policies: Iterable[str]) -> Probe:
                 others.update(("user", each["UserName"]) for each in page["PolicyUsers"])
                 others.update(("group", each["GroupName"]) for each in page["PolicyGroups"])
         yield from (PolicyHolder(name, kind) for kind, name in sorted(others))
-        yield from look_at_all([_role_probe(name) for name in sorted(roles)])
+        yield from run_probes([_role_probe(name) for name in sorted(roles)])
 
     return Probe(HOLDERS, "who has the evaluator policies", "iam:ListEntitiesForPolicy", look)
 

@@ -6,13 +6,13 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from treadle.adapters.answers import code_of
+from treadle.adapters.aws_errors import code_of
 from treadle.adapters.engine import EngineFunction
-from treadle.adapters.health.looking import LOCAL_ACCOUNT, Probe
+from treadle.adapters.health.probes import LOCAL_ACCOUNT, Probe
 from treadle.adapters.targets.roles import Roles
 from treadle.definitions.errors import InvocationError, LaunchError
-from treadle.ports.health import JobTarget, Unread
-from treadle.ports.launching import JobSettings
+from treadle.ports.health import JobTarget, SkippedCheck
+from treadle.ports.targets import JobSettings
 
 _SHOWN = 300
 _WITH_ROLES = "what the jobs launch that bring a role"
@@ -166,12 +166,12 @@ def roles_probe(jobs: Sequence[JobSettings], engine: EngineFunction) -> Probe:
         engine: its function.
     """
 
-    def look() -> Iterator[JobTarget | Unread]:
+    def look() -> Iterator[JobTarget | SkippedCheck]:
         try:
             found = engine.targets()
         except InvocationError as error:
             action = "lambda:InvokeFunction" if error.is_denied else ""
-            yield Unread("jobs", _WITH_ROLES, action, str(error)[:_SHOWN])
+            yield SkippedCheck("jobs", _WITH_ROLES, action, str(error)[:_SHOWN])
             return
         for each in jobs:
             told = found.get(each.job, {"error": "RECONCILE does not know it (yet)."})

@@ -7,12 +7,12 @@ from treadle.adapters.dynamodb.engine_state import ENGINE, LATE
 from treadle.adapters.dynamodb.registry import KEY as REGISTRY
 from treadle.adapters.dynamodb.runs import CLAIM_ATTRIBUTES
 from treadle.adapters.stack import DeployedStack
-from treadle.engine.addresses import full_address
-from treadle.engine.telling import SOURCE
+from treadle.engine.arns import full_address
+from treadle.engine.bus_events import SOURCE
 from treadle.ports.assets import ended_runs_key
 from treadle.ports.deployment import DeployedSensor
-from treadle.ports.launching import JobSettings
 from treadle.ports.registry import JOBS, SENSORS, path_of
+from treadle.ports.targets import JobSettings
 
 _TAKING = ("sqs:ReceiveMessage", "sqs:DeleteMessage")
 _APPENDING = ("dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
@@ -149,13 +149,13 @@ def _of_every_sensor(arns: _Arns, sensor: DeployedSensor) -> Iterator[_Call]:
 
 
 def _of_what_it_watches(arns: _Arns, sensor: DeployedSensor) -> Iterator[_Call]:
-    hearing, settings = sensor.hearing, sensor.settings
-    if hearing and sensor.kind in {"asset", "multi_asset", "assets_updated"}:
-        for asset in hearing.assets:
+    subscription, settings = sensor.subscription, sensor.settings
+    if subscription and sensor.kind in {"asset", "multi_asset", "assets_updated"}:
+        for asset in subscription.assets:
             actions = ("dynamodb:Query", "dynamodb:BatchGetItem")
             yield arns.table("EVENTS"), actions, {"dynamodb:LeadingKeys": [asset]}
-    if hearing and sensor.kind == "all_succeeded":
-        for job in hearing.jobs:
+    if subscription and sensor.kind == "all_succeeded":
+        for job in subscription.jobs:
             yield arns.table("EVENTS"), ("dynamodb:Query",), {"dynamodb:LeadingKeys": [ended_runs_key(job)]}
     if bucket := settings.get("TREADLE_S3_BUCKET"):
         listed = {"s3:prefix": [settings.get("TREADLE_S3_PREFIX", "")]}

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from treadle.adapters.clients import client
-from treadle.adapters.health.looking import LOCAL_ACCOUNT, Probe
 from treadle.adapters.health.needs import Need
+from treadle.adapters.health.probes import LOCAL_ACCOUNT, Probe
 from treadle.adapters.stack import DeployedStack
 from treadle.engine.identity import timestamp
-from treadle.ports.health import Denial, Unread
+from treadle.ports.health import MissingPermission, SkippedCheck
 
 RECENT_MS = 900_000
 """A denial that a log shows is told for so long."""
@@ -41,7 +41,7 @@ def permission_probe(stack: DeployedStack, need: Need, *alike: Need) -> Probe:
     """
     account, asked = stack.arn.split(":")[4], (need, *alike)
 
-    def look() -> Iterator[Denial | Unread]:
+    def look() -> Iterator[MissingPermission | SkippedCheck]:
         if account == LOCAL_ACCOUNT and need.context.keys() & _NOT_SIMULATED:
             return
         pages = client("iam").get_paginator("simulate_principal_policy")
@@ -116,7 +116,7 @@ def context_entries(account: str, need: Need) -> list[dict[str, Any]]:
     ]
 
 
-def _denied(need: Need, result: dict[str, Any]) -> Denial | Unread:
+def _denied(need: Need, result: dict[str, Any]) -> MissingPermission | SkippedCheck:
     """That a call is denied; or that nobody can say, as a policy looks at what the simulation was not given."""
     action, missing = result["EvalActionName"], {*result.get("MissingContextValues", [])}
     for each in result.get("ResourceSpecificResults", []):
@@ -125,9 +125,9 @@ def _denied(need: Need, result: dict[str, Any]) -> Denial | Unread:
         what = f"{need.owner}'s permission for {action}"
         names = ", ".join(sorted(missing))
         words = f"a policy of its role looks at {names}, which cannot be simulated for {need.resource}"
-        return Unread("permissions", what, "", words)
+        return SkippedCheck("permissions", what, "", words)
     words = _DECISIONS.get(result["EvalDecision"], result["EvalDecision"])
-    return Denial(need.owner, action, need.resource, words)
+    return MissingPermission(need.owner, action, need.resource, words)
 
 
 def log_probe(owner: str, group: str, since: int) -> Probe:
@@ -139,7 +139,7 @@ def log_probe(owner: str, group: str, since: int) -> Probe:
         since: when the first line of interest was written, in milliseconds.
     """
 
-    def look() -> Iterator[Denial]:
+    def look() -> Iterator[MissingPermission]:
         answer = client("logs").filter_log_events(
             logGroupName=group, startTime=since, filterPattern="AccessDenied", limit=20
         )
@@ -151,6 +151,6 @@ def log_probe(owner: str, group: str, since: int) -> Probe:
             told.add(found[1])
             words = f"its log says so, at {timestamp(event['timestamp'])}"
             resource = next(filter(None, found.groups()[1:]), "")
-            yield Denial(owner, found[1], resource, words)
+            yield MissingPermission(owner, found[1], resource, words)
 
     return Probe("permissions", f"the log {group}", "logs:FilterLogEvents", look)

@@ -10,18 +10,18 @@ from typing import Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from treadle.adapters.answers import code_of
+from treadle.adapters.aws_errors import code_of
 from treadle.adapters.clients import client
 from treadle.adapters.engine import EngineFunction
 from treadle.adapters.health.alert_channels import channel_probe
 from treadle.adapters.health.evaluator_policies import holders_probe
 from treadle.adapters.health.job_targets import roles_probe, target_probe
-from treadle.adapters.health.looking import Probe, Vital, look_at_all, taken
 from treadle.adapters.health.needs import Need, needs
 from treadle.adapters.health.permissions import RECENT_MS, alike, log_probe, permission_probe
+from treadle.adapters.health.probes import Probe, Vital, run_probes, taken
 from treadle.adapters.notifications import merging_command, versioning_command
 from treadle.adapters.stack import DeployedStack, describe_rule, resources_of
-from treadle.adapters.targets.answers import millis_of
+from treadle.adapters.targets.errors import millis_of
 from treadle.definitions.objects import ObjectIdentity
 from treadle.ports.deployment import DeployedSensor, Deployment
 from treadle.ports.health import (
@@ -31,14 +31,14 @@ from treadle.ports.health import (
     AlertChannel,
     Backlog,
     Bucket,
-    Denial,
+    EventTrigger,
+    HealthSnapshot,
     JobTarget,
+    MissingPermission,
     PolicyHolder,
-    Switch,
-    Unread,
-    Vitals,
+    SkippedCheck,
 )
-from treadle.ports.launching import JobSettings
+from treadle.ports.targets import JobSettings
 
 METRIC_MINUTES = 15
 """CloudWatch lags by a few minutes: the newest value within so many counts."""
@@ -109,27 +109,27 @@ class StackHealth:
         self._deployment = deployment
         self._jobs = jobs
 
-    def vitals(self, owner: str | None = None) -> Vitals:
+    def snapshot(self, owner: str | None = None) -> HealthSnapshot:
         """How it is now, by some eighty requests, two dozen at a time; by a few for one step."""
         probes = [*self._switches(owner), *self._queues(owner)]
         if owner is None:
             probes += [*self._buckets(), *self._targets(), *self._alarms()]
             probes += [*self._permissions(), *self._policies(), *self._logs(), *self._alerts()]
-        found = look_at_all(
+        found = run_probes(
             [*probes, Probe("queues", "the age of messages", "cloudwatch:GetMetricData", self._ages(owner))]
         )
-        return Vitals(
-            switches=_only(found, Switch),
+        return HealthSnapshot(
+            switches=_only(found, EventTrigger),
             backlogs=_joined(_only(found, Backlog)),
             buckets=_only(found, Bucket),
             targets=_only(found, JobTarget),
-            denials=_only(found, Denial),
+            denials=_only(found, MissingPermission),
             holders=_only(found, PolicyHolder),
             alarms=_only(found, Alarm),
             channels=_only(found, AlertChannel),
             activities=_only(found, Activity),
             clock_ahead_ms=clock_ahead() if owner is None else None,
-            unread=tuple(dict.fromkeys(_only(found, Unread))),
+            unread=tuple(dict.fromkeys(_only(found, SkippedCheck))),
         )
 
     def _sensors(self, owner: str | None = None) -> list[DeployedSensor]:
@@ -314,7 +314,7 @@ def _owner(logical_id: str, end: str) -> str:
 
 def bucket_of(sensor: DeployedSensor) -> str:
     """The bucket that a sensor watches, as its function or its rule is told; "" if none."""
-    heard = sensor.hearing.buckets if sensor.hearing else ()
+    heard = sensor.subscription.buckets if sensor.subscription else ()
     return sensor.settings.get("TREADLE_S3_BUCKET") or next(iter(heard), "")
 
 
@@ -353,13 +353,13 @@ def _joined(backlogs: Iterable[Backlog]) -> tuple[Backlog, ...]:
 
 
 def _schedule(owner: str, name: str) -> Any:
-    def look() -> Iterator[Switch]:
+    def look() -> Iterator[EventTrigger]:
         try:
             told = client("scheduler").get_schedule(Name=name)
         except ClientError as error:
             yield _gone("schedule", owner, name, error)
             return
-        yield Switch("schedule", owner, name, told.get("State") != "DISABLED")
+        yield EventTrigger("schedule", owner, name, told.get("State") != "DISABLED")
 
     return look
 
@@ -367,7 +367,7 @@ def _schedule(owner: str, name: str) -> Any:
 def _schedules_of(sensors: Sequence[DeployedSensor]) -> Any:
     """The schedules that invoke sensors' functions, found by what they invoke: the registry does not name them."""
 
-    def look() -> Iterator[Switch]:
+    def look() -> Iterator[EventTrigger]:
         missing = {each.function: each for each in sensors}
         # Those named after the sensors' projects first, as CloudFormation names them; all of the account if need be.
         prefixes = sorted({each.project[:_PREFIX] for each in sensors if each.project})
@@ -384,9 +384,9 @@ def _schedules_of(sensors: Sequence[DeployedSensor]) -> Any:
             for function, schedules in found.items():
                 owner = _step(missing.pop(function))
                 for each in schedules:
-                    yield Switch("schedule", owner, each["Name"], each.get("State") != "DISABLED")
+                    yield EventTrigger("schedule", owner, each["Name"], each.get("State") != "DISABLED")
         for function, sensor in missing.items():
-            yield Switch("schedule", _step(sensor), f"of {function}", is_on=False, trouble=GONE)
+            yield EventTrigger("schedule", _step(sensor), f"of {function}", is_on=False, trouble=GONE)
 
     return look
 
@@ -394,7 +394,7 @@ def _schedules_of(sensors: Sequence[DeployedSensor]) -> Any:
 def _mapping_of(sensor: DeployedSensor, queue: str) -> Any:
     """The event source mapping from a sensor's queue to its function."""
 
-    def look() -> Iterator[Switch]:
+    def look() -> Iterator[EventTrigger]:
         pages = client("lambda").get_paginator("list_event_source_mappings")
         found = [
             each
@@ -406,22 +406,22 @@ def _mapping_of(sensor: DeployedSensor, queue: str) -> Any:
             yield _switch_of(_step(sensor), each["UUID"], each)
         if not found:
             name = f"of {queue.rpartition(':')[2]}"
-            yield Switch("mapping", _step(sensor), name, is_on=False, trouble=GONE)
+            yield EventTrigger("mapping", _step(sensor), name, is_on=False, trouble=GONE)
 
     return look
 
 
 def _rule(stack: DeployedStack, owner: str, name: str) -> Any:
-    def look() -> Iterator[Switch]:
+    def look() -> Iterator[EventTrigger]:
         told = describe_rule(stack, name)
         trouble = "" if told is not None else GONE
-        yield Switch("rule", owner, name, told is not None and told.get("State") != "DISABLED", trouble)
+        yield EventTrigger("rule", owner, name, told is not None and told.get("State") != "DISABLED", trouble)
 
     return look
 
 
 def _mapping(owner: str, uuid: str) -> Any:
-    def look() -> Iterator[Switch]:
+    def look() -> Iterator[EventTrigger]:
         try:
             told = client("lambda").get_event_source_mapping(UUID=uuid)
         except ClientError as error:
@@ -432,14 +432,14 @@ def _mapping(owner: str, uuid: str) -> Any:
     return look
 
 
-def _switch_of(owner: str, uuid: str, mapping: Mapping[str, Any]) -> Switch:
+def _switch_of(owner: str, uuid: str, mapping: Mapping[str, Any]) -> EventTrigger:
     """An event source mapping, as Lambda describes it."""
     result = mapping.get("LastProcessingResult", "")
     trouble = "" if not result or result.startswith(_FINE) else result
-    return Switch("mapping", owner, uuid, mapping.get("State") in _ON, trouble)
+    return EventTrigger("mapping", owner, uuid, mapping.get("State") in _ON, trouble)
 
 
-def _gone(kind: str, owner: str, name: str, error: ClientError) -> Switch:
+def _gone(kind: str, owner: str, name: str, error: ClientError) -> EventTrigger:
     """That the switch does not exist, if that is what the error says.
 
     Raises:
@@ -447,7 +447,7 @@ def _gone(kind: str, owner: str, name: str, error: ClientError) -> Switch:
     """
     if code_of(error) != "ResourceNotFoundException":
         raise error
-    return Switch(kind, owner, name, is_on=False, trouble=GONE)
+    return EventTrigger(kind, owner, name, is_on=False, trouble=GONE)
 
 
 def _queue(owner: str, url: str) -> Any:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from treadle.adapters.system import SystemClock
-from treadle.adapters.targets.answers import (
+from treadle.adapters.targets.errors import (
     CANCELED,
     AwsError,
     failed_step,
@@ -16,8 +16,8 @@ from treadle.adapters.targets.inputs import environment, listed, no_options, req
 from treadle.adapters.targets.roles import AwsTarget
 from treadle.definitions.errors import LaunchDelayedError, LaunchRejectedError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.ports.launching import Execution, JobSettings, Listed, Start, StartContract
 from treadle.ports.runs import Failure
+from treadle.ports.targets import Execution, JobSettings, Listed, Start, StartContract
 
 STATUSES = {
     "SUBMITTED": Status.STARTED,

@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
-from treadle.adapters.answers import code_of
+from treadle.adapters.aws_errors import code_of
 from treadle.adapters.system import SystemClock
-from treadle.adapters.targets.answers import (
+from treadle.adapters.targets.errors import (
     CANCELED,
     AwsError,
     failed_step,
@@ -26,8 +26,8 @@ from treadle.definitions.errors import (
 )
 from treadle.definitions.jobs import names_in
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.ports.launching import Execution, JobSettings, Listed, Start, StartContract
 from treadle.ports.runs import Failure
+from treadle.ports.targets import Execution, JobSettings, Listed, Start, StartContract
 
 TOKEN_MS = 55 * 60_000
 """A token lives as long as its task and an hour, a day at most ("Ensuring idempotency" in the ECS reference).

@@ -3,20 +3,20 @@
 from typing import ClassVar
 
 from treadle.adapters.system import SystemClock
-from treadle.adapters.targets.answers import AwsError, not_started
+from treadle.adapters.targets.errors import AwsError, not_started
+from treadle.adapters.targets.fire_and_forget import FireAndForgetTarget
 from treadle.adapters.targets.inputs import required
-from treadle.adapters.targets.unanswering import UnansweringTarget
 from treadle.definitions.errors import LaunchDelayedError, LaunchDeniedError, LaunchError, LaunchRejectedError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.engine.telling import SOURCE
-from treadle.ports.launching import Execution, JobSettings, Start
+from treadle.engine.bus_events import SOURCE
+from treadle.ports.targets import Execution, JobSettings, Start
 
 _UNKNOWN = {"InternalException"}
 _AGAIN = {"InternalException", "InternalFailure", "ThrottlingException"}
 _DENIED = {"AccessDeniedException", "NotAuthorizedForSource", "NotAuthorizedForSourceException"}
 
 
-class EventBridgeTarget(UnansweringTarget):
+class EventBridgeTarget(FireAndForgetTarget):
     """A `Target` on a bus: one event for each attempt.
 
     Its external ids are the bus's address and the event's id, joined by a slash.

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 from treadle.adapters.system import SystemClock
-from treadle.adapters.targets.answers import AwsError, failure_of, millis_of, not_answered, not_started
+from treadle.adapters.targets.errors import AwsError, failure_of, millis_of, not_answered, not_started
 from treadle.adapters.targets.inputs import listed, no_options
 from treadle.adapters.targets.roles import AwsTarget
 from treadle.definitions.canonical import canonical_json
 from treadle.definitions.errors import LaunchDelayedError, LaunchRejectedError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.ports.launching import Execution, JobSettings, Listed, Start, StartContract
+from treadle.ports.targets import Execution, JobSettings, Listed, Start, StartContract
 
 STATUSES = {
     "WAITING": Status.STARTED,

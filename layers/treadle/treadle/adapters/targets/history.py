@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from treadle.adapters.targets.answers import AwsError, failed_step
+from treadle.adapters.targets.errors import AwsError, failed_step
 from treadle.adapters.targets.roles import Roles
 from treadle.definitions.errors import LaunchError
 from treadle.definitions.runs import StepFailure

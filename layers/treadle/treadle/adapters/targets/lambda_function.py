@@ -3,16 +3,16 @@
 from typing import ClassVar
 
 from treadle.adapters.system import SystemClock
-from treadle.adapters.targets.answers import AwsError, not_started
-from treadle.adapters.targets.unanswering import UnansweringTarget
+from treadle.adapters.targets.errors import AwsError, not_started
+from treadle.adapters.targets.fire_and_forget import FireAndForgetTarget
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.ports.launching import Execution, Start
+from treadle.ports.targets import Execution, Start
 
 _BUSY = {"ResourceConflictException", "SnapStartNotReadyException"}
 _UNKNOWN = {"ServiceException"}
 
 
-class LambdaTarget(UnansweringTarget):
+class LambdaTarget(FireAndForgetTarget):
     """A `Target` on Lambda.
 
     Its external ids are the function's address and the request's id, joined by a slash; what Lambda sends

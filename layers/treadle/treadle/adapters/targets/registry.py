@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Iterator, Mapping
 
 from treadle.adapters.targets.roles import Roles
-from treadle.ports.launching import Target
+from treadle.ports.targets import Target
 
 KINDS: Mapping[str, str] = {
     "step_functions": "step_functions:StepFunctionsTarget",

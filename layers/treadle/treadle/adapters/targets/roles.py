@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from treadle.adapters.clients import Credentials, client, client_with
-from treadle.adapters.targets.answers import AwsError, is_denied, not_assumed
+from treadle.adapters.targets.errors import AwsError, is_denied, not_assumed
 from treadle.definitions.errors import LaunchError
-from treadle.ports.launching import JobSettings
+from treadle.ports.targets import JobSettings
 
 ASSUMED_SECONDS = 3_600
 """A session of a role that assumes another one lasts an hour at most ("Role chaining" in the IAM User Guide)."""

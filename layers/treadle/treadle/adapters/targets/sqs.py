@@ -3,12 +3,12 @@
 from typing import TYPE_CHECKING, ClassVar
 
 from treadle.adapters.system import SystemClock
-from treadle.adapters.targets.answers import AwsError, not_answered, not_started
+from treadle.adapters.targets.errors import AwsError, not_answered, not_started
+from treadle.adapters.targets.fire_and_forget import FireAndForgetTarget
 from treadle.adapters.targets.roles import Roles
-from treadle.adapters.targets.unanswering import UnansweringTarget
 from treadle.definitions.errors import LaunchRejectedError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.ports.launching import Execution, JobSettings, Start
+from treadle.ports.targets import Execution, JobSettings, Start
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import SendMessageRequestTypeDef
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _GONE = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
 
 
-class SqsTarget(UnansweringTarget):
+class SqsTarget(FireAndForgetTarget):
     """A `Target` on SQS: one message for each attempt.
 
     Its external ids are the queue's ARN and the message's id, joined by a slash. To a FIFO queue the launch

@@ -4,8 +4,8 @@ import heapq
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from treadle.adapters.answers import code_of
-from treadle.adapters.targets.answers import (
+from treadle.adapters.aws_errors import code_of
+from treadle.adapters.targets.errors import (
     CANCELED,
     AwsError,
     failure_of,
@@ -17,8 +17,8 @@ from treadle.adapters.targets.history import failed_states
 from treadle.adapters.targets.roles import AwsTarget, Roles
 from treadle.definitions.errors import LaunchError, LaunchRejectedError, LaunchUncertainError
 from treadle.definitions.status import DagsterRunStatus as Status
-from treadle.ports.launching import Execution, JobSettings, Listed, Start, StartContract
 from treadle.ports.runs import Failure
+from treadle.ports.targets import Execution, JobSettings, Listed, Start, StartContract
 
 _SERVICE = "stepfunctions"
 

@@ -1,13 +1,13 @@
 """Everything that can be asked of the console's API."""
 
-from treadle.console.routes import asking_why, assets, direct, letters, runs, sensors, ticks
+from treadle.console.routes import assets, dead_letters, diagnostics, invoke, runs, sensors, ticks
 
 OPERATIONS = (
     *sensors.OPERATIONS,
-    *direct.OPERATIONS,
+    *invoke.OPERATIONS,
     *ticks.OPERATIONS,
     *runs.OPERATIONS,
     *assets.OPERATIONS,
-    *letters.OPERATIONS,
-    *asking_why.OPERATIONS,
+    *dead_letters.OPERATIONS,
+    *diagnostics.OPERATIONS,
 )

@@ -1,8 +1,8 @@
 """What can be asked of assets: which there are, and what became of one."""
 
-from treadle.console.asking import Asked, Json, Operation
+from treadle.console.api import ApiRequest, Json, Operation
 from treadle.console.schemas import KEY, limit, list_of, record
-from treadle.console.shapes import shape
+from treadle.console.type_schemas import shape
 from treadle.operate.views import asset_event_json
 from treadle.ports.assets import AssetEvent
 
@@ -12,12 +12,12 @@ DEFAULT = 50
 _EVENT = shape(AssetEvent)
 
 
-def assets(asked: Asked) -> Json:
+def assets(asked: ApiRequest) -> Json:
     """Which there are."""
     return {"assets": [asset_event_json(each) for each in asked.parts.assets.newest()]}
 
 
-def asset_events(asked: Asked) -> Json:
+def asset_events(asked: ApiRequest) -> Json:
     """What became of one."""
     query = asked.query
     page = asked.parts.assets.events(query["key"], before=query.get("before"), limit=query["limit"])

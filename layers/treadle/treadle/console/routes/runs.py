@@ -4,17 +4,17 @@ from http import HTTPStatus
 
 from aws_lambda_powertools.event_handler.exceptions import BadRequestError
 
-from treadle.console.asking import NAMES, Asked, Json, Operation, Schema
-from treadle.console.routes.missing import not_found
+from treadle.console.api import NAMES, ApiRequest, Json, Operation, Schema
+from treadle.console.routes.errors import not_found
 from treadle.console.schemas import KEY, MAYBE_TEXT, TEXT, limit, list_of, record
-from treadle.console.shapes import shape, with_properties
+from treadle.console.type_schemas import shape, with_properties
 from treadle.definitions.errors import CommandRefusedError
 from treadle.definitions.status import DagsterRunStatus
+from treadle.operate.explain import Subject
+from treadle.operate.explanation import Explanation
 from treadle.operate.runs import DEFAULT_LIMIT, RunEdit
-from treadle.operate.stories import Story
 from treadle.operate.views import plain_json, run_json
-from treadle.operate.why import Subject
-from treadle.ports.runs import Claim, Run, Try
+from treadle.ports.runs import Claim, PendingStart, Run
 
 MOST = 200
 
@@ -28,11 +28,11 @@ _EDIT: Schema = record({"is_new": {"type": "boolean"}, "reason": TEXT})
 _REFUSED = {HTTPStatus.CONFLICT: "As things stand it cannot be done; nothing was changed."}
 
 
-_LEFT_OUT = {"run_config", "tags", "allowances", "reached", "reactions", "claim", "tried"}
+_LEFT_OUT = {"run_config", "tags", "allowances", "reached", "reactions", "claim", "pending_start"}
 """What a list of runs goes without: together it may be more than Lambda can answer."""
 
 
-def runs(asked: Asked) -> Json:
+def runs(asked: ApiRequest) -> Json:
     """A page of them."""
     query = asked.query
     sensor, job = query.get("sensor"), query.get("job")
@@ -49,14 +49,14 @@ def runs(asked: Asked) -> Json:
     return {"runs": [outline(run) for run in page.runs], "next": page.next}
 
 
-def run(asked: Asked) -> Json:
+def run(asked: ApiRequest) -> Json:
     """One in full."""
     with not_found():
         found = asked.parts.runs.get(asked.path["run_id"])
-    return {**run_json(found), "story": _story(asked, found)}
+    return {**run_json(found), "story": _explanation(asked, found)}
 
 
-def _story(asked: Asked, run: Run) -> Json | None:
+def _explanation(asked: ApiRequest, run: Run) -> Json | None:
     """How it came about; None if its sensor is not deployed any more, or had no part in it."""
     try:
         told: Json = plain_json(asked.parts.why.explain(run.sensor, Subject(run_id=run.run_id)))
@@ -70,18 +70,18 @@ def outline(run: Run) -> Json:
     return {name: value for name, value in run_json(run).items() if name not in _LEFT_OUT}
 
 
-def rerun(asked: Asked) -> Json:
+def rerun(asked: ApiRequest) -> Json:
     """Start a run that has ended once more."""
     if_attempt = asked.body.get("if_attempt")
     return _edit(asked.parts.runs.rerun(asked.path["run_id"], asked.caller.name, if_attempt=if_attempt))
 
 
-def cancel(asked: Asked) -> Json:
+def cancel(asked: ApiRequest) -> Json:
     """End a run."""
     return _edit(asked.parts.runs.cancel(asked.path["run_id"], asked.caller.name))
 
 
-def release(asked: Asked) -> Json:
+def release(asked: ApiRequest) -> Json:
     """Let the next request for a run key start its run once more."""
     sensor, key = asked.path["sensor"], asked.body["run_key"]
     if_attempt = asked.body.get("if_attempt")
@@ -97,8 +97,8 @@ OUTLINE = with_properties(shape(Run, without=_LEFT_OUT), **_ALSO)
 _FULL = with_properties(
     shape(Run),
     claim={"anyOf": [shape(Claim, without={"token"}), {"type": "null"}]},
-    tried={"anyOf": [shape(Try, without={"token"}), {"type": "null"}]},
-    story={"anyOf": [shape(Story), {"type": "null"}]},
+    pending_start={"anyOf": [shape(PendingStart, without={"token"}), {"type": "null"}]},
+    story={"anyOf": [shape(Explanation), {"type": "null"}]},
     **_ALSO,
 )
 

@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 
-from treadle.console.access import Role
-from treadle.console.asking import NAMES, Asked, Json, Operation, Schema
-from treadle.console.routes.missing import not_found
+from treadle.console.api import NAMES, ApiRequest, Json, Operation, Schema
+from treadle.console.routes.errors import not_found
 from treadle.console.routes.ticks import OUTLINE_OF_TICK
 from treadle.console.schemas import MAYBE_TEXT, TEXT, list_of, record
-from treadle.console.shapes import shape, with_properties
+from treadle.console.static_token import Role
+from treadle.console.type_schemas import shape, with_properties
 from treadle.definitions.contexts import MAX_CURSOR_BYTES
 from treadle.definitions.errors import TreadleError
 from treadle.operate.graph import graph_of
@@ -28,7 +28,7 @@ _VIEW = with_properties(shape(SensorView), last_tick={"anyOf": [OUTLINE_OF_TICK,
 _MISSING = {HTTPStatus.NOT_FOUND: "There is no such sensor."}
 
 
-def overview(asked: Asked) -> Json:
+def overview(asked: ApiRequest) -> Json:
     """All sensors at a glance."""
     parts = asked.parts
     return {
@@ -40,7 +40,7 @@ def overview(asked: Asked) -> Json:
     }
 
 
-def sensor(asked: Asked) -> Json:
+def sensor(asked: ApiRequest) -> Json:
     """One of them."""
     name = asked.path["sensor"]
     with not_found():
@@ -49,22 +49,22 @@ def sensor(asked: Asked) -> Json:
     return {**sensor_json(view), "edits": [edit_json(each) for each in edits]}
 
 
-def start(asked: Asked) -> Json:
+def start(asked: ApiRequest) -> Json:
     """Let it evaluate."""
     return _changed(asked, _start)
 
 
-def stop(asked: Asked) -> Json:
+def stop(asked: ApiRequest) -> Json:
     """Let it evaluate no more."""
     return _changed(asked, _stop)
 
 
-def reset(asked: Asked) -> Json:
+def reset(asked: ApiRequest) -> Json:
     """Let code and deployment decide."""
     return _changed(asked, _reset)
 
 
-def bulk(asked: Asked) -> Json:
+def bulk(asked: ApiRequest) -> Json:
     """Change several."""
     change = _CHANGES[asked.body["action"]]
 
@@ -81,42 +81,42 @@ def bulk(asked: Asked) -> Json:
         return {"results": list(pool.map(one, names))}
 
 
-def set_cursor(asked: Asked) -> Json:
+def set_cursor(asked: ApiRequest) -> Json:
     """Give it another bookmark."""
     cursor, seen = asked.body["cursor"], asked.body["if_epoch"]
 
-    def change(asked: Asked, name: str) -> SensorState:
+    def change(asked: ApiRequest, name: str) -> SensorState:
         return asked.parts.sensors.set_cursor(name, cursor, asked.caller.name, if_epoch=seen)
 
     return _changed(asked, change)
 
 
-def graph(asked: Asked) -> Json:
+def graph(asked: ApiRequest) -> Json:
     """What is connected with what."""
     return graph_json(graph_of(asked.parts.deployment, asked.parts.jobs))
 
 
-def _start(asked: Asked, name: str) -> SensorState:
+def _start(asked: ApiRequest, name: str) -> SensorState:
     default = deployed_sensor(asked.parts.deployment, name).default_status
     return asked.parts.sensors.start(name, default, asked.caller.name)
 
 
-def _stop(asked: Asked, name: str) -> SensorState:
+def _stop(asked: ApiRequest, name: str) -> SensorState:
     return asked.parts.sensors.stop(name, asked.caller.name)
 
 
-def _reset(asked: Asked, name: str) -> SensorState:
+def _reset(asked: ApiRequest, name: str) -> SensorState:
     return asked.parts.sensors.reset(name, asked.caller.name)
 
 
-_CHANGES: Mapping[str, Callable[[Asked, str], SensorState]] = {
+_CHANGES: Mapping[str, Callable[[ApiRequest, str], SensorState]] = {
     "start": _start,
     "stop": _stop,
     "reset": _reset,
 }
 
 
-def _changed(asked: Asked, change: Callable[[Asked, str], object]) -> Json:
+def _changed(asked: ApiRequest, change: Callable[[ApiRequest, str], object]) -> Json:
     name = asked.path["sensor"]
     with not_found():
         deployed_sensor(asked.parts.deployment, name)
@@ -124,7 +124,7 @@ def _changed(asked: Asked, change: Callable[[Asked, str], object]) -> Json:
     return sensor_json(asked.parts.overview.sensor(name))
 
 
-def _change(action: str, summary: str, act: Callable[[Asked], Json]) -> Operation:
+def _change(action: str, summary: str, act: Callable[[ApiRequest], Json]) -> Operation:
     path = f"/api/sensors/<sensor>/{action}"
     return Operation("POST", path, summary, act, _VIEW, body=record({}), refusals=_MISSING)
 

@@ -5,17 +5,17 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from treadle.console.asking import NAMES, Asked, Json, Operation, Schema
-from treadle.console.routes.missing import not_found
+from treadle.console.api import NAMES, ApiRequest, Json, Operation, Schema
+from treadle.console.routes.errors import not_found
 from treadle.console.routes.runs import OUTLINE, outline
 from treadle.console.schemas import MAYBE_TEXT, TEXT, limit, list_of, record
-from treadle.console.shapes import shape, with_properties
+from treadle.console.type_schemas import shape, with_properties
 from treadle.definitions.status import TickStatus
 from treadle.operate.drops import MAX_REASON
 from treadle.operate.overview import deployed_sensor
 from treadle.operate.ticks import DEFAULT_LIMIT
 from treadle.operate.views import outline_json, tick_json
-from treadle.ports.ticks import Tick, TickOutline, TickTrouble
+from treadle.ports.ticks import Tick, TickSummary, TickTrouble
 
 MOST = 1_000
 
@@ -26,7 +26,7 @@ REQUESTS_BYTES = 1_000_000
 """So much of what a tick asked for is shown with it: an answer of Lambda's has its limit."""
 
 
-def ticks(asked: Asked) -> Json:
+def ticks(asked: ApiRequest) -> Json:
     """A page of them."""
     sensor, query = asked.path["sensor"], asked.query
     with not_found():
@@ -36,7 +36,7 @@ def ticks(asked: Asked) -> Json:
     return {"ticks": [outline_json(each) for each in page.ticks], "next": page.next}
 
 
-def tick(asked: Asked) -> Json:
+def tick(asked: ApiRequest) -> Json:
     """One in full."""
     with not_found():
         found = asked.parts.ticks.get(asked.path["sensor"], asked.path["tick_id"])
@@ -49,7 +49,7 @@ def tick(asked: Asked) -> Json:
     }
 
 
-def drop(asked: Asked) -> Json:
+def drop(asked: ApiRequest) -> Json:
     """Let no more start of one that waits."""
     sensor, tick_id = asked.path["sensor"], asked.path["tick_id"]
     with not_found():
@@ -73,7 +73,7 @@ _STATES: Mapping[str, TickStatus | TickTrouble] = {
     state.value: state for states in (TickStatus, TickTrouble) for state in states
 }
 _TROUBLE: Schema = {"enum": [*(each.value for each in TickTrouble), None]}
-OUTLINE_OF_TICK = with_properties(shape(TickOutline), trouble=_TROUBLE)
+OUTLINE_OF_TICK = with_properties(shape(TickSummary), trouble=_TROUBLE)
 
 _ASSET_EVENT: Schema = record(
     {

@@ -12,6 +12,7 @@ from treadle.definitions.run_status import RunFailureSensorDefinition
 from treadle.definitions.run_status_contexts import RunFailureSensorContext
 from treadle.definitions.status import DagsterRunStatus
 from treadle.integrations.alerts.channels import AlertIf, Channel, alert_function
+from treadle.integrations.alerts.formatting import event_name
 from treadle.integrations.alerts.http import Remaining
 from treadle.integrations.alerts.mail import EmailChannel, Ses
 from treadle.integrations.alerts.pagerduty import PagerDutyChannel
@@ -19,7 +20,6 @@ from treadle.integrations.alerts.secrets import Secret
 from treadle.integrations.alerts.slack import SlackChannel
 from treadle.integrations.alerts.sns import SnsChannel, is_topic
 from treadle.integrations.alerts.teams import TeamsChannel
-from treadle.integrations.alerts.texts import event_name
 from treadle.integrations.alerts.webhook import WebhookChannel
 from treadle.ports.health import AlertAddress
 

@@ -18,9 +18,7 @@ from treadle.definitions.run_status import Monitored, RunFailureSensorDefinition
 from treadle.definitions.run_status_contexts import RunFailureSensorContext
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.integrations.alerts.channels import AlertIf, alert_sensor, check
-from treadle.integrations.alerts.http import READ_SECONDS, Remaining
-from treadle.integrations.alerts.secrets import SecretText, redacted, reveal
-from treadle.integrations.alerts.texts import (
+from treadle.integrations.alerts.formatting import (
     TextFunction,
     clip,
     clip_bytes,
@@ -31,6 +29,8 @@ from treadle.integrations.alerts.texts import (
     one_line,
     run_link,
 )
+from treadle.integrations.alerts.http import READ_SECONDS, Remaining
+from treadle.integrations.alerts.secrets import SecretText, redacted, reveal
 
 PORTS = {"SSL": 465, "STARTTLS": 587, "NONE": 25}
 SERVICES = ("smtp", "ses")
@@ -55,10 +55,10 @@ def email_body(context: RunFailureSensorContext) -> str:
     return "<br>\n".join(lines)
 
 
-class Carrier(Protocol):
+class MailTransport(Protocol):
     """Carries e-mails."""
 
-    def carry(self, mail: "Mail", remaining: Remaining) -> str:
+    def send_message(self, mail: "Mail", remaining: Remaining) -> str:
         """Send an e-mail; whom it will not reach is said in words, unless it reaches all.
 
         Raises:
@@ -91,7 +91,7 @@ class Mail:
 class Ses:
     """Amazon SES; the function needs `ses:SendEmail`, the sender's address or domain must be verified."""
 
-    def carry(self, mail: Mail, remaining: Remaining) -> str:
+    def send_message(self, mail: Mail, remaining: Remaining) -> str:
         """Send it; the SDK has its own timeouts and tries."""
         del remaining
         send_mail(mail.sender, mail.to, mail.subject, mail.html)
@@ -116,7 +116,7 @@ class Smtp:
     user: str
     password: SecretText | None = field(repr=False)
 
-    def carry(self, mail: Mail, remaining: Remaining) -> str:
+    def send_message(self, mail: Mail, remaining: Remaining) -> str:
         """Send it; addresses that are refused do not keep it from the others."""
         secrets = [reveal(self.password)] if self.password else []
         problem: AlertError
@@ -179,7 +179,7 @@ class EmailChannel:
     Attributes:
         sender: the address that they come from.
         to: the addresses that they go to.
-        carrier: carries them.
+        transport: carries them.
         body_fn: the body, in HTML.
         subject_fn: the subject.
         webserver_base_url: what a link to the run begins with.
@@ -187,7 +187,7 @@ class EmailChannel:
 
     sender: str
     to: tuple[str, ...]
-    carrier: Carrier
+    transport: MailTransport
     body_fn: TextFunction = email_body
     subject_fn: TextFunction = default_subject
     webserver_base_url: str | None = None
@@ -210,7 +210,7 @@ class EmailChannel:
         subject = one_line(self.subject_fn(context), _MAX_SUBJECT)
         date = format_datetime(event_time(context))
         mail = Mail(self.sender, self.to, subject, html, event_name(context), date)
-        unreached = self.carrier.carry(mail, remaining)
+        unreached = self.transport.send_message(mail, remaining)
         if unreached:
             context.log.warning("The mail server did not take all addresses: %s", unreached)
 
@@ -268,11 +268,11 @@ def make_email_on_run_failure_sensor(
     name = name or "email_on_run_failure"
     check(name, email_from=email_from, email_to=email_to)
     to = (email_to,) if isinstance(email_to, str) else tuple(email_to)
-    carrier = _carrier(
+    transport = _transport(
         name, service, smtp_type, smtp_host, smtp_port, smtp_user or email_from, email_password
     )
     return alert_sensor(
-        EmailChannel(email_from, to, carrier, email_body_fn, email_subject_fn, webserver_base_url),
+        EmailChannel(email_from, to, transport, email_body_fn, email_subject_fn, webserver_base_url),
         name=name,
         alert_if=alert_if,
         monitored_jobs=monitored_jobs,
@@ -283,9 +283,9 @@ def make_email_on_run_failure_sensor(
     )
 
 
-def _carrier(
+def _transport(
     name: str, service: str, kind: str, host: str, port: int | None, user: str, password: SecretText | None
-) -> Carrier:
+) -> MailTransport:
     problem = ""
     if service not in SERVICES:
         problem = f'service is {service!r}, and must be "smtp" or "ses"'

@@ -9,9 +9,7 @@ from treadle.definitions.run_status import Monitored, RunFailureSensorDefinition
 from treadle.definitions.run_status_contexts import RunFailureSensorContext
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.integrations.alerts.channels import AlertIf, alert_sensor, check
-from treadle.integrations.alerts.http import Post, Remaining
-from treadle.integrations.alerts.secrets import SecretText, reveal
-from treadle.integrations.alerts.texts import (
+from treadle.integrations.alerts.formatting import (
     TextFunction,
     clip,
     event_time,
@@ -19,6 +17,8 @@ from treadle.integrations.alerts.texts import (
     one_line,
     run_link,
 )
+from treadle.integrations.alerts.http import Post, Remaining
+from treadle.integrations.alerts.secrets import SecretText, reveal
 
 API = "https://events.pagerduty.com"
 SEVERITIES = ("critical", "error", "warning", "info")

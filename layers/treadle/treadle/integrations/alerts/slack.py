@@ -10,9 +10,9 @@ from treadle.definitions.run_status import Monitored, RunFailureSensorDefinition
 from treadle.definitions.run_status_contexts import RunFailureSensorContext
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.integrations.alerts.channels import AlertIf, alert_sensor, check, renamed
+from treadle.integrations.alerts.formatting import TextFunction, clip, escaped, one_line, run_link, short_id
 from treadle.integrations.alerts.http import Post, Remaining
 from treadle.integrations.alerts.secrets import SecretText, reveal
-from treadle.integrations.alerts.texts import TextFunction, clip, escaped, one_line, run_link, short_id
 
 API = "https://slack.com/api/"
 MAX_BLOCK_TEXT = 3_000

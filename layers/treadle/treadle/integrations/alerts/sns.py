@@ -11,8 +11,7 @@ from treadle.definitions.run_status import Monitored, RunFailureSensorDefinition
 from treadle.definitions.run_status_contexts import RunFailureSensorContext
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.integrations.alerts.channels import AlertIf, alert_sensor
-from treadle.integrations.alerts.http import Remaining
-from treadle.integrations.alerts.texts import (
+from treadle.integrations.alerts.formatting import (
     TextFunction,
     clip,
     clip_bytes,
@@ -22,6 +21,7 @@ from treadle.integrations.alerts.texts import (
     one_line,
     run_link,
 )
+from treadle.integrations.alerts.http import Remaining
 
 MAX_SUBJECT = 100
 """ASCII, in one line: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html"""

@@ -9,9 +9,9 @@ from treadle.definitions.run_status import Monitored, RunFailureSensorDefinition
 from treadle.definitions.run_status_contexts import RunFailureSensorContext
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.integrations.alerts.channels import AlertIf, alert_sensor, check, renamed
+from treadle.integrations.alerts.formatting import TextFunction, clip_bytes, escaped, one_line, run_link
 from treadle.integrations.alerts.http import Post, Remaining, Route
 from treadle.integrations.alerts.secrets import SecretText, reveal
-from treadle.integrations.alerts.texts import TextFunction, clip_bytes, escaped, one_line, run_link
 
 MAX_TEXT_BYTES = 20_000
 """A message may have 28 KB: https://learn.microsoft.com/microsoftteams/limits-specifications-teams"""

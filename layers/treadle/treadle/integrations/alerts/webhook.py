@@ -8,9 +8,9 @@ from treadle.definitions.run_status import Monitored, RunFailureSensorDefinition
 from treadle.definitions.run_status_contexts import RunFailureSensorContext
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.integrations.alerts.channels import AlertIf, alert_sensor, check
+from treadle.integrations.alerts.formatting import event_name, event_time, run_link
 from treadle.integrations.alerts.http import Post, Remaining
 from treadle.integrations.alerts.secrets import SecretText, reveal
-from treadle.integrations.alerts.texts import event_name, event_time, run_link
 
 FORM = 1
 """Rises only when a field changes its meaning or goes away."""

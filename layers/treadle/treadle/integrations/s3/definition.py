@@ -16,11 +16,11 @@ from treadle.definitions.objects import ObjectCreated, ObjectIdentity, S3Object
 from treadle.definitions.results import Measure, RunRequest, SensorExecutionData, SensorResult, SkipReason
 from treadle.definitions.sensors import SET_ASIDE, SensorDefinition, SensorEvent, SensorFunction
 from treadle.definitions.status import DefaultSensorStatus
-from treadle.integrations.s3.completeness import FileCount, Marker, directory_of
+from treadle.integrations.s3.groups import FileCount, Marker, directory_of
 from treadle.integrations.s3.lister import ObjectLister, S3Lister
 from treadle.integrations.s3.one_by_one import evaluate_objects
-from treadle.integrations.s3.readiness import look_at_event
 from treadle.integrations.s3.selection import S3Selection, StartFrom, identity_of
+from treadle.integrations.s3.settling import check_event
 from treadle.integrations.s3.sweep import Slice, sweep, system_now
 from treadle.integrations.s3.sweep_cursor import not_before
 
@@ -147,7 +147,7 @@ class S3SensorDefinition(SensorDefinition):
                 f"{start.isoformat()}."
             )
             return combine([SkipReason(reason)], context, self.job_names)
-        seen = look_at_event(event, self.selection, self.lister, self.now())
+        seen = check_event(event, self.selection, self.lister, self.now())
         if seen.reason:
             data = combine([SkipReason(seen.reason)], context, self.job_names)
             return replace(data, wait_seconds=seen.wait_seconds)

@@ -13,7 +13,7 @@ from treadle.definitions.objects import S3Object
 from treadle.definitions.results import RunRequest
 from treadle.definitions.sensors import DEFAULT_CAP
 from treadle.definitions.values import json_text
-from treadle.engine.boundary import evaluate, words_of
+from treadle.engine.user_code import evaluate, shown_error
 from treadle.integrations.s3.sweep import Slice
 
 MOST_REQUESTS = DEFAULT_CAP
@@ -27,7 +27,7 @@ _MAX_REASON = 1_000
 
 
 @dataclass(slots=True)
-class Evaluated:
+class EvaluatedObjects:
     """What the function made of a slice's objects.
 
     Attributes:
@@ -46,7 +46,7 @@ def evaluate_objects(
     found: Slice,
     requests_for: Callable[[S3Object], Sequence[RunRequest]],
     run_key: Callable[[S3Object], str],
-) -> Evaluated:
+) -> EvaluatedObjects:
     """Evaluate a slice's objects in the order of their keys, until the tick's time or size is used up.
 
     The round goes on at the next tick with the object that was not evaluated any more. One that takes the whole time
@@ -61,7 +61,7 @@ def evaluate_objects(
     Raises:
         SensorEvaluationError: if a resource of the function could not be made, as all objects need it.
     """
-    evaluated, size = Evaluated(found), 0
+    evaluated, size = EvaluatedObjects(found), 0
     objects = sorted(found.objects, key=attrgetter("key"))
     ends = monotonic() + context.remaining_seconds * (1 - _RESERVE)
     for at, stored in enumerate(objects):
@@ -127,5 +127,5 @@ def _reason(stored: S3Object, error: SensorEvaluationError, seconds: float) -> s
         )
     else:
         cause = error.__cause__
-        words = words_of(cause) if cause is not None else str(error)
+        words = shown_error(cause) if cause is not None else str(error)
     return f"s3://{stored.bucket}/{stored.key}: {words}"[:_MAX_REASON]

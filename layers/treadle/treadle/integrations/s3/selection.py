@@ -9,7 +9,7 @@ from typing import Any
 from treadle.definitions.bounds import shown
 from treadle.definitions.errors import DagsterInvalidDefinitionError, SettingsError
 from treadle.definitions.objects import ObjectIdentity, S3Object
-from treadle.integrations.s3.completeness import FileCount, Marker, directory_of
+from treadle.integrations.s3.groups import FileCount, Marker, directory_of
 
 MAX_SETTLE_SECONDS = 86_400
 """A sweep looks at least a week back, and so comes to what it passed over for a day."""

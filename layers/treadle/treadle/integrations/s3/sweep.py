@@ -6,18 +6,18 @@ from dataclasses import dataclass, field, replace
 
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.objects import NO_VERSION, ObjectIdentity, S3Object
-from treadle.integrations.s3.completeness import FileCount, directory_of
+from treadle.integrations.s3.groups import FileCount, directory_of
 from treadle.integrations.s3.lister import ObjectLister, Page
-from treadle.integrations.s3.memory import OVERLAP_MS, Waiting, digest_of, modified_ms
-from treadle.integrations.s3.readiness import Group, look_at_group, settled_since
 from treadle.integrations.s3.selection import S3Selection
+from treadle.integrations.s3.settling import Group, check_group, settled_since
 from treadle.integrations.s3.sweep_cursor import Start, SweepCursor, bounded, read_cursor, starting_point
+from treadle.integrations.s3.sweep_memory import OVERLAP_MS, Waiting, digest_of, modified_ms
 
 __all__ = [
+    "CHUNK_SIZE",
     "FULL_ROUND_MS",
     "MAX_SECONDS",
     "OVERLAP_MS",
-    "SLICE",
     "Slice",
     "SweepCursor",
     "read_cursor",
@@ -28,7 +28,7 @@ __all__ = [
 FULL_ROUND_MS = 86_400_000
 """Once a day a round looks at all objects, whenever they were modified."""
 
-SLICE = 1_000
+CHUNK_SIZE = 1_000
 """New objects after which a slice ends; the next tick goes on."""
 
 MAX_SECONDS = 20.0
@@ -123,7 +123,7 @@ def sweep(
         looking.look_at(page, now())
         cursor = replace(cursor, position=page.position)
         is_complete = not page.position
-        if is_complete or len(looking.new) >= SLICE or now() - began > seconds * 1000:
+        if is_complete or len(looking.new) >= CHUNK_SIZE or now() - began > seconds * 1000:
             break
     unended, unremembered = looking.remembered(cursor)
     cursor = _ended(unended) if is_complete else unended
@@ -290,7 +290,7 @@ class _Looking:
             group = groups[directory]
             # Only a group that the page's end or beginning cuts through may have more elsewhere.
             if any(page.objects[end].key.startswith(directory) for end in (0, -1)):
-                group = look_at_group(directory, self.selection, self.lister)
+                group = check_group(directory, self.selection, self.lister)
             if group.is_complete(self.selection) and self._group_has_settled(group, stored, now):
                 complete[key] = stored
         return complete

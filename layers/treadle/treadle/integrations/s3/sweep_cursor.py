@@ -9,8 +9,8 @@ from typing import Any
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvariantViolationError
 from treadle.definitions.objects import S3Object
-from treadle.integrations.s3.memory import OVERLAP_MS, Before, modified_ms
 from treadle.integrations.s3.selection import S3Selection, StartFrom
+from treadle.integrations.s3.sweep_memory import OVERLAP_MS, Before, modified_ms
 
 MOST_AHEAD_MS = 31 * 86_400_000
 """A sensor may be deployed so long before the time that it starts from; a later one is taken for a mistake."""

@@ -29,7 +29,7 @@ export function DeadLetters({query}) {
   return html`<${Page} title="Dead letters" actions=${actions}>
     <p class="lead">What could not be delivered or processed, with what a redrive would do with each. Looking at them takes them off the queue for a moment, so this list does not renew itself.</p>
     ${origins.length > 1 && html`<div class="toolbar"><${Choice} label="From" options=${[['', 'All'], ...origins.map((each) => [each, each])]} value=${query.origin ?? ''} onChange=${(origin) => ask(['dead-letters'], {origin})} /></div>`}
-    <${Loaded} of=${letters} what="dead letters">${() => html`<${Table} caption="Dead letters" columns=${columnsOf(WOULD)} rows=${shown} keyOf=${(each) => each.letter_id}
+    <${Loaded} of=${letters} what="dead letters">${() => html`<${Table} caption="Dead letters" columns=${columnsOf(WOULD)} rows=${shown} keyOf=${(each) => each.message_id}
       empty=${html`<p>No dead letters. Whatever was sent has arrived.</p>`} />`}<//>
     ${isOpen && html`<${RedriveDialog} number=${shown.length} origin=${query.origin} onClose=${() => setIsOpen(false)} done=${letters.refresh} />`}
   <//>`;
@@ -49,7 +49,7 @@ function RedriveDialog({number, origin, onClose, done}) {
   };
   if (state.results) {
     return html`<${Dialog} title="Redriven" onClose=${onClose} wide>
-      <${Table} caption="What became of them" columns=${columnsOf({})} rows=${state.results} keyOf=${(each) => each.letter_id} empty=${html`<p>No letter was left to send.</p>`} />
+      <${Table} caption="What became of them" columns=${columnsOf({})} rows=${state.results} keyOf=${(each) => each.message_id} empty=${html`<p>No letter was left to send.</p>`} />
       <footer><button class="primary" onclick=${onClose}>Close</button></footer><//>`;
   }
   return html`<${Dialog} title="Redrive dead letters" onClose=${onClose}>

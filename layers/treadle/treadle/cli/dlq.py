@@ -1,0 +1,135 @@
+"""Commands on dead letters: which there are, one in full, and all sent again."""
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import click
+
+from treadle.cli.options import limit_option
+from treadle.cli.output import FAILED, echo_json, echo_lines, json_option, plain, print_fields, table
+from treadle.cli.stack import deployed, stack_option
+
+if TYPE_CHECKING:
+    from treadle.operate.redrive import RedriveResult
+
+_LONGEST_BODY = 300_000
+
+origin_option = click.option(
+    "--origin",
+    metavar="STEP",
+    help="Only dead letters from there, such as launch or 'sensor new_objects'.  [default: all]",
+)
+project_option = click.option(
+    "--project",
+    metavar="NAME",
+    help="Only dead letters in the queue of this project; '' for the engine's.  [default: all]",
+)
+letters_option = limit_option(None, 1_000, "letters")
+
+
+@click.group()
+def dlq() -> None:
+    """Dead letters: what was given up and why, and sending it again."""
+
+
+@dlq.command("list")
+@stack_option
+@project_option
+@origin_option
+@letters_option
+@json_option
+def list_dead_letters(stack: str, project: str | None, origin: str | None, limit: int, as_json: bool) -> None:
+    """List the messages of the dead-letter queues, with what a redrive would do with each; nothing is done."""
+    from treadle.operate.views import dead_letter_json
+
+    with deployed(stack) as parts:
+        letters = parts.redriver.redrive(limit=limit, origin=origin, project=project, dry_run=True)
+        found = list(map(dead_letter_json, letters))
+    if as_json:
+        echo_json(found)
+        return
+    columns = ("LETTER", "PROJECT", "FROM", "ABOUT", "WOULD BE", "GIVEN UP AS")
+    rows = [tuple(each[name] or "" for name in _LISTED) for each in found]
+    table(columns, rows, "There are no dead letters.")
+
+
+@dlq.command()
+@click.argument("message_id")
+@stack_option
+@json_option
+def show(message_id: str, stack: str, as_json: bool) -> None:
+    """Show a dead letter in full: its body, what was written beside it, and what a redrive would do with it."""
+    from treadle.operate.views import dead_letter_json
+
+    with deployed(stack) as parts:
+        found = next(
+            (each for each in parts.redriver.redrive(dry_run=True) if each.letter.message_id == message_id),
+            None,
+        )
+    if found is None:
+        click.echo(
+            f"treadle: There is no letter {plain(message_id)}: somebody took it, or `dlq list` names others.",
+            err=True,
+        )
+        raise SystemExit(FAILED)
+    told = {**dead_letter_json(found), "attributes": dict(found.letter.attributes), "body": found.letter.body}
+    if as_json:
+        echo_json(told)
+        return
+    print_fields({name.replace("_", " "): told[name] for name in _FACTS})
+    print_fields(told["attributes"])
+    click.echo("body:")
+    echo_lines([plain(line, _LONGEST_BODY) for line in found.letter.body.splitlines()])
+
+
+@dlq.command()
+@stack_option
+@click.option("--dry-run", is_flag=True, help="Only say what would become of each letter.")
+@project_option
+@origin_option
+@letters_option
+@json_option
+def redrive(
+    stack: str, dry_run: bool, project: str | None, origin: str | None, limit: int, as_json: bool
+) -> None:
+    """Send the messages of the dead-letter queues again, each to the step it was meant for.
+
+    A letter is deleted once it was sent, so a crash in between sends it twice, which is safe. What is worth
+    nothing any more is dropped, what nobody knows is left, and of each letter it is said which.
+    """
+    from treadle.operate.views import dead_letter_json
+
+    actions: Counter[str] = Counter()
+    told = []
+    with deployed(stack) as parts:
+        for done in parts.redriver.redrive(limit=limit, origin=origin, project=project, dry_run=dry_run):
+            actions[done.fate.value] += 1
+            told.append(dead_letter_json(done))
+            if not as_json:
+                click.echo(_line(done))
+    if as_json:
+        echo_json(told)
+    else:
+        _print_actions(actions, dry_run, limit)
+    if actions["FAILED"]:
+        raise SystemExit(FAILED)
+
+
+_LISTED = ("message_id", "project", "origin", "subject", "fate", "given_up_as")
+_FACTS = ("message_id", "project", "origin", "subject", "fate", "reason")
+
+
+def _print_actions(actions: "Counter[str]", dry_run: bool, limit: int) -> None:
+    counted = ", ".join(f"{number} {fate}" for fate, number in sorted(actions.items())) or "no letters"
+    click.echo(f"Dry run, nothing was done: {counted}." if dry_run else f"{counted}.")
+    if actions.total() == limit:
+        click.echo("There may be more: run the command again.")
+
+
+def _line(done: "RedriveResult") -> str:
+    from treadle.operate.redrive_routes import subject_of
+
+    subject = subject_of(done.letter) or done.letter.message_id
+    words = f"{done.fate:<7} {done.origin}: {subject}: {done.reason}"
+    why = done.letter.attributes.get("reason") or done.letter.attributes.get("ERROR_CODE")
+    return plain(f"{words} It was given up as {why}" if why else words)

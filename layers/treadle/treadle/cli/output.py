@@ -1,0 +1,114 @@
+"""How commands speak: plain text and tables, whatever was written by others, and errors without a traceback."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from treadle.definitions.errors import ScaffoldError, TreadleError
+
+EXIT_UNHEALTHY = 1
+"""The exit status of a command that was carried out, and found that something is not well."""
+
+FAILED = 2
+"""The exit status of a command that could not be carried out."""
+
+_SHOWN = 500
+_WIDE = 10_000
+"""Columns of what is no terminal: nothing is cut off."""
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def plain(text: str, shown: int = _SHOWN) -> str:
+    """The text on one line, shortened, without what a terminal would obey: keys and reasons are anybody's.
+
+    Args:
+        text: from outside.
+        shown: so many characters at most.
+    """
+    text = text if len(text) <= shown else f"{text[:shown]}…"
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+def when(time: int | None) -> str:
+    """A time in milliseconds, as ISO 8601 to the second; a dash for none."""
+    return "-" if time is None else f"{datetime.fromtimestamp(time / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def echo(text: str) -> None:
+    """Print a line, whatever is in it."""
+    click.echo(plain(text))
+
+
+def echo_json(value: object) -> None:
+    """Print JSON; what a terminal would obey is escaped in it."""
+    click.echo(json.dumps(value, indent=2))
+
+
+def echo_lines(texts: Sequence[str], indent: str = "  ") -> None:
+    """Print lines, each indented."""
+    for text in texts:
+        for line in text.splitlines():
+            click.echo(f"{indent}{plain(line)}")
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], nothing: str) -> None:
+    """Print a table; on a terminal it is as wide as that.
+
+    Args:
+        columns: their headings.
+        rows: their cells, of which None is a dash.
+        nothing: what to say if there are no rows.
+    """
+    if not rows:
+        click.echo(nothing)
+        return
+    # Imported here, as commands that print no table need not wait for it.
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        shown.add_column(column, overflow="fold")
+    for row in rows:
+        shown.add_row(*(Text("-" if cell in {None, ""} else plain(str(cell))) for cell in row))
+    width = None if sys.stdout.isatty() else _WIDE
+    console = Console(file=sys.stdout, width=width, markup=False, highlight=False)
+    with console.capture() as captured:
+        console.print(shown)
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+def print_fields(values: Mapping[str, Any]) -> None:
+    """Print names and values, one a line; what is None or empty is left out."""
+    told = {name: value for name, value in values.items() if value not in (None, "", [], ())}
+    width = max(map(len, told), default=0)
+    for name, value in told.items():
+        click.echo(f"{name:<{width}}  {plain(str(value))}")
+
+
+@contextmanager
+def exit_on_error() -> Iterator[None]:
+    """What Treadle raises within ends the command, in its own words, with exit status 2."""
+    try:
+        yield
+    except TreadleError as error:
+        click.echo(f"treadle: {plain(str(error))}", err=True)
+        raise SystemExit(FAILED) from None
+
+
+@contextmanager
+def scaffold_errors() -> Iterator[None]:
+    """End the command with every problem of the scaffold, each on a line."""
+    try:
+        yield
+    except ScaffoldError as error:
+        for problem in error.problems:
+            click.echo(f"treadle: {problem}", err=True)
+        raise SystemExit(FAILED) from None

@@ -1,0 +1,173 @@
+"""The options and the door that all commands on a deployed stack share: which stack, where, and who asks."""
+
+import os
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+import yaml
+
+from treadle.cli.output import exit_on_error
+from treadle.cli.yaml_loader import SafeLoader
+
+if TYPE_CHECKING:
+    from treadle.bootstrap.operator import OperatorParts
+
+STACK_VARIABLE, PORT_VARIABLE, DEFAULT_PORT = "TREADLE_STACK", "TREADLE_CLOUD_PORT", "4566"
+_LOCAL = "treadle.local"
+_CONFIGURATIONS = ("samconfig.toml", "samconfig.yaml")
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+by_option = click.option(
+    "--by",
+    metavar="WHO",
+    help="Who is recorded as having asked.  [default: the caller's ARN, as AWS knows it]",
+)
+if_attempt_option = click.option(
+    "--if-attempt",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Do nothing if another attempt has followed this one: makes the command safe to repeat.",
+)
+
+
+def local_environment(port: str) -> dict[str, str]:
+    """What leads AWS clients to the local cloud on a port of this machine.
+
+    Args:
+        port: where it listens.
+    """
+    return {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_REGION": "us-east-1",
+    }
+
+
+def stack_option(command: _Command) -> _Command:
+    """Give a command `--stack` and `--local`; it takes the stack's name."""
+    stack = click.option(
+        "--stack",
+        metavar="NAME",
+        callback=_stack,
+        help=f"The deployed stack.  [default: {STACK_VARIABLE}, else samconfig.toml's stack_name]",
+    )
+    return stack(local_option(command))
+
+
+def local_option(command: _Command) -> _Command:
+    """Give a command `--local`; it takes no argument."""
+    return click.option(
+        "--local",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_go_local,
+        help=f"On the local cloud of this machine, at {PORT_VARIABLE}.",
+    )(command)
+
+
+def stack_of_environment(path: Path, environment: str) -> str:
+    """The stack's name in an environment of a configuration file of SAM's.
+
+    Args:
+        path: the file.
+        environment: its environment; what that lacks is the default environment's.
+    """
+    name = _named(path, environment) or _named(path, "default")
+    if name is None:
+        msg = f"{path} has no stack_name for the environment {environment}. Give --stack-name."
+        raise click.UsageError(msg)
+    return name
+
+
+@contextmanager
+def deployed(stack: str) -> Iterator["OperatorParts"]:
+    """What an operator of the stack needs; errors end the command plainly.
+
+    Args:
+        stack: its name.
+    """
+    # Imported here, as boto3 would slow down every other command.
+    from treadle.bootstrap.operator import operator_parts
+
+    with exit_on_error():
+        yield operator_parts(stack)
+
+
+def asking(by: str | None) -> str:
+    """Who asks: as was said, or else as AWS knows the caller.
+
+    Raises:
+        DeploymentError: if AWS does not say.
+    """
+    from treadle.adapters.stack import caller
+
+    return by or caller()
+
+
+def _go_local(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    """Lead this command's AWS clients to the local cloud; what was set before holds again after it."""
+    del parameter
+    if not value:
+        return
+    context.meta[_LOCAL] = True
+    chosen = local_environment(os.environ.get(PORT_VARIABLE) or DEFAULT_PORT)
+    before = {name: os.environ.get(name) for name in (*chosen, "AWS_PROFILE")}
+    os.environ.pop("AWS_PROFILE", None)
+    os.environ.update(chosen)
+    context.call_on_close(lambda: _restore(before))
+
+
+def _restore(before: dict[str, str | None]) -> None:
+    for name, value in before.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
+
+
+def _stack(context: click.Context, parameter: click.Parameter, value: str | None) -> str:
+    del parameter
+    found = (
+        value
+        or os.environ.get(STACK_VARIABLE)
+        or _configured("local" if _LOCAL in context.meta else "default")
+    )
+    if not found:
+        msg = (
+            f"Which stack? Give --stack NAME, set {STACK_VARIABLE}, or be in a project whose samconfig.toml has a "
+            "stack_name."
+        )
+        raise click.UsageError(msg, context)
+    return found
+
+
+def _configured(environment: str) -> str | None:
+    """The stack of an environment of the nearest samconfig.toml or samconfig.yaml, in this folder or above.
+
+    Where both are, the first is taken, as SAM takes it; for the local cloud the second, if the first has none.
+    """
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        files = [each for name in _CONFIGURATIONS if (each := folder / name).is_file()]
+        if files:
+            read = files if environment == "local" else files[:1]
+            return next((name for path in read if (name := _named(path, environment))), None)
+    return None
+
+
+def _named(path: Path, environment: str) -> str | None:
+    try:
+        text = path.read_text("utf-8")
+        read = tomllib.loads(text) if path.suffix == ".toml" else yaml.load(text, Loader=SafeLoader)  # noqa: S506
+        found = read.get(environment, {})
+        names = [found.get(each, {}).get("parameters", {}).get("stack_name") for each in ("deploy", "global")]
+    except (OSError, ValueError, AttributeError, yaml.YAMLError) as error:
+        msg = f"{path} cannot be read: {error}"
+        raise click.UsageError(msg) from None
+    return next((str(name) for name in names if name), None)

@@ -1,0 +1,212 @@
+"""What is asked of the API: its operations, and a request's words checked against what its operation takes."""
+
+import base64
+import functools
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import fastjsonschema
+from aws_lambda_powertools.event_handler.exceptions import (
+    BadRequestError,
+    NotFoundError,
+    RequestEntityTooLargeError,
+    ServiceError,
+)
+
+from treadle.console.static_token import Caller
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEventV2
+
+    from treadle.bootstrap.operator import OperatorParts
+
+Schema = Mapping[str, Any]
+Json = Mapping[str, Any]
+
+MAX_BODY = 512 * 1024
+"""Bytes of a request: a cursor of 300,000 bytes fits, however it is escaped in most alphabets."""
+
+JSON_TYPE = "application/json"
+
+MAX_DIGITS = 16
+"""Of a number in a parameter: more than any time in milliseconds has."""
+
+
+NAMES: Mapping[str, Schema] = {
+    "sensor": {"type": "string", "pattern": "^[A-Za-z0-9_]{1,80}$"},
+    "tick_id": {
+        "type": "string",
+        "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}[.][0-9]{3}Z-[0-9a-f]{9,32}$",
+    },
+    "run_id": {"type": "string", "pattern": "^[0-9a-f-]{36}$"},
+}
+"""What stands in an address, by its name there."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiRequest:
+    """A request whose words have been checked.
+
+    Attributes:
+        parts: what an operator works with.
+        caller: who asks.
+        now: the time.
+        path: by name, what stands in the address.
+        query: by name, what stands behind it; what was left out has its default.
+        body: the request's.
+    """
+
+    parts: "OperatorParts"
+    caller: Caller
+    now: int
+    path: Mapping[str, str]
+    query: Mapping[str, Any]
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One thing that can be asked of the API.
+
+    Attributes:
+        method: GET asks, everything else changes.
+        path: below the console's address, with `<name>` for what varies.
+        summary: what the caller gets, or what is done.
+        act: does it.
+        answer: the schema of what it gives.
+        query: by name, the schema of each parameter.
+        required: names of parameters that must be given.
+        body: the schema of the request's body; None if it takes none.
+        refusals: what else than 200 it may answer, and when.
+    """
+
+    method: str
+    path: str
+    summary: str
+    act: Callable[[ApiRequest], Json]
+    answer: Schema
+    query: Mapping[str, Schema] = field(default_factory=dict)
+    required: tuple[str, ...] = ()
+    body: Schema | None = None
+    refusals: Mapping[HTTPStatus, str] = field(default_factory=dict)
+
+    @property
+    def path_schemas(self) -> Mapping[str, Schema]:
+        """The schema of what varies in the address, by name and in order."""
+        return {name: NAMES[name] for name in re.findall(r"<(\w+)>", self.path)}
+
+    @property
+    def changes(self) -> bool:
+        """Whether only an operator may ask for it."""
+        return self.method != "GET"
+
+    @property
+    def query_schema(self) -> Schema:
+        """The schema of all parameters together."""
+        return {
+            "type": "object",
+            "properties": self.query,
+            "required": list(self.required),
+            "additionalProperties": False,
+        }
+
+
+class RequestValidator:
+    """Checks what is asked of one operation; its schemas are compiled when they are first needed.
+
+    Args:
+        operation: which.
+    """
+
+    def __init__(self, operation: Operation) -> None:
+        self._operation = operation
+
+    @functools.cached_property
+    def _check_query(self) -> Callable[..., Any]:
+        return _compiled(self._operation.query_schema)
+
+    @functools.cached_property
+    def _check_body(self) -> Callable[..., Any]:
+        return _compiled(self._operation.body or {})
+
+    def path(self, given: Mapping[str, str]) -> Mapping[str, str]:
+        """What varies in the address, once it can be the name of anything.
+
+        Raises:
+            NotFoundError: if it cannot.
+        """
+        for name, schema in self._operation.path_schemas.items():
+            if not re.fullmatch(schema["pattern"], given[name]):
+                raise NotFoundError(f"There is no {name.removesuffix('_id')} of such a name.")
+        return given
+
+    def query(self, event: "APIGatewayProxyEventV2") -> Mapping[str, Any]:
+        """A request's parameters as their schemas say: numbers as such, lists split at commas.
+
+        Raises:
+            BadRequestError: if they do not fit.
+        """
+        given = {
+            name: _typed(self._operation.query.get(name, {}), text)
+            for name, text in event.query_string_parameters.items()
+        }
+        return _checked(self._check_query, "query", given)
+
+    def body(self, event: "APIGatewayProxyEventV2") -> Mapping[str, Any]:
+        """A request's body, once it fits its schema.
+
+        Raises:
+            BadRequestError: if it does not fit, or is no JSON.
+            ServiceError: if it is something else than JSON, or larger than anybody needs.
+        """
+        body = _bytes(event)
+        if len(body) > MAX_BODY:
+            msg = f"The request has more than {MAX_BODY} bytes."
+            raise RequestEntityTooLargeError(msg)
+        if self._operation.body is None:
+            return {}
+        kind = event.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if body and kind != JSON_TYPE:
+            raise ServiceError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"The request must be {JSON_TYPE}.")
+        return _checked(self._check_body, "body", _json(body) if body else {})
+
+
+def _compiled(schema: Schema) -> Callable[..., Any]:
+    check: Callable[..., Any] = fastjsonschema.compile(dict(schema))
+    return check
+
+
+def _checked(check: Callable[..., Any], part: str, given: Any) -> Mapping[str, Any]:
+    try:
+        checked: Mapping[str, Any] = check(given, name_prefix=part)
+    except fastjsonschema.JsonSchemaValueException as error:
+        raise BadRequestError(f"{error.message}.") from error
+    return checked
+
+
+def _bytes(event: "APIGatewayProxyEventV2") -> bytes:
+    """A request's body as it was sent; API Gateway passes on as base64 what it does not take for text."""
+    body = event.body or ""
+    return base64.b64decode(body) if event.is_base64_encoded else body.encode(errors="surrogatepass")
+
+
+def _json(body: bytes) -> Any:
+    try:
+        value = json.loads(body.decode())
+        # Neither NaN, nor half a surrogate pair, nor what is nested without end could be kept.
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise BadRequestError(f"The request is no JSON: {error}.") from error
+    return value
+
+
+def _typed(schema: Schema, text: str) -> Any:
+    if schema.get("type") == "integer":
+        return int(text) if text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS else text
+    if schema.get("type") == "array":
+        return [each for each in text.split(",") if each]
+    return text

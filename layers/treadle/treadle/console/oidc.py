@@ -1,0 +1,143 @@
+"""Who asks the deployed console: whom API Gateway's authorizer has found to be signed in, in a role their token claims.
+
+API Gateway checks the token's signature, issuer, audience and times, and passes its claims on. Nothing here lets in
+what has not come that way.
+"""
+
+import base64
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aws_lambda_powertools.event_handler.exceptions import ForbiddenError, UnauthorizedError
+
+from treadle.console.static_token import BEARER, Caller, Role
+
+LEEWAY_SECONDS = 60
+"""As API Gateway allows clocks to differ."""
+
+MAX_SUBJECT = 255
+"""Characters of a subject, by OpenID Connect."""
+
+_LISTED = {"scope", "scp"}
+"""Claims that may be one text with several values, blanks between them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """Who says who somebody is, and what makes them a viewer or an operator.
+
+    Attributes:
+        issuer: its URL, as tokens name it.
+        audience: for whom tokens must be.
+        client_id: the page's, which is public.
+        scope: what the page asks for.
+        role_claim: the claim with the roles; with dots, one inside another.
+        viewer: its value for viewers.
+        operator: its value for operators.
+        token_origin: where tokens are fetched from, if that is not the issuer's own origin.
+    """
+
+    issuer: str
+    audience: str
+    client_id: str
+    scope: str
+    role_claim: str
+    viewer: str
+    operator: str
+    token_origin: str = ""
+
+
+class OidcAuth:
+    """Lets in who is signed in and has a role.
+
+    Args:
+        issuer: who vouches for them.
+        now: seconds since the epoch.
+    """
+
+    def __init__(self, issuer: Issuer, now: Callable[[], float] = time.time) -> None:
+        self._issuer = issuer
+        self._now = now
+
+    @property
+    def sign_in(self) -> Mapping[str, str]:
+        """See `Access`."""
+        known = self._issuer
+        return {"auth": "oidc", "issuer": known.issuer, "client_id": known.client_id, "scope": known.scope}
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """See `Access`."""
+        own = "/".join(self._issuer.issuer.split("/")[:3])
+        return tuple(dict.fromkeys(origin for origin in (own, self._issuer.token_origin) if origin))
+
+    def admit(self, headers: Mapping[str, str], context: Mapping[str, object]) -> Caller:
+        """See `Access`."""
+        vouched = _vouched(context)
+        # The authorizer passes lists on as text, in which one value with a blank looks like two. Roles are therefore
+        # read where they are lists still: in the token that it has checked, which is the one in this very header.
+        claims = _claims(headers.get("authorization", ""))
+        subject = claims.get("sub")
+        if not (isinstance(subject, str) and 0 < len(subject) <= MAX_SUBJECT):
+            raise UnauthorizedError("The token names nobody.")
+        if any(vouched.get(name) != claims.get(name) for name in ("iss", "sub")):
+            raise UnauthorizedError("The token is another one than API Gateway has checked.")
+        self._check_meant(claims)
+        return Caller(subject, self._role(claims))
+
+    def _check_meant(self, claims: Mapping[str, Any]) -> None:
+        """Once more what the authorizer has checked, so that a wrong authorizer lets nobody in."""
+        meant = claims.get("aud", claims.get("client_id"))
+        audiences = meant if isinstance(meant, list) else [meant]
+        expires = claims.get("exp")
+        if claims.get("iss") != self._issuer.issuer or self._issuer.audience not in audiences:
+            raise UnauthorizedError("The token is of another issuer, or for another audience.")
+        if not (isinstance(expires, int | float) and self._now() < expires + LEEWAY_SECONDS):
+            raise UnauthorizedError("The token has expired: sign in again.")
+
+    def _role(self, claims: Mapping[str, Any]) -> Role:
+        values = _values(claims, self._issuer.role_claim)
+        if self._issuer.operator in values:
+            return Role.OPERATOR
+        if self._issuer.viewer in values:
+            return Role.VIEWER
+        msg = (
+            f"You are signed in, and have no role here: your token's claim {self._issuer.role_claim} has neither "
+            f"{self._issuer.viewer} nor {self._issuer.operator}."
+        )
+        raise ForbiddenError(msg)
+
+
+def _vouched(context: Mapping[str, object]) -> Mapping[str, Any]:
+    """The claims for which API Gateway's authorizer vouches."""
+    found: object = context
+    for name in ("authorizer", "jwt", "claims"):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    if not isinstance(found, Mapping):
+        raise UnauthorizedError("Nobody is signed in.")
+    return found
+
+
+def _claims(authorization: str) -> Mapping[str, Any]:
+    """What a token claims, its signature left to the authorizer."""
+    try:
+        _, payload, _ = authorization.removeprefix(BEARER).split(".")
+        found = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (ValueError, RecursionError) as error:
+        raise UnauthorizedError("The token is none.") from error
+    if not isinstance(found, dict):
+        raise UnauthorizedError("The token claims nothing.")
+    return found
+
+
+def _values(claims: Mapping[str, Any], name: str) -> list[str]:
+    """The values of a claim; one that is missing has none."""
+    found: Any = claims
+    for part in [name] if name in claims else name.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    if isinstance(found, str):
+        return found.split() if name in _LISTED else [found]
+    return [each for each in found if isinstance(each, str)] if isinstance(found, list) else []

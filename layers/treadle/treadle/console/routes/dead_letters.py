@@ -1,0 +1,57 @@
+"""What can be asked of dead letters: which there are, and to send them again."""
+
+from treadle.console.api import ApiRequest, Json, Operation, Schema
+from treadle.console.schemas import KEY, MAYBE_TEXT, TEXT, limit, list_of, record
+from treadle.operate.redrive import RedriveAction
+from treadle.operate.views import dead_letter_json
+
+MOST = 100
+"""Letters in one answer; receiving more takes longer than a page waits for."""
+
+_DEAD_LETTER: Schema = record(
+    {
+        "message_id": TEXT,
+        "project": MAYBE_TEXT,
+        "origin": TEXT,
+        "subject": TEXT,
+        "reason": TEXT,
+        "fate": {"enum": [fate.value for fate in RedriveAction]},
+        "given_up_as": MAYBE_TEXT,
+    }
+)
+
+
+def dead_letters(asked: ApiRequest) -> Json:
+    """Which there are."""
+    found = asked.parts.redriver.redrive(
+        limit=asked.query["limit"], origin=asked.query.get("origin"), dry_run=True
+    )
+    return {"letters": [dead_letter_json(each) for each in found]}
+
+
+def redrive(asked: ApiRequest) -> Json:
+    """Send them again."""
+    done = asked.parts.redriver.redrive(limit=asked.body["limit"], origin=asked.body.get("origin"))
+    return {"results": [dead_letter_json(each) for each in done]}
+
+
+_WHICH = {"origin": KEY, "limit": limit(MOST, MOST)}
+
+OPERATIONS = (
+    Operation(
+        "GET",
+        "/api/dead-letters",
+        "What lies in the dead-letter queues of the engine and its projects, and what would become of each letter if it were sent again.",
+        dead_letters,
+        record({"letters": list_of(_DEAD_LETTER)}),
+        query=_WHICH,
+    ),
+    Operation(
+        "POST",
+        "/api/dead-letters/redrive",
+        "Send dead letters again, each to the step it was meant for.",
+        redrive,
+        record({"results": list_of(_DEAD_LETTER)}),
+        body=record(_WHICH, required=()),
+    ),
+)

@@ -1,0 +1,72 @@
+"""What can be asked of the records and of the deployment: why something did or did not run, and what is wrong."""
+
+from http import HTTPStatus
+
+from aws_lambda_powertools.event_handler.exceptions import BadRequestError
+
+from treadle.console.api import NAMES, ApiRequest, Json, Operation
+from treadle.console.routes.errors import not_found
+from treadle.console.routes.params import MOMENT, moment
+from treadle.console.schemas import KEY, list_of, record
+from treadle.console.type_schemas import shape
+from treadle.operate.explain import Subject
+from treadle.operate.explanation import Explanation
+from treadle.operate.findings import Finding
+from treadle.operate.views import plain_json
+
+STORY = shape(Explanation)
+
+
+def why(asked: ApiRequest) -> Json:
+    """Why something did or did not run."""
+    query = asked.query
+    subjects = [name for name in ("key", "object", "run", "at") if name in query]
+    if len(subjects) != 1:
+        raise BadRequestError("Ask for one of key, object, run and at.")
+    with not_found():
+        sensor = query.get("sensor") or _sensor_of(asked)
+        at = moment(asked, query["at"]) if "at" in query else None
+        subject = Subject(query.get("key"), query.get("object"), query.get("run"), at)
+        told: Json = plain_json(asked.parts.why.explain(sensor, subject))
+    return told
+
+
+def doctor(asked: ApiRequest) -> Json:
+    """What is wrong."""
+    return {"findings": plain_json(asked.parts.doctor.examine())}
+
+
+def _sensor_of(asked: ApiRequest) -> str:
+    """The sensor that asked for the run in question; of anything else it must be said."""
+    if "run" not in asked.query:
+        raise BadRequestError("Say of which sensor.")
+    return asked.parts.runs.get(asked.query["run"]).sensor
+
+
+OPERATIONS = (
+    Operation(
+        "GET",
+        "/api/why",
+        "Why a run key, an object or a run did or did not run, or what happened at a time; step by step.",
+        why,
+        STORY,
+        query={
+            "sensor": NAMES["sensor"],
+            "key": KEY,
+            "object": {**KEY, "pattern": "^s3://", "description": "Such as s3://bucket/key."},
+            "run": NAMES["run_id"],
+            "at": MOMENT,
+        },
+        refusals={
+            HTTPStatus.NOT_FOUND: "There is no such sensor or run, or the sensor watches no bucket.",
+            HTTPStatus.BAD_GATEWAY: "The bucket may not be looked at.",
+        },
+    ),
+    Operation(
+        "GET",
+        "/api/doctor",
+        "What is wrong with the deployment, and what to do about it; what may not be looked at is said as well.",
+        doctor,
+        record({"findings": list_of(shape(Finding))}),
+    ),
+)

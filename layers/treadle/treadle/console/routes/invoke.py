@@ -1,0 +1,141 @@
+"""What can be asked of a sensor's own function: what it would do, and to evaluate at once."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from http import HTTPStatus
+
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError
+
+from treadle.console.api import NAMES, ApiRequest, Json, Operation, Schema
+from treadle.console.routes.errors import not_found
+from treadle.console.routes.params import MOMENT, moment
+from treadle.console.schemas import KEY, MAYBE_TEXT, TEXT, record
+from treadle.definitions.contexts import MAX_CURSOR_BYTES
+from treadle.definitions.errors import CommandRefusedError
+from treadle.engine.preview import STORED
+from treadle.engine.schedule import deadline_message
+from treadle.operate.invoke import event_of_asset, event_of_run
+from treadle.operate.overview import deployed_sensor
+from treadle.operate.views import plain_json
+from treadle.ports.assets import AssetEvent
+from treadle.ports.deployment import DeployedSensor
+
+BUCKET, NAMESPACE = "TREADLE_S3_BUCKET", "TREADLE_NAMESPACE"
+MOST_OBJECT_BYTES = 2**50
+
+
+def preview(asked: ApiRequest) -> Json:
+    """What it would do."""
+    deployed, body = _deployed(asked), asked.body
+    event, namespace = body.get("event"), deployed.settings.get(NAMESPACE, "")
+    if "object" in body:
+        event = _created(deployed, body["object"], asked.now)
+    elif "run_id" in body:
+        with not_found():
+            run = asked.parts.runs.get(body["run_id"])
+        event = event_of_run(run, namespace)
+    elif "asset_key" in body:
+        event = event_of_asset(_newest(asked, body["asset_key"]), namespace)
+    elif "deadline" in body:
+        event = deadline_message(moment(asked, body["deadline"]))
+    previewed = asked.parts.direct.preview(deployed.name, cursor=body.get("cursor", STORED), event=event)
+    told: Json = plain_json(previewed)
+    return told
+
+
+def _newest(asked: ApiRequest, asset_key: str) -> AssetEvent:
+    """The newest event of an asset."""
+    events = asked.parts.assets.events(asset_key, limit=1).events
+    if not events:
+        raise NotFoundError(
+            f"Nothing is known of an asset {asset_key!r}: its key is its parts joined by '/'."
+        )
+    return events[0]
+
+
+def tick_now(asked: ApiRequest) -> Json:
+    """Evaluate at once."""
+    told: Json = plain_json(asked.parts.direct.tick(_deployed(asked).name))
+    return told
+
+
+def _deployed(asked: ApiRequest) -> DeployedSensor:
+    with not_found():
+        return deployed_sensor(asked.parts.deployment, asked.path["sensor"])
+
+
+def _created(deployed: DeployedSensor, stored: Mapping[str, object], now: int) -> Mapping[str, object]:
+    """The event of an object in the bucket that the sensor watches, as EventBridge brings it."""
+    bucket = deployed.settings.get(BUCKET)
+    if not bucket:
+        raise CommandRefusedError(f"Sensor {deployed.name} watches no bucket: preview an event or a cursor.")
+    return {
+        "source": "aws.s3",
+        "detail-type": "Object Created",
+        "time": datetime.fromtimestamp(now / 1000, UTC).isoformat(),
+        "detail": {"bucket": {"name": bucket}, "object": dict(stored)},
+    }
+
+
+_OBJECT: Schema = record(
+    {
+        "key": KEY,
+        "etag": {"type": "string", "maxLength": 128, "default": "preview"},
+        "size": {"type": "integer", "minimum": 0, "maximum": MOST_OBJECT_BYTES, "default": 0},
+        "version-id": {"type": "string", "maxLength": 1024},
+    },
+    required=("key",),
+)
+_EVALUATED: Schema = {
+    "type": "object",
+    "description": "The record that it would leave.",
+    "required": [
+        "status",
+        "reason",
+        "error",
+        "requests",
+        "existing_keys",
+        "set_aside",
+        "asset_events",
+        "log",
+    ],
+}
+_REFUSED = {
+    HTTPStatus.NOT_FOUND: "There is no such sensor, run or asset.",
+    HTTPStatus.CONFLICT: "It evaluates only events, or watches no bucket; or its function failed or did not answer.",
+}
+
+OPERATIONS = (
+    Operation(
+        "POST",
+        "/api/sensors/<sensor>/preview",
+        "What an evaluation would do, with a cursor, or of an event, an object, a run, an asset or a deadline; nothing is committed or started.",
+        preview,
+        record({"tick": _EVALUATED, "cursor_before": MAYBE_TEXT, "cursor_after": MAYBE_TEXT}),
+        body={
+            **record(
+                {
+                    "cursor": {**MAYBE_TEXT, "maxLength": MAX_CURSOR_BYTES},
+                    "event": {"type": "object", "description": "As EventBridge brings it."},
+                    "object": _OBJECT,
+                    "run_id": {**NAMES["run_id"], "description": "Of a run whose last status it hears of."},
+                    "asset_key": {**KEY, "description": "Of an asset whose newest event it hears of."},
+                    "deadline": MOMENT,
+                },
+                required=(),
+            ),
+            # One of them, or none for the stored cursor.
+            "maxProperties": 1,
+        },
+        refusals=_REFUSED,
+    ),
+    Operation(
+        "POST",
+        "/api/sensors/<sensor>/tick",
+        "Evaluate at once: the interval is not awaited; one tick at a time, as ever.",
+        tick_now,
+        record({"decision": TEXT, "reason": TEXT, "tick_id": MAYBE_TEXT}),
+        body=record({}),
+        refusals=_REFUSED,
+    ),
+)

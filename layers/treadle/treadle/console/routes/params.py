@@ -1,0 +1,25 @@
+"""Times as they are given to an operation."""
+
+from aws_lambda_powertools.event_handler.exceptions import BadRequestError
+
+from treadle.console.api import ApiRequest, Schema
+from treadle.console.schemas import KEY
+from treadle.operate.time_expressions import parse_time_expression
+
+MOMENT: Schema = {**KEY, "description": "Such as 2026-11-28T06:00:00Z, or 2h for 2 hours ago."}
+
+
+def moment(asked: ApiRequest, text: str) -> int:
+    """A time, in milliseconds since the epoch.
+
+    Args:
+        asked: the request.
+        text: what it gives.
+
+    Raises:
+        BadRequestError: if that is no time.
+    """
+    found = parse_time_expression(text, asked.now)
+    if found is None:
+        raise BadRequestError("That is no time such as 2026-11-28T06:00:00Z, and no time ago such as 2h.")
+    return found

@@ -1,0 +1,178 @@
+"""Sensors that wait until assets are updated: one line each, exactly one run per batch."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+from treadle.definitions.assets import AssetKey, AssetMaterialized
+from treadle.definitions.batching import (
+    PAGE,
+    PARTITION_KEY,
+    Batch,
+    BatchSensorDefinition,
+    Part,
+    Upstream,
+    UpstreamEvent,
+)
+from treadle.definitions.contexts import SensorEvaluationContext
+from treadle.definitions.event_log import EventLogRecord, EventRecordsFilter
+from treadle.definitions.event_numbers import check_is_recorded
+from treadle.definitions.jobs import JobDefinition
+from treadle.definitions.run_events import DagsterEventType
+from treadle.definitions.sensors import SensorEvent
+
+_DAY = timedelta(days=1)
+_LOOKED_AT = 100
+
+_OLD_NEWS = 1_000
+"""So many updates in a row from before the window end the look back for those within it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AssetBatch(Batch):
+    """Updates of assets that belong together; `runs` has them by the asset's key as text."""
+
+    @property
+    def run_config(self) -> dict[str, Any]:
+        """By asset, the storage ids of the updates that the batch is made of."""
+        return {"upstream": {asset: [each.number for each in parts] for asset, parts in self.runs.items()}}
+
+
+class AssetsUpdatedDefinition(BatchSensorDefinition):
+    """A sensor that asks for one run per batch of updates; see `assets_updated`."""
+
+    kind: ClassVar[str] = "assets_updated"
+    _made_of: ClassVar[type[Batch]] = AssetBatch
+    _things: ClassVar[str] = "updates"
+    _happened: ClassVar[str] = "updated"
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        all_of: Sequence[AssetKey],
+        any_of: Sequence[AssetKey],
+        per_partition: bool,
+        **options: Any,
+    ) -> None:
+        given: Sequence[object] = [*all_of, *any_of]
+        keys = [key for key in given if isinstance(key, AssetKey)]
+        problems = [f"{key!r} is no AssetKey" for key in given if not isinstance(key, AssetKey)]
+        if bool(all_of) == bool(any_of):
+            problems.append("name assets by either all_of or any_of")
+        elif len(set(given)) < len(given) or len(all_of) == 1:
+            problems.append("all_of must name two or more different assets, and any_of different ones")
+        self.monitored_assets = tuple(keys)
+        self.takes_any = bool(any_of)
+        super().__init__(
+            name,
+            upstream=[key.to_user_string() for key in keys],
+            correlate_by=PARTITION_KEY if per_partition else None,
+            problems=problems,
+            **options,
+        )
+
+    def is_woken_by(self, event: SensorEvent) -> bool:
+        """Whether an event is news of one of the assets that are waited for."""
+        return isinstance(event, AssetMaterialized) and event.asset_key in self.monitored_assets
+
+    def _read(self, context: SensorEvaluationContext, name: str, number: int) -> list[UpstreamEvent]:
+        # From the number itself: the event there costs no further request, and shows that the cursor is of this table.
+        wanted = _filter(name, after_cursor=max(number - 1, 0))
+        records = context.instance.get_event_records(wanted, PAGE + 1 if number else PAGE, ascending=True)
+        check_is_recorded(self.name, f"asset {name}", number, is_recorded=bool(records))
+        return [
+            UpstreamEvent(name, _upstream(record), self._key(record))
+            for record in records
+            if record.storage_id > number
+        ]
+
+    def _number_at(self, context: SensorEvaluationContext, name: str, moment: datetime) -> int:
+        key, cursor = AssetKey.from_user_string(name), None
+        number: int | None = None
+        old = 0
+        while True:
+            # Records are numbered as their news came: one whose news was late hides earlier ones that are in time.
+            page = context.instance.fetch_materializations(key, _LOOKED_AT, cursor)
+            in_time = [each.storage_id for each in page.records if each.timestamp >= moment.timestamp()]
+            if number is None:
+                number = page.records[0].storage_id if page.records else 0
+            number = min([number, *(each - 1 for each in in_time)])
+            old = 0 if in_time else old + len(page.records)
+            if old >= _OLD_NEWS or not page.has_more:
+                return number
+            cursor = page.cursor
+
+    def _key(self, record: EventLogRecord) -> str | None:
+        return "" if self.correlate_by is None else record.partition_key
+
+    def _fold(self, parts: Sequence[Part]) -> Iterator[dict[str, list[Upstream]]]:
+        if not self.takes_any:
+            return super()._fold(parts)
+        return ({name: [part]} for name, part in parts if name in self.upstream)
+
+    @property
+    def _supersedes(self) -> bool:
+        return super()._supersedes and not self.takes_any
+
+
+def _filter(name: str, **more: Any) -> EventRecordsFilter:
+    key = AssetKey.from_user_string(name)
+    return EventRecordsFilter(DagsterEventType.ASSET_MATERIALIZATION, key, **more)
+
+
+def _upstream(record: EventLogRecord) -> Upstream:
+    return Upstream(record.run_id, record.storage_id, round(record.timestamp * 1000), record.depth)
+
+
+def assets_updated(
+    name: str,
+    *,
+    all_of: Sequence[AssetKey] = (),
+    any_of: Sequence[AssetKey] = (),
+    request_job: JobDefinition,
+    within: timedelta = _DAY,
+    per_partition: bool = False,
+    earlier: str = "latest",
+    run_config_fn: Callable[[Batch], Mapping[str, Any]] | None = None,
+    **options: Any,
+) -> AssetsUpdatedDefinition:
+    """A sensor that starts a job once assets are updated; exactly one run per batch.
+
+    With `all_of`, a batch is one materialization of each asset, all within a window; with `any_of`, each
+    materialization of any of the assets is a batch. They are read in the order of their recording, each once, so
+    none is passed over, however late its news came. A tick takes all that is
+    known and in no batch yet by the times at which it was made, so the order of the news makes no difference. A batch that was asked
+    for stands: a materialization that becomes known later waits for partners that are in none, or, with "latest", is
+    superseded if a later one of its asset is in a batch. At its first tick the sensor also looks at what was made
+    within the window before.
+
+    Args:
+        name: the sensor's.
+        all_of: two or more assets, each of which must be updated.
+        any_of: one or more assets, of which one must be; in place of `all_of`.
+        request_job: the job to start. Its run config is `{"upstream": {asset: [storage ids]}}`.
+        within: how far apart the updates of a batch may lie.
+        per_partition: True if only updates of one partition make a batch, and those without one make none; the run
+            is of that partition.
+        earlier: what becomes of an asset's earlier updates when it is updated again before a batch is complete:
+            "latest" forgets them, "each" keeps them for batches of their own, first come, first served, and
+            "all" hands all of them to the one batch.
+        run_config_fn: makes another run config of a batch.
+        options: what else `SensorDefinition` takes, such as `default_status`.
+
+    Raises:
+        DagsterInvalidDefinitionError: with all problems at once.
+    """
+    return AssetsUpdatedDefinition(
+        name,
+        all_of=all_of,
+        any_of=any_of,
+        per_partition=per_partition,
+        within=within,
+        earlier=earlier,
+        run_config_fn=run_config_fn,
+        job=request_job,
+        **options,
+    )

@@ -1,0 +1,244 @@
+"""What is told of assets: recorded once for each event id, numbered, and told on the bus."""
+
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from treadle.definitions.assets import AssetMaterialization, AssetMaterialized
+from treadle.definitions.bounds import byte_size
+from treadle.definitions.clocks import can_be_kept, is_ahead
+from treadle.definitions.errors import InvalidReportError, is_passing
+from treadle.definitions.runs import depth_of, moment
+from treadle.definitions.values import unicode_problem
+from treadle.engine.asset_events import asset_event, materialized
+from treadle.engine.bus_events import asset_materialized
+from treadle.engine.identity import parse_launch_id, timestamp
+from treadle.engine.outcomes import Decision, Outcome
+from treadle.ports.assets import EventStore
+from treadle.ports.runs import RunStore
+from treadle.ports.system import Bus, Clock
+from treadle.ports.ticks import Tick
+
+logger = logging.getLogger(__name__)
+
+MAX_EVENT_ID = 512
+"""Bytes: with the name of the stack that it comes from it still fits into a key of the table."""
+
+MAX_RUN_ID = 512
+MAX_NAMESPACE = 256
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_OWN = re.compile(
+    r"""\w{1,80}/\d{4}-\d\d-\d\dT[\d:.]+Z-[0-9a-f]+/\d+  # of a tick
+      | \d{12}/[^/]+/[^/]+/.*                            # of another stack
+    """,
+    re.VERBOSE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AssetReport:
+    """What somebody reports of an asset.
+
+    Attributes:
+        materialization: what was made.
+        event_id: a second report of the same repeats it.
+        time: when it was made.
+        run_id: the run, or its launch id, that made it.
+
+    Raises:
+        InvalidReportError: if an id or the time does not fit.
+    """
+
+    materialization: AssetMaterialization
+    event_id: str
+    time: datetime
+    run_id: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_event_id(self.event_id)
+        _check_time(self.time)
+        if self.run_id is not None:
+            _check_text("run_id", self.run_id, MAX_RUN_ID)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteMaterialization:
+    """What another stack tells of an asset.
+
+    Attributes:
+        told: the materialization, in the other stack's numbering.
+        namespace: the stack that tells of it.
+
+    Raises:
+        InvalidReportError: if it cannot be kept.
+    """
+
+    told: AssetMaterialized
+    namespace: str
+
+    def __post_init__(self) -> None:
+        _check_text("id", self.told.event_id, MAX_EVENT_ID)
+        _check_text("namespace", self.namespace, MAX_NAMESPACE)
+        _check_time(self.told.time)
+        if self.told.run_id is not None:
+            _check_text("run_id", self.told.run_id, MAX_RUN_ID)
+        if self.told.depth < 0:
+            msg = f"depth is {self.told.depth}, and no number of runs."
+            raise InvalidReportError(msg)
+
+
+class AssetRecorder:
+    """Records materializations.
+
+    Args:
+        events: numbers them.
+        bus: where they are told.
+        namespace: the engine's, as `account/region/namespace`.
+        runs: knows how many runs led to one that made something.
+        clock: the time; None where nothing comes from outside.
+    """
+
+    def __init__(
+        self, events: EventStore, bus: Bus, namespace: str, runs: RunStore, clock: Clock | None = None
+    ) -> None:
+        self._events = events
+        self._bus = bus
+        self._namespace = namespace
+        self._runs = runs
+        self._clock = clock
+
+    def record(self, reported: AssetReport | RemoteMaterialization) -> Outcome:
+        """Record what was reported here, or what another stack tells of; again it is told as it was at first.
+
+        Whatever is said to have been made far in the future was made now: sensors take the times for an order.
+
+        Args:
+            reported: by whomever.
+
+        Raises:
+            StoreError: if the store or the bus did not answer; nothing is lost by doing it again.
+        """
+        if isinstance(reported, AssetReport):
+            return self._recorded(self._reported(reported))
+        told, namespace = reported.told, reported.namespace
+        if namespace == self._namespace or told.location != namespace:
+            reason = (
+                f"Told by {namespace} of {told.location}: what went through a stack is not recorded again."
+            )
+            return Outcome(Decision.FOREIGN, reason, told.event_id)
+        return self._recorded(replace(told, event_id=f"{namespace}/{told.event_id}", storage_id=0))
+
+    def record_tick(self, tick: Tick, *, again: bool = False) -> list[str]:
+        """Record what a tick tells of; again it is told as it was at first.
+
+        It is one step further from its beginning than the tick, so that sensors which set each other off by
+        assets alone come to an end as well.
+
+        Args:
+            tick: a committed one.
+            again: True once all of it has been published: says what is refused, and publishes nothing.
+
+        Returns:
+            Why some of it can never be recorded, or told; one for each such event.
+
+        Raises:
+            StoreError: if the store or the bus did not answer; nothing is lost by doing it again.
+        """
+        made = [
+            AssetMaterialized(
+                each,
+                f"{tick.sensor}/{tick.tick_id}/{index}",
+                0,
+                moment(tick.ended_at),
+                depth=tick.depth + 1,
+                location=self._namespace,
+            )
+            for index, each in enumerate(tick.asset_events)
+        ]
+        try:
+            self._tell(made, publishes=not again)
+        except Exception as error:
+            if is_passing(error):
+                raise
+            # One of them is at fault: the others are recorded one by one.
+            refusals = (self._refusal(each, publishes=not again) for each in made)
+            return [refusal for refusal in refusals if refusal]
+        return []
+
+    def _refusal(self, made: AssetMaterialized, *, publishes: bool) -> str | None:
+        """Why an event cannot be recorded, or told; None once it was."""
+        try:
+            self._tell([made], publishes=publishes)
+        except Exception as error:
+            if is_passing(error):
+                raise
+            return (
+                f"Event {made.event_id} of asset {made.asset_key.to_user_string()} is not recorded: {error}"
+            )
+        return None
+
+    def _reported(self, report: AssetReport) -> AssetMaterialized:
+        launch = parse_launch_id(report.run_id or "")
+        run_id = launch[0] if launch else report.run_id
+        run = self._runs.get(run_id) if run_id else None
+        return AssetMaterialized(
+            report.materialization,
+            report.event_id,
+            0,
+            report.time,
+            run_id,
+            depth_of(run.tags) if run else 0,
+            self._namespace,
+        )
+
+    def _recorded(self, made: AssetMaterialized) -> Outcome:
+        [told] = self._tell([made])
+        return Outcome(Decision.RECORDED, told.summary, told.event_id)
+
+    def _believed(self, made: AssetMaterialized) -> AssetMaterialized:
+        if self._clock is None:
+            return made
+        now, time = self._clock.now(), int(made.time.timestamp() * 1000)
+        if not is_ahead(time, now):
+            return made
+        logger.warning("%s is said to have been made at %s: taken for now", made.summary, timestamp(time))
+        return replace(made, time=moment(now))
+
+    def _tell(self, made: Sequence[AssetMaterialized], *, publishes: bool = True) -> list[AssetMaterialized]:
+        """Number them, then tell of them; whoever dies in between does both again."""
+        made = [self._believed(each) for each in made]
+        told = [materialized(kept) for kept in self._events.append([asset_event(each) for each in made])]
+        if publishes:
+            self._bus.publish([asset_materialized(each, self._namespace) for each in told])
+        return told
+
+
+def _check_event_id(event_id: str) -> None:
+    """Complain of an id that is empty, too long, has control characters, or is one that Treadle gives."""
+    _check_text("event_id", event_id, MAX_EVENT_ID)
+    if _OWN.fullmatch(event_id):
+        msg = f"event_id is {event_id!r}: ids of this form are Treadle's own; give one of yours."
+        raise InvalidReportError(msg)
+
+
+def _check_time(time: datetime) -> None:
+    if time.utcoffset() is None:
+        msg = f"time is {time}, which has no time zone: give one, such as datetime.now(UTC)."
+        raise InvalidReportError(msg)
+    if not can_be_kept(time):
+        msg = f"time is {time}, and must be from 1970 to 9998."
+        raise InvalidReportError(msg)
+
+
+def _check_text(name: str, text: object, most: int) -> None:
+    if (
+        not isinstance(text, str)
+        or unicode_problem(text) is not None
+        or not 0 < byte_size(text) <= most
+        or _CONTROL.search(text)
+    ):
+        msg = f"{name} is {str(text)[:80]!r}, and must be a text of 1 to {most} bytes without control characters."
+        raise InvalidReportError(msg)

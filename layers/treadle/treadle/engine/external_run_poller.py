@@ -1,0 +1,196 @@
+"""What RECONCILE does for observed jobs: it lists what others started, and records that of which no event came."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from treadle.definitions.errors import LaunchError, UnreadableRecordError
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.engine.arns import full_address
+from treadle.engine.external_runs import ExternalRunRecorder
+from treadle.engine.identity import parse_launch_id
+from treadle.engine.launch import Targets
+from treadle.engine.outcomes import Decision
+from treadle.engine.record import Recorder, StatusChange
+from treadle.ports.runs import PollCheckpoint, Run, RunStore
+from treadle.ports.system import Clock
+from treadle.ports.targets import Execution, JobSettings
+
+logger = logging.getLogger(__name__)
+
+LOOK_MS = 600_000
+"""The target of a job is looked through every ten minutes."""
+
+OVERLAP_MS = 900_000
+"""Listings lag, and clocks differ: each look begins a quarter of an hour before the last one."""
+
+MEMORY_MS = 7 * 86_400_000
+"""A job that was not looked at for longer does not bring all its past; Batch keeps no older one."""
+
+
+@dataclass(frozen=True, slots=True)
+class PollResult:
+    """What one pass over the observed jobs came to.
+
+    Attributes:
+        recorded: runs that are recorded now, or further than before.
+        failed: executions that could not be recorded, and jobs whose target could not be listed.
+        is_complete: False if time ran out, and the next pass goes on.
+    """
+
+    recorded: int = 0
+    failed: int = 0
+    is_complete: bool = True
+
+
+class ExternalRunPoller:
+    """Looks through what runs of observed jobs, and records what is not recorded yet.
+
+    A look that runs out of time is gone on with; it moves on only when all that it saw is recorded.
+
+    Args:
+        observer: which jobs, and how their runs are named.
+        runs: keeps run records, and how far was looked.
+        jobs: what each job's name launches.
+        targets: each kind of target.
+        recorder: takes what is missing.
+        clock: the time.
+        place: the own account and region, as `account/region`.
+    """
+
+    def __init__(
+        self,
+        observer: ExternalRunRecorder,
+        runs: RunStore,
+        jobs: Mapping[str, JobSettings],
+        targets: Targets,
+        recorder: Recorder,
+        clock: Clock,
+        place: str = "",
+    ) -> None:
+        self._observer = observer
+        self._runs = runs
+        self._targets = targets
+        self._recorder = recorder
+        self._clock = clock
+        self._place = place
+        self._jobs = jobs
+        self._warned: set[str] = set()
+
+    def watch(self, ends_at: int) -> PollResult:
+        """Look through the targets of all jobs whose time has come, those first that have waited longest.
+
+        Args:
+            ends_at: when to stop.
+
+        Raises:
+            StoreError: if it could not be read how far was looked.
+        """
+        found = PollResult()
+        for settings, look in self._due():
+            if self._clock.now() >= ends_at:
+                return replace(found, is_complete=False)
+            try:
+                one = self._look(settings, look, ends_at)
+            except Exception:  # whatever it is, the other jobs must be looked at
+                logger.exception("The target of job %s could not be looked through", settings.job)
+                one = PollResult(failed=1)
+            is_complete = found.is_complete and one.is_complete
+            found = PollResult(found.recorded + one.recorded, found.failed + one.failed, is_complete)
+        return found
+
+    def _listed(self) -> list[JobSettings]:
+        """The observed jobs, as they are registered now, whose targets tell what ran of late."""
+        jobs = dict(self._jobs)
+        listed = []
+        for name in sorted(self._observer.jobs):
+            settings = jobs.get(name)
+            if settings is None:
+                self._warn(name, "is observed, and is not registered")
+            elif settings.arn and self._targets[settings.target].contract.lists:
+                listed.append(settings)
+            elif settings.arn:
+                self._warn(name, f"is observed by events alone: {settings.target} lists nothing")
+        return listed
+
+    def _warn(self, job: str, words: str) -> None:
+        if job not in self._warned:
+            logger.warning("Job %s %s", job, words)
+            self._warned.add(job)
+
+    def _due(self) -> list[tuple[JobSettings, PollCheckpoint]]:
+        now = self._clock.now()
+        looks = [(each, self._looked(each.job) or PollCheckpoint(now, again_at=0)) for each in self._listed()]
+        return sorted((each for each in looks if each[1].again_at <= now), key=lambda each: each[1].again_at)
+
+    def _looked(self, job: str) -> PollCheckpoint | None:
+        """How far was looked; where that cannot be read, all is looked through that may be news."""
+        try:
+            return self._runs.poll_checkpoint(job)
+        except UnreadableRecordError:
+            logger.exception("How far job %s was looked through is not known", job)
+            return PollCheckpoint(self._clock.now() - MEMORY_MS, again_at=0)
+
+    def _look(self, settings: JobSettings, look: PollCheckpoint, ends_at: int) -> PollResult:
+        now = self._clock.now()
+        began_at = now if look.began_at is None else look.began_at
+        since = max(look.done_at - OVERLAP_MS, now - MEMORY_MS)
+        down_to, recorded, failed, again_at = look.down_to, 0, 0, now
+        try:
+            for listed in self._targets[settings.target].recent(settings, since):
+                if self._clock.now() >= ends_at:
+                    break
+                if look.down_to is not None and listed.at > look.down_to:
+                    continue  # Recorded by the pass before, or news for the next look.
+                try:
+                    recorded += self._is_recorded(settings, listed.execution)
+                except Exception:  # whatever it is, those behind it must go on
+                    logger.exception("Execution %s was not recorded", listed.execution.external_id)
+                    failed += 1
+                down_to = down_to if failed else listed.at
+            else:
+                # What failed may be among the newest: the next look begins anew.
+                done_at = look.done_at if failed else began_at
+                self._runs.put_poll_checkpoint(settings.job, PollCheckpoint(done_at, now + LOOK_MS))
+                return PollResult(recorded, failed)
+        except LaunchError:
+            logger.exception("The executions of job %s could not be listed", settings.job)
+            failed, again_at = failed + 1, now + LOOK_MS
+        self._runs.put_poll_checkpoint(
+            settings.job, PollCheckpoint(look.done_at, again_at, began_at, down_to)
+        )
+        return PollResult(recorded, failed, is_complete=again_at > now)
+
+    def _is_recorded(self, settings: JobSettings, execution: Execution) -> bool:
+        """Whether the execution is recorded now, and was not, or not so far."""
+        change = self._change(settings, execution)
+        launch = parse_launch_id(change.name or "")
+        if launch is not None and self._runs.get(launch[0]) is not None:
+            return False  # Our own are asked about when they are due.
+        run = self._runs.get(self._observer.run_ids.observed(change.kind, change.external_id))
+        if run is not None and _is_told(run, change):
+            return False
+        return self._recorder.record(change).decision is Decision.RECORDED
+
+    def _change(self, settings: JobSettings, execution: Execution) -> StatusChange:
+        """What an event would have told, in the same words: the record's name is made of them."""
+        target = full_address(settings.target, execution.target, self._place)
+        beyond = execution.external_id.removeprefix(execution.target)
+        external_id = execution.external_id if beyond == execution.external_id else f"{target}{beyond}"
+        return StatusChange(
+            kind=settings.target,
+            name=execution.launch_id or "",
+            external_id=external_id,
+            target=target,
+            status=execution.status,
+            time=execution.ended_at or execution.started_at,
+            started_at=execution.started_at,
+            retry=execution.retry,
+            failure=execution.failure,
+        )
+
+
+def _is_told(run: Run, change: StatusChange) -> bool:
+    """Whether a record has the status, and why if the execution failed."""
+    lacks_reason = run.status in {Status.FAILURE, Status.CANCELED} and run.failure is None
+    return change.status in run.reached.get(f"1/{change.retry}", {}) and not lacks_reason

@@ -1,0 +1,123 @@
+"""What a sensor may ask of recorded runs and assets, answered by the stores."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from treadle.definitions.assets import AssetKey
+from treadle.definitions.errors import DagsterInvariantViolationError
+from treadle.definitions.event_log import (
+    AssetRecordsFilter,
+    EventLogEntry,
+    EventLogRecord,
+    EventRecordsFilter,
+    EventRecordsResult,
+)
+from treadle.engine.asset_events import materialized
+from treadle.engine.run_reader import DEFAULT_LIMIT, RunReader
+from treadle.ports.assets import AT_ONCE, AssetEvent, RecordedEvents
+from treadle.ports.records import each_readable
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceReader(RunReader):
+    """A `DagsterInstance` over the stores.
+
+    Args:
+        events: numbers the materializations of each asset.
+    """
+
+    events: RecordedEvents
+
+    def get_event_records(
+        self, event_records_filter: EventRecordsFilter, limit: int | None = None, ascending: bool = False
+    ) -> list[EventLogRecord]:
+        """An asset's materializations that fit."""
+        wanted = event_records_filter
+        most = DEFAULT_LIMIT if limit is None else limit
+        if most < 1:
+            return []
+        records = each_readable(_record, self._events(wanted, ascending, min(most, AT_ONCE)))
+        found = filter(wanted.fits, records)
+        return list(islice(found, most))
+
+    def fetch_materializations(
+        self,
+        records_filter: AssetKey | AssetRecordsFilter,
+        limit: int,
+        cursor: str | None = None,
+        ascending: bool = False,
+    ) -> EventRecordsResult:
+        """A page of an asset's materializations."""
+        if limit < 1:
+            msg = f"limit is {limit}: a page has one record or more."
+            raise DagsterInvariantViolationError(msg)
+        if isinstance(records_filter, AssetKey):
+            records_filter = AssetRecordsFilter(records_filter)
+        wanted = records_filter.beyond(_place(cursor), ascending=ascending)
+        records = self.get_event_records(wanted, limit, ascending)
+        # Nothing lies beyond the place of an empty page, yet; going back, nothing ever does.
+        end = str(records[-1].storage_id) if records else cursor or "0"
+        return EventRecordsResult(records, end, len(records) == limit)
+
+    def _events(self, wanted: EventRecordsFilter, ascending: bool, at_once: int) -> Iterator[AssetEvent]:
+        key, after = wanted.asset_key.to_user_string(), max(wanted.after_cursor or 0, 0)
+        if wanted.storage_ids is None:
+            size = at_once if wanted.takes_all else AT_ONCE
+            return self.events.between(key, after, wanted.before_cursor, ascending=ascending, at_once=size)
+        before = wanted.before_cursor
+        numbers = {n for n in wanted.storage_ids if n > after and (before is None or n < before)}
+        found = self.events.numbered(key, numbers)
+        return iter(found if ascending else found[::-1])
+
+    def get_latest_materialization_event(self, asset_key: AssetKey) -> EventLogEntry | None:
+        """The materialization of an asset that was recorded last."""
+        return self.get_latest_materialization_events([asset_key])[asset_key]
+
+    def get_latest_materialization_events(
+        self, asset_keys: Sequence[AssetKey]
+    ) -> Mapping[AssetKey, EventLogEntry | None]:
+        """Of each asset the materialization that was recorded last."""
+        records = self.get_latest_materialization_records(asset_keys)
+        return {key: record.event_log_entry if record else None for key, record in records.items()}
+
+    def get_latest_materialization_records(
+        self, asset_keys: Sequence[AssetKey]
+    ) -> Mapping[AssetKey, EventLogRecord | None]:
+        """The same with their storage ids."""
+        found = self.events.newest({key.to_user_string() for key in asset_keys})
+        records = {record.asset_key: record for record in each_readable(_record, found.values())}
+        return {key: records.get(key) for key in asset_keys}
+
+    def get_materialized_partitions(
+        self,
+        asset_key: AssetKey,
+        before_cursor: int | None = None,
+        after_cursor: int | None = None,
+        *,
+        partitions: Sequence[str] | None = None,
+    ) -> set[str]:
+        """The partitions of an asset that were materialized."""
+        key, sought = asset_key.to_user_string(), None if partitions is None else set(partitions)
+        found: set[str] = set()
+        events = self.events.between(key, after_cursor or 0, before_cursor, ascending=False)
+        for told in each_readable(materialized, events):
+            if sought is not None and sought <= found:
+                break
+            partition = told.materialization.partition
+            if partition is not None and (sought is None or partition in sought):
+                found.add(partition)
+        return found
+
+
+def _place(cursor: str | None) -> int | None:
+    if cursor is None:
+        return None
+    if cursor.isascii() and cursor.isdecimal():
+        return int(cursor)
+    msg = f"cursor is {cursor[:80]!r}: give what the page before gave as its cursor, or None for the first."
+    raise DagsterInvariantViolationError(msg)
+
+
+def _record(event: AssetEvent) -> EventLogRecord:
+    return EventLogRecord.of(materialized(event))

@@ -1,0 +1,27 @@
+"""Read-modify-write of a run record under its revision."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from treadle.ports.runs import Run, RunStore
+
+
+def update_with_optimistic_lock(runs: RunStore, run: Run, change: Callable[[Run], Run]) -> Run:
+    """The record with a change written to it, made anew as often as others write in between.
+
+    Args:
+        runs: keeps it.
+        run: as last read.
+        change: from the record to the record; an equal record means that nothing is to be written.
+
+    Raises:
+        StoreError: if the store did not answer.
+    """
+    while True:
+        changed = change(run)
+        if changed == run:
+            return run
+        standing = runs.replace(changed)
+        if standing is None:
+            return replace(changed, revision=changed.revision + 1)
+        run = standing

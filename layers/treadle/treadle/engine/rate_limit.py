@@ -1,0 +1,75 @@
+"""The hourly fuse: how many runs one sensor may start within an hour of the clock."""
+
+import logging
+import threading
+
+from treadle.definitions.errors import StoreRejectedError, UnreadableRecordError
+from treadle.ports.system import Clock
+from treadle.ports.ticks import TickStore
+
+logger = logging.getLogger(__name__)
+
+HOUR_MS = 3_600_000
+
+SHARE = 100
+"""A process asks for so small a part of the hour's runs at once; what it does not use of it is lost to the hour."""
+
+
+class RunRateLimiter:
+    """Gives out what is left of each sensor's hour, and counts most of it in this process.
+
+    Args:
+        ticks: keeps the count that all processes share.
+        clock: the time.
+        limit: runs per hour; 0 for any number.
+    """
+
+    def __init__(self, ticks: TickStore, clock: Clock, limit: int) -> None:
+        self._ticks = ticks
+        self._clock = clock
+        self._limit = limit
+        self._left: dict[tuple[str, int], int] = {}
+        self._lock = threading.Lock()
+
+    def take(self, sensor: str) -> bool:
+        """Whether the sensor may start one run more.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+        if not self._limit:
+            return True
+        hour = self._hour()
+        with self._lock:
+            left = self._left.get((sensor, hour))
+            if not left:
+                if left is None:
+                    # Of earlier hours nothing is needed any more.
+                    self._left = {key: rest for key, rest in self._left.items() if key[1] == hour}
+                share = max(1, self._limit // SHARE)
+                left = self._admitted(sensor, hour, share)
+            self._left[sensor, hour] = max(0, left - 1)
+            return left > 0
+
+    def _admitted(self, sensor: str, hour: int, share: int) -> int:
+        """How many runs more may start; none where the count cannot be read: the next hour has one of its own."""
+        try:
+            return self._ticks.admit(sensor, hour, share, self._limit)
+        except (UnreadableRecordError, StoreRejectedError):
+            logger.exception("The runs of sensor %s in this hour cannot be counted: they wait", sensor)
+            return 0
+
+    def give_back(self, sensor: str) -> None:
+        """Take back what `take` counted, as no run was started."""
+        if self._limit:
+            with self._lock:
+                key = (sensor, self._hour())
+                self._left[key] = self._left.get(key, 0) + 1
+
+    def window_end(self) -> int:
+        """When the next hour begins, in milliseconds."""
+        return self._hour() + HOUR_MS
+
+    def _hour(self) -> int:
+        now = self._clock.now()
+        return now - now % HOUR_MS

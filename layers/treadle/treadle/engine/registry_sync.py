@@ -1,0 +1,166 @@
+"""Keeps the registry's copy in step with Parameter Store: by full listings, and by the events of single entries."""
+
+import logging
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+
+from treadle.definitions.errors import RegistryEntryError, StoreThrottledError
+from treadle.engine.registry_cache import CachedRegistry
+from treadle.ports.registry import EntrySource, KeptEntry, RegistryCopy, RegistryStore, parse_entry
+from treadle.ports.system import Clock
+
+logger = logging.getLogger(__name__)
+
+LIST_MS = 600_000
+"""Parameter Store's events are delivered on a best-effort basis, so all entries are listed every ten minutes.
+
+Source: "Setting up notifications or trigger actions based on Parameter Store events" in the user guide of Systems
+Manager.
+"""
+
+_TRIES = 20
+"""A deployment changes many entries at once, each with an event of its own, and all update one copy."""
+
+
+class RegistrySync:
+    """Copies entries from Parameter Store.
+
+    A malformed value never replaces a valid one. Nothing is taken for absent because Parameter Store did not answer:
+    an entry goes only once it is reported as deleted and is not found, or two listings in a row lack it.
+
+    Args:
+        store: keeps the copy.
+        source: Parameter Store.
+        registry: the copy as this process has read it.
+        engine: the engine's name.
+        kinds: the known kinds of targets.
+        clock: the time.
+    """
+
+    def __init__(
+        self,
+        store: RegistryStore,
+        source: EntrySource,
+        registry: CachedRegistry,
+        engine: str,
+        kinds: Collection[str],
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._source = source
+        self._registry = registry
+        self._engine = engine
+        self._kinds = kinds
+        self._clock = clock
+        self._missed = False
+
+    def list_if_due(self) -> int:
+        """List all entries if there is no copy, if the last listing was ten minutes ago, or an update has failed.
+
+        Returns:
+            How many entries have changed.
+
+        Raises:
+            StoreError: if a store did not answer; the copy is as before.
+        """
+        found = self._registry.current()
+        is_listed = found.engine == self._engine and self._clock.now() - found.listed_at < LIST_MS
+        return 0 if is_listed and not self._missed else self._list()
+
+    def update(self, path: str, *, is_deleted: bool) -> int:
+        """Take over one entry.
+
+        Args:
+            path: of the entry below the engine's, such as "jobs/load".
+            is_deleted: whether it was reported as deleted.
+
+        Returns:
+            How many entries have changed.
+
+        Raises:
+            StoreError: if a store did not answer; the copy is as before, and the next look lists all entries.
+        """
+        self._missed = True
+        read_at = self._clock.now()
+        text = self._source.get(path)
+        if text is None and not is_deleted:
+            logger.warning("Entry %s was reported as changed, and is not found: it is kept as it was", path)
+            changed = 0
+        elif self._store.copy().engine != self._engine:
+            changed = self._list()
+        else:
+            changed = self._merge(lambda copy: self._updated(copy, path, text, read_at))
+        self._missed = False
+        return changed
+
+    def invalid(self) -> int:
+        """How many entries could not be taken.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+        return len(self._registry.current().problems)
+
+    def _list(self) -> int:
+        began_at = self._clock.now()
+        found = self._source.list()
+        changed = self._merge(lambda copy: self._listed(copy, found, began_at))
+        self._missed = False
+        return changed
+
+    def _merge(self, merged: Callable[[RegistryCopy], RegistryCopy]) -> int:
+        for _ in range(_TRIES):
+            before = self._store.copy()
+            after = merged(before)
+            if after == before:
+                return 0
+            if self._store.replace(after):
+                self._registry.forget()
+                return _changes(before, after)
+        msg = f"The registry's copy was written by others {_TRIES} times; it is updated by the next listing."
+        raise StoreThrottledError(msg)
+
+    def _listed(self, copy: RegistryCopy, found: Mapping[str, str], began_at: int) -> RegistryCopy:
+        """The copy after a listing; what was read after the listing began is newer than it."""
+        known = copy.entries
+        if copy.engine != self._engine:
+            known = {}  # Another engine's, whose tables this one has taken over.
+        elif copy.listed_at >= began_at:
+            return copy
+        entries: dict[str, KeptEntry] = {}
+        for path in sorted(known.keys() | found.keys()):
+            kept = known.get(path)
+            if kept is not None and kept.read_at >= began_at:
+                entries[path] = kept
+            elif path in found:
+                entries[path] = self._taken(path, found[path], kept, began_at)
+            elif kept is not None and not (kept.is_deleted or kept.is_missing):
+                entries[path] = replace(kept, is_missing=True)
+        return RegistryCopy(self._engine, entries, began_at, copy.revision)
+
+    def _updated(self, copy: RegistryCopy, path: str, text: str | None, read_at: int) -> RegistryCopy:
+        """The copy after one entry was read; of a deleted one it is kept when that was."""
+        kept = copy.entries.get(path)
+        if kept is not None and kept.read_at > read_at:
+            return copy
+        taken = KeptEntry("", read_at) if text is None else self._taken(path, text, kept, read_at)
+        return replace(copy, entries={**copy.entries, path: taken})
+
+    def _taken(self, path: str, text: str, kept: KeptEntry | None, read_at: int) -> KeptEntry:
+        try:
+            parse_entry(path, text, self._kinds)
+        except RegistryEntryError as error:
+            logger.warning("Entry %s of the registry is not valid: %s", path, error)
+            before = kept or KeptEntry("", read_at)
+            return KeptEntry(before.text, read_at, str(error), changed_at=before.changed_at)
+        is_known = kept is not None and kept.text == text
+        return KeptEntry(text, read_at, changed_at=kept.changed_at if kept and is_known else read_at)
+
+
+def _changes(before: RegistryCopy, after: RegistryCopy) -> int:
+    """How many entries have another value, or another problem."""
+    old, new = (
+        {path: (kept.text, kept.problem) for path, kept in copy.entries.items()} for copy in (before, after)
+    )
+    nothing = ("", "")
+    return sum(old.get(path, nothing) != new.get(path, nothing) for path in old.keys() | new.keys())

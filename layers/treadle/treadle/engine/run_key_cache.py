@@ -1,0 +1,83 @@
+"""Run keys that this process has found taken until an operator frees them: they need not be asked for again.
+
+It must not know why a key is free: whoever frees one edits the sensor, and that raises its epoch.
+"""
+
+from collections.abc import Mapping
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from treadle.ports.ticks import PlannedRun
+
+if TYPE_CHECKING:
+    from treadle.ports.runs import RunStore
+
+MAX_KEYS = 50_000
+"""About 7 MB. Of more keys those that were met first are remembered, as a sweep meets them in the same order."""
+
+MAX_AGE_MS = 600_000
+"""All is forgotten after ten minutes, for what is changed behind everybody's back."""
+
+
+class RunKeyCache:
+    """The keys of one sensor.
+
+    A run that was started, and has no attempt left, can start again only after an operator's command, which
+    edits the sensor. So what was read of it holds as long as the sensor's epoch was raised by nobody but the
+    ticks of this process.
+
+    Args:
+        runs: is asked for what is not known.
+    """
+
+    def __init__(self, runs: "RunStore") -> None:
+        self._runs = runs
+        self._settled: set[str] = set()
+        self._free: set[str] = set()
+        self._epoch = 0
+        self._since = 0
+
+    def start_tick(self, read: int, own: int, now: int) -> None:
+        """Begin a tick: forget everything if the sensor may have been edited since the last one.
+
+        Args:
+            read: the sensor's epoch as it stood before the tick.
+            own: its epoch now, which a leased tick has raised.
+            now: the time.
+        """
+        self._free.clear()
+        if read != self._epoch or now - self._since > MAX_AGE_MS:
+            self._settled.clear()
+            self._since = now
+        self._epoch = own
+
+    def claimed(self, requests: Mapping[str, PlannedRun | None]) -> set[str]:
+        """Those of the run ids whose run cannot start again for the request.
+
+        What was free when it was asked for in this tick is not asked for again: DISPATCH has the last word.
+
+        Args:
+            requests: by run id; None where the request is not known yet.
+
+        Raises:
+            StoreError: if the store did not answer.
+        """
+        known = {run_id for run_id in requests if run_id in self._settled}
+        unknown = requests.keys() - known - self._free
+        if not unknown:
+            return known
+        # Imported here, as most ticks ask for nothing.
+        from treadle.ports.runs import KeyState
+
+        states = self._runs.key_states({id_: _digest(run) for id_, run in requests.items() if id_ in unknown})
+        self._free |= unknown - states.keys()
+        settled = (run_id for run_id, state in states.items() if state is KeyState.SETTLED)
+        self._settled.update(islice(settled, max(0, MAX_KEYS - len(self._settled))))
+        return known | {run_id for run_id, state in states.items() if state is not KeyState.OPEN}
+
+
+def _digest(run: PlannedRun | None) -> str | None:
+    # Imported here, as most ticks ask for nothing.
+    from treadle.ports.runs import request_digest
+
+    return None if run is None else request_digest(run.job, run.run_config, run.partition_key)

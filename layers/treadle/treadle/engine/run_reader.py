@@ -1,0 +1,145 @@
+"""What a sensor may ask of recorded runs, answered by the stores."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from treadle.definitions.errors import DagsterInvariantViolationError
+from treadle.definitions.instance import EndedRun
+from treadle.definitions.runs import DagsterRun, RunRecord, RunsFilter, moment
+from treadle.definitions.status import DagsterRunStatus
+from treadle.engine.views import dagster_run, run_record
+from treadle.ports.assets import AssetEvent, EventStore, check_readable, ended_runs_key
+from treadle.ports.records import each_readable, integer, reader, text, text_or_none, texts
+from treadle.ports.run_queries import RunQuery
+from treadle.ports.runs import Run, RunStore
+from treadle.ports.system import Clock
+
+DEFAULT_LIMIT = 1_000
+
+_ORDERS = {None: False, "create_timestamp": False, "update_timestamp": True}
+
+
+@dataclass(frozen=True, slots=True)
+class RunReader:
+    """A `DagsterInstance` over a run store.
+
+    Args:
+        runs: keeps run records.
+        namespace: the engine's, as `account/region/namespace`.
+    """
+
+    runs: RunStore
+    namespace: str
+
+    def get_run_by_id(self, run_id: str) -> DagsterRun | None:
+        """A run by its name."""
+        run = self.runs.get(run_id)
+        return dagster_run(run, self.namespace) if run else None
+
+    def get_run_record_by_id(self, run_id: str) -> RunRecord | None:
+        """A run's record by its name."""
+        run = self.runs.get(run_id)
+        return run_record(run, self.namespace) if run else None
+
+    def get_runs(
+        self, filters: RunsFilter, *, limit: int | None = None, ascending: bool = False
+    ) -> list[DagsterRun]:
+        """The runs that fit."""
+        return [dagster_run(run, self.namespace) for run in self._find(filters, limit, None, ascending)]
+
+    def get_run_records(
+        self,
+        filters: RunsFilter,
+        *,
+        limit: int | None = None,
+        order_by: str | None = None,
+        ascending: bool = False,
+    ) -> list[RunRecord]:
+        """The records that fit."""
+        return [run_record(run, self.namespace) for run in self._find(filters, limit, order_by, ascending)]
+
+    def _find(
+        self, filters: RunsFilter, limit: int | None, order_by: str | None, ascending: bool
+    ) -> list[Run]:
+        given: object = filters
+        if not isinstance(given, RunsFilter):
+            msg = (
+                "Runs are read by a filter: give RunsFilter(job_name=...), as none is ever searched through."
+            )
+            raise DagsterInvariantViolationError(msg)
+        if order_by not in _ORDERS:
+            known = ", ".join(str(order) for order in _ORDERS if order)
+            msg = f"Runs cannot be ordered by {order_by!r}; use one of: {known}."
+            raise DagsterInvariantViolationError(msg)
+        return self.runs.find(
+            RunQuery(
+                None if filters.run_ids is None else tuple(filters.run_ids),
+                filters.job_name,
+                filters.sensor_name,
+                None if filters.statuses is None else frozenset(map(DagsterRunStatus, filters.statuses)),
+                dict(filters.tags or {}),
+                (_millis(filters.created_after), _millis(filters.created_before)),
+                (_millis(filters.updated_after), _millis(filters.updated_before)),
+                _ORDERS[order_by],
+                not ascending,
+                DEFAULT_LIMIT if limit is None else limit,
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CompletedRunReader:
+    """An `EndedRuns` over an event store.
+
+    Args:
+        events: numbers the ended runs of each job.
+        clock: the time.
+    """
+
+    events: EventStore
+    clock: Clock
+
+    def now(self) -> datetime:
+        """The time."""
+        return moment(self.clock.now())
+
+    def after(self, job_name: str, number: int, limit: int) -> list[EndedRun]:
+        """Those numbered higher, in order."""
+        found: list[EndedRun] = []
+        # Whoever reads on from the last of them must get past a whole page that cannot be read.
+        while len(found) < limit:
+            events = self.events.after(ended_runs_key(job_name), number, limit)
+            found += each_readable(reader(partial(_ended_run, job_name), _name), events)
+            if len(events) < limit:
+                break
+            number = events[-1].storage_id
+        return found[:limit]
+
+    def number_at(self, job_name: str, moment: datetime) -> int:
+        """The number behind which all lie that ended at a moment or later."""
+        return self.events.number_before(ended_runs_key(job_name), int(moment.timestamp() * 1000))
+
+
+def _name(event: AssetEvent) -> str:
+    return f"event {event.storage_id} of {event.asset_key}"
+
+
+def _ended_run(job_name: str, event: AssetEvent) -> EndedRun:
+    check_readable(event)
+    body = json.loads(event.body)
+    return EndedRun(
+        event.storage_id,
+        text(body["run_id"]),
+        job_name,
+        DagsterRunStatus(event.kind),
+        moment(event.time),
+        texts(body["tags"]),
+        text_or_none(body["partition_key"]),
+        integer(body["depth"]),
+    )
+
+
+def _millis(time: datetime | None) -> int | None:
+    return None if time is None else int(time.timestamp() * 1000)

@@ -1,0 +1,194 @@
+"""How a run record takes in what is learnt of it; the order of arrival does not matter."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from treadle.definitions.clocks import bounded, is_ahead
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.engine.arns import is_elsewhere
+from treadle.ports.runs import Failure, Run
+
+LAUNCH_DUE_MS = 900_000
+"""A run that no launch has taken up within 15 minutes is looked at."""
+
+OVERDUE_MS = 3_600_000
+"""A started run is looked at again after an hour without news."""
+
+ELSEWHERE_MS = 300_000
+"""The same in another account, whose events may not come here: only there can be seen whether rules deliver them."""
+
+ASSUMED = "?"
+"""Marks a status that Treadle concluded and no target reported; a reported end outranks it."""
+
+UNKNOWN_FAILURE = "UnknownFailureError"
+"""The name of a failure of which the target has forgotten the reason."""
+
+_STARTED = (Status.QUEUED, Status.STARTING, Status.STARTED)
+_IMPLIED: Mapping[Status, tuple[Status, ...]] = {
+    Status.STARTING: (Status.QUEUED,),
+    Status.STARTED: (Status.QUEUED, Status.STARTING),
+    Status.SUCCESS: _STARTED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was learnt of one attempt.
+
+    Attributes:
+        attempt: which start.
+        status: how far it has come.
+        time: when.
+        retry: the target's own count of retries or redrives.
+        started_at: when the attempt started, where that is told too; implies STARTED.
+        external_id: how the target names it.
+        target: the address of what runs.
+        failure: why it failed; `assumed` in it says that Treadle concluded it.
+        observed_at: when Treadle learnt of it; None for at once.
+    """
+
+    attempt: int
+    status: Status
+    time: int
+    retry: int = 0
+    started_at: int | None = None
+    external_id: str | None = None
+    target: str | None = None
+    failure: Failure | None = None
+    observed_at: int | None = None
+
+    @property
+    def place(self) -> str:
+        """The attempt and retry, as `Run.reached` names them."""
+        return f"{self.attempt}/{self.retry}"
+
+
+def fold(run: Run, report: Report) -> Run:
+    """The record with the report taken in; equal to the record itself if it says nothing new.
+
+    Statuses are only ever added, each with the earliest time told of it. So the result is the same in
+    whatever order reports come.
+
+    Args:
+        run: the record.
+        report: of this attempt or another one.
+    """
+    report = _believed(report)
+    reached = _add_statuses(run.reached, report)
+    place = max(reached, key=_order)
+    times = reached[place]
+    status = _highest(times)
+    observed_at = report.time if report.observed_at is None else report.observed_at
+    folded = replace(
+        run,
+        reached=reached,
+        updated_at=run.updated_at if reached == run.reached else max(run.updated_at, observed_at),
+        status=status,
+        delayed=run.delayed if status is Status.QUEUED else None,
+        unanswered=None if status.is_finished else run.unanswered,
+        attempt=_order(place)[0],
+        started_at=times.get(Status.STARTED),
+        ended_at=times.get(status, times.get(status + ASSUMED)) if status.is_finished else None,
+        next_at=run.next_at if reached == run.reached else _next_look(status, times),
+    )
+    # A late word of an earlier retry does not name the execution anew.
+    if report.place == place or (report.attempt == folded.attempt and run.external_id is None):
+        folded = replace(
+            folded,
+            external_id=report.external_id or run.external_id,
+            target=report.target or run.target,
+        )
+    return replace(folded, failure=_failure(run, report, folded))
+
+
+def with_look_elsewhere(run: Run, place: str, now: int) -> Run:
+    """The record, its next look within minutes if it was started in another account.
+
+    Args:
+        run: the record.
+        place: the own account and region, as `account/region`, and whatever follows.
+        now: the time.
+    """
+    address = (
+        run.pending_start.target if run.pending_start is not None and run.pending_start.target else run.target
+    )
+    if run.next_at is None or run.status is not Status.STARTED or not is_elsewhere(address, place):
+        return run
+    return replace(run, next_at=min(run.next_at, now + ELSEWHERE_MS))
+
+
+def _believed(report: Report) -> Report:
+    """The report with times that can be: nothing has happened far ahead of when it became known."""
+    now = report.observed_at
+    if now is None or not any(is_ahead(time, now) for time in (report.time, report.started_at or 0)):
+        return report
+    started_at = None if report.started_at is None else bounded(report.started_at, now)
+    return replace(report, time=bounded(report.time, now), started_at=started_at)
+
+
+def retry_of(run: Run) -> int:
+    """The target's own count of retries of the present attempt, as far as it is known.
+
+    Args:
+        run: the record.
+    """
+    return max((retry for attempt, retry in map(_order, run.reached) if attempt == run.attempt), default=0)
+
+
+def _add_statuses(reached: Mapping[str, Mapping[str, int]], report: Report) -> dict[str, Mapping[str, int]]:
+    begun = report.time if report.started_at is None else report.started_at
+    implied = _IMPLIED.get(report.status, ()) if report.started_at is None else _STARTED
+    times: dict[str, int] = {status.value: begun for status in implied}
+    assumed = report.failure is not None and report.failure.assumed
+    times.setdefault(report.status.value + ASSUMED * assumed, report.time)
+    before = reached.get(report.place, {})
+    added = {name: min(time, before.get(name, time)) for name, time in times.items()}
+    return {**reached, report.place: {**before, **added}}
+
+
+def _order(place: str) -> tuple[int, int]:
+    attempt, retry = place.split("/")
+    return int(attempt), int(retry)
+
+
+def _highest(times: Mapping[str, int]) -> Status:
+    told = [Status(name) for name in times if not name.endswith(ASSUMED)]
+    assumed = [Status(name.removesuffix(ASSUMED)) for name in times if name.endswith(ASSUMED)]
+    if assumed and not any(status.is_finished for status in told):
+        told += assumed
+    return max(told, key=lambda status: status.rank)
+
+
+def _next_look(status: Status, times: Mapping[str, int]) -> int | None:
+    if status.is_finished:
+        return None
+    started = times.get(Status.STARTED)
+    return min(times.values()) + LAUNCH_DUE_MS if started is None else started + OVERDUE_MS
+
+
+def _failure(run: Run, report: Report, folded: Run) -> Failure | None:
+    if folded.status not in {Status.FAILURE, Status.CANCELED}:
+        return None
+    top = max(folded.reached, key=_order)
+    stands = run.status is folded.status and max(run.reached, key=_order) == top
+    is_told = folded.status in folded.reached[top]
+    known = [run.failure] if stands else []
+    news = [report.failure] if report.place == top and report.status is folded.status else []
+    # What Treadle assumed explains an end only until that is told.
+    reasons = [each for each in known + news if each is not None and not (each.assumed and is_told)]
+    return max(reasons, key=_weight, default=None)
+
+
+def _weight(failure: Failure) -> tuple[object, ...]:
+    """Which of two reasons for one end is kept: the fuller one.
+
+    What follows the length only makes that the same, whichever comes first.
+    """
+    return (
+        failure.error != UNKNOWN_FAILURE,
+        len(failure.steps),
+        len(failure.cause),
+        failure.cause,
+        failure.error,
+        [(step.step_key, step.error, step.cause) for step in failure.steps],
+    )

@@ -1,0 +1,374 @@
+"""Leased ticks: acquire, evaluate, filter, commit. At most one at a time per sensor."""
+
+import logging
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NoReturn
+
+from treadle.definitions.bounds import fit
+from treadle.definitions.clocks import is_ahead
+from treadle.definitions.errors import (
+    LeaseLostError,
+    SensorOwnershipError,
+    StoreError,
+    StoreRejectedError,
+    StoreThrottledError,
+    UnreadableRecordError,
+)
+from treadle.definitions.status import DefaultSensorStatus, TickStatus
+from treadle.engine.backoff import FailurePolicy
+from treadle.engine.evaluation import (
+    Budget,
+    EvaluationResult,
+    Evaluator,
+    TickContext,
+    is_unstorable,
+    unstorable,
+)
+from treadle.engine.identity import event_tick_id, leased_tick_id, timestamp
+from treadle.engine.outcomes import Decision, Outcome
+from treadle.engine.schedule import later_slots, minute, slot
+from treadle.ports.sensors import (
+    Completion,
+    Lease,
+    LeaseRequest,
+    Refused,
+    SensorState,
+    SensorStore,
+    SkipStreak,
+)
+from treadle.ports.system import Clock, IdGenerator, Queue
+from treadle.ports.ticks import ErrorInfo, Tick, TickKind, TickStore
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from treadle.definitions.contexts import SensorEvaluationContext
+    from treadle.engine.evaluation import Evaluate
+
+logger = logging.getLogger(__name__)
+
+MAX_LEASE_SECONDS = 900
+"""Lambda's longest timeout: the lease of a tick without a budget."""
+
+LEASE_MARGIN_MS = 5_000
+"""Added to a tick's budget, for clocks that differ."""
+
+_SHOWN_CURSOR = 1_000
+_SHOWN_REASON = 500
+"""Bytes: the state of an idle sensor is rewritten twice at each tick, and should stay below 1 KB."""
+
+
+@dataclass(frozen=True, slots=True)
+class TickSettings:
+    """What the deployment says of a sensor's ticks.
+
+    Attributes:
+        interval: milliseconds from one tick to the next; 0 for each scheduled minute.
+        default_status: what holds where no operator has said anything.
+        pause_after: failures in a row after which the sensor is paused; 0 for never.
+        phase: how far the slots are shifted, in milliseconds.
+        project: whose sensor it is; "" if that is not known, and then whatever state there is counts as its own.
+    """
+
+    interval: int
+    default_status: DefaultSensorStatus
+    pause_after: int = 0
+    phase: int = 0
+    project: str = ""
+
+
+class ScheduledTickRunner:
+    """Evaluates a sensor at its nominal times.
+
+    Args:
+        evaluator: runs the sensor's function.
+        sensors: keeps its state.
+        ticks: keeps the records of ticks that get no lease as the state is another project's.
+        clock: the time.
+        tokens: names this process's leases.
+        settings: the deployment's word.
+        slots: the sensor's own queue, which brings the slots below a minute.
+    """
+
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        sensors: SensorStore,
+        ticks: TickStore,
+        clock: Clock,
+        tokens: IdGenerator,
+        settings: TickSettings,
+        slots: Queue | None = None,
+    ) -> None:
+        self._definition = evaluator.definition
+        self._evaluator = evaluator
+        self._sensors = sensors
+        self._ticks = ticks
+        self._clock = clock
+        self._tokens = tokens
+        self._settings = settings
+        self._slots = slots
+        self._policy = FailurePolicy(settings.interval, settings.pause_after)
+
+    def tick(
+        self, nominal: int | None, budget: Budget, *, sends_ahead: bool = False, at_once: bool = False
+    ) -> Outcome:
+        """Evaluate once if a tick is due, and commit what came of it.
+
+        Args:
+            nominal: when the delivery was due; None if it does not say, then the present minute. So it is, too,
+                if the time lies further ahead than clocks differ.
+            budget: how long this may take.
+            at_once: True for an operator who will not wait for the interval, nor for what failures hold up. The
+                tick takes the present slot, so that the schedule's own for it, if it comes later, is not due.
+            sends_ahead: True for a schedule's delivery, which sends the minute's further slots ahead; what
+                it sent never sends more.
+
+        Raises:
+            StoreError: if a store did not answer; the tick committed either nothing or everything.
+        """
+        now = self._clock.now()
+        nominal = self._believable(nominal, now)
+        request = replace(self._request(nominal, now, budget), at_once=at_once)
+        lease = self._sensors.acquire(request)
+        if isinstance(lease, Refused):
+            if lease.state is not None and self._is_foreign(lease.state):
+                return self._refuse(request, lease.state)
+            refusal = _refusal(request, lease.state)
+            if sends_ahead and refusal.decision is not Decision.STOPPED:
+                self._send_ahead(nominal, now)
+            return refusal
+        if sends_ahead:
+            self._send_ahead(nominal, now)
+        death: Completion | None = None
+        try:
+            death = self._record_death(lease, now)
+            if death is not None and not death.keeps_lease:
+                return replace(outcome(death.ticks[0]), paused=death.paused)
+            decided = self._evaluate(lease, death.failure_streak if death else None, now, budget)
+        except LeaseLostError as error:
+            self._sensors.release(lease)
+            decided = Outcome(Decision.LOST, str(error), leased_tick_id(lease.nominal, lease.epoch))
+        except (StoreThrottledError, StoreRejectedError):
+            # Nobody died: without this, the next tick would wait for the lease, and count a failure.
+            with suppress(StoreError):
+                self._sensors.release(lease)
+            raise
+        return replace(decided, recorded_failures=1) if death else decided
+
+    def _is_foreign(self, state: SensorState) -> bool:
+        """Whether the sensor would tick, were its state not another project's."""
+        is_running = state.is_running(self._settings.default_status)
+        return is_running and state.is_foreign(self._settings.project)
+
+    def _refuse(self, request: LeaseRequest, state: SensorState) -> Outcome:
+        """Record that the sensor does not tick on another project's state, of which nothing is changed."""
+        # Not the id of a leased tick, as the other project's may be about to commit that.
+        tick_id = event_tick_id(request.nominal, ("refused", self._settings.project))
+        frame = TickContext(tick_id, TickKind.LEASED, request.nominal, request.owner, state.epoch)
+        error = SensorOwnershipError(request.sensor, state.project or "", self._settings.project)
+        tick = self._evaluator.refuse(frame, error)
+        logger.error(str(error))
+        self._ticks.put(tick)
+        return outcome(tick)
+
+    def _believable(self, nominal: int | None, now: int) -> int:
+        """The nominal time, unless it lies ahead: taken as it is, it would silence the sensor until then."""
+        if nominal is None:
+            return minute(now)
+        if not is_ahead(nominal, now):
+            return nominal
+        logger.warning(
+            "Sensor %s got a delivery with nominal time %s, which lies ahead: the present minute is used instead.",
+            self._definition.name,
+            timestamp(nominal),
+        )
+        return minute(now)
+
+    def _evaluate(self, lease: Lease, deaths: int | None, now: int, budget: Budget) -> Outcome:
+        tick_id = leased_tick_id(lease.nominal, lease.epoch)
+        frame = TickContext(tick_id, TickKind.LEASED, lease.nominal, lease.owner, lease.epoch)
+        cursor, function = self._cursor(lease)
+        started_at = now if lease.before.started_at is None else lease.before.started_at
+        state = replace(lease.before, started_at=started_at)
+        result = self._evaluator.run(frame, state, cursor, function, budget)
+        failures_before = lease.before.failure_streak if deaths is None else deaths
+        try:
+            completion = _completion(lease, result, failures_before, self._policy)
+            self._sensors.commit(lease, completion)
+        except Exception as error:
+            if not is_unstorable(error):
+                raise
+            logger.exception("The tick %s of sensor %s cannot be recorded", tick_id, lease.sensor)
+            result = unstorable(result, cursor, error)
+            completion = _completion(lease, result, failures_before, self._policy)
+            self._sensors.commit(lease, replace(completion, stands_in=True))
+        return replace(outcome(result.tick), paused=completion.paused, measures=result.measures)
+
+    def _cursor(self, lease: Lease) -> "tuple[str | None, Evaluate]":
+        """The bookmark, and what is evaluated with it: without a readable one, the failure that says so."""
+        try:
+            return self._sensors.cursor(lease.before), self._definition.evaluate_tick
+        except UnreadableRecordError as error:
+            unreadable = error
+
+        def failing(context: "SensorEvaluationContext") -> NoReturn:
+            del context
+            raise unreadable
+
+        return None, failing
+
+    def _send_ahead(self, nominal: int, now: int) -> None:
+        slots = [each for each in later_slots(nominal, self._settings.interval) if each > now]
+        if slots and self._slots is not None:
+            bodies: list[Mapping[str, object]] = [
+                {"treadle": "slot", "nominal_time": timestamp(each)} for each in slots
+            ]
+            try:
+                self._slots.send(bodies, delay_seconds=[(each - now + 999) // 1000 for each in slots])
+            except StoreError:
+                # The tick that holds the lease goes on: what is lost is made up for a minute later.
+                logger.exception("The further slots of the minute were not sent ahead")
+
+    def _request(self, nominal: int, now: int, budget: Budget) -> LeaseRequest:
+        seconds = min(budget.seconds, MAX_LEASE_SECONDS)
+        return LeaseRequest(
+            sensor=self._definition.name,
+            owner=self._tokens.new(),
+            nominal=max(
+                slot(nominal, self._settings.interval, self._settings.phase), 0
+            ),  # no store has earlier
+            interval=self._settings.interval,
+            now=now,
+            expires_at=now + int(seconds * 1000) + LEASE_MARGIN_MS,
+            default_status=self._settings.default_status,
+            project=self._settings.project,
+        )
+
+    def _record_death(self, lease: Lease, now: int) -> Completion | None:
+        """Record that the tick before died with its lease, if it did; ends this lease if that holds it up."""
+        before = lease.before
+        if before.lease_owner is None or before.last_nominal is None:
+            return None
+        reason = (
+            f"The evaluation due {timestamp(before.last_nominal)} ended without a word before its lease did "
+            f"at {timestamp(before.lease_expires)}: out of memory, out of time, or stopped."
+        )
+        tick = Tick(
+            sensor=lease.sensor,
+            tick_id=leased_tick_id(before.last_nominal, before.epoch),
+            kind=TickKind.LEASED,
+            status=TickStatus.FAILURE,
+            time=before.last_nominal,
+            started_at=before.last_nominal,
+            ended_at=now,
+            error=ErrorInfo("EvaluationDiedError", reason),
+            owner=before.lease_owner,
+        )
+        logger.error(reason)
+        streak = before.failure_streak + 1
+        paused = self._policy.pause(streak, reason)
+        resume_at = self._policy.resume_at(streak, before.lease_expires)
+        death = Completion(
+            at=now,
+            cursor=None,
+            cursor_changed=False,
+            failure_streak=streak,
+            last_run_key=before.last_run_key,
+            skips=before.skips,
+            ticks=(replace(tick, paused=paused),),
+            resume_at=resume_at,
+            paused=paused,
+            keeps_lease=paused is None and (resume_at is None or resume_at <= now),
+        )
+        self._sensors.commit(lease, death)
+        return death
+
+
+def outcome(tick: Tick) -> Outcome:
+    """What a committed tick amounts to."""
+    words = tick.error.message if tick.error else tick.reason or f"{len(tick.requests)} runs requested"
+    decision = Decision(tick.status.value)
+    return Outcome(
+        decision, words, tick.tick_id, len(tick.requests), tick.trigger, set_aside=len(tick.set_aside)
+    )
+
+
+def _completion(
+    lease: Lease, result: EvaluationResult, failures_before: int, policy: FailurePolicy
+) -> Completion:
+    before = lease.before
+    tick = replace(result.tick, cursor=(result.cursor or "")[:_SHOWN_CURSOR] or None)
+    completion = Completion(
+        at=tick.ended_at,
+        cursor=result.cursor,
+        cursor_changed=result.cursor_changed,
+        failure_streak=failures_before + 1 if tick.status is TickStatus.FAILURE else 0,
+        last_run_key=(result.plan.last_run_key if result.plan else None) or before.last_run_key,
+    )
+    if tick.error is not None:
+        streak = completion.failure_streak
+        paused = policy.pause(streak, tick.error.message)
+        resume_at = policy.resume_at(streak, tick.ended_at)
+        tick = replace(tick, paused=paused)
+        completion = replace(completion, resume_at=resume_at, paused=paused)
+    if tick.status is TickStatus.SKIPPED and not tick.set_aside:
+        return replace(completion, skips=_extended(before.skips, tick))
+    skipped = [streak_tick(lease.sensor, before.skips)] if before.skips else []
+    return replace(completion, ticks=(*skipped, tick))
+
+
+def _extended(skips: SkipStreak | None, tick: Tick) -> SkipStreak:
+    reason = fit(tick.reason or "", _SHOWN_REASON)
+    if skips is None:
+        return SkipStreak(tick.tick_id, tick.time, tick.time, 1, reason)
+    return replace(skips, last_at=tick.time, count=skips.count + 1, reason=reason)
+
+
+def streak_tick(sensor: str, skips: SkipStreak) -> Tick:
+    """The one record that stands for a streak of skipped ticks."""
+    return Tick(
+        sensor=sensor,
+        tick_id=skips.first_tick_id,
+        kind=TickKind.LEASED,
+        status=TickStatus.SKIPPED,
+        time=skips.first_at,
+        started_at=skips.first_at,
+        ended_at=skips.last_at,
+        reason=skips.reason,
+        skips=skips.count,
+        last_time=skips.last_at,
+    )
+
+
+def _refusal(request: LeaseRequest, state: SensorState | None) -> Outcome:
+    state = state or SensorState(request.sensor)
+    subject = f"{request.sensor} at {timestamp(request.nominal)}"
+    if not state.is_running(request.default_status):
+        reason = state.paused or f"Sensor {request.sensor} is stopped; start it."
+        return Outcome(Decision.STOPPED, reason, subject)
+    if state.lease_owner is not None and state.lease_expires >= request.now:
+        until = timestamp(state.lease_expires)
+        return Outcome(Decision.LEASED, f"Another tick holds the lease, until {until} at most.", subject)
+    if state.resume_at is not None and state.resume_at > request.now and not request.at_once:
+        until = timestamp(state.resume_at)
+        reason = f"Held up until {until}, after {state.failure_streak} failures in a row."
+        return Outcome(Decision.NOT_DUE, reason, subject, wait_seconds=_seconds_until_due(request, state))
+    if request.at_once and (state.last_completion or 0) > request.now:
+        done = timestamp(state.last_completion or 0)
+        reason = f"Another tick ended at {done}, after this one was requested at {timestamp(request.now)}."
+        return Outcome(Decision.NOT_DUE, reason, subject)
+    last = "never" if state.last_nominal is None else timestamp(state.last_nominal)
+    reason = f"Not due: the last tick was for {last}, the interval is {request.interval / 1000:g} s."
+    return Outcome(Decision.NOT_DUE, reason, subject, wait_seconds=_seconds_until_due(request, state))
+
+
+def _seconds_until_due(request: LeaseRequest, state: SensorState) -> int:
+    """After how long a tick that is not due will be; a second where that cannot be said."""
+    due = max(
+        (state.last_nominal or 0) + request.interval,
+        (state.last_completion or 0) + request.interval // 2,
+        state.resume_at or 0,
+    )
+    return max(1, (due - request.now + 999) // 1000)

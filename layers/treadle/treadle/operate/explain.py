@@ -1,0 +1,194 @@
+"""Why something did or did not run: one question, answered from the records and from how things are.
+
+All is read by key or index. What is not recorded (an event that never came, one that a stopped sensor dropped) is
+concluded from what would have brought it.
+"""
+
+from dataclasses import dataclass
+
+from treadle.definitions.errors import CommandRefusedError
+from treadle.definitions.status import TickStatus
+from treadle.engine.identity import RunIds, timestamp
+from treadle.engine.schedule import MINUTE_MS
+from treadle.operate.explain_objects import ObjectExplainer
+from treadle.operate.explanation import Explanation, ExplanationBuilder, add_tick, closed, describe_tick
+from treadle.operate.load_checks import LoadChecks
+from treadle.operate.overview import RECENT as RECENT_TICKS
+from treadle.operate.overview import deployed_sensor, observed
+from treadle.operate.problems import problems_of
+from treadle.operate.redrive import Redriver
+from treadle.operate.registrations import Registrations
+from treadle.operate.request_trace import RECENT, RequestTracer
+from treadle.operate.sensor_status import SensorStatus
+from treadle.ports.deployment import Deployment
+from treadle.ports.health import Health
+from treadle.ports.objects import ObjectLookup
+from treadle.ports.runs import RunStore
+from treadle.ports.sensors import SensorStore
+from treadle.ports.system import Clock
+from treadle.ports.ticks import TickKind, TickStore, TickSummary
+
+READ_AT_ONCE = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is asked about: one of these.
+
+    Attributes:
+        run_key: a run key of the sensor's.
+        object: `s3://bucket/key`.
+        run_id: a run.
+        at: a time, in milliseconds.
+    """
+
+    run_key: str | None = None
+    object: str | None = None
+    run_id: str | None = None
+    at: int | None = None
+
+
+class Explainer:
+    """Explains.
+
+    Args:
+        deployment: which sensors there are.
+        sensors: keeps their state.
+        ticks: keeps tick records.
+        runs: keeps run records.
+        run_ids: of the deployment's namespace.
+        objects: looks at objects as the sensors do.
+        health: looks at what would have brought an event.
+        letters: reads the dead letters.
+        clock: the time.
+        registrations: what is wrong with what is registered; None to leave that out.
+    """
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        sensors: SensorStore,
+        ticks: TickStore,
+        runs: RunStore,
+        run_ids: RunIds,
+        objects: ObjectLookup,
+        health: Health,
+        letters: Redriver,
+        clock: Clock,
+        registrations: Registrations | None = None,
+    ) -> None:
+        self._deployment = deployment
+        self._sensors = sensors
+        self._ticks = ticks
+        self._runs = runs
+        self._clock = clock
+        self._registrations = registrations
+        self._loads = LoadChecks(deployment, clock)
+        self._asked = RequestTracer(deployment, ticks, runs, run_ids, letters)
+        self._of_objects = ObjectExplainer(self._asked, ticks, runs, sensors, objects, health)
+
+    def explain(self, sensor: str, subject: Subject) -> Explanation:
+        """What became of a run key, an object, a run, or a moment of a sensor.
+
+        Args:
+            sensor: its name.
+            subject: what is asked about.
+
+        Raises:
+            CommandRefusedError: if there is no such sensor or run, or the sensor watches no bucket.
+            StoreError: if a store did not answer.
+        """
+        standing = self._standing(sensor)
+        explanation = ExplanationBuilder(standing.now, standing.stopped_at)
+        if subject.run_id is not None:
+            return self._of_run(explanation, sensor, subject.run_id)
+        if subject.object is not None:
+            return self._of_objects.explain(explanation, standing, subject.object)
+        if subject.run_key is not None:
+            return self._of_key(explanation, standing, subject.run_key)
+        if subject.at is not None:
+            return self._of_moment(explanation, standing, subject.at)
+        raise CommandRefusedError("Say what to explain: a run key, an object, a run or a time.")
+
+    def _standing(self, sensor: str) -> SensorStatus:
+        deployed, state = deployed_sensor(self._deployment, sensor), self._sensors.get(sensor)
+        failed = self._last_failure(sensor) if state.failure_streak else None
+        edits, now = self._sensors.edits(sensor), self._clock.now()
+        seen = observed(deployed, state, self._ticks.page(sensor, limit=RECENT_TICKS).ticks, now)
+        registered = self._registrations.of_sensors([deployed]) if self._registrations else {}
+        problems = problems_of(
+            seen, self._loads.check(deployed) if seen.is_unproven else None, registered.get(sensor, ())
+        )
+        return SensorStatus(deployed, state, edits, failed, now, problems)
+
+    def _last_failure(self, sensor: str) -> TickSummary | None:
+        """The newest failure of a scheduled tick, however many ticks of events there are since."""
+        before: str | None = None
+        while True:
+            page = self._ticks.page(sensor, before=before, limit=READ_AT_ONCE, statuses={TickStatus.FAILURE})
+            found = next((each for each in page.ticks if each.kind is TickKind.LEASED), None)
+            if found is not None or page.next is None:
+                return found
+            before = page.next
+
+    def _of_run(self, explanation: ExplanationBuilder, sensor: str, run_id: str) -> Explanation:
+        run = self._runs.get(run_id)
+        if run is None:
+            raise CommandRefusedError(f"There is no run {run_id}.")
+        if run.sensor != sensor:
+            whose = f"by sensor {run.sensor}" if run.sensor else "by no sensor"
+            raise CommandRefusedError(f"Run {run_id} was asked for {whose}, not by {sensor}.")
+        return self._asked.of_run(explanation, run)
+
+    def _of_key(self, explanation: ExplanationBuilder, standing: SensorStatus, run_key: str) -> Explanation:
+        story = self._asked.by_key(explanation, standing.name, run_key)
+        if story is not None:
+            return story
+        last = self._ticks.latest(standing.name, RECENT)
+        for tick in last[:1]:
+            add_tick(explanation, tick)
+        told = f"None of the last {len(last)} recorded ticks" if last else "No tick"
+        words = f"{told} of sensor {standing.name} asked for run key {run_key!r}, and there is no run of it"
+        return explanation.end(self._with_status(explanation, standing, words))
+
+    def _with_status(self, explanation: ExplanationBuilder, standing: SensorStatus, words: str) -> str:
+        """The sentence with what keeps the sensor from evaluating, or with when it does so next."""
+        troubles = (
+            standing.stopped,
+            standing.not_loading,
+            standing.foreign,
+            standing.failing,
+            standing.not_evaluating,
+        )
+        for trouble in troubles:
+            if trouble is not None:
+                explanation.add("sensor", None, trouble, ok=False)
+                return f"{words}: {closed(trouble)}"
+        skips, upcoming = standing.state.skips, standing.next_tick
+        last = f"; the last one, due {timestamp(skips.last_at)}, was skipped: {skips.reason}" if skips else ""
+        return closed(f"{words}{last}") + (f" The next tick is due at {upcoming}." if upcoming else "")
+
+    def _of_moment(self, explanation: ExplanationBuilder, standing: SensorStatus, at: int) -> Explanation:
+        skips, step = standing.state.skips, max((standing.deployed.interval_seconds or 0) * 1000, MINUTE_MS)
+        if skips is not None and skips.first_at <= at < skips.last_at + step:
+            words = f"{skips.count} ticks, from {timestamp(skips.first_at)} to {timestamp(skips.last_at)}, were skipped"
+            explanation.add("tick", skips.last_at, f"{words}: {skips.reason}", ok=False)
+            return explanation.end(
+                f"Nothing was asked for: {words}. The last of them: {closed(skips.reason)}"
+            )
+        stop = standing.stopped_at(at)
+        found = self._ticks.page(standing.name, before=timestamp(at + 1), limit=1).ticks
+        last = found[0] if found else None
+        if stop is not None and (last is None or last.started_at < stop.at):
+            explanation.add("sensor", stop.at, f"stopped by {stop.by}", ok=False)
+            since = f"It had been stopped by {stop.by} at {timestamp(stop.at)}"
+            return explanation.end(f"Sensor {standing.name} did not evaluate at {timestamp(at)}: {since}.")
+        tick = self._ticks.get(standing.name, last.tick_id) if last else None
+        if tick is not None and at < (tick.last_time or tick.time) + 2 * step:
+            add_tick(explanation, tick)
+            return explanation.end(describe_tick(tick))
+        words = f"No tick of sensor {standing.name} is recorded for {timestamp(at)}"
+        if tick is not None:
+            add_tick(explanation, tick)
+            words = f"{words}; the last one before was {tick.tick_id} ({tick.status})"
+        return explanation.end(self._with_status(explanation, standing, words))

@@ -1,0 +1,267 @@
+"""Why an object got its run, or none: its events, its run key, and where neither is, what would have brought it."""
+
+from treadle.definitions.errors import CommandRefusedError, TreadleError
+from treadle.engine.identity import timestamp
+from treadle.operate.explanation import Explanation, ExplanationBuilder, add_tick, closed, error_words
+from treadle.operate.findings import Finding, Severity, of_backlog, of_bucket, of_switch
+from treadle.operate.request_trace import RequestTracer
+from treadle.operate.sensor_status import SensorStatus
+from treadle.ports.health import Bucket, Health
+from treadle.ports.objects import ObjectInspection, ObjectLookup
+from treadle.ports.runs import RunStore
+from treadle.ports.sensors import SensorStore
+from treadle.ports.ticks import Tick, TickStore, TickSummary
+
+EARLY_MS, LATE_MS = 60_000, 900_000
+"""An object's event bears a time so close before or after that at which its object says it was stored."""
+
+IN_PARTS_MS = 7 * 86_400_000
+"""An object that was uploaded in parts bears the time at which that began; uploads end within a week."""
+
+READ_AT_ONCE, MOST_READ = 200, 5_000
+"""So many ticks are looked through for an object's events."""
+
+RUNS = 500
+
+_PREFIX = "s3://"
+
+
+class ObjectExplainer:
+    """Explains objects.
+
+    Args:
+        asked: follows requests.
+        ticks: keeps tick records.
+        runs: keeps run records.
+        sensors: keeps the sensors' state.
+        objects: looks at objects as the sensors do.
+        health: looks at what would have brought an event.
+    """
+
+    def __init__(
+        self,
+        asked: RequestTracer,
+        ticks: TickStore,
+        runs: RunStore,
+        sensors: SensorStore,
+        objects: ObjectLookup,
+        health: Health,
+    ) -> None:
+        self._asked = asked
+        self._ticks = ticks
+        self._runs = runs
+        self._sensors = sensors
+        self._objects = objects
+        self._health = health
+
+    def explain(self, explanation: ExplanationBuilder, standing: SensorStatus, location: str) -> Explanation:
+        """What became of an object.
+
+        Args:
+            explanation: the story so far.
+            standing: of the sensor.
+            location: `s3://bucket/key`.
+
+        Raises:
+            CommandRefusedError: if that names no object, or the sensor watches no bucket.
+            StoreError: if a store did not answer.
+        """
+        bucket, _, key = location.removeprefix(_PREFIX).partition("/")
+        if not location.startswith(_PREFIX) or not bucket or not key:
+            raise CommandRefusedError(f"{location!r} names no object such as s3://bucket/key.")
+        sighting = self._inspected(explanation, standing, bucket, key)
+        ticks, is_complete = self._event_ticks(standing.name, location, sighting)
+        if ticks:
+            return self._of_events(explanation, standing, ticks)
+        story = self._without_event(explanation, standing.name, location, sighting)
+        if story is not None:
+            return story
+        if sighting is None:
+            return explanation.end(
+                f"No event of {location} was evaluated, and the object cannot be looked at."
+            )
+        if not sighting.is_watched:
+            explanation.add("sensor", None, f"{location} is not watched", ok=False)
+            return explanation.end(
+                f"{location} is not watched by sensor {standing.name}: {sighting.watched} is."
+            )
+        if not is_complete:
+            return explanation.end(
+                f"None of the {MOST_READ:,} ticks that were looked at evaluated an event of {location}, and there are "
+                "more from the time of its storing: ask by its run key, or for the time at which its event came."
+            )
+        return self._missing(explanation, standing, location, sighting)
+
+    def _inspected(
+        self, explanation: ExplanationBuilder, standing: SensorStatus, bucket: str, key: str
+    ) -> ObjectInspection | None:
+        cursor, location = self._sensors.cursor(standing.state), f"{_PREFIX}{bucket}/{key}"
+        try:
+            found = self._objects.inspect(standing.name, bucket, key, cursor, standing.now)
+        except TreadleError as error:
+            explanation.add("object", None, str(error), ok=False)
+            return None
+        if found is None:
+            raise CommandRefusedError(
+                f"Sensor {standing.name} watches no bucket: ask for a run key, a run or a time."
+            )
+        if found.is_watched:
+            is_there = found.modified_at is not None
+            words = f"{location} was stored" if is_there else f"there is no {location} (any more)"
+            explanation.add("object", found.modified_at, words, ok=is_there)
+        return found
+
+    def _event_ticks(
+        self, sensor: str, location: str, sighting: ObjectInspection | None
+    ) -> tuple[list[TickSummary], bool]:
+        """The ticks of the object's events, oldest first, and whether all were looked at that may be one.
+
+        They are found by time, as their ids begin with the event's.
+        """
+        stored = sighting.modified_at if sighting else None
+        first = timestamp(stored - EARLY_MS) if stored is not None else ""
+        late = IN_PARTS_MS if sighting is not None and sighting.is_in_parts else LATE_MS
+        before = timestamp(stored + late) if stored is not None else None
+        begins, found, read = f"Object Created {location} (", [], 0
+        while read < MOST_READ:
+            page = self._ticks.page(sensor, before=before, limit=READ_AT_ONCE)
+            found += [
+                each
+                for each in page.ticks
+                if each.tick_id >= first and (each.trigger or "").startswith(begins)
+            ]
+            read, before = read + READ_AT_ONCE, page.next
+            if before is None or before < first:
+                return found[::-1], True
+        return found[::-1], False
+
+    def _of_events(
+        self, explanation: ExplanationBuilder, standing: SensorStatus, ticks: list[TickSummary]
+    ) -> Explanation:
+        """What became of the last event's evaluation."""
+        tick = self._ticks.get(standing.name, ticks[-1].tick_id)
+        if tick is None:
+            return explanation.end(f"Tick {ticks[-1].tick_id} evaluated it; its record has expired.")
+        if tick.requests:
+            return self._asked.of_request(explanation, tick, tick.requests[0])
+        if tick.existing_keys:
+            story = self._asked.by_key(explanation, standing.name, tick.existing_keys[0])
+            if story is not None:
+                return story
+        add_tick(explanation, tick)
+        if tick.error is not None:
+            return self._failed(explanation, standing, tick)
+        if tick.set_aside:
+            return explanation.end(f"Its request was set aside: {closed(tick.set_aside[0].reason)}")
+        return explanation.end(
+            f"Its event was evaluated, and nothing was asked for: {closed(tick.reason or 'no reason given')}"
+        )
+
+    def _failed(self, explanation: ExplanationBuilder, standing: SensorStatus, tick: Tick) -> Explanation:
+        error = closed(error_words(tick.error.type, tick.error.message)) if tick.error else ""
+        tries = f"{tick.attempts} times" if tick.attempts > 1 else "once"
+        words = f"The function of sensor {standing.name} failed on its event, {tries}, the last time at {timestamp(tick.ended_at)}: {error}"
+        key = (tick.trigger or "").partition(f"{_PREFIX}")[2].partition("/")[2].rpartition(" (")[0]
+        letter = self._asked.letter(explanation, key)
+        return explanation.end(f"{words} {letter or 'The event comes again by itself, five times in all.'}")
+
+    def _without_event(
+        self, explanation: ExplanationBuilder, sensor: str, location: str, sighting: ObjectInspection | None
+    ) -> Explanation | None:
+        """What became of an object that a sweep found, or that is gone."""
+        if sighting is not None and sighting.run_key is not None:
+            return self._asked.by_key(explanation, sensor, sighting.run_key)
+        known = (
+            run
+            for run in self._runs.list_by_sensor(sensor, RUNS)
+            if (run.run_key or "").startswith(f"{location}#")
+        )
+        run = next(known, None)
+        return self._asked.of_run(explanation, run) if run else None
+
+    def _missing(
+        self,
+        explanation: ExplanationBuilder,
+        standing: SensorStatus,
+        location: str,
+        sighting: ObjectInspection,
+    ) -> Explanation:
+        """Why no event of a watched object was evaluated, and when the sweep finds it."""
+        words = f"No event of {location} was evaluated, and no sweep has asked for a run of it"
+        letter = self._asked.letter(explanation, location.removeprefix(_PREFIX).partition("/")[2])
+        if letter is not None:
+            return explanation.end(f"{words}. {letter}")
+        if sighting.modified_at is None:
+            return explanation.end(f"{words}: there is no such object (any more).")
+        for trouble in (standing.stopped, standing.not_loading, sighting.waits, _too_old(sighting)):
+            if trouble:
+                explanation.add("sensor", None, trouble, ok=False)
+                return explanation.end(f"{words}: {closed(trouble)}")
+        found = self._wiring(standing.name, sighting)
+        for each in found:
+            explanation.add(each.check, None, f"{each.says} {each.advice}", ok=False)
+        dropped = _before_start(standing, sighting)
+        events = [_with_advice(each) for each in found if each.check != "schedules"]
+        why = f": {dropped or events[0]}" if dropped or events else "; what brings its events is in order."
+        schedule = next((each for each in found if each.check == "schedules"), None)
+        return explanation.end(f"{words}{why} {_sweep(standing, sighting, schedule)}")
+
+    def _wiring(self, sensor: str, sighting: ObjectInspection) -> list[Finding]:
+        """What is wrong with that which brings the object's events."""
+        snapshot = self._health.snapshot(f"sensor {sensor}")
+        bucket = sighting.watched.removeprefix(_PREFIX).partition("/")[0]
+        found = list(of_bucket(Bucket(sensor, bucket, announces=sighting.announces, remedy=sighting.remedy)))
+        for switch in snapshot.switches:
+            found += of_switch(switch)
+        for backlog in snapshot.backlogs:
+            found += of_backlog(backlog)
+            if backlog.waiting and not found:
+                says = f"{backlog.waiting} messages wait in its queue {backlog.name}, and the event may be one of them."
+                found.append(Finding("queues", backlog.owner, Severity.WARNING, says))
+        return found
+
+
+def _with_advice(finding: Finding) -> str:
+    """What is wrong, with what to do about it in brackets."""
+    says = f"{finding.says[0].lower()}{finding.says[1:].rstrip('.')}"
+    return f"{says} ({finding.advice.rstrip('.')})." if finding.advice else f"{says}."
+
+
+def _too_old(sighting: ObjectInspection) -> str:
+    if not sighting.was_there_before or not sighting.counts_since:
+        return ""
+    return (
+        f"it was stored before {timestamp(sighting.counts_since)}, when the sensor was first enabled for what it "
+        "watches, and its start_from is now or a later time. To take what was there before, deploy with the time from "
+        "which objects are to count as start_from, or with beginning and clear the cursor"
+    )
+
+
+def _before_start(standing: SensorStatus, sighting: ObjectInspection) -> str:
+    start = next((each for each in standing.edits if each.action == "start"), None)
+    if start is None or sighting.modified_at is None or sighting.modified_at >= start.at:
+        return ""
+    if sighting.is_in_parts:
+        return ""  # Its upload was begun before; when it ended, nobody knows.
+    when = f"was started only at {timestamp(start.at)}, by {start.by}"
+    return f"the sensor {when}, and what comes to a stopped sensor is dropped."
+
+
+def _sweep(standing: SensorStatus, sighting: ObjectInspection, off: Finding | None) -> str:
+    """When the sweep comes to the object, or that it has."""
+    stored, done = sighting.modified_at or 0, sighting.complete_round
+    if done is not None and done > stored and not sighting.is_in_parts:
+        return f"The sweep that began at {timestamp(done)} came to it, and the sensor's function asked for nothing."
+    if done is not None and done > stored:
+        return (
+            f"If its upload had ended by {timestamp(done)}, the sweep that began then came to it, and the sensor's "
+            f"function asked for nothing; else the sweep that is due at {standing.next_tick or 'the next minute'} does."
+        )
+    if off is not None:
+        return f"The sweep does not come to it: {_with_advice(off)}"
+    if standing.failing:
+        return f"The sweep does not get to it: {closed(standing.failing)}"
+    due = standing.next_tick or "the next minute"
+    if sighting.is_passed:
+        return f"The sweep's present round has passed its key; the round after it, which goes on at {due}, finds it."
+    return f"The sweep finds it: its next slice is due at {due}."

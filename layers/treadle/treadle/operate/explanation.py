@@ -1,0 +1,268 @@
+"""What became of a tick's requests and of a run, as steps in the order of cause and effect, and one sentence."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.definitions.status import TickStatus
+from treadle.engine.identity import timestamp
+from treadle.engine.reconcile import DISPATCH_LATE_MS
+from treadle.engine.run_state import ASSUMED
+from treadle.engine.unreachable_runs import DENIED_ENDS_MS, OUTCOME_UNKNOWN
+from treadle.ports.runs import Claim, Failure, Run, Unanswered
+from treadle.ports.sensors import RecordedEdit
+from treadle.ports.ticks import PlannedRun, Tick, TickSummary
+
+MINUTE_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that happened, or did not.
+
+    Attributes:
+        at: when; None if that is not known, or it has not happened.
+        what: "object", "event", "sensor", "tick", "request", "dispatch", "allowance", "claim", "launch", "status",
+            "dead letter" or a check's name.
+        detail: what happened, in words.
+        ok: False where the story goes no further because of it.
+    """
+
+    at: int | None
+    what: str
+    detail: str
+    ok: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why something did or did not run.
+
+    Attributes:
+        sentence: where it stands, and if it has stopped, why, and what comes next.
+        steps: in the order of time.
+    """
+
+    sentence: str
+    steps: tuple[Step, ...]
+
+
+@dataclass(slots=True)
+class ExplanationBuilder:
+    """A story as it is put together.
+
+    Attributes:
+        now: the time.
+        stopped_at: finds the edit by which the sensor was stopped at a time.
+        steps: so far.
+    """
+
+    now: int
+    stopped_at: Callable[[int], RecordedEdit | None] = lambda _: None
+    steps: list[Step] = field(default_factory=list)
+
+    def add(self, what: str, at: int | None, detail: str, *, ok: bool = True) -> None:
+        """One step more."""
+        self.steps.append(Step(at, what, detail, ok))
+
+    def end(self, sentence: str) -> Explanation:
+        """The story in the order of time, with where it stands."""
+        placed, at = [], 0
+        for step in self.steps:
+            # What has no time of its own stays behind what it was told after.
+            at = at if step.at is None else step.at
+            placed.append((at, step))
+        return Explanation(sentence, tuple(step for _, step in sorted(placed, key=lambda each: each[0])))
+
+
+def add_tick(explanation: ExplanationBuilder, tick: Tick | TickSummary) -> None:
+    """What a tick evaluated, and how that ended."""
+    if tick.trigger:
+        explanation.add("event", tick.time, tick.trigger)
+    if isinstance(tick, Tick):
+        asked = len(tick.requests)
+        error = tick.error and error_words(tick.error.type, tick.error.message)
+    else:
+        asked = None
+        error = error_words(tick.error_type, tick.error_message or "") if tick.error_type else None
+    words = error or tick.reason or (f"{asked} runs requested" if asked is not None else "")
+    skipped = f" ({tick.skips} ticks, to {timestamp(tick.last_time or tick.time)})" if tick.skips > 1 else ""
+    tries = f", evaluation {tick.attempts} of it" if tick.attempts > 1 else ""
+    detail = f"{tick.tick_id}{tries}: {tick.status}{skipped}{': ' if words else ''}{words}"
+    explanation.add("tick", tick.started_at, detail, ok=tick.status is TickStatus.SUCCESS)
+
+
+def add_run(explanation: ExplanationBuilder, run: Run) -> None:
+    """A run from its record to where it stands."""
+    of = f" for run key {run.run_key!r}" if run.run_key else ""
+    stop = explanation.stopped_at(run.created_at)
+    if stop is not None:
+        # A stop ends evaluations, not what was committed; and an event's commit may have been under way.
+        detail = f"stopped by {stop.by}; the commit of this tick was done or under way by then"
+        explanation.add("sensor", stop.at, detail)
+    explanation.add("dispatch", run.created_at, f"run {run.run_id} of job {run.job}{of} recorded")
+    for each in run.allowances:
+        explanation.add("allowance", each.at, f"attempt {each.attempts} allowed by {each.by}")
+    if run.claim is not None and run.status is Status.QUEUED:
+        until = f"{_owner(run.claim)} owns attempt {run.attempt} until {timestamp(run.claim.expires_at)}"
+        explanation.add("claim", run.pending_start.at if run.pending_start else None, until)
+    if run.delayed is not None:
+        explanation.add("launch", run.delayed.at, run.delayed.reason, ok=False)
+    elif run.external_id is not None:
+        explanation.add("launch", run.started_at, f"attempt {run.attempt} is {run.external_id}")
+    if run.unanswered is not None:
+        explanation.add("status", run.unanswered.at, _cannot_be_queried(run.unanswered), ok=False)
+    for place, times in sorted(run.reached.items(), key=lambda each: _order(each[0])):
+        for name, at in sorted(times.items(), key=lambda each: (each[1], _rank(each[0]))):
+            status = Status(name.removesuffix(ASSUMED))
+            ended_badly = status in {Status.FAILURE, Status.CANCELED}
+            words = f"{status}, as Treadle concluded" if name.endswith(ASSUMED) else status.value
+            attempt, retry = place.split("/")
+            retried = f", the target's retry {retry}" if retry != "0" else ""
+            explanation.add("status", at, f"attempt {attempt}{retried}: {words}", ok=not ended_badly)
+
+
+def _order(place: str) -> tuple[int, ...]:
+    return tuple(map(int, place.split("/")))
+
+
+def _rank(name: str) -> int:
+    return Status(name.removesuffix(ASSUMED)).rank
+
+
+def describe_run(run: Run, now: int) -> str:
+    """Where a run stands, in one or two sentences."""
+    if run.status is Status.QUEUED:
+        return _waits_for_launch(run, now)
+    if run.status is Status.CANCELING:
+        return f"Run {run.run_id} is being ended: {run.external_id} was asked to."
+    if not run.status.is_finished:
+        since = f" since {timestamp(run.started_at)}" if run.started_at else ""
+        look = f" Its target is asked how it stands at {timestamp(run.next_at)}." if run.next_at else ""
+        if run.unanswered is not None:
+            end = timestamp(run.unanswered.since + DENIED_ENDS_MS)
+            words = _cannot_be_queried(run.unanswered)
+            look = f" {words} A denial that lasts until {end} ends the run as unknown.{look}"
+        return f"Run {run.run_id} is {run.status}{since}, as {run.external_id}.{look}"
+    return f"{_ended(run)}{_may_follow(run)}"
+
+
+def _waits_for_launch(run: Run, now: int) -> str:
+    which = f"attempt {run.attempt} of run {run.run_id}"
+    look = "RECONCILE looks after it" + (f" at {timestamp(run.next_at)}" if run.next_at else "")
+    if run.claim is not None and run.claim.expires_at >= now:
+        until = timestamp(run.claim.expires_at)
+        return f"The {_owner(run.claim)} is starting {which}, which it owns until {until}; {look}."
+    if run.claim is not None:
+        return f"The {_owner(run.claim)}, which owned {which}, ended without a word; {look}."
+    waits = f"{which[0].upper()}{which[1:]} waits"
+    if run.delayed is None:
+        return f"{waits} in LAUNCH's queue since {timestamp(_queued_at(run))}; {look}."
+    verb = "is" if run.delayed.until >= now else "was to be"
+    again = f"it {verb} tried again at {timestamp(run.delayed.until)}"
+    limit = "" if run.denied_at is None else "; a denial that lasts for 5 minutes is a FAILURE"
+    if run.denied_at is not None and run.pending_start is not None:
+        end = timestamp(max(run.denied_at, run.pending_start.at) + DENIED_ENDS_MS)
+        limit = f"; an earlier start may have come through, and a denial until {end} ends the run as unknown"
+    return f"{waits} for its target, {again}: {closed(run.delayed.reason)} {look}{limit}."
+
+
+def _cannot_be_queried(unanswered: Unanswered) -> str:
+    return closed(f"Its target cannot be queried since {timestamp(unanswered.since)}: {unanswered.reason}")
+
+
+def _owner(claim: Claim) -> str:
+    """Who owns an attempt: as much of the token as tells one from another, and lets nobody act for it."""
+    return f"launch {claim.token[-8:]}"
+
+
+def _queued_at(run: Run) -> int:
+    return run.reached.get(f"{run.attempt}/0", {}).get(Status.QUEUED.value, run.created_at)
+
+
+def _ended(run: Run) -> str:
+    at = timestamp(run.ended_at) if run.ended_at else "an unknown time"
+    why = f": {reason_of(run.failure)}" if run.failure else "."
+    if run.status is Status.SUCCESS:
+        return f"Run {run.run_id} succeeded at {at}."
+    if run.status is Status.CANCELED:
+        return f"Run {run.run_id} was canceled at {at}{why}"
+    if run.failure is not None and run.failure.assumed and run.started_at is None:
+        doubt = run.failure.error == OUTCOME_UNKNOWN
+        verb = "may or may not have been started" if doubt else "could not be started"
+        return f"Run {run.run_id} {verb}{why}"
+    return f"Run {run.run_id} failed at {at}{why}"
+
+
+def reason_of(failure: Failure) -> str:
+    """The failure's name and words."""
+    return closed(f"{failure.error}: {failure.cause}")
+
+
+def _may_follow(run: Run) -> str:
+    if not run.may_start_again:
+        if run.replaceable_request_digest is not None and run.run_key:
+            return " Nothing was started, so a changed request for its key may have it."
+        return ""
+    next_one = f"the next request for its key starts attempt {run.attempt + 1}"
+    if run.attempt < run.granted and run.allowances:
+        last = run.allowances[-1]
+        return f" Its key was released by {last.by} at {timestamp(last.at)}: {next_one}."
+    return f" {next_one[0].upper()}{next_one[1:]}, as the sensor declares retries."
+
+
+def describe_tick(tick: Tick) -> str:
+    """What came of a tick, in one sentence."""
+    what = f"Tick {tick.tick_id}"
+    if tick.error is not None:
+        return f"{what} failed: {closed(error_words(tick.error.type, tick.error.message))}"
+    if tick.status is TickStatus.SKIPPED:
+        return f"{what} asked for nothing: {closed(tick.reason or 'the function gave no reason')}"
+    asked = f"{what} asked for {len(tick.requests)} runs"
+    if tick.held is not None:
+        return f"{asked}, which wait: {closed(tick.held)}"
+    if tick.dispatched is None:
+        return f"{asked}, which wait for DISPATCH since {timestamp(tick.ended_at)}."
+    refused = f" Refused: {closed(tick.refusals[0])}" if tick.refusals else ""
+    aside = f" Set aside, as it could never run: {closed(tick.set_aside[0].reason)}" if tick.set_aside else ""
+    return f"{asked}: {tick.dispatched}.{refused}{aside}"
+
+
+def describe_request(tick: Tick, request: PlannedRun, granted: bool) -> tuple[str, bool]:
+    """Why a request of a committed tick has no run (yet), and whether one may still come.
+
+    Args:
+        tick: as it is kept.
+        request: one of its.
+        granted: whether the deployment lets the sensor start the job, as things are.
+    """
+    what = f"The request for run key {request.run_key!r}" if request.run_key else "The request"
+    if tick.held is not None:
+        return f"{what} waits: {closed(tick.held)}", True
+    if tick.dispatched is None:
+        late = timestamp(tick.ended_at + DISPATCH_LATE_MS)
+        return (
+            f"{what} waits for DISPATCH since {timestamp(tick.ended_at)}; RECONCILE takes it after {late}.",
+            True,
+        )
+    named = f"(run key {request.run_key!r})"
+    refusal = next((each for each in tick.refusals if named in each), None)
+    if refusal is None and tick.dispatched.refused:
+        refusal = next(iter(tick.refusals), None) if len(tick.requests) == 1 or not granted else None
+    if refusal is None and tick.dropped is not None:
+        drop = tick.dropped
+        refusal = f"it was dropped by {drop.by} at {timestamp(drop.at)}: {drop.reason}"
+    if refusal is not None:
+        return f"{what} was refused: {closed(refusal)}", False
+    return f"{what} was dispatched ({tick.dispatched}), and there is no such run.", False
+
+
+def error_words(kind: str, message: str) -> str:
+    """An error's name and words, of which most bear the name already."""
+    return message if f"{kind}: " in message else f"{kind}: {message}"
+
+
+def closed(text: str) -> str:
+    """The text, ending as a sentence does."""
+    text = text.rstrip()
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."

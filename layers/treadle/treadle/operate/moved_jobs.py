@@ -1,0 +1,100 @@
+"""Runs under way where no job is any more, and runs whose target cannot be queried: what a deployment may have taken."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from treadle.engine.arns import arn_matches, former_of, full_address, kind_of_run
+from treadle.engine.identity import timestamp
+from treadle.operate.findings import Finding, Severity
+from treadle.ports.runs import Run
+from treadle.ports.targets import UNANSWERING, JobSettings
+
+CHECK = "runs under way"
+MOST = 1_000
+"""So many of the runs that are under way are looked at."""
+
+_REVISED = {"batch", "ecs"}
+"""Kinds whose rules and permissions hold for every revision of what they run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the jobs of a deployment are, and were.
+
+    Attributes:
+        jobs: what each job's name launches, and where it was before.
+        place: the own account and region, as `account/region`, and whatever follows.
+    """
+
+    jobs: Mapping[str, JobSettings]
+    place: str = ""
+
+    def findings(self, runs: Iterable[Run]) -> Iterator[Finding]:
+        """What keeps runs from being seen to their end, by job and address.
+
+        Args:
+            runs: those that are under way.
+        """
+        at: dict[tuple[str, str], list[Run]] = {}
+        for run in runs:
+            address = (run.pending_start.target if run.pending_start else "") or run.target
+            if address:
+                at.setdefault((run.job, address), []).append(run)
+        for (job, address), found in at.items():
+            yield from self._of_address(job, address, found)
+            yield from _of_unanswered(job, address, found)
+
+    def _of_address(self, job: str, address: str, found: list[Run]) -> Iterator[Finding]:
+        kind = kind_of_run(found[0], self.jobs.get(job))
+        if kind in UNANSWERING or self._is_present(kind, address):
+            return
+        what = f"{len(found)} of its runs are under way at {address}, where no job is any more"
+        if keeper := self._keeper(kind, address):
+            says = f"{what}; the entry of job {keeper} keeps it as a former one until they have ended."
+            yield Finding(CHECK, f"job {job}", Severity.OK, says)
+            return
+        says = (
+            f"{what}: their end may be missed, and those whose target denies access for a day end as unknown."
+        )
+        advice = "Deploy its entry and its role once more until they have ended."
+        if job in self.jobs:
+            full = full_address(kind, address, self.place)
+            advice = (
+                f'Add {full} to "former" in the entry of job {job}, and to the statements of its role, and deploy; take '
+                "it out again once they have ended."
+            )
+        yield Finding(CHECK, f"job {job}", Severity.PROBLEM, says, advice)
+
+    def _keeper(self, kind: str, address: str) -> str | None:
+        """The job whose entry names the address as a former one."""
+        for name, settings in self.jobs.items():
+            for of, each in former_of(settings):
+                if of == kind and (
+                    arn_matches(kind, each, address, self.place)
+                    or arn_matches(kind, address, each, self.place)
+                ):
+                    return name
+        return None
+
+    def _is_present(self, kind: str, address: str) -> bool:
+        """Whether a job is there now, by another name or of another revision, too."""
+        for settings in self.jobs.values():
+            if settings.target != kind or not settings.arn:
+                continue
+            if settings.arn == address or arn_matches(kind, address, settings.arn, self.place):
+                return True
+            if kind in _REVISED and settings.arn.rpartition(":")[0] == address.rpartition(":")[0]:
+                return True
+        return False
+
+
+def _of_unanswered(job: str, address: str, found: list[Run]) -> Iterator[Finding]:
+    silent = [run.unanswered for run in found if run.unanswered is not None]
+    if silent:
+        first = min(silent, key=lambda each: each.since)
+        says = (
+            f"{len(silent)} of its runs at {address} cannot be queried, the first since {timestamp(first.since)}: "
+            f"{first.reason}"
+        )
+        advice = "Give the job's role what the message says is missing; a denial that lasts for a day ends the run as unknown."
+        yield Finding(CHECK, f"job {job}", Severity.PROBLEM, says, advice)

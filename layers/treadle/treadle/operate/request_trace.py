@@ -1,0 +1,139 @@
+"""What became of what a sensor asked for: from a tick's request, or a run key, to its run."""
+
+from treadle.definitions.errors import UnreadableRecordError
+from treadle.engine.identity import RunIds, timestamp
+from treadle.operate.explanation import (
+    Explanation,
+    ExplanationBuilder,
+    add_run,
+    add_tick,
+    closed,
+    describe_request,
+    describe_run,
+)
+from treadle.operate.redrive import Redriver, RedriveResult
+from treadle.operate.redrive_routes import subject_of
+from treadle.ports.deployment import Deployment
+from treadle.ports.runs import Run, RunStore
+from treadle.ports.ticks import PlannedRun, Tick, TickStore
+
+RECENT = 200
+"""So many of a sensor's last ticks are looked through for a run key."""
+
+
+class RequestTracer:
+    """Follows requests.
+
+    Args:
+        deployment: which sensor may start which jobs.
+        ticks: keeps tick records.
+        runs: keeps run records.
+        run_ids: of the deployment's namespace.
+        letters: reads the dead letters.
+    """
+
+    def __init__(
+        self, deployment: Deployment, ticks: TickStore, runs: RunStore, run_ids: RunIds, letters: Redriver
+    ) -> None:
+        self._deployment = deployment
+        self._ticks = ticks
+        self._runs = runs
+        self._run_ids = run_ids
+        self._letters = letters
+
+    def by_key(self, explanation: ExplanationBuilder, sensor: str, run_key: str) -> Explanation | None:
+        """What became of a run key; None if the sensor has not asked for it, as far as is recorded."""
+        run = self._runs.get(self._run_ids.keyed(sensor, run_key))
+        again = self._mention(sensor, run_key)
+        if again is not None and (run is None or again.tick_id > run.tick_id):
+            asked = next((each for each in again.requests if each.run_key == run_key), None)
+            aside = next((each for each in again.set_aside if each.run_key == run_key), None)
+            if asked is not None:
+                return self.of_request(explanation, again, asked)
+            if run is not None and run_key in again.existing_keys:
+                return self.taken(explanation, run, again)
+            if aside is not None:
+                add_tick(explanation, again)
+                explanation.add("request", again.ended_at, f"set aside: {aside.reason}", ok=False)
+                return explanation.end(
+                    f"Tick {again.tick_id} set the request for it aside: {closed(aside.reason)}"
+                )
+        return None if run is None else self.of_run(explanation, run)
+
+    def _mention(self, sensor: str, run_key: str) -> Tick | None:
+        """The newest of the last ticks that asked for a key, whatever came of it."""
+        for tick in self._ticks.latest(sensor, RECENT):
+            asked = {each.run_key for each in tick.requests} | {each.run_key for each in tick.set_aside}
+            if run_key in asked or run_key in tick.existing_keys:
+                return tick
+        return None
+
+    def of_request(self, explanation: ExplanationBuilder, tick: Tick, request: PlannedRun) -> Explanation:
+        """What became of one request of a committed tick."""
+        run = self._runs.get(request.run_id)
+        if run is not None and run.tick_id == tick.tick_id:
+            return self.of_run(explanation, run)
+        if run is not None and tick.dispatched is not None:
+            return self.taken(explanation, run, tick)
+        add_tick(explanation, tick)
+        granted = self._deployment.sensors()[tick.sensor].jobs
+        words, is_open = describe_request(tick, request, granted=request.job in granted)
+        explanation.add("dispatch", tick.ended_at, words, ok=is_open and tick.trouble is None)
+        return self._end(explanation, words, tick.tick_id if is_open else None)
+
+    def of_run(self, explanation: ExplanationBuilder, run: Run) -> Explanation:
+        """What became of a run, from the tick that asked for its present attempt."""
+        self._add_tick_of(explanation, run)
+        add_run(explanation, run)
+        waits = run.status.value == "QUEUED" and run.claim is None
+        return self._end(explanation, describe_run(run, explanation.now), run.run_id if waits else None)
+
+    def taken(self, explanation: ExplanationBuilder, run: Run, again: Tick) -> Explanation:
+        """That a tick asked for a key whose run there was already."""
+        self._add_tick_of(explanation, run)
+        add_run(explanation, run)
+        add_tick(explanation, again)
+        explanation.add(
+            "request", again.ended_at, f"run key {run.run_key!r} was taken by run {run.run_id}", ok=False
+        )
+        return explanation.end(
+            f"No new run: tick {again.tick_id} asked for run key {run.run_key!r}, which run {run.run_id} has "
+            f"held since {timestamp(run.created_at)}, asked for by tick {run.tick_id}. {describe_run(run, explanation.now)}"
+        )
+
+    def _add_tick_of(self, explanation: ExplanationBuilder, run: Run) -> None:
+        try:
+            tick = self._ticks.get(run.sensor, run.tick_id) if run.sensor and run.tick_id else None
+        except UnreadableRecordError as error:
+            explanation.add("tick", None, f"{run.tick_id}: {error.reason}", ok=False)
+            return
+        if tick is not None:
+            add_tick(explanation, tick)
+        else:
+            explanation.add("tick", None, f"{run.tick_id or 'none'}: no longer recorded")
+
+    def _end(self, explanation: ExplanationBuilder, words: str, about: str | None) -> Explanation:
+        """The story, with the dead letter that explains why it goes no further, if there is one."""
+        letter = self.letter(explanation, about) if about else None
+        return explanation.end(f"{words} {letter}" if letter else words)
+
+    def letter(self, explanation: ExplanationBuilder, about: str) -> str | None:
+        """The dead letter about a run, a tick or an object, in words; None if there is none.
+
+        Args:
+            explanation: gets a step for it.
+            about: the run's or tick's id, or the object's key.
+        """
+        found = next((each for each in self._letters.redrive(dry_run=True) if _is_about(each, about)), None)
+        if found is None:
+            return None
+        given = found.letter.attributes
+        why = given.get("reason") or given.get("ERROR_CODE") or found.reason
+        words = f"It is a dead letter of {found.origin}, given up as {closed(why)} Mend that, then: treadle dlq redrive"
+        explanation.add("dead letter", None, words, ok=False)
+        return words
+
+
+def _is_about(found: RedriveResult, about: str) -> bool:
+    subject = subject_of(found.letter)
+    return about == subject or about in subject.split()

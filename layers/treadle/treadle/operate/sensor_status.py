@@ -1,0 +1,104 @@
+"""How a sensor stands at this moment: stopped, paused, failing, and when it is next due."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from treadle.definitions.status import InstigatorStatus
+from treadle.engine.identity import timestamp
+from treadle.operate.explanation import error_words
+from treadle.operate.overview import next_tick_at
+from treadle.operate.problems import ProblemKind, SensorProblem
+from treadle.ports.deployment import DeployedSensor
+from treadle.ports.sensors import RecordedEdit, SensorState
+from treadle.ports.ticks import TickSummary
+
+
+@dataclass(frozen=True, slots=True)
+class SensorStatus:
+    """A sensor as it is.
+
+    Attributes:
+        deployed: what the deployment says of it.
+        state: what is stored of it.
+        edits: what operators changed, newest first.
+        failure: its newest failed tick, if the last one failed.
+        now: the time.
+        problems: what is wrong with it now.
+    """
+
+    deployed: DeployedSensor
+    state: SensorState
+    edits: Sequence[RecordedEdit]
+    failure: TickSummary | None
+    now: int
+    problems: Sequence[SensorProblem] = ()
+
+    @property
+    def name(self) -> str:
+        """The sensor's name."""
+        return self.state.sensor
+
+    @property
+    def stopped(self) -> str | None:
+        """That it evaluates nothing, since when, and because of whom; None if it evaluates, or nobody knows."""
+        if self.state.is_running(self.deployed.default_status):
+            return None
+        start = f"start it: treadle sensor start {self.name}"
+        if self.state.paused:
+            return f"sensor {self.name} is paused: {self.state.paused} ({start})"
+        if self.state.status is InstigatorStatus.DECLARED_IN_CODE:
+            if self.deployed.problem:
+                return None  # What holds by default is not known.
+            return f"sensor {self.name} is stopped, as its block of template.yaml or its code says ({start})"
+        edit = next((each for each in self.edits if each.action == "stop"), None)
+        by = f" since {timestamp(edit.at)}, by {edit.by}" if edit else ""
+        return f"sensor {self.name} is stopped{by} ({start})"
+
+    def stopped_at(self, at: int) -> RecordedEdit | None:
+        """The edit by which an operator had stopped it at a time; None if none had."""
+        status = (each for each in self.edits if each.at <= at and each.action in {"start", "stop", "reset"})
+        last = next(status, None)
+        return last if last is not None and last.action == "stop" else None
+
+    @property
+    def foreign(self) -> str | None:
+        """That its state belongs to another project; None if it does not."""
+        return self._problem(ProblemKind.OWNERSHIP)
+
+    @property
+    def failing(self) -> str | None:
+        """That its scheduled ticks fail, how often, and until when that holds it up; None if they do not."""
+        streak, resume_at = self.state.failure_streak, self.state.resume_at
+        if not streak:
+            return None
+        held = f", held up until {timestamp(resume_at)}" if resume_at and resume_at > self.now else ""
+        why = ""
+        if self.failure is not None:
+            why = f": {error_words(self.failure.error_type or 'Error', self.failure.error_message or '')}"
+        times = "1 tick has failed" if streak == 1 else f"{streak} ticks in a row have failed"
+        return f"of sensor {self.name} {times}{held}{why}"
+
+    @property
+    def not_loading(self) -> str | None:
+        """That its function is gone, or cannot be imported or configured, with the error; None if nothing says so."""
+        return self._problem(ProblemKind.UNREADABLE, ProblemKind.NOT_LOADING)
+
+    @property
+    def not_evaluating(self) -> str | None:
+        """What else keeps it from evaluating well: events that fail, ticks that do not come; None if nothing does."""
+        return self._problem(
+            ProblemKind.FAILING, ProblemKind.BLOCKED, ProblemKind.LATE, ProblemKind.UNCHECKED
+        )
+
+    def _problem(self, *kinds: ProblemKind) -> str | None:
+        found = next((each for each in self.problems if each.kind in kinds), None)
+        if found is None:
+            return None
+        says = f"{found.says[0].lower()}{found.says[1:].rstrip('.')}"
+        return f"sensor {self.name}: {says} ({found.advice.rstrip('.')})"
+
+    @property
+    def next_tick(self) -> str | None:
+        """When it ticks next, as text; None if it evaluates events alone."""
+        at = next_tick_at(self.deployed, self.state, self.now)
+        return None if at is None else timestamp(at)

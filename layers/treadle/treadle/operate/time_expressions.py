@@ -1,0 +1,29 @@
+"""Times as people write them: a moment, or how long ago."""
+
+import re
+from datetime import UTC, datetime
+
+_AGO = re.compile(r"([0-9]{1,6})([smhdw])")
+_LAST = 253_370_764_800_000
+"""The year 9999: times a little later than that must still be told as text."""
+
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+
+
+def parse_time_expression(text: str, now: int) -> int | None:
+    """Milliseconds since the epoch; None for what is no time.
+
+    Args:
+        text: ISO 8601, in UTC unless it says otherwise; or how long ago, such as 90s, 15m, 2h, 3d or 1w.
+        now: the time, from which that counts.
+    """
+    ago = _AGO.fullmatch(text.strip())
+    if ago is not None:
+        millis = now - int(ago[1]) * _SECONDS[ago[2]] * 1000
+    else:
+        try:
+            moment = datetime.fromisoformat(text.strip())
+            millis = round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+        except (ValueError, OverflowError):
+            return None
+    return millis if 0 <= millis < _LAST else None

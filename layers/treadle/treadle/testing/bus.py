@@ -1,0 +1,105 @@
+"""What the bus would tell of the runs and assets of an in-memory deployment."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from treadle.adapters.events import parse_sensor_event
+from treadle.definitions.assets import AssetMaterialized
+from treadle.definitions.run_events import DagsterEvent, RunStatusEvent, run_event
+from treadle.definitions.runs import DagsterRun
+from treadle.definitions.status import DagsterRunStatus
+from treadle.engine.bus_events import ASSET_MATERIALIZED, RUN_STATUS_CHANGED, envelope
+from treadle.engine.publish import Publisher, statuses_reached
+from treadle.ports.runs import Run
+from treadle.ports.system import BusEvent
+from treadle.testing.event_store import InMemoryEventStore
+from treadle.testing.stores import InMemoryRunStore, InMemoryTables
+
+NAMESPACE = "000000000000/memory/treadle"
+
+
+@dataclass(slots=True)
+class InMemoryBus:
+    """A `Bus` that keeps what it is told.
+
+    Attributes:
+        events: all of it, in order.
+    """
+
+    events: list[BusEvent] = field(default_factory=list)
+
+    def publish(self, events: Sequence[BusEvent]) -> None:
+        """Keep the events."""
+        self.events += events
+
+
+BusRecord = RunStatusEvent | AssetMaterialized
+
+
+class BusReader:
+    """Tells of runs as PUBLISH does, once it is asked, and of whatever else the bus was told.
+
+    Args:
+        tables: hold the runs.
+    """
+
+    def __init__(self, tables: InMemoryTables) -> None:
+        self._tables = tables
+        self._published: dict[str, Run] = {}
+        self.bus = InMemoryBus()
+        self._heard = 0
+        events, runs = InMemoryEventStore(tables), InMemoryRunStore(tables)
+        self._publisher = Publisher(runs, events, self.bus, NAMESPACE)
+
+    def fresh(self) -> list[BusRecord]:
+        """What has become of runs and assets since the last call, as sensors are told of it."""
+        for run in list(self._tables.runs.values()):
+            before = self._published.get(run.run_id)
+            if before is not run:  # Records are immutable: the same object has reached nothing new.
+                self._published[run.run_id] = run
+                self._publisher.publish(statuses_reached(run, before.reached if before else None))
+        told, self._heard = self.bus.events[self._heard :], len(self.bus.events)
+        return [bus_record(event) for event in told if event.kind in {RUN_STATUS_CHANGED, ASSET_MATERIALIZED}]
+
+
+def bus_record(event: BusEvent) -> BusRecord:
+    """What a sensor makes of an event of the bus, after its way as JSON."""
+    parsed = parse_sensor_event(json.loads(json.dumps(envelope(event, NAMESPACE))))
+    assert isinstance(parsed, BusRecord)
+    return parsed
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """A run that has ended, with what `build_run_status_sensor_context` takes.
+
+    Attributes:
+        run: its record.
+        dagster_run: the run as sensors see it.
+    """
+
+    run: Run
+    dagster_run: DagsterRun
+
+    def get_job_success_event(self) -> DagsterEvent:
+        """That it succeeded.
+
+        Raises:
+            ValueError: if it did not.
+        """
+        return self._event(DagsterRunStatus.SUCCESS)
+
+    def get_job_failure_event(self) -> DagsterEvent:
+        """That it failed, with the reason.
+
+        Raises:
+            ValueError: if it did not.
+        """
+        return self._event(DagsterRunStatus.FAILURE)
+
+    def _event(self, status: DagsterRunStatus) -> DagsterEvent:
+        if self.run.status is not status:
+            msg = f"Run {self.run.run_id} is at {self.run.status}, and has no event of {status}."
+            raise ValueError(msg)
+        return run_event(self.dagster_run, status, (self.run.ended_at or 0) / 1000)
