@@ -1,4 +1,4 @@
-"""Writes docs/reference/api.md from the docstrings of what authors import: `python -m tools.api_page`."""
+"""Writes docs/reference/api.md from the docstrings of the public API: `python -m tools.api_page`."""
 
 import inspect
 import re
@@ -160,7 +160,7 @@ ALIASES = {
 
 
 def names() -> dict[str, Any]:
-    """Every public name with its value."""
+    """Return every public name with its value."""
     import treadle
     from treadle import testing
 
@@ -170,12 +170,12 @@ def names() -> dict[str, Any]:
 
 
 def sentence(value: Any) -> str:
-    """What a value is, in its docstring's first paragraph."""
+    """Return the first paragraph of a value's docstring."""
     return " ".join((inspect.getdoc(value) or "").split("\n\n", maxsplit=1)[0].split())
 
 
 def described(value: Any) -> dict[str, str]:
-    """What the docstring says of each argument, attribute and error."""
+    """Parse the docstring's descriptions of arguments, attributes and errors."""
     rows = {}
     for section in re.findall(
         r"^(?:Args|Attributes|Raises):\n((?:    .*\n?|\n)+)", inspect.getdoc(value) or "", flags=re.MULTILINE
@@ -186,7 +186,7 @@ def described(value: Any) -> dict[str, str]:
 
 
 def members(value: type) -> dict[str, str]:
-    """A class's own public methods and properties, with what they are."""
+    """Return a class's own public methods and properties with their descriptions."""
     return {
         name: sentence(member)
         for name, member in vars(value).items()
@@ -195,7 +195,7 @@ def members(value: type) -> dict[str, str]:
 
 
 def entry(name: str, value: Any) -> Iterator[str]:
-    """The lines of a name's entry."""
+    """Yield the lines of a name's entry."""
     yield from (f"### `{name}`", "", ALIASES.get(name) or sentence(value), "")
     if name in ALIASES:
         return
@@ -212,7 +212,7 @@ def entry(name: str, value: Any) -> Iterator[str]:
 
 
 def render() -> str:
-    """The page."""
+    """Return the page."""
     known = names()
     lines = [HEAD]
     for title, (lead, group) in GROUPS.items():

@@ -49,7 +49,7 @@ CONTRACT = ["1", "engine-id", "namespace", "arn:aws:sqs:eu-central-1:12345678901
 
 
 def parameter(name: str, value: str = "1", kind: str = "String", **attributes: Any) -> Part:
-    """A parameter.
+    """Return a parameter.
 
     Args:
         name: its name.
@@ -62,19 +62,15 @@ def parameter(name: str, value: str = "1", kind: str = "String", **attributes: A
 
 
 def taken(account: Account) -> Part:
-    """A parameter whose name another stack wants.
-
-    Args:
-        account: where.
-    """
+    """Return a parameter whose name another stack also uses."""
     return template({"Taken": parameter(f"{account.path}/taken")})
 
 
 def failing(account: Account, deletion: str = "RetainExceptOnCreate") -> Part:
-    """What cannot be created: first a parameter, then one whose name is taken.
+    """Return a template that fails: first a parameter, then one whose name is taken.
 
     Args:
-        account: where.
+        account: where it is deployed.
         deletion: the deletion policy of the first.
     """
     kept = parameter(f"{account.path}/retained", DeletionPolicy=deletion, UpdateReplacePolicy="Retain")
@@ -82,11 +78,11 @@ def failing(account: Account, deletion: str = "RetainExceptOnCreate") -> Part:
 
 
 def failed_creation(lab: Lab, deletion: str = "RetainExceptOnCreate") -> str:
-    """Let a first deployment fail, and look for what it had created.
+    """Let a first deployment fail, and check what remains.
 
     Args:
         lab: the check's.
-        deletion: the deletion policy of what is created.
+        deletion: the deletion policy of the resource that is created.
     """
     stack = lab.deploy("failing", failing(lab.account, deletion))
     if stack.is_complete:
@@ -106,16 +102,12 @@ def _exists(lab: Lab, name: str) -> bool:
 
 
 def engine(account: Account) -> Part:
-    """A contract as an engine writes it.
-
-    Args:
-        account: where.
-    """
+    """Return a contract as an engine writes it."""
     return template({"Contract": parameter(f"{account.path}/v1", ",".join(CONTRACT), "StringList")})
 
 
 def project(path: str) -> Part:
-    """A project, which shows the parts of the contract that it takes.
+    """Return a project, whose outputs are the parts of the contract that it uses.
 
     Args:
         path: the contract's.
@@ -128,11 +120,7 @@ def project(path: str) -> Part:
 
 
 def contract(lab: Lab) -> str:
-    """Deploy a project on a contract, and one on a contract that there is not.
-
-    Args:
-        lab: the check's.
-    """
+    """Deploy a project on a contract, and one on a contract that does not exist."""
     stack = lab.deploy("project", project(f"{lab.account.path}/v1"))
     if not stack.is_complete:
         raise DidNotHoldError(f"a project cannot be deployed: {stack.reason}")
@@ -151,7 +139,7 @@ def contract(lab: Lab) -> str:
 
 
 def patterned(path: str, pattern: str) -> Part:
-    """A project whose parameter for the contract has a pattern.
+    """Return a project whose parameter for the contract has a pattern.
 
     Args:
         path: the contract's.
@@ -171,11 +159,7 @@ def patterned(path: str, pattern: str) -> Part:
 
 
 def pattern_of_name(lab: Lab) -> str:
-    """Deploy with a pattern that the contract's name matches, and its value does not.
-
-    Args:
-        lab: the check's.
-    """
+    """Deploy with a pattern that the contract's name matches, and its value does not."""
     path = f"{lab.account.path}/pattern/v1"
     try:
         stack = lab.deploy("project", patterned(path, "^/treadle-verify/.*$"))
@@ -191,22 +175,14 @@ def pattern_of_name(lab: Lab) -> str:
 
 
 def entries(account: Account) -> Part:
-    """As many parameters as a project of 60 sensors and 60 jobs has.
-
-    Args:
-        account: where.
-    """
+    """Return as many parameters as a project of 60 sensors and 60 jobs has."""
     return template(
         {f"Entry{number}": parameter(f"{account.path}/entries/e{number}") for number in range(MOST_ENTRIES)}
     )
 
 
 def many_entries(lab: Lab) -> str:
-    """Create the entries of a large project at once.
-
-    Args:
-        lab: the check's.
-    """
+    """Create the entries of a large project at once."""
     began = time.monotonic()
     stack = lab.deploy("all", entries(lab.account))
     seconds = time.monotonic() - began
@@ -216,11 +192,7 @@ def many_entries(lab: Lab) -> str:
 
 
 def resource_limit(lab: Lab) -> str:
-    """Let CloudFormation validate a template with as many resources as there may be, and one with one more.
-
-    Args:
-        lab: the check's.
-    """
+    """Let CloudFormation validate a template with the maximum number of resources, and one with one more."""
     cloudformation = lab.client("cloudformation")
 
     def validate(count: int) -> None:
@@ -240,11 +212,7 @@ def resource_limit(lab: Lab) -> str:
 
 
 def long_names(_: Account) -> Part:
-    """What gets a name from CloudFormation, each under a long logical id.
-
-    Args:
-        _: where.
-    """
+    """Return resources that CloudFormation names, each under a long logical id."""
     suffix = "OfASensorWithALongName"
     trust = {"Service": "scheduler.amazonaws.com"}
     schedule = {
@@ -284,17 +252,13 @@ def long_names(_: Account) -> Part:
 
 
 def names(lab: Lab) -> str:
-    """Create a stack with a name of 32 characters, and look for it in the names of its resources.
-
-    Args:
-        lab: the check's.
-    """
+    """Create a stack with a name of 32 characters, and search for it in the names of its resources."""
     name = lab.stacks.name_of("").ljust(LONGEST_STACK_NAME, "n")
     lab.stacks.create(name, long_names(lab.account))
     stack = lab.stacks.wait(name)
     if not stack.is_complete:
         raise NotTriedError(f"the stack failed: {stack.reason}")
-    # Of a queue the id is its URL; of others it may have the group or bus before a bar.
+    # A queue's id is its URL; other ids may have the group or bus before a bar.
     physical = {key: re.split(r"[/|]", each)[-1] for key, each in lab.stacks.resources(name).items()}
     cut = [each for each in physical.values() if not each.startswith(f"{name}-")]
     if cut:
