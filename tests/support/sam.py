@@ -1,4 +1,4 @@
-"""SAM's own translator, which has an environment of its own."""
+"""SAM's own translator, which has a separate environment."""
 
 import json
 import os
@@ -22,7 +22,7 @@ json.dump([made[number]["Resources"] for number in range(len(made))], sys.stdout
 
 
 def translated(templates: Sequence[Mapping[str, Any]]) -> list[dict[str, dict[str, Any]]]:
-    """The resources that SAM makes of templates, by logical id.
+    """Return the resources that SAM makes of templates, by logical id.
 
     Args:
         templates: as data, in CloudFormation's long form.

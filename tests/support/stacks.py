@@ -1,4 +1,4 @@
-"""Deployed stacks as CloudFormation and Lambda describe them; moto's own CloudFormation needs more than it brings."""
+"""Deployed stacks as CloudFormation and Lambda describe them, as moto's CloudFormation lacks features."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -19,18 +19,18 @@ ACCOUNT = "123456789012"
 
 @dataclass(slots=True)
 class Stacks:
-    """What the two services answer this process.
+    """The two services' responses to this process.
 
     Attributes:
         resources: by stack, the type and the physical id of each resource by its logical id.
         environments: by a function's physical id, its variables.
         descriptions: by a function's physical id, its description.
-        functions: by a function's physical id, what answers in its place.
+        functions: by a function's physical id, the function that is called instead.
         modified: by a function's physical id, when it was deployed, as Lambda writes it.
         roles: by a function's physical id, the ARN of its role.
         failing: by a function's physical id, the code and the status of Lambda's refusal to describe it.
-        page: so many resources are listed in one answer.
-        parameters: by stack, what CloudFormation says of its parameters.
+        page: the number of resources listed in one response.
+        parameters: by stack, CloudFormation's description of its parameters.
     """
 
     resources: dict[str, Mapping[str, tuple[str, str]]] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Stacks:
     parameters: dict[str, list[dict[str, str]]] = field(default_factory=dict)
 
     def answer(self) -> None:
-        """From now on, let this process's clients hear of these stacks."""
+        """Install these responses for this process's clients."""
         for service, operation, handler in (
             ("cloudformation", "DescribeStacks", self._describe),
             ("cloudformation", "ListStackResources", self._list),
@@ -94,7 +94,7 @@ class Stacks:
     def _invoke(
         self, model: OperationModel, params: dict[str, Any], **_: object
     ) -> tuple[AWSResponse, dict[str, Any]]:
-        """As Lambda answers: what a function raises is an answer, too."""
+        """Invoke as Lambda does: an error of a function is a response, too."""
         del model
         function, event = params["url_path"].split("/")[3], json.loads(params["body"])
         try:
