@@ -47,7 +47,7 @@ EDITS = (
         '"status":"RUNNING","queue":"${WhenLoadedQueue}"',
     ),
     ("LARGE_FILES_ROWS: '1000'", f"LARGE_FILES_ROWS: '{LARGE_ROWS}'"),
-    # These get run records, whoever starts them.
+    # These get run records even if an outsider starts them.
     *(
         (
             f'"role":"${{{pascal(job)}JobRole.Arn}}"',

@@ -105,7 +105,7 @@ class MemoryStack:
         return Redriver(self.letters, lambda: places, lambda: {"files": self.of_project})
 
     def _invoked(self, sensor: str, event: Mapping[str, object]) -> Mapping[str, object]:
-        """Return the response of a sensor's function to a direct invocation; then run the rest of the engine."""
+        """Invoke a sensor's function directly, run the rest of the engine, and return the response."""
         made = self.instance._parts[sensor]
         inbox = Inbox(f"sensor {sensor}", InMemoryQueue(), self.letters)
         parts = EvaluatorParts(

@@ -77,7 +77,7 @@ def sender(operator: str) -> Callable[[Account], Part]:
 
 
 def sources(lab: Lab) -> str:
-    """Send ten events of the own source in a request, then a foreign one alone, last, first and in between."""
+    """Send ten events of the own source in a request, then a foreign one alone, last, first and amid."""
     events = client_of(lab.acting_as(lab.outputs["Role"]), "events")
 
     def refused(*names: str) -> str:

@@ -78,8 +78,7 @@ class AssetsUpdatedDefinition(BatchSensorDefinition):
         return isinstance(event, AssetMaterialized) and event.asset_key in self.monitored_assets
 
     def _read(self, context: SensorEvaluationContext, name: str, number: int) -> list[UpstreamEvent]:
-        # Start at the number itself: reading that event costs no further request, and shows that the cursor
-        # is of this table.
+        # Start at the number itself: reading that event costs no further request, and checks the cursor.
         wanted = _filter(name, after_cursor=max(number - 1, 0))
         records = context.instance.get_event_records(wanted, PAGE + 1 if number else PAGE, ascending=True)
         check_is_recorded(self.name, f"asset {name}", number, is_recorded=bool(records))
@@ -94,8 +93,7 @@ class AssetsUpdatedDefinition(BatchSensorDefinition):
         number: int | None = None
         old = 0
         while True:
-            # Records are numbered in order of arrival: one that arrived late hides earlier ones that are in
-            # time.
+            # Records are numbered in order of arrival: an old one, read backwards, may hide others in time.
             page = context.instance.fetch_materializations(key, _LOOKED_AT, cursor)
             in_time = [each.storage_id for each in page.records if each.timestamp >= moment.timestamp()]
             if number is None:

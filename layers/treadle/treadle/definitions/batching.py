@@ -339,8 +339,7 @@ class BatchSensorDefinition(SensorDefinition, ABC):
         reached, number = dict.fromkeys(self.upstream, -1), 0
         while reached and number < MAX_NEWS:
             name = min(reached, key=lambda name: reached[name])
-            # One page of each in any case: otherwise a tick that is always short of time would make no
-            # progress.
+            # One page of each in any case: a tick that is always short of time must still make progress.
             if reached[name] >= 0 and context.remaining_seconds <= _ENOUGH_SECONDS:
                 break
             found = self._read(context, name, waiting.read[name])

@@ -22,9 +22,8 @@ from treadle.definitions.results import (
 EMPTY_RESULT = "Sensor function returned an empty result"
 
 type_of_result = RunRequest | SkipReason | SensorResult
-# One list type each, as a list of requests is not a list of results to a type checker; not Sequence, as a
-# tuple
-# is refused at evaluation.
+# One list type each, as a list of requests is not a list of results to a type checker; not Sequence, as
+# a tuple is refused at evaluation.
 SensorReturnType = (
     type_of_result
     | list[RunRequest]

@@ -70,8 +70,7 @@ class RunRequest:
         try:
             return self.plain_config
         except Exception as error:
-            # Its parts, and how they are read, are the author's code: a mapping or a model may raise any
-            # error.
+            # Its parts are the author's code: a mapping or a model may raise any error when it is read.
             msg = (
                 f"run_config cannot be read: {error_text(error)}. Give a dict, or a RunConfig whose parts are dicts, "
                 "dataclasses or models of plain JSON."

@@ -82,16 +82,15 @@ class SelectedObjects:
     def _stored(self, selection: S3Selection, key: str) -> S3Object | None:
         if not selection.lists_versions:
             return self._lister.find(selection.bucket, key)
-        # Of all keys with this prefix, it is listed first, with its versions in the order of storing, newest
-        # first; that
-        # is not the order of their times, as an upload in parts has the time of its beginning.
+        # Of all keys with this prefix, it is listed first, with its versions from the last one stored to
+        # the first; that is not the order of their times, as an upload in parts has the time of its
+        # beginning.
         page = next(self._lister.pages(replace(selection, prefix=key), ""))
         return next((stored for stored in page.objects if stored.key == key), None)
 
     def _waits(self, stored: S3Object, selection: S3Selection, swept: SweepCursor | None, now: int) -> str:
         if isinstance(selection.complete_when, FileCount):
-            # The file that was stored last determines when the group has settled, whichever file is
-            # inspected.
+            # The file that was stored last determines when the group has settled.
             newest = check_group(directory_of(stored.key), selection, self._lister).newest or stored
             return self._waits_since(newest, newest.last_modified, selection, now)
         if not stored.is_in_parts or not selection.settle_seconds or selection.complete_when is not None:

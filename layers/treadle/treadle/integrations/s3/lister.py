@@ -116,16 +116,13 @@ class S3Lister:
 
     def _versions(self, selection: S3Selection, after: str) -> Iterator[Page]:
         # A key's versions may lie on both sides of a page's end: the position is the last key that is
-        # certainly
-        # complete, so that a sweep that continues from it sees the others again. Without any such key yet
-        # there is no
-        # position, and the versions found wait for the next page.
+        # certainly complete, so that a sweep that continues from it sees the others again. Without such a
+        # key there is no position yet, and the versions found wait for the next page.
         start = {"KeyMarker": after} if after else {}
         position, found = after, []
         for answer in _pages("list_object_versions", selection, start):
             found += [_object(selection.bucket, entry) for entry in answer.get("Versions", ())]
-            # Delete markers count as well: a long series of them, as a lifecycle rule leaves, may take longer
-            # than a slice.
+            # Delete markers count as well: listing many, as a lifecycle rule leaves, may outlast a slice.
             keys = [entry["Key"] for kind in ("Versions", "DeleteMarkers") for entry in answer.get(kind, ())]
             position = max([position, *(key for key in keys if key != answer.get("NextKeyMarker"))])
             if position or not answer["IsTruncated"]:

@@ -153,9 +153,8 @@ def settled_since(modified: datetime, settle_seconds: int, now: int) -> bool:
 def _settled(event: ObjectCreated, newest: S3Object, settle_seconds: int, now: int) -> Readiness:
     if not settle_seconds:
         return READY
-    # Only the last write's event waits: otherwise each write of an object that keeps changing would add one
-    # more
-    # waiting message.
+    # Only the last write's event waits: otherwise each write of an object that keeps changing would add
+    # one more waiting message.
     if (newest.last_modified - event.time).total_seconds() > TOLERANCE_SECONDS:
         return _superseded(newest)
     changed = max(event.time, newest.last_modified)
