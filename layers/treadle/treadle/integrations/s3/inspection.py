@@ -82,9 +82,9 @@ class SelectedObjects:
     def _stored(self, selection: S3Selection, key: str) -> S3Object | None:
         if not selection.lists_versions:
             return self._lister.find(selection.bucket, key)
-        # Of all keys with this prefix, it is listed first, with its versions from the last one stored to
-        # the first; that is not the order of their times, as an upload in parts has the time of its
-        # beginning.
+        # Of all keys with this prefix, it is listed first, with its versions in the order of storing, the
+        # last
+        # one first. That is not the order of their times: an upload in parts has the time of its beginning.
         page = next(self._lister.pages(replace(selection, prefix=key), ""))
         return next((stored for stored in page.objects if stored.key == key), None)
 
