@@ -1,4 +1,4 @@
-"""What `make up` has built of the project, the engine and the console, as far as running one function of it needs."""
+"""The builds of `make up`: project, engine and console, as needed to run one of their functions."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from tools.template import load
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """What is built of one template.
+    """The build of one template.
 
     Attributes:
-        path: the folder that it is in.
+        path: its folder.
         folder: where the template is, and the configuration file of its stack.
         config_env: the environment of that file.
     """
@@ -43,22 +43,19 @@ class BuiltFunction:
     timeout: int
     memory: int
     variables: dict[str, str]
-    """Environment variables the template gives literally."""
+    """Environment variables with literal values in the template."""
     unresolved: tuple[str, ...]
-    """Names of those whose values only a deployment knows."""
+    """Names of variables whose values only a deployment knows."""
     build: Build
-    """What it is part of."""
+    """The build that contains it."""
 
 
 def read(logical_id: str, builds: Iterable[Build] = BUILDS) -> BuiltFunction:
     """Find a function in the built templates.
 
-    Args:
-        logical_id: the function's.
-        builds: where to look for it.
-
     Raises:
-        ToolError: a template is not built, or none has such a function; the message lists what they have.
+        ToolError: a template is not built, or none has such a function; the message lists the functions they
+            have.
     """
     templates = {build: _template(build.path) for build in builds}
     found = {
@@ -122,7 +119,7 @@ def _layer(reference: object, resources: dict[str, Any], build: Path) -> Path:
 
 
 def _number(value: object, default: int, parameters: dict[str, Any]) -> int:
-    """A number; of a parameter its default, and of what only a deployment knows the default given."""
+    """Return a number: a parameter's default, or `default` if only a deployment knows the value."""
     if isinstance(value, dict) and value.get("Ref") in parameters:
         value = parameters[value["Ref"]].get("Default")
     return value if isinstance(value, int) else default

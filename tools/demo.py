@@ -1,8 +1,8 @@
-"""`make demo`: the whole of it on this machine, with real files, and a verdict.
+"""`make demo`: all of Treadle on this machine, with real files, and a verdict.
 
-Two jobs that others start are followed by a third once both have succeeded. Of the files, one is there
-before the sensor; the others come later, one of them twice and one of them broken.
-In the end all events are sent again, and a last sweep looks at everything: nothing may start twice.
+Two jobs that others start are followed by a third once both have succeeded. One of the files exists before
+the sensor; the others are uploaded later, one of them twice and one of them broken. In the end all events are
+sent again, and a last sweep checks all objects: nothing may start twice.
 """
 
 import time
@@ -37,22 +37,17 @@ from treadle.engine.identity import timestamp
 from treadle.ports.ticks import TickKind
 
 SWEEP_SECONDS = 100
-"""A sweep comes each minute."""
+"""A sweep runs each minute."""
 
 EVENT_SECONDS = 60
 """An event's run usually ends within three seconds."""
 
 CLEAR_SECONDS = 15
-"""Uploads begin so long before the next sweep, so that it is their events that announce them."""
+"""Uploads begin at least this long before the next sweep, so that they are found by their events."""
 
 
 class Demo:
-    """Plays the demo on a running cloud.
-
-    Args:
-        local: the cloud.
-        console: where it is shown.
-    """
+    """Plays the demo on a running cloud."""
 
     def __init__(self, local: LocalCloud, console: Console) -> None:
         self._local = local
@@ -64,10 +59,10 @@ class Demo:
         self._rows: list[Row] = []
 
     def play(self) -> int:
-        """All of it; 0 if everything came as it must.
+        """Play all of it; return 0 if everything is as expected.
 
         Raises:
-            ToolError: something did not arrive in time, or could not be deployed.
+            ToolError: something did not happen in time, or could not be deployed.
         """
         self._cloud.create_bucket()
         self._say(f"bucket {BUCKET} is there; no sensor is")
@@ -109,7 +104,7 @@ class Demo:
         )
 
     def _jobs_that_follow(self) -> list[Count]:
-        """Two jobs that others start, and one that starts once when both have succeeded."""
+        """Run two jobs that others start, and one that starts once when both have succeeded."""
         seen = []
         for job in (CUSTOMERS, ORDERS, ORDERS):
             self._let_succeed(job)
@@ -125,7 +120,7 @@ class Demo:
         ]
 
     def _let_succeed(self, job: str) -> None:
-        """Let somebody else start a job, until its success was heard of and nothing more will come of it."""
+        """Start a job as an outsider; wait until its success was recorded and nothing more follows."""
         before = len(self._cloud.runs_of(job))
         self._elsewhere.start(job)
         self._say(f"{job} is started by somebody else")
@@ -150,7 +145,7 @@ class Demo:
             self._say(f"uploaded {file.key} ({len(file.body)} bytes)")
 
     def _follow(self, what: str, seconds: float) -> None:
-        """Show each step of each upload, until nothing more will come."""
+        """Show the progress of each upload, until nothing more will happen."""
 
         def is_over() -> bool:
             seen = self._cloud.seen()
@@ -170,7 +165,7 @@ class Demo:
                 time.sleep(left + 3)
 
     def _alerts(self) -> Count:
-        """The project's topic notifies of each run that failed."""
+        """Check that the project's topic sent an alert for each failed run."""
         failed = sum(arrival.status is Status.FAILURE for arrival in self._arrivals)
         self._wait(lambda: len(self._cloud.alerts()) >= failed, "the alert of the failed run", EVENT_SECONDS)
         for subject in self._cloud.alerts():
@@ -178,7 +173,7 @@ class Demo:
         return self._count_of_alerts()
 
     def _large_files(self) -> Count:
-        """Each summary is reported as an asset; a sensor starts a second job for those of large files."""
+        """Check that each summary is reported as an asset, and that large files start a second job."""
         told = [arrival.summary for arrival in self._arrivals if arrival.status is Status.SUCCESS]
         large = sum(int(summary.split()[0]) > LARGE_ROWS for summary in told)
         self._wait(
@@ -195,7 +190,7 @@ class Demo:
         return Count("alerts, one for each run that failed", failed, len(self._cloud.alerts()))
 
     def _everything_again(self) -> list[Count]:
-        """The second round: nothing is new in it."""
+        """Repeat all events and a sweep, which must find nothing new."""
         events, runs = self._cloud.caught(), len(self._cloud.seen().runs)
         large = self._elsewhere.executions(LARGE)
         self._say(f"second round: all {len(events)} events again, and one more sweep")
@@ -265,7 +260,7 @@ class Demo:
 
 
 def main() -> int:
-    """Entry point of `python -m tools.demo`; 1 if anything came otherwise."""
+    """Run `python -m tools.demo`; return 1 if anything differed."""
     console = new_console()
     console.print("A local cloud, with IAM enforced …")
     with temporary_cloud() as cloud:

@@ -1,4 +1,4 @@
-"""The demo's view of a local cloud: a bucket, the stack deployed on it, what its stores hold."""
+"""The demo's view of a local cloud: a bucket, the stack deployed on it, the contents of its stores."""
 
 import json
 import os
@@ -32,18 +32,14 @@ _MANY = 500
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """What the stack gave up."""
+    """A message that the stack gave up."""
 
     origin: str
     reason: str
 
 
 class DemoCloud:
-    """A bucket of the demo's own, and the project that watches it, with its engine.
-
-    Args:
-        endpoint: the local cloud's URL.
-    """
+    """A bucket for the demo, and the project that watches it, with its engine."""
 
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
@@ -59,7 +55,7 @@ class DemoCloud:
         self._summaries: dict[str, str] = {}
 
     def create_bucket(self) -> None:
-        """A bucket that sends its events to EventBridge, and a queue that keeps a copy of each."""
+        """Create a bucket that sends its events to EventBridge, and a queue that stores a copy of each."""
         self._s3.create_bucket(Bucket=BUCKET)
         self._s3.put_bucket_notification_configuration(
             Bucket=BUCKET, NotificationConfiguration={"EventBridgeConfiguration": {}}
@@ -73,17 +69,14 @@ class DemoCloud:
         self._events.put_targets(Rule=f"{STACK}-copy", Targets=[{"Id": "copy", "Arn": arn}])
 
     def upload(self, key: str, body: bytes) -> str:
-        """Store an object; its run key."""
+        """Store an object; return its run key."""
         answer = self._s3.put_object(Bucket=BUCKET, Key=key, Body=body)
         stored = self._s3.head_object(Bucket=BUCKET, Key=key)
         found = S3Object(BUCKET, key, answer["ETag"].strip('"'), "null", len(body), stored["LastModified"])
         return found.run_key(ObjectIdentity.ETAG)
 
     def deploy(self, project: Path) -> None:
-        """Deploy the engine, and the project on the bucket, as `sam deploy` does it anywhere.
-
-        Args:
-            project: its folder.
+        """Deploy the engine, and the project on the bucket, with `sam deploy`.
 
         Raises:
             ToolError: it failed.
@@ -93,7 +86,7 @@ class DemoCloud:
         self._receive_alerts()
 
     def is_registered(self) -> bool:
-        """Whether the engine knows all that the project registers."""
+        """Return whether the engine knows everything that the project registers."""
         registry = self._stores.registry.read()
         return {SENSOR, FOLLOWER, LARGE_SENSOR} <= registry.sensors.keys() and {
             ORDERS,
@@ -103,7 +96,7 @@ class DemoCloud:
         } <= registry.jobs.keys()
 
     def _receive_alerts(self) -> None:
-        """Subscribe a queue to the project's topic, in place of an address."""
+        """Subscribe a queue to the project's topic, instead of an address."""
         topic = self._deployed("Alerts")
         self._alerts_url, arn = self._queue("alerts", "sns.amazonaws.com", topic)
         topics = stack.session().client("sns", endpoint_url=self.endpoint)
@@ -111,7 +104,7 @@ class DemoCloud:
         topics.close()
 
     def _queue(self, name: str, service: str, source: str) -> tuple[str, str]:
-        """URL and ARN of a new queue to which a rule or a topic may send."""
+        """Return URL and ARN of a new queue to which a rule or a topic may send."""
         url = self._sqs.create_queue(QueueName=f"{STACK}-{name}")["QueueUrl"]
         arn = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"][
             "QueueArn"
@@ -128,13 +121,13 @@ class DemoCloud:
         return url, arn
 
     def alerts(self) -> list[str]:
-        """The subjects of all alerts that the project's topic has sent."""
+        """Return the subjects of all alerts that the project's topic has sent."""
         while messages := self._receive(self._alerts_url):
             self._alerts += [str(json.loads(message).get("Subject")) for message in messages]
         return self._alerts
 
     def _deployed(self, logical_id: str) -> str:
-        """The name under which a resource of the project is deployed."""
+        """Return the physical id of a resource of the project."""
         return stack.physical_id(self.endpoint, STACK, logical_id)
 
     @cached_property
@@ -143,7 +136,7 @@ class DemoCloud:
 
     @cached_property
     def _queues(self) -> dict[str, str]:
-        """The URLs of the queues between an event and its run."""
+        """Return the URLs of the queues between an event and its run."""
         engine = stack.outputs(self.endpoint, self._contract["stack"])
         return {
             "NewObjects": self._deployed("NewObjectsQueue"),
@@ -159,15 +152,15 @@ class DemoCloud:
         return DynamoStores(TableNames(*tables), RandomTokens())
 
     def state(self, sensor: str = SENSOR) -> SensorState:
-        """What is stored of a sensor."""
+        """Return a sensor's stored state."""
         return self._stores.sensors.get(sensor)
 
     def runs_of(self, job: str) -> list[Run]:
-        """The recorded runs of a job, the newest first."""
+        """Return the recorded runs of a job, newest first."""
         return self._stores.runs.find(RunQuery(job=job))
 
     def seen(self) -> Seen:
-        """Ticks, runs and summaries, as they are now."""
+        """Return ticks, runs and summaries, as they are now."""
         runs = {run.run_key or run.run_id: run for run in self._stores.runs.list_by_sensor(SENSOR, _MANY)}
         listed = self._s3.list_objects_v2(Bucket=BUCKET, Prefix="summaries/").get("Contents", [])
         for key in {entry["Key"] for entry in listed}:
@@ -180,24 +173,24 @@ class DemoCloud:
         return f"{content['rows']} rows, {len(content['columns'])} columns"
 
     def heard_ends(self, sensor: str, job: str) -> int:
-        """How many ends of a job's runs a sensor that waits for several jobs has taken into account."""
+        """Return how many ends of a job's runs a sensor that waits for several jobs has processed."""
         cursor = self.state(sensor).cursor
         return int(json.loads(cursor)["read"].get(job, 0)) if cursor else 0
 
     def is_final(self, sensor: str, job: str) -> bool:
-        """Whether all that a sensor asked for was dispatched, and the job's runs have ended."""
+        """Return whether all requests of a sensor were dispatched, and the job's runs have ended."""
         ticks = self._stores.ticks.latest(sensor, _MANY)
         asked = all(tick.dispatched is not None for tick in ticks if tick.requests)
         return asked and all(run.status.is_finished for run in self.runs_of(job))
 
     def executions(self) -> int:
-        """How many executions the job's state machine has had, as Step Functions counts them."""
+        """Return how many executions the job's state machine has had, according to Step Functions."""
         machine = self._deployed("Summarize")
         pages = self._machines.get_paginator("list_executions").paginate(stateMachineArn=machine)
         return sum(len(page["executions"]) for page in pages)
 
     def caught(self) -> list[str]:
-        """Every event that the bucket has sent since the beginning."""
+        """Return every event that the bucket has sent since the beginning."""
         while messages := self._receive(self._caught_url):
             self._caught += messages
         return self._caught
@@ -208,7 +201,7 @@ class DemoCloud:
             self._sqs.send_message(QueueUrl=self._queues["NewObjects"], MessageBody=event)
 
     def waiting_messages(self) -> int:
-        """Messages that the queues hold, those in work included."""
+        """Return the number of messages in the queues, including those in flight."""
         total = 0
         for url in self._queues.values():
             answer = self._sqs.get_queue_attributes(
@@ -219,7 +212,7 @@ class DemoCloud:
         return total
 
     def dead_letters(self) -> list[DeadLetter]:
-        """What the engine and the project gave up, with their reasons; left where it is."""
+        """Return the dead letters of engine and project, with their reasons, without deleting them."""
         found = []
         for url in (self._contract["dead_letter_queue_url"], self._deployed("DeadLetters")):
             answer = self._sqs.receive_message(

@@ -1,4 +1,4 @@
-"""What the demo uploads: real CSV files that the package vega_datasets brings, and one that is broken."""
+"""The demo's uploads: real CSV files from the package vega_datasets, and one that is broken."""
 
 import csv
 import importlib.metadata
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 EARLY = "iowa-electricity.csv"
-"""Uploaded before the sensor exists, so that no event can tell of it."""
+"""Uploaded before the sensor exists, so that there is no event for it."""
 
 TWICE = "stocks.csv"
 """Uploaded a second time, unchanged."""
@@ -31,10 +31,10 @@ class CsvFile:
     """A file to upload.
 
     Attributes:
-        key: under which it is stored.
+        key: of its object.
         body: its bytes.
         is_broken: True if its run must fail.
-        summary: what must be said of it in the end.
+        summary: the expected summary.
     """
 
     key: str
@@ -44,7 +44,7 @@ class CsvFile:
 
 
 def real_file(name: str) -> CsvFile:
-    """One of the package's files, counted here in order to be compared with what its run counts."""
+    """Return one of the package's files, counted here for comparison with its run's counts."""
     body = _body(name)
     header, *rows = csv.reader(body.decode("utf-8-sig").splitlines(keepends=True))
     return CsvFile(
@@ -53,7 +53,7 @@ def real_file(name: str) -> CsvFile:
 
 
 def broken_file() -> CsvFile:
-    """A real file that breaks off in the middle of a line."""
+    """Return a real file that is cut off in the middle of a line."""
     lines = _body("seattle-weather.csv").splitlines(keepends=True)[:_BROKEN_LINE]
     cells = lines[0].count(b",") + 1
     whole, last = lines[:-1], lines[-1]

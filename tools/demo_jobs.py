@@ -1,4 +1,4 @@
-"""The demo's jobs that follow one another: sensors written as their author would, jobs started by others."""
+"""The demo's jobs that follow one another: sensors as an author would write them, jobs started by others."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 ORDERS, CUSTOMERS, REPORT = "load_orders", "load_customers", "report"
 FOLLOWER = "when_loaded"
 LARGE, LARGE_SENSOR, LARGE_ROWS = "process_large_file", "large_files", 3_000
-"""Comes with the project: a job for each file whose summary has more rows than these."""
+"""Part of the project: a job for each file whose summary has more rows than these."""
 
 SENSORS = (
-    # These two stay stopped: in this demo somebody else starts their jobs.
+    # These two stay stopped: in this demo an outsider starts their jobs.
     NewSensor("nightly_orders", ORDERS, 3600),
     NewSensor("nightly_customers", CUSTOMERS, 3600),
     NewSensor(FOLLOWER, REPORT, 60, made="all-succeeded", upstream=(ORDERS, CUSTOMERS)),
@@ -26,7 +26,7 @@ SENSORS = (
 
 
 EDITS = (
-    # Interval of new_objects, and what is there already.
+    # Interval of new_objects, and existing objects.
     ("TREADLE_INTERVAL_SECONDS: '300'", "TREADLE_INTERVAL_SECONDS: '60', TREADLE_S3_START_FROM: beginning"),
     ('"interval":"300"', '"interval":"60"'),
     # These two run.
@@ -47,7 +47,7 @@ EDITS = (
         '"status":"RUNNING","queue":"${WhenLoadedQueue}"',
     ),
     ("LARGE_FILES_ROWS: '1000'", f"LARGE_FILES_ROWS: '{LARGE_ROWS}'"),
-    # These get run records, whoever starts them.
+    # These get run records even if an outsider starts them.
     *(
         (
             f'"role":"${{{pascal(job)}JobRole.Arn}}"',
@@ -56,15 +56,11 @@ EDITS = (
         for job in (ORDERS, CUSTOMERS)
     ),
 )
-"""What the demo writes in place of what blocks of template.yaml say."""
+"""The demo's replacements in blocks of template.yaml."""
 
 
 def write_project(folder: Path) -> Path:
-    """A copy of the project with these sensors in it, and with the demo's values in its blocks.
-
-    Args:
-        folder: where it is written to.
-    """
+    """Write a copy of the project with these sensors, and with the demo's values in its blocks."""
     project = copy_of_project(folder)
     for sensor in SENSORS:
         write_sensor(project, sensor)
@@ -79,11 +75,7 @@ def write_project(folder: Path) -> Path:
 
 
 class ScheduledElsewhere:
-    """The state machines of the jobs, and whoever starts those of the first two.
-
-    Args:
-        endpoint: the local cloud's URL.
-    """
+    """The state machines of the jobs, and the outsider that starts those of the first two."""
 
     def __init__(self, endpoint: str) -> None:
         self._machines: SFNClient = stack.session().client("stepfunctions", endpoint_url=endpoint)
@@ -91,10 +83,10 @@ class ScheduledElsewhere:
         self.arns = stack.create_machines(endpoint, (ORDERS, CUSTOMERS, REPORT, LARGE), definition)
 
     def start(self, job: str) -> str:
-        """Start an execution as anybody may who is no sensor; its ARN."""
+        """Start an execution without any sensor; return its ARN."""
         return self._machines.start_execution(stateMachineArn=self.arns[job])["executionArn"]
 
     def executions(self, job: str) -> int:
-        """How many executions the job's state machine has had, as Step Functions counts them."""
+        """Return how many executions the job's state machine has had, according to Step Functions."""
         pages = self._machines.get_paginator("list_executions").paginate(stateMachineArn=self.arns[job])
         return sum(len(page["executions"]) for page in pages)

@@ -1,4 +1,4 @@
-"""The demo's logic: from ticks and runs to a table, the counts, and the verdict. Talks to no cloud."""
+"""The demo's logic: from ticks and runs to a table, the counts, and the verdict. Calls no cloud."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,14 +16,14 @@ FOUND_BY = {TickKind.LEASED: "sweep", TickKind.EVENT: "event"}
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One upload, and what must come of it.
+    """One upload, and its expected result.
 
     Attributes:
         key: the object's.
         run_key: the object's identity for the sensor.
         found_by: how it must be found.
-        status: how its run must end; None if it must get none, as the same object has one already.
-        summary: what must be said of it.
+        status: how its run must end; None if it must get none, as the same object already has one.
+        summary: the expected summary.
     """
 
     key: str
@@ -35,7 +35,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the cloud holds at one moment.
+    """The contents of the cloud at one time.
 
     Attributes:
         ticks: of the sensor.
@@ -50,16 +50,16 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the table.
+    """A row of the table.
 
     Attributes:
         key: the object's.
         found: by event or sweep.
         tick: the tick's id, shortened.
         run: the run's id, shortened.
-        status: how far it has come.
+        status: the run's status.
         summary: rows and columns, or why there are none.
-        is_final: whether nothing more will come.
+        is_final: whether nothing more will happen.
     """
 
     key: str
@@ -72,18 +72,18 @@ class Row:
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """The texts, in order."""
+        """The cells' text, in order."""
         return (self.key, self.found, self.tick, self.run, self.status, self.summary)
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """Something counted.
+    """A counted number.
 
     Attributes:
-        what: in words.
-        expected: how many there must be.
-        seen: how many there are.
+        what: as text.
+        expected: the correct number.
+        seen: the actual number.
     """
 
     what: str
@@ -92,7 +92,7 @@ class Count:
 
 
 def row_of(arrival: Arrival, seen: Seen) -> Row:
-    """How far an upload has come."""
+    """Return the row of an upload with its current status."""
     run = seen.runs.get(arrival.run_key)
     asking = [tick for tick in seen.ticks if _asks_for(tick, arrival.run_key)]
     if arrival.status is None:
@@ -109,7 +109,7 @@ def row_of(arrival: Arrival, seen: Seen) -> Row:
 
 
 def _repeated(arrival: Arrival, run: Run | None, asking: Sequence[Tick]) -> Row:
-    """The second upload of an object that has its run: another tick, and nothing else."""
+    """Return the row of a second upload of an object that has its run: another tick, and nothing else."""
     tick = next((tick for tick in asking if run and tick.tick_id != run.tick_id), None)
     if tick is None or run is None:
         return Row(arrival.key)
@@ -125,13 +125,13 @@ def _asks_for(tick: Tick, run_key: str) -> bool:
 
 
 def short_tick(tick: Tick) -> str:
-    """When it was due, and the beginning (event) or the end (epoch) of what tells it from others."""
+    """Return its scheduled time, and the beginning (event) or end (epoch) of its id."""
     name = tick.tick_id.rpartition("Z-")[2]
     return f"{tick.tick_id[11:19]} {name[:6] if tick.kind is TickKind.EVENT else f'#{int(name)}'}"
 
 
 def _failure(run: Run) -> str:
-    """Why a run failed; a Lambda function's words are JSON in the cause."""
+    """Return why a run failed; a Lambda function's message is JSON in the cause."""
     if run.failure is None:
         return ""
     try:
@@ -141,7 +141,7 @@ def _failure(run: Run) -> str:
 
 
 def counts(arrivals: Sequence[Arrival], rows: Sequence[Row], seen: Seen) -> list[Count]:
-    """What must be there after the uploads, and what is."""
+    """Count what must exist after the uploads, and what does."""
     wanted = [arrival for arrival in arrivals if arrival.status]
     first = [row for row, arrival in zip(rows, arrivals, strict=True) if arrival.status]
     again = [row for row, arrival in zip(rows, arrivals, strict=True) if not arrival.status]
@@ -173,7 +173,7 @@ def _ends(arrivals: Sequence[Arrival], status: Status) -> int:
 
 
 def differences(arrivals: Sequence[Arrival], rows: Sequence[Row], counted: Sequence[Count]) -> list[str]:
-    """What is not as it must be, in words; empty if all is well."""
+    """Describe all differences from the expected results; empty if there are none."""
     found = [
         f"{one.what}: expected {one.expected}, seen {one.seen}" for one in counted if one.expected != one.seen
     ]
@@ -189,11 +189,11 @@ def differences(arrivals: Sequence[Arrival], rows: Sequence[Row], counted: Seque
 
 
 def errors_in(log: str, most: int = 3) -> list[str]:
-    """The last lines of a log that tell of an error, each shortened.
+    """Return the last lines of a log that report an error, each shortened.
 
     Args:
-        log: of the local cloud, the functions' own lines included.
-        most: how many.
+        log: of the local cloud, including the functions' own lines.
+        most: the maximum number of lines.
     """
     marks = (" ERROR ", '"level":"ERROR"')
     lines = [line.strip() for line in log.splitlines() if any(mark in line for mark in marks)]

@@ -1,4 +1,4 @@
-"""How the demo's findings are shown to people; plain text where the output is no terminal."""
+"""Output of the demo's results; plain text if the output is not a terminal."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,19 +10,19 @@ from tools.demo_report import Count, Row
 
 
 def new_console() -> Console:
-    """Where the demo is shown; without a terminal it is wide enough for a whole row."""
+    """Return the console of the demo; without a terminal it is wide enough for a whole row."""
     width = None if sys.stdout.isatty() else 160
     return Console(highlight=False, markup=False, soft_wrap=True, width=width)
 
 
 def line_of(row: Row) -> str:
-    """The row as one line of the progress."""
+    """Format the row as one line of the progress."""
     widths = (29, 7, 16, 11, 10, 0)
     return "".join(cell.ljust(width) for cell, width in zip(row.cells, widths, strict=True)).rstrip()
 
 
 def table_of(rows: Sequence[Row]) -> Table:
-    """The rows for people."""
+    """Return the rows as a table."""
     table = Table("object", "found by", "tick", "run", "status", "summary", box=None, pad_edge=False)
     styles = {"SUCCESS": "green", "FAILURE": "red", "SKIPPED": "dim"}
     for row in rows:
@@ -31,7 +31,7 @@ def table_of(rows: Sequence[Row]) -> Table:
 
 
 def table_of_counts(counted: Sequence[Count]) -> Table:
-    """The counts for people."""
+    """Return the counts as a table."""
     table = Table("", box=None, pad_edge=False)
     table.add_column("expected", justify="right")
     table.add_column("seen", justify="right")
@@ -42,12 +42,12 @@ def table_of_counts(counted: Sequence[Count]) -> Table:
 
 
 def show(console: Console, rows: Sequence[Row], rounds: Mapping[str, Sequence[Count]]) -> None:
-    """Everything that was found.
+    """Print all results.
 
     Args:
-        console: where it is shown.
+        console: to print on.
         rows: one for each upload.
-        rounds: what was counted, by title.
+        rounds: counts by title.
     """
     console.print()
     console.print(table_of(rows))

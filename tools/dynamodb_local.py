@@ -31,16 +31,17 @@ class JavaMissingError(ToolError):
 def dynamodb_local(
     port: int | None = None, *, optimizes: bool = False, kept_in: Path | None = None
 ) -> Iterator[str]:
-    """DynamoDB in memory and empty, or in a folder; gives its endpoint URL and ends it on leaving.
+    """Run an empty DynamoDB in memory, or one in a folder; yield its endpoint URL and end it on leaving.
 
     Args:
-        port: where it listens; by default `TREADLE_DYNAMODB_PORT`, and without that any free port.
-        optimizes: whether Java compiles for speed, which makes it twice as fast a minute later, and slower before.
-        kept_in: where its tables are found, and stay: as SQLite, in `FILE`.
+        port: of the endpoint; by default `TREADLE_DYNAMODB_PORT`, and without that any free port.
+        optimizes: whether Java compiles for speed, which makes it twice as fast a minute later, and slower
+            before.
+        kept_in: a folder where its tables persist, as SQLite, in `FILE`.
 
     Raises:
         JavaMissingError: there is no Java, or it is too old; the message says what to install.
-        ToolError: the package is not set up, the port is taken, or the server does not come up.
+        ToolError: the package is not installed, the port is taken, or the server does not start.
     """
     problem = check_java()
     if problem:
@@ -85,7 +86,7 @@ def _answers(endpoint: str) -> bool:
 
 
 def main() -> int:
-    """Entry point of `python -m tools.dynamodb_local`."""
+    """Run `python -m tools.dynamodb_local`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, help=f"default: {PORT_VARIABLE}, or any free port")
     with dynamodb_local(parser.parse_args().port) as endpoint:

@@ -1,7 +1,7 @@
-"""`make invoke`: runs one built function with a sample event, as Lambda would, and shows what it did.
+"""`make invoke`: runs one built function with a sample event, as Lambda would, and shows the result.
 
-Its environment is, weakest first: the template's literal values, those of the deployed function where
-the local cloud is up, and events/env.json (the format of SAM's `--env-vars`).
+Its environment has, by increasing precedence: the template's literal values, those of the deployed function
+if the local cloud is up, and events/env.json (the format of SAM's `--env-vars`).
 """
 
 import argparse
@@ -19,7 +19,7 @@ console = Console(highlight=False, markup=False, soft_wrap=True)
 
 
 def settings(path: Path, logical_id: str, cloud: LocalCloud) -> dict[str, str]:
-    """A function's variables from a file in the format of SAM's `--env-vars`.
+    """Read a function's variables from a file in the format of SAM's `--env-vars`.
 
     That file is written for containers, from where this machine is `host.docker.internal`.
     """
@@ -39,7 +39,7 @@ def settings(path: Path, logical_id: str, cloud: LocalCloud) -> dict[str, str]:
 
 
 def environment(function: built.BuiltFunction, chosen: dict[str, str], cloud: LocalCloud) -> dict[str, str]:
-    """The whole environment of the function's process.
+    """Return the whole environment of the function's process.
 
     Raises:
         ToolError: a variable's value is known only to the deployment, and there is none.
@@ -71,7 +71,7 @@ def environment(function: built.BuiltFunction, chosen: dict[str, str], cloud: Lo
 
 
 def main() -> int:
-    """Entry point of `python -m tools.invoke`; 1 if the function failed."""
+    """Run `python -m tools.invoke`; return 1 if the function failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "function",

@@ -1,6 +1,6 @@
-"""Runs a command for as long as whoever started it lives, however that ends.
+"""Runs a command for as long as the process that started it lives, however that ends.
 
-Its standard input is a pipe that only its starter holds: when that closes, the process group goes.
+Its standard input is a pipe that only its starter holds: when that closes, the process group is killed.
 """
 
 import os
@@ -17,7 +17,7 @@ def _watch() -> None:
 
 def main() -> int:
     """Run the command given as arguments and end with its status."""
-    # A request to end goes to the whole group: the command heeds it, and this waits for it to.
+    # SIGTERM goes to the whole group: the command handles it, and this process waits for it.
     signal.signal(signal.SIGTERM, lambda *_: None)
     child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
     threading.Thread(target=_watch, daemon=True).start()

@@ -21,12 +21,12 @@ JOBS = (
     "Batch and Spark on Glue do nothing and succeed. What is put on a queue or a bus, or sent to a function, ends once\n"
     "that is reported (docs/guide/local-cloud.md).\n"
 )
-"""What becomes of jobs on the local cloud, by kind."""
+"""How jobs run on the local cloud, by target type."""
 
 
 @contextlib.contextmanager
 def temporary_cloud(port: int | None = None) -> Iterator[LocalCloud]:
-    """A local cloud of its own, on a free port unless one is given, ended on leaving."""
+    """Run a separate local cloud, on a free port unless one is given, ended on leaving."""
     cloud = LocalCloud(port or free_port())
     cloud.start()
     try:
@@ -36,7 +36,7 @@ def temporary_cloud(port: int | None = None) -> Iterator[LocalCloud]:
 
 
 def up(cloud: LocalCloud) -> None:
-    """Start the cloud unless it runs, build and deploy the engine, the console and the project, say how to use them."""
+    """Start the cloud unless it runs, build and deploy engine, console and project, and explain their use."""
     started = cloud.start(outlive=True)
     console.print(
         f"local cloud: {'started' if started else 'already running'} at {cloud.endpoint}, log in {cloud.log}"
@@ -99,7 +99,7 @@ def explain(cloud: LocalCloud) -> None:
 
 
 def main() -> int:
-    """Entry point of `python -m tools.local_cloud`."""
+    """Run `python -m tools.local_cloud`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("action", choices=["up", "start", "down", "status"])
     action = parser.parse_args().action

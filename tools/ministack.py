@@ -1,6 +1,6 @@
 """One MiniStack process: a local cloud with IAM enforced, its state in memory.
 
-Knows nothing of the stack that is deployed to it.
+Independent of the stack that is deployed to it.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ DEFAULT_PORT = 4566
 
 
 def configured_port() -> int:
-    """The port that `TREADLE_CLOUD_PORT` names, or 4566."""
+    """Return the port in `TREADLE_CLOUD_PORT`, or 4566."""
     text = os.environ.get(PORT_VARIABLE) or str(DEFAULT_PORT)
     if not text.isdecimal():
         raise ToolError(f"{PORT_VARIABLE} is {text!r}; it must be a port number.")
@@ -35,25 +35,25 @@ class LocalCloud:
 
     @property
     def endpoint(self) -> str:
-        """The URL that AWS clients are given as their endpoint."""
+        """The endpoint URL for AWS clients."""
         return f"http://{processes.HOST}:{self.port}"
 
     @property
     def folder(self) -> Path:
-        """Where its pid, log and temporary files are."""
+        """The folder of its pid, log and temporary files."""
         return RUN / f"cloud-{self.port}"
 
     @property
     def log(self) -> Path:
-        """What MiniStack printed, the functions' output included."""
+        """MiniStack's log, including the functions' output."""
         return RUN / f"cloud-{self.port}.log"
 
     def is_ours(self) -> bool:
-        """Whether the process we started on this port is up and answers."""
+        """Return whether the process we started on this port is up and responds."""
         return self._leader() is not None and self.is_up()
 
     def is_up(self) -> bool:
-        """Whether a MiniStack answers on this port, whoever started it."""
+        """Return whether a MiniStack responds on this port, whoever started it."""
         try:
             with urllib.request.urlopen(f"{self.endpoint}/_ministack/ready", timeout=2) as answer:
                 return isinstance(json.load(answer), dict)
@@ -61,13 +61,13 @@ class LocalCloud:
             return False
 
     def start(self, *, outlive: bool = False) -> bool:
-        """Start it unless it runs already, and return once it answers; True if it was started.
+        """Start it unless it runs already, and return once it responds; True if it was started.
 
         Args:
             outlive: keep it running when this process ends.
 
         Raises:
-            ToolError: the port is taken by something else, or MiniStack does not come up.
+            ToolError: the port is taken by something else, or MiniStack does not start.
         """
         if self.is_ours():
             return False
@@ -79,13 +79,13 @@ class LocalCloud:
             )
         temporary = self.folder / "tmp"
         temporary.mkdir(parents=True, exist_ok=True)
-        # The functions inherit all of this: no credentials but the local ones may be in it.
+        # The functions inherit all of this, so it must contain no credentials except the local ones.
         environment = clean_environment(
             **LOCAL_CREDENTIALS,
             AUTH="true",
             BIND_HOST=processes.HOST,
             GATEWAY_PORT=str(self.port),
-            IOT_MTLS_ENABLED="0",  # Or it listens on a second, fixed port of every interface.
+            IOT_MTLS_ENABLED="0",  # Otherwise it listens on a second, fixed port of every interface.
             LAMBDA_EXECUTOR="local",
             MINISTACK_REGION=REGION,
             PYTHONUNBUFFERED="1",
@@ -108,7 +108,7 @@ class LocalCloud:
         return leader is not None
 
     def _leader(self) -> int | None:
-        """The pid on file, unless the process is gone and its number went to a stranger."""
+        """Return the pid on file, unless the process is gone and another one has its number."""
         with contextlib.suppress(OSError, ValueError):
             pid = int((self.folder / "pid").read_text())
             if "ministack" in processes.command_line(pid):

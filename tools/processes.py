@@ -1,6 +1,6 @@
-"""Starting and stopping the servers that development needs, without leaving any behind.
+"""Starting and stopping development servers, without leaving any behind.
 
-Each server leads a process group of its own, so that what it started ends with it.
+Each server leads its own process group, so that the processes it started end with it.
 """
 
 import contextlib
@@ -17,12 +17,12 @@ from tools.project import ToolError
 
 HOST = "127.0.0.1"
 
-# What this process started, kept so that it can be waited for when it is stopped.
+# Processes that this one started, stored so that they can be waited for when they are stopped.
 _children: dict[int, subprocess.Popen[bytes]] = {}
 
 
 def free_port() -> int:
-    """A TCP port that nothing listens on at this moment."""
+    """Return a TCP port that nothing listens on at present."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
@@ -30,7 +30,7 @@ def free_port() -> int:
 
 
 def is_listening(port: int) -> bool:
-    """Whether something accepts connections on `port` of this machine."""
+    """Return whether something accepts connections on `port` of this machine."""
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex((HOST, port)) == 0
@@ -39,14 +39,14 @@ def is_listening(port: int) -> bool:
 def start(
     command: Sequence[str], *, environment: Mapping[str, str], log: Path, cwd: Path, outlive: bool = False
 ) -> subprocess.Popen[bytes]:
-    """Start `command` as a new process group, its output going to the file `log`.
+    """Start `command` as a new process group, with its output in the file `log`.
 
     Args:
         command: program and arguments.
         environment: the whole environment of the new process.
-        log: overwritten; its folder is made.
-        cwd: where the command runs.
-        outlive: keep it running when this process ends; otherwise it goes too, even after a kill.
+        log: overwritten; its folder is created.
+        cwd: the command's working directory.
+        outlive: keep it running when this process ends; otherwise it ends too, even after a kill.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     keeper = () if outlive else (sys.executable, str(Path(__file__).with_name("keeper.py")))
@@ -67,10 +67,10 @@ def start(
 def wait_until(
     ready: Callable[[], bool], server: subprocess.Popen[bytes], *, name: str, log: Path, seconds: float
 ) -> None:
-    """Return once `ready()` holds.
+    """Return once `ready()` is true.
 
     Raises:
-        ToolError: the server ended, or `seconds` went by; with the end of its log.
+        ToolError: the server ended, or `seconds` passed; with the end of its log.
     """
     deadline = time.monotonic() + seconds
     while not ready():
@@ -83,7 +83,7 @@ def wait_until(
 
 
 def tail(log: Path, lines: int = 15) -> str:
-    """The last lines of a log file, indented, under the file's name."""
+    """Return the last lines of a log file, indented, under the file's name."""
     with contextlib.suppress(OSError):
         text = log.read_text(errors="replace").splitlines()[-lines:]
         return "\n".join([f"The end of {log}:", *(f"    {line}" for line in text)])
@@ -91,7 +91,7 @@ def tail(log: Path, lines: int = 15) -> str:
 
 
 def stop_group(leader: int, *, seconds: float = 5) -> None:
-    """End the process group of `leader`: asked first, killed after `seconds`. Without it, do nothing."""
+    """End the process group of `leader`: SIGTERM first, SIGKILL after `seconds`. Without it, do nothing."""
     for request, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, seconds)):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(leader, request)
@@ -103,7 +103,7 @@ def stop_group(leader: int, *, seconds: float = 5) -> None:
 
 
 def _group_lives(leader: int) -> bool:
-    # A child of ours stays a zombie, and its group alive, until someone asks for its status.
+    # A child of ours stays a zombie, and its group alive, until its status is collected.
     child = _children.get(leader)
     if child is not None and child.poll() is not None:
         if child.stdin is not None:
@@ -117,7 +117,7 @@ def _group_lives(leader: int) -> bool:
 
 
 def command_line(pid: int) -> str:
-    """The command of a running process, empty if there is none: tells ours from a stranger's."""
+    """Return the command of a running process, "" if there is none: identifies our own."""
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     with contextlib.suppress(OSError):

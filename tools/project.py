@@ -1,4 +1,4 @@
-"""Where things are in this repository, and the error that ends a tool with one clear message."""
+"""Paths in this repository, and the error that ends a tool with one clear message."""
 
 import os
 import sys
@@ -16,7 +16,7 @@ VENV_BIN = ROOT / ".venv" / "bin"
 SAM = TOOLS / "sam" / "bin" / "sam"
 
 REGION = "us-east-1"
-# What the local cloud takes as the account's root; nothing outside this machine accepts it.
+# What the local cloud accepts as the account's root; nothing outside this machine does.
 LOCAL_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
 
@@ -25,7 +25,7 @@ class ToolError(Exception):
 
 
 def clean_environment(**extra: str) -> dict[str, str]:
-    """This process's environment without what points a child at a real AWS account or changes its Python."""
+    """Return this process's environment without variables that name a real AWS account or affect Python."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -37,7 +37,7 @@ def clean_environment(**extra: str) -> dict[str, str]:
 
 
 def local_aws(endpoint: str) -> dict[str, str]:
-    """Environment under which any AWS SDK or command line talks to the local cloud."""
+    """Return an environment that points any AWS SDK or command line to the local cloud."""
     settings: Mapping[str, str] = {
         **LOCAL_CREDENTIALS,
         "AWS_ENDPOINT_URL": endpoint,

@@ -1,4 +1,4 @@
-"""A copy of this project for whoever writes into it."""
+"""A writable copy of this project."""
 
 import shutil
 from pathlib import Path
@@ -10,7 +10,7 @@ LINKED = ("layers/deps", "layers/treadle", "tools")
 
 
 def copy_of_project(folder: Path) -> Path:
-    """The project's files below a folder, its library and tools by link, without this command's own tests."""
+    """Copy the project's files to a folder, without this command's own tests; link library and tools."""
     copy = folder / "project"
     unwanted = shutil.ignore_patterns(".*", "__pycache__", "test_cli_*", "test_new_sensor*.py")
 

@@ -1,6 +1,6 @@
 """Runs a built function under Lambda's real Python runtime, without a container.
 
-The runtime interface emulator comes with the SAM command line, the runtime client from PyPI:
+The runtime interface emulator is part of the SAM command line, the runtime client is on PyPI:
 together they are what `sam local invoke` starts inside its container.
 """
 
@@ -39,19 +39,19 @@ class PortTakenError(ToolError):
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What came of one invocation."""
+    """The result of one invocation."""
 
     response: object
     failed: bool
     log: str
-    """What the function printed, and the emulator's INIT and REPORT lines."""
+    """The function's output, and the emulator's INIT and REPORT lines."""
 
 
 def emulator() -> Path:
-    """The runtime interface emulator for this machine.
+    """Return the runtime interface emulator for this machine.
 
     Raises:
-        ToolError: it is a Linux program, and this is another system; or it is not set up.
+        ToolError: it is a Linux program, and this is another system; or it is not installed.
     """
     architecture = ARCHITECTURES.get(platform.machine().lower())
     if sys.platform != "linux" or architecture is None:
@@ -73,13 +73,13 @@ def run(
     """Start the function cold, send it one event, end it.
 
     Args:
-        function: what to run.
-        event: the event, as JSON.
+        function: to run.
+        event: as JSON.
         environment: the whole environment of the function's process.
         free_port: finds a port that nothing listens on, twice for each of a few tries.
 
     Raises:
-        ToolError: the runtime did not start or did not answer in the function's timeout.
+        ToolError: the runtime did not start or did not respond within the function's timeout.
     """
     for _ in range(PORT_TRIES - 1):
         with contextlib.suppress(PortTakenError):
@@ -143,7 +143,7 @@ def _post(address: str, event: bytes, *, seconds: float) -> tuple[str, bool]:
         with urllib.request.urlopen(request, timeout=seconds) as answer:
             return answer.read().decode(errors="replace"), "X-Amz-Function-Error" in answer.headers
     except urllib.error.HTTPError as refusal:
-        # The emulator answers 4xx and 5xx where the function could not be run at all.
+        # The emulator returns 4xx and 5xx if the function could not be run at all.
         with refusal:
             return refusal.read().decode(errors="replace"), True
 
@@ -153,7 +153,7 @@ def _invocation(text: str, log: str, *, failed: bool) -> Invocation:
     try:
         response: object = json.loads(text) if text else None
     except ValueError:
-        # A function's answer is JSON; plain text is the emulator's own, such as "Task timed out".
+        # A function's response is JSON; plain text is the emulator's own, such as "Task timed out".
         return Invocation(text, failed=True, log="\n".join(lines))
     raised = isinstance(response, dict) and {"errorMessage", "errorType"} <= response.keys()
     return Invocation(response, failed or raised, "\n".join(lines))

@@ -1,4 +1,4 @@
-"""`make soak`: a sensor at 15 s on a local cloud ticks four times a minute, and stops when it is stopped."""
+"""`make soak`: a sensor at 15 s on a local cloud must tick four times a minute, until it is stopped."""
 
 import os
 import time
@@ -23,11 +23,11 @@ TOLERANCE = 3.0
 
 @dataclass(slots=True)
 class Watch:
-    """What was seen of a sensor's ticks.
+    """Observations of a sensor's ticks.
 
     Attributes:
-        late: for each tick how many seconds after its nominal time it ended.
-        last: the nominal time of the last one, in milliseconds.
+        late: for each tick how many seconds after its scheduled time it ended.
+        last: the scheduled time of the last one, in milliseconds.
     """
 
     late: list[float] = field(default_factory=list)
@@ -35,7 +35,7 @@ class Watch:
 
 
 def watch(stores: DynamoStores, seen: Watch, seconds: float) -> None:
-    """Note every tick that ends within so many seconds."""
+    """Record every tick that ends within a number of seconds."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         state = stores.sensors.get(SENSOR)
@@ -47,7 +47,7 @@ def watch(stores: DynamoStores, seen: Watch, seconds: float) -> None:
 
 
 def main() -> int:
-    """Entry point of `python -m tools.soak`."""
+    """Run `python -m tools.soak`."""
     with temporary_cloud() as cloud:
         print("soak: building and deploying …", flush=True)
         stack.build_engine(cloud.endpoint)
@@ -64,11 +64,7 @@ def main() -> int:
 
 
 def write_project(folder: Path) -> Path:
-    """A copy of the project whose sensor ticks at the interval.
-
-    Args:
-        folder: where it is written to.
-    """
+    """Write a copy of the project whose sensor ticks at the interval."""
     project = copy_of_project(folder)
     path = project / "template.yaml"
     text = path.read_text()
@@ -81,7 +77,7 @@ def write_project(folder: Path) -> Path:
 
 
 def judge(stores: DynamoStores) -> int:
-    """Watch for five minutes from the next full minute on, stop the sensor, watch on; 0 if all is well."""
+    """Observe ticks for five minutes from the next full minute, stop the sensor, observe on; 0 if good."""
     watch(stores, Watch(), 60 - time.time() % 60 + 60)
     seen = Watch(last=int(time.time() * 1000) // 60_000 * 60_000 - 1)
     print(f"soak: watching for {MINUTES} minutes", flush=True)

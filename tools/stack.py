@@ -1,4 +1,4 @@
-"""Builds the SAM application and deploys it to a local cloud; reads a deployed stack's facts."""
+"""Builds the SAM application and deploys it to a local cloud; reads properties of a deployed stack."""
 
 import contextlib
 import json
@@ -30,16 +30,18 @@ from tools.project import (
 )
 
 ENVIRONMENT, CONSOLE_ENVIRONMENT = "local", "console-local"
-"""Those of the configuration files for the local cloud."""
+"""The environments in the configuration files for the local cloud."""
 LOCAL_BUILD, LOCAL_CACHE = ".aws-sam/local/build", ".aws-sam/local/cache"
-"""Folders for this machine's own wheels: layers/project/Makefile knows them by `.aws-sam/local`. A configuration that
-names others would mix them with Lambda's."""
+"""Folders for this machine's own wheels, which layers/project/Makefile recognizes by `.aws-sam/local`.
+
+A configuration that names others would mix them with Lambda's.
+"""
 MACHINES_ROLE = "treadle-local-jobs"
-"""Of all state machines that `create_machines` makes."""
+"""The role of all state machines that `create_machines` makes."""
 
 
 def config_file(folder: Path = ROOT) -> Path:
-    """The project's own samconfig.toml if it has a local environment, else samconfig.yaml."""
+    """Return the project's own samconfig.toml if it has a local environment, else samconfig.yaml."""
     own = folder / "samconfig.toml"
     if own.exists() and ENVIRONMENT in tomllib.loads(own.read_text()):
         return own
@@ -47,7 +49,7 @@ def config_file(folder: Path = ROOT) -> Path:
 
 
 def stack_name(folder: Path = ROOT, config_env: str = ENVIRONMENT) -> str:
-    """The stack's name in a local environment of the configuration file."""
+    """Return the stack's name in a local environment of the configuration file."""
     path = config_file(folder)
     if not path.exists():
         raise ToolError(f"there is no {path}; it must have an environment named {config_env!r}.")
@@ -70,8 +72,8 @@ def build(endpoint: str, folder: Path = ROOT) -> None:
             here: SAM builds a layer anew where its sources differ.
 
     Raises:
-        ToolError: a sensor has a list of packages that nothing installs, or the build failed; with the end of what
-            SAM said.
+        ToolError: a sensor has a list of packages that nothing installs, or the build failed; with the end of
+            SAM's output.
     """
     refuse_lists_of_sensors(folder)
     if folder != ROOT:
@@ -92,15 +94,16 @@ def copy_built_layers(folder: Path) -> None:
 
 
 def deploy(endpoint: str, folder: Path = ROOT, arguments: Sequence[str] = ()) -> None:
-    """Run `sam deploy` with the local environment's settings; an unchanged stack is no failure.
+    """Run `sam deploy` with the local environment's settings; an unchanged stack is not a failure.
 
     Args:
         endpoint: the local cloud's URL.
         folder: where template.yaml and samconfig.yaml are.
-        arguments: further options, such as `--stack-name`; a repeated option replaces the configuration file's.
+        arguments: further options, such as `--stack-name`; a repeated option replaces the configuration
+            file's.
 
     Raises:
-        ToolError: the deployment failed; with the end of what SAM said.
+        ToolError: the deployment failed; with the end of SAM's output.
     """
     built = ["--template-file", f"{LOCAL_BUILD}/template.yaml"]
     _sam(
@@ -111,28 +114,24 @@ def deploy(endpoint: str, folder: Path = ROOT, arguments: Sequence[str] = ()) ->
 
 
 def build_engine(endpoint: str, folder: Path = ENGINE) -> None:
-    """Build the engine, into its own folder, so that neither is deployed in place of the other.
-
-    Args:
-        endpoint: the local cloud's URL.
-        folder: where its template.yaml and samconfig.toml are.
+    """Build the engine in its own folder, so that neither it nor the project replaces the other.
 
     Raises:
-        ToolError: the build failed; with the end of what SAM said.
+        ToolError: the build failed; with the end of SAM's output.
     """
     _sam(["build"], endpoint, folder)
 
 
 def deploy_engine(endpoint: str, arguments: Sequence[str] = (), folder: Path = ENGINE) -> None:
-    """Deploy the engine that projects use; an unchanged one is no failure.
+    """Deploy the engine that projects use; an unchanged one is not a failure.
 
     Args:
         endpoint: the local cloud's URL.
         arguments: further options, as for `deploy`.
-        folder: as for `build_engine`.
+        folder: where its template.yaml and samconfig.toml are.
 
     Raises:
-        ToolError: the deployment failed; with the end of what SAM said.
+        ToolError: the deployment failed; with the end of SAM's output.
     """
     built = ["--template-file", str(folder / ENGINE_BUILD.relative_to(ENGINE) / "template.yaml")]
     _sam(
@@ -143,23 +142,23 @@ def deploy_engine(endpoint: str, arguments: Sequence[str] = (), folder: Path = E
 
 
 def build_console(endpoint: str) -> None:
-    """Build the console, into its own folder beside the engine's.
+    """Build the console in its own folder beside the engine's.
 
     Raises:
-        ToolError: the build failed; with the end of what SAM said.
+        ToolError: the build failed; with the end of SAM's output.
     """
     _sam(["build"], endpoint, ENGINE, CONSOLE_ENVIRONMENT)
 
 
 def deploy_console(endpoint: str, arguments: Sequence[str] = ()) -> None:
-    """Deploy the console beside the engine; an unchanged one is no failure.
+    """Deploy the console beside the engine; an unchanged one is not a failure.
 
     Args:
         endpoint: the local cloud's URL.
         arguments: further options, as for `deploy`.
 
     Raises:
-        ToolError: the deployment failed; with the end of what SAM said.
+        ToolError: the deployment failed; with the end of SAM's output.
     """
     built = ["--template-file", str(CONSOLE_BUILD / "template.yaml")]
     _sam(
@@ -171,7 +170,7 @@ def deploy_console(endpoint: str, arguments: Sequence[str] = ()) -> None:
 
 
 def refuse_lists_of_sensors(folder: Path = ROOT) -> None:
-    """Refuse a list of packages in a sensor's folder.
+    """Raise an error if a sensor's folder has a list of packages.
 
     Raises:
         ToolError: there is one.
@@ -189,7 +188,7 @@ def _sam(arguments: Sequence[str], endpoint: str, folder: Path, config_env: str 
     environment = local_aws(endpoint) | {"SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": "0.5"}
     # The layers' makefiles call python3 for its pip: the environment's, as the system's may have none.
     environment["PATH"] = os.pathsep.join([str(VENV_BIN), environment.get("PATH", os.defpath)])
-    # Whoever starts this through make hands down make's own flags, which are not for those makefiles.
+    # A caller that uses make passes on make's own flags, which are not for those makefiles.
     for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
         environment.pop(name, None)
     what = "sam-engine" if folder.name == ENGINE.name else "sam"
@@ -205,7 +204,7 @@ def _sam(arguments: Sequence[str], endpoint: str, folder: Path, config_env: str 
 
 
 def outputs(endpoint: str, name: str) -> dict[str, str]:
-    """The outputs of a deployed stack.
+    """Return the outputs of a deployed stack.
 
     Raises:
         ToolError: there is no such stack.
@@ -214,16 +213,16 @@ def outputs(endpoint: str, name: str) -> dict[str, str]:
 
 
 def contract(endpoint: str, name: str) -> Mapping[str, str]:
-    """The contract of the engine that a project's stack uses.
+    """Return the contract of the engine that a project's stack uses.
 
     Raises:
         ToolError: there is no such stack.
     """
-    # Here, as `make up` and `make invoke` run without the library; whoever reads a contract has it.
+    # Imported here, as `make up` and `make invoke` run without the library; callers of this function have it.
     from treadle.ports.contract import parse_contract
 
     parameters = {each["ParameterKey"]: each for each in _described(endpoint, name).get("Parameters", [])}
-    # The local cloud says what the parameter of Systems Manager had at the deployment, in place of its name.
+    # Instead of its name, the local cloud shows the value of the SSM parameter at the deployment.
     return parse_contract(parameters["Engine"]["ParameterValue"])
 
 
@@ -237,7 +236,7 @@ def _described(endpoint: str, name: str) -> Mapping[str, Any]:
 
 
 def physical_id(endpoint: str, name: str, logical_id: str) -> str:
-    """The name under which a resource of a stack is deployed.
+    """Return the physical id of a resource of a stack.
 
     Raises:
         ToolError: the stack or the resource is not deployed.
@@ -253,7 +252,7 @@ def physical_id(endpoint: str, name: str, logical_id: str) -> str:
 
 
 def function_environment(endpoint: str, name: str, logical_id: str) -> dict[str, str]:
-    """The environment variables that a deployed function has.
+    """Return the environment variables of a deployed function.
 
     Raises:
         ToolError: the stack or the function is not deployed.
@@ -270,7 +269,7 @@ def function_environment(endpoint: str, name: str, logical_id: str) -> dict[str,
 
 
 def put_sample_object(endpoint: str) -> None:
-    """Store the object that the sample events are about, so that a function invoked with one finds it."""
+    """Store the object of the sample events, so that a function invoked with one finds it."""
     detail = json.loads((ROOT / "events" / "new_objects-s3-event-direct.json").read_text())["detail"]
     s3 = session().client("s3", endpoint_url=endpoint)
     s3.create_bucket(Bucket=detail["bucket"]["name"])
@@ -280,9 +279,9 @@ def put_sample_object(endpoint: str) -> None:
 
 
 def create_machines(endpoint: str, names: Iterable[str], definition: Mapping[str, Any]) -> dict[str, str]:
-    """A state machine for each job, called like the job, with hyphens, which is where its block looks for it.
+    """Create a state machine for each job, named like the job, with hyphens, as its block expects.
 
-    Their role may do nothing, as they call nothing.
+    Their role has no permissions, as they call nothing.
 
     Returns:
         Their ARNs by the jobs' names.
@@ -294,7 +293,7 @@ def create_machines(endpoint: str, names: Iterable[str], definition: Mapping[str
         "Action": "sts:AssumeRole",
     }
     policy = json.dumps({"Version": "2012-10-17", "Statement": [trusted]})
-    # It may be there already, from machines that were made before.
+    # It may exist already, from machines that were created before.
     with contextlib.suppress(iam.exceptions.EntityAlreadyExistsException):
         iam.create_role(RoleName=MACHINES_ROLE, AssumeRolePolicyDocument=policy)
     role = iam.get_role(RoleName=MACHINES_ROLE)["Role"]["Arn"]
@@ -311,7 +310,9 @@ def create_machines(endpoint: str, names: Iterable[str], definition: Mapping[str
 
 
 def write_container_environment(endpoint: str, *names: str) -> Path:
-    """Write the variables of some stacks' functions in the format of SAM's `--env-vars`, for `sam local invoke`.
+    """Write the variables of some stacks' functions in the format of SAM's `--env-vars`.
+
+    Used for `sam local invoke`.
 
     Returns:
         The file; addresses in it are those at which a container reaches this machine.
@@ -334,7 +335,7 @@ def write_container_environment(endpoint: str, *names: str) -> Path:
 
 
 def session() -> boto3.Session:
-    """A session as the local cloud's root, whatever profile the developer uses otherwise."""
+    """Return a session as the local cloud's root, whatever profile the developer uses otherwise."""
     return boto3.Session(
         aws_access_key_id=LOCAL_CREDENTIALS["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=LOCAL_CREDENTIALS["AWS_SECRET_ACCESS_KEY"],

@@ -25,7 +25,7 @@ _Loader.add_multi_constructor("!", _intrinsic)
 
 
 def load(path: Path = ROOT / "template.yaml") -> dict[str, Any]:
-    """The template, `!Ref x` as `{"Ref": "x"}` and so on.
+    """Read the template, with `!Ref x` as `{"Ref": "x"}` and so on.
 
     Args:
         path: of the template; the project's own by default.

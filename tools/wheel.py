@@ -1,4 +1,4 @@
-"""`make dist`: builds the wheel, which carries the library, the engine, and what a new project begins with."""
+"""`make dist`: builds the wheel, which contains the library, the engine, and the files of a new project."""
 
 import subprocess
 from pathlib import Path
@@ -13,10 +13,10 @@ def build_wheel(folder: Path = DIST) -> Path:
     """Build the wheel into a folder; the same sources give the same bytes.
 
     Args:
-        folder: where to; it is made.
+        folder: created if it does not exist.
 
     Raises:
-        ToolError: the build failed; with what it printed.
+        ToolError: the build failed; with its output.
     """
     command = [
         str(VENV_BIN / "python"),
@@ -38,7 +38,7 @@ def build_wheel(folder: Path = DIST) -> Path:
 
 
 def main() -> int:
-    """Build the wheel, and print where it is."""
+    """Build the wheel, and print its path."""
     path = build_wheel()
     print(f"{path.relative_to(ROOT)}: {path.stat().st_size // 1000} kB")
     print(f"  pip install '{path.relative_to(ROOT)}[cli]' && treadle init my-project")

@@ -1,4 +1,4 @@
-"""Services on this machine that alerts are sent to, a run that failed, and certificates."""
+"""Alert services on this machine, a failed run, and certificates."""
 
 import datetime as dt
 import ipaddress
@@ -31,7 +31,7 @@ FAILED_AT = datetime(2026, 11, 25, 6, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A request as it came.
+    """A request as received.
 
     Attributes:
         path: with its query.
@@ -48,11 +48,11 @@ class Told:
 
 @dataclass(slots=True)
 class Service:
-    """Answers one after the other, and then always the last one: status, body and headers; None for silence.
+    """An HTTP server with configured responses, of which the last one is repeated.
 
     Attributes:
         url: its address.
-        answers: what is left of them.
+        answers: the remaining responses: status, body and headers; None for no response.
         told: the requests.
     """
 
@@ -62,13 +62,13 @@ class Service:
     hung: threading.Event = field(default_factory=threading.Event)
 
     def answer(self, status: int, body: str = "", **headers: str) -> None:
-        """Say this next."""
+        """Add a response."""
         self.answers.append((status, body, {name.replace("_", "-"): text for name, text in headers.items()}))
 
 
 @contextmanager
 def serving(certificate: ssl.SSLContext | None = None) -> Iterator[Service]:
-    """A service over HTTP that takes whatever it is sent, unless a test has it say something else."""
+    """Run an HTTP service that accepts every request, unless a test sets its responses."""
     state = Service()
 
     class Handler(BaseHTTPRequestHandler):
@@ -90,7 +90,7 @@ def serving(certificate: ssl.SSLContext | None = None) -> Iterator[Service]:
             self.wfile.write(text.encode())
 
         def log_message(self, *_: Any) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     state.url = f"http://127.0.0.1:{server.server_port}"
@@ -113,7 +113,7 @@ def failed_context(
     external_id: str | None = None,
     seconds: float = 20.0,
 ) -> RunFailureSensorContext:
-    """The context of a failed run, with so many seconds left."""
+    """Return the context of a failed run, with a number of seconds left."""
     run = DagsterRun(
         RUN_ID,
         job_name,
@@ -131,15 +131,15 @@ def failed_context(
 
 
 def shown(error: BaseException) -> str:
-    """All that a log or a tick would show of an error: its words, its stack, and what it came from."""
+    """Return everything that a log or a tick would show of an error: message, stack, and causes."""
     return "".join(traceback.format_exception(error))
 
 
 def certificate(folder: Path) -> Path:
-    """A self-signed certificate of localhost with its key, in one file.
+    """Write a self-signed certificate of localhost with its key to one file.
 
     Args:
-        folder: where it is written.
+        folder: of the file.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
@@ -166,7 +166,7 @@ def certificate(folder: Path) -> Path:
 
 
 def server_tls(file: Path) -> ssl.SSLContext:
-    """What a server with that certificate speaks."""
+    """Return the TLS context of a server with that certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(file)
     return context

@@ -1,4 +1,4 @@
-"""An HTTP server of a test's own, answering for as long as it is needed."""
+"""An HTTP server of a test, running for as long as it is needed."""
 
 import contextlib
 import threading
@@ -11,10 +11,10 @@ Server = TypeVar("Server", bound=HTTPServer)
 
 @contextlib.contextmanager
 def answering(server: Server) -> Iterator[Server]:
-    """The server, answering from a thread of its own; closed afterwards.
+    """Serve requests in a separate thread; close the server afterwards.
 
     Args:
-        server: bound to its address, and not answering yet.
+        server: bound to its address, and not serving yet.
     """
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

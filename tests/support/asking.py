@@ -1,4 +1,4 @@
-"""A sensor over a bucket in the house in memory, and whoever asks why something did or did not run."""
+"""A sensor over a bucket in the engine in memory, and queries about why something did or did not run."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -34,16 +34,16 @@ INTERVAL = 300
 
 @dataclass(slots=True)
 class ApiRequest:
-    """A sensor over a bucket, deployed.
+    """A deployed sensor over a bucket.
 
     Attributes:
         house: the engine.
-        selection: what the sensor watches.
+        selection: the sensor's.
         function: the author's.
-        jobs: what the deployment lets it start.
+        jobs: those that the deployment lets it start.
         default_status: as deployed.
         objects: the buckets.
-        health: what brings events.
+        health: the subscriptions to events.
         letters: the dead letters.
     """
 
@@ -68,13 +68,13 @@ class ApiRequest:
         return made.with_lister(self.objects, self.house.clock.now)
 
     def operations(self) -> SensorOperations:
-        """What an operator does to sensors."""
+        """Return the operator's commands on sensors."""
         return SensorOperations(self.house.sensors, self.house.clock)
 
-    # ---- What happens
+    # ---- Events
 
     def put(self, key: str = "in/a.csv", body: bytes = b"1") -> ObjectCreated:
-        """Store an object; nobody is told."""
+        """Store an object without sending its event."""
         return self.objects.put(BUCKET, key, body)
 
     def hear(self, event: ObjectCreated) -> Outcome | SensorEvaluationError:
@@ -86,7 +86,7 @@ class ApiRequest:
             return error
 
     def sweep(self, *, pause_after: int = 0) -> Outcome:
-        """Tick when that is next due."""
+        """Run the next scheduled tick."""
         self.house.clock.advance(INTERVAL)
         leased = self.house.leased(
             self.definition, interval=INTERVAL, status=self.default_status, pause_after=pause_after
@@ -94,28 +94,28 @@ class ApiRequest:
         return leased.tick(self.house.clock.now(), Budget())
 
     def dispatch(self, limits: Limits = Limits()) -> None:  # noqa: B008 - a frozen value
-        """Dispatch what was committed."""
+        """Dispatch the committed ticks."""
         for tick in self.house.tick_records(SENSOR):
             if tick.is_to_be_dispatched:
                 self.house.dispatcher(limits=limits, **dict.fromkeys([SENSOR], self.jobs[0])).dispatch(tick)
 
     def launch(self) -> None:
-        """Take up the launch messages."""
+        """Process the launch messages."""
         for body in self.house.launches.drain():
             request = LaunchRequest(str(body["run_id"]), int(str(body["attempt"])), str(body["job"]))
             self.house.launcher().launch(request, 30)
 
     def arrive(self, key: str = "in/a.csv", body: bytes = b"1") -> Tick:
-        """An object arrives, and its run is launched."""
+        """Store an object, evaluate its event, and launch its run."""
         self.hear(self.put(key, body))
         self.dispatch()
         self.launch()
         return self.house.tick_records(SENSOR)[-1]
 
-    # ---- What is asked
+    # ---- Queries
 
     def why(self, **subject: Any) -> Explanation:
-        """The answer on a subject."""
+        """Return the explanation of a subject."""
         house = self.house
         sensors = [DeployedSensor(SENSOR, "s3", "", self.jobs, self.default_status, INTERVAL)]
         destinations = [Destination(f"sensor {SENSOR}", "arn:queue", InMemoryQueue())]
@@ -133,5 +133,5 @@ class ApiRequest:
         return why.explain(SENSOR, Subject(**subject))
 
     def why_object(self, key: str = "in/a.csv") -> Explanation:
-        """The answer on an object."""
+        """Return the explanation of an object."""
         return self.why(object=f"s3://{BUCKET}/{key}")

@@ -1,4 +1,4 @@
-"""An AWS that answers as a test says, over HTTP on the loopback: shows what really leaves the process."""
+"""An AWS with configured responses, over HTTP on the loopback: shows what really leaves the process."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -10,16 +10,16 @@ from typing import Any
 from tests.support.answering import answering
 
 Answer = tuple[int, Mapping[str, Any]] | None
-"""Status and body; None to hang up without a word."""
+"""Status and body; None to hang up without a response."""
 
 
 @dataclass(slots=True)
 class AwsServer:
-    """What it is asked and what it says.
+    """Its requests and responses.
 
     Attributes:
         endpoint: its URL.
-        answers: by operation, what it says each time; an operation that is missing is hung up on.
+        answers: the response by operation; a request of any other operation is hung up on.
         asked: the operations, in order.
     """
 
@@ -30,7 +30,7 @@ class AwsServer:
 
 @contextmanager
 def aws_server() -> Iterator[AwsServer]:
-    """Such a server, ended on leaving."""
+    """Run such a server, ended on leaving."""
     state = AwsServer()
 
     class Handler(BaseHTTPRequestHandler):
@@ -52,7 +52,7 @@ def aws_server() -> Iterator[AwsServer]:
             self.wfile.write(data)
 
         def log_message(self, *_: Any) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     state.endpoint = f"http://127.0.0.1:{server.server_port}"

@@ -1,6 +1,6 @@
-"""A real browser over a console: what it shows, what it complains of, and whom it asks.
+"""A real browser over a console: its content, its errors, and its requests.
 
-A page that logs an error, or asks anything but this machine, fails its test.
+A page that logs an error, or sends a request to anything but this machine, fails its test.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ class BrowserMissingError(Exception):
 
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
-    """A browser; without one its tests are skipped, and in continuous integration they fail.
+    """Run a browser; without one its tests are skipped, and in continuous integration they fail.
 
     Raises:
         BrowserMissingError: if there is none, in continuous integration.
@@ -57,7 +57,7 @@ def chromium() -> Iterator[Browser]:
 
 
 class Visit:
-    """A page of a console, opened by somebody who has the token.
+    """A page of a console, opened by a user who has the token.
 
     Args:
         page: the browser's.
@@ -83,7 +83,7 @@ class Visit:
             self.foreign.append(url)
 
     def go(self, place: str, title: str) -> None:
-        """Show a page, such as "sensors/watch", and wait for its title."""
+        """Open a page, such as "sensors/watch", and wait for its title."""
         self.page.goto(f"{self.address}#/{place}")
         self.sees_title(title)
 
@@ -93,11 +93,11 @@ class Visit:
         self.settles()
 
     def settles(self) -> None:
-        """Wait until nothing is being read any more."""
+        """Wait until no request is pending."""
         self.page.locator(".loading").first.wait_for(state="detached")
 
     def sees(self, text: str, within: Locator | None = None) -> None:
-        """Wait for a text, exactly as it is."""
+        """Wait for an exact text."""
         place = within or self.page.locator("body")
         place.get_by_text(text).first.wait_for()
 
@@ -108,16 +108,16 @@ class Visit:
         place.get_by_role("button", name=name, exact=exact).first.click()
 
     def stops_the_clock(self) -> None:
-        """Let the page's timers run only when the test says so; the page is opened anew."""
+        """Stop the page's timers, which then run only when the test says so; reload the page."""
         self.page.clock.install()
         self.page.reload()
 
     def is_told(self, text: str) -> None:
-        """Wait until it is told that something was done."""
+        """Wait for a notification that something was done."""
         self.page.locator(".told").get_by_text(text).wait_for()
 
     def refused(self, status: int) -> None:
-        """The browser complains of an answer that the test means to get; forget that."""
+        """Forget the browser's error about a response that the test expects."""
         words = f"Failed to load resource: the server responded with a status of {status}"
         deadline = time.monotonic() + PATIENCE / 1000
         while not (found := [each for each in self.complaints if each.startswith(words)]):
@@ -126,7 +126,7 @@ class Visit:
         self.complaints = [each for each in self.complaints if each not in found]
 
     def faults(self) -> list[str]:
-        """What keeps somebody from using the page with a keyboard or a screen reader, as far as axe-core sees."""
+        """Return accessibility problems with a keyboard or a screen reader that axe-core finds."""
         found: Mapping[str, Any] = Axe().run(self.page).response
         return [
             f"{each['impact']} {each['id']}: {node['html'][:200]} ({node.get('failureSummary', '')})"
@@ -136,17 +136,17 @@ class Visit:
         ]
 
     def overflow(self) -> int:
-        """By how many pixels the page is wider than the window."""
+        """Return by how many pixels the page is wider than the window."""
         wide: int = self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
         return max(0, wide)
 
 
 @contextlib.contextmanager
 def visiting(browser: Browser, address: str, *, token: str = "", **options: Any) -> Iterator[Visit]:
-    """Visit a console; afterwards nothing may have been complained of, nor anybody else asked.
+    """Visit a console; afterwards there must be no errors, and no requests to other hosts.
 
     Args:
-        browser: whose window it is.
+        browser: opens the window.
         address: the console's.
         token: its start-up token, if it has one.
         options: of the browser's context, such as `color_scheme`.

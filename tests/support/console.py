@@ -1,4 +1,4 @@
-"""The console over a deployment in memory: asked as API Gateway asks it, or by a real server on this machine."""
+"""The console over a deployment in memory: called as by API Gateway, or by a real server on this machine."""
 
 import base64
 import contextlib
@@ -55,7 +55,7 @@ class MemoryStack:
     Attributes:
         instance: sensors, ticks and runs, made by the real engine.
         letters: its dead letters.
-        queues: by origin, where they go again.
+        queues: the destinations of a redrive, by origin.
     """
 
     instance: TreadleInstance
@@ -65,7 +65,7 @@ class MemoryStack:
 
     @property
     def parts(self) -> OperatorParts:
-        """What an operator of it works with."""
+        """The parts that an operator's commands use."""
         made = self.instance
         jobs = {run.job: JobSettings(run.job, KIND, f"memory:{run.job}", "-") for run in made.runs()}
         places = [Destination(each, f"arn:{each}", queue) for each, queue in self.queues.items()]
@@ -105,7 +105,7 @@ class MemoryStack:
         return Redriver(self.letters, lambda: places, lambda: {"files": self.of_project})
 
     def _invoked(self, sensor: str, event: Mapping[str, object]) -> Mapping[str, object]:
-        """What a sensor's function answers to a direct invocation; the rest of the engine then goes on."""
+        """Invoke a sensor's function directly, run the rest of the engine, and return the response."""
         made = self.instance._parts[sensor]
         inbox = Inbox(f"sensor {sensor}", InMemoryQueue(), self.letters)
         parts = EvaluatorParts(
@@ -125,7 +125,7 @@ class MemoryStack:
 
 
 def _deployed(definition: SensorDefinition) -> DeployedSensor:
-    """A sensor as the template deploys it."""
+    """Return a sensor as the template deploys it."""
     running = DefaultSensorStatus.RUNNING
     words, interval = definition.description or "", definition.minimum_interval_seconds
     settings = {"TREADLE_NAMESPACE": NAMESPACE}
@@ -137,18 +137,18 @@ def _deployed(definition: SensorDefinition) -> DeployedSensor:
 
 
 def console_of(stack: MemoryStack, role: Role = Role.OPERATOR) -> Console:
-    """The console of a stack for Ann, who has the start-up token."""
+    """Return the console of a stack for Ann, who has the start-up token."""
     return Console(lambda: stack.parts, start_token(role), stack.instance.clock)
 
 
 def start_token(role: Role = Role.OPERATOR) -> StaticTokenAuth:
-    """Lets in who has the token."""
+    """Return authentication by the start-up token."""
     return StaticTokenAuth(TOKEN, Caller(ANN, role))
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the console answered.
+    """A response of the console.
 
     Attributes:
         status: HTTP's.
@@ -162,18 +162,18 @@ class Answer:
 
     @property
     def json(self) -> Any:
-        """The body, read."""
+        """The parsed body."""
         return json.loads(self.text)
 
 
 @dataclass
 class Client:
-    """Asks a console as API Gateway does.
+    """Calls a console as API Gateway does.
 
     Attributes:
-        console: is asked.
-        headers: borne by every request.
-        context: what API Gateway has found out about the caller.
+        console: receives the requests.
+        headers: of every request.
+        context: API Gateway's facts about the caller.
     """
 
     console: Console
@@ -181,15 +181,15 @@ class Client:
     context: Mapping[str, Any] = field(default_factory=dict)
 
     def get(self, path: str, **query: str | int) -> Answer:
-        """What there is."""
+        """Send a GET request."""
         return self.ask("GET", path, query={name: str(value) for name, value in query.items()})
 
     def post(self, path: str, body: object = None) -> Answer:
-        """Change something."""
+        """Send a POST request."""
         return self.ask("POST", path, body=body, headers=CHANGE)
 
     def put(self, path: str, body: object) -> Answer:
-        """Set something."""
+        """Send a PUT request."""
         return self.ask("PUT", path, body=body, headers=CHANGE)
 
     def ask(
@@ -201,7 +201,7 @@ class Client:
         body: object = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """The answer to any request; a body that is no text is sent as JSON."""
+        """Send any request; a body that is not text is sent as JSON."""
         event = http_event(method, path, {**self.headers, **(headers or {})}, query, body, self.context)
         answer = self.console.handle(event)
         text = str(answer["body"])
@@ -219,7 +219,7 @@ def http_event(
     body: object = None,
     context: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """A request as API Gateway's HTTP APIs pass it on, payload version 2."""
+    """Return a request in the format of API Gateway's HTTP APIs, payload version 2."""
     sent = {name.lower(): value for name, value in headers.items()}
     event: dict[str, Any] = {
         "version": "2.0",
@@ -257,6 +257,6 @@ def http_event(
 
 @contextlib.contextmanager
 def served(console: Console) -> Iterator[LocalServer]:
-    """The console on a port of this machine, as `treadle console` serves it."""
+    """Serve the console on a port of this machine, as `treadle console` does."""
     with answering(LocalServer(console)) as server:
         yield server

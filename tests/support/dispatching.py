@@ -1,4 +1,4 @@
-"""Committed ticks, and what DISPATCH makes of them."""
+"""Committed ticks, and the results of DISPATCH."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ def committed(
     job: str = JOB,
     at: int = NOON,
 ) -> Tick:
-    """A tick with a request for each key, as the evaluator commits it."""
+    """Return a tick with a request for each key, as the evaluator commits it."""
     tick_id = leased_tick_id(NOON + number * 60_000, number)
     requests = tuple(
         PlannedRun(
@@ -39,22 +39,22 @@ def committed(
 
 
 def dispatch(house: House, tick: Tick) -> Outcome:
-    """Apply a tick."""
+    """Dispatch a tick."""
     return house.dispatcher().dispatch(tick)
 
 
 def change(house: House, key: str, **fields: object) -> Run:
-    """The run of a key, changed behind everybody's back."""
+    """Change the run of a key directly in the store."""
     run_id = RUN_IDS.keyed("watch", key)
     house.tables.runs[run_id] = replace(house.tables.runs[run_id], **fields)  # type: ignore[arg-type]
     return house.tables.runs[run_id]
 
 
 def launched(house: House) -> list[object]:
-    """The runs for which launch messages were sent, taken out of the queue."""
+    """Return the runs for which launch messages were sent, and empty the queue."""
     return [body["run_id"] for body in house.launches.drain()]
 
 
 def counts(house: House, tick: Tick) -> DispatchCounts | None:
-    """What the tick's record says of its dispatch."""
+    """Return the dispatch counts in the tick's record."""
     return house.tables.ticks[tick.sensor, tick.tick_id].dispatched

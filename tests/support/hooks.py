@@ -1,4 +1,4 @@
-"""Handlers of botocore's events on every client, by whomever it is made."""
+"""Handlers of botocore's events on every client, whichever code makes it."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -12,9 +12,10 @@ from treadle.adapters import clients
 
 @contextlib.contextmanager
 def hooked(*hooks: tuple[str, Callable[..., Any]]) -> Iterator[None]:
-    """Have handlers on all clients that are made meanwhile.
+    """Install handlers on all clients that are made meanwhile.
 
-    A session takes up its handlers when it is made, and gives them to its clients: so ours are made anew.
+    A session collects its handlers when it is made, and passes them to its clients: so our sessions are
+    recreated.
 
     Args:
         hooks: for each, the event's name, such as "before-call.dynamodb.*", and the handler.

@@ -1,4 +1,4 @@
-"""The whole engine over twins in memory, put together as the composition root does it with AWS."""
+"""The whole engine over stores in memory, assembled as the composition root does with AWS."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -43,19 +43,19 @@ RUN_IDS = RunIds.of(NAMESPACE)
 
 
 def keyless() -> RunRequest:
-    """A sensor's function that asks for a run each time."""
+    """Return a request without run key: a sensor's function."""
     return RunRequest()
 
 
 def sensor_of(
     function: Callable[..., Any], *, name: str = "watch", job: str | None = JOB, **options: Any
 ) -> SensorDefinition:
-    """A sensor made of a function."""
+    """Make a sensor of a function."""
     return SensorDefinition(name, evaluation_fn=function, job_name=job, **options)
 
 
 def tagged_job(**tags: str) -> JobDefinition:
-    """The usual job, with tags."""
+    """Return the usual job, with tags."""
     return JobDefinition(JOB, tags=tags)
 
 
@@ -64,12 +64,12 @@ class House:
     """One deployment.
 
     Attributes:
-        tables: what is stored.
+        tables: the stored items.
         clock: moved by the test.
-        tokens: names leases and claims.
+        tokens: ids of leases and claims.
         launches: the launch queue.
         slices: the dispatch queue.
-        bus: where it is told what happened.
+        bus: receives the published events.
         target: where jobs run.
         jobs: what each job's name launches.
         workers: how many run records DISPATCH writes at a time.
@@ -109,17 +109,17 @@ class House:
 
     @property
     def assets(self) -> AssetRecorder:
-        """Records what is told of assets."""
+        """The recorder of reported assets."""
         return AssetRecorder(InMemoryEventStore(self.tables), self.bus, NAMESPACE, self.runs, self.clock)
 
     def planner(self, definition: SensorDefinition, cap: int = DEFAULT_CAP) -> Planner:
-        """Plans a sensor's ticks."""
+        """Return the planner of a sensor's ticks."""
         return Planner(definition, RUN_IDS, self.runs, cap)
 
     def evaluator(
         self, definition: SensorDefinition, cap: int = DEFAULT_CAP, resources: Mapping[str, Any] | None = None
     ) -> Evaluator:
-        """Runs a sensor's function."""
+        """Return the evaluator of a sensor's function."""
         return Evaluator(self.planner(definition, cap), self.clock, resources)
 
     def leased(
@@ -132,7 +132,7 @@ class House:
         pause_after: int = 0,
         resources: Mapping[str, Any] | None = None,
     ) -> ScheduledTickRunner:
-        """Evaluates a sensor at its nominal times.
+        """Return the runner of a sensor's scheduled ticks.
 
         Args:
             definition: the sensor.
@@ -140,7 +140,7 @@ class House:
             status: the default.
             cap: on requests in one tick.
             pause_after: failures in a row after which the sensor is paused.
-            resources: by key, what the sensor may use.
+            resources: by key, for the sensor.
         """
         return ScheduledTickRunner(
             self.evaluator(definition, cap, resources),
@@ -152,7 +152,7 @@ class House:
         )
 
     def events(self, definition: SensorDefinition, *, status: DefaultSensorStatus = RUNNING) -> EventTicks:
-        """Evaluates a sensor's events."""
+        """Return the evaluation of a sensor's events."""
         return EventTicks(
             self.evaluator(definition),
             self.sensors,
@@ -165,7 +165,7 @@ class House:
         )
 
     def dispatcher(self, *, limits: Limits = NO_LIMITS, **grants: str) -> Dispatcher:
-        """Applies ticks; grants are job names by sensor, "watch" may start the usual job if none is given."""
+        """Return the dispatcher; grants are job names by sensor, by default the usual job for "watch"."""
         allowed = FixedGrants({name: frozenset({job}) for name, job in (grants or {"watch": JOB}).items()})
         return Dispatcher(
             self.ticks,
@@ -180,7 +180,7 @@ class House:
         )
 
     def launcher(self) -> Launcher:
-        """Starts runs."""
+        """Return the launcher."""
         return Launcher(
             self.runs,
             self.launches,
@@ -192,7 +192,7 @@ class House:
         )
 
     def reconciler(self, *, limits: Limits = NO_LIMITS) -> Reconciler:
-        """Finds what was lost."""
+        """Return the reconciler."""
         return Reconciler(
             self.ticks,
             self.runs,
@@ -206,7 +206,7 @@ class House:
         )
 
     def watcher(self) -> ExternalRunPoller:
-        """Looks for what others started."""
+        """Return the poller of external runs."""
         observer, targets = ExternalRunRecorder(self.observed, RUN_IDS), {"step_functions": self.target}
         return ExternalRunPoller(
             observer, self.runs, self.jobs, targets, self.recorder(), self.clock, NAMESPACE
@@ -214,31 +214,31 @@ class House:
 
     @staticmethod
     def slice_request(body: Mapping[str, object]) -> ChunkRequest:
-        """The slice that a message of the dispatch queue names."""
+        """Parse a message of the dispatch queue."""
         numbers = (int(str(body[name])) for name in ("slice", "of"))
         return ChunkRequest(str(body["sensor"]), str(body["tick_id"]), *numbers)
 
     def recorder(self) -> Recorder:
-        """Folds what the target reports."""
+        """Return the recorder of the target's reports."""
         observer = ExternalRunRecorder(self.observed, RUN_IDS) if self.observed else None
         targets = {"step_functions": self.target}
         return Recorder(self.runs, self.jobs, targets, self.clock, NAMESPACE, observer)
 
     def state(self, sensor: str = "watch") -> SensorState:
-        """What is stored of a sensor."""
+        """Return a sensor's stored state."""
         return self.sensors.get(sensor)
 
     def tick_records(self, sensor: str = "watch") -> list[Tick]:
-        """A sensor's tick records, oldest first."""
+        """Return a sensor's tick records, oldest first."""
         return self.ticks.latest(sensor, 1000)[::-1]
 
     def only_run(self) -> Run:
-        """The run, of which there is one."""
+        """Return the only run."""
         (run,) = self.tables.runs.values()
         return run
 
     def change(self, run: Run, status: DagsterRunStatus, **fields: Any) -> StatusChange:
-        """What the target reports of a run's present attempt."""
+        """Return a target's report of a run's current attempt."""
         return StatusChange(
             **{
                 "kind": "step_functions",

@@ -1,4 +1,4 @@
-"""An issuer of tokens for tests: its keys, its tokens, and what API Gateway's authorizer makes of them."""
+"""An issuer of tokens for tests: its keys, its tokens, and the result of API Gateway's authorizer."""
 
 import json
 import time
@@ -19,7 +19,7 @@ ISSUER = Issuer(URL, AUDIENCE, "page", "openid", "groups", "treadle-viewer", "tr
 
 
 def token(*, issuer: str = URL, expires_in: int = 600, **claims: Any) -> str:
-    """A signed token for Ann, who is an operator unless it claims otherwise; None leaves a claim out."""
+    """Return a signed token for Ann, an operator unless the claims differ; None leaves a claim out."""
     now = int(time.time())
     made = {
         "iss": issuer,
@@ -35,13 +35,13 @@ def token(*, issuer: str = URL, expires_in: int = 600, **claims: Any) -> str:
 
 
 def key_set() -> Mapping[str, Any]:
-    """What the issuer publishes, for others to check its tokens by."""
+    """Return the issuer's public keys."""
     key = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(_KEY.public_key()))
     return {"keys": [{**key, "kid": KEY_ID, "use": "sig", "alg": "RS256"}]}
 
 
 def authorized(given: str) -> Mapping[str, Any]:
-    """What API Gateway's authorizer adds to the context of a request with a token that it has checked."""
+    """Return what API Gateway's authorizer adds to the context of a request with a valid token."""
     claims = jwt.decode(given, options={"verify_signature": False})
     return {
         "authorizer": {
@@ -51,7 +51,7 @@ def authorized(given: str) -> Mapping[str, Any]:
 
 
 def _as_text(value: object) -> str:
-    """Every claim is passed on as a text, a list as its items in brackets."""
+    """Convert a claim as API Gateway does: to text, a list to its items in brackets."""
     if isinstance(value, list):
         return f"[{' '.join(map(_as_text, value))}]"
     return value if isinstance(value, str) else json.dumps(value)

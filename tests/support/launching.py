@@ -13,7 +13,7 @@ SECONDS = 30
 
 
 def queue_run(house: House) -> Run:
-    """A run that DISPATCH has just recorded."""
+    """Return a run that DISPATCH has just recorded."""
     run = Run(
         RUN_ID,
         JOB,
@@ -32,17 +32,17 @@ def queue_run(house: House) -> Run:
 
 
 def launch(house: House, attempt: int = 1) -> Outcome:
-    """Take up the message for an attempt."""
+    """Process the message of an attempt."""
     return house.launcher().launch(LaunchRequest(RUN_ID, attempt, JOB), SECONDS)
 
 
 def refuse(house: House, *refusals: LaunchError) -> None:
-    """Let the next starts be refused."""
+    """Make the next starts fail."""
     house.target.refusals = iter(refusals)
 
 
 def resent(house: House) -> list[tuple[object, int]]:
-    """The messages that were sent again, with their delays."""
+    """Return the messages that were sent again, with their delays."""
     return [(message.body, message.delay_seconds) for message in house.launches.messages]
 
 

@@ -1,4 +1,4 @@
-"""An OpenID Connect issuer on this machine: code flow with PKCE, and nobody is asked for a password."""
+"""An OpenID Connect issuer on this machine: code flow with PKCE, without passwords."""
 
 import base64
 import contextlib
@@ -15,12 +15,12 @@ CLIENT_ID = "the-console"
 
 
 class Issuer(ThreadingHTTPServer):
-    """Signs everybody in.
+    """Signs every user in.
 
     Attributes:
-        tokens: access tokens that were given.
-        changes: what is put into its answers in place of what belongs there, such as a foreign `nonce`.
-        signed_out: how often somebody signed out.
+        tokens: access tokens that were issued.
+        changes: replacements in its responses, such as a foreign `nonce`.
+        signed_out: the number of sign-outs.
     """
 
     daemon_threads = True
@@ -34,11 +34,11 @@ class Issuer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """What it calls itself."""
+        """Its issuer URL."""
         return f"http://127.0.0.1:{self.server_port}"
 
     def authorize(self, asked: Mapping[str, str]) -> str:
-        """Where the browser is sent with a code."""
+        """Return the address to which the browser is sent with a code."""
         assert (asked["response_type"], asked["client_id"]) == ("code", CLIENT_ID)
         assert asked["code_challenge_method"] == "S256"
         code = secrets.token_urlsafe()
@@ -47,7 +47,7 @@ class Issuer(ThreadingHTTPServer):
         return f"{asked['redirect_uri']}?{urlencode(answer)}"
 
     def exchange(self, given: Mapping[str, str]) -> tuple[int, Mapping[str, object]]:
-        """Tokens for a code, once, to whoever knows the verifier."""
+        """Return tokens for a code, once, to a client that knows the verifier."""
         asked = self.codes.pop(given.get("code", ""), None)
         digest = hashlib.sha256(given.get("code_verifier", "").encode()).digest()
         challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
@@ -61,7 +61,7 @@ class Issuer(ThreadingHTTPServer):
 
 
 def jwt(claims: Mapping[str, object]) -> str:
-    """A token that claims something, unsigned."""
+    """Return an unsigned token with claims."""
     parts = ({"alg": "none"}, claims)
     return (
         ".".join(base64.urlsafe_b64encode(json.dumps(p).encode()).rstrip(b"=").decode() for p in parts) + "."
@@ -72,7 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: Issuer
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name in the standard library
-        """Nothing."""
+        """Log nothing."""
 
     def do_GET(self) -> None:
         address = urlsplit(self.path)
@@ -113,6 +113,6 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def issuing() -> Iterator[Issuer]:
-    """An issuer, as long as it is needed."""
+    """Run an issuer for as long as it is needed."""
     with answering(Issuer()) as server:
         yield server

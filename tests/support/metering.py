@@ -1,4 +1,4 @@
-"""Counts what a piece of code asks of DynamoDB, and the capacity that DynamoDB says it took."""
+"""Counts the DynamoDB requests of a piece of code, and the capacity that DynamoDB reports."""
 
 import contextlib
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ _READS = {"GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems"}
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request that was answered.
+    """One completed request.
 
     Attributes:
         operation: such as "PutItem".
@@ -28,7 +28,7 @@ class Call:
 
 @dataclass(slots=True)
 class Meter:
-    """What was asked since the meter was reset.
+    """The requests since the meter was reset.
 
     Attributes:
         calls: in order.
@@ -37,7 +37,7 @@ class Meter:
     calls: list[Call] = field(default_factory=list)
 
     def reset(self) -> None:
-        """Count from here."""
+        """Reset the counts."""
         self.calls.clear()
 
     @property
@@ -52,12 +52,12 @@ class Meter:
 
     @property
     def written_items(self) -> int:
-        """Items written: as many as requests, but for transactions and batches."""
+        """Items written: the number of requests, except for transactions and batches."""
         return sum(call.writes for call in self.writes)
 
     @property
     def write_units(self) -> float:
-        """One for each begun KB of an item, two in a transaction; and so for each index it is in."""
+        """One for each begun KB of an item, two in a transaction; the same again for each index it is in."""
         return sum(call.units for call in self.writes)
 
     @property
@@ -86,9 +86,9 @@ class Meter:
 
 @contextlib.contextmanager
 def metered() -> Iterator[Meter]:
-    """Meters every DynamoDB client that is made meanwhile, by whomever.
+    """Meter every DynamoDB client that is made meanwhile, whichever code makes it.
 
-    A request whose condition fails is counted, but DynamoDB does not say what capacity it took.
+    A request whose condition fails is counted, but DynamoDB does not report its capacity.
     """
     meter = Meter()
     asking, counting = "provide-client-params.dynamodb.*", "after-call.dynamodb.*"

@@ -1,4 +1,4 @@
-"""A job whose address changes while its runs are under way, and a target that denies what a deployment took away."""
+"""A job whose target changes while its runs are in progress, and a target that denies access."""
 
 from collections.abc import Iterator, Mapping
 
@@ -26,16 +26,16 @@ GONE = LaunchRejectedError("StateMachineDoesNotExist")
 HOUR = 3_600_000
 
 MOST_PASSES = 1_000
-"""A run that is due more often than that will always be."""
+"""Maximum number of passes: a run that is still due after them is stuck."""
 
 
 class MovableTarget(InMemoryTarget):
-    """A target that can refuse whatever concerns an address.
+    """A target that can refuse calls about an address.
 
     Attributes:
-        walls: by address, the error that every call about it ends with.
-        start_walls: the same of starts alone.
-        loses: True while starts come through without an answer.
+        walls: by address, the error of every call about it.
+        start_walls: the same for starts only.
+        loses: True while the responses to starts are lost.
     """
 
     walls: dict[str, LaunchError]
@@ -73,13 +73,13 @@ class MovableTarget(InMemoryTarget):
 
 
 def target_of(house: House, contract: StartContract = NAMED) -> MovableTarget:
-    """The house's target."""
+    """Return the engine's target."""
     house.target = target = MovableTarget(house, contract)
     return target
 
 
 def started(house: House) -> MovableTarget:
-    """A run under way at the first address."""
+    """Start a run at the first address."""
     queue_run(house)
     target = target_of(house)
     launch(house)
@@ -88,7 +88,7 @@ def started(house: House) -> MovableTarget:
 
 
 def in_doubt(house: House, contract: StartContract = NAMED) -> MovableTarget:
-    """A run whose start came through at the first address, and got no answer."""
+    """Start a run at the first address, and lose the response."""
     queue_run(house)
     target = target_of(house, contract)
     target.loses = True
@@ -101,7 +101,7 @@ def in_doubt(house: House, contract: StartContract = NAMED) -> MovableTarget:
 
 
 def keep_launching(house: House, until: int = 100 * HOUR) -> Run:
-    """Take up each message when it is due, until there is none or it is so late."""
+    """Process each message when it is due, until there are none or the time is up."""
     end = house.clock.now() + until
     launch(house)
     while house.launches.messages and house.clock.now() < end:
@@ -113,7 +113,7 @@ def keep_launching(house: House, until: int = 100 * HOUR) -> Run:
 
 
 def keep_reconciling(house: House, until: int = 400 * HOUR) -> list[Reconciled]:
-    """One pass whenever the run is due, until it has ended or it is so late."""
+    """Run a pass whenever the run is due, until it has ended or the time is up."""
     end, passes = house.clock.now() + until, []
     while (due := house.only_run().next_at) is not None and due < end:
         house.clock.time = max(house.clock.time, due)

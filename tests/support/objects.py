@@ -18,14 +18,14 @@ TIME = 1_795_370_400_000
 def object_of(
     key: str, *, modified: int = TIME, etag: str = "e1", version: str = "null", bucket: str = BUCKET
 ) -> S3Object:
-    """An object.
+    """Return an object.
 
     Args:
         key: its key.
         modified: when it was stored, in milliseconds.
         etag: its entity tag.
         version: its version id.
-        bucket: where it lies.
+        bucket: its bucket.
     """
     return S3Object(bucket, key, etag, version, 10, datetime.fromtimestamp(modified / 1000, UTC))
 
@@ -40,11 +40,11 @@ class InMemoryLister:
         clock: moved by `seconds_per_page` for each page.
         seconds_per_page: how long a page takes.
         asked_after: the positions that listings began at.
-        pages_given: how many pages were listed in all.
-        looked_at: the keys and directories that were looked at by themselves.
-        sends_events: what is answered when asked.
-        times_asked: how often that was asked.
-        versioning: what is answered when asked for that.
+        pages_given: the total number of pages listed.
+        looked_at: the keys and directories that were read individually.
+        sends_events: the result of `announces`.
+        times_asked: the number of calls to `announces`.
+        versioning: the result of `has_versioning`.
     """
 
     objects: Sequence[S3Object] = ()
@@ -59,7 +59,7 @@ class InMemoryLister:
     versioning: bool | None = True
 
     def pages(self, selection: S3Selection, after: str) -> Iterator[Page]:
-        """The objects under the prefix whose key sorts after the given one."""
+        """Yield the objects under the prefix whose key sorts after the given one."""
         self.asked_after.append(after)
         found = sorted(
             (o for o in self.objects if o.key.startswith(selection.prefix) and o.key > after),
@@ -73,24 +73,24 @@ class InMemoryLister:
             yield Page(page, page[-1].key if start + self.page_size < len(found) else "")
 
     def members(self, selection: S3Selection, directory: str) -> Iterator[S3Object]:
-        """The objects directly in a directory, under the prefix."""
+        """Yield the objects directly in a directory, under the prefix."""
         self.looked_at.append(directory)
         for stored in sorted(self.objects, key=lambda each: each.key):
             if directory_of(stored.key) == directory and stored.key.startswith(selection.prefix):
                 yield stored
 
     def find(self, bucket: str, key: str) -> S3Object | None:
-        """The object of that key."""
+        """Return the object of that key."""
         self.looked_at.append(key)
         return next((each for each in self.objects if (each.bucket, each.key) == (bucket, key)), None)
 
     def announces(self, bucket: str) -> bool | None:
-        """Whether the bucket sends its events."""
+        """Return whether the bucket sends its events."""
         del bucket
         self.times_asked += 1
         return self.sends_events
 
     def has_versioning(self, bucket: str) -> bool | None:
-        """Whether what is stored becomes a version."""
+        """Return whether stored objects become versions."""
         del bucket
         return self.versioning

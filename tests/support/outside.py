@@ -1,4 +1,4 @@
-"""A project outside of this repository, with an environment in which only the built wheel is installed."""
+"""A project outside of this repository, with an environment that has only the built wheel."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ class Outside:
     """An environment, and the folder of a project.
 
     Attributes:
-        environment: has the wheel, and what it needs.
+        environment: has the wheel and its dependencies.
         project: need not exist yet.
     """
 
@@ -23,11 +23,11 @@ class Outside:
 
     @classmethod
     def from_wheel(cls, wheel: Path, folder: Path) -> "Outside":
-        """An environment that has the wheel.
+        """Make an environment that has the wheel.
 
         Args:
             wheel: the file.
-            folder: where the environment is made; the project's will be "project" in it.
+            folder: of the environment; the project's is "project" in it.
         """
         environment = folder / "environment"
         made = cls(environment, folder / "project")
@@ -51,9 +51,9 @@ class Outside:
 
         Args:
             command: and its arguments.
-            folder: where; None for the project.
-            aws: the URL of a local cloud, if it is to reach one.
-            status: that it must end with.
+            folder: working directory; None for the project.
+            aws: the URL of a local cloud, if needed.
+            status: the expected exit status.
         """
         # The layers' makefiles call python3 for its pip: the environment's, as the system's may have none.
         path = os.pathsep.join([str(self.environment / "bin"), str(SAM.parent), os.environ["PATH"]])
@@ -61,7 +61,7 @@ class Outside:
             "PATH": path,
             "SAM_CLI_TELEMETRY": "0",
         }
-        # Whoever starts this through make hands down make's own flags, which are not for the project's makefiles.
+        # A caller that uses make passes on make's own flags, which are not for the project's makefiles.
         for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
             environment.pop(name, None)
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Messages and items that nobody would write, derived from those that somebody does."""
+"""Malformed messages and items, derived from valid ones."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ NO_MESSAGES: Mapping[str, str] = {
     "half a pair as a name": '{"treadle": "launch", "\\udfff": 1}',
     "an empty object": "{}",
 }
-"""What no queue of Treadle's takes, whoever reads from it."""
+"""Messages that are valid in no queue of Treadle's."""
 
 WRONG: tuple[Any, ...] = (
     None,
@@ -43,11 +43,11 @@ WRONG: tuple[Any, ...] = (
     {},
     {"x": {"y": []}},
 )
-"""What may stand in the place of any field."""
+"""Wrong values for any field."""
 
 
 def mutations(message: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The message without each of its fields, and with something wrong in its place; says which and what."""
+    """Yield the message without each of its fields, and with wrong values for it, with a description."""
     for path in _paths(message):
         name = ".".join(path)
         yield f"no {name}", _changed(message, path)
@@ -96,10 +96,10 @@ _ATTRIBUTES: tuple[dict[str, Any], ...] = (
 def damaged(
     item: Mapping[str, dict[str, Any]], *, keys: tuple[str, ...]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """An item without each of its attributes, and with something else in its place; says which and what.
+    """Yield an item without each of its attributes, and with wrong values for it, with a description.
 
     Args:
-        item: as DynamoDB's JSON writes it.
+        item: in DynamoDB's JSON.
         keys: attributes that stay, as a table or an index is keyed by them.
     """
     for name in item:

@@ -1,6 +1,6 @@
-"""What the template's roles allow, decided as IAM decides: intrinsic functions filled in, conditions evaluated.
+"""Permissions of the template's roles, decided as IAM does: functions resolved, conditions evaluated.
 
-It knows what the template uses, and fails at whatever else appears in it.
+It supports what the template uses, and fails at anything else.
 """
 
 import re
@@ -41,7 +41,7 @@ class Deployed:
     given: Mapping[str, str]
 
     def value(self, node: Any) -> Any:
-        """What a node of the template comes to."""
+        """Resolve a node of the template."""
         if isinstance(node, list):
             return [each for each in map(self.value, node) if each is not _ABSENT]
         if not isinstance(node, dict):
@@ -56,7 +56,7 @@ class Deployed:
         return {key: each for key, each in values.items() if each is not _ABSENT}
 
     def holds(self, condition: str) -> bool:
-        """Whether a condition of the template is true."""
+        """Return whether a condition of the template is true."""
         return bool(self.value(self.template.section("Conditions")[condition]))
 
     def _ref(self, name: str) -> Any:
@@ -123,7 +123,7 @@ class Deployed:
     # ---- Policies
 
     def statements(self, role: str) -> Iterator[dict[str, Any]]:
-        """A role's statements as they are deployed."""
+        """Yield a role's statements as they are deployed."""
         for policy in self.template.resources("AWS::IAM::Role")[role]["Policies"]:
             yield from self.value(policy["PolicyDocument"]["Statement"])
 
@@ -131,7 +131,7 @@ class Deployed:
 def decision(
     statements: Iterable[Mapping[str, Any]], action: str, resource: str, context: Mapping[str, list[str]]
 ) -> str:
-    """IAM's decision, in its words, policy variables filled in from the context."""
+    """Return IAM's decision, in its terms, with policy variables filled in from the context."""
     known = [_with_variables(statement, context) for statement in statements]
     effects = {
         statement["Effect"]
@@ -142,7 +142,7 @@ def decision(
 
 
 def covers(statement: Mapping[str, Any], action: str, resource: str) -> bool:
-    """Whether a statement is about an action on a resource."""
+    """Return whether a statement applies to an action on a resource."""
     named = statement.get("Resource", statement.get("NotResource"))
     is_named = any(fnmatchcase(resource, each) for each in (named if isinstance(named, list) else [named]))
     listed = statement.get("Action", statement.get("NotAction"))
@@ -151,7 +151,7 @@ def covers(statement: Mapping[str, Any], action: str, resource: str) -> bool:
 
 
 _UNFILLED = "${}"
-"""Stands for a variable that has no value: it matches nothing."""
+"""Represents a variable without a value: it matches nothing."""
 
 
 def _with_variables(node: Any, context: Mapping[str, list[str]]) -> Any:
@@ -165,7 +165,7 @@ def _with_variables(node: Any, context: Mapping[str, list[str]]) -> Any:
 
 
 def condition_keys(statement: Mapping[str, Any]) -> set[str]:
-    """What a statement's conditions look at."""
+    """Return the condition keys of a statement."""
     return {key for tests in statement.get("Condition", {}).values() for key in tests}
 
 

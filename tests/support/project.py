@@ -1,4 +1,4 @@
-"""The command `treadle`, and what it has written."""
+"""The command `treadle`, and the files it writes."""
 
 from pathlib import Path
 
@@ -8,12 +8,12 @@ from treadle.cli.commands import treadle
 
 
 def run(*arguments: str | Path) -> Result:
-    """The outcome of `treadle ARGUMENTS`."""
+    """Return the result of `treadle ARGUMENTS`."""
     return CliRunner().invoke(treadle, [str(argument) for argument in arguments], prog_name="treadle")
 
 
 def contents(folder: Path) -> dict[Path, bytes]:
-    """Every file's content by its path, links and caches left out."""
+    """Return every file's content by its path, without links and caches."""
     return {
         path.relative_to(folder): path.read_bytes()
         for path in folder.rglob("*")

@@ -1,4 +1,4 @@
-"""A project's template as it is deployed: after the SAM transform, with names as long as they may be."""
+"""A project's template as it is deployed: after the SAM transform, with names of maximum length."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from treadle.ports.targets import UNANSWERING
 
 PATH = Path(__file__).parents[2] / "template.yaml"
 ENGINE = "e" * 32
-"""As long as the name of an engine may be."""
+"""The maximum length of an engine's name."""
 NAMESPACE = f"{ACCOUNT}/{REGION}/{ENGINE}"
 _TABLE = f"treadle-{ENGINE}-Table-XXXXXXXXXXXX"
 _POLICY = f"arn:{PARTITION}:iam::{ACCOUNT}:policy/treadle/{ENGINE}/{REGION}/{'p' * 60}"
@@ -41,7 +41,7 @@ CONTRACT: Mapping[str, str] = {
     "reconcile_function": f"arn:{PARTITION}:lambda:{REGION}:{ACCOUNT}:function:{'f' * 64}",
     "engine_roles": f"arn:{PARTITION}:iam::{ACCOUNT}:role/treadle/{ENGINE}/{REGION}/engine/*",
 }
-"""An engine's contract with values as long as they may be."""
+"""An engine's contract with values of maximum length."""
 GIVEN: Mapping[str, str | Sequence[str]] = {"Engine": [CONTRACT[part] for part in PARTS]}
 
 Resources = dict[str, dict[str, Any]]
@@ -52,8 +52,8 @@ class Project:
     """A project's template.
 
     Attributes:
-        text: as it is written.
-        deployed: as it is deployed.
+        text: as written.
+        deployed: as deployed.
     """
 
     text: str
@@ -65,27 +65,27 @@ class Project:
         return load(self.text)
 
     def of_type(self, kind: str) -> Resources:
-        """The resolved properties of all resources of a type, by logical id."""
+        """Return the resolved properties of all resources of a type, by logical id."""
         found = {name: each for name, each in self.deployed.resources.items() if each.kind == kind}
         return {name: self.deployed.value(each.properties) for name, each in found.items()}
 
     def functions(self) -> Resources:
-        """The resolved properties of each sensor's function, by the sensor's name."""
+        """Return the resolved properties of each sensor's function, by the sensor's name."""
         functions = self.of_type("AWS::Serverless::Function").values()
         return {
             each["Tags"]["treadle:sensor"]: each for each in functions if "treadle:sensor" in each["Tags"]
         }
 
     def sensors(self) -> dict[str, SensorEntry]:
-        """The sensors that it registers, as the engine reads them."""
+        """Return the sensors that it registers, as the engine reads them."""
         return {name: parse_sensor(name, text) for name, text in self._entries("sensors")}
 
     def jobs(self) -> dict[str, JobEntry]:
-        """The jobs that it registers, as the engine reads them."""
+        """Return the jobs that it registers, as the engine reads them."""
         return {name: parse_job(name, text, frozenset(KINDS)) for name, text in self._entries("jobs")}
 
     def unkept(self) -> dict[str, list[str]]:
-        """The former addresses that no statement of a job's role names, by job, for the roles of this project."""
+        """Return the former addresses by job that no statement of this project's roles names."""
         roles = {
             self.deployed._getatt([name, "Arn"]): each
             for name, each in self.of_type("AWS::IAM::Role").items()
@@ -113,7 +113,7 @@ class Project:
 
 
 def _names(role: Mapping[str, Any], address: str) -> bool:
-    """Whether a statement of a role is on an address; what policies elsewhere say is not known."""
+    """Return whether a role has a statement on an address; policies elsewhere are not known."""
     statements = [
         each for policy in role.get("Policies", ()) for each in policy["PolicyDocument"]["Statement"]
     ]
@@ -123,6 +123,6 @@ def _names(role: Mapping[str, Any], address: str) -> bool:
 
 
 def project(path: Path = PATH) -> Project:
-    """A project's template, the repository's own by default."""
+    """Return a project's template, the repository's own by default."""
     text = path.read_text()
     return Project(text, Deployed(load(text), GIVEN))

@@ -1,4 +1,4 @@
-"""A registry's copy, as RECONCILE has made it."""
+"""RECONCILE's copy of a registry."""
 
 from collections.abc import Iterable, Mapping
 
@@ -10,13 +10,13 @@ from treadle.testing.registry import job_text, sensor_text
 def copied(
     engine: str, at: int, sensors: Mapping[str, Iterable[str]], jobs: Iterable[JobSettings]
 ) -> RegistryCopy:
-    """The copy of a project that has registered some sensors and jobs.
+    """Return the copy of a project that has registered some sensors and jobs.
 
     Args:
         engine: its name.
         at: when Parameter Store was listed, in milliseconds.
         sensors: with the jobs that each may start.
-        jobs: what their names launch.
+        jobs: their settings.
     """
     texts = {f"{SENSORS}/{name}": sensor_text("shop", *granted) for name, granted in sensors.items()}
     texts |= {f"{JOBS}/{settings.job}": job_text("shop", settings) for settings in jobs}

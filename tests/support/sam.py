@@ -50,7 +50,7 @@ def local_invocation(template: Path, function: str, variables: Path) -> dict[str
 
 
 def translated(templates: Sequence[Mapping[str, Any]]) -> list[dict[str, dict[str, Any]]]:
-    """The resources that SAM makes of templates, by logical id.
+    """Return the resources that SAM makes of templates, by logical id.
 
     Args:
         templates: as data, in CloudFormation's long form.

@@ -1,4 +1,4 @@
-"""A queue and two targets that processes share through a directory: each step is one atomic file operation."""
+"""A queue and two targets that processes share in a directory: each step is one atomic file operation."""
 
 import json
 import os
@@ -17,12 +17,12 @@ DAY_MS = 86_400_000
 
 
 def now_ms() -> int:
-    """Milliseconds since the epoch."""
+    """Return the time in milliseconds since the epoch."""
     return time.time_ns() // 1_000_000
 
 
 def append(path: Path, *words: object) -> None:
-    """Add a line to a file; lines of other processes never mix with it."""
+    """Append a line to a file; lines of other processes never mix with it."""
     line = " ".join(map(str, words)) + "\n"
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:
@@ -32,18 +32,18 @@ def append(path: Path, *words: object) -> None:
 
 
 def lines(path: Path) -> list[list[str]]:
-    """The words of each line of a file; none if there is no such file."""
+    """Return the words of each line of a file; none if there is no such file."""
     return [line.split(" ") for line in path.read_text().splitlines()] if path.exists() else []
 
 
 @dataclass(frozen=True, slots=True)
 class DirectoryQueue:
-    """An at-least-once queue; a message is a file whose name says from when on it is visible.
+    """An at-least-once queue; a message is a file whose name has the time from which it is visible.
 
     Args:
-        folder: where the messages lie.
-        visibility_ms: for how long a message that was received is hidden from others.
-        doubled: the part of the messages that arrives twice.
+        folder: of the messages.
+        visibility_ms: for how long a received message is hidden from others.
+        doubled: the fraction of the messages that arrive twice.
     """
 
     folder: Path
@@ -61,7 +61,7 @@ class DirectoryQueue:
                 draft.rename(self.folder / f"{now_ms() + delay * 1000:015d}.{name}")
 
     def receive(self) -> tuple[Path, dict[str, object]] | None:
-        """Any message that is visible, hidden from now on, and its receipt; None if there is none."""
+        """Receive any visible message with its receipt, and hide it; None if there is none."""
         now = now_ms()
         names = [name for name in self._names() if int(name[:15]) <= now]
         if not names:
@@ -76,7 +76,7 @@ class DirectoryQueue:
         return receipt, body
 
     def delete(self, receipt: Path) -> None:
-        """Acknowledge a message, unless it has come to be visible again meanwhile."""
+        """Delete a message, unless it has become visible again meanwhile."""
         receipt.unlink(missing_ok=True)
 
     def __len__(self) -> int:
@@ -87,13 +87,13 @@ class DirectoryQueue:
 
 
 class SharedTarget:
-    """A target whose executions are files or lines of one; some answers are lost, some starts are put off.
+    """A target whose executions are files or lines of one; some responses are lost, some starts are delayed.
 
     Args:
-        folder: where it keeps them.
-        is_named: whether the launch id is a token; otherwise executions are listed, and that with a lag.
+        folder: of the executions.
+        is_named: whether the launch id is a token; otherwise executions are listed, with a lag.
         listing_lag_ms: how long a listing does not show an execution.
-        trouble: the part of the calls that are put off, and of those whose answer is lost.
+        trouble: the fraction of the calls that are delayed, and of those whose response is lost.
     """
 
     def __init__(self, folder: Path, *, is_named: bool, listing_lag_ms: int, trouble: float) -> None:
@@ -107,18 +107,18 @@ class SharedTarget:
 
     @property
     def contract(self) -> StartContract:
-        """A token that is good for long, or a listing that shows all."""
+        """A token that is valid for a long time, or a listing that shows all."""
         return StartContract(token_ms=90 * DAY_MS if self._is_named else None, listing_ms=90 * DAY_MS)
 
     def prepare(self, settings: JobSettings) -> None:
-        """Nothing is needed, and now and then that is not to be had."""
+        """Prepare nothing, and fail now and then."""
         del settings
         if random.random() < self._trouble:
             msg = "Too many requests for credentials at the moment."
             raise LaunchDelayedError(msg)
 
     def start(self, start: Start) -> Execution:
-        """Start, unless it has a token and was started under it."""
+        """Start, unless there is a token and an execution was started with it."""
         if random.random() < self._trouble:
             msg = "Too many starts at the moment."
             raise LaunchDelayedError(msg)
@@ -132,37 +132,37 @@ class SharedTarget:
         return self._execution(start.launch_id)
 
     def resolve(self, start: Start) -> Execution | None:
-        """What the listing shows by now."""
+        """Return the execution in the listing."""
         until = now_ms() - self._lag
         found = any(words[0] == start.launch_id and int(words[1]) <= until for words in lines(self._started))
         append(self._asked, start.launch_id, "found" if found else "unseen")
         return self._execution(start.launch_id) if found else None
 
     def describe(self, external_id: str, role: str = "") -> Execution:
-        """It runs, and goes on."""
+        """Return an execution that is running, always."""
         return self._execution(external_id)
 
     def recent(self, settings: JobSettings, since: int) -> Iterator[Listed]:
-        """None of this is looked through."""
+        """Raise an error: there is no listing of external runs."""
         del since
         raise LaunchRejectedError(settings.arn)
 
     def cancel(self, external_id: str, role: str = "") -> None:
-        """Nothing here is canceled.
+        """Refuse to cancel.
 
         Raises:
-            LaunchRejectedError: each time.
+            LaunchRejectedError: always.
         """
         raise LaunchRejectedError(external_id)
 
     def started(self) -> list[str]:
-        """The launch ids of all executions, each as often as it was started."""
+        """Return the launch ids of all executions, each as often as it was started."""
         if self._is_named:
             return [path.name for path in self._names.iterdir()]
         return [words[0] for words in lines(self._started)]
 
     def asked(self) -> list[str]:
-        """For each start that was none, and each look into the listing, what came of it."""
+        """Return the result of each call that started nothing, and of each listing."""
         return [words[1] for words in lines(self._asked)]
 
     def _take_name(self, launch_id: str) -> bool:

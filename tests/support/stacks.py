@@ -1,4 +1,4 @@
-"""Deployed stacks as CloudFormation and Lambda describe them; moto's own CloudFormation needs more than it brings."""
+"""Deployed stacks as CloudFormation and Lambda describe them, as moto's CloudFormation lacks features."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -19,13 +19,13 @@ ACCOUNT = "123456789012"
 
 @dataclass(slots=True)
 class Stacks:
-    """What the two services answer this process.
+    """The two services' responses to this process.
 
     Attributes:
         resources: by stack, the type and the physical id of each resource by its logical id.
         environments: by a function's physical id, its variables.
         descriptions: by a function's physical id, its description.
-        functions: by a function's physical id, what answers in its place.
+        functions: by a function's physical id, the function that is called instead.
         modified: by a function's physical id, when it was deployed, as Lambda writes it.
         roles: by a function's physical id, the ARN of its role.
         failing: by a function's physical id, the code and the status of Lambda's refusal to describe it.
@@ -52,7 +52,7 @@ class Stacks:
     deleted: list[str] = field(default_factory=list)
 
     def answer(self) -> None:
-        """From now on, let this process's clients hear of these stacks."""
+        """Install these responses for this process's clients."""
         for service, operation, handler in (
             ("cloudformation", "DescribeStacks", self._describe),
             ("cloudformation", "ListStackResources", self._list),
@@ -120,7 +120,7 @@ class Stacks:
     def _invoke(
         self, model: OperationModel, params: dict[str, Any], **_: object
     ) -> tuple[AWSResponse, dict[str, Any]]:
-        """As Lambda answers: what a function raises is an answer, too."""
+        """Invoke as Lambda does: an error of a function is a response, too."""
         del model
         function, event = params["url_path"].split("/")[3], json.loads(params["body"])
         try:

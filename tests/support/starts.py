@@ -1,4 +1,4 @@
-"""Starts as LAUNCH hands them to targets, and AWS clients that answer as a test says."""
+"""Starts as LAUNCH passes them to targets, and AWS clients with configured responses."""
 
 import json
 from collections.abc import Iterator
@@ -18,14 +18,14 @@ NOON = 1_795_370_400_000
 def start_of(
     kind: str, arn: str, *, config: Any = None, tags: dict[str, str] | None = None, **options: str
 ) -> Start:
-    """The first attempt's start.
+    """Return the first attempt's start.
 
     Args:
         kind: of the target.
-        arn: what is started.
+        arn: of the target.
         config: the run config.
         tags: the run's.
-        options: what else the deployment says.
+        options: other settings of the deployment.
     """
     settings = JobSettings("nightly_load", kind, arn, "NightlyLoadArn", options)
     run_config = json.dumps({"a": 1} if config is None else config, separators=(",", ":"))
@@ -35,11 +35,11 @@ def start_of(
 
 @contextmanager
 def stubbed(service: Any, *, once: bool = False) -> Iterator[Stubber]:
-    """The client that targets use, with answers and expected requests checked against AWS's own models.
+    """Stub the client that targets use; requests and responses are checked against AWS's own models.
 
     Args:
         service: as boto3 names it.
-        once: which of the two clients: the one that starts, or the one that asks.
+        once: which of the two clients: the one that starts, or the one that queries.
     """
     with Stubber(clients.client(service, once=once)) as stub:
         yield stub
@@ -47,6 +47,6 @@ def stubbed(service: Any, *, once: bool = False) -> Iterator[Stubber]:
 
 
 def values_of(service: Any, shape: str) -> set[str]:
-    """All values that an enumeration of a service's model has."""
+    """Return all values of an enumeration in a service's model."""
     model: Any = clients.client(service).meta.service_model.shape_for(shape)
     return set(model.enum)

@@ -1,4 +1,4 @@
-"""Ends a process at one of its calls to DynamoDB: just before it, or just after it, with the answer unread."""
+"""Ends a process at one of its calls to DynamoDB: just before it, or just after it, without the response."""
 
 import contextlib
 from collections.abc import Iterator
@@ -9,17 +9,17 @@ from tests.support.hooks import hooked
 
 
 class KilledError(KeyboardInterrupt):
-    """What stands for SIGKILL: no boundary around user code holds it up."""
+    """Stands for SIGKILL: no boundary around user code catches it."""
 
 
 @dataclass(slots=True)
 class Strike:
-    """Where it strikes.
+    """Where the process ends.
 
     Attributes:
-        call: at which call, from 1; 0 for none.
-        after: whether the call has its effect first.
-        struck: the operation at which it struck.
+        call: the number of the call, from 1; 0 for none.
+        after: whether the call takes effect first.
+        struck: the operation at which the process ended.
     """
 
     call: int = 0
@@ -43,7 +43,7 @@ class Strike:
 
 @contextlib.contextmanager
 def striking() -> Iterator[Strike]:
-    """A strike at the DynamoDB clients that are made meanwhile; it strikes once `call` is set."""
+    """Install a strike in the DynamoDB clients that are made meanwhile; it is active once `call` is set."""
     strike = Strike()
     with hooked(("before-call.dynamodb.*", strike._before), ("after-call.dynamodb.*", strike._after)):
         yield strike

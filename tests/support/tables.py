@@ -1,4 +1,4 @@
-"""The four tables, made from the engine's template itself, so that tests and deployments have the same ones."""
+"""The four tables, made from the engine's template itself, so that tests and deployments agree."""
 
 from functools import cache
 from typing import Any
@@ -16,7 +16,7 @@ _TAKEN = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "Billin
 
 @cache
 def _properties() -> dict[str, Any]:
-    """What the template says of each table; reading it takes longer than making them."""
+    """Read the tables' properties from the template, which takes longer than making them."""
     resources = load(ENGINE / "template.yaml")["Resources"]
     found = {}
     for name in _RESOURCES:
@@ -29,7 +29,7 @@ def _properties() -> dict[str, Any]:
 
 
 def create_tables(endpoint: str | None = None) -> TableNames:
-    """Empty tables under names of their own.
+    """Create empty tables under unique names.
 
     Args:
         endpoint: of DynamoDB; None for the environment's.

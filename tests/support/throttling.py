@@ -1,4 +1,4 @@
-"""Lets DynamoDB refuse requests, as it does where there is too much to do."""
+"""Makes DynamoDB refuse requests, as it does when it is throttled."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -14,13 +14,13 @@ CONFLICT = "TransactionConflictException"
 
 @contextlib.contextmanager
 def refusing(refuses: Callable[[str], str | None]) -> Iterator[list[str]]:
-    """DynamoDB clients that are made meanwhile are refused what `refuses` names an error code for.
+    """Refuse requests of DynamoDB clients that are made meanwhile, if `refuses` returns an error code.
 
-    The refusal is the last word of a request, as it is when the SDK's own tries are used up; and nothing
-    waits between the stores' tries.
+    The refusal is final, as it is when the SDK's own retries are used up; and the stores' retries do not
+    wait.
 
     Args:
-        refuses: takes an operation, such as "PutItem", and gives the error's code or None.
+        refuses: takes an operation, such as "PutItem", and returns the error's code or None.
 
     Yields:
         The operations that were refused, in order.

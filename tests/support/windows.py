@@ -1,4 +1,4 @@
-"""What the tests of Dagster's windows share."""
+"""Helpers of the tests of Dagster's windows."""
 
 import json
 import threading
@@ -19,11 +19,11 @@ from treadle.testing.targets import InMemoryTarget
 T = TypeVar("T")
 
 load = JobDefinition(JOB, run_config_schema={"type": "object", "properties": {"n": {"type": "integer"}}})
-"""Takes a number, if it takes anything by that name."""
+"""Takes an integer "n", if given."""
 
 
 def at_once(functions: Sequence[Callable[[], T]]) -> list[T]:
-    """The functions' values, all of them called in the same moment."""
+    """Call all functions at the same time, and return their values."""
     barrier = threading.Barrier(len(functions))
 
     def call(function: Callable[[], T]) -> T:
@@ -37,7 +37,7 @@ def at_once(functions: Sequence[Callable[[], T]]) -> list[T]:
 def launch_all(
     runs: RunStore, queue: InMemoryQueue, target: InMemoryTarget, clock: VirtualClock, at_a_time: int = 1
 ) -> None:
-    """Take every launch message up, the same one by several launches at a time."""
+    """Process every launch message, each by several launches at a time."""
     launcher = Launcher(runs, queue, JOBS, {"step_functions": target}, clock, RandomTokens())
     for body in queue.drain():
         request = LaunchRequest(str(body["run_id"]), int(str(body["attempt"])), str(body["job"]))
@@ -45,11 +45,11 @@ def launch_all(
 
 
 def counting(context: SensorEvaluationContext) -> SensorResult:
-    """A run without key for each number, and the number as cursor."""
+    """Return a run without key for each number, and the number as cursor."""
     number = int(context.cursor or 0) + 1
     return SensorResult([RunRequest(run_config={"n": number})], cursor=str(number))
 
 
 def numbers_started(target: InMemoryTarget) -> list[int]:
-    """The numbers that runs were started with, each as often as it was."""
+    """Return the numbers that runs were started with, each as often as it was."""
     return sorted(json.loads(text)["run_config"]["n"] for text in target.payloads.values())

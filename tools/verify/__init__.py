@@ -1,1 +1,1 @@
-"""`make verify-aws`: what Treadle relies on in AWS, tried on an account with resources that exist for the run only."""
+"""`make verify-aws`: checks AWS behavior that Treadle relies on, with temporary resources in an account."""

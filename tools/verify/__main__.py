@@ -1,4 +1,4 @@
-"""`make verify-aws` and `make verify-local`: try what Treadle relies on in AWS, and delete what that took."""
+"""`make verify-aws` and `make verify-local`: check the AWS behavior that Treadle relies on, and clean up."""
 
 import argparse
 import contextlib
@@ -22,20 +22,16 @@ EVERY_RUN = "all"
 
 
 def echo(text: str) -> None:
-    """Print a line at once.
-
-    Args:
-        text: the line.
-    """
+    """Print a line immediately."""
     print(text, flush=True)
 
 
 def confirmed(question: str, *, yes: bool) -> bool:
-    """Whether the caller agrees.
+    """Return whether the caller agrees.
 
     Args:
-        question: what to.
-        yes: agreed to beforehand.
+        question: shown to the caller.
+        yes: the caller has already agreed.
     """
     if yes:
         return True
@@ -49,12 +45,12 @@ def confirmed(question: str, *, yes: bool) -> bool:
 
 @contextlib.contextmanager
 def ended_like_interrupted() -> Iterator[None]:
-    """Let a request to end (SIGTERM, or a closed terminal) delete what was created, as Ctrl-C does."""
+    """Handle SIGTERM, or a closed terminal, like Ctrl-C: resources that were created are deleted."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    # Whoever ignores hang-ups, as nohup does, goes on doing so.
+    # A caller that ignores hang-ups, as nohup does, continues to ignore them.
     heeded = [
         each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is not signal.SIG_IGN
     ]
@@ -67,20 +63,16 @@ def ended_like_interrupted() -> Iterator[None]:
 
 
 def stacks_of(account: Account) -> Stacks:
-    """The stacks of a run; the local cloud takes no time to create one.
-
-    Args:
-        account: where.
-    """
+    """Return the stacks of a run; the local cloud takes no time to create one."""
     return Stacks(account, pause=0.3 if account.is_local else 3.0)
 
 
 def verify(account: Account, checks: Sequence[Check], *, yes: bool) -> int:
-    """Try checks, print the table, and delete what they needed.
+    """Run checks, print the table, and delete their resources.
 
     Args:
-        account: where.
-        checks: in the order in which they are tried.
+        account: where to run them.
+        checks: in order.
         yes: do not ask before anything is created.
 
     Returns:
@@ -124,11 +116,11 @@ def _cleaned(stacks: Stacks) -> dict[str, str]:
 
 
 def clean_up(account: Account, run: str, *, yes: bool) -> int:
-    """Delete what earlier runs have left, such as one that was killed.
+    """Delete leftovers of earlier runs, such as one that was killed.
 
     Args:
-        account: where.
-        run: of this run only, or of all.
+        account: where to delete them.
+        run: only leftovers of this run; None for all.
         yes: do not ask before anything is deleted.
 
     Returns:
@@ -151,10 +143,7 @@ def clean_up(account: Account, run: str, *, yes: bool) -> int:
 
 
 def chosen(names: Sequence[str]) -> list[Check]:
-    """The checks of these names; all if there are none.
-
-    Args:
-        names: of checks.
+    """Return the checks of these names; all if there are none.
 
     Raises:
         ToolError: there is no such check.
@@ -190,7 +179,7 @@ def _in_account(arguments: argparse.Namespace) -> Callable[[], int]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point of `python -m tools.verify`.
+    """Run `python -m tools.verify`.
 
     Args:
         argv: the command line's arguments; None for the process's.

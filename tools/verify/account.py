@@ -19,17 +19,17 @@ LOCAL_ACCOUNT = "000000000000"
 """The local cloud's account, which does not exist on AWS."""
 
 PREFIX = "treadle-verify"
-"""With what the name of everything begins that a run creates."""
+"""The prefix of the names of all resources that a run creates."""
 
 TAG = "treadle:verify"
-"""The tag on all of it that can have one; its value is the run's id."""
+"""The tag on all resources that can have one; its value is the run's id."""
 
 _RETRIES: Any = {"mode": "standard", "max_attempts": 8}
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account that is verified.
+    """The account where checks run.
 
     Attributes:
         session: the caller's credentials and Region.
@@ -37,8 +37,8 @@ class Account:
         caller: the caller's ARN.
         partition: such as "aws".
         region: the Region.
-        run: this run's id, part of the name of all that it creates.
-        secret: known to this run only; whoever assumes a role of the run gives it.
+        run: this run's id, part of the names of its resources.
+        secret: known to this run only; required to assume a role of the run.
     """
 
     session: boto3.Session
@@ -56,16 +56,16 @@ class Account:
 
     @property
     def name(self) -> str:
-        """With what the names of this run's resources begin."""
+        """The prefix of the names of this run's resources."""
         return f"{PREFIX}-{self.run}"
 
     @property
     def path(self) -> str:
-        """Under which path this run's parameters and log groups are."""
+        """The path of this run's parameters and log groups."""
         return f"/{PREFIX}/{self.run}"
 
     def client(self, service: str) -> Any:
-        """A client with the caller's credentials.
+        """Return a client with the caller's credentials.
 
         Args:
             service: as boto3 names it.
@@ -73,11 +73,11 @@ class Account:
         return client_of(self.session, service)
 
     def arn(self, service: str, resource: str) -> str:
-        """An ARN of this account and Region.
+        """Return an ARN in this account and Region.
 
         Args:
             service: its name in ARNs.
-            resource: what follows the account's number.
+            resource: the part after the account's number.
         """
         region = "" if service == "iam" else self.region
         return f"arn:{self.partition}:{service}:{region}:{self.id}:{resource}"
@@ -85,10 +85,10 @@ class Account:
 
 @functools.cache
 def client_of(session: boto3.Session, service: str) -> Any:
-    """A client that waits for throttling to end.
+    """Return a client that retries throttled requests.
 
     Args:
-        session: whose credentials it has.
+        session: has the credentials.
         service: as boto3 names it.
     """
     make: Any = session.client
@@ -96,7 +96,7 @@ def client_of(session: boto3.Session, service: str) -> Any:
 
 
 def identify() -> Account:
-    """The account to which the environment's credentials belong.
+    """Return the account of the environment's credentials.
 
     Raises:
         ToolError: there are no credentials, or no Region.
@@ -119,11 +119,7 @@ def identify() -> Account:
 
 @contextlib.contextmanager
 def pointing_at(endpoint: str) -> Iterator[None]:
-    """Let all clients of this process talk to a local cloud, whatever profile the developer uses otherwise.
-
-    Args:
-        endpoint: the local cloud's URL.
-    """
+    """Point all clients of this process to a local cloud, whatever profile the developer uses otherwise."""
     before = dict(os.environ)
     os.environ.clear()
     os.environ.update(local_aws(endpoint))

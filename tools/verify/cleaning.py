@@ -1,4 +1,4 @@
-"""Deletes what runs have created: stacks by name and tag, then the few things that no stack owns."""
+"""Deletes resources that runs created: stacks by name and tag, then the few that no stack owns."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -10,23 +10,23 @@ from tools.verify.stacks import Stack, Stacks
 
 
 def leftovers(stacks: Stacks, run: str | None) -> list[Stack]:
-    """The stacks that there still are.
+    """Return the remaining stacks.
 
     Args:
         stacks: of the account.
-        run: of this run only; None for all runs.
+        run: only those of this run; None for all runs.
     """
     return [stack for stack in stacks.all() if run is None or stack.run == run]
 
 
 def parameters(account: Account, run: str | None) -> list[str]:
-    """The parameters that there still are: those that checks put by themselves, or CloudFormation retained.
+    """Return the remaining parameters: those that checks created directly, or CloudFormation retained.
 
     Args:
-        account: where.
-        run: of this run only; None for all runs.
+        account: where to search.
+        run: only those of this run; None for all runs.
     """
-    # Names only: who cleans up need not be permitted to read any parameter.
+    # Names only: cleaning up needs no permission to read a parameter.
     prefix = {
         "Key": "Name",
         "Option": "BeginsWith",
@@ -37,11 +37,11 @@ def parameters(account: Account, run: str | None) -> list[str]:
 
 
 def log_groups(account: Account, run: str | None) -> list[str]:
-    """The log groups that there still are: a late invocation creates its function's anew.
+    """Return the remaining log groups: a late invocation recreates its function's.
 
     Args:
-        account: where.
-        run: of this run only; None for all runs.
+        account: where to search.
+        run: only those of this run; None for all runs.
     """
     logs = account.client("logs")
     prefixes = (
@@ -57,14 +57,14 @@ def log_groups(account: Account, run: str | None) -> list[str]:
 
 
 def clean(stacks: Stacks, run: str | None = None) -> dict[str, str]:
-    """Delete what runs have created, and wait until it is gone.
+    """Delete resources that runs created, and wait until they are gone.
 
     Args:
         stacks: of the account.
-        run: of this run only; None for all runs.
+        run: only those of this run; None for all runs.
 
     Returns:
-        Why each thing that is still there could not be deleted, by its name.
+        Why each remaining resource could not be deleted, by its name.
     """
     account = stacks.account
     left: dict[str, str] = {}

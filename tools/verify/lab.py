@@ -1,4 +1,4 @@
-"""What a check works with: its stack's outputs, clients, roles to assume, and patience."""
+"""The environment of a check: its stack's outputs, clients, roles to assume, and polling."""
 
 import json
 import time
@@ -25,8 +25,10 @@ DENIALS = frozenset(
 )
 
 SETTLED_SECONDS = 60
-"""How long changes of IAM may take until they hold everywhere: "IAM user guide", "Changes that I make are not always
-immediately visible"."""
+"""How long changes of IAM may take until they apply everywhere.
+
+"IAM user guide", "Changes that I make are not always immediately visible".
+"""
 
 SETTLED_SECONDS_LOCALLY = 3
 
@@ -34,23 +36,23 @@ Value = TypeVar("Value")
 
 
 class DidNotHoldError(Exception):
-    """AWS did something else than expected; the message says what."""
+    """AWS did not behave as expected; the message has the difference."""
 
 
 class NotTriedError(Exception):
-    """A check cannot be carried out here; the message says why."""
+    """A check cannot be carried out here; the message has the reason."""
 
 
 @dataclass(slots=True)
 class Lab:
-    """The bench of one check.
+    """The environment of one check.
 
     Attributes:
         account: where it runs.
         stacks: creates further stacks of the run.
         check: the check's name.
         outputs: of its stack.
-        pause: how long to wait between two looks, in seconds.
+        pause: seconds between two polls.
         sleep: waits.
     """
 
@@ -72,7 +74,7 @@ class Lab:
         return SETTLED_SECONDS_LOCALLY if self.account.is_local else SETTLED_SECONDS
 
     def client(self, service: str) -> Any:
-        """A client with the caller's credentials.
+        """Return a client with the caller's credentials.
 
         Args:
             service: as boto3 names it.
@@ -80,7 +82,7 @@ class Lab:
         return self.account.client(service)
 
     def acting_as(self, role: str, session_name: str = "verify") -> boto3.Session:
-        """A session of a role of this run, once IAM lets it be assumed.
+        """Return a session of a role of this run, once IAM lets it be assumed.
 
         Args:
             role: the role's ARN.
@@ -102,11 +104,11 @@ class Lab:
         return session_of(granted["Credentials"], self.account.region)
 
     def once_allowed(self, call: Callable[[], Value], what: str) -> Value:
-        """The answer to a request that must be allowed, once IAM has taken up what was created a moment ago.
+        """Return the response to a request that must be allowed, once IAM has applied recent changes.
 
         Args:
             call: sends the request.
-            what: what it means if it stays denied, for the message.
+            what: the meaning of a lasting denial, for the message.
 
         Raises:
             DidNotHoldError: it stays denied.
@@ -123,11 +125,11 @@ class Lab:
             self.sleep(self.pause)
 
     def eventually(self, look: Callable[[], Value | None], seconds: float) -> Value | None:
-        """What a look shows once it shows something; None if it never does.
+        """Poll until there is a result and return it; None if there never is.
 
         Args:
             look: returns None for nothing yet.
-            seconds: how long to look.
+            seconds: how long to poll.
         """
         until = time.monotonic() + seconds
         while True:
@@ -137,7 +139,7 @@ class Lab:
             self.sleep(self.pause)
 
     def receive(self, queue: str, seconds: float) -> str | None:
-        """The body of a message, deleted from its queue; None if none comes.
+        """Return the body of a message, deleted from its queue; None if none arrives.
 
         Args:
             queue: the queue's URL.
@@ -154,12 +156,7 @@ class Lab:
         return self.eventually(look, seconds)
 
     def invoke(self, function: str, event: Mapping[str, Any]) -> dict[str, Any]:
-        """What a function answers.
-
-        Args:
-            function: its name.
-            event: what it is given.
-        """
+        """Invoke a function and return its response."""
         answer = self.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event).encode())
         text = answer["Payload"].read()
         if answer.get("FunctionError"):
@@ -178,8 +175,8 @@ class Lab:
         """Create a further stack of this check and wait for it, however it ends.
 
         Args:
-            part: what tells it from the check's other stacks.
-            template: what is in it.
+            part: distinguishes it from the check's other stacks.
+            template: of the stack.
             parameters: values of the template's parameters.
             is_validated: whether CloudFormation looks for conflicts before it creates the first resource.
         """
@@ -189,12 +186,7 @@ class Lab:
 
 
 def session_of(credentials: Mapping[str, str], region: str) -> boto3.Session:
-    """A session with credentials that STS gave.
-
-    Args:
-        credentials: STS's.
-        region: the Region.
-    """
+    """Return a session with credentials from STS."""
     return boto3.Session(
         aws_access_key_id=credentials["AccessKeyId"],
         aws_secret_access_key=credentials["SecretAccessKey"],
@@ -204,7 +196,7 @@ def session_of(credentials: Mapping[str, str], region: str) -> boto3.Session:
 
 
 def is_denial(error: ClientError) -> bool:
-    """Whether a request was refused for want of permission.
+    """Return whether a request was refused for lack of permission.
 
     Args:
         error: what the request raised.
@@ -213,7 +205,7 @@ def is_denial(error: ClientError) -> bool:
 
 
 def is_denied(call: Callable[[], object]) -> bool:
-    """Whether a request is denied; another error is raised.
+    """Return whether a request is denied; another error is raised.
 
     Args:
         call: sends the request.
@@ -232,7 +224,7 @@ def expect_denied(call: Callable[[], object], what: str) -> None:
 
     Args:
         call: sends the request.
-        what: which request, for the message.
+        what: the request, for the message.
 
     Raises:
         DidNotHoldError: it was allowed.

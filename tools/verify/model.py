@@ -1,4 +1,4 @@
-"""What a check is, and what comes of one. Knows nothing of how checks are run."""
+"""A check and its result, independent of how checks are run."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ from tools.verify.lab import Lab
 Template = Mapping[str, Any]
 
 SUCCESS, FAILED, NOTHING_TRIED, LEFT_BEHIND, INTERRUPTED = 0, 1, 2, 3, 130
-"""Exit statuses: all that was tried held; something did not; nothing was tried; something could not be deleted."""
+"""Exit statuses: every check held; one did not; none was tried; a resource could not be deleted."""
 
 
 class Verdict(StrEnum):
-    """What came of a check."""
+    """The result of a check."""
 
     HELD = "held"
     DID_NOT_HOLD = "did not hold"
@@ -24,15 +24,15 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One statement about AWS, and how to try it.
+    """One statement about AWS, and how to check it.
 
     Attributes:
         name: in lower case with hyphens, at most 24 characters, as it becomes part of a stack's name.
-        statement: what AWS is expected to do.
+        statement: the expected behavior of AWS.
         relied_on: where Treadle relies on it, or which finding it settles.
-        source: where AWS says so.
-        run: tries it, and returns what was observed; raises `DidNotHoldError` or `NotTriedError`.
-        template: makes the CloudFormation template of what it needs; None if it needs nothing.
+        source: where AWS documents it.
+        run: checks it, and returns what was observed; raises `DidNotHoldError` or `NotTriedError`.
+        template: makes the CloudFormation template of its resources; None if it needs none.
         not_local: why the local cloud cannot show it; "" if the local cloud evaluates all that it needs.
         dollars: an upper bound of what one run costs at list price.
     """
@@ -49,13 +49,13 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class ByHand:
-    """What takes longer than an hour, or more than one account, and is therefore only described.
+    """Behavior that takes over an hour to check, or more than one account, and is therefore only described.
 
     Attributes:
         name: as a check's.
-        statement: what AWS is expected to do.
-        why: why it cannot be tried here.
-        how: how to look.
+        statement: the expected behavior of AWS.
+        why: why it cannot be checked here.
+        how: how to check it.
     """
 
     name: str
@@ -66,12 +66,12 @@ class ByHand:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of one check.
+    """The result of one check.
 
     Attributes:
         name: the check's.
         statement: the check's.
-        verdict: what came of it.
+        verdict: whether it held.
         observed: what was observed, or why it could not be tried.
         seconds: how long it took.
     """
@@ -84,12 +84,12 @@ class Result:
 
 
 def exit_status(results: Iterable[Result], *, interrupted: bool = False, left: bool = False) -> int:
-    """The status with which to end.
+    """Return the exit status.
 
     Args:
         results: of all checks.
         interrupted: whether the run was interrupted.
-        left: whether something that was created could not be deleted.
+        left: whether a resource could not be deleted.
     """
     verdicts = {result.verdict for result in results}
     if Verdict.DID_NOT_HOLD in verdicts:

@@ -9,11 +9,11 @@ from tools.verify.model import ByHand, Check, Result, Verdict
 
 
 def plan(account: Account, checks: Sequence[Check], named: Sequence[str]) -> Iterator[str]:
-    """What is about to be done, line by line.
+    """Yield the lines of the plan.
 
     Args:
-        account: where.
-        checks: that are tried.
+        account: where the checks run.
+        checks: in order.
         named: the caller's own jobs that are started.
     """
     stacks = sum(check.template is not None for check in checks)
@@ -30,11 +30,7 @@ def plan(account: Account, checks: Sequence[Check], named: Sequence[str]) -> Ite
 
 
 def table(results: Sequence[Result]) -> Iterator[str]:
-    """One line for each result, and how many there are of each kind.
-
-    Args:
-        results: of all checks.
-    """
+    """Yield one line for each result, and the number of each kind."""
     width = max((len(result.name) for result in results), default=0)
     kinds = max(map(len, Verdict))
     for result in results:
@@ -45,12 +41,7 @@ def table(results: Sequence[Result]) -> Iterator[str]:
 
 
 def details(results: Iterable[Result], checks: Iterable[Check]) -> Iterator[str]:
-    """What did not hold: the statement, what relies on it, and where AWS says so.
-
-    Args:
-        results: of all checks.
-        checks: that were tried.
-    """
+    """Yield the checks that did not hold: the statement, what relies on it, and where AWS documents it."""
     by_name = {check.name: check for check in checks}
     for result in results:
         if result.verdict is Verdict.DID_NOT_HOLD:
@@ -63,21 +54,17 @@ def details(results: Iterable[Result], checks: Iterable[Check]) -> Iterator[str]
 
 
 def by_hand(items: Iterable[ByHand]) -> Iterator[str]:
-    """What was not tried here, and how to look.
-
-    Args:
-        items: what.
-    """
+    """Yield the behavior that was not checked here, and how to check it."""
     for item in items:
         yield f"{Verdict.NOT_TRIED}  {item.name}: {item.why}. {item.statement}."
         yield f"    {item.how}"
 
 
 def remaining(left: Mapping[str, str]) -> Iterator[str]:
-    """What could not be deleted, and what to do.
+    """Yield the resources that could not be deleted, and what to do.
 
     Args:
-        left: why, by name.
+        left: reasons by name.
     """
     for name, reason in left.items():
         yield f"not deleted: {name}: {reason}"

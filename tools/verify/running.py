@@ -1,4 +1,4 @@
-"""Runs checks one after the other, and deletes what they needed, whatever happens."""
+"""Runs checks one after the other, and deletes their resources, whatever happens."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -19,11 +19,11 @@ class Run:
     """One run of checks.
 
     Attributes:
-        account: where.
-        stacks: what it creates.
-        checks: in the order in which they are tried.
-        echo: tells what is being done.
-        results: of the checks that are over.
+        account: where it runs.
+        stacks: creates their stacks.
+        checks: in order.
+        echo: prints the progress.
+        results: of the completed checks.
     """
 
     account: Account
@@ -34,15 +34,11 @@ class Run:
     _refused: dict[str, str] = field(default_factory=dict)
 
     def is_tried(self, check: Check) -> bool:
-        """Whether a check can be tried in this account.
-
-        Args:
-            check: which.
-        """
+        """Return whether a check can be tried in this account."""
         return not (self.account.is_local and check.not_local)
 
     def execute(self) -> None:
-        """Create what the checks need, all at once, and try one check after the other."""
+        """Create all stacks of the checks at once, then run one check after the other."""
         needed = [check for check in self.checks if check.template and self.is_tried(check)]
         self.echo(f"creating {len(needed)} stacks {self.account.name}-…")
         for check in needed:
@@ -55,7 +51,7 @@ class Run:
             self.echo(f"{check.name}: {verdict}")
 
     def interrupt(self) -> None:
-        """Note of each check that was not tried that the run was interrupted."""
+        """Record the interruption as the result of each check that was not tried."""
         done = {result.name for result in self.results}
         self.results += [
             Result(check.name, check.statement, Verdict.NOT_TRIED, "the run was interrupted")

@@ -1,4 +1,4 @@
-"""The stacks of a run: all that a check needs is in one, so that deleting them deletes it."""
+"""The stacks of a run: all resources of a check are in one, so that deleting them deletes it."""
 
 import json
 import time
@@ -13,19 +13,19 @@ from tools.verify.account import PREFIX, TAG, Account
 
 CAPABILITIES = ("CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND")
 DELETIONS = 3
-"""How often a deletion is tried: what still uses a resource may itself be about to be deleted."""
+"""How often a deletion is tried: another stack that uses a resource may itself be about to be deleted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A stack as it is.
+    """The current state of a stack.
 
     Attributes:
         name: its name.
         status: CloudFormation's.
         outputs: its outputs by name.
         run: the id of the run that created it.
-        created: when.
+        created: when it was created.
         reason: why its last operation failed; "" if it did not.
     """
 
@@ -43,7 +43,7 @@ class Stack:
 
     @property
     def is_moving(self) -> bool:
-        """Whether an operation is under way."""
+        """Whether an operation is in progress."""
         return self.status.endswith("_IN_PROGRESS")
 
 
@@ -52,8 +52,8 @@ class Stacks:
     """Creates, awaits and deletes stacks.
 
     Attributes:
-        account: where.
-        pause: how long to wait between two looks, in seconds.
+        account: where they are.
+        pause: seconds between two polls.
         sleep: waits.
     """
 
@@ -66,10 +66,10 @@ class Stacks:
         return self.account.client("cloudformation")
 
     def name_of(self, part: str) -> str:
-        """The name of a stack of this run.
+        """Return the name of a stack of this run.
 
         Args:
-            part: what tells it from the run's other stacks.
+            part: distinguishes it from the run's other stacks.
         """
         return f"{self.account.name}-{part}"
 
@@ -85,7 +85,7 @@ class Stacks:
 
         Args:
             name: its whole name.
-            template: what is in it.
+            template: of the stack.
             parameters: values of the template's parameters.
             is_validated: whether CloudFormation looks for conflicts before it creates the first resource.
         """
@@ -146,7 +146,7 @@ class Stacks:
         return " ".join([described.get("StatusReason") or described["Status"], *reasons])
 
     def find(self, name: str) -> Stack | None:
-        """A stack as it is; None if there is none.
+        """Return the current state of a stack; None if there is none.
 
         Args:
             name: its whole name.
@@ -160,14 +160,14 @@ class Stacks:
         return _stack(described[0]) if described else None
 
     def wait(self, name: str, seconds: float = 600) -> Stack:
-        """A stack once its operation is over.
+        """Wait for a stack's operation to end.
 
         Args:
             name: its whole name.
             seconds: how long to wait.
 
         Returns:
-            The stack, in whatever status it ended; one of status DELETE_COMPLETE if there is none (anymore).
+            The stack, whatever its last status; one of status DELETE_COMPLETE if it does not exist (anymore).
         """
         until = time.monotonic() + seconds
         while True:
@@ -187,7 +187,7 @@ class Stacks:
             self.sleep(self.pause)
 
     def reason_of(self, name: str) -> str:
-        """Why the first resource failed.
+        """Return why the first resource failed.
 
         Args:
             name: the stack's whole name.
@@ -215,7 +215,7 @@ class Stacks:
         )
 
     def resources(self, name: str) -> dict[str, str]:
-        """The physical id of each resource of a stack, by its logical id.
+        """Return the physical ids of a stack's resources, by logical id.
 
         Args:
             name: the stack's whole name.
@@ -229,7 +229,7 @@ class Stacks:
         }
 
     def all(self) -> list[Stack]:
-        """Every stack of any run that there still is, by name and tag."""
+        """Return every existing stack of any run, by name and tag."""
         pages = self._cloudformation.get_paginator("describe_stacks").paginate()
         found = [_stack(each) for page in pages for each in page["Stacks"]]
         return [
@@ -246,7 +246,7 @@ class Stacks:
             seconds: how long to wait for each.
 
         Returns:
-            Why each that is still there could not be deleted, by its name.
+            Why each remaining stack could not be deleted, by its name.
         """
         left = dict.fromkeys(names, "")
         for _ in range(DELETIONS):

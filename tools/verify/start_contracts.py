@@ -1,6 +1,7 @@
-"""The rows of the start contract: one small run is started, the same start is requested again, and its end awaited.
+"""The rows of the start contract: start one small run, request the same start again, and await its end.
 
-What runs is what an environment variable names, with the caller's credentials; or for some kinds what a check created.
+The target is named by an environment variable, and started with the caller's credentials; for some target
+types a check creates it.
 """
 
 import time
@@ -14,7 +15,7 @@ from treadle.ports.targets import JobSettings, Start, Target
 
 PREFIX = "TREADLE_VERIFY_"
 LISTING_SECONDS = 60
-"""LAUNCH gives up looking after so long, so an execution must be listed by then."""
+"""LAUNCH stops listing after this time, so an execution must be listed by then."""
 
 END_SECONDS = 900
 POLL_SECONDS = 2.0
@@ -31,25 +32,25 @@ ROWS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "sqs": ("SQS_QUEUE", ()),
     "eventbridge": ("EVENT_BUS", ("source", "detail_type")),
 }
-"""For each kind the variable that names what is started, and the options that have variables of their own."""
+"""The variable that names the target, and the options that have their own variables, by target type."""
 
 
 @dataclass(frozen=True, slots=True)
 class VariableSettings(JobSettings):
-    """A job whose settings come from environment variables, so that what is missing is named by them."""
+    """A job whose settings come from environment variables, by which messages name missing ones."""
 
     def missing(self, options: Sequence[str]) -> str:
-        """Say which variables are missing, and what to do."""
+        """Return which variables are missing, and what to do."""
         return f"there is no {', '.join(variable_of(self.target, each) for each in options)}. Set it and try again."
 
 
 def variable_of(kind: str, option: str) -> str:
-    """The environment variable of a kind's option: `…_BATCH_QUEUE`."""
+    """Return the environment variable of a target type's option: `…_BATCH_QUEUE`."""
     return f"{PREFIX}{kind}_{option}".upper()
 
 
 def settings_of(environment: Mapping[str, str]) -> list[VariableSettings]:
-    """What there is to be started, by the variables that are set."""
+    """Return the jobs to start, from the variables that are set."""
     found = []
     for kind, (name, options) in ROWS.items():
         address = environment.get(PREFIX + name, "").strip()
@@ -60,7 +61,7 @@ def settings_of(environment: Mapping[str, str]) -> list[VariableSettings]:
 
 
 def start_of(settings: JobSettings) -> Start:
-    """A start that was never made before."""
+    """Return a start that was never made before."""
     run_id, now = str(uuid.uuid4()), time.time_ns() // 1_000_000
     launch_id, config = f"{run_id}-1", canonical_json({"verify": settings.target})
     payload = canonical_json({"launch_id": launch_id, "run_config": {"verify": settings.target}})
@@ -68,7 +69,7 @@ def start_of(settings: JobSettings) -> Start:
 
 
 def verify(target: Target, start: Start) -> list[str]:
-    """Start, lose the answer, and find out as LAUNCH would; what was seen, in words.
+    """Start, lose the response, and resolve the start as LAUNCH would; return what was observed, as text.
 
     Raises:
         DidNotHoldError: if another execution was started, or the first cannot be found.

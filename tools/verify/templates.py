@@ -11,7 +11,7 @@ RUNTIME = "python3.13"
 
 
 def template(resources: Mapping[str, Part], outputs: Mapping[str, Any] | None = None, **more: Any) -> Part:
-    """A template.
+    """Return a template.
 
     Args:
         resources: by logical id.
@@ -31,10 +31,10 @@ def template(resources: Mapping[str, Part], outputs: Mapping[str, Any] | None = 
 def statement(
     actions: Sequence[str], resources: object, condition: Part | None = None, effect: str = "Allow"
 ) -> Part:
-    """A statement of a policy.
+    """Return a policy statement.
 
     Args:
-        actions: what it is about.
+        actions: one or several.
         resources: one or several ARNs.
         condition: under which it applies.
         effect: Allow or Deny.
@@ -44,20 +44,12 @@ def statement(
 
 
 def document(*statements: Part) -> Part:
-    """A policy document.
-
-    Args:
-        statements: what it says.
-    """
+    """Return a policy document."""
     return {"Version": "2012-10-17", "Statement": list(statements)}
 
 
 def trusting_caller(account: Account) -> Part:
-    """A trust policy for whoever runs the checks: it takes the run's secret.
-
-    Args:
-        account: where.
-    """
+    """Return a trust policy for the caller of the checks, who must pass the run's secret."""
     return document(
         {
             "Effect": "Allow",
@@ -69,10 +61,10 @@ def trusting_caller(account: Account) -> Part:
 
 
 def role(trust: Part, *statements: Part, **properties: Any) -> Part:
-    """A role with a generated name.
+    """Return a role with a generated name.
 
     Args:
-        trust: who may assume it.
+        trust: its trust policy.
         statements: of its policy.
         properties: more properties.
     """
@@ -84,7 +76,9 @@ def role(trust: Part, *statements: Part, **properties: Any) -> Part:
 
 
 def role_of_functions(*statements: Part) -> Part:
-    """A role for functions; without rights to write logs, as a function would then create a log group by itself.
+    """Return a role for functions, without permission to write logs.
+
+    With it, a function would create a log group by itself.
 
     Args:
         statements: of its policy.
@@ -100,7 +94,7 @@ def role_of_functions(*statements: Part) -> Part:
 
 
 def table() -> Part:
-    """A table with the text key `id`, paid by request."""
+    """Return a table with the text key `id`, billed per request."""
     return {
         "Type": "AWS::DynamoDB::Table",
         "Properties": {
@@ -112,16 +106,12 @@ def table() -> Part:
 
 
 def queue(**properties: Any) -> Part:
-    """A queue.
-
-    Args:
-        properties: its properties.
-    """
+    """Return a queue."""
     return {"Type": "AWS::SQS::Queue", "Properties": properties}
 
 
 def admitting_rules(queue_id: str, rules: object) -> Part:
-    """The policy of a queue into which rules of EventBridge send.
+    """Return the policy of a queue into which EventBridge rules send.
 
     Args:
         queue_id: the queue's logical id.
@@ -144,7 +134,7 @@ def admitting_rules(queue_id: str, rules: object) -> Part:
 
 
 def function(code: str, role_id: str, **properties: Any) -> Part:
-    """A function of a few lines.
+    """Return a function of a few lines.
 
     Args:
         code: of its module.
@@ -166,27 +156,15 @@ def function(code: str, role_id: str, **properties: Any) -> Part:
 
 
 def arn_of(logical_id: str) -> Part:
-    """The ARN of a resource of the same template.
-
-    Args:
-        logical_id: the resource's.
-    """
+    """Return the ARN of a resource of the same template."""
     return {"Fn::GetAtt": [logical_id, "Arn"]}
 
 
 def ref(logical_id: str) -> Part:
-    """The name of a resource of the same template.
-
-    Args:
-        logical_id: the resource's.
-    """
+    """Return the name of a resource of the same template."""
     return {"Ref": logical_id}
 
 
 def sub(text: str) -> Part:
-    """A text with `${…}` filled in by CloudFormation.
-
-    Args:
-        text: the text.
-    """
+    """Return a text with `${…}` to be filled in by CloudFormation."""
     return {"Fn::Sub": text}

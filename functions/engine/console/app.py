@@ -1,4 +1,4 @@
-"""Serves the console to those who are signed in."""
+"""Serves the console to signed-in users."""
 
 from treadle.console.deployed import console
 from treadle.entrypoints.handler import instrumented

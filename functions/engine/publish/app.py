@@ -1,4 +1,4 @@
-"""Tells on Treadle's bus which statuses runs have reached."""
+"""Publishes status changes of runs to Treadle's bus."""
 
 from treadle.entrypoints.publishing import publisher
 

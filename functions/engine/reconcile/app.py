@@ -1,4 +1,4 @@
-"""Finds what a step has lost, and puts it back on its way."""
+"""Finds overdue work each minute, and repairs it."""
 
 from treadle.entrypoints.steps import reconciler
 

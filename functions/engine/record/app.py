@@ -1,4 +1,4 @@
-"""Folds what targets report into run records."""
+"""Applies reports of targets to run records."""
 
 from treadle.entrypoints.steps import recorder
 

@@ -1,4 +1,4 @@
-"""Example job: summarizes the CSV file that a run is about. All it knows of Treadle is the run's input."""
+"""Example job: summarizes the CSV file of a run. It depends on Treadle only through the run's input."""
 
 import csv
 import json
@@ -14,7 +14,7 @@ s3, OUTPUT_PREFIX = boto3.client("s3"), os.environ["OUTPUT_PREFIX"]
 
 
 class MalformedCsvError(ValueError):
-    """The file is no UTF-8 CSV with a header and rows of its width; says which line and why."""
+    """The file is not a UTF-8 CSV with a header and rows of the same width; has the line and the reason."""
 
 
 class _Column:

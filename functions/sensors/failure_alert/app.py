@@ -1,4 +1,4 @@
-"""Notifies of each failed run by SNS, e-mail, Slack, Teams, PagerDuty or a webhook, as its environment says."""
+"""Sends an alert for each failed run: by SNS, e-mail, Slack, Teams, PagerDuty or a webhook."""
 
 from treadle import DefaultSensorStatus, alert_from_environment, evaluator, unless_retried
 

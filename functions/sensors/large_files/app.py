@@ -1,4 +1,4 @@
-"""Starts `process_large_file` for each summary of a file that has more rows than the deployment says."""
+"""Starts `process_large_file` for each summary of a file with more rows than the deployment's limit."""
 
 import os
 

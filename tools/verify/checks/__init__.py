@@ -1,4 +1,4 @@
-"""All checks, in the order in which they are tried: those that watch something for minutes come last."""
+"""All checks, in order: those that observe something for minutes come last."""
 
 from tools.verify.checks import alarms, deployment, events, functions, identity, starts, tables
 from tools.verify.checks.by_hand import BY_HAND

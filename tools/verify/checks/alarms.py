@@ -1,4 +1,4 @@
-"""CloudWatch: what an alarm does before there is any data."""
+"""CloudWatch: the state of an alarm before there is any data."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,14 +14,14 @@ MISSING = (
 )
 
 WATCHED_SECONDS = 420
-"""A function's first data point comes within five minutes of its first run; an alarm is evaluated each minute."""
+"""A function's first data point takes up to five minutes; an alarm is evaluated each minute."""
 
 
 def silent_alarm(periods: int) -> Callable[[Account], Part]:
-    """Make the template of an alarm over a metric without data, like those that take silence for a failure.
+    """Make the template of an alarm over a metric without data, which treats missing data as breaching.
 
     Args:
-        periods: how many of five minutes must be breaching.
+        periods: the number of breaching periods of five minutes.
     """
 
     def made(_: Account) -> Part:
@@ -46,11 +46,7 @@ def silent_alarm(periods: int) -> Callable[[Account], Part]:
 
 
 def at_birth(lab: Lab) -> str:
-    """Watch a new alarm for seven minutes from the creation of its stack.
-
-    Args:
-        lab: the check's.
-    """
+    """Observe a new alarm for seven minutes from the creation of its stack."""
     cloudwatch, name = lab.client("cloudwatch"), lab.outputs["Alarm"]
     stack = lab.stacks.find(lab.stack_name)
     created = stack.created if stack and stack.created else datetime.now(UTC)

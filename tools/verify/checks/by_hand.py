@@ -1,4 +1,4 @@
-"""What no run of an hour in one account can show, and how to look at it."""
+"""Behavior that cannot be checked in an hour in one account, with instructions."""
 
 from tools.verify.model import ByHand
 

@@ -66,19 +66,15 @@ def parameter(name: str | Part, value: str = "1", kind: str = "String", **attrib
 
 
 def taken(account: Account) -> Part:
-    """A parameter whose name another stack wants.
-
-    Args:
-        account: where.
-    """
+    """Return a parameter whose name another stack also uses."""
     return template({"Taken": parameter(f"{account.path}/taken")})
 
 
 def failing(account: Account, deletion: str = "RetainExceptOnCreate") -> Part:
-    """What cannot be created: first a parameter, then one whose name is taken.
+    """Return a template that fails: first a parameter, then one whose name is taken.
 
     Args:
-        account: where.
+        account: where it is deployed.
         deletion: the deletion policy of the first.
     """
     kept = parameter(f"{account.path}/retained", DeletionPolicy=deletion, UpdateReplacePolicy="Retain")
@@ -86,11 +82,11 @@ def failing(account: Account, deletion: str = "RetainExceptOnCreate") -> Part:
 
 
 def failed_creation(lab: Lab, deletion: str = "RetainExceptOnCreate") -> str:
-    """Let a first deployment fail, and look for what it had created.
+    """Let a first deployment fail, and check what remains.
 
     Args:
         lab: the check's.
-        deletion: the deletion policy of what is created.
+        deletion: the deletion policy of the resource that is created.
     """
     # Validated, it would be refused before anything is created.
     stack = lab.deploy("failing", failing(lab.account, deletion), is_validated=False)
@@ -153,16 +149,12 @@ def taken_name(lab: Lab) -> str:
 
 
 def engine(account: Account) -> Part:
-    """A contract as an engine writes it.
-
-    Args:
-        account: where.
-    """
+    """Return a contract as an engine writes it."""
     return template({"Contract": parameter(f"{account.path}/v1", ",".join(CONTRACT), "StringList")})
 
 
 def project(path: str) -> Part:
-    """A project, which shows the parts of the contract that it takes.
+    """Return a project, whose outputs are the parts of the contract that it uses.
 
     Args:
         path: the contract's.
@@ -175,11 +167,7 @@ def project(path: str) -> Part:
 
 
 def contract(lab: Lab) -> str:
-    """Deploy a project on a contract, and one on a contract that there is not.
-
-    Args:
-        lab: the check's.
-    """
+    """Deploy a project on a contract, and one on a contract that does not exist."""
     stack = lab.deploy("project", project(f"{lab.account.path}/v1"))
     if not stack.is_complete:
         raise DidNotHoldError(f"a project cannot be deployed: {stack.reason}")
@@ -198,7 +186,7 @@ def contract(lab: Lab) -> str:
 
 
 def patterned(path: str, pattern: str) -> Part:
-    """A project whose parameter for the contract has a pattern.
+    """Return a project whose parameter for the contract has a pattern.
 
     Args:
         path: the contract's.
@@ -218,11 +206,7 @@ def patterned(path: str, pattern: str) -> Part:
 
 
 def pattern_of_name(lab: Lab) -> str:
-    """Deploy with a pattern that the contract's name matches, and its value does not.
-
-    Args:
-        lab: the check's.
-    """
+    """Deploy with a pattern that the contract's name matches, and its value does not."""
     path = f"{lab.account.path}/pattern/v1"
     try:
         stack = lab.deploy("project", patterned(path, "^/treadle-verify/.*$"))
@@ -238,22 +222,14 @@ def pattern_of_name(lab: Lab) -> str:
 
 
 def entries(account: Account) -> Part:
-    """As many parameters as a project of 60 sensors and 60 jobs has.
-
-    Args:
-        account: where.
-    """
+    """Return as many parameters as a project of 60 sensors and 60 jobs has."""
     return template(
         {f"Entry{number}": parameter(f"{account.path}/entries/e{number}") for number in range(MOST_ENTRIES)}
     )
 
 
 def many_entries(lab: Lab) -> str:
-    """Create the entries of a large project at once.
-
-    Args:
-        lab: the check's.
-    """
+    """Create the entries of a large project at once."""
     began = time.monotonic()
     stack = lab.deploy("all", entries(lab.account))
     seconds = time.monotonic() - began
@@ -263,11 +239,7 @@ def many_entries(lab: Lab) -> str:
 
 
 def resource_limit(lab: Lab) -> str:
-    """Let CloudFormation validate a template with as many resources as there may be, and one with one more.
-
-    Args:
-        lab: the check's.
-    """
+    """Let CloudFormation validate a template with the maximum number of resources, and one with one more."""
     cloudformation = lab.client("cloudformation")
 
     def validate(count: int) -> None:
@@ -287,11 +259,7 @@ def resource_limit(lab: Lab) -> str:
 
 
 def long_names(_: Account) -> Part:
-    """What gets a name from CloudFormation, each under a long logical id.
-
-    Args:
-        _: where.
-    """
+    """Return resources that CloudFormation names, each under a long logical id."""
     suffix = "OfASensorWithALongName"
     trust = {"Service": "scheduler.amazonaws.com"}
     schedule = {
@@ -331,17 +299,13 @@ def long_names(_: Account) -> Part:
 
 
 def names(lab: Lab) -> str:
-    """Create a stack with a name of 32 characters, and look for it in the names of its resources.
-
-    Args:
-        lab: the check's.
-    """
+    """Create a stack with a name of 32 characters, and search for it in the names of its resources."""
     name = lab.stacks.name_of("").ljust(LONGEST_STACK_NAME, "n")
     lab.stacks.create(name, long_names(lab.account))
     stack = lab.stacks.wait(name)
     if not stack.is_complete:
         raise NotTriedError(f"the stack failed: {stack.reason}")
-    # Of a queue the id is its URL; of others it may have the group or bus before a bar.
+    # A queue's id is its URL; other ids may have the group or bus before a bar.
     physical = {key: re.split(r"[/|]", each)[-1] for key, each in lab.stacks.resources(name).items()}
     cut = [each for each in physical.values() if not each.startswith(f"{name}-")]
     if cut:

@@ -77,11 +77,7 @@ def sender(operator: str) -> Callable[[Account], Part]:
 
 
 def sources(lab: Lab) -> str:
-    """Send ten own events in a request, then one of another source alone, last, first and among nine own ones.
-
-    Args:
-        lab: the check's.
-    """
+    """Send ten events of the own source in a request, then a foreign one alone, last, first and amid."""
     events = client_of(lab.acting_as(lab.outputs["Role"]), "events")
 
     def refused(*names: str) -> str:
@@ -103,7 +99,7 @@ def sources(lab: Lab) -> str:
         codes = {entry["ErrorCode"] for entry in answer["Entries"] if entry.get("ErrorCode")}
         return ", ".join(sorted(codes))
 
-    # One event of the own source shows when IAM has taken up the policy.
+    # An event of the own source shows when IAM has applied the policy.
     if not lab.eventually(lambda: None if refused(SOURCE) else True, lab.settling):
         raise DidNotHoldError("a single event of the own source is denied")
     problems = []
@@ -123,11 +119,7 @@ def sources(lab: Lab) -> str:
 
 
 def custom_bus(_: Account) -> Part:
-    """A rule on a bus of its own that sends into a queue, which admits rules of that bus by their names.
-
-    Args:
-        _: where.
-    """
+    """Return a rule on a separate bus that sends into a queue, which admits rules of that bus by name."""
     rules = sub(
         "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:rule/${AWS::StackName}/${AWS::StackName}-*"
     )
@@ -155,7 +147,7 @@ def custom_bus(_: Account) -> Part:
 
 
 def _delivered(lab: Lab, ends: str) -> str:
-    """What arrives of an event, transformed."""
+    """Return the transformed event that is delivered."""
     events = lab.client("events")
     entry = {
         "EventBusName": lab.outputs["Bus"],
@@ -163,7 +155,7 @@ def _delivered(lab: Lab, ends: str) -> str:
         "DetailType": "Verification",
         "Detail": json.dumps({"ends": ends}),
     }
-    # A rule that was created a moment ago may not match yet: "It can take a short time for the rule to take effect".
+    # A new rule may not match yet: "It can take a short time for the rule to take effect".
     for _ in range(4):
         events.put_events(Entries=[entry])
         body = lab.receive(lab.outputs["Queue"], DELIVERY_SECONDS / 4)
@@ -173,11 +165,7 @@ def _delivered(lab: Lab, ends: str) -> str:
 
 
 def rule_id(lab: Lab) -> str:
-    """Look at the id that CloudFormation gives a rule of a bus.
-
-    Args:
-        lab: the check's.
-    """
+    """Check the id that CloudFormation gives a rule of a bus."""
     bus, physical = lab.outputs["Bus"], lab.stacks.resources(lab.stack_name)["Rule"]
     if not physical.startswith(f"{bus}|"):
         raise DidNotHoldError(f"the id is {physical!r}, not {bus!r}, a bar and the rule's name")
@@ -185,11 +173,7 @@ def rule_id(lab: Lab) -> str:
 
 
 def rule_of_bus(lab: Lab) -> str:
-    """Deliver an event by a rule of a bus.
-
-    Args:
-        lab: the check's.
-    """
+    """Deliver an event by a rule of a bus."""
     bus = lab.outputs["Bus"]
     name = lab.stacks.resources(lab.stack_name)["Rule"].rpartition("|")[2]
     found = lab.client("events").describe_rule(Name=name, EventBusName=bus)["Arn"]
@@ -202,11 +186,7 @@ def rule_of_bus(lab: Lab) -> str:
 
 
 def quoted(lab: Lab) -> str:
-    """Deliver a reason with quotes, backslashes and newlines through an input template.
-
-    Args:
-        lab: the check's.
-    """
+    """Deliver a reason with quotes, backslashes and newlines through an input template."""
     ends = 'exit code 1: "no such file"\n\tat C:\\data\\in'
     body = _delivered(lab, ends)
     try:
@@ -219,11 +199,7 @@ def quoted(lab: Lab) -> str:
 
 
 def parameter_events(account: Account) -> Part:
-    """A rule on the default bus for changes of this run's parameters.
-
-    Args:
-        account: where.
-    """
+    """Return a rule on the default bus for changes of this run's parameters."""
     rules = sub("arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:rule/${AWS::StackName}-*")
     rule = {
         "Type": "AWS::Events::Rule",
@@ -242,11 +218,7 @@ def parameter_events(account: Account) -> Part:
 
 
 def parameter_change(lab: Lab) -> str:
-    """Create, change and delete a parameter, and receive an event of each.
-
-    Args:
-        lab: the check's.
-    """
+    """Create, change and delete a parameter, and receive an event of each."""
     ssm, name = lab.client("ssm"), f"{lab.account.path}/events/entry"
     ssm.put_parameter(Name=name, Value="1", Type="String")
     ssm.put_parameter(Name=name, Value="2", Type="String", Overwrite=True)
@@ -268,17 +240,13 @@ def parameter_change(lab: Lab) -> str:
 
 
 def wildcard_rules(_: Account) -> Part:
-    """A bus with as many rules with wildcards as it may have.
-
-    Args:
-        _: where.
-    """
+    """Return a bus with the maximum number of rules with wildcards."""
     rules = {f"Rule{number}": wildcard_rule(ref("Bus")) for number in range(WILDCARD_RULES)}
     return template({"Bus": BUS, **rules}, {"Bus": ref("Bus")})
 
 
 def wildcard_rule(bus: object) -> Part:
-    """A rule that filters by a wildcard.
+    """Return a rule that filters by a wildcard.
 
     Args:
         bus: the name of its bus.
@@ -288,13 +256,9 @@ def wildcard_rule(bus: object) -> Part:
 
 
 def wildcard_quota(lab: Lab) -> str:
-    """Ask for one rule with a wildcard more than a bus may have.
-
-    Args:
-        lab: the check's.
-    """
+    """Request one rule with a wildcard more than a bus may have."""
     stack = lab.deploy("more", template({"Rule": wildcard_rule(lab.outputs["Bus"])}))
-    # Deleted here already, as a bus with rules cannot be.
+    # Deleted here already, as a bus with rules cannot be deleted.
     lab.stacks.delete([stack.name])
     if stack.is_complete:
         raise DidNotHoldError(f"a bus took more than {WILDCARD_RULES} rules with wildcards")
@@ -302,11 +266,7 @@ def wildcard_quota(lab: Lab) -> str:
 
 
 def room_on_default_bus(lab: Lab) -> str:
-    """Count the rules of the account's default bus against the quotas.
-
-    Args:
-        lab: the check's.
-    """
+    """Compare the rules of the account's default bus with the quotas."""
     pages = lab.client("events").get_paginator("list_rules").paginate()
     patterns = [rule.get("EventPattern", "") for page in pages for rule in page["Rules"]]
     wildcards = sum('"wildcard"' in pattern for pattern in patterns)

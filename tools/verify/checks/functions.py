@@ -51,7 +51,7 @@ def handler(event, context):
         if hop < int(os.environ["HOPS"]):
             sqs.send_message(QueueUrl=os.environ["QUEUE"], MessageBody=str(hop + 1))
 """
-"""A function that sends each message on to its own queue, with a number that grows."""
+"""A function that sends each message on to its own queue, with an incremented number."""
 
 FAILING = "def handler(event, context):\n    raise ValueError('on purpose')\n"
 GIVEN_UP = {"treadle": "deadline", "sensor": "late_load", "nominal_time": "2026-11-22T06:00:00Z"}
@@ -61,7 +61,7 @@ NOTHING = "def handler(event, context):\n    return {}\n"
 
 
 def loop(**properties: Any) -> Callable[[Account], Part]:
-    """Make the template of a queue whose function sends on to it.
+    """Make the template of a queue whose function sends to the same queue.
 
     Args:
         properties: of the function.
@@ -96,11 +96,7 @@ def loop(**properties: Any) -> Callable[[Account], Part]:
 
 
 def hops(lab: Lab) -> int:
-    """How often a message came, once no more come.
-
-    Args:
-        lab: the check's.
-    """
+    """Return how often a message arrived, once no more arrive."""
     lab.client("sqs").send_message(QueueUrl=lab.outputs["Queue"], MessageBody="1")
     highest = 0
     waited = LOOP_SECONDS
@@ -113,11 +109,7 @@ def hops(lab: Lab) -> int:
 
 
 def ended_loop(lab: Lab) -> str:
-    """Send a message round, and find it in the dead-letter queue.
-
-    Args:
-        lab: the check's.
-    """
+    """Send a message into the loop, and find it in the dead-letter queue."""
     highest = hops(lab)
     if highest >= HOPS:
         raise DidNotHoldError(f"no loop was ended within {HOPS} hops")
@@ -130,11 +122,7 @@ def ended_loop(lab: Lab) -> str:
 
 
 def endless_loop(lab: Lab) -> str:
-    """Send a message round more often than Lambda lets others.
-
-    Args:
-        lab: the check's.
-    """
+    """Send a message into the loop more often than Lambda's loop detection allows."""
     highest = hops(lab)
     if highest < HOPS:
         raise DidNotHoldError(f"the chain ended after hop {highest}, though RecursiveLoop is Allow")
@@ -142,11 +130,7 @@ def endless_loop(lab: Lab) -> str:
 
 
 def two_functions(_: Account) -> Part:
-    """Two functions, one of them with `RecursiveLoop: Allow`.
-
-    Args:
-        _: where.
-    """
+    """Return two functions, one of them with `RecursiveLoop: Allow`."""
     return template(
         {
             "Role": role_of_functions(),
@@ -158,11 +142,7 @@ def two_functions(_: Account) -> Part:
 
 
 def loop_settings(lab: Lab) -> str:
-    """Read what the two functions do about loops.
-
-    Args:
-        lab: the check's.
-    """
+    """Read the two functions' loop settings."""
     functions = lab.client("lambda")
     found = {
         name: functions.get_function_recursion_config(FunctionName=lab.outputs[name])["RecursiveLoop"]
@@ -227,11 +207,7 @@ def given_up_event(lab: Lab) -> str:
 
 
 def executions(lab: Lab) -> str:
-    """Read how many executions the account may have at a time.
-
-    Args:
-        lab: the check's.
-    """
+    """Read how many concurrent executions the account may have."""
     limit = lab.client("lambda").get_account_settings()["AccountLimit"]
     total, free = limit["ConcurrentExecutions"], limit["UnreservedConcurrentExecutions"]
     observed = f"{total} executions at a time, {free} of them not reserved"

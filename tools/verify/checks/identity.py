@@ -61,15 +61,11 @@ def handler(event, context):
         return {"code": error.response["Error"]["Code"], "message": str(error)}
     return {"code": ""}
 """
-"""A function that sends one request, and says with which code it was refused."""
+"""A function that sends one request, and returns the error code of the refusal."""
 
 
 def sessions(account: Account) -> Part:
-    """A role that may read a queue's attributes in any session, but send to it in one session only.
-
-    Args:
-        account: where.
-    """
+    """Return a role that may read a queue's attributes in any session, but send to it in one session only."""
     launching = {"StringLike": {"aws:userid": "*:launch"}}
     may = role(
         trusting_caller(account),
@@ -80,11 +76,7 @@ def sessions(account: Account) -> Part:
 
 
 def session_name(lab: Lab) -> str:
-    """Send in the session `launch`, and be denied in others.
-
-    Args:
-        lab: the check's.
-    """
+    """Send in the session `launch`, and be denied in others."""
     url = lab.outputs["Queue"]
 
     def client_in(session: str) -> Any:
@@ -103,20 +95,12 @@ def session_name(lab: Lab) -> str:
 
 
 def engine_path(account: Account) -> str:
-    """The path of the roles that stand for those of an engine's functions.
-
-    Args:
-        account: where.
-    """
+    """Return the path of the roles that represent those of an engine's functions."""
     return f"{account.path}/engine/"
 
 
 def job(account: Account) -> Part:
-    """A role that trusts roles of the account by their path, and one that trusts whoever gives the run's secret.
-
-    Args:
-        account: where.
-    """
+    """Return a role that trusts roles by their path, and one that trusts any caller with the run's secret."""
     trust = document(
         {
             "Effect": "Allow",
@@ -135,10 +119,10 @@ def job(account: Account) -> Part:
 
 
 def engine(account: Account, path: str) -> Part:
-    """A role that may assume those under the path of jobs.
+    """Return a role that may assume those under the path of jobs.
 
     Args:
-        account: where.
+        account: where it is created.
         path: of the role.
     """
     jobs = account.arn("iam", f"role{account.path}/job/*")
@@ -147,11 +131,7 @@ def engine(account: Account, path: str) -> Part:
 
 
 def recreated_roles(lab: Lab) -> str:
-    """Assume a job's role by an engine's role, and again by one that was created anew, and not by one elsewhere.
-
-    Args:
-        lab: the check's.
-    """
+    """Assume a job's role with an engine's role, with that role recreated, and not with one elsewhere."""
     account, target = lab.account, lab.outputs["Role"]
 
     def assume(role_arn: str, what: str) -> None:
@@ -184,7 +164,7 @@ def recreated_roles(lab: Lab) -> str:
 
 
 def sam(resources: dict[str, Part], outputs: dict[str, Any]) -> Part:
-    """A template that SAM transforms.
+    """Return a template that SAM transforms.
 
     Args:
         resources: by logical id.
@@ -194,10 +174,10 @@ def sam(resources: dict[str, Part], outputs: dict[str, Any]) -> Part:
 
 
 def evaluator(account: Account, name: str, **properties: Any) -> dict[str, Part]:
-    """A function as a project writes it, whose role SAM makes, with a log group of the run.
+    """Return a function as a project writes it, whose role SAM makes, with a log group of the run.
 
     Args:
-        account: where.
+        account: where it is created.
         name: the log group's, and the sensor's in the tag.
         properties: more properties.
     """
@@ -223,20 +203,12 @@ def evaluator(account: Account, name: str, **properties: Any) -> dict[str, Part]
 
 
 def tagged_function(account: Account) -> Part:
-    """A function with a tag.
-
-    Args:
-        account: where.
-    """
+    """Return a function with a tag."""
     return sam(evaluator(account, "alpha"), {"Role": ref("FunctionRole")})
 
 
 def tags_of_role(lab: Lab) -> str:
-    """Look for a function's tag on the role that SAM makes for it.
-
-    Args:
-        lab: the check's.
-    """
+    """Search for a function's tag on the role that SAM makes for it."""
     found = lab.client("iam").list_role_tags(RoleName=lab.outputs["Role"])["Tags"]
     tags = {tag["Key"]: tag["Value"] for tag in found}
     if tags.get("treadle:sensor") != "alpha":
@@ -245,11 +217,7 @@ def tags_of_role(lab: Lab) -> str:
 
 
 def queues(account: Account) -> Part:
-    """A function with the rights that SAM gives one with a queue, three queues, and a policy that denies two of them.
-
-    Args:
-        account: where.
-    """
+    """Return a function with SAM's permissions for a queue, three queues, and a policy that denies two."""
     others = {
         "StringNotEquals": {"aws:ResourceTag/treadle:sensor": "${aws:PrincipalTag/treadle:sensor}"},
     }
@@ -281,7 +249,7 @@ def queues(account: Account) -> Part:
 
 
 def mapping(function: str, queue_arn: str) -> Part:
-    """What lets a queue invoke a function.
+    """Return an event source mapping.
 
     Args:
         function: its name.
@@ -292,11 +260,7 @@ def mapping(function: str, queue_arn: str) -> Part:
 
 
 def foreign_queues(lab: Lab) -> str:
-    """Let a function's own queue invoke it, and receive, as the function, from that queue and from others.
-
-    Args:
-        lab: the check's.
-    """
+    """Let a function's own queue invoke it, and receive, as the function, from that queue and from others."""
 
     def code(queue_name: str) -> str:
         request = {
@@ -316,7 +280,7 @@ def foreign_queues(lab: Lab) -> str:
     if lab.eventually(lambda: True if code("Own") == "" else None, lab.settling) is None:
         raise DidNotHoldError(f"the function may not receive from its own queue: {code('Own')}")
     for name, words in (("Foreign", "another sensor's queue"), ("Untagged", "a queue without a tag")):
-        # The policy that denies is attached by itself, so it may be taken up later than the one that allows.
+        # The denying policy is attached separately, so it may take effect later than the one that allows.
         if lab.eventually(partial(refusal, name), lab.settling) is None:
             raise DidNotHoldError(f"the function may receive from {words}")
     return "the function may receive from its own queue, and neither from another sensor's nor from one without a tag"

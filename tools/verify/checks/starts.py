@@ -1,4 +1,4 @@
-"""The start contract of each kind of target, in a job of the check's own or in one that a variable names."""
+"""The start contract of each target type, with a job that the check creates or one that a variable names."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -47,11 +47,7 @@ MACHINE = '{"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}'
 
 
 def machine(_: Account) -> Part:
-    """A state machine that succeeds at once.
-
-    Args:
-        _: where.
-    """
+    """Return a state machine that succeeds at once."""
     trust = document(
         {"Effect": "Allow", "Principal": {"Service": "states.amazonaws.com"}, "Action": "sts:AssumeRole"}
     )
@@ -63,30 +59,18 @@ def machine(_: Account) -> Part:
 
 
 def doing_nothing(_: Account) -> Part:
-    """A function that returns.
-
-    Args:
-        _: where.
-    """
+    """Return a function that returns."""
     resources = {"Role": role_of_functions(), "Job": function(NOTHING, "Role")}
     return template(resources, {"Address": arn_of("Job")})
 
 
 def receiving(_: Account) -> Part:
-    """A queue.
-
-    Args:
-        _: where.
-    """
+    """Return a queue."""
     return template({"Job": queue()}, {"Address": arn_of("Job")})
 
 
 def bus(_: Account) -> Part:
-    """A bus.
-
-    Args:
-        _: where.
-    """
+    """Return a bus."""
     made = {"Type": "AWS::Events::EventBus", "Properties": {"Name": ref("AWS::StackName")}}
     return template({"Job": made}, {"Address": arn_of("Job")})
 
@@ -97,7 +81,7 @@ OWN: Mapping[str, Callable[[Account], Part]] = {
     "sqs": receiving,
     "eventbridge": bus,
 }
-"""For which kinds a check creates its job."""
+"""The target types for which a check creates its job."""
 
 OPTIONS: Mapping[str, Mapping[str, str]] = {
     "eventbridge": {"source": "treadle-verify", "detail_type": "Verification"}
@@ -105,7 +89,7 @@ OPTIONS: Mapping[str, Mapping[str, str]] = {
 
 
 def job_of(kind: str, environment: Mapping[str, str], outputs: Mapping[str, str]) -> VariableSettings:
-    """What is to be started: what the variables name, or else the check's own.
+    """Return the job to start: named by variables, or else created by the check.
 
     Args:
         kind: of the target.
@@ -113,7 +97,7 @@ def job_of(kind: str, environment: Mapping[str, str], outputs: Mapping[str, str]
         outputs: of the check's stack.
 
     Raises:
-        NotTriedError: neither is there; the message names the variables.
+        NotTriedError: neither exists; the message names the variables.
     """
     named = [each for each in settings_of(environment) if each.target == kind]
     if named:
@@ -126,7 +110,7 @@ def job_of(kind: str, environment: Mapping[str, str], outputs: Mapping[str, str]
 
 
 def contract(kind: str) -> Callable[[Lab], str]:
-    """Make what tries the start contract of a kind.
+    """Return a function that checks the start contract of a target type.
 
     Args:
         kind: of the target.

@@ -1,4 +1,4 @@
-"""DynamoDB: the condition keys that keep a sensor to its own items, and what a failed condition returns."""
+"""DynamoDB: the condition keys that limit a sensor to its own items, and what a failed condition returns."""
 
 from functools import partial
 from typing import Any
@@ -51,11 +51,11 @@ KEY = {"S": "alpha"}
 
 
 def put(table_name: str, key: str, **values: str) -> Part:
-    """One item of a transaction: a put.
+    """Return one item of a transaction: a put.
 
     Args:
-        table_name: where.
-        key: the item's.
+        table_name: of the table.
+        key: of the item.
         values: its other attributes.
     """
     item = {name: {"S": value} for name, value in {"id": key, **values}.items()}
@@ -63,11 +63,7 @@ def put(table_name: str, key: str, **values: str) -> Part:
 
 
 def own_items(account: Account) -> Part:
-    """A table, and a role that may write the items `alpha` and `alpha#cursor` only.
-
-    Args:
-        account: where.
-    """
+    """Return a table, and a role that may write only the items `alpha` and `alpha#cursor`."""
     own = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["alpha", "alpha#cursor"]}}
     keyless = {"Null": {"dynamodb:LeadingKeys": "true"}}
     return template(
@@ -84,11 +80,7 @@ def own_items(account: Account) -> Part:
 
 
 def leading_keys(lab: Lab) -> str:
-    """Commit a transaction over own items, and be denied one with another's item.
-
-    Args:
-        lab: the check's.
-    """
+    """Commit a transaction over own items, and be denied one with another's item."""
     dynamodb, name = client_of(lab.acting_as(lab.outputs["Role"]), "dynamodb"), lab.outputs["Table"]
     cursor = {"TableName": name, "Key": {"id": {"S": "alpha#cursor"}}, "UpdateExpression": "SET seen = :one"}
     own = [put(name, "alpha"), {"Update": {**cursor, "ExpressionAttributeValues": {":one": {"S": "1"}}}}]
@@ -103,7 +95,7 @@ def leading_keys(lab: Lab) -> str:
 
 
 def run_columns(denial: Part) -> Any:
-    """Make the template of a table and a role that may read the columns `id` and `status` only.
+    """Make the template of a table and a role that may read only the columns `id` and `status`.
 
     Args:
         denial: the condition under which a read is denied.
@@ -128,11 +120,7 @@ def run_columns(denial: Part) -> Any:
 
 
 def columns(lab: Lab) -> str:
-    """Read the allowed columns, and be denied the whole item and a further column.
-
-    Args:
-        lab: the check's.
-    """
+    """Read the allowed columns, and be denied the whole item and a further column."""
     name = lab.outputs["Table"]
     lab.client("dynamodb").put_item(
         TableName=name, Item={"id": KEY, "status": {"S": "SUCCESS"}, "run_config": {"S": "secret"}}
@@ -159,11 +147,7 @@ def columns(lab: Lab) -> str:
 
 
 def tagged_roles(account: Account) -> Part:
-    """Two roles under one managed policy, which takes the items that they may use from their tags.
-
-    Args:
-        account: where.
-    """
+    """Return two roles with one managed policy, which takes the items that they may use from their tags."""
     own = {
         "ForAllValues:StringEquals": {
             "dynamodb:LeadingKeys": [
@@ -194,11 +178,7 @@ def tagged_roles(account: Account) -> Part:
 
 
 def tag_in_leading_keys(lab: Lab) -> str:
-    """Let each of two roles use its own item, and be denied the other's.
-
-    Args:
-        lab: the check's.
-    """
+    """Let each of two roles use its own item, and be denied the other's."""
     name = lab.outputs["Table"]
     for own, other in (("alpha", "beta"), ("beta", "alpha")):
         session = lab.acting_as(lab.outputs[f"{own.capitalize()}Role"])
@@ -212,11 +192,7 @@ def tag_in_leading_keys(lab: Lab) -> str:
 
 
 def failed_condition(lab: Lab) -> str:
-    """Fail conditions, and find the stored item in the answers.
-
-    Args:
-        lab: the check's.
-    """
+    """Fail conditions, and find the stored item in the responses."""
     dynamodb, name = lab.client("dynamodb"), lab.outputs["Table"]
     stored = {"id": KEY, "owner": {"S": "first"}}
     dynamodb.put_item(TableName=name, Item=stored)

@@ -1,1 +1,1 @@
-"""What a sensor's author writes with: values and decorators. Knows nothing of AWS, stores or time."""
+"""Values and decorators for sensor authors. Independent of AWS, stores and time."""

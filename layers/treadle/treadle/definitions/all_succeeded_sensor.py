@@ -22,7 +22,7 @@ from treadle.definitions.status import DagsterRunStatus
 
 
 class AllSucceededDefinition(BatchSensorDefinition):
-    """A sensor that asks for one run per batch of successes; see `all_succeeded`."""
+    """A sensor that requests one run per batch of successes; see `all_succeeded`."""
 
     kind: ClassVar[str] = "all_succeeded"
 
@@ -34,7 +34,7 @@ class AllSucceededDefinition(BatchSensorDefinition):
         super().__init__(name, upstream=names, problems=problems, **options)
 
     def is_woken_by(self, event: SensorEvent) -> bool:
-        """Whether an event is news of one of the jobs that are waited for."""
+        """Return whether an event belongs to one of the upstream jobs."""
         return (
             isinstance(event, RunStatusEvent)
             and event.status is DagsterRunStatus.SUCCESS
@@ -42,7 +42,7 @@ class AllSucceededDefinition(BatchSensorDefinition):
         )
 
     def _read(self, context: SensorEvaluationContext, name: str, number: int) -> list[UpstreamEvent]:
-        # From the number itself: the end there costs no further request, and shows that the cursor is of this table.
+        # Start at the number itself: reading that end costs no further request, and checks the cursor.
         found = context.ended_runs.after(name, max(number - 1, 0), PAGE + 1 if number else PAGE)
         check_is_recorded(self.name, f"the ended runs of job {name}", number, is_recorded=bool(found))
         return [UpstreamEvent(name, _upstream(run), self._key(run)) for run in found if run.number > number]
@@ -51,7 +51,7 @@ class AllSucceededDefinition(BatchSensorDefinition):
         return context.ended_runs.number_at(name, moment)
 
     def _key(self, run: EndedRun) -> str | None:
-        """What a success is told apart by; None for one that has no such thing, and for what is no success."""
+        """Return the correlation key of a success; None for a run without one, and for any other status."""
         if run.status is not DagsterRunStatus.SUCCESS:
             return None
         if self.correlate_by is None:
@@ -74,27 +74,27 @@ def all_succeeded(
     run_config_fn: Callable[[Batch], Mapping[str, Any]] | None = None,
     **options: Any,
 ) -> AllSucceededDefinition:
-    """A sensor that starts a job once all of several jobs have succeeded; exactly one run per batch.
+    """Make a sensor that starts a job once all of several jobs have succeeded; exactly one run per batch.
 
-    A batch is one success of each job, all within a window. The successes are read in the order in which
-    Treadle learned of them, each once, so none is passed over, however late its news came. A tick takes all that
-    is known and in no batch yet by the times at which it happened, so the order of the news makes no difference.
-    A batch that was asked for stands: a success that becomes known later waits for partners that are in none, or,
-    with "latest", is superseded if a later one of its job is in a batch. At its first tick the sensor also looks
-    at what succeeded within the window before.
+    A batch is one success of each job, all within a window. Successes are read in the order in which Treadle
+    recorded them, each once, so none is missed, however late its event arrived. A tick orders all known
+    successes that are not in a batch yet by the time at which they happened, so the order of arrival makes no
+    difference. A requested batch is never changed: a success recorded later waits for partners that are in no
+    batch, or, with "latest", is superseded if a later one of its job is in a batch. The first tick also reads
+    the successes within the window before it.
 
     Args:
-        name: the sensor's.
+        name: the sensor's name.
         jobs: two or more jobs of this engine.
         within: how far apart the successes of a batch may lie.
         request_job: the job to start. Its run config is `{"upstream": {job: [run ids]}}`.
-        correlate_by: "partition_key", or a tag's name: only successes with the same value make a batch, and
-            those without one make none. None: successes are not told apart.
-        earlier: what becomes of a job's earlier successes when it succeeds again before a batch is complete:
-            "latest" forgets them, "each" keeps them for batches of their own, first come, first served, and
-            "all" hands all of them to the one batch.
-        run_config_fn: makes another run config of a batch.
-        options: what else `SensorDefinition` takes, such as `default_status`.
+        correlate_by: "partition_key", or the name of a tag: only successes with the same value make a batch,
+            and those without one are ignored. None: any successes make a batch.
+        earlier: how to treat a job's earlier successes when it succeeds again before a batch is complete:
+            "latest" drops them, "each" keeps them for further batches, first in, first out, and "all" puts
+            all of them into the one batch.
+        run_config_fn: makes a different run config from a batch.
+        options: other arguments of `SensorDefinition`, such as `default_status`.
 
     Raises:
         DagsterInvalidDefinitionError: with all problems at once.

@@ -1,4 +1,4 @@
-"""How far a sensor over several assets has come with each of them, in Dagster's form of that."""
+"""The cursor of a multi-asset sensor: its position in each asset, in Dagster's format."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,17 +10,17 @@ from treadle.definitions.errors import DagsterInvariantViolationError
 from treadle.definitions.event_log import EventLogRecord
 
 MAX_UNCONSUMED = 1_000
-"""So many partitions of an asset may be left for later ticks; Dagster's bound is 25."""
+"""Maximum number of partitions of an asset left for later ticks; Dagster's limit is 25."""
 
 
 @dataclass(frozen=True, slots=True)
 class AssetCursor:
-    """How far one asset's materializations are consumed.
+    """The position up to which one asset's materializations are consumed.
 
     Attributes:
         partition: of the consumed materialization that was recorded last.
-        storage_id: its place; 0 if none was consumed.
-        unconsumed: by partition, the newest materialization before that place that was left.
+        storage_id: its storage id; 0 if none was consumed.
+        unconsumed: by partition, the newest unconsumed materialization before that storage id.
     """
 
     partition: str | None = None
@@ -28,13 +28,14 @@ class AssetCursor:
     unconsumed: Mapping[str, int] = field(default_factory=dict)
 
     def advanced(self, consumed: Mapping[int, str | None], passed: Iterable[EventLogRecord]) -> "AssetCursor":
-        """The cursor behind more that was consumed.
+        """Return the cursor after more materializations were consumed.
 
-        A partition's materialization consumes those before it; what else was passed is left for later ticks.
+        Consuming a materialization also consumes the earlier ones of its partition; other materializations
+        that were passed over are left for later ticks.
 
         Args:
             consumed: partitions by storage id.
-            passed: in order: what was left, and what lies between this place and the last that is consumed.
+            passed: in order: what was left, and what lies between this position and the last one consumed.
         """
         left = dict(self.unconsumed)
         latest = {
@@ -51,20 +52,20 @@ class AssetCursor:
 
 
 def load_cursors(text: str | None, keys: Sequence[AssetKey]) -> dict[AssetKey, AssetCursor]:
-    """Each asset's cursor.
+    """Parse each asset's cursor.
 
     Args:
-        text: as Dagster has it: `{str(key): [partition, storage id, {partition: storage id}]}`; or of one asset the
-            integer that was an asset sensor's.
+        text: in Dagster's format: `{str(key): [partition, storage id, {partition: storage id}]}`; for a
+            single asset also the integer that an asset sensor stored.
         keys: of the assets.
 
     Raises:
-        DagsterInvariantViolationError: if it is nothing of the kind.
+        DagsterInvariantViolationError: if it has another format.
     """
     try:
         content = json.loads(text) if text else {}
         if isinstance(content, int):
-            # An asset's numbers are its own, so one number says nothing of several assets.
+            # Each asset has its own numbers, so one number cannot be the cursor of several assets.
             content = {str(keys[0]): [None, content, {}]} if len(keys) == 1 else {}
         return {key: _asset_cursor(content.get(str(key))) for key in keys}
     except (AttributeError, TypeError, ValueError, OverflowError, RecursionError) as error:
@@ -80,10 +81,7 @@ def _asset_cursor(stored: Any) -> AssetCursor:
 
 
 def dump_cursors(cursors: Mapping[AssetKey, AssetCursor]) -> str:
-    """The cursors as text.
-
-    Args:
-        cursors: by asset.
+    """Format the cursors as text.
 
     Raises:
         DagsterInvariantViolationError: if too many partitions of an asset are left.

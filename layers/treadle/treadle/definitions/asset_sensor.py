@@ -19,13 +19,13 @@ AssetFunction = Callable[..., SensorReturnType]
 
 @dataclass(slots=True)
 class AssetSensorEvaluationContext(SensorEvaluationContext):
-    """Given to the function of an asset sensor; its `cursor` is the event's storage id, as text.
+    """The context of an asset sensor's function; its `cursor` is the event's storage id, as text.
 
-    So `RunRequest(run_key=context.cursor)` asks for one run for each materialization.
+    So `RunRequest(run_key=context.cursor)` requests one run for each materialization.
     """
 
     def update_cursor(self, cursor: str | None) -> None:
-        """Refused: events are evaluated side by side, each once, and no bookmark says how far that is.
+        """Raise an error: events are evaluated concurrently, each once, and have no common cursor.
 
         Raises:
             DagsterInvariantViolationError: always.
@@ -41,17 +41,17 @@ class AssetSensorDefinition(SensorDefinition):
     """A sensor over the materializations of an asset.
 
     Its function is called once for each, with the context and an `EventLogEntry`, or as many of these as it
-    takes. None is skipped, however many there are between two moments.
+    takes. None is skipped, however many occur between two ticks.
 
     Args:
         name: the sensor's name; the function's own name by default.
         asset_key: the asset.
-        job_name: the only job that the function may ask for, by name.
+        job_name: the only job that the function may request, by name.
         asset_materialization_fn: the function.
-        options: as `SensorDefinition` takes them.
+        options: other arguments of `SensorDefinition`.
 
     Raises:
-        DagsterInvalidDefinitionError: when the definition cannot work.
+        DagsterInvalidDefinitionError: if the definition is invalid.
     """
 
     sensor_type: ClassVar[SensorType] = SensorType.ASSET
@@ -74,11 +74,11 @@ class AssetSensorDefinition(SensorDefinition):
         self.asset_key = asset_key
 
     def monitors(self, event: SensorEvent) -> bool:
-        """Whether an event is a materialization of the asset."""
+        """Return whether an event is a materialization of the asset."""
         return isinstance(event, AssetMaterialized) and event.asset_key == self.asset_key
 
     def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
-        """Nothing: materializations come as events."""
+        """Return an empty result: materializations arrive as events."""
         del context
         return SensorExecutionData((), f"{self._nothing_new}: each comes as an event of its own.")
 
@@ -97,12 +97,12 @@ class AssetSensorDefinition(SensorDefinition):
         """Call the function itself, as a test does.
 
         Args:
-            args: the context, and the event; a context alone gives it the asset's newest materialization, if
-                that is newer than the context's cursor.
-            kwargs: these by their names, and resources by theirs.
+            args: the context, and the event. With a context alone, the function receives the asset's newest
+                materialization, if it is newer than the context's cursor.
+            kwargs: these by name, and resources by name.
 
         Returns:
-            What the function returns; a skip reason if a context alone was given and there is nothing newer.
+            The function's return value; a skip reason if only a context was given and nothing is newer.
 
         Raises:
             DagsterInvalidInvocationError: if an argument is missing or unknown.
@@ -145,22 +145,23 @@ def asset_sensor(
 
     Args:
         asset_key: the asset.
-        job_name: the only job that it may ask for, by name.
-        name: as of `@sensor`, like the others that are not explained here.
-        minimum_interval_seconds: accepted for what was written for Dagster: events are evaluated as they come.
+        job_name: the only job that it may request, by name.
+        name: as in `@sensor`, like the other arguments that are not explained here.
+        minimum_interval_seconds: accepted for compatibility with Dagster: each event is evaluated when it
+            arrives.
         description: shown to operators.
-        job: the only job that it may ask for.
-        jobs: the jobs that it may ask for.
-        default_status: whether it evaluates before anyone has started it.
+        job: the only job that it may request.
+        jobs: the jobs that it may request.
+        default_status: whether it is evaluated before an operator has started it.
         required_resource_keys: resources that the function takes from `context.resources`.
-        tags: the sensor's own.
+        tags: of the sensor.
         metadata: shown to operators.
         owners: e-mail addresses, or teams as `team:name`.
-        retries_per_key: how often a later event that asks for the same run key may start its run again.
-        on_invalid: "set_aside" or "fail": what becomes of a request that can never run.
+        retries_per_key: how often a later event that requests the same run key may start its run again.
+        on_invalid: "set_aside" or "fail": how to treat a request that can never run.
 
     Raises:
-        DagsterInvalidDefinitionError: when the definition cannot work.
+        DagsterInvalidDefinitionError: if the definition is invalid.
     """
 
     def decorate(function: AssetFunction) -> AssetSensorDefinition:

@@ -1,4 +1,4 @@
-"""Assets: their keys, what was told of them, and Dagster's form of that."""
+"""Assets: keys, materializations, metadata, in Dagster's form."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ ASSET_MATERIALIZATION = "ASSET_MATERIALIZATION"
 MAX_KEY = 1_024
 MAX_PARTITION = MAX_PARTITION_KEY
 MAX_METADATA = 64 * 1_024
-"""Bytes of UTF-8: an asset event with all of it fits into one event of a bus."""
+"""Bytes of UTF-8: an asset event with all of its metadata fits into one EventBridge event."""
 
 
 @dataclass(frozen=True, order=True)
@@ -26,8 +26,8 @@ class AssetKey:
         path: its parts, or its only part.
 
     Raises:
-        InvalidReportError: if there is no part, one is empty or no Unicode, it begins with "#", or it is over
-            1,024 bytes.
+        InvalidReportError: if there is no part, a part is empty or not valid Unicode, the key begins with
+            "#", or it has more than 1,024 bytes.
     """
 
     path: tuple[str, ...]
@@ -52,18 +52,18 @@ class AssetKey:
 
     @classmethod
     def from_user_string(cls, text: str) -> Self:
-        r"""The key that `to_user_string` wrote.
+        r"""Parse a key that `to_user_string` wrote.
 
         Args:
             text: parts joined by "/"; a "/" within a part is written "\/".
 
         Raises:
-            InvalidReportError: if it is none.
+            InvalidReportError: if it is not a key.
         """
         return cls([part.replace(r"\/", "/") for part in re.split(r"(?<!\\)/", text)])
 
     def to_user_string(self) -> str:
-        r"""The parts joined by "/"; a "/" within a part is written "\/"."""
+        r"""Return the parts joined by "/"; a "/" within a part is written "\/"."""
         return "/".join(part.replace("/", r"\/") for part in self.path)
 
     def __str__(self) -> str:
@@ -79,7 +79,7 @@ def _fits(text: str, size: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class MetadataValue:
-    """A value that describes what was made, as plain JSON; Dagster's constructors all keep just the value.
+    """A metadata value as plain JSON; Dagster's constructors all store only the value.
 
     Attributes:
         value: plain JSON.
@@ -89,62 +89,62 @@ class MetadataValue:
 
     @classmethod
     def of(cls, value: object) -> Self:
-        """The value itself, or wrapped."""
+        """Wrap a value, unless it is wrapped already."""
         return value if isinstance(value, cls) else cls(value)
 
     @classmethod
     def int(cls, value: Any) -> Self:
-        """A whole number."""
+        """Return an integer."""
         return cls(value)
 
     @classmethod
     def float(cls, value: Any) -> Self:
-        """A number."""
+        """Return a number."""
         return cls(value)
 
     @classmethod
     def bool(cls, value: Any) -> Self:
-        """True or False."""
+        """Return True or False."""
         return cls(value)
 
     @classmethod
     def text(cls, value: Any) -> Self:
-        """A text."""
+        """Return a text."""
         return cls(value)
 
     @classmethod
     def md(cls, value: Any) -> Self:
-        """A text in Markdown."""
+        """Return a text in Markdown."""
         return cls(value)
 
     @classmethod
     def url(cls, value: Any) -> Self:
-        """An address."""
+        """Return a URL."""
         return cls(value)
 
     @classmethod
     def json(cls, value: Any) -> Self:
-        """Plain JSON."""
+        """Return plain JSON."""
         return cls(value)
 
     @classmethod
     def path(cls, value: Any) -> Self:
-        """A file's path."""
+        """Return the path of a file."""
         return cls(str(value))
 
 
 @dataclass(frozen=True)
 class AssetMaterialization:
-    """That an asset was made, or made anew.
+    """The event that an asset was updated.
 
     Args:
-        asset_key: which; a text or several stand for the key of these parts.
-        description: in words.
-        metadata: by name, plain JSON or a `MetadataValue`; at most 64 KiB in all.
-        partition: which partition of it.
+        asset_key: the asset; a string or several stand for the key of these parts.
+        description: free text.
+        metadata: by name, plain JSON or a `MetadataValue`; at most 64 KiB in total.
+        partition: its partition that was updated.
 
     Raises:
-        InvalidReportError: if the key or the metadata does not fit.
+        InvalidReportError: if the key or the metadata is invalid or too large.
     """
 
     asset_key: AssetKey
@@ -186,7 +186,7 @@ class AssetMaterialization:
                 )
                 raise InvalidReportError(msg)
             if text is not None:
-                object.__setattr__(self, name, str.__str__(text))  # Of an enum's member, the text alone.
+                object.__setattr__(self, name, str.__str__(text))  # Only the text of an enum member.
             problem = unicode_problem(text) if text else None
             if problem is not None:
                 msg = f"{name} of asset {self.asset_key.to_user_string()} {problem}"
@@ -211,15 +211,15 @@ class AssetMaterialization:
 
 @dataclass(frozen=True, slots=True)
 class AssetMaterialized:
-    """That an asset's materialization was recorded; told once for each event id.
+    """The event that an asset's materialization was recorded; published once for each event id.
 
     Attributes:
-        materialization: what was made.
-        event_id: a redelivery repeats it.
-        storage_id: its place among the events of its asset, in the order of their recording.
-        time: when it was made.
-        run_id: the run that made it, if one is known.
-        depth: how many runs, and ticks that told of assets, one after the other, led to it.
+        materialization: what was updated.
+        event_id: the same in a redelivery.
+        storage_id: its number among the events of its asset, in the order of recording.
+        time: when the asset was updated.
+        run_id: the run that updated it, if known.
+        depth: the number of runs, and ticks that reported assets, that led to it, one after the other.
         location: the engine to which it was reported, as `account/region/namespace`.
     """
 
@@ -233,12 +233,12 @@ class AssetMaterialized:
 
     @property
     def asset_key(self) -> AssetKey:
-        """Which asset."""
+        """The asset."""
         return self.materialization.asset_key
 
     @property
     def identity(self) -> tuple[str, ...]:
-        """What a redelivery of the same event repeats."""
+        """What is the same in a redelivery of the event."""
         return ("asset", self.asset_key.to_user_string(), self.event_id)
 
     @property

@@ -26,21 +26,21 @@ _DAY = timedelta(days=1)
 _LOOKED_AT = 100
 
 _OLD_NEWS = 1_000
-"""So many updates in a row from before the window end the look back for those within it."""
+"""The search for updates within the window ends after this many consecutive updates from before it."""
 
 
 @dataclass(frozen=True, slots=True)
 class AssetBatch(Batch):
-    """Updates of assets that belong together; `runs` has them by the asset's key as text."""
+    """Updates of assets that belong together; `runs` is keyed by the asset key as text."""
 
     @property
     def run_config(self) -> dict[str, Any]:
-        """By asset, the storage ids of the updates that the batch is made of."""
+        """The storage ids of the batch's updates, by asset."""
         return {"upstream": {asset: [each.number for each in parts] for asset, parts in self.runs.items()}}
 
 
 class AssetsUpdatedDefinition(BatchSensorDefinition):
-    """A sensor that asks for one run per batch of updates; see `assets_updated`."""
+    """A sensor that requests one run per batch of updates; see `assets_updated`."""
 
     kind: ClassVar[str] = "assets_updated"
     _made_of: ClassVar[type[Batch]] = AssetBatch
@@ -74,11 +74,11 @@ class AssetsUpdatedDefinition(BatchSensorDefinition):
         )
 
     def is_woken_by(self, event: SensorEvent) -> bool:
-        """Whether an event is news of one of the assets that are waited for."""
+        """Return whether an event belongs to one of the upstream assets."""
         return isinstance(event, AssetMaterialized) and event.asset_key in self.monitored_assets
 
     def _read(self, context: SensorEvaluationContext, name: str, number: int) -> list[UpstreamEvent]:
-        # From the number itself: the event there costs no further request, and shows that the cursor is of this table.
+        # Start at the number itself: reading that event costs no further request, and checks the cursor.
         wanted = _filter(name, after_cursor=max(number - 1, 0))
         records = context.instance.get_event_records(wanted, PAGE + 1 if number else PAGE, ascending=True)
         check_is_recorded(self.name, f"asset {name}", number, is_recorded=bool(records))
@@ -93,7 +93,7 @@ class AssetsUpdatedDefinition(BatchSensorDefinition):
         number: int | None = None
         old = 0
         while True:
-            # Records are numbered as their news came: one whose news was late hides earlier ones that are in time.
+            # Records are numbered in order of arrival: an old one, read backwards, may hide others in time.
             page = context.instance.fetch_materializations(key, _LOOKED_AT, cursor)
             in_time = [each.storage_id for each in page.records if each.timestamp >= moment.timestamp()]
             if number is None:
@@ -138,29 +138,29 @@ def assets_updated(
     run_config_fn: Callable[[Batch], Mapping[str, Any]] | None = None,
     **options: Any,
 ) -> AssetsUpdatedDefinition:
-    """A sensor that starts a job once assets are updated; exactly one run per batch.
+    """Make a sensor that starts a job once assets are updated; exactly one run per batch.
 
     With `all_of`, a batch is one materialization of each asset, all within a window; with `any_of`, each
-    materialization of any of the assets is a batch. They are read in the order of their recording, each once, so
-    none is passed over, however late its news came. A tick takes all that is
-    known and in no batch yet by the times at which it was made, so the order of the news makes no difference. A batch that was asked
-    for stands: a materialization that becomes known later waits for partners that are in none, or, with "latest", is
-    superseded if a later one of its asset is in a batch. At its first tick the sensor also looks at what was made
-    within the window before.
+    materialization of any of the assets is a batch. They are read in the order of their recording, each once,
+    so none is missed, however late its event arrived. A tick orders all known materializations that are not
+    in a batch yet by the time at which they happened, so the order of arrival makes no difference. A
+    requested batch is never changed: a materialization recorded later waits for partners that are in no
+    batch, or, with "latest", is superseded if a later one of its asset is in a batch. The first tick also
+    reads the materializations within the window before it.
 
     Args:
-        name: the sensor's.
+        name: the sensor's name.
         all_of: two or more assets, each of which must be updated.
-        any_of: one or more assets, of which one must be; in place of `all_of`.
+        any_of: one or more assets, of which one must be updated; instead of `all_of`.
         request_job: the job to start. Its run config is `{"upstream": {asset: [storage ids]}}`.
         within: how far apart the updates of a batch may lie.
-        per_partition: True if only updates of one partition make a batch, and those without one make none; the run
-            is of that partition.
-        earlier: what becomes of an asset's earlier updates when it is updated again before a batch is complete:
-            "latest" forgets them, "each" keeps them for batches of their own, first come, first served, and
-            "all" hands all of them to the one batch.
-        run_config_fn: makes another run config of a batch.
-        options: what else `SensorDefinition` takes, such as `default_status`.
+        per_partition: True if only updates of the same partition make a batch, and those without a partition
+            are ignored; the run is of that partition.
+        earlier: how to treat an asset's earlier updates when it is updated again before a batch is complete:
+            "latest" drops them, "each" keeps them for further batches, first in, first out, and "all" puts
+            all of them into the one batch.
+        run_config_fn: makes a different run config from a batch.
+        options: other arguments of `SensorDefinition`, such as `default_status`.
 
     Raises:
         DagsterInvalidDefinitionError: with all problems at once.

@@ -28,22 +28,22 @@ EARLIER = ("latest", "each", "all")
 
 PAGE = 500
 MAX_WAITING = 3_000
-"""So much may wait for the others of its batch: the cursor has room for it."""
+"""Maximum number of parts that wait for the others of their batch: the cursor has room for them."""
 
 LATE = timedelta(days=1)
-"""How long after its window a success is kept, as the news of its partner may come late."""
+"""How long after its window a success is kept, as the event of its partner may arrive late."""
 
 KEPT_FOR_LATE = 100
-"""So many successes at most are kept for late news alone: past their window, or superseded."""
+"""Maximum number of successes kept only for late events: those past their window, or superseded."""
 
 MAX_NEWS = 10_000
-"""So many are read in one tick at most: a tick may ask for as many runs."""
+"""Maximum number of events read in one tick: a tick may make as many requests."""
 
 ROOM = 290_000
-"""Bytes of what waits, as JSON: a cursor may have 300,000."""
+"""Bytes of the waiting parts, as JSON: a cursor may have 300,000."""
 
 _NUMBERS = 45
-"""Bytes of a success beside its run's id: its number, time and depth."""
+"""Bytes of a success without its run id: its number, time and depth."""
 
 _ENOUGH_SECONDS = 5.0
 _LATE_MS = int(LATE.total_seconds() * 1000)
@@ -52,13 +52,13 @@ _EVER = 10**15
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """What a batch is made of: a success of a job, or a materialization of an asset.
+    """A part of a batch: a success of a job, or a materialization of an asset.
 
     Attributes:
-        run_id: the run; of a materialization the one that made it, "" if none is known.
-        number: its place among the ended runs of its job, or the materialization's storage id.
+        run_id: the run; for a materialization the run that made it, "" if none is known.
+        number: its number among the ended runs of its job, or the materialization's storage id.
         time: when it happened, in milliseconds since the epoch.
-        depth: how many runs, one after the other, led to it.
+        depth: the chain depth.
     """
 
     run_id: str
@@ -72,7 +72,7 @@ class Batch:
     """Successes of jobs, or updates of assets, that belong together.
 
     Attributes:
-        key: the partition key or the tag's value that they share; None if they are not told apart by one.
+        key: the partition key or the tag value that they share; None if they are not correlated by one.
         runs: by job or asset, oldest first.
     """
 
@@ -81,30 +81,30 @@ class Batch:
 
     @property
     def run_key(self) -> str:
-        """The same for the same successes or updates."""
+        """The run key, the same for the same successes or updates."""
         names = sorted(f"{job}:{run.run_id}#{run.number}" for job, runs in self.runs.items() for run in runs)
         digest = hashlib.sha256("\n".join(names).encode()).hexdigest()[:24]
         return digest if self.key is None else f"{self.key}#{digest}"
 
     @property
     def run_config(self) -> dict[str, Any]:
-        """By job, the runs that the batch is made of."""
+        """The runs of the batch, by job."""
         return {"upstream": {job: [run.run_id for run in runs] for job, runs in self.runs.items()}}
 
     @property
     def depth(self) -> int:
-        """The greatest of its runs'."""
+        """The greatest chain depth of its runs."""
         return max(run.depth for runs in self.runs.values() for run in runs)
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamEvent:
-    """Something happened that a batch may be made of.
+    """An event that may become a part of a batch.
 
     Attributes:
         name: the job, or the asset.
-        upstream: what it would be of a batch.
-        key: what it is told apart by; None if it makes no batch.
+        upstream: the part.
+        key: the correlation key; None if it makes no batch.
     """
 
     name: str
@@ -113,17 +113,17 @@ class UpstreamEvent:
 
 
 Part = tuple[str, Upstream]
-"""A success under its name."""
+"""A success with its name."""
 
 
 @dataclass(slots=True)
 class Waiting:
-    """How far the news of each name was read, and what waits for others; all of it is the cursor.
+    """The last event read under each name, and the parts that wait for others; all of it is the cursor.
 
     Attributes:
         read: the last number that was read, by name.
-        parts: what waits, by what it is told apart by, and by name.
-        done: time and number of the last success that is in a batch, by the same; kept for `earlier="latest"` only.
+        parts: the waiting parts, by correlation key, and by name.
+        done: time and number of the last success in a batch, by the same; kept for `earlier="latest"` only.
     """
 
     read: dict[str, int] = field(default_factory=dict)
@@ -132,10 +132,10 @@ class Waiting:
 
     @classmethod
     def load(cls, cursor: str | None) -> "Waiting":
-        """What `dump` wrote; nothing where there is no cursor yet.
+        """Parse the text that `dump` wrote; return an empty value if there is no cursor yet.
 
         Raises:
-            DagsterInvariantViolationError: if it is something else.
+            DagsterInvariantViolationError: if it has another format.
         """
         if not cursor:
             return cls()
@@ -159,7 +159,7 @@ class Waiting:
         return cls(read, parts, done)
 
     def dump(self) -> str:
-        """All of it as text."""
+        """Return all of it as text."""
         waiting = {
             key: {
                 job: [[r.run_id, r.number, r.time, r.depth] for r in runs]
@@ -175,7 +175,7 @@ class Waiting:
         return json.dumps(stored, separators=(",", ":"))
 
     def bound(self, now: int) -> None:
-        """Let nothing have happened far ahead of now, as nothing that happens later could supersede it."""
+        """Limit all times to now, as nothing that happens later could supersede a part from the future."""
         for by_name in self.parts.values():
             for name, parts in by_name.items():
                 by_name[name] = [_bounded(part, now) for part in parts]
@@ -184,30 +184,30 @@ class Waiting:
                 done[name] = (bounded(time, now), number)
 
     def add(self, news: UpstreamEvent) -> None:
-        """Let something new wait, unless it makes no batch."""
+        """Add a new part, unless it makes no batch."""
         if news.key is not None:
             self.parts.setdefault(news.key, {}).setdefault(news.name, []).append(news.upstream)
 
     def in_order(self, key: str) -> list[Part]:
-        """What waits under a key, in the order in which it happened."""
+        """Return the parts waiting under a key, in the order in which they happened."""
         found = [(name, part) for name, parts in self.parts[key].items() for part in parts]
         return sorted(found, key=_place)
 
     def take(self, key: str, batches: Sequence[Mapping[str, Sequence[Upstream]]]) -> None:
-        """Remove what is in batches from what waits."""
+        """Remove the parts of batches from the waiting parts."""
         taken = {(name, part.number) for batch in batches for name, parts in batch.items() for part in parts}
         for name, parts in self.parts[key].items():
             self.parts[key][name] = [part for part in parts if (name, part.number) not in taken]
 
     def supersede(self, key: str, batches: Sequence[Mapping[str, Sequence[Upstream]]]) -> None:
-        """Remember the successes in batches: those of the same names before them are superseded for good."""
+        """Record the successes in batches: earlier ones of the same names are superseded."""
         for batch in batches:
             done = self.done.setdefault(key, {})
             for name, parts in batch.items():
                 done[name] = max([done.get(name, (0, 0)), *((part.time, part.number) for part in parts)])
 
     def drop_superseded(self) -> None:
-        """Forget what happened before a success of the same name that is in a batch."""
+        """Drop parts that happened before a success of the same name that is in a batch."""
         for key, done in self.done.items():
             for name, last in done.items():
                 parts = self.parts.get(key, {}).get(name, [])
@@ -235,17 +235,17 @@ def _place(part: Part) -> tuple[int, str, int]:
 
 
 class BatchSensorDefinition(SensorDefinition, ABC):
-    """A sensor that asks for one run per batch; kinds of it say where their news comes from.
+    """A sensor that requests one run per batch; subclasses read the events.
 
     Args:
-        name: the sensor's.
-        upstream: names of what is waited for.
+        name: the sensor's name.
+        upstream: names of the upstream jobs or assets.
         within: how far apart the parts of a batch may lie.
-        correlate_by: `PARTITION_KEY`, or a tag's name, or None.
-        earlier: what becomes of earlier news of the same name, one of `EARLIER`.
-        run_config_fn: makes another run config of a batch.
-        problems: what is wrong already.
-        options: what else `SensorDefinition` takes.
+        correlate_by: `PARTITION_KEY`, or the name of a tag, or None.
+        earlier: how to treat earlier events of the same name, one of `EARLIER`.
+        run_config_fn: makes a different run config from a batch.
+        problems: those already found.
+        options: other arguments of `SensorDefinition`.
 
     Raises:
         DagsterInvalidDefinitionError: with all problems at once.
@@ -286,24 +286,24 @@ class BatchSensorDefinition(SensorDefinition, ABC):
 
     @abstractmethod
     def _read(self, context: SensorEvaluationContext, name: str, number: int) -> list[UpstreamEvent]:
-        """What is numbered higher under a name, in order: `PAGE` of it, or less if there is no more."""
+        """Return the events with higher numbers under a name, in order: `PAGE` of them, or the rest."""
 
     @abstractmethod
     def _number_at(self, context: SensorEvaluationContext, name: str, moment: datetime) -> int:
-        """The number behind which all lies that happened under a name at a moment or later; 0 for all."""
+        """Return the number after which all events at or after a time lie; 0 for all."""
 
     def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
-        """Read on where the last tick ended, and ask for a run of each batch that is complete.
+        """Read on from where the last tick ended, and request a run for each complete batch.
 
-        What waits and what is new are taken together in the order in which they happened, so it makes no
-        difference in which order their news came. A batch that an earlier tick asked for stands.
+        Waiting and new parts are ordered by the time at which they happened, so the order of arrival makes no
+        difference. A batch that an earlier tick requested is never changed.
         """
         waiting = Waiting.load(context.cursor)
         now = _millis(context.ended_runs.now())
         waiting.bound(now)
         first = {name for name in self.upstream if name not in waiting.read}
         for name in first:
-            # What happened before the first tick counts as far as the window reaches.
+            # Events before the first tick count as far as the window reaches.
             waiting.read[name] = self._number_at(context, name, moment(now - self._window))
         waiting.read = {name: waiting.read[name] for name in self.upstream}
         known_to = self._read_on(context, waiting, now, first)
@@ -319,27 +319,27 @@ class BatchSensorDefinition(SensorDefinition, ABC):
 
     @property
     def _supersedes(self) -> bool:
-        """Whether a later success takes the place of an earlier one of the same name."""
+        """Whether a later success replaces an earlier one of the same name."""
         return self.earlier == "latest"
 
     def _read_on(
         self, context: SensorEvaluationContext, waiting: Waiting, now: int, first: Collection[str]
     ) -> int:
-        """Let all that is new wait; the time up to which everything is known.
+        """Add all new events to the waiting parts; return the time up to which everything is known.
 
-        A tick reads so much at most, and until its time is nearly over. What is least far is read first, so that
-        little is left whose partners have not been read yet.
+        A tick reads a limited number of events, and stops when its time is nearly over. Names furthest behind
+        are read first, so that few parts are left whose partners have not been read yet.
 
         Args:
-            context: the evaluation's.
-            waiting: read on.
-            now: the time; what is said to lie far ahead of it has happened now.
-            first: names that are read for the first time: what lies before the window is passed over.
+            context: of the evaluation.
+            waiting: receives the events.
+            now: the current time; an event with a time far ahead of it counts as happening now.
+            first: names that are read for the first time: events before the window are skipped.
         """
         reached, number = dict.fromkeys(self.upstream, -1), 0
         while reached and number < MAX_NEWS:
             name = min(reached, key=lambda name: reached[name])
-            # One page of each in any case: otherwise a tick that is always short of time would never come further.
+            # One page of each in any case: a tick that is always short of time must still make progress.
             if reached[name] >= 0 and context.remaining_seconds <= _ENOUGH_SECONDS:
                 break
             found = self._read(context, name, waiting.read[name])
@@ -355,11 +355,11 @@ class BatchSensorDefinition(SensorDefinition, ABC):
         return min(reached.values(), default=_EVER)
 
     def _completed(self, waiting: Waiting, known_to: int) -> list[Batch]:
-        """The batches of what waits, in the order in which they were complete; it waits no longer.
+        """Remove and return the complete batches, in the order in which they were completed.
 
         Args:
-            waiting: what has happened, and is in no batch yet.
-            known_to: what happened later is left alone, as not all of it has been read.
+            waiting: parts that are in no batch yet.
+            known_to: later parts are left alone, as not all events after this time have been read.
         """
         found: list[tuple[tuple[int, str, int], str, Batch]] = []
         waiting.done = waiting.done if self._supersedes else {}
@@ -377,7 +377,7 @@ class BatchSensorDefinition(SensorDefinition, ABC):
         return [batch for _, _, batch in sorted(found, key=lambda each: each[:2])]
 
     def _fold(self, parts: Sequence[Part]) -> Iterator[dict[str, list[Upstream]]]:
-        """The batches that parts make, which are in the order in which they happened."""
+        """Yield the batches that parts make, which are in the order in which they happened."""
         by_name: dict[str, deque[Upstream]] = {name: deque() for name in self.upstream}
         for name, part in parts:
             if name not in by_name:
@@ -418,11 +418,11 @@ class BatchSensorDefinition(SensorDefinition, ABC):
         return int(self.within.total_seconds() * 1000)
 
     def _forget(self, waiting: Waiting, now: int) -> tuple[tuple[str, str], ...]:
-        """Drop what there is no room for; what could still complete a batch is set aside, and named.
+        """Drop parts for which there is no room; return those that could still complete a batch, as rejected.
 
         Args:
-            waiting: what is in no batch yet.
-            now: the time, or an earlier one up to which everything is known.
+            waiting: parts that are in no batch yet.
+            now: the current time, or an earlier one up to which everything is known.
         """
         open_, late = self._by_prospect(waiting, now)
         room = Room()
@@ -448,7 +448,7 @@ class BatchSensorDefinition(SensorDefinition, ABC):
         )
 
     def _by_prospect(self, waiting: Waiting, now: int) -> tuple[list["_Kept"], list["_Kept"]]:
-        """What may complete a batch as things go on, and what late news alone can complete one with."""
+        """Return the parts that new events may complete, and those that only late events can complete."""
         open_: list[_Kept] = []
         late: list[_Kept] = []
         for key, by_name in waiting.parts.items():
@@ -456,7 +456,7 @@ class BatchSensorDefinition(SensorDefinition, ABC):
                 newest = max(((part.time, part.number) for part in parts), default=None)
                 for part in parts:
                     is_superseded = self._supersedes and (part.time, part.number) != newest
-                    # What happened later than all is known of is still to be put in its place.
+                    # Parts later than the time up to which everything is known still have to be ordered.
                     is_open = part.time >= now - self._window and (part.time > now or not is_superseded)
                     if is_open or part.time >= now - self._window - _LATE_MS:
                         (open_ if is_open else late).append((part.time, key, name, part))
@@ -478,22 +478,22 @@ _Kept = tuple[int, str, str, Upstream]
 
 @dataclass(slots=True)
 class Room:
-    """What is left of a cursor's size.
+    """The free space in a cursor.
 
     Attributes:
-        bytes: how many, as JSON.
-        keys: that are written already, and names under them.
+        bytes: as JSON.
+        keys: keys that are already written, and the names under them.
     """
 
     bytes: int = ROOM
     keys: set[tuple[str, ...]] = field(default_factory=set)
 
     def newest(self, found: Sequence[_Kept], most: int) -> list[_Kept]:
-        """As many of the newest as there is room for.
+        """Return as many of the newest as there is room for.
 
         Args:
             found: the oldest first.
-            most: how many at most.
+            most: the maximum number.
         """
         kept: list[_Kept] = []
         for each in reversed(found[-most:]):

@@ -1,36 +1,36 @@
-"""How much is stored of values and text that Treadle did not write, and how any text is made storable.
+"""Size limits of stored values and text from elsewhere, and functions that make any text storable.
 
-The one home of these numbers. All count bytes of UTF-8, as DynamoDB's 400 KB of an item do.
+The only place for these numbers. All count bytes of UTF-8, as DynamoDB's limit of 400 KB per item does.
 """
 
 MAX_RUN_KEY = 2_048
 MAX_PARTITION_KEY = 1_024
 
 MAX_LEVELS = 100
-"""Of lists and objects in one another; parsers of other services end at a few hundred."""
+"""Nested lists and objects; parsers of other services end at a few hundred."""
 
 MAX_REASON = 2_000
-"""Of why a tick or run is as it is; of what set it off; of why a sensor was paused."""
+"""The reason of a tick's or run's status; what triggered it; why a sensor was paused."""
 
 MAX_SET_ASIDE = 1_000
 MAX_SET_ASIDE_BYTES = 500_000
-"""Of one tick's reasons for setting requests aside: beyond it each is cut to `SHORT`."""
+"""The reasons for one tick's rejected requests: beyond it each is cut to `SHORT`."""
 
 SHORT = 200
 MAX_REFUSAL = 500
 MAX_REFUSALS = 40
 
 MAX_NAME = 256
-"""Of an error's name, or of a part of a run."""
+"""The name of an error, or of a part of a run."""
 
 MAX_MESSAGE = 8_000
 MAX_STACK = 16_000
 MAX_LOG = 48_000
-"""Of a tick's log, written as JSON in ASCII."""
+"""A tick's log, written as JSON in ASCII."""
 
 MAX_CAUSE = 2_000
 MAX_STEP_CAUSE = 1_000
-"""Characters, of why a run failed, and of why a part of it did: JSON in ASCII has up to six bytes for one."""
+"""Characters of the cause of a run's failure, and of a part's: JSON in ASCII has up to six bytes for each."""
 
 MAX_ID = 512
 
@@ -38,12 +38,12 @@ _SHOWN = 80
 
 
 def fit(text: str, most: int) -> str:
-    """The text as it can be stored: as UTF-8, cut where it is longer.
+    """Return the text in storable form: as UTF-8, truncated if it is longer.
 
-    What is no Unicode, as in a file's name that is not UTF-8, becomes the replacement character.
+    Invalid Unicode, as in a file name that is not UTF-8, becomes the replacement character.
 
     Args:
-        text: of whatever origin.
+        text: of any origin.
         most: bytes of UTF-8.
     """
     if text.isascii():
@@ -52,10 +52,10 @@ def fit(text: str, most: int) -> str:
 
 
 def fit_end(text: str, most: int) -> str:
-    """The text as it can be stored, cut at its beginning.
+    """Return the text in storable form, with its beginning cut off if it is longer.
 
     Args:
-        text: of whatever origin.
+        text: of any origin.
         most: bytes of UTF-8, at least one.
     """
     if text.isascii():
@@ -64,12 +64,12 @@ def fit_end(text: str, most: int) -> str:
 
 
 def fit_some(text: str | None, most: int) -> str | None:
-    """As `fit`; None stays None."""
+    """Apply `fit`; None stays None."""
     return None if text is None else fit(text, most)
 
 
 def unicode_text(text: str) -> str:
-    """The text with a replacement character for each lone surrogate."""
+    """Return the text with a replacement character for each lone surrogate."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -78,12 +78,12 @@ def unicode_text(text: str) -> str:
 
 
 def byte_size(text: str) -> int:
-    """How many bytes of UTF-8 a text has."""
+    """Return the size of a text in bytes of UTF-8."""
     return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
 
 
 def shown(value: object) -> str:
-    """A wrong value as an error's message shows it, cut."""
+    """Format an invalid value for an error message, truncated."""
     try:
         return fit(repr(value), _SHOWN)
     except Exception:  # noqa: BLE001 - a repr is the author's code, too, and the value is wrong anyway
@@ -91,7 +91,7 @@ def shown(value: object) -> str:
 
 
 def error_text(error: BaseException) -> str:
-    """An error's name and message; its name alone where the message cannot be had."""
+    """Return an error's name and message; only its name if the message cannot be read."""
     name = type(error).__name__
     try:
         return f"{name}: {error}"

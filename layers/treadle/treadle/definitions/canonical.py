@@ -1,9 +1,9 @@
-"""The one JSON text of a value, wherever two texts of it must be equal."""
+"""The canonical JSON of a value, for texts that must be comparable."""
 
 import json
 
-# Made once: to set it up takes longer than to write a small value.
+# Made once: constructing it takes longer than encoding a small value.
 canonical_json = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
 ).encode
-"""Keys sorted, no blanks, characters as they are; what is no JSON, NaN included, raises TypeError or ValueError."""
+"""Keys sorted, no whitespace, no escapes; TypeError or ValueError for what is not JSON, such as NaN."""

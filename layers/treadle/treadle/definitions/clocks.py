@@ -1,4 +1,4 @@
-"""How far a time of outside origin is believed: clocks differ by seconds, and nothing happens in the future."""
+"""How far a time from elsewhere is trusted: clocks differ by seconds, and nothing happens in the future."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,35 +6,35 @@ from treadle.definitions.bounds import shown
 from treadle.definitions.errors import DagsterInvalidDefinitionError
 
 MAX_SKEW_MS = 300_000
-"""Two clocks may differ by five minutes; a time that lies further ahead is wrong.
+"""Two clocks may differ by five minutes; a time further ahead is wrong.
 
-AWS refuses a request whose signature is more than five minutes off ("Troubleshooting AWS SigV4", IAM User Guide),
-so no function with such a clock reaches a table.
+AWS refuses a request whose signature is more than five minutes off ("Troubleshooting AWS SigV4", IAM User
+Guide), so no function with such a clock reaches a table.
 """
 
 
 _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
 MAX_WITHIN = timedelta(days=3_660)
-"""About ten years. A window has to begin at a time that can be written, whenever it is looked at."""
+"""About ten years. A window has to begin at a time that can be represented, whenever it is evaluated."""
 
 
 def is_ahead(time: int, now: int) -> bool:
-    """Whether a time lies further in the future than two clocks may differ.
+    """Return whether a time lies further in the future than two clocks may differ.
 
     Args:
         time: in milliseconds since the epoch.
-        now: likewise, by one's own clock.
+        now: likewise, by the local clock.
     """
     return time > now + MAX_SKEW_MS
 
 
 def bounded(time: int, now: int) -> int:
-    """The time at which something happened, as far as it can be believed: now, if it is said to lie ahead.
+    """Return the time of an event, or now if the given time is ahead.
 
     Args:
-        time: as it was said, in milliseconds since the epoch.
-        now: likewise, by one's own clock.
+        time: as reported, in milliseconds since the epoch.
+        now: likewise, by the local clock.
     """
     return now if is_ahead(time, now) else time
 
@@ -42,14 +42,14 @@ def bounded(time: int, now: int) -> int:
 def duration_problem(
     name: str, duration: object, least: timedelta, most: timedelta, words: str
 ) -> str | None:
-    """What is wrong with a duration that an author has given; None if nothing is.
+    """Return the problem of a duration that an author has given; None if it is valid.
 
     Args:
-        name: the argument's.
-        duration: as it was given.
-        least: no shorter than this.
-        most: no longer than this.
-        words: how long it must be.
+        name: of the argument.
+        duration: as given.
+        least: the minimum.
+        most: the maximum.
+        words: the valid range, for the message.
     """
     if not isinstance(duration, timedelta):
         return f"{name} must be a timedelta, such as timedelta(hours=2), not {shown(duration)}"
@@ -57,33 +57,29 @@ def duration_problem(
 
 
 def within_problem(within: object) -> str | None:
-    """What is wrong with the length of a window; None if nothing is.
-
-    Args:
-        within: as it was given.
-    """
+    """Return the problem of a window's length; None if it is valid."""
     words = f"longer than nothing, and {MAX_WITHIN.days} days at most"
     return duration_problem("within", within, timedelta.resolution, MAX_WITHIN, words)
 
 
 def can_be_kept(time: datetime) -> bool:
-    """Whether a time with a zone is from 1970 to 9998.
+    """Return whether a time with a time zone is from 1970 to 9998.
 
-    No earlier one can be stored, and no zone leads beyond the last year then.
+    No earlier one can be stored, and then no time zone leads beyond the last year.
     """
     return _EARLIEST <= time < _LATEST
 
 
 def check_time_zone(subject: str, time: object, *, is_kept: bool = True) -> datetime:
-    """The same time, if it is one, has a time zone, and can be kept.
+    """Return the given time, if it has a time zone and can be stored.
 
     Args:
         subject: whose time it is, for the error.
-        time: what was given.
-        is_kept: False for a time that is only compared, and so may be any.
+        time: as given.
+        is_kept: False for a time that is only compared, and so may have any value.
 
     Raises:
-        DagsterInvalidDefinitionError: if it is no time, has no time zone, or is not from 1970 to 9998.
+        DagsterInvalidDefinitionError: if it is not a time, has no time zone, or is not from 1970 to 9998.
     """
     if not isinstance(time, datetime):
         msg = f"{subject} is {time!r}, and must be a datetime with a time zone."

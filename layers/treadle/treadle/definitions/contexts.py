@@ -1,4 +1,4 @@
-"""What an evaluation sees and may change: its cursor, its resources, and what is known of the ticks before."""
+"""What an evaluation may read and change: its cursor, its resources, and facts about previous ticks."""
 
 import logging
 from collections.abc import Callable, Collection, Mapping
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from treadle.definitions.instance import EndedRuns
 
 MAX_CURSOR_BYTES = 300_000
-"""DynamoDB's items have 400 KB at most."""
+"""An item in DynamoDB has at most 400 KB."""
 
 
 def check_cursor_size(sensor_name: str, cursor: str | None) -> None:
-    """Make sure that a cursor can be kept.
+    """Check that a cursor can be stored.
 
     Raises:
-        DagsterInvariantViolationError: if it has more than 300,000 bytes, or is no Unicode.
+        DagsterInvariantViolationError: if it has more than 300,000 bytes, or is not valid Unicode.
     """
     problem = unicode_problem(cursor or "")
     if problem is not None:
@@ -54,16 +54,16 @@ def _no_resources() -> ResourceScope:
 
 @dataclass(slots=True)
 class SensorEvaluationContext:
-    """Given to a sensor's function; `build_sensor_context` makes one for a test.
+    """The context of a sensor's function; `build_sensor_context` makes one for a test.
 
     Attributes:
         sensor_name: the sensor's name.
-        last_run_key: the last run key that a tick of this sensor asked for, kept as Dagster keeps it.
+        last_run_key: the last run key that a tick of this sensor requested, stored as in Dagster.
         last_tick_completion_time: seconds since the epoch at which the last tick ended (really its end:
             Dagster gives the start), or None.
         last_sensor_start_time: seconds since the epoch at which the sensor was last started, or None.
-        log: a standard logger; its lines are kept with the tick and go to CloudWatch.
-        repository_name: as a test gave it; None at a tick, as there are no repositories here.
+        log: a standard logger; its lines are stored with the tick and go to CloudWatch.
+        repository_name: as given by a test; None at a tick, as there are no repositories here.
         cursor_updated: whether this evaluation has set the cursor.
     """
 
@@ -85,11 +85,11 @@ class SensorEvaluationContext:
 
     @classmethod
     def extending(cls, context: "SensorEvaluationContext", **facts: Any) -> Self:
-        """The context of one event: everything of the evaluation's, and what is known of the event.
+        """Make the context of one event from the evaluation's context.
 
         Args:
-            context: the evaluation's.
-            facts: what this class has beside it.
+            context: of the evaluation.
+            facts: the additional attributes of this class.
         """
         known = {each.name: getattr(context, each.name) for each in fields(SensorEvaluationContext)}
         return cls(known.pop("sensor_name"), known.pop("_cursor"), **known, **facts)
@@ -105,18 +105,18 @@ class SensorEvaluationContext:
 
     @property
     def cursor(self) -> str | None:
-        """The sensor's bookmark as the last committed tick left it, or as `update_cursor` set it."""
+        """The sensor's cursor as the last committed tick left it, or as `update_cursor` set it."""
         return self._cursor
 
     def update_cursor(self, cursor: str | None) -> None:
-        """Set the bookmark; it becomes durable together with this tick's requests, or not at all.
+        """Set the cursor; it is committed together with this tick's requests, or not at all.
 
         Args:
             cursor: the new value; None clears it.
 
         Raises:
-            DagsterInvariantViolationError: if the value is no string, no Unicode, or has more than 300,000
-                bytes, or this evaluation has no cursor.
+            DagsterInvariantViolationError: if the value is not a string, not valid Unicode, or has more than
+                300,000 bytes, or this evaluation has no cursor.
         """
         if not self._has_cursor:
             msg = (
@@ -134,12 +134,12 @@ class SensorEvaluationContext:
         self.cursor_updated = True
 
     def without_cursor(self) -> Self:
-        """The same evaluation for one of its objects, which has no cursor, however it was found."""
+        """Return the same evaluation for one of its objects, which has no cursor, however it was found."""
         return replace(self, _cursor=None, _has_cursor=False)
 
     @property
     def started_by_operator(self) -> float | None:
-        """Seconds since the epoch at which an operator last started the sensor; None if its default decides."""
+        """When an operator last started the sensor, in seconds since the epoch; None if by default."""
         return self._started_by_operator
 
     @property
@@ -157,7 +157,7 @@ class SensorEvaluationContext:
 
     @property
     def resources(self) -> Resources:
-        """The resources by attribute, each made when it is first asked for.
+        """The resources by attribute, each made on first access.
 
         Raises:
             DagsterInvalidDefinitionError: on access to one that was not provided.
@@ -166,7 +166,7 @@ class SensorEvaluationContext:
         return Resources(self._resources, f"sensor '{self.sensor_name}'")
 
     def require_resource(self, key: str, sensor_name: str) -> None:
-        """Make sure that a resource was provided, without making it.
+        """Check that a resource was provided, without making it.
 
         Raises:
             DagsterInvalidDefinitionError: if it was not.
@@ -174,7 +174,7 @@ class SensorEvaluationContext:
         self._resources.require(key, f"sensor '{sensor_name}'")
 
     def is_resource_failure(self, error: BaseException) -> bool:
-        """Whether an error of the evaluation is that a resource could not be made, and so not one item's alone.
+        """Return whether the evaluation failed because a resource could not be made, not because of one item.
 
         Args:
             error: what the evaluation raised.
@@ -183,10 +183,10 @@ class SensorEvaluationContext:
 
     @property
     def instance(self) -> Any:
-        """The recorded runs, as a `DagsterInstance`; in a test, what `build_sensor_context` was given.
+        """The recorded runs, as a `DagsterInstance`; in a test, the argument of `build_sensor_context`.
 
         Raises:
-            DagsterInvariantViolationError: if the context was made without.
+            DagsterInvariantViolationError: if the context has none.
         """
         if self._instance is None:
             msg = (
@@ -198,10 +198,10 @@ class SensorEvaluationContext:
 
     @property
     def ended_runs(self) -> "EndedRuns":
-        """The ended runs of each job, in the order in which Treadle learnt of them.
+        """The ended runs of each job, in the order in which Treadle recorded them.
 
         Raises:
-            DagsterInvariantViolationError: if the context was made without.
+            DagsterInvariantViolationError: if the context has none.
         """
         if self._ended_runs is None:
             msg = (
@@ -212,10 +212,9 @@ class SensorEvaluationContext:
         return self._ended_runs()
 
     def claimed_run_keys(self, run_keys: Collection[str]) -> set[str]:
-        """Those of the given run keys that can start no run any more, so that they need not be asked for.
+        """Return those of the given run keys that can start no more runs, so that they need not be requested.
 
-        An economy for sensors that look at many known things again and again; leaving it out changes
-        nothing but the cost.
+        An optimization for sensors that check many known items repeatedly; leaving it out only adds cost.
 
         Args:
             run_keys: any number of run keys; a hundred cost one request.
@@ -233,20 +232,20 @@ def build_sensor_context(
     last_tick_completion_time: float | None = None,
     last_run_key: str | None = None,
 ) -> SensorEvaluationContext:
-    """A context for calling a sensor in a test.
+    """Make a context for calling a sensor in a test.
 
     Use it as a context manager (`with build_sensor_context(...) as context:`) where a resource must be
     closed.
 
     Args:
-        instance: what `context.instance` gives.
-        cursor: the bookmark.
-        repository_name: what `context.repository_name` gives.
-        sensor_name: what `context.sensor_name` gives.
-        resources: by key: a `ResourceDefinition`, or the resource itself; made when first asked for.
+        instance: the value of `context.instance`.
+        cursor: the cursor.
+        repository_name: the value of `context.repository_name`.
+        sensor_name: the value of `context.sensor_name`.
+        resources: by key: a `ResourceDefinition`, or the resource itself; made on first access.
         last_sensor_start_time: seconds since the epoch.
         last_tick_completion_time: seconds since the epoch.
-        last_run_key: what `context.last_run_key` gives.
+        last_run_key: the value of `context.last_run_key`.
     """
     return SensorEvaluationContext(
         sensor_name or "sensor",

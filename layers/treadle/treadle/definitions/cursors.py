@@ -1,4 +1,4 @@
-"""A typed cursor: a dataclass in place of a string, with a version and a way from the one before."""
+"""Typed cursors: a dataclass instead of a string, with a version and a migration from earlier versions."""
 
 import dataclasses
 import json
@@ -25,13 +25,13 @@ class CursorType(Generic[C]):
 
     Args:
         schema: the dataclass; its fields are plain JSON and all have defaults.
-        version: raised whenever a field is renamed or changes its meaning.
-        migrate: from the fields of a stored cursor and its version to the present fields; needed as soon
-            as version is more than 1. Version 0 is a cursor that was no typed one: its fields are
-            `{"text": the string}`.
+        version: incremented whenever a field is renamed or changes its meaning.
+        migrate: returns the current fields, from the fields of a stored cursor and its version; required as
+            soon as version is more than 1. Version 0 is a cursor that was not typed: its fields are `{"text":
+            the string}`.
 
     Raises:
-        DagsterInvariantViolationError: if the schema is no dataclass.
+        DagsterInvariantViolationError: if the schema is not a dataclass.
     """
 
     schema: type[C]
@@ -45,7 +45,7 @@ class CursorType(Generic[C]):
             raise DagsterInvariantViolationError(msg)
 
     def load(self, text: str | None) -> C:
-        """The cursor as a value; a fresh one where there is none yet.
+        """Parse the cursor; return a new one if there is none yet.
 
         Args:
             text: the sensor's cursor, such as `context.cursor`.
@@ -71,10 +71,10 @@ class CursorType(Generic[C]):
             raise DagsterInvariantViolationError(msg) from error
 
     def dump(self, value: C) -> str:
-        """The cursor as a string, for `context.update_cursor` or `SensorResult.cursor`.
+        """Return the cursor as a string, for `context.update_cursor` or `SensorResult.cursor`.
 
         Raises:
-            DagsterInvariantViolationError: if a field is no plain JSON.
+            DagsterInvariantViolationError: if a field is not plain JSON.
         """
         try:
             content = {"version": self.version, "fields": dataclasses.asdict(value)}

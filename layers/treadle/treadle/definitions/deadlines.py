@@ -1,4 +1,4 @@
-"""Deadline sensors: a function that is called if a job has not succeeded by its time."""
+"""Deadline sensors: a function that is called if a job has not succeeded by its deadline."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,13 +18,13 @@ from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus
 from treadle.definitions.timed import DeadlineReached
 
 MAX_GRACE = timedelta(minutes=15)
-"""As long as a queue can hold a message back."""
+"""The maximum delay of an SQS message."""
 
 _LOOKED_AT = 100
 _TIMES_MORE = 10
 
 _BEGUN_BEFORE = timedelta(days=1)
-"""How much older than the time a run may be whose success in it was followed by an attempt that is under way."""
+"""How much older than the window a run may be that succeeded in it and has been started again since."""
 
 _ENDED = [status for status in DagsterRunStatus if status.is_finished]
 _UNDER_WAY = [status for status in DagsterRunStatus if not status.is_finished]
@@ -32,14 +32,14 @@ _UNDER_WAY = [status for status in DagsterRunStatus if not status.is_finished]
 
 @dataclass(slots=True, kw_only=True)
 class DeadlineSensorContext(SensorEvaluationContext):
-    """Given to the function of a deadline sensor.
+    """The context of a deadline sensor's function.
 
     Attributes:
         job_name: the job that has not succeeded.
-        deadline: when it was to have succeeded.
-        since: the beginning of the time in which it was to succeed.
-        last_run: the job's last run that was asked for in that time, if there is one.
-        reason: what stands instead, in words.
+        deadline: when it should have succeeded.
+        since: the beginning of the window in which it should have succeeded.
+        last_run: the job's last run that was requested in that window, if there is one.
+        reason: the current state of the job, as text.
     """
 
     job_name: str
@@ -50,7 +50,7 @@ class DeadlineSensorContext(SensorEvaluationContext):
 
 
 class DeadlineSensorDefinition(SensorDefinition):
-    """A sensor that is called when a job has missed its time; see `deadline_sensor`."""
+    """A sensor that is called when a job has missed its deadline; see `deadline_sensor`."""
 
     kind: ClassVar[str] = "deadline"
     takes_events: ClassVar[bool] = True
@@ -79,15 +79,15 @@ class DeadlineSensorDefinition(SensorDefinition):
         self.grace = grace
 
     def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
-        """Nothing: a deadline comes as an event."""
+        """Return an empty result: a deadline arrives as an event."""
         del context
         return SensorExecutionData((), f"Sensor {self.name} evaluates deadlines, and none at a tick.")
 
     def evaluate_event(self, context: SensorEvaluationContext, event: SensorEvent) -> SensorExecutionData:
-        """Look whether the job has succeeded in time, and call the function if not."""
+        """Check whether the job has succeeded in time, and call the function if not."""
         if not isinstance(event, DeadlineReached):
             return super().evaluate_event(context, event)
-        # In UTC: Python subtracts from a time in a zone what its clocks show, and not what has passed.
+        # In UTC: Python subtracts from a time in a zone by its wall clock, not by elapsed time.
         since = (event.time.astimezone(UTC) - self.within).astimezone(event.time.tzinfo)
         job = self.watched.name
         instance: DagsterInstance = context.instance
@@ -114,10 +114,10 @@ class DeadlineSensorDefinition(SensorDefinition):
         return replace(data, acted_on=acted_on, skip_message=None if data.run_requests else seen.reason)
 
     def _success(self, instance: DagsterInstance, since: datetime, until: datetime) -> float | None:
-        """When an attempt succeeded within the time; news of it may have come later, but hardly earlier.
+        """Return when an attempt succeeded in the window; its event may be late, but hardly early.
 
-        The news is read from the beginning of the time on, so that what came after the deadline is in nobody's way,
-        and to its end if need be. A success stands, whatever becomes of a later attempt of its run.
+        Ended runs are read from the beginning of the window, so that later ones do not get in the way, and to
+        the end if need be. A success counts, whatever the result of a later attempt of its run.
         """
         job, begin, end = self.watched.name, since.timestamp(), until.timestamp()
         heard = datetime.fromtimestamp(begin - MAX_SKEW_MS / 1000, UTC)
@@ -139,7 +139,7 @@ class DeadlineSensorDefinition(SensorDefinition):
         return None
 
     def _still_running(self, instance: DagsterInstance, since: datetime) -> RunRecord | None:
-        """The job's last run if it was asked for before the time, and has not ended yet."""
+        """Return the job's last run if it was requested before the window and has not ended yet."""
         asked = RunsFilter(job_name=self.watched.name, created_before=since + timedelta(milliseconds=1))
         last = next(iter(instance.get_run_records(asked, limit=1)), None)
         return None if last is None or last.dagster_run.is_finished else last
@@ -173,27 +173,27 @@ def deadline_sensor(
     owners: Sequence[str] | None = None,
     on_invalid: str = SET_ASIDE,
 ) -> Callable[[SensorFunction], DeadlineSensorDefinition]:
-    """Make a sensor of a function that is called if a job has not succeeded by its time.
+    """Make a sensor of a function that is called if a job has not succeeded by its deadline.
 
-    The deployment says when the deadlines are: a cron expression and a time zone in the sensor's block of template.yaml.
-    Each is evaluated once, after a grace in which late news of a success may still come; what the function
-    raises fails the tick, and the deadline comes again. It is called with a `DeadlineSensorContext`, and may
-    return what any sensor may.
+    The deployment sets the deadlines: a cron expression and a time zone in the sensor's block of
+    template.yaml. Each is evaluated once, after a grace period in which the late event of a success may still
+    arrive. If the function raises, the tick fails, and the deadline is evaluated again. It is called with a
+    `DeadlineSensorContext`, and may return what any sensor may return.
 
     Args:
         job: the job that must have succeeded.
         within: how long before the deadline its success counts, such as a day.
-        grace: how long after the deadline this is looked at, 15 minutes at most.
-        name: as of `@sensor`, like all that follow.
+        grace: how long after the deadline it is evaluated, 15 minutes at most.
+        name: as in `@sensor`, like all that follow.
         description: shown to operators.
-        request_job: the only job that the function may ask for.
-        request_jobs: the jobs that it may ask for.
-        default_status: whether it evaluates before anyone has started it.
+        request_job: the only job that the function may request.
+        request_jobs: the jobs that it may request.
+        default_status: whether it is evaluated before an operator has started it.
         required_resource_keys: resources that the function takes from `context.resources`.
-        tags: the sensor's own.
+        tags: of the sensor.
         metadata: shown to operators.
         owners: e-mail addresses, or teams as `team:name`.
-        on_invalid: "set_aside" or "fail": what becomes of a request that can never run.
+        on_invalid: "set_aside" or "fail": how to treat a request that can never run.
 
     Raises:
         DagsterInvalidDefinitionError: with all problems at once.

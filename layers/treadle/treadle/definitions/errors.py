@@ -31,7 +31,7 @@
         ├── LaunchDelayedError              the target is throttled: nothing was started (retryable)
         └── LaunchUncertainError            the target may have started it or not (retryable, once that is known)
 
-The names that Dagster gives its own errors are kept, so that a ported test keeps its `pytest.raises`.
+Dagster's names of its own errors are kept, so that a ported test keeps its `pytest.raises`.
 """
 
 from collections.abc import Sequence
@@ -39,30 +39,30 @@ from typing import ClassVar
 
 
 class TreadleError(Exception):
-    """What went wrong, to what, and what to do.
+    """What went wrong, with what, and what to do.
 
     Attributes:
-        retryable: True where the same call may succeed later without anybody changing anything.
+        retryable: True if the same call may succeed later without any change.
     """
 
     retryable: ClassVar[bool] = False
 
 
 def is_passing(error: Exception) -> bool:
-    """Whether the same call may succeed later by itself; what is not passing is of the one item that met it."""
+    """Return whether the same call may succeed later by itself; other errors concern only one item."""
     return bool(getattr(error, "retryable", False))
 
 
 class DagsterInvalidDefinitionError(TreadleError):
-    """A definition that cannot work; lists all its problems at once."""
+    """A definition is invalid; lists all its problems at once."""
 
 
 class DagsterInvalidInvocationError(TreadleError):
-    """A sensor was called directly with arguments that it does not take."""
+    """A sensor was called directly with invalid arguments."""
 
 
 class DagsterInvalidConfigError(TreadleError):
-    """A run config does not fit its job's schema; in the validation's words."""
+    """A run config does not match its job's schema; has the validator's message."""
 
 
 class DagsterInvariantViolationError(TreadleError):
@@ -70,7 +70,7 @@ class DagsterInvariantViolationError(TreadleError):
 
 
 class InvalidReportError(TreadleError):
-    """A run's status or an asset was told of with arguments that do not fit; nothing was sent."""
+    """A run's status or an asset was reported with invalid arguments; nothing was sent."""
 
 
 class InvalidResultError(TreadleError):
@@ -87,22 +87,22 @@ class SensorEvaluationError(TreadleError):
 
 
 class SensorTimeoutError(SensorEvaluationError):
-    """The evaluation ran into its deadline and was stopped."""
+    """The evaluation reached its time limit and was stopped."""
 
 
 class SettingsError(TreadleError):
-    """Variables of the environment are missing or malformed; lists all problems at once."""
+    """Environment variables are missing or malformed; lists all problems at once."""
 
 
 class RegistryEntryError(TreadleError):
-    """An entry of the registry is malformed, or of a version that this engine does not serve."""
+    """An entry of the registry is malformed, or has a version that this engine does not support."""
 
 
 class ScaffoldError(TreadleError):
     """Something new cannot be written into the project, and nothing was; lists all problems at once.
 
     Args:
-        problems: what is in the way, and what to do.
+        problems: each with what to do.
     """
 
     def __init__(self, problems: Sequence[str]) -> None:
@@ -111,19 +111,19 @@ class ScaffoldError(TreadleError):
 
 
 class CommandRefusedError(TreadleError):
-    """An operator's command cannot be carried out as things stand, and nothing was changed."""
+    """The current state does not allow an operator's command, and nothing was changed."""
 
 
 class DeploymentError(TreadleError):
-    """A deployed stack cannot be read: it is not there, or credentials, Region or permissions do not fit."""
+    """A deployed stack cannot be read: it does not exist, or credentials, Region or permissions are wrong."""
 
 
 class InvocationError(TreadleError):
-    """A function, invoked directly, failed or did not answer; what it was doing may have been done.
+    """A function, invoked directly, failed or did not respond; its work may have been done.
 
     Args:
         message: what happened, to which function, and what to do.
-        reason: the function's own error; "" if it gave no answer.
+        reason: the function's own error; "" if it did not respond.
         is_denied: True if the caller may not invoke it.
     """
 
@@ -134,16 +134,16 @@ class InvocationError(TreadleError):
 
 
 class UnknownEventError(TreadleError):
-    """An event that no parser knows, or that this sensor does not take."""
+    """An event that no parser knows, or that this sensor does not accept."""
 
 
 class UnreadableRecordError(TreadleError):
-    """A stored record cannot be decoded; reading it again changes nothing until somebody repairs it.
+    """A stored record cannot be decoded; reading it again fails until an operator repairs it.
 
     Args:
-        record: which one, by its key, such as "run 1b2c".
-        reason: what is wrong with it.
-        is_noted: whether RECONCILE has noted that on the record before.
+        record: its key, such as "run 1b2c".
+        reason: why it cannot be decoded.
+        is_noted: whether RECONCILE has already marked the record.
         remedy: what to do.
     """
 
@@ -163,7 +163,7 @@ class UnreadableRecordError(TreadleError):
 
 
 class EngineMismatchError(TreadleError):
-    """The engine for which a function was deployed is gone, or another one reads its tables; nothing was committed."""
+    """The engine of a function is gone, or another one uses its tables; nothing was committed."""
 
 
 class SensorOwnershipError(TreadleError):
@@ -187,33 +187,33 @@ class LeaseLostError(TreadleError):
 
 
 class BucketError(TreadleError):
-    """A watched bucket is missing, or may not be listed; says what to grant."""
+    """A watched bucket is missing, or may not be listed; names the permission to grant."""
 
 
 class AlertError(TreadleError):
-    """A service did not take an alert, or the secret for it cannot be read; never holds the secret."""
+    """A service rejected an alert, or its secret cannot be read; never contains the secret."""
 
 
 class AlertDelayedError(AlertError):
-    """A service gave no answer, or has too much to do; it may have taken the alert all the same."""
+    """A service did not respond, or is throttled; it may have accepted the alert all the same."""
 
     retryable = True
 
 
 class StoreError(TreadleError):
-    """A store did not answer, or refused for a passing reason."""
+    """A store did not respond, or refused for a transient reason."""
 
     retryable = True
 
 
 class StoreRejectedError(StoreError):
-    """A store will never take this, however often it is sent: it is too large, or malformed. Nothing was written."""
+    """A store will never accept this item: it is too large, or malformed. Nothing was written."""
 
     retryable = False
 
 
 class StoreThrottledError(StoreError):
-    """A store has too much to do; the same call is safe to send again, however often."""
+    """A store is throttled; the same call is safe to repeat any number of times."""
 
 
 class LaunchError(TreadleError):
@@ -221,22 +221,22 @@ class LaunchError(TreadleError):
 
 
 class LaunchRejectedError(LaunchError):
-    """The target will never accept this start: it is missing, or the input is wrong."""
+    """The target will never accept this start: it does not exist, or the input is invalid."""
 
 
 class LaunchDeniedError(LaunchError):
-    """The launcher lacks a permission; new permissions take a while to be seen everywhere."""
+    """The launcher lacks a permission; new permissions take a while to propagate."""
 
     retryable = True
 
 
 class LaunchDelayedError(LaunchError):
-    """The target is throttled, or for now refuses; nothing was started."""
+    """The target is throttled, or refuses for now; nothing was started."""
 
     retryable = True
 
 
 class LaunchUncertainError(LaunchError):
-    """The target gave no answer, or none that says whether it has started the run."""
+    """The target did not respond, or not clearly enough to know whether it has started the run."""
 
     retryable = True

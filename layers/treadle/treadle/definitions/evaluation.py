@@ -1,4 +1,4 @@
-"""Calls a sensor's function and brings whatever it returns or yields into one shape.
+"""Calls a sensor's function and normalizes what it returns or yields.
 
 The accepted forms and the errors for misuse are Dagster's.
 """
@@ -22,8 +22,8 @@ from treadle.definitions.results import (
 EMPTY_RESULT = "Sensor function returned an empty result"
 
 type_of_result = RunRequest | SkipReason | SensorResult
-# Lists one by one, as a list of requests is no list of results to a type checker; not Sequence, as a tuple
-# is refused at evaluation.
+# One list type each, as a list of requests is not a list of results to a type checker; not Sequence, as
+# a tuple is refused at evaluation.
 SensorReturnType = (
     type_of_result
     | list[RunRequest]
@@ -37,15 +37,15 @@ SensorReturnType = (
 
 
 def flatten(result: Any, sensor_name: str, also: type | None = None) -> list[Any]:
-    """All that a function returned or yielded, run to its end, None left out.
+    """Return all values that a function returned or yielded, without None; run a generator to its end.
 
     Args:
         result: the function's value: a single value, a list, or a generator that may also return a value.
-        sensor_name: for the error's words.
-        also: what this kind of sensor may return beside what any may.
+        sensor_name: for the error's message.
+        also: an additional type that this kind of sensor may return.
 
     Raises:
-        InvalidResultError: for a value of any other type, or None beside others.
+        InvalidResultError: for a value of any other type, or None among others.
     """
     if inspect.isgenerator(result):
         return _flatten_generator(result, sensor_name, also)
@@ -77,7 +77,7 @@ def _flatten_generator(generator: Any, sensor_name: str, also: type | None) -> l
             )
             raise InvalidResultError(msg)
     finally:
-        generator.close()  # Its own end, now: afterwards the resources are closed.
+        generator.close()  # Close it now: afterwards the resources are closed.
     if yielded_none and values:
         raise _none_beside_others(sensor_name)
     return values
@@ -101,10 +101,10 @@ def _checked(value: Any, sensor_name: str, also: type | None = None) -> Any:
 def combine(
     values: Sequence[type_of_result], context: SensorEvaluationContext, job_names: Sequence[str]
 ) -> SensorExecutionData:
-    """The evaluation's result in one shape, with each request's job name filled in.
+    """Combine the evaluation's values into one result, with each request's job name filled in.
 
     Args:
-        values: what `flatten` gave.
+        values: from `flatten`.
         context: the evaluation's context, for its name and cursor.
         job_names: the sensor's targets.
 
@@ -131,7 +131,7 @@ def combine(
 
 
 def check_mix(values: Sequence[type_of_result]) -> None:
-    """Make sure that values do not contradict each other.
+    """Check that values do not contradict each other.
 
     Raises:
         InvalidResultError: if there are both run requests and a skip reason, or several skip reasons.
@@ -162,11 +162,11 @@ def _unwrapped(result: SensorResult, context: SensorEvaluationContext) -> list[t
 
 
 def with_job_name(request: RunRequest, sensor_name: str, job_names: Sequence[str]) -> RunRequest:
-    """The request with its target's name filled in.
+    """Return the request with its target's name filled in.
 
     Args:
         request: as the sensor's function made it.
-        sensor_name: for the error's words.
+        sensor_name: for the error's message.
         job_names: the sensor's targets.
 
     Raises:

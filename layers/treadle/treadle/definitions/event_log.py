@@ -1,4 +1,4 @@
-"""Recorded events in Dagster's form: an asset's materialization as a sensor's function reads it, and filters."""
+"""Recorded events in Dagster's form: materializations as a sensor's function reads them, and filters."""
 
 import logging
 from collections.abc import Sequence
@@ -21,15 +21,15 @@ from treadle.definitions.run_events import (
 
 @dataclass(frozen=True, slots=True)
 class EventLogEntry:
-    """An event as it is recorded.
+    """A recorded event.
 
     Attributes:
-        error_info: why something failed; of a materialization always None.
+        error_info: why something failed; None for a materialization.
         level: of the log.
-        user_message: in words.
-        run_id: the run that made the asset; "" if none is known, as of Dagster's runless events.
+        user_message: as text.
+        run_id: the run that made the asset; "" if none is known, as for Dagster's runless events.
         timestamp: seconds since the epoch.
-        step_key: kept for what was written for Dagster.
+        step_key: for compatibility with Dagster.
         job_name: likewise.
         dagster_event: what happened.
     """
@@ -45,7 +45,7 @@ class EventLogEntry:
 
     @classmethod
     def of(cls, told: AssetMaterialized) -> "EventLogEntry":
-        """A materialization as it is recorded."""
+        """Make the entry of a materialization."""
         made, run_id, time = told.materialization, told.run_id or "", told.time.timestamp()
         words = made.description or f"Materialized value {told.asset_key.to_user_string()}."
         data = EventSpecificData(materialization=made)
@@ -56,14 +56,14 @@ class EventLogEntry:
 
     @property
     def is_dagster_event(self) -> bool:
-        """Whether something happened that has a form of its own."""
+        """Whether the entry has a `DagsterEvent`."""
         return self.dagster_event is not None
 
     def get_dagster_event(self) -> DagsterEvent:
-        """What happened.
+        """Return the event.
 
         Raises:
-            DagsterInvalidDefinitionError: if the entry was made without.
+            DagsterInvalidDefinitionError: if the entry has none.
         """
         if self.dagster_event is None:
             msg = "Not a dagster event, check is_dagster_event before calling get_dagster_event."
@@ -72,38 +72,38 @@ class EventLogEntry:
 
     @property
     def dagster_event_type(self) -> DagsterEventType | None:
-        """Which kind of event it is."""
+        """The type of the event."""
         return self.dagster_event.event_type if self.dagster_event else None
 
     @property
     def message(self) -> str:
-        """The event in words."""
+        """The event as text."""
         return (self.dagster_event.message if self.dagster_event else "") or self.user_message
 
     @property
     def asset_materialization(self) -> AssetMaterialization | None:
-        """What was made."""
+        """The materialization."""
         return self.dagster_event.event_specific_data.materialization if self.dagster_event else None
 
     @property
     def asset_key(self) -> AssetKey | None:
-        """Which asset."""
+        """The asset."""
         return self.dagster_event.asset_key if self.dagster_event else None
 
     @property
     def partition_key(self) -> str | None:
-        """Which partition of it."""
+        """The asset's partition."""
         return self.dagster_event.partition if self.dagster_event else None
 
 
 @dataclass(frozen=True, slots=True)
 class EventLogRecord:
-    """A recorded event at its place.
+    """A recorded event with its storage id.
 
     Attributes:
-        storage_id: its place among the events of its asset, in the order of their recording, from 1.
+        storage_id: its number among the events of its asset, in the order of recording, from 1.
         event_log_entry: the event.
-        depth: how many runs, one after the other, led to it.
+        depth: the number of runs that led to it, one after the other.
     """
 
     storage_id: int
@@ -112,7 +112,7 @@ class EventLogRecord:
 
     @classmethod
     def of(cls, told: AssetMaterialized) -> "EventLogRecord":
-        """A materialization at its place."""
+        """Make the record of a materialization."""
         return cls(told.storage_id, EventLogEntry.of(told), told.depth)
 
     @property
@@ -127,36 +127,36 @@ class EventLogRecord:
 
     @property
     def asset_key(self) -> AssetKey | None:
-        """Which asset."""
+        """The asset."""
         return self.event_log_entry.asset_key
 
     @property
     def partition_key(self) -> str | None:
-        """Which partition of it."""
+        """The asset's partition."""
         return self.event_log_entry.partition_key
 
     @property
     def asset_materialization(self) -> AssetMaterialization | None:
-        """What was made."""
+        """The materialization."""
         return self.event_log_entry.asset_materialization
 
 
 @dataclass(frozen=True, slots=True)
 class EventRecordsFilter:
-    """Which events are asked for; what is left out is not looked at.
+    """A filter of events; conditions that are left out are not applied.
 
-    Events are read by their asset and their place, and nothing is ever searched through: what a filter by
-    partition or time passes over is read too, so `after_cursor` is what bounds the cost.
+    Events are read by asset and storage id, and there is no search: events that a condition on partition or
+    time excludes are read too, so `after_cursor` is what bounds the cost.
 
     Args:
-        event_type: `DagsterEventType.ASSET_MATERIALIZATION`, as nothing else is recorded of assets.
+        event_type: `DagsterEventType.ASSET_MATERIALIZATION`, as no other event of an asset is recorded.
         asset_key: the asset.
         asset_partitions: any of these partitions of it.
-        after_cursor: recorded behind this storage id.
+        after_cursor: recorded after this storage id.
         before_cursor: recorded before this storage id.
         after_timestamp: made later than this, in seconds since the epoch.
         before_timestamp: made earlier than this.
-        storage_ids: at these places.
+        storage_ids: with one of these storage ids.
 
     Raises:
         DagsterInvalidDefinitionError: with all problems at once.
@@ -179,13 +179,13 @@ class EventRecordsFilter:
 
     @property
     def takes_all(self) -> bool:
-        """Whether all in its range of places is asked for."""
+        """Whether all events in its range of storage ids match."""
         return (
             self.asset_partitions is None and self.after_timestamp is None and self.before_timestamp is None
         )
 
     def fits(self, record: EventLogRecord) -> bool:
-        """Whether a record of the asset, in the range of places, is asked for."""
+        """Return whether a record of the asset, in the range of storage ids, matches."""
         partitions, after, before = self.asset_partitions, self.after_timestamp, self.before_timestamp
         return (
             (partitions is None or record.partition_key in partitions)
@@ -196,16 +196,16 @@ class EventRecordsFilter:
 
 @dataclass(frozen=True, slots=True)
 class AssetRecordsFilter:
-    """Which materializations of an asset are asked for, as `EventRecordsFilter` says it in newer words.
+    """A filter of an asset's materializations, as `EventRecordsFilter` in Dagster's newer terms.
 
     Args:
         asset_key: the asset.
         asset_partitions: any of these partitions of it.
         after_timestamp: made later than this, in seconds since the epoch.
         before_timestamp: made earlier than this.
-        after_storage_id: recorded behind this storage id.
+        after_storage_id: recorded after this storage id.
         before_storage_id: recorded before this storage id.
-        storage_ids: at these places.
+        storage_ids: with one of these storage ids.
 
     Raises:
         DagsterInvalidDefinitionError: with all problems at once.
@@ -223,10 +223,10 @@ class AssetRecordsFilter:
         _check(self, [], "after_storage_id", "before_storage_id")
 
     def beyond(self, place: int | None, *, ascending: bool) -> EventRecordsFilter:
-        """The filter of what an earlier page has not given.
+        """Return the filter of the next page.
 
         Args:
-            place: the storage id at which that page ended; None for the first page.
+            place: the storage id at which the previous page ended; None for the first page.
             ascending: whether pages go from the first record to the last.
         """
         after, before = self.after_storage_id, self.before_storage_id
@@ -251,9 +251,9 @@ class EventRecordsResult:
     """A page of records.
 
     Attributes:
-        records: those asked for.
-        cursor: what the next page is asked for with.
-        has_more: whether there may be a next page: this one has as many records as were asked for.
+        records: the matching records.
+        cursor: the argument that requests the next page.
+        has_more: whether there may be a next page: this one is full.
     """
 
     records: Sequence[EventLogRecord]

@@ -1,4 +1,4 @@
-"""Whether a cursor's number is one of the events that it counts: else its sensor would see nothing, and say nothing."""
+"""A check that a cursor's number exists; with a wrong one its sensor would silently see no events."""
 
 from treadle.definitions.errors import DagsterInvariantViolationError
 
@@ -9,14 +9,14 @@ _REMEDY = (
 
 
 def check_is_recorded(sensor: str, what: str, number: int, *, is_recorded: bool) -> None:
-    """That the event which a cursor is at exists.
+    """Check that the event at a cursor exists.
 
     Events are numbered from 1 without a gap, and never deleted.
 
     Args:
         sensor: its name.
-        what: the asset or the job, in words.
-        number: where the cursor is; 0 before the first.
+        what: the asset or the job, as text.
+        number: the cursor's position; 0 before the first.
         is_recorded: whether there is such an event.
 
     Raises:

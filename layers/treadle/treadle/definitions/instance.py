@@ -1,11 +1,11 @@
-"""What a sensor may ask of recorded runs and assets, under the names that Dagster's instance has."""
+"""Queries of recorded runs and assets for sensors, under the names of Dagster's instance."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-# An evaluator that never asks loads none of these.
+# Loaded only by evaluators that use them.
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
@@ -25,24 +25,24 @@ if TYPE_CHECKING:
 class DagsterInstance(Protocol):
     """The recorded runs and assets of the sensor's engine.
 
-    Runs are found by an index that lags by a moment, then read strongly; what became of assets is read strongly.
+    Runs are found by an eventually consistent index, then read strongly; assets' events are read strongly.
     """
 
     def get_run_by_id(self, run_id: str) -> DagsterRun | None:
-        """A run by its name, read strongly; None if there is none."""
+        """Return a run by its id, read strongly; None if there is none."""
 
     def get_run_record_by_id(self, run_id: str) -> RunRecord | None:
-        """A run's record by its name, read strongly; None if there is none."""
+        """Return a run's record by its id, read strongly; None if there is none."""
 
     def get_runs(
         self, filters: RunsFilter, *, limit: int | None = None, ascending: bool = False
     ) -> list[DagsterRun]:
-        """The runs that fit, those made last first.
+        """Return the runs that match, latest first.
 
         Args:
-            filters: which.
-            limit: how many at most; None for 1,000.
-            ascending: True for those made first.
+            filters: the conditions.
+            limit: the maximum number; None for 1,000.
+            ascending: True for the earliest first.
         """
 
     def get_run_records(
@@ -53,27 +53,27 @@ class DagsterInstance(Protocol):
         order_by: str | None = None,
         ascending: bool = False,
     ) -> list[RunRecord]:
-        """The records that fit.
+        """Return the records that match.
 
         Args:
-            filters: which.
-            limit: how many at most; None for 1,000.
-            order_by: "create_timestamp", which None means too, or "update_timestamp".
+            filters: the conditions.
+            limit: the maximum number; None for 1,000.
+            order_by: "create_timestamp", which is also the default, or "update_timestamp".
             ascending: True for the oldest first.
 
         Raises:
-            DagsterInvariantViolationError: if they cannot be put into that order.
+            DagsterInvariantViolationError: if they cannot be sorted in that order.
         """
 
     def get_event_records(
         self, event_records_filter: EventRecordsFilter, limit: int | None = None, ascending: bool = False
     ) -> list[EventLogRecord]:
-        """An asset's materializations that fit, those recorded last first.
+        """Return the materializations of an asset that match, latest first.
 
         Args:
-            event_records_filter: which.
-            limit: how many at most; None for 1,000.
-            ascending: True for those recorded first.
+            event_records_filter: the conditions.
+            limit: the maximum number; None for 1,000.
+            ascending: True for the earliest first.
         """
 
     def fetch_materializations(
@@ -83,30 +83,30 @@ class DagsterInstance(Protocol):
         cursor: str | None = None,
         ascending: bool = False,
     ) -> EventRecordsResult:
-        """A page of an asset's materializations, those recorded last first.
+        """Return a page of an asset's materializations, latest first.
 
         Args:
-            records_filter: the asset, or which of its materializations.
-            limit: how many at most.
-            cursor: what the page before gave as `cursor`; None for the first page.
-            ascending: True for those recorded first.
+            records_filter: the asset, or a filter of its materializations.
+            limit: the maximum number.
+            cursor: the previous page's `cursor`; None for the first page.
+            ascending: True for the earliest first.
 
         Raises:
-            DagsterInvariantViolationError: if the limit is less than one, or the cursor is none.
+            DagsterInvariantViolationError: if the limit is less than one, or the cursor is malformed.
         """
 
     def get_latest_materialization_event(self, asset_key: AssetKey) -> EventLogEntry | None:
-        """The materialization of an asset that was recorded last; None if there is none."""
+        """Return the latest recorded materialization of an asset; None if there is none."""
 
     def get_latest_materialization_events(
         self, asset_keys: Sequence[AssetKey]
     ) -> Mapping[AssetKey, EventLogEntry | None]:
-        """Of each asset the materialization that was recorded last; a hundred assets cost two requests."""
+        """Return the latest recorded materialization of each asset; a hundred assets cost two requests."""
 
     def get_latest_materialization_records(
         self, asset_keys: Sequence[AssetKey]
     ) -> Mapping[AssetKey, EventLogRecord | None]:
-        """The same with their storage ids."""
+        """Return the same with their storage ids."""
 
     def get_materialized_partitions(
         self,
@@ -116,31 +116,32 @@ class DagsterInstance(Protocol):
         *,
         partitions: Sequence[str] | None = None,
     ) -> set[str]:
-        """The partitions of an asset that were materialized.
+        """Return the partitions of an asset that were materialized.
 
-        Materializations are read from the last one backwards, so it costs what was recorded in that range.
+        Materializations are read backwards from the last one, so the cost grows with the number recorded in
+        that range.
 
         Args:
             asset_key: the asset.
             before_cursor: only those recorded before this storage id.
-            after_cursor: only those recorded behind this storage id.
-            partitions: only these are looked for, and once all of them are found no more is read.
+            after_cursor: only those recorded after this storage id.
+            partitions: only these are searched for, and reading stops once all of them are found.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class EndedRun:
-    """That a run ended, as it is numbered among the ended runs of its job.
+    """The event that a run ended, with its number among the ended runs of its job.
 
     Attributes:
-        number: its place in the order in which Treadle learnt of the ends; without gap, from 1.
+        number: its number in the order in which Treadle recorded the ends; without gap, from 1.
         run_id: the run.
         job_name: its job.
-        status: how it ended.
-        time: when.
+        status: its last status.
+        time: when it ended.
         tags: the run's short ones.
-        partition_key: the partition that it was for.
-        depth: how many runs, one after the other, led to it, itself included.
+        partition_key: the run's partition.
+        depth: the number of runs that led to it, one after the other, itself included.
     """
 
     number: int
@@ -154,13 +155,13 @@ class EndedRun:
 
 
 class EndedRuns(Protocol):
-    """The ended runs of each job, in the order in which Treadle learnt of them, read strongly."""
+    """The ended runs of each job, in the order in which Treadle recorded them, read strongly."""
 
     def now(self) -> datetime:
-        """The time."""
+        """Return the current time."""
 
     def after(self, job_name: str, number: int, limit: int) -> list[EndedRun]:
-        """Those numbered higher, in order."""
+        """Return the runs with higher numbers, in order."""
 
     def number_at(self, job_name: str, moment: datetime) -> int:
-        """The number behind which all lie that ended at a moment or later, whatever order their news came in."""
+        """Return the number after which all runs lie that ended at a time or later, even if recorded late."""

@@ -1,4 +1,4 @@
-"""How a sensor's function takes its arguments: context and events by place, resources by name."""
+"""How a sensor's function takes its arguments: context and events by position, resources by name."""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -15,14 +15,14 @@ _NAMED = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEY
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What a function takes.
+    """The parameters of a function.
 
     Attributes:
         function: the function.
-        values: the names of its parameters that take context and event, in order.
+        values: the names of the parameters that take context and event, in order.
         resources: the names of those that take a resource of the same name.
         by_place: True if those come before all resources.
-        takes_any: True if it takes any number of arguments by place.
+        takes_any: True if it takes any number of positional arguments.
     """
 
     function: Callable[..., Any]
@@ -33,7 +33,7 @@ class Signature:
 
     @classmethod
     def of(cls, function: Callable[..., Any]) -> "Signature":
-        """The signature, resources told by their annotation."""
+        """Inspect a function; resources are recognized by their annotation."""
         parameters = inspect.signature(function).parameters
         hints = _hints(function)
         resources = tuple(name for name in parameters if is_resource_parameter(hints.get(name)))
@@ -45,11 +45,11 @@ class Signature:
         return cls(function, values, resources, by_place, takes_any)
 
     def call(self, values: Sequence[Any], resource: Callable[[str], Any]) -> Any:
-        """The function's value, given as many of the values as it takes.
+        """Call the function with as many of the values as it takes, and return its value.
 
         Args:
             values: context, and event if there is one; those that it has no parameter for are left out.
-            resource: gives a resource by its name.
+            resource: returns a resource by its name.
         """
         named = {name: resource(name) for name in self.resources}
         if self.takes_any and not self.values:
@@ -59,16 +59,16 @@ class Signature:
         return self.function(**dict(zip(self.values, values, strict=False)), **named)
 
     def bind(self, most: int, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments of a direct call, by name, as far as they were given.
+        """Return the arguments of a direct call, by name, as far as they were given.
 
         Args:
-            most: how many values the function may take: context, and event if there is one.
-            args: by place: context, and event if there is one.
+            most: the maximum number of values: context, and event if there is one.
+            args: positional: context, and event if there is one.
             kwargs: by name: those, or resources.
 
         Raises:
-            DagsterInvalidInvocationError: if an argument is missing, unknown, or given by place where only
-                a name will do.
+            DagsterInvalidInvocationError: if an argument is missing, unknown, or positional where only a name
+                is allowed.
         """
         if len(self.values) > most:
             msg = (
@@ -108,7 +108,7 @@ def _hints(function: Callable[..., Any]) -> Mapping[str, Any]:
     try:
         return get_type_hints(function, include_extras=True)
     except (NameError, TypeError):
-        # Some name is imported for type checkers only; that hides no other parameter's annotation.
+        # A name is imported for type checkers only; that does not hide the annotations of other parameters.
         annotations = getattr(function, "__annotations__", {})
         return {name: _hint(function, annotation) for name, annotation in annotations.items()}
 

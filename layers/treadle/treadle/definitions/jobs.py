@@ -1,4 +1,4 @@
-"""Jobs as a sensor's author names them. What a name launches is known to LAUNCH's configuration only."""
+"""Jobs as sensor authors name them. Only LAUNCH's configuration knows what a name starts."""
 
 import re
 from collections.abc import Mapping
@@ -12,16 +12,16 @@ NAME = re.compile(r"[A-Za-z0-9_]{1,80}")
 
 
 def names_in(text: str) -> list[str]:
-    """The names of a list joined by commas."""
+    """Parse a list of names separated by commas."""
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def check_valid_name(name: str, what: str) -> str:
-    """The name itself, if it may be one.
+    """Return the name, if it is valid.
 
     Args:
         name: the proposed name.
-        what: what bears it, for the message ("sensor", "job").
+        what: the thing to be named, for the message ("sensor", "job").
 
     Raises:
         DagsterInvalidDefinitionError: unless the name is 1 to 80 of `A-Za-z0-9_`.
@@ -38,14 +38,15 @@ class JobDefinition:
     """A named launch target.
 
     Args:
-        name: the name of its registry entry, which says what it launches.
+        name: of its registry entry, which has the target.
         description: shown to operators.
-        tags: put on every run of the job; a request's own tags win. Values that are no strings are written as JSON.
-        run_config_schema: a JSON Schema (draft 4, 6 or 7) that every run config of the job must fit. A
-            request that does not is set aside, and the others of its tick are launched.
+        tags: put on every run of the job; a request's own tags win. Values other than strings are written as
+            JSON.
+        run_config_schema: a JSON Schema (draft 4, 6 or 7) that every run config of the job must match. A
+            request that does not match is rejected, and the others of its tick are launched.
 
     Raises:
-        DagsterInvalidDefinitionError: for an invalid name, or tags that are no texts.
+        DagsterInvalidDefinitionError: for an invalid name, or tags that are not text.
     """
 
     name: str

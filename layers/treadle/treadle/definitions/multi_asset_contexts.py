@@ -1,4 +1,4 @@
-"""What the function of a sensor over several assets sees, and how a test makes it."""
+"""The context of a multi-asset sensor's function, and how to make one in a test."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,14 +19,14 @@ Records = list[EventLogRecord]
 
 @dataclass(slots=True, kw_only=True)
 class MultiAssetSensorEvaluationContext(SensorEvaluationContext):
-    """Given to the function of a sensor over several assets.
+    """The context of a multi-asset sensor's function.
 
-    What is recorded of them is looked at as of one moment, that of the first look: what is recorded later belongs
-    to the next tick, and `advance_all_cursors` does not pass over it.
+    All reads see the assets as of the first read: materializations recorded later belong to the next tick,
+    and `advance_all_cursors` does not pass over them.
 
     Attributes:
         asset_keys: the assets.
-        depth: the greatest of the materializations that were looked at.
+        depth: the greatest chain depth of the materializations that were read.
     """
 
     asset_keys: tuple[AssetKey, ...]
@@ -40,7 +40,7 @@ class MultiAssetSensorEvaluationContext(SensorEvaluationContext):
         self._cursors = load_cursors(self._cursor, self.asset_keys)
 
     def update_cursor(self, cursor: str | None) -> None:
-        """Refused: it is `advance_cursor` that moves the bookmark.
+        """Raise an error: only `advance_cursor` moves the cursor.
 
         Raises:
             DagsterInvariantViolationError: always.
@@ -54,7 +54,7 @@ class MultiAssetSensorEvaluationContext(SensorEvaluationContext):
     def latest_materialization_records_by_key(
         self, asset_keys: Sequence[AssetKey] | None = None
     ) -> dict[AssetKey, EventLogRecord | None]:
-        """Of each asset the newest materialization, if it is behind the cursor; else None.
+        """Return the newest materialization of each asset, if it is after the cursor; else None.
 
         Args:
             asset_keys: some of the assets; None for all.
@@ -64,11 +64,11 @@ class MultiAssetSensorEvaluationContext(SensorEvaluationContext):
         return {key: self._if_new(key, newest[key]) for key in keys}
 
     def materialization_records_for_key(self, asset_key: AssetKey, limit: int | None = None) -> Records:
-        """The materializations of an asset behind the cursor, those recorded first first.
+        """Return the materializations of an asset after the cursor, earliest first.
 
         Args:
             asset_key: one of the assets.
-            limit: how many at most; None for all.
+            limit: the maximum number; None for all.
 
         Raises:
             DagsterInvalidInvocationError: if the asset is not monitored.
@@ -76,7 +76,7 @@ class MultiAssetSensorEvaluationContext(SensorEvaluationContext):
         return self._read(asset_key, self._cursors[self._monitored(asset_key)].storage_id, limit=limit)
 
     def get_trailing_unconsumed_events(self, asset_key: AssetKey) -> Records:
-        """The materializations before the cursor that were left, one for each partition, in order.
+        """Return the unconsumed materializations before the cursor, one for each partition, in order.
 
         Args:
             asset_key: one of the assets.
@@ -90,11 +90,11 @@ class MultiAssetSensorEvaluationContext(SensorEvaluationContext):
     def latest_materialization_records_by_partition(
         self, asset_key: AssetKey, after_cursor_partition: bool | None = False
     ) -> dict[str, EventLogRecord]:
-        """By partition, the newest materialization of an asset that was not consumed, in the order of their recording.
+        """Return the newest unconsumed materialization of each partition of an asset, as recorded.
 
         Args:
             asset_key: one of the assets.
-            after_cursor_partition: True for those partitions only that sort behind the cursor's, as texts do.
+            after_cursor_partition: True for only those partitions that sort after the cursor's, as text.
 
         Raises:
             DagsterInvalidInvocationError: if the asset is not monitored.
@@ -106,14 +106,14 @@ class MultiAssetSensorEvaluationContext(SensorEvaluationContext):
             partition = record.partition_key
             if partition is None or (since is not None and partition <= since):
                 continue
-            found.pop(partition, None)  # So that a partition's place is that of its newest.
+            found.pop(partition, None)  # So that a partition's position is that of its newest.
             found[partition] = record
         return found
 
     def latest_materialization_records_by_partition_and_asset(
         self,
     ) -> dict[str, dict[AssetKey, EventLogRecord]]:
-        """By partition and asset, the newest materialization that was not consumed."""
+        """Return the newest unconsumed materialization by partition and asset."""
         found: dict[str, dict[AssetKey, EventLogRecord]] = {}
         for key in self.asset_keys:
             for partition, record in self.latest_materialization_records_by_partition(key).items():
@@ -121,13 +121,14 @@ class MultiAssetSensorEvaluationContext(SensorEvaluationContext):
         return found
 
     def get_cursor_partition(self, asset_key: AssetKey | None) -> str | None:
-        """The partition that the cursor is at.
+        """Return the partition at the cursor.
 
         Args:
             asset_key: one of the assets; None for the only one.
 
         Raises:
-            DagsterInvalidInvocationError: if the asset is not monitored, or is not named and there are several.
+            DagsterInvalidInvocationError: if the asset is not monitored, or is not named and there are
+                several.
         """
         if asset_key is None and len(self.asset_keys) > 1:
             msg = "Asset key must be provided when multiple assets are defined."
@@ -137,15 +138,15 @@ class MultiAssetSensorEvaluationContext(SensorEvaluationContext):
     def all_partitions_materialized(
         self, asset_key: AssetKey, partitions: Sequence[str] | None = None
     ) -> bool:
-        """Whether each of some partitions was ever materialized, consumed or not.
+        """Return whether each of some partitions was ever materialized, consumed or not.
 
         Args:
             asset_key: any asset.
-            partitions: which; there are no asset definitions here that would say which there are.
+            partitions: required, as there are no asset definitions here that would list them.
 
         Raises:
-            DagsterInvariantViolationError: if the partitions are not given.
-            DagsterInvalidInvocationError: if none is.
+            DagsterInvariantViolationError: if the partitions are None.
+            DagsterInvalidInvocationError: if they are empty.
         """
         if partitions is None:
             msg = (
@@ -162,12 +163,13 @@ class MultiAssetSensorEvaluationContext(SensorEvaluationContext):
     def advance_cursor(
         self, materialization_records_by_key: Mapping[AssetKey, EventLogRecord | None]
     ) -> None:
-        """Mark materializations as consumed, and with each those of the same partition before it.
+        """Mark materializations as consumed, and earlier ones of the same partitions too.
 
-        The cursor moves when the tick commits. What was passed over of other partitions is left for later ticks.
+        The cursor moves when the tick commits. Materializations of other partitions that were passed over are
+        left for later ticks.
 
         Args:
-            materialization_records_by_key: by asset; None for one whose cursor stays.
+            materialization_records_by_key: by asset; None leaves the cursor of that asset where it is.
 
         Raises:
             DagsterInvalidInvocationError: if an asset is not monitored.
@@ -179,15 +181,15 @@ class MultiAssetSensorEvaluationContext(SensorEvaluationContext):
         self.cursor_updated = True
 
     def advance_all_cursors(self) -> None:
-        """Mark all that is recorded of the assets as consumed, what was left by earlier ticks too."""
+        """Mark all recorded materializations of the assets as consumed, including those that were left."""
         self.advance_cursor(self.latest_materialization_records_by_key())
         self._consumes_all = True
 
     def update_cursor_after_evaluation(self) -> None:
-        """Let the cursor be what the evaluation made of it.
+        """Set the cursor to the evaluation's result.
 
         Raises:
-            DagsterInvariantViolationError: if it has too much to remember.
+            DagsterInvariantViolationError: if it has too many unconsumed partitions.
         """
         if not self._consumes_all and not any(self._consumed.values()):
             return
@@ -236,7 +238,7 @@ class MultiAssetSensorEvaluationContext(SensorEvaluationContext):
         limit: int | None = None,
         storage_ids: Sequence[int] | None = None,
     ) -> Records:
-        """Records of an asset in order, none newer than the first look."""
+        """Return records of an asset in order, none newer than the first read."""
         newest = self._newest_of_all()[key]
         end = newest.storage_id + 1 if newest else 1
         wanted = EventRecordsFilter(
@@ -262,21 +264,21 @@ def build_multi_asset_sensor_context(
     last_sensor_start_time: float | None = None,
     sensor_name: str | None = None,
 ) -> MultiAssetSensorEvaluationContext:
-    """A context for calling a sensor over several assets in a test.
+    """Make a context for calling a multi-asset sensor in a test.
 
     Args:
         monitored_assets: the assets.
-        instance: what `context.instance` gives, such as a `TreadleInstance`.
-        cursor: the bookmark.
-        repository_name: what `context.repository_name` gives.
-        cursor_from_latest_materializations: True for a bookmark behind all that the instance has.
+        instance: the value of `context.instance`, such as a `TreadleInstance`.
+        cursor: the cursor.
+        repository_name: the value of `context.repository_name`.
+        cursor_from_latest_materializations: True for a cursor after everything that the instance has.
         resources: by key: a `ResourceDefinition`, or the resource itself.
         last_sensor_start_time: seconds since the epoch.
-        sensor_name: what `context.sensor_name` gives.
+        sensor_name: the value of `context.sensor_name`.
 
     Raises:
-        DagsterInvalidInvocationError: if `cursor_from_latest_materializations` is given with a cursor, or without
-            an instance.
+        DagsterInvalidInvocationError: if `cursor_from_latest_materializations` is given with a cursor, or
+            without an instance.
     """
     if cursor_from_latest_materializations and cursor:
         msg = "Cannot provide both cursor and cursor_from_latest_materializations objects."

@@ -1,4 +1,4 @@
-"""Sensors over several assets: woken by their materializations, one tick at a time, with a cursor for each asset."""
+"""Multi-asset sensors: triggered by materializations, one tick at a time, with a cursor for each asset."""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -21,19 +21,19 @@ MultiAssetFunction = Callable[..., SensorReturnType]
 class MultiAssetSensorDefinition(SensorDefinition):
     """A sensor over the materializations of several assets.
 
-    Its function is called at a tick, with a `MultiAssetSensorEvaluationContext`. A materialization of any of the
-    assets wakes it at once; it ticks each minute besides. If it asks for runs, it must say which materializations
-    it has consumed, by `advance_cursor` or `advance_all_cursors`.
+    Its function is called at a tick, with a `MultiAssetSensorEvaluationContext`. A materialization of any of
+    the assets triggers a tick immediately; there is also one every minute. If it requests runs, it must mark
+    the materializations that it has consumed, with `advance_cursor` or `advance_all_cursors`.
 
     Args:
         name: the sensor's name; the function's own name by default.
         monitored_assets: the assets.
-        job_name: the only job that the function may ask for, by name.
+        job_name: the only job that the function may request, by name.
         asset_materialization_fn: the function.
-        options: as `SensorDefinition` takes them.
+        options: other arguments of `SensorDefinition`.
 
     Raises:
-        DagsterInvalidDefinitionError: when the definition cannot work.
+        DagsterInvalidDefinitionError: if the definition is invalid.
     """
 
     sensor_type: ClassVar[SensorType] = SensorType.MULTI_ASSET
@@ -60,18 +60,19 @@ class MultiAssetSensorDefinition(SensorDefinition):
         self.monitored_assets: tuple[AssetKey, ...] = tuple(dict.fromkeys(keys))
 
     def is_woken_by(self, event: SensorEvent) -> bool:
-        """Whether an event is a materialization of one of the assets."""
+        """Return whether an event is a materialization of one of the assets."""
         return isinstance(event, AssetMaterialized) and event.asset_key in self.monitored_assets
 
     def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
-        """Run the function to its end, and move each asset's cursor as far as it said.
+        """Run the function to its end, and move each asset's cursor as it requested.
 
         Args:
-            context: the evaluation's; the function is given one of its own kind.
+            context: of the evaluation; the function receives a `MultiAssetSensorEvaluationContext` made from
+                it.
 
         Raises:
             InvalidResultError: if the function returned what no sensor may return.
-            DagsterInvalidDefinitionError: if it asked for runs and consumed nothing.
+            DagsterInvalidDefinitionError: if it requested runs and consumed nothing.
             DagsterInvariantViolationError: if it set the cursor, or yielded a result.
         """
         seen = MultiAssetSensorEvaluationContext.extending(context, asset_keys=self.monitored_assets)
@@ -90,20 +91,20 @@ class MultiAssetSensorDefinition(SensorDefinition):
             raise DagsterInvalidDefinitionError(msg)
         for value in values:
             if isinstance(value, SensorResult) and value.cursor:
-                seen.update_cursor(value.cursor)  # Which says that it cannot be set.
+                seen.update_cursor(value.cursor)  # Raises an error, as the cursor cannot be set.
         data = combine(values, seen, self.job_names)
         seen.update_cursor_after_evaluation()
         return replace(data, cursor=seen.cursor, depth=seen.depth)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function itself, as a test does; the context's cursor moves as far as it said.
+        """Call the function itself, as a test does; the context's cursor moves as the function requests.
 
         Args:
-            args: what `build_multi_asset_sensor_context` gave, if the function takes a context.
+            args: from `build_multi_asset_sensor_context`, if the function takes a context.
             kwargs: the context by its name, and resources by theirs.
 
         Returns:
-            What the function returns; what it yields is gathered first.
+            The function's return value; values that it yields are collected first.
 
         Raises:
             DagsterInvalidInvocationError: if an argument is missing or unknown.
@@ -143,22 +144,23 @@ def multi_asset_sensor(
 
     Args:
         monitored_assets: the assets.
-        job_name: the only job that it may ask for, by name.
-        name: as of `@sensor`, like the others that are not explained here.
-        minimum_interval_seconds: seconds between two ticks, whatever wakes it; None for each event at once.
+        job_name: the only job that it may request, by name.
+        name: as in `@sensor`, like the other arguments that are not explained here.
+        minimum_interval_seconds: seconds between two ticks, whatever triggers them; None for an immediate
+            tick.
         description: shown to operators.
-        job: the only job that it may ask for.
-        jobs: the jobs that it may ask for.
-        default_status: whether it evaluates before anyone has started it.
+        job: the only job that it may request.
+        jobs: the jobs that it may request.
+        default_status: whether it is evaluated before an operator has started it.
         required_resource_keys: resources that the function takes from `context.resources`.
-        tags: the sensor's own.
+        tags: of the sensor.
         metadata: shown to operators.
         owners: e-mail addresses, or teams as `team:name`.
-        retries_per_key: how often a later tick that asks for the same run key may start its run again.
-        on_invalid: "set_aside" or "fail": what becomes of a request that can never run.
+        retries_per_key: how often a later tick that requests the same run key may start its run again.
+        on_invalid: "set_aside" or "fail": how to treat a request that can never run.
 
     Raises:
-        DagsterInvalidDefinitionError: when the definition cannot work.
+        DagsterInvalidDefinitionError: if the definition is invalid.
     """
 
     def decorate(function: MultiAssetFunction) -> MultiAssetSensorDefinition:

@@ -1,4 +1,4 @@
-"""An object in a bucket, and the event of its arrival."""
+"""An object in a bucket, and the event that it was created."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,11 +6,11 @@ from enum import StrEnum
 from typing import ClassVar
 
 NO_VERSION = "null"
-"""The version id of what is stored without versioning (S3 User Guide, "How S3 Versioning works")."""
+"""The version id of objects stored without versioning (S3 User Guide, "How S3 Versioning works")."""
 
 
 class ObjectIdentity(StrEnum):
-    """What makes two sightings of an object the same one."""
+    """What makes two events or listings of an object the same."""
 
     KEY = "key"
     ETAG = "etag"
@@ -19,15 +19,15 @@ class ObjectIdentity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class S3Object:
-    """One stored object, as an event or a listing names it.
+    """A stored object, as an event or a listing names it.
 
     Attributes:
         bucket: the bucket's name.
         key: the key itself, never URL-encoded.
         etag: the entity tag without quotes.
-        version: the version id; "null" where it was stored without versioning.
+        version: the version id; "null" if it was stored without versioning.
         size: in bytes.
-        last_modified: when it was stored (of a multipart upload: when that was begun).
+        last_modified: when it was stored (for a multipart upload: when the upload began).
     """
 
     bucket: str
@@ -38,17 +38,17 @@ class S3Object:
     last_modified: datetime
 
     def run_key(self, identity: ObjectIdentity) -> str:
-        """The run key under the given identity: equal for an event and a listing of the same object.
+        """Return the run key under the given identity: equal for an event and a listing of the same object.
 
         Args:
-            identity: what counts as the same object.
+            identity: what makes two objects the same.
         """
         location = f"s3://{self.bucket}/{self.key}"
         if identity is ObjectIdentity.KEY:
             return location
         if identity is ObjectIdentity.ETAG:
             return f"{location}#{self.etag}"
-        # What is stored without versioning replaces what was there, under the same version id.
+        # Without versioning an object replaces the previous one under the same version id.
         return f"{location}#null-{self.etag}" if self.is_unversioned else f"{location}#{self.version}"
 
     @property
@@ -58,7 +58,7 @@ class S3Object:
 
     @property
     def is_unversioned(self) -> bool:
-        """Whether it was stored while its bucket had no versioning, or that was suspended."""
+        """Whether it was stored while its bucket had no versioning, or versioning was suspended."""
         return self.version == NO_VERSION
 
 
@@ -67,9 +67,9 @@ class ObjectCreated:
     """The event that an object was stored.
 
     Attributes:
-        object: what was stored.
-        time: when S3 says it happened.
-        sequencer: orders events of one key; repeated by a redelivery.
+        object: the stored object.
+        time: as reported by S3.
+        sequencer: orders events of one key; the same in a redelivery.
     """
 
     object: S3Object
@@ -79,7 +79,7 @@ class ObjectCreated:
 
     @property
     def identity(self) -> tuple[str, ...]:
-        """What a redelivery of the same event repeats."""
+        """What is the same in a redelivery of the event."""
         stored = self.object
         return ("s3", stored.bucket, stored.key, stored.version, stored.etag, self.sequencer)
 

@@ -1,4 +1,4 @@
-"""Resources: what sensors share, made when first asked for and closed in reverse order."""
+"""Resources: values that sensors share, made on first access and closed in reverse order."""
 
 import dataclasses
 import inspect
@@ -13,16 +13,16 @@ T = TypeVar("T")
 
 
 class _Injected:
-    """Marks a parameter that is filled from the resources."""
+    """Marks a parameter that receives a resource."""
 
 
 ResourceParam = Annotated[T, _Injected]
-"""The annotation of a parameter that takes the resource of its own name, of whatever type."""
+"""The annotation of a parameter that takes the resource of the same name, of any type."""
 
 
 @dataclass_transform(kw_only_default=True)
 class ConfigurableResource:
-    """A resource with fields; a parameter annotated with a subclass takes the resource of its own name.
+    """A resource with fields; a parameter annotated with a subclass takes the resource of the same name.
 
     Fields are declared as in a dataclass, and given by keyword. Override `setup_for_execution` and
     `teardown_after_execution` to open and close what it needs.
@@ -33,27 +33,27 @@ class ConfigurableResource:
         dataclasses.dataclass(kw_only=True)(cls)
 
     def setup_for_execution(self, context: "InitResourceContext") -> None:
-        """Open what the resource needs, when it is first asked for.
+        """Open what the resource needs, on first access.
 
         Args:
-            context: gives the resources it depends on.
+            context: has the resources that it depends on.
         """
 
     def teardown_after_execution(self, context: "InitResourceContext") -> None:
         """Close what was opened, at the end of the tick.
 
         Args:
-            context: as at the set-up.
+            context: the same as at setup.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class InitResourceContext:
-    """Given to a resource's function.
+    """The context of a resource's function.
 
     Attributes:
         resources: those that it depends on, by attribute.
-        resource_key: the name it is made under.
+        resource_key: its key.
     """
 
     resources: "Resources"
@@ -79,7 +79,7 @@ class ResourceDefinition:
 
     @property
     def must_be_closed(self) -> bool:
-        """Whether it yields its resource, and so needs an end."""
+        """Whether it yields its resource, and so must be closed."""
         function = getattr(self.resource_fn, "__wrapped__", self.resource_fn)
         return inspect.isgeneratorfunction(function)
 
@@ -116,8 +116,9 @@ class ResourceScope:
 
     Args:
         definitions: by key: a `ResourceDefinition`, or the resource itself.
-        outer: the process's scope, which keeps what is reusable.
-        may_close: False where nobody will close the scope, so that nothing that needs an end may be made.
+        outer: the process's scope, which keeps reusable resources.
+        may_close: False if nobody will close the scope, so that it cannot make a resource that must be
+            closed.
     """
 
     definitions: Mapping[str, Any]
@@ -129,29 +130,29 @@ class ResourceScope:
     _failures: list[BaseException] = field(default_factory=list)
 
     def get(self, key: str, wanted_by: str = "") -> Any:
-        """The resource, made now if it is asked for the first time.
+        """Return the resource; make it on first access.
 
         Args:
             key: its name.
-            wanted_by: who needs it, for the error's words.
+            wanted_by: what needs it, for the error's message.
 
         Raises:
             DagsterInvalidDefinitionError: if there is none of that name, or resources depend on each other
                 in a circle.
-            DagsterInvariantViolationError: if it needs an end and nobody will close the scope.
+            DagsterInvariantViolationError: if it must be closed and nobody will close the scope.
         """
         try:
             return self._get(key, wanted_by)
-        except BaseException as error:  # Also that it took so long that the evaluation was stopped.
+        except BaseException as error:  # Including that it took so long that the evaluation was stopped.
             self._failures.append(error)
             raise
 
     def require(self, key: str, wanted_by: str) -> None:
-        """Make sure that there is such a resource, without making it.
+        """Check that there is such a resource, without making it.
 
         Args:
             key: its name.
-            wanted_by: who needs it, for the error's words.
+            wanted_by: what needs it, for the error's message.
 
         Raises:
             DagsterInvalidDefinitionError: if there is none.
@@ -163,10 +164,10 @@ class ResourceScope:
             raise error
 
     def has_failed_with(self, error: BaseException) -> bool:
-        """Whether an error, or what it was raised from, is that a resource could not be made.
+        """Return whether an error, or its cause, is that a resource could not be made.
 
         Args:
-            error: as it came out of the code that uses the resources.
+            error: as raised by the code that uses the resources.
         """
         seen: list[BaseException] = []
         each: BaseException | None = error
@@ -227,9 +228,9 @@ class ResourceScope:
             raise DagsterInvariantViolationError(msg)
 
     def close(self) -> None:
-        """Close all that was made, in reverse order; what needs an end is not made again afterwards."""
+        """Close all resources in reverse order; those that must be closed cannot be made again afterwards."""
         try:
-            self._stack.close()  # What is being closed may still use what it depends on.
+            self._stack.close()  # A resource that is being closed may still use those it depends on.
         finally:
             self.may_close = False
             self._made.clear()
@@ -237,7 +238,7 @@ class ResourceScope:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """Resources by attribute, each made when it is first asked for."""
+    """Resources by attribute, each made on first access."""
 
     _scope: ResourceScope
     _wanted_by: str = ""
@@ -250,7 +251,7 @@ class Resources:
 
 @contextmanager
 def build_resources(resources: Mapping[str, Any]) -> Iterator[Resources]:
-    """The resources, made when first asked for and closed at the end of the block.
+    """Return the resources, made on first access and closed at the end of the block.
 
     Args:
         resources: by key: a `ResourceDefinition`, or the resource itself.
@@ -266,13 +267,13 @@ def build_resources(resources: Mapping[str, Any]) -> Iterator[Resources]:
 
 
 def is_resource_parameter(annotation: Any) -> bool:
-    """Whether a parameter so annotated is filled from the resources."""
+    """Return whether a parameter with this annotation receives a resource."""
     if get_origin(annotation) is Annotated and _Injected in get_args(annotation):
         return True
     return isinstance(annotation, type) and issubclass(annotation, ConfigurableResource)
 
 
 def _raised_from(error: BaseException) -> BaseException | None:
-    """What an error was raised from, or while; read from the error itself, as its class may have its own attributes."""
+    """Return an error's cause or context, read from the error itself, as its class may override them."""
     cause: BaseException | None = BaseException.__cause__.__get__(error)  # type: ignore[union-attr]
     return cause or BaseException.__context__.__get__(error)  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""What an evaluation may return: run requests, a skip reason, or both wrapped in a result."""
+"""Values that an evaluation may return: run requests, a skip reason, or a result with both."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
 
 
 MAX_REQUESTS = 10_000
-"""Run requests in one tick; more are a FAILURE that names the cap, and an endless generator is not read on."""
+"""Maximum number of run requests in one tick; with more it fails, and a generator is not read on."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """A run that should be started, once per run key.
+    """A request to start a run, once per run key.
 
     Args:
-        run_key: at most one run record exists per sensor and run key, ever; None or "" asks for a run
+        run_key: there is never more than one run record per sensor and run key; None or "" requests a run
             each time.
-        run_config: what the job receives, as plain JSON or a `RunConfig`; it travels to the target as one
-            value.
-        tags: put on the run; values that are no strings are written as JSON.
-        job_name: which of the sensor's jobs; may be left out when it has just one.
-        partition_key: the partition the run is for.
+        run_config: input of the job, as plain JSON or a `RunConfig`; passed to the target as one value.
+        tags: put on the run; values other than strings are written as JSON.
+        job_name: one of the sensor's jobs; optional if it has only one.
+        partition_key: the run's partition.
 
     Raises:
-        InvalidResultError: if run_config or a tag is no plain JSON, or one of the others no string; if a text is
-            no Unicode, as the name of a file that is not UTF-8; or if run_config has more than 100 levels.
+        InvalidResultError: if run_config or a tag is not plain JSON, or another value is not a string; if a
+            text is not valid Unicode, such as a file name that is not UTF-8; or if run_config has more than
+            100 levels.
     """
 
     run_key: str | None = None
@@ -70,7 +70,7 @@ class RunRequest:
         try:
             return self.plain_config
         except Exception as error:
-            # Its parts, and how they are read, are the author's: a mapping or a model may raise anything.
+            # Its parts are the author's code: a mapping or a model may raise any error when it is read.
             msg = (
                 f"run_config cannot be read: {error_text(error)}. Give a dict, or a RunConfig whose parts are dicts, "
                 "dataclasses or models of plain JSON."
@@ -79,7 +79,7 @@ class RunRequest:
 
 
 def for_job(request: RunRequest, job_name: str) -> RunRequest:
-    """The same request for a job; what of it may have changed since it was made is checked when it is planned."""
+    """Return the same request for a job; later changes to it are checked when it is planned."""
     named = object.__new__(RunRequest)
     for name in RunRequest.__slots__:
         object.__setattr__(named, name, getattr(request, name))
@@ -89,13 +89,13 @@ def for_job(request: RunRequest, job_name: str) -> RunRequest:
 
 @dataclass(frozen=True, slots=True)
 class SkipReason:
-    """Why an evaluation asks for nothing; shown to operators.
+    """Why an evaluation requests nothing; shown to operators.
 
     Args:
-        skip_message: the reason in words.
+        skip_message: the reason as text.
 
     Raises:
-        InvalidResultError: if it is no string.
+        InvalidResultError: if it is not a string.
     """
 
     skip_message: str | None = None
@@ -107,24 +107,23 @@ class SkipReason:
         if not isinstance(message, str):
             msg = f"skip_message must be a string or None, not {type(message).__name__}: {shown(message)}."
             raise InvalidResultError(msg)
-        # What is no Unicode in it is replaced when it is stored: it says why nothing is asked for, no more.
+        # Invalid Unicode in it is replaced when it is stored, as it is only an explanation.
         object.__setattr__(self, "skip_message", str.__str__(message))
 
 
 @dataclass(frozen=True, slots=True)
 class SensorResult:
-    """Everything an evaluation has to say, in one value; must be the only one returned.
+    """The complete result of an evaluation; must be the only value returned.
 
     Args:
-        run_requests: the runs asked for.
-        skip_reason: why none is asked for; not together with run_requests.
-        cursor: the new cursor; None and "" leave it as it is.
-        asset_events: what the evaluation itself has made, or knows to have been made; recorded once, with the
-            tick.
+        run_requests: the requested runs.
+        skip_reason: why none is requested; not together with run_requests.
+        cursor: the new cursor; None and "" leave it unchanged.
+        asset_events: materializations that the evaluation made or detected; recorded once, with the tick.
 
     Raises:
-        InvalidResultError: if both run_requests and skip_reason are given, or one of the values is of another
-            type, or the cursor is no Unicode.
+        InvalidResultError: if both run_requests and skip_reason are given, or one of the values has another
+            type, or the cursor is not valid Unicode.
     """
 
     run_requests: Sequence[RunRequest] | None = None
@@ -148,7 +147,7 @@ class SensorResult:
             object.__setattr__(self, "cursor", text_value(self.cursor, "cursor"))
         reason: object = self.skip_reason
         if isinstance(reason, str):
-            # An empty one is none, as for SkipReason, so that it contradicts no request.
+            # An empty one counts as none, as for SkipReason, so that it does not contradict requests.
             object.__setattr__(self, "skip_reason", SkipReason(reason) if reason else None)
         elif not isinstance(reason, SkipReason | None):
             msg = f"skip_reason must be a string, a SkipReason or None, not {type(reason).__name__}: {shown(reason)}."
@@ -156,7 +155,7 @@ class SensorResult:
 
 
 def _listed(given: object, what: str, kind: type) -> Sequence[Any]:
-    """The values themselves; what can be read only once is read here."""
+    """Return the values as a sequence; an iterator is read here."""
     if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
         msg = f"{what} must be a list of {kind.__name__}, not {type(given).__name__}: {shown(given)}."
         raise InvalidResultError(msg)
@@ -178,7 +177,7 @@ def _listed(given: object, what: str, kind: type) -> Sequence[Any]:
 
 
 def _asset_events(given: object) -> Sequence[Any]:
-    # Imported here, as most sensors tell of none.
+    # Imported here, as most sensors report no assets.
     from treadle.definitions.assets import AssetMaterialization
 
     return _listed(given, "asset_events", AssetMaterialization)
@@ -186,15 +185,15 @@ def _asset_events(given: object) -> Sequence[Any]:
 
 @dataclass(frozen=True, slots=True)
 class DagsterRunReaction:
-    """That a run status sensor acted on a run; returning nothing says the same.
+    """The result of a run status sensor that handled a run; returning nothing means the same.
 
     Args:
         dagster_run: the run.
-        error: why it could not; raised in its place, so that the event comes again.
-        run_status: the status that it acted on.
+        error: why the run could not be handled; raised instead, so that the event is evaluated again.
+        run_status: the status that was handled.
 
     Raises:
-        InvalidResultError: if one of them is of another type.
+        InvalidResultError: if one of them has another type.
     """
 
     dagster_run: "DagsterRun | None" = None
@@ -202,7 +201,7 @@ class DagsterRunReaction:
     run_status: DagsterRunStatus | None = None
 
     def __post_init__(self) -> None:
-        # Imported here, as only sensors of runs react to any.
+        # Imported here, as only run status sensors use it.
         from treadle.definitions.runs import DagsterRun
 
         kinds = {"dagster_run": DagsterRun, "error": Exception, "run_status": DagsterRunStatus}
@@ -214,12 +213,12 @@ class DagsterRunReaction:
 
 
 class Measure(NamedTuple):
-    """Something that an operator may want to watch over time; one metric for each sensor.
+    """A value that an operator may want to monitor; one metric for each sensor.
 
     Attributes:
-        name: the metric's.
-        value: what was measured.
-        unit: as CloudWatch names it, such as "Seconds".
+        name: of the metric.
+        value: the measurement.
+        unit: a CloudWatch unit, such as "Seconds".
     """
 
     name: str
@@ -229,18 +228,18 @@ class Measure(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SensorExecutionData:
-    """An evaluation's result, brought into one shape.
+    """The normalized result of an evaluation.
 
     Attributes:
-        run_requests: the runs asked for, each with its job name filled in.
-        skip_message: why none is asked for.
+        run_requests: the requested runs, each with its job name filled in.
+        skip_message: why none is requested.
         cursor: the cursor after the evaluation.
-        set_aside: for each thing that could not be evaluated, its run key and the reason.
-        acted_on: what was acted on: `run/attempt/retry/status`, or `deadline/time`.
-        depth: how many runs, one after the other, led to it, where that is not its event's.
+        set_aside: the run key and the reason of each item that could not be evaluated.
+        acted_on: the handled event: `run/attempt/retry/status`, or `deadline/time`.
+        depth: the chain depth, if it is not that of its event.
         asset_events: materializations to record.
-        wait_seconds: after how long the event is to be evaluated again, as nothing can be said of it yet.
-        measures: what an operator may want to watch.
+        wait_seconds: after how many seconds the event is to be evaluated again, as it is too early to decide.
+        measures: values that an operator may want to monitor.
     """
 
     run_requests: tuple[RunRequest, ...] = ()

@@ -12,7 +12,7 @@ from treadle.definitions.jobs import JobDefinition
 
 @dataclass(frozen=True, slots=True)
 class RunConfig:
-    """A run config made of parts, as Dagster groups them; parts that are empty are left out.
+    """A run config made of parts, in Dagster's groups; empty parts are left out.
 
     Args:
         ops: by op name: a mapping, a dataclass, or anything with `model_dump()`.
@@ -27,7 +27,7 @@ class RunConfig:
     execution: Mapping[str, Any] = field(default_factory=dict)
 
     def to_config_dict(self) -> dict[str, Any]:
-        """The run config as plain JSON; a typed part becomes `{"config": its fields}`."""
+        """Return the run config as plain JSON; a typed part becomes `{"config": its fields}`."""
         parts = {
             "ops": {name: _plain(value) for name, value in self.ops.items()},
             "resources": {name: _plain(value) for name, value in self.resources.items()},
@@ -50,15 +50,15 @@ def _plain(value: Any) -> Any:
 def validate_run_config(
     job: JobDefinition, run_config: Mapping[str, Any] | RunConfig | None = None
 ) -> dict[str, Any]:
-    """The run config as plain JSON, if it fits the job's schema.
+    """Return the run config as plain JSON, if it matches the job's schema.
 
     Args:
-        job: without a schema, any run config fits.
-        run_config: what a request would carry.
+        job: without a schema, any run config is valid.
+        run_config: of a request.
 
     Raises:
-        DagsterInvalidConfigError: with the validation's words.
-        DagsterInvalidDefinitionError: if the schema itself is no JSON Schema.
+        DagsterInvalidConfigError: with the validator's message.
+        DagsterInvalidDefinitionError: if the schema itself is not a JSON Schema.
     """
     plain = run_config.to_config_dict() if isinstance(run_config, RunConfig) else dict(run_config or {})
     problem = config_problem(job, plain)
@@ -68,10 +68,10 @@ def validate_run_config(
 
 
 def config_problem(job: JobDefinition, run_config: Mapping[str, Any]) -> str | None:
-    """What keeps a run config from fitting the job's schema; None if it fits.
+    """Return why a run config does not match the job's schema; None if it does.
 
     Raises:
-        DagsterInvalidDefinitionError: if the schema itself is no JSON Schema.
+        DagsterInvalidDefinitionError: if the schema itself is not a JSON Schema.
     """
     if job.run_config_schema is None:
         return None

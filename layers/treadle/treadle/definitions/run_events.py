@@ -1,4 +1,4 @@
-"""What happened to a run, as events: Dagster's form of them, and the one that sensors evaluate."""
+"""Events of a run: in Dagster's form, and as sensors evaluate them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -12,7 +12,7 @@ from treadle.definitions.status import DagsterRunStatus
 
 
 class DagsterEventType(StrEnum):
-    """Dagster's names of what may happen to a run or an asset, with Dagster's values."""
+    """Dagster's names and values of the events of a run or an asset."""
 
     RUN_ENQUEUED = "PIPELINE_ENQUEUED"
     RUN_STARTING = "PIPELINE_STARTING"
@@ -38,12 +38,12 @@ EVENT_TYPES: Mapping[DagsterRunStatus, DagsterEventType] = {
 
 @dataclass(frozen=True, slots=True)
 class SerializableErrorInfo:
-    """An error as it was told.
+    """An error as it was reported.
 
     Attributes:
-        message: in words.
+        message: as text.
         cls_name: the error's name.
-        stack: lines of its stack, where there is one.
+        stack: lines of its stack, if there is one.
     """
 
     message: str
@@ -51,18 +51,18 @@ class SerializableErrorInfo:
     stack: tuple[str, ...] = ()
 
     def to_string(self) -> str:
-        """The error with its name and stack, as text."""
+        """Return the error with its name and stack, as text."""
         named = f"{self.cls_name}: {self.message}" if self.cls_name else self.message
         return "\n".join([named, *self.stack])
 
 
 @dataclass(frozen=True, slots=True)
 class EventSpecificData:
-    """What else an event tells.
+    """Details of an event.
 
     Attributes:
-        error: why it failed, if it did.
-        materialization: what was made, of an asset's materialization.
+        error: the cause of a failure.
+        materialization: of an asset's event.
     """
 
     error: SerializableErrorInfo | None = None
@@ -71,16 +71,16 @@ class EventSpecificData:
 
 @dataclass(frozen=True, slots=True)
 class DagsterEvent:
-    """What happened to a run, to a step of it, or to an asset.
+    """An event of a run, of a step of it, or of an asset.
 
     Attributes:
-        event_type_value: what, such as "PIPELINE_FAILURE".
+        event_type_value: such as "PIPELINE_FAILURE".
         job_name: the run's job.
-        message: in words.
+        message: as text.
         run_id: the run.
         timestamp: seconds since the epoch.
-        step_key: the step, for what happened to one.
-        event_specific_data: what else it tells.
+        step_key: the step, for an event of a step.
+        event_specific_data: further details.
     """
 
     event_type_value: str
@@ -93,23 +93,23 @@ class DagsterEvent:
 
     @property
     def event_type(self) -> DagsterEventType:
-        """What happened."""
+        """The type of the event."""
         return DagsterEventType(self.event_type_value)
 
     @property
     def pipeline_name(self) -> str:
-        """The job's name, as Dagster called it once."""
+        """The job's name, under Dagster's former term."""
         return self.job_name
 
     @property
     def asset_key(self) -> AssetKey | None:
-        """The asset, for what happened to one."""
+        """The asset, for an event of an asset."""
         made = self.event_specific_data.materialization
         return made.asset_key if made else None
 
     @property
     def partition(self) -> str | None:
-        """The asset's partition, for what happened to one."""
+        """The asset's partition, for an event of an asset."""
         made = self.event_specific_data.materialization
         return made.partition if made else None
 
@@ -131,15 +131,15 @@ class DagsterEvent:
 
 @dataclass(frozen=True, slots=True)
 class RunStatusEvent:
-    """That a run reached a status; told once for each attempt, retry of the target's, and status.
+    """The event that a run reached a status; published once for each attempt, target's retry, and status.
 
     Attributes:
         run: the run; its own status may be a later one.
         status: the status reached.
         time: when it was reached.
         retry: the target's own count of retries or redrives, from 0.
-        number: its place among the ended runs of its job in the order of their recording; 0 for a status
-            that is no end.
+        number: its number among the ended runs of its job in the order of recording; 0 for a status that is
+            not an end.
     """
 
     run: DagsterRun
@@ -151,17 +151,17 @@ class RunStatusEvent:
 
     @property
     def event_id(self) -> str:
-        """What a redelivery repeats."""
+        """What is the same in a redelivery, as text."""
         return f"{self.run.run_id}/{self.attempt}/{self.retry}/{self.status}"
 
     @property
     def identity(self) -> tuple[str, ...]:
-        """What a redelivery of the same event repeats."""
+        """What is the same in a redelivery of the event."""
         return ("run_status", self.event_id)
 
     @property
     def depth(self) -> int:
-        """How many runs, one after the other, led to it, its own included."""
+        """The number of runs that led to it, one after the other, its own included."""
         return depth_of(self.run.tags)
 
     @property
@@ -170,7 +170,7 @@ class RunStatusEvent:
         return f"Run {self.run.run_id} of {self.run.job_name}: {self.status}"
 
     def with_run(self, run: DagsterRun) -> Self:
-        """The same event of the run as it is recorded."""
+        """Return the same event with the run as it is recorded."""
         return replace(self, run=run)
 
     @property
@@ -180,11 +180,11 @@ class RunStatusEvent:
 
 
 def run_event(run: DagsterRun, status: DagsterRunStatus, timestamp: float = 0.0) -> DagsterEvent:
-    """That a run reached a status, in Dagster's form.
+    """Make the event that a run reached a status, in Dagster's form.
 
     Args:
         run: the run.
-        status: which.
+        status: the status.
         timestamp: seconds since the epoch.
     """
     failed = status in {DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED} and run.failure is not None
@@ -201,10 +201,10 @@ def run_event(run: DagsterRun, status: DagsterRunStatus, timestamp: float = 0.0)
 
 
 def step_failure_events(run: DagsterRun) -> list[DagsterEvent]:
-    """What failed of a run, step by step, as far as its target tells of steps.
+    """Return the failed steps of a run, as far as its target reports steps.
 
     Args:
-        run: one that failed.
+        run: a failed run.
     """
     return [
         DagsterEvent(

@@ -1,4 +1,4 @@
-"""Run status sensors: a function that is called once for each status that a watched run reaches."""
+"""Run status sensors: a function that is called once for each status that a monitored run reaches."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
@@ -22,7 +22,7 @@ from treadle.definitions.sensors import SET_ASIDE, SensorDefinition, SensorEvent
 from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus, SensorType
 
 EVERYWHERE = "*"
-"""As a deployment's word on what is watched: every job of every engine."""
+"""A deployment's value for "monitor every job of every engine"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +37,17 @@ class CodeLocationSelector:
     location_name: str
 
     def selects(self, location: str, job_name: str) -> bool:
-        """Whether a job's runs are meant."""
+        """Return whether a job is selected."""
         del job_name
         return self.location_name in {location, location.rpartition("/")[2]}
 
 
 @dataclass(frozen=True, slots=True)
 class RepositorySelector(CodeLocationSelector):
-    """All jobs of an engine; an engine has no repositories, so their name is not looked at.
+    """All jobs of an engine; an engine has no repositories, so their name is ignored.
 
     Attributes:
-        repository_name: kept for what was written for Dagster.
+        repository_name: for compatibility with Dagster.
     """
 
     repository_name: str = "__repository__"
@@ -58,9 +58,9 @@ class JobSelector:
     """A job of an engine.
 
     Attributes:
-        location_name: the engine, as of `CodeLocationSelector`.
-        job_name: the job's.
-        repository_name: kept for what was written for Dagster.
+        location_name: the engine, as in `CodeLocationSelector`.
+        job_name: the job's name.
+        repository_name: for compatibility with Dagster.
     """
 
     location_name: str
@@ -68,7 +68,7 @@ class JobSelector:
     repository_name: str | None = None
 
     def selects(self, location: str, job_name: str) -> bool:
-        """Whether a job's runs are meant."""
+        """Return whether a job is selected."""
         return job_name == self.job_name and CodeLocationSelector(self.location_name).selects(location, "")
 
 
@@ -83,25 +83,26 @@ Monitored = JobDefinition | JobSelector | RepositorySelector | CodeLocationSelec
 
 
 class RunStatusSensorDefinition(SensorDefinition):
-    """A sensor over what becomes of runs.
+    """A sensor over the status of runs.
 
-    Its function is called with a `RunStatusSensorContext` once for each status that a watched run reaches.
-    Nothing returned is a reaction: it is noted on the tick and on the run. Run requests start runs; a skip
-    reason says why there was nothing to do. What it raises fails the tick, and the event comes again.
+    Its function is called with a `RunStatusSensorContext` once for each status that a monitored run reaches.
+    Returning nothing counts as a reaction, which is recorded on the tick and on the run. Run requests start
+    runs; a skip reason says why there was nothing to do. If the function raises, the tick fails, and the
+    event is evaluated again.
 
     Args:
         name: the sensor's name; the function's own name by default.
         run_status: the status to react to, or several.
         run_status_sensor_fn: the function.
-        monitored_jobs: whose runs: jobs of this engine, or selectors of other engines' jobs. None: every job of
-            this engine.
+        monitored_jobs: jobs of this engine, or selectors of other engines' jobs; None for every job of this
+            engine.
         monitor_all_code_locations: True for every job of every engine whose events reach this one's bus.
-        request_job: the only job that the function may ask for.
-        request_jobs: the jobs that it may ask for.
-        options: as `SensorDefinition` takes them.
+        request_job: the only job that the function may request.
+        request_jobs: the jobs that it may request.
+        options: other arguments of `SensorDefinition`.
 
     Raises:
-        DagsterInvalidDefinitionError: when the definition cannot work.
+        DagsterInvalidDefinitionError: if the definition is invalid.
     """
 
     sensor_type: ClassVar[SensorType] = SensorType.RUN_STATUS
@@ -136,11 +137,11 @@ class RunStatusSensorDefinition(SensorDefinition):
         self.location = ""
 
     def configured(self, settings: Mapping[str, str]) -> Self:
-        """The definition as deployed, with the jobs that the deployment says are watched.
+        """Return the definition with the monitored jobs of the deployment.
 
         Args:
             settings: the function's environment: `TREADLE_NAMESPACE`, and `TREADLE_MONITORED_JOBS`: names
-                joined by commas, "*" for every job of every engine, empty or absent for what the code says.
+                separated by commas, "*" for every job of every engine, empty or absent for those in the code.
         """
         changed = copy(self)
         changed.location = settings.get("TREADLE_NAMESPACE", "")
@@ -151,7 +152,7 @@ class RunStatusSensorDefinition(SensorDefinition):
         return changed
 
     def monitors(self, event: SensorEvent) -> bool:
-        """Whether an event is of a watched job and status."""
+        """Return whether an event has a monitored job and status."""
         if not isinstance(event, RunStatusEvent) or event.status not in self.statuses:
             return False
         if self.monitors_everything:
@@ -168,12 +169,12 @@ class RunStatusSensorDefinition(SensorDefinition):
         )
 
     def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
-        """Nothing: what becomes of runs comes as events."""
+        """Return an empty result: status changes arrive as events."""
         del context
         return SensorExecutionData((), f"Sensor {self.name} evaluates events, and none at a tick.")
 
     def evaluate_event(self, context: SensorEvaluationContext, event: SensorEvent) -> SensorExecutionData:
-        """Evaluate that a run reached a status."""
+        """Evaluate a status change of a run."""
         if not isinstance(event, RunStatusEvent):
             return super().evaluate_event(context, event)
         if not self.monitors(event):
@@ -194,7 +195,7 @@ class RunStatusSensorDefinition(SensorDefinition):
 
 
 class RunFailureSensorDefinition(RunStatusSensorDefinition):
-    """A sensor over failed runs; its function is given a `RunFailureSensorContext`."""
+    """A sensor over failed runs; its function receives a `RunFailureSensorContext`."""
 
     _context_of: ClassVar[type[RunStatusSensorContext]] = RunFailureSensorContext
 
@@ -223,28 +224,29 @@ def run_status_sensor(
     retries_per_key: int = 0,
     on_invalid: str = SET_ASIDE,
 ) -> Callable[[RunStatusFunction], RunStatusSensorDefinition]:
-    """Make a sensor of a function that is called once for each status that a watched run reaches.
+    """Make a sensor of a function that is called once for each status that a monitored run reaches.
 
     Args:
         run_status: the status to react to, or several.
-        name: as of `@sensor`, like the others that are not explained here.
-        minimum_interval_seconds: accepted for what was written for Dagster: events are evaluated as they come.
+        name: as in `@sensor`, like the other arguments that are not explained here.
+        minimum_interval_seconds: accepted for compatibility with Dagster: each event is evaluated when it
+            arrives.
         description: shown to operators.
         monitored_jobs: jobs of this engine, or selectors of other engines' jobs; None for every job of this
             engine.
         monitor_all_code_locations: True for every job of every engine whose events reach this one's bus.
-        default_status: whether it evaluates before anyone has started it.
-        request_job: the only job that it may ask for.
-        request_jobs: the jobs that it may ask for.
+        default_status: whether it is evaluated before an operator has started it.
+        request_job: the only job that it may request.
+        request_jobs: the jobs that it may request.
         required_resource_keys: resources that the function takes from `context.resources`.
-        tags: the sensor's own.
+        tags: of the sensor.
         metadata: shown to operators.
         owners: e-mail addresses, or teams as `team:name`.
-        retries_per_key: how often a later event that asks for the same run key may start its run again.
-        on_invalid: "set_aside" or "fail": what becomes of a request that can never run.
+        retries_per_key: how often a later event that requests the same run key may start its run again.
+        on_invalid: "set_aside" or "fail": how to treat a request that can never run.
 
     Raises:
-        DagsterInvalidDefinitionError: when the definition cannot work.
+        DagsterInvalidDefinitionError: if the definition is invalid.
     """
 
     def decorate(function: RunStatusFunction) -> RunStatusSensorDefinition:
@@ -299,23 +301,23 @@ def run_failure_sensor(
     request_jobs: Sequence[JobDefinition] | None = None,
     **options: Any,
 ) -> RunFailureSensorDefinition | Callable[[RunStatusFunction], RunFailureSensorDefinition]:
-    """Make a sensor of a function that is called once for each watched run that fails.
+    """Make a sensor of a function that is called once for each monitored run that fails.
 
     It may be used bare, `@run_failure_sensor`, or called.
 
     Args:
         name: the sensor's name, or the function itself where it is used bare.
-        minimum_interval_seconds: as of `@run_status_sensor`, like all that follow.
+        minimum_interval_seconds: as in `@run_status_sensor`, like all that follow.
         description: shown to operators.
-        monitored_jobs: whose runs.
+        monitored_jobs: jobs of this engine, or selectors of other engines' jobs.
         monitor_all_code_locations: True for every job of every engine.
-        default_status: whether it evaluates before anyone has started it.
-        request_job: the only job that it may ask for.
-        request_jobs: the jobs that it may ask for.
-        options: what else `@run_status_sensor` takes.
+        default_status: whether it is evaluated before an operator has started it.
+        request_job: the only job that it may request.
+        request_jobs: the jobs that it may request.
+        options: other arguments of `@run_status_sensor`.
 
     Raises:
-        DagsterInvalidDefinitionError: when the definition cannot work.
+        DagsterInvalidDefinitionError: if the definition is invalid.
     """
 
     def decorate(function: RunStatusFunction) -> RunFailureSensorDefinition:

@@ -1,4 +1,4 @@
-"""What the function of a run status sensor sees, and how a test makes it."""
+"""The context of a run status sensor's function, and how to make one in a test."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ from treadle.definitions.runs import DagsterRun
 
 @dataclass(slots=True, kw_only=True)
 class RunStatusSensorContext(SensorEvaluationContext):
-    """Given to the function of a run status sensor: everything of a sensor's context but the cursor.
+    """The context of a run status sensor's function: everything of a sensor's context except the cursor.
 
     Attributes:
         dagster_run: the run, as it is recorded now.
-        dagster_event: that it reached the status.
+        dagster_event: the event that it reached the status.
     """
 
     dagster_run: DagsterRun
@@ -24,12 +24,12 @@ class RunStatusSensorContext(SensorEvaluationContext):
 
     @classmethod
     def of(cls, context: SensorEvaluationContext, run: DagsterRun, event: DagsterEvent) -> Self:
-        """The context of one event.
+        """Make the context of one event.
 
         Args:
-            context: the evaluation's.
+            context: of the evaluation.
             run: the run.
-            event: what happened to it.
+            event: the event.
         """
         return cls.extending(context, dagster_run=run, dagster_event=event)
 
@@ -40,37 +40,37 @@ class RunStatusSensorContext(SensorEvaluationContext):
 
     @property
     def event(self) -> DagsterEvent:
-        """That it reached the status."""
+        """The event that the run reached the status."""
         return self.dagster_event
 
     @property
     def pipeline_run(self) -> DagsterRun:
-        """The run, as Dagster called it once."""
+        """The run, under Dagster's former term."""
         return self.dagster_run
 
     @property
     def partition_key(self) -> str | None:
-        """The partition that the run is for."""
+        """The run's partition."""
         return self.dagster_run.partition_key
 
     def for_run_failure(self) -> "RunFailureSensorContext":
-        """The same context for the function of a run failure sensor."""
+        """Return the same context for the function of a run failure sensor."""
         return RunFailureSensorContext.of(self, self.dagster_run, self.dagster_event)
 
 
 @dataclass(slots=True, kw_only=True)
 class RunFailureSensorContext(RunStatusSensorContext):
-    """Given to the function of a run failure sensor."""
+    """The context of a run failure sensor's function."""
 
     @property
     def failure_event(self) -> DagsterEvent:
-        """That the run failed, with the target's words."""
+        """The event that the run failed, with the target's message."""
         return self.dagster_event
 
     def get_step_failure_events(self) -> list[DagsterEvent]:
-        """What failed of the run: states of an execution, attempts of a Batch job, containers of a task.
+        """Return the failed steps of the run: states of an execution, attempts of a Batch job, containers.
 
-        Empty where the target tells of none.
+        Empty if the target does not report any.
         """
         return step_failure_events(self.dagster_run)
 
@@ -84,12 +84,12 @@ def build_run_status_sensor_context(
     resources: Mapping[str, Any] | None = None,
     partition_key: str | None = None,
 ) -> RunStatusSensorContext:
-    """A context for calling a run status sensor in a test; `.for_run_failure()` makes one for a failure.
+    """Make a context for calling a run status sensor in a test; `.for_run_failure()` makes one for a failure.
 
     Args:
-        sensor_name: what `context.sensor_name` gives.
+        sensor_name: the value of `context.sensor_name`.
         dagster_event: such as `instance.finish_run(run).get_job_success_event()`.
-        dagster_instance: what `context.instance` gives.
+        dagster_instance: the value of `context.instance`.
         dagster_run: such as `instance.finish_run(run).dagster_run`.
         context: another context, from which resources, log and times are taken.
         resources: by key: a `ResourceDefinition`, or the resource itself.

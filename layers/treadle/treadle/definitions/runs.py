@@ -1,4 +1,4 @@
-"""Runs as a sensor's author sees them: the run itself, its record, and filters over records."""
+"""Runs as sensor authors see them: the run itself, its record, and filters over records."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,23 +12,23 @@ from treadle.definitions.status import DagsterRunStatus
 PARTITION_TAG = "dagster/partition"
 
 DEPTH_TAG = "treadle/depth"
-"""Bears how many runs, one after the other, led to a run; the first one has depth 1."""
+"""The tag with the number of runs that led to a run, one after the other; the first one has depth 1."""
 
 
 def depth_of(tags: Mapping[str, str]) -> int:
-    """How many runs led to the one with these tags, itself included; 0 where Treadle did not start it."""
+    """Return the chain depth of the run with these tags, itself included; 0 if Treadle did not start it."""
     depth = tags.get(DEPTH_TAG, "")
     return int(depth) if depth.isdecimal() else 0
 
 
 @dataclass(frozen=True, slots=True)
 class StepFailure:
-    """A part of a run that failed: a state, an attempt, a container.
+    """A failed part of a run: a state, an attempt, a container.
 
     Attributes:
         step_key: its name.
         error: the error's name.
-        cause: the target's words, shortened.
+        cause: the target's message, truncated.
     """
 
     step_key: str
@@ -47,8 +47,8 @@ class RunFailure:
 
     Attributes:
         error: the error's name.
-        cause: the target's words, shortened.
-        steps: the parts of the run that failed, as far as its target tells of them.
+        cause: the target's message, truncated.
+        steps: the failed parts of the run, as far as its target reports them.
     """
 
     error: str
@@ -61,15 +61,15 @@ class DagsterRun:
     """A run of a job.
 
     Attributes:
-        run_id: its name for good.
-        job_name: the job's.
-        status: how far it has come.
+        run_id: its id, which never changes.
+        job_name: its job.
+        status: its current status.
         tags: Treadle's, the job's and the request's.
-        run_config: what the job was given.
-        run_key: under which it was asked for.
-        sensor_name: the sensor that asked; None for a run that Treadle did not start.
-        attempt: the number of the present start, from 1.
-        external_id: how the target names the execution, such as an execution's ARN.
+        run_config: the input of the job.
+        run_key: of its request.
+        sensor_name: the sensor that requested it; None for a run that Treadle did not start.
+        attempt: the number of the current attempt, from 1.
+        external_id: the target's name of the execution, such as an execution's ARN.
         failure: why it failed or was canceled.
         location: the engine that recorded it, as `account/region/namespace`.
     """
@@ -88,22 +88,22 @@ class DagsterRun:
 
     @property
     def pipeline_name(self) -> str:
-        """The job's name, as Dagster called it once."""
+        """The job's name, under Dagster's former term."""
         return self.job_name
 
     @property
     def partition_key(self) -> str | None:
-        """The partition that the run is for."""
+        """The run's partition."""
         return self.tags.get(PARTITION_TAG)
 
     @property
     def launch_id(self) -> str:
-        """The name under which the target knows the present attempt."""
+        """The target's name of the current attempt."""
         return f"{self.run_id}-{self.attempt}"
 
     @property
     def is_finished(self) -> bool:
-        """Whether it has ended, in whatever way."""
+        """Whether it has ended, with any status."""
         return self.status.is_finished
 
     @property
@@ -124,17 +124,17 @@ class DagsterRun:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """A run, and when what became of it.
+    """A run, with the times of its changes.
 
     Attributes:
         dagster_run: the run.
-        create_timestamp: when its record was made.
+        create_timestamp: when its record was created.
         update_timestamp: when its status last changed, as recorded here; later than the change itself by
-            as long as the news took.
-        start_time: seconds since the epoch at which the present attempt started, or None.
+            the time that its event took to arrive.
+        start_time: seconds since the epoch at which the current attempt started, or None.
         end_time: seconds since the epoch at which it ended, or None.
-        success_times: seconds since the epoch at which attempts of it succeeded, the earliest first; a rerun's and
-            those before it.
+        success_times: seconds since the epoch at which its attempts succeeded, earliest first, including
+            those before a rerun.
     """
 
     dagster_run: DagsterRun
@@ -146,30 +146,30 @@ class RunRecord:
 
     @property
     def run_id(self) -> str:
-        """The run's name."""
+        """The run's id."""
         return self.dagster_run.run_id
 
 
 @dataclass(frozen=True, slots=True)
 class RunsFilter:
-    """Which runs are asked for; what is left out is not looked at.
+    """A filter of runs; conditions that are left out are not applied.
 
     A filter needs `job_name`, or `run_ids`, or the tag `dagster/sensor_name`: there is an index of each, and
-    nothing is ever searched through. One by job that asks for runs still under way goes through the job's runs
-    from the newest back; `created_after` says how far.
+    there is no search. A filter by job for runs that have not ended reads the job's runs from the newest
+    back; `created_after` limits how far.
 
     Args:
-        run_ids: runs by name.
-        job_name: the job's.
+        run_ids: the runs' ids.
+        job_name: the job's name.
         statuses: any of them.
         tags: all of them, with these values.
         updated_after: whose status changed later than this.
         updated_before: whose status changed earlier than this.
-        created_after: whose record was made later than this.
-        created_before: whose record was made earlier than this.
+        created_after: whose record was created later than this.
+        created_before: whose record was created earlier than this.
 
     Raises:
-        DagsterInvalidDefinitionError: if nothing in it leads to an index, or a time has no time zone.
+        DagsterInvalidDefinitionError: if no index serves it, or a time has no time zone.
     """
 
     run_ids: Sequence[str] | None = None
@@ -203,10 +203,10 @@ class RunsFilter:
 
     @property
     def sensor_name(self) -> str | None:
-        """The sensor that asked for the runs, if the filter names one."""
+        """The sensor that requested the runs, if the filter names one."""
         return (self.tags or {}).get("dagster/sensor_name")
 
 
 def moment(millis: int) -> datetime:
-    """Milliseconds since the epoch as a time in UTC."""
+    """Convert milliseconds since the epoch to a time in UTC."""
     return datetime.fromtimestamp(millis / 1000, UTC)

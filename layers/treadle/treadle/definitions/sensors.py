@@ -16,7 +16,7 @@ from treadle.definitions.jobs import NAME, JobDefinition
 from treadle.definitions.results import MAX_REQUESTS, SensorExecutionData
 from treadle.definitions.status import DefaultSensorStatus, SensorType
 
-# A sensor loads only those that it takes.
+# A sensor loads only the modules it uses.
 if TYPE_CHECKING:
     from treadle.definitions.assets import AssetMaterialized
     from treadle.definitions.objects import ObjectCreated
@@ -27,18 +27,18 @@ SensorEvent: TypeAlias = "ObjectCreated | RunStatusEvent | AssetMaterialized | D
 SensorFunction = Callable[..., SensorReturnType]
 
 DEFAULT_CAP = MAX_REQUESTS
-"""Run requests in one tick; more are a FAILURE that names the cap."""
+"""Maximum number of run requests in one tick; with more it fails with a message that states the limit."""
 
 MAX_RETRIES = 10_000
 
 SET_ASIDE, FAIL = ON_INVALID = ("set_aside", "fail")
-"""What may become of a request that can never run."""
+"""How a request that can never run may be treated."""
 
 _OWNER = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+|team:\S+")
 
 
 class SensorDefinition:
-    """A named evaluation function and the jobs it may ask for.
+    """A named evaluation function and the jobs it may request.
 
     Args:
         name: the sensor's name; the function's own name by default.
@@ -46,22 +46,22 @@ class SensorDefinition:
             resources that its parameters are annotated for.
         job_name: the only target, by name.
         minimum_interval_seconds: seconds between ticks; None and 0 mean each scheduled minute.
-            The deployment wins.
+            The deployment's value takes precedence.
         description: shown to operators; the function's docstring by default.
         job: the only target.
         jobs: the targets, when there are several.
-        default_status: whether the sensor evaluates before anyone has started it.
-            The deployment wins.
+        default_status: whether the sensor is evaluated before an operator has started it.
+            The deployment's value takes precedence.
         required_resource_keys: resources that the function takes from `context.resources`.
-        tags: the sensor's own; they are not put on runs.
+        tags: of the sensor; they are not put on runs.
         metadata: shown to operators.
         owners: e-mail addresses, or teams as `team:name`.
-        retries_per_key: how often a later tick that asks for the same run key again may start its run
-            again, as long as it has failed or was canceled each time. By default a key is taken for good.
-        on_invalid: what becomes of a request that can never run, as its run config does not fit the job's
-            schema, it is too large, or an earlier one of the same tick has its run key: "set_aside" records it
-            with the reason and starts the others; "fail" fails the tick, which then commits nothing, its cursor
-            included.
+        retries_per_key: how often a later tick that requests the same run key again may start its run
+            again, as long as it has failed or was canceled each time. By default a key starts only one run.
+        on_invalid: how to treat a request that can never run, because its run config does not match the job's
+            schema, it is too large, or an earlier one of the same tick has its run key: "set_aside" records
+            it as rejected with the reason and starts the others; "fail" fails the tick, which then commits
+            nothing, not even its cursor.
 
     Raises:
         DagsterInvalidDefinitionError: with all problems at once.
@@ -124,7 +124,7 @@ class SensorDefinition:
 
     @property
     def has_jobs(self) -> bool:
-        """Whether the sensor may ask for any job."""
+        """Whether the sensor may request any job."""
         return bool(self.jobs)
 
     @property
@@ -153,19 +153,19 @@ class SensorDefinition:
 
     @property
     def job_names(self) -> tuple[str, ...]:
-        """The names of the jobs that the sensor may ask for."""
+        """The names of the jobs that the sensor may request."""
         return tuple(job.name for job in self.jobs)
 
     def job_named(self, job_name: str) -> JobDefinition:
-        """The target of that name."""
+        """Return the target of that name."""
         return next(job for job in self.jobs if job.name == job_name)
 
     def with_updated_job(self, new_job: JobDefinition) -> Self:
-        """The same sensor with another target."""
+        """Return the same sensor with another target."""
         return self.with_updated_jobs([new_job])
 
     def with_updated_jobs(self, new_jobs: Sequence[JobDefinition]) -> Self:
-        """The same sensor with other targets."""
+        """Return the same sensor with other targets."""
         changed = copy(self)
         changed.jobs = tuple(new_jobs)
         return changed
@@ -173,7 +173,7 @@ class SensorDefinition:
     def with_attributes(
         self, jobs: Sequence[JobDefinition] | None = None, metadata: Mapping[str, Any] | None = None
     ) -> Self:
-        """The same sensor with other targets or metadata; what is None stays."""
+        """Return the same sensor with other targets or metadata; None leaves them unchanged."""
         changed = copy(self) if jobs is None else self.with_updated_jobs(jobs)
         if metadata is not None:
             changed.metadata = dict(metadata)
@@ -188,8 +188,8 @@ class SensorDefinition:
                 the context.
 
         Raises:
-            DagsterInvalidInvocationError: if an argument is missing, unknown, or given by place where only
-                a name will do.
+            DagsterInvalidInvocationError: if an argument is missing, unknown, or positional where only a name
+                is allowed.
             DagsterInvalidDefinitionError: if a resource is neither given nor in the context.
         """
         given = self._signature.bind(self.values_taken, args, kwargs)
@@ -203,10 +203,10 @@ class SensorDefinition:
         )
 
     def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
-        """Run the function to its end and return what it asks for, in one shape.
+        """Run the function to its end and return its result in normalized form.
 
         Args:
-            context: what the function sees; its cursor is changed by the function.
+            context: passed to the function, which may change its cursor.
 
         Raises:
             InvalidResultError: if the function returned what no sensor may return.
@@ -224,17 +224,17 @@ class SensorDefinition:
         """Evaluate one event.
 
         Args:
-            context: what the function sees; it has no cursor.
-            event: what happened.
+            context: passed to the function; it has no cursor.
+            event: the event.
 
         Raises:
-            UnknownEventError: if the sensor takes no such event.
+            UnknownEventError: if the sensor does not accept such an event.
         """
         msg = f"Sensor {self.name} takes no events, and got {event.summary} for {context.sensor_name}."
         raise UnknownEventError(msg)
 
     def described(self) -> dict[str, Any]:
-        """The sensor as code and deployment make it, as plain JSON, for operators."""
+        """Return the sensor's properties from code and deployment, as plain JSON, for operators."""
         return {
             "name": self.name,
             "type": self.sensor_type.value,
@@ -243,12 +243,12 @@ class SensorDefinition:
         }
 
     def is_woken_by(self, event: SensorEvent) -> bool:
-        """Whether an event is news for which the sensor ticks."""
+        """Return whether an event triggers a tick of the sensor."""
         del event
         return False
 
     def configured(self, settings: Mapping[str, str]) -> Self:
-        """The definition with its own selectors taken from the deployment's settings.
+        """Return the definition with its own selectors taken from the deployment's settings.
 
         Args:
             settings: the function's environment.
@@ -338,7 +338,7 @@ def sensor(
     """Make a sensor of a function; see `SensorDefinition` for the arguments.
 
     Raises:
-        DagsterInvalidDefinitionError: when the definition cannot work, with all problems at once.
+        DagsterInvalidDefinitionError: if the definition is invalid, with all problems at once.
     """
 
     def decorate(function: SensorFunction) -> SensorDefinition:

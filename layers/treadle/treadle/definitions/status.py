@@ -4,14 +4,14 @@ from enum import StrEnum
 
 
 class DefaultSensorStatus(StrEnum):
-    """Whether a sensor evaluates before any operator has started or stopped it."""
+    """Whether a sensor is evaluated before any operator has started or stopped it."""
 
     RUNNING = "RUNNING"
     STOPPED = "STOPPED"
 
 
 class InstigatorStatus(StrEnum):
-    """A sensor's status as stored; DECLARED_IN_CODE means that the default holds."""
+    """A sensor's status as stored; DECLARED_IN_CODE means that the default applies."""
 
     RUNNING = "RUNNING"
     STOPPED = "STOPPED"
@@ -19,7 +19,7 @@ class InstigatorStatus(StrEnum):
 
 
 class SensorType(StrEnum):
-    """What kind of thing a sensor watches."""
+    """The kind of a sensor."""
 
     STANDARD = "STANDARD"
     RUN_STATUS = "RUN_STATUS"
@@ -28,7 +28,7 @@ class SensorType(StrEnum):
 
 
 class TickStatus(StrEnum):
-    """How a tick ended."""
+    """The result of a tick."""
 
     SKIPPED = "SKIPPED"
     SUCCESS = "SUCCESS"
@@ -36,7 +36,7 @@ class TickStatus(StrEnum):
 
 
 class DagsterRunStatus(StrEnum):
-    """How far a run has come."""
+    """The status of a run."""
 
     QUEUED = "QUEUED"
     STARTING = "STARTING"

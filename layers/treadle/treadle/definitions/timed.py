@@ -1,4 +1,4 @@
-"""The event that a deadline is there."""
+"""The event that a deadline was reached."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,7 +7,7 @@ from typing import ClassVar
 
 @dataclass(frozen=True, slots=True)
 class DeadlineReached:
-    """That a job should have succeeded by now.
+    """The event that a job should have succeeded by now.
 
     Attributes:
         time: the deadline, in the time zone in which it is shown.
@@ -18,7 +18,7 @@ class DeadlineReached:
 
     @property
     def identity(self) -> tuple[str, ...]:
-        """What a redelivery repeats; the sensor's ticks are its own."""
+        """What is the same in a redelivery; each sensor has its own ticks."""
         return ("deadline", str(int(self.time.timestamp() * 1000)))
 
     @property

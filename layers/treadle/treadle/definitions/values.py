@@ -1,4 +1,4 @@
-"""Checks of what an author's code hands over, made where the value is made; what passes can be stored and sent."""
+"""Checks of values from author code, made when the value is created; a valid value can be stored and sent."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ Refusal = type[TreadleError]
 
 
 def text_value(value: object, what: str, refusal: Refusal = InvalidResultError) -> str:
-    """The value as plain text.
+    """Return the value as plain text.
 
     Args:
         value: as it was given.
@@ -20,12 +20,12 @@ def text_value(value: object, what: str, refusal: Refusal = InvalidResultError) 
         refusal: the error for any other value.
 
     Raises:
-        InvalidResultError: or what `refusal` says, if it is no string, or no Unicode.
+        InvalidResultError: or the type of `refusal`, if it is not a string, or not valid Unicode.
     """
     if not isinstance(value, str):
         msg = f"{what} must be a string or None, not {type(value).__name__}: {shown(value)}. Write it as a string."
         raise refusal(msg)
-    text = str.__str__(value)  # Of a string's subclass, such as an enum's member, the text alone.
+    text = str.__str__(value)  # Only the text of a string's subclass, such as an enum member.
     problem = unicode_problem(text)
     if problem:
         msg = f"{what} {problem}"
@@ -34,7 +34,7 @@ def text_value(value: object, what: str, refusal: Refusal = InvalidResultError) 
 
 
 def unicode_problem(text: str) -> str | None:
-    """Why a text cannot be written as UTF-8; None if it can."""
+    """Return why a text cannot be encoded as UTF-8; None if it can."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -46,20 +46,20 @@ def unicode_problem(text: str) -> str | None:
 
 
 def json_text(value: Any, what: str, refusal: Refusal = InvalidResultError) -> str:
-    """The value's canonical JSON.
+    """Return the value's canonical JSON.
 
     Args:
         value: as it was given.
         what: its name, for the message.
-        refusal: the error for what is no plain JSON.
+        refusal: the error for a value that is not plain JSON.
 
     Raises:
-        InvalidResultError: or what `refusal` says, if it is no plain JSON, has a text that is no Unicode, or more
-            levels than may be stored.
+        InvalidResultError: or the type of `refusal`, if it is not plain JSON, has a text that is not valid
+            Unicode, or more levels than can be stored.
     """
     try:
         text = canonical_json(value)
-        text.encode()  # A lone surrogate passes for JSON until it is to be sent.
+        text.encode()  # A lone surrogate passes as JSON until it is to be sent.
         if text.count("[") + text.count("{") > MAX_LEVELS:
             _check_levels(json.loads(text))
     except RecursionError as error:
@@ -82,15 +82,15 @@ def _check_levels(value: Any) -> None:
 
 
 def tag_texts(tags: object, refusal: Refusal = InvalidResultError) -> dict[str, str]:
-    """Tags as they are put on a run: texts; a value that is no string is written as JSON.
+    """Return tags as they are put on a run: text; a value that is not a string is written as JSON.
 
     Args:
         tags: as they were given.
-        refusal: the error for what cannot be tags.
+        refusal: the error for invalid tags.
 
     Raises:
-        InvalidResultError: or what `refusal` says, if they are no mapping, two have the same name, or one is no
-            Unicode or no plain JSON.
+        InvalidResultError: or the type of `refusal`, if they are not a mapping, two have the same name, or
+            one is not valid Unicode or not plain JSON.
     """
     if tags is None:
         return {}

@@ -1,1 +1,1 @@
-"""What authors import that needs AWS or HTTP."""
+"""Authoring API that needs AWS or HTTP."""

@@ -1,4 +1,4 @@
-"""For what runs a job: a line at its start and its end where nobody else says so, and one for what it made."""
+"""Reports from jobs: a run's start and end where the target emits no events, and materializations."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ from treadle.engine.identity import parse_launch_id, timestamp
 from treadle.ports.system import BusEvent
 
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-"""No event of an earlier time is taken."""
+"""Events with an earlier time are rejected."""
 
 
 def report_run_status(
@@ -36,23 +36,23 @@ def report_run_status(
     time: datetime | None = None,
     bus: str | None = None,
 ) -> None:
-    """Report how far a run has come, from a consumer of a queue, a function or an event.
+    """Report a run's status, from a consumer of a queue, a function or an event.
 
-    Runs of Step Functions, Glue, Batch and ECS are told of by these services, and no report of them is taken.
-    A report may be sent again: of each status the earliest time told counts.
+    Step Functions, Glue, Batch and ECS report the status of their runs themselves; other reports of them are
+    ignored. A report may be sent again: the earliest time reported for each status counts.
 
     Args:
-        launch_id: what the job was given under that name.
+        launch_id: passed to the job under that name.
         status: STARTED, SUCCESS, FAILURE or CANCELED.
-        error: the error's name, of a run that failed or was canceled.
-        cause: the error's words.
-        time: when it came so far, with a time zone; now if None.
+        error: the error's name, for a run that failed or was canceled.
+        cause: the error's message.
+        time: when it reached the status, with a time zone; now if None.
         bus: the name or ARN of Treadle's bus; the environment's `TREADLE_BUS_NAME` if None.
 
     Raises:
-        InvalidReportError: if an argument does not fit.
+        InvalidReportError: if an argument is invalid.
         SettingsError: if no bus is named.
-        StoreError: if the bus did not take the report.
+        StoreError: if the bus did not accept the report.
     """
     for name, words in (("error", error), ("cause", cause)):
         _check_words(name, words)
@@ -72,29 +72,29 @@ def report_asset_materialization(
     time: datetime | None = None,
     bus: str | None = None,
 ) -> str:
-    """Report that an asset was made; the event's id.
+    """Report that an asset was updated, and return the event's id.
 
-    It is recorded once for each asset and event id, and told to asset sensors then.
+    It is recorded once for each asset and event id, and then published to asset sensors.
 
     Args:
-        asset_key: which asset, or an `AssetMaterialization` with all that is to be said of it.
-        metadata: by name, plain JSON or a `MetadataValue`; at most 64 KiB in all.
-        partition: which partition of it.
-        description: in words.
-        run_id: the run that made it, or the launch id that the job was given; so sensors know what led to it,
-            and an endless loop is noticed.
-        event_id: at most 512 bytes; a job that may run twice gives one of its own, such as its launch id, so
-            that a second report of the same is none. By default each call reports anew.
-        time: when it was made, with a time zone; now if None.
+        asset_key: the asset, or an `AssetMaterialization` with all details.
+        metadata: by name, plain JSON or a `MetadataValue`; at most 64 KiB in total.
+        partition: the partition that was updated.
+        description: free text.
+        run_id: the run that updated it, or the launch id of the job; sensors then know the chain of runs, and
+            an endless loop is detected.
+        event_id: at most 512 bytes; a job that may run twice passes an id of its own, such as its launch id,
+            so that a second report has no effect. By default each call makes a new report.
+        time: when it was updated, with a time zone; now if None.
         bus: the name or ARN of Treadle's bus; the environment's `TREADLE_BUS_NAME` if None.
 
     Raises:
-        InvalidReportError: if an argument does not fit.
+        InvalidReportError: if an argument is invalid.
         SettingsError: if no bus is named.
-        StoreError: if the bus did not take the report.
+        StoreError: if the bus did not accept the report.
     """
     made = _made(asset_key, description, metadata, partition)
-    # An id in any case, as a request to the bus may be sent again.
+    # Always with an id, as a request to the bus may be sent again.
     named = str(uuid4()) if event_id is None else event_id
     report = AssetReport(made, named, _moment(time), run_id)
     told = timestamp(int(report.time.timestamp() * 1000))
@@ -155,7 +155,7 @@ def _send(event: BusEvent, bus: str | None) -> None:
 
 
 def _reported(launch_id: str, status: DagsterRunStatus | str, words: str | None) -> DagsterRunStatus:
-    """The status, if it and what comes with it fit."""
+    """Return the status, if it and its details are valid."""
     if parse_launch_id(str(launch_id)) is None:
         msg = f"launch_id is {launch_id!r}: give what the job was given as launch_id, `<run id>-<attempt>`."
         raise InvalidReportError(msg)

@@ -1,4 +1,4 @@
-"""Alerts: run failure sensors that tell people, by Slack, Teams, e-mail, SNS, PagerDuty or a webhook.
+"""Alerts: run failure sensors that notify people, by Slack, Teams, e-mail, SNS, PagerDuty or a webhook.
 
-Each module has one way to tell; import from `treadle`, which loads only what is used.
+Each module has one channel; import from `treadle`, which loads only what is used.
 """

@@ -1,4 +1,4 @@
-"""The run failure sensor around a channel of alerts, and what all factories of them share."""
+"""The run failure sensor that sends alerts to a channel, and the parts shared by all factories."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
@@ -11,38 +11,38 @@ from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus
 from treadle.integrations.alerts.http import Remaining
 
 AlertIf = Callable[[RunFailureSensorContext], bool]
-"""Whether a failed run is worth an alert."""
+"""Whether to send an alert for a failed run."""
 
 WILL_RETRY_TAG = "dagster/will_retry"
-"""On a failed run, "true" says that another attempt is to come."""
+"""On a failed run, "true" means that another attempt follows."""
 
 T = TypeVar("T")
 
 
 class Channel(Protocol):
-    """A way to tell people."""
+    """A service that delivers alerts."""
 
     @property
     def name(self) -> str:
-        """What it is called in logs and errors; holds no secret."""
+        """Its name in logs and errors; contains no secret."""
 
     def send(self, context: RunFailureSensorContext, remaining: Remaining) -> None:
-        """Tell of a failed run, at least once.
+        """Send an alert about a failed run, at least once.
 
         Args:
-            context: the run's.
-            remaining: how long it may take.
+            context: of the run.
+            remaining: the time limit.
 
         Raises:
-            AlertError: if it could not be told.
+            AlertError: if it could not be sent.
         """
 
 
 def unless_retried(context: RunFailureSensorContext) -> bool:
-    """An `alert_if` that keeps quiet about a run whose tag `dagster/will_retry` is "true".
+    """Suppress alerts for a run whose tag `dagster/will_retry` is "true"; use it as `alert_if`.
 
     Args:
-        context: the failed run's.
+        context: of the failed run.
     """
     return context.dagster_run.tags.get(WILL_RETRY_TAG, "").lower() != "true"
 
@@ -50,11 +50,11 @@ def unless_retried(context: RunFailureSensorContext) -> bool:
 def alert_function(
     channel: Channel, alert_if: AlertIf | None
 ) -> Callable[[RunFailureSensorContext], SkipReason | None]:
-    """The function of a run failure sensor that sends alerts.
+    """Return the function of a run failure sensor that sends alerts.
 
     Args:
-        channel: where they go.
-        alert_if: whether a run is worth one; None for all.
+        channel: delivers the alerts.
+        alert_if: whether to send an alert for a run; None for all.
     """
 
     def alert(context: RunFailureSensorContext) -> SkipReason | None:
@@ -80,21 +80,21 @@ def alert_sensor(
     monitor_all_repositories: bool | None = None,
     default_status: DefaultSensorStatus = DefaultSensorStatus.STOPPED,
 ) -> RunFailureSensorDefinition:
-    """A sensor that sends an alert for each watched run that fails.
+    """Make a sensor that sends an alert for each monitored run that fails.
 
     Args:
-        channel: where it goes.
-        name: the sensor's.
-        alert_if: whether a run is worth one; None for all.
-        minimum_interval_seconds: as of `@run_failure_sensor`, like all that follow.
-        monitored_jobs: whose runs.
-        job_selection: an older name of `monitored_jobs`.
+        channel: delivers the alerts.
+        name: the sensor's name.
+        alert_if: whether to send an alert for a run; None for all.
+        minimum_interval_seconds: as in `@run_failure_sensor`, like all that follow.
+        monitored_jobs: jobs of this engine, or selectors of other engines' jobs.
+        job_selection: a former name of `monitored_jobs`.
         monitor_all_code_locations: True for every job of every engine.
-        monitor_all_repositories: an older name of `monitor_all_code_locations`.
-        default_status: whether it evaluates before anyone has started it.
+        monitor_all_repositories: a former name of `monitor_all_code_locations`.
+        default_status: whether it is evaluated before an operator has started it.
 
     Raises:
-        DagsterInvalidDefinitionError: when the definition cannot work.
+        DagsterInvalidDefinitionError: if the definition is invalid.
     """
     return RunFailureSensorDefinition(
         name,
@@ -113,11 +113,11 @@ def alert_sensor(
 
 
 def renamed(value: T, older: T | None, names: str) -> T:
-    """An argument's value, under whichever of its two names it was given.
+    """Return an argument's value, given under either of its two names.
 
     Args:
-        value: under today's name.
-        older: under the name that Dagster gave it once.
+        value: under the current name.
+        older: under Dagster's former name.
         names: both, for the error.
 
     Raises:
@@ -132,11 +132,11 @@ def renamed(value: T, older: T | None, names: str) -> T:
 
 
 def check(name: str, **required: Any) -> None:
-    """Make sure that arguments were given.
+    """Check that arguments were given.
 
     Args:
-        name: the sensor's.
-        required: by argument, its value.
+        name: the sensor's name.
+        required: values by argument name.
 
     Raises:
         DagsterInvalidDefinitionError: with all that are missing.

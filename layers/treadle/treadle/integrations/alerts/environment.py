@@ -1,4 +1,4 @@
-"""A run failure sensor whose channels the deployment chooses, by its function's environment."""
+"""A run failure sensor whose channels are configured by its function's environment."""
 
 import time
 from collections import OrderedDict
@@ -36,13 +36,14 @@ _REMEMBERED = 1_000
 
 @dataclass(frozen=True, slots=True)
 class ManyChannels:
-    """Several ways to tell people: all are tried, whichever fails, and each has its share of the time.
+    """Several channels: all are tried, even if one fails, and each has its share of the time.
 
-    If one fails, the event comes again. What the others have taken is remembered in this process, and not
-    sent to them again, unless another process takes up the event: each channel is told at least once.
+    If one fails, the event is evaluated again. Channels that accepted the alert are remembered in this
+    process and not called again, unless another process evaluates the event: delivery to each channel is at
+    least once.
 
     Attributes:
-        channels: in the order in which they are told.
+        channels: in the order in which they are called.
     """
 
     channels: tuple[Channel, ...]
@@ -50,14 +51,14 @@ class ManyChannels:
 
     @property
     def name(self) -> str:
-        """What they are called in logs and errors."""
+        """Their names in logs and errors."""
         return ", ".join(channel.name for channel in self.channels)
 
     def send(self, context: RunFailureSensorContext, remaining: Remaining) -> None:
-        """Tell of a failed run on each channel that has not taken this event yet.
+        """Send an alert on each channel that has not accepted this event yet.
 
         Raises:
-            AlertError: if any did not take it, with what each has said.
+            AlertError: if any did not accept it, with all their messages.
         """
         event = event_name(context)
         done = self._delivered.setdefault(event, set())
@@ -71,7 +72,7 @@ class ManyChannels:
             try:
                 channel.send(context, lambda ends=ends: max(0.0, ends - time.monotonic()))  # type: ignore[misc]
             except Exception as error:  # noqa: BLE001 - whatever one of them meets, the others are told
-                # The words of other errors are nobody's that has looked for secrets in them.
+                # The messages of other errors may contain secrets, as nothing has redacted them.
                 words = str(error) if isinstance(error, AlertError) else type(error).__name__
                 problems.append(f"{channel.name}: {words}")
             else:
@@ -84,13 +85,13 @@ class ManyChannels:
 
 
 class EnvironmentAlertDefinition(RunFailureSensorDefinition):
-    """A run failure sensor that tells on the channels that its function's environment names.
+    """A run failure sensor that sends alerts to the channels that its function's environment names.
 
     Args:
         name: the sensor's name.
-        channel: where alerts go; None until the environment is known.
-        alert_if: whether a run is worth an alert; None for all.
-        options: as `@run_failure_sensor` takes them.
+        channel: delivers the alerts; None until the environment is known.
+        alert_if: whether to send an alert for a run; None for all.
+        options: other arguments of `@run_failure_sensor`.
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class EnvironmentAlertDefinition(RunFailureSensorDefinition):
         self._options = options
 
     def configured(self, settings: Mapping[str, str]) -> Self:
-        """The definition with the channels, and the watched jobs, of the deployment.
+        """Return the definition with the channels and the monitored jobs of the deployment.
 
         Args:
             settings: the function's environment; the guide's page on alerts lists its variables.
@@ -121,24 +122,21 @@ class EnvironmentAlertDefinition(RunFailureSensorDefinition):
 def alert_from_environment(
     name: str, *, alert_if: AlertIf | None = None, **options: Any
 ) -> EnvironmentAlertDefinition:
-    """A run failure sensor that tells on whichever channels its function's environment names.
+    """Make a run failure sensor that sends alerts to the channels that its function's environment names.
 
     Args:
         name: the sensor's name.
-        alert_if: given the context, whether the run is worth an alert, such as `unless_retried`.
-        options: as `@run_failure_sensor` takes them, such as `monitored_jobs`.
+        alert_if: given the context, whether to send an alert for the run, such as `unless_retried`.
+        options: other arguments of `@run_failure_sensor`, such as `monitored_jobs`.
 
     Raises:
-        DagsterInvalidDefinitionError: when the definition cannot work.
+        DagsterInvalidDefinitionError: if the definition is invalid.
     """
     return EnvironmentAlertDefinition(name, None, alert_if, **options)
 
 
 def channels_of(settings: Mapping[str, str]) -> list[Channel]:
-    """The channels that an environment names; an empty value is as good as none.
-
-    Args:
-        settings: the environment.
+    """Return the channels that an environment names; an empty value counts as absent.
 
     Raises:
         SettingsError: with all problems at once; also if no channel is named.
@@ -171,7 +169,7 @@ def channels_of(settings: Mapping[str, str]) -> list[Channel]:
 
 
 def alert_addresses(sensor: str, settings: Mapping[str, str]) -> tuple[AlertAddress, ...]:
-    """Where a sensor's alerts go by its environment, as far as AWS can be asked about it; webhooks are not called.
+    """Return the addresses of a sensor's alerts that AWS can check; webhooks are not called.
 
     Args:
         sensor: its name.
@@ -188,7 +186,7 @@ def alert_addresses(sensor: str, settings: Mapping[str, str]) -> tuple[AlertAddr
 
 
 def secret_named(text: str) -> Secret:
-    """A secret of Secrets Manager by its name or ARN, and the field of a JSON object after `#`.
+    """Parse the name or ARN of a secret in Secrets Manager, and the field of a JSON object after `#`.
 
     Args:
         text: such as "alerts/slack", or "alerts#slack".
@@ -223,12 +221,12 @@ def _problems(given: Mapping[str, str], to: Sequence[str], topic: str) -> list[s
 
 
 class _Unconfigured:
-    """What stands in for the channels until the environment is known."""
+    """A placeholder for the channels until the environment is known."""
 
     name = "the channels of the deployment"
 
     def send(self, context: RunFailureSensorContext, remaining: Remaining) -> None:
-        """Refuse.
+        """Raise an error.
 
         Raises:
             SettingsError: always.

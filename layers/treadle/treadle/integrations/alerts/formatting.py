@@ -1,6 +1,6 @@
-"""Words of alerts: bounded as each service wants it, and escaped for its medium.
+"""The text of alerts: truncated to each service's limit, and escaped for its medium.
 
-Names, causes and whatever else a run says come from outside: nobody knows what is written there.
+Names, causes and all other values of a run are untrusted input.
 """
 
 import re
@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from treadle.definitions.run_status_contexts import RunFailureSensorContext
 
 TextFunction = Callable[[RunFailureSensorContext], str]
-"""Given the failed run's context, some words of an alert."""
+"""Returns a text of an alert, given the failed run's context."""
 
 MAX_STEPS = 10
-"""Of more failed steps an alert tells no more."""
+"""Maximum number of failed steps listed in an alert."""
 
 _EXECUTION = re.compile(r"arn:(aws[a-z-]*):states:([a-z0-9-]+):\d{12}:execution:[^\s:]+:[^\s]+")
 _CONSOLES = {
@@ -26,10 +26,10 @@ _CONSOLES = {
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Where a run can be looked at.
+    """A link to a run.
 
     Attributes:
-        label: in words.
+        label: as text.
         url: the address.
     """
 
@@ -38,23 +38,19 @@ class Link:
 
 
 def default_subject(context: RunFailureSensorContext) -> str:
-    """The default subject of what has one.
-
-    Args:
-        context: the failed run's.
-    """
+    """Return the default subject."""
     return f"Run failed: {context.dagster_run.job_name}"
 
 
 def run_link(context: RunFailureSensorContext, webserver_base_url: str | None) -> Link | None:
-    """Where the run can be looked at: under the given address, or else in the AWS console.
+    """Return a link to the run: under the given base URL, or else in the AWS console.
 
     Args:
-        context: the failed run's.
-        webserver_base_url: what `/runs/<run id>` is added to.
+        context: of the failed run.
+        webserver_base_url: the base of `/runs/<run id>`.
 
     Returns:
-        None, if there is no address, and the run is no execution of a state machine.
+        None if there is no base URL, and the run is not an execution of a state machine.
     """
     run = context.dagster_run
     if webserver_base_url:
@@ -68,27 +64,27 @@ def run_link(context: RunFailureSensorContext, webserver_base_url: str | None) -
 
 
 def event_time(context: RunFailureSensorContext) -> datetime:
-    """When the run failed; a redelivery repeats it."""
+    """Return when the run failed, the same in a redelivery."""
     return datetime.fromtimestamp(context.failure_event.timestamp, UTC)
 
 
 def event_name(context: RunFailureSensorContext) -> str:
-    """What names this failure of the run, and no other; a redelivery repeats it."""
+    """Return a unique name of this failure of the run, the same in a redelivery."""
     return f"{context.dagster_run.run_id}-{round(context.failure_event.timestamp * 1000)}"
 
 
 def short_id(context: RunFailureSensorContext) -> str:
-    """The first part of the run's id."""
+    """Return the first part of the run's id."""
     return context.dagster_run.run_id.split("-")[0]
 
 
 def failed_steps(context: RunFailureSensorContext) -> list[str]:
-    """What failed of the run, a line each, ten at most."""
+    """Return the failed steps of the run, one per line, ten at most."""
     return [one_line(event.message, 500) for event in context.get_step_failure_events()[:MAX_STEPS]]
 
 
 def clip(text: str, limit: int) -> str:
-    """The text, cut to so many characters; what cannot be sent as UTF-8 is replaced.
+    """Truncate the text; characters that cannot be encoded as UTF-8 are replaced.
 
     Args:
         text: any.
@@ -99,7 +95,7 @@ def clip(text: str, limit: int) -> str:
 
 
 def clip_bytes(text: str, limit: int) -> str:
-    """The text, cut to so many bytes of UTF-8.
+    """Truncate the text to a number of bytes in UTF-8.
 
     Args:
         text: any.
@@ -112,7 +108,7 @@ def clip_bytes(text: str, limit: int) -> str:
 
 
 def one_line(text: str, limit: int) -> str:
-    """The text in one line, without control characters: for a subject, a title, a name.
+    """Return the text in one line, without control characters: for a subject, a title, a name.
 
     Args:
         text: any.
@@ -123,11 +119,11 @@ def one_line(text: str, limit: int) -> str:
 
 
 def escaped(text: str, signs: Mapping[str, str], limit: int) -> str:
-    """The text with signs replaced, cut to so many characters, but never within a replacement.
+    """Escape the text and truncate it, but never within a replacement.
 
     Args:
         text: any.
-        signs: by sign, what stands for it.
+        signs: replacements by character.
         limit: in characters of the result.
     """
     found: list[str] = []

@@ -1,6 +1,6 @@
-"""Posts JSON to a service: in time, again where that helps, and with errors that hold no secret.
+"""Posts JSON to a service, with a time limit, retries, and errors that contain no secret.
 
-It is the standard library's client that sends, as that one logs nothing: an address may be a secret.
+Uses the standard library's client, as it logs nothing: an address may be a secret.
 """
 
 import base64
@@ -19,15 +19,15 @@ from treadle.definitions.errors import AlertDelayedError, AlertError
 from treadle.integrations.alerts.secrets import redacted
 
 Remaining = Callable[[], float]
-"""Seconds that are left for an alert."""
+"""Returns the seconds left for an alert."""
 
 CONNECT_SECONDS, READ_SECONDS = 3.0, 10.0
 TRIES = 4
 FIRST_WAIT = 0.5
-"""Seconds until the second try; each further wait is twice as long, and by chance a little longer."""
+"""Seconds before the second attempt; each further wait is twice as long, plus random jitter."""
 
 LONGEST_WAIT = 30.0
-"""A service that asks for more is asked when the event comes again: waiting is paid for."""
+"""If a service asks for a longer wait, the event is evaluated again instead: waiting is billed."""
 
 _SPARE = 0.5
 _MAX_ANSWER = 65_536
@@ -36,13 +36,13 @@ _MAX_WORDS = 300
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How a service is reached.
+    """How to reach a service.
 
     Attributes:
-        read_seconds: how long its answer may take.
-        http_proxy: through which an address of http is reached.
-        https_proxy: through which an address of https is reached.
-        verify: whether its certificate is checked; or the file of the authorities that are trusted.
+        read_seconds: the timeout of its response.
+        http_proxy: the proxy for http addresses.
+        https_proxy: the proxy for https addresses.
+        verify: whether its certificate is verified; or a file of trusted authorities.
     """
 
     read_seconds: float = READ_SECONDS
@@ -69,9 +69,9 @@ class Post:
     Attributes:
         service: its name, for errors.
         url: its address.
-        secrets: what errors may not show; the address is not shown either.
-        headers: beside the content's own.
-        route: how it is reached.
+        secrets: texts that errors must not contain, in addition to the address.
+        headers: in addition to the content's own.
+        route: how to reach it.
     """
 
     service: str
@@ -81,18 +81,17 @@ class Post:
     route: Route = field(default_factory=Route)
 
     def send(self, payload: Mapping[str, object], remaining: Remaining) -> str:
-        """The service's answer, once it has taken the payload.
+        """Send the payload and return the service's response.
 
-        Sent again, up to four times in all, after no answer, 408, 429 and 5xx; never beyond the time that
-        is left.
+        Sent up to four times in all, after no response, 408, 429 and 5xx; never beyond the time limit.
 
         Args:
             payload: the JSON object.
-            remaining: how long it may take.
+            remaining: the time limit.
 
         Raises:
-            AlertDelayedError: if it gave no answer in time, or has too much to do.
-            AlertError: if it will not take this, with its own words.
+            AlertDelayedError: if it did not respond in time, or is throttled.
+            AlertError: if it rejected the payload, with its message.
         """
         body = json.dumps(payload, ensure_ascii=False).encode(errors="replace")
         for attempt in range(1, TRIES + 1):
@@ -116,21 +115,21 @@ class Post:
         return f"{self.service} answered {answer.status}: {said or 'nothing'}"
 
     def hidden(self, words: str) -> str:
-        """Words without this post's secrets.
+        """Redact this post's secrets.
 
         Args:
-            words: such as those of the service.
+            words: such as the service's message.
         """
         return redacted(words, [self.url, *self.secrets])
 
     def _answer(self, body: bytes, remaining: Remaining) -> _Answer | str:
-        """The answer; or, where there is none that a second try could not mend, why."""
+        """Return the response, or why there is none if a retry may help."""
         try:
             return self._once(body, remaining())
         except ssl.SSLCertVerificationError as error:
             problem = f"{self.service} shows a certificate that is not trusted: {error.verify_message}"
         except (ValueError, InvalidURL):
-            # The error's own words show what is malformed, which is the secret.
+            # The error's own message shows the malformed value, which is the secret.
             problem = f"{self.service}: its address or a header is malformed; look at the secret"
         except (OSError, HTTPException) as error:
             return self.hidden(f"{self.service} gave no answer: {type(error).__name__}: {error}")[:_MAX_WORDS]
@@ -153,7 +152,7 @@ class Post:
     def _connection(
         self, parts: SplitResult, timeout: float
     ) -> tuple[HTTPConnection, str, Mapping[str, str]]:
-        """The connection, what is asked for on it, and headers for a proxy."""
+        """Return the connection, the request target, and headers for a proxy."""
         host, target = parts.hostname or "", f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
         if parts.scheme not in {"http", "https"} or not host or parts.username:
             raise ValueError
@@ -185,7 +184,7 @@ def _tls(verify: bool | str | None) -> ssl.SSLContext:
 
 
 def _retry_after(text: str) -> float:
-    """Seconds, of a header that says them, or a date; 0 if it says neither."""
+    """Return the seconds of a header that has seconds or a date; 0 for anything else."""
     if text.isdecimal():
         return float(text)
     try:

@@ -40,10 +40,10 @@ _MAX_SUBJECT = 200
 
 
 def email_body(context: RunFailureSensorContext) -> str:
-    """The default body, in HTML, with all that comes from outside escaped.
+    """Return the default body, in HTML, with all values from the run escaped.
 
     Args:
-        context: the failed run's.
+        context: of the failed run.
     """
     run = context.dagster_run
     lines = [
@@ -56,13 +56,13 @@ def email_body(context: RunFailureSensorContext) -> str:
 
 
 class MailTransport(Protocol):
-    """Carries e-mails."""
+    """A service that sends e-mails."""
 
     def send_message(self, mail: "Mail", remaining: Remaining) -> str:
-        """Send an e-mail; whom it will not reach is said in words, unless it reaches all.
+        """Send an e-mail; return a message about recipients that it will not reach, or "".
 
         Raises:
-            AlertError: if it was not taken.
+            AlertError: if it was rejected.
         """
 
 
@@ -71,12 +71,12 @@ class Mail:
     """An e-mail.
 
     Attributes:
-        sender: the address that it comes from.
-        to: the addresses that it goes to.
+        sender: the sender's address.
+        to: the recipients' addresses.
         subject: in one line.
         html: the body.
-        name: what a redelivery of the same event repeats.
-        date: when the run failed, as an e-mail's header says it.
+        name: the same in a redelivery of the event.
+        date: when the run failed, in the format of an e-mail header.
     """
 
     sender: str
@@ -92,7 +92,7 @@ class Ses:
     """Amazon SES; the function needs `ses:SendEmail`, the sender's address or domain must be verified."""
 
     def send_message(self, mail: Mail, remaining: Remaining) -> str:
-        """Send it; the SDK has its own timeouts and tries."""
+        """Send it; the SDK has its own timeouts and retries."""
         del remaining
         send_mail(mail.sender, mail.to, mail.subject, mail.html)
         return ""
@@ -106,8 +106,8 @@ class Smtp:
         host: its name.
         port: its port.
         kind: "SSL", "STARTTLS" or "NONE".
-        user: who logs in.
-        password: what with; None for a server that asks for none.
+        user: the login name.
+        password: None for a server without login.
     """
 
     host: str
@@ -117,7 +117,7 @@ class Smtp:
     password: SecretText | None = field(repr=False)
 
     def send_message(self, mail: Mail, remaining: Remaining) -> str:
-        """Send it; addresses that are refused do not keep it from the others."""
+        """Send it; refused recipients do not keep it from the others."""
         secrets = [reveal(self.password)] if self.password else []
         problem: AlertError
         try:
@@ -133,13 +133,13 @@ class Smtp:
         except OSError as error:
             problem = AlertDelayedError(f"it gave no answer: {type(error).__name__}: {error}")
         except ValueError:
-            # Its own words show what is malformed, such as a password.
+            # Its own message shows the malformed value, such as a password.
             problem = AlertError("an address, the subject or the password is malformed")
         words = " ".join(redacted(str(problem), secrets).split())[:500]
         raise type(problem)(f"The mail server {self.host}:{self.port} did not take the e-mail: {words}")
 
     def _sent(self, mail: Mail, secrets: list[str], timeout: float) -> str:
-        """Whom the server will not send it to, once it has taken it."""
+        """Send it, and return the recipients that the server refused."""
         message = EmailMessage(policy=SMTP)
         message["From"], message["To"] = mail.sender, ", ".join(mail.to)
         message["Subject"], message["Date"] = mail.subject, mail.date
@@ -158,7 +158,7 @@ class Smtp:
             for password in secrets:
                 server.login(self.user, password)
             refused = server.send_message(message)
-            # It is taken; whether the server says good-bye changes nothing.
+            # The server has accepted it; an error at the end of the session changes nothing.
             with suppress(OSError):
                 server.quit()
         finally:
@@ -177,12 +177,12 @@ class EmailChannel:
     """E-mails to some people.
 
     Attributes:
-        sender: the address that they come from.
-        to: the addresses that they go to.
-        transport: carries them.
+        sender: the sender's address.
+        to: the recipients' addresses.
+        transport: sends them.
         body_fn: the body, in HTML.
         subject_fn: the subject.
-        webserver_base_url: what a link to the run begins with.
+        webserver_base_url: the base of a link to the run.
     """
 
     sender: str
@@ -194,14 +194,14 @@ class EmailChannel:
 
     @property
     def name(self) -> str:
-        """What it is called in logs and errors."""
+        """Its name in logs and errors."""
         return f"e-mail to {', '.join(self.to)}"
 
     def send(self, context: RunFailureSensorContext, remaining: Remaining) -> None:
         """Send the e-mail.
 
         Raises:
-            AlertError: if it was not taken.
+            AlertError: if it was rejected.
         """
         html = clip_bytes(self.body_fn(context), MAX_BODY_BYTES)
         link = run_link(context, self.webserver_base_url)
@@ -236,34 +236,35 @@ def make_email_on_run_failure_sensor(
     service: str = "smtp",
     alert_if: AlertIf | None = None,
 ) -> RunFailureSensorDefinition:
-    """A sensor that sends an e-mail for each watched run that fails.
+    """Make a sensor that sends an e-mail for each monitored run that fails.
 
     Args:
-        email_from: the address that it comes from.
-        email_password: the mail server's password, better a `Secret` than the text itself; None for SES, and
-            for a server that asks for none.
-        email_to: the addresses that it goes to.
-        email_body_fn: the body, in HTML; what it returns is not escaped.
-        email_subject_fn: the subject; made one line of 200 characters at most.
+        email_from: the sender's address.
+        email_password: the mail server's password, preferably a `Secret`; None for SES, and for a server
+            without login.
+        email_to: the recipients' addresses.
+        email_body_fn: the body, in HTML; its return value is not escaped.
+        email_subject_fn: the subject; reduced to one line of at most 200 characters.
         smtp_host: the mail server.
-        smtp_type: how it is spoken to: "SSL", "STARTTLS", or "NONE", which a password is only given to on
-            the own machine.
+        smtp_type: the kind of connection: "SSL", "STARTTLS", or "NONE", with which a password is sent only to
+            the local machine.
         smtp_port: the server's port; by default 465 for SSL, 587 for STARTTLS, 25 for NONE.
-        smtp_user: who logs in there; by default the address that the e-mail comes from.
+        smtp_user: the login name; by default the sender's address.
         name: the sensor's name; by default `email_on_run_failure`.
-        webserver_base_url: a link leads to `/runs/<run id>` there; by default, to an execution of Step
-            Functions in the AWS console.
-        monitored_jobs: whose runs; None for every job of this engine.
-        job_selection: an older name of `monitored_jobs`.
+        webserver_base_url: base of the link `/runs/<run id>`; by default, the link leads to an execution of
+            Step Functions in the AWS console.
+        monitored_jobs: jobs of this engine, or selectors of other engines' jobs; None for every job of this
+            engine.
+        job_selection: a former name of `monitored_jobs`.
         monitor_all_code_locations: True for every job of every engine whose events reach this one's bus.
-        default_status: whether it evaluates before anyone has started it.
-        monitor_all_repositories: an older name of `monitor_all_code_locations`.
+        default_status: whether it is evaluated before an operator has started it.
+        monitor_all_repositories: a former name of `monitor_all_code_locations`.
         service: "smtp", or "ses", which needs no server and no password.
-        alert_if: given the context, whether the run is worth an alert, such as `unless_retried`.
+        alert_if: given the context, whether to send an alert for the run, such as `unless_retried`.
 
     Raises:
-        DagsterInvalidDefinitionError: when the definition cannot work; also of a wrong `smtp_type`, which
-            Dagster finds when the first run has failed.
+        DagsterInvalidDefinitionError: if the definition is invalid; also for an invalid `smtp_type`, which
+            Dagster detects only when the first run has failed.
     """
     name = name or "email_on_run_failure"
     check(name, email_from=email_from, email_to=email_to)

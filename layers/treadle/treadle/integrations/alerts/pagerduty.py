@@ -30,10 +30,10 @@ DetailsFunction = Callable[[RunFailureSensorContext], Mapping[str, Any]]
 
 
 def pagerduty_summary(context: RunFailureSensorContext) -> str:
-    """The default summary.
+    """Return the default summary.
 
     Args:
-        context: the failed run's.
+        context: of the failed run.
     """
     failure = context.dagster_run.failure
     cause = f": {failure.error}: {failure.cause}" if failure else ""
@@ -41,10 +41,10 @@ def pagerduty_summary(context: RunFailureSensorContext) -> str:
 
 
 def pagerduty_details(context: RunFailureSensorContext) -> Mapping[str, Any]:
-    """The default details.
+    """Return the default details.
 
     Args:
-        context: the failed run's.
+        context: of the failed run.
     """
     run = context.dagster_run
     return {
@@ -59,14 +59,14 @@ def pagerduty_details(context: RunFailureSensorContext) -> Mapping[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class PagerDutyChannel:
-    """A service of PagerDuty.
+    """A service in PagerDuty.
 
     Attributes:
         routing_key: its integration key.
         severity: "critical", "error", "warning" or "info".
         summary_fn: the summary.
-        details_fn: what else the incident shows.
-        webserver_base_url: what a link to the run begins with.
+        details_fn: further details of the incident.
+        webserver_base_url: the base of a link to the run.
         base_url: the Events API.
     """
 
@@ -79,14 +79,14 @@ class PagerDutyChannel:
 
     @property
     def name(self) -> str:
-        """What it is called in logs and errors."""
+        """Its name in logs and errors."""
         return "PagerDuty"
 
     def send(self, context: RunFailureSensorContext, remaining: Remaining) -> None:
         """Trigger the incident; a repeated event finds it open.
 
         Raises:
-            AlertError: if PagerDuty did not take it, with its words.
+            AlertError: if PagerDuty rejected it, with its message.
         """
         key = reveal(self.routing_key)
         post = Post(self.name, f"{self.base_url.rstrip('/')}/v2/enqueue", [key])
@@ -129,29 +129,30 @@ def make_pagerduty_on_run_failure_sensor(
     alert_if: AlertIf | None = None,
     base_url: str = API,
 ) -> RunFailureSensorDefinition:
-    """A sensor that opens an incident at PagerDuty for each watched run that fails.
+    """Make a sensor that opens an incident at PagerDuty for each monitored run that fails.
 
-    The run's id is the incident's key: an event that comes again, or another failed attempt of the same
-    run, opens no second one while the first is open.
+    The run's id is the incident's key: an event that is evaluated again, or another failed attempt of the
+    same run, does not open a second one while the first is open.
 
     Args:
-        routing_key: the integration key of an "Events API v2" integration; better a `Secret` than the text
-            itself.
+        routing_key: the integration key of an "Events API v2" integration; preferably a `Secret`.
         severity: "critical", "error", "warning" or "info".
-        summary_fn: the summary; made one line of 1,024 characters at most.
-        details_fn: what else the incident shows: a mapping that JSON can hold.
+        summary_fn: the summary; reduced to one line of at most 1,024 characters.
+        details_fn: further details of the incident: a mapping that JSON can represent.
         name: the sensor's name; by default `pagerduty_on_run_failure`.
-        minimum_interval_seconds: accepted as of `@run_failure_sensor`: events come at once.
-        monitored_jobs: whose runs; None for every job of this engine.
+        minimum_interval_seconds: accepted as in `@run_failure_sensor`: each event is evaluated when it
+            arrives.
+        monitored_jobs: jobs of this engine, or selectors of other engines' jobs; None for every job of this
+            engine.
         monitor_all_code_locations: True for every job of every engine whose events reach this one's bus.
-        default_status: whether it evaluates before anyone has started it.
-        webserver_base_url: a link leads to `/runs/<run id>` there; by default, to an execution of Step
-            Functions in the AWS console.
-        alert_if: given the context, whether the run is worth an alert, such as `unless_retried`.
+        default_status: whether it is evaluated before an operator has started it.
+        webserver_base_url: base of the link `/runs/<run id>`; by default, the link leads to an execution of
+            Step Functions in the AWS console.
+        alert_if: given the context, whether to send an alert for the run, such as `unless_retried`.
         base_url: another address of the Events API, such as https://events.eu.pagerduty.com.
 
     Raises:
-        DagsterInvalidDefinitionError: when the definition cannot work.
+        DagsterInvalidDefinitionError: if the definition is invalid.
     """
     name = name or "pagerduty_on_run_failure"
     check(name, routing_key=routing_key)

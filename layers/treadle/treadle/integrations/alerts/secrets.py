@@ -1,4 +1,4 @@
-"""Secrets that alerts need: by reference to where they are kept, or as they are."""
+"""Secrets of alerts: by reference to their store, or as text."""
 
 import json
 from collections.abc import Sequence
@@ -10,17 +10,17 @@ from treadle.adapters.alerts import secret_value
 from treadle.definitions.errors import AlertError
 
 _SHORTEST = 4
-"""What is shorter is no secret, and taking it out would garble the words."""
+"""A shorter text does not count as a secret, as redacting it would garble the message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A secret by reference; its value is read when it is needed, kept for five minutes, and shown nowhere.
+    """A secret by reference; its value is read when it is needed, cached for five minutes, and never shown.
 
     Attributes:
         service: "secretsmanager" or "ssm".
         name: the secret's name or ARN, or the parameter's name.
-        key: which field of a secret that is a JSON object; None for the whole.
+        key: the field of a secret that is a JSON object; None for the whole.
     """
 
     service: str
@@ -29,7 +29,7 @@ class Secret:
 
     @classmethod
     def secrets_manager(cls, name: str, key: str | None = None) -> Self:
-        """A secret in Secrets Manager; the function needs `secretsmanager:GetSecretValue` on it.
+        """Refer to a secret in Secrets Manager; the function needs `secretsmanager:GetSecretValue` on it.
 
         Args:
             name: its name or ARN.
@@ -39,7 +39,7 @@ class Secret:
 
     @classmethod
     def ssm(cls, name: str) -> Self:
-        """A parameter of SSM, such as a SecureString; the function needs `ssm:GetParameter` on it.
+        """Refer to an SSM parameter, such as a SecureString; the function needs `ssm:GetParameter` on it.
 
         Args:
             name: its name, such as "/alerts/slack".
@@ -47,7 +47,7 @@ class Secret:
         return cls("ssm", name)
 
     def value(self) -> str:
-        """The secret's text.
+        """Read the secret's text.
 
         Raises:
             AlertError: if it cannot be read, is empty, or lacks the key.
@@ -72,14 +72,11 @@ class Secret:
 
 
 SecretText = str | Secret
-"""A secret as it is, or by reference."""
+"""A secret as text, or by reference."""
 
 
 def reveal(secret: SecretText) -> str:
-    """The secret's text.
-
-    Args:
-        secret: as it is, or by reference.
+    """Return the secret's text.
 
     Raises:
         AlertError: if it cannot be read.
@@ -88,18 +85,18 @@ def reveal(secret: SecretText) -> str:
 
 
 def redacted(words: str, secrets: Sequence[str]) -> str:
-    """Words without what they may not show: the secrets, and the paths of those that are addresses.
+    """Redact the secrets in a text, and the paths of those that are addresses.
 
     Args:
-        words: such as a service's answer.
-        secrets: whatever was sent to it.
+        words: such as a service's response.
+        secrets: sent to it.
     """
     hidden = {*secrets}
     for secret in secrets:
         if secret.startswith(("http://", "https://")):
             parts = urlsplit(secret)
             hidden |= {parts.path, parts.query}
-    # The longest first: an address is hidden before its path is.
+    # The longest first: an address is replaced before its path is.
     for secret in sorted(hidden, key=len, reverse=True):
         if len(secret) >= _SHORTEST:
             words = words.replace(secret, "***")

@@ -1,4 +1,4 @@
-"""Alerts to Slack, by a bot's token or by the address of an incoming webhook."""
+"""Alerts to Slack, with a bot's token or by an incoming webhook's address."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -27,10 +27,10 @@ BlocksFunction = Callable[[RunFailureSensorContext], list[dict[str, Any]]]
 
 
 def slack_text(context: RunFailureSensorContext) -> str:
-    """The default body: the error, in a fence that it cannot leave.
+    """Return the default body: the error, in a code block that it cannot leave.
 
     Args:
-        context: the failed run's.
+        context: of the failed run.
     """
     message = context.failure_event.message.replace("```", "'''")
     return f"Error: ```{escaped(message, _SIGNS, _MAX_CAUSE)}```"
@@ -38,14 +38,14 @@ def slack_text(context: RunFailureSensorContext) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SlackChannel:
-    """A channel of Slack.
+    """A channel in Slack.
 
     Attributes:
-        channel: its name or id; not looked at by an incoming webhook, which has its own.
+        channel: its name or id; ignored by an incoming webhook, which has its own.
         token: the bot's token, or an incoming webhook's address.
         text_fn: the body, in Slack's mrkdwn.
-        blocks_fn: all blocks, in place of header and body.
-        webserver_base_url: what a link to the run begins with.
+        blocks_fn: all blocks, instead of header and body.
+        webserver_base_url: the base of a link to the run.
         base_url: Slack's API.
     """
 
@@ -58,14 +58,14 @@ class SlackChannel:
 
     @property
     def name(self) -> str:
-        """What it is called in logs and errors."""
+        """Its name in logs and errors."""
         return f"Slack ({self.channel})" if self.channel else "Slack"
 
     def send(self, context: RunFailureSensorContext, remaining: Remaining) -> None:
         """Post the message.
 
         Raises:
-            AlertError: if Slack did not take it, with its words.
+            AlertError: if Slack rejected it, with its message.
         """
         text = clip(self.text_fn(context), MAX_BLOCK_TEXT)
         message: dict[str, Any] = {"text": text, "blocks": self._blocks(context, text)}
@@ -105,7 +105,7 @@ def _section(text: str) -> dict[str, Any]:
 
 
 def _check(post: Post, answer: str) -> None:
-    """Slack's API says 200 to what it refuses, too."""
+    """Raise an error if Slack rejected the message: its API returns 200 even then."""
     try:
         said = json.loads(answer)
     except ValueError:
@@ -136,29 +136,31 @@ def make_slack_on_run_failure_sensor(
     alert_if: AlertIf | None = None,
     base_url: str = API,
 ) -> RunFailureSensorDefinition:
-    """A sensor that posts to a channel of Slack for each watched run that fails.
+    """Make a sensor that posts to a channel in Slack for each monitored run that fails.
 
     Args:
         channel: the channel's name or id.
-        slack_token: a bot's token with `chat:write`, or an incoming webhook's address, which has a channel
-            of its own; better a `Secret` than the text itself.
-        text_fn: the body, in Slack's mrkdwn; what it returns is not escaped.
-        blocks_fn: all blocks, in place of header and body.
+        slack_token: a bot's token with `chat:write`, or an incoming webhook's address, which has its own
+            channel; preferably a `Secret`.
+        text_fn: the body, in Slack's mrkdwn; its return value is not escaped.
+        blocks_fn: all blocks, instead of header and body.
         name: the sensor's name; by default `slack_on_run_failure`.
-        dagit_base_url: an older name of `webserver_base_url`.
-        minimum_interval_seconds: accepted for what was written for Dagster: events come at once.
-        monitored_jobs: whose runs; None for every job of this engine.
-        job_selection: an older name of `monitored_jobs`.
+        dagit_base_url: a former name of `webserver_base_url`.
+        minimum_interval_seconds: accepted for compatibility with Dagster: each event is evaluated when it
+            arrives.
+        monitored_jobs: jobs of this engine, or selectors of other engines' jobs; None for every job of this
+            engine.
+        job_selection: a former name of `monitored_jobs`.
         monitor_all_code_locations: True for every job of every engine whose events reach this one's bus.
-        default_status: whether it evaluates before anyone has started it.
-        webserver_base_url: the button leads to `/runs/<run id>` there; by default, to an execution of Step
-            Functions in the AWS console.
-        monitor_all_repositories: an older name of `monitor_all_code_locations`.
-        alert_if: given the context, whether the run is worth an alert, such as `unless_retried`.
+        default_status: whether it is evaluated before an operator has started it.
+        webserver_base_url: base of the button's link `/runs/<run id>`; by default, it leads to an execution
+            of Step Functions in the AWS console.
+        monitor_all_repositories: a former name of `monitor_all_code_locations`.
+        alert_if: given the context, whether to send an alert for the run, such as `unless_retried`.
         base_url: another address of Slack's API, such as GovSlack's.
 
     Raises:
-        DagsterInvalidDefinitionError: when the definition cannot work.
+        DagsterInvalidDefinitionError: if the definition is invalid.
     """
     name = name or "slack_on_run_failure"
     check(name, slack_token=slack_token)

@@ -1,4 +1,4 @@
-"""Alerts to an SNS topic, from where they go to whoever has subscribed."""
+"""Alerts to an SNS topic, which delivers them to its subscribers."""
 
 import re
 from collections.abc import Sequence
@@ -27,17 +27,17 @@ MAX_SUBJECT = 100
 """ASCII, in one line: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html"""
 
 MAX_MESSAGE_BYTES = 250_000
-"""SNS takes 256 KB, the message's attributes included."""
+"""SNS accepts 256 KB, including the message's attributes."""
 
 _TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?")
 _MAX_CAUSE = 10_000
 
 
 def sns_message(context: RunFailureSensorContext) -> str:
-    """The default message, in plain text.
+    """Return the default message, in plain text.
 
     Args:
-        context: the failed run's.
+        context: of the failed run.
     """
     run = context.dagster_run
     lines = [
@@ -50,13 +50,13 @@ def sns_message(context: RunFailureSensorContext) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SnsChannel:
-    """A topic of SNS.
+    """An SNS topic.
 
     Attributes:
-        topic_arn: the topic; one that ends with `.fifo` takes a repeated event once within five minutes.
+        topic_arn: the topic; one that ends with `.fifo` drops repetitions of an event within five minutes.
         message_fn: the message, in plain text.
         subject_fn: the subject.
-        webserver_base_url: what a link to the run begins with.
+        webserver_base_url: the base of a link to the run.
     """
 
     topic_arn: str
@@ -66,14 +66,14 @@ class SnsChannel:
 
     @property
     def name(self) -> str:
-        """What it is called in logs and errors."""
+        """Its name in logs and errors."""
         return f"SNS ({self.topic_arn.rpartition(':')[2]})"
 
     def send(self, context: RunFailureSensorContext, remaining: Remaining) -> None:
-        """Publish the message; the SDK has its own timeouts and tries.
+        """Publish the message; the SDK has its own timeouts and retries.
 
         Raises:
-            AlertError: if the topic did not take it, with SNS's words.
+            AlertError: if the topic rejected it, with SNS's message.
         """
         del remaining
         link = run_link(context, self.webserver_base_url)
@@ -106,26 +106,28 @@ def make_sns_on_run_failure_sensor(
     *,
     alert_if: AlertIf | None = None,
 ) -> RunFailureSensorDefinition:
-    """A sensor that publishes to an SNS topic for each watched run that fails.
+    """Make a sensor that publishes to an SNS topic for each monitored run that fails.
 
     The function needs `sns:Publish` on the topic. Subscribers may filter by the message attributes
     `job_name` and `status`.
 
     Args:
         topic_arn: the topic, in the function's own Region.
-        message_fn: the message, in plain text, cut to 250,000 bytes.
-        subject_fn: the subject; made one line of 100 ASCII characters at most.
+        message_fn: the message, in plain text, truncated to 250,000 bytes.
+        subject_fn: the subject; reduced to one line of at most 100 ASCII characters.
         name: the sensor's name; by default `sns_on_run_failure`.
-        minimum_interval_seconds: accepted as of `@run_failure_sensor`: events come at once.
-        monitored_jobs: whose runs; None for every job of this engine.
+        minimum_interval_seconds: accepted as in `@run_failure_sensor`: each event is evaluated when it
+            arrives.
+        monitored_jobs: jobs of this engine, or selectors of other engines' jobs; None for every job of this
+            engine.
         monitor_all_code_locations: True for every job of every engine whose events reach this one's bus.
-        default_status: whether it evaluates before anyone has started it.
-        webserver_base_url: a link leads to `/runs/<run id>` there; by default, to an execution of Step
-            Functions in the AWS console.
-        alert_if: given the context, whether the run is worth an alert, such as `unless_retried`.
+        default_status: whether it is evaluated before an operator has started it.
+        webserver_base_url: base of the link `/runs/<run id>`; by default, the link leads to an execution of
+            Step Functions in the AWS console.
+        alert_if: given the context, whether to send an alert for the run, such as `unless_retried`.
 
     Raises:
-        DagsterInvalidDefinitionError: when the definition cannot work.
+        DagsterInvalidDefinitionError: if the definition is invalid.
     """
     name = name or "sns_on_run_failure"
     if not is_topic(topic_arn):
@@ -143,5 +145,5 @@ def make_sns_on_run_failure_sensor(
 
 
 def is_topic(arn: str) -> bool:
-    """Whether a text is the ARN of an SNS topic."""
+    """Return whether a text is the ARN of an SNS topic."""
     return _TOPIC.fullmatch(arn) is not None

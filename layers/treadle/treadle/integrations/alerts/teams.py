@@ -1,4 +1,4 @@
-"""Alerts to Microsoft Teams, by the address of a workflow or of an older incoming webhook."""
+"""Alerts to Microsoft Teams, by the address of a workflow or of a legacy incoming webhook."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,10 +22,10 @@ _CARD = "application/vnd.microsoft.card.adaptive"
 
 
 def teams_text(context: RunFailureSensorContext) -> str:
-    """The default text, in the Markdown of cards, with all that comes from outside escaped.
+    """Return the default text, in the Markdown of cards, with all values from the run escaped.
 
     Args:
-        context: the failed run's.
+        context: of the failed run.
     """
     job = escaped(one_line(context.dagster_run.job_name, 200), _MARKDOWN, 500)
     message = escaped(context.failure_event.message, _MARKDOWN, _MAX_CAUSE)
@@ -34,13 +34,13 @@ def teams_text(context: RunFailureSensorContext) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TeamsChannel:
-    """A channel of Teams.
+    """A channel in Teams.
 
     Attributes:
         hook_url: the webhook's address.
         message_fn: the text, in the Markdown of cards.
-        route: how it is reached.
-        webserver_base_url: what a link to the run begins with.
+        route: how to reach it.
+        webserver_base_url: the base of a link to the run.
     """
 
     hook_url: SecretText = field(repr=False)
@@ -50,18 +50,18 @@ class TeamsChannel:
 
     @property
     def name(self) -> str:
-        """What it is called in logs and errors."""
+        """Its name in logs and errors."""
         return "Teams"
 
     def send(self, context: RunFailureSensorContext, remaining: Remaining) -> None:
         """Post the card.
 
         Raises:
-            AlertError: if Teams did not take it, with its words.
+            AlertError: if Teams rejected it, with its message.
         """
         post = Post(self.name, reveal(self.hook_url), route=self.route)
         answer = post.send(self._message(context), remaining)
-        # An older webhook says 200, and in words that the message came no further.
+        # A legacy webhook returns 200, and a text that says that the message was not delivered.
         if "delivery failed" in answer:
             kind = AlertDelayedError if "429" in answer else AlertError
             raise kind(f"Teams did not take the message: {' '.join(post.hidden(answer).split())[:300]}")
@@ -98,28 +98,29 @@ def make_teams_on_run_failure_sensor(
     *,
     alert_if: AlertIf | None = None,
 ) -> RunFailureSensorDefinition:
-    """A sensor that posts a card to Microsoft Teams for each watched run that fails.
+    """Make a sensor that posts a card to Microsoft Teams for each monitored run that fails.
 
     Args:
-        hook_url: the address that a workflow "when a webhook request is received", or an older incoming
-            webhook, was given; better a `Secret` than the text itself.
-        message_fn: the text, in the Markdown of cards; what it returns is not escaped.
-        http_proxy: through which an address of http is reached.
-        https_proxy: through which an address of https is reached.
-        timeout: seconds that the answer may take, as far as the evaluation has them.
-        verify: False for no check of the certificate; or the file of the authorities that are trusted.
+        hook_url: the address of a workflow "when a webhook request is received", or of a legacy incoming
+            webhook; preferably a `Secret`.
+        message_fn: the text, in the Markdown of cards; its return value is not escaped.
+        http_proxy: the proxy for http addresses.
+        https_proxy: the proxy for https addresses.
+        timeout: of the response in seconds, within the evaluation's own limit.
+        verify: False to skip verification of the certificate; or a file of trusted authorities.
         name: the sensor's name; by default `teams_on_run_failure`.
-        dagit_base_url: an older name of `webserver_base_url`.
-        default_status: whether it evaluates before anyone has started it.
-        monitored_jobs: whose runs; None for every job of this engine.
+        dagit_base_url: a former name of `webserver_base_url`.
+        default_status: whether it is evaluated before an operator has started it.
+        monitored_jobs: jobs of this engine, or selectors of other engines' jobs; None for every job of this
+            engine.
         monitor_all_code_locations: True for every job of every engine whose events reach this one's bus.
-        webserver_base_url: the button leads to `/runs/<run id>` there; by default, to an execution of Step
-            Functions in the AWS console.
-        monitor_all_repositories: an older name of `monitor_all_code_locations`.
-        alert_if: given the context, whether the run is worth an alert, such as `unless_retried`.
+        webserver_base_url: base of the button's link `/runs/<run id>`; by default, it leads to an execution
+            of Step Functions in the AWS console.
+        monitor_all_repositories: a former name of `monitor_all_code_locations`.
+        alert_if: given the context, whether to send an alert for the run, such as `unless_retried`.
 
     Raises:
-        DagsterInvalidDefinitionError: when the definition cannot work.
+        DagsterInvalidDefinitionError: if the definition is invalid.
     """
     name = name or "teams_on_run_failure"
     check(name, hook_url=hook_url, timeout=timeout)

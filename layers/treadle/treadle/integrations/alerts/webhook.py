@@ -1,4 +1,4 @@
-"""Alerts to an address of one's own: a POST of JSON, whose form the guide's page on alerts documents."""
+"""Alerts to a webhook: a POST of JSON, whose format the guide's page on alerts documents."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,16 +13,16 @@ from treadle.integrations.alerts.http import Post, Remaining
 from treadle.integrations.alerts.secrets import SecretText, reveal
 
 FORM = 1
-"""Rises only when a field changes its meaning or goes away."""
+"""Incremented only when a field changes its meaning or is removed."""
 
 PayloadFunction = Callable[[RunFailureSensorContext], Mapping[str, Any]]
 
 
 def webhook_payload(context: RunFailureSensorContext) -> Mapping[str, Any]:
-    """The default payload; the run's config is left out, as nobody knows what is in it.
+    """Return the default payload; the run's config is left out, as it may contain anything.
 
     Args:
-        context: the failed run's.
+        context: of the failed run.
     """
     run = context.dagster_run
     failure = run.failure
@@ -56,13 +56,13 @@ def webhook_payload(context: RunFailureSensorContext) -> Mapping[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class WebhookChannel:
-    """An address that takes JSON.
+    """An address that accepts JSON.
 
     Attributes:
         url: the address.
         payload_fn: the JSON object.
         headers: sent with it.
-        webserver_base_url: what a link to the run begins with.
+        webserver_base_url: the base of a link to the run.
     """
 
     url: SecretText = field(repr=False)
@@ -72,14 +72,14 @@ class WebhookChannel:
 
     @property
     def name(self) -> str:
-        """What it is called in logs and errors."""
+        """Its name in logs and errors."""
         return "webhook"
 
     def send(self, context: RunFailureSensorContext, remaining: Remaining) -> None:
         """Post the JSON.
 
         Raises:
-            AlertError: if it was not taken, with the service's words.
+            AlertError: if it was rejected, with the service's message.
         """
         headers = {name: reveal(value) for name, value in self.headers.items()}
         link = run_link(context, self.webserver_base_url)
@@ -104,25 +104,27 @@ def make_webhook_on_run_failure_sensor(
     *,
     alert_if: AlertIf | None = None,
 ) -> RunFailureSensorDefinition:
-    """A sensor that posts JSON to an address for each watched run that fails.
+    """Make a sensor that posts JSON to an address for each monitored run that fails.
 
-    The header `Idempotency-Key` and the field `id` are the same whenever the same event comes again.
+    The header `Idempotency-Key` and the field `id` are the same whenever the same event is evaluated again.
 
     Args:
-        url: the address, as a text or a `Secret`.
-        payload_fn: the JSON object, in place of the documented one.
-        headers: sent with it, such as `Authorization`; each a text or a `Secret`.
+        url: the address, as text or a `Secret`.
+        payload_fn: the JSON object, instead of the documented one.
+        headers: sent with it, such as `Authorization`; each as text or a `Secret`.
         name: the sensor's name; by default `webhook_on_run_failure`.
-        minimum_interval_seconds: accepted as of `@run_failure_sensor`: events come at once.
-        monitored_jobs: whose runs; None for every job of this engine.
+        minimum_interval_seconds: accepted as in `@run_failure_sensor`: each event is evaluated when it
+            arrives.
+        monitored_jobs: jobs of this engine, or selectors of other engines' jobs; None for every job of this
+            engine.
         monitor_all_code_locations: True for every job of every engine whose events reach this one's bus.
-        default_status: whether it evaluates before anyone has started it.
-        webserver_base_url: the field `link` is `/runs/<run id>` there; by default, an execution of Step
-            Functions in the AWS console.
-        alert_if: given the context, whether the run is worth an alert, such as `unless_retried`.
+        default_status: whether it is evaluated before an operator has started it.
+        webserver_base_url: base of the field `link`, `/runs/<run id>`; by default, it leads to an execution
+            of Step Functions in the AWS console.
+        alert_if: given the context, whether to send an alert for the run, such as `unless_retried`.
 
     Raises:
-        DagsterInvalidDefinitionError: when the definition cannot work.
+        DagsterInvalidDefinitionError: if the definition is invalid.
     """
     name = name or "webhook_on_run_failure"
     check(name, url=url)

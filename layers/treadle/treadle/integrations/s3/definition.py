@@ -1,4 +1,4 @@
-"""`@s3_sensor`: a sensor that asks for one run per object, whether an event or a sweep shows it."""
+"""`@s3_sensor`: a sensor that requests one run per object, found by an event or a sweep."""
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
@@ -29,17 +29,18 @@ class S3SensorDefinition(SensorDefinition):
     """A sensor over the objects of a bucket.
 
     Its function is called once per object with `(context, stored)`, both optional, and returns what any
-    sensor may. A run request without run key gets the object's, without run config the object's fields.
+    sensor may return. A run request without run key gets the object's, without run config the object's
+    fields.
 
     Args:
         name: the sensor's name.
         evaluation_fn: the function.
-        selection: which objects; the deployment wins.
-        lister: lists the bucket; another one in tests.
-        options: as `SensorDefinition` takes them.
+        selection: the watched objects; the deployment's values take precedence.
+        lister: lists the bucket; replaced in tests.
+        options: other arguments of `SensorDefinition`.
 
     Raises:
-        DagsterInvalidDefinitionError: when the definition cannot work.
+        DagsterInvalidDefinitionError: if the definition is invalid.
     """
 
     kind = "s3"
@@ -62,7 +63,7 @@ class S3SensorDefinition(SensorDefinition):
         self.deployed_at: Callable[[], int | None] = deployed_at
 
     def configured(self, settings: Mapping[str, str]) -> Self:
-        """The definition with the deployment's selection.
+        """Return the definition with the deployment's selection.
 
         Raises:
             SettingsError: with all problems at once.
@@ -72,7 +73,7 @@ class S3SensorDefinition(SensorDefinition):
         return changed
 
     def described(self) -> dict[str, Any]:
-        """The sensor as plain JSON, with what it watches."""
+        """Return the sensor's properties as plain JSON, with its selection."""
         return {**super().described(), "selection": self.selection.described()}
 
     def with_lister(
@@ -81,12 +82,12 @@ class S3SensorDefinition(SensorDefinition):
         now: Callable[[], int],
         deployed_at: Callable[[], int | None] | None = None,
     ) -> Self:
-        """The definition over another lister and clock, as in tests.
+        """Return the definition with another lister and clock, as in tests.
 
         Args:
             lister: lists the bucket.
-            now: the time, in milliseconds since the epoch.
-            deployed_at: when the sensor was deployed, as `now` says times; None if that cannot be asked.
+            now: returns the time, in milliseconds since the epoch.
+            deployed_at: returns when the sensor was deployed, in the same unit; None if that is unknown.
         """
         changed = copy(self)
         changed.lister = lister
@@ -97,9 +98,10 @@ class S3SensorDefinition(SensorDefinition):
     def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
         """Sweep on from the cursor.
 
-        An object at which the function fails, or does not end in time, is set aside with the reason, and fails no
-        other: the next round comes to it again. What all objects need, the bucket and the function's resources, fails
-        the tick. What is more than a tick can take is left to the next one.
+        An object at which the function fails, or does not end in time, is rejected with the reason, without
+        effect on the others: the next round tries it again. A failure that concerns all objects, of the
+        bucket or the function's resources, fails the tick. Objects beyond the limits of a tick are left to
+        the next one.
         """
         waits = not_before(self.selection, self.now())
         if waits:
@@ -118,7 +120,7 @@ class S3SensorDefinition(SensorDefinition):
         return replace(data, set_aside=tuple(evaluated.failed), measures=_measures(found))
 
     def _notices(self, found: Slice) -> list[str]:
-        """What an operator must know of the bucket, or of the sensor's beginning."""
+        """Return messages to operators about the bucket, or the sensor's first round."""
         notices = list(found.notes)
         if found.cursor.is_unversioned:
             notices.append(without_versioning(self.selection.bucket))
@@ -133,7 +135,7 @@ class S3SensorDefinition(SensorDefinition):
         return notices
 
     def evaluate_event(self, context: SensorEvaluationContext, event: SensorEvent) -> SensorExecutionData:
-        """Evaluate the event of one object; with nothing to commit where it must wait."""
+        """Evaluate the event of one object; commit nothing where it must wait."""
         if not isinstance(event, ObjectCreated):
             return super().evaluate_event(context, event)
         stored = event.object
@@ -183,7 +185,7 @@ class S3SensorDefinition(SensorDefinition):
         ]
 
     def _config(self, stored: S3Object, time: datetime) -> dict[str, Any]:
-        """What a run is told of an object, or of its group."""
+        """Return the default run config of an object or its group."""
         counts = self.selection.complete_when
         group = {"bucket": stored.bucket, "group": directory_of(stored.key)} if counts else {}
         if isinstance(counts, FileCount):
@@ -221,7 +223,7 @@ def _run_requests(values: Sequence[RunRequest | SkipReason]) -> list[RunRequest]
 def _skip(found: Slice, notices: Sequence[str]) -> SkipReason:
     rounds = "the round is complete" if found.is_complete else f"on from {found.cursor.position!r}"
     words = f"{found.listed} objects listed, {len(found.objects)} of them new; {rounds}."
-    # First, as long reasons are cut, and with that commands would be useless.
+    # First, as long reasons are truncated, which would make the commands useless.
     return SkipReason("\n".join([*notices, words]))
 
 
@@ -258,37 +260,39 @@ def s3_sensor(
     retries_per_key: int = 0,
     on_invalid: str = SET_ASIDE,
 ) -> Callable[[SensorFunction], S3SensorDefinition]:
-    """Make a sensor over a bucket's objects of a function that is called once per object.
+    """Make a sensor over a bucket's objects, from a function that is called once per object.
 
     Args:
-        bucket: the bucket; variables of the deployment win here and below.
-        prefix: what keys begin with.
-        suffix: what keys end with.
+        bucket: the bucket; variables of the deployment take precedence here and below.
+        prefix: of keys.
+        suffix: of keys.
         identity: `key` (once per key, whatever is stored there later), `etag` (again when the content
-            differs) or `version` (again at each upload; needs versioning, without which it is as `etag`).
-        start_from: `now`; `beginning` to count what was there before; or a time with its time zone, such as
-            `2026-11-29T00:00:00Z`, to count what was stored since.
-        settle_seconds: an object counts when it has been unchanged for so long, at most a day; not with
-            identity `version`, as a version never changes.
-        complete_when: objects count by groups, each all that lies directly in one "directory":
-            `Marker("_SUCCESS")`, when an object of that name is there, `FileCount(n)`, when n objects are.
-        name: as of `@sensor`, like all that follow.
+            differs) or `version` (again at each upload; needs versioning, otherwise it is the same as
+            `etag`).
+        start_from: `now`; `beginning` to include existing objects; or a time with its time zone, such as
+            `2026-11-29T00:00:00Z`, to include those stored since.
+        settle_seconds: an object counts when it has been unchanged for this many seconds, at most a day; not
+            with identity `version`, as a version never changes.
+        complete_when: objects count by groups; a group is all objects directly in one "directory". It counts
+            with `Marker("_SUCCESS")` when it has an object of that name, with `FileCount(n)` when it has n
+            objects.
+        name: as in `@sensor`, like all that follow.
         job_name: the only target, by name.
         job: the only target.
         jobs: the targets.
         minimum_interval_seconds: seconds between sweeps.
         description: shown to operators.
-        default_status: whether it evaluates before anyone has started it.
+        default_status: whether it is evaluated before an operator has started it.
         required_resource_keys: resources that the function takes from `context.resources`.
-        tags: the sensor's own.
+        tags: of the sensor.
         metadata: shown to operators.
         owners: e-mail addresses, or teams as `team:name`.
         retries_per_key: how often a sweep that finds the object again may start its run again, as long as it
             has failed or was canceled each time.
-        on_invalid: "set_aside" or "fail": what becomes of a request that can never run.
+        on_invalid: "set_aside" or "fail": how to treat a request that can never run.
 
     Raises:
-        DagsterInvalidDefinitionError: when the definition cannot work.
+        DagsterInvalidDefinitionError: if the definition is invalid.
     """
     selection = S3Selection(
         bucket,

@@ -1,4 +1,4 @@
-"""When a group of objects counts: all that lie directly in one "directory", a key up to its last slash."""
+"""Conditions on a group: all objects directly in one "directory", a key up to its last slash."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from treadle.definitions.errors import DagsterInvalidDefinitionError
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """A group counts when an object of this name is in it; the run is of that object.
+    """A group counts when it has an object of this name; the run is of that object.
 
     Args:
         name: such as `_SUCCESS` or `manifest.json`.
@@ -31,13 +31,13 @@ class Marker:
 
 @dataclass(frozen=True, slots=True)
 class FileCount:
-    """A group counts, once ever, when it holds so many watched objects.
+    """A group counts, once ever, when it has this number of watched objects.
 
     Args:
         count: 1 or more.
 
     Raises:
-        DagsterInvalidDefinitionError: if it is less, or no whole number.
+        DagsterInvalidDefinitionError: if it is less, or not an integer.
     """
 
     count: int
@@ -53,5 +53,5 @@ class FileCount:
 
 
 def directory_of(key: str) -> str:
-    """The key up to its last slash, with it; "" for a key without any."""
+    """Return the key up to and including its last slash; "" for a key without one."""
     return key[: key.rfind("/") + 1]

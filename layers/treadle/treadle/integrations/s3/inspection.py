@@ -1,4 +1,4 @@
-"""What a sensor would make of one key now: for who asks why an object got no run."""
+"""The result of evaluating one key now, for operators who want to know why an object got no run."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -20,7 +20,7 @@ NO_TIME = datetime.fromtimestamp(0, UTC)
 
 
 def selections_of(deployment: Deployment) -> Callable[[str], S3Selection | None]:
-    """What each sensor of a deployment watches, as its function says; if it does not answer, as it was told.
+    """Return a lookup of selections by sensor: as its function reports it, or else as it was deployed.
 
     Args:
         deployment: the sensors and their functions.
@@ -39,11 +39,11 @@ def selections_of(deployment: Deployment) -> Callable[[str], S3Selection | None]
 
 
 class SelectedObjects:
-    """An `ObjectLookup` that goes by the sensors' own selections.
+    """An `ObjectLookup` that uses the sensors' own selections.
 
     Args:
-        selection_of: by a sensor's name, what it watches; None for one that watches no bucket.
-        lister: looks at keys and directories.
+        selection_of: returns a selection by sensor name; None for a sensor that watches no bucket.
+        lister: reads keys and directories.
     """
 
     def __init__(self, selection_of: Callable[[str], S3Selection | None], lister: ObjectLister) -> None:
@@ -53,7 +53,7 @@ class SelectedObjects:
     def inspect(
         self, sensor: str, bucket: str, key: str, cursor: str | None, now: int
     ) -> ObjectInspection | None:
-        """What the sensor makes of a key."""
+        """Return the sensor's view of a key."""
         selection = self._selection_of(sensor)
         if selection is None:
             return None
@@ -82,14 +82,15 @@ class SelectedObjects:
     def _stored(self, selection: S3Selection, key: str) -> S3Object | None:
         if not selection.lists_versions:
             return self._lister.find(selection.bucket, key)
-        # Of all keys that begin with it, it is listed first, with its versions in the order of their storing, the
-        # newest first; that is not the order of their times, as an upload in parts bears that of its beginning.
+        # Of all keys with this prefix, it is listed first, with its versions in the order of storing, the
+        # last
+        # one first. That is not the order of their times: an upload in parts has the time of its beginning.
         page = next(self._lister.pages(replace(selection, prefix=key), ""))
         return next((stored for stored in page.objects if stored.key == key), None)
 
     def _waits(self, stored: S3Object, selection: S3Selection, swept: SweepCursor | None, now: int) -> str:
         if isinstance(selection.complete_when, FileCount):
-            # The file that was stored last says when the group has settled, whichever of them is asked for.
+            # The file that was stored last determines when the group has settled.
             newest = check_group(directory_of(stored.key), selection, self._lister).newest or stored
             return self._waits_since(newest, newest.last_modified, selection, now)
         if not stored.is_in_parts or not selection.settle_seconds or selection.complete_when is not None:
@@ -109,12 +110,12 @@ class SelectedObjects:
 
 
 def _is_by_key(selection: S3Selection) -> bool:
-    """Whether the run key is the same whatever is stored."""
+    """Return whether the run key is the same whatever is stored."""
     return selection.identity is ObjectIdentity.KEY or isinstance(selection.complete_when, FileCount)
 
 
 def _swept(cursor: str | None, selection: S3Selection, now: int) -> SweepCursor | None:
-    """How far the sweep has come; None where it was never begun for this selection."""
+    """Return the sweep's cursor; None if it was never begun for this selection."""
     try:
         found = bounded(read_cursor(cursor, selection, now), now) if cursor else None
     except DagsterInvariantViolationError:

@@ -1,4 +1,4 @@
-"""Lists a bucket page by page, in key order, and looks at single keys and directories."""
+"""Lists a bucket page by page, in key order, and reads single keys and directories."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,11 +20,11 @@ _ELSEWHERE = {
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A thousand keys at most.
+    """At most a thousand keys.
 
     Attributes:
-        objects: those that are there, in key order.
-        position: the key after which the listing goes on; "" after the last page.
+        objects: existing ones, in key order.
+        position: the key after which the listing continues; "" after the last page.
     """
 
     objects: tuple[S3Object, ...]
@@ -34,59 +34,46 @@ class Page:
 class ObjectLister(Protocol):
     """Lists a bucket.
 
-    Each of its methods may raise a `BucketError`, if the bucket is missing or must not be listed.
+    Each of its methods may raise a `BucketError`, if the bucket is missing or may not be listed.
     """
 
     def pages(self, selection: S3Selection, after: str) -> Iterator[Page]:
-        """The objects whose key sorts after the given one, by pages; of the versions of a key the newest first.
+        """Yield the objects whose key sorts after the given one, by pages; a key's newest version first.
 
         Args:
-            selection: bucket, prefix, and whether versions are wanted.
+            selection: bucket, prefix, and whether versions are listed.
             after: a key; "" for all.
         """
 
     def members(self, selection: S3Selection, directory: str) -> Iterator[S3Object]:
-        """The objects directly in a directory, whose keys begin with the selection's prefix.
+        """Yield the objects directly in a directory, whose keys begin with the selection's prefix.
 
         Args:
             selection: bucket and prefix.
-            directory: a key up to a slash, with it; "" for the bucket's root.
+            directory: a key up to and including a slash; "" for the bucket's root.
         """
 
     def find(self, bucket: str, key: str) -> S3Object | None:
-        """The object that is stored under a key now; None if there is none.
-
-        Args:
-            bucket: the bucket's name.
-            key: the whole key.
-        """
+        """Return the object that is stored under a key now; None if there is none."""
 
     def announces(self, bucket: str) -> bool | None:
-        """Whether the bucket sends its events to EventBridge; None if that may not be asked.
-
-        Args:
-            bucket: the bucket's name.
-        """
+        """Return whether the bucket sends its events to EventBridge; None without permission to read that."""
 
     def has_versioning(self, bucket: str) -> bool | None:
-        """Whether what is stored in the bucket now becomes a version of its own; None if that may not be asked.
-
-        Args:
-            bucket: the bucket's name.
-        """
+        """Return whether objects stored in the bucket now become versions; None without permission."""
 
 
 class S3Lister:
     """An `ObjectLister` on S3; needs `s3:ListBucket`, for versions `s3:ListBucketVersions`."""
 
     def pages(self, selection: S3Selection, after: str) -> Iterator[Page]:
-        """The objects after a key, by pages; LIST is strongly consistent."""
+        """Yield the objects after a key, by pages; LIST is strongly consistent."""
         return (
             self._versions(selection, after) if selection.lists_versions else self._objects(selection, after)
         )
 
     def members(self, selection: S3Selection, directory: str) -> Iterator[S3Object]:
-        """The objects directly in a directory."""
+        """Yield the objects directly in a directory."""
         # The longer of the two, as the deployment grants no listing above the prefix.
         within = replace(selection, prefix=max(selection.prefix, directory, key=len))
         for answer in _pages("list_objects_v2", within, {"Delimiter": "/"}):
@@ -94,24 +81,24 @@ class S3Lister:
                 yield _object(selection.bucket, entry)
 
     def find(self, bucket: str, key: str) -> S3Object | None:
-        """The object of that key: of all that begin with it, it is listed first."""
+        """Return the object of that key: of all that begin with it, it is listed first."""
         with _named(bucket, "s3:ListBucket"):
             answer = _s3().list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
         found = [_object(bucket, entry) for entry in answer.get("Contents", ())]
         return found[0] if found and found[0].key == key else None
 
     def announces(self, bucket: str) -> bool | None:
-        """Whether the bucket's notifications name EventBridge; needs `s3:GetBucketNotification`."""
+        """Return whether the bucket's notifications include EventBridge; needs `s3:GetBucketNotification`."""
         from botocore.exceptions import ClientError
 
         try:
             answer = _s3().get_bucket_notification_configuration(Bucket=bucket)
         except ClientError:
-            return None  # What else is wrong with the bucket, its listing says better.
+            return None  # Listing reports other problems of the bucket better.
         return "EventBridgeConfiguration" in answer
 
     def has_versioning(self, bucket: str) -> bool | None:
-        """Whether the bucket's versioning is enabled; needs `s3:GetBucketVersioning`."""
+        """Return whether the bucket's versioning is enabled; needs `s3:GetBucketVersioning`."""
         from botocore.exceptions import ClientError
 
         try:
@@ -129,13 +116,13 @@ class S3Lister:
 
     def _versions(self, selection: S3Selection, after: str) -> Iterator[Page]:
         # A key's versions may lie on both sides of a page's end: the position is the last key that is
-        # certainly complete, so that a sweep that goes on from it sees the others again. Without any such
-        # key yet there is no position to name, and what was found waits for the next page.
+        # certainly complete, so that a sweep that continues from it sees the others again. Without such a
+        # key there is no position yet, and the versions found wait for the next page.
         start = {"KeyMarker": after} if after else {}
         position, found = after, []
         for answer in _pages("list_object_versions", selection, start):
             found += [_object(selection.bucket, entry) for entry in answer.get("Versions", ())]
-            # Delete markers count as well: a run of them, as a lifecycle rule leaves, may take longer than a slice.
+            # Delete markers count as well: listing many, as a lifecycle rule leaves, may outlast a slice.
             keys = [entry["Key"] for kind in ("Versions", "DeleteMarkers") for entry in answer.get(kind, ())]
             position = max([position, *(key for key in keys if key != answer.get("NextKeyMarker"))])
             if position or not answer["IsTruncated"]:
@@ -164,7 +151,7 @@ def _pages(operation: str, selection: S3Selection, start: dict[str, str]) -> Ite
 
 @contextmanager
 def _named(bucket: str, action: str) -> Iterator[None]:
-    """What is wrong with the bucket, and what to do, in place of S3's bare refusal."""
+    """Replace S3's bare error with one that says what is wrong with the bucket, and what to do."""
     from botocore.exceptions import ClientError
 
     try:

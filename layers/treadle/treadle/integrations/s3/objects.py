@@ -1,7 +1,7 @@
 """Helpers for sensors that list a bucket themselves, with the signatures of Dagster's.
 
-They may give again what they gave before, and leave out nothing that is new: a run key, which is taken only
-once, makes one run of it. `s3_sensor` needs no cursor at all.
+They may return an object more than once, and miss no new one: its run key, which can be claimed only once,
+makes one run of it. `s3_sensor` needs no cursor at all.
 """
 
 import logging
@@ -16,20 +16,20 @@ from treadle.integrations.s3.sweep import OVERLAP_MS
 logger = logging.getLogger(__name__)
 
 UPLOAD = timedelta(milliseconds=OVERLAP_MS)
-"""A multipart upload appears with the time at which it was begun, up to so long before."""
+"""A multipart upload appears with the time at which it was begun, up to this long ago."""
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-"""No object is older; what is before it, such as `datetime.min`, leaves no room for `UPLOAD`."""
+"""No object is older; an earlier time, such as `datetime.min`, leaves no room for `UPLOAD`."""
 
 _ORDER = itemgetter("LastModified", "Key")
 
 
 class S3Key(str):
-    """A key, with what its object had when it was listed.
+    """A key, with properties of its object at the time of the listing.
 
     Attributes:
         last_modified: when the object was stored, for the next call's `since_last_modified`.
-        etag: the entity tag, for a run key that tells one content of the key from another.
+        etag: the entity tag, for a run key that differs with the content.
     """
 
     __slots__ = ("etag", "last_modified")
@@ -39,7 +39,7 @@ class S3Key(str):
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> "S3Key":
-        """The key of an object as `ListObjectsV2` names it."""
+        """Make the key of an object in a `ListObjectsV2` response."""
         key = cls(stored["Key"])
         key.last_modified = stored["LastModified"]
         key.etag = str(stored.get("ETag", "")).strip('"')
@@ -53,20 +53,20 @@ def get_objects(
     since_last_modified: datetime | None = None,
     client: Any = None,
 ) -> list[Mapping[str, Any]]:
-    """The objects of a bucket as `ListObjectsV2` names them, ordered by time of modification, then key.
+    """Return the objects of a bucket as in `ListObjectsV2`, ordered by time of modification, then key.
 
-    Give the key and the time of the last object that was seen: then nothing is lost, whatever becomes of
-    that object. The time's whole second counts as new, but for `since_key` itself, as more may have been
-    stored in it; so does what was uploaded in parts and begun in the week before, as it may have appeared
-    since. With `since_key` alone the order is all that counts, as in Dagster. Everything under the prefix is
-    listed at each call, and what is asked for is held in memory.
+    Pass the key and the time of the last object that was seen: then nothing is lost, whatever happens to that
+    object. All objects of that time's second count as new, except `since_key` itself, as more may have been
+    stored in it; so do objects uploaded in parts and begun in the week before, as they may have appeared
+    since. With `since_key` alone only the order counts, as in Dagster. Everything under the prefix is listed
+    at each call, and the result is held in memory.
 
     Args:
         bucket: the bucket's name.
-        prefix: what keys begin with.
-        since_key: the last object that was seen. Without `since_last_modified` its present time counts, so
-            that what is stored in its second, or before it is overwritten, may be lost; if it is gone, all
-            objects are given.
+        prefix: of keys.
+        since_key: the last object that was seen. Without `since_last_modified` its current time is used, so
+            that objects stored in its second, or before it is overwritten, may be lost; if it is gone, all
+            objects are returned.
         since_last_modified: when that was stored; with a time zone.
         client: an S3 client; the process's own by default.
 
@@ -74,7 +74,7 @@ def get_objects(
         DagsterInvalidDefinitionError: if the time has no time zone.
     """
     if since_last_modified is not None:
-        # In UTC, as the hours of a zone's clock are not always as long.
+        # In UTC, as the hours of a zone's clock are not always the same length.
         since_last_modified = check_time_zone(
             "since_last_modified", since_last_modified, is_kept=False
         ).astimezone(UTC)
@@ -95,11 +95,11 @@ def get_s3_keys(
     s3_session: Any = None,
     since_last_modified: datetime | None = None,
 ) -> list[S3Key]:
-    """The keys of a bucket, ordered by time of modification, then key; see `get_objects`.
+    """Return the keys of a bucket, ordered by time of modification, then key; see `get_objects`.
 
     Args:
         bucket: the bucket's name.
-        prefix: what keys begin with.
+        prefix: of keys.
         since_key: the last key that was seen.
         s3_session: an S3 client; the process's own by default.
         since_last_modified: when its object was stored: the key's own `last_modified` of the last call.
@@ -124,7 +124,7 @@ def _listed(bucket: str, prefix: str, client: Any) -> Iterator[Mapping[str, Any]
 def _since(
     listed: Iterator[Mapping[str, Any]], time: datetime, since_key: str | None
 ) -> Iterator[Mapping[str, Any]]:
-    second = max(time.replace(microsecond=0), EARLIEST)  # S3 says no more of the time.
+    second = max(time.replace(microsecond=0), EARLIEST)  # S3's times have no fractions of a second.
     for stored in listed:
         modified = stored["LastModified"]
         if stored["Key"] == since_key and modified.replace(microsecond=0) == second:

@@ -1,4 +1,4 @@
-"""Evaluates the objects of a slice one after the other, so that what one of them does to the function is its own."""
+"""Evaluates the objects of a slice one after the other, so that a failure is limited to its object."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,22 +18,22 @@ from treadle.integrations.s3.sweep import Slice
 
 MOST_REQUESTS = DEFAULT_CAP
 MOST_BYTES = 10_000_000
-"""A tick takes up no object with which its requests would be more than these; the next one goes on with it."""
+"""A tick ends before an object with which its requests would exceed this; the next one continues there."""
 
 _RESERVE = 0.1
-"""Of the time that is left after listing, kept to end the tick."""
+"""Fraction of the time left after listing that is reserved to end the tick."""
 
 _MAX_REASON = 1_000
 
 
 @dataclass(slots=True)
 class EvaluatedObjects:
-    """What the function made of a slice's objects.
+    """The function's results for a slice's objects.
 
     Attributes:
         found: the slice, as far as its objects were evaluated.
-        requests: what it asked for.
-        failed: for each object at which it failed, its run key and the reason.
+        requests: the run requests.
+        failed: the run key and the reason of each object at which it failed.
     """
 
     found: Slice
@@ -49,14 +49,14 @@ def evaluate_objects(
 ) -> EvaluatedObjects:
     """Evaluate a slice's objects in the order of their keys, until the tick's time or size is used up.
 
-    The round goes on at the next tick with the object that was not evaluated any more. One that takes the whole time
-    is set aside, and the round goes on behind it.
+    The round continues at the next tick with the first object that was not evaluated. An object that takes
+    the whole time is rejected, and the round continues after it.
 
     Args:
-        context: says how much time is left.
+        context: has the time left.
         found: the slice.
         requests_for: calls the function with an object.
-        run_key: an object's.
+        run_key: returns an object's run key.
 
     Raises:
         SensorEvaluationError: if a resource of the function could not be made, as all objects need it.
@@ -78,7 +78,7 @@ def evaluate_objects(
             if is_late and last is not None:
                 evaluated.found = found.up_to(last)
                 break
-            # The stack as text, as the error's own code may fail the logging of it.
+            # The stack as text, as the error's own code may make logging it fail.
             context.log.error("s3://%s/%s could not be evaluated: %s", stored.bucket, stored.key, error.stack)  # noqa: TRY400
             evaluated.failed.append((run_key(stored), _reason(stored, error, left)))
             if is_late:
@@ -96,14 +96,14 @@ def evaluate_objects(
 
 
 def _key_before(objects: Sequence[S3Object], at: int) -> str | None:
-    """The last key before an object's own, from which a round comes to it again; None if it is the first."""
+    """Return the key before an object's own, from which a round reaches it again; None if it is the first."""
     return next((objects[i].key for i in range(at - 1, -1, -1) if objects[i].key != objects[at].key), None)
 
 
 def _made(
     requests_for: Callable[[S3Object], Sequence[RunRequest]], stored: S3Object
 ) -> tuple[Sequence[RunRequest], int]:
-    """What the function asks for, and how much that is."""
+    """Return the function's requests, and their size."""
     made = requests_for(stored)
     size = sum(map(_size, made))
     if len(made) > MOST_REQUESTS or size > MOST_BYTES:

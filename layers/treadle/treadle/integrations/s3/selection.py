@@ -1,4 +1,4 @@
-"""Which objects a sensor watches, and when they count."""
+"""The objects that a sensor watches, and when they count."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -12,24 +12,24 @@ from treadle.definitions.objects import ObjectIdentity, S3Object
 from treadle.integrations.s3.groups import FileCount, Marker, directory_of
 
 MAX_SETTLE_SECONDS = 86_400
-"""A sweep looks at least a week back, and so comes to what it passed over for a day."""
+"""A sweep looks back at least a week, and so reaches objects that it skipped for a day."""
 
 
 _NEVER_CHANGES = "a version never changes, so settle_seconds must be 0 with identity version"
 
 
 class StartFrom(StrEnum):
-    """Which objects count that were there before the sensor was first enabled."""
+    """Whether objects count that existed before the sensor was first enabled."""
 
     NOW = "now"
     BEGINNING = "beginning"
 
 
 def identity_of(value: object) -> ObjectIdentity:
-    """What makes two sightings the same object.
+    """Parse what makes two events or listings of an object the same.
 
     Args:
-        value: as a definition gives it.
+        value: as in a definition.
 
     Raises:
         DagsterInvalidDefinitionError: if it is neither key nor etag nor version.
@@ -41,13 +41,13 @@ def identity_of(value: object) -> ObjectIdentity:
 
 
 def parse_start(value: object) -> StartFrom | datetime:
-    """Which objects count: `now`, `beginning`, or a time with its zone, such as 2026-11-29T00:00:00Z.
+    """Parse a start: `now`, `beginning`, or a time with its zone, such as 2026-11-29T00:00:00Z.
 
     Args:
-        value: one of these, as text or as what the text means.
+        value: one of these, as text or as the parsed value.
 
     Raises:
-        ValueError: if it is none of them, in words that go on behind the setting's name.
+        ValueError: if it is none of them, with a message that continues after the setting's name.
     """
     if isinstance(value, str) and value in set(StartFrom):
         return StartFrom(value)
@@ -76,25 +76,25 @@ _KINDS: tuple[tuple[str, Any, str], ...] = (
     ("settle_seconds", int, "a whole number of seconds"),
     ("complete_when", Marker | FileCount | None, "a Marker, a FileCount or None"),
 )
-"""What a selection's fields must be."""
+"""The types of a selection's fields."""
 
 
 @dataclass(frozen=True, slots=True)
 class S3Selection:
-    """Which objects a sensor watches, and what makes two sightings the same object.
+    """The objects that a sensor watches, and what makes two events or listings of an object the same.
 
     Attributes:
-        bucket: the bucket's name; "" until the deployment says.
-        prefix: what keys begin with.
-        suffix: what keys end with.
-        identity: what makes two sightings the same object.
-        start_from: whether objects count that were there before, or the time since which they do.
+        bucket: the bucket's name; "" until the deployment sets it.
+        prefix: of keys.
+        suffix: of keys.
+        identity: what makes two events or listings of an object the same.
+        start_from: whether existing objects count, or the time since which objects do.
         settle_seconds: for how long an object must have been unchanged before it counts.
         complete_when: what completes a group, if objects count by groups.
 
     Raises:
-        DagsterInvalidDefinitionError: if one of them is of another type; if it is to settle for more than a day, or
-            less than nothing, or to start from what is no time, or from one without time zone.
+        DagsterInvalidDefinitionError: if one of them has another type; if settle_seconds is negative or more
+            than a day, or start_from is not a time, or one without time zone.
     """
 
     bucket: str = ""
@@ -121,11 +121,12 @@ class S3Selection:
             raise DagsterInvalidDefinitionError(msg)
 
     def checked(self) -> "S3Selection":
-        """The selection, if its names mean what was meant.
+        """Return the selection, if its names are valid.
 
         Raises:
-            DagsterInvalidDefinitionError: if bucket, prefix or suffix can name no object, or an event pattern would take
-                a part of them for a wildcard; if versions are to settle, or the suffix is not the marker's.
+            DagsterInvalidDefinitionError: if bucket, prefix or suffix can name no object, or an event pattern
+                would treat a part of them as a wildcard; if versions have settle_seconds, or the suffix does
+                not match the marker.
         """
         problems = list(_name_problems(self.bucket, self.prefix, self.suffix))
         if self.settle_seconds and self.identity is ObjectIdentity.VERSION:
@@ -137,12 +138,12 @@ class S3Selection:
         return self
 
     def selects(self, stored: S3Object) -> bool:
-        """Whether the object is watched."""
+        """Return whether the object is watched."""
         name = stored.key.removeprefix(directory_of(stored.key))
         if isinstance(self.complete_when, Marker) and name != self.complete_when.name:
             return False
         if isinstance(self.complete_when, FileCount) and not name:
-            return False  # A console's "folder" is an object, but no file of the group.
+            return False  # A console's "folder" is an object, but not a file of the group.
         return (
             stored.bucket == self.bucket
             and stored.key.startswith(self.prefix)
@@ -151,37 +152,37 @@ class S3Selection:
         )
 
     def run_key(self, stored: S3Object) -> str:
-        """The run key of the object, or of the group that it belongs to."""
+        """Return the run key of the object, or of its group."""
         if isinstance(self.complete_when, FileCount):
             return f"s3://{stored.bucket}/{directory_of(stored.key)}#{self.complete_when}"
         return stored.run_key(self.identity)
 
     @property
     def lists_versions(self) -> bool:
-        """Whether all versions are looked at; a group's files are counted by their keys, whatever is in them."""
+        """Whether all versions are listed; a group's files are counted by key, whatever their content."""
         return self.identity is ObjectIdentity.VERSION and not isinstance(self.complete_when, FileCount)
 
     @property
     def starts_at(self) -> datetime | None:
-        """The time since which objects count, where it is given as such."""
+        """The time since which objects count, if start_from is a time."""
         return self.start_from if isinstance(self.start_from, datetime) else None
 
     @property
     def fingerprint(self) -> list[str]:
-        """What a bookmark was made with; another one makes it a first enable."""
+        """Identifies the selection in a cursor; a different one restarts the sweep."""
         groups = [str(self.complete_when)] if self.complete_when else []
         return [self.bucket, self.prefix, self.suffix, self.identity.value, *groups]
 
     @property
     def words(self) -> str:
-        """What is watched, for operators."""
+        """The selection as text, for operators."""
         name = (
             f"**/{self.complete_when.name}" if isinstance(self.complete_when, Marker) else f"*{self.suffix}"
         )
         return f"s3://{self.bucket}/{self.prefix}{name}"
 
     def described(self) -> dict[str, Any]:
-        """The selection as plain JSON."""
+        """Return the selection as plain JSON."""
         counts = self.complete_when
         return {
             "bucket": self.bucket,
@@ -196,10 +197,10 @@ class S3Selection:
 
     @classmethod
     def of_description(cls, described: Mapping[str, Any]) -> "S3Selection":
-        """The selection that `described` told of.
+        """Parse the selection that `described` returned.
 
         Raises:
-            DagsterInvalidDefinitionError: if it is none.
+            DagsterInvalidDefinitionError: if it is malformed.
         """
         try:
             fields = dict(described)
@@ -213,7 +214,7 @@ class S3Selection:
             raise DagsterInvalidDefinitionError(msg) from error
 
     def configured(self, settings: Mapping[str, str]) -> "S3Selection":
-        """The selection with what the deployment says.
+        """Return the selection with the deployment's values.
 
         Args:
             settings: `TREADLE_S3_BUCKET`, `_PREFIX`, `_SUFFIX`, `_IDENTITY`, `_START_FROM` and
@@ -255,7 +256,7 @@ class S3Selection:
 
 
 def _name_problems(bucket: str, prefix: str, suffix: str) -> Iterator[str]:
-    """Why bucket, prefix and suffix do not mean what was meant; the template refuses the same."""
+    """Yield the problems of bucket, prefix and suffix; the template rejects the same."""
     if "/" in bucket or ":" in bucket:
         yield f"{bucket!r} is no bucket's name: give the name alone, and what keys begin with as prefix"
     for what, value in (("prefix", prefix), ("suffix", suffix)):

@@ -1,4 +1,4 @@
-"""Whether what an event names counts by now: unchanged for long enough, and its group complete."""
+"""Whether the object of an event counts by now: unchanged for long enough, and its group complete."""
 
 import math
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from treadle.integrations.s3.selection import S3Selection
 from treadle.integrations.s3.sweep_memory import OVERLAP_MS, digest_of
 
 TOLERANCE_SECONDS = 5
-"""An event's time and S3's own may differ so much for one and the same write."""
+"""An event's time and S3's own may differ by this much for the same write."""
 
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Whether it counts.
+    """Whether an object counts.
 
     Attributes:
         reason: why it does not, or not yet; "" if it does.
-        wait_seconds: after how long to look again; 0 if there is nothing to wait for.
+        wait_seconds: after how many seconds to check again; 0 if there is nothing to wait for.
     """
 
     reason: str = ""
@@ -32,14 +32,14 @@ READY = Readiness()
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """What was seen of a directory.
+    """The listed objects of a directory.
 
     Attributes:
         count: watched objects in it.
         newest: the one modified last; None if there is none.
-        newest_in_parts: the one modified last of those whose time does not say since when they are there; None if
+        newest_in_parts: the one modified last of those whose time is not that of their appearance; None if
             there is none.
-        digest: what tells these objects from any others.
+        digest: identifies these objects.
     """
 
     count: int = 0
@@ -48,23 +48,23 @@ class Group:
     digest: bytes = b""
 
     def with_one(self, stored: S3Object, own: S3Object | None = None) -> "Group":
-        """The group with one more object.
+        """Return the group with one more object.
 
         Args:
             stored: the object.
-            own: an object of which is known since when it is there.
+            own: an object whose time of appearance is known.
         """
         is_own = own is not None and (own.key, own.etag) == (stored.key, stored.etag)
         in_parts = self.newest_in_parts
         if stored.is_in_parts and not is_own:
             in_parts = _newer(in_parts, stored)
         one, others = digest_of(stored), self.digest or bytes(len(digest_of(stored)))
-        # In whatever order they come: a page and a directory's listing give the same.
+        # Independent of the order: a page and a directory's listing give the same digest.
         digest = bytes(a ^ b for a, b in zip(one, others, strict=True))
         return Group(self.count + 1, _newer(self.newest, stored), in_parts, digest)
 
     def is_complete(self, selection: S3Selection) -> bool:
-        """Whether the group holds enough objects."""
+        """Return whether the group has enough objects."""
         counts = selection.complete_when
         return isinstance(counts, FileCount) and self.count >= counts.count
 
@@ -74,16 +74,16 @@ def _newer(known: S3Object | None, stored: S3Object) -> S3Object:
 
 
 def check_event(event: ObjectCreated, selection: S3Selection, lister: ObjectLister, now: int) -> Readiness:
-    """Whether the object of an event counts; asks S3 only where it must have settled or completes a group.
+    """Check whether the object of an event counts; call S3 only if it must have settled or completes a group.
 
     Args:
         event: of a watched object.
         selection: when objects count.
-        lister: looks at the object, or its directory.
+        lister: reads the object, or its directory.
         now: milliseconds since the epoch.
 
     Raises:
-        BucketError: if it may not be looked at.
+        BucketError: if the bucket may not be read.
     """
     stored = event.object
     if isinstance(selection.complete_when, FileCount):
@@ -110,13 +110,13 @@ def check_event(event: ObjectCreated, selection: S3Selection, lister: ObjectList
 def check_group(
     directory: str, selection: S3Selection, lister: ObjectLister, own: S3Object | None = None
 ) -> Group:
-    """What is in a directory; no further than needed to say that it is complete.
+    """Read a directory, no further than needed to see that it is complete.
 
     Args:
-        directory: a key up to a slash, with it.
-        selection: which objects are watched, and how many complete a group.
+        directory: a key up to and including a slash.
+        selection: the watched objects, and how many complete a group.
         lister: lists the directory.
-        own: an object of which is known since when it is there.
+        own: an object whose time of appearance is known.
 
     Raises:
         BucketError: if it may not be listed.
@@ -133,7 +133,7 @@ def check_group(
 
 
 def _may_be_new(stored: S3Object, selection: S3Selection, now: int) -> bool:
-    """Whether an object that was uploaded in parts may have appeared too lately to have settled."""
+    """Return whether an object that was uploaded in parts may have appeared too late to have settled."""
     latest = stored.last_modified.timestamp() + OVERLAP_MS / 1000
     return bool(selection.settle_seconds) and latest + selection.settle_seconds > now / 1000
 
@@ -146,15 +146,15 @@ def _left_to_the_sweep(stored: S3Object) -> str:
 
 
 def settled_since(modified: datetime, settle_seconds: int, now: int) -> bool:
-    """Whether what was modified then has been unchanged for long enough; always, if nothing is asked for."""
+    """Return whether an object modified then has been unchanged for long enough; always, without a limit."""
     return not settle_seconds or modified.timestamp() + settle_seconds <= now / 1000
 
 
 def _settled(event: ObjectCreated, newest: S3Object, settle_seconds: int, now: int) -> Readiness:
     if not settle_seconds:
         return READY
-    # Only the last write's event waits: else each write of an object that never rests would leave one
-    # more message waiting.
+    # Only the last write's event waits: otherwise each write of an object that keeps changing would add
+    # one more waiting message.
     if (newest.last_modified - event.time).total_seconds() > TOLERANCE_SECONDS:
         return _superseded(newest)
     changed = max(event.time, newest.last_modified)

@@ -1,4 +1,4 @@
-"""The sweep: finds by listing what no event told of, in slices, from where the last slice ended."""
+"""The sweep: finds objects whose event was lost by listing, in slices, each from where the last one ended."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -26,29 +26,29 @@ __all__ = [
 ]
 
 FULL_ROUND_MS = 86_400_000
-"""Once a day a round looks at all objects, whenever they were modified."""
+"""Once a day a round checks all objects, whenever they were modified."""
 
 CHUNK_SIZE = 1_000
-"""New objects after which a slice ends; the next tick goes on."""
+"""Number of new objects after which a slice ends; the next tick continues."""
 
 MAX_SECONDS = 20.0
-"""A slice lists no longer than this."""
+"""Maximum listing time of a slice."""
 
 _RESERVE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """What a slice found.
+    """The result of a slice.
 
     Attributes:
-        objects: those that count, and whose run key is not taken yet; of a group that is complete, one.
-        cursor: where the next slice goes on.
-        listed: how many objects were looked at.
+        objects: those that count, and whose run key is not claimed yet; one for each complete group.
+        cursor: where the next slice continues.
+        listed: the number of objects listed.
         is_complete: whether the round ended with it.
         age_seconds: since the last complete round began; since the first one began, until it is complete.
-        unremembered: objects that there was no room to remember.
-        notes: what an operator must know of the sensor's beginning.
+        unremembered: the number of objects that the cursor had no room for.
+        notes: messages to operators about the sensor's first round.
         unended: the cursor as if the round had not ended.
         began_after: the key after which the slice began.
     """
@@ -64,10 +64,10 @@ class Slice:
     began_after: str
 
     def up_to(self, key: str) -> "Slice":
-        """The slice as if it had ended behind a key that it has listed.
+        """Return the slice as if it had ended after a key that it has listed.
 
         Args:
-            key: after which the round goes on.
+            key: after which the round continues.
         """
         cursor = replace(self.unended, position=key)
         age = self.age_seconds + (_fresh_since(self.cursor) - _fresh_since(cursor)) / 1000
@@ -75,12 +75,12 @@ class Slice:
 
 
 def _fresh_since(cursor: SweepCursor) -> int:
-    """When the last complete round began; when the first one did, until it is complete."""
+    """Return when the last complete round began; when the first one did, until it is complete."""
     return cursor.complete_round or cursor.round_started
 
 
 def system_now() -> int:
-    """Milliseconds since the epoch."""
+    """Return the time in milliseconds since the epoch."""
     return time.time_ns() // 1_000_000
 
 
@@ -98,15 +98,15 @@ def sweep(
     """List on from the cursor until the slice's time or size is used up, or the round is complete.
 
     Args:
-        context: gives the cursor, the deadline, and the run keys that are taken.
-        selection: which objects count.
+        context: has the cursor, the deadline, and the claimed run keys.
+        selection: the watched objects.
         lister: lists the bucket.
-        now: the time, in milliseconds since the epoch.
-        deployed_at: when the sensor was deployed, in milliseconds; None if that cannot be asked.
+        now: returns the time, in milliseconds since the epoch.
+        deployed_at: returns when the sensor was deployed, in milliseconds; None if that is unknown.
 
     Raises:
         BucketError: if the bucket is missing or may not be listed.
-        DagsterInvariantViolationError: if the cursor is no sweep's.
+        DagsterInvariantViolationError: if the cursor is not a sweep's.
     """
     began = now()
     start = starting_point(context, selection, began, deployed_at)
@@ -143,7 +143,7 @@ def _begun(cursor: SweepCursor, now: int, selection: S3Selection, lister: Object
     floor = 0 if is_full else cursor.complete_round - OVERLAP_MS
     if cursor.oldest_waiting:
         floor = min(floor, cursor.oldest_waiting)
-    # Asked once a day; of a silent bucket at each round, so that the notice ends soon after its cause.
+    # Queried once a day; for a silent bucket at each round, so that the notice ends soon after its cause.
     is_silent = lister.announces(selection.bucket) is False if is_full or cursor.is_silent else False
     is_unversioned = False
     if selection.lists_versions and (is_full or cursor.is_unversioned):
@@ -168,16 +168,16 @@ def _ended(cursor: SweepCursor) -> SweepCursor:
 
 @dataclass(slots=True)
 class _Looking:
-    """A slice's look at one page after the other.
+    """A slice's evaluation of pages, one after the other.
 
     Attributes:
         cursor: where the slice began.
-        selection: which objects count.
+        selection: the watched objects.
         lister: lists directories.
-        context: gives the run keys that are taken.
+        context: has the claimed run keys.
         waiting: the objects that have not settled.
-        lowest: what was modified since counts, if its upload is not still to be judged.
-        earlier: objects that were there before the first round; None if there is nothing to remember.
+        lowest: objects modified since then count, except uploads that are still to be checked.
+        earlier: objects that existed before the first round; None if there is nothing to remember.
         new: the objects that count, by run key.
     """
 
@@ -198,7 +198,7 @@ class _Looking:
         lister: ObjectLister,
         context: SensorEvaluationContext,
     ) -> "_Looking":
-        """A look that goes on from a cursor."""
+        """Start an evaluation at a cursor."""
         waiting = Waiting(
             selection.settle_seconds, dict(cursor.waited), dict(cursor.waiting), cursor.oldest_waiting
         )
@@ -207,7 +207,7 @@ class _Looking:
         return cls(cursor, selection, lister, context, waiting, lowest, earlier)
 
     def remembered(self, cursor: SweepCursor) -> tuple[SweepCursor, int]:
-        """The cursor with what is to be remembered, and for how many objects there was no room."""
+        """Return the cursor with the remembered objects, and the number of those that do not fit."""
         before, dropped = cursor.before, 0
         if before is not None and self.earlier is not None and cursor.is_first_round:
             before, dropped = before.knowing(self.earlier)
@@ -218,7 +218,7 @@ class _Looking:
         return cursor, dropped + kept.left_out
 
     def look_at(self, page: Page, now: int) -> None:
-        """Take from a page the objects that count, and whose run key is not taken."""
+        """Add a page's objects that count, and whose run key is not claimed."""
         found = self._counting(page, now)
         # A group may be seen on several pages.
         fresh = {key: stored for key, stored in found.items() if key not in self.new}
@@ -234,9 +234,9 @@ class _Looking:
             self.new |= {key: stored for key, stored in unclaimed.items() if self._has_settled(stored, now)}
 
     def _counting(self, page: Page, now: int) -> dict[str, S3Object]:
-        """By run key, the page's objects that are watched, and new enough, and may have settled.
+        """Return the page's objects that are watched, new enough, and may have settled, by run key.
 
-        What has not settled yet is looked at by the next round, whose floor is no higher than that.
+        Objects that have not settled yet are checked by the next round, whose floor is no higher than that.
         """
         selection, counting = self.selection, dict[str, S3Object]()
         for stored in page.objects:
@@ -250,7 +250,7 @@ class _Looking:
         return counting
 
     def _is_late(self, stored: S3Object, modified: int) -> bool:
-        """Whether an object that bears a time before the first enable has appeared after it."""
+        """Return whether an object with a time before the first enable has appeared after it."""
         before = self.cursor.before
         if before is None or self.earlier is None:
             return False
@@ -263,7 +263,10 @@ class _Looking:
         return entry not in self.earlier
 
     def _old_keys(self, found: dict[str, S3Object]) -> dict[str, str]:
-        """By the run key that unversioned objects once had, the present one: what has such a run is not new."""
+        """Map the former run keys of unversioned objects to the current ones.
+
+        An object that has a run under its former key is not new.
+        """
         until = self.cursor.unversioned_until
         if not self.selection.lists_versions:
             return {}
@@ -275,12 +278,12 @@ class _Looking:
 
     def _has_settled(self, stored: S3Object, now: int) -> bool:
         if not self.selection.settle_seconds or not stored.is_in_parts:
-            return True  # It was looked at by its time already.
+            return True  # It was already checked by its time.
         modified = modified_ms(stored)
         return self.waiting.has_settled(digest_of(stored), modified, now, modified)
 
     def _complete(self, found: dict[str, S3Object], page: Page, now: int) -> dict[str, S3Object]:
-        """Those of the objects whose group is complete and has settled."""
+        """Return those of the objects whose group is complete and has settled."""
         if not found:
             return found
         groups = self._groups(page.objects)
@@ -307,7 +310,7 @@ class _Looking:
         newest, in_parts, settle = group.newest, group.newest_in_parts, self.selection.settle_seconds
         if settle and in_parts is not None:
             begun = modified_ms(in_parts)
-            # Remembered from now on, even if another file has not settled: they settle side by side.
+            # Remembered from now on, even if another file has not settled: they settle in parallel.
             if not self.waiting.has_settled(group.digest, begun, now, min(begun, modified_ms(stored))):
                 return False
         return newest is not None and settled_since(newest.last_modified, settle, now)

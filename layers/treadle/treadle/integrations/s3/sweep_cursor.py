@@ -1,4 +1,4 @@
-"""Where a sweep stands, as its sensor's cursor keeps it, and from where it starts."""
+"""The state of a sweep, as its sensor's cursor stores it, and where a sweep starts."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -13,30 +13,30 @@ from treadle.integrations.s3.selection import S3Selection, StartFrom
 from treadle.integrations.s3.sweep_memory import OVERLAP_MS, Before, modified_ms
 
 MOST_AHEAD_MS = 31 * 86_400_000
-"""A sensor may be deployed so long before the time that it starts from; a later one is taken for a mistake."""
+"""A sensor may be deployed this long before its start time; a later start is treated as a mistake."""
 
 
 @dataclass(frozen=True, slots=True)
 class SweepCursor:
-    """Where the sweep stands. Times are in milliseconds since the epoch.
+    """The state of the sweep. Times are in milliseconds since the epoch.
 
     Attributes:
         made_with: the selection's fingerprint.
         since: objects modified before this do not count; 0 for none.
-        position: the key after which the round goes on; "" at its beginning.
-        round_started: when the present round began.
-        round_floor: the present round passes over objects modified before this.
+        position: the key after which the round continues; "" at its beginning.
+        round_started: when the current round began.
+        round_floor: the current round skips objects modified before this.
         complete_round: when the last complete round began; 0 for never.
-        full_round: when the last complete round began that looked at all objects.
+        full_round: when the last complete round began that checked all objects.
         is_silent: whether the bucket was found to send no events to EventBridge.
         is_unversioned: whether versions are watched, and the bucket was found to make none.
-        start: the time that the selection gave as such; 0 if it gave none.
-        before: what was there before `since` and may be taken for new; None if nothing may.
-        waiting: since when objects are there that have not settled, in seconds, by their marks.
-        waited: the same as the last round left it, as far as the present round has not met it yet.
-        oldest_waiting: when that one of them was modified which was modified first; 0 for none.
-        unversioned_until: objects without version that were modified before this may have their run under the key
-            that they had until then; 0 for none.
+        start: the selection's start_from if it is a time; else 0.
+        before: objects that existed before `since` and may be mistaken for new; None if there can be none.
+        waiting: when objects that have not settled were first seen, in seconds, by their marks.
+        waited: the same from the last round, for objects that the current round has not reached yet.
+        oldest_waiting: the earliest modification time of a waiting object; 0 for none.
+        unversioned_until: objects without version that were modified before this may have their run under the
+            run key that they had until then; 0 for none.
     """
 
     made_with: tuple[str, ...]
@@ -65,11 +65,13 @@ class SweepCursor:
 
     @property
     def is_first_round(self) -> bool:
-        """Whether no round has been complete: what it meets from before `since` was there already."""
+        """Whether no round has been complete: objects from before `since` that it finds existed already."""
         return not self.complete_round
 
     def before_at(self, now: int) -> Before | None:
-        """What a round that begins now remembers of the time before; after two weeks no upload ends that began then.
+        """Return the earlier objects that a round beginning now remembers; None after two weeks.
+
+        By then every upload that was begun before has ended.
 
         Args:
             now: milliseconds since the epoch.
@@ -79,14 +81,14 @@ class SweepCursor:
         return self.before if self.before is not None and now < self.since + 2 * OVERLAP_MS else None
 
     def counts(self, stored: S3Object) -> bool:
-        """Whether the object is not one that was there before the first enable."""
+        """Return whether the object counts, and did not exist before the first enable."""
         modified, before = modified_ms(stored), self.before
         if modified >= self.since:
             return True
         if before is None or not before.may_be_late(stored, modified):
             return False
         if self.is_first_round and stored.key > self.position:
-            return False  # The round comes to it, and takes it for one that was there.
+            return False  # The round reaches it, and treats it as one that existed.
         return before.entry(stored, modified) not in set(before.entries())
 
 
@@ -104,10 +106,12 @@ _NAMES = frozenset(each.name for each in fields(SweepCursor))
 
 
 def bounded(cursor: SweepCursor, now: int) -> SweepCursor:
-    """The cursor without times to come, as a clock that was ahead leaves them: until then nothing would count.
+    """Return the cursor without future times, which a clock that was ahead left.
+
+    Until such a time nothing would count.
 
     Args:
-        cursor: as it was kept.
+        cursor: as stored.
         now: milliseconds since the epoch.
     """
     late: dict[str, Any] = {name: now for name in _TIMES if getattr(cursor, name) > now}
@@ -117,21 +121,22 @@ def bounded(cursor: SweepCursor, now: int) -> SweepCursor:
 def read_cursor(
     text: str | None, selection: S3Selection, now: int, start: Callable[[int], int] | None = None
 ) -> SweepCursor:
-    """Where the sweep stands; at its beginning where it was never enabled for this selection.
+    """Parse the state of the sweep; return its beginning if it was never enabled for this selection.
 
-    A first enable starts from where the selection says. A changed selection starts from now, lest a new prefix or
-    identity start runs for all that is there; to start from the beginning, clear the cursor. So does one that gives
-    the same time as before; a time that it did not give before counts at once, whatever else has changed.
+    A first enable starts from the selection's start_from. A changed selection starts from now, so that a new
+    prefix or identity does not start runs for all existing objects; to start from the beginning, clear the
+    cursor. The same holds if start_from is the same time as before; a new time applies immediately, whatever
+    else has changed.
 
     Args:
         text: the sensor's cursor.
-        selection: the present one.
+        selection: the current one.
         now: milliseconds since the epoch.
-        start: for one that starts from now, when that began, given what the last selection's sweep has come to; now
+        start: returns the start of a sweep from "now", given how far the last selection's sweep has come; now
             by default.
 
     Raises:
-        DagsterInvariantViolationError: if the cursor is no sweep's.
+        DagsterInvariantViolationError: if the cursor is not a sweep's.
     """
     explicit = _given_start(selection)
     known = _parsed(text) if text else None
@@ -143,13 +148,13 @@ def read_cursor(
         return SweepCursor(made_with, 0)
     last = max(known.round_started, known.complete_round) if known else 0
     since = explicit if is_asked_for else min(now, start(last)) if start else now
-    # S3 gives whole seconds: an object of this very second counts.
+    # S3's times are whole seconds: an object of this same second counts.
     since = since // 1000 * 1000
     return SweepCursor(made_with, since, start=explicit)
 
 
 def _given_start(selection: S3Selection) -> int:
-    """The time that the selection gives as such, in milliseconds; 0 if it gives none, which no time is told as."""
+    """Return start_from in milliseconds, if it is a time; else 0, which no valid time has."""
     return max(1, int(selection.starts_at.timestamp() * 1000)) if selection.starts_at else 0
 
 
@@ -169,7 +174,7 @@ def _parsed(text: str) -> SweepCursor:
 
 
 def _check(cursor: SweepCursor) -> None:
-    """Raise a `TypeError` for a value of another kind than the field's, as an operator may set any text."""
+    """Raise a `TypeError` for a value whose type is not the field's, as an operator may set any text."""
     numbers: dict[str, Any] = {name: getattr(cursor, name) for name in (*_TIMES, "start", "oldest_waiting")}
     numbers["unversioned_until"] = cursor.unversioned_until
     if cursor.before is not None:
@@ -191,11 +196,11 @@ def _check(cursor: SweepCursor) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """From where a tick goes on.
+    """Where a tick starts.
 
     Attributes:
-        cursor: where the sweep stands.
-        note: what an operator must know of a first enable; "" if nothing.
+        cursor: the state of the sweep.
+        note: a message to operators about a first enable, or "".
     """
 
     cursor: SweepCursor
@@ -208,16 +213,18 @@ def starting_point(
     now: int,
     deployed_at: Callable[[], int | None],
 ) -> Start:
-    """From where a tick goes on; at a first enable "now" is when the sensor was deployed, or started by an operator.
+    """Return where a tick starts.
+
+    At a first enable "now" is when the sensor was deployed, or started by an operator.
 
     Args:
-        context: gives the cursor, and when an operator started the sensor.
-        selection: which objects count.
+        context: has the cursor, and when an operator started the sensor.
+        selection: the watched objects.
         now: milliseconds since the epoch.
-        deployed_at: when the sensor was deployed, in milliseconds; None if that cannot be asked.
+        deployed_at: returns when the sensor was deployed, in milliseconds; None if that is unknown.
 
     Raises:
-        DagsterInvariantViolationError: if the cursor is no sweep's.
+        DagsterInvariantViolationError: if the cursor is not a sweep's.
     """
     notes: list[str] = []
 
@@ -238,10 +245,10 @@ def starting_point(
 
 
 def not_before(selection: S3Selection, now: int) -> str:
-    """Why there is nothing to sweep yet: the selection's time is still to come; "" if it is not.
+    """Return why there is nothing to sweep yet, because start_from is in the future; "" if it is not.
 
     Args:
-        selection: which objects count.
+        selection: the watched objects.
         now: milliseconds since the epoch.
 
     Raises:
