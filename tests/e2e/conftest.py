@@ -31,6 +31,7 @@ EDITS = {
 
 WITH_FURTHER_STACKS = {
     "test_job_targets",
+    "test_move",
     "test_moved_job",
     "test_previous_contract",
     "test_project_layer",
