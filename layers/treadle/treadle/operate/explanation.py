@@ -1,4 +1,4 @@
-"""What became of a tick's requests and of a run, as steps in the order of cause and effect, and one sentence."""
+"""Explanations of a tick's requests and of a run: steps in causal order, and a one-sentence summary."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,11 +21,12 @@ class Step:
     """One thing that happened, or did not.
 
     Attributes:
-        at: when; None if that is not known, or it has not happened.
-        what: "object", "event", "sensor", "tick", "request", "dispatch", "allowance", "claim", "launch", "status",
+        at: the time; None if it is unknown or the step has not happened.
+        what: "object", "event", "sensor", "tick", "request", "dispatch", "allowance", "claim", "launch",
+            "status",
             "dead letter" or a check's name.
-        detail: what happened, in words.
-        ok: False where the story goes no further because of it.
+        detail: a description.
+        ok: False if the chain of events ended here.
     """
 
     at: int | None
@@ -39,8 +40,8 @@ class Explanation:
     """Why something did or did not run.
 
     Attributes:
-        sentence: where it stands, and if it has stopped, why, and what comes next.
-        steps: in the order of time.
+        sentence: the current status; if it stopped, the reason and what comes next.
+        steps: in order of time.
     """
 
     sentence: str
@@ -49,12 +50,12 @@ class Explanation:
 
 @dataclass(slots=True)
 class ExplanationBuilder:
-    """A story as it is put together.
+    """Collects the steps of an explanation.
 
     Attributes:
         now: the time.
-        stopped_at: finds the edit by which the sensor was stopped at a time.
-        steps: so far.
+        stopped_at: finds the edit that had stopped the sensor at a given time.
+        steps: the steps so far.
     """
 
     now: int
@@ -62,21 +63,21 @@ class ExplanationBuilder:
     steps: list[Step] = field(default_factory=list)
 
     def add(self, what: str, at: int | None, detail: str, *, ok: bool = True) -> None:
-        """One step more."""
+        """Add a step."""
         self.steps.append(Step(at, what, detail, ok))
 
     def end(self, sentence: str) -> Explanation:
-        """The story in the order of time, with where it stands."""
+        """Return the explanation with its steps in order of time."""
         placed, at = [], 0
         for step in self.steps:
-            # What has no time of its own stays behind what it was told after.
+            # A step without a time stays behind the one that was added before it.
             at = at if step.at is None else step.at
             placed.append((at, step))
         return Explanation(sentence, tuple(step for _, step in sorted(placed, key=lambda each: each[0])))
 
 
 def add_tick(explanation: ExplanationBuilder, tick: Tick | TickSummary) -> None:
-    """What a tick evaluated, and how that ended."""
+    """Add a tick's evaluation and its result."""
     if tick.trigger:
         explanation.add("event", tick.time, tick.trigger)
     if isinstance(tick, Tick):
@@ -93,11 +94,11 @@ def add_tick(explanation: ExplanationBuilder, tick: Tick | TickSummary) -> None:
 
 
 def add_run(explanation: ExplanationBuilder, run: Run) -> None:
-    """A run from its record to where it stands."""
+    """Add a run's steps, from its record to its current status."""
     of = f" for run key {run.run_key!r}" if run.run_key else ""
     stop = explanation.stopped_at(run.created_at)
     if stop is not None:
-        # A stop ends evaluations, not what was committed; and an event's commit may have been under way.
+        # A stop ends evaluations, not what was committed; an event's commit may have been in progress.
         detail = f"stopped by {stop.by}; the commit of this tick was done or under way by then"
         explanation.add("sensor", stop.at, detail)
     explanation.add("dispatch", run.created_at, f"run {run.run_id} of job {run.job}{of} recorded")
@@ -131,7 +132,7 @@ def _rank(name: str) -> int:
 
 
 def describe_run(run: Run, now: int) -> str:
-    """Where a run stands, in one or two sentences."""
+    """Describe a run's status in one or two sentences."""
     if run.status is Status.QUEUED:
         return _waits_for_launch(run, now)
     if run.status is Status.CANCELING:
@@ -172,7 +173,7 @@ def _cannot_be_queried(unanswered: Unanswered) -> str:
 
 
 def _owner(claim: Claim) -> str:
-    """Who owns an attempt: as much of the token as tells one from another, and lets nobody act for it."""
+    """Return a prefix for a claim's owner: enough of the token to identify it, too little to act for it."""
     return f"launch {claim.token[-8:]}"
 
 
@@ -195,7 +196,7 @@ def _ended(run: Run) -> str:
 
 
 def reason_of(failure: Failure) -> str:
-    """The failure's name and words."""
+    """Return the failure's name and message."""
     return closed(f"{failure.error}: {failure.cause}")
 
 
@@ -212,7 +213,7 @@ def _may_follow(run: Run) -> str:
 
 
 def describe_tick(tick: Tick) -> str:
-    """What came of a tick, in one sentence."""
+    """Describe a tick's result in one sentence."""
     what = f"Tick {tick.tick_id}"
     if tick.error is not None:
         return f"{what} failed: {closed(error_words(tick.error.type, tick.error.message))}"
@@ -229,12 +230,12 @@ def describe_tick(tick: Tick) -> str:
 
 
 def describe_request(tick: Tick, request: PlannedRun, granted: bool) -> tuple[str, bool]:
-    """Why a request of a committed tick has no run (yet), and whether one may still come.
+    """Describe why a request of a committed tick has no run (yet), and return whether one may still come.
 
     Args:
-        tick: as it is kept.
-        request: one of its.
-        granted: whether the deployment lets the sensor start the job, as things are.
+        tick: the tick's record.
+        request: one of its requests.
+        granted: whether the deployment currently allows the sensor to start the job.
     """
     what = f"The request for run key {request.run_key!r}" if request.run_key else "The request"
     if tick.held is not None:
@@ -258,11 +259,11 @@ def describe_request(tick: Tick, request: PlannedRun, granted: bool) -> tuple[st
 
 
 def error_words(kind: str, message: str) -> str:
-    """An error's name and words, of which most bear the name already."""
+    """Return an error's name and message; most messages contain the name already."""
     return message if f"{kind}: " in message else f"{kind}: {message}"
 
 
 def closed(text: str) -> str:
-    """The text, ending as a sentence does."""
+    """Return the text with a final punctuation mark."""
     text = text.rstrip()
     return text if text.endswith((".", "!", "?", "…")) else f"{text}."
