@@ -1,7 +1,8 @@
-"""Why something did or did not run: one question, answered from the records and from how things are.
+"""Explains why something did or did not run, from records and the current state.
 
-All is read by key or index. What is not recorded (an event that never came, one that a stopped sensor dropped) is
-concluded from what would have brought it.
+All reads are by key or index. What is not recorded (an event that never arrived, or that a stopped sensor
+dropped) is
+inferred from the resources that should have delivered it.
 """
 
 from dataclasses import dataclass
@@ -33,10 +34,10 @@ READ_AT_ONCE = 20
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is asked about: one of these.
+    """The subject of an explanation: one of these.
 
     Attributes:
-        run_key: a run key of the sensor's.
+        run_key: a run key of the sensor.
         object: `s3://bucket/key`.
         run_id: a run.
         at: a time, in milliseconds.
@@ -49,19 +50,19 @@ class Subject:
 
 
 class Explainer:
-    """Explains.
+    """Explains runs, run keys, objects and ticks of a sensor.
 
     Args:
-        deployment: which sensors there are.
-        sensors: keeps their state.
-        ticks: keeps tick records.
-        runs: keeps run records.
-        run_ids: of the deployment's namespace.
-        objects: looks at objects as the sensors do.
-        health: looks at what would have brought an event.
+        deployment: the deployed sensors.
+        sensors: their state.
+        ticks: tick records.
+        runs: run records.
+        run_ids: the deployment's run ids.
+        objects: inspects objects as the sensors do.
+        health: checks the resources that deliver events.
         letters: reads the dead letters.
-        clock: the time.
-        registrations: what is wrong with what is registered; None to leave that out.
+        clock: the clock.
+        registrations: checks the registry; None to skip that.
     """
 
     def __init__(
@@ -88,15 +89,15 @@ class Explainer:
         self._of_objects = ObjectExplainer(self._asked, ticks, runs, sensors, objects, health)
 
     def explain(self, sensor: str, subject: Subject) -> Explanation:
-        """What became of a run key, an object, a run, or a moment of a sensor.
+        """Explain what happened to a run key, an object or a run, or what a sensor did at a time.
 
         Args:
-            sensor: its name.
-            subject: what is asked about.
+            sensor: the sensor's name.
+            subject: what to explain.
 
         Raises:
-            CommandRefusedError: if there is no such sensor or run, or the sensor watches no bucket.
-            StoreError: if a store did not answer.
+            CommandRefusedError: if the sensor or run does not exist, or the sensor does not watch a bucket.
+            StoreError: if a store did not respond.
         """
         standing = self._standing(sensor)
         explanation = ExplanationBuilder(standing.now, standing.stopped_at)
@@ -122,7 +123,7 @@ class Explainer:
         return SensorStatus(deployed, state, edits, failed, now, problems)
 
     def _last_failure(self, sensor: str) -> TickSummary | None:
-        """The newest failure of a scheduled tick, however many ticks of events there are since."""
+        """Return the newest failure of a scheduled tick, however many event ticks followed."""
         before: str | None = None
         while True:
             page = self._ticks.page(sensor, before=before, limit=READ_AT_ONCE, statuses={TickStatus.FAILURE})
@@ -152,7 +153,7 @@ class Explainer:
         return explanation.end(self._with_status(explanation, standing, words))
 
     def _with_status(self, explanation: ExplanationBuilder, standing: SensorStatus, words: str) -> str:
-        """The sentence with what keeps the sensor from evaluating, or with when it does so next."""
+        """Append what keeps the sensor from evaluating, or the time of its next tick."""
         for trouble in (standing.stopped, standing.not_loading, standing.failing, standing.not_evaluating):
             if trouble is not None:
                 explanation.add("sensor", None, trouble, ok=False)

@@ -1,4 +1,4 @@
-"""Why an object got its run, or none: its events, its run key, and where neither is, what would have brought it."""
+"""Explains why an object got a run, or none: its events, its run key, or what should have delivered an event."""
 
 from treadle.definitions.errors import CommandRefusedError, TreadleError
 from treadle.engine.identity import timestamp
@@ -13,13 +13,13 @@ from treadle.ports.sensors import SensorStore
 from treadle.ports.ticks import Tick, TickStore, TickSummary
 
 EARLY_MS, LATE_MS = 60_000, 900_000
-"""An object's event bears a time so close before or after that at which its object says it was stored."""
+"""Maximum difference between an event's time and the object's modification time, in each direction."""
 
 IN_PARTS_MS = 7 * 86_400_000
-"""An object that was uploaded in parts bears the time at which that began; uploads end within a week."""
+"""Same for multipart uploads, whose objects have the upload's start time; uploads end within a week."""
 
 READ_AT_ONCE, MOST_READ = 200, 5_000
-"""So many ticks are looked through for an object's events."""
+"""Page size and maximum number of ticks searched for an object's events."""
 
 RUNS = 500
 
@@ -30,12 +30,12 @@ class ObjectExplainer:
     """Explains objects.
 
     Args:
-        asked: follows requests.
-        ticks: keeps tick records.
-        runs: keeps run records.
-        sensors: keeps the sensors' state.
-        objects: looks at objects as the sensors do.
-        health: looks at what would have brought an event.
+        asked: traces requests.
+        ticks: tick records.
+        runs: run records.
+        sensors: the sensors' state.
+        objects: inspects objects as the sensors do.
+        health: checks the resources that deliver events.
     """
 
     def __init__(
@@ -55,16 +55,16 @@ class ObjectExplainer:
         self._health = health
 
     def explain(self, explanation: ExplanationBuilder, standing: SensorStatus, location: str) -> Explanation:
-        """What became of an object.
+        """Explain what happened to an object.
 
         Args:
-            explanation: the story so far.
-            standing: of the sensor.
+            explanation: the steps so far.
+            standing: the sensor's status.
             location: `s3://bucket/key`.
 
         Raises:
-            CommandRefusedError: if that names no object, or the sensor watches no bucket.
-            StoreError: if a store did not answer.
+            CommandRefusedError: if the location is not an object, or the sensor does not watch a bucket.
+            StoreError: if a store did not respond.
         """
         bucket, _, key = location.removeprefix(_PREFIX).partition("/")
         if not location.startswith(_PREFIX) or not bucket or not key:
@@ -114,9 +114,9 @@ class ObjectExplainer:
     def _event_ticks(
         self, sensor: str, location: str, sighting: ObjectInspection | None
     ) -> tuple[list[TickSummary], bool]:
-        """The ticks of the object's events, oldest first, and whether all were looked at that may be one.
+        """Return the ticks of the object's events, oldest first, and whether the search was complete.
 
-        They are found by time, as their ids begin with the event's.
+        Ticks are found by time, as their ids begin with the event's time.
         """
         stored = sighting.modified_at if sighting else None
         first = timestamp(stored - EARLY_MS) if stored is not None else ""
@@ -138,7 +138,7 @@ class ObjectExplainer:
     def _of_events(
         self, explanation: ExplanationBuilder, standing: SensorStatus, ticks: list[TickSummary]
     ) -> Explanation:
-        """What became of the last event's evaluation."""
+        """Explain the evaluation of the newest event."""
         tick = self._ticks.get(standing.name, ticks[-1].tick_id)
         if tick is None:
             return explanation.end(f"Tick {ticks[-1].tick_id} evaluated it; its record has expired.")
@@ -168,7 +168,7 @@ class ObjectExplainer:
     def _without_event(
         self, explanation: ExplanationBuilder, sensor: str, location: str, sighting: ObjectInspection | None
     ) -> Explanation | None:
-        """What became of an object that a sweep found, or that is gone."""
+        """Explain an object that a sweep found, or that no longer exists."""
         if sighting is not None and sighting.run_key is not None:
             return self._asked.by_key(explanation, sensor, sighting.run_key)
         known = (
@@ -186,7 +186,7 @@ class ObjectExplainer:
         location: str,
         sighting: ObjectInspection,
     ) -> Explanation:
-        """Why no event of a watched object was evaluated, and when the sweep finds it."""
+        """Explain why no event of a watched object was evaluated, and when the sweep will find it."""
         words = f"No event of {location} was evaluated, and no sweep has asked for a run of it"
         letter = self._asked.letter(explanation, location.removeprefix(_PREFIX).partition("/")[2])
         if letter is not None:
@@ -207,7 +207,7 @@ class ObjectExplainer:
         return explanation.end(f"{words}{why} {_sweep(standing, sighting, schedule)}")
 
     def _wiring(self, sensor: str, sighting: ObjectInspection) -> list[Finding]:
-        """What is wrong with that which brings the object's events."""
+        """Return the faults in what delivers the object's events."""
         snapshot = self._health.snapshot(f"sensor {sensor}")
         bucket = sighting.watched.removeprefix(_PREFIX).partition("/")[0]
         found = list(of_bucket(Bucket(sensor, bucket, announces=sighting.announces, remedy=sighting.remedy)))
@@ -222,7 +222,7 @@ class ObjectExplainer:
 
 
 def _with_advice(finding: Finding) -> str:
-    """What is wrong, with what to do about it in brackets."""
+    """Format a finding as a sentence, with its advice in parentheses."""
     says = f"{finding.says[0].lower()}{finding.says[1:].rstrip('.')}"
     return f"{says} ({finding.advice.rstrip('.')})." if finding.advice else f"{says}."
 
@@ -248,7 +248,7 @@ def _before_start(standing: SensorStatus, sighting: ObjectInspection) -> str:
 
 
 def _sweep(standing: SensorStatus, sighting: ObjectInspection, off: Finding | None) -> str:
-    """When the sweep comes to the object, or that it has."""
+    """Describe when the sweep reaches the object, or that it has."""
     stored, done = sighting.modified_at or 0, sighting.complete_round
     if done is not None and done > stored and not sighting.is_in_parts:
         return f"The sweep that began at {timestamp(done)} came to it, and the sensor's function asked for nothing."

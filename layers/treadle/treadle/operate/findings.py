@@ -1,4 +1,4 @@
-"""What a deployment's vitals mean: each fault with what to do about it. Pure judgement; nothing is read here."""
+"""Judges a deployment's health: each fault with what to do about it. Pure; performs no I/O."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,17 +22,17 @@ from treadle.ports.health import (
 from treadle.ports.ticks import Tick, TickSummary, TickTrouble
 
 OLD_SECONDS = 300
-"""A message that has waited for longer is not simply next in line; the alarms on age say the same."""
+"""A message that has waited longer is overdue; the alarms on age use the same limit."""
 
 CRASHES = 3
-"""So many invocations that end in an error within 15 minutes are no single mishap."""
+"""Number of failed invocations within 15 minutes that is a problem rather than an incident."""
 
 SKEW_MS = 5_000
-"""Clocks may differ by so much without harm: leases have that margin."""
+"""Tolerated clock skew: the margin of leases."""
 
 
 class Severity(StrEnum):
-    """How bad a finding is."""
+    """Severity of a finding."""
 
     PROBLEM = "problem"
     WARNING = "warning"
@@ -44,10 +44,10 @@ class Finding:
     """Something that is wrong, or may be.
 
     Attributes:
-        check: what was looked at, such as "rules".
-        subject: of what: "sensor new_objects", "launch", a job's or an alarm's name.
+        check: the check, such as "rules".
+        subject: "sensor new_objects", "launch", a job's or an alarm's name.
         severity: how bad it is.
-        says: what is wrong, in words.
+        says: what is wrong.
         advice: what to do.
     """
 
@@ -71,7 +71,7 @@ _SWITCH_ON = {
 
 
 def of_switch(switch: EventTrigger) -> Iterator[Finding]:
-    """That a schedule, a rule or a mapping is off, or works in vain."""
+    """Find schedules, rules and mappings that are disabled or have no effect."""
     check, words = _SWITCHED[switch.kind]
     if not switch.is_on:
         advice = _SWITCH_ON[switch.kind].format(name=switch.name)
@@ -93,12 +93,12 @@ def of_switch(switch: EventTrigger) -> Iterator[Finding]:
 
 
 def of_held(sensor: str, ticks: Sequence[Tick], *, is_all: bool) -> Finding:
-    """That requests of a sensor wait for a grant, or for the next hour.
+    """Report requests of a sensor that wait for a grant, or for the next hour.
 
     Args:
-        sensor: its name.
-        ticks: those with such requests; one at least.
-        is_all: False if there may be more of them.
+        sensor: the sensor's name.
+        ticks: the ticks with such requests; at least one.
+        is_all: False if there may be more.
     """
     says = f"Requests of {_ticks(len(ticks), is_all=is_all)} are held, the first of {ticks[0].tick_id}: {ticks[0].held}"
     advice = "Grant the job or raise the limit, and deploy; or drop them: treadle tick drop."
@@ -106,13 +106,7 @@ def of_held(sensor: str, ticks: Sequence[Tick], *, is_all: bool) -> Finding:
 
 
 def of_unreadable_tick(sensor: str, tick_id: str, reason: str) -> Finding:
-    """That a tick with requests cannot be dispatched until its record is repaired.
-
-    Args:
-        sensor: its name.
-        tick_id: which.
-        reason: what is wrong with the record.
-    """
+    """Report a tick whose requests cannot be dispatched until its record is repaired."""
     says = closed(f"The record of tick {tick_id} cannot be read, and its requests wait: {reason}")
     advice = "Repair the item in the ticks table, or delete it; then: treadle dlq redrive"
     return Finding("requests", f"sensor {sensor}", Severity.PROBLEM, says, advice)
@@ -121,13 +115,13 @@ def of_unreadable_tick(sensor: str, tick_id: str, reason: str) -> Finding:
 def of_lost(
     sensor: str, trouble: TickTrouble, ticks: Sequence[TickSummary], *, is_all: bool = True
 ) -> Finding:
-    """That requests of a sensor were refused, or set aside, within a day.
+    """Report requests of a sensor that were refused or rejected within a day.
 
     Args:
-        sensor: its name.
-        trouble: which of the two.
-        ticks: those with such requests, newest first; one at least.
-        is_all: False if there may be more of them.
+        sensor: the sensor's name.
+        trouble: refused or rejected.
+        ticks: the ticks with such requests, newest first; at least one.
+        is_all: False if there may be more.
     """
     what = "refused" if trouble is TickTrouble.REFUSED else "set aside, as they could never run"
     says = f"Requests of {_ticks(len(ticks), is_all=is_all)} of the last day were {what}, last of {ticks[0].tick_id}."
@@ -142,7 +136,7 @@ def _ticks(number: int, *, is_all: bool) -> str:
 
 
 def of_backlog(backlog: Backlog) -> Iterator[Finding]:
-    """That something has waited for too long, or was given up."""
+    """Find messages that have waited too long, or were given up."""
     if not backlog.owner:
         if backlog.waiting or backlog.in_flight:
             number = (backlog.waiting or 0) + backlog.in_flight
@@ -159,7 +153,7 @@ def of_backlog(backlog: Backlog) -> Iterator[Finding]:
 
 
 def of_bucket(bucket: Bucket) -> Iterator[Finding]:
-    """That a watched bucket cannot be watched, or tells of nothing."""
+    """Find watched buckets that cannot be watched, or that send no events."""
     owner = f"sensor {bucket.sensor}"
     if bucket.trouble:
         yield Finding(
@@ -182,11 +176,11 @@ def of_bucket(bucket: Bucket) -> Iterator[Finding]:
 
 
 def of_target(target: JobTarget, in_use: Collection[str]) -> Iterator[Finding]:
-    """That a job launches nothing.
+    """Find a job that cannot be launched.
 
     Args:
-        target: what it launches.
-        in_use: jobs that running sensors may start; another one needs no target yet.
+        target: the job's target.
+        in_use: jobs that running sensors may start; others do not need a target yet.
     """
     is_needed = target.job in in_use
     severity = Severity.PROBLEM if is_needed else Severity.OK
@@ -211,7 +205,7 @@ def of_target(target: JobTarget, in_use: Collection[str]) -> Iterator[Finding]:
 
 
 def of_unknown_jobs(sensors: Iterable[DeployedSensor], snapshot: HealthSnapshot) -> Iterator[Finding]:
-    """That a sensor waits for runs of a job that is not registered.
+    """Find sensors that wait for runs of jobs that are not registered.
 
     Args:
         sensors: the deployment's.
@@ -219,7 +213,7 @@ def of_unknown_jobs(sensors: Iterable[DeployedSensor], snapshot: HealthSnapshot)
     """
     known = sorted(each.job for each in snapshot.targets)
     if not known or any(each.check == "jobs" for each in snapshot.unread):
-        return  # Nobody can say which jobs there are.
+        return  # The registered jobs are unknown.
     for sensor in sensors:
         heard = sensor.subscription.jobs if sensor.subscription else ()
         for name in sorted(set(heard) - set(known)):
@@ -229,7 +223,7 @@ def of_unknown_jobs(sensors: Iterable[DeployedSensor], snapshot: HealthSnapshot)
 
 
 def of_denial(denial: MissingPermission) -> Finding:
-    """That a step may not do what it must."""
+    """Report a component that lacks a permission it needs."""
     where = f"on {denial.resource}" if denial.resource else "(the log names no resource)"
     says = f"It may not {denial.action} {where}: {denial.words}."
     advice = (
@@ -240,7 +234,7 @@ def of_denial(denial: MissingPermission) -> Finding:
 
 
 def of_alarm(alarm: Alarm) -> Finding:
-    """That an alarm has gone off."""
+    """Report an alarm in state ALARM."""
     since = f" since {timestamp(alarm.since)}" if alarm.since is not None else ""
     says = f"In ALARM{since}: {alarm.words}"
     return Finding(
@@ -249,7 +243,7 @@ def of_alarm(alarm: Alarm) -> Finding:
 
 
 def of_channel(channel: AlertChannel) -> Iterator[Finding]:
-    """That alerts or alarms cannot arrive; a warning if nobody has subscribed to them."""
+    """Find channels on which alerts or alarms cannot arrive; a warning if nobody has subscribed."""
     if channel.trouble:
         says = f"Alerts do not arrive: {channel.trouble} ({channel.address.setting})"
         severity = Severity.WARNING if channel.is_unused else Severity.PROBLEM
@@ -257,18 +251,18 @@ def of_channel(channel: AlertChannel) -> Iterator[Finding]:
 
 
 def of_activity(activity: Activity) -> Iterator[Finding]:
-    """That a function crashes whenever it is invoked."""
+    """Find functions whose recent invocations failed."""
     if activity.errors:
         times = "invocation" if activity.errors == 1 else f"{activity.errors} invocations"
         says = f"The last {times} of its function {activity.name} ended in an error, within 15 minutes."
-        # One may be a deployment's, or an outage's; SQS and Lambda repeat it.
+        # A single one may be a deployment or an outage; SQS and Lambda retry it.
         severity = Severity.PROBLEM if activity.errors >= CRASHES else Severity.WARNING
         advice = "Its log has the error: an import that fails, out of memory, out of time."
         yield Finding("functions", activity.owner, severity, says, advice)
 
 
 def of_clock(ahead_ms: int | None) -> Iterator[Finding]:
-    """That this machine's clock is wrong."""
+    """Find a wrong clock on this machine."""
     if ahead_ms is not None and abs(ahead_ms) > SKEW_MS:
         way = "ahead of" if ahead_ms > 0 else "behind"
         says = f"This machine's clock is {abs(ahead_ms) / 1000:.0f} s {way} AWS's, so what is told as now is not."
@@ -276,7 +270,7 @@ def of_clock(ahead_ms: int | None) -> Iterator[Finding]:
 
 
 def of_unread(unread: SkippedCheck) -> Finding:
-    """That something could not be looked at."""
+    """Report something that could not be checked."""
     says = f"Not checked: {unread.words}"
     advice = f"Grant yourself {unread.action}." if unread.action else "Try again."
     return Finding(unread.check, unread.what, Severity.WARNING, says, advice)

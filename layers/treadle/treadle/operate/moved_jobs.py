@@ -1,4 +1,4 @@
-"""Runs under way where no job is any more, and runs whose target cannot be queried: what a deployment may have taken."""
+"""Finds runs in progress at targets that are no longer a job's, or that cannot be queried."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,29 +11,29 @@ from treadle.ports.targets import UNANSWERING, JobSettings
 
 CHECK = "runs under way"
 MOST = 1_000
-"""So many of the runs that are under way are looked at."""
+"""Maximum number of runs in progress that are checked."""
 
 _REVISED = {"batch", "ecs"}
-"""Kinds whose rules and permissions hold for every revision of what they run."""
+"""Target types whose rules and permissions cover every revision."""
 
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where the jobs of a deployment are, and were.
+    """The current and former targets of a deployment's jobs.
 
     Attributes:
-        jobs: what each job's name launches, and where it was before.
-        place: the own account and region, as `account/region`, and whatever follows.
+        jobs: the settings of each job, by name, with former targets.
+        place: the engine's account and region, as `account/region`, with any suffix.
     """
 
     jobs: Mapping[str, JobSettings]
     place: str = ""
 
     def findings(self, runs: Iterable[Run]) -> Iterator[Finding]:
-        """What keeps runs from being seen to their end, by job and address.
+        """Report what prevents runs from being followed to their end, by job and address.
 
         Args:
-            runs: those that are under way.
+            runs: the runs in progress.
         """
         at: dict[tuple[str, str], list[Run]] = {}
         for run in runs:
@@ -66,7 +66,7 @@ class Addresses:
         yield Finding(CHECK, f"job {job}", Severity.PROBLEM, says, advice)
 
     def _keeper(self, kind: str, address: str) -> str | None:
-        """The job whose entry names the address as a former one."""
+        """Return the job whose entry lists the address as a former target."""
         for name, settings in self.jobs.items():
             for of, each in former_of(settings):
                 if of == kind and (
@@ -77,7 +77,7 @@ class Addresses:
         return None
 
     def _is_present(self, kind: str, address: str) -> bool:
-        """Whether a job is there now, by another name or of another revision, too."""
+        """Return whether a job has this target now, including by another name or with another revision."""
         for settings in self.jobs.values():
             if settings.target != kind or not settings.arn:
                 continue

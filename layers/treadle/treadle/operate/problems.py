@@ -1,4 +1,4 @@
-"""What is wrong with one sensor, from its state, its last ticks and its function. Pure judgment; nothing is read here."""
+"""Judges a sensor's problems from its state, its last ticks and its function. Pure; performs no I/O."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,24 +16,26 @@ from treadle.ports.sensors import SensorState
 from treadle.ports.ticks import TickKind, TickSummary
 
 LATE_SECONDS = 300
-"""A scheduled sensor that has not ticked for so long after it was due does not tick at all; nor one that RECONCILE
-announces as late, which may be earlier."""
+"""Delay after which a scheduled sensor counts as late.
+
+A sensor that RECONCILE reports as late is late too, which may be earlier.
+"""
 
 FIRST_TICK_SECONDS = 60
-"""The same of its first tick: the first delivery after a deployment is due whatever the interval."""
+"""Same for the first tick: the first invocation after a deployment is due whatever the interval."""
 
 RETRIED_MS = 3_600_000
-"""All five deliveries of an event lie within so long: it comes again after 30 s, 2, 8 and 30 minutes."""
+"""Time within which all five deliveries of an event lie: retries follow after 30 s, 2, 8 and 30 minutes."""
 
 MANY = 3
-"""So many failed events within that time are more than one bad event among good ones."""
+"""Number of failed events within that time that indicates more than one bad event."""
 
 SKEW_MS = 60_000
-"""Clocks differ by less than this."""
+"""Maximum clock skew."""
 
 
 class ProblemKind(StrEnum):
-    """What is wrong with a sensor."""
+    """Kind of a sensor's problem."""
 
     UNREADABLE = "UNREADABLE"
     REGISTRATION = "REGISTRATION"
@@ -47,13 +49,16 @@ class ProblemKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SensorProblem:
-    """Something that is wrong with a sensor.
+    """A problem of a sensor.
 
     Attributes:
-        kind: UNREADABLE: its function or its rule cannot be read; REGISTRATION: what its project has registered of it
-            does not fit the rest of the registry, or its function the engine; NOT_LOADING: its function cannot be imported or configured; FAILING: its evaluations fail; LATE: it has
-            not ticked when it was due; BLOCKED: its stored state keeps it from ticking; NO_EVENTS: its rule is
-            disabled; UNCHECKED: whether its function loads could not be found out.
+        kind: UNREADABLE: its function or rule cannot be read; REGISTRATION: its registry entry is
+            inconsistent with the
+            registry, or its function with the engine; NOT_LOADING: its function cannot be imported or
+            configured;
+            FAILING: its evaluations fail; LATE: it did not tick when due; BLOCKED: its stored state prevents
+                ticks;
+            NO_EVENTS: its rule is disabled; UNCHECKED: whether its function loads is unknown.
         says: what is wrong, as a sentence.
         advice: what to do.
     """
@@ -65,14 +70,14 @@ class SensorProblem:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """A sensor at one moment.
+    """A sensor at one time.
 
     Attributes:
-        deployed: what the deployment says of it.
-        state: what is stored of it.
+        deployed: the deployed sensor.
+        state: its stored state.
         ticks: its last ticks, as many as an overview reads.
         is_running: whether it evaluates.
-        lag_seconds: how long ago its next tick was due; None if none is.
+        lag_seconds: how long ago its next tick was due; None if none is due.
         now: the time.
     """
 
@@ -85,12 +90,12 @@ class Observation:
 
     @property
     def has_never_ticked(self) -> bool:
-        """Whether no scheduled tick has ever begun."""
+        """Return whether no scheduled tick has ever begun."""
         return self.state.last_nominal is None
 
     @property
     def is_late(self) -> bool:
-        """Whether it should have ticked long since."""
+        """Return whether its next tick is overdue."""
         if not self.is_running or self.lag_seconds is None:
             return False
         if self.has_never_ticked:
@@ -101,7 +106,7 @@ class Observation:
 
     @property
     def is_unproven(self) -> bool:
-        """Whether nothing shows that the function loads as it is deployed: no evaluation since, or none when due."""
+        """Return whether nothing shows that the deployed function loads: no evaluation since, or one overdue."""
         deployed_at = self.deployed.deployed_at
         if self.deployed.problem:
             return False
@@ -112,27 +117,22 @@ class Observation:
 
 
 def interval_of(deployed: DeployedSensor, state: SensorState) -> int:
-    """Milliseconds from one tick to the next: as deployed, or as the code gives it, or each minute.
-
-    Args:
-        deployed: the sensor.
-        state: what is stored of it.
-    """
+    """Return the milliseconds between ticks: as deployed, as the code declares it, or one minute."""
     return (deployed.interval_seconds or 0) * 1000 or state.interval or MINUTE_MS
 
 
 def problems_of(
     seen: Observation, load: LoadCheck | None, registration: Iterable[SensorProblem] = ()
 ) -> tuple[SensorProblem, ...]:
-    """What is wrong with a sensor, the cause before its consequences.
+    """Return a sensor's problems, each cause before its consequences.
 
     Args:
         seen: the sensor.
-        load: whether its function loads; None if its ticks show that it does.
-        registration: what is wrong with its registration.
+        load: the check of its function; None if its ticks show that it loads.
+        registration: its registration problems.
     """
     if seen.deployed.problem:
-        # Nothing else can be said of it: what it is, and whether it runs by default, is not known.
+        # Nothing else can be determined: its kind and its default status are unknown.
         unreadable = SensorProblem(
             ProblemKind.UNREADABLE, closed(seen.deployed.problem), seen.deployed.remedy
         )
@@ -163,7 +163,7 @@ def _found(seen: Observation, load: LoadCheck | None) -> Iterator[SensorProblem]
 
 
 def _streak(seen: Observation) -> SensorProblem | None:
-    """Scheduled ticks that have failed in a row."""
+    """Report consecutive failures of scheduled ticks."""
     state = seen.state
     if not state.failure_streak:
         return None
@@ -177,7 +177,7 @@ def _streak(seen: Observation) -> SensorProblem | None:
 
 
 def _unfinished(seen: Observation) -> SensorProblem | None:
-    """An evaluation whose lease has expired: its process is gone, and the next tick will record that."""
+    """Report an evaluation whose lease has expired: its process is gone, and the next tick will record that."""
     state = seen.state
     if state.lease_owner is None or not 0 < state.lease_expires < seen.now - SKEW_MS:
         return None
@@ -190,14 +190,15 @@ def _unfinished(seen: Observation) -> SensorProblem | None:
 
 
 def _failing_events(seen: Observation) -> SensorProblem | None:
-    """Events whose evaluation fails: the last one, or several of late. One that a retry evaluated counts no more.
+    """Report failing events: the last one, or several recent ones, unless a retry succeeded.
 
-    Whoever starts a sensor has seen what failed before. Of a sensor that ticks as well, the next sweep shows that it
-    works; a sensor of events alone has nothing but its last event to show.
+    Failures before an operator started the sensor are known to that operator. If a sensor ticks as well, its
+    next
+    sweep shows that it works; otherwise only its last event can.
     """
     is_started = (
         seen.state.status is InstigatorStatus.RUNNING
-    )  # By an operator; a first tick notes its time, too.
+    )  # By an operator; a first tick sets its time as well.
     started = (seen.state.started_at or 0) if is_started else 0
     events = [each for each in seen.ticks if each.kind is TickKind.EVENT and each.ended_at >= started]
     if not events:
@@ -221,7 +222,7 @@ def _failing_events(seen: Observation) -> SensorProblem | None:
 
 
 def _blocked(seen: Observation) -> Iterator[SensorProblem]:
-    """What is stored in a way that no tick can come past it for a while."""
+    """Report stored state that prevents ticks for a while."""
     state = seen.state
     if state.last_nominal is not None and state.last_nominal > seen.now + SKEW_MS:
         says = f"Its last scheduled time, {timestamp(state.last_nominal)}, is in the future: it does not tick before."

@@ -1,4 +1,4 @@
-"""What is wrong with what projects have registered: entries that do not fit together, or not with their engine."""
+"""Checks the registry: entries that are inconsistent with each other or with the engine."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from treadle.ports.system import Clock
 CHECK = "registry"
 
 OLDEST_MS = 900_000
-"""RECONCILE lists Parameter Store every 10 minutes: an older copy shows that it does not run."""
+"""RECONCILE lists Parameter Store every 10 minutes: an older copy shows that it is not running."""
 
 SHARED = (
     "TREADLE_ENGINE_ID",
@@ -25,17 +25,17 @@ SHARED = (
     "TREADLE_EVENTS_TABLE",
     "TREADLE_OUTCOMES_BUCKET",
 )
-"""Variables that each sensor's function has from its engine's contract: with others it writes where nobody reads."""
+"""Variables that a sensor's function gets from its engine's contract; other values lose its writes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Registrations:
-    """Judges what is registered.
+    """Checks the registry.
 
     Attributes:
-        registered: the engine's copy of the registry, as it is now.
+        registered: returns the engine's current copy of the registry.
         environment: the environment of the engine's own functions.
-        clock: the time.
+        clock: the clock.
     """
 
     registered: Callable[[], Registry]
@@ -43,26 +43,23 @@ class Registrations:
     clock: Clock
 
     def of_sensors(self, sensors: Iterable[DeployedSensor]) -> dict[str, tuple[SensorProblem, ...]]:
-        """What is wrong with the registration of sensors, by name; those with which nothing is are left out.
-
-        Args:
-            sensors: the sensors.
+        """Return the registration problems of sensors, by name; sensors without problems are omitted.
 
         Raises:
-            StoreError: if the store did not answer.
+            StoreError: if the store did not respond.
         """
         registry = self.registered()
         found = {each.name: tuple(self._of_sensor(registry, each)) for each in sensors}
         return {name: problems for name, problems in found.items() if problems}
 
     def findings(self, sensors: Collection[DeployedSensor]) -> Iterator[Finding]:
-        """All that is wrong with the registry; if nothing is, that it is in order.
+        """Return all problems of the registry, or that it is in order.
 
         Args:
-            sensors: all that are registered.
+            sensors: all registered sensors.
 
         Raises:
-            StoreError: if the store did not answer.
+            StoreError: if the store did not respond.
         """
         registry = self.registered()
         found = [
@@ -81,7 +78,7 @@ class Registrations:
             yield Finding(CHECK, CHECK, Severity.OK, says)
 
     def _of_age(self, registry: Registry) -> Iterator[Finding]:
-        """That nobody reads what projects register."""
+        """Report a registry copy that is missing or outdated."""
         if not registry.listed_at:
             says = "The engine has no copy of the registry yet: RECONCILE has not listed Parameter Store."
         elif self.clock.now() - registry.listed_at > OLDEST_MS:
@@ -108,7 +105,7 @@ class Registrations:
         yield from self._of_environment(sensor)
 
     def _of_environment(self, sensor: DeployedSensor) -> Iterator[SensorProblem]:
-        """That its function works on other tables, or under another namespace, than the engine."""
+        """Report a function with other tables, or another namespace, than the engine."""
         wrong = [
             f"{name} is {sensor.settings[name]!r}, and the engine's is {self.environment[name]!r}"
             for name in SHARED
@@ -123,7 +120,7 @@ class Registrations:
 
 
 def _of_settings(entry: SensorEntry, sensor: DeployedSensor) -> Iterator[SensorProblem]:
-    """That its entry says something else than its function's environment, which its block of the template gives twice."""
+    """Report values that differ between a sensor's entry and its function's environment."""
     given = {
         "status": (entry.default_status.value, "TREADLE_DEFAULT_STATUS"),
         "interval": (str(entry.interval_seconds or ""), "TREADLE_INTERVAL_SECONDS"),
@@ -150,7 +147,7 @@ def _problem(says: str, advice: str) -> SensorProblem:
 
 
 def _of_rejected(registry: Registry) -> Iterator[Finding]:
-    """Entries that could not be taken; that of a sensor with an entry before it is a problem of the sensor."""
+    """Report rejected entries, except of a sensor with an earlier entry, where it is a problem of the sensor."""
     for path, reason in sorted(registry.problems.items()):
         folder, _, name = path.partition("/")
         if folder == SENSORS and name in registry.sensors:
@@ -165,7 +162,7 @@ def _of_rejected(registry: Registry) -> Iterator[Finding]:
 
 
 def _of_outdated(registry: Registry) -> Iterator[Finding]:
-    """Projects that were built for an older contract than the engine's."""
+    """Report projects built for an older contract than the engine's."""
     behind: dict[str, list[SensorEntry | JobEntry]] = {}
     entries: list[SensorEntry | JobEntry] = [*registry.sensors.values(), *registry.jobs.values()]
     for each in entries:
@@ -184,7 +181,7 @@ def _of_outdated(registry: Registry) -> Iterator[Finding]:
 
 
 def _of_jobs(registry: Registry, entry: SensorEntry) -> Iterator[SensorProblem]:
-    """Jobs that a sensor names and may not start: there is none, or it does not accept the sensor."""
+    """Report jobs that a sensor may not start: they do not exist, or do not accept the sensor."""
     unknown = sorted(entry.jobs - registry.jobs.keys())
     if unknown:
         names = ", ".join(unknown)
@@ -203,7 +200,7 @@ def _of_jobs(registry: Registry, entry: SensorEntry) -> Iterator[SensorProblem]:
 
 
 def _of_function(registry: Registry, entry: SensorEntry) -> Iterator[SensorProblem]:
-    """That several sensors name one function, which evaluates one of them."""
+    """Report sensors that share a function, which evaluates only one of them."""
     others = sorted(
         each.name
         for each in registry.sensors.values()
