@@ -14,8 +14,8 @@ def deployed_at() -> int | None:
     """Return when the function's code or settings were last deployed, in milliseconds; None if unknown.
 
     Requires `lambda:GetFunctionConfiguration` on the function, whose response has "the date and time that the
-    function
-    was last updated, in ISO-8601 format" (botocore's model of Lambda, FunctionConfiguration.LastModified).
+    function was last updated, in ISO-8601 format" (botocore's model of Lambda,
+    FunctionConfiguration.LastModified).
     """
     name = os.environ.get("AWS_LAMBDA_FUNCTION_NAME")
     if not name:

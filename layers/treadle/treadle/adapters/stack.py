@@ -131,8 +131,7 @@ def describe_rule(stack: DeployedStack, physical_id: str) -> Mapping[str, Any] |
     Args:
         stack: the stack.
         physical_id: the rule's; for a custom bus, CloudFormation's format is "bus|rule", and local clouds
-            omit
-            the bus.
+            omit the bus.
     """
     bus, _, name = physical_id.rpartition("|")
     own = stack.physical_ids.get("Bus", "")

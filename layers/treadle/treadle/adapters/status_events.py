@@ -1,10 +1,8 @@
 """Parses the status of executions from the AWS events of their targets.
 
 A rule's input transformer keeps these fields of `detail`, and `id`, `time`, `source`, `detail-type`,
-`account` and
-`region` of the envelope. Everything else stays out of queues and logs: payloads, input, output, environment.
-A field
-that may be missing is quoted in the template, as an empty replacement would not be JSON.
+`account` and `region` of the envelope. Everything else stays out of queues and logs: payloads, input, output,
+environment. A field that may be missing is quoted in the template, as an empty replacement would not be JSON.
 
 | source / detail-type | fields of `detail` | may be absent |
 | --- | --- | --- |
@@ -24,8 +22,7 @@ responsePayload.errorType, responsePayload.errorMessage | the last two |
 For a failed invocation, the whole `responsePayload` may be kept: it is the error, or null.
 
 Every unfinished status is STARTED, as when LAUNCH records its own start and RECONCILE queries the target.
-With
-different statuses, the record would depend on the order of reports.
+With different statuses, the record would depend on the order of reports.
 """
 
 from collections.abc import Callable, Mapping, Sequence

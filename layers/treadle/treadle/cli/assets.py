@@ -1,4 +1,4 @@
-"""Commands on assets: which there are, and what became of one."""
+"""Commands on assets: list, and show one asset's events."""
 
 import click
 

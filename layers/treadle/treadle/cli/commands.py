@@ -1,4 +1,4 @@
-"""The commands, as they are typed; what they do is elsewhere."""
+"""Defines the commands; their implementation is elsewhere."""
 
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version

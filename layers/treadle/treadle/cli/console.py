@@ -1,4 +1,4 @@
-"""The command that serves the console to this machine."""
+"""The command that serves the console on this machine."""
 
 import secrets
 import webbrowser
@@ -49,7 +49,7 @@ def console(stack: str, port: int, no_browser: bool, by: str | None) -> None:
 
 
 def _serving(parts: "OperatorParts", port: int, by: str) -> "tuple[LocalServer, str]":
-    """The server, and the address with the token that opens it."""
+    """Create the server, and the URL with the token that opens it."""
     # Imported here, as no other command needs them.
     from treadle.adapters.system import SystemClock
     from treadle.console.app import Console

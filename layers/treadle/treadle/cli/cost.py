@@ -1,4 +1,4 @@
-"""The command that computes what an engine and its projects cost."""
+"""The command that estimates the cost of an engine and its projects."""
 
 import json
 

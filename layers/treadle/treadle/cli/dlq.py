@@ -1,4 +1,4 @@
-"""Commands on dead letters: which there are, one in full, and all sent again."""
+"""Commands on dead letters: list, show, and redrive."""
 
 from collections import Counter
 from typing import TYPE_CHECKING

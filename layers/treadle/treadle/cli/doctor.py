@@ -1,4 +1,4 @@
-"""The command that looks for what is wrong with a deployment."""
+"""The command that checks a deployment."""
 
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from treadle.operate.findings import Finding
 
 _SHOWN = 3_000
-"""What is to be done may be a long command, which must be whole."""
+"""Maximum length of an advice, which may contain a long command."""
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""The commands that write, deploy and delete an engine, from what an installed Treadle carries."""
+"""The commands that write, deploy and delete an engine, from the files of an installed Treadle."""
 
 import shutil
 import subprocess
@@ -65,7 +65,7 @@ def deploy(directory: Path, config_env: str, stack_name: str | None, arguments: 
     place = directory / "engine"
     named = ("--stack-name", stack_name) if stack_name else ()
     _sam(place, "build", "--config-env", config_env)
-    # An unchanged engine is no failure: it may be that only the protection is missing.
+    # An unchanged engine is not a failure: only the protection may be missing.
     _sam(place, "deploy", "--config-env", config_env, "--no-fail-on-empty-changeset", *named, *arguments)
     stack = stack_name or stack_of_environment(directory / ENGINE_SETTINGS, config_env)
     # Imported here, as boto3 would slow down every other command.

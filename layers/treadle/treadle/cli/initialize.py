@@ -1,4 +1,4 @@
-"""The command that writes a project of its own, which needs no checkout of Treadle."""
+"""The command that writes a project, which needs no checkout of Treadle."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Commands that need a checkout of Treadle: the local cloud, the demo, one function run as Lambda would."""
+"""Commands that need a checkout of Treadle: the local cloud, the demo, and local invocation of a function."""
 
 import subprocess
 from pathlib import Path
@@ -51,7 +51,7 @@ def _make(target: str) -> None:
 
 
 def _checkout() -> Path:
-    """The checkout that this folder is in; outside of any, the command ends."""
+    """Return the checkout that contains the current folder; exit if there is none."""
     here = Path.cwd()
     root = next((each for each in (here, *here.parents) if _is_checkout(each)), None)
     if root is None:
@@ -61,7 +61,7 @@ def _checkout() -> Path:
 
 
 def _carry_out(root: Path, words: list[str]) -> None:
-    """Run the checkout's own tool, and end as it ends."""
+    """Run one of the checkout's tools, and exit with its status."""
     try:
         done = subprocess.run(words, cwd=root, check=False)  # noqa: S603 - no shell reads the words
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The command that shows what a sensor's function has logged."""
+"""The command that shows the log of a sensor's function."""
 
 import contextlib
 import json
@@ -63,7 +63,7 @@ def _say(line: "LogLine", as_json: bool) -> None:
 
 
 def _parsed(text: str) -> dict[str, Any]:
-    """A line that is JSON, as Powertools writes it; nothing of any other."""
+    """Parse a JSON line, as Powertools writes it; return {} for any other."""
     try:
         told = json.loads(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What `treadle new` writes: a sensor's folder, sample events and test, and blocks of the template; or nothing."""
+"""Writes what `treadle new` adds, all or nothing: a sensor's folder, events and test, and template blocks."""
 
 import builtins
 import hashlib
@@ -17,44 +17,48 @@ from treadle.definitions.errors import ScaffoldError
 from treadle.ports.targets import UNANSWERING
 
 SHORTEST, LONGEST, LONGEST_JOB = 3, 36, 40
-"""Characters in a sensor's and a job's name; longer ones would need other line breaks in the code written."""
+"""Lengths of a sensor's and a job's name; longer ones would need other line breaks in the generated code."""
 LONGEST_ASSET, MOST_PARTS = 60, 8
-"""Of an asset's key, likewise."""
+"""Same for an asset's key."""
 INTERVALS = range(15, 86_401)
 _SNAKE_CASE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _KEY_PART = re.compile(r"[^*\\\"'$\x00-\x1f\x7f]*")
-"""In a rule an asterisk is a wildcard, and in a policy a dollar sign begins a variable; a quote would end the text."""
+"""An asterisk is a wildcard in a rule; a dollar sign begins a variable in a policy; a quote ends the string.
+"""
 _DEADLINES = re.compile(
     r"cron\([0-9*,/-]+ [0-9*,/-]+ (\? [0-9A-Za-z*,/-]+ [0-9A-Za-z*,/#-]+|[0-9LW*,/-]+ [0-9A-Za-z*,/-]+ \?) [0-9*,/-]+\)"
 )
-"""Minutes, hours, day of month, month, day of week, year: EventBridge Scheduler wants all six, and ? for one of the days."""
+"""Minutes, hours, day of month, month, day of week, year.
+
+EventBridge Scheduler requires all six, and ? for one of the days.
+"""
 _TIME_ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+/-]{0,49}")
 _ASSET = re.compile(r"[\w.-]+(/[\w.-]+)*", re.ASCII)
 _RESERVED = {
     *keyword.kwlist,
     *keyword.softkwlist,
     *dir(builtins),
-    # Names in the code that is written, and in the project around it.
+    # Names in the generated code, and in the project around it.
     *("app", "context", "env", "evaluate", "evaluator", "handler", "last", "newest", "newest_item", "pytest"),
     *("requests", "run", "sensor", "source", "test", "time", "treadle", "config", "deployed", "started"),
     *("instance", "all_succeeded", "run_failure_sensor", "run_status_sensor"),
     *("deadline_sensor", "timedelta"),
     *("s3_sensor", "stored"),
     *("asset_event", "asset_sensor", "made", "metadata", "multi_asset_sensor", "records", "told"),
-    # Booleans and nothing, in YAML.
+    # Booleans and null, in YAML.
     *("true", "false", "yes", "off", "null"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was written.
+    """The result of writing a sensor or job.
 
     Attributes:
-        files: paths in the project, with what each is or has been given.
-        new_job: whether the job was unknown before, so that its address must be given.
-        warnings: what the sensor may wait for in vain.
+        files: paths in the project, with a description of each.
+        new_job: whether the job was unknown before, so that it needs an address.
+        warnings: events that the sensor may never receive.
     """
 
     files: dict[str, str]
@@ -63,7 +67,7 @@ class Written:
 
 
 def find_root(start: Path) -> Path:
-    """The project's folder: this one or the nearest above that has template.yaml and functions/sensors.
+    """Return the project's folder: the nearest, from here upwards, with template.yaml and functions/sensors.
 
     Raises:
         ScaffoldError: if there is none.
@@ -76,12 +80,12 @@ def find_root(start: Path) -> Path:
 
 
 def is_root(folder: Path) -> bool:
-    """Whether a folder is a project's."""
+    """Return whether a folder is a project's."""
     return (folder / "template.yaml").is_file() and (folder / "functions" / "sensors").is_dir()
 
 
 def write_sensor(root: Path, new: NewSensor) -> Written:
-    """Write everything that a new sensor needs into a project, its job's block included if that is new.
+    """Write everything that a new sensor needs into a project, including its job's block if the job is new.
 
     Args:
         root: the project's folder.
@@ -148,7 +152,7 @@ def _added(before: str, after: str) -> str:
 
 
 def _unknown_jobs(new: NewSensor, known: Set[str]) -> Iterator[str]:
-    """That the project has no such job as the sensor waits for; it may still get one."""
+    """Warn of jobs that the sensor waits for and the project does not have (yet)."""
     for name in new.upstream:
         if name not in known:
             meant = get_close_matches(name, known, 1)
@@ -192,7 +196,7 @@ def _text(new: NewSensor, name: str) -> str:
 
 
 def _queued_event(new: NewSensor, name: str) -> str:
-    """The queue's message with an event of the bus."""
+    """Return an SQS event whose message has an event of the bus."""
     batch = json.loads(_text(new, "queued-tick.json"))
     body = json.dumps(json.loads(_text(new, f"{name}.json")), separators=(",", ":"))
     batch["Records"][0] |= {
@@ -203,7 +207,7 @@ def _queued_event(new: NewSensor, name: str) -> str:
 
 
 def _write_all(root: Path, contents: Mapping[str, str]) -> None:
-    """Write files, the template last: what it names exists then."""
+    """Write files, the template last: the files that it refers to exist then."""
     for path, content in contents.items():
         target = root / path
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -47,7 +47,7 @@ def params(words: tuple[str, ...], root: Path | None, as_json: bool) -> None:
 
 
 class _Loader(SafeLoader):
-    """Reads a template whose functions, such as `!Ref`, do not matter."""
+    """Reads a template and ignores functions such as `!Ref`."""
 
 
 def _skipped(loader: SafeLoader, suffix: str, node: yaml.Node) -> None:
@@ -63,7 +63,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _parameters(template: dict[str, Any]) -> list[dict[str, Any]]:
-    """All parameters in the order of their groups."""
+    """Return all parameters, in the order of their groups."""
     interface = template.get("Metadata", {}).get("AWS::CloudFormation::Interface", {})
     known: dict[str, dict[str, Any]] = dict(template.get("Parameters", {}))
     found = []

@@ -1,4 +1,4 @@
-"""Commands on runs: which there are, one in full, another attempt, the end, another chance for a key."""
+"""Commands on runs: list, show, rerun, cancel, refresh, and release a run key."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -141,7 +141,7 @@ def _found(
     since: datetime | None,
     limit: int,
 ) -> "list[Run]":
-    """The runs that were made since, as many as asked for."""
+    """Return the runs created since a time, up to the limit."""
     from treadle.ports.run_queries import parse_place
 
     oldest = millis(since) if since else 0

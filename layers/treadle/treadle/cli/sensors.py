@@ -1,4 +1,4 @@
-"""Commands on sensors: how they stand, start, stop, reset, preview, a tick now, the cursor, a replay."""
+"""Commands on sensors: list, show, start, stop, reset, preview, tick, cursor, replay."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -52,7 +52,7 @@ if_version_option = click.option(
 
 
 def several(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the names of sensors, or `--all`; the stack, who asks, and `--json`."""
+    """Add names of sensors or `--all`, the stack, `--by`, and `--json` to a command."""
     names = click.argument("names", metavar="NAME...", nargs=-1)
     every = click.option(
         "--all", "every", is_flag=True, help="All sensors of the engine, of all its projects."
@@ -342,14 +342,14 @@ def replay(
 
 
 def _check(parts: "OperatorParts", name: str) -> None:
-    """Let nothing be stored of a sensor that the stack does not have."""
+    """Check that the stack has a sensor, before anything is stored for it."""
     from treadle.operate.overview import deployed_sensor
 
     deployed_sensor(parts.deployment, name)
 
 
 def _named(names: tuple[str, ...], every: bool) -> tuple[str, ...] | None:
-    """The sensors that a command is for; None for all."""
+    """Return the sensors that a command is for; None for all."""
     if bool(names) is every:
         raise click.UsageError("Give the names of sensors, or --all.")
     return None if every else tuple(dict.fromkeys(names))
@@ -405,7 +405,7 @@ def _row(view: "SensorView") -> tuple[object, ...]:
 
 
 def echo_problems(view: "SensorView") -> None:
-    """Print what is wrong with a sensor, and what to do."""
+    """Print a sensor's problems, and what to do."""
     for each in view.problems:
         echo(f"! {view.name}: {each.says}")
         echo(f"  {each.advice}")

@@ -1,4 +1,4 @@
-"""Commands on ticks: which there were, and one in full."""
+"""Commands on ticks: list, show, and drop."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -119,7 +119,7 @@ def _found(
     at: datetime | None,
     limit: int,
 ) -> "list[TickSummary]":
-    """The ticks between two times, as many as asked for."""
+    """Return the ticks between two times, up to the limit."""
     from treadle.engine.identity import timestamp
 
     found: list[TickSummary] = []
@@ -144,7 +144,7 @@ def _row(tick: "TickSummary") -> tuple[object, ...]:
 
 
 def _lost(tick: "TickSummary") -> str | None:
-    """How many of its requests have come to nothing; `tick show` says why."""
+    """Describe how many of its requests were lost; `tick show` has the reasons."""
     refused = tick.dispatched.refused if tick.dispatched else 0
     parts = [f"{refused} refused" if refused else "", f"{tick.set_aside} set aside" if tick.set_aside else ""]
     words = ", ".join(part for part in parts if part)
@@ -156,7 +156,7 @@ def _status(tick: "Tick") -> str:
 
 
 def _without_run(tick: "Tick") -> str:
-    """What a request stands at that has no run."""
+    """Return the status of a request without a run."""
     if tick.dispatched is not None:
         return "refused" if tick.dispatched.refused else "no run"
     return "held" if tick.held_requests else "no run yet"

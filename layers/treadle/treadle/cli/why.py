@@ -1,4 +1,4 @@
-"""The command that says why something did or did not run."""
+"""The command that explains why something did or did not run."""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from treadle.operate.explanation import Step
 
 _SHOWN = 3_000
-"""A sentence may hold a command, which must be whole."""
+"""Maximum length of a sentence, which may contain a command."""
 
 _BLANK = " " * len("2026-11-28T02:25:00.000Z")
 

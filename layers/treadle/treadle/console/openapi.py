@@ -1,4 +1,4 @@
-"""The API's description, made of its operations: what checks a request is also what describes it."""
+"""The API's description, generated from its operations: the same schemas validate the requests."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,10 +27,10 @@ WITH_BODY = {
 
 
 def document(operations: Sequence[Operation]) -> Mapping[str, Any]:
-    """The description, in the form of OpenAPI 3.1.
+    """Return the description in OpenAPI 3.1 format.
 
     Args:
-        operations: what can be asked.
+        operations: the operations of the API.
     """
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:

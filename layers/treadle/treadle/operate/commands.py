@@ -39,8 +39,7 @@ class Commands:
 
         Args:
             event: `{"treadle": "cancel", "run_id": ..., "by": ...}`, `{"treadle": "refresh", "run_id": ...}`
-                or
-                `{"treadle": "targets"}`.
+                or `{"treadle": "targets"}`.
         """
         self._renew()
         if event.get("treadle") == TARGETS:

@@ -1,8 +1,7 @@
 """Explains why something did or did not run, from records and the current state.
 
 All reads are by key or index. What is not recorded (an event that never arrived, or that a stopped sensor
-dropped) is
-inferred from the resources that should have delivered it.
+dropped) is inferred from the resources that should have delivered it.
 """
 
 from dataclasses import dataclass

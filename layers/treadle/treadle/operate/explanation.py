@@ -23,8 +23,7 @@ class Step:
     Attributes:
         at: the time; None if it is unknown or the step has not happened.
         what: "object", "event", "sensor", "tick", "request", "dispatch", "allowance", "claim", "launch",
-            "status",
-            "dead letter" or a check's name.
+            "status", "dead letter" or a check's name.
         detail: a description.
         ok: False if the chain of events ended here.
     """

@@ -20,8 +20,7 @@ class PreviewResult:
 
     Attributes:
         tick: the record that it would leave, with the names of `Tick`'s fields as far as they apply;
-            `left_out` has
-            the number of omitted entries of each list that was too long for the response.
+            `left_out` has the number of omitted entries of each list that was too long for the response.
         cursor_before: the cursor of the evaluation.
         cursor_after: the cursor that it would store.
     """

@@ -133,8 +133,7 @@ class Overview:
         """Return all sensors by name; costs one request per hundred, plus three each, sixteen at a time.
 
         The function of a sensor that has not evaluated since its deployment, or when due, is invoked to check
-        that it
-        loads, at most once a minute.
+        that it loads, at most once a minute.
 
         Raises:
             StoreError: if a store did not respond.

@@ -53,10 +53,9 @@ class SensorProblem:
 
     Attributes:
         kind: UNREADABLE: its function or rule cannot be read; REGISTRATION: its registry entry is
-            inconsistent with the
-            registry, or its function with the engine; NOT_LOADING: its function cannot be imported or
-            configured;
-            FAILING: its evaluations fail; LATE: it did not tick when due; BLOCKED: its stored state prevents
+            inconsistent with the registry, or its function with the engine; NOT_LOADING: its function cannot
+            be imported or configured; FAILING: its evaluations fail; LATE: it did not tick when due; BLOCKED:
+            its stored state prevents
                 ticks;
             NO_EVENTS: its rule is disabled; UNCHECKED: whether its function loads is unknown.
         says: what is wrong, as a sentence.
@@ -193,8 +192,7 @@ def _failing_events(seen: Observation) -> SensorProblem | None:
     """Report failing events: the last one, or several recent ones, unless a retry succeeded.
 
     Failures before an operator started the sensor are known to that operator. If a sensor ticks as well, its
-    next
-    sweep shows that it works; otherwise only its last event can.
+    next sweep shows that it works; otherwise only its last event can.
     """
     is_started = (
         seen.state.status is InstigatorStatus.RUNNING

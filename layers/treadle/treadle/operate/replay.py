@@ -77,8 +77,7 @@ class Replayer:
 
         Raises:
             CommandRefusedError: if the range is empty, begins before the oldest tick records, has more runs
-                than
-                can be read, or the stack has no such sensor.
+                than can be read, or the stack has no such sensor.
             StoreError: if a store or the queue did not respond; a repeated replay creates no duplicates.
         """
         begin, end = self._range(sensor, since, until)
@@ -111,8 +110,7 @@ class Replayer:
 
         Raises:
             CommandRefusedError: if the range is empty, begins before the oldest tick records, or the stack
-                has no
-                such sensor.
+                has no such sensor.
             StoreError: if a store or the queue did not respond; a repeated replay creates no duplicates.
         """
         begin, end = self._range(sensor, since, until)

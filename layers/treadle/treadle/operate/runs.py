@@ -122,8 +122,7 @@ class RunOperations:
             run_id: the run.
             by: the operator.
             if_attempt: the attempt that the operator saw: nothing is done if another has followed it, so that
-                the
-                command is idempotent. None for the last attempt.
+                the command is idempotent. None for the last attempt.
 
         Raises:
             CommandRefusedError: if the run or attempt does not exist, has not ended, or was not started by
@@ -319,8 +318,7 @@ class RunOperations:
         """Increment the epoch of the sensor whose key may start a run again.
 
         A tick in flight may have skipped its request for the key: it cannot commit now, and evaluates again.
-        And
-        evaluators clear their cache of claimed keys.
+        And evaluators clear their cache of claimed keys.
         """
         if run.may_start_again and run.run_key:
             self._sensors.edit(run.sensor, Edit(now, by, freed_key=run.run_key))

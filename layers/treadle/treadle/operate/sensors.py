@@ -33,8 +33,7 @@ class SensorOperations:
         """Stop a sensor; its cursor stays, and a leased tick in flight commits nothing.
 
         An event's tick has no condition on the sensor: one whose commit is in progress, or that read the
-        status
-        within the last second, may still be committed.
+        status within the last second, may still be committed.
 
         Args:
             sensor: the sensor's name.

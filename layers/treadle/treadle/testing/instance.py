@@ -192,8 +192,7 @@ class TreadleInstance(Recorded):
         """Deliver an event to every sensor that takes such events; return the results by sensor.
 
         An event that is too early, as its object is not settled yet, is DELAYED, and waits in `undelivered`
-        for another
-        delivery.
+        for another delivery.
 
         Args:
             event: such as the result of `objects.put`, for a late or duplicate delivery.
@@ -225,8 +224,7 @@ class TreadleInstance(Recorded):
         """Let an event of the bus trigger a tick of sensors, or be evaluated by them.
 
         A function that fails leaves a FAILURE tick, as it does when deployed, and its event waits in
-        `undelivered` for
-        another delivery by `send`.
+        `undelivered` for another delivery by `send`.
         """
         for name, parts in self._parts.items():
             definition = parts.definition

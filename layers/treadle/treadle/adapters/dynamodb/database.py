@@ -207,8 +207,7 @@ class Database:
         """Return the items of a query, up to its `limit`; the options are those of `Connection.query`.
 
         A page ends after a megabyte, whatever its limit (DynamoDB API reference, Query): fewer items than
-        requested are
-        complete only if no page follows.
+        requested are complete only if no page follows.
         """
         found = chain.from_iterable(self.pages(table, hash_key, **options))
         return list(islice(found, options.get("limit")))

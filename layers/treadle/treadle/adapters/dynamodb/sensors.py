@@ -229,8 +229,7 @@ def _token(lease: Lease, completion: Completion) -> str:
     """Return the token of a commit; a lease may have three: keeping the lease, its tick, and its stand-in.
 
     A token that was used with other writes is rejected for ten minutes (TransactWriteItems,
-    ClientRequestToken, in
-    DynamoDB's API reference).
+    ClientRequestToken, in DynamoDB's API reference).
     """
     if completion.stands_in:
         return hashlib.sha256(f"{lease.owner}/stands-in".encode()).hexdigest()[:36]

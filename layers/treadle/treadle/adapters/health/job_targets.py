@@ -155,8 +155,7 @@ def target_probe(settings: JobSettings) -> Probe:
 
 
 def roles_probe(jobs: Sequence[JobSettings], engine: EngineFunction) -> Probe:
-    """Return the probe of the targets of jobs with a role; the engine runs it, as only it may assume such a
-    role.
+    """Return the probe of targets of jobs with a role; the engine runs it, as only it may assume the role.
 
     Args:
         jobs: those that have a role and an address.

@@ -55,14 +55,11 @@ def needs(
     """Yield the functions' required permissions, one role and resource at a time.
 
     A policy may apply only to calls with a certain value, such as an item's key or an ECS cluster. IAM's
-    simulation knows
-    only the values that it is given, and treats a missing key as a mismatch (IAM User Guide, "Testing IAM
-    policies with the
-    IAM policy simulator"). So each need lists everything that the templates' conditions and policy variables
-    check,
-    including the tags of role and resource: SimulatePrincipalPolicy receives these as context entries, too
-    (IAM API
-    Reference). They are the values of a healthy deployment, and are not read from it.
+    simulation knows only the values that it is given, and treats a missing key as a mismatch (IAM User Guide,
+    "Testing IAM policies with the IAM policy simulator"). So each need lists everything that the templates'
+    conditions and policy variables check, including the tags of role and resource: SimulatePrincipalPolicy
+    receives these as context entries, too (IAM API Reference). They are the values of a healthy deployment,
+    and are not read from it.
 
     Args:
         stack: the engine's.

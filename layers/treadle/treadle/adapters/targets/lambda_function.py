@@ -16,8 +16,7 @@ class LambdaTarget(FireAndForgetTarget):
     """A `Target` on Lambda.
 
     Its external ids are the function's ARN and the request id, joined by a slash; the records that Lambda
-    sends to a
-    function's destinations have that id too.
+    sends to a function's destinations have that id too.
     """
 
     called: ClassVar[str] = "an asynchronous invocation"

@@ -81,8 +81,7 @@ class Roles:
         """Call a service with a role's credentials and return its response.
 
         A denial of credentials that are not fresh may concern a role that has been replaced: they are
-        dropped, and
-        the call is retried with new ones. A denied call has had no effect.
+        dropped, and the call is retried with new ones. A denied call has had no effect.
 
         Args:
             service: as boto3 names it.

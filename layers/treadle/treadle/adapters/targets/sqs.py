@@ -20,8 +20,7 @@ class SqsTarget(FireAndForgetTarget):
     """A `Target` on SQS: one message for each attempt.
 
     Its external ids are the queue's ARN and the message id, joined by a slash. On a FIFO queue the launch id
-    is the
-    deduplication id too, so that a message that is sent twice within five minutes is delivered once.
+    is the deduplication id too, so that a message that is sent twice within five minutes is delivered once.
     """
 
     called: ClassVar[str] = "a message"

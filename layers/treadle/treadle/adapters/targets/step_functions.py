@@ -42,8 +42,7 @@ _LISTED = ("RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED")
 """Statuses, each listed separately.
 
 Running executions are ordered by start or redrive, the others by end. An execution that ends meanwhile is in
-both
-lists, as the running ones are listed first.
+both lists, as the running ones are listed first.
 """
 
 NAME_TAKEN_MS = 89 * 86_400_000
@@ -54,8 +53,7 @@ class StepFunctionsTarget(AwsTarget):
     """A `Target` on Step Functions.
 
     Its token is the execution's name: the same name with the same input never starts a second execution while
-    the
-    first runs, nor for 90 days after it has closed. This does not hold for Express state machines.
+    the first runs, nor for 90 days after it has closed. This does not hold for Express state machines.
     """
 
     contract: ClassVar[StartContract] = StartContract(

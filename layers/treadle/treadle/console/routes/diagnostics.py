@@ -1,4 +1,4 @@
-"""What can be asked of the records and of the deployment: why something did or did not run, and what is wrong."""
+"""API operations for diagnosis: why something did or did not run, and what is wrong."""
 
 from http import HTTPStatus
 
@@ -18,7 +18,7 @@ STORY = shape(Explanation)
 
 
 def why(asked: ApiRequest) -> Json:
-    """Why something did or did not run."""
+    """Explain why something did or did not run."""
     query = asked.query
     subjects = [name for name in ("key", "object", "run", "at") if name in query]
     if len(subjects) != 1:
@@ -32,12 +32,12 @@ def why(asked: ApiRequest) -> Json:
 
 
 def doctor(asked: ApiRequest) -> Json:
-    """What is wrong."""
+    """Return the findings."""
     return {"findings": plain_json(asked.parts.doctor.examine())}
 
 
 def _sensor_of(asked: ApiRequest) -> str:
-    """The sensor that asked for the run in question; of anything else it must be said."""
+    """Return the sensor that requested the run; for other subjects, it must be given."""
     if "run" not in asked.query:
         raise BadRequestError("Say of which sensor.")
     return asked.parts.runs.get(asked.query["run"]).sensor

@@ -1,4 +1,4 @@
-"""What can be asked of a sensor's own function: what it would do, and to evaluate at once."""
+"""API operations of a sensor's own function: preview and tick."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ MOST_OBJECT_BYTES = 2**50
 
 
 def preview(asked: ApiRequest) -> Json:
-    """What it would do."""
+    """Preview an evaluation."""
     deployed, body = _deployed(asked), asked.body
     event, namespace = body.get("event"), deployed.settings.get(NAMESPACE, "")
     if "object" in body:
@@ -44,7 +44,7 @@ def preview(asked: ApiRequest) -> Json:
 
 
 def _newest(asked: ApiRequest, asset_key: str) -> AssetEvent:
-    """The newest event of an asset."""
+    """Return the newest event of an asset."""
     events = asked.parts.assets.events(asset_key, limit=1).events
     if not events:
         raise NotFoundError(
@@ -54,7 +54,7 @@ def _newest(asked: ApiRequest, asset_key: str) -> AssetEvent:
 
 
 def tick_now(asked: ApiRequest) -> Json:
-    """Evaluate at once."""
+    """Evaluate a sensor now."""
     told: Json = plain_json(asked.parts.direct.tick(_deployed(asked).name))
     return told
 
@@ -65,7 +65,7 @@ def _deployed(asked: ApiRequest) -> DeployedSensor:
 
 
 def _created(deployed: DeployedSensor, stored: Mapping[str, object], now: int) -> Mapping[str, object]:
-    """The event of an object in the bucket that the sensor watches, as EventBridge brings it."""
+    """Build the event of an object in the sensor's bucket, as EventBridge delivers it."""
     bucket = deployed.settings.get(BUCKET)
     if not bucket:
         raise CommandRefusedError(f"Sensor {deployed.name} watches no bucket: preview an event or a cursor.")
@@ -124,7 +124,7 @@ OPERATIONS = (
                 },
                 required=(),
             ),
-            # One of them, or none for the stored cursor.
+            # At most one of them; none for the stored cursor.
             "maxProperties": 1,
         },
         refusals=_REFUSED,

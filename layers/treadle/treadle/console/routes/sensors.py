@@ -1,4 +1,4 @@
-"""What can be asked of sensors: how they stand, what they are connected with, and to change them."""
+"""API operations on sensors: overview, show, change, and the graph."""
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,10 +18,10 @@ from treadle.operate.views import edit_json, graph_json, sensor_json
 from treadle.ports.sensors import RecordedEdit, SensorState
 
 MOST_AT_ONCE = 100
-"""Sensors that one request may change."""
+"""Maximum number of sensors that one request may change."""
 
 EDITS = 20
-"""So many of a sensor's last edits are shown with it."""
+"""Number of a sensor's last edits that are shown."""
 
 _WORKERS = 8
 _VIEW = with_properties(shape(SensorView), last_tick={"anyOf": [OUTLINE_OF_TICK, {"type": "null"}]})
@@ -29,7 +29,7 @@ _MISSING = {HTTPStatus.NOT_FOUND: "There is no such sensor."}
 
 
 def overview(asked: ApiRequest) -> Json:
-    """All sensors at a glance."""
+    """Return the overview of all sensors."""
     parts = asked.parts
     return {
         "stack": parts.deployment.name,
@@ -41,7 +41,7 @@ def overview(asked: ApiRequest) -> Json:
 
 
 def sensor(asked: ApiRequest) -> Json:
-    """One of them."""
+    """Return one sensor."""
     name = asked.path["sensor"]
     with not_found():
         view = asked.parts.overview.sensor(name)
@@ -50,22 +50,22 @@ def sensor(asked: ApiRequest) -> Json:
 
 
 def start(asked: ApiRequest) -> Json:
-    """Let it evaluate."""
+    """Start a sensor."""
     return _changed(asked, _start)
 
 
 def stop(asked: ApiRequest) -> Json:
-    """Let it evaluate no more."""
+    """Stop a sensor."""
     return _changed(asked, _stop)
 
 
 def reset(asked: ApiRequest) -> Json:
-    """Let code and deployment decide."""
+    """Return a sensor to its declared status."""
     return _changed(asked, _reset)
 
 
 def bulk(asked: ApiRequest) -> Json:
-    """Change several."""
+    """Change several sensors."""
     change = _CHANGES[asked.body["action"]]
 
     def one(name: str) -> Json:
@@ -82,7 +82,7 @@ def bulk(asked: ApiRequest) -> Json:
 
 
 def set_cursor(asked: ApiRequest) -> Json:
-    """Give it another bookmark."""
+    """Replace a sensor's cursor."""
     cursor, seen = asked.body["cursor"], asked.body["if_epoch"]
 
     def change(asked: ApiRequest, name: str) -> SensorState:
@@ -92,7 +92,7 @@ def set_cursor(asked: ApiRequest) -> Json:
 
 
 def graph(asked: ApiRequest) -> Json:
-    """What is connected with what."""
+    """Return the graph of sensors, jobs and assets."""
     return graph_json(graph_of(asked.parts.deployment, asked.parts.jobs))
 
 
