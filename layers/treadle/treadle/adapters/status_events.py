@@ -6,17 +6,12 @@ environment. A field that may be missing is quoted in the template, as an empty 
 
 | source / detail-type | fields of `detail` | may be absent |
 | --- | --- | --- |
-| `aws.states` / `Step Functions Execution Status Change` | executionArn, stateMachineArn, name, status |
-startDate, stopDate, redriveCount, redriveDate |
+| `aws.states` / `Step Functions Execution Status Change` | executionArn, stateMachineArn, name, status | startDate, stopDate, redriveCount, redriveDate |
 | `aws.glue` / `Glue Job State Change` | jobName, jobRunId, state | |
-| `aws.batch` / `Batch Job State Change` | jobArn, jobName, jobDefinition, status, attempts | startedAt,
-stoppedAt |
-| `aws.ecs` / `ECS Task State Change` | taskArn, taskDefinitionArn, lastStatus, containers | startedBy,
-startedAt, stoppedAt, stopCode, stoppedReason |
-| `lambda` / `Lambda Function Invocation Result - Success` | requestContext.functionArn,
-requestContext.requestId, requestPayload.launch_id | |
-| `lambda` / `Lambda Function Invocation Result - Failure` | the same, and requestContext.condition,
-responsePayload.errorType, responsePayload.errorMessage | the last two |
+| `aws.batch` / `Batch Job State Change` | jobArn, jobName, jobDefinition, status, attempts | startedAt, stoppedAt |
+| `aws.ecs` / `ECS Task State Change` | taskArn, taskDefinitionArn, lastStatus, containers | startedBy, startedAt, stoppedAt, stopCode, stoppedReason |
+| `lambda` / `Lambda Function Invocation Result - Success` | requestContext.functionArn, requestContext.requestId, requestPayload.launch_id | |
+| `lambda` / `Lambda Function Invocation Result - Failure` | the same, and requestContext.condition, responsePayload.errorType, responsePayload.errorMessage | the last two |
 | `treadle.report` / `Run Status Report` | version, launch_id, status, time | error, cause |
 
 For a failed invocation, the whole `responsePayload` may be kept: it is the error, or null.

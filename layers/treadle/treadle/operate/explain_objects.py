@@ -242,7 +242,7 @@ def _before_start(standing: SensorStatus, sighting: ObjectInspection) -> str:
     if start is None or sighting.modified_at is None or sighting.modified_at >= start.at:
         return ""
     if sighting.is_in_parts:
-        return ""  # Its upload was begun before; when it ended, nobody knows.
+        return ""  # Its upload began before; when it ended is unknown.
     when = f"was started only at {timestamp(start.at)}, by {start.by}"
     return f"the sensor {when}, and what comes to a stopped sensor is dropped."
 

@@ -185,7 +185,7 @@ class RunOperations:
         return RunEdit(run, False, _moved_on(run, if_attempt))
 
     def cancel(self, run_id: str, by: str) -> RunEdit:
-        """Cancel a run: at once if it waits for its launch, else through its target, which reports the end.
+        """Cancel a run: directly if it waits for its launch, else through its target, which reports the end.
 
         Args:
             run_id: the run.

@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 ENGINE = "#engine"
 LATE = "#late"
-"""Key of the item of late sensors; evaluators may read the engine's item only."""
+"""Keys of the two items. Evaluators may read the first."""
 
 
 class DynamoEngineStore:

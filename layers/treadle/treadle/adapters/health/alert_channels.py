@@ -77,7 +77,7 @@ def _topic(arn: str) -> Mapping[str, Any]:
     """Return the topic's attributes, with its confirmed subscriptions; not every cloud counts these."""
     attributes = dict(client("sns").get_topic_attributes(TopicArn=arn)["Attributes"])
     if attributes.get("SubscriptionsConfirmed") == "0":
-        # Only the topic's own account may list them: otherwise the count stands.
+        # Only the topic's own account may list them: otherwise the count is used.
         with suppress(ClientError):
             listed = client("sns").list_subscriptions_by_topic(TopicArn=arn)["Subscriptions"]
             confirmed = sum(each["SubscriptionArn"].startswith("arn:") for each in listed)
