@@ -80,7 +80,7 @@ def test_sensor_whose_function_is_gone_is_listed_with_that_problem_beside_the_ot
     assert ", not found" in listed
     assert "! orders: Its function orders-Function-1X cannot be read:" in listed
     assert "  Deploy project orders again; or delete the sensor's entry in Parameter Store" in listed
-    assert "job process_file, and project shop, whose job that is, does not accept the sensor." in listed
+    assert "job process_file, but the job's project, shop, does not accept the sensor." in listed
     assert "project       files" in treadle("sensor", "show", SENSOR).stdout
 
 
@@ -91,7 +91,7 @@ def test_sensor_of_another_engine_is_shown_as_such(stack: Deployment, stacks: St
     listed = treadle("sensor", "list").stdout
 
     assert "RUNNING, misregistered" in listed
-    assert "TREADLE_NAMESPACE is '123456789012/us-east-1/old', and the engine's is" in listed
+    assert "TREADLE_NAMESPACE is '123456789012/us-east-1/old', but the engine's is" in listed
 
 
 def test_function_that_does_not_load_is_shown_wherever_one_looks_for_its_ticks(
@@ -373,7 +373,7 @@ def test_sensor_of_an_engine_that_is_gone_is_listed_with_what_to_do(
     listed = treadle("sensor", "list").stdout
 
     assert "misregistered" in listed
-    assert "TREADLE_ENGINE_ID is 'c0ffee', and the engine's is '0b1c'" in listed
+    assert "TREADLE_ENGINE_ID is 'c0ffee', but the engine's is '0b1c'" in listed
     assert "Deploy project files with the engine's present contract" in listed
 
 

@@ -54,7 +54,7 @@ class Commands:
     def _edit(self, event: Mapping[str, Any]) -> RunEdit:
         run_id, by = event.get("run_id"), event.get("by", "")
         if not isinstance(run_id, str) or not isinstance(by, str):
-            msg = f"A command names a run by run_id, a text, and got {run_id!r:.80}."
+            msg = f"The command has run_id {run_id!r:.80}, which is not text. Give the run's id."
             raise CommandRefusedError(msg)
         if event.get("treadle") == REFRESH:
             return self._runs.refresh(run_id)

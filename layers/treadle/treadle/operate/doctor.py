@@ -122,7 +122,7 @@ class Doctor:
             problems = [each for each in pool.map(self._begins, sensors) if each]
         yield from problems
         if not problems:
-            says = f"The functions of {len(sensors)} sensors begin with the settings that they are given."
+            says = f"The functions of {len(sensors)} sensors load with their settings."
             yield Finding("configuration", "sensors", Severity.OK, says)
 
     def _begins(self, sensor: DeployedSensor) -> Finding | None:
@@ -152,9 +152,7 @@ class Doctor:
             ]
         yield from found
         if not found:
-            says = (
-                f"Nothing is held, and none of the last {MOST_READ} ticks of a day was refused or set aside."
-            )
+            says = f"No requests are held, and none were refused or set aside in the last {MOST_READ} ticks of a day."
             yield Finding("requests", "requests", Severity.OK, says)
 
     def _held(self) -> Iterator[Finding]:
@@ -193,15 +191,15 @@ class Doctor:
         """Find ticks and runs that are overdue."""
         before = self._clock.now() - LATE_MS
         for what, step, found in (
-            ("ticks wait to be dispatched", "dispatch", len(self._ticks.pending(before, COUNTED))),
-            ("runs wait to be looked at", "reconcile", len(self._runs.due(before, COUNTED))),
+            ("ticks have waited for dispatch", "dispatch", len(self._ticks.pending(before, COUNTED))),
+            ("runs have waited for their check", "reconcile", len(self._runs.due(before, COUNTED))),
         ):
             if found:
                 number = f"{COUNTED} or more" if found == COUNTED else str(found)
                 says = (
-                    f"{number} {what} since before {timestamp(before)}, and RECONCILE has not come to them."
+                    f"{number} {what} since before {timestamp(before)}, and RECONCILE has not reached them."
                 )
-                advice = "Look at RECONCILE's schedule and log; it goes on each minute with what is left."
+                advice = "Check RECONCILE's schedule and log; it continues with the rest each minute."
                 yield Finding("lag", step, Severity.PROBLEM, says, advice)
 
     def _under_way(self) -> Iterator[Finding]:
@@ -214,7 +212,7 @@ class Doctor:
         yield from found
         if not found:
             number = f"The first {MOST}" if len(names) == MOST else str(len(names))
-            yield Finding(CHECK, CHECK, Severity.OK, f"{number} are where a job is.")
+            yield Finding(CHECK, CHECK, Severity.OK, f"{number} are at a current target of a job.")
 
 
 def _of_grants(sensor: DeployedSensor, described: Mapping[str, object]) -> Finding | None:
@@ -223,7 +221,7 @@ def _of_grants(sensor: DeployedSensor, described: Mapping[str, object]) -> Findi
     missing = sorted({str(job) for job in jobs} - set(sensor.jobs)) if isinstance(jobs, list) else []
     if not missing:
         return None
-    says = f"Its code may ask for {', '.join(missing)}, which the deployment does not let it start."
+    says = f"Its code may request {', '.join(missing)}, which the deployment does not let it start."
     advice = f"Add {', '.join(missing)} to the sensor's jobs in project {sensor.project}, and deploy."
     return Finding("configuration", f"sensor {sensor.name}", Severity.WARNING, says, advice)
 
@@ -234,7 +232,7 @@ def _of_sensors(views: Sequence[SensorView]) -> Iterator[Finding]:
     yield from found
     if not found and not any(view.problems for view in views):
         running = sum(view.status == "RUNNING" for view in views)
-        says = f"{running} of {len(views)} sensors run, and none of them fails or is late."
+        says = f"{running} of {len(views)} sensors are running, and none of them is failing or late."
         yield Finding("sensors", "sensors", Severity.OK, says)
 
 
@@ -247,7 +245,7 @@ def _of_sensor(view: SensorView) -> Iterator[Finding]:
             owner,
             Severity.PROBLEM,
             says,
-            f"Mend what failed, then: treadle sensor start {view.name}",
+            f"Fix the cause, then: treadle sensor start {view.name}",
         )
     for each in view.problems:
         if each.kind not in _CHECKED_APART:
@@ -278,22 +276,22 @@ def _in_order(snapshot: HealthSnapshot) -> Iterator[Finding]:
     kinds = {"schedule": "schedules", "rule": "rules", "mapping": "mappings"}
     for kind, check in kinds.items():
         number = sum(each.kind == kind for each in snapshot.switches)
-        yield Finding(check, check, Severity.OK, f"{number} are on.")
+        yield Finding(check, check, Severity.OK, f"{number} are enabled.")
     queues = [each for each in snapshot.backlogs if each.owner and each.waiting is not None]
     waiting = sum(each.waiting or 0 for each in queues)
     yield Finding(
-        "queues", "queues", Severity.OK, f"{waiting} messages wait in {len(queues)} queues, none for long."
+        "queues", "queues", Severity.OK, f"{waiting} messages wait in {len(queues)} queues; none is overdue."
     )
     yield Finding("dead letters", "dead letters", Severity.OK, "There are none.")
-    yield Finding(
-        "buckets", "buckets", Severity.OK, f"{len(snapshot.buckets)} are there, and send their events."
-    )
+    yield Finding("buckets", "buckets", Severity.OK, f"{len(snapshot.buckets)} exist and send their events.")
     there = sum(each.exists is True for each in snapshot.targets)
-    yield Finding("jobs", "jobs", Severity.OK, f"{there} have what they launch.")
-    yield Finding("permissions", "permissions", Severity.OK, "The roles allow what their functions need.")
+    yield Finding("jobs", "jobs", Severity.OK, f"{there} have an existing target.")
+    yield Finding(
+        "permissions", "permissions", Severity.OK, "The roles have the permissions that their functions need."
+    )
     yield Finding("alarms", "alarms", Severity.OK, "None is in ALARM.")
     if snapshot.channels:
-        says = f"{len(snapshot.channels)} topics, secrets and senders of alerts are there."
+        says = f"{len(snapshot.channels)} topics, secrets and senders of alerts exist."
         yield Finding("alerts", "alerts", Severity.OK, says)
     if snapshot.clock_ahead_ms is not None:
-        yield Finding("clock", "clock", Severity.OK, "This machine's and AWS's agree.")
+        yield Finding("clock", "clock", Severity.OK, "This machine's clock agrees with AWS's.")

@@ -40,7 +40,7 @@ class TickDrops:
         """
         words = reason.strip().encode(errors="replace").decode()[:MAX_REASON]
         drop = Drop(self._clock.now(), by, words or NO_REASON)
-        held = f"Dropped by {by} at {timestamp(drop.at)}: {drop.reason}. RECONCILE notes it within about a minute."
+        held = f"Dropped by {by} at {timestamp(drop.at)}: {drop.reason}. RECONCILE applies it within about a minute."
         # Due at RECONCILE's next pass.
         due = drop.at - DISPATCH_LATE_MS - 1
         is_noted = self._ticks.drop(sensor, tick_id, drop, due, held)
@@ -55,7 +55,7 @@ def _refusal(sensor: str, tick_id: str, tick: Tick | None) -> str:
         return f"Sensor {sensor} has no tick {tick_id}: see treadle tick list {sensor} --status HELD."
     what = f"Tick {tick_id} of sensor {sensor}"
     if tick.dropped is not None:
-        return f"{what} was dropped by {tick.dropped.by} at {timestamp(tick.dropped.at)} already."
+        return f"{what} was already dropped by {tick.dropped.by} at {timestamp(tick.dropped.at)}."
     if not tick.is_to_be_dispatched:
-        return f"{what} was dispatched, or has nothing to dispatch: nothing of it waits."
-    return f"{what} is about to be dispatched: nothing of it is held."
+        return f"{what} has no held requests: it was dispatched, or requested nothing."
+    return f"{what} has no held requests: it is about to be dispatched."

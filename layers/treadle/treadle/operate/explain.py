@@ -108,7 +108,7 @@ class Explainer:
             return self._of_key(explanation, standing, subject.run_key)
         if subject.at is not None:
             return self._of_moment(explanation, standing, subject.at)
-        raise CommandRefusedError("Say what to explain: a run key, an object, a run or a time.")
+        raise CommandRefusedError("Nothing to explain: name a run key, an object, a run or a time.")
 
     def _standing(self, sensor: str) -> SensorStatus:
         deployed, state = deployed_sensor(self._deployment, sensor), self._sensors.get(sensor)
@@ -134,10 +134,10 @@ class Explainer:
     def _of_run(self, explanation: ExplanationBuilder, sensor: str, run_id: str) -> Explanation:
         run = self._runs.get(run_id)
         if run is None:
-            raise CommandRefusedError(f"There is no run {run_id}.")
+            raise CommandRefusedError(f"Run {run_id} does not exist.")
         if run.sensor != sensor:
-            whose = f"by sensor {run.sensor}" if run.sensor else "by no sensor"
-            raise CommandRefusedError(f"Run {run_id} was asked for {whose}, not by {sensor}.")
+            requester = f"by sensor {run.sensor}" if run.sensor else "outside any sensor"
+            raise CommandRefusedError(f"Run {run_id} was requested {requester}, not by {sensor}.")
         return self._asked.of_run(explanation, run)
 
     def _of_key(self, explanation: ExplanationBuilder, standing: SensorStatus, run_key: str) -> Explanation:
@@ -147,8 +147,8 @@ class Explainer:
         last = self._ticks.latest(standing.name, RECENT)
         for tick in last[:1]:
             add_tick(explanation, tick)
-        told = f"None of the last {len(last)} recorded ticks" if last else "No tick"
-        words = f"{told} of sensor {standing.name} asked for run key {run_key!r}, and there is no run of it"
+        none = f"None of the last {len(last)} recorded ticks" if last else "No tick"
+        words = f"{none} of sensor {standing.name} requested run key {run_key!r}, and no run has it"
         return explanation.end(self._with_status(explanation, standing, words))
 
     def _with_status(self, explanation: ExplanationBuilder, standing: SensorStatus, words: str) -> str:
@@ -166,9 +166,7 @@ class Explainer:
         if skips is not None and skips.first_at <= at < skips.last_at + step:
             words = f"{skips.count} ticks, from {timestamp(skips.first_at)} to {timestamp(skips.last_at)}, were skipped"
             explanation.add("tick", skips.last_at, f"{words}: {skips.reason}", ok=False)
-            return explanation.end(
-                f"Nothing was asked for: {words}. The last of them: {closed(skips.reason)}"
-            )
+            return explanation.end(f"No runs were requested: {words}. The last one: {closed(skips.reason)}")
         stop = standing.stopped_at(at)
         found = self._ticks.page(standing.name, before=timestamp(at + 1), limit=1).ticks
         last = found[0] if found else None
@@ -183,5 +181,5 @@ class Explainer:
         words = f"No tick of sensor {standing.name} is recorded for {timestamp(at)}"
         if tick is not None:
             add_tick(explanation, tick)
-            words = f"{words}; the last one before was {tick.tick_id} ({tick.status})"
+            words = f"{words}; the previous one is {tick.tick_id} ({tick.status})"
         return explanation.end(self._with_status(explanation, standing, words))

@@ -68,7 +68,7 @@ class ObjectExplainer:
         """
         bucket, _, key = location.removeprefix(_PREFIX).partition("/")
         if not location.startswith(_PREFIX) or not bucket or not key:
-            raise CommandRefusedError(f"{location!r} names no object such as s3://bucket/key.")
+            raise CommandRefusedError(f"{location!r} is not an object. Write it as s3://bucket/key.")
         sighting = self._inspected(explanation, standing, bucket, key)
         ticks, is_complete = self._event_ticks(standing.name, location, sighting)
         if ticks:
@@ -77,18 +77,16 @@ class ObjectExplainer:
         if story is not None:
             return story
         if sighting is None:
-            return explanation.end(
-                f"No event of {location} was evaluated, and the object cannot be looked at."
-            )
+            return explanation.end(f"No event of {location} was evaluated, and the object cannot be read.")
         if not sighting.is_watched:
             explanation.add("sensor", None, f"{location} is not watched", ok=False)
             return explanation.end(
-                f"{location} is not watched by sensor {standing.name}: {sighting.watched} is."
+                f"Sensor {standing.name} does not watch {location}; it watches {sighting.watched}."
             )
         if not is_complete:
             return explanation.end(
-                f"None of the {MOST_READ:,} ticks that were looked at evaluated an event of {location}, and there are "
-                "more from the time of its storing: ask by its run key, or for the time at which its event came."
+                f"None of the {MOST_READ:,} ticks that were searched evaluated an event of {location}, and there are more "
+                "from the time when it was stored: use its run key, or the time of its event, instead."
             )
         return self._missing(explanation, standing, location, sighting)
 
@@ -103,12 +101,12 @@ class ObjectExplainer:
             return None
         if found is None:
             raise CommandRefusedError(
-                f"Sensor {standing.name} watches no bucket: ask for a run key, a run or a time."
+                f"Sensor {standing.name} does not watch a bucket: use a run key, a run or a time instead."
             )
         if found.is_watched:
             is_there = found.modified_at is not None
-            words = f"{location} was stored" if is_there else f"there is no {location} (any more)"
-            explanation.add("object", found.modified_at, words, ok=is_there)
+            detail = f"{location} was stored" if is_there else f"{location} does not exist (any longer)"
+            explanation.add("object", found.modified_at, detail, ok=is_there)
         return found
 
     def _event_ticks(
@@ -154,7 +152,7 @@ class ObjectExplainer:
         if tick.set_aside:
             return explanation.end(f"Its request was set aside: {closed(tick.set_aside[0].reason)}")
         return explanation.end(
-            f"Its event was evaluated, and nothing was asked for: {closed(tick.reason or 'no reason given')}"
+            f"Its event was evaluated, but no run was requested: {closed(tick.reason or 'no reason given')}"
         )
 
     def _failed(self, explanation: ExplanationBuilder, standing: SensorStatus, tick: Tick) -> Explanation:
@@ -163,7 +161,9 @@ class ObjectExplainer:
         words = f"The function of sensor {standing.name} failed on its event, {tries}, the last time at {timestamp(tick.ended_at)}: {error}"
         key = (tick.trigger or "").partition(f"{_PREFIX}")[2].partition("/")[2].rpartition(" (")[0]
         letter = self._asked.letter(explanation, key)
-        return explanation.end(f"{words} {letter or 'The event comes again by itself, five times in all.'}")
+        return explanation.end(
+            f"{words} {letter or 'The event is delivered again automatically, five times in all.'}"
+        )
 
     def _without_event(
         self, explanation: ExplanationBuilder, sensor: str, location: str, sighting: ObjectInspection | None
@@ -187,12 +187,12 @@ class ObjectExplainer:
         sighting: ObjectInspection,
     ) -> Explanation:
         """Explain why no event of a watched object was evaluated, and when the sweep will find it."""
-        words = f"No event of {location} was evaluated, and no sweep has asked for a run of it"
+        words = f"No event of {location} was evaluated, and no sweep has requested a run for it"
         letter = self._asked.letter(explanation, location.removeprefix(_PREFIX).partition("/")[2])
         if letter is not None:
             return explanation.end(f"{words}. {letter}")
         if sighting.modified_at is None:
-            return explanation.end(f"{words}: there is no such object (any more).")
+            return explanation.end(f"{words}: the object does not exist (any longer).")
         for trouble in (standing.stopped, standing.not_loading, sighting.waits, _too_old(sighting)):
             if trouble:
                 explanation.add("sensor", None, trouble, ok=False)
@@ -202,7 +202,9 @@ class ObjectExplainer:
             explanation.add(each.check, None, f"{each.says} {each.advice}", ok=False)
         dropped = _before_start(standing, sighting)
         events = [_with_advice(each) for each in found if each.check != "schedules"]
-        why = f": {dropped or events[0]}" if dropped or events else "; what brings its events is in order."
+        why = (
+            f": {dropped or events[0]}" if dropped or events else "; the delivery of its events is in order."
+        )
         schedule = next((each for each in found if each.check == "schedules"), None)
         return explanation.end(f"{words}{why} {_sweep(standing, sighting, schedule)}")
 
@@ -216,7 +218,7 @@ class ObjectExplainer:
         for backlog in snapshot.backlogs:
             found += of_backlog(backlog)
             if backlog.waiting and not found:
-                says = f"{backlog.waiting} messages wait in its queue {backlog.name}, and the event may be one of them."
+                says = f"{backlog.waiting} messages wait in its queue {backlog.name}; the event may be one of them."
                 found.append(Finding("queues", backlog.owner, Severity.WARNING, says))
         return found
 
@@ -232,8 +234,8 @@ def _too_old(sighting: ObjectInspection) -> str:
         return ""
     return (
         f"it was stored before {timestamp(sighting.counts_since)}, when the sensor was first enabled for what it "
-        "watches, and its start_from is now or a later time. To take what was there before, deploy with the time from "
-        "which objects are to count as start_from, or with beginning and clear the cursor"
+        "watches, and its start_from is now or a later time. To include earlier objects, deploy with an earlier "
+        "start_from, or with start_from beginning and clear the cursor"
     )
 
 
@@ -243,25 +245,25 @@ def _before_start(standing: SensorStatus, sighting: ObjectInspection) -> str:
         return ""
     if sighting.is_in_parts:
         return ""  # Its upload began before; when it ended is unknown.
-    when = f"was started only at {timestamp(start.at)}, by {start.by}"
-    return f"the sensor {when}, and what comes to a stopped sensor is dropped."
+    when = f"was not started until {timestamp(start.at)}, by {start.by}"
+    return f"the sensor {when}, and a stopped sensor drops its events."
 
 
 def _sweep(standing: SensorStatus, sighting: ObjectInspection, off: Finding | None) -> str:
     """Describe when the sweep reaches the object, or that it has."""
     stored, done = sighting.modified_at or 0, sighting.complete_round
     if done is not None and done > stored and not sighting.is_in_parts:
-        return f"The sweep that began at {timestamp(done)} came to it, and the sensor's function asked for nothing."
+        return f"The sweep that began at {timestamp(done)} evaluated it, and the sensor's function requested no run."
     if done is not None and done > stored:
         return (
-            f"If its upload had ended by {timestamp(done)}, the sweep that began then came to it, and the sensor's "
-            f"function asked for nothing; else the sweep that is due at {standing.next_tick or 'the next minute'} does."
+            f"If its upload had ended by {timestamp(done)}, the sweep that began then evaluated it, and the sensor's "
+            f"function requested no run; otherwise the sweep due at {standing.next_tick or 'the next minute'} finds it."
         )
     if off is not None:
-        return f"The sweep does not come to it: {_with_advice(off)}"
+        return f"The sweep does not reach it: {_with_advice(off)}"
     if standing.failing:
-        return f"The sweep does not get to it: {closed(standing.failing)}"
+        return f"The sweep does not reach it: {closed(standing.failing)}"
     due = standing.next_tick or "the next minute"
     if sighting.is_passed:
-        return f"The sweep's present round has passed its key; the round after it, which goes on at {due}, finds it."
-    return f"The sweep finds it: its next slice is due at {due}."
+        return f"The current round of the sweep has passed its key; the next round finds it. The sweep continues at {due}."
+    return f"The sweep will find it: it continues at {due}."

@@ -118,7 +118,7 @@ class SensorInvoker:
     def _check_ticks(self, sensor: str, instead: str) -> None:
         kind = deployed_sensor(self._deployment, sensor).kind
         if kind in EVENT_KINDS:
-            msg = f"Sensor {sensor} evaluates events, each as it comes, and nothing at a tick: {instead}."
+            msg = f"Sensor {sensor} evaluates events and cannot be evaluated without one: {instead}."
             raise CommandRefusedError(msg)
 
 

@@ -48,20 +48,18 @@ class Addresses:
         kind = kind_of_run(found[0], self.jobs.get(job))
         if kind in UNANSWERING or self._is_present(kind, address):
             return
-        what = f"{len(found)} of its runs are under way at {address}, where no job is any more"
+        what = f"{len(found)} of its runs are in progress at {address}, which is no longer a job's target"
         if keeper := self._keeper(kind, address):
-            says = f"{what}; the entry of job {keeper} keeps it as a former one until they have ended."
+            says = f"{what}; the entry of job {keeper} lists it as a former target until they have ended."
             yield Finding(CHECK, f"job {job}", Severity.OK, says)
             return
-        says = (
-            f"{what}: their end may be missed, and those whose target denies access for a day end as unknown."
-        )
-        advice = "Deploy its entry and its role once more until they have ended."
+        says = f"{what}: their end may be missed, and if access is denied for a day, they end with an unknown result."
+        advice = "Deploy its entry and its role again until they have ended."
         if job in self.jobs:
             full = full_address(kind, address, self.place)
             advice = (
-                f'Add {full} to "former" in the entry of job {job}, and to the statements of its role, and deploy; take '
-                "it out again once they have ended."
+                f'Add {full} to "former" in the entry of job {job} and to the statements of its role, and deploy; remove '
+                "it once they have ended."
             )
         yield Finding(CHECK, f"job {job}", Severity.PROBLEM, says, advice)
 
@@ -93,8 +91,8 @@ def _of_unanswered(job: str, address: str, found: list[Run]) -> Iterator[Finding
     if silent:
         first = min(silent, key=lambda each: each.since)
         says = (
-            f"{len(silent)} of its runs at {address} cannot be queried, the first since {timestamp(first.since)}: "
+            f"{len(silent)} of its runs at {address} cannot be queried; the first since {timestamp(first.since)}: "
             f"{first.reason}"
         )
-        advice = "Give the job's role what the message says is missing; a denial that lasts for a day ends the run as unknown."
+        advice = "Grant the job's role the missing permission; if access is denied for a day, the run ends with an unknown result."
         yield Finding(CHECK, f"job {job}", Severity.PROBLEM, says, advice)

@@ -146,7 +146,7 @@ def _found(seen: Observation, load: LoadCheck | None) -> Iterator[SensorProblem]
             ProblemKind.NOT_LOADING, closed(f"Its function does not load: {load.error}"), load.advice
         )
     elif load is not None and load.unchecked:
-        says = f"Whether its function loads is not known: {load.unchecked}"
+        says = f"It is unknown whether its function loads: {load.unchecked}"
         yield SensorProblem(ProblemKind.UNCHECKED, closed(says), load.advice)
     if not seen.is_running:
         return
@@ -157,8 +157,8 @@ def _found(seen: Observation, load: LoadCheck | None) -> Iterator[SensorProblem]
     if seen.is_late and not does_not_load and not seen.state.failure_streak:
         yield _late(seen)
     if seen.deployed.subscription is not None and not seen.deployed.subscription.is_on:
-        says = "Its rule is disabled, so no event reaches it."
-        yield SensorProblem(ProblemKind.NO_EVENTS, says, "treadle doctor has the command that enables it.")
+        says = "Its rule is disabled, so it receives no events."
+        yield SensorProblem(ProblemKind.NO_EVENTS, says, "treadle doctor prints the command that enables it.")
 
 
 def _streak(seen: Observation) -> SensorProblem | None:
@@ -169,9 +169,9 @@ def _streak(seen: Observation) -> SensorProblem | None:
     leased = (each for each in seen.ticks if each.kind is TickKind.LEASED)
     failed = next((each for each in leased if each.status is TickStatus.FAILURE), None)
     why = "see its ticks" if failed is None else _error_of(failed)
-    held = f"; held up until {timestamp(state.resume_at)}" if state.resume_at else ""
+    held = f"; in backoff until {timestamp(state.resume_at)}" if state.resume_at else ""
     says = closed(f"{state.failure_streak} ticks in a row have failed{held}: {why}")
-    advice = "Fix its function or its source; it is evaluated again by itself."
+    advice = "Fix its function or its source; it is evaluated again automatically."
     return SensorProblem(ProblemKind.FAILING, says, advice)
 
 
@@ -183,9 +183,9 @@ def _unfinished(seen: Observation) -> SensorProblem | None:
     due = f" due {timestamp(state.last_nominal)}" if state.last_nominal is not None else ""
     says = (
         f"Its evaluation{due} has not ended, and its lease expired at {timestamp(state.lease_expires)}: "
-        "out of memory, out of time, or stopped. The next tick records it as a failure."
+        "out of memory, timed out, or stopped. The next tick records it as a failure."
     )
-    return SensorProblem(ProblemKind.FAILING, says, "Look at its log: treadle logs " + state.sensor)
+    return SensorProblem(ProblemKind.FAILING, says, "Check its log: treadle logs " + state.sensor)
 
 
 def _failing_events(seen: Observation) -> SensorProblem | None:
@@ -208,9 +208,9 @@ def _failing_events(seen: Observation) -> SensorProblem | None:
     if not is_last and len(failed) < MANY:
         return None
     newest = last if is_last else max(failed, key=lambda each: each.ended_at)
-    says = f"The evaluation of its last event has failed, at {timestamp(newest.ended_at)}"
+    says = f"The evaluation of its last event failed at {timestamp(newest.ended_at)}"
     if len(failed) > 1:
-        says = f"Of its last {len(events)} events {len(failed)} have failed within an hour"
+        says = f"{len(failed)} of its last {len(events)} events failed within an hour"
     says = closed(f"{says}: {_error_of(newest)}")
     advice = (
         "Fix its function or what it calls. An event is delivered five times within an hour; after that: "
@@ -223,12 +223,12 @@ def _blocked(seen: Observation) -> Iterator[SensorProblem]:
     """Report stored state that prevents ticks for a while."""
     state = seen.state
     if state.last_nominal is not None and state.last_nominal > seen.now + SKEW_MS:
-        says = f"Its last scheduled time, {timestamp(state.last_nominal)}, is in the future: it does not tick before."
-        advice = f"Evaluate it now: treadle sensor tick {state.sensor}. Then find out who sent it that time."
+        says = f"Its last scheduled time, {timestamp(state.last_nominal)}, is in the future: it does not tick until then."
+        advice = f"Evaluate it now: treadle sensor tick {state.sensor}. Then find out what sent it that time."
         yield SensorProblem(ProblemKind.BLOCKED, says, advice)
     longest = MAX_LEASE_SECONDS * 1000 + LEASE_MARGIN_MS + SKEW_MS
     if state.lease_owner is not None and state.lease_expires > seen.now + longest:
-        says = f"A lease on it lasts until {timestamp(state.lease_expires)}, longer than any evaluation may take."
+        says = f"A lease on it lasts until {timestamp(state.lease_expires)}, longer than any evaluation can take."
         yield SensorProblem(
             ProblemKind.BLOCKED, says, "Compare this machine's clock with AWS's: treadle doctor"
         )
@@ -239,8 +239,11 @@ def _late(seen: Observation) -> SensorProblem:
     if seen.has_never_ticked and deployed_at is not None:
         says = f"It has not ticked since it was deployed at {timestamp(deployed_at)}."
     else:
-        says = f"It has not ticked for {seen.lag_seconds or 0:.0f} s since it was due."
-    advice = "Is its schedule on? Does its function run out of memory or time? Its log says."
+        says = f"Its tick is {seen.lag_seconds or 0:.0f} s overdue."
+    advice = (
+        "Check that its schedule is enabled, and check its log for errors, timeouts and lack of memory: treadle logs "
+        + seen.state.sensor
+    )
     return SensorProblem(ProblemKind.LATE, says, advice)
 
 

@@ -106,7 +106,7 @@ class Redriver:
             wanted = self._receive(boxes, received, limit, origin)
             for letter, route in wanted:
                 box = boxes[letter.project]
-                done = self._told(letter, route) if dry_run else self._execute(box, letter, route, deleted)
+                done = self._planned(letter, route) if dry_run else self._execute(box, letter, route, deleted)
                 yield done
         finally:
             for key, (letter, _) in received.items():
@@ -151,7 +151,7 @@ class Redriver:
                         wanted[_key(letter)] = found
         return list(wanted.values())
 
-    def _told(self, letter: DeadLetter, route: Route) -> RedriveResult:
+    def _planned(self, letter: DeadLetter, route: Route) -> RedriveResult:
         fate = (
             RedriveAction.SENT
             if route.destination
@@ -164,15 +164,17 @@ class Redriver:
     def _execute(
         self, box: DeadLetterQueue, letter: DeadLetter, route: Route, deleted: set[_Key]
     ) -> RedriveResult:
-        told = self._told(letter, route)
-        if told.fate is RedriveAction.LEFT:
-            return told
+        planned = self._planned(letter, route)
+        if planned.fate is RedriveAction.LEFT:
+            return planned
         try:
             if route.destination is not None:
                 route.destination.queue.send([first_of_a_chain(route.body)])
             box.delete(letter)
         except Exception as error:  # noqa: BLE001 - one unreadable dead letter must not stop the others
-            words = str(error) if isinstance(error, TreadleError) else reason_of(error)
-            return RedriveResult(letter, route.origin, RedriveAction.FAILED, f"It stays: {words}")
+            reason = str(error) if isinstance(error, TreadleError) else reason_of(error)
+            return RedriveResult(
+                letter, route.origin, RedriveAction.FAILED, f"It stays in the queue: {reason}"
+            )
         deleted.add(_key(letter))
-        return told
+        return planned

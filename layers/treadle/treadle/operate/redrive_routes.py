@@ -87,7 +87,7 @@ def _route_of(letter: DeadLetter, destinations: Sequence[Destination]) -> Route:
         return route
     if trouble:
         return Route(UNKNOWN, f"It cannot be read: {trouble}")
-    return Route(UNKNOWN, "Nothing beside it says where it came from.")
+    return Route(UNKNOWN, "It has no attribute that names its origin.")
 
 
 def _origin(letter: DeadLetter) -> str:
@@ -125,23 +125,25 @@ def _buried(letter: DeadLetter, body: Json, destinations: Sequence[Destination])
         return None
     if origin == RECONCILE:
         if body.get("treadle") != "dispatch":
-            reason = "RECONCILE looks at the record once a day. Repair it, and delete the letter then."
+            reason = (
+                "RECONCILE checks the record once a day. Repair the record, then delete this dead letter."
+            )
             return Route(origin, reason)
         origin = "dispatch"
     found = next((each for each in destinations if each.origin == origin), None)
     if found is None:
-        return Route(origin, f"No queue of this stack takes messages of {origin}.")
+        return Route(origin, f"This stack has no queue for messages of {origin}.")
     if origin == "dispatch" and "keys" in body:
         keys = body["keys"] if isinstance(body["keys"], dict) else {}
         sensor, tick_id = keys.get("sensor"), keys.get("tick_id")
         if not (isinstance(sensor, str) and isinstance(tick_id, str)):
-            return Route(origin, "It names no tick.")
+            return Route(origin, "It does not name a tick.")
         return _to(found, tick_message(sensor, tick_id))
     if origin == "publish" and "keys" in body:
         keys = body["keys"] if isinstance(body["keys"], dict) else {}
         run_id = keys.get("run_id", {}).get("S") if isinstance(keys.get("run_id"), dict) else None
         if not isinstance(run_id, str):
-            return Route(origin, "It names no run.")
+            return Route(origin, "It does not name a run.")
         return _to(found, publish_message(run_id))
     return _to(found, body)
 
@@ -153,7 +155,7 @@ def _changed_entry(letter: DeadLetter, body: Json, destinations: Sequence[Destin
     is_events = "RULE_ARN" in letter.attributes or payload is not body
     if not (is_events and isinstance(payload, dict) and payload.get("source") == _REGISTRY):
         return None
-    reason = "RECONCILE lists all entries of the registry every 10 minutes, and finds the change by itself."
+    reason = "RECONCILE lists all entries of the registry every 10 minutes, so it finds the change without this event."
     return Route(RECONCILE, reason, is_discardable=True)
 
 
@@ -176,12 +178,13 @@ def _lost_stream_records(letter: DeadLetter, body: Json, destinations: Sequence[
     context = body.get("requestContext")
     if isinstance(context, dict) and "-PublishFunction-" in str(context.get("functionArn")):
         reason = (
-            "It only tells where in the runs' stream they were, and what has become of those runs was not told:"
-            " treadle sensor replay tells a sensor of a range of time once more. Delete the letter then."
+            "It gives only the position of records in the runs' stream. The status changes of those runs were not"
+            " published: send them to a sensor with treadle sensor replay, then delete this dead letter."
         )
         return Route("stream", reason)
     reason = (
-        "It only tells where in the stream they were; the ticks are pending still, and RECONCILE takes them."
+        "It gives only the position of records in the stream. Their ticks are still pending, and RECONCILE "
+        "dispatches them."
     )
     return Route("stream", reason, is_discardable=True)
 
@@ -198,7 +201,7 @@ def _missed_schedule(letter: DeadLetter, body: Json, destinations: Sequence[Dest
     if says not in _PERIODIC or not is_schedules:
         return None
     return Route(
-        "schedule", "It comes too late to be of use, and the next one came by itself.", is_discardable=True
+        "schedule", "It is obsolete: the schedule has invoked the function again since.", is_discardable=True
     )
 
 
@@ -215,7 +218,7 @@ _WAYS: Sequence[Callable[[DeadLetter, Json, Sequence[Destination]], Route | None
 def _to_queue(arn: str | None, body: Json, destinations: Sequence[Destination]) -> Route:
     found = next((each for each in destinations if each.arn == arn), None)
     if found is None:
-        return Route(UNKNOWN, f"{arn} is no queue from which a step of this stack takes messages.")
+        return Route(UNKNOWN, f"{arn} is not a queue of this stack's components.")
     return _to(found, body)
 
 
@@ -224,14 +227,15 @@ def _to_function(arn: str, body: Json, destinations: Sequence[Destination]) -> R
     named = arn.partition(":function:")[2].partition(":")[0]
     found = next((each for each in destinations if named and each.function == named), None)
     if found is None:
-        return Route("schedule", f"{arn} is no function of this stack that takes deadlines.")
+        return Route("schedule", f"{arn} is not a function of this stack that receives deadlines.")
     return _to(found, body)
 
 
 def _to(destination: Destination, body: Json) -> Route:
     if not body:
         return Route(
-            destination.origin, f"It is no JSON object, and {destination.origin} takes nothing else."
+            destination.origin,
+            f"It is not a JSON object, and {destination.origin} accepts only JSON objects.",
         )
     reason = f"To the queue of {destination.origin}."
     return Route(destination.origin, reason, destination, _without_secrets(body))

@@ -74,7 +74,7 @@ class Registrations:
         ]
         yield from found
         if not found:
-            says = f"{len(registry.sensors)} sensors and {len(registry.jobs)} jobs are registered, and fit together."
+            says = f"{len(registry.sensors)} sensors and {len(registry.jobs)} jobs are registered and consistent."
             yield Finding(CHECK, CHECK, Severity.OK, says)
 
     def _of_age(self, registry: Registry) -> Iterator[Finding]:
@@ -83,12 +83,12 @@ class Registrations:
             says = "The engine has no copy of the registry yet: RECONCILE has not listed Parameter Store."
         elif self.clock.now() - registry.listed_at > OLDEST_MS:
             says = (
-                f"The engine's copy of the registry is of {timestamp(registry.listed_at)}: RECONCILE does not list "
-                "Parameter Store, so what projects have registered since is not known."
+                f"The engine's copy of the registry is from {timestamp(registry.listed_at)}: RECONCILE does not list "
+                "Parameter Store, so later registrations are unknown."
             )
         else:
             return
-        advice = "Look at RECONCILE's schedule and log; it lists Parameter Store every 10 minutes."
+        advice = "Check RECONCILE's schedule and log; it lists Parameter Store every 10 minutes."
         yield Finding(CHECK, "reconcile", Severity.PROBLEM, says, advice)
 
     def _of_sensor(self, registry: Registry, sensor: DeployedSensor) -> Iterator[SensorProblem]:
@@ -97,8 +97,8 @@ class Registrations:
             return  # Deleted since the sensors were read.
         rejected = registry.problems.get(f"{SENSORS}/{entry.name}")
         if rejected:
-            says = f"Its latest entry in the registry could not be taken, and the one before is in use: {rejected}"
-            yield _problem(says, f"Deploy project {entry.project} once it is corrected.")
+            says = f"Its latest entry in the registry is invalid, so the previous one is in use: {rejected}"
+            yield _problem(says, f"Correct the entry and deploy project {entry.project}.")
         yield from _of_jobs(registry, entry)
         yield from _of_function(registry, entry)
         yield from _of_settings(entry, sensor)
@@ -107,15 +107,15 @@ class Registrations:
     def _of_environment(self, sensor: DeployedSensor) -> Iterator[SensorProblem]:
         """Report a function with other tables, or another namespace, than the engine."""
         wrong = [
-            f"{name} is {sensor.settings[name]!r}, and the engine's is {self.environment[name]!r}"
+            f"{name} is {sensor.settings[name]!r}, but the engine's is {self.environment[name]!r}"
             for name in SHARED
             if name in sensor.settings
             and name in self.environment
             and sensor.settings[name] != self.environment[name]
         ]
         if wrong:
-            says = f"Its function is deployed for another engine: {'; '.join(wrong)}. Nobody starts what it requests."
-            advice = f"Deploy project {sensor.project} with the engine's present contract."
+            says = f"Its function is deployed for another engine: {'; '.join(wrong)}. This engine does not start the runs that it requests."
+            advice = f"Deploy project {sensor.project} with the engine's current contract."
             yield _problem(says, advice)
 
 
@@ -127,15 +127,13 @@ def _of_settings(entry: SensorEntry, sensor: DeployedSensor) -> Iterator[SensorP
         "dead_letters": (entry.dead_letters, "TREADLE_DEAD_LETTER_QUEUE_URL"),
     }
     wrong = [
-        f"{field} is {value!r}, and {variable} is {sensor.settings[variable]!r}"
+        f"{field} is {value!r}, but {variable} is {sensor.settings[variable]!r}"
         for field, (value, variable) in given.items()
         if sensor.settings.get(variable) and value and sensor.settings[variable] != value
     ]
     if wrong:
-        says = (
-            f"Its entry and its function differ: {'; '.join(wrong)}. RECONCILE and operators go by the entry"
-        )
-        yield _problem(says, f"Give both one value in project {entry.project}, and deploy.")
+        says = f"Its entry and its function differ: {'; '.join(wrong)}. RECONCILE and operators' commands use the entry"
+        yield _problem(says, f"Use the same value for both in project {entry.project}, and deploy.")
 
 
 def _known_jobs(registry: Registry) -> str:
@@ -155,9 +153,9 @@ def _of_rejected(registry: Registry) -> Iterator[Finding]:
         entries: Mapping[str, SensorEntry | JobEntry] = (
             registry.sensors if folder == SENSORS else registry.jobs
         )
-        kept = "the one before is in use" if name in entries else "there is none before it"
-        says = closed(f"The entry {path} could not be taken, and {kept}: {reason}")
-        advice = "Deploy its project once it is corrected; or delete the parameter."
+        kept = "so the previous one is in use" if name in entries else "and there is no previous one"
+        says = closed(f"Entry {path} is invalid, {kept}: {reason}")
+        advice = "Correct it and deploy its project, or delete the parameter."
         yield Finding(CHECK, path, Severity.PROBLEM, says, advice)
 
 
@@ -171,12 +169,10 @@ def _of_outdated(registry: Registry) -> Iterator[Finding]:
     for project, found in sorted(behind.items()):
         oldest = min(each.contract for each in found)
         says = (
-            f"Project {project} is behind: {len(found)} of its entries were written for contract {oldest}, and this "
-            f"engine's is {CONTRACT}."
+            f"Project {project} is outdated: {len(found)} of its entries were written for contract {oldest}, but the "
+            f"engine's contract is {CONTRACT}."
         )
-        advice = (
-            f"Deploy project {project} with the engine's version of Treadle, before the engine's next one."
-        )
+        advice = f"Deploy project {project} with the engine's version of Treadle before the next upgrade of the engine."
         yield Finding(CHECK, f"project {project}", Severity.WARNING, says, advice)
 
 
@@ -191,10 +187,12 @@ def _of_jobs(registry: Registry, entry: SensorEntry) -> Iterator[SensorProblem]:
     for name in sorted(entry.jobs & registry.jobs.keys()):
         job = registry.jobs[name]
         if not job.accepts(entry):
-            says = f"It may start job {name}, and project {job.project}, whose job that is, does not accept the sensor"
+            says = (
+                f"It may start job {name}, but the job's project, {job.project}, does not accept the sensor"
+            )
             advice = (
-                f"Add {entry.name} to the sensors of job {name} in project {job.project}, and deploy; or take {name} "
-                f"out of the sensor's jobs in project {entry.project}."
+                f"Add {entry.name} to the sensors of job {name} in project {job.project}, and deploy; or remove {name} "
+                f"from the sensor's jobs in project {entry.project}."
             )
             yield _problem(says, advice)
 
@@ -207,5 +205,5 @@ def _of_function(registry: Registry, entry: SensorEntry) -> Iterator[SensorProbl
         if each.function == entry.function and each.name != entry.name
     )
     if others:
-        says = f"Its entry names function {entry.function}, as {', '.join(others)} does, and a function has one sensor"
-        yield _problem(says, f"Give the sensor a function of its own in project {entry.project}, and deploy.")
+        says = f"Its entry names function {entry.function}, which {', '.join(others)} names too, but a function can have only one sensor"
+        yield _problem(says, f"Give the sensor its own function in project {entry.project}, and deploy.")

@@ -137,11 +137,13 @@ class Replayer:
         begin, end = (int(moment.timestamp() * 1000) for moment in (since, until))
         oldest = self._clock.now() - int(KEPT.total_seconds() * 1000)
         if begin >= end:
-            raise CommandRefusedError(f"There is no time from {since.isoformat()} to {until.isoformat()}.")
+            raise CommandRefusedError(
+                f"The range from {since.isoformat()} to {until.isoformat()} is empty. Give an end after the start."
+            )
         if begin < oldest:
             msg = (
-                f"{since.isoformat()} is more than {KEPT.days} days ago: the records of what was evaluated have "
-                "expired, and all of it would be evaluated again. Begin later."
+                f"{since.isoformat()} is more than {KEPT.days} days ago: the records of evaluated events have "
+                "expired, so all of them would be evaluated again. Start the range later."
             )
             raise CommandRefusedError(msg)
         if sensor not in self._queues:

@@ -55,9 +55,7 @@ class RequestTracer:
             if aside is not None:
                 add_tick(explanation, again)
                 explanation.add("request", again.ended_at, f"set aside: {aside.reason}", ok=False)
-                return explanation.end(
-                    f"Tick {again.tick_id} set the request for it aside: {closed(aside.reason)}"
-                )
+                return explanation.end(f"Tick {again.tick_id} set its request aside: {closed(aside.reason)}")
         return None if run is None else self.of_run(explanation, run)
 
     def _mention(self, sensor: str, run_key: str) -> Tick | None:
@@ -94,11 +92,14 @@ class RequestTracer:
         add_run(explanation, run)
         add_tick(explanation, again)
         explanation.add(
-            "request", again.ended_at, f"run key {run.run_key!r} was taken by run {run.run_id}", ok=False
+            "request",
+            again.ended_at,
+            f"run key {run.run_key!r} already belonged to run {run.run_id}",
+            ok=False,
         )
         return explanation.end(
-            f"No new run: tick {again.tick_id} asked for run key {run.run_key!r}, which run {run.run_id} has "
-            f"held since {timestamp(run.created_at)}, asked for by tick {run.tick_id}. {describe_run(run, explanation.now)}"
+            f"No new run: tick {again.tick_id} requested run key {run.run_key!r}, which has belonged to run "
+            f"{run.run_id} since {timestamp(run.created_at)}; tick {run.tick_id} requested that run. {describe_run(run, explanation.now)}"
         )
 
     def _add_tick_of(self, explanation: ExplanationBuilder, run: Run) -> None:
@@ -129,9 +130,11 @@ class RequestTracer:
             return None
         given = found.letter.attributes
         why = given.get("reason") or given.get("ERROR_CODE") or found.reason
-        words = f"It is a dead letter of {found.origin}, given up as {closed(why)} Mend that, then: treadle dlq redrive"
-        explanation.add("dead letter", None, words, ok=False)
-        return words
+        detail = (
+            f"It is a dead letter of {found.origin}: {closed(why)} Fix the cause, then: treadle dlq redrive"
+        )
+        explanation.add("dead letter", None, detail, ok=False)
+        return detail
 
 
 def _is_about(found: RedriveResult, about: str) -> bool:

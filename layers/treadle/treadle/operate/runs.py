@@ -105,9 +105,9 @@ class RunOperations:
             StoreError: if the store did not respond.
         """
         if sensor and job:
-            raise CommandRefusedError("Runs are listed of a sensor or of a job: name one of them.")
+            raise CommandRefusedError("Runs can be listed for a sensor or for a job: name one of them.")
         if before is not None and (parse_place(before) is None or not (sensor or job)):
-            msg = f"No page of runs of a sensor or a job ends at {before[:80]!r}: take what the page before gave."
+            msg = f"{before[:80]!r} is not a page token. Use the one that the previous page returned."
             raise CommandRefusedError(msg)
         if sensor or job:
             return self._runs.page(sensor=sensor, job=job, statuses=statuses, before=before, limit=limit)
@@ -132,7 +132,7 @@ class RunOperations:
         """
         run, now = self._run(run_id), self._clock.now()
         if OBSERVED_TAG in run.tags and not run.tick_id:
-            msg = f"Treadle did not start run {run_id}, and does not know what it was given: start it where that was done."
+            msg = f"Run {run_id} was not started by Treadle, so its config is unknown. Start it where it was started before."
             raise CommandRefusedError(msg)
 
         def again(current: Run) -> Run:
@@ -166,7 +166,7 @@ class RunOperations:
         run_id, now = self._run_ids.keyed(sensor, run_key), self._clock.now()
         run = self._runs.get(run_id)
         if run is None:
-            msg = f"Run key {run_key!r} of sensor {sensor} is free: no run was ever recorded under it."
+            msg = f"Run key {run_key!r} of sensor {sensor} is free: no run has been recorded with it."
             raise CommandRefusedError(msg)
 
         def released(current: Run) -> Run:
@@ -181,7 +181,7 @@ class RunOperations:
         if _is_allowed(run, by, now):
             return RunEdit(run, True, f"Run key {run_key!r} of sensor {sensor} is released: {follows}")
         if run.attempt == (if_attempt or run.attempt):
-            return RunEdit(run, False, f"Run key {run_key!r} of sensor {sensor} was free already: {follows}")
+            return RunEdit(run, False, f"Run key {run_key!r} of sensor {sensor} was already free: {follows}")
         return RunEdit(run, False, _moved_on(run, if_attempt))
 
     def cancel(self, run_id: str, by: str) -> RunEdit:
@@ -198,7 +198,7 @@ class RunOperations:
             InvocationError: if the job has a role, and the engine did not respond.
         """
         now = self._clock.now()
-        failure = Failure("CanceledError", f"Canceled by {by} before it was started.", assumed=True)
+        failure = Failure("CanceledError", f"Canceled by {by} before it started.", assumed=True)
         first = self._run(run_id)
 
         def canceled(current: Run) -> Run:
@@ -212,7 +212,7 @@ class RunOperations:
             return RunEdit(run, is_new, f"Run {run_id} is canceled; attempt {run.attempt} has ended.")
         if run.status.is_finished:
             raise CommandRefusedError(
-                f"Run {run_id} has ended already: {run.status}. There is nothing to cancel."
+                f"Run {run_id} has already ended: {run.status}. There is nothing to cancel."
             )
         if self._role(run) and self._engine is not None:
             answer = self._engine.cancel(run_id, by)
@@ -234,17 +234,17 @@ class RunOperations:
         run, now = self._run(run_id), self._clock.now()
         concluded = run.failure is not None and run.failure.assumed
         if run.status.is_finished and not concluded:
-            return RunEdit(run, False, f"Run {run_id} has ended already: {run.status}.")
+            return RunEdit(run, False, f"Run {run_id} has already ended: {run.status}.")
         target = self._target_of(run)
         if target is not None and not target.contract.describes:
             msg = (
-                f"Run {run_id} cannot be asked about: its target does not say how it stands. "
-                "Its end is recorded once it is reported, by treadle.report_run_status."
+                f"The status of run {run_id} cannot be queried: its target does not support that. "
+                "The job has to report its end, with treadle.report_run_status."
             )
             raise CommandRefusedError(msg)
         if target is None or run.external_id is None:
-            where = f"job {run.job} is not deployed" if target is None else "no execution of it is known yet"
-            msg = f"Run {run_id} ({run.status}) cannot be asked about: {where}. treadle run show {run_id} says more."
+            where = f"job {run.job} is not deployed" if target is None else "its execution is not known yet"
+            msg = f"The status of run {run_id} ({run.status}) cannot be queried: {where}. For details: treadle run show {run_id}"
             raise CommandRefusedError(msg)
         role = self._role(run)
         if role and self._engine is not None:
@@ -258,8 +258,8 @@ class RunOperations:
 
         folded = update_with_optimistic_lock(self._runs, run, answered)
         if folded.reached == run.reached:
-            return RunEdit(folded, False, f"Run {run_id} is {folded.status} still, as its target says.")
-        return RunEdit(folded, True, f"Run {run_id} is {folded.status}, as its target says.")
+            return RunEdit(folded, False, f"Run {run_id} is still {folded.status}, as its target reports.")
+        return RunEdit(folded, True, f"Run {run_id} is {folded.status}, as its target reports.")
 
     def _target_of(self, run: Run) -> Target | None:
         return self._targets.get(kind_of_run(run, self._jobs.get(run.job)))
@@ -284,26 +284,28 @@ class RunOperations:
         )
         run = update_with_optimistic_lock(self._runs, run, lambda current: fold(current, report))
         return RunEdit(
-            run, True, f"Asked {found.external_id} to end; its end is recorded when it is reported."
+            run,
+            True,
+            f"Sent {found.external_id} the request to stop; its end is recorded when it is reported.",
         )
 
     def _find(self, run: Run, now: int) -> tuple[Target, Execution]:
         """Return the execution of the current attempt, and the target that can end it."""
         target = self._target_of(run)
         if target is None:
-            msg = f"Job {run.job!r} is not deployed any more: cancel {run.external_id or run.launch_id} by hand."
+            msg = f"Job {run.job!r} is no longer deployed: cancel {run.external_id or run.launch_id} by hand."
             raise CommandRefusedError(msg)
         if run.external_id is not None:
             started_at = run.started_at or now
             return target, Execution(run.external_id, run.target or "", run.status, started_at)
         if run.claim is not None and run.claim.expires_at >= now:
-            raise CommandRefusedError(f"Run {run.run_id} is just being started: cancel it in a minute.")
+            raise CommandRefusedError(f"Run {run.run_id} is being started: cancel it in a minute.")
         settings = pinned_settings(self._settings(run), run.pending_start)
         found = target.resolve(start_of(run, settings))
         if found is None:
             msg = (
-                f"An earlier start of {run.launch_id} may have come through, and {settings.arn} does not show it: "
-                "LAUNCH settles that first. Cancel the run once it is STARTED."
+                f"An earlier start of {run.launch_id} may have reached its target, but {settings.arn} does not show it: "
+                "LAUNCH resolves that first. Cancel the run once it is STARTED."
             )
             raise CommandRefusedError(msg)
         return target, found
@@ -311,7 +313,7 @@ class RunOperations:
     def _run(self, run_id: str) -> Run:
         run = self._runs.get(run_id)
         if run is None:
-            raise CommandRefusedError(f"There is no run {run_id}.")
+            raise CommandRefusedError(f"Run {run_id} does not exist.")
         return run
 
     def _tell_sensor(self, run: Run, by: str, now: int) -> None:
@@ -327,7 +329,7 @@ class RunOperations:
         try:
             self._launches.send([launch_message(run)])
         except StoreError as error:
-            msg = f"Attempt {run.attempt} of run {run.run_id} is recorded, and RECONCILE will launch it: {error}"
+            msg = f"Attempt {run.attempt} of run {run.run_id} is recorded, but was not queued; RECONCILE will launch it: {error}"
             raise StoreError(msg) from error
 
 
@@ -343,14 +345,14 @@ def _is_allowed(run: Run, by: str, now: int) -> bool:
 def _is_done(run: Run, by: str, now: int, if_attempt: int | None) -> bool:
     if if_attempt is not None and if_attempt > run.attempt:
         raise CommandRefusedError(
-            f"Run {run.run_id} has no attempt {if_attempt}: it is at attempt {run.attempt}."
+            f"Run {run.run_id} has no attempt {if_attempt}: its current attempt is {run.attempt}."
         )
     return _is_allowed(run, by, now) or (if_attempt is not None and if_attempt < run.attempt)
 
 
 def _check_ended(run: Run, then: str) -> None:
     if not run.status.is_finished:
-        msg = f"Run {run.run_id} has not ended: attempt {run.attempt} is {run.status}. Cancel it, or {then} when it has."
+        msg = f"Run {run.run_id} has not ended: attempt {run.attempt} is {run.status}. Cancel it, or {then} once it has ended."
         raise CommandRefusedError(msg)
 
 
@@ -360,4 +362,6 @@ def _allow_next(run: Run, by: str, now: int) -> Run:
 
 
 def _moved_on(run: Run, if_attempt: int | None) -> str:
-    return f"Nothing was done: attempt {if_attempt} was followed by attempt {run.attempt} already ({run.status})."
+    return (
+        f"Nothing was done: attempt {run.attempt} ({run.status}) has already followed attempt {if_attempt}."
+    )

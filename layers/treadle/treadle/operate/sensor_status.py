@@ -49,7 +49,9 @@ class SensorStatus:
         if self.state.status is InstigatorStatus.DECLARED_IN_CODE:
             if self.deployed.problem:
                 return None  # Its default status is unknown.
-            return f"sensor {self.name} is stopped, as its block of template.yaml or its code says ({start})"
+            return (
+                f"sensor {self.name} is stopped, as its block of template.yaml or its code declares ({start})"
+            )
         edit = next((each for each in self.edits if each.action == "stop"), None)
         by = f" since {timestamp(edit.at)}, by {edit.by}" if edit else ""
         return f"sensor {self.name} is stopped{by} ({start})"
@@ -66,12 +68,12 @@ class SensorStatus:
         streak, resume_at = self.state.failure_streak, self.state.resume_at
         if not streak:
             return None
-        held = f", held up until {timestamp(resume_at)}" if resume_at and resume_at > self.now else ""
+        held = f", in backoff until {timestamp(resume_at)}" if resume_at and resume_at > self.now else ""
         why = ""
         if self.failure is not None:
             why = f": {error_words(self.failure.error_type or 'Error', self.failure.error_message or '')}"
-        times = "1 tick has failed" if streak == 1 else f"{streak} ticks in a row have failed"
-        return f"of sensor {self.name} {times}{held}{why}"
+        times = "the last tick" if streak == 1 else f"the last {streak} ticks"
+        return f"{times} of sensor {self.name} failed{held}{why}"
 
     @property
     def not_loading(self) -> str | None:

@@ -72,7 +72,7 @@ class TickHistory:
         skips = self._sensors.get(sensor).skips
         if skips is not None and skips.first_tick_id == tick_id:
             return streak_tick(sensor, skips)
-        msg = f"Sensor {sensor} has no tick {tick_id}: records are kept for 90 days, and skips in a row are one."
+        msg = f"Sensor {sensor} has no tick {tick_id}: records are kept for 90 days, and consecutive skips share one record."
         raise CommandRefusedError(msg)
 
     def runs(self, tick: Tick, limit: int = 100) -> list[Run]:
