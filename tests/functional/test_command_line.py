@@ -137,7 +137,7 @@ def test_sensor_whose_last_event_failed_is_shown_with_its_error_until_it_is_eval
 def test_list_says_that_dead_letters_wait(stack: Deployment) -> None:
     SqsDeadLetters(stack.queues["dead"]).send("{}", origin="launch", reason="nobody knows it")
 
-    assert "! 1 message was given up: treadle dlq list" in treadle("sensor", "list").stdout
+    assert "! 1 dead letter: treadle dlq list" in treadle("sensor", "list").stdout
 
 
 def test_stop_start_and_reset_are_shown_with_who_did_it(stack: Deployment) -> None:
@@ -319,7 +319,7 @@ def test_assets_are_listed_and_shown(stack: Deployment) -> None:
     assert [each["storage_id"] for each in told("asset", "show", "shop/orders")] == [2, 1]
     assert "shop/orders" in treadle("asset", "list").stdout
     assert "1970-01-01T00:00:02Z" in treadle("asset", "show", "shop/orders").stdout
-    assert "Nothing is known" in treadle("asset", "show", "other").stdout
+    assert "The asset has no events." in treadle("asset", "show", "other").stdout
 
 
 def test_dead_letters_are_listed_shown_and_stay(stack: Deployment) -> None:
@@ -354,7 +354,7 @@ def test_dead_letters_of_a_project_are_listed_and_sent_again_too(stack: Deployme
     [letter] = told("dlq", "list", "--project", "files")
     assert "a.csv" in treadle("dlq", "list", "--project", "files").stdout
     assert "project    files" in treadle("dlq", "show", letter["message_id"]).stdout
-    assert "! 2 messages were given up" in treadle("sensor", "list").stdout
+    assert "! 2 dead letters: treadle dlq list" in treadle("sensor", "list").stdout
     assert "'fiels' has no dead-letter queue; these have: files" in (
         treadle("dlq", "list", "--project", "fiels").stderr
     )
@@ -381,7 +381,7 @@ def test_dead_letter_that_is_not_there_is_refused(stack: Deployment) -> None:
     done = treadle("dlq", "show", "nobody")
 
     assert (done.exit_code, done.stdout) == (2, "")
-    assert "There is no letter nobody" in done.stderr
+    assert "There is no dead letter nobody" in done.stderr
 
 
 def test_logs_show_messages_without_metrics_and_without_what_a_terminal_obeys(stack: Deployment) -> None:

@@ -92,8 +92,8 @@ def write_project(folder: Path) -> list[str]:
     if taken:
         more = f" and {len(taken) - 1} more files exist" if len(taken) > 1 else " exists"
         msg = (
-            f"The project cannot be written to {folder}: {taken[0]}{more} already. Choose an empty folder; to give an "
-            "existing project this version of Treadle, use --update."
+            f"The project cannot be written to {folder}: {taken[0]}{more} already. Choose an empty folder, or use --update to "
+            "update an existing project to this version of Treadle."
         )
         raise ScaffoldError([msg])
     _write(folder, files)
@@ -116,7 +116,7 @@ def update_project(folder: Path) -> list[str]:
     if not (folder / "layers/treadle/requirements.txt").is_file():
         msg = (
             f"The project in {folder} cannot be updated: it has no layers/treadle/requirements.txt, so `treadle init` "
-            "did not write it. Give the folder of a project that it wrote."
+            "did not create it. Give the folder of a project that it created."
         )
         raise ScaffoldError([msg])
     found = {path: content for path, content in _project_files() if path in OWNED}
@@ -139,7 +139,7 @@ def write_engine(folder: Path) -> list[str]:
             wheel.
     """
     if (folder / "template.yaml").exists():
-        msg = f"The engine cannot be written to {folder}: it is a project's folder. Choose one of the engine's own."
+        msg = f"The engine cannot be written to {folder}: it is a project's folder. Choose a separate folder for the engine."
         raise ScaffoldError([msg])
     source = carried()
     files = {path: (source / path).read_bytes() for path in ENGINE_TEMPLATES}
@@ -199,6 +199,6 @@ def _write(folder: Path, files: dict[str, bytes]) -> None:
 
 
 _NOT_INSTALLED = (
-    "This Treadle carries no engine and no project: it was not installed from a wheel. Build one with `make dist`, and "
+    "This installation of Treadle contains no engine and no project, as it was not installed from a wheel. Build one with `make dist`, and "
     "install that: pip install 'dist/treadle-….whl[cli]'."
 )

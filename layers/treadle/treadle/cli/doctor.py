@@ -20,9 +20,9 @@ _SHOWN = 3_000
 @stack_option
 @json_option
 def doctor(stack: str, as_json: bool) -> None:
-    """Look for what is wrong with an engine and its projects, and say what to do about it.
+    """Find problems of an engine and its projects, and print how to fix them.
 
-    It ends with 0 if nothing is wrong, with 1 if something is. What it may not look at it says, as a warning.
+    The exit code is 0 if there are no problems, otherwise 1. Checks that lack a permission are reported as warnings.
     Nothing is changed.
     """
     from treadle.operate.findings import Severity

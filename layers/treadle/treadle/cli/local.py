@@ -10,7 +10,7 @@ from treadle.cli.output import FAILED
 
 @click.group()
 def local() -> None:
-    """The local cloud of this machine; in a checkout of Treadle only."""
+    """Manage the local cloud of this machine; only in a checkout of Treadle."""
 
 
 @local.command()
@@ -21,13 +21,13 @@ def up() -> None:
 
 @local.command()
 def down() -> None:
-    """End the local cloud; nothing of it is kept: `make down`."""
+    """Stop the local cloud and delete its data: `make down`."""
     _make("down")
 
 
 @local.command()
 def demo() -> None:
-    """Show on a local cloud what Treadle does, from a file to its run's end: `make demo`."""
+    """Demonstrate Treadle on a local cloud, from a file to the end of its run: `make demo`."""
     _make("demo")
 
 
@@ -35,10 +35,10 @@ def demo() -> None:
 @click.argument("function")
 @click.argument("event", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 def invoke(function: str, event: Path) -> None:
-    """Run a built function of the project or the engine with an event of a file, as Lambda would.
+    """Run a built function of the project or the engine with an event from a file, as Lambda would.
 
-    FUNCTION is its logical id, such as NewObjects. In a checkout of Treadle only; a deployed sensor is
-    asked by `treadle sensor preview`.
+    FUNCTION is its logical id, such as NewObjects. Only in a checkout of Treadle; for a deployed sensor use
+    `treadle sensor preview`.
     """
     root = _checkout()
     _carry_out(
@@ -55,7 +55,9 @@ def _checkout() -> Path:
     here = Path.cwd()
     root = next((each for each in (here, *here.parents) if _is_checkout(each)), None)
     if root is None:
-        click.echo(f"treadle: {here} is in no checkout of Treadle, whose tools this needs.", err=True)
+        click.echo(
+            f"treadle: {here} is not in a checkout of Treadle, whose tools this command needs.", err=True
+        )
         raise SystemExit(FAILED)
     return root
 
@@ -66,7 +68,7 @@ def _carry_out(root: Path, words: list[str]) -> None:
         done = subprocess.run(words, cwd=root, check=False)  # noqa: S603 - no shell reads the words
     except OSError as error:
         click.echo(
-            f"treadle: {words[0]} cannot be run: {error.strerror}. `make setup` brings what it needs.",
+            f"treadle: {words[0]} cannot be run: {error.strerror}. `make setup` installs what it needs.",
             err=True,
         )
         raise SystemExit(FAILED) from None

@@ -128,7 +128,7 @@ def write_job(root: Path, new: NewJob) -> Written:
     if new.is_observed and new.target in UNANSWERING:
         observable = ", ".join(kind for kind in KINDS if kind not in UNANSWERING)
         problems.append(
-            f"--observed is for jobs on {observable}: nobody can be asked what runs on {new.target}. Leave it out."
+            f"--observed is for jobs on {observable}: the executions of {new.target} cannot be listed. Leave it out."
         )
     if not is_root(root):
         problems.append(_no_root(root))
@@ -158,7 +158,7 @@ def _unknown_jobs(new: NewSensor, known: Set[str]) -> Iterator[str]:
             meant = get_close_matches(name, known, 1)
             guess = f" Did you mean {meant[0]}?" if meant else ""
             yield (
-                f"The project has no job {name}, so {new.name} waits for its runs in vain.{guess} Add the job, or "
+                f"The project has no job {name}, so {new.name} receives no events of its runs.{guess} Add the job, or "
                 f"correct {name} in functions/sensors/{new.name}/app.py and in template.yaml."
             )
 
@@ -179,9 +179,9 @@ def _files(new: NewSensor) -> dict[str, tuple[str, str]]:
             "a deadline, as the schedule sends it",
         )
         held = _queued_event(new, "deadline")
-        files[f"{event}-queued-deadline.json"] = (held, "a deadline that was held back for the grace")
+        files[f"{event}-queued-deadline.json"] = (held, "a deadline that was delayed by the grace period")
     if kind.status is not None:
-        files[f"{event}-run-status.json"] = (_queued_event(new, "run-status"), "what has become of a run")
+        files[f"{event}-run-status.json"] = (_queued_event(new, "run-status"), "a change of a run's status")
     if kind.has_objects:
         queued = _queued_event(new, "object-created")
         files[f"{event}-object-created.json"] = (queued, "an object's event")
@@ -236,7 +236,7 @@ def _unfit(what: str, name: str, longest: int) -> Iterator[str]:
     elif not SHORTEST <= len(name) <= longest:
         yield f"{name!r} cannot name a {what}: use {SHORTEST} to {longest} characters."
     elif name in _RESERVED:
-        yield f"{name!r} cannot name a {what}: the word has a meaning in the code or the template already."
+        yield f"{name!r} cannot name a {what}: the name already has a meaning in the code or the template."
 
 
 def _object_problems(new: NewSensor) -> Iterator[str]:
@@ -254,14 +254,14 @@ def _object_problems(new: NewSensor) -> Iterator[str]:
                 f"{option} is {value!r}, and must be up to {longest} characters without quotes, '*', '\\' and '$'."
             )
     if new.wildcard and not (new.key_prefix and new.key_suffix):
-        yield "--wildcard needs --prefix and --suffix: one alone is filtered by without a wildcard."
+        yield "--wildcard needs both --prefix and --suffix: the rule can filter by one of them without a wildcard."
 
 
 def _upstream_problems(new: NewSensor) -> Iterator[str]:
     kind = new.sensor_kind
     hears_of_jobs = kind.status is not None or kind.has_deadlines
     if not hears_of_jobs and new.upstream:
-        yield f"--jobs names jobs whose runs are heard of, and a sensor of kind {kind.name} hears of none."
+        yield f"--jobs names jobs whose events a sensor receives, but a sensor of kind {kind.name} receives none."
     if len(set(new.upstream)) < len(new.upstream):
         yield "--jobs names a job twice."
     if kind.has_deadlines and len(new.upstream) != 1:
@@ -283,7 +283,7 @@ def _asset_problems(new: NewSensor) -> Iterator[str]:
     kind = new.sensor_kind
     fewest, most = kind.assets
     if new.assets and not kind.subscribes_to_assets:
-        yield f"--asset names an asset, and a sensor of kind {kind.name} hears of none."
+        yield f"--asset names an asset whose events a sensor receives, but a sensor of kind {kind.name} receives none."
     elif not fewest <= len(new.assets) <= most:
         many = "one asset" if (fewest, most) == (1, 1) else f"{fewest} to {most} assets"
         yield f"--asset must name {many}, once each, such as --asset shop/orders."

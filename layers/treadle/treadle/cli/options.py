@@ -56,5 +56,5 @@ def limit_option(most: int | None, default: int = 50, of: str = "") -> Callable[
         type=click.IntRange(1, most),
         default=default,
         show_default=True,
-        help=f"How many {of} at most." if of else "How many at most.",
+        help=f"Maximum number of {of}." if of else "Maximum number.",
     )

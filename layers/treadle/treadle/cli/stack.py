@@ -24,7 +24,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 by_option = click.option(
     "--by",
     metavar="WHO",
-    help="Who is recorded as having asked.  [default: the caller's ARN, as AWS knows it]",
+    help="The recorded operator.  [default: the caller's ARN]",
 )
 if_attempt_option = click.option(
     "--if-attempt",
@@ -64,7 +64,7 @@ def local_option(command: _Command) -> _Command:
         is_eager=True,
         expose_value=False,
         callback=_go_local,
-        help=f"On the local cloud of this machine, at {PORT_VARIABLE}.",
+        help=f"Use the local cloud of this machine, at {PORT_VARIABLE}.",
     )(command)
 
 
@@ -132,8 +132,8 @@ def _stack(context: click.Context, parameter: click.Parameter, value: str | None
     )
     if not found:
         msg = (
-            f"Which stack? Give --stack NAME, set {STACK_VARIABLE}, or be in a project whose samconfig.toml has a "
-            "stack_name."
+            f"Which stack? Use --stack NAME, set {STACK_VARIABLE}, or run the command in a project whose samconfig.toml has "
+            "a stack_name."
         )
         raise click.UsageError(msg, context)
     return found

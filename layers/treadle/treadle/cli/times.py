@@ -21,7 +21,9 @@ class Moment(click.ParamType[datetime]):
         found = parse_time_expression(value, millis(datetime.now(UTC)))
         if found is None:
             self.fail(
-                f"{value!r} is no time such as 2026-11-25T06:00:00Z, and no time ago such as 2h.", param, ctx
+                f"{value!r} is not a time. Write it as 2026-11-25T06:00:00Z, or as 2h for 2 hours ago.",
+                param,
+                ctx,
             )
         return datetime.fromtimestamp(found / 1000, UTC)
 

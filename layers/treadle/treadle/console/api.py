@@ -137,7 +137,7 @@ class RequestValidator:
         """
         for name, schema in self._operation.path_schemas.items():
             if not re.fullmatch(schema["pattern"], given[name]):
-                raise NotFoundError(f"There is no {name.removesuffix('_id')} of such a name.")
+                raise NotFoundError(f"There is no {name.removesuffix('_id')} with this name.")
         return given
 
     def query(self, event: "APIGatewayProxyEventV2") -> Mapping[str, Any]:
@@ -196,7 +196,7 @@ def _json(body: bytes) -> Any:
         # NaN, lone surrogates and endless nesting cannot be stored.
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:
-        raise BadRequestError(f"The request is no JSON: {error}.") from error
+        raise BadRequestError(f"The request is not JSON: {error}.") from error
     return value
 
 

@@ -116,7 +116,7 @@ class Console:
             allowed = ["GET"]
         if not allowed or event.http_method in allowed:
             return _refusal(HTTPStatus.NOT_FOUND, error.msg)
-        words = f"{event.path} takes {', '.join(allowed)}."
+        words = f"{event.path} accepts only {', '.join(allowed)}."
         refused = _refusal(HTTPStatus.METHOD_NOT_ALLOWED, words)
         refused.headers["Allow"] = ", ".join(allowed)
         return refused
@@ -134,7 +134,7 @@ def _check_change(headers: Mapping[str, str], role: Role) -> None:
         msg = f"A change needs the header X-Treadle: {value}, so that no foreign page can ask for it."
         raise ForbiddenError(msg)
     if role is not Role.OPERATOR:
-        msg = "You may look at everything here, and change nothing: that takes the role operator."
+        msg = "You may view everything here, but changes require the role operator."
         raise ForbiddenError(msg)
 
 
@@ -161,5 +161,5 @@ def _refusal(status: int, message: object) -> "Response[Any]":
 
 
 def _broken(error: Exception) -> "Response[Any]":
-    _log.error("The console could not answer: %r", error, exc_info=error)
-    return _refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "The console could not answer; its log says why.")
+    _log.error("The console failed: %r", error, exc_info=error)
+    return _refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "The console failed. Its log has the reason.")

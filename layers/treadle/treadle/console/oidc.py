@@ -83,9 +83,9 @@ class OidcAuth:
         claims = _claims(headers.get("authorization", ""))
         subject = claims.get("sub")
         if not (isinstance(subject, str) and 0 < len(subject) <= MAX_SUBJECT):
-            raise UnauthorizedError("The token names nobody.")
+            raise UnauthorizedError("The token has no subject.")
         if any(vouched.get(name) != claims.get(name) for name in ("iss", "sub")):
-            raise UnauthorizedError("The token is another one than API Gateway has checked.")
+            raise UnauthorizedError("The token is not the one that API Gateway has verified.")
         self._check_meant(claims)
         return Caller(subject, self._role(claims))
 
@@ -95,7 +95,7 @@ class OidcAuth:
         audiences = meant if isinstance(meant, list) else [meant]
         expires = claims.get("exp")
         if claims.get("iss") != self._issuer.issuer or self._issuer.audience not in audiences:
-            raise UnauthorizedError("The token is of another issuer, or for another audience.")
+            raise UnauthorizedError("The token has another issuer or another audience.")
         if not (isinstance(expires, int | float) and self._now() < expires + LEEWAY_SECONDS):
             raise UnauthorizedError("The token has expired: sign in again.")
 
@@ -106,7 +106,7 @@ class OidcAuth:
         if self._issuer.viewer in values:
             return Role.VIEWER
         msg = (
-            f"You are signed in, and have no role here: your token's claim {self._issuer.role_claim} has neither "
+            f"You are signed in, but have no role here: your token's claim {self._issuer.role_claim} has neither "
             f"{self._issuer.viewer} nor {self._issuer.operator}."
         )
         raise ForbiddenError(msg)
@@ -118,7 +118,7 @@ def _vouched(context: Mapping[str, object]) -> Mapping[str, Any]:
     for name in ("authorizer", "jwt", "claims"):
         found = found.get(name) if isinstance(found, Mapping) else None
     if not isinstance(found, Mapping):
-        raise UnauthorizedError("Nobody is signed in.")
+        raise UnauthorizedError("You are not signed in.")
     return found
 
 
@@ -128,9 +128,9 @@ def _claims(authorization: str) -> Mapping[str, Any]:
         _, payload, _ = authorization.removeprefix(BEARER).split(".")
         found = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     except (ValueError, RecursionError) as error:
-        raise UnauthorizedError("The token is none.") from error
+        raise UnauthorizedError("The token is not a JSON Web Token.") from error
     if not isinstance(found, dict):
-        raise UnauthorizedError("The token claims nothing.")
+        raise UnauthorizedError("The token has no claims.")
     return found
 
 

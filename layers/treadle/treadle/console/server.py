@@ -89,13 +89,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _refusal(self) -> tuple[HTTPStatus, str] | None:
         hosts = self.headers.get_all("Host") or []
         if len(hosts) != 1 or hosts[0].lower() not in self.server.hosts:
-            return HTTPStatus.FORBIDDEN, f"The console is at {self.server.address}, and has no other name."
+            return HTTPStatus.FORBIDDEN, f"The console is available only at {self.server.address}."
         origins = self.headers.get_all("Origin") or []
         if any(origin.lower() not in {f"http://{host}" for host in self.server.hosts} for origin in origins):
-            return HTTPStatus.FORBIDDEN, "Pages of other origins may not ask."
+            return HTTPStatus.FORBIDDEN, "Requests from pages of other origins are not allowed."
         length = self._length()
         if length is None or "Transfer-Encoding" in self.headers:
-            return HTTPStatus.LENGTH_REQUIRED, "A request must say its length, once."
+            return HTTPStatus.LENGTH_REQUIRED, "A request must have one Content-Length."
         if length > MAX_BODY:
             return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The request has more than {MAX_BODY} bytes."
         return None

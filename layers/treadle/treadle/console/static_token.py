@@ -75,6 +75,6 @@ class StaticTokenAuth:
         del context
         given = headers.get("authorization", "").encode(errors="replace")
         if not secrets.compare_digest(given, self._expected):
-            msg = "The token is missing, or is an earlier one: open the address that `treadle console` has printed."
+            msg = "The token is missing or outdated: open the address that `treadle console` printed."
             raise UnauthorizedError(msg)
         return self._caller

@@ -49,7 +49,7 @@ OPERATIONS = (
     Operation(
         "POST",
         "/api/dead-letters/redrive",
-        "Send dead letters again, each to the step it was meant for.",
+        "Send dead letters to their original destinations again.",
         redrive,
         record({"results": list_of(_DEAD_LETTER)}),
         body=record(_WHICH, required=()),

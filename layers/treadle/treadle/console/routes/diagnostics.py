@@ -22,7 +22,7 @@ def why(asked: ApiRequest) -> Json:
     query = asked.query
     subjects = [name for name in ("key", "object", "run", "at") if name in query]
     if len(subjects) != 1:
-        raise BadRequestError("Ask for one of key, object, run and at.")
+        raise BadRequestError("Give one of key, object, run and at.")
     with not_found():
         sensor = query.get("sensor") or _sensor_of(asked)
         at = moment(asked, query["at"]) if "at" in query else None
@@ -39,7 +39,7 @@ def doctor(asked: ApiRequest) -> Json:
 def _sensor_of(asked: ApiRequest) -> str:
     """Return the sensor that requested the run; for other subjects, it must be given."""
     if "run" not in asked.query:
-        raise BadRequestError("Say of which sensor.")
+        raise BadRequestError("Give the sensor.")
     return asked.parts.runs.get(asked.query["run"]).sensor
 
 
@@ -58,8 +58,8 @@ OPERATIONS = (
             "at": MOMENT,
         },
         refusals={
-            HTTPStatus.NOT_FOUND: "There is no such sensor or run, or the sensor watches no bucket.",
-            HTTPStatus.BAD_GATEWAY: "The bucket may not be looked at.",
+            HTTPStatus.NOT_FOUND: "The sensor or run does not exist, or the sensor does not watch a bucket.",
+            HTTPStatus.BAD_GATEWAY: "Access to the bucket is denied.",
         },
     ),
     Operation(

@@ -21,5 +21,7 @@ def moment(asked: ApiRequest, text: str) -> int:
     """
     found = parse_time_expression(text, asked.now)
     if found is None:
-        raise BadRequestError("That is no time such as 2026-11-28T06:00:00Z, and no time ago such as 2h.")
+        raise BadRequestError(
+            "This is not a time. Write it as 2026-11-28T06:00:00Z, or as 2h for 2 hours ago."
+        )
     return found

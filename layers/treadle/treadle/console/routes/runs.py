@@ -25,7 +25,7 @@ _IF_ATTEMPT: Schema = {
     "description": "Do nothing if another attempt has followed this one.",
 }
 _EDIT: Schema = record({"is_new": {"type": "boolean"}, "reason": TEXT})
-_REFUSED = {HTTPStatus.CONFLICT: "As things stand it cannot be done; nothing was changed."}
+_REFUSED = {HTTPStatus.CONFLICT: "The current status does not allow it; nothing was changed."}
 
 
 _LEFT_OUT = {"run_config", "tags", "allowances", "reached", "reactions", "claim", "pending_start"}
@@ -37,10 +37,10 @@ def runs(asked: ApiRequest) -> Json:
     query = asked.query
     sensor, job = query.get("sensor"), query.get("job")
     if sensor and job:
-        raise BadRequestError("Runs are listed of a sensor or of a job: give one of them.")
+        raise BadRequestError("Runs can be listed for a sensor or for a job: give one of them.")
     if query.get("before") and not (sensor or job):
         raise BadRequestError(
-            "The newest runs of all jobs are one page: give a sensor or a job to look further."
+            "The newest runs of all jobs are one page: give a sensor or a job for older ones."
         )
     statuses = frozenset(map(DagsterRunStatus, query.get("status", ()))) or None
     page = asked.parts.runs.page(
@@ -120,7 +120,7 @@ OPERATIONS = (
     Operation(
         "GET",
         "/api/runs/<run_id>",
-        "A run's record, and how it came about.",
+        "A run's record, and the explanation of its status.",
         run,
         _FULL,
         refusals={HTTPStatus.NOT_FOUND: "There is no such run."},
@@ -128,7 +128,7 @@ OPERATIONS = (
     Operation(
         "POST",
         "/api/runs/<run_id>/rerun",
-        "Start a run that has ended once more, at once.",
+        "Start a run that has ended again, immediately.",
         rerun,
         _EDIT,
         body=record({"if_attempt": _IF_ATTEMPT}, required=()),
@@ -137,7 +137,7 @@ OPERATIONS = (
     Operation(
         "POST",
         "/api/runs/<run_id>/cancel",
-        "End a run: at once if it waits for its launch, else by asking its target.",
+        "Cancel a run: immediately if it waits for its launch, otherwise through its target.",
         cancel,
         _EDIT,
         body=record({"if_attempt": _IF_ATTEMPT}, required=()),
@@ -146,7 +146,7 @@ OPERATIONS = (
     Operation(
         "POST",
         "/api/sensors/<sensor>/release",
-        "Let the next request for a run key start its run once more.",
+        "Let the next request for a run key start its run again.",
         release,
         _EDIT,
         body=record({"run_key": KEY, "if_attempt": _IF_ATTEMPT}, required=("run_key",)),

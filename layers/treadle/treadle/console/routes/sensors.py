@@ -136,7 +136,7 @@ OPERATIONS = (
     Operation(
         "GET",
         "/api/overview",
-        "All sensors at a glance, and what the caller may do.",
+        "All sensors with their status, and the caller's role.",
         overview,
         record(
             {
@@ -146,7 +146,7 @@ OPERATIONS = (
                 "sensors": list_of(_VIEW),
                 "dead_letters": {
                     "type": ["integer", "null"],
-                    "description": "About how many there are; null if that is not known.",
+                    "description": "Approximate number; null if unknown.",
                 },
             }
         ),
@@ -154,18 +154,18 @@ OPERATIONS = (
     Operation(
         "GET",
         "/api/sensors/<sensor>",
-        "One sensor, with what operators last changed of it.",
+        "One sensor, with operators' last changes.",
         sensor,
         with_properties(_VIEW, edits=list_of(shape(RecordedEdit))),
         refusals=_MISSING,
     ),
-    _change("start", "Let a sensor evaluate from now on; its cursor stays.", start),
-    _change("stop", "Let a sensor evaluate no more; its cursor stays.", stop),
-    _change("reset", "Let code and deployment decide again whether a sensor evaluates.", reset),
+    _change("start", "Start a sensor; its cursor is kept.", start),
+    _change("stop", "Stop a sensor; its cursor is kept.", stop),
+    _change("reset", "Reset a sensor to the status that its code or deployment declares.", reset),
     Operation(
         "POST",
         "/api/sensors/bulk",
-        "Start, stop or reset several sensors; of each it is said what became of it.",
+        "Start, stop or reset several sensors; the response has the result of each.",
         bulk,
         record({"results": list_of(_RESULT)}),
         body=record(
@@ -178,7 +178,7 @@ OPERATIONS = (
     Operation(
         "PUT",
         "/api/sensors/<sensor>/cursor",
-        "Give a sensor another cursor, or none, unless it has moved since it was seen.",
+        "Set or delete a sensor's cursor, unless it has changed since it was read.",
         set_cursor,
         _VIEW,
         body=record(
@@ -188,20 +188,20 @@ OPERATIONS = (
                     "type": "integer",
                     "minimum": 0,
                     "maximum": 2**53 - 1,
-                    "description": "The sensor's `cursor_epoch` as it was seen.",
+                    "description": "The sensor's `cursor_epoch` as it was read.",
                 },
             }
         ),
         refusals={
             **_MISSING,
-            HTTPStatus.CONFLICT: "A tick or another operator has come in between.",
-            HTTPStatus.UNPROCESSABLE_ENTITY: "The cursor is too large to be kept.",
+            HTTPStatus.CONFLICT: "A tick or another operator has changed the sensor in the meantime.",
+            HTTPStatus.UNPROCESSABLE_ENTITY: "The cursor is too large to be stored.",
         },
     ),
     Operation(
         "GET",
         "/api/graph",
-        "Which sensors hear of which jobs and assets, and which jobs they may start.",
+        "The jobs and assets whose events sensors receive, and the jobs that they may start.",
         graph,
         record({"nodes": list_of(_NODE), "edges": list_of(record({"from": TEXT, "to": TEXT}))}),
     ),

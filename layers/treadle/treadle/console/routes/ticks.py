@@ -109,7 +109,7 @@ OPERATIONS = (
     Operation(
         "GET",
         "/api/sensors/<sensor>/ticks/<tick_id>",
-        "A tick with all that it asked for and logged, and the runs that came of it.",
+        "A tick with its requests, its log and its runs.",
         tick,
         _FULL,
         refusals={HTTPStatus.NOT_FOUND: "There is no such tick."},
@@ -117,13 +117,13 @@ OPERATIONS = (
     Operation(
         "POST",
         "/api/sensors/<sensor>/ticks/<tick_id>/drop",
-        "Let no more start of a tick that waits; what has been started of it stays so.",
+        "Drop the held requests of a tick; runs that it has started continue.",
         drop,
         record({"reason": TEXT}),
         body=record({"reason": {"type": "string", "maxLength": MAX_REASON}}, required=()),
         refusals={
             HTTPStatus.NOT_FOUND: "There is no such tick.",
-            HTTPStatus.CONFLICT: "Nothing of the tick waits.",
+            HTTPStatus.CONFLICT: "The tick has no held requests.",
         },
     ),
 )
