@@ -232,11 +232,11 @@ def test_preview_says_how_much_of_a_long_answer_is_left_out(stack: Deployment, s
 
     done = treadle("sensor", "preview", SENSOR)
 
-    assert "8 more existing keys are left out" in done.stdout
+    assert "8 more existing keys are omitted" in done.stdout
 
 
 @pytest.mark.parametrize(
-    ("content", "words"), [("[]", "must hold one event"), ("{", "is no JSON")], ids=["list", "broken"]
+    ("content", "words"), [("[]", "must hold one event"), ("{", "is not JSON")], ids=["list", "broken"]
 )
 def test_event_that_is_none_is_refused(stack: Deployment, tmp_path: Path, content: str, words: str) -> None:
     event = tmp_path / "event.json"
@@ -353,7 +353,7 @@ def test_dead_letters_of_a_project_are_listed_and_sent_again_too(stack: Deployme
     assert [each["project"] for each in told("dlq", "list", "--project", "")] == [None]
     [letter] = told("dlq", "list", "--project", "files")
     assert "a.csv" in treadle("dlq", "list", "--project", "files").stdout
-    assert "project    files" in treadle("dlq", "show", letter["message_id"]).stdout
+    assert "project     files" in treadle("dlq", "show", letter["message_id"]).stdout
     assert "! 2 dead letters: treadle dlq list" in treadle("sensor", "list").stdout
     assert "'fiels' has no dead-letter queue; these have: files" in (
         treadle("dlq", "list", "--project", "fiels").stderr
@@ -374,7 +374,7 @@ def test_sensor_of_an_engine_that_is_gone_is_listed_with_what_to_do(
 
     assert "misregistered" in listed
     assert "TREADLE_ENGINE_ID is 'c0ffee', but the engine's is '0b1c'" in listed
-    assert "Deploy project files with the engine's present contract" in listed
+    assert "Deploy project files with the engine's current contract" in listed
 
 
 def test_dead_letter_that_is_not_there_is_refused(stack: Deployment) -> None:

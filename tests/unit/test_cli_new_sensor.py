@@ -437,7 +437,7 @@ def test_the_sample_of_an_asset_is_an_event_that_the_library_knows(project: Path
         (["--kind", "asset", "--asset", "it's"], "cannot name an asset here"),
         (["--kind", "asset", "--asset", "a" * 61], "cannot name an asset here"),
         (["--kind", "asset", "--asset", "/".join("a" * 9)], "cannot name an asset here"),
-        (["--kind", "asset", "--asset", "a", "--jobs", "load"], "sensor of kind asset hears of none"),
+        (["--kind", "asset", "--asset", "a", "--jobs", "load"], "sensor of kind asset receives none"),
     ],
 )
 def test_assets_that_cannot_be_heard_of_are_refused(

@@ -102,7 +102,7 @@ def test_what_is_no_time_is_refused_in_words(text: str) -> None:
         (
             "zsh",
             "treadle tick li",
-            "plain\nlist\nList a sensor's ticks, newest first, and its problems.",
+            "plain\nlist\nList a sensor's ticks, newest first, and...",
         ),
         ("fish", "treadle dlq red", "plain,redrive"),
     ],
