@@ -131,7 +131,7 @@ OF_SENSOR: list[tuple[str, dict[str, Any], str, str]] = [
         "rejected",
         {"problems": {"sensors/watch": "it has no kind. Add it in its project's template."}},
         "so the previous one is in use: it has no kind. Add it in its project's template.",
-        "Deploy project shop once it is corrected",
+        "Correct the entry and deploy project shop",
     ),
 ]
 
