@@ -117,9 +117,7 @@ def test_a_viewer_sees_everything_and_is_told_why_nothing_can_be_changed(viewer:
     viewer.sees("Read only")
     switch = viewer.page.get_by_role("switch", name="orders runs", exact=True)
     expect(switch).to_be_disabled()
-    expect(switch).to_have_attribute(
-        "title", "Your role is viewer: it takes the role operator to change anything."
-    )
+    expect(switch).to_have_attribute("title", "Your role is viewer: changes require the role operator.")
     viewer.page.get_by_label("Choose orders", exact=True).check()
     expect(viewer.page.locator(".bulk").get_by_role("button", name="Stop")).to_be_disabled()
 
@@ -132,7 +130,7 @@ def test_a_viewer_can_press_nothing_that_changes(viewer: Visit, world: World, pl
         for button in viewer.page.get_by_role("button", name=name).all():
             expect(button).to_be_disabled()
             expect(button).to_have_attribute(
-                "title", "Your role is viewer: it takes the role operator to change anything."
+                "title", "Your role is viewer: changes require the role operator."
             )
 
 

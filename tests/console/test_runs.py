@@ -44,7 +44,7 @@ def test_a_run_is_canceled(visit: Visit, world: World) -> None:
     visit.presses("Cancel …")
     visit.presses("Cancel the run")
 
-    visit.is_told("Asked")
+    visit.is_told("the request to stop")
     visit.sees("Canceling")
 
 
@@ -76,8 +76,8 @@ def test_dead_letters_are_sent_again_after_a_look_at_what_becomes_of_them(visit:
     visit.sees("Would be sent")
     visit.sees(AWKWARD)
 
-    visit.presses("Redrive 2 letters …")
-    visit.sees("2 letters will be sent again")
+    visit.presses("Redrive 2 dead letters …")
+    visit.sees("2 dead letters will be sent to their original destinations again")
     visit.presses("Redrive")
 
     visit.sees("RedriveResult")
@@ -90,8 +90,8 @@ def test_dead_letters_are_sent_again_after_a_look_at_what_becomes_of_them(visit:
 def test_no_dead_letters_is_good_news(visit: Visit) -> None:
     visit.go("dead-letters", "Dead letters")
 
-    visit.sees("No dead letters. Whatever was sent has arrived.")
-    expect(visit.page.get_by_role("button", name="Redrive 0 letters …")).to_be_disabled()
+    visit.sees("No dead letters. All messages were processed.")
+    expect(visit.page.get_by_role("button", name="Redrive 0 dead letters …")).to_be_disabled()
 
 
 def test_the_box_at_the_top_finds_out_why_a_run_did_not_run(visit: Visit, world: World) -> None:

@@ -95,8 +95,8 @@ def test_a_token_that_is_known_no_more_leads_to_the_sign_in(outside: Visit, issu
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"state": "another"}, "was not begun in this tab"),
-        ({"nonce": "another"}, "answers another sign-in"),
+        ({"state": "another"}, "was not started in this tab"),
+        ({"nonce": "another"}, "belongs to another sign-in"),
         ({"error": "access_denied"}, "refused the sign-in: access_denied"),
     ],
 )

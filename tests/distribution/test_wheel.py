@@ -126,8 +126,8 @@ def test_a_folder_with_files_of_a_project_is_left_alone(installed: Installed, tm
 
     assert done.returncode == 2
     assert done.stderr == (
-        f"treadle: The project cannot be written to {tmp_path}: template.yaml exists already. Choose an empty folder; "
-        "to give an existing project this version of Treadle, use --update.\n"
+        f"treadle: The project cannot be written to {tmp_path}: template.yaml exists already. Choose an empty folder, "
+        "or use --update to update an existing project to this version of Treadle.\n"
     )
     assert list(contents(tmp_path)) == [Path("template.yaml")]
 
@@ -150,7 +150,7 @@ def test_an_update_needs_a_project(installed: Installed, tmp_path: Path) -> None
     done = installed.treadle("init", "--update", tmp_path)
 
     assert done.returncode == 2
-    assert "it has no layers/treadle/requirements.txt, so `treadle init` did not write it" in done.stderr
+    assert "it has no layers/treadle/requirements.txt, so `treadle init` did not create it" in done.stderr
     assert not contents(tmp_path)
 
 
@@ -185,7 +185,7 @@ def test_an_engine_is_not_written_into_a_project(installed: Installed, project: 
     done = installed.treadle("engine", "export", "--directory", project)
 
     assert done.returncode == 2
-    assert "it is a project's folder. Choose one of the engine's own." in done.stderr
+    assert "it is a project's folder. Choose a separate folder for the engine." in done.stderr
     assert contents(project) == before
 
 
@@ -193,7 +193,7 @@ def test_without_sam_nothing_is_deployed(installed: Installed, tmp_path: Path) -
     done = installed.treadle("engine", "deploy", "--directory", tmp_path / "engine", path=str(tmp_path))
 
     assert done.returncode == 2
-    assert "there is no sam on the PATH. Install the AWS SAM CLI." in done.stderr
+    assert "`sam` is not on the PATH. Install the AWS SAM CLI." in done.stderr
 
 
 def test_deployment_that_sam_refuses_ends_the_command_and_an_unchanged_engine_does_not(
@@ -210,7 +210,7 @@ def test_deployment_that_sam_refuses_ends_the_command_and_an_unchanged_engine_do
     )
 
     assert done.returncode == 2
-    assert "sam deploy ended with status 3, and said why above" in done.stderr
+    assert "sam deploy ended with status 3. Its output above has the reason." in done.stderr
     build, deploy = (tmp_path / "calls").read_text().splitlines()
     assert build.split()[0] == "build"
     assert {"--no-fail-on-empty-changeset", "--guided", "shop"} <= set(deploy.split())

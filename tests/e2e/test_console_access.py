@@ -300,7 +300,7 @@ def test_an_operator_cancels_an_execution(asking: Asking) -> None:
     """A run that the target still works on is asked to end; what has ended is told so."""
     status, told, _ = asking.ask("POST", f"/api/runs/{RUN_ID}/cancel", token(issuer=asking.issuer), {})
 
-    assert (status, f"There is no run {RUN_ID}." in told["message"]) == (409, True)
+    assert (status, f"Run {RUN_ID} does not exist." in told["message"]) == (409, True)
 
 
 def test_an_operator_redrives_a_dead_letter(asking: Asking) -> None:

@@ -81,8 +81,8 @@ def test_identical_upload_is_told_with_the_run_that_holds_the_key(deployed: Depl
 
     said = sentence(deployed, key)
 
-    assert said.startswith(f"No new run: tick {deployed.event_ticks(key)[1].tick_id} asked for run key")
-    assert f"which run {ended.run_id} has held since" in said
+    assert said.startswith(f"No new run: tick {deployed.event_ticks(key)[1].tick_id} requested run key")
+    assert f"which has belonged to run {ended.run_id} since" in said
 
 
 def test_failed_run_is_told_in_its_targets_words(deployed: Deployed) -> None:
@@ -93,7 +93,7 @@ def test_failed_run_is_told_in_its_targets_words(deployed: Deployed) -> None:
 
     run("run", "release-key", SENSOR, str(ended.run_key), "--by", ANN, "--stack", deployed.name)
 
-    assert f"Its key was released by {ANN}" in sentence(deployed, key)
+    assert f"Its run key was released by {ANN}" in sentence(deployed, key)
 
 
 def test_object_with_another_suffix_is_told_what_is_watched(deployed: Deployed) -> None:
@@ -102,7 +102,7 @@ def test_object_with_another_suffix_is_told_what_is_watched(deployed: Deployed) 
 
     said = sentence(deployed, key)
 
-    assert said.endswith(f"is not watched by sensor {SENSOR}: s3://{deployed.bucket}/*.csv is.")
+    assert said.endswith(f"; it watches s3://{deployed.bucket}/*.csv.")
 
 
 def test_object_that_came_to_a_stopped_sensor_is_told_by_whom_and_since_when(deployed: Deployed) -> None:
@@ -127,8 +127,11 @@ def test_object_of_which_no_event_came_is_told_why_and_when_the_sweep_finds_it(d
 
     rule = deployed.physical_id("NewObjectsRule")
     assert f"No event of s3://{deployed.bucket}/{key} was evaluated" in said
-    assert f"its rule {rule} is off, so no event reaches it (aws events enable-rule --name {rule})" in said
-    assert "The sweep does not come to it: its schedule" in said, "tests switch it off"
+    assert (
+        f"its rule {rule} is disabled, so it receives no events (aws events enable-rule --name {rule})"
+        in said
+    )
+    assert "The sweep does not reach it: its schedule" in said, "tests switch it off"
 
 
 def test_object_in_a_bucket_that_sends_no_events_is_told_the_command(deployed: Deployed) -> None:
@@ -155,7 +158,7 @@ def test_run_whose_launch_is_a_dead_letter_is_told_so(deployed: Deployed) -> Non
     said = told(deployed, "--run", lost.run_id)["sentence"]
 
     assert "waits in LAUNCH's queue" in said
-    assert "It is a dead letter of launch, given up as" in said
+    assert "It is a dead letter of launch:" in said
     run("dlq", "redrive", "--origin", "launch", "--stack", deployed.name)
 
 

@@ -137,7 +137,7 @@ def test_a_viewer_changes_nothing(viewer: Client, operation: Operation) -> None:
 
     assert said(answer) == (
         403,
-        "You may look at everything here, and change nothing: that takes the role operator.",
+        "You may view everything here, but changes require the role operator.",
     )
 
 
@@ -187,10 +187,10 @@ def test_parameters_that_do_not_fit_are_refused_in_words(
         ('{"run_key": 5}', "body.run_key must be string."),
         ('{"run_key": "k", "by": "bob"}', "body must not contain {'by'} properties."),
         ('{"run_key": "k", "if_attempt": true}', "body.if_attempt must be integer."),
-        ('{"run_key": NaN}', "The request is no JSON: Out of range float values are not JSON compliant"),
-        ('{"run_key": "\\ud800"}', "The request is no JSON: 'utf-8' codec can't encode"),
-        ("[" * 100_000, "The request is no JSON: maximum recursion depth"),
-        ("{", "The request is no JSON: Expecting property name"),
+        ('{"run_key": NaN}', "The request is not JSON: Out of range float values are not JSON compliant"),
+        ('{"run_key": "\\ud800"}', "The request is not JSON: 'utf-8' codec can't encode"),
+        ("[" * 100_000, "The request is not JSON: maximum recursion depth"),
+        ("{", "The request is not JSON: Expecting property name"),
     ],
 )
 def test_a_body_that_does_not_fit_is_refused_in_words(operator: Client, body: str, words: str) -> None:
@@ -281,7 +281,7 @@ def test_what_breaks_is_logged_and_shows_no_stack(
 
     answer = operator.get("/api/dead-letters")
 
-    assert said(answer) == (500, "The console could not answer; its log says why.")
+    assert said(answer) == (500, "The console failed. Its log has the reason.")
     assert security_headers(()).items() <= with_names(answer).items()
     assert "secret" in caplog.text
 

@@ -77,7 +77,7 @@ def test_rerun_of_a_run_under_way_is_refused_without_a_traceback(stack: Deployme
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr.startswith(f"treadle: Run {first.run_id} has not ended: attempt 2 is QUEUED.")
     assert len(done.stderr.splitlines()) == 1
-    assert (repeated.exit_code, "was followed by attempt 2" in repeated.stdout) == (0, True)
+    assert (repeated.exit_code, "has already followed attempt 1" in repeated.stdout) == (0, True)
     assert only_run(stack).attempt == 2
 
 
@@ -259,8 +259,8 @@ def test_a_stack_of_another_template_is_refused(stack: Deployment, stacks: Stack
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("run", "rerun", "nowhere"), "There is no run nowhere."),
-        (("run", "cancel", "nowhere"), "There is no run nowhere."),
+        (("run", "rerun", "nowhere"), "Run nowhere does not exist."),
+        (("run", "cancel", "nowhere"), "Run nowhere does not exist."),
         (("run", "release-key", "new_objects", "k"), "Run key 'k' of sensor new_objects is free"),
     ],
     ids=["rerun", "cancel", "release"],

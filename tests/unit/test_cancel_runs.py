@@ -73,7 +73,7 @@ def test_cancel_again_is_no_failure(house: House) -> None:
 def test_a_run_that_has_ended_is_not_canceled(house: House, status: Status) -> None:
     run = ended_run(house, status)
 
-    with pytest.raises(CommandRefusedError, match=f"has ended already: {status}"):
+    with pytest.raises(CommandRefusedError, match=f"has already ended: {status}"):
         operations(house).cancel(run.run_id, ANN)
 
     assert house.only_run() == run
@@ -84,7 +84,7 @@ def test_a_run_that_is_just_being_started_is_not_canceled(house: House) -> None:
     now = house.clock.now()
     before = change(house, "k", claim=Claim("t", now + 60_000), pending_start=PendingStart("t", now, "arn"))
 
-    with pytest.raises(CommandRefusedError, match="is just being started"):
+    with pytest.raises(CommandRefusedError, match="is being started: cancel it in a minute"):
         operations(house).cancel(run_id, ANN)
 
     assert house.only_run() == before

@@ -149,9 +149,9 @@ def test_an_observed_job_says_so_in_its_entry(project: Path, kind: str) -> None:
         (["--arn", "load-orders"], "arn is 'load-orders', and must be: ARN of a Standard state machine."),
         (["--target", "ecs", "--set", "subnets"], "subnets is '', and must be: ids of subnets"),
         (["--role", "admin"], "--role is 'admin', and must be the ARN of an IAM role."),
-        (["--target", "lambda", "--observed"], "nobody can be asked what runs on lambda. Leave it out."),
+        (["--target", "lambda", "--observed"], "the executions of lambda cannot be listed. Leave it out."),
         (["--target", "sqs", "--observed"], "--observed is for jobs on step_functions, glue, batch, ecs: "),
-        (["--target", "eventbridge", "--observed"], "nobody can be asked what runs on eventbridge."),
+        (["--target", "eventbridge", "--observed"], "the executions of eventbridge cannot be listed."),
     ],
 )
 def test_unfit_settings_are_refused_and_nothing_is_written(

@@ -425,7 +425,10 @@ def test_the_sample_of_an_asset_is_an_event_that_the_library_knows(project: Path
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (["--asset", "prices"], "--asset names an asset, and a sensor of kind schedule hears of none"),
+        (
+            ["--asset", "prices"],
+            "--asset names an asset whose events a sensor receives, but a sensor of kind schedule receives none",
+        ),
         (["--kind", "asset"], "--asset must name one asset"),
         (["--kind", "asset", "--asset", "a", "--asset", "b"], "--asset must name one asset"),
         (["--kind", "multi-asset", "--asset", "a"], "--asset must name 2 to 20 assets"),
@@ -434,7 +437,7 @@ def test_the_sample_of_an_asset_is_an_event_that_the_library_knows(project: Path
         (["--kind", "asset", "--asset", "it's"], "cannot name an asset here"),
         (["--kind", "asset", "--asset", "a" * 61], "cannot name an asset here"),
         (["--kind", "asset", "--asset", "/".join("a" * 9)], "cannot name an asset here"),
-        (["--kind", "asset", "--asset", "a", "--jobs", "load"], "sensor of kind asset hears of none"),
+        (["--kind", "asset", "--asset", "a", "--jobs", "load"], "sensor of kind asset receives none"),
     ],
 )
 def test_assets_that_cannot_be_heard_of_are_refused(
@@ -452,7 +455,10 @@ def test_assets_that_cannot_be_heard_of_are_refused(
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (["--jobs", "load"], "--jobs names jobs whose runs are heard of, and a sensor of kind schedule"),
+        (
+            ["--jobs", "load"],
+            "--jobs names jobs whose events a sensor receives, but a sensor of kind schedule",
+        ),
         (["--kind", "all-succeeded"], "--jobs must name 2 jobs or more"),
         (["--kind", "all-succeeded", "--jobs", "load"], "--jobs must name 2 jobs or more"),
         (["--kind", "deadline"], "--jobs must name the job that has deadlines, and no other"),

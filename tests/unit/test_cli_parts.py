@@ -90,7 +90,7 @@ def test_moment_may_be_how_long_ago(text: str, ago: timedelta) -> None:
 
 @pytest.mark.parametrize("text", ["yesterday", "2 h", "h", "-2h", "25:00", "", "999999w"])
 def test_what_is_no_time_is_refused_in_words(text: str) -> None:
-    with pytest.raises(click.BadParameter, match="is no time such as"):
+    with pytest.raises(click.BadParameter, match="is not a time"):
         MOMENT.convert(text, None, None)
 
 
@@ -102,7 +102,7 @@ def test_what_is_no_time_is_refused_in_words(text: str) -> None:
         (
             "zsh",
             "treadle tick li",
-            "plain\nlist\nList a sensor's ticks, newest first; skips...",
+            "plain\nlist\nList a sensor's ticks, newest first, and...",
         ),
         ("fish", "treadle dlq red", "plain,redrive"),
     ],
@@ -207,7 +207,7 @@ def test_what_needs_a_checkout_says_so_outside_of_one(
     done = run(*words)
 
     assert (done.exit_code, done.stdout) == (2, "")
-    assert "is in no checkout of Treadle" in done.stderr
+    assert "is not in a checkout of Treadle" in done.stderr
 
 
 def test_local_command_runs_the_checkouts_own_target_and_ends_as_it_ends(

@@ -96,7 +96,7 @@ def test_nobody_is_let_in_whom_the_authorizer_has_not_checked(context: Any) -> N
 
 
 def test_a_token_other_than_the_checked_one_is_refused() -> None:
-    with pytest.raises(UnauthorizedError, match="another one"):
+    with pytest.raises(UnauthorizedError, match="not the one that API Gateway has verified"):
         admitted(token(sub="bob"), authorized(token()))
 
 

@@ -93,7 +93,7 @@ def test_sensor_of_events_has_nothing_to_evaluate_at_a_tick(kind: str) -> None:
     function = Function(PREVIEW)
     asking = invocations(function, replace(WATCH, kind=kind))
 
-    with pytest.raises(CommandRefusedError, match="nothing at a tick"):
+    with pytest.raises(CommandRefusedError, match="cannot be evaluated without one"):
         asking.tick("watch")
     with pytest.raises(CommandRefusedError, match="give it one to preview"):
         asking.preview("watch")

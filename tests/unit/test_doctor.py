@@ -109,18 +109,18 @@ def test_nothing_is_wrong_with_a_healthy_deployment_and_each_check_says_so(house
 
 
 OFF: list[tuple[str, dict[str, Any], str, str]] = [
-    ("schedules", {"switches": (EventTrigger("schedule", OWNER, "s", is_on=False),)}, OWNER, "nothing ticks it"),
-    ("rules", {"switches": (EventTrigger("rule", OWNER, "r", is_on=False),)}, OWNER, "no event reaches it"),
-    ("mappings", {"switches": (EventTrigger("mapping", "launch", "m", is_on=False),)}, "launch", "mapping m is off"),
+    ("schedules", {"switches": (EventTrigger("schedule", OWNER, "s", is_on=False),)}, OWNER, "is disabled, so it does not tick"),
+    ("rules", {"switches": (EventTrigger("rule", OWNER, "r", is_on=False),)}, OWNER, "so it receives no events"),
+    ("mappings", {"switches": (EventTrigger("mapping", "launch", "m", is_on=False),)}, "launch", "Its event source mapping m is disabled"),
     ("queues", {"backlogs": (Backlog("launch", "q", 4, oldest_seconds=301),)}, "launch", "oldest of 4 messages has waited for 301 s"),
     ("queues", {"backlogs": (Backlog("dispatch", "f", None, oldest_seconds=900),)}, "dispatch", "oldest record of its stream"),
-    ("dead letters", {"backlogs": (Backlog("", "dead", 1, in_flight=1),)}, "dead", "2 messages were given up."),
+    ("dead letters", {"backlogs": (Backlog("", "dead", 1, in_flight=1),)}, "dead", "It has 2 messages."),
     ("buckets", {"buckets": (Bucket("watch", "b", announces=False, remedy="aws s3api"),)}, OWNER, "sends no events"),
     ("buckets", {"buckets": (Bucket("watch", "b", has_versions=False, versioning_remedy="aws s3api"),)}, OWNER, "The versioning of bucket b is not enabled"),
     ("buckets", {"buckets": (Bucket("watch", "b", "NoSuchBucket"),)}, OWNER, "NoSuchBucket"),
-    ("jobs", {"targets": (JobTarget("load", "", "LoadArn", exists=False),)}, "load", "gives the job no address"),
-    ("jobs", {"targets": (JobTarget("load", "arn", "LoadArn", exists=False),)}, "load", "is not there: arn."),
-    ("permissions", {"denials": (MissingPermission("launch", "sqs:SendMessage", "arn", "none of its role's policies allows it"),)}, "launch", "may not sqs:SendMessage on arn"),
+    ("jobs", {"targets": (JobTarget("load", "", "LoadArn", exists=False),)}, "load", "The job has no target address, so its runs fail."),
+    ("jobs", {"targets": (JobTarget("load", "arn", "LoadArn", exists=False),)}, "load", "Its target does not exist: arn."),
+    ("permissions", {"denials": (MissingPermission("launch", "sqs:SendMessage", "arn", "none of its role's policies allows it"),)}, "launch", "It is denied sqs:SendMessage on arn"),
     ("sensor roles", {"holders": (PolicyHolder("ann", "user"),)}, "user ann", "has the engine's policies for evaluators"),
     ("alarms", {"alarms": (Alarm("oops", 0, "too many"),)}, "oops", "since 1970-01-01T00:00:00.000Z: too many"),
     ("alerts", {"channels": (AlertChannel(TOPIC, "SNS topic ops is not there", "Create it."),)}, "sensor alert", "Alerts do not arrive: SNS topic ops is not there"),
@@ -155,7 +155,8 @@ def test_what_is_denied_names_the_missing_permission_and_is_not_said_to_be_in_or
 
 
 @pytest.mark.parametrize(
-    ("address", "words"), [("", "no address yet"), ("arn:load", "is not there yet: arn:load")]
+    ("address", "words"),
+    [("", "no target address yet"), ("arn:load", "Its target does not exist yet: arn:load")],
 )
 def test_job_that_no_running_sensor_may_start_needs_no_target_yet(
     house: House, address: str, words: str
@@ -236,14 +237,14 @@ def test_failing_sensor_is_a_problem_with_its_last_error(house: House) -> None:
 
     says = only(examined(house)).says
 
-    assert says.startswith("3 ticks in a row have failed; held up until ")
+    assert says.startswith("3 ticks in a row have failed; in backoff until ")
     assert says.endswith("ValueError: no such column.")
 
 
 def test_sensor_that_does_not_tick_is_a_problem(house: House) -> None:
     keep(house, last_nominal=house.clock.now() - 1_000_000)
 
-    assert only(examined(house)).says == "It has not ticked for 940 s since it was due."
+    assert only(examined(house)).says == "Its tick is 940 s overdue."
 
 
 def test_sensor_that_somebody_stopped_is_no_problem(house: House) -> None:
@@ -264,7 +265,7 @@ def test_ticks_that_nobody_dispatches_are_a_problem(house: House) -> None:
     found = only(examined(house))
 
     assert (found.check, found.subject) == ("lag", "dispatch")
-    assert "1 ticks wait to be dispatched" in found.says
+    assert "1 ticks have waited for dispatch" in found.says
 
 
 def test_runs_that_nobody_looks_at_are_a_problem(house: House) -> None:
@@ -344,7 +345,7 @@ def test_runs_under_way_where_a_job_is_are_in_order(
 
     assert wrong(findings) == []
     [found] = [each for each in findings if each.check == "runs under way"]
-    assert found.says == "1 are where a job is."
+    assert found.says == "1 are at a current target of a job."
 
 
 def test_runs_under_way_where_no_job_is_any_more_are_a_problem_that_names_the_entry(house: House) -> None:
@@ -353,7 +354,7 @@ def test_runs_under_way_where_no_job_is_any_more_are_a_problem_that_names_the_en
     found = only(examined(house, addresses=at("step_functions", f"{MACHINE}-2")))
 
     assert (found.check, found.subject, found.severity) == ("runs under way", "job load", Severity.PROBLEM)
-    assert f"1 of its runs are under way at {MACHINE}, where no job is any more" in found.says
+    assert f"1 of its runs are in progress at {MACHINE}, which is no longer a job's target" in found.says
     assert f'Add {MACHINE} to "former" in the entry of job load' in found.advice
 
 
@@ -362,7 +363,7 @@ def test_runs_under_way_of_a_job_that_is_gone_are_a_problem_with_another_advice(
 
     found = only(examined(house, addresses=Addresses({})))
 
-    assert "Deploy its entry and its role once more" in found.advice
+    assert "Deploy its entry and its role again" in found.advice
 
 
 @pytest.mark.parametrize(
@@ -383,7 +384,7 @@ def test_runs_under_way_at_a_former_address_that_is_kept_are_reported_and_in_ord
     findings = examined(house, addresses=at(*now, former))
 
     assert wrong(findings) == []
-    kept = "the entry of job load keeps it as a former one until they have ended"
+    kept = "the entry of job load lists it as a former target until they have ended"
     assert any(kept in each.says for each in findings)
 
 
@@ -403,7 +404,7 @@ def test_runs_whose_target_cannot_be_queried_are_a_problem_with_its_words(house:
 
     assert "1 of its runs" in found.says
     assert "states:DescribeExecution" in found.says
-    assert "Give the job's role what the message says is missing" in found.advice
+    assert "Grant the job's role the missing permission" in found.advice
 
 
 def test_doctor_names_the_sensor_and_the_reason_of_what_is_held_refused_or_set_aside(house: House) -> None:
@@ -419,9 +420,9 @@ def test_doctor_names_the_sensor_and_the_reason_of_what_is_held_refused_or_set_a
     said = " ".join(f"{each.severity} {each.says}" for each in findings)
     assert "problem Requests of a tick are held" in said
     assert "may not start job 'other_job'" in said
-    assert f"problem Requests of a tick of the last day were refused, last of {refused.tick_id}" in said
+    assert f"problem Requests of a tick of the last day were refused; the newest is {refused.tick_id}" in said
     assert (
-        f"warning Requests of a tick of the last day were set aside, as they could never run, last of {aside.tick_id}"
+        f"warning Requests of a tick of the last day were set aside because they could never run; the newest is {aside.tick_id}"
         in said
     )
 

@@ -41,7 +41,7 @@ def test_a_start_in_doubt_whose_address_denies_is_never_called_denied(house: Hou
     assert run.status is Status.QUEUED
     assert run.delayed is not None
     assert "not authorized" in run.delayed.reason
-    assert "may have come through" in describe_run(run, house.clock.now())
+    assert "may have reached its target" in describe_run(run, house.clock.now())
 
 
 def test_a_start_in_doubt_whose_address_denies_for_a_day_is_unknown_and_keeps_its_key(house: House) -> None:

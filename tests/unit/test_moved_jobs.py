@@ -35,7 +35,7 @@ def test_a_run_whose_target_denies_is_visible_at_once_and_asked_again_soon(house
         house.clock.now(),
     )
     assert run.next_at == house.clock.now() + RETRY_MS
-    assert "cannot be queried since" in describe_run(run, house.clock.now())
+    assert "Queries of its target have failed since" in describe_run(run, house.clock.now())
     assert "states:StartExecution" in describe_run(run, house.clock.now())
 
 

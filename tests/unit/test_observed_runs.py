@@ -152,7 +152,7 @@ def test_run_that_treadle_did_not_start_is_not_started_again(house: House) -> No
         house.runs, house.sensors, InMemoryQueue(), house.jobs, targets, RUN_IDS, house.clock
     )
 
-    with pytest.raises(CommandRefusedError, match="start it where that was done"):
+    with pytest.raises(CommandRefusedError, match="Start it where it was started before"):
         operations.rerun(RUN_ID, "ops")
 
 

@@ -141,7 +141,7 @@ def test_run_is_read_by_its_id(house: House) -> None:
     runs_of(house, "load1")
 
     assert operations(house).get("load1") == house.only_run()
-    with pytest.raises(CommandRefusedError, match="no run load2"):
+    with pytest.raises(CommandRefusedError, match="Run load2 does not exist"):
         operations(house).get("load2")
 
 

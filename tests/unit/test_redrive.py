@@ -231,7 +231,7 @@ def test_a_deadline_for_no_sensor_of_the_stack_is_left(stack: Stack, arn: str) -
 
     assert (done.fate, done.reason) == (
         RedriveAction.LEFT,
-        f"{arn} is no function of this stack that takes deadlines.",
+        f"{arn} is not a function of this stack that receives deadlines.",
     )
 
 

@@ -94,7 +94,7 @@ def test_registry_in_order_is_said_to_be_so(house: House) -> None:
 
     assert examined(house, registry(house)) == []
     assert (found.check, found.severity) == ("registry", Severity.OK)
-    assert found.says == "1 sensors and 1 jobs are registered, and fit together."
+    assert found.says == "1 sensors and 1 jobs are registered and consistent."
 
 
 def other(**fields: Any) -> Mapping[str, SensorEntry]:
@@ -118,20 +118,20 @@ OF_SENSOR: list[tuple[str, dict[str, Any], str, str]] = [
     (
         "refused",
         {"jobs": {"load": replace(LOAD, project="billing")}},
-        "It may start job load, and project billing, whose job that is, does not accept the sensor.",
+        "It may start job load, but the job's project, billing, does not accept the sensor.",
         "Add watch to the sensors of job load in project billing",
     ),
     (
         "one function",
         {"sensors": {**SENSORS, "other": replace(ENTRY, name="other", jobs=frozenset())}},
-        "Its entry names function shop-WatchFunction-1X, as other does, and a function has one sensor.",
-        "Give the sensor a function of its own in project shop",
+        "Its entry names function shop-WatchFunction-1X, which other names too, but a function can have only one sensor.",
+        "Give the sensor its own function in project shop",
     ),
     (
         "rejected",
         {"problems": {"sensors/watch": "it has no kind. Add it in its project's template."}},
-        "the one before is in use: it has no kind. Add it in its project's template.",
-        "Deploy project shop once it is corrected",
+        "so the previous one is in use: it has no kind. Add it in its project's template.",
+        "Correct the entry and deploy project shop",
     ),
 ]
 
@@ -163,7 +163,7 @@ def test_function_of_another_engine_is_found_by_its_environment(house: House, na
 
     finding = only(examined(house, registry(house), sensor))
 
-    assert f"{name} is 'another', and the engine's is" in finding.says
+    assert f"{name} is 'another', but the engine's is" in finding.says
     assert "project shop" in finding.advice
     [problem] = view(house, registry(house), sensor).problems
     assert problem.kind is ProblemKind.REGISTRATION
@@ -175,17 +175,17 @@ def test_function_of_another_engine_is_found_by_its_environment(house: House, na
         (
             {},
             {"TREADLE_DEFAULT_STATUS": "RUNNING"},
-            "status is 'STOPPED', and TREADLE_DEFAULT_STATUS is 'RUNNING'",
+            "status is 'STOPPED', but TREADLE_DEFAULT_STATUS is 'RUNNING'",
         ),
         (
             {"interval_seconds": 60},
             {"TREADLE_INTERVAL_SECONDS": "300"},
-            "interval is '60', and TREADLE_INTERVAL_SECONDS is '300'",
+            "interval is '60', but TREADLE_INTERVAL_SECONDS is '300'",
         ),
         (
             {"dead_letters": "a"},
             {"TREADLE_DEAD_LETTER_QUEUE_URL": "b"},
-            "dead_letters is 'a', and TREADLE_DEAD_LETTER_QUEUE_URL is 'b'",
+            "dead_letters is 'a', but TREADLE_DEAD_LETTER_QUEUE_URL is 'b'",
         ),
         ({}, {"TREADLE_PROJECT": "lake"}, "project is 'shop', and TREADLE_PROJECT is 'lake'"),
     ],
@@ -199,7 +199,7 @@ def test_entry_that_differs_from_its_function_is_found(
     finding = only(examined(house, registry(house, sensors=other(**fields)), sensor))
 
     assert says in finding.says
-    assert finding.advice == "Give both one value in project shop, and deploy."
+    assert finding.advice == "Use the same value for both in project shop, and deploy."
 
 
 def test_entry_that_says_what_its_function_is_given_is_in_order(house: House) -> None:
@@ -224,9 +224,9 @@ def test_job_of_another_project_that_accepts_the_sensor_is_in_order(house: House
 @pytest.mark.parametrize(
     ("path", "kept"),
     [
-        ("jobs/load", "the one before is in use"),
-        ("jobs/new", "there is none before it"),
-        ("x", "there is none"),
+        ("jobs/load", "so the previous one is in use"),
+        ("jobs/new", "and there is no previous one"),
+        ("x", "there is no previous one"),
     ],
 )
 def test_entry_that_could_not_be_taken_is_found_with_its_reason(house: House, path: str, kept: str) -> None:
@@ -280,7 +280,7 @@ def test_projects_of_an_older_contract_are_behind(house: House) -> None:
     finding = only(examined(house, found))
 
     assert (finding.subject, finding.severity) == ("project shop", Severity.WARNING)
-    assert finding.says.startswith("Project shop is behind: 2 of its entries were written for contract")
+    assert finding.says.startswith("Project shop is outdated: 2 of its entries were written for contract")
 
 
 def gone(sensor: DeployedSensor = WATCH) -> DeployedSensor:

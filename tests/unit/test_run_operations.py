@@ -103,7 +103,7 @@ def test_a_run_that_has_not_ended_is_not_rerun(house: House) -> None:
 
 
 def test_an_unknown_run_is_refused(house: House) -> None:
-    with pytest.raises(CommandRefusedError, match="There is no run nowhere"):
+    with pytest.raises(CommandRefusedError, match="Run nowhere does not exist"):
         operations(house).rerun("nowhere", ANN)
 
 
@@ -118,14 +118,14 @@ def test_the_same_command_again_starts_no_third_attempt(house: House) -> None:
     edit = operations(house).rerun(run.run_id, ANN, if_attempt=1)
 
     assert not edit.is_new
-    assert "attempt 1 was followed by attempt 2" in edit.reason
+    assert "attempt 2 (FAILURE) has already followed attempt 1" in edit.reason
     assert (house.only_run().attempt, house.launches.messages) == (2, [])
 
 
 def test_an_attempt_that_never_was_is_refused(house: House) -> None:
     run = ended_run(house)
 
-    with pytest.raises(CommandRefusedError, match="has no attempt 2: it is at attempt 1"):
+    with pytest.raises(CommandRefusedError, match="has no attempt 2: its current attempt is 1"):
         operations(house).rerun(run.run_id, ANN, if_attempt=2)
 
 
@@ -165,7 +165,9 @@ class Deaf(InMemoryQueue):
 
 def test_a_lost_launch_message_is_sent_by_the_same_command_or_by_reconcile(house: House) -> None:
     run = ended_run(house)
-    with pytest.raises(StoreError, match=r"Attempt 2 .* is recorded, and RECONCILE will launch it"):
+    with pytest.raises(
+        StoreError, match=r"Attempt 2 .* is recorded, but was not queued; RECONCILE will launch it"
+    ):
         operations(house, Deaf()).rerun(run.run_id, ANN, if_attempt=1)
     assert house.runs.due(house.clock.now() + LAUNCH_DUE_MS, 10) == [run.run_id]
     house.clock.advance(1)
@@ -210,7 +212,7 @@ def test_a_key_is_released_once_until_its_request_has_come(house: House) -> None
     edit = operations(house).release("watch", "k", ANN)
 
     assert not edit.is_new
-    assert "was free already" in edit.reason
+    assert "was already free" in edit.reason
     assert house.only_run() == once
 
 
@@ -238,7 +240,7 @@ def test_a_release_seen_at_an_earlier_attempt_changes_nothing(house: House) -> N
 def test_a_key_that_was_never_asked_for_is_refused(house: House, sensor: str, key: str) -> None:
     ended_run(house)
 
-    with pytest.raises(CommandRefusedError, match="is free: no run was ever recorded"):
+    with pytest.raises(CommandRefusedError, match="is free: no run has been recorded with it"):
         operations(house).release(sensor, key, ANN)
 
 
@@ -282,7 +284,7 @@ def test_a_run_whose_end_nobody_has_announced_is_ended_by_asking_its_target(hous
     edit = operations(house).refresh(run.run_id)
 
     assert edit.is_new
-    assert edit.reason == f"Run {run.run_id} is SUCCESS, as its target says."
+    assert edit.reason == f"Run {run.run_id} is SUCCESS, as its target reports."
     assert (house.only_run().status, house.only_run().next_at) == (Status.SUCCESS, None)
 
 
@@ -292,7 +294,7 @@ def test_a_run_that_goes_on_is_left_as_it_is(house: House) -> None:
     edit = operations(house).refresh(run.run_id)
 
     assert not edit.is_new
-    assert "is STARTED still, as its target says" in edit.reason
+    assert "is still STARTED, as its target reports" in edit.reason
     assert house.only_run() == run
 
 
@@ -302,7 +304,7 @@ def test_a_run_that_has_ended_is_not_asked_about(house: House) -> None:
     edit = operations(house).refresh(run.run_id)
 
     assert not edit.is_new
-    assert "has ended already: FAILURE" in edit.reason
+    assert "has already ended: FAILURE" in edit.reason
 
 
 def test_a_run_that_its_target_knows_no_longer_has_an_unknown_outcome_until_it_is_told(house: House) -> None:
@@ -324,7 +326,7 @@ def test_a_run_that_its_target_knows_no_longer_has_an_unknown_outcome_until_it_i
 def test_a_run_that_waits_for_its_launch_cannot_be_asked_about(house: House) -> None:
     dispatch(house, committed(house, "k"))
 
-    with pytest.raises(CommandRefusedError, match="no execution of it is known yet"):
+    with pytest.raises(CommandRefusedError, match="its execution is not known yet"):
         operations(house).refresh(house.only_run().run_id)
 
 
@@ -332,7 +334,7 @@ def test_a_run_of_a_target_that_does_not_tell_is_reported_by_others(house: House
     run = started_run(house)
     house.target.contract = StartContract(describes=False)
 
-    with pytest.raises(CommandRefusedError, match="recorded once it is reported"):
+    with pytest.raises(CommandRefusedError, match="has to report its end"):
         operations(house).refresh(run.run_id)
 
 
@@ -358,7 +360,7 @@ def test_run_of_others_is_asked_about_and_canceled_where_it_runs(
     house.jobs = jobs
     made = operations(house)
 
-    assert "is STARTED still" in made.refresh(run.run_id).reason
+    assert "is still STARTED" in made.refresh(run.run_id).reason
     assert str(run.external_id) in made.cancel(run.run_id, ANN).reason
     assert house.only_run().status is Status.CANCELING
 

@@ -125,8 +125,8 @@ def test_same_content_again_is_told_with_the_run_that_holds_its_key(asked: ApiRe
 
     run = asked.house.only_run()
     assert story.sentence.startswith(
-        f"No new run: tick {again.tick_id} asked for run key {run.run_key!r}, which run {run.run_id} has held since "
-        f"{timestamp(run.created_at)}, asked for by tick {first.tick_id}."
+        f"No new run: tick {again.tick_id} requested run key {run.run_key!r}, which has belonged to run {run.run_id} since "
+        f"{timestamp(run.created_at)}; tick {first.tick_id} requested that run."
     )
     assert stopped_at(story) == "request"
 
@@ -162,7 +162,9 @@ def test_released_key_waits_for_the_next_request(asked: ApiRequest) -> None:
     story = asked.why_object()
 
     at = timestamp(asked.house.clock.now())
-    released = f"Its key was released by {ANN} at {at}: the next request for its key starts attempt 2."
+    released = (
+        f"Its run key was released by {ANN} at {at}: the next request for its run key starts attempt 2."
+    )
     assert story.sentence.endswith(released)
     assert "allowance" in whats(story)
 
@@ -187,7 +189,7 @@ def test_sensor_that_its_block_stops_is_told_so(asked: ApiRequest) -> None:
     asked.default_status = DefaultSensorStatus.STOPPED
     asked.hear(asked.put())
 
-    assert "as its block of template.yaml or its code says" in asked.why_object().sentence
+    assert "as its block of template.yaml or its code declares" in asked.why_object().sentence
 
 
 def test_object_that_came_before_the_start_is_found_by_the_sweep(asked: ApiRequest) -> None:
@@ -200,10 +202,10 @@ def test_object_that_came_before_the_start_is_found_by_the_sweep(asked: ApiReque
     story = asked.why_object()
 
     assert (
-        f"the sensor was started only at {started}, by {ANN}, and what comes to a stopped sensor is dropped."
+        f"the sensor was not started until {started}, by {ANN}, and a stopped sensor drops its events."
         in story.sentence
     )
-    assert "The sweep finds it" in story.sentence
+    assert "The sweep will find it" in story.sentence
 
 
 def test_paused_sensor_is_told_with_why(asked: ApiRequest) -> None:
@@ -227,7 +229,7 @@ def test_object_outside_the_selection_is_told_what_is_watched(asked: ApiRequest,
     story = asked.why_object(key)
 
     assert story.sentence == (
-        f"s3://{BUCKET}/{key} is not watched by sensor {SENSOR}: s3://{BUCKET}/in/*.csv is."
+        f"Sensor {SENSOR} does not watch s3://{BUCKET}/{key}; it watches s3://{BUCKET}/in/*.csv."
     )
     assert stopped_at(story) == "sensor"
 
@@ -263,7 +265,7 @@ def test_any_file_of_a_group_waits_for_the_newest_one_to_settle(
 
     assert (f"s3://{BUCKET}/in/b.csv must be unchanged for 600 s" in sentence) == waits
     assert "written again" not in sentence
-    assert ("its next slice is due at" in sentence) == (not waits)
+    assert ("The sweep will find it: it continues at" in sentence) == (not waits)
 
 
 def test_object_that_was_there_before_the_first_enable_does_not_count(asked: ApiRequest) -> None:
@@ -283,12 +285,12 @@ def test_function_that_asks_for_nothing_is_told_with_its_reason(asked: ApiReques
 
     story = asked.why_object()
 
-    assert story.sentence == "Its event was evaluated, and nothing was asked for: empty file."
+    assert story.sentence == "Its event was evaluated, but no run was requested: empty file."
     assert stopped_at(story) == "tick"
 
 
 def test_object_that_is_gone_and_was_never_heard_of_is_told_so(asked: ApiRequest) -> None:
-    assert asked.why_object().sentence.endswith("there is no such object (any more).")
+    assert asked.why_object().sentence.endswith("the object does not exist (any longer).")
 
 
 def test_object_that_is_gone_has_its_run_explained(asked: ApiRequest) -> None:
@@ -313,7 +315,7 @@ def test_failing_function_is_told_with_its_error_and_how_often(asked: ApiRequest
     at = timestamp(asked.house.clock.now())
     assert story.sentence == (
         f"The function of sensor {SENSOR} failed on its event, 2 times, the last time at {at}: "
-        "Error occurred during the execution of evaluation_fn for sensor watch: ValueError: no such column. The event comes again by itself, five times in all."
+        "Error occurred during the execution of evaluation_fn for sensor watch: ValueError: no such column. The event is delivered again automatically, five times in all."
     )
     assert stopped_at(story) == "tick"
 
@@ -327,7 +329,8 @@ def test_event_that_was_given_up_is_told_as_a_dead_letter(asked: ApiRequest) -> 
     story = asked.why_object()
 
     assert (
-        f"It is a dead letter of sensor {SENSOR}, given up as ValueError: no such column." in story.sentence
+        f"It is a dead letter of sensor {SENSOR}: ValueError: no such column. Fix the cause, then: treadle dlq redrive"
+        in story.sentence
     )
     assert stopped_at(story) == "dead letter"
 
@@ -343,7 +346,7 @@ def test_sweep_that_fails_in_a_row_is_told_with_its_streak_and_until_when_it_is_
     sentence = asked.why_object().sentence
 
     held = timestamp(asked.house.state(SENSOR).resume_at or 0)
-    assert f"of sensor {SENSOR} 3 ticks in a row have failed, held up until {held}: " in sentence
+    assert f"the last 3 ticks of sensor {SENSOR} failed, in backoff until {held}: " in sentence
 
 
 def test_error_of_a_failing_sweep_is_told_behind_any_number_of_events(asked: ApiRequest) -> None:
@@ -356,7 +359,7 @@ def test_error_of_a_failing_sweep_is_told_behind_any_number_of_events(asked: Api
         tick = replace(failed, tick_id=event_tick_id(later, (str(number),)), kind=TickKind.EVENT, error=None)
         asked.house.tables.ticks[SENSOR, tick.tick_id] = replace(tick, status=TickStatus.SUCCESS, time=later)
 
-    assert "1 tick has failed" in asked.why_object().sentence
+    assert f"the last tick of sensor {SENSOR} failed" in asked.why_object().sentence
     assert "was not provided" in asked.why_object().sentence
 
 
@@ -375,7 +378,7 @@ def test_more_events_than_can_be_looked_at_are_told_as_such(
 
     sentence = asked.why_object().sentence
 
-    assert sentence.startswith("None of the 200 ticks that were looked at evaluated an event of")
+    assert sentence.startswith("None of the 200 ticks that were searched evaluated an event of")
 
 
 def test_object_at_which_the_function_fails_in_a_sweep_is_told_as_set_aside(asked: ApiRequest) -> None:
@@ -403,9 +406,9 @@ def test_event_that_never_came_is_told_by_the_rule_that_is_off_and_the_sweep_tha
 
     due = timestamp(asked.house.clock.now() - 10_000 + INTERVAL * 1000)
     assert story.sentence == (
-        f"No event of {LOCATION} was evaluated, and no sweep has asked for a run of it: "
-        "its rule rule-1 is off, so no event reaches it (aws events enable-rule --name rule-1). "
-        f"The sweep finds it: its next slice is due at {due}."
+        f"No event of {LOCATION} was evaluated, and no sweep has requested a run for it: "
+        "its rule rule-1 is disabled, so it receives no events (aws events enable-rule --name rule-1). "
+        f"The sweep will find it: it continues at {due}."
     )
     assert stopped_at(story) == "rules"
 
@@ -424,7 +427,7 @@ def test_event_that_never_came_may_wait_in_the_sensors_queue(asked: ApiRequest) 
     asked.put()
     asked.health.found = HealthSnapshot(backlogs=(Backlog(f"sensor {SENSOR}", "q", 12, oldest_seconds=20),))
 
-    assert "12 messages wait in its queue q, and the event may be one of them." in asked.why_object().sentence
+    assert "12 messages wait in its queue q; the event may be one of them." in asked.why_object().sentence
 
 
 def test_event_that_never_came_although_all_is_in_order_is_told_when_the_sweep_comes(
@@ -434,7 +437,7 @@ def test_event_that_never_came_although_all_is_in_order_is_told_when_the_sweep_c
 
     sentence = asked.why_object().sentence
 
-    assert "; what brings its events is in order. The sweep finds it: its next slice is due at" in sentence
+    assert "; the delivery of its events is in order. The sweep will find it: it continues at" in sentence
 
 
 def test_key_that_the_present_round_has_passed_is_found_by_the_round_after_it(asked: ApiRequest) -> None:
@@ -448,7 +451,10 @@ def test_key_that_the_present_round_has_passed_is_found_by_the_round_after_it(as
     asked.house.clock.advance(1)
     asked.put()
 
-    assert "The sweep's present round has passed its key; the round after it" in asked.why_object().sentence
+    assert (
+        "The current round of the sweep has passed its key; the next round finds it."
+        in asked.why_object().sentence
+    )
 
 
 # ---- From tick to run
@@ -459,8 +465,8 @@ def test_committed_tick_that_was_not_dispatched_waits(asked: ApiRequest) -> None
 
     story = asked.why_object()
 
-    assert "waits for DISPATCH since" in story.sentence
-    assert "RECONCILE takes it after" in story.sentence
+    assert "has waited for DISPATCH since" in story.sentence
+    assert "RECONCILE dispatches it after" in story.sentence
 
 
 def test_request_that_the_fuse_holds_back_waits_for_the_next_hour(asked: ApiRequest) -> None:
@@ -492,9 +498,7 @@ def test_tick_that_is_a_dead_letter_is_told_as_one(asked: ApiRequest) -> None:
     body = f'{{"keys":{{"sensor":"{SENSOR}","tick_id":"{tick_id}"}}}}'
     asked.letters.send(body, origin="dispatch", reason="StoreError: no answer")
 
-    assert (
-        "It is a dead letter of dispatch, given up as StoreError: no answer." in asked.why_object().sentence
-    )
+    assert "It is a dead letter of dispatch: StoreError: no answer." in asked.why_object().sentence
 
 
 # ---- From run to target
@@ -508,8 +512,8 @@ def test_run_whose_message_nobody_has_taken_up_waits_in_the_queue(asked: ApiRequ
 
     run = asked.house.only_run()
     assert sentence == (
-        f"Attempt 1 of run {run.run_id} waits in LAUNCH's queue since {timestamp(run.created_at)}; "
-        f"RECONCILE looks after it at {timestamp(run.next_at or 0)}."
+        f"Attempt 1 of run {run.run_id} has waited in LAUNCH's queue since {timestamp(run.created_at)}; "
+        f"RECONCILE checks it at {timestamp(run.next_at or 0)}."
     )
 
 
@@ -522,12 +526,12 @@ def test_throttled_target_is_told_with_its_words_and_the_next_try(asked: ApiRequ
     delayed = asked.house.only_run().delayed
     assert delayed is not None
     assert (
-        f"waits for its target, it is tried again at {timestamp(delayed.until)}: Rate exceeded."
+        f"waits for its target, it will be tried again at {timestamp(delayed.until)}: Rate exceeded."
         in story.sentence
     )
     assert stopped_at(story) == "launch"
     asked.house.clock.advance(1_000)
-    assert f"it was to be tried again at {timestamp(delayed.until)}" in asked.why_object().sentence
+    assert f"it was due to be tried again at {timestamp(delayed.until)}" in asked.why_object().sentence
 
 
 def test_denied_start_is_told_with_how_long_it_is_tried(asked: ApiRequest) -> None:
@@ -537,7 +541,7 @@ def test_denied_start_is_told_with_how_long_it_is_tried(asked: ApiRequest) -> No
     sentence = asked.why_object().sentence
 
     assert "not authorized to perform states:StartExecution." in sentence
-    assert sentence.endswith("a denial that lasts for 5 minutes is a FAILURE.")
+    assert sentence.endswith("if access is denied for 5 minutes, the attempt ends with FAILURE.")
 
 
 def test_start_that_the_target_rejects_is_told_in_its_words(asked: ApiRequest) -> None:
@@ -550,7 +554,7 @@ def test_start_that_the_target_rejects_is_told_in_its_words(asked: ApiRequest) -
     assert sentence.startswith(
         f"Run {run.run_id} could not be started: LaunchRejectedError: StateMachineDoesNotExist: gone."
     )
-    assert sentence.endswith("so a changed request for its key may have it.")
+    assert sentence.endswith("so a changed request may reuse its run key.")
 
 
 def test_claim_is_told_with_who_owns_it_and_until_when(asked: ApiRequest) -> None:
@@ -582,7 +586,7 @@ def test_key_that_was_never_asked_for_is_told_with_what_the_sensor_did_last(aske
     sentence = asked.why(run_key="never").sentence
 
     assert sentence.startswith(
-        "No tick of sensor watch asked for run key 'never', and there is no run of it; the last one"
+        "No tick of sensor watch requested run key 'never', and no run has it; the last one"
     )
     assert "The next tick is due at" in sentence
 
@@ -600,7 +604,7 @@ def test_key_of_an_object_that_was_set_aside_is_told_why(asked: ApiRequest) -> N
 
     story = asked.why_object()
 
-    assert "set the request for it aside" in story.sentence
+    assert "set its request aside" in story.sentence
     assert "ValueError: bad name" in story.sentence
 
 
@@ -619,7 +623,7 @@ def test_moment_of_a_tick_is_told_with_what_came_of_it(asked: ApiRequest) -> Non
 
     story = asked.why(at=asked.house.clock.now() + 1_000)
 
-    assert story.sentence == f"Tick {tick.tick_id} asked for 1 runs: 1 runs, 0 keys taken already, 0 refused."
+    assert story.sentence == f"Tick {tick.tick_id} requested 1 runs: 1 runs, 0 keys taken already, 0 refused."
 
 
 def test_moment_at_which_the_sensor_was_stopped_is_told_with_who_did_it(asked: ApiRequest) -> None:
@@ -643,7 +647,7 @@ def test_moment_long_after_the_last_tick_is_told_as_a_gap(asked: ApiRequest) -> 
     sentence = asked.why(at=asked.house.clock.now()).sentence
 
     assert sentence.startswith(f"No tick of sensor {SENSOR} is recorded for")
-    assert f"the last one before was {tick.tick_id} (SUCCESS)" in sentence
+    assert f"the previous one is {tick.tick_id} (SUCCESS)" in sentence
 
 
 def test_run_that_was_recorded_after_its_sensor_was_stopped_has_the_stop_in_its_story(
@@ -657,7 +661,7 @@ def test_run_that_was_recorded_after_its_sensor_was_stopped_has_the_stop_in_its_
     story = asked.why(run_id=asked.house.only_run().run_id)
 
     [stop] = [step for step in story.steps if step.what == "sensor"]
-    assert stop.detail == f"stopped by {ANN}; the commit of this tick was done or under way by then"
+    assert stop.detail == f"stopped by {ANN}; this tick was already committed or being committed"
 
 
 # ---- What cannot be explained
@@ -666,9 +670,9 @@ def test_run_that_was_recorded_after_its_sensor_was_stopped_has_the_stop_in_its_
 @pytest.mark.parametrize(
     ("subject", "words"),
     [
-        ({"run_id": "none"}, "There is no run none."),
-        ({"object": "landing/in/a.csv"}, "names no object such as s3://bucket/key"),
-        ({}, "Say what to explain"),
+        ({"run_id": "none"}, "Run none does not exist."),
+        ({"object": "landing/in/a.csv"}, "is not an object. Write it as s3://bucket/key."),
+        ({}, "Nothing to explain"),
     ],
 )
 def test_question_without_a_subject_is_refused(
@@ -683,5 +687,5 @@ def test_run_of_another_sensor_is_refused_with_whose_it_is(asked: ApiRequest) ->
     run = asked.house.only_run()
     asked.house.tables.runs[run.run_id] = replace(run, sensor="other")
 
-    with pytest.raises(CommandRefusedError, match="was asked for by sensor other, not by watch"):
+    with pytest.raises(CommandRefusedError, match="was requested by sensor other, not by watch"):
         asked.why(run_id=run.run_id)

@@ -1,1 +1,1 @@
-"""The only place that knows AWS: stores, targets, queues, and the parsing of events."""
+"""The only package that depends on AWS: stores, targets, queues, and the parsing of events."""

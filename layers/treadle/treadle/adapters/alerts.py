@@ -1,4 +1,4 @@
-"""What alerts need of AWS: secrets' values, SNS topics, and mail by SES. Errors never hold a secret."""
+"""AWS calls for alerts: secret values, SNS topics, and mail through SES. Errors never contain a secret."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -9,7 +9,7 @@ from treadle.adapters.clients import client
 from treadle.definitions.errors import AlertDelayedError, AlertError
 
 SECRET_AGE = 300
-"""Seconds after which a secret is read anew, so that a rotated one is taken up."""
+"""Seconds after which a secret is read again, so that rotation takes effect."""
 
 _PASSING = (
     "Throttl",
@@ -25,7 +25,7 @@ _MAX_WORDS = 500
 
 @cache
 def _provider(service: str) -> Any:
-    # Imported here, as a sensor without alerts needs none of it.
+    # Imported here, as a sensor without alerts does not need it.
     from aws_lambda_powertools.utilities import parameters
 
     kind = parameters.SecretsProvider if service == "secretsmanager" else parameters.SSMProvider
@@ -33,14 +33,14 @@ def _provider(service: str) -> Any:
 
 
 def secret_value(service: str, name: str) -> str:
-    """A secret's text, kept for five minutes.
+    """Return a secret's value, cached for five minutes.
 
     Args:
         service: "secretsmanager" or "ssm".
         name: the secret's name or ARN, or the parameter's name.
 
     Raises:
-        AlertError: if it cannot be read, with AWS's words.
+        AlertError: if it cannot be read, with AWS's message.
     """
     from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 
@@ -60,10 +60,10 @@ def publish(topic: str, subject: str, message: str, options: Mapping[str, Any]) 
         topic: its ARN.
         subject: up to 100 characters of ASCII.
         message: up to 256 KB.
-        options: what else `Publish` takes.
+        options: further arguments of `Publish`.
 
     Raises:
-        AlertError: if the topic did not take it, with SNS's words.
+        AlertError: if SNS rejected it, with SNS's message.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -74,16 +74,16 @@ def publish(topic: str, subject: str, message: str, options: Mapping[str, Any]) 
 
 
 def send_mail(sender: str, to: Sequence[str], subject: str, html: str) -> None:
-    """Send an e-mail by SES, from an address or domain that is verified there.
+    """Send an email through SES, from a verified address or domain.
 
     Args:
-        sender: the address that it comes from.
-        to: the addresses that it goes to.
-        subject: in one line.
+        sender: the sender's address.
+        to: the recipients' addresses.
+        subject: one line.
         html: the body.
 
     Raises:
-        AlertError: if SES did not take it, with its words.
+        AlertError: if SES rejected it, with SES's message.
     """
     content = {
         "Simple": {
@@ -110,10 +110,10 @@ def _options(service: str) -> dict[str, Any]:
 
 
 def _alert_error(what: str, error: Exception) -> AlertError:
-    """The SDK's error in our words; Powertools wraps it, and the code is in the wrapped one."""
+    """Convert an SDK error; Powertools wraps it, and the code is in the wrapped error."""
     wrapped = error.__context__
     code = code_of(error) or (code_of(wrapped) if isinstance(wrapped, Exception) else "")
-    # Without a code there was no answer at all.
+    # Without a code there was no response at all.
     is_passing = not code or any(known in code for known in _PASSING)
     kind = AlertDelayedError if is_passing else AlertError
     return kind(f"{what}: {str(error)[:_MAX_WORDS]}")

@@ -1,4 +1,4 @@
-"""What RECORD is told of assets: reports, and what other stacks tell; parsed once, here."""
+"""Parses what RECORD receives about assets: reports, and materializations from other engines."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -19,7 +19,7 @@ Reported = AssetReport | RemoteMaterialization
 
 
 def is_about_an_asset(event: Json) -> bool:
-    """Whether it is for this module, as its kind says.
+    """Return whether an event's detail-type belongs to this module.
 
     Args:
         event: an EventBridge envelope.
@@ -28,14 +28,14 @@ def is_about_an_asset(event: Json) -> bool:
 
 
 def parse_asset_event(event: Json) -> Reported:
-    """What an event says of an asset.
+    """Parse an event about an asset.
 
     Args:
         event: an EventBridge envelope.
 
     Raises:
-        UnknownEventError: if no parser knows it, or a field is missing.
-        InvalidReportError: if what it says does not fit.
+        UnknownEventError: if no parser accepts it, or a field is missing.
+        InvalidReportError: if its content is invalid.
     """
     parsers: Mapping[tuple[str, str], Callable[[Json], Reported]] = {
         (REPORT_SOURCE, ASSET_MATERIALIZATION_REPORT): _report,
@@ -62,12 +62,12 @@ def _foreign(event: Json) -> RemoteMaterialization:
 
 
 def _detail(event: Json) -> Json:
-    """What it says, if it is of the version that is known and can be written down."""
+    """Return the event's detail, if its version is known and it can be stored."""
     detail: Mapping[str, Any] = event["detail"]
     if detail["version"] != VERSION:
         msg = f"version {detail['version']!r} is not {VERSION}"
         raise ValueError(msg)
-    canonical_json(detail).encode()  # A lone surrogate passes for JSON until it is to be kept.
+    canonical_json(detail).encode()  # A lone surrogate is valid JSON, but cannot be stored.
     return detail
 
 

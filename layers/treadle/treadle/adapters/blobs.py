@@ -1,4 +1,4 @@
-"""Values on S3 that are too large for a record."""
+"""Values in S3 that are too large for a record."""
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -7,17 +7,13 @@ from treadle.adapters.clients import client
 
 
 class S3BlobStore:
-    """A `BlobStore` on a bucket.
-
-    Args:
-        bucket: its name.
-    """
+    """A `BlobStore` in an S3 bucket."""
 
     def __init__(self, bucket: str) -> None:
         self._bucket = bucket
 
     def put(self, key: str, body: bytes) -> None:
-        """Keep the value as one object."""
+        """Store a value as one object."""
         try:
             client("s3").put_object(
                 Bucket=self._bucket, Key=key, Body=body, ContentType="application/octet-stream"
@@ -27,7 +23,7 @@ class S3BlobStore:
             raise store_error(code_of(error), msg) from error
 
     def get(self, key: str) -> bytes:
-        """The object's content."""
+        """Return the object's content."""
         try:
             body: bytes = client("s3").get_object(Bucket=self._bucket, Key=key)["Body"].read()
         except (ClientError, BotoCoreError) as error:
@@ -37,6 +33,6 @@ class S3BlobStore:
 
 
 def _hint(error: Exception) -> str:
-    # S3 tells of a missing object only to those who may list the bucket.
+    # S3 reports a missing object only to callers that may list the bucket.
     words = " (which S3 also says of an object that is not there)"
     return words if code_of(error) == "AccessDenied" else ""

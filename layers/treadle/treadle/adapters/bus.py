@@ -1,4 +1,4 @@
-"""Treadle's own EventBridge bus."""
+"""The engine's EventBridge bus."""
 
 import json
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _BATCH = 10
 _MAX_BYTES = 250_000
-"""What a request may have in all; EventBridge once took 256 KB, and takes more by now."""
+"""Maximum bytes of one request; EventBridge's limit was 256 KB when this was chosen, and is higher now."""
 
 _TRIES = 4
 
@@ -28,7 +28,7 @@ _REJECTED = (
     "MalformedDetail",
     "RequestSizeExceeded",
 )
-"""What no repetition makes good, of a request or of one entry (PutEvents in EventBridge's API reference)."""
+"""Errors of a request or an entry that no retry fixes (PutEvents in EventBridge's API reference)."""
 
 
 class EventBridgeBus:
@@ -36,7 +36,7 @@ class EventBridgeBus:
 
     Args:
         name: the bus's name or ARN.
-        source: who speaks.
+        source: the `Source` of its events.
     """
 
     def __init__(self, name: str, source: str = SOURCE) -> None:
@@ -44,9 +44,9 @@ class EventBridgeBus:
         self._source = source
 
     def publish(self, events: Sequence[BusEvent]) -> None:
-        """Put the events, up to ten in a request; of a request that fails in part, those that failed again.
+        """Put events, up to ten per request; after a partial failure, only the failed ones are retried.
 
-        An event that EventBridge will never take keeps none of the others back.
+        An event that EventBridge rejects does not block the others.
         """
         entries: list[PutEventsRequestEntryTypeDef] = [
             {
@@ -71,7 +71,7 @@ class EventBridgeBus:
             raise StoreRejectedError(msg)
 
     def _put(self, entries: "list[PutEventsRequestEntryTypeDef]") -> list[str]:
-        """Put entries, each until it is taken; why some never will be."""
+        """Put entries, retrying each until it is accepted; return the errors of those that are rejected."""
         words, rejected = "", list[str]()
         for _ in range(_TRIES):
             try:
@@ -82,7 +82,7 @@ class EventBridgeBus:
                     raise StoreError(msg) from error
                 if len(entries) == 1:
                     return [*rejected, str(error)]
-                # The request is refused as a whole for one entry of it.
+                # One invalid entry rejects the whole request.
                 return [*rejected, *(why for entry in entries for why in self._put([entry]))]
             results = zip(entries, answer["Entries"], strict=True)
             refused = [(entry, result) for entry, result in results if result.get("ErrorCode")]
@@ -102,5 +102,5 @@ def _is_rejected(code: str, error: Exception | None = None) -> bool:
 
 
 def _size(entry: "PutEventsRequestEntryTypeDef") -> int:
-    # Of ASCII alone, as JSON is written here.
+    # ASCII only, as JSON is serialized here.
     return sum(len(str(value)) for value in entry.values())

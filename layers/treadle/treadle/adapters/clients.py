@@ -1,4 +1,4 @@
-"""AWS clients, each made once per process, when it is first needed."""
+"""AWS clients, each created once per process, on first use."""
 
 import threading
 from dataclasses import dataclass, field
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
 ATTEMPTS = 4
-"""How often the SDK sends a request before it gives up."""
+"""Attempts per request before the SDK gives up."""
 
 PACED = {"iam": 10}
 """How often it sends requests of services that throttle early, which it then sends at the rate that they allow."""
 
 CONNECTIONS = 24
-"""How many requests of one client may be under way at a time, each by a thread of its own."""
+"""Maximum number of concurrent requests of one client, each in its own thread."""
 
 SECONDS = 10
-"""How long it waits for an answer."""
+"""Timeout of a response."""
 
 MAKING = threading.Lock()
-"""Held while a client is made, as a session makes one at a time."""
+"""Held while a client is created: a session creates one at a time."""
 
 RULED = frozenset({"dynamodb", "events", "lambda", "sqs", "stepfunctions", "sts"})
-"""Services whose rules say all of their endpoints; `tests/unit/test_clients.py` holds that against botocore's table."""
+"""Services with complete endpoint rules; `tests/unit/test_clients.py` compares them with botocore's table."""
 
 
 @overload
@@ -70,21 +70,21 @@ def client(
     once: bool = False,
 ) -> Any: ...
 def client(service: str, *, once: bool = False, seconds: int = SECONDS) -> Any:
-    """The client of a service, with the process's own credentials, region and endpoint.
+    """Return a service's client, with the process's own credentials, Region and endpoint.
 
     Args:
         service: as boto3 names it.
-        once: True for one that sends each request once. A second sending by itself would start a job twice
-            where there is no token, and would hide whether the first came through where there is one.
-        seconds: how long an answer may take.
+        once: True for a client that never retries. An automatic retry would start a job twice if there is no
+            token, and would hide whether the first request was accepted if there is one.
+        seconds: timeout of a response.
     """
     return _client(service, 1 if once else PACED.get(service, ATTEMPTS), seconds)
 
 
 def session_for(service: str) -> Session:
-    """The process's session for a service: credentials, endpoints and models are found once for its clients.
+    """Return a service's session: credentials, endpoints and models are loaded once for all clients.
 
-    It is botocore's own, as boto3's would add nothing that is used here but the time that boto3 takes to be imported.
+    It is botocore's own session: boto3's would add only its import time.
     """
     return _session(service in RULED)
 
@@ -95,19 +95,19 @@ def _session(is_ruled: bool) -> Session:
     paths = made.get_component("data_loader").search_paths
     loader = _RuledLoader if is_ruled else _Loader
     made.register_component("data_loader", loader(paths, include_default_search_paths=False))
-    # The global endpoint is in one Region: a failure there would stop starts in all the others.
+    # The global endpoint is in one Region: an outage there would stop starts in all others.
     made.set_config_variable("sts_regional_endpoints", "regional")
     return made
 
 
 def forget() -> None:
-    """Make session and clients anew when they are needed next, as the process's environment has changed."""
+    """Discard session and clients, as the process's environment has changed."""
     _session.cache_clear()
     _client.cache_clear()
 
 
 class _Loader(Loader):
-    """Takes a service's folder for the service, where botocore would first look into the folders of all, 400 of them."""
+    """Checks the service's own folder only; botocore would list the folders of all services, about 400."""
 
     def list_available_services(self, type_name: str) -> list[str]:
         del type_name
@@ -116,12 +116,12 @@ class _Loader(Loader):
 
 
 class _RuledLoader(_Loader):
-    """Leaves out the table of all services' endpoints, 1.2 MB of JSON from before services had rules for them."""
+    """Skips the table of all services' endpoints, 1.2 MB of JSON that endpoint rules have superseded."""
 
     def load_data_with_path(self, name: str) -> tuple[Any, str]:
         if name != "endpoints":
             return super().load_data_with_path(name)
-        # Of botocore's own: where a table is somebody else's, it goes before the rules.
+        # Only botocore's own table: a custom one has priority over the rules.
         return {"partitions": []}, str(Path(self.BUILTIN_DATA_PATH) / "endpoints")
 
 
@@ -130,11 +130,11 @@ class Credentials:
     """Temporary credentials.
 
     Attributes:
-        access_key: names them.
+        access_key: the access key id.
         secret_key: signs requests.
-        token: goes with each request.
-        obtained_at: when they were obtained, in seconds since the epoch.
-        expires_at: when they expire.
+        token: the session token.
+        obtained_at: in seconds since the epoch.
+        expires_at: in seconds since the epoch.
     """
 
     access_key: str
@@ -145,10 +145,10 @@ class Credentials:
 
 
 def client_with(credentials: Credentials, service: str, *, once: bool = False) -> Any:
-    """A new client of a service, over the same session as all others, with credentials of its own.
+    """Return a new client that shares the session but uses its own credentials.
 
     Args:
-        credentials: used until the client is dropped.
+        credentials: used for the client's lifetime.
         service: as boto3 names it.
         once: as for `client`.
     """

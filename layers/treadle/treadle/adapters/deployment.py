@@ -1,4 +1,4 @@
-"""An engine's sensors: from the registry, the functions' configuration, and the rules that feed them."""
+"""An engine's sensors: from the registry, the functions' configuration, and their rules."""
 
 import hashlib
 import json
@@ -21,10 +21,10 @@ from treadle.ports.deployment import DeployedSensor, LogLine, Subscription
 from treadle.ports.registry import Registry, SensorEntry
 
 FRESH_SECONDS = 60
-"""What was read of the stack is good for so long."""
+"""Time for which the deployed sensors are cached."""
 
 LONGEST_SECONDS = 900
-"""A function may take so long to answer."""
+"""Maximum time for a function's response."""
 
 _WORKERS = 10
 
@@ -34,8 +34,8 @@ class StackDeployment:
 
     Args:
         stack: the engine's stack.
-        registered: what is registered, as it is now.
-        ticking: counts seconds.
+        registered: returns the current registry.
+        ticking: a monotonic clock, in seconds.
     """
 
     def __init__(
@@ -51,15 +51,15 @@ class StackDeployment:
 
     @property
     def name(self) -> str:
-        """The stack's."""
+        """Return the stack's name."""
         return self._stack.name
 
     def sensors(self) -> Mapping[str, DeployedSensor]:
-        """The sensors by name; read at once, by several threads, and kept for a minute."""
+        """Return the sensors by name; they are read by several threads and cached for a minute."""
         now = self._ticking()
         if self._read is None or now - self._read[0] > FRESH_SECONDS:
             entries = self._registered().sensors
-            client("lambda"), client("events")  # Made before several threads want them.
+            client("lambda"), client("events")  # Created before several threads need them.
             with ThreadPoolExecutor(_WORKERS) as pool:
                 found = pool.map(self._sensor, (entries[name] for name in sorted(entries)))
                 self._read = now, {each.name: each for each in found}
@@ -68,10 +68,10 @@ class StackDeployment:
     def invoke(
         self, sensor: str, event: Mapping[str, object], *, seconds: int | None = None
     ) -> Mapping[str, object]:
-        """What the sensor's function answers."""
+        """Invoke the sensor's function and return its response."""
         function = self._known(sensor).function
         try:
-            # Sent once: a second sending by itself would evaluate twice.
+            # No retries: a second request would evaluate twice.
             lambdas = client("lambda", once=True, seconds=seconds or LONGEST_SECONDS)
             answer = lambdas.invoke(FunctionName=function, Payload=json.dumps(event).encode())
             told = json.loads(answer["Payload"].read())
@@ -87,7 +87,7 @@ class StackDeployment:
         return told
 
     def logs(self, sensor: str, since: int, until: int | None = None) -> Iterator[LogLine]:
-        """The lines that the sensor's function wrote, page by page."""
+        """Yield the log lines of the sensor's function, page by page."""
         known = self._known(sensor)
         # In a project's group are the functions of its jobs, too, which no registry names.
         is_shared = known.log_group != f"/aws/lambda/{known.function}"
@@ -96,8 +96,10 @@ class StackDeployment:
             pages = client("logs").get_paginator("filter_log_events")
             for page in pages.paginate(logGroupName=known.log_group, startTime=since, **options):
                 for event in page["events"]:
-                    # In a log group of several functions, a stream's name has the function's, between the date
-                    # and the version in brackets (Lambda Developer Guide, "Configuring CloudWatch log groups").
+                    # In a log group shared by functions, a stream's name contains the function's name between
+                    # the date
+                    # and the version in brackets (Lambda Developer Guide, "Configuring CloudWatch log
+                    # groups").
                     if not is_shared or f"/{known.function}[" in event.get("logStreamName", ""):
                         yield _line(event)
         except (ClientError, BotoCoreError) as error:
@@ -148,7 +150,7 @@ class StackDeployment:
         )
 
     def _subscription(self, rule: str) -> Subscription | None:
-        """What a rule lets through; None if it is gone."""
+        """Return what a rule matches; None if the rule does not exist."""
         told = describe_rule(self._stack, rule)
         if told is None:
             return None
@@ -164,14 +166,14 @@ class StackDeployment:
 
 
 def _line(event: Mapping[str, Any]) -> LogLine:
-    """A line as CloudWatch Logs gives it; local clouds leave out what names it."""
+    """Convert a line of CloudWatch Logs; local clouds omit its event id."""
     at, text = event["timestamp"], event["message"].rstrip("\n")
     named = f"{event.get('logStreamName')}/{at}/{text}"
     return LogLine(event.get("eventId") or hashlib.sha256(named.encode()).hexdigest(), at, text)
 
 
 def _remedy(entry: SensorEntry, error: ClientError | BotoCoreError) -> str:
-    """What to do about a sensor that cannot be read."""
+    """Return what to do about a sensor that cannot be read."""
     if is_denied(error):
         return "Grant yourself lambda:GetFunctionConfiguration on its function and events:DescribeRule on its rule."
     if code_of(error) == "ResourceNotFoundException":
@@ -183,7 +185,7 @@ def _remedy(entry: SensorEntry, error: ClientError | BotoCoreError) -> str:
 
 
 def _status(text: str) -> DefaultSensorStatus:
-    """A default status as the function's environment has it; whatever is none leaves the sensor stopped."""
+    """Parse a default status of a function's environment; an invalid one means stopped."""
     try:
         return DefaultSensorStatus(text)
     except ValueError:
@@ -191,7 +193,7 @@ def _status(text: str) -> DefaultSensorStatus:
 
 
 def _millis(text: str) -> int | None:
-    """When a function was last changed, as Lambda gives it: "2026-11-29T07:00:00.000+0000"; None if it does not."""
+    """Parse Lambda's time of the last update, as "2026-11-29T07:00:00.000+0000"; None if it is invalid."""
     try:
         return int(datetime.fromisoformat(text).timestamp() * 1000)
     except ValueError:
@@ -199,5 +201,5 @@ def _millis(text: str) -> int | None:
 
 
 def _texts(values: object) -> tuple[str, ...]:
-    """The plain texts of a pattern's field."""
+    """Return the plain strings of a pattern's field."""
     return tuple(each for each in values if isinstance(each, str)) if isinstance(values, list) else ()

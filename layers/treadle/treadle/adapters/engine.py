@@ -1,4 +1,4 @@
-"""The engine's function that carries out what takes the role of a job, invoked directly."""
+"""Executes commands that need a job's role, by direct invocation of the engine's function."""
 
 import json
 from collections.abc import Mapping
@@ -13,11 +13,11 @@ from treadle.definitions.errors import CommandRefusedError, InvocationError, Lau
 from treadle.ports.deployment import CANCEL, REFRESH, TARGETS, CommandAnswer
 
 ANSWER_SECONDS = 60
-"""So long the function may take for a command: some calls of a target, and a few of the store."""
+"""Timeout of a command: some calls to a target, and a few to the store."""
 
 
 class EngineFunction:
-    """`EngineCommands` by direct invocations.
+    """`EngineCommands` by direct invocation.
 
     Args:
         function: RECONCILE's name.
@@ -27,18 +27,18 @@ class EngineFunction:
         self._function = function
 
     def cancel(self, run_id: str, by: str) -> CommandAnswer:
-        """Ask a run's target to end it."""
+        """Request that a run's target end it."""
         return self._edited({"treadle": CANCEL, "run_id": run_id, "by": by})
 
     def refresh(self, run_id: str) -> CommandAnswer:
-        """Ask a run's target how it stands."""
+        """Query a run's target for its status."""
         return self._edited({"treadle": REFRESH, "run_id": run_id})
 
     def targets(self) -> Mapping[str, Mapping[str, Any]]:
-        """How the targets of the jobs stand that bring a role: by job, its `role`, and what a look found.
+        """Check the targets of the jobs that have a role: by job, its `role`, and the result of the check.
 
         Raises:
-            InvocationError: if the function failed, or did not answer.
+            InvocationError: if the function failed or did not respond.
         """
         found: Mapping[str, Mapping[str, Any]] = self._invoke({"treadle": TARGETS})["targets"]
         return found
@@ -55,7 +55,7 @@ class EngineFunction:
 
     def _invoke(self, event: Mapping[str, str]) -> Mapping[str, Any]:
         try:
-            # Sent once: what a lost answer leaves open, the caller may ask for again.
+            # No retries: after a lost response, the caller may request it again.
             lambdas = client("lambda", once=True, seconds=ANSWER_SECONDS)
             answer = lambdas.invoke(FunctionName=self._function, Payload=json.dumps(event).encode())
             told = json.loads(answer["Payload"].read())

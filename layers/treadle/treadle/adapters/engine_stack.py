@@ -1,4 +1,4 @@
-"""An engine's stack as CloudFormation has it: protected from deletion, and deleted once nothing uses it."""
+"""An engine's stack in CloudFormation: protected from deletion, and deleted when nothing uses it."""
 
 import json
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ PROTECTED = (
     "AWS::SQS::Queue",
     "AWS::SSM::Parameter",
 )
-"""What holds records or messages, and what projects have taken by name."""
+"""Resources that hold records or messages, or that projects refer to by name."""
 
 POLICY = {
     "Statement": [
@@ -30,16 +30,16 @@ POLICY = {
         },
     ]
 }
-"""A stack policy ("Prevent updates to stack resources" in the CloudFormation guide): updates may change those in place."""
+"""A stack policy that allows only in-place updates (CloudFormation, "Prevent updates to stack resources")."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeptStores:
-    """What a deleted engine leaves behind, as parameters of another engine.
+    """What a deleted engine retains, as parameters of another engine.
 
     Attributes:
-        stores: of ExistingStores.
-        namespace: of Namespace.
+        stores: value of ExistingStores.
+        namespace: value of Namespace.
     """
 
     stores: str
@@ -47,13 +47,10 @@ class KeptStores:
 
 
 def protect(stack: str) -> None:
-    """Protect an engine's stack from deletion, and its stores from replacement by an update.
-
-    Args:
-        stack: its name.
+    """Enable termination protection of an engine's stack, and forbid updates to replace its stores.
 
     Raises:
-        DeploymentError: CloudFormation did not.
+        DeploymentError: if CloudFormation failed.
     """
     try:
         client("cloudformation").update_termination_protection(
@@ -66,26 +63,20 @@ def protect(stack: str) -> None:
 
 
 def registered(stack: str) -> list[str]:
-    """The entries in the registry of a stack's engine, such as "sensors/daily", in order.
-
-    Args:
-        stack: its name.
+    """Return the registry entries of a stack's engine, such as "sensors/daily", in order.
 
     Raises:
-        DeploymentError: the stack is not there, or is no engine's.
-        StoreError: Parameter Store did not answer.
+        DeploymentError: if the stack does not exist, or is not an engine's.
+        StoreError: if Parameter Store did not respond.
     """
     return sorted(ParameterStore(_outputs(stack)["EngineName"]).list())
 
 
 def delete_stack(stack: str) -> KeptStores:
-    """Delete an engine's stack, and wait until it is gone.
-
-    Args:
-        stack: its name.
+    """Delete an engine's stack, and wait until it is deleted.
 
     Raises:
-        DeploymentError: CloudFormation did not delete it, and says why.
+        DeploymentError: if CloudFormation did not delete it, with the reason.
     """
     outputs = _outputs(stack)
     try:

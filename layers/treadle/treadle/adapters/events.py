@@ -1,4 +1,4 @@
-"""From events as AWS sends them to the values that the engine knows; parsed once, here."""
+"""Parses AWS events into the engine's values."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -21,13 +21,13 @@ T = TypeVar("T")
 
 
 def parse_sensor_event(event: Json) -> SensorEvent:
-    """The event that an evaluator takes.
+    """Parse the event of an evaluator.
 
     Args:
         event: an EventBridge envelope.
 
     Raises:
-        UnknownEventError: if no parser knows it, or a field is missing.
+        UnknownEventError: if no parser accepts it, or a field is missing.
     """
     parsers: Mapping[tuple[str, str], Callable[[Json], SensorEvent]] = {
         ("aws.s3", "Object Created"): _object_created,
@@ -38,15 +38,15 @@ def parse_sensor_event(event: Json) -> SensorEvent:
 
 
 def parse(event: Json, parsers: Mapping[tuple[str, str], Callable[[Json], T]]) -> T:
-    """What the parser of the event's source and kind makes of it.
+    """Apply the parser of the event's source and detail-type.
 
     Args:
         event: an EventBridge envelope.
         parsers: by source and detail-type.
 
     Raises:
-        UnknownEventError: if there is none for it, or a field is missing or has another form.
-        InvalidReportError: if a parser says that what is reported does not fit.
+        UnknownEventError: if there is no parser, or a field is missing or has another form.
+        InvalidReportError: if a parser finds the content of a report invalid.
     """
     source, kind = f"{event.get('source')!s:.100}", f"{event.get('detail-type')!s:.100}"
     parser = parsers.get((source, kind))
@@ -59,7 +59,7 @@ def parse(event: Json, parsers: Mapping[tuple[str, str], Callable[[Json], T]]) -
     except (UnknownEventError, InvalidReportError):
         raise
     except Exception as error:
-        # A parser looks into values of any shape: what it raises then is no list that anybody could keep.
+        # A parser reads values of any shape: the errors it may raise cannot be listed.
         words = f"{error!r:.300}".encode(errors="backslashreplace").decode()
         msg = f"An event of {source} / {kind} lacks a field or has it in another form: {words}."
         raise UnknownEventError(msg) from error
@@ -104,14 +104,14 @@ def _run_status(event: Json) -> RunStatusEvent:
 
 
 def asset_materialization(event: Json) -> AssetMaterialized:
-    """The materialization that an event of the bus tells of.
+    """Parse the materialization of a bus event.
 
     Args:
         event: an EventBridge envelope.
 
     Raises:
         KeyError, TypeError, ValueError, AttributeError: if a field is missing or has another form.
-        InvalidReportError: if what it says of the asset does not fit.
+        InvalidReportError: if the description of the asset is invalid.
     """
     detail = event["detail"]
     _namespace(event)
@@ -129,16 +129,16 @@ def asset_materialization(event: Json) -> AssetMaterialized:
 
 
 def time_of(value: object) -> datetime:
-    """A time that can be kept.
+    """Parse a time that can be stored.
 
     Raises:
-        TypeError, ValueError: if it is none.
+        TypeError, ValueError: if it is not such a time.
     """
     return timestamp_of(text(value))
 
 
 def _namespace(event: Json) -> str:
-    """Which stack an event is of, as far as its account and Region bear that out."""
+    """Return the namespace of an event, after checking it against the event's account and Region."""
     location = text(event["detail"]["namespace"])
     if not location.startswith(f"{event['account']}/{event['region']}/"):
         msg = f"it says that it is of {location}, and comes from {event['account']}/{event['region']}"

@@ -1,4 +1,4 @@
-"""What the Lambda function that this process runs in says of itself."""
+"""What this process's Lambda function can find out about itself."""
 
 import logging
 import os
@@ -7,19 +7,20 @@ from datetime import datetime
 logger = logging.getLogger(__name__)
 
 _SECONDS = 3
-"""In a network without a way to Lambda's API, a tick must not end with waiting for it."""
+"""Timeout: in a network without a route to Lambda's API, a tick must not be lost to the wait."""
 
 
 def deployed_at() -> int | None:
-    """When the function's code or settings were last deployed, in milliseconds; None if that cannot be asked.
+    """Return when the function's code or settings were last deployed, in milliseconds; None if unknown.
 
-    Needs `lambda:GetFunctionConfiguration` on the function, whose answer has "the date and time that the function was
-    last updated, in ISO-8601 format" (botocore's model of Lambda, FunctionConfiguration.LastModified).
+    Requires `lambda:GetFunctionConfiguration` on the function, whose response has "the date and time that the
+    function was last updated, in ISO-8601 format" (botocore's model of Lambda,
+    FunctionConfiguration.LastModified).
     """
     name = os.environ.get("AWS_LAMBDA_FUNCTION_NAME")
     if not name:
         return None
-    # Imported here, as one tick of a sensor's whole life asks.
+    # Imported here, as a sensor needs it for only one tick of its lifetime.
     from botocore.exceptions import BotoCoreError, ClientError
 
     from treadle.adapters.clients import client

@@ -1,13 +1,9 @@
-"""What to say of a bucket that lacks what its sensor needs, events or versioning: the command that switches it on."""
+"""Messages about a bucket that lacks events or versioning, with the command that enables them."""
 
 
 def merging_command(bucket: str) -> str:
-    """The command that adds EventBridge to the bucket's notifications, and keeps those that are there.
-
-    Args:
-        bucket: the bucket's name.
-    """
-    # The call replaces the whole configuration, and of an empty one the CLI prints nothing at all.
+    """Return the command that adds EventBridge to a bucket's notifications and keeps the existing ones."""
+    # The call replaces the whole configuration, and the CLI prints nothing at all for an empty one.
     read = f"aws s3api get-bucket-notification-configuration --bucket {bucket}"
     merge = "jq -s '(.[0] // {}) + {EventBridgeConfiguration: {}}'"
     return (
@@ -17,11 +13,7 @@ def merging_command(bucket: str) -> str:
 
 
 def silence(bucket: str) -> str:
-    """That the bucket sends no events, what that costs, and how to change it.
-
-    Args:
-        bucket: the bucket's name.
-    """
+    """Describe that the bucket sends no events, the consequence, and the fix."""
     return (
         "The bucket sends no events to EventBridge, so its objects wait for the sweep. "
         f"Switch them on: {merging_command(bucket)}"
@@ -29,20 +21,12 @@ def silence(bucket: str) -> str:
 
 
 def versioning_command(bucket: str) -> str:
-    """The command that enables the bucket's versioning.
-
-    Args:
-        bucket: the bucket's name.
-    """
+    """Return the command that enables a bucket's versioning."""
     return f"aws s3api put-bucket-versioning --bucket {bucket} --versioning-configuration Status=Enabled"
 
 
 def without_versioning(bucket: str) -> str:
-    """That a sensor watches the versions of a bucket that makes none, what that costs, and how to change it.
-
-    Args:
-        bucket: the bucket's name.
-    """
+    """Describe that a bucket watched by version is not versioned, the consequence, and the fix."""
     return (
         "The bucket's versioning is not enabled, so with identity version an object that is stored over another gets "
         f"a run only if its etag differs. Enable it: {versioning_command(bucket)}"

@@ -1,4 +1,4 @@
-"""Parameter Store, where projects register their sensors and jobs."""
+"""Parameter Store, where projects register sensors and jobs."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from treadle.adapters.clients import client
 from treadle.ports.registry import JOBS, SENSORS, path_of
 
 CHANGES = frozenset({"Create", "Update", "Delete"})
-"""The operations that a "Parameter Store Change" may report of a value; labels of versions are none of ours.
+"""Operations in a "Parameter Store Change" that affect the value; labels of versions do not.
 
 Source: "Amazon EventBridge event examples for Systems Manager" in the user guide of Systems Manager.
 """
@@ -27,7 +27,7 @@ class ParameterStore:
         self._path = path_of(engine)
 
     def list(self) -> Mapping[str, str]:
-        """All values, by path below the engine's; ten a page, which is the most (GetParametersByPath, MaxResults)."""
+        """Return all values by path below the engine's; ten per page, the maximum (GetParametersByPath)."""
         found: dict[str, str] = {}
         for folder in (SENSORS, JOBS):
             pages = client("ssm").get_paginator("get_parameters_by_path")
@@ -41,7 +41,7 @@ class ParameterStore:
         return found
 
     def get(self, path: str) -> str | None:
-        """One value; None only if there certainly is no such entry."""
+        """Return one value; None only if the entry certainly does not exist."""
         name = f"{self._path}{path}"
         try:
             value: str = client("ssm").get_parameter(Name=name)["Parameter"]["Value"]
@@ -53,10 +53,10 @@ class ParameterStore:
 
 
 def changed_entry(event: Mapping[str, Any], engine: str) -> tuple[str, bool] | None:
-    """The entry that a "Parameter Store Change" is about, and whether it was deleted; None if it is about none.
+    """Return the entry of a "Parameter Store Change", and whether it was deleted; None for other events.
 
     Args:
-        event: whatever a function was invoked with.
+        event: the event that invoked a function.
         engine: the engine's name.
     """
     detail = event.get("detail")
@@ -65,7 +65,7 @@ def changed_entry(event: Mapping[str, Any], engine: str) -> tuple[str, bool] | N
     name, operation = detail.get("name"), detail.get("operation")
     if not isinstance(name, str) or operation not in CHANGES:
         return None
-    # A parameter's full name begins with a slash (Systems Manager, "Parameter name requirements").
+    # A parameter's fully qualified name begins with a slash (Systems Manager, "Parameter name requirements").
     path = name.removeprefix(path_of(engine))
     folder, _, rest = path.partition("/")
     is_entry = path != name and folder in {SENSORS, JOBS} and rest and "/" not in rest

@@ -1,4 +1,4 @@
-"""Queues on SQS: messages for the next step, and dead letters."""
+"""SQS queues: messages for the next component, and dead letters."""
 
 import json
 import re
@@ -18,17 +18,20 @@ if TYPE_CHECKING:
 _BATCH = 10
 _MAX_ATTRIBUTE = 1_000
 _MAX_BODY = 900_000
-"""Bytes. A message holds 1 MiB, its attributes included."""
+"""Bytes. The maximum message size is 1 MiB, including attributes."""
 
 _UNFIT = r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
-"""Compiled when it is met, as that takes long. What SQS takes in no message (SendMessage in its API reference), and an object's key may hold."""
+"""Characters that SQS rejects (SendMessage in its API reference), and that an object's key may have.
+
+Compiled when needed, as compilation is slow.
+"""
 
 _HELD_SECONDS = 600
 _GONE = ("MessageNotInflight", "InvalidParameterValue", "ReceiptHandleIsInvalid")
 
 
 def _batches(messages: Sequence[tuple[str, int]]) -> Iterator[list[tuple[str, int]]]:
-    """Messages in requests of ten, and of as many bytes as SQS takes in one; JSON is ASCII here."""
+    """Group messages into requests of ten, within the size limit of a request; JSON is ASCII here."""
     batch: list[tuple[str, int]] = []
     size = 0
     for message in messages:
@@ -42,17 +45,13 @@ def _batches(messages: Sequence[tuple[str, int]]) -> Iterator[list[tuple[str, in
 
 
 class SqsQueue:
-    """An `InboxQueue` on SQS.
-
-    Args:
-        url: the queue's.
-    """
+    """An `InboxQueue` on SQS."""
 
     def __init__(self, url: str) -> None:
         self._url = url
 
     def send(self, bodies: list[Mapping[str, object]], *, delay_seconds: int | list[int] = 0) -> None:
-        """Send the messages, ten in a request at most; those behind one that SQS does not take are sent all the same."""
+        """Send messages, up to ten per request; a rejected message does not block later ones."""
         delays = delay_seconds if isinstance(delay_seconds, list) else [delay_seconds] * len(bodies)
         messages = [(json.dumps(body), delay) for body, delay in zip(bodies, delays, strict=True)]
         failed: list[BatchResultErrorEntryTypeDef] = []
@@ -60,7 +59,7 @@ class SqsQueue:
             failed += self._send(batch)
         if not failed:
             return
-        # What may be taken later is told of first: then the whole is sent again.
+        # Retryable failures first: then the caller sends all of them again.
         first = next((each for each in failed if not each["SenderFault"]), failed[0])
         words = first.get("Message", first["Code"])
         msg = f"SQS refused {len(failed)} of {len(messages)} messages for {self._url}: {words}"
@@ -70,7 +69,7 @@ class SqsQueue:
         raise error
 
     def _send(self, batch: Sequence[tuple[str, int]]) -> "Sequence[BatchResultErrorEntryTypeDef]":
-        """Send up to ten messages; those that were not taken."""
+        """Send up to ten messages; return those that were rejected."""
         entries = [
             {"Id": str(index), "MessageBody": body, "DelaySeconds": delay}
             for index, (body, delay) in enumerate(batch)
@@ -83,7 +82,7 @@ class SqsQueue:
         return answer.get("Failed", [])
 
     def postpone(self, handle: str, seconds: int) -> None:
-        """Let a message come again after a while."""
+        """Change a message's visibility timeout, so that it is received again later."""
         try:
             client("sqs").change_message_visibility(
                 QueueUrl=self._url, ReceiptHandle=handle, VisibilityTimeout=seconds
@@ -94,17 +93,13 @@ class SqsQueue:
 
 
 class SqsDeadLetters:
-    """`DeadLetters` on an SQS queue; reason and origin are message attributes.
-
-    Args:
-        url: the queue's.
-    """
+    """`DeadLetters` on an SQS queue; reason and origin are message attributes."""
 
     def __init__(self, url: str) -> None:
         self._url = url
 
     def send(self, body: str, *, origin: str, reason: str) -> None:
-        """Keep a record with its reason."""
+        """Send a record with its reason."""
         attributes = {"origin": origin, "reason": _fit(reason)[:_MAX_ATTRIBUTE] or "unknown"}
         try:
             client("sqs").send_message(
@@ -120,17 +115,13 @@ class SqsDeadLetters:
 
 
 class SqsDeadLetterQueue:
-    """A `DeadLetterQueue` on an SQS queue.
-
-    Args:
-        url: the queue's.
-    """
+    """A `DeadLetterQueue` on an SQS queue."""
 
     def __init__(self, url: str) -> None:
         self._url = url
 
     def receive(self) -> list[DeadLetter]:
-        """Ten letters at most; SQS is asked to look at all its servers, as an empty answer ends a redrive."""
+        """Receive up to ten messages; long polling queries all servers, as an empty response ends a redrive."""
         try:
             answer = client("sqs").receive_message(
                 QueueUrl=self._url,
@@ -146,7 +137,7 @@ class SqsDeadLetterQueue:
         return [_dead_letter(message) for message in answer.get("Messages", [])]
 
     def count(self) -> int:
-        """How many letters there are, as SQS reckons; those that are held for somebody among them."""
+        """Return the approximate number of messages, including those in flight."""
         try:
             answer = client("sqs").get_queue_attributes(
                 QueueUrl=self._url,
@@ -158,7 +149,7 @@ class SqsDeadLetterQueue:
         return sum(map(int, answer.get("Attributes", {}).values()))
 
     def delete(self, letter: DeadLetter) -> None:
-        """Take a letter out for good."""
+        """Delete a message."""
         try:
             client("sqs").delete_message(QueueUrl=self._url, ReceiptHandle=letter.handle)
         except (ClientError, BotoCoreError) as error:
@@ -166,7 +157,7 @@ class SqsDeadLetterQueue:
             raise StoreError(msg) from error
 
     def give_back(self, letter: DeadLetter) -> None:
-        """Let others be given the letter again at once."""
+        """Make a message visible to others immediately."""
         try:
             client("sqs").change_message_visibility(
                 QueueUrl=self._url, ReceiptHandle=letter.handle, VisibilityTimeout=0
@@ -237,12 +228,12 @@ class SqsMover:
 
 def _dead_letter(message: "MessageTypeDef") -> DeadLetter:
     written = message.get("MessageAttributes", {})
-    # All attributes by which AWS explains a letter are strings or numbers.
+    # All attributes that AWS adds to explain a dead letter are strings or numbers.
     attributes = {name: value["StringValue"] for name, value in written.items() if "StringValue" in value}
     source = message.get("Attributes", {}).get("DeadLetterQueueSourceArn")
     return DeadLetter(message["MessageId"], message["ReceiptHandle"], message["Body"], attributes, source)
 
 
 def _fit(text: str) -> str:
-    """The text with what SQS does not take written as an escape."""
+    """Escape the characters that SQS rejects."""
     return re.sub(_UNFIT, lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -1,4 +1,4 @@
-"""The queues of the registered sensors, as operators send to them."""
+"""The queues of registered sensors, for operators."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -10,11 +10,11 @@ from treadle.ports.system import DeadLetterQueue, Queue
 
 
 class SensorQueues(Mapping[str, Queue]):
-    """By sensor, its own queue; looked up at each use, as a project may register another sensor at any time.
+    """Each sensor's queue, by name; read at each use, as a project may register another sensor at any time.
 
     Args:
-        registered: what is registered, as it is now.
-        stack: the engine's.
+        registered: returns the current registry.
+        stack: the engine's stack.
     """
 
     def __init__(self, registered: Callable[[], Registry], stack: DeployedStack) -> None:
@@ -22,19 +22,19 @@ class SensorQueues(Mapping[str, Queue]):
         self._stack = stack
 
     def __getitem__(self, sensor: str) -> Queue:
-        """The queue of a sensor that has one."""
+        """Return the queue of a sensor."""
         return SqsQueue(self._entries()[sensor].queue)
 
     def __iter__(self) -> Iterator[str]:
-        """The names of the sensors that have a queue, in order."""
+        """Iterate over the names of the sensors that have a queue, in order."""
         return iter(self._entries())
 
     def __len__(self) -> int:
-        """How many sensors have a queue."""
+        """Return the number of sensors that have a queue."""
         return len(self._entries())
 
     def destinations(self) -> list[Destination]:
-        """The queues, to which dead letters can go again."""
+        """Return the queues to which dead letters can be redriven."""
         return [
             Destination(
                 f"sensor {each.name}",
@@ -46,7 +46,7 @@ class SensorQueues(Mapping[str, Queue]):
         ]
 
     def dead_letters(self) -> dict[str, DeadLetterQueue]:
-        """The dead letters of each project that has a queue of its own, by its name."""
+        """Return the dead-letter queues of projects that have one, by project name."""
         urls: dict[str, str] = {}
         for each in self._registered().sensors.values():
             if each.dead_letters and each.dead_letters not in urls:

@@ -1,4 +1,4 @@
-"""A deployed stack as its operator finds it: its resources, and its functions' environment."""
+"""A deployed stack: its resources, and its functions' environment."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from treadle.definitions.errors import DeploymentError
 from treadle.ports.contract import parse_contract
 
 _ENGINE = "Engine"
-"""The parameter by which a project, or what is deployed beside an engine, takes the engine's contract."""
+"""The parameter that refers to an engine's contract, in projects and other stacks that use an engine."""
 
 _QUEUE = "AWS::SQS::Queue"
 _CHOSEN = "AWS_PROFILE and AWS_DEFAULT_REGION choose account and Region, as for every AWS tool."
@@ -23,12 +23,12 @@ class DeployedStack:
     """A stack.
 
     Attributes:
-        name: as it was deployed.
-        arn: CloudFormation's.
-        physical_ids: by logical id, how each resource is named.
-        types: by logical id, what each resource is, such as "AWS::SQS::Queue".
-        queue_urls: by logical id, those of the queues.
-        environment: what the functions that were asked for were told, all in one.
+        name: the stack's name.
+        arn: the stack's ARN.
+        physical_ids: by logical id.
+        types: by logical id, such as "AWS::SQS::Queue".
+        queue_urls: of the queues, by logical id.
+        environment: the merged environment of the requested functions.
         parameters: the values of its parameters.
     """
 
@@ -41,7 +41,7 @@ class DeployedStack:
     parameters: Mapping[str, str] = field(default_factory=dict)
 
     def queue_arn(self, logical_id: str) -> str:
-        """The ARN of a queue of the stack.
+        """Return the ARN of a queue of the stack.
 
         Args:
             logical_id: the queue's.
@@ -49,24 +49,20 @@ class DeployedStack:
         return self.arn_of_queue(self.queue_urls[logical_id])
 
     def arn_of_queue(self, url: str) -> str:
-        """The ARN of a queue in the stack's account and Region, where all its projects are.
-
-        Args:
-            url: the queue's.
-        """
+        """Return the ARN of a queue in the stack's account and Region, where all its projects are."""
         partition, _, region, account = self.arn.split(":")[1:5]
         return f"arn:{partition}:sqs:{region}:{account}:{url.rpartition('/')[2]}"
 
 
 def read_stack(name: str, functions: Iterable[str]) -> DeployedStack:
-    """Read an engine's stack, in the account and Region that boto3 finds.
+    """Read an engine's stack, in the account and Region that boto3 determines.
 
     Args:
-        name: the stack's, or that of a stack which uses the engine, such as a project's.
-        functions: logical ids of those whose environment is wanted; a later one's wins.
+        name: the name of the stack, or of a stack that uses the engine, such as a project's.
+        functions: logical ids of the functions whose environment is needed; a later one takes precedence.
 
     Raises:
-        DeploymentError: if it cannot be read, or has no such functions.
+        DeploymentError: if it cannot be read, or does not have these functions.
     """
     try:
         stack = client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
@@ -93,13 +89,13 @@ def read_stack(name: str, functions: Iterable[str]) -> DeployedStack:
 
 
 def resources_of(stack: str) -> Iterator[tuple[str, str]]:
-    """Type and physical id of each resource of a stack.
+    """Yield type and physical id of each resource of a stack.
 
     Args:
-        stack: its name.
+        stack: the stack's name.
 
     Raises:
-        ClientError: as CloudFormation answers, which has no such stack with the code ValidationError.
+        ClientError: from CloudFormation; the code for a missing stack is ValidationError.
     """
     for each in _resources(stack):
         yield each["ResourceType"], each.get("PhysicalResourceId", "")
@@ -111,15 +107,17 @@ def _resources(stack: str) -> Iterator[Mapping[str, Any]]:
 
 
 def _engine_of(stack: Mapping[str, Any]) -> str:
-    """The stack of the engine that a stack uses; "" if it uses none, as it is an engine's.
+    """Return the name of the engine's stack that a stack uses; "" if it is an engine's itself.
 
     Raises:
         DeploymentError: if the engine's contract cannot be read.
     """
     for parameter in stack.get("Parameters", ()):
         if parameter["ParameterKey"] == _ENGINE:
-            # The value is the name of a parameter of Systems Manager, and the resolved value what that had at the
-            # deployment ("Parameter" in the CloudFormation API Reference). Local clouds give the latter as value.
+            # The value is the name of a Systems Manager parameter, and the resolved value the value that it
+            # had at the
+            # deployment ("Parameter" in the CloudFormation API Reference). Local clouds return the latter as
+            # value.
             text = parameter.get("ResolvedValue") or parameter["ParameterValue"]
             if text.startswith("/"):
                 text = client("ssm").get_parameter(Name=text)["Parameter"]["Value"]
@@ -128,12 +126,12 @@ def _engine_of(stack: Mapping[str, Any]) -> str:
 
 
 def describe_rule(stack: DeployedStack, physical_id: str) -> Mapping[str, Any] | None:
-    """A rule as EventBridge describes it, on whichever bus it is; None if it is gone.
+    """Describe a rule, on whichever bus it is; None if it does not exist.
 
     Args:
         stack: the stack.
-        physical_id: the rule's; CloudFormation names one of a bus of one's own "bus|rule", local clouds leave
-            the bus out.
+        physical_id: the rule's; for a custom bus, CloudFormation's format is "bus|rule", and local clouds
+            omit the bus.
     """
     bus, _, name = physical_id.rpartition("|")
     own = stack.physical_ids.get("Bus", "")
@@ -150,10 +148,10 @@ def _rule(name: str, bus: str) -> Mapping[str, Any] | None:
 
 
 def caller() -> str:
-    """The ARN of whoever calls, which AWS vouches for.
+    """Return the ARN of the caller, as verified by AWS.
 
     Raises:
-        DeploymentError: if AWS does not say.
+        DeploymentError: if AWS does not return it.
     """
     try:
         arn: str = client("sts").get_caller_identity()["Arn"]

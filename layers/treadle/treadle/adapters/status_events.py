@@ -1,8 +1,8 @@
-"""What targets say of their executions, from events as AWS sends them; parsed once, here.
+"""Parses the status of executions from the AWS events of their targets.
 
-A rule's input transformer keeps these fields of `detail`, and of the envelope `id`, `time`, `source`,
-`detail-type`, `account` and `region`. Everything else stays out of queues and logs: payloads, input, output,
-environment. A field that an event may lack is quoted in the template, as nothing in its place is not JSON.
+A rule's input transformer keeps these fields of `detail`, and `id`, `time`, `source`, `detail-type`,
+`account` and `region` of the envelope. Everything else stays out of queues and logs: payloads, input, output,
+environment. A field that may be missing is quoted in the template, as an empty replacement would not be JSON.
 
 | source / detail-type | fields of `detail` | may be absent |
 | --- | --- | --- |
@@ -14,10 +14,10 @@ environment. A field that an event may lack is quoted in the template, as nothin
 | `lambda` / `Lambda Function Invocation Result - Failure` | the same, and requestContext.condition, responsePayload.errorType, responsePayload.errorMessage | the last two |
 | `treadle.report` / `Run Status Report` | version, launch_id, status, time | error, cause |
 
-Of a failed invocation `responsePayload` may be kept as a whole: it is the error then, or null.
+For a failed invocation, the whole `responsePayload` may be kept: it is the error, or null.
 
-Everything unfinished is STARTED, as it is where LAUNCH records its own start and RECONCILE asks: one and the
-same word for one and the same thing, or the order in which they come would show in the record.
+Every unfinished status is STARTED, as when LAUNCH records its own start and RECONCILE queries the target.
+With different statuses, the record would depend on the order of reports.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -37,13 +37,13 @@ _FAILED = "Lambda Function Invocation Result - Failure"
 
 
 def parse_status_change(event: Json) -> StatusChange:
-    """A target's word on one of its executions.
+    """Parse a target's status event of one of its executions.
 
     Args:
-        event: an EventBridge envelope, its detail cut down by the rule.
+        event: an EventBridge envelope, its detail reduced by the rule.
 
     Raises:
-        UnknownEventError: if no parser knows it, or a field is missing.
+        UnknownEventError: if no parser accepts it, or a field is missing.
     """
     parsers: Mapping[tuple[str, str], Callable[[Json], StatusChange]] = {
         ("aws.states", "Step Functions Execution Status Change"): _execution,
@@ -76,7 +76,7 @@ def _execution(event: Json) -> StatusChange:
 
 
 def _glue_run(event: Json) -> StatusChange:
-    """Glue says neither with which arguments the run was started, nor when."""
+    """Parse a Glue event, which has neither the run's arguments nor its start time."""
     detail, region = event["detail"], str(event["region"])
     address = f"arn:{partition_of(region)}:glue:{region}:{event['account']}:job/{detail['jobName']}"
     return StatusChange(
@@ -90,7 +90,7 @@ def _glue_run(event: Json) -> StatusChange:
 
 
 def _batch_job(event: Json) -> StatusChange:
-    """A job that was terminated is FAILED too, and the event does not say so."""
+    """Parse a Batch event; a terminated job is FAILED too, and the event does not say so."""
     detail = event["detail"]
     status, attempts = _status(detail["status"], batch.STATUSES), _objects(detail["attempts"])
     started = _millis(detail.get("startedAt"))
@@ -111,7 +111,7 @@ def _batch_job(event: Json) -> StatusChange:
 
 
 def _task(event: Json) -> StatusChange:
-    """Which containers are essential is in the task's definition, not in the event."""
+    """Parse an ECS event, which does not say which containers are essential (the task definition does)."""
     detail = event["detail"]
     started, stopped = _millis(detail.get("startedAt")), _millis(detail.get("stoppedAt"))
     status, failure, is_sure = Status.STARTED, None, True
@@ -136,7 +136,7 @@ def _invocation(event: Json) -> StatusChange:
     detail = event["detail"]
     context, answer = detail["requestContext"], detail.get("responsePayload")
     address = ":".join(str(context["functionArn"]).split(":")[:7])
-    # Whoever may put events on a bus may put this one: its source is none that AWS keeps to itself.
+    # Anyone who may put events on a bus can send this: its source is not reserved for AWS.
     if address.split(":")[4] != str(event["account"]):
         msg = f"it tells of {address}, and comes from account {event['account']}"
         raise ValueError(msg)
@@ -196,7 +196,7 @@ def _happened(event: Json) -> int:
 
 
 def _text(value: object) -> str | None:
-    """A text, where a rule's transformer writes an absent one as "", "null" or leaves it out."""
+    """Return a string; None where a rule's transformer writes "", "null" or nothing for an absent field."""
     return None if value in (None, "", "null") else str(value)
 
 
@@ -206,7 +206,7 @@ def _count(value: object) -> int:
 
 
 def _millis(value: object) -> int | None:
-    """Milliseconds, of a number or of a time in words; None for what is neither."""
+    """Parse a number or a timestamp into milliseconds; None if it is neither."""
     text = _text(value) or ""
     try:
         if text.isascii() and text.replace(".", "", 1).isdigit():

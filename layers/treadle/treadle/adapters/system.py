@@ -1,14 +1,14 @@
-"""The real clock and real random tokens."""
+"""The system clock and random tokens."""
 
 import time
 import uuid
 
 
 class SystemClock:
-    """The machine's clock."""
+    """The system clock."""
 
     def now(self) -> int:
-        """Milliseconds since the epoch."""
+        """Return milliseconds since the epoch."""
         return time.time_ns() // 1_000_000
 
 
@@ -16,5 +16,5 @@ class RandomTokens:
     """Random UUIDs."""
 
     def new(self) -> str:
-        """36 characters, never given before."""
+        """Return a unique token of 36 characters."""
         return str(uuid.uuid4())

@@ -1,10 +1,10 @@
-"""The command `treadle`, for a developer's machine; the Lambda layer goes without it."""
+"""The command `treadle`, for a developer's machine; not part of the Lambda layer."""
 
 import sys
 
 
 def main() -> None:
-    """Run the command line; it ends with 0, or with 2 if the command could not be carried out."""
+    """Run the command line; the exit status is 0, or 2 if the command failed."""
     try:
         from treadle.cli.commands import treadle
     except ModuleNotFoundError as error:

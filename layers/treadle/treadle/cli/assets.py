@@ -1,4 +1,4 @@
-"""Commands on assets: which there are, and what became of one."""
+"""Commands on assets: list, and show one asset's events."""
 
 import click
 
@@ -9,7 +9,7 @@ from treadle.cli.stack import deployed, stack_option
 
 @click.group()
 def asset() -> None:
-    """Assets that were materialized: which there are, and when each was."""
+    """List materialized assets and show their events."""
 
 
 @asset.command("list")
@@ -25,7 +25,7 @@ def list_assets(stack: str, as_json: bool) -> None:
         echo_json([asset_event_json(each) for each in found])
         return
     rows = [(each.asset_key, each.storage_id, when(each.time), each.body) for each in found]
-    table(("ASSET", "EVENTS", "LAST", "WITH"), rows, "Nothing was materialized yet.")
+    table(("ASSET", "EVENTS", "LAST", "WITH"), rows, "No assets have been materialized yet.")
 
 
 @asset.command()
@@ -34,7 +34,7 @@ def list_assets(stack: str, as_json: bool) -> None:
 @limit_option(1_000)
 @json_option
 def show(key: str, stack: str, limit: int, as_json: bool) -> None:
-    """Show what became of the asset KEY, such as shop/orders, newest first."""
+    """Show the events of the asset KEY, such as shop/orders, newest first."""
     from treadle.operate.views import asset_event_json
 
     with deployed(stack) as parts:
@@ -43,4 +43,4 @@ def show(key: str, stack: str, limit: int, as_json: bool) -> None:
         echo_json([asset_event_json(each) for each in found])
         return
     rows = [(each.storage_id, when(each.time), each.kind, each.body) for each in found]
-    table(("NUMBER", "AT", "WHAT", "WITH"), rows, "Nothing is known of such an asset.")
+    table(("NUMBER", "AT", "WHAT", "WITH"), rows, "The asset has no events.")

@@ -1,4 +1,4 @@
-"""The commands, as they are typed; what they do is elsewhere."""
+"""Defines the commands; their implementation is elsewhere."""
 
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
@@ -48,7 +48,7 @@ def _say_version(context: click.Context, option: click.Parameter, asked: bool) -
     help="Show the version and exit.",
 )
 def treadle() -> None:
-    """Sensors that start job runs on AWS."""
+    """Run Dagster-style sensors that start jobs on AWS."""
 
 
 for each in (
@@ -74,14 +74,14 @@ for each in (
 
 @treadle.group()
 def new() -> None:
-    """Write what something new needs into the project."""
+    """Add a sensor or a job to the project."""
 
 
 by_root = click.option(
     "--root",
     metavar="DIR",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="The project's folder.  [default: the nearest that has a template.yaml]",
+    help="The project's folder.  [default: the nearest one with a template.yaml]",
 )
 
 
@@ -93,7 +93,7 @@ by_root = click.option(
     type=click.Choice(list(SENSOR_KINDS)),
     default=SCHEDULE,
     show_default=True,
-    help=f"What sets it off: {', '.join(SENSOR_KINDS)}.",
+    help=f"Its kind: {', '.join(SENSOR_KINDS)}.",
 )
 @click.option(
     "--job",
@@ -103,28 +103,28 @@ by_root = click.option(
 @click.option(
     "--jobs",
     metavar="JOB,JOB",
-    help="The jobs whose runs it receives, or whose deadlines.  [default: all jobs of the engine]",
+    help="The jobs whose run events or deadlines it receives.  [default: all jobs of the engine]",
 )
 @click.option(
     "--asset",
     "assets",
     metavar="KEY",
     multiple=True,
-    help="An asset whose events it receives, such as shop/orders; once for each.",
+    help="An asset whose events it receives, such as shop/orders; may be repeated.",
 )
-@click.option("--bucket", metavar="BUCKET", default="", help="The bucket, if its kind is s3.")
-@click.option("--prefix", metavar="TEXT", default="", help="How the keys of its objects begin.")
-@click.option("--suffix", metavar="TEXT", default="", help="How the keys of its objects end.")
+@click.option("--bucket", metavar="BUCKET", default="", help="The bucket, for kind s3.")
+@click.option("--prefix", metavar="TEXT", default="", help="Prefix of the object keys.")
+@click.option("--suffix", metavar="TEXT", default="", help="Suffix of the object keys.")
 @click.option(
     "--wildcard",
     is_flag=True,
-    help="Let the rule filter by prefix and suffix both; an account has 30 such rules in all.",
+    help="Let the rule filter by both prefix and suffix; an account can have 30 such rules.",
 )
 @click.option(
     "--deadlines",
     metavar="CRON",
     default="cron(0 6 * * ? *)",
-    help="When its deadlines are, if its kind is deadline.  [default: cron(0 6 * * ? *)]",
+    help="The times of its deadlines, for kind deadline.  [default: cron(0 6 * * ? *)]",
 )
 @click.option(
     "--time-zone",
@@ -136,15 +136,15 @@ by_root = click.option(
     "--target",
     metavar="KIND",
     type=click.Choice(KINDS),
-    help=f"What the job is, if it is new: {', '.join(KINDS)}.  [default: {STEP_FUNCTIONS}]",
+    help=f"The target type of a new job: {', '.join(KINDS)}.  [default: {STEP_FUNCTIONS}]",
 )
 @click.option(
     "--interval",
     metavar="SECONDS",
     type=int,
-    help="Seconds between its ticks, if its kind is schedule or s3.  [default: 60; 300 for s3]",
+    help="Seconds between its ticks, for kinds schedule and s3.  [default: 60; 300 for s3]",
 )
-@click.option("--reads-runs", is_flag=True, help="Let it read recorded runs, as sensors of runs may anyway.")
+@click.option("--reads-runs", is_flag=True, help="Let it read run records; run-status sensors always may.")
 @by_root
 def new_sensor(
     name: str,
@@ -168,7 +168,7 @@ def new_sensor(
     NAME is the sensor's name in snake case, such as late_orders.
 
     The edit of template.yaml only adds lines. If the job is new, its block is added, too, as `treadle new job` does.
-    If anything is in the way, all of it is said and nothing is written.
+    If there are problems, all are reported and nothing is written.
     """
     starts = job or (f"{name}_job" if SENSOR_KINDS[kind].needs_job else None)
     upstream = tuple(each.strip() for each in jobs.split(",")) if jobs else ()
@@ -193,26 +193,26 @@ def new_sensor(
     type=click.Choice(KINDS),
     default=STEP_FUNCTIONS,
     show_default=True,
-    help=f"What it is: {', '.join(KINDS)}.",
+    help=f"Its target type: {', '.join(KINDS)}.",
 )
 @click.option(
     "--arn",
     metavar="ARN",
-    help="Of what it starts; a Glue job's name.  [default: called like the job, in this account and Region]",
+    help="The ARN of its target, or a Glue job's name.  [default: the job's name, in this account and Region]",
 )
 @click.option(
     "--set",
     "settings",
     metavar="NAME=VALUE",
     multiple=True,
-    help="A setting of its kind, such as queue=ARN for batch; once for each.",
+    help="A setting of its target type, such as queue=ARN for batch; may be repeated.",
 )
 @click.option(
     "--role",
     metavar="ARN",
-    help="The role that the engine assumes, such as one of another account.  [default: one in its block]",
+    help="The role that the engine assumes, such as one of another account.  [default: a role in its block]",
 )
-@click.option("--observed", is_flag=True, help="Record its executions whoever starts them.")
+@click.option("--observed", is_flag=True, help="Record its executions, whoever starts them.")
 @by_root
 def new_job(
     *,
@@ -224,11 +224,11 @@ def new_job(
     observed: bool,
     root: Path | None,
 ) -> None:
-    """Write a new job: its block of template.yaml, with a role that may start what it starts, and nothing else.
+    """Write a new job: its block of template.yaml, with a role that may start its target and nothing else.
 
     NAME is the job's name in snake case, such as load_orders.
 
-    The edit of template.yaml only adds lines. If anything is in the way, all of it is said and nothing is written.
+    The edit of template.yaml only adds lines. If there are problems, all are reported and nothing is written.
     """
     given = {setting.partition("=")[0]: setting.partition("=")[2] for setting in settings}
     wanted = NewJob(name, target, given | ({ADDRESS: arn} if arn is not None else {}), role, observed)
@@ -239,13 +239,13 @@ def new_job(
 
 
 _TO_WRITE = {
-    "schedule": "Let newest_item() in {} ask your source",
-    "s3": "Say in {} what the job is given of an object",
-    "runs": "Say in {} what is to be done",
-    "all_succeeded": "Say in {} within which time they must have succeeded",
-    "deadline": "Say in {} what is to be done, and within which time a success counts",
-    "asset": "Say in {} what the job is given of a materialization",
-    "multi_asset": "Say in {} which of them must be new",
+    "schedule": "Let newest_item() in {} query your source",
+    "s3": "Define in {} the run config for an object",
+    "runs": "Define in {} what to do",
+    "all_succeeded": "Define in {} the time within which they must have succeeded",
+    "deadline": "Define in {} what to do, and the time within which a success counts",
+    "asset": "Define in {} the run config for a materialization",
+    "multi_asset": "Define in {} which of them must be new",
 }
 
 
@@ -258,7 +258,7 @@ def _report(wanted: NewSensor, written: Written) -> Iterator[str]:
     yield f"  1. {_TO_WRITE[wanted.sensor_kind.texts].format(f'functions/sensors/{wanted.name}/app.py')}, and test it:"
     yield f"       .venv/bin/python -m pytest tests/sensors/test_{wanted.name}.py"
     yield "     `make check` checks the whole project."
-    yield "  2. Deploy it, and start it when you like; until then it is stopped:"
+    yield "  2. Deploy it, and start it; until then it is stopped:"
     yield f"       sam build && sam deploy && treadle sensor start {wanted.name}"
     if written.new_job and wanted.new_job is not None:
         yield from _report_job(wanted.new_job, 3)
@@ -267,4 +267,4 @@ def _report(wanted: NewSensor, written: Written) -> Iterator[str]:
 def _report_job(job: NewJob, number: int | None = None) -> Iterator[str]:
     begin = f"  {number}. " if number else ""
     address = job.kind.settings[ADDRESS].what
-    yield f"{begin}Job {job.name} starts {job.address} ({address}). Change its block of template.yaml if it is another one."
+    yield f"{begin}Job {job.name} starts {job.address} ({address}). Change its block of template.yaml if that is wrong."

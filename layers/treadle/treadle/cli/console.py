@@ -1,4 +1,4 @@
-"""The command that serves the console to this machine."""
+"""The command that serves the console on this machine."""
 
 import secrets
 import webbrowser
@@ -25,19 +25,19 @@ TOKEN_BYTES = 32
     type=click.IntRange(0, 65535),
     default=PORT,
     show_default=True,
-    help="Where on this machine; 0 for any that is free.",
+    help="The port on this machine; 0 for any free port.",
 )
-@click.option("--no-browser", is_flag=True, help="Only print the address.")
+@click.option("--no-browser", is_flag=True, help="Only print the address; do not open a browser.")
 @by_option
 def console(stack: str, port: int, no_browser: bool, by: str | None) -> None:
     """Serve the console to this machine until it is interrupted.
 
-    It works with your own credentials, and may what they may. The address that is printed holds a token,
-    made anew each time: whoever has it may do the same.
+    It uses your credentials and has their permissions. The printed address contains a token, which is new each
+    time: whoever has it can do the same.
     """
     with deployed(stack) as parts:
         server, address = _serving(parts, port, asking(by))
-    click.echo(f"Stack {plain(stack)} at {address}\nInterrupt it to end.")
+    click.echo(f"Stack {plain(stack)} at {address}\nPress Ctrl-C to stop it.")
     if not no_browser:
         webbrowser.open(address)
     try:
@@ -49,7 +49,7 @@ def console(stack: str, port: int, no_browser: bool, by: str | None) -> None:
 
 
 def _serving(parts: "OperatorParts", port: int, by: str) -> "tuple[LocalServer, str]":
-    """The server, and the address with the token that opens it."""
+    """Create the server, and the URL with the token that opens it."""
     # Imported here, as no other command needs them.
     from treadle.adapters.system import SystemClock
     from treadle.console.app import Console
@@ -62,7 +62,8 @@ def _serving(parts: "OperatorParts", port: int, by: str) -> "tuple[LocalServer, 
         server = LocalServer(application, port)
     except OSError as error:
         click.echo(
-            f"treadle: Port {port} cannot be used: {error.strerror}. Choose another with --port.", err=True
+            f"treadle: Port {port} cannot be used: {error.strerror}. Choose another one with --port.",
+            err=True,
         )
         raise SystemExit(FAILED) from None
     return server, f"{server.address}#token={token}"

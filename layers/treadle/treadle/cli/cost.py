@@ -1,4 +1,4 @@
-"""The command that computes what an engine and its projects cost."""
+"""The command that estimates the cost of an engine and its projects."""
 
 import json
 
@@ -7,39 +7,45 @@ import click
 
 @click.command()
 @click.option(
-    "--sensors", type=click.IntRange(min=1), default=10, show_default=True, help="Sensors with a schedule."
+    "--sensors",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="Number of sensors with a schedule.",
 )
 @click.option(
     "--interval",
     type=click.IntRange(15, 86_400),
     default=60,
     show_default=True,
-    help="Seconds between the ticks of each.",
+    help="Seconds between their ticks.",
 )
 @click.option(
     "--event-sensors",
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Sensors of events, each with a queue and no schedule.",
+    help="Number of event sensors, each with a queue and no schedule.",
 )
 @click.option(
     "--projects",
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Stacks of projects, each with an alarm of its own.",
+    help="Number of project stacks, each with its own alarm.",
 )
 @click.option(
     "--events",
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Events evaluated in a month.",
+    help="Number of events evaluated in a month.",
 )
-@click.option("--runs", type=click.IntRange(min=0), default=0, show_default=True, help="Runs in a month.")
 @click.option(
-    "--detailed", is_flag=True, help="With Monitoring=detailed: an alarm for each cause, and a dashboard."
+    "--runs", type=click.IntRange(min=0), default=0, show_default=True, help="Number of runs in a month."
+)
+@click.option(
+    "--detailed", is_flag=True, help="With Monitoring=detailed: an alarm for each cause and a dashboard."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def cost(
@@ -52,10 +58,10 @@ def cost(
     detailed: bool,
     as_json: bool,
 ) -> None:
-    """Say what an engine and its projects cost in a month, beside a daemon that waits all month.
+    """Estimate the monthly cost of an engine and its projects, compared with a daemon that runs all month.
 
-    It multiplies counted requests by list prices, without any free tier. What the jobs themselves cost is not in it,
-    nor is what the daemon's database costs.
+    The estimate multiplies requests by list prices, without any free tier. It does not include the cost of the jobs
+    or of the daemon's database.
     """
     from treadle.operate.cost import (
         EVENT,

@@ -1,4 +1,4 @@
-"""The files that an installed Treadle carries beside its library: an engine's, and those of a new project."""
+"""The files that an installed Treadle contains besides its library: an engine's, and those of a new project."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from treadle.definitions.errors import ScaffoldError
 
 LIBRARY = Path(treadle.__file__).parent
 CARRIED = "distribution"
-"""The wheel's folder of these files; layers/treadle/pyproject.toml lists them."""
+"""The folder of these files in the wheel; layers/treadle/pyproject.toml lists them."""
 PROJECT_TEMPLATES = Path(__file__).parent / "templates" / "project"
 
 ENGINE_FOLDERS = ("functions/engine", "layers/deps", "layers/treadle")
@@ -24,9 +24,9 @@ ENGINE_TEMPLATES = (
     "engine/project-pipeline.yaml",
 )
 ENGINE_SETTINGS = "engine/samconfig.toml"
-"""How the engine is deployed: the operator's own once it is written."""
+"""The engine's deployment settings: the operator's own once it is written."""
 LEFT_OUT = ("__pycache__", CARRIED, "cli", "testing", "*.dist-info")
-"""Of the library, what no function imports."""
+"""Parts of the library that no function imports."""
 
 OWNED = (
     "layers/treadle/Makefile",
@@ -37,17 +37,17 @@ OWNED = (
     "layers/project/build_layer.py",
     "layers/project/constraints.txt",
 )
-"""A project's files that are Treadle's, which a new version replaces. All others are the project's."""
+"""Files of a project that Treadle owns and a new version replaces. All others belong to the project."""
 WHEELS = "layers/treadle/wheels"
 RENAMED = {"gitignore": ".gitignore"}
-"""Files whose own names would have an effect in Treadle's repository."""
+"""Files whose real names would take effect in Treadle's repository."""
 
 
 def installed_version() -> str:
-    """The version of the installed Treadle.
+    """Return the version of the installed Treadle.
 
     Raises:
-        ScaffoldError: it is not installed.
+        ScaffoldError: if it is not installed.
     """
     try:
         return version("treadle")
@@ -56,10 +56,10 @@ def installed_version() -> str:
 
 
 def carried() -> Path:
-    """The folder of these files.
+    """Return the folder of these files.
 
     Raises:
-        ScaffoldError: this Treadle was not installed from a wheel.
+        ScaffoldError: if this Treadle was not installed from a wheel.
     """
     folder = LIBRARY / CARRIED
     if not folder.is_dir():
@@ -68,7 +68,7 @@ def carried() -> Path:
 
 
 def installed_wheel() -> Path | None:
-    """The wheel that Treadle was installed from, if that was a file that still exists.
+    """Return the wheel that Treadle was installed from, if it was a local file that still exists.
 
     pip records it: "Recording the Direct URL Origin of installed distributions", PEP 610.
     """
@@ -84,22 +84,22 @@ def write_project(folder: Path) -> list[str]:
     """Write a new project.
 
     Args:
-        folder: where to; it is made, and may have files of its own.
+        folder: the destination; it is created, and may contain other files.
 
     Returns:
-        The paths written, in the folder.
+        The written paths, relative to the folder.
 
     Raises:
-        ScaffoldError: a file of the project exists already, or this Treadle was not installed from a wheel; nothing
-            was written.
+        ScaffoldError: if a file of the project exists already, or this Treadle was not installed from a
+            wheel; nothing was written.
     """
     files = dict(_project_files())
     taken = sorted(path for path in files if (folder / path).exists())
     if taken:
         more = f" and {len(taken) - 1} more files exist" if len(taken) > 1 else " exists"
         msg = (
-            f"The project cannot be written to {folder}: {taken[0]}{more} already. Choose an empty folder; to give an "
-            "existing project this version of Treadle, use --update."
+            f"The project cannot be written to {folder}: {taken[0]}{more} already. Choose an empty folder, or use --update to "
+            "update an existing project to this version of Treadle."
         )
         raise ScaffoldError([msg])
     _write(folder, files)
@@ -108,21 +108,21 @@ def write_project(folder: Path) -> list[str]:
 
 
 def update_project(folder: Path) -> list[str]:
-    """Give a project the installed version of Treadle, which only concerns the files that are Treadle's.
+    """Update a project to the installed version of Treadle; changes only the files that Treadle owns.
 
     Args:
-        folder: the project's.
+        folder: the project's folder.
 
     Returns:
-        The paths that have changed.
+        The changed paths.
 
     Raises:
-        ScaffoldError: the folder is no project that `write_project` wrote; nothing was written.
+        ScaffoldError: if the folder is not a project written by `write_project`; nothing was written.
     """
     if not (folder / "layers/treadle/requirements.txt").is_file():
         msg = (
             f"The project in {folder} cannot be updated: it has no layers/treadle/requirements.txt, so `treadle init` "
-            "did not write it. Give the folder of a project that it wrote."
+            "did not create it. Give the folder of a project that it created."
         )
         raise ScaffoldError([msg])
     found = {path: content for path, content in _project_files() if path in OWNED}
@@ -132,19 +132,20 @@ def update_project(folder: Path) -> list[str]:
 
 
 def write_engine(folder: Path) -> list[str]:
-    """Write an engine's files, each as this version has it, but for the settings of its deployment if they exist.
+    """Write this version's files of an engine, except existing deployment settings.
 
     Args:
-        folder: where to; it is made.
+        folder: the destination; it is created.
 
     Returns:
-        The paths that have changed.
+        The changed paths.
 
     Raises:
-        ScaffoldError: the folder is a checkout or a project, or this Treadle was not installed from a wheel.
+        ScaffoldError: if the folder is a checkout or a project, or this Treadle was not installed from a
+            wheel.
     """
     if (folder / "template.yaml").exists():
-        msg = f"The engine cannot be written to {folder}: it is a project's folder. Choose one of the engine's own."
+        msg = f"The engine cannot be written to {folder}: it is a project's folder. Choose a separate folder for the engine."
         raise ScaffoldError([msg])
     source = carried()
     files = {path: (source / path).read_bytes() for path in ENGINE_TEMPLATES}
@@ -171,7 +172,7 @@ def _project_files() -> Iterator[tuple[str, bytes]]:
 
 
 def _add_wheel(folder: Path) -> Iterable[str]:
-    """Put the installed wheel into the project, whose builds then need no package index for it."""
+    """Copy the installed wheel into the project, whose builds then do not need a package index for it."""
     wheel = installed_wheel()
     if wheel is None:
         return
@@ -204,6 +205,6 @@ def _write(folder: Path, files: dict[str, bytes]) -> None:
 
 
 _NOT_INSTALLED = (
-    "This Treadle carries no engine and no project: it was not installed from a wheel. Build one with `make dist`, and "
+    "This installation of Treadle contains no engine and no project, as it was not installed from a wheel. Build one with `make dist`, and "
     "install that: pip install 'dist/treadle-….whl[cli]'."
 )

@@ -1,4 +1,4 @@
-"""Commands on dead letters: which there are, one in full, and all sent again."""
+"""Commands on dead letters: list, show, and redrive."""
 
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -17,19 +17,19 @@ _LONGEST_BODY = 300_000
 origin_option = click.option(
     "--origin",
     metavar="STEP",
-    help="Only dead letters from there, such as launch or 'sensor new_objects'.  [default: all]",
+    help="Only dead letters of this component, such as launch or 'sensor new_objects'.  [default: all]",
 )
 project_option = click.option(
     "--project",
     metavar="NAME",
     help="Only dead letters in the queue of this project; '' for the engine's.  [default: all]",
 )
-letters_option = limit_option(None, 1_000, "letters")
+letters_option = limit_option(None, 1_000, "dead letters")
 
 
 @click.group()
 def dlq() -> None:
-    """Dead letters: what was given up and why, and sending it again."""
+    """List, show and redrive dead letters."""
 
 
 @dlq.command("list")
@@ -39,7 +39,7 @@ def dlq() -> None:
 @letters_option
 @json_option
 def list_dead_letters(stack: str, project: str | None, origin: str | None, limit: int, as_json: bool) -> None:
-    """List the messages of the dead-letter queues, with what a redrive would do with each; nothing is done."""
+    """List the messages of the dead-letter queues, with what a redrive would do with each; change nothing."""
     from treadle.operate.views import dead_letter_json
 
     with deployed(stack) as parts:
@@ -58,7 +58,7 @@ def list_dead_letters(stack: str, project: str | None, origin: str | None, limit
 @stack_option
 @json_option
 def show(message_id: str, stack: str, as_json: bool) -> None:
-    """Show a dead letter in full: its body, what was written beside it, and what a redrive would do with it."""
+    """Show a dead letter in full: its body, its attributes, and what a redrive would do with it."""
     from treadle.operate.views import dead_letter_json
 
     with deployed(stack) as parts:
@@ -68,7 +68,7 @@ def show(message_id: str, stack: str, as_json: bool) -> None:
         )
     if found is None:
         click.echo(
-            f"treadle: There is no letter {plain(message_id)}: somebody took it, or `dlq list` names others.",
+            f"treadle: There is no dead letter {plain(message_id)}: it was redriven or deleted. See `treadle dlq list`.",
             err=True,
         )
         raise SystemExit(FAILED)
@@ -84,7 +84,7 @@ def show(message_id: str, stack: str, as_json: bool) -> None:
 
 @dlq.command()
 @stack_option
-@click.option("--dry-run", is_flag=True, help="Only say what would become of each letter.")
+@click.option("--dry-run", is_flag=True, help="Only print what would be done with each dead letter.")
 @project_option
 @origin_option
 @letters_option
@@ -92,10 +92,10 @@ def show(message_id: str, stack: str, as_json: bool) -> None:
 def redrive(
     stack: str, dry_run: bool, project: str | None, origin: str | None, limit: int, as_json: bool
 ) -> None:
-    """Send the messages of the dead-letter queues again, each to the step it was meant for.
+    """Send the messages of the dead-letter queues to their original destinations again.
 
-    A letter is deleted once it was sent, so a crash in between sends it twice, which is safe. What is worth
-    nothing any more is dropped, what nobody knows is left, and of each letter it is said which.
+    A message is deleted after it was sent, so a crash in between sends it twice, which is safe. Obsolete messages are
+    dropped, unknown ones stay in the queue; the output shows which.
     """
     from treadle.operate.views import dead_letter_json
 
@@ -120,7 +120,7 @@ _FACTS = ("message_id", "project", "origin", "subject", "fate", "reason")
 
 
 def _print_actions(actions: "Counter[str]", dry_run: bool, limit: int) -> None:
-    counted = ", ".join(f"{number} {fate}" for fate, number in sorted(actions.items())) or "no letters"
+    counted = ", ".join(f"{number} {fate}" for fate, number in sorted(actions.items())) or "no dead letters"
     click.echo(f"Dry run, nothing was done: {counted}." if dry_run else f"{counted}.")
     if actions.total() == limit:
         click.echo("There may be more: run the command again.")

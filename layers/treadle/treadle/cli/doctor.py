@@ -1,4 +1,4 @@
-"""The command that looks for what is wrong with a deployment."""
+"""The command that checks a deployment."""
 
 from typing import TYPE_CHECKING
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from treadle.operate.findings import Finding
 
 _SHOWN = 3_000
-"""What is to be done may be a long command, which must be whole."""
+"""Maximum length of an advice, which may contain a long command."""
 
 
 @click.command()
 @stack_option
 @json_option
 def doctor(stack: str, as_json: bool) -> None:
-    """Look for what is wrong with an engine and its projects, and say what to do about it.
+    """Find problems of an engine and its projects, and print how to fix them.
 
-    It ends with 0 if nothing is wrong, with 1 if something is. What it may not look at it says, as a warning.
+    The exit code is 0 if there are no problems, otherwise 1. Checks that lack a permission are reported as warnings.
     Nothing is changed.
     """
     from treadle.operate.findings import Severity

@@ -1,4 +1,4 @@
-"""The commands that write, deploy and delete an engine, from what an installed Treadle carries."""
+"""The commands that write, deploy and delete an engine, from the files of an installed Treadle."""
 
 import shutil
 import subprocess
@@ -17,21 +17,21 @@ folder_option = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     default=DEFAULT,
     show_default=True,
-    help="The engine's folder. Commit it, as it has the values of the deployment.",
+    help="The engine's folder. Commit it: it contains the settings of the deployment.",
 )
 
 
 @click.group()
 def engine() -> None:
-    """The engine that projects use: deploy it, and delete it."""
+    """Deploy and delete the engine that projects use."""
 
 
 @engine.command("export")
 @folder_option
 def export(directory: Path) -> None:
-    """Write the engine's templates and functions, to deploy them with SAM alone.
+    """Write the engine's templates and functions, so that SAM alone can deploy them.
 
-    Files that exist are replaced, but for engine/samconfig.toml, which is yours.
+    Existing files are replaced, except engine/samconfig.toml, which is yours.
     """
     with scaffold_errors():
         changed = write_engine(directory)
@@ -57,15 +57,15 @@ def deploy(directory: Path, config_env: str, stack_name: str | None, arguments: 
     """Write the engine's files, build them, deploy them with `sam deploy`, and protect the stack.
 
     Options of `sam deploy` are passed on, such as --guided, --no-confirm-changeset and --parameter-overrides.
-    Afterwards the stack cannot be deleted but by `treadle engine delete`, and no update replaces or deletes its
-    tables, bucket, bus, queues and contract.
+    Afterwards only `treadle engine delete` can delete the stack, and no update can replace or delete its tables,
+    bucket, bus, queues and contract.
     """
     with scaffold_errors():
         write_engine(directory)
     place = directory / "engine"
     named = ("--stack-name", stack_name) if stack_name else ()
     _sam(place, "build", "--config-env", config_env)
-    # An unchanged engine is no failure: it may be that only the protection is missing.
+    # An unchanged engine is not a failure: only the protection may be missing.
     _sam(place, "deploy", "--config-env", config_env, "--no-fail-on-empty-changeset", *named, *arguments)
     stack = stack_name or stack_of_environment(directory / ENGINE_SETTINGS, config_env)
     # Imported here, as boto3 would slow down every other command.
@@ -80,12 +80,12 @@ def deploy(directory: Path, config_env: str, stack_name: str | None, arguments: 
 
 @engine.command("delete")
 @click.option("--stack-name", metavar="NAME", required=True, help="The engine's stack.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @local_option
 def delete(stack_name: str, yes: bool) -> None:
-    """Delete an engine that no project uses. Its tables and its bucket stay, with all run keys and cursors.
+    """Delete an engine that no project uses. Its tables and its bucket are kept, with all run keys and cursors.
 
-    While sensors or jobs are registered, nothing is deleted: their functions would go on to write to tables that
+    While sensors or jobs are registered, nothing is deleted: their functions would continue to write to tables that
     nothing reads.
     """
     from treadle.adapters.engine_stack import delete_stack, registered
@@ -103,7 +103,7 @@ def delete(stack_name: str, yes: bool) -> None:
         if not yes:
             click.confirm(f"Delete the engine stack {stack_name}?", abort=True)
         kept = delete_stack(stack_name)
-    click.echo(f"Engine stack {stack_name} is deleted. These stay, and another engine can go on with them:")
+    click.echo(f"Engine stack {stack_name} is deleted. These are kept, and another engine can use them:")
     click.echo(f"  ExistingStores={kept.stores}")
     click.echo(f"  Namespace={kept.namespace}")
 
@@ -112,15 +112,15 @@ def _sam(folder: Path, *arguments: str) -> None:
     program = shutil.which("sam")
     if program is None:
         click.echo(
-            "treadle: the engine cannot be deployed: there is no sam on the PATH. Install the AWS SAM CLI.",
+            "treadle: the engine cannot be deployed: `sam` is not on the PATH. Install the AWS SAM CLI.",
             err=True,
         )
         raise SystemExit(FAILED)
     done = subprocess.run([program, *arguments], cwd=folder, check=False)  # noqa: S603 - no shell reads them
     if done.returncode:
         click.echo(
-            f"treadle: the engine was not deployed: sam {arguments[0]} ended with status {done.returncode}, and said "
-            "why above.",
+            f"treadle: the engine was not deployed: sam {arguments[0]} ended with status {done.returncode}. "
+            "Its output above has the reason.",
             err=True,
         )
         raise SystemExit(FAILED)

@@ -1,4 +1,4 @@
-"""The texts that new sensors and jobs are made of, with their names filled in."""
+"""The text fragments of new sensors and jobs, with their names filled in."""
 
 import json
 import re
@@ -12,27 +12,27 @@ from treadle.ports.contract import PARTS
 from treadle.ports.registry import CONTRACT
 
 MINUTE = 60
-"""Seconds; a schedule ticks no oftener, and what is below comes through a queue."""
+"""Seconds; the shortest interval of a schedule. Ticks at shorter intervals come through a queue."""
 
 _MARK = re.compile(r"\s*\{\{([#^/])(\w+)\}\}\n?")
-"""A line that begins or ends what a text has only with a flag (#), or only without it (^)."""
+"""A line that begins or ends a section that is included only with a flag (#), or only without it (^)."""
 
 
 def pascal(name: str) -> str:
-    """`late_orders` -> `LateOrders`: how the resources of a sensor or job begin."""
+    """Convert `late_orders` to `LateOrders`, the prefix of the resources of a sensor or job."""
     return "".join(word.capitalize() for word in name.split("_"))
 
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """What a new job is to be.
+    """A new job.
 
     Attributes:
-        name: of the job, in snake case.
-        target: the kind of its target.
-        given: its settings by name, as far as they are not the kind's defaults; the address as `arn`.
-        role: the ARN of the role that the engine assumes; None for one of its own.
-        is_observed: whether executions get records whoever starts them.
+        name: the job's name, in snake case.
+        target: its target type.
+        given: its settings by name, where they differ from the type's defaults; the address is `arn`.
+        role: the ARN of the role that the engine assumes; None for one in its block.
+        is_observed: whether executions that Treadle did not start are recorded too.
     """
 
     name: str
@@ -43,21 +43,21 @@ class NewJob:
 
     @property
     def kind(self) -> Kind:
-        """What its target needs."""
+        """Return the requirements of its target type."""
         return kind_of(self.target)
 
     @property
     def prefix(self) -> str:
-        """How its resources begin: `LoadOrdersJob`."""
+        """Return the prefix of its resources: `LoadOrdersJob`."""
         return f"{pascal(self.name)}Job"
 
     @property
     def address(self) -> str:
-        """Of what it starts, as its block has it."""
+        """Return the address of its target, as in its block."""
         return _named(self.kind.values(self.given)[ADDRESS], self.name)
 
     def block(self) -> str:
-        """Its block of the template."""
+        """Return its block of the template."""
         return fill(_template("jobs/job.yaml"), self._values(), {"own_role"} if self.role is None else set())
 
     def _values(self) -> Mapping[str, str]:
@@ -85,23 +85,23 @@ class NewJob:
 
 @dataclass(frozen=True, slots=True)
 class NewSensor:
-    """What a new sensor is to be.
+    """A new sensor.
 
     Attributes:
-        name: of the sensor, in snake case.
+        name: the sensor's name, in snake case.
         job: the name of the job that it starts; None if it starts none.
         interval: seconds between its ticks, if it ticks.
-        target: the kind of target that the job has if it is new; None for Step Functions.
-        made: its own kind, one of `SENSOR_KINDS`.
-        upstream: the jobs whose runs it receives.
-        reads_runs: whether it may read recorded runs; one that receives runs may in any case.
-        assets: the assets that it receives, their parts joined by "/".
+        target: the target type of its job, if the job is new; None for Step Functions.
+        made: its kind, one of `SENSOR_KINDS`.
+        upstream: the jobs whose runs it subscribes to.
+        reads_runs: whether it may read recorded runs; sensors of runs may in any case.
+        assets: the assets that it subscribes to; the parts of a key are joined by "/".
         bucket: the bucket that it watches.
-        key_prefix: how the keys of its objects begin.
-        key_suffix: how the keys of its objects end.
-        wildcard: whether its rule filters by prefix and suffix both.
-        deadlines: when its deadlines are, as a cron expression of EventBridge Scheduler.
-        time_zone: in which they are meant.
+        key_prefix: the prefix of its objects' keys.
+        key_suffix: the suffix of its objects' keys.
+        wildcard: whether its rule filters by both prefix and suffix.
+        deadlines: its deadlines, as a cron expression of EventBridge Scheduler.
+        time_zone: the time zone of the deadlines.
     """
 
     name: str
@@ -121,44 +121,44 @@ class NewSensor:
 
     @property
     def prefix(self) -> str:
-        """How its resources begin; its function is called so."""
+        """Return the prefix of its resources; its function has this name."""
         return pascal(self.name)
 
     @property
     def sensor_kind(self) -> SensorKind:
-        """What distinguishes it from sensors of other kinds."""
+        """Return the properties of its kind."""
         return SENSOR_KINDS[self.made]
 
     @property
     def new_job(self) -> NewJob | None:
-        """Its job, if that is new."""
+        """Return its job, if that is new."""
         return NewJob(self.job, self.target or STEP_FUNCTIONS) if self.job else None
 
     @property
     def does(self) -> str:
-        """What it does, in words behind its name."""
+        """Return what it does, as a phrase that follows its name."""
         kind = self.sensor_kind
         return (kind.does if self.job else kind.does_without_job).replace("{{job}}", self.job or "")
 
     @property
     def reads(self) -> bool:
-        """Whether it may read whole runs."""
+        """Return whether it may read whole runs."""
         return self.sensor_kind.watches or self.sensor_kind.has_deadlines or self.reads_runs
 
     @property
     def has_queue(self) -> bool:
-        """Whether it has a queue of its own."""
+        """Return whether it has a queue."""
         kind = self.sensor_kind
         return kind.subscribes or kind.has_deadlines or (kind.has_interval and self.interval < MINUTE)
 
     @property
     def has_rule(self) -> bool:
-        """Whether a rule of EventBridge sends to its queue."""
+        """Return whether an EventBridge rule sends to its queue."""
         return self.sensor_kind.subscribes
 
     @property
     def flags(self) -> Set[str]:
-        """What decides which parts of the texts it has."""
+        """Return the flags that select sections of the fragments."""
         kind = self.sensor_kind
         given = {
             "schedule": kind.has_schedule,
@@ -177,14 +177,14 @@ class NewSensor:
         return {flag for flag, is_set in given.items() if is_set}
 
     def block(self) -> str:
-        """Its block of the template."""
+        """Return its block of the template."""
         return self.fragment("sensors/block.yaml")
 
     def fragment(self, file: str) -> str:
-        """One of this package's templates, filled in.
+        """Fill in one of this package's templates.
 
         Args:
-            file: its name.
+            file: the template's name.
         """
         return fill(_template(file), {**CONTRACT_PARTS, **self._names(), **self._resources()}, self.flags)
 
@@ -210,7 +210,7 @@ class NewSensor:
         }
 
     def _resources(self) -> Mapping[str, str]:
-        """What its block has that depends on its kind."""
+        """Return the parts of its block that depend on its kind."""
         kind = self.sensor_kind
         policies = [CONTRACT_PARTS["evaluator_policy"]]
         waits = kind.status is not None and not kind.watches
@@ -245,7 +245,7 @@ class NewSensor:
         return found
 
     def _detail(self) -> str:
-        """What its rule asks of an event's detail, on one line."""
+        """Return what its rule matches in an event's detail, on one line."""
         kind = self.sensor_kind
         if kind.has_objects:
             found = [f"bucket: {{ name: ['{self.bucket}'] }}"]
@@ -258,10 +258,10 @@ class NewSensor:
         return ", ".join(found)
 
     def _key_filter(self) -> list[str]:
-        """At most one filter: a second one would be an alternative to the first.
+        """Return at most one filter: a second one would be an alternative to the first.
 
-        An account has 30 rules with wildcards in all (EventBridge quotas), so one of them is written on request only;
-        else the sensor drops what has another suffix.
+        An account has at most 30 rules with wildcards (EventBridge quotas), so these are written only on
+        request; otherwise the sensor ignores other suffixes.
         """
         if self.wildcard:
             return [f"{{ wildcard: '{self.key_prefix}*{self.key_suffix}' }}"]
@@ -275,16 +275,16 @@ CONTRACT_PARTS: Mapping[str, str] = {
     "contract": str(CONTRACT),
     "registry": "/treadle/${Name}",
 }
-"""What the texts call a part of the engine's contract, with how a project's template selects it."""
+"""Parts of the engine's contract, by their names in the fragments, as a project's template selects them."""
 
 
 def fill(text: str, values: Mapping[str, str], flags: Set[str]) -> str:
-    """A text with what it has for these flags, and `{{name}}` replaced.
+    """Select a text's sections by flags, and replace `{{name}}`.
 
     Args:
-        text: of a template.
+        text: a template's text.
         values: by name.
-        flags: those that are set.
+        flags: the flags that are set.
     """
     return re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], _chosen(text, flags))
 
@@ -294,7 +294,7 @@ def _template(file: str) -> str:
 
 
 def _named(text: str, job: str) -> str:
-    """A default with the job's name in it, as resources of AWS may be called."""
+    """Fill the job's name into a default, in the form of names of AWS resources."""
     return text.replace("{{name}}", job.replace("_", "-"))
 
 
@@ -303,7 +303,7 @@ def _indented(text: str, by: int) -> str:
 
 
 def _flow(items: list[str], indent: int, width: int = 130) -> str:
-    """Entries of a mapping in braces, on as few lines as they need."""
+    """Format the entries of a flow mapping on as few lines as possible."""
     lines = [""]
     for item in items:
         longer = f"{lines[-1]} {item},"
@@ -319,14 +319,14 @@ def _quoted(asset: str) -> str:
 
 
 def _asset_key(asset: str) -> str:
-    """The key of an asset, as code."""
+    """Return the code for an asset's key."""
     first, *more = asset.split("/")
     parts = ", ".join(f'"{part}"' for part in (first, *more))
     return f"AssetKey([{parts}])" if more else f"AssetKey({parts})"
 
 
 def _chosen(text: str, flags: Set[str]) -> str:
-    """The lines that a text has with these flags."""
+    """Return a text's lines that these flags select."""
     kept, opened = [], list[bool]()
     for line in text.splitlines(keepends=True):
         mark = _MARK.fullmatch(line)

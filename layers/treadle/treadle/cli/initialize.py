@@ -1,4 +1,4 @@
-"""The command that writes a project of its own, which needs no checkout of Treadle."""
+"""The command that writes a project, which needs no checkout of Treadle."""
 
 from pathlib import Path
 
@@ -10,11 +10,11 @@ from treadle.cli.output import scaffold_errors
 
 @click.command()
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path, file_okay=False), default=Path())
-@click.option("--update", is_flag=True, help="Give the project in DIR this version of Treadle.")
+@click.option("--update", is_flag=True, help="Update the project in DIR to this version of Treadle.")
 def init(directory: Path, update: bool) -> None:
-    """Write a new project to DIR, with an example of each kind of sensor; it pins this version of Treadle.
+    """Create a project in DIR, with an example of each kind of sensor and this version of Treadle.
 
-    With --update, only the files that are Treadle's are replaced; the project's README.md lists them.
+    With --update, only Treadle's files are replaced; the project's README.md lists them.
     """
     with scaffold_errors():
         if update:

@@ -1,4 +1,4 @@
-"""Commands that need a checkout of Treadle: the local cloud, the demo, one function run as Lambda would."""
+"""Commands that need a checkout of Treadle: the local cloud, the demo, and local invocation of a function."""
 
 import subprocess
 from pathlib import Path
@@ -10,7 +10,7 @@ from treadle.cli.output import FAILED
 
 @click.group()
 def local() -> None:
-    """The local cloud of this machine; in a checkout of Treadle only."""
+    """Manage the local cloud of this machine; only in a checkout of Treadle."""
 
 
 @local.command()
@@ -21,13 +21,13 @@ def up() -> None:
 
 @local.command()
 def down() -> None:
-    """End the local cloud; nothing of it is kept: `make down`."""
+    """Stop the local cloud and delete its data: `make down`."""
     _make("down")
 
 
 @local.command()
 def demo() -> None:
-    """Show on a local cloud what Treadle does, from a file to its run's end: `make demo`."""
+    """Demonstrate Treadle on a local cloud, from a file to the end of its run: `make demo`."""
     _make("demo")
 
 
@@ -35,10 +35,10 @@ def demo() -> None:
 @click.argument("function")
 @click.argument("event", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 def invoke(function: str, event: Path) -> None:
-    """Run a built function of the project or the engine with an event of a file, as Lambda would.
+    """Run a built function of the project or the engine with an event from a file, as Lambda would.
 
-    FUNCTION is its logical id, such as NewObjects. In a checkout of Treadle only; a deployed sensor is
-    asked by `treadle sensor preview`.
+    FUNCTION is its logical id, such as NewObjects. Only in a checkout of Treadle; for a deployed sensor use
+    `treadle sensor preview`.
     """
     root = _checkout()
     _carry_out(
@@ -51,22 +51,24 @@ def _make(target: str) -> None:
 
 
 def _checkout() -> Path:
-    """The checkout that this folder is in; outside of any, the command ends."""
+    """Return the checkout that contains the current folder; exit if there is none."""
     here = Path.cwd()
     root = next((each for each in (here, *here.parents) if _is_checkout(each)), None)
     if root is None:
-        click.echo(f"treadle: {here} is in no checkout of Treadle, whose tools this needs.", err=True)
+        click.echo(
+            f"treadle: {here} is not in a checkout of Treadle, whose tools this command needs.", err=True
+        )
         raise SystemExit(FAILED)
     return root
 
 
 def _carry_out(root: Path, words: list[str]) -> None:
-    """Run the checkout's own tool, and end as it ends."""
+    """Run one of the checkout's tools, and exit with its status."""
     try:
         done = subprocess.run(words, cwd=root, check=False)  # noqa: S603 - no shell reads the words
     except OSError as error:
         click.echo(
-            f"treadle: {words[0]} cannot be run: {error.strerror}. `make setup` brings what it needs.",
+            f"treadle: {words[0]} cannot be run: {error.strerror}. `make setup` installs what it needs.",
             err=True,
         )
         raise SystemExit(FAILED) from None

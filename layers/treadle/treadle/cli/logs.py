@@ -1,4 +1,4 @@
-"""The command that shows what a sensor's function has logged."""
+"""The command that shows the log of a sensor's function."""
 
 import contextlib
 import json
@@ -25,12 +25,12 @@ _FIELDS = ("decision", "subject", "tick_id", "trigger")
 @stack_option
 @click.option("--since", metavar="TIME", type=MOMENT, help="Such as 2h for 2 hours ago.  [default: 10m]")
 @click.option("--until", metavar="TIME", type=MOMENT, help="As --since.  [default: now]")
-@click.option("--follow", is_flag=True, help="Go on with each further line until interrupted.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, one line for each.")
+@click.option("--follow", is_flag=True, help="Print new lines until interrupted.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per line.")
 def logs(
     sensor: str, stack: str, since: datetime | None, until: datetime | None, follow: bool, as_json: bool
 ) -> None:
-    """Show what a sensor's function has logged, oldest first; metrics are left out."""
+    """Show the log of a sensor's function, oldest first, without metrics."""
     from treadle.adapters.system import SystemClock
     from treadle.operate.log_tail import follow as followed
 
@@ -63,7 +63,7 @@ def _say(line: "LogLine", as_json: bool) -> None:
 
 
 def _parsed(text: str) -> dict[str, Any]:
-    """A line that is JSON, as Powertools writes it; nothing of any other."""
+    """Parse a JSON line, as Powertools writes it; return {} for any other."""
     try:
         told = json.loads(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What `treadle new` writes: a sensor's folder, sample events and test, and blocks of the template; or nothing."""
+"""Writes what `treadle new` adds, all or nothing: a sensor's folder, events and test, and template blocks."""
 
 import builtins
 import hashlib
@@ -17,44 +17,48 @@ from treadle.definitions.errors import ScaffoldError
 from treadle.ports.targets import UNANSWERING
 
 SHORTEST, LONGEST, LONGEST_JOB = 3, 36, 40
-"""Characters in a sensor's and a job's name; longer ones would need other line breaks in the code written."""
+"""Lengths of a sensor's and a job's name; longer ones would need other line breaks in the generated code."""
 LONGEST_ASSET, MOST_PARTS = 60, 8
-"""Of an asset's key, likewise."""
+"""Same for an asset's key."""
 INTERVALS = range(15, 86_401)
 _SNAKE_CASE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _KEY_PART = re.compile(r"[^*\\\"'$\x00-\x1f\x7f]*")
-"""In a rule an asterisk is a wildcard, and in a policy a dollar sign begins a variable; a quote would end the text."""
+"""An asterisk is a wildcard in a rule; a dollar sign begins a variable in a policy; a quote ends the string.
+"""
 _DEADLINES = re.compile(
     r"cron\([0-9*,/-]+ [0-9*,/-]+ (\? [0-9A-Za-z*,/-]+ [0-9A-Za-z*,/#-]+|[0-9LW*,/-]+ [0-9A-Za-z*,/-]+ \?) [0-9*,/-]+\)"
 )
-"""Minutes, hours, day of month, month, day of week, year: EventBridge Scheduler wants all six, and ? for one of the days."""
+"""Minutes, hours, day of month, month, day of week, year.
+
+EventBridge Scheduler requires all six, and ? for one of the days.
+"""
 _TIME_ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+/-]{0,49}")
 _ASSET = re.compile(r"[\w.-]+(/[\w.-]+)*", re.ASCII)
 _RESERVED = {
     *keyword.kwlist,
     *keyword.softkwlist,
     *dir(builtins),
-    # Names in the code that is written, and in the project around it.
+    # Names in the generated code, and in the project around it.
     *("app", "context", "env", "evaluate", "evaluator", "handler", "last", "newest", "newest_item", "pytest"),
     *("requests", "run", "sensor", "source", "test", "time", "treadle", "config", "deployed", "started"),
     *("instance", "all_succeeded", "run_failure_sensor", "run_status_sensor"),
     *("deadline_sensor", "timedelta"),
     *("s3_sensor", "stored"),
     *("asset_event", "asset_sensor", "made", "metadata", "multi_asset_sensor", "records", "told"),
-    # Booleans and nothing, in YAML.
+    # Booleans and null, in YAML.
     *("true", "false", "yes", "off", "null"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was written.
+    """The result of writing a sensor or job.
 
     Attributes:
-        files: paths in the project, with what each is or has been given.
-        new_job: whether the job was unknown before, so that its address must be given.
-        warnings: what the sensor may wait for in vain.
+        files: paths in the project, with a description of each.
+        new_job: whether the job was unknown before, so that it needs an address.
+        warnings: events that the sensor may never receive.
     """
 
     files: dict[str, str]
@@ -63,7 +67,7 @@ class Written:
 
 
 def find_root(start: Path) -> Path:
-    """The project's folder: this one or the nearest above that has template.yaml and functions/sensors.
+    """Return the project's folder: the nearest, from here upwards, with template.yaml and functions/sensors.
 
     Raises:
         ScaffoldError: if there is none.
@@ -76,12 +80,12 @@ def find_root(start: Path) -> Path:
 
 
 def is_root(folder: Path) -> bool:
-    """Whether a folder is a project's."""
+    """Return whether a folder is a project's."""
     return (folder / "template.yaml").is_file() and (folder / "functions" / "sensors").is_dir()
 
 
 def write_sensor(root: Path, new: NewSensor) -> Written:
-    """Write everything that a new sensor needs into a project, its job's block included if that is new.
+    """Write everything that a new sensor needs into a project, including its job's block if the job is new.
 
     Args:
         root: the project's folder.
@@ -124,7 +128,7 @@ def write_job(root: Path, new: NewJob) -> Written:
     if new.is_observed and new.target in UNANSWERING:
         observable = ", ".join(kind for kind in KINDS if kind not in UNANSWERING)
         problems.append(
-            f"--observed is for jobs on {observable}: nobody can be asked what runs on {new.target}. Leave it out."
+            f"--observed is for jobs on {observable}: the executions of {new.target} cannot be listed. Leave it out."
         )
     if not is_root(root):
         problems.append(_no_root(root))
@@ -148,13 +152,13 @@ def _added(before: str, after: str) -> str:
 
 
 def _unknown_jobs(new: NewSensor, known: Set[str]) -> Iterator[str]:
-    """That the project has no such job as the sensor waits for; it may still get one."""
+    """Warn of jobs that the sensor waits for and the project does not have (yet)."""
     for name in new.upstream:
         if name not in known:
             meant = get_close_matches(name, known, 1)
             guess = f" Did you mean {meant[0]}?" if meant else ""
             yield (
-                f"The project has no job {name}, so {new.name} waits for its runs in vain.{guess} Add the job, or "
+                f"The project has no job {name}, so {new.name} receives no events of its runs.{guess} Add the job, or "
                 f"correct {name} in functions/sensors/{new.name}/app.py and in template.yaml."
             )
 
@@ -175,9 +179,9 @@ def _files(new: NewSensor) -> dict[str, tuple[str, str]]:
             "a deadline, as the schedule sends it",
         )
         held = _queued_event(new, "deadline")
-        files[f"{event}-queued-deadline.json"] = (held, "a deadline that was held back for the grace")
+        files[f"{event}-queued-deadline.json"] = (held, "a deadline that was delayed by the grace period")
     if kind.status is not None:
-        files[f"{event}-run-status.json"] = (_queued_event(new, "run-status"), "what has become of a run")
+        files[f"{event}-run-status.json"] = (_queued_event(new, "run-status"), "a change of a run's status")
     if kind.has_objects:
         queued = _queued_event(new, "object-created")
         files[f"{event}-object-created.json"] = (queued, "an object's event")
@@ -192,7 +196,7 @@ def _text(new: NewSensor, name: str) -> str:
 
 
 def _queued_event(new: NewSensor, name: str) -> str:
-    """The queue's message with an event of the bus."""
+    """Return an SQS event whose message has an event of the bus."""
     batch = json.loads(_text(new, "queued-tick.json"))
     body = json.dumps(json.loads(_text(new, f"{name}.json")), separators=(",", ":"))
     batch["Records"][0] |= {
@@ -203,7 +207,7 @@ def _queued_event(new: NewSensor, name: str) -> str:
 
 
 def _write_all(root: Path, contents: Mapping[str, str]) -> None:
-    """Write files, the template last: what it names exists then."""
+    """Write files, the template last: the files that it refers to exist then."""
     for path, content in contents.items():
         target = root / path
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -232,7 +236,7 @@ def _unfit(what: str, name: str, longest: int) -> Iterator[str]:
     elif not SHORTEST <= len(name) <= longest:
         yield f"{name!r} cannot name a {what}: use {SHORTEST} to {longest} characters."
     elif name in _RESERVED:
-        yield f"{name!r} cannot name a {what}: the word has a meaning in the code or the template already."
+        yield f"{name!r} cannot name a {what}: the name already has a meaning in the code or the template."
 
 
 def _object_problems(new: NewSensor) -> Iterator[str]:
@@ -250,14 +254,14 @@ def _object_problems(new: NewSensor) -> Iterator[str]:
                 f"{option} is {value!r}, and must be up to {longest} characters without quotes, '*', '\\' and '$'."
             )
     if new.wildcard and not (new.key_prefix and new.key_suffix):
-        yield "--wildcard needs --prefix and --suffix: one alone is filtered by without a wildcard."
+        yield "--wildcard needs both --prefix and --suffix: the rule can filter by one of them without a wildcard."
 
 
 def _upstream_problems(new: NewSensor) -> Iterator[str]:
     kind = new.sensor_kind
     hears_of_jobs = kind.status is not None or kind.has_deadlines
     if not hears_of_jobs and new.upstream:
-        yield f"--jobs names jobs whose runs are heard of, and a sensor of kind {kind.name} hears of none."
+        yield f"--jobs names jobs whose events a sensor receives, but a sensor of kind {kind.name} receives none."
     if len(set(new.upstream)) < len(new.upstream):
         yield "--jobs names a job twice."
     if kind.has_deadlines and len(new.upstream) != 1:
@@ -279,7 +283,7 @@ def _asset_problems(new: NewSensor) -> Iterator[str]:
     kind = new.sensor_kind
     fewest, most = kind.assets
     if new.assets and not kind.subscribes_to_assets:
-        yield f"--asset names an asset, and a sensor of kind {kind.name} hears of none."
+        yield f"--asset names an asset whose events a sensor receives, but a sensor of kind {kind.name} receives none."
     elif not fewest <= len(new.assets) <= most:
         many = "one asset" if (fewest, most) == (1, 1) else f"{fewest} to {most} assets"
         yield f"--asset must name {many}, once each, such as --asset shop/orders."

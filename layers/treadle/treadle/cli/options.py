@@ -1,4 +1,4 @@
-"""What commands on many of a kind share: which statuses, how many at most, and what stands for one not readable."""
+"""Shared parts of list commands: status and limit options, and placeholders for unreadable records."""
 
 from collections.abc import Callable, Iterable
 from enum import StrEnum
@@ -17,12 +17,12 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 def statuses_option(
     known: Iterable[StrEnum], words: str, default: Iterable[str] | None = None
 ) -> Callable[[_Command], _Command]:
-    """`--status`, which may be repeated; the command takes `statuses`.
+    """Add `--status`, which may be repeated; the command takes `statuses`.
 
     Args:
-        known: all that there are.
-        words: what it does, for the help.
-        default: what holds where it is not given; None for no restriction.
+        known: all statuses.
+        words: its description, for the help.
+        default: the statuses if it is not given; None for no restriction.
     """
     return click.option(
         "--status",
@@ -36,17 +36,17 @@ def statuses_option(
 
 
 def shown_status(run: "Run") -> str:
-    """A run's status; of a record that cannot be read, why not."""
+    """Return a run's status; for an unreadable record, the reason."""
     cause = run.failure.cause if run.failure else ""
     return cause if cause.startswith(UNREADABLE) else run.status.value
 
 
 def limit_option(most: int | None, default: int = 50, of: str = "") -> Callable[[_Command], _Command]:
-    """`--max`; the command takes `limit`.
+    """Add `--max`; the command takes `limit`.
 
     Args:
-        most: the highest that may be given; None for no bound.
-        default: what holds where it is not given.
+        most: the maximum value; None for no bound.
+        default: the value if it is not given.
         of: what is counted, for the help.
     """
     return click.option(
@@ -56,5 +56,5 @@ def limit_option(most: int | None, default: int = 50, of: str = "") -> Callable[
         type=click.IntRange(1, most),
         default=default,
         show_default=True,
-        help=f"How many {of} at most." if of else "How many at most.",
+        help=f"Maximum number of {of}." if of else "Maximum number.",
     )

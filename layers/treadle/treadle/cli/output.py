@@ -1,4 +1,4 @@
-"""How commands speak: plain text and tables, whatever was written by others, and errors without a traceback."""
+"""Output of commands: plain text and tables, safe for any content, and errors without a traceback."""
 
 import json
 import sys
@@ -12,41 +12,41 @@ import click
 from treadle.definitions.errors import ScaffoldError, TreadleError
 
 EXIT_UNHEALTHY = 1
-"""The exit status of a command that was carried out, and found that something is not well."""
+"""Exit status of a command that succeeded, and found that something is unhealthy."""
 
 FAILED = 2
-"""The exit status of a command that could not be carried out."""
+"""Exit status of a command that failed."""
 
 _SHOWN = 500
 _WIDE = 10_000
-"""Columns of what is no terminal: nothing is cut off."""
+"""Columns of an output that is not a terminal: nothing is truncated."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def plain(text: str, shown: int = _SHOWN) -> str:
-    """The text on one line, shortened, without what a terminal would obey: keys and reasons are anybody's.
+    """Return text on one line, truncated, without control characters: keys and reasons are untrusted.
 
     Args:
         text: from outside.
-        shown: so many characters at most.
+        shown: the maximum number of characters.
     """
     text = text if len(text) <= shown else f"{text[:shown]}…"
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def when(time: int | None) -> str:
-    """A time in milliseconds, as ISO 8601 to the second; a dash for none."""
+    """Format milliseconds as ISO 8601 to the second; a dash for None."""
     return "-" if time is None else f"{datetime.fromtimestamp(time / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def echo(text: str) -> None:
-    """Print a line, whatever is in it."""
+    """Print a line, without control characters."""
     click.echo(plain(text))
 
 
 def echo_json(value: object) -> None:
-    """Print JSON; what a terminal would obey is escaped in it."""
+    """Print JSON; control characters are escaped in it."""
     click.echo(json.dumps(value, indent=2))
 
 
@@ -58,12 +58,12 @@ def echo_lines(texts: Sequence[str], indent: str = "  ") -> None:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], nothing: str) -> None:
-    """Print a table; on a terminal it is as wide as that.
+    """Print a table; on a terminal, it has the terminal's width.
 
     Args:
-        columns: their headings.
-        rows: their cells, of which None is a dash.
-        nothing: what to say if there are no rows.
+        columns: the headings.
+        rows: the cells; None is printed as a dash.
+        nothing: the message if there are no rows.
     """
     if not rows:
         click.echo(nothing)
@@ -86,7 +86,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], nothing: str) -
 
 
 def print_fields(values: Mapping[str, Any]) -> None:
-    """Print names and values, one a line; what is None or empty is left out."""
+    """Print names and values, one per line; None and empty values are omitted."""
     told = {name: value for name, value in values.items() if value not in (None, "", [], ())}
     width = max(map(len, told), default=0)
     for name, value in told.items():
@@ -95,7 +95,7 @@ def print_fields(values: Mapping[str, Any]) -> None:
 
 @contextmanager
 def exit_on_error() -> Iterator[None]:
-    """What Treadle raises within ends the command, in its own words, with exit status 2."""
+    """Exit with status 2 and the message of a Treadle error."""
     try:
         yield
     except TreadleError as error:

@@ -18,13 +18,13 @@ from treadle.definitions.errors import ScaffoldError
     "--root",
     metavar="DIR",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="The project's folder.  [default: the nearest that has a template.yaml]",
+    help="The project's folder.  [default: the nearest one with a template.yaml]",
 )
 @json_option
 def params(words: tuple[str, ...], root: Path | None, as_json: bool) -> None:
-    """Explain the parameters of a deployment, as the project's template has them.
+    """Explain the parameters of the project's template.
 
-    With WORDS, only those whose group, name or description has all of them.
+    With WORDS, show only parameters whose group, name or description contains all of them.
     """
     try:
         template = _read((root.resolve() if root else find_root(Path.cwd())) / "template.yaml")
@@ -43,11 +43,11 @@ def params(words: tuple[str, ...], root: Path | None, as_json: bool) -> None:
             rows = [_row(other) for other in found if other["group"] == group]
             table(("  PARAMETER", "DEFAULT", "ALLOWED", "MEANING"), rows, "")
     if not found:
-        click.echo("No such parameters.")
+        click.echo("No matching parameters.")
 
 
 class _Loader(SafeLoader):
-    """Reads a template whose functions, such as `!Ref`, do not matter."""
+    """Reads a template and ignores functions such as `!Ref`."""
 
 
 def _skipped(loader: SafeLoader, suffix: str, node: yaml.Node) -> None:
@@ -63,7 +63,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _parameters(template: dict[str, Any]) -> list[dict[str, Any]]:
-    """All parameters in the order of their groups."""
+    """Return all parameters, in the order of their groups."""
     interface = template.get("Metadata", {}).get("AWS::CloudFormation::Interface", {})
     known: dict[str, dict[str, Any]] = dict(template.get("Parameters", {}))
     found = []

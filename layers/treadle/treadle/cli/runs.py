@@ -1,4 +1,4 @@
-"""Commands on runs: which there are, one in full, another attempt, the end, another chance for a key."""
+"""Commands on runs: list, show, rerun, cancel, refresh, and release a run key."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -18,15 +18,17 @@ if TYPE_CHECKING:
 
 @click.group()
 def run() -> None:
-    """Job runs: which there are, how one came about; rerun and cancel them, release their keys."""
+    """List, show, rerun and cancel job runs, and release run keys."""
 
 
 @run.command("list")
 @stack_option
-@click.option("--sensor", metavar="NAME", help="Only runs that this sensor asked for.")
+@click.option("--sensor", metavar="NAME", help="Only runs that this sensor requested.")
 @click.option("--job", metavar="JOB", help="Only runs of this job.")
 @statuses_option(DagsterRunStatus, "Only runs with this status")
-@click.option("--since", metavar="TIME", type=MOMENT, help="None made earlier, such as 2h for 2 hours ago.")
+@click.option(
+    "--since", metavar="TIME", type=MOMENT, help="Only runs created since then, such as 2h for 2 hours ago."
+)
 @limit_option(10_000)
 @json_option
 def list_runs(
@@ -50,7 +52,7 @@ def list_runs(
     table(
         ("RUN", "JOB", "SENSOR", "STATUS", "ATTEMPT", "MADE", "RUN KEY"),
         [_row(each) for each in found],
-        "No such runs.",
+        "No matching runs.",
     )
 
 
@@ -59,7 +61,7 @@ def list_runs(
 @stack_option
 @json_option
 def show(run_id: str, stack: str, as_json: bool) -> None:
-    """Show a run in full: what it was given, what it has reached and when, why it failed, who asked for more."""
+    """Show a run in full: its config, its statuses with their times, its failure and its retry grants."""
     from treadle.operate.views import run_json
 
     with deployed(stack) as parts:
@@ -77,10 +79,10 @@ def show(run_id: str, stack: str, as_json: bool) -> None:
 @by_option
 @json_option
 def rerun(run_id: str, stack: str, if_attempt: int | None, by: str | None, as_json: bool) -> None:
-    """Start a run that has ended once more, at once.
+    """Start a run that has ended again, immediately.
 
-    The next attempt has the same config and tags, and the launch id RUN_ID-<attempt>. Who asked, and when, is
-    kept on the run's record.
+    The next attempt has the same config and tags, and the launch id RUN_ID-<attempt>. The operator and the time are
+    recorded with the run.
     """
     with deployed(stack) as parts:
         _edited(parts.runs.rerun(run_id, asking(by), if_attempt=if_attempt), as_json)
@@ -92,9 +94,9 @@ def rerun(run_id: str, stack: str, if_attempt: int | None, by: str | None, as_js
 @by_option
 @json_option
 def cancel(run_id: str, stack: str, by: str | None, as_json: bool) -> None:
-    """End a run: at once if it waits for its launch, else by asking its target.
+    """Cancel a run: immediately if it waits for its launch, otherwise through its target.
 
-    What the target ends is CANCELED once the target has reported it.
+    A run that its target stops is CANCELED once the target has reported that.
     """
     with deployed(stack) as parts:
         _edited(parts.runs.cancel(run_id, asking(by)), as_json)
@@ -107,8 +109,8 @@ def cancel(run_id: str, stack: str, by: str | None, as_json: bool) -> None:
 def refresh(run_id: str, stack: str, as_json: bool) -> None:
     """Query a run's target for the run's status, and record it.
 
-    RECONCILE does the same for a run of which no event has come for an hour. You need the permission to describe what
-    the job has started, such as glue:GetJobRun; for a job that brings a role, lambda:InvokeFunction on RECONCILE.
+    RECONCILE does the same for a run that has had no event for an hour. You need the permission to describe the
+    execution, such as glue:GetJobRun; for a job with its own role, lambda:InvokeFunction on RECONCILE.
     """
     with deployed(stack) as parts:
         _edited(parts.runs.refresh(run_id), as_json)
@@ -124,10 +126,10 @@ def refresh(run_id: str, stack: str, as_json: bool) -> None:
 def release_key(
     sensor: str, run_key: str, stack: str, if_attempt: int | None, by: str | None, as_json: bool
 ) -> None:
-    """Let the next request for a run key start its run once more.
+    """Let the next request for a run key start its run again.
 
-    Nothing starts by itself: SENSOR has to ask for RUN_KEY again. Who asked, and when, is kept on the run's
-    record.
+    Nothing starts immediately: SENSOR has to request RUN_KEY again. The operator and the time are recorded with the
+    run.
     """
     with deployed(stack) as parts:
         _edited(parts.runs.release(sensor, run_key, asking(by), if_attempt=if_attempt), as_json)
@@ -141,7 +143,7 @@ def _found(
     since: datetime | None,
     limit: int,
 ) -> "list[Run]":
-    """The runs that were made since, as many as asked for."""
+    """Return the runs created since a time, up to the limit."""
     from treadle.ports.run_queries import parse_place
 
     oldest = millis(since) if since else 0

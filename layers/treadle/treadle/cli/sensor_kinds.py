@@ -1,4 +1,4 @@
-"""The kinds of sensor that can be written, and what distinguishes them in the template."""
+"""The kinds of sensor that `treadle new` can write, and how they differ in the template."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,18 +9,18 @@ class SensorKind:
     """A kind of sensor.
 
     Attributes:
-        name: as it is typed.
-        texts: how the names of its code's and its test's text begin.
-        status: of the runs that it hears of; None if it hears of none.
+        name: as entered.
+        texts: prefix of the names of its code's and its test's fragments.
+        status: the run status that it subscribes to; None if it does not subscribe to runs.
         has_schedule: whether it ticks.
-        watches: whether a parameter says whose runs it hears of; else its code does.
-        needs_job: whether it starts a job in any case.
-        fewest_jobs: so many must be named that it hears of.
-        assets: the fewest and the most assets that it hears of.
-        has_deadlines: whether its schedule says by when a job must have succeeded, the only one named.
+        watches: whether a parameter selects the jobs that it subscribes to; else its code does.
+        needs_job: whether it always starts a job.
+        fewest_jobs: the minimum number of upstream jobs.
+        assets: the minimum and maximum number of assets that it subscribes to.
+        has_deadlines: whether it has a schedule of deadlines, of exactly one job.
         has_objects: whether it watches a bucket.
-        does: what it does, with its job, in words behind its name.
-        does_without_job: the same without one.
+        does: what it does with its job, as a phrase that follows its name.
+        does_without_job: same without a job.
     """
 
     name: str
@@ -38,22 +38,22 @@ class SensorKind:
 
     @property
     def kind(self) -> str:
-        """How its definition calls itself: a sensor of failed runs is one of runs."""
+        """Return its kind in the definition: a sensor of failed runs is one of runs."""
         return "run_status" if self.watches else self.name.replace("-", "_")
 
     @property
     def subscribes_to_assets(self) -> bool:
-        """Whether events of assets set it off."""
+        """Return whether events of assets trigger it."""
         return self.assets != (0, 0)
 
     @property
     def subscribes(self) -> bool:
-        """Whether events set it off."""
+        """Return whether events trigger it."""
         return self.status is not None or self.subscribes_to_assets or self.has_objects
 
     @property
     def detail_type(self) -> str:
-        """Of the events that set it off; "" if none do."""
+        """Return the detail-type of the events that trigger it; "" if none do."""
         if self.has_objects:
             return "Object Created"
         if self.subscribes_to_assets:
@@ -62,12 +62,12 @@ class SensorKind:
 
     @property
     def interval(self) -> int:
-        """Seconds between its ticks unless they are given; what events announce, ticks have only to complete."""
+        """Return the default seconds between its ticks; with events, ticks only find what the events missed."""
         return 300 if self.has_objects else 60
 
     @property
     def has_interval(self) -> bool:
-        """Whether it is told how often to tick; what hears of something is woken by it, each minute at the latest."""
+        """Return whether its interval is configurable; other subscribers tick on events, and each minute."""
         return self.has_schedule and (self.has_objects or not self.subscribes)
 
 

@@ -1,4 +1,4 @@
-"""Commands on sensors: how they stand, start, stop, reset, preview, a tick now, the cursor, a replay."""
+"""Commands on sensors: list, show, start, stop, reset, preview, tick, cursor, replay."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -48,12 +48,12 @@ if_version_option = click.option(
     "--if-version",
     metavar="N",
     type=click.IntRange(min=0),
-    help="Change nothing if the sensor has changed since it was at this version, as `show` says it.",
+    help="Change nothing unless the sensor is still at this version, which `show` prints.",
 )
 
 
 def several(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the names of sensors, or `--all`; the stack, who asks, and `--json`."""
+    """Add names of sensors or `--all`, the stack, `--by`, and `--json` to a command."""
     names = click.argument("names", metavar="NAME...", nargs=-1)
     every = click.option(
         "--all", "every", is_flag=True, help="All sensors of the engine, of all its projects."
@@ -63,20 +63,20 @@ def several(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.group()
 def sensor() -> None:
-    """How sensors stand; start, stop and preview them, and have them tick now."""
+    """List, show, start, stop, preview and tick sensors."""
 
 
 @sensor.command("list")
 @stack_option
 @json_option
 def list_sensors(stack: str, as_json: bool) -> None:
-    """List the sensors, each with its status, and below them what is wrong and what to do.
+    """List the sensors with their status, and below them the problems and how to fix them.
 
-    STATUS also says what is wrong: not found (its function or rule, or it cannot be read), misregistered (its entry
-    in the registry does not fit), another project's (its state is), does not load (its function), failing, late,
+    STATUS also names the problem: not found (its function or rule is missing or cannot be read), misregistered (its
+    registry entry is inconsistent), another project's (its state is), does not load (its function), failing, late,
     blocked (by its stored state), no events (its rule is disabled), not checked (whether its function loads).
     LATELY has one sign for each of its last ticks, the newest first: + for a success, ! for a failure, . for
-    skips in a row; H where requests are held, R where some were refused, A where some were set aside.
+    consecutive skips; H if requests are held, R if some were refused, A if some were set aside.
     """
     from treadle.operate.views import sensor_json
 
@@ -87,14 +87,14 @@ def list_sensors(stack: str, as_json: bool) -> None:
         echo_json([sensor_json(each) for each in views])
         return
     columns = ("SENSOR", "KIND", "STATUS", "LAST TICK", "NEXT TICK", "LAG", "RUNS 24H", "FAILED", "LATELY")
-    table(columns, [_row(each) for each in views], "No sensor is registered.")
+    table(columns, [_row(each) for each in views], "No sensors are registered.")
     if any(each.problems for each in views):
         click.echo("")
     for each in views:
         echo_problems(each)
     if letters:
-        noun = "message was" if letters == 1 else "messages were"
-        click.echo(f"\n! {letters} {noun} given up: treadle dlq list")
+        noun = "dead letter" if letters == 1 else "dead letters"
+        click.echo(f"\n! {letters} {noun}: treadle dlq list")
 
 
 @sensor.command()
@@ -102,7 +102,7 @@ def list_sensors(stack: str, as_json: bool) -> None:
 @stack_option
 @json_option
 def show(name: str, stack: str, as_json: bool) -> None:
-    """Show how a sensor stands, and who changed it last."""
+    """Show the status of a sensor, and who changed it last."""
     with deployed(stack) as parts:
         view, edits = parts.overview.sensor(name), parts.sensors.edits(name, SHOWN_EDITS)
     if as_json:
@@ -141,7 +141,7 @@ def show(name: str, stack: str, as_json: bool) -> None:
 @sensor.command()
 @several
 def start(names: tuple[str, ...], every: bool, stack: str, by: str | None, as_json: bool) -> None:
-    """Let sensors evaluate from now on; their cursors stay. Ends a pause."""
+    """Start sensors; their cursors are kept. Ends a pause."""
 
     def change(parts: "OperatorParts", each: "DeployedSensor", who: str) -> "SensorState":
         return parts.sensors.start(each.name, each.default_status, who)
@@ -152,11 +152,11 @@ def start(names: tuple[str, ...], every: bool, stack: str, by: str | None, as_js
 @sensor.command()
 @several
 def stop(names: tuple[str, ...], every: bool, stack: str, by: str | None, as_json: bool) -> None:
-    """Let sensors evaluate no more; their cursors stay.
+    """Stop sensors; their cursors are kept.
 
-    A scheduled tick in flight commits nothing. The evaluation of an event checks the status when it begins, and
-    again before it commits if that was more than a second ago: what is being committed at this moment may still
-    start its runs, and `treadle why` shows the stop beside them. Runs that were started before go on.
+    A scheduled tick in progress commits nothing. The evaluation of an event checks the status when it begins, and
+    again before it commits if that was more than a second ago: a tick that is being committed may still start its
+    runs, and `treadle why` shows the stop beside them. Runs that were started before continue.
     """
 
     def change(parts: "OperatorParts", each: "DeployedSensor", who: str) -> "SensorState":
@@ -168,12 +168,12 @@ def stop(names: tuple[str, ...], every: bool, stack: str, by: str | None, as_jso
 @sensor.command()
 @several
 def reset(names: tuple[str, ...], every: bool, stack: str, by: str | None, as_json: bool) -> None:
-    """Let the code and the deployment decide again whether sensors evaluate. Ends a pause."""
+    """Reset sensors to the status that their code or deployment declares. Ends a pause."""
 
     def change(parts: "OperatorParts", each: "DeployedSensor", who: str) -> "SensorState":
         return parts.sensors.reset(each.name, who)
 
-    _change(_named(names, every), stack, by, change, "does what its deployment says", as_json)
+    _change(_named(names, every), stack, by, change, "has the status that its deployment declares", as_json)
 
 
 @sensor.command()
@@ -207,15 +207,15 @@ def adopt(names: tuple[str, ...], fresh: bool, stack: str, by: str | None, as_js
     "--event",
     metavar="FILE",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Evaluate the event in this JSON file, as a rule or a queue brings it.",
+    help="Evaluate the event in this JSON file, as a rule or a queue delivers it.",
 )
 @json_option
 def preview(
     name: str, stack: str, cursor: str | None, no_cursor: bool, event: Path | None, as_json: bool
 ) -> None:
-    """Show what a sensor would do now; nothing is committed, and nothing is started.
+    """Show what a sensor would do now; nothing is committed or started.
 
-    Its function runs where it is deployed, with what it may do there. Ends with 1 if it fails.
+    Its deployed function runs, with its own permissions. The exit code is 1 if it fails.
     """
     from treadle.operate.views import plain_json
 
@@ -239,10 +239,10 @@ def preview(
 @stack_option
 @json_option
 def tick_now(name: str, stack: str, as_json: bool) -> None:
-    """Have a sensor evaluate at once, without awaiting its interval or what failures hold up.
+    """Evaluate a sensor now, regardless of its interval and its backoff.
 
-    One tick at a time, as ever: STOPPED, LEASED and LOST say that there was none. Ends with 1 unless the tick
-    is a SUCCESS or SKIPPED.
+    There is still one tick at a time: STOPPED, LEASED and LOST mean that there was none. The exit code is 1 unless
+    the tick is a SUCCESS or SKIPPED.
     """
     from treadle.operate.views import plain_json
 
@@ -266,7 +266,7 @@ def cursor() -> None:
 @stack_option
 @json_option
 def show_cursor(name: str, stack: str, as_json: bool) -> None:
-    """Show a sensor's cursor, and the version to name in an edit of it."""
+    """Show a sensor's cursor, and its version for --if-version."""
     with deployed(stack) as parts:
         view = parts.overview.sensor(name)
     if as_json:
@@ -286,7 +286,7 @@ def show_cursor(name: str, stack: str, as_json: bool) -> None:
 def set_cursor(
     name: str, value: str, stack: str, if_version: int | None, by: str | None, as_json: bool
 ) -> None:
-    """Give a sensor the cursor VALUE; a tick in flight commits nothing."""
+    """Set a sensor's cursor to VALUE; a tick in progress commits nothing."""
     with deployed(stack) as parts:
         _check(parts, name)
         state = parts.sensors.set_cursor(name, value, asking(by), if_epoch=if_version)
@@ -300,7 +300,7 @@ def set_cursor(
 @by_option
 @json_option
 def clear_cursor(name: str, stack: str, if_version: int | None, by: str | None, as_json: bool) -> None:
-    """Take a sensor's cursor away, so that it begins anew; a tick in flight commits nothing."""
+    """Delete a sensor's cursor, so that it starts over; a tick in progress commits nothing."""
     with deployed(stack) as parts:
         _check(parts, name)
         state = parts.sensors.set_cursor(name, None, asking(by), if_epoch=if_version)
@@ -311,14 +311,18 @@ def clear_cursor(name: str, stack: str, if_version: int | None, by: str | None, 
 @click.argument("name")
 @stack_option
 @click.option(
-    "--job", "jobs", metavar="JOB", multiple=True, help="Whose runs it hears of once more; may be repeated."
+    "--job",
+    "jobs",
+    metavar="JOB",
+    multiple=True,
+    help="A job whose run events are sent again; may be repeated.",
 )
 @click.option(
     "--asset",
     "assets",
     metavar="KEY",
     multiple=True,
-    help="Whose materializations, such as shop/orders; may be repeated.",
+    help="An asset whose materializations are sent again, such as shop/orders; may be repeated.",
 )
 @click.option(
     "--since",
@@ -340,12 +344,12 @@ def replay(
     statuses: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Send a sensor the events of a time range once more, such as those it missed while it was stopped.
+    """Send a sensor the events of a time range again, such as those it missed while it was stopped.
 
-    What it has evaluated already it does not evaluate again.
+    It does not evaluate an event a second time.
     """
     if not (jobs or assets):
-        raise click.UsageError("Say whose events: --job JOB, --asset KEY, or both.")
+        raise click.UsageError("Choose events with --job JOB, --asset KEY, or both.")
     end = until or datetime.now(UTC)
     wanted = [DagsterRunStatus(status) for status in statuses]
     sent: dict[str, int] = {}
@@ -365,14 +369,14 @@ def replay(
 
 
 def _check(parts: "OperatorParts", name: str) -> None:
-    """Let nothing be stored of a sensor that the stack does not have."""
+    """Check that the stack has a sensor, before anything is stored for it."""
     from treadle.operate.overview import deployed_sensor
 
     deployed_sensor(parts.deployment, name)
 
 
 def _named(names: tuple[str, ...], every: bool) -> tuple[str, ...] | None:
-    """The sensors that a command is for; None for all."""
+    """Return the sensors that a command is for; None for all."""
     if bool(names) is every:
         raise click.UsageError("Give the names of sensors, or --all.")
     return None if every else tuple(dict.fromkeys(names))
@@ -428,7 +432,7 @@ def _row(view: "SensorView") -> tuple[object, ...]:
 
 
 def echo_problems(view: "SensorView") -> None:
-    """Print what is wrong with a sensor, and what to do."""
+    """Print a sensor's problems, and what to do."""
     for each in view.problems:
         echo(f"! {view.name}: {each.says}")
         echo(f"  {each.advice}")
@@ -444,7 +448,7 @@ def _read(path: Path) -> Mapping[str, object]:
     try:
         event = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        msg = f"{path} is no JSON: {error}"
+        msg = f"{path} is not JSON: {error}"
         raise click.UsageError(msg) from None
     if not isinstance(event, dict):
         msg = f"{path} must hold one event, a JSON object."
@@ -473,7 +477,7 @@ def _say_preview(found: Mapping[str, Any]) -> None:
     for each in tick["asset_events"]:
         echo(f"materializes {each['asset_key']} {each['partition'] or ''}")
     for name, number in tick.get("left_out", {}).items():
-        echo(f"{number} more {name.replace('_', ' ')} are left out: the answer has no room for them.")
+        echo(f"{number} more {name.replace('_', ' ')} are omitted: the response has no room for them.")
     echo_lines([f"log: {line}" for line in tick["log"]], "")
 
 

@@ -1,4 +1,4 @@
-"""The options and the door that all commands on a deployed stack share: which stack, where, and who asks."""
+"""The options and the connection of all commands on a deployed stack: stack, location, and caller."""
 
 import os
 import tomllib
@@ -24,7 +24,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 by_option = click.option(
     "--by",
     metavar="WHO",
-    help="Who is recorded as having asked.  [default: the caller's ARN, as AWS knows it]",
+    help="The recorded operator.  [default: the caller's ARN]",
 )
 if_attempt_option = click.option(
     "--if-attempt",
@@ -35,11 +35,7 @@ if_attempt_option = click.option(
 
 
 def local_environment(port: str) -> dict[str, str]:
-    """What leads AWS clients to the local cloud on a port of this machine.
-
-    Args:
-        port: where it listens.
-    """
+    """Return the environment that directs AWS clients to the local cloud on a port of this machine."""
     return {
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
         "AWS_ACCESS_KEY_ID": "test",
@@ -50,7 +46,7 @@ def local_environment(port: str) -> dict[str, str]:
 
 
 def stack_option(command: _Command) -> _Command:
-    """Give a command `--stack` and `--local`; it takes the stack's name."""
+    """Add `--stack` and `--local` to a command; it takes the stack's name."""
     stack = click.option(
         "--stack",
         metavar="NAME",
@@ -61,23 +57,23 @@ def stack_option(command: _Command) -> _Command:
 
 
 def local_option(command: _Command) -> _Command:
-    """Give a command `--local`; it takes no argument."""
+    """Add `--local` to a command; it takes no argument."""
     return click.option(
         "--local",
         is_flag=True,
         is_eager=True,
         expose_value=False,
         callback=_go_local,
-        help=f"On the local cloud of this machine, at {PORT_VARIABLE}.",
+        help=f"Use the local cloud of this machine, at {PORT_VARIABLE}.",
     )(command)
 
 
 def stack_of_environment(path: Path, environment: str) -> str:
-    """The stack's name in an environment of a configuration file of SAM's.
+    """Return the stack's name in an environment of a SAM configuration file.
 
     Args:
         path: the file.
-        environment: its environment; what that lacks is the default environment's.
+        environment: its environment; the default environment is the fallback.
     """
     name = _named(path, environment) or _named(path, "default")
     if name is None:
@@ -88,11 +84,7 @@ def stack_of_environment(path: Path, environment: str) -> str:
 
 @contextmanager
 def deployed(stack: str) -> Iterator["OperatorParts"]:
-    """What an operator of the stack needs; errors end the command plainly.
-
-    Args:
-        stack: its name.
-    """
+    """Provide an operator's components for a stack; exit on errors, with a plain message."""
     # Imported here, as boto3 would slow down every other command.
     from treadle.bootstrap.operator import operator_parts
 
@@ -101,10 +93,10 @@ def deployed(stack: str) -> Iterator["OperatorParts"]:
 
 
 def asking(by: str | None) -> str:
-    """Who asks: as was said, or else as AWS knows the caller.
+    """Return the caller: as given, or else as identified by AWS.
 
     Raises:
-        DeploymentError: if AWS does not say.
+        DeploymentError: if AWS does not return it.
     """
     from treadle.adapters.stack import caller
 
@@ -112,7 +104,7 @@ def asking(by: str | None) -> str:
 
 
 def _go_local(context: click.Context, parameter: click.Parameter, value: bool) -> None:
-    """Lead this command's AWS clients to the local cloud; what was set before holds again after it."""
+    """Direct this command's AWS clients to the local cloud; the environment is restored afterwards."""
     del parameter
     if not value:
         return
@@ -140,17 +132,17 @@ def _stack(context: click.Context, parameter: click.Parameter, value: str | None
     )
     if not found:
         msg = (
-            f"Which stack? Give --stack NAME, set {STACK_VARIABLE}, or be in a project whose samconfig.toml has a "
-            "stack_name."
+            f"Which stack? Use --stack NAME, set {STACK_VARIABLE}, or run the command in a project whose samconfig.toml has "
+            "a stack_name."
         )
         raise click.UsageError(msg, context)
     return found
 
 
 def _configured(environment: str) -> str | None:
-    """The stack of an environment of the nearest samconfig.toml or samconfig.yaml, in this folder or above.
+    """Return an environment's stack from the nearest samconfig.toml or samconfig.yaml, from here upwards.
 
-    Where both are, the first is taken, as SAM takes it; for the local cloud the second, if the first has none.
+    If both exist, the first is used, as by SAM; for the local cloud also the second, if the first has none.
     """
     here = Path.cwd()
     for folder in (here, *here.parents):

@@ -1,4 +1,4 @@
-"""The kinds of target that a new job may have, and what each needs in a project's template."""
+"""The target types of new jobs, and what each needs in a project's template."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -26,10 +26,10 @@ class Setting:
     """A setting of a job.
 
     Attributes:
-        what: it is, in words.
-        pattern: what it must match; nothing that would end the text around it, or widen a policy.
-        default: its value unless one is given; "" for none.
-        is_option: whether the job's registry entry has it, or only the policies of its role.
+        what: its description.
+        pattern: what it must match, so that it cannot end the surrounding text or widen a policy.
+        default: its default value; "" for none.
+        is_option: whether the job's registry entry contains it, or only the policies of its role.
     """
 
     what: str
@@ -40,12 +40,12 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of target.
+    """A target type.
 
     Attributes:
-        name: as registry entries have it.
+        name: as in registry entries.
         settings: by name, the address first.
-        statements: of the role that the engine assumes, as text that takes the settings.
+        statements: the policy statements of the role that the engine assumes, with placeholders for settings.
     """
 
     name: str
@@ -53,11 +53,11 @@ class Kind:
     statements: str
 
     def problems(self, given: Mapping[str, str], role: str | None) -> Iterator[str]:
-        """Find what is wrong with the settings of a job.
+        """Find the problems of a job's settings.
 
         Args:
-            given: the values that its author gives, by name.
-            role: the ARN of the role that its author gives; None for one of its own.
+            given: the settings that were given, by name.
+            role: the ARN of the role that was given; None for one in its block.
         """
         for name, value in given.items():
             setting = self.settings.get(name)
@@ -70,17 +70,17 @@ class Kind:
             yield f"--role is {role!r}, and must be the ARN of an IAM role."
 
     def values(self, given: Mapping[str, str]) -> dict[str, str]:
-        """The value of each setting.
+        """Return the value of each setting.
 
         Args:
-            given: the values that its author gives, by name.
+            given: the settings that were given, by name.
         """
         return {name: given.get(name, setting.default) for name, setting in self.settings.items()}
 
 
 @cache
 def kind_of(name: str) -> Kind:
-    """A kind by its name, one of `KINDS`."""
+    """Return a target type by name, one of `KINDS`."""
     file = resources.files("treadle.cli").joinpath("templates", "jobs", f"{name}.yaml")
     content: dict[str, Any] = yaml.safe_load(file.read_text("utf-8"))
     settings = {ADDRESS: _setting(content["address"])}

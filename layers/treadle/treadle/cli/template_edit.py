@@ -1,4 +1,4 @@
-"""Adds blocks of sensors and jobs to the text of a project's template.yaml; only ever adds lines."""
+"""Adds blocks of sensors and jobs to the text of a project's template.yaml; it only adds lines."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,15 +17,15 @@ _QUEUES = ("Resources", "QueuePolicy", "Properties", "Queues")
 
 
 def add_blocks(text: str, blocks: Sequence[str], queues: Sequence[str]) -> str:
-    """The template with blocks behind its other resources.
+    """Add blocks after the template's other resources.
 
     Args:
-        text: of the template.
+        text: the template's text.
         blocks: each with its resources, indented, and a blank line before them.
         queues: the logical ids of queues that EventBridge sends to.
 
     Raises:
-        ScaffoldError: if names are taken, a limit of AWS is reached, or a place to add at is missing.
+        ScaffoldError: if names are taken, an AWS limit is reached, or an insertion point is missing.
     """
     root = _root(text)
     newline = "\r\n" if "\r\n" in text else "\n"
@@ -45,10 +45,7 @@ def add_blocks(text: str, blocks: Sequence[str], queues: Sequence[str]) -> str:
 
 
 def jobs(text: str) -> Mapping[str, str]:
-    """The kind of target of each job, by the job's name.
-
-    Args:
-        text: of the template.
+    """Return each job's target type, by the job's name.
 
     Raises:
         ScaffoldError: if it is not YAML.
@@ -61,10 +58,7 @@ def jobs(text: str) -> Mapping[str, str]:
 
 
 def sensors(text: str) -> list[str]:
-    """The names of the sensors.
-
-    Args:
-        text: of the template.
+    """Return the names of the sensors.
 
     Raises:
         ScaffoldError: if it is not YAML.
@@ -73,10 +67,7 @@ def sensors(text: str) -> list[str]:
 
 
 def load(text: str) -> dict[str, Any]:
-    """The template as data, functions in their long form.
-
-    Args:
-        text: of the template.
+    """Parse the template, with functions in their long form.
 
     Raises:
         ScaffoldError: if it is not YAML.
@@ -89,7 +80,7 @@ def load(text: str) -> dict[str, Any]:
 
 
 def _entries(template: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """The registry's entries in a template: whether of a sensor or a job, its name, and the value as it is written."""
+    """Yield a template's registry entries: sensors or jobs, the name, and the unresolved value."""
     for resource in template.get("Resources", {}).values():
         if isinstance(resource, dict) and resource.get("Type") == "AWS::SSM::Parameter":
             properties = resource.get("Properties", {})
@@ -138,13 +129,13 @@ def _find(root: yaml.Node, *path: str) -> yaml.CollectionNode:
 
 
 def _end(node: yaml.Node, lines: Sequence[str]) -> int:
-    """The number of lines up to the last one of a node's content."""
+    """Return the number of lines up to the last one of a node's content."""
     while isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
         last = node.value[-1]
         node = last[1] if isinstance(last, tuple) else last
     line = int(node.end_mark.line)
     if isinstance(node, yaml.ScalarNode) and node.style in {"|", ">"}:
-        # A block of text ends where the next line begins that is not blank and no part of it.
+        # A block scalar ends where the next line begins that is not blank and not part of it.
         line -= 1
         while not lines[line].strip():
             line -= 1
@@ -168,7 +159,7 @@ def _check(text: str) -> None:
 
 
 def _made_twice(template: Mapping[str, Any]) -> set[str]:
-    """The logical ids that SAM makes and the template has, or that SAM makes twice."""
+    """Return the logical ids that SAM generates and the template has, or that SAM generates twice."""
     made = [each.logical_id for each in transformed(template)]
     return {name for name in made if made.count(name) > 1}
 

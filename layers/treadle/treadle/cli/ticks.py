@@ -1,4 +1,4 @@
-"""Commands on ticks: which there were, and one in full."""
+"""Commands on ticks: list, show, and drop."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -28,17 +28,21 @@ _STATES: "Mapping[str, TickStatus | TickTrouble]" = {
 
 @click.group()
 def tick() -> None:
-    """The evaluations of sensors: which there were, what they asked for, why they failed."""
+    """List and show the evaluations of sensors, and drop held requests."""
 
 
 @tick.command("list")
 @click.argument("sensor")
 @stack_option
 @statuses_option(
-    [*TickStatus, *TickTrouble], "Only ticks that ended so, or are held, refused or set aside in part"
+    [*TickStatus, *TickTrouble], "Only ticks with this status, or with held, refused or set-aside requests"
 )
-@click.option("--since", metavar="TIME", type=MOMENT, help="None older, such as 2h for 2 hours ago.")
-@click.option("--at", metavar="TIME", type=MOMENT, help="None newer, such as 2026-11-25T06:00:00Z.")
+@click.option(
+    "--since", metavar="TIME", type=MOMENT, help="Only ticks since then, such as 2h for 2 hours ago."
+)
+@click.option(
+    "--at", metavar="TIME", type=MOMENT, help="Only ticks up to then, such as 2026-11-25T06:00:00Z."
+)
 @limit_option(10_000)
 @json_option
 def list_ticks(
@@ -50,7 +54,7 @@ def list_ticks(
     limit: int,
     as_json: bool,
 ) -> None:
-    """List a sensor's ticks, newest first; skips in a row are one. Below them is what is wrong with the sensor."""
+    """List a sensor's ticks, newest first, and its problems. Consecutive skips are one line."""
     from treadle.operate.overview import deployed_sensor
     from treadle.operate.views import outline_json
 
@@ -63,7 +67,7 @@ def list_ticks(
         echo_json([outline_json(each) for each in found])
         return
     columns = ("TICK", "STATUS", "TOOK", "RUNS", "TAKEN", "TRIGGER", "REASON")
-    nothing = "no such ticks" if view.last_tick else "no ticks yet"
+    nothing = "no matching ticks" if view.last_tick else "no ticks yet"
     table(columns, [_row(each) for each in found], f"Sensor {sensor} has {nothing}.")
     echo_problems(view)
 
@@ -74,7 +78,7 @@ def list_ticks(
 @stack_option
 @json_option
 def show(sensor: str, tick_id: str, stack: str, as_json: bool) -> None:
-    """Show a tick in full: its times, requests and their runs, what was taken, the log, the error with its stack."""
+    """Show a tick in full: times, requests and their runs, skipped run keys, log, and error with its stack."""
     from treadle.operate.views import run_json, tick_json
 
     with deployed(stack) as parts:
@@ -90,14 +94,14 @@ def show(sensor: str, tick_id: str, stack: str, as_json: bool) -> None:
 @click.argument("sensor")
 @click.argument("tick_id")
 @stack_option
-@click.option("--reason", metavar="TEXT", default="", help="Why, kept on the tick's record.")
+@click.option("--reason", metavar="TEXT", default="", help="The reason, which is recorded with the tick.")
 @by_option
 @json_option
 def drop(sensor: str, tick_id: str, stack: str, reason: str, by: str | None, as_json: bool) -> None:
-    """Drop a tick's requests that are held; runs that it has started go on.
+    """Drop the held requests of a tick; runs that it has started continue.
 
-    The requests that have not been started count as refused. Who dropped them, when and why is kept on the tick's
-    record. RECONCILE carries it out within about a minute.
+    The requests that have not been started count as refused. The operator, the time and the reason are recorded with
+    the tick. RECONCILE applies the drop within about a minute.
     """
     from treadle.operate.overview import deployed_sensor
     from treadle.operate.views import tick_json
@@ -119,7 +123,7 @@ def _found(
     at: datetime | None,
     limit: int,
 ) -> "list[TickSummary]":
-    """The ticks between two times, as many as asked for."""
+    """Return the ticks between two times, up to the limit."""
     from treadle.engine.identity import timestamp
 
     found: list[TickSummary] = []
@@ -144,7 +148,7 @@ def _row(tick: "TickSummary") -> tuple[object, ...]:
 
 
 def _lost(tick: "TickSummary") -> str | None:
-    """How many of its requests have come to nothing; `tick show` says why."""
+    """Describe how many of its requests were lost; `tick show` has the reasons."""
     refused = tick.dispatched.refused if tick.dispatched else 0
     parts = [f"{refused} refused" if refused else "", f"{tick.set_aside} set aside" if tick.set_aside else ""]
     words = ", ".join(part for part in parts if part)
@@ -156,7 +160,7 @@ def _status(tick: "Tick") -> str:
 
 
 def _without_run(tick: "Tick") -> str:
-    """What a request stands at that has no run."""
+    """Return the status of a request without a run."""
     if tick.dispatched is not None:
         return "refused" if tick.dispatched.refused else "no run"
     return "held" if tick.held_requests else "no run yet"

@@ -1,4 +1,4 @@
-"""Times as they are typed: a moment, or how long ago."""
+"""Times as entered: absolute or relative."""
 
 from datetime import UTC, datetime
 
@@ -8,20 +8,22 @@ from treadle.operate.time_expressions import parse_time_expression
 
 
 class Moment(click.ParamType[datetime]):
-    """A time: ISO 8601, in UTC unless it says otherwise; or how long ago, such as 90s, 15m, 2h, 3d or 1w."""
+    """A time: ISO 8601, in UTC unless it has an offset; or an age, such as 90s, 15m, 2h, 3d or 1w."""
 
     name = "time"
 
     def convert(
         self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime:
-        """The moment, with a time zone."""
+        """Return the time, with a time zone."""
         if isinstance(value, datetime):
             return value
         found = parse_time_expression(value, millis(datetime.now(UTC)))
         if found is None:
             self.fail(
-                f"{value!r} is no time such as 2026-11-25T06:00:00Z, and no time ago such as 2h.", param, ctx
+                f"{value!r} is not a time. Write it as 2026-11-25T06:00:00Z, or as 2h for 2 hours ago.",
+                param,
+                ctx,
             )
         return datetime.fromtimestamp(found / 1000, UTC)
 
@@ -30,5 +32,5 @@ MOMENT = Moment()
 
 
 def millis(moment: datetime) -> int:
-    """Milliseconds since the epoch."""
+    """Return milliseconds since the epoch."""
     return round(moment.timestamp() * 1000)

@@ -1,4 +1,4 @@
-"""The command that says why something did or did not run."""
+"""The command that explains why something did or did not run."""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from treadle.operate.explanation import Step
 
 _SHOWN = 3_000
-"""A sentence may hold a command, which must be whole."""
+"""Maximum length of a sentence, which may contain a command."""
 
 _BLANK = " " * len("2026-11-28T02:25:00.000Z")
 
@@ -21,10 +21,10 @@ _BLANK = " " * len("2026-11-28T02:25:00.000Z")
 @click.command()
 @click.argument("sensor")
 @stack_option
-@click.option("--key", metavar="KEY", help="A run key of the sensor's.")
+@click.option("--key", metavar="KEY", help="A run key of the sensor.")
 @click.option("--object", "location", metavar="S3-URI", help="An object, as s3://bucket/key.")
-@click.option("--run", "run_id", metavar="RUN_ID", help="A run that the sensor asked for.")
-@click.option("--at", metavar="TIME", type=MOMENT, help="A moment, such as 2026-11-25T06:00:00Z or 2h.")
+@click.option("--run", "run_id", metavar="RUN_ID", help="A run that the sensor requested.")
+@click.option("--at", metavar="TIME", type=MOMENT, help="A time, such as 2026-11-25T06:00:00Z or 2h.")
 @json_option
 def why(
     sensor: str,
@@ -35,9 +35,9 @@ def why(
     at: datetime | None,
     as_json: bool,
 ) -> None:
-    """Say why something of SENSOR did or did not run: what happened, step by step, and where it stopped.
+    """Explain why something of SENSOR did or did not run: what happened, step by step, and where it stopped.
 
-    Ask for one of: a run key, an object, a run, a moment. Nothing is changed.
+    Give one of: a run key, an object, a run, a time. Nothing is changed.
     """
     from treadle.operate.explain import Subject
     from treadle.operate.views import plain_json

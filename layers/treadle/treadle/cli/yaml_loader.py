@@ -1,4 +1,4 @@
-"""YAML's safe loader: libyaml's, which is ten times as fast, where PyYAML was built with it."""
+"""YAML's safe loader: that of libyaml, which is ten times as fast, if PyYAML was built with it."""
 
 __all__ = ["SafeLoader"]
 

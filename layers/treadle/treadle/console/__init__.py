@@ -1,1 +1,1 @@
-"""The console: an HTTP API over `operate/` and the page that uses it, on a laptop or behind API Gateway."""
+"""The console: an HTTP API over `operate/`, and the page that uses it, locally or behind API Gateway."""

@@ -1,4 +1,4 @@
-"""What is asked of the API: its operations, and a request's words checked against what its operation takes."""
+"""The operations of the API, and the validation of requests against their schemas."""
 
 import base64
 import functools
@@ -28,12 +28,12 @@ Schema = Mapping[str, Any]
 Json = Mapping[str, Any]
 
 MAX_BODY = 512 * 1024
-"""Bytes of a request: a cursor of 300,000 bytes fits, however it is escaped in most alphabets."""
+"""Maximum bytes of a request: a cursor of 300,000 bytes fits, with JSON escapes, in most alphabets."""
 
 JSON_TYPE = "application/json"
 
 MAX_DIGITS = 16
-"""Of a number in a parameter: more than any time in milliseconds has."""
+"""Maximum digits of a number in a parameter: more than any time in milliseconds has."""
 
 
 NAMES: Mapping[str, Schema] = {
@@ -44,20 +44,20 @@ NAMES: Mapping[str, Schema] = {
     },
     "run_id": {"type": "string", "pattern": "^[0-9a-f-]{36}$"},
 }
-"""What stands in an address, by its name there."""
+"""Schemas of the path parameters, by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiRequest:
-    """A request whose words have been checked.
+    """A validated request.
 
     Attributes:
-        parts: what an operator works with.
-        caller: who asks.
+        parts: the operator's components.
+        caller: the caller.
         now: the time.
-        path: by name, what stands in the address.
-        query: by name, what stands behind it; what was left out has its default.
-        body: the request's.
+        path: the path parameters, by name.
+        query: the query parameters, by name, with defaults for missing ones.
+        body: the request's body.
     """
 
     parts: "OperatorParts"
@@ -70,18 +70,18 @@ class ApiRequest:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One thing that can be asked of the API.
+    """An operation of the API.
 
     Attributes:
-        method: GET asks, everything else changes.
-        path: below the console's address, with `<name>` for what varies.
+        method: GET reads, everything else changes something.
+        path: relative to the console's address, with `<name>` for parameters.
         summary: what the caller gets, or what is done.
-        act: does it.
-        answer: the schema of what it gives.
-        query: by name, the schema of each parameter.
-        required: names of parameters that must be given.
+        act: executes it.
+        answer: the schema of its response.
+        query: the schema of each query parameter, by name.
+        required: names of required query parameters.
         body: the schema of the request's body; None if it takes none.
-        refusals: what else than 200 it may answer, and when.
+        refusals: statuses other than 200, and when they are returned.
     """
 
     method: str
@@ -96,17 +96,17 @@ class Operation:
 
     @property
     def path_schemas(self) -> Mapping[str, Schema]:
-        """The schema of what varies in the address, by name and in order."""
+        """Return the schemas of the path parameters, by name and in order."""
         return {name: NAMES[name] for name in re.findall(r"<(\w+)>", self.path)}
 
     @property
     def changes(self) -> bool:
-        """Whether only an operator may ask for it."""
+        """Return whether it requires the operator role."""
         return self.method != "GET"
 
     @property
     def query_schema(self) -> Schema:
-        """The schema of all parameters together."""
+        """Return the schema of all query parameters together."""
         return {
             "type": "object",
             "properties": self.query,
@@ -116,11 +116,7 @@ class Operation:
 
 
 class RequestValidator:
-    """Checks what is asked of one operation; its schemas are compiled when they are first needed.
-
-    Args:
-        operation: which.
-    """
+    """Validates requests of one operation; its schemas are compiled on first use."""
 
     def __init__(self, operation: Operation) -> None:
         self._operation = operation
@@ -134,21 +130,21 @@ class RequestValidator:
         return _compiled(self._operation.body or {})
 
     def path(self, given: Mapping[str, str]) -> Mapping[str, str]:
-        """What varies in the address, once it can be the name of anything.
+        """Validate the path parameters.
 
         Raises:
-            NotFoundError: if it cannot.
+            NotFoundError: if one cannot be the name of anything.
         """
         for name, schema in self._operation.path_schemas.items():
             if not re.fullmatch(schema["pattern"], given[name]):
-                raise NotFoundError(f"There is no {name.removesuffix('_id')} of such a name.")
+                raise NotFoundError(f"There is no {name.removesuffix('_id')} with this name.")
         return given
 
     def query(self, event: "APIGatewayProxyEventV2") -> Mapping[str, Any]:
-        """A request's parameters as their schemas say: numbers as such, lists split at commas.
+        """Parse the query parameters by their schemas: numbers, and lists separated by commas.
 
         Raises:
-            BadRequestError: if they do not fit.
+            BadRequestError: if they are invalid.
         """
         given = {
             name: _typed(self._operation.query.get(name, {}), text)
@@ -157,11 +153,11 @@ class RequestValidator:
         return _checked(self._check_query, "query", given)
 
     def body(self, event: "APIGatewayProxyEventV2") -> Mapping[str, Any]:
-        """A request's body, once it fits its schema.
+        """Parse and validate a request's body.
 
         Raises:
-            BadRequestError: if it does not fit, or is no JSON.
-            ServiceError: if it is something else than JSON, or larger than anybody needs.
+            BadRequestError: if it is invalid, or not JSON.
+            ServiceError: if its content type is not JSON, or it is too large.
         """
         body = _bytes(event)
         if len(body) > MAX_BODY:
@@ -189,7 +185,7 @@ def _checked(check: Callable[..., Any], part: str, given: Any) -> Mapping[str, A
 
 
 def _bytes(event: "APIGatewayProxyEventV2") -> bytes:
-    """A request's body as it was sent; API Gateway passes on as base64 what it does not take for text."""
+    """Return a request's body as sent; API Gateway encodes bodies that are not text as base64."""
     body = event.body or ""
     return base64.b64decode(body) if event.is_base64_encoded else body.encode(errors="surrogatepass")
 
@@ -197,10 +193,10 @@ def _bytes(event: "APIGatewayProxyEventV2") -> bytes:
 def _json(body: bytes) -> Any:
     try:
         value = json.loads(body.decode())
-        # Neither NaN, nor half a surrogate pair, nor what is nested without end could be kept.
+        # NaN, lone surrogates and endless nesting cannot be stored.
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:
-        raise BadRequestError(f"The request is no JSON: {error}.") from error
+        raise BadRequestError(f"The request is not JSON: {error}.") from error
     return value
 
 

@@ -1,4 +1,4 @@
-"""The one application behind both front ends: it takes API Gateway's events and gives API Gateway's answers."""
+"""The application behind both front ends: it takes API Gateway events and returns API Gateway responses."""
 
 import json
 import logging
@@ -24,26 +24,28 @@ if TYPE_CHECKING:
     from treadle.bootstrap.operator import OperatorParts
 
 CHANGE_HEADER = ("x-treadle", "console")
-"""Every change bears it: a foreign page cannot send it without asking first, and is refused then."""
+"""Header of every change: another site's page cannot send it without a preflight request, which is refused.
+"""
 
 CONFIG, DESCRIPTION = "/config.json", "/openapi.json"
 
 KEPT = "public, max-age=31536000, immutable"
 
 LINK = "/runs/<run_id>"
-"""Where links in alerts lead, if they are told of the console; the page's own addresses are behind the #."""
+"""Target of links in alerts, if the console's address is configured; the page's own addresses are fragments.
+"""
 
 _log = logging.getLogger(__name__)
 
 
 class Console:
-    """Answers what API Gateway passes on, and what the local server makes look like it.
+    """Handles requests from API Gateway, and from the local server in the same format.
 
     Args:
-        parts: gives what an operator works with, once it is needed.
-        access: decides who may come in.
-        clock: the time.
-        operations: what can be asked.
+        parts: returns the operator's components, on first use.
+        access: authenticates callers.
+        clock: the clock.
+        operations: the operations of the API.
     """
 
     def __init__(
@@ -70,11 +72,11 @@ class Console:
             self._resolver.exception_handler(error)(handle)
 
     def handle(self, event: Mapping[str, Any], context: object = None) -> dict[str, Any]:
-        """The answer to a request, in API Gateway's form.
+        """Handle a request and return API Gateway's response.
 
         Args:
-            event: of API Gateway's payload version 2.
-            context: Lambda's; nobody looks at it.
+            event: in API Gateway's payload format 2.0.
+            context: Lambda's; not used.
         """
         answer = self._resolver.resolve(event, context)
         answer["headers"] = {**self._headers, **answer.get("headers", {})}
@@ -114,7 +116,7 @@ class Console:
             allowed = ["GET"]
         if not allowed or event.http_method in allowed:
             return _refusal(HTTPStatus.NOT_FOUND, error.msg)
-        words = f"{event.path} takes {', '.join(allowed)}."
+        words = f"{event.path} accepts only {', '.join(allowed)}."
         refused = _refusal(HTTPStatus.METHOD_NOT_ALLOWED, words)
         refused.headers["Allow"] = ", ".join(allowed)
         return refused
@@ -132,7 +134,7 @@ def _check_change(headers: Mapping[str, str], role: Role) -> None:
         msg = f"A change needs the header X-Treadle: {value}, so that no foreign page can ask for it."
         raise ForbiddenError(msg)
     if role is not Role.OPERATOR:
-        msg = "You may look at everything here, and change nothing: that takes the role operator."
+        msg = "You may view everything here, but changes require the role operator."
         raise ForbiddenError(msg)
 
 
@@ -144,7 +146,7 @@ def _sent(page: Page) -> "Callable[[], Response[Any]]":
     headers = {"Cache-Control": KEPT} if page.is_kept else {}
 
     def send() -> Response[Any]:
-        # Powertools adds to the headers that it is given.
+        # Powertools adds to the headers that it receives.
         return Response(HTTPStatus.OK, page.kind, page.content, dict(headers))
 
     return send
@@ -159,5 +161,5 @@ def _refusal(status: int, message: object) -> "Response[Any]":
 
 
 def _broken(error: Exception) -> "Response[Any]":
-    _log.error("The console could not answer: %r", error, exc_info=error)
-    return _refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "The console could not answer; its log says why.")
+    _log.error("The console failed: %r", error, exc_info=error)
+    return _refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "The console failed. Its log has the reason.")

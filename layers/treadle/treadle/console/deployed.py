@@ -1,4 +1,4 @@
-"""The console as a Lambda function behind API Gateway, put together from its environment."""
+"""The console as a Lambda function behind API Gateway, configured by its environment."""
 
 import functools
 import os
@@ -13,7 +13,7 @@ from treadle.console.oidc import Issuer, OidcAuth
 
 
 def console() -> Callable[[dict[str, Any], Any], dict[str, Any]]:
-    """The handler of the console's requests."""
+    """Return the handler of the console's requests."""
     made = functools.cache(lambda: console_of(os.environ))
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def console() -> Callable[[dict[str, Any], Any], dict[str, Any]]:
 
 
 def console_of(environment: Mapping[str, str]) -> Console:
-    """The console of a stack, its parts put together once something is asked of them.
+    """Create a stack's console; its components are created on first use.
 
     Args:
         environment: names and values, such as `os.environ`.

@@ -1,4 +1,4 @@
-"""How errors are told over HTTP."""
+"""HTTP responses for errors."""
 
 import json
 from collections.abc import Mapping
@@ -25,18 +25,18 @@ STATUSES: dict[type[TreadleError], HTTPStatus] = {
     DagsterInvariantViolationError: HTTPStatus.UNPROCESSABLE_ENTITY,
     BucketError: HTTPStatus.BAD_GATEWAY,
     DeploymentError: HTTPStatus.BAD_GATEWAY,
-    # The sensor has failed, or was given what it does not take; the console itself works.
+    # The sensor failed, or received invalid input; the console itself works.
     InvocationError: HTTPStatus.CONFLICT,
     LaunchError: HTTPStatus.BAD_GATEWAY,
     StoreError: HTTPStatus.SERVICE_UNAVAILABLE,
     # The console works, and the caller may repair the record.
     UnreadableRecordError: HTTPStatus.CONFLICT,
 }
-"""What an error is answered with: 4xx where the caller can do something about it, 5xx where AWS has to."""
+"""Status of an error: 4xx if the caller can do something about it, 5xx if AWS has to."""
 
 
 def status_of(error: TreadleError) -> HTTPStatus:
-    """The status that stands for an error, or for what it is a kind of."""
+    """Return the status of an error, or of its nearest base class."""
     for kind in type(error).__mro__:
         if kind in STATUSES:
             return STATUSES[kind]
@@ -44,11 +44,11 @@ def status_of(error: TreadleError) -> HTTPStatus:
 
 
 def refused(status: HTTPStatus, message: str) -> Mapping[str, Any]:
-    """An answer in API Gateway's form to a request that never reaches the application.
+    """Return a response in API Gateway's format to a request that does not reach the application.
 
     Args:
-        status: why it does not.
-        message: in words.
+        status: the reason.
+        message: the message.
     """
     headers = {"Content-Type": "application/json", **security_headers(())}
     return {"statusCode": int(status), "headers": headers, "body": json.dumps({"message": message})}

@@ -1,7 +1,7 @@
-"""Who asks the deployed console: whom API Gateway's authorizer has found to be signed in, in a role their token claims.
+"""Authentication of the deployed console: API Gateway's authorizer verifies tokens, and a claim has the role.
 
-API Gateway checks the token's signature, issuer, audience and times, and passes its claims on. Nothing here lets in
-what has not come that way.
+API Gateway verifies the token's signature, issuer, audience and times, and passes its claims on. Other
+requests are not accepted here.
 """
 
 import base64
@@ -16,28 +16,28 @@ from aws_lambda_powertools.event_handler.exceptions import ForbiddenError, Unaut
 from treadle.console.static_token import BEARER, Caller, Role
 
 LEEWAY_SECONDS = 60
-"""As API Gateway allows clocks to differ."""
+"""Clock skew that API Gateway allows."""
 
 MAX_SUBJECT = 255
-"""Characters of a subject, by OpenID Connect."""
+"""Maximum characters of a subject in OpenID Connect."""
 
 _LISTED = {"scope", "scp"}
-"""Claims that may be one text with several values, blanks between them."""
+"""Claims that may be one string with several values, separated by blanks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """Who says who somebody is, and what makes them a viewer or an operator.
+    """An identity provider, and the claims of viewers and operators.
 
     Attributes:
-        issuer: its URL, as tokens name it.
-        audience: for whom tokens must be.
-        client_id: the page's, which is public.
-        scope: what the page asks for.
-        role_claim: the claim with the roles; with dots, one inside another.
+        issuer: its URL, as in tokens.
+        audience: the audience of tokens.
+        client_id: the page's client id, which is public.
+        scope: the scope that the page requests.
+        role_claim: the claim with the roles; dots separate nested names.
         viewer: its value for viewers.
         operator: its value for operators.
-        token_origin: where tokens are fetched from, if that is not the issuer's own origin.
+        token_origin: the origin of the token endpoint, if it is not the issuer's.
     """
 
     issuer: str
@@ -51,11 +51,11 @@ class Issuer:
 
 
 class OidcAuth:
-    """Lets in who is signed in and has a role.
+    """Authenticates callers who are signed in and have a role.
 
     Args:
-        issuer: who vouches for them.
-        now: seconds since the epoch.
+        issuer: the identity provider.
+        now: returns seconds since the epoch.
     """
 
     def __init__(self, issuer: Issuer, now: Callable[[], float] = time.time) -> None:
@@ -77,24 +77,25 @@ class OidcAuth:
     def admit(self, headers: Mapping[str, str], context: Mapping[str, object]) -> Caller:
         """See `Access`."""
         vouched = _vouched(context)
-        # The authorizer passes lists on as text, in which one value with a blank looks like two. Roles are therefore
-        # read where they are lists still: in the token that it has checked, which is the one in this very header.
+        # The authorizer passes lists on as strings, in which one value with a blank looks like two. Roles are
+        # therefore
+        # read from the token itself, which the authorizer has verified: it is in this header.
         claims = _claims(headers.get("authorization", ""))
         subject = claims.get("sub")
         if not (isinstance(subject, str) and 0 < len(subject) <= MAX_SUBJECT):
-            raise UnauthorizedError("The token names nobody.")
+            raise UnauthorizedError("The token has no subject.")
         if any(vouched.get(name) != claims.get(name) for name in ("iss", "sub")):
-            raise UnauthorizedError("The token is another one than API Gateway has checked.")
+            raise UnauthorizedError("The token is not the one that API Gateway has verified.")
         self._check_meant(claims)
         return Caller(subject, self._role(claims))
 
     def _check_meant(self, claims: Mapping[str, Any]) -> None:
-        """Once more what the authorizer has checked, so that a wrong authorizer lets nobody in."""
+        """Repeat the authorizer's checks, so that a misconfigured authorizer accepts nobody."""
         meant = claims.get("aud", claims.get("client_id"))
         audiences = meant if isinstance(meant, list) else [meant]
         expires = claims.get("exp")
         if claims.get("iss") != self._issuer.issuer or self._issuer.audience not in audiences:
-            raise UnauthorizedError("The token is of another issuer, or for another audience.")
+            raise UnauthorizedError("The token has another issuer or another audience.")
         if not (isinstance(expires, int | float) and self._now() < expires + LEEWAY_SECONDS):
             raise UnauthorizedError("The token has expired: sign in again.")
 
@@ -105,36 +106,36 @@ class OidcAuth:
         if self._issuer.viewer in values:
             return Role.VIEWER
         msg = (
-            f"You are signed in, and have no role here: your token's claim {self._issuer.role_claim} has neither "
+            f"You are signed in, but have no role here: your token's claim {self._issuer.role_claim} has neither "
             f"{self._issuer.viewer} nor {self._issuer.operator}."
         )
         raise ForbiddenError(msg)
 
 
 def _vouched(context: Mapping[str, object]) -> Mapping[str, Any]:
-    """The claims for which API Gateway's authorizer vouches."""
+    """Return the claims that API Gateway's authorizer has verified."""
     found: object = context
     for name in ("authorizer", "jwt", "claims"):
         found = found.get(name) if isinstance(found, Mapping) else None
     if not isinstance(found, Mapping):
-        raise UnauthorizedError("Nobody is signed in.")
+        raise UnauthorizedError("You are not signed in.")
     return found
 
 
 def _claims(authorization: str) -> Mapping[str, Any]:
-    """What a token claims, its signature left to the authorizer."""
+    """Parse a token's claims; the authorizer has verified its signature."""
     try:
         _, payload, _ = authorization.removeprefix(BEARER).split(".")
         found = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     except (ValueError, RecursionError) as error:
-        raise UnauthorizedError("The token is none.") from error
+        raise UnauthorizedError("The token is not a JSON Web Token.") from error
     if not isinstance(found, dict):
-        raise UnauthorizedError("The token claims nothing.")
+        raise UnauthorizedError("The token has no claims.")
     return found
 
 
 def _values(claims: Mapping[str, Any], name: str) -> list[str]:
-    """The values of a claim; one that is missing has none."""
+    """Return the values of a claim; none if it is missing."""
     found: Any = claims
     for part in [name] if name in claims else name.split("."):
         found = found.get(part) if isinstance(found, dict) else None

@@ -1,4 +1,4 @@
-"""The API's description, made of its operations: what checks a request is also what describes it."""
+"""The API's description, generated from its operations: the same schemas validate the requests."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,27 +10,27 @@ from treadle.console.api import JSON_TYPE, Operation, Schema
 ERROR: Schema = {
     "type": "object",
     "required": ["message"],
-    "properties": {"message": {"type": "string", "description": "What is wrong, and what to do."}},
+    "properties": {"message": {"type": "string", "description": "The error, and what to do."}},
 }
 
 ALWAYS = {
-    HTTPStatus.BAD_REQUEST: "The request does not fit.",
-    HTTPStatus.UNAUTHORIZED: "It is not known who asks.",
-    HTTPStatus.FORBIDDEN: "Who asks may not.",
-    HTTPStatus.BAD_GATEWAY: "AWS has refused what the answer needs; the message says what.",
-    HTTPStatus.SERVICE_UNAVAILABLE: "AWS has too much to do, or did not answer: ask again.",
+    HTTPStatus.BAD_REQUEST: "The request is invalid.",
+    HTTPStatus.UNAUTHORIZED: "The caller is not authenticated.",
+    HTTPStatus.FORBIDDEN: "The caller lacks the permission.",
+    HTTPStatus.BAD_GATEWAY: "AWS denied a required request; the message names it.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "AWS throttled a request or did not respond: try again.",
 }
 WITH_BODY = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The request is too large.",
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The request is no JSON.",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The request is not JSON.",
 }
 
 
 def document(operations: Sequence[Operation]) -> Mapping[str, Any]:
-    """The description, in the form of OpenAPI 3.1.
+    """Return the description in OpenAPI 3.1 format.
 
     Args:
-        operations: what can be asked.
+        operations: the operations of the API.
     """
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
@@ -82,7 +82,7 @@ def _parameters(operation: Operation) -> Iterator[Mapping[str, Any]]:
 
 def _refusals(operation: Operation) -> Mapping[HTTPStatus, str]:
     bodied = WITH_BODY if operation.body is not None else {}
-    named = {HTTPStatus.NOT_FOUND: "There is nothing of that name."} if operation.path_schemas else {}
+    named = {HTTPStatus.NOT_FOUND: "It does not exist."} if operation.path_schemas else {}
     return {**ALWAYS, **named, **bodied, **operation.refusals}
 
 

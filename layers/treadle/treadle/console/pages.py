@@ -1,4 +1,4 @@
-"""What is open to everybody: the page, how to sign in, and the API's description; and every answer's headers."""
+"""Public content: the page, the sign-in settings and the API's description; the headers of all responses."""
 
 import hashlib
 import mimetypes
@@ -9,17 +9,17 @@ from pathlib import Path
 STATIC = Path(__file__).parent / "static"
 
 TEXTS = ("text/", "application/json", "image/svg+xml")
-"""Types that are sent as text; everything else is bytes."""
+"""Content types that are sent as text; everything else is bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A file as it is sent.
+    """A file of the page.
 
     Attributes:
         kind: its content type.
-        content: the file.
-        is_kept: whether a browser may keep it for ever: its address is another one when it changes.
+        content: its content.
+        is_kept: whether browsers may cache it indefinitely: its address changes with its content.
     """
 
     kind: str
@@ -28,10 +28,11 @@ class Page:
 
 
 def pages(folder: Path = STATIC) -> Mapping[str, Page]:
-    """By address, each file of the page. What is not among them is not there, wherever it leads.
+    """Return the files of the page, by address; no other path exists.
 
     Args:
-        folder: where they are; its index.html is at /, all others are below /static and a digest of them all.
+        folder: contains the files; index.html is served at /, all others at /static and a digest of all of
+            them.
     """
     files = {
         path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()
@@ -55,12 +56,12 @@ def _pages(contents: Mapping[str, bytes], below: str) -> Iterator[tuple[str, Pag
 
 
 def security_headers(origins: tuple[str, ...]) -> Mapping[str, str]:
-    """What every answer bears: nothing inline, nothing from elsewhere, in nobody's frame, and kept nowhere.
+    """Return the headers of every response: no inline scripts, no other origins, no framing, no caching.
 
-    An answer that may be kept says so itself.
+    A response that may be cached overrides the last.
 
     Args:
-        origins: where else the page has to connect to sign in.
+        origins: other origins that the page connects to for sign-in.
     """
     policy = {
         "default-src": "'none'",

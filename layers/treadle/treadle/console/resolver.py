@@ -1,4 +1,4 @@
-"""Powertools' resolver with the request kept by thread, so that the local server answers several at once."""
+"""Powertools' resolver with a request per thread, so that the local server handles several at once."""
 
 import threading
 from collections.abc import Mapping
@@ -8,10 +8,10 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
 
 
 class Resolver(APIGatewayHttpResolver):
-    """Finds the route of a request of API Gateway's payload version 2.
+    """Routes requests of API Gateway's payload format 2.0.
 
-    Powertools keeps the request that it is at in its class, as Lambda sends one at a time; two threads of the
-    local server would take each other's.
+    Powertools stores the current request in its class, as Lambda sends one at a time; two threads of the
+    local server would mix up theirs.
     """
 
     def __init__(self) -> None:
@@ -20,7 +20,7 @@ class Resolver(APIGatewayHttpResolver):
 
     @property
     def current_event(self) -> Any:
-        """The request that this thread is at."""
+        """Return this thread's request."""
         return self._at.event
 
     @current_event.setter
@@ -29,7 +29,7 @@ class Resolver(APIGatewayHttpResolver):
 
     @property
     def context(self) -> dict[Any, Any]:
-        """What is known of it on the way."""
+        """Return the context of this thread's request."""
         if not hasattr(self._at, "context"):
             self._at.context = {}
         found: dict[Any, Any] = self._at.context
@@ -40,11 +40,11 @@ class Resolver(APIGatewayHttpResolver):
         self._at.context = value
 
     def resolve(self, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-        """API Gateway's answer to a request.
+        """Handle a request and return API Gateway's response.
 
         Args:
-            event: of API Gateway's payload version 2.
-            context: Lambda's; nobody looks at it.
+            event: in API Gateway's payload format 2.0.
+            context: Lambda's; not used.
         """
         del context
         self.current_event = self._to_proxy_event(dict(event))

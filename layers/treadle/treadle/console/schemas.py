@@ -12,16 +12,16 @@ KEY: Schema = {"type": "string", "minLength": 1, "maxLength": 2048}
 
 
 def limit(default: int, most: int) -> Schema:
-    """How many at most."""
+    """Return the schema of a maximum number of results."""
     return {"type": "integer", "minimum": 1, "maximum": most, "default": default}
 
 
 def record(properties: Mapping[str, Schema], required: Sequence[str] | None = None) -> Schema:
-    """An object with these properties and no others.
+    """Return the schema of an object with these properties and no others.
 
     Args:
-        properties: by name, their schemas.
-        required: those that must be there; None for all.
+        properties: schemas by name.
+        required: the required properties; None for all.
     """
     names = list(properties if required is None else required)
     return {
@@ -33,5 +33,5 @@ def record(properties: Mapping[str, Schema], required: Sequence[str] | None = No
 
 
 def list_of(schema: Schema) -> dict[str, Any]:
-    """A list of any length."""
+    """Return the schema of a list of any length."""
     return {"type": "array", "items": schema}

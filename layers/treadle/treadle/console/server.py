@@ -1,4 +1,4 @@
-"""The console on a laptop: an HTTP server for this machine alone, which asks the same application as API Gateway."""
+"""The console on a laptop: an HTTP server for this machine only, for the same application as on AWS."""
 
 import base64
 import sys
@@ -14,18 +14,18 @@ from treadle.console.errors import refused
 
 HOST = "127.0.0.1"
 NAMES = (HOST, "localhost")
-"""What a browser on this machine may call it; any other name is a foreign page's trick."""
+"""Accepted host names; any other name may be a DNS rebinding attack."""
 
 IDLE_SECONDS = 30
-"""A connection that says nothing for so long is closed."""
+"""Time after which an idle connection is closed."""
 
 
 class LocalServer(ThreadingHTTPServer):
-    """Serves the console to this machine.
+    """Serves the console on this machine.
 
     Args:
         console: the application.
-        port: where; 0 for any that is free.
+        port: the port; 0 for any free one.
 
     Raises:
         OSError: if the port is taken.
@@ -38,18 +38,18 @@ class LocalServer(ThreadingHTTPServer):
         super().__init__((HOST, port), _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Tell of what broke, but not of a browser that has left in the middle of an answer."""
+        """Report an error, unless the browser has closed the connection during a response."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
     @property
     def address(self) -> str:
-        """Where the page is."""
+        """Return the page's URL."""
         return f"http://{HOST}:{self.server_port}/"
 
     @property
     def hosts(self) -> frozenset[str]:
-        """The names by which it may be asked for."""
+        """Return the accepted values of the Host header."""
         return frozenset(f"{name}:{self.server_port}" for name in NAMES)
 
 
@@ -62,10 +62,10 @@ class _Handler(BaseHTTPRequestHandler):
         return "treadle"
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name in the standard library
-        """Nothing: addresses carry keys, and the browser shows what fails."""
+        """Log nothing: addresses contain keys, and the browser shows what fails."""
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """What is no HTTP at all is answered as everything else is; nothing that was sent comes back."""
+        """Respond to malformed HTTP like to any other request, without repeating its content."""
         del message, explain
         self.close_connection = True
         self.request_version = self.protocol_version
@@ -81,7 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(self.server.console.handle(self._event(body)))
 
     def __getattr__(self, name: str) -> Any:
-        """The standard library looks up `do_GET` and so on: the application knows which methods there are."""
+        """Handle every `do_GET` and so on of the standard library: the application knows the methods."""
         if name.startswith("do_"):
             return self._serve
         raise AttributeError(name)
@@ -89,13 +89,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _refusal(self) -> tuple[HTTPStatus, str] | None:
         hosts = self.headers.get_all("Host") or []
         if len(hosts) != 1 or hosts[0].lower() not in self.server.hosts:
-            return HTTPStatus.FORBIDDEN, f"The console is at {self.server.address}, and has no other name."
+            return HTTPStatus.FORBIDDEN, f"The console is available only at {self.server.address}."
         origins = self.headers.get_all("Origin") or []
         if any(origin.lower() not in {f"http://{host}" for host in self.server.hosts} for origin in origins):
-            return HTTPStatus.FORBIDDEN, "Pages of other origins may not ask."
+            return HTTPStatus.FORBIDDEN, "Requests from pages of other origins are not allowed."
         length = self._length()
         if length is None or "Transfer-Encoding" in self.headers:
-            return HTTPStatus.LENGTH_REQUIRED, "A request must say its length, once."
+            return HTTPStatus.LENGTH_REQUIRED, "A request must have one Content-Length."
         if length > MAX_BODY:
             return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The request has more than {MAX_BODY} bytes."
         return None
@@ -105,7 +105,7 @@ class _Handler(BaseHTTPRequestHandler):
         return int(given[0]) if len(given) == 1 and given[0].isdecimal() and given[0].isascii() else None
 
     def _event(self, body: bytes) -> Mapping[str, Any]:
-        """The request as API Gateway passes it on, payload version 2."""
+        """Convert the request to API Gateway's payload format 2.0."""
         address = urllib.parse.urlsplit(self.path)
         path = urllib.parse.unquote(address.path)
         query: dict[str, list[str]] = urllib.parse.parse_qs(address.query, keep_blank_values=True)

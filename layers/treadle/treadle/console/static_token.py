@@ -1,4 +1,4 @@
-"""Who asks, and what they may do: a start-up token on a laptop, an authorizer's claims when deployed."""
+"""Callers and their roles, and authentication by a start-up token on a laptop."""
 
 import secrets
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ BEARER = "Bearer "
 
 
 class Role(StrEnum):
-    """What somebody may do: a viewer sees everything and changes nothing."""
+    """A caller's role: a viewer sees everything and changes nothing."""
 
     VIEWER = "viewer"
     OPERATOR = "operator"
@@ -20,11 +20,11 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks.
+    """A caller.
 
     Attributes:
         name: what edits and runs record as `by`.
-        role: what they may do.
+        role: the role.
     """
 
     name: str
@@ -32,35 +32,35 @@ class Caller:
 
 
 class Access(Protocol):
-    """Decides who may come in."""
+    """Authenticates callers."""
 
     @property
     def sign_in(self) -> Mapping[str, str]:
-        """What the page needs to know to sign in, none of it secret: /config.json."""
+        """Return the page's sign-in configuration, which contains no secret: /config.json."""
 
     @property
     def origins(self) -> tuple[str, ...]:
-        """Where else than to the console itself the page has to connect to sign in."""
+        """Return the other origins that the page connects to for sign-in."""
 
     def admit(self, headers: Mapping[str, str], context: Mapping[str, object]) -> Caller:
-        """Who asks.
+        """Authenticate a caller.
 
         Args:
             headers: the request's, by names in lower case.
-            context: API Gateway's `requestContext`, with what its authorizer found.
+            context: API Gateway's `requestContext`, with the authorizer's result.
 
         Raises:
-            UnauthorizedError: if that is not known (401).
-            ForbiddenError: if they have no role here (403).
+            UnauthorizedError: if the caller is unknown (401).
+            ForbiddenError: if the caller has no role (403).
         """
 
 
 class StaticTokenAuth:
-    """Lets in who bears the token that was made when the console was started, all in one role.
+    """Authenticates callers with the token of the console's start, all in one role.
 
     Args:
-        token: unguessable.
-        caller: who has started it.
+        token: a random secret.
+        caller: the user who started the console.
     """
 
     sign_in: Mapping[str, str] = {"auth": "token"}
@@ -75,6 +75,6 @@ class StaticTokenAuth:
         del context
         given = headers.get("authorization", "").encode(errors="replace")
         if not secrets.compare_digest(given, self._expected):
-            msg = "The token is missing, or is an earlier one: open the address that `treadle console` has printed."
+            msg = "The token is missing or outdated: open the address that `treadle console` printed."
             raise UnauthorizedError(msg)
         return self._caller

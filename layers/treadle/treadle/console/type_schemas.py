@@ -1,4 +1,4 @@
-"""The schemas of what the API answers, read off the types of the values that it shows."""
+"""JSON schemas of the API's responses, derived from the types of their values."""
 
 import types
 import typing
@@ -14,14 +14,14 @@ from treadle.definitions.runs import StepFailure
 _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", types.NoneType: "null"}
 
 _NAMED = {each.__name__: each for each in (AssetMaterialization, StepFailure)}
-"""What the records' own modules name for the type checker alone, as evaluators hardly ever meet it."""
+"""Types that the records' modules import for type checking only."""
 
 
 def shape(kind: Any, *, without: Collection[str] = ()) -> dict[str, Any]:
-    """The schema of a value as `operate/views.py` shows it.
+    """Return the schema of a value as `operate/views.py` converts it.
 
     Args:
-        kind: a dataclass, an enumeration, or a type made of them and plain ones.
+        kind: a dataclass, an enumeration, or a type made of these and plain types.
         without: names of a dataclass's fields that are not shown.
     """
     if kind in _PLAIN:
@@ -47,7 +47,7 @@ def _made_of(origin: Any, arguments: tuple[Any, ...]) -> dict[str, Any]:
 
 
 def with_properties(base: Schema, **properties: Schema) -> dict[str, Any]:
-    """An object's schema with further properties, which are always there."""
+    """Return an object's schema with further properties, which are required."""
     return {
         **base,
         "properties": {**base["properties"], **properties},

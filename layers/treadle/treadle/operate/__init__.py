@@ -1,1 +1,1 @@
-"""What an operator does, over the same ports as the engine. Knows nothing of AWS."""
+"""Operators' use cases, over the same ports as the engine. Independent of AWS."""

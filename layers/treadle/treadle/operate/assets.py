@@ -1,4 +1,4 @@
-"""What is known of assets: which there are, what became of them last, and what before."""
+"""Lists assets and their events."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ MOST_KEYS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class AssetEventPage:
-    """Some events of an asset, newest first.
+    """A page of an asset's events, newest first.
 
     Attributes:
-        events: those found.
-        next: the `storage_id` before which the next page goes on; None if there is nothing more.
+        events: the events.
+        next: the `storage_id` before which the next page begins; None on the last page.
     """
 
     events: tuple[AssetEvent, ...]
@@ -24,41 +24,37 @@ class AssetEventPage:
 
 
 class AssetCatalogue:
-    """Reads assets.
-
-    Args:
-        events: keeps asset events.
-    """
+    """Reads assets."""
 
     def __init__(self, events: EventStore) -> None:
         self._events = events
 
     def newest(self, *, limit: int = MOST_KEYS) -> Sequence[AssetEvent]:
-        """The newest event of each asset, newest first.
+        """Return the newest event of each asset, newest first.
 
         Args:
-            limit: how many assets are looked up at most, in the order of their keys.
+            limit: the maximum number of assets to read, in the order of their keys.
 
         Raises:
-            StoreError: if the store did not answer.
+            StoreError: if the store did not respond.
         """
         keys = self._events.asset_keys("", limit)
         newest = self._events.newest(keys)
-        # All keys of the directory have events: what shows none has a counter that cannot be read.
+        # All keys in the directory have events: a key without one has an unreadable counter.
         lost = (unreadable_event(key, 0, f"{UNREADABLE}its counter") for key in keys if key not in newest)
         found = [*newest.values(), *lost]
         return sorted(found, key=lambda event: (event.time, event.asset_key), reverse=True)
 
     def events(self, asset_key: str, *, before: int | None = None, limit: int = 50) -> AssetEventPage:
-        """An asset's events, newest first.
+        """Return a page of an asset's events, newest first.
 
         Args:
-            asset_key: its parts joined by "/".
-            before: what the page before gave as `next`; None for the newest.
-            limit: how many at most.
+            asset_key: the key's parts, joined by "/".
+            before: `next` of the previous page; None for the newest.
+            limit: the maximum number of events.
 
         Raises:
-            StoreError: if the store did not answer.
+            StoreError: if the store did not respond.
         """
         found = self._events.between(asset_key, 0, before, ascending=False, at_once=limit + 1)
         events = tuple(islice(found, limit + 1))

@@ -1,4 +1,4 @@
-"""What RECONCILE does for an operator on a direct invocation: calls that only the engine's functions may make."""
+"""Commands that RECONCILE executes for operators on direct invocation: calls that only the engine may make."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,13 +13,13 @@ Answer = dict[str, Any]
 
 
 class Commands:
-    """Carries out an operator's commands with the roles that jobs bring.
+    """Executes operators' commands with the roles of jobs.
 
     Args:
         runs: cancels and refreshes runs.
-        jobs: what each job's name launches.
-        look: how a job's target stands, in the fields `exists` and `trouble`, or `error` where it does not say.
-        renew: has the registry read again, as an operator may just have changed it.
+        jobs: the settings of each job, by name.
+        look: checks a job's target; returns the fields `exists` and `trouble`, or `error` if that is unknown.
+        renew: reads the registry again, as an operator may have just changed it.
     """
 
     def __init__(
@@ -35,11 +35,11 @@ class Commands:
         self._renew = renew
 
     def answer(self, event: Mapping[str, Any]) -> Answer:
-        """What became of a command; a failure is an answer too, with the error's name in `error`.
+        """Execute a command and return its result; a failure has the error's name in `error`.
 
         Args:
-            event: `{"treadle": "cancel", "run_id": ..., "by": ...}`, `{"treadle": "refresh", "run_id": ...}` or
-                `{"treadle": "targets"}`.
+            event: `{"treadle": "cancel", "run_id": ..., "by": ...}`, `{"treadle": "refresh", "run_id": ...}`
+                or `{"treadle": "targets"}`.
         """
         self._renew()
         if event.get("treadle") == TARGETS:
@@ -54,7 +54,7 @@ class Commands:
     def _edit(self, event: Mapping[str, Any]) -> RunEdit:
         run_id, by = event.get("run_id"), event.get("by", "")
         if not isinstance(run_id, str) or not isinstance(by, str):
-            msg = f"A command names a run by run_id, a text, and got {run_id!r:.80}."
+            msg = f"The command has run_id {run_id!r:.80}, which is not text. Give the run's id."
             raise CommandRefusedError(msg)
         if event.get("treadle") == REFRESH:
             return self._runs.refresh(run_id)

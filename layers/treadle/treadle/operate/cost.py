@@ -1,4 +1,4 @@
-"""Computes what Treadle costs: counted requests times published prices, beside a daemon that waits all month."""
+"""Estimates Treadle's cost: counted requests times published prices, compared with an always-on daemon."""
 
 from dataclasses import dataclass, fields
 
@@ -10,24 +10,24 @@ MINUTE_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """List prices in dollars, without any free tier.
+    """List prices in US dollars, without free tier.
 
     Attributes:
-        region: where they hold.
-        dated: when they were published.
-        write_units: of DynamoDB on demand, a million.
-        read_units: of DynamoDB on demand, a million.
-        invocations: of Lambda, a million.
-        gb_seconds: of Lambda on arm64, one.
-        schedules: invocations of EventBridge Scheduler, a million.
-        queue_requests: of SQS standard queues, a million.
-        events: put on a bus of one's own, a million.
-        log_gb: taken in by CloudWatch Logs, one.
-        metric: a custom one, a month.
-        alarm: of standard resolution, a month.
-        dashboard: a month.
-        vcpu_hour: of Fargate on x86.
-        gb_hour: of Fargate on x86.
+        region: the Region of the prices.
+        dated: the month of publication.
+        write_units: DynamoDB on demand, per million.
+        read_units: DynamoDB on demand, per million.
+        invocations: Lambda, per million.
+        gb_seconds: Lambda on arm64, per GB-second.
+        schedules: invocations by EventBridge Scheduler, per million.
+        queue_requests: SQS standard queues, per million.
+        events: EventBridge events on a custom bus, per million.
+        log_gb: CloudWatch Logs ingestion, per GB.
+        metric: custom metric, per month.
+        alarm: standard resolution, per month.
+        dashboard: per month.
+        vcpu_hour: Fargate on x86.
+        gb_hour: Fargate on x86.
     """
 
     region: str = "us-east-1"
@@ -49,17 +49,17 @@ class Prices:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What happens how often each time.
+    """Billed usage of one operation.
 
     Attributes:
-        write_units: of DynamoDB, indexes and transactions included.
-        read_units: of DynamoDB.
-        invocations: of functions.
-        seconds: billed for these together.
+        write_units: DynamoDB, including indexes and transactions.
+        read_units: DynamoDB.
+        invocations: Lambda invocations.
+        seconds: billed duration of all invocations.
         schedules: invocations by a schedule.
         queue_requests: sends, receives and deletes.
-        events: put on the bus.
-        log_bytes: written.
+        events: events put on the bus.
+        log_bytes: bytes written to logs.
     """
 
     write_units: float = 0
@@ -73,16 +73,16 @@ class Use:
 
 
 MEMORY_GB = 0.25
-"""As the template gives each function."""
+"""Memory of each function in the template."""
 
 IDLE_TICK = Use(write_units=2, invocations=1, seconds=0.03, schedules=1, log_bytes=1_200)
 """A leased tick that finds nothing, with a cursor under 1 KB: the lease, and the skip streak."""
 
 MESSAGE = Use(queue_requests=3)
-"""One message in a batch of its own: sent, received, deleted."""
+"""A message in a batch of one: sent, received, deleted."""
 
 EVENT = Use(write_units=2, read_units=1, invocations=1, seconds=0.05, queue_requests=3, log_bytes=1_500)
-"""An event evaluated, which a rule has put on the sensor's queue."""
+"""The evaluation of an event that a rule put on the sensor's queue."""
 
 RUN = Use(
     write_units=21,
@@ -92,47 +92,52 @@ RUN = Use(
     seconds=0.4,
     # The messages of LAUNCH and RECORD: a launch, a start and an end.
     queue_requests=9,
-    # QUEUED, STARTING, STARTED and the end are told.
+    # Events: QUEUED, STARTING, STARTED and the end.
     events=4,
     log_bytes=7_000,
 )
-"""A run from its dispatch to its recorded end, each step in a batch of its own; its job costs what it costs."""
+"""A run from dispatch to its recorded end, each message in a batch of one; without the job's own cost."""
 
 POLLS_PER_MONTH = 5 * MONTH_SECONDS / 20
-"""Lambda's five pollers ask an idle queue every 20 seconds."""
+"""Lambda's five pollers poll an idle queue every 20 seconds."""
 
 ENGINE_QUEUES = 4
-"""Of engine/template.yaml: the queues of DISPATCH, LAUNCH, RECORD and PUBLISH."""
+"""In engine/template.yaml: the queues of DISPATCH, LAUNCH, RECORD and PUBLISH."""
 
 BASIC_ALARMS, DETAILED_ALARMS = 4, 25
-"""Of engine/template.yaml, with Monitoring=basic and with Monitoring=detailed."""
+"""In engine/template.yaml, with Monitoring=basic and with Monitoring=detailed."""
 
 PROJECT_ALARMS = 1
-"""Of template.yaml: for dead letters."""
+"""In template.yaml: for dead letters."""
 
 RUN_METRICS = 6
-"""Written while runs come: TicksSucceeded, DispatchesSucceeded, LaunchesStarted, ReportsApplied, StatusesPublished and
-LaunchLatency."""
+"""Metrics that are written while there are runs.
+
+TicksSucceeded, DispatchesSucceeded, LaunchesStarted, ReportsApplied, StatusesPublished and LaunchLatency.
+"""
 
 EVENT_METRICS = 1
-"""Written while events come, for each sensor: EventAge."""
+"""Metrics that are written for each sensor while there are events: EventAge."""
 
 IDLE_PASS = Use(write_units=0.1, read_units=11, invocations=1, seconds=0.1, schedules=1, log_bytes=400)
-"""A pass of RECONCILE that finds nothing: twelve queries of two sparse indexes, the registry, the states of ten sensors each
-four minutes, and every ten minutes the time of the pass."""
+"""A pass of RECONCILE that finds nothing.
+
+Twelve queries of two sparse indexes; the registry; the states of ten sensors every four minutes; and the time
+of the pass every ten minutes.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What an engine and its projects have to do.
+    """The workload of an engine and its projects.
 
     Attributes:
-        sensors: how many have a schedule.
-        interval: seconds between the ticks of each; a schedule comes each minute at least.
-        event_sensors: how many have a queue for events, and no schedule.
-        projects: how many stacks use the engine.
-        events: evaluated in a month.
-        runs: in a month.
+        sensors: sensors with a schedule.
+        interval: seconds between the ticks of each; a schedule fires at least each minute.
+        event_sensors: sensors with an event queue and no schedule.
+        projects: stacks that use the engine.
+        events: evaluated per month.
+        runs: per month.
         is_detailed: whether the engine has Monitoring=detailed.
     """
 
@@ -146,22 +151,20 @@ class Workload:
 
     @property
     def ticks(self) -> float:
-        """Evaluated in a month."""
+        """Return the number of ticks per month."""
         return self.sensors * MONTH_SECONDS / self.interval
 
     @property
     def queues(self) -> int:
-        """Queues that Lambda polls; a sensor with a schedule has one for ticks below the minute only."""
+        """Return the number of queues that Lambda polls.
+
+        A sensor with a schedule has a queue for ticks only if its interval is below a minute.
+        """
         return ENGINE_QUEUES + self.event_sensors + (self.sensors if self.interval < MINUTE_SECONDS else 0)
 
 
 def price(use: Use, prices: Prices) -> dict[str, float]:
-    """What a use costs each time, in dollars, by service.
-
-    Args:
-        use: what happens.
-        prices: of each part.
-    """
+    """Return the cost of one operation in dollars, by service."""
     return {
         "DynamoDB": (use.write_units * prices.write_units + use.read_units * prices.read_units) / MILLION,
         "Lambda": use.invocations * prices.invocations / MILLION
@@ -174,19 +177,15 @@ def price(use: Use, prices: Prices) -> dict[str, float]:
 
 
 def per_million(use: Use, prices: Prices) -> float:
-    """What a million uses cost, in dollars."""
+    """Return the cost of a million operations in dollars."""
     return _each(use, prices) * MILLION
 
 
 def per_month(work: Workload, prices: Prices) -> dict[str, float]:
-    """List what an engine and its projects cost in a month, in dollars, each line with its name.
+    """List the monthly cost of an engine and its projects in dollars, by line item.
 
-    What is not in it is free or costs nothing while it is idle: standard parameters of Systems Manager, events of AWS
-    on the default bus, and metrics that are not written.
-
-    Args:
-        work: what they have to do.
-        prices: of each part.
+    What is not listed is free, or costs nothing while idle: standard parameters of Systems Manager, AWS
+    events on the default bus, and metrics that are not written.
     """
     alarms = (DETAILED_ALARMS if work.is_detailed else BASIC_ALARMS) + PROJECT_ALARMS * work.projects
     metrics = (RUN_METRICS if work.runs else 0) + (EVENT_METRICS * work.event_sensors if work.events else 0)
@@ -209,12 +208,12 @@ def _each(use: Use, prices: Prices) -> float:
 
 
 def daemon_per_month(prices: Prices) -> float:
-    """What the smallest Fargate task (a quarter of a CPU, half a GB) costs that runs a daemon all month."""
+    """Return the monthly cost of a daemon on the smallest Fargate task (0.25 vCPU, 0.5 GB)."""
     return MONTH_HOURS * (0.25 * prices.vcpu_hour + 0.5 * prices.gb_hour)
 
 
 def _not_due(work: Workload) -> Use:
-    """The schedule's deliveries between the ticks of a longer interval: one conditional write that fails."""
+    """Return the usage of invocations that are not due: each is one failed conditional write."""
     delivered = work.sensors * MONTH_SECONDS / MINUTE_SECONDS
     idle = max(0.0, delivered - work.ticks)
     each = Use(write_units=1, invocations=1, seconds=0.02, schedules=1, log_bytes=400)

@@ -1,4 +1,4 @@
-"""What is wrong with a deployment, and what to do about it; and what was looked at and is in order."""
+"""Checks a deployment: what is wrong, what to do about it, and what is in order."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -37,10 +37,10 @@ from treadle.ports.system import Clock
 from treadle.ports.ticks import MOST_READ, Tick, TickStore, TickTrouble
 
 LATE_MS = 600_000
-"""RECONCILE comes to what is late within minutes; what is later than this, it does not come to."""
+"""RECONCILE handles late items within minutes; it does not reach those that are later than this."""
 
 LOOKED_AHEAD_MS = 31 * 86_400_000
-"""No run under way is left alone for so long."""
+"""Every run in progress is checked again within this time."""
 
 COUNTED = 100
 _WORKERS = 16
@@ -51,23 +51,23 @@ _CHECKED_APART = {
     ProblemKind.UNCHECKED,
     ProblemKind.NO_EVENTS,
 }
-"""Other checks look at these in each sensor: its configuration, its registration, its rule."""
+"""Covered by the separate checks of each sensor's configuration, registration and rule."""
 
 _ORDER = (Severity.PROBLEM, Severity.WARNING, Severity.OK)
 
 
 class Doctor:
-    """Examines a deployment.
+    """Checks a deployment.
 
     Args:
         deployment: its sensors and their functions.
-        health: looks at what AWS runs for it.
-        overview: how its sensors stand.
-        ticks: keeps tick records.
-        runs: keeps run records.
-        clock: the time.
-        addresses: where the jobs are and were; None if runs under way are not looked at.
-        registrations: what is wrong with what is registered; None to leave that out.
+        health: checks its AWS resources.
+        overview: its sensors' status.
+        ticks: tick records.
+        runs: run records.
+        clock: the clock.
+        addresses: the jobs' current and former targets; None to skip runs in progress.
+        registrations: checks the registry; None to skip that.
     """
 
     def __init__(
@@ -91,14 +91,14 @@ class Doctor:
         self._registrations = registrations
 
     def examine(self) -> list[Finding]:
-        """All that is wrong, the worst first; then what could not be looked at; then what is in order.
+        """Return all problems, the worst first; then the checks that were skipped; then what is in order.
 
         Raises:
-            StoreError: if a store did not answer.
+            StoreError: if a store did not respond.
         """
         with ThreadPoolExecutor(2) as pool:
             looking = pool.submit(self._health.snapshot)
-            # First, as the views then know which functions load, and invoke none of them again.
+            # First, so that the views know which functions load, and do not invoke them again.
             findings = [*self._configuration()]
             if self._registrations is not None:
                 findings += self._registrations.findings(self._deployment.sensors().values())
@@ -107,7 +107,7 @@ class Doctor:
             findings += self._under_way()
             snapshot = looking.result()
         in_use = {job for view in views if view.status != "STOPPED" for job in view.jobs}
-        # What does not load crashes: that is one finding.
+        # A function that does not load also crashes: that is one finding.
         broken = {each.subject for each in findings if each.check == "configuration"}
         found = _of_snapshot(snapshot, in_use)
         findings += [each for each in found if each.check != "functions" or each.subject not in broken]
@@ -118,13 +118,13 @@ class Doctor:
         return sorted(dict.fromkeys(findings), key=lambda each: _ORDER.index(each.severity))
 
     def _configuration(self) -> Iterator[Finding]:
-        """Whether each sensor's function begins at all: with its code, its settings, its resources."""
+        """Check that each sensor's function initializes: code, settings and resources."""
         sensors = list(self._deployment.sensors().values())
         with ThreadPoolExecutor(_WORKERS) as pool:
             problems = [each for each in pool.map(self._begins, sensors) if each]
         yield from problems
         if not problems:
-            says = f"The functions of {len(sensors)} sensors begin with the settings that they are given."
+            says = f"The functions of {len(sensors)} sensors load with their settings."
             yield Finding("configuration", "sensors", Severity.OK, says)
 
     def _begins(self, sensor: DeployedSensor) -> Finding | None:
@@ -141,7 +141,7 @@ class Doctor:
         return _of_grants(sensor, found.described)
 
     def _troubled(self, views: Sequence[SensorView]) -> Iterator[Finding]:
-        """Ticks of the last day of which not everything came to a run, though none of them has failed."""
+        """Find ticks of the last day that did not fail, but of which some requests did not become runs."""
         now = self._clock.now()
         with ThreadPoolExecutor(_WORKERS) as pool:
             found = [
@@ -154,13 +154,11 @@ class Doctor:
             ]
         yield from found
         if not found:
-            says = (
-                f"Nothing is held, and none of the last {MOST_READ} ticks of a day was refused or set aside."
-            )
+            says = f"No requests are held, and none were refused or set aside in the last {MOST_READ} ticks of a day."
             yield Finding("requests", "requests", Severity.OK, says)
 
     def _held(self) -> Iterator[Finding]:
-        """Ticks that wait for a grant or for the next hour, by sensor, and those whose record cannot be read."""
+        """Find held ticks by sensor, and pending ticks whose records cannot be read."""
         keys = self._ticks.pending(FAR, COUNTED)
         with ThreadPoolExecutor(_WORKERS) as pool:
             ticks = list(pool.map(lambda key: self._pending(*key), keys))
@@ -180,63 +178,63 @@ class Doctor:
             return of_unreadable_tick(sensor, tick_id, error.reason)
         except StoreThrottledError:
             raise
-        except StoreError as error:  # What it asked for is kept apart, and is gone or another.
+        except StoreError as error:  # Its payload is missing or does not match.
             return of_unreadable_tick(sensor, tick_id, str(error))
 
     def _lost(self, sensor: str, since: int) -> Iterator[Finding]:
         for trouble in (TickTrouble.REFUSED, TickTrouble.SET_ASIDE):
             page = self._ticks.page(sensor, limit=COUNTED, statuses={trouble})
-            # What an operator has dropped needs nobody's attention any more.
+            # What an operator dropped needs no attention.
             ticks = [tick for tick in page.ticks if tick.ended_at >= since and not tick.is_dropped]
             if ticks:
                 yield of_lost(sensor, trouble, ticks, is_all=len(page.ticks) < COUNTED)
 
     def _lateness(self) -> Iterator[Finding]:
-        """Ticks and runs that nobody comes to."""
+        """Find ticks and runs that are overdue."""
         before = self._clock.now() - LATE_MS
         for what, step, found in (
-            ("ticks wait to be dispatched", "dispatch", len(self._ticks.pending(before, COUNTED))),
-            ("runs wait to be looked at", "reconcile", len(self._runs.due(before, COUNTED))),
+            ("ticks have waited for dispatch", "dispatch", len(self._ticks.pending(before, COUNTED))),
+            ("runs have waited for their check", "reconcile", len(self._runs.due(before, COUNTED))),
         ):
             if found:
                 number = f"{COUNTED} or more" if found == COUNTED else str(found)
                 says = (
-                    f"{number} {what} since before {timestamp(before)}, and RECONCILE has not come to them."
+                    f"{number} {what} since before {timestamp(before)}, and RECONCILE has not reached them."
                 )
-                advice = "Look at RECONCILE's schedule and log; it goes on each minute with what is left."
+                advice = "Check RECONCILE's schedule and log; it continues with the rest each minute."
                 yield Finding("lag", step, Severity.PROBLEM, says, advice)
 
     def _under_way(self) -> Iterator[Finding]:
-        """Runs that the deployment no longer sees to their end."""
+        """Find runs in progress whose end the deployment can no longer observe."""
         if self._addresses is None:
             return
-        # Whatever is under way is looked at again some day.
+        # Every run in progress has a time of its next check.
         names = self._runs.due(self._clock.now() + LOOKED_AHEAD_MS, MOST)
         found = list(self._addresses.findings(self._runs.get_many(names).values()))
         yield from found
         if not found:
             number = f"The first {MOST}" if len(names) == MOST else str(len(names))
-            yield Finding(CHECK, CHECK, Severity.OK, f"{number} are where a job is.")
+            yield Finding(CHECK, CHECK, Severity.OK, f"{number} are at a current target of a job.")
 
 
 def _of_grants(sensor: DeployedSensor, described: Mapping[str, object]) -> Finding | None:
-    """That the code may ask for a job which the deployment does not grant; a tick that does fails."""
+    """Report jobs that the code may request without a grant; a tick that does so fails."""
     jobs = described.get("jobs")
     missing = sorted({str(job) for job in jobs} - set(sensor.jobs)) if isinstance(jobs, list) else []
     if not missing:
         return None
-    says = f"Its code may ask for {', '.join(missing)}, which the deployment does not let it start."
+    says = f"Its code may request {', '.join(missing)}, which the deployment does not let it start."
     advice = f"Add {', '.join(missing)} to the sensor's jobs in project {sensor.project}, and deploy."
     return Finding("configuration", f"sensor {sensor.name}", Severity.WARNING, says, advice)
 
 
 def _of_sensors(views: Sequence[SensorView]) -> Iterator[Finding]:
-    """Sensors that are paused, fail, or do not tick although they should."""
+    """Find sensors that are paused, fail, or do not tick although they should."""
     found = [finding for view in views for finding in _of_sensor(view)]
     yield from found
     if not found and not any(view.problems for view in views):
         running = sum(view.status == "RUNNING" for view in views)
-        says = f"{running} of {len(views)} sensors run, and none of them fails or is late."
+        says = f"{running} of {len(views)} sensors are running, and none of them is failing or late."
         yield Finding("sensors", "sensors", Severity.OK, says)
 
 
@@ -249,7 +247,7 @@ def _of_sensor(view: SensorView) -> Iterator[Finding]:
             owner,
             Severity.PROBLEM,
             says,
-            f"Mend what failed, then: treadle sensor start {view.name}",
+            f"Fix the cause, then: treadle sensor start {view.name}",
         )
     for each in view.problems:
         if each.kind not in _CHECKED_APART:
@@ -276,29 +274,29 @@ def _of_snapshot(snapshot: HealthSnapshot, in_use: Collection[str]) -> Iterator[
 
 
 def _in_order(snapshot: HealthSnapshot) -> Iterator[Finding]:
-    """What was looked at, one line for each check; one that found something has lines of its own."""
+    """Return one line for each check; a check with findings has its own lines."""
     kinds = {"schedule": "schedules", "rule": "rules", "mapping": "mappings"}
     for kind, check in kinds.items():
         number = sum(each.kind == kind for each in snapshot.switches)
-        yield Finding(check, check, Severity.OK, f"{number} are on.")
+        yield Finding(check, check, Severity.OK, f"{number} are enabled.")
     queues = [each for each in snapshot.backlogs if each.owner and each.waiting is not None]
     waiting = sum(each.waiting or 0 for each in queues)
     yield Finding(
-        "queues", "queues", Severity.OK, f"{waiting} messages wait in {len(queues)} queues, none for long."
+        "queues", "queues", Severity.OK, f"{waiting} messages wait in {len(queues)} queues; none is overdue."
     )
     yield Finding("dead letters", "dead letters", Severity.OK, "There are none.")
-    yield Finding(
-        "buckets", "buckets", Severity.OK, f"{len(snapshot.buckets)} are there, and send their events."
-    )
+    yield Finding("buckets", "buckets", Severity.OK, f"{len(snapshot.buckets)} exist and send their events.")
     there = sum(each.exists is True for each in snapshot.targets)
-    yield Finding("jobs", "jobs", Severity.OK, f"{there} have what they launch.")
-    yield Finding("permissions", "permissions", Severity.OK, "The roles allow what their functions need.")
+    yield Finding("jobs", "jobs", Severity.OK, f"{there} have an existing target.")
+    yield Finding(
+        "permissions", "permissions", Severity.OK, "The roles have the permissions that their functions need."
+    )
     if snapshot.holders:
         says = f"{len(snapshot.holders)} have the engine's policies for evaluators, each of its own sensor."
         yield Finding(HOLDERS, HOLDERS, Severity.OK, says)
     yield Finding("alarms", "alarms", Severity.OK, "None is in ALARM.")
     if snapshot.channels:
-        says = f"{len(snapshot.channels)} topics, secrets and senders of alerts are there."
+        says = f"{len(snapshot.channels)} topics, secrets and senders of alerts exist."
         yield Finding("alerts", "alerts", Severity.OK, says)
     if snapshot.clock_ahead_ms is not None:
-        yield Finding("clock", "clock", Severity.OK, "This machine's and AWS's agree.")
+        yield Finding("clock", "clock", Severity.OK, "This machine's clock agrees with AWS's.")

@@ -1,4 +1,4 @@
-"""What an operator does with requests that wait for a grant, or for the next hour, and are not wanted any more."""
+"""An operator's drop of requests that wait for a grant or for the next hour and are no longer wanted."""
 
 from treadle.definitions.errors import CommandRefusedError
 from treadle.engine.identity import timestamp
@@ -7,46 +7,41 @@ from treadle.ports.system import Clock
 from treadle.ports.ticks import Drop, Tick, TickStore
 
 MAX_REASON = 500
-"""Characters of what an operator may say."""
+"""Maximum number of characters of an operator's reason."""
 
 NO_REASON = "no reason given"
 
 
 class TickDrops:
-    """Drops what ticks wait for.
-
-    Args:
-        ticks: keeps tick records.
-        clock: the time.
-    """
+    """Drops the waiting requests of held ticks."""
 
     def __init__(self, ticks: TickStore, clock: Clock) -> None:
         self._ticks = ticks
         self._clock = clock
 
     def drop(self, sensor: str, tick_id: str, by: str, reason: str = "") -> Tick:
-        """Let no more start of a tick that waits; what has been started of it stays so.
+        """Drop the requests of a tick that still wait; runs that were started continue.
 
-        The decision is kept on the tick's record. RECONCILE carries it out at its next pass, within about a
-        minute: from then on, what was not started counts as refused, and the record may expire.
+        The decision is stored in the tick's record. RECONCILE applies it at its next pass, within about a
+        minute: from then on, requests that were not started count as refused, and the record may expire.
 
         Args:
-            sensor: whose tick.
-            tick_id: which.
-            by: who asks.
-            reason: why, in words.
+            sensor: the name of the tick's sensor.
+            tick_id: the tick.
+            by: the operator.
+            reason: free text.
 
         Returns:
-            The tick as it stands.
+            The tick's current record.
 
         Raises:
-            CommandRefusedError: if there is no such tick, or nothing of it waits.
-            StoreError: if the store did not answer.
+            CommandRefusedError: if the tick does not exist, or none of its requests wait.
+            StoreError: if the store did not respond.
         """
         words = reason.strip().encode(errors="replace").decode()[:MAX_REASON]
         drop = Drop(self._clock.now(), by, words or NO_REASON)
-        held = f"Dropped by {by} at {timestamp(drop.at)}: {drop.reason}. RECONCILE notes it within about a minute."
-        # As late as RECONCILE's next pass takes.
+        held = f"Dropped by {by} at {timestamp(drop.at)}: {drop.reason}. RECONCILE applies it within about a minute."
+        # Due at RECONCILE's next pass.
         due = drop.at - DISPATCH_LATE_MS - 1
         is_noted = self._ticks.drop(sensor, tick_id, drop, due, held)
         tick = self._ticks.get(sensor, tick_id)
@@ -60,7 +55,7 @@ def _refusal(sensor: str, tick_id: str, tick: Tick | None) -> str:
         return f"Sensor {sensor} has no tick {tick_id}: see treadle tick list {sensor} --status HELD."
     what = f"Tick {tick_id} of sensor {sensor}"
     if tick.dropped is not None:
-        return f"{what} was dropped by {tick.dropped.by} at {timestamp(tick.dropped.at)} already."
+        return f"{what} was already dropped by {tick.dropped.by} at {timestamp(tick.dropped.at)}."
     if not tick.is_to_be_dispatched:
-        return f"{what} was dispatched, or has nothing to dispatch: nothing of it waits."
-    return f"{what} is about to be dispatched: nothing of it is held."
+        return f"{what} has no held requests: it was dispatched, or requested nothing."
+    return f"{what} has no held requests: it is about to be dispatched."

@@ -1,7 +1,7 @@
-"""Why something did or did not run: one question, answered from the records and from how things are.
+"""Explains why something did or did not run, from records and the current state.
 
-All is read by key or index. What is not recorded (an event that never came, one that a stopped sensor dropped) is
-concluded from what would have brought it.
+All reads are by key or index. What is not recorded (an event that never arrived, or that a stopped sensor
+dropped) is inferred from the resources that should have delivered it.
 """
 
 from dataclasses import dataclass
@@ -33,10 +33,10 @@ READ_AT_ONCE = 20
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is asked about: one of these.
+    """The subject of an explanation: one of these.
 
     Attributes:
-        run_key: a run key of the sensor's.
+        run_key: a run key of the sensor.
         object: `s3://bucket/key`.
         run_id: a run.
         at: a time, in milliseconds.
@@ -49,19 +49,19 @@ class Subject:
 
 
 class Explainer:
-    """Explains.
+    """Explains runs, run keys, objects and ticks of a sensor.
 
     Args:
-        deployment: which sensors there are.
-        sensors: keeps their state.
-        ticks: keeps tick records.
-        runs: keeps run records.
-        run_ids: of the deployment's namespace.
-        objects: looks at objects as the sensors do.
-        health: looks at what would have brought an event.
+        deployment: the deployed sensors.
+        sensors: their state.
+        ticks: tick records.
+        runs: run records.
+        run_ids: the deployment's run ids.
+        objects: inspects objects as the sensors do.
+        health: checks the resources that deliver events.
         letters: reads the dead letters.
-        clock: the time.
-        registrations: what is wrong with what is registered; None to leave that out.
+        clock: the clock.
+        registrations: checks the registry; None to skip that.
     """
 
     def __init__(
@@ -88,15 +88,15 @@ class Explainer:
         self._of_objects = ObjectExplainer(self._asked, ticks, runs, sensors, objects, health)
 
     def explain(self, sensor: str, subject: Subject) -> Explanation:
-        """What became of a run key, an object, a run, or a moment of a sensor.
+        """Explain what happened to a run key, an object or a run, or what a sensor did at a time.
 
         Args:
-            sensor: its name.
-            subject: what is asked about.
+            sensor: the sensor's name.
+            subject: what to explain.
 
         Raises:
-            CommandRefusedError: if there is no such sensor or run, or the sensor watches no bucket.
-            StoreError: if a store did not answer.
+            CommandRefusedError: if the sensor or run does not exist, or the sensor does not watch a bucket.
+            StoreError: if a store did not respond.
         """
         standing = self._standing(sensor)
         explanation = ExplanationBuilder(standing.now, standing.stopped_at)
@@ -108,7 +108,7 @@ class Explainer:
             return self._of_key(explanation, standing, subject.run_key)
         if subject.at is not None:
             return self._of_moment(explanation, standing, subject.at)
-        raise CommandRefusedError("Say what to explain: a run key, an object, a run or a time.")
+        raise CommandRefusedError("Nothing to explain: name a run key, an object, a run or a time.")
 
     def _standing(self, sensor: str) -> SensorStatus:
         deployed, state = deployed_sensor(self._deployment, sensor), self._sensors.get(sensor)
@@ -122,7 +122,7 @@ class Explainer:
         return SensorStatus(deployed, state, edits, failed, now, problems)
 
     def _last_failure(self, sensor: str) -> TickSummary | None:
-        """The newest failure of a scheduled tick, however many ticks of events there are since."""
+        """Return the newest failure of a scheduled tick, however many event ticks followed."""
         before: str | None = None
         while True:
             page = self._ticks.page(sensor, before=before, limit=READ_AT_ONCE, statuses={TickStatus.FAILURE})
@@ -134,10 +134,10 @@ class Explainer:
     def _of_run(self, explanation: ExplanationBuilder, sensor: str, run_id: str) -> Explanation:
         run = self._runs.get(run_id)
         if run is None:
-            raise CommandRefusedError(f"There is no run {run_id}.")
+            raise CommandRefusedError(f"Run {run_id} does not exist.")
         if run.sensor != sensor:
-            whose = f"by sensor {run.sensor}" if run.sensor else "by no sensor"
-            raise CommandRefusedError(f"Run {run_id} was asked for {whose}, not by {sensor}.")
+            requester = f"by sensor {run.sensor}" if run.sensor else "outside any sensor"
+            raise CommandRefusedError(f"Run {run_id} was requested {requester}, not by {sensor}.")
         return self._asked.of_run(explanation, run)
 
     def _of_key(self, explanation: ExplanationBuilder, standing: SensorStatus, run_key: str) -> Explanation:
@@ -147,12 +147,12 @@ class Explainer:
         last = self._ticks.latest(standing.name, RECENT)
         for tick in last[:1]:
             add_tick(explanation, tick)
-        told = f"None of the last {len(last)} recorded ticks" if last else "No tick"
-        words = f"{told} of sensor {standing.name} asked for run key {run_key!r}, and there is no run of it"
+        none = f"None of the last {len(last)} recorded ticks" if last else "No tick"
+        words = f"{none} of sensor {standing.name} requested run key {run_key!r}, and no run has it"
         return explanation.end(self._with_status(explanation, standing, words))
 
     def _with_status(self, explanation: ExplanationBuilder, standing: SensorStatus, words: str) -> str:
-        """The sentence with what keeps the sensor from evaluating, or with when it does so next."""
+        """Append what keeps the sensor from evaluating, or the time of its next tick."""
         troubles = (
             standing.stopped,
             standing.not_loading,
@@ -173,9 +173,7 @@ class Explainer:
         if skips is not None and skips.first_at <= at < skips.last_at + step:
             words = f"{skips.count} ticks, from {timestamp(skips.first_at)} to {timestamp(skips.last_at)}, were skipped"
             explanation.add("tick", skips.last_at, f"{words}: {skips.reason}", ok=False)
-            return explanation.end(
-                f"Nothing was asked for: {words}. The last of them: {closed(skips.reason)}"
-            )
+            return explanation.end(f"No runs were requested: {words}. The last one: {closed(skips.reason)}")
         stop = standing.stopped_at(at)
         found = self._ticks.page(standing.name, before=timestamp(at + 1), limit=1).ticks
         last = found[0] if found else None
@@ -190,5 +188,5 @@ class Explainer:
         words = f"No tick of sensor {standing.name} is recorded for {timestamp(at)}"
         if tick is not None:
             add_tick(explanation, tick)
-            words = f"{words}; the last one before was {tick.tick_id} ({tick.status})"
+            words = f"{words}; the previous one is {tick.tick_id} ({tick.status})"
         return explanation.end(self._with_status(explanation, standing, words))

@@ -1,4 +1,4 @@
-"""Why an object got its run, or none: its events, its run key, and where neither is, what would have brought it."""
+"""Explains why an object got a run, or none: its events, its run key, or what should have delivered an event."""
 
 from treadle.definitions.errors import CommandRefusedError, TreadleError
 from treadle.engine.identity import timestamp
@@ -13,13 +13,13 @@ from treadle.ports.sensors import SensorStore
 from treadle.ports.ticks import Tick, TickStore, TickSummary
 
 EARLY_MS, LATE_MS = 60_000, 900_000
-"""An object's event bears a time so close before or after that at which its object says it was stored."""
+"""Maximum difference between an event's time and the object's modification time, in each direction."""
 
 IN_PARTS_MS = 7 * 86_400_000
-"""An object that was uploaded in parts bears the time at which that began; uploads end within a week."""
+"""Same for multipart uploads, whose objects have the upload's start time; uploads end within a week."""
 
 READ_AT_ONCE, MOST_READ = 200, 5_000
-"""So many ticks are looked through for an object's events."""
+"""Page size and maximum number of ticks searched for an object's events."""
 
 RUNS = 500
 
@@ -30,12 +30,12 @@ class ObjectExplainer:
     """Explains objects.
 
     Args:
-        asked: follows requests.
-        ticks: keeps tick records.
-        runs: keeps run records.
-        sensors: keeps the sensors' state.
-        objects: looks at objects as the sensors do.
-        health: looks at what would have brought an event.
+        asked: traces requests.
+        ticks: tick records.
+        runs: run records.
+        sensors: the sensors' state.
+        objects: inspects objects as the sensors do.
+        health: checks the resources that deliver events.
     """
 
     def __init__(
@@ -55,20 +55,20 @@ class ObjectExplainer:
         self._health = health
 
     def explain(self, explanation: ExplanationBuilder, standing: SensorStatus, location: str) -> Explanation:
-        """What became of an object.
+        """Explain what happened to an object.
 
         Args:
-            explanation: the story so far.
-            standing: of the sensor.
+            explanation: the steps so far.
+            standing: the sensor's status.
             location: `s3://bucket/key`.
 
         Raises:
-            CommandRefusedError: if that names no object, or the sensor watches no bucket.
-            StoreError: if a store did not answer.
+            CommandRefusedError: if the location is not an object, or the sensor does not watch a bucket.
+            StoreError: if a store did not respond.
         """
         bucket, _, key = location.removeprefix(_PREFIX).partition("/")
         if not location.startswith(_PREFIX) or not bucket or not key:
-            raise CommandRefusedError(f"{location!r} names no object such as s3://bucket/key.")
+            raise CommandRefusedError(f"{location!r} is not an object. Write it as s3://bucket/key.")
         sighting = self._inspected(explanation, standing, bucket, key)
         ticks, is_complete = self._event_ticks(standing.name, location, sighting)
         if ticks:
@@ -77,18 +77,16 @@ class ObjectExplainer:
         if story is not None:
             return story
         if sighting is None:
-            return explanation.end(
-                f"No event of {location} was evaluated, and the object cannot be looked at."
-            )
+            return explanation.end(f"No event of {location} was evaluated, and the object cannot be read.")
         if not sighting.is_watched:
             explanation.add("sensor", None, f"{location} is not watched", ok=False)
             return explanation.end(
-                f"{location} is not watched by sensor {standing.name}: {sighting.watched} is."
+                f"Sensor {standing.name} does not watch {location}; it watches {sighting.watched}."
             )
         if not is_complete:
             return explanation.end(
-                f"None of the {MOST_READ:,} ticks that were looked at evaluated an event of {location}, and there are "
-                "more from the time of its storing: ask by its run key, or for the time at which its event came."
+                f"None of the {MOST_READ:,} ticks that were searched evaluated an event of {location}, and there are more "
+                "from the time when it was stored: use its run key, or the time of its event, instead."
             )
         return self._missing(explanation, standing, location, sighting)
 
@@ -103,20 +101,20 @@ class ObjectExplainer:
             return None
         if found is None:
             raise CommandRefusedError(
-                f"Sensor {standing.name} watches no bucket: ask for a run key, a run or a time."
+                f"Sensor {standing.name} does not watch a bucket: use a run key, a run or a time instead."
             )
         if found.is_watched:
             is_there = found.modified_at is not None
-            words = f"{location} was stored" if is_there else f"there is no {location} (any more)"
-            explanation.add("object", found.modified_at, words, ok=is_there)
+            detail = f"{location} was stored" if is_there else f"{location} does not exist (any longer)"
+            explanation.add("object", found.modified_at, detail, ok=is_there)
         return found
 
     def _event_ticks(
         self, sensor: str, location: str, sighting: ObjectInspection | None
     ) -> tuple[list[TickSummary], bool]:
-        """The ticks of the object's events, oldest first, and whether all were looked at that may be one.
+        """Return the ticks of the object's events, oldest first, and whether the search was complete.
 
-        They are found by time, as their ids begin with the event's.
+        Ticks are found by time, as their ids begin with the event's time.
         """
         stored = sighting.modified_at if sighting else None
         first = timestamp(stored - EARLY_MS) if stored is not None else ""
@@ -138,7 +136,7 @@ class ObjectExplainer:
     def _of_events(
         self, explanation: ExplanationBuilder, standing: SensorStatus, ticks: list[TickSummary]
     ) -> Explanation:
-        """What became of the last event's evaluation."""
+        """Explain the evaluation of the newest event."""
         tick = self._ticks.get(standing.name, ticks[-1].tick_id)
         if tick is None:
             return explanation.end(f"Tick {ticks[-1].tick_id} evaluated it; its record has expired.")
@@ -154,7 +152,7 @@ class ObjectExplainer:
         if tick.set_aside:
             return explanation.end(f"Its request was set aside: {closed(tick.set_aside[0].reason)}")
         return explanation.end(
-            f"Its event was evaluated, and nothing was asked for: {closed(tick.reason or 'no reason given')}"
+            f"Its event was evaluated, but no run was requested: {closed(tick.reason or 'no reason given')}"
         )
 
     def _failed(self, explanation: ExplanationBuilder, standing: SensorStatus, tick: Tick) -> Explanation:
@@ -163,12 +161,14 @@ class ObjectExplainer:
         words = f"The function of sensor {standing.name} failed on its event, {tries}, the last time at {timestamp(tick.ended_at)}: {error}"
         key = (tick.trigger or "").partition(f"{_PREFIX}")[2].partition("/")[2].rpartition(" (")[0]
         letter = self._asked.letter(explanation, key)
-        return explanation.end(f"{words} {letter or 'The event comes again by itself, five times in all.'}")
+        return explanation.end(
+            f"{words} {letter or 'The event is delivered again automatically, five times in all.'}"
+        )
 
     def _without_event(
         self, explanation: ExplanationBuilder, sensor: str, location: str, sighting: ObjectInspection | None
     ) -> Explanation | None:
-        """What became of an object that a sweep found, or that is gone."""
+        """Explain an object that a sweep found, or that no longer exists."""
         if sighting is not None and sighting.run_key is not None:
             return self._asked.by_key(explanation, sensor, sighting.run_key)
         known = (
@@ -186,13 +186,13 @@ class ObjectExplainer:
         location: str,
         sighting: ObjectInspection,
     ) -> Explanation:
-        """Why no event of a watched object was evaluated, and when the sweep finds it."""
-        words = f"No event of {location} was evaluated, and no sweep has asked for a run of it"
+        """Explain why no event of a watched object was evaluated, and when the sweep will find it."""
+        words = f"No event of {location} was evaluated, and no sweep has requested a run for it"
         letter = self._asked.letter(explanation, location.removeprefix(_PREFIX).partition("/")[2])
         if letter is not None:
             return explanation.end(f"{words}. {letter}")
         if sighting.modified_at is None:
-            return explanation.end(f"{words}: there is no such object (any more).")
+            return explanation.end(f"{words}: the object does not exist (any longer).")
         for trouble in (standing.stopped, standing.not_loading, sighting.waits, _too_old(sighting)):
             if trouble:
                 explanation.add("sensor", None, trouble, ok=False)
@@ -202,12 +202,14 @@ class ObjectExplainer:
             explanation.add(each.check, None, f"{each.says} {each.advice}", ok=False)
         dropped = _before_start(standing, sighting)
         events = [_with_advice(each) for each in found if each.check != "schedules"]
-        why = f": {dropped or events[0]}" if dropped or events else "; what brings its events is in order."
+        why = (
+            f": {dropped or events[0]}" if dropped or events else "; the delivery of its events is in order."
+        )
         schedule = next((each for each in found if each.check == "schedules"), None)
         return explanation.end(f"{words}{why} {_sweep(standing, sighting, schedule)}")
 
     def _wiring(self, sensor: str, sighting: ObjectInspection) -> list[Finding]:
-        """What is wrong with that which brings the object's events."""
+        """Return the faults in what delivers the object's events."""
         snapshot = self._health.snapshot(f"sensor {sensor}")
         bucket = sighting.watched.removeprefix(_PREFIX).partition("/")[0]
         found = list(of_bucket(Bucket(sensor, bucket, announces=sighting.announces, remedy=sighting.remedy)))
@@ -216,13 +218,13 @@ class ObjectExplainer:
         for backlog in snapshot.backlogs:
             found += of_backlog(backlog)
             if backlog.waiting and not found:
-                says = f"{backlog.waiting} messages wait in its queue {backlog.name}, and the event may be one of them."
+                says = f"{backlog.waiting} messages wait in its queue {backlog.name}; the event may be one of them."
                 found.append(Finding("queues", backlog.owner, Severity.WARNING, says))
         return found
 
 
 def _with_advice(finding: Finding) -> str:
-    """What is wrong, with what to do about it in brackets."""
+    """Format a finding as a sentence, with its advice in parentheses."""
     says = f"{finding.says[0].lower()}{finding.says[1:].rstrip('.')}"
     return f"{says} ({finding.advice.rstrip('.')})." if finding.advice else f"{says}."
 
@@ -232,8 +234,8 @@ def _too_old(sighting: ObjectInspection) -> str:
         return ""
     return (
         f"it was stored before {timestamp(sighting.counts_since)}, when the sensor was first enabled for what it "
-        "watches, and its start_from is now or a later time. To take what was there before, deploy with the time from "
-        "which objects are to count as start_from, or with beginning and clear the cursor"
+        "watches, and its start_from is now or a later time. To include earlier objects, deploy with an earlier "
+        "start_from, or with start_from beginning and clear the cursor"
     )
 
 
@@ -242,26 +244,26 @@ def _before_start(standing: SensorStatus, sighting: ObjectInspection) -> str:
     if start is None or sighting.modified_at is None or sighting.modified_at >= start.at:
         return ""
     if sighting.is_in_parts:
-        return ""  # Its upload was begun before; when it ended, nobody knows.
-    when = f"was started only at {timestamp(start.at)}, by {start.by}"
-    return f"the sensor {when}, and what comes to a stopped sensor is dropped."
+        return ""  # Its upload began before; when it ended is unknown.
+    when = f"was not started until {timestamp(start.at)}, by {start.by}"
+    return f"the sensor {when}, and a stopped sensor drops its events."
 
 
 def _sweep(standing: SensorStatus, sighting: ObjectInspection, off: Finding | None) -> str:
-    """When the sweep comes to the object, or that it has."""
+    """Describe when the sweep reaches the object, or that it has."""
     stored, done = sighting.modified_at or 0, sighting.complete_round
     if done is not None and done > stored and not sighting.is_in_parts:
-        return f"The sweep that began at {timestamp(done)} came to it, and the sensor's function asked for nothing."
+        return f"The sweep that began at {timestamp(done)} evaluated it, and the sensor's function requested no run."
     if done is not None and done > stored:
         return (
-            f"If its upload had ended by {timestamp(done)}, the sweep that began then came to it, and the sensor's "
-            f"function asked for nothing; else the sweep that is due at {standing.next_tick or 'the next minute'} does."
+            f"If its upload had ended by {timestamp(done)}, the sweep that began then evaluated it, and the sensor's "
+            f"function requested no run; otherwise the sweep due at {standing.next_tick or 'the next minute'} finds it."
         )
     if off is not None:
-        return f"The sweep does not come to it: {_with_advice(off)}"
+        return f"The sweep does not reach it: {_with_advice(off)}"
     if standing.failing:
-        return f"The sweep does not get to it: {closed(standing.failing)}"
+        return f"The sweep does not reach it: {closed(standing.failing)}"
     due = standing.next_tick or "the next minute"
     if sighting.is_passed:
-        return f"The sweep's present round has passed its key; the round after it, which goes on at {due}, finds it."
-    return f"The sweep finds it: its next slice is due at {due}."
+        return f"The current round of the sweep has passed its key; the next round finds it. The sweep continues at {due}."
+    return f"The sweep will find it: it continues at {due}."

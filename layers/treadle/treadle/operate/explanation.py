@@ -1,4 +1,4 @@
-"""What became of a tick's requests and of a run, as steps in the order of cause and effect, and one sentence."""
+"""Explanations of a tick's requests and of a run: steps in causal order, and a one-sentence summary."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,11 +21,11 @@ class Step:
     """One thing that happened, or did not.
 
     Attributes:
-        at: when; None if that is not known, or it has not happened.
-        what: "object", "event", "sensor", "tick", "request", "dispatch", "allowance", "claim", "launch", "status",
-            "dead letter" or a check's name.
-        detail: what happened, in words.
-        ok: False where the story goes no further because of it.
+        at: the time; None if it is unknown or the step has not happened.
+        what: "object", "event", "sensor", "tick", "request", "dispatch", "allowance", "claim", "launch",
+            "status", "dead letter" or a check's name.
+        detail: a description.
+        ok: False if the chain of events ended here.
     """
 
     at: int | None
@@ -39,8 +39,8 @@ class Explanation:
     """Why something did or did not run.
 
     Attributes:
-        sentence: where it stands, and if it has stopped, why, and what comes next.
-        steps: in the order of time.
+        sentence: the current status; if it stopped, the reason and what comes next.
+        steps: in order of time.
     """
 
     sentence: str
@@ -49,12 +49,12 @@ class Explanation:
 
 @dataclass(slots=True)
 class ExplanationBuilder:
-    """A story as it is put together.
+    """Collects the steps of an explanation.
 
     Attributes:
         now: the time.
-        stopped_at: finds the edit by which the sensor was stopped at a time.
-        steps: so far.
+        stopped_at: finds the edit that had stopped the sensor at a given time.
+        steps: the steps so far.
     """
 
     now: int
@@ -62,43 +62,43 @@ class ExplanationBuilder:
     steps: list[Step] = field(default_factory=list)
 
     def add(self, what: str, at: int | None, detail: str, *, ok: bool = True) -> None:
-        """One step more."""
+        """Add a step."""
         self.steps.append(Step(at, what, detail, ok))
 
     def end(self, sentence: str) -> Explanation:
-        """The story in the order of time, with where it stands."""
+        """Return the explanation with its steps in order of time."""
         placed, at = [], 0
         for step in self.steps:
-            # What has no time of its own stays behind what it was told after.
+            # A step without a time stays behind the one that was added before it.
             at = at if step.at is None else step.at
             placed.append((at, step))
         return Explanation(sentence, tuple(step for _, step in sorted(placed, key=lambda each: each[0])))
 
 
 def add_tick(explanation: ExplanationBuilder, tick: Tick | TickSummary) -> None:
-    """What a tick evaluated, and how that ended."""
+    """Add a tick's evaluation and its result."""
     if tick.trigger:
         explanation.add("event", tick.time, tick.trigger)
     if isinstance(tick, Tick):
-        asked = len(tick.requests)
+        requested = len(tick.requests)
         error = tick.error and error_words(tick.error.type, tick.error.message)
     else:
-        asked = None
+        requested = None
         error = error_words(tick.error_type, tick.error_message or "") if tick.error_type else None
-    words = error or tick.reason or (f"{asked} runs requested" if asked is not None else "")
+    result = error or tick.reason or (f"{requested} runs requested" if requested is not None else "")
     skipped = f" ({tick.skips} ticks, to {timestamp(tick.last_time or tick.time)})" if tick.skips > 1 else ""
-    tries = f", evaluation {tick.attempts} of it" if tick.attempts > 1 else ""
-    detail = f"{tick.tick_id}{tries}: {tick.status}{skipped}{': ' if words else ''}{words}"
+    tries = f", evaluation {tick.attempts}" if tick.attempts > 1 else ""
+    detail = f"{tick.tick_id}{tries}: {tick.status}{skipped}{': ' if result else ''}{result}"
     explanation.add("tick", tick.started_at, detail, ok=tick.status is TickStatus.SUCCESS)
 
 
 def add_run(explanation: ExplanationBuilder, run: Run) -> None:
-    """A run from its record to where it stands."""
+    """Add a run's steps, from its record to its current status."""
     of = f" for run key {run.run_key!r}" if run.run_key else ""
     stop = explanation.stopped_at(run.created_at)
     if stop is not None:
-        # A stop ends evaluations, not what was committed; and an event's commit may have been under way.
-        detail = f"stopped by {stop.by}; the commit of this tick was done or under way by then"
+        # A stop ends evaluations, not what was committed; an event's commit may have been in progress.
+        detail = f"stopped by {stop.by}; this tick was already committed or being committed"
         explanation.add("sensor", stop.at, detail)
     explanation.add("dispatch", run.created_at, f"run {run.run_id} of job {run.job}{of} recorded")
     for each in run.allowances:
@@ -116,10 +116,10 @@ def add_run(explanation: ExplanationBuilder, run: Run) -> None:
         for name, at in sorted(times.items(), key=lambda each: (each[1], _rank(each[0]))):
             status = Status(name.removesuffix(ASSUMED))
             ended_badly = status in {Status.FAILURE, Status.CANCELED}
-            words = f"{status}, as Treadle concluded" if name.endswith(ASSUMED) else status.value
+            text = f"{status}, concluded by Treadle" if name.endswith(ASSUMED) else status.value
             attempt, retry = place.split("/")
             retried = f", the target's retry {retry}" if retry != "0" else ""
-            explanation.add("status", at, f"attempt {attempt}{retried}: {words}", ok=not ended_badly)
+            explanation.add("status", at, f"attempt {attempt}{retried}: {text}", ok=not ended_badly)
 
 
 def _order(place: str) -> tuple[int, ...]:
@@ -131,48 +131,54 @@ def _rank(name: str) -> int:
 
 
 def describe_run(run: Run, now: int) -> str:
-    """Where a run stands, in one or two sentences."""
+    """Describe a run's status in one or two sentences."""
     if run.status is Status.QUEUED:
         return _waits_for_launch(run, now)
     if run.status is Status.CANCELING:
-        return f"Run {run.run_id} is being ended: {run.external_id} was asked to."
+        return f"Run {run.run_id} is being canceled: {run.external_id} received the request to stop."
     if not run.status.is_finished:
         since = f" since {timestamp(run.started_at)}" if run.started_at else ""
-        look = f" Its target is asked how it stands at {timestamp(run.next_at)}." if run.next_at else ""
+        check = f" RECONCILE queries its target at {timestamp(run.next_at)}." if run.next_at else ""
         if run.unanswered is not None:
             end = timestamp(run.unanswered.since + DENIED_ENDS_MS)
-            words = _cannot_be_queried(run.unanswered)
-            look = f" {words} A denial that lasts until {end} ends the run as unknown.{look}"
-        return f"Run {run.run_id} is {run.status}{since}, as {run.external_id}.{look}"
+            reason = _cannot_be_queried(run.unanswered)
+            check = (
+                f" {reason} If access is still denied at {end}, the run ends with an unknown result.{check}"
+            )
+        return f"Run {run.run_id} is {run.status}{since}, as {run.external_id}.{check}"
     return f"{_ended(run)}{_may_follow(run)}"
 
 
 def _waits_for_launch(run: Run, now: int) -> str:
     which = f"attempt {run.attempt} of run {run.run_id}"
-    look = "RECONCILE looks after it" + (f" at {timestamp(run.next_at)}" if run.next_at else "")
+    check = "RECONCILE checks it" + (f" at {timestamp(run.next_at)}" if run.next_at else "")
     if run.claim is not None and run.claim.expires_at >= now:
         until = timestamp(run.claim.expires_at)
-        return f"The {_owner(run.claim)} is starting {which}, which it owns until {until}; {look}."
+        return f"The {_owner(run.claim)} is starting {which}, which it owns until {until}; {check}."
     if run.claim is not None:
-        return f"The {_owner(run.claim)}, which owned {which}, ended without a word; {look}."
-    waits = f"{which[0].upper()}{which[1:]} waits"
+        return f"The {_owner(run.claim)}, which owned {which}, ended without a result; {check}."
+    subject = f"{which[0].upper()}{which[1:]}"
     if run.delayed is None:
-        return f"{waits} in LAUNCH's queue since {timestamp(_queued_at(run))}; {look}."
-    verb = "is" if run.delayed.until >= now else "was to be"
-    again = f"it {verb} tried again at {timestamp(run.delayed.until)}"
-    limit = "" if run.denied_at is None else "; a denial that lasts for 5 minutes is a FAILURE"
+        return f"{subject} has waited in LAUNCH's queue since {timestamp(_queued_at(run))}; {check}."
+    verb = "will be" if run.delayed.until >= now else "was due to be"
+    retry = f"it {verb} tried again at {timestamp(run.delayed.until)}"
+    limit = (
+        "" if run.denied_at is None else "; if access is denied for 5 minutes, the attempt ends with FAILURE"
+    )
     if run.denied_at is not None and run.pending_start is not None:
         end = timestamp(max(run.denied_at, run.pending_start.at) + DENIED_ENDS_MS)
-        limit = f"; an earlier start may have come through, and a denial until {end} ends the run as unknown"
-    return f"{waits} for its target, {again}: {closed(run.delayed.reason)} {look}{limit}."
+        limit = f"; an earlier start may have reached its target, and if access is still denied at {end}, the run ends with an unknown result"
+    return f"{subject} waits for its target, {retry}: {closed(run.delayed.reason)} {check}{limit}."
 
 
 def _cannot_be_queried(unanswered: Unanswered) -> str:
-    return closed(f"Its target cannot be queried since {timestamp(unanswered.since)}: {unanswered.reason}")
+    return closed(
+        f"Queries of its target have failed since {timestamp(unanswered.since)}: {unanswered.reason}"
+    )
 
 
 def _owner(claim: Claim) -> str:
-    """Who owns an attempt: as much of the token as tells one from another, and lets nobody act for it."""
+    """Return a prefix for a claim's owner: enough of the token to identify it, too little to act for it."""
     return f"launch {claim.token[-8:]}"
 
 
@@ -195,46 +201,48 @@ def _ended(run: Run) -> str:
 
 
 def reason_of(failure: Failure) -> str:
-    """The failure's name and words."""
+    """Return the failure's name and message."""
     return closed(f"{failure.error}: {failure.cause}")
 
 
 def _may_follow(run: Run) -> str:
     if not run.may_start_again:
         if run.replaceable_request_digest is not None and run.run_key:
-            return " Nothing was started, so a changed request for its key may have it."
+            return " Nothing was started, so a changed request may reuse its run key."
         return ""
-    next_one = f"the next request for its key starts attempt {run.attempt + 1}"
+    next_one = f"the next request for its run key starts attempt {run.attempt + 1}"
     if run.attempt < run.granted and run.allowances:
         last = run.allowances[-1]
-        return f" Its key was released by {last.by} at {timestamp(last.at)}: {next_one}."
-    return f" {next_one[0].upper()}{next_one[1:]}, as the sensor declares retries."
+        return f" Its run key was released by {last.by} at {timestamp(last.at)}: {next_one}."
+    return f" {next_one[0].upper()}{next_one[1:]}, because the sensor allows retries."
 
 
 def describe_tick(tick: Tick) -> str:
-    """What came of a tick, in one sentence."""
+    """Describe a tick's result in one sentence."""
     what = f"Tick {tick.tick_id}"
     if tick.error is not None:
         return f"{what} failed: {closed(error_words(tick.error.type, tick.error.message))}"
     if tick.status is TickStatus.SKIPPED:
-        return f"{what} asked for nothing: {closed(tick.reason or 'the function gave no reason')}"
-    asked = f"{what} asked for {len(tick.requests)} runs"
+        return f"{what} requested no runs: {closed(tick.reason or 'the function gave no reason')}"
+    requested = f"{what} requested {len(tick.requests)} runs"
     if tick.held is not None:
-        return f"{asked}, which wait: {closed(tick.held)}"
+        return f"{requested}, which wait: {closed(tick.held)}"
     if tick.dispatched is None:
-        return f"{asked}, which wait for DISPATCH since {timestamp(tick.ended_at)}."
+        return f"{requested}, which have waited for DISPATCH since {timestamp(tick.ended_at)}."
     refused = f" Refused: {closed(tick.refusals[0])}" if tick.refusals else ""
-    aside = f" Set aside, as it could never run: {closed(tick.set_aside[0].reason)}" if tick.set_aside else ""
-    return f"{asked}: {tick.dispatched}.{refused}{aside}"
+    aside = (
+        f" Set aside because it could never run: {closed(tick.set_aside[0].reason)}" if tick.set_aside else ""
+    )
+    return f"{requested}: {tick.dispatched}.{refused}{aside}"
 
 
 def describe_request(tick: Tick, request: PlannedRun, granted: bool) -> tuple[str, bool]:
-    """Why a request of a committed tick has no run (yet), and whether one may still come.
+    """Describe why a request of a committed tick has no run (yet), and return whether one may still come.
 
     Args:
-        tick: as it is kept.
-        request: one of its.
-        granted: whether the deployment lets the sensor start the job, as things are.
+        tick: the tick's record.
+        request: one of its requests.
+        granted: whether the deployment currently allows the sensor to start the job.
     """
     what = f"The request for run key {request.run_key!r}" if request.run_key else "The request"
     if tick.held is not None:
@@ -242,7 +250,7 @@ def describe_request(tick: Tick, request: PlannedRun, granted: bool) -> tuple[st
     if tick.dispatched is None:
         late = timestamp(tick.ended_at + DISPATCH_LATE_MS)
         return (
-            f"{what} waits for DISPATCH since {timestamp(tick.ended_at)}; RECONCILE takes it after {late}.",
+            f"{what} has waited for DISPATCH since {timestamp(tick.ended_at)}; RECONCILE dispatches it after {late}.",
             True,
         )
     named = f"(run key {request.run_key!r})"
@@ -254,15 +262,15 @@ def describe_request(tick: Tick, request: PlannedRun, granted: bool) -> tuple[st
         refusal = f"it was dropped by {drop.by} at {timestamp(drop.at)}: {drop.reason}"
     if refusal is not None:
         return f"{what} was refused: {closed(refusal)}", False
-    return f"{what} was dispatched ({tick.dispatched}), and there is no such run.", False
+    return f"{what} was dispatched ({tick.dispatched}), but the run does not exist.", False
 
 
 def error_words(kind: str, message: str) -> str:
-    """An error's name and words, of which most bear the name already."""
+    """Return an error's name and message; most messages contain the name already."""
     return message if f"{kind}: " in message else f"{kind}: {message}"
 
 
 def closed(text: str) -> str:
-    """The text, ending as a sentence does."""
+    """Return the text with a final punctuation mark."""
     text = text.rstrip()
     return text if text.endswith((".", "!", "?", "…")) else f"{text}."

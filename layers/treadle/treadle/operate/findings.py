@@ -1,4 +1,4 @@
-"""What a deployment's vitals mean: each fault with what to do about it. Pure judgement; nothing is read here."""
+"""Judges a deployment's health: each fault with what to do about it. Pure; performs no I/O."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,17 +22,17 @@ from treadle.ports.health import (
 from treadle.ports.ticks import Tick, TickSummary, TickTrouble
 
 OLD_SECONDS = 300
-"""A message that has waited for longer is not simply next in line; the alarms on age say the same."""
+"""A message that has waited longer is overdue; the alarms on age use the same limit."""
 
 CRASHES = 3
-"""So many invocations that end in an error within 15 minutes are no single mishap."""
+"""Number of failed invocations within 15 minutes that is a problem rather than an incident."""
 
 SKEW_MS = 5_000
-"""Clocks may differ by so much without harm: leases have that margin."""
+"""Tolerated clock skew: the margin of leases."""
 
 
 class Severity(StrEnum):
-    """How bad a finding is."""
+    """Severity of a finding."""
 
     PROBLEM = "problem"
     WARNING = "warning"
@@ -44,10 +44,10 @@ class Finding:
     """Something that is wrong, or may be.
 
     Attributes:
-        check: what was looked at, such as "rules".
-        subject: of what: "sensor new_objects", "launch", a job's or an alarm's name.
+        check: the check, such as "rules".
+        subject: "sensor new_objects", "launch", a job's or an alarm's name.
         severity: how bad it is.
-        says: what is wrong, in words.
+        says: what is wrong.
         advice: what to do.
     """
 
@@ -59,9 +59,12 @@ class Finding:
 
 
 _SWITCHED = {
-    "schedule": ("schedules", "Its schedule {name} is off, so nothing ticks it"),
-    "rule": ("rules", "Its rule {name} is off, so no event reaches it"),
-    "mapping": ("mappings", "Nothing takes what waits for it: its event source mapping {name} is off"),
+    "schedule": ("schedules", "Its schedule {name} is disabled, so it does not tick"),
+    "rule": ("rules", "Its rule {name} is disabled, so it receives no events"),
+    "mapping": (
+        "mappings",
+        "Its event source mapping {name} is disabled, so it does not receive the messages in its queue",
+    ),
 }
 _SWITCH_ON = {
     "schedule": "Enable the schedule in EventBridge Scheduler, or deploy the template again.",
@@ -71,49 +74,45 @@ _SWITCH_ON = {
 
 
 def of_switch(switch: EventTrigger) -> Iterator[Finding]:
-    """That a schedule, a rule or a mapping is off, or works in vain."""
-    check, words = _SWITCHED[switch.kind]
+    """Find schedules, rules and mappings that are disabled or have no effect."""
+    check, template = _SWITCHED[switch.kind]
     if not switch.is_on:
         advice = _SWITCH_ON[switch.kind].format(name=switch.name)
         gone = ""
         if switch.trouble:
             gone, advice = f" ({switch.trouble})", "Deploy the template again."
         yield Finding(
-            check, switch.owner, Severity.PROBLEM, f"{words.format(name=switch.name)}{gone}.", advice
+            check, switch.owner, Severity.PROBLEM, f"{template.format(name=switch.name)}{gone}.", advice
         )
     elif switch.trouble:
-        says = f"Its {switch.kind} {switch.name} works in vain: {switch.trouble}."
+        says = f"Its {switch.kind} {switch.name} has no effect: {switch.trouble}."
         yield Finding(
             check,
             switch.owner,
             Severity.WARNING,
             says,
-            "Look at the function's log.",
+            "Check the function's log.",
         )
 
 
 def of_held(sensor: str, ticks: Sequence[Tick], *, is_all: bool) -> Finding:
-    """That requests of a sensor wait for a grant, or for the next hour.
+    """Report requests of a sensor that wait for a grant, or for the next hour.
 
     Args:
-        sensor: its name.
-        ticks: those with such requests; one at least.
-        is_all: False if there may be more of them.
+        sensor: the sensor's name.
+        ticks: the ticks with such requests; at least one.
+        is_all: False if there may be more.
     """
-    says = f"Requests of {_ticks(len(ticks), is_all=is_all)} are held, the first of {ticks[0].tick_id}: {ticks[0].held}"
+    says = f"Requests of {_ticks(len(ticks), is_all=is_all)} are held; the first is {ticks[0].tick_id}: {ticks[0].held}"
     advice = "Grant the job or raise the limit, and deploy; or drop them: treadle tick drop."
     return Finding("requests", f"sensor {sensor}", Severity.PROBLEM, says, advice)
 
 
 def of_unreadable_tick(sensor: str, tick_id: str, reason: str) -> Finding:
-    """That a tick with requests cannot be dispatched until its record is repaired.
-
-    Args:
-        sensor: its name.
-        tick_id: which.
-        reason: what is wrong with the record.
-    """
-    says = closed(f"The record of tick {tick_id} cannot be read, and its requests wait: {reason}")
+    """Report a tick whose requests cannot be dispatched until its record is repaired."""
+    says = closed(
+        f"The record of tick {tick_id} cannot be read, so its requests are not dispatched: {reason}"
+    )
     advice = "Repair the item in the ticks table, or delete it; then: treadle dlq redrive"
     return Finding("requests", f"sensor {sensor}", Severity.PROBLEM, says, advice)
 
@@ -121,45 +120,45 @@ def of_unreadable_tick(sensor: str, tick_id: str, reason: str) -> Finding:
 def of_lost(
     sensor: str, trouble: TickTrouble, ticks: Sequence[TickSummary], *, is_all: bool = True
 ) -> Finding:
-    """That requests of a sensor were refused, or set aside, within a day.
+    """Report requests of a sensor that were refused or rejected within a day.
 
     Args:
-        sensor: its name.
-        trouble: which of the two.
-        ticks: those with such requests, newest first; one at least.
-        is_all: False if there may be more of them.
+        sensor: the sensor's name.
+        trouble: refused or rejected.
+        ticks: the ticks with such requests, newest first; at least one.
+        is_all: False if there may be more.
     """
-    what = "refused" if trouble is TickTrouble.REFUSED else "set aside, as they could never run"
-    says = f"Requests of {_ticks(len(ticks), is_all=is_all)} of the last day were {what}, last of {ticks[0].tick_id}."
-    advice = f"Why: treadle tick show {sensor} {ticks[0].tick_id}"
+    what = "refused" if trouble is TickTrouble.REFUSED else "set aside because they could never run"
+    says = f"Requests of {_ticks(len(ticks), is_all=is_all)} of the last day were {what}; the newest is {ticks[0].tick_id}."
+    advice = f"For the reason: treadle tick show {sensor} {ticks[0].tick_id}"
     severity = Severity.PROBLEM if trouble is TickTrouble.REFUSED else Severity.WARNING
     return Finding("requests", f"sensor {sensor}", severity, says, advice)
 
 
 def _ticks(number: int, *, is_all: bool) -> str:
-    words = "a tick" if number == 1 else f"{number} ticks"
-    return words if is_all else f"at least {words}"
+    count = "a tick" if number == 1 else f"{number} ticks"
+    return count if is_all else f"at least {count}"
 
 
 def of_backlog(backlog: Backlog) -> Iterator[Finding]:
-    """That something has waited for too long, or was given up."""
+    """Find messages that have waited too long, or were given up."""
     if not backlog.owner:
         if backlog.waiting or backlog.in_flight:
             number = (backlog.waiting or 0) + backlog.in_flight
-            advice = "treadle dlq list says of each why; mend that, then: treadle dlq redrive"
+            advice = "treadle dlq list shows the reason of each. Fix it, then: treadle dlq redrive"
             yield Finding(
-                "dead letters", backlog.name, Severity.PROBLEM, f"{number} messages were given up.", advice
+                "dead letters", backlog.name, Severity.PROBLEM, f"It has {number} messages.", advice
             )
         return
     if backlog.oldest_seconds is not None and backlog.oldest_seconds > OLD_SECONDS:
         what = "record of its stream" if backlog.waiting is None else f"of {backlog.waiting} messages"
         says = f"The oldest {what} has waited for {backlog.oldest_seconds:.0f} s in {backlog.name}."
-        advice = "Look at the function's errors and throttles; its mapping may be off, or the account's limit reached."
+        advice = "Check the function's errors and throttles. Its mapping may be disabled, or the account's concurrency limit reached."
         yield Finding("queues", backlog.owner, Severity.PROBLEM, says, advice)
 
 
 def of_bucket(bucket: Bucket) -> Iterator[Finding]:
-    """That a watched bucket cannot be watched, or tells of nothing."""
+    """Find watched buckets that cannot be watched, or that send no events."""
     owner = f"sensor {bucket.sensor}"
     if bucket.trouble:
         yield Finding(
@@ -170,48 +169,46 @@ def of_bucket(bucket: Bucket) -> Iterator[Finding]:
             "Correct the sensor's bucket, or its permission.",
         )
     elif bucket.announces is False:
-        says = f"Bucket {bucket.name} sends no events to EventBridge, so its objects wait for the sweep."
-        yield Finding("buckets", owner, Severity.PROBLEM, says, f"Switch them on: {bucket.remedy}")
+        says = f"Bucket {bucket.name} sends no events to EventBridge, so only the sweep finds its objects."
+        yield Finding("buckets", owner, Severity.PROBLEM, says, f"Enable them: {bucket.remedy}")
     if bucket.has_versions is False:
         says = (
-            f"The versioning of bucket {bucket.name} is not enabled, and the sensor's identity is version: an object "
-            "that is stored over another gets a run only if its etag differs."
+            f"The versioning of bucket {bucket.name} is not enabled, but the sensor's identity is version: an object "
+            "that replaces another gets a run only if its etag differs."
         )
-        advice = f"Enable it: {bucket.versioning_remedy} Or deploy with identity etag."
+        advice = f"Enable it: {bucket.versioning_remedy} Or deploy the sensor with identity etag."
         yield Finding("buckets", owner, Severity.PROBLEM, says, advice)
 
 
 def of_target(target: JobTarget, in_use: Collection[str]) -> Iterator[Finding]:
-    """That a job launches nothing.
+    """Find a job that cannot be launched.
 
     Args:
-        target: what it launches.
-        in_use: jobs that running sensors may start; another one needs no target yet.
+        target: the job's target.
+        in_use: jobs that running sensors may start; others do not need a target yet.
     """
     is_needed = target.job in in_use
     severity = Severity.PROBLEM if is_needed else Severity.OK
     if not target.address:
-        says = "The deployment gives the job no address, so its runs fail."
+        says = "The job has no target address, so its runs fail."
         if not is_needed:
-            says = "The deployment gives the job no address yet; no running sensor may start it."
-        advice = "Write its address into its block of the project's template, and deploy."
+            says = "The job has no target address yet; no running sensor may start it."
+        advice = "Set the address in the job's block of the project's template, and deploy."
         yield Finding("jobs", target.job, severity, says, advice if is_needed else "")
     elif target.exists is False:
-        says = f"What it launches is not there: {target.address}. {target.trouble}".rstrip()
+        says = f"Its target does not exist: {target.address}. {target.trouble}".rstrip()
         if not is_needed:
-            says = f"What it launches is not there yet: {target.address}; no running sensor may start it."
-        advice = "Make it again, or correct the address in its block of the project's template, and deploy."
+            says = f"Its target does not exist yet: {target.address}; no running sensor may start it."
+        advice = "Create it again, or correct the address in the job's block of the project's template, and deploy."
         yield Finding("jobs", target.job, severity, says, advice if is_needed else "")
     elif target.exists is None and target.trouble:
         says = closed(f"{target.address} cannot be described with role {target.role}: {target.trouble}")
-        advice = (
-            "Compare the role's trust and its permissions with the job's block in template.yaml, and deploy."
-        )
+        advice = "Compare the role's trust policy and permissions with the job's block in template.yaml, and deploy."
         yield Finding("jobs", target.job, Severity.PROBLEM, says, advice)
 
 
 def of_unknown_jobs(sensors: Iterable[DeployedSensor], snapshot: HealthSnapshot) -> Iterator[Finding]:
-    """That a sensor waits for runs of a job that is not registered.
+    """Find sensors that wait for runs of jobs that are not registered.
 
     Args:
         sensors: the deployment's.
@@ -219,37 +216,35 @@ def of_unknown_jobs(sensors: Iterable[DeployedSensor], snapshot: HealthSnapshot)
     """
     known = sorted(each.job for each in snapshot.targets)
     if not known or any(each.check == "jobs" for each in snapshot.unread):
-        return  # Nobody can say which jobs there are.
+        return  # The registered jobs are unknown.
     for sensor in sensors:
         heard = sensor.subscription.jobs if sensor.subscription else ()
         for name in sorted(set(heard) - set(known)):
-            says = f"It waits for runs of job {name}, which no project has registered."
+            says = f"It waits for runs of job {name}, but no project has registered that job."
             advice = f"Correct its monitored jobs, and deploy. Registered jobs: {', '.join(known)}."
             yield Finding("jobs", f"sensor {sensor.name}", Severity.PROBLEM, says, advice)
 
 
 def of_denial(denial: MissingPermission) -> Finding:
-    """That a step may not do what it must."""
+    """Report a component that lacks a permission it needs."""
     where = f"on {denial.resource}" if denial.resource else "(the log names no resource)"
-    says = f"It may not {denial.action} {where}: {denial.words}."
+    says = f"It is denied {denial.action} {where}: {denial.words}."
     advice = (
-        f"Deploy the template again if its role has lost {denial.action}; look for a boundary or an organization's "
-        "policy that denies it; or correct the parameter that names what it may reach."
+        f"Deploy the template again if its role has lost {denial.action}; look for a permissions boundary or a "
+        "service control policy that denies it; or correct the parameter that names the resource."
     )
     return Finding("permissions", denial.owner, Severity.PROBLEM, says, advice)
 
 
 def of_alarm(alarm: Alarm) -> Finding:
-    """That an alarm has gone off."""
+    """Report an alarm in state ALARM."""
     since = f" since {timestamp(alarm.since)}" if alarm.since is not None else ""
     says = f"In ALARM{since}: {alarm.words}"
-    return Finding(
-        "alarms", alarm.name, Severity.PROBLEM, says, "docs/operations.md says what each alarm means."
-    )
+    return Finding("alarms", alarm.name, Severity.PROBLEM, says, "docs/operations.md explains each alarm.")
 
 
 def of_channel(channel: AlertChannel) -> Iterator[Finding]:
-    """That alerts or alarms cannot arrive; a warning if nobody has subscribed to them."""
+    """Find channels on which alerts or alarms cannot arrive; a warning if nobody has subscribed."""
     if channel.trouble:
         says = f"Alerts do not arrive: {channel.trouble} ({channel.address.setting})"
         severity = Severity.WARNING if channel.is_unused else Severity.PROBLEM
@@ -257,26 +252,28 @@ def of_channel(channel: AlertChannel) -> Iterator[Finding]:
 
 
 def of_activity(activity: Activity) -> Iterator[Finding]:
-    """That a function crashes whenever it is invoked."""
+    """Find functions whose recent invocations failed."""
     if activity.errors:
         times = "invocation" if activity.errors == 1 else f"{activity.errors} invocations"
         says = f"The last {times} of its function {activity.name} ended in an error, within 15 minutes."
-        # One may be a deployment's, or an outage's; SQS and Lambda repeat it.
+        # A single one may be a deployment or an outage; SQS and Lambda retry it.
         severity = Severity.PROBLEM if activity.errors >= CRASHES else Severity.WARNING
-        advice = "Its log has the error: an import that fails, out of memory, out of time."
+        advice = "Its log has the error: a failed import, out of memory, or a timeout."
         yield Finding("functions", activity.owner, severity, says, advice)
 
 
 def of_clock(ahead_ms: int | None) -> Iterator[Finding]:
-    """That this machine's clock is wrong."""
+    """Find a wrong clock on this machine."""
     if ahead_ms is not None and abs(ahead_ms) > SKEW_MS:
         way = "ahead of" if ahead_ms > 0 else "behind"
-        says = f"This machine's clock is {abs(ahead_ms) / 1000:.0f} s {way} AWS's, so what is told as now is not."
-        yield Finding("clock", "this machine", Severity.PROBLEM, says, "Set the clock, by NTP.")
+        says = f"This machine's clock is {abs(ahead_ms) / 1000:.0f} s {way} AWS's, so times relative to now are wrong."
+        yield Finding(
+            "clock", "this machine", Severity.PROBLEM, says, "Synchronize the clock, for example with NTP."
+        )
 
 
 def of_unread(unread: SkippedCheck) -> Finding:
-    """That something could not be looked at."""
+    """Report something that could not be checked."""
     says = f"Not checked: {unread.words}"
     advice = f"Grant yourself {unread.action}." if unread.action else "Try again."
     return Finding(unread.check, unread.what, Severity.WARNING, says, advice)

@@ -1,4 +1,4 @@
-"""Which sensors connect which jobs and assets, as the deployment says it."""
+"""The graph of sensors, jobs and assets, as deployed."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ class Node:
 
     Attributes:
         kind: "sensor", "job" or "asset".
-        name: its own; an asset's key has its parts joined by "/".
+        name: the name; of an asset, the parts of its key joined by "/".
     """
 
     kind: str
@@ -20,17 +20,17 @@ class Node:
 
     @property
     def node_id(self) -> str:
-        """What edges name it by."""
+        """Return the node's id in edges."""
         return f"{self.kind}:{self.name}"
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Edge:
-    """What is heard of, or started.
+    """A subscription of a sensor, or a job that it may start.
 
     Attributes:
-        source: what comes first: the job or asset of which a sensor hears, or the sensor that starts a job.
-        target: what follows.
+        source: the job or asset that a sensor subscribes to, or the sensor that starts a job.
+        target: the sensor, or the job that it starts.
     """
 
     source: Node
@@ -39,19 +39,14 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """All of it, in order.
-
-    Attributes:
-        nodes: each once.
-        edges: each once.
-    """
+    """A sorted graph without duplicates."""
 
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
 
 
 def graph_of(deployment: Deployment, registered: Collection[str]) -> Graph:
-    """The sensors and the jobs, with what the sensors hear of and what they may start.
+    """Build the graph of sensors and jobs, with the sensors' subscriptions and the jobs that they may start.
 
     Args:
         deployment: its sensors.
@@ -74,7 +69,7 @@ def _edges(sensor: DeployedSensor, jobs: set[str]) -> Iterator[Edge]:
         yield Edge(own, Node("job", job))
     if subscription is None:
         return
-    # A rule that names no job lets through the runs of all.
+    # A rule without jobs matches the runs of all jobs.
     heard = subscription.jobs or (sorted(jobs) if subscription.statuses else ())
     for job in heard:
         yield Edge(Node("job", job), own)

@@ -1,4 +1,4 @@
-"""What an operator has a sensor's own function do at once: evaluate now, or show what an evaluation would do."""
+"""Invokes a sensor's own function for an operator: a tick now, or a preview."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from treadle.ports.runs import Run
 
 @dataclass(frozen=True, slots=True)
 class PreviewResult:
-    """What an evaluation would do; nothing of it was done.
+    """The result of an evaluation that was not recorded.
 
     Attributes:
-        tick: the record it would leave, by the names of `Tick`'s fields as far as they have a meaning; `left_out`,
-            where an answer has no room for all entries of a list, says how many more there are.
-        cursor_before: the bookmark it was evaluated with.
-        cursor_after: the bookmark it would leave.
+        tick: the record that it would leave, with the names of `Tick`'s fields as far as they apply;
+            `left_out` has the number of omitted entries of each list that was too long for the response.
+        cursor_before: the cursor of the evaluation.
+        cursor_after: the cursor that it would store.
     """
 
     tick: Mapping[str, object]
@@ -32,12 +32,12 @@ class PreviewResult:
 
 @dataclass(frozen=True, slots=True)
 class ManualTickResult:
-    """What became of an operator's tick.
+    """The result of an operator's tick.
 
     Attributes:
         decision: such as "SUCCESS", "SKIPPED", "FAILURE", "STOPPED" or "LEASED".
-        reason: why, in words.
-        tick_id: of the tick's record; None if it has none of its own, as a skip, which only lengthens a streak.
+        reason: a description.
+        tick_id: the tick's record; None if it has none, like a skip that only extends a streak.
     """
 
     decision: str
@@ -46,31 +46,22 @@ class ManualTickResult:
 
 
 def event_of_run(run: Run, namespace: str) -> Mapping[str, object]:
-    """The event that tells of the last status that a run has reached, as EventBridge brings it.
+    """Build the event of a run's latest status, as EventBridge delivers it.
 
     Args:
-        run: its record.
+        run: the run's record.
         namespace: the engine's, as `account/region/namespace`.
     """
     return envelope(run_status_changed(statuses_reached(run)[-1], namespace, number=0), namespace)
 
 
 def event_of_asset(event: AssetEvent, namespace: str) -> Mapping[str, object]:
-    """The event that tells of a materialization, as EventBridge brings it.
-
-    Args:
-        event: as it is kept.
-        namespace: the engine's.
-    """
+    """Build the event of a materialization, as EventBridge delivers it."""
     return envelope(asset_materialized(materialized(event), namespace), namespace)
 
 
 class SensorInvoker:
-    """Invokes sensors' functions.
-
-    Args:
-        deployment: the stack.
-    """
+    """Invokes sensors' functions."""
 
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
@@ -78,16 +69,16 @@ class SensorInvoker:
     def preview(
         self, sensor: str, *, cursor: object = STORED, event: Mapping[str, object] | None = None
     ) -> PreviewResult:
-        """What an evaluation would do now; nothing is committed, and nothing is started.
+        """Evaluate without committing or starting anything.
 
         Args:
-            sensor: its name.
-            cursor: a text or None to evaluate with; the stored one by default.
-            event: as a queue or a rule brings it, to evaluate in place of a tick.
+            sensor: the sensor's name.
+            cursor: a string or None to evaluate with; the stored cursor by default.
+            event: an event to evaluate instead of a tick, as a queue or a rule delivers it.
 
         Raises:
-            CommandRefusedError: if there is no such sensor, or it evaluates nothing without an event.
-            InvocationError: if its function failed, or did not answer.
+            CommandRefusedError: if the sensor does not exist, or evaluates only events and none was given.
+            InvocationError: if its function failed or did not respond.
         """
         if event is None:
             self._check_ticks(sensor, "give it one to preview")
@@ -107,14 +98,14 @@ class SensorInvoker:
         return PreviewResult(tick, told.get("cursor_before"), told.get("cursor_after"))
 
     def tick(self, sensor: str) -> ManualTickResult:
-        """Evaluate at once: the interval is not awaited, nor what failures hold up; one tick at a time, as ever.
+        """Evaluate now, regardless of the interval and of backoff; still one tick at a time.
 
         Args:
-            sensor: its name.
+            sensor: the sensor's name.
 
         Raises:
-            CommandRefusedError: if there is no such sensor, or it evaluates only events.
-            InvocationError: if its function failed, or did not answer; the tick may have been committed.
+            CommandRefusedError: if the sensor does not exist, or evaluates only events.
+            InvocationError: if its function failed or did not respond; the tick may have been committed.
         """
         self._check_ticks(sensor, "preview one, or replay what it missed")
         told = self._deployment.invoke(sensor, {"treadle": "tick", "at_once": True})
@@ -127,7 +118,7 @@ class SensorInvoker:
     def _check_ticks(self, sensor: str, instead: str) -> None:
         kind = deployed_sensor(self._deployment, sensor).kind
         if kind in EVENT_KINDS:
-            msg = f"Sensor {sensor} evaluates events, each as it comes, and nothing at a tick: {instead}."
+            msg = f"Sensor {sensor} evaluates events and cannot be evaluated without one: {instead}."
             raise CommandRefusedError(msg)
 
 

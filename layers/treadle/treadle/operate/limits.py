@@ -1,8 +1,8 @@
-"""What AWS measures of a template, and how much of each limit is left.
+"""Measures a template against AWS limits and computes the remaining capacity.
 
-Works on templates as data, in CloudFormation's long form (`{"Ref": "X"}`, `{"Fn::Sub": "..."}`), and calls nothing.
-All names are as long as CloudFormation makes them for a stack whose name has 32 characters, the longest that is
-supported. Where a condition decides, the longer branch counts.
+Works on templates as data, in CloudFormation's long form (`{"Ref": "X"}`, `{"Fn::Sub": "..."}`), and makes no
+calls. All names have the length that CloudFormation gives them for a stack whose name has 32 characters, the
+longest that is supported. Of a condition's branches, the longer one counts.
 """
 
 import json
@@ -15,7 +15,10 @@ Template = Mapping[str, Any]
 Given = Mapping[str, str | Sequence[str]]
 
 LONGEST_STACK_NAME = "s" * 32
-"""Beyond it, CloudFormation shortens the stack's name within the names of roles, rules and schedules (64 characters)."""
+"""Longest supported stack name.
+
+CloudFormation truncates a longer one within the names of roles, rules and schedules (64 characters).
+"""
 
 ACCOUNT, REGION, PARTITION = "123456789012", "ap-southeast-2", "aws"
 _ABSENT = object()
@@ -24,12 +27,12 @@ _FUNCTION, _LAYER = "AWS::Serverless::Function", "AWS::Serverless::LayerVersion"
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A limit of AWS.
+    """An AWS limit.
 
     Attributes:
         name: what is measured.
-        most: the largest value that AWS takes.
-        source: where AWS says so.
+        most: the largest value that AWS accepts.
+        source: the AWS page that states it.
     """
 
     name: str
@@ -73,11 +76,11 @@ NAME = Limit(
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """How much of a limit a template uses.
+    """A template's usage of one limit.
 
     Attributes:
-        limit: which.
-        subject: the logical id of what is measured; "" for the template as a whole.
+        limit: the limit.
+        subject: the logical id of the measured resource; "" for the whole template.
         used: the measured value.
     """
 
@@ -87,7 +90,7 @@ class Use:
 
     @property
     def left(self) -> int:
-        """What is left; negative beyond the limit."""
+        """Return the remaining capacity; negative above the limit."""
         return self.limit.most - self.used
 
 
@@ -97,7 +100,7 @@ class Room:
 
     Attributes:
         limit: the limit that is reached first.
-        subject: of what; "" for the template as a whole.
+        subject: the logical id of the measured resource; "" for the whole template.
         more: how many more fit.
     """
 
@@ -111,7 +114,7 @@ def measure(template: Template, given: Given | None = None, stack: str = LONGEST
 
     Args:
         template: as data, before the SAM transform.
-        given: values of parameters that are not the defaults; a list for a parameter that is one.
+        given: values of parameters that differ from the defaults; a list for a list parameter.
         stack: the stack's name.
     """
     deployed = Deployed(template, given or {}, stack)
@@ -119,16 +122,12 @@ def measure(template: Template, given: Given | None = None, stack: str = LONGEST
 
 
 def exceeded(uses: Iterable[Use]) -> list[Use]:
-    """Find what is beyond its limit.
-
-    Args:
-        uses: as measured.
-    """
+    """Return the uses that exceed their limit."""
     return [use for use in uses if use.left < 0]
 
 
 def room(before: Iterable[Use], after: Iterable[Use]) -> Room | None:
-    """Find how many more of the same fit, and which limit is reached first; None if nothing grows.
+    """Return how many more of the same fit and which limit is reached first; None if nothing grows.
 
     Args:
         before: measured without the last one.
@@ -145,7 +144,7 @@ def room(before: Iterable[Use], after: Iterable[Use]) -> Room | None:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A resource as it is deployed.
+    """A deployed resource.
 
     Attributes:
         logical_id: its name in the template, or the one that SAM gives it.
@@ -159,11 +158,7 @@ class Resource:
 
 
 def transformed(template: Template) -> Iterator[Resource]:
-    """Expand what SAM expands, as far as it counts: which resources there are, and the properties of Globals.
-
-    Args:
-        template: before the SAM transform.
-    """
+    """Apply the parts of the SAM transform that affect limits: generated resources and Globals."""
     for name, body in template.get("Resources", {}).items():
         properties = _with_globals(template, body)
         yield Resource(name, body["Type"], properties)
@@ -201,7 +196,7 @@ _SAM_POLICIES = {"SQS": "AWSLambdaSQSQueueExecutionRole", "DynamoDB": "AWSLambda
 
 
 def _sam_role(function: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The role that SAM makes for a function that names none."""
+    """Return the role that SAM generates for a function without one."""
     written = function.get("Policies", [])
     policies = written if isinstance(written, list) else [written]
     inline = [each for each in policies if isinstance(each, Mapping) and not _is_arn(each)]
@@ -233,7 +228,7 @@ def _with_globals(template: Template, body: Mapping[str, Any]) -> Mapping[str, A
 
 
 def _merged(shared: Any, own: Any) -> Any:
-    """Globals and a function's own, as SAM puts them together: mappings and lists are joined."""
+    """Merge Globals with a function's own properties as SAM does: mappings and lists are joined."""
     if isinstance(shared, Mapping) and isinstance(own, Mapping):
         both = {name: _merged(shared[name], own[name]) for name in shared if name in own}
         return {**shared, **own, **both}
@@ -242,7 +237,7 @@ def _merged(shared: Any, own: Any) -> Any:
     return own
 
 
-# ---- What is measured
+# ---- Measurements
 
 
 def _of_template(template: Template, deployed: "Deployed") -> Iterator[Use]:
@@ -314,18 +309,18 @@ def _compact(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-# ---- What values come to
+# ---- Resolved values
 
 
 @dataclass(frozen=True, slots=True)
 class _Named:
-    """How CloudFormation names resources of a type, and what refers to them.
+    """How CloudFormation names resources of a type, and what references to them return.
 
     Attributes:
-        most: characters of a name that CloudFormation makes.
-        arn: without partition, Region and account where it has none; `{}` for the name.
-        given: the property that names it, if there is one.
-        ref: what a Ref gives; `{}` for the name.
+        most: the number of characters of a name that CloudFormation generates.
+        arn: the ARN, without partition, Region and account where it has none; `{}` for the name.
+        given: the property that sets the name, if any.
+        ref: the value of a Ref; `{}` for the name.
     """
 
     most: int
@@ -366,11 +361,11 @@ _STREAM = "/stream/2026-11-29T00:00:00.000"
 
 @dataclass(frozen=True)
 class Deployed:
-    """A template's values with the lengths that they have once deployed.
+    """A template's values with the lengths they have once deployed.
 
     Attributes:
         template: before the SAM transform.
-        given: values of parameters that are not the defaults.
+        given: values of parameters that differ from the defaults.
         stack: the stack's name.
     """
 
@@ -383,11 +378,7 @@ class Deployed:
         object.__setattr__(self, "resources", {each.logical_id: each for each in transformed(self.template)})
 
     def value(self, node: Any) -> Any:
-        """Resolve a node of the template.
-
-        Args:
-            node: as in the template.
-        """
+        """Resolve a node of the template."""
         found = self._value(node)
         return None if found is _ABSENT else found
 
@@ -432,14 +423,14 @@ class Deployed:
         resource = self.resources[logical_id]
         named, properties = _KINDS.get(resource.kind, _OTHER), resource.properties
         name = str(self.value(properties[named.given])) if named.given in properties else ""
-        # CloudFormation shortens the stack's name and the logical id, and keeps its own suffix.
+        # CloudFormation truncates the stack's name and the logical id, and keeps its own suffix.
         name = name or f"{self.stack}-{logical_id}"[: named.most - len(_SUFFIX)] + _SUFFIX
         if resource.kind == "AWS::Events::Rule" and "EventBusName" in properties:
             name = f"{self.value(properties['EventBusName'])}/{name}"
         return named, name
 
     def _path(self, logical_id: str) -> str:
-        """What an ARN of IAM has before the name."""
+        """Return the path before the name in an IAM ARN."""
         resource = self.resources[logical_id]
         is_iam = resource.kind.startswith("AWS::IAM::")
         return str(self.value(resource.properties.get("Path", "/"))) if is_iam else ""
@@ -474,7 +465,7 @@ class Deployed:
 
     def _select(self, argument: Sequence[Any]) -> Any:
         parts = self.value(argument[1])
-        # Under a condition that an empty parameter fails, there may be no such part.
+        # Under a condition that an empty parameter fails, this part may not exist.
         return parts[int(argument[0])] if int(argument[0]) < len(parts) else ""
 
     def _split(self, argument: Sequence[Any]) -> list[str]:

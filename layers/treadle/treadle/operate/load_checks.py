@@ -1,7 +1,7 @@
-"""Whether sensors' functions load: their code imports, their settings fit. Asked by an invocation that evaluates nothing.
+"""Checks that sensors' functions load: the code imports and the settings are valid.
 
-Lambda reports a missing module, a syntax error or a missing handler to whoever invokes the function, and to nobody
-else: such a function leaves no tick record.
+A check is an invocation that evaluates nothing. Lambda reports a missing module, a syntax error or a missing
+handler only to the invoker: such a function leaves no tick record.
 """
 
 from collections.abc import Mapping
@@ -14,27 +14,27 @@ from treadle.ports.system import Clock
 DESCRIBE = {"treadle": "describe"}
 
 CHECK_SECONDS = 20
-"""An overview waits no longer for a function; the console's API answers within 30 seconds."""
+"""Timeout of a check for an overview; the console's API must respond within 30 seconds."""
 
 FAILED_FOR_MS = 60_000
-"""A failure is checked again after so long."""
+"""Time after which a failed check is repeated."""
 
 LOADED_FOR_MS = 600_000
-"""A function that loaded is not checked again for so long, unless it is deployed anew."""
+"""Time for which a function that loaded is not checked again, unless it is deployed again."""
 
 SETTLED_MS = 60_000
-"""For so long after a deployment Lambda may still run the code before it."""
+"""Time after a deployment during which Lambda may still run the previous code."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadCheck:
-    """What a check found.
+    """The result of a check.
 
     Attributes:
-        error: why the function does not load; "" if it does, or if that is not known.
-        unchecked: why that is not known; "" if it is.
+        error: why the function does not load; "" if it does, or if that is unknown.
+        unchecked: why that is unknown; "" if it is known.
         is_denied: True if the caller may not invoke the function.
-        described: what the function says of its sensor, if it loads.
+        described: the function's description of its sensor, if it loads.
     """
 
     error: str = ""
@@ -44,7 +44,7 @@ class LoadCheck:
 
     @property
     def advice(self) -> str:
-        """What to do; "" if there is nothing to do."""
+        """Return what to do; "" if there is nothing to do."""
         if self.error:
             return advice_on_load(self.error)
         if self.unchecked:
@@ -55,12 +55,7 @@ class LoadCheck:
 
 
 class LoadChecks:
-    """Checks functions, and remembers for a while what came of it.
-
-    Args:
-        deployment: the sensors' functions.
-        clock: the time.
-    """
+    """Checks functions and caches the results for a while."""
 
     def __init__(self, deployment: Deployment, clock: Clock) -> None:
         self._deployment = deployment
@@ -68,22 +63,14 @@ class LoadChecks:
         self._known: dict[str, tuple[int | None, int, LoadCheck]] = {}
 
     def check(self, sensor: DeployedSensor) -> LoadCheck:
-        """Whether a sensor's function loads, as of a short while ago; a function that hangs is given up soon.
-
-        Args:
-            sensor: whose.
-        """
+        """Check whether a sensor's function loads, with a timeout; a recent result is reused."""
         known = self._known.get(sensor.name)
         if known is not None and known[0] == sensor.deployed_at and self._clock.now() < known[1]:
             return known[2]
         return self._checked(sensor, CHECK_SECONDS)
 
     def check_now(self, sensor: DeployedSensor) -> LoadCheck:
-        """Whether a sensor's function loads at this moment, however long it takes to say so.
-
-        Args:
-            sensor: whose.
-        """
+        """Check whether a sensor's function loads now, without a timeout."""
         return self._checked(sensor, None)
 
     def _checked(self, sensor: DeployedSensor, seconds: int | None) -> LoadCheck:
@@ -108,7 +95,7 @@ class LoadChecks:
 
 
 _ADVICE = (
-    # Lambda's own error types, and Python's words where a runtime passes on those alone.
+    # Lambda's own error types, and Python's messages where a runtime passes on only those.
     (
         ("HandlerNotFound", "has no attribute 'handler'", "missing on module"),
         "Add `handler = evaluator(…)` with the sensor to the end of its app.py, and deploy.",
@@ -124,10 +111,10 @@ _ADVICE = (
 
 
 def advice_on_load(error: str) -> str:
-    """What to do about a function that does not load.
+    """Return what to do about a function that does not load.
 
     Args:
-        error: as the function's runtime gave it.
+        error: as reported by the function's runtime.
     """
     for signs, advice in _ADVICE:
         if any(sign in error for sign in signs):

@@ -1,4 +1,4 @@
-"""Follows a function's log: each line once, as it comes, however late the log shows it."""
+"""Follows a function's log: yields each line once, even if CloudWatch shows it late."""
 
 from collections.abc import Callable, Iterator
 
@@ -6,7 +6,7 @@ from treadle.ports.deployment import Deployment, LogLine
 from treadle.ports.system import Clock
 
 LATE_MS = 30_000
-"""A line may be shown by so much later than it was written."""
+"""Maximum delay between the writing of a line and its appearance in the log."""
 
 PAUSE_SECONDS = 2.0
 
@@ -14,17 +14,17 @@ PAUSE_SECONDS = 2.0
 def follow(
     deployment: Deployment, sensor: str, since: int, clock: Clock, sleep: Callable[[float], object]
 ) -> Iterator[LogLine]:
-    """The lines of a sensor's log since a time, and then each further one, for ever.
+    """Yield the lines of a sensor's log since a time, and then new ones indefinitely.
 
     Args:
         deployment: the stack.
-        sensor: its name.
-        since: when the first of interest was written.
-        clock: the time.
-        sleep: waits between two looks, in seconds.
+        sensor: the sensor's name.
+        since: time of the oldest line to yield, in milliseconds.
+        clock: the clock.
+        sleep: waits between two reads, in seconds.
 
     Raises:
-        CommandRefusedError: if there is no such sensor.
+        CommandRefusedError: if the sensor does not exist.
         DeploymentError: if its log cannot be read.
     """
     shown: dict[str, int] = {}

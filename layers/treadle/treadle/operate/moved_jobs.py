@@ -1,4 +1,4 @@
-"""Runs under way where no job is any more, and runs whose target cannot be queried: what a deployment may have taken."""
+"""Finds runs in progress at targets that are no longer a job's, or that cannot be queried."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,29 +11,29 @@ from treadle.ports.targets import UNANSWERING, JobSettings
 
 CHECK = "runs under way"
 MOST = 1_000
-"""So many of the runs that are under way are looked at."""
+"""Maximum number of runs in progress that are checked."""
 
 _REVISED = {"batch", "ecs"}
-"""Kinds whose rules and permissions hold for every revision of what they run."""
+"""Target types whose rules and permissions cover every revision."""
 
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where the jobs of a deployment are, and were.
+    """The current and former targets of a deployment's jobs.
 
     Attributes:
-        jobs: what each job's name launches, and where it was before.
-        place: the own account and region, as `account/region`, and whatever follows.
+        jobs: the settings of each job, by name, with former targets.
+        place: the engine's account and region, as `account/region`, with any suffix.
     """
 
     jobs: Mapping[str, JobSettings]
     place: str = ""
 
     def findings(self, runs: Iterable[Run]) -> Iterator[Finding]:
-        """What keeps runs from being seen to their end, by job and address.
+        """Report what prevents runs from being followed to their end, by job and address.
 
         Args:
-            runs: those that are under way.
+            runs: the runs in progress.
         """
         at: dict[tuple[str, str], list[Run]] = {}
         for run in runs:
@@ -48,25 +48,23 @@ class Addresses:
         kind = kind_of_run(found[0], self.jobs.get(job))
         if kind in UNANSWERING or self._is_present(kind, address):
             return
-        what = f"{len(found)} of its runs are under way at {address}, where no job is any more"
+        what = f"{len(found)} of its runs are in progress at {address}, which is no longer a job's target"
         if keeper := self._keeper(kind, address):
-            says = f"{what}; the entry of job {keeper} keeps it as a former one until they have ended."
+            says = f"{what}; the entry of job {keeper} lists it as a former target until they have ended."
             yield Finding(CHECK, f"job {job}", Severity.OK, says)
             return
-        says = (
-            f"{what}: their end may be missed, and those whose target denies access for a day end as unknown."
-        )
-        advice = "Deploy its entry and its role once more until they have ended."
+        says = f"{what}: their end may be missed, and if access is denied for a day, they end with an unknown result."
+        advice = "Deploy its entry and its role again until they have ended."
         if job in self.jobs:
             full = full_address(kind, address, self.place)
             advice = (
-                f'Add {full} to "former" in the entry of job {job}, and to the statements of its role, and deploy; take '
-                "it out again once they have ended."
+                f'Add {full} to "former" in the entry of job {job} and to the statements of its role, and deploy; remove '
+                "it once they have ended."
             )
         yield Finding(CHECK, f"job {job}", Severity.PROBLEM, says, advice)
 
     def _keeper(self, kind: str, address: str) -> str | None:
-        """The job whose entry names the address as a former one."""
+        """Return the job whose entry lists the address as a former target."""
         for name, settings in self.jobs.items():
             for of, each in former_of(settings):
                 if of == kind and (
@@ -77,7 +75,7 @@ class Addresses:
         return None
 
     def _is_present(self, kind: str, address: str) -> bool:
-        """Whether a job is there now, by another name or of another revision, too."""
+        """Return whether a job has this target now, including by another name or with another revision."""
         for settings in self.jobs.values():
             if settings.target != kind or not settings.arn:
                 continue
@@ -93,8 +91,8 @@ def _of_unanswered(job: str, address: str, found: list[Run]) -> Iterator[Finding
     if silent:
         first = min(silent, key=lambda each: each.since)
         says = (
-            f"{len(silent)} of its runs at {address} cannot be queried, the first since {timestamp(first.since)}: "
+            f"{len(silent)} of its runs at {address} cannot be queried; the first since {timestamp(first.since)}: "
             f"{first.reason}"
         )
-        advice = "Give the job's role what the message says is missing; a denial that lasts for a day ends the run as unknown."
+        advice = "Grant the job's role the missing permission; if access is denied for a day, the run ends with an unknown result."
         yield Finding(CHECK, f"job {job}", Severity.PROBLEM, says, advice)

@@ -1,4 +1,4 @@
-"""All sensors at a glance: how each stands, when it ticks next, and what became of its last ticks and runs."""
+"""An overview of all sensors: status, next tick, and the results of their last ticks and runs."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,10 +18,10 @@ from treadle.ports.system import Clock
 from treadle.ports.ticks import TickStore, TickSummary, TickTrouble
 
 RECENT = 30
-"""So many of the last ticks are shown."""
+"""Number of recent ticks that are shown."""
 
 COUNTED = 500
-"""So many of the last day's runs are counted at most, the newest."""
+"""Maximum number of the last day's runs that are counted, newest first."""
 
 DAY_MS = 86_400_000
 _WORKERS = 16
@@ -32,10 +32,10 @@ class RecentTick:
     """One of a sensor's last ticks.
 
     Attributes:
-        time: when it was due, or its event happened.
-        status: how it ended.
-        count: of a skip, how many in a row it stands for; else how many runs it started.
-        trouble: what keeps it from being well, though it has not failed.
+        time: when it was due, or its event occurred.
+        status: its status.
+        count: for a skip, the number of consecutive skips; else the number of started runs.
+        trouble: a problem of a tick that has not failed.
     """
 
     time: int
@@ -46,32 +46,32 @@ class RecentTick:
 
 @dataclass(frozen=True, slots=True)
 class SensorView:
-    """A sensor at a glance.
+    """A sensor in the overview.
 
     Attributes:
-        name: the sensor's.
-        kind: what it is; see `DeployedSensor`.
-        description: what it is for.
-        jobs: those it may start.
-        interval_seconds: from one tick to the next; None if it has no interval of its own.
-        default_status: what holds where no operator has said anything.
-        stored_status: what an operator, or a pause, has left.
+        name: the sensor's name.
+        kind: its kind; see `DeployedSensor`.
+        description: its description.
+        jobs: the jobs it may start.
+        interval_seconds: between ticks; None if it has no interval of its own.
+        default_status: its status if no operator has set one.
+        stored_status: as set by an operator or a pause.
         status: "RUNNING", "STOPPED" or "PAUSED".
-        paused: why Treadle stopped it, if it did.
-        last_tick: the newest; skips in a row are one.
-        next_tick_at: when it ticks next; None if it is not running, or evaluates events alone.
+        paused: why Treadle paused it, if it did.
+        last_tick: the newest; consecutive skips count as one.
+        next_tick_at: the time of its next tick; None if it is not running, or evaluates only events.
         lag_seconds: how long ago its next tick was due, the first one as soon as it is deployed; None as for
-            `next_tick_at`, and before the first tick of one of which that is not known.
-        runs_24h: runs that it asked for within the last 24 hours; `COUNTED` at most.
-        failures_24h: those of them that have failed.
-        recent: its last ticks, newest first; `RECENT` at most.
-        cursor: its bookmark.
-        cursor_epoch: what an edit of the cursor may name to change nothing that was not seen.
-        failure_streak: failed ticks in a row.
-        resume_at: no tick before this, after failures.
+            `next_tick_at`, and before the first tick if the time of the deployment is unknown.
+        runs_24h: runs that it requested within the last 24 hours; at most `COUNTED`.
+        failures_24h: those of them that failed.
+        recent: its last ticks, newest first; at most `RECENT`.
+        cursor: its cursor.
+        cursor_epoch: may be passed to an edit of the cursor, so that nothing unseen is overwritten.
+        failure_streak: consecutive failed ticks.
+        resume_at: end of the backoff after failures.
         function: its function's name.
-        problems: what is wrong with it, the cause first.
-        deployed_at: when its function last got code or settings; None if that is not known.
+        problems: its problems, causes first.
+        deployed_at: when its function's code or settings were last updated; None if unknown.
         project: the stack that registered it.
     """
 
@@ -101,15 +101,15 @@ class SensorView:
 
 
 class Overview:
-    """Puts together what is deployed, what is stored, and what has happened.
+    """Combines deployed sensors, stored state, ticks and runs.
 
     Args:
-        deployment: which sensors there are.
-        sensors: keeps their states.
-        ticks: keeps tick records.
-        runs: keeps run records.
-        clock: the time.
-        registrations: what is wrong with what is registered; None to leave that out.
+        deployment: the deployed sensors.
+        sensors: their state.
+        ticks: tick records.
+        runs: run records.
+        clock: the clock.
+        registrations: checks the registry; None to skip that.
     """
 
     def __init__(
@@ -130,25 +130,22 @@ class Overview:
         self.loads = LoadChecks(deployment, clock)
 
     def sensors(self) -> list[SensorView]:
-        """All sensors, by name; a hundred cost one request, and three for each, sixteen at a time.
+        """Return all sensors by name; costs one request per hundred, plus three each, sixteen at a time.
 
-        The function of a sensor that has not evaluated since it was deployed, or when it was due, is invoked to say
-        whether it loads, at most once a minute.
+        The function of a sensor that has not evaluated since its deployment, or when due, is invoked to check
+        that it loads, at most once a minute.
 
         Raises:
-            StoreError: if a store did not answer.
+            StoreError: if a store did not respond.
         """
         return self._views(list(self._deployment.sensors().values()))
 
     def sensor(self, name: str) -> SensorView:
-        """One sensor.
-
-        Args:
-            name: its.
+        """Return one sensor.
 
         Raises:
-            CommandRefusedError: if there is no such sensor.
-            StoreError: if a store did not answer.
+            CommandRefusedError: if the sensor does not exist.
+            StoreError: if a store did not respond.
         """
         return self._views([deployed_sensor(self._deployment, name)])[0]
 
@@ -215,14 +212,10 @@ class Overview:
 
 
 def deployed_sensor(deployment: Deployment, name: str) -> DeployedSensor:
-    """The sensor of a name.
-
-    Args:
-        deployment: the stack.
-        name: the sensor's.
+    """Return the deployed sensor with a name.
 
     Raises:
-        CommandRefusedError: if the stack has no such sensor; names those that it has.
+        CommandRefusedError: if the stack has no such sensor; the message lists those that exist.
     """
     known = deployment.sensors()
     if name not in known:
@@ -232,7 +225,7 @@ def deployed_sensor(deployment: Deployment, name: str) -> DeployedSensor:
 
 
 def effective_status(deployed: DeployedSensor, state: SensorState) -> str:
-    """Whether a sensor evaluates: "RUNNING", "STOPPED", or "PAUSED" if Treadle stopped it."""
+    """Return whether a sensor evaluates: "RUNNING", "STOPPED", or "PAUSED" if Treadle paused it."""
     if state.is_running(deployed.default_status):
         return InstigatorStatus.RUNNING.value
     return "PAUSED" if state.paused else InstigatorStatus.STOPPED.value
@@ -241,12 +234,12 @@ def effective_status(deployed: DeployedSensor, state: SensorState) -> str:
 def observed(
     deployed: DeployedSensor, state: SensorState, ticks: Sequence[TickSummary], now: int
 ) -> Observation:
-    """A sensor at one moment, to be judged.
+    """Collect what `problems_of` needs about a sensor.
 
     Args:
-        deployed: what the deployment says of it.
-        state: what is stored of it.
-        ticks: its last ones.
+        deployed: the deployed sensor.
+        state: its stored state.
+        ticks: its last ticks.
         now: the time.
     """
     is_running = state.is_running(deployed.default_status)
@@ -256,13 +249,13 @@ def observed(
 
 
 def next_tick_at(deployed: DeployedSensor, state: SensorState, now: int) -> int | None:
-    """When a running sensor ticks next; None if it evaluates events alone."""
+    """Return the time of a running sensor's next tick; None if it evaluates only events."""
     due = _due(deployed, state)
     return None if due is None else _next_delivery(deployed, state, max(due, now))
 
 
 def _reach(tick: TickSummary) -> tuple[int, str]:
-    """By what the newest is the first: skips in a row reach to the last of them."""
+    """Return the sort key by which the newest tick comes first: a skip streak counts from its last skip."""
     return (tick.time if tick.last_time is None else tick.last_time, tick.tick_id)
 
 
@@ -277,9 +270,9 @@ def _count(tick: TickSummary) -> int:
 
 
 def _due(deployed: DeployedSensor, state: SensorState) -> int | None:
-    """When the next tick is due; None if it evaluates events alone.
+    """Return the time at which the next tick is due; None if the sensor evaluates only events.
 
-    The first one is due at the first delivery after the deployment; 0 if nobody knows when that was.
+    The first one is due at the first invocation after the deployment; 0 if the time of that is unknown.
     """
     if not deployed.is_ticked:
         return None
@@ -288,14 +281,14 @@ def _due(deployed: DeployedSensor, state: SensorState) -> int | None:
         if deployed.deployed_at is None:
             return 0
         return _next_delivery(deployed, state, max(deployed.deployed_at, started))
-    # While it was stopped nothing was due; where its default decides, the last deployment may have started it.
+    # While it was stopped nothing was due; by its default status, the last deployment may have started it.
     if state.status is InstigatorStatus.DECLARED_IN_CODE and deployed.deployed_at is not None:
         started = max(started, _next_delivery(deployed, state, deployed.deployed_at))
     return max(state.last_nominal + interval_of(deployed, state), state.resume_at or 0, started)
 
 
 def _next_delivery(deployed: DeployedSensor, state: SensorState, earliest: int) -> int:
-    """The first delivery that is not before a time: at each minute, or at each slot below one."""
+    """Return the first scheduled invocation at or after a time: each minute, or at a shorter interval."""
     interval = interval_of(deployed, state)
     step = min(interval, MINUTE_MS)
     phase = phase_of(deployed.name, interval) % step

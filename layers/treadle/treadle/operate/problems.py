@@ -1,4 +1,4 @@
-"""What is wrong with one sensor, from its state, its last ticks and its function. Pure judgment; nothing is read here."""
+"""Judges a sensor's problems from its state, its last ticks and its function. Pure; performs no I/O."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,24 +16,26 @@ from treadle.ports.sensors import SensorState
 from treadle.ports.ticks import TickKind, TickSummary
 
 LATE_SECONDS = 300
-"""A scheduled sensor that has not ticked for so long after it was due does not tick at all; nor one that RECONCILE
-announces as late, which may be earlier."""
+"""Delay after which a scheduled sensor counts as late.
+
+A sensor that RECONCILE reports as late is late too, which may be earlier.
+"""
 
 FIRST_TICK_SECONDS = 60
-"""The same of its first tick: the first delivery after a deployment is due whatever the interval."""
+"""Same for the first tick: the first invocation after a deployment is due whatever the interval."""
 
 RETRIED_MS = 3_600_000
-"""All five deliveries of an event lie within so long: it comes again after 30 s, 2, 8 and 30 minutes."""
+"""Time within which all five deliveries of an event lie: retries follow after 30 s, 2, 8 and 30 minutes."""
 
 MANY = 3
-"""So many failed events within that time are more than one bad event among good ones."""
+"""Number of failed events within that time that indicates more than one bad event."""
 
 SKEW_MS = 60_000
-"""Clocks differ by less than this."""
+"""Maximum clock skew."""
 
 
 class ProblemKind(StrEnum):
-    """What is wrong with a sensor."""
+    """Kind of a sensor's problem."""
 
     UNREADABLE = "UNREADABLE"
     REGISTRATION = "REGISTRATION"
@@ -48,14 +50,14 @@ class ProblemKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SensorProblem:
-    """Something that is wrong with a sensor.
+    """A problem of a sensor.
 
     Attributes:
-        kind: UNREADABLE: its function or its rule cannot be read; REGISTRATION: what its project has registered of it
-            does not fit the rest of the registry, or its function the engine; OWNERSHIP: its state belongs to another
-            project; NOT_LOADING: its function cannot be imported or configured; FAILING: its evaluations fail; LATE: it
-            has not ticked when it was due; BLOCKED: its stored state keeps it from ticking; NO_EVENTS: its rule is
-            disabled; UNCHECKED: whether its function loads could not be found out.
+        kind: UNREADABLE: its function or rule cannot be read; REGISTRATION: its registry entry is inconsistent with
+            the registry, or its function with the engine; OWNERSHIP: its state belongs to another project;
+            NOT_LOADING: its function cannot be imported or configured; FAILING: its evaluations fail; LATE: it did
+            not tick when due; BLOCKED: its stored state prevents ticks; NO_EVENTS: its rule is disabled; UNCHECKED:
+            whether its function loads is unknown.
         says: what is wrong, as a sentence.
         advice: what to do.
     """
@@ -67,14 +69,14 @@ class SensorProblem:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """A sensor at one moment.
+    """A sensor at one time.
 
     Attributes:
-        deployed: what the deployment says of it.
-        state: what is stored of it.
+        deployed: the deployed sensor.
+        state: its stored state.
         ticks: its last ticks, as many as an overview reads.
         is_running: whether it evaluates.
-        lag_seconds: how long ago its next tick was due; None if none is.
+        lag_seconds: how long ago its next tick was due; None if none is due.
         now: the time.
     """
 
@@ -87,12 +89,12 @@ class Observation:
 
     @property
     def has_never_ticked(self) -> bool:
-        """Whether no scheduled tick has ever begun."""
+        """Return whether no scheduled tick has ever begun."""
         return self.state.last_nominal is None
 
     @property
     def is_late(self) -> bool:
-        """Whether it should have ticked long since."""
+        """Return whether its next tick is overdue."""
         if not self.is_running or self.lag_seconds is None:
             return False
         if self.has_never_ticked:
@@ -103,7 +105,7 @@ class Observation:
 
     @property
     def is_unproven(self) -> bool:
-        """Whether nothing shows that the function loads as it is deployed: no evaluation since, or none when due."""
+        """Return whether nothing shows that the deployed function loads: no evaluation since, or one overdue."""
         deployed_at = self.deployed.deployed_at
         if self.deployed.problem:
             return False
@@ -114,27 +116,22 @@ class Observation:
 
 
 def interval_of(deployed: DeployedSensor, state: SensorState) -> int:
-    """Milliseconds from one tick to the next: as deployed, or as the code gives it, or each minute.
-
-    Args:
-        deployed: the sensor.
-        state: what is stored of it.
-    """
+    """Return the milliseconds between ticks: as deployed, as the code declares it, or one minute."""
     return (deployed.interval_seconds or 0) * 1000 or state.interval or MINUTE_MS
 
 
 def problems_of(
     seen: Observation, load: LoadCheck | None, registration: Iterable[SensorProblem] = ()
 ) -> tuple[SensorProblem, ...]:
-    """What is wrong with a sensor, the cause before its consequences.
+    """Return a sensor's problems, each cause before its consequences.
 
     Args:
         seen: the sensor.
-        load: whether its function loads; None if its ticks show that it does.
-        registration: what is wrong with its registration.
+        load: the check of its function; None if its ticks show that it loads.
+        registration: its registration problems.
     """
     if seen.deployed.problem:
-        # Nothing else can be said of it: what it is, and whether it runs by default, is not known.
+        # Nothing else can be determined: its kind and its default status are unknown.
         unreadable = SensorProblem(
             ProblemKind.UNREADABLE, closed(seen.deployed.problem), seen.deployed.remedy
         )
@@ -149,7 +146,7 @@ def _found(seen: Observation, load: LoadCheck | None) -> Iterator[SensorProblem]
             ProblemKind.NOT_LOADING, closed(f"Its function does not load: {load.error}"), load.advice
         )
     elif load is not None and load.unchecked:
-        says = f"Whether its function loads is not known: {load.unchecked}"
+        says = f"It is unknown whether its function loads: {load.unchecked}"
         yield SensorProblem(ProblemKind.UNCHECKED, closed(says), load.advice)
     if seen.state.is_foreign(seen.deployed.project):
         yield _foreign(seen)
@@ -164,8 +161,8 @@ def _found(seen: Observation, load: LoadCheck | None) -> Iterator[SensorProblem]
     if seen.is_late and not does_not_load and not seen.state.failure_streak:
         yield _late(seen)
     if seen.deployed.subscription is not None and not seen.deployed.subscription.is_on:
-        says = "Its rule is disabled, so no event reaches it."
-        yield SensorProblem(ProblemKind.NO_EVENTS, says, "treadle doctor has the command that enables it.")
+        says = "Its rule is disabled, so it receives no events."
+        yield SensorProblem(ProblemKind.NO_EVENTS, says, "treadle doctor prints the command that enables it.")
 
 
 def _foreign(seen: Observation) -> SensorProblem:
@@ -186,41 +183,41 @@ def _foreign(seen: Observation) -> SensorProblem:
 
 
 def _streak(seen: Observation) -> SensorProblem | None:
-    """Scheduled ticks that have failed in a row."""
+    """Report consecutive failures of scheduled ticks."""
     state = seen.state
     if not state.failure_streak:
         return None
     leased = (each for each in seen.ticks if each.kind is TickKind.LEASED)
     failed = next((each for each in leased if each.status is TickStatus.FAILURE), None)
     why = "see its ticks" if failed is None else _error_of(failed)
-    held = f"; held up until {timestamp(state.resume_at)}" if state.resume_at else ""
+    held = f"; in backoff until {timestamp(state.resume_at)}" if state.resume_at else ""
     says = closed(f"{state.failure_streak} ticks in a row have failed{held}: {why}")
-    advice = "Fix its function or its source; it is evaluated again by itself."
+    advice = "Fix its function or its source; it is evaluated again automatically."
     return SensorProblem(ProblemKind.FAILING, says, advice)
 
 
 def _unfinished(seen: Observation) -> SensorProblem | None:
-    """An evaluation whose lease has expired: its process is gone, and the next tick will record that."""
+    """Report an evaluation whose lease has expired: its process is gone, and the next tick will record that."""
     state = seen.state
     if state.lease_owner is None or not 0 < state.lease_expires < seen.now - SKEW_MS:
         return None
     due = f" due {timestamp(state.last_nominal)}" if state.last_nominal is not None else ""
     says = (
         f"Its evaluation{due} has not ended, and its lease expired at {timestamp(state.lease_expires)}: "
-        "out of memory, out of time, or stopped. The next tick records it as a failure."
+        "out of memory, timed out, or stopped. The next tick records it as a failure."
     )
-    return SensorProblem(ProblemKind.FAILING, says, "Look at its log: treadle logs " + state.sensor)
+    return SensorProblem(ProblemKind.FAILING, says, "Check its log: treadle logs " + state.sensor)
 
 
 def _failing_events(seen: Observation) -> SensorProblem | None:
-    """Events whose evaluation fails: the last one, or several of late. One that a retry evaluated counts no more.
+    """Report failing events: the last one, or several recent ones, unless a retry succeeded.
 
-    Whoever starts a sensor has seen what failed before. Of a sensor that ticks as well, the next sweep shows that it
-    works; a sensor of events alone has nothing but its last event to show.
+    Failures before an operator started the sensor are known to that operator. If a sensor ticks as well, its
+    next sweep shows that it works; otherwise only its last event can.
     """
     is_started = (
         seen.state.status is InstigatorStatus.RUNNING
-    )  # By an operator; a first tick notes its time, too.
+    )  # By an operator; a first tick sets its time as well.
     started = (seen.state.started_at or 0) if is_started else 0
     events = [each for each in seen.ticks if each.kind is TickKind.EVENT and each.ended_at >= started]
     if not events:
@@ -232,9 +229,9 @@ def _failing_events(seen: Observation) -> SensorProblem | None:
     if not is_last and len(failed) < MANY:
         return None
     newest = last if is_last else max(failed, key=lambda each: each.ended_at)
-    says = f"The evaluation of its last event has failed, at {timestamp(newest.ended_at)}"
+    says = f"The evaluation of its last event failed at {timestamp(newest.ended_at)}"
     if len(failed) > 1:
-        says = f"Of its last {len(events)} events {len(failed)} have failed within an hour"
+        says = f"{len(failed)} of its last {len(events)} events failed within an hour"
     says = closed(f"{says}: {_error_of(newest)}")
     advice = (
         "Fix its function or what it calls. An event is delivered five times within an hour; after that: "
@@ -244,15 +241,15 @@ def _failing_events(seen: Observation) -> SensorProblem | None:
 
 
 def _blocked(seen: Observation) -> Iterator[SensorProblem]:
-    """What is stored in a way that no tick can come past it for a while."""
+    """Report stored state that prevents ticks for a while."""
     state = seen.state
     if state.last_nominal is not None and state.last_nominal > seen.now + SKEW_MS:
-        says = f"Its last scheduled time, {timestamp(state.last_nominal)}, is in the future: it does not tick before."
-        advice = f"Evaluate it now: treadle sensor tick {state.sensor}. Then find out who sent it that time."
+        says = f"Its last scheduled time, {timestamp(state.last_nominal)}, is in the future: it does not tick until then."
+        advice = f"Evaluate it now: treadle sensor tick {state.sensor}. Then find out what sent it that time."
         yield SensorProblem(ProblemKind.BLOCKED, says, advice)
     longest = MAX_LEASE_SECONDS * 1000 + LEASE_MARGIN_MS + SKEW_MS
     if state.lease_owner is not None and state.lease_expires > seen.now + longest:
-        says = f"A lease on it lasts until {timestamp(state.lease_expires)}, longer than any evaluation may take."
+        says = f"A lease on it lasts until {timestamp(state.lease_expires)}, longer than any evaluation can take."
         yield SensorProblem(
             ProblemKind.BLOCKED, says, "Compare this machine's clock with AWS's: treadle doctor"
         )
@@ -263,8 +260,11 @@ def _late(seen: Observation) -> SensorProblem:
     if seen.has_never_ticked and deployed_at is not None:
         says = f"It has not ticked since it was deployed at {timestamp(deployed_at)}."
     else:
-        says = f"It has not ticked for {seen.lag_seconds or 0:.0f} s since it was due."
-    advice = "Is its schedule on? Does its function run out of memory or time? Its log says."
+        says = f"Its tick is {seen.lag_seconds or 0:.0f} s overdue."
+    advice = (
+        "Check that its schedule is enabled, and check its log for errors, timeouts and lack of memory: treadle logs "
+        + seen.state.sensor
+    )
     return SensorProblem(ProblemKind.LATE, says, advice)
 
 

@@ -1,4 +1,4 @@
-"""Sends dead letters again, each to the step that it was meant for, and says of each what was done."""
+"""Redrives dead letters, each to its original destination, and reports what was done with each."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ DEFAULT_LIMIT = 1_000
 
 
 class RedriveAction(StrEnum):
-    """What became of a letter."""
+    """What was done with a dead letter."""
 
     SENT = "SENT"
     DROPPED = "DROPPED"
@@ -25,13 +25,13 @@ class RedriveAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RedriveResult:
-    """A letter, and what became of it; of a dry run, what would.
+    """What was done with a dead letter; in a dry run, what would be done.
 
     Attributes:
-        letter: as it was received.
-        origin: where it came from.
-        fate: what became of it.
-        reason: why, in words.
+        letter: as received.
+        origin: the component that it came from.
+        fate: what was done.
+        reason: a description.
     """
 
     letter: DeadLetter
@@ -41,7 +41,7 @@ class RedriveResult:
 
 
 ENGINE = ""
-"""As letters name whose queue the engine's is."""
+"""The engine's queue, in a dead letter's `project`."""
 
 _Key = tuple[str, str]
 
@@ -55,8 +55,8 @@ class Redriver:
 
     Args:
         box: the engine's dead letters.
-        destinations: gives the queues of the deployment as they are now.
-        projects: gives the dead letters of each project that has a queue of its own, by its name, as they are now.
+        destinations: returns the current queues of the deployment.
+        projects: returns the current dead-letter queues of projects, by project name.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Redriver:
         self._projects = projects
 
     def count(self) -> int | None:
-        """About how many letters there are; None if a queue did not say, or may not be asked."""
+        """Return the approximate number of dead letters; None if a queue did not respond or denied access."""
         try:
             return sum(box.count() for box in self._boxes(None).values())
         except StoreError:
@@ -84,19 +84,20 @@ class Redriver:
         project: str | None = None,
         dry_run: bool = False,
     ) -> Iterator[RedriveResult]:
-        """Send letters again, one by one; each is deleted only once it was sent.
+        """Redrive messages one by one; each is deleted only after it was sent.
 
-        All are received before the first is sent, so that what is buried anew meanwhile is not met again.
+        All are received before the first is sent, so that none that becomes a dead letter again meanwhile is
+        received twice.
 
         Args:
-            limit: how many letters at most.
-            origin: only those from there; None for all.
-            project: only those in its queue; `ENGINE` for the engine's; None for all.
-            dry_run: True to say only what would become of them.
+            limit: the maximum number of messages.
+            origin: only those from this component; None for all.
+            project: only those in this project's queue; `ENGINE` for the engine's; None for all.
+            dry_run: True to report only what would be done.
 
         Raises:
-            CommandRefusedError: if no such project has a dead-letter queue.
-            StoreError: if a dead-letter queue could not be read; nothing was done then.
+            CommandRefusedError: if the project does not exist or has no dead-letter queue.
+            StoreError: if a dead-letter queue could not be read; nothing was done.
         """
         boxes = self._boxes(project)
         received: dict[_Key, tuple[DeadLetter, Route]] = {}
@@ -105,20 +106,20 @@ class Redriver:
             wanted = self._receive(boxes, received, limit, origin)
             for letter, route in wanted:
                 box = boxes[letter.project]
-                done = self._told(letter, route) if dry_run else self._execute(box, letter, route, deleted)
+                done = self._planned(letter, route) if dry_run else self._execute(box, letter, route, deleted)
                 yield done
         finally:
             for key, (letter, _) in received.items():
                 if key not in deleted:
-                    # Otherwise it comes back by itself, only later.
+                    # Otherwise the visibility timeout returns it later.
                     with contextlib.suppress(StoreError):
                         boxes[letter.project].give_back(letter)
 
     def _boxes(self, project: str | None) -> Mapping[str, DeadLetterQueue]:
-        """Where letters are looked for, by whose they are.
+        """Return the dead-letter queues of a project, or all, by project.
 
         Raises:
-            CommandRefusedError: if no such project has a dead-letter queue.
+            CommandRefusedError: if the project does not exist or has no dead-letter queue.
         """
         if project == ENGINE:
             return {ENGINE: self._box}
@@ -150,7 +151,7 @@ class Redriver:
                         wanted[_key(letter)] = found
         return list(wanted.values())
 
-    def _told(self, letter: DeadLetter, route: Route) -> RedriveResult:
+    def _planned(self, letter: DeadLetter, route: Route) -> RedriveResult:
         fate = (
             RedriveAction.SENT
             if route.destination
@@ -163,15 +164,17 @@ class Redriver:
     def _execute(
         self, box: DeadLetterQueue, letter: DeadLetter, route: Route, deleted: set[_Key]
     ) -> RedriveResult:
-        told = self._told(letter, route)
-        if told.fate is RedriveAction.LEFT:
-            return told
+        planned = self._planned(letter, route)
+        if planned.fate is RedriveAction.LEFT:
+            return planned
         try:
             if route.destination is not None:
                 route.destination.queue.send([first_of_a_chain(route.body)])
             box.delete(letter)
-        except Exception as error:  # noqa: BLE001 - whatever is in a letter, the others are sent
-            words = str(error) if isinstance(error, TreadleError) else reason_of(error)
-            return RedriveResult(letter, route.origin, RedriveAction.FAILED, f"It stays: {words}")
+        except Exception as error:  # noqa: BLE001 - one unreadable dead letter must not stop the others
+            reason = str(error) if isinstance(error, TreadleError) else reason_of(error)
+            return RedriveResult(
+                letter, route.origin, RedriveAction.FAILED, f"It stays in the queue: {reason}"
+            )
         deleted.add(_key(letter))
-        return told
+        return planned

@@ -1,4 +1,4 @@
-"""Where a dead letter came from, and where it goes again; decided from what was written beside it."""
+"""Determines the origin and the destination of a dead letter from its body and attributes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,10 +17,10 @@ Json = Mapping[str, Any]
 UNKNOWN = "unknown"
 
 _PERIODIC = {"tick", "reconcile"}
-"""What schedules say; the next one comes within a minute, so a late one is worth nothing."""
+"""Payloads of periodic schedules; the next one comes within a minute, so a late one has no value."""
 
 _DEADLINE = "deadline"
-"""What schedules say as well; no other comes in its place, so a late one is worth as much."""
+"""Payload of a one-time schedule; nothing replaces it, so a late one keeps its value."""
 
 
 _LAMBDAS = {"RequestID", "ErrorCode"}
@@ -30,18 +30,18 @@ The body is the event itself, and nothing says whose it was ("Adding a dead-lett
 """
 
 _REGISTRY = "aws.ssm"
-"""Whose events tell RECONCILE of changes in the registry."""
+"""Source of the events that notify RECONCILE of registry changes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A queue to which letters can go again.
+    """A queue to which dead letters can be redriven.
 
     Attributes:
-        origin: the step that takes its messages, as dead letters name it.
-        arn: the queue's.
-        queue: takes them.
-        function: the name of the step's function; None if it is not known.
+        origin: the component that consumes its messages, as dead letters name it.
+        arn: the queue's ARN.
+        queue: the queue.
+        function: the name of the component's function; None if unknown.
     """
 
     origin: str
@@ -52,14 +52,14 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What is to become of a letter.
+    """How a dead letter is to be handled.
 
     Attributes:
-        origin: where it came from: a step, "schedule", "stream" or "unknown".
-        reason: why this is to become of it, in words.
-        destination: where it goes again; None if it goes nowhere.
-        body: what goes there.
-        is_discardable: True if nothing is lost by deleting it.
+        origin: the component that it came from, or "schedule", "stream" or "unknown".
+        reason: why it is handled this way.
+        destination: where to redrive it; None if nowhere.
+        body: the message to send there.
+        is_discardable: True if deleting it loses nothing.
     """
 
     origin: str
@@ -70,15 +70,15 @@ class Route:
 
 
 def route_of(letter: DeadLetter, destinations: Sequence[Destination]) -> Route:
-    """What is to become of a letter.
+    """Return how to handle a dead letter.
 
     Args:
-        letter: as it was received.
+        letter: as received.
         destinations: the queues of the deployment.
     """
     try:
         return _route_of(letter, destinations)
-    except Exception as error:  # noqa: BLE001 - whatever is in a letter, the others have their routes
+    except Exception as error:  # noqa: BLE001 - an unreadable dead letter must not affect the others
         return Route(_origin(letter), f"It cannot be read: {reason_of(error)}.")
 
 
@@ -93,7 +93,7 @@ def _route_of(letter: DeadLetter, destinations: Sequence[Destination]) -> Route:
         return route
     if trouble:
         return Route(UNKNOWN, f"It cannot be read: {trouble}")
-    return Route(UNKNOWN, "Nothing beside it says where it came from.")
+    return Route(UNKNOWN, "It has no attribute that names its origin.")
 
 
 def _origin(letter: DeadLetter) -> str:
@@ -101,7 +101,7 @@ def _origin(letter: DeadLetter) -> str:
 
 
 def subject_of(letter: DeadLetter) -> str:
-    """The key of what a letter is about, such as a run's or a tick's id; empty if it names none."""
+    """Return the key of a dead letter's subject, such as a run id or a tick id; "" if it names none."""
     body, _ = _parsed(letter.body)
     keys, detail = body.get("keys"), body.get("detail")
     named = {**body, **(keys if isinstance(keys, dict) else {})}
@@ -117,7 +117,7 @@ def subject_of(letter: DeadLetter) -> str:
 
 
 def _parsed(text: str) -> tuple[Json, str]:
-    """A letter's JSON, or none and why it cannot be read."""
+    """Return a dead letter's JSON, or an empty one and why it cannot be read."""
     try:
         return parse_message(text), ""
     except UnknownEventError as error:
@@ -125,53 +125,55 @@ def _parsed(text: str) -> tuple[Json, str]:
 
 
 def _buried(letter: DeadLetter, body: Json, destinations: Sequence[Destination]) -> Route | None:
-    """A step gave it up, and wrote its name beside it."""
+    """Route a message that a component gave up, with its name in an attribute."""
     origin = letter.attributes.get("origin")
     if origin is None:
         return None
     if origin == RECONCILE:
         if body.get("treadle") != "dispatch":
-            reason = "RECONCILE looks at the record once a day. Repair it, and delete the letter then."
+            reason = (
+                "RECONCILE checks the record once a day. Repair the record, then delete this dead letter."
+            )
             return Route(origin, reason)
         origin = "dispatch"
     found = next((each for each in destinations if each.origin == origin), None)
     if found is None:
-        return Route(origin, f"No queue of this stack takes messages of {origin}.")
+        return Route(origin, f"This stack has no queue for messages of {origin}.")
     if origin == "dispatch" and "keys" in body:
         keys = body["keys"] if isinstance(body["keys"], dict) else {}
         sensor, tick_id = keys.get("sensor"), keys.get("tick_id")
         if not (isinstance(sensor, str) and isinstance(tick_id, str)):
-            return Route(origin, "It names no tick.")
+            return Route(origin, "It does not name a tick.")
         return _to(found, tick_message(sensor, tick_id))
     if origin == "publish" and "keys" in body:
         keys = body["keys"] if isinstance(body["keys"], dict) else {}
         run_id = keys.get("run_id", {}).get("S") if isinstance(keys.get("run_id"), dict) else None
         if not isinstance(run_id, str):
-            return Route(origin, "It names no run.")
+            return Route(origin, "It does not name a run.")
         return _to(found, publish_message(run_id))
     return _to(found, body)
 
 
 def _changed_entry(letter: DeadLetter, body: Json, destinations: Sequence[Destination]) -> Route | None:
-    """That an entry of the registry has changed could not be delivered, or Lambda gave it up after that."""
+    """Route a registry event that could not be delivered, or that Lambda gave up after delivery."""
     del destinations
     payload = body.get("requestPayload") if "requestContext" in body else body
     is_events = "RULE_ARN" in letter.attributes or payload is not body
     if not (is_events and isinstance(payload, dict) and payload.get("source") == _REGISTRY):
         return None
-    reason = "RECONCILE lists all entries of the registry every 10 minutes, and finds the change by itself."
+    reason = "RECONCILE lists all entries of the registry every 10 minutes, so it finds the change without this event."
     return Route(RECONCILE, reason, is_discardable=True)
 
 
 def _undelivered_event(letter: DeadLetter, body: Json, destinations: Sequence[Destination]) -> Route | None:
-    """An EventBridge rule could not deliver it."""
+    """Route an event that an EventBridge rule could not deliver."""
     if "RULE_ARN" not in letter.attributes:
         return None
     return _to_queue(letter.attributes.get("TARGET_ARN"), body, destinations)
 
 
 def _given_up_by_sqs(letter: DeadLetter, body: Json, destinations: Sequence[Destination]) -> Route | None:
-    """A function never answered, and SQS moved it here."""
+    """Route a message that a function never processed, so that SQS moved it here."""
     return None if letter.source is None else _to_queue(letter.source, body, destinations)
 
 
@@ -182,18 +184,19 @@ def _lost_stream_records(letter: DeadLetter, body: Json, destinations: Sequence[
     context = body.get("requestContext")
     if isinstance(context, dict) and "-PublishFunction-" in str(context.get("functionArn")):
         reason = (
-            "It only tells where in the runs' stream they were, and what has become of those runs was not told:"
-            " treadle sensor replay tells a sensor of a range of time once more. Delete the letter then."
+            "It gives only the position of records in the runs' stream. The status changes of those runs were not"
+            " published: send them to a sensor with treadle sensor replay, then delete this dead letter."
         )
         return Route("stream", reason)
     reason = (
-        "It only tells where in the stream they were; the ticks are pending still, and RECONCILE takes them."
+        "It gives only the position of records in the stream. Their ticks are still pending, and RECONCILE "
+        "dispatches them."
     )
     return Route("stream", reason, is_discardable=True)
 
 
 def _missed_schedule(letter: DeadLetter, body: Json, destinations: Sequence[Destination]) -> Route | None:
-    """A schedule could not deliver it, or Lambda gave it up after that."""
+    """Route a schedule's payload that was not delivered, or that Lambda gave up after delivery."""
     payload = body["requestPayload"] if "requestContext" in body and "requestPayload" in body else body
     says = payload.get("treadle") if isinstance(payload, dict) else None
     is_lambdas = letter.attributes.keys() >= _LAMBDAS
@@ -207,7 +210,7 @@ def _missed_schedule(letter: DeadLetter, body: Json, destinations: Sequence[Dest
     if says not in _PERIODIC or not is_schedules:
         return None
     return Route(
-        "schedule", "It comes too late to be of use, and the next one came by itself.", is_discardable=True
+        "schedule", "It is obsolete: the schedule has invoked the function again since.", is_discardable=True
     )
 
 
@@ -224,16 +227,16 @@ _WAYS: Sequence[Callable[[DeadLetter, Json, Sequence[Destination]], Route | None
 def _to_queue(arn: str | None, body: Json, destinations: Sequence[Destination]) -> Route:
     found = next((each for each in destinations if each.arn == arn), None)
     if found is None:
-        return Route(UNKNOWN, f"{arn} is no queue from which a step of this stack takes messages.")
+        return Route(UNKNOWN, f"{arn} is not a queue of this stack's components.")
     return _to(found, body)
 
 
 def _to_function(arn: str, body: Json, destinations: Sequence[Destination]) -> Route:
-    """To the queue of the step whose function an ARN names, with or without a version."""
+    """Route to the queue of the component whose function an ARN names, with or without a version."""
     named = arn.partition(":function:")[2].partition(":")[0]
     found = next((each for each in destinations if named and each.function == named), None)
     if found is None:
-        return Route("schedule", f"{arn} is no function of this stack that takes deadlines.")
+        return Route("schedule", f"{arn} is not a function of this stack that receives deadlines.")
     return _to(found, body)
 
 
@@ -257,14 +260,15 @@ def _to_sensor(body: Json, letter: DeadLetter, destinations: Sequence[Destinatio
 def _to(destination: Destination, body: Json) -> Route:
     if not body:
         return Route(
-            destination.origin, f"It is no JSON object, and {destination.origin} takes nothing else."
+            destination.origin,
+            f"It is not a JSON object, and {destination.origin} accepts only JSON objects.",
         )
     reason = f"To the queue of {destination.origin}."
     return Route(destination.origin, reason, destination, _without_secrets(body))
 
 
 def _without_secrets(body: Json) -> Json:
-    """An execution's event as its rule would have cut it: input and output stay out of queues."""
+    """Return a Step Functions event without input and output, as its rule would: they stay out of queues."""
     detail = body.get("detail")
     if body.get("source") != "aws.states" or not isinstance(detail, dict):
         return body

@@ -1,4 +1,4 @@
-"""What is wrong with what projects have registered: entries that do not fit together, or not with their engine."""
+"""Checks the registry: entries that are inconsistent with each other or with the engine."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from treadle.ports.system import Clock
 CHECK = "registry"
 
 OLDEST_MS = 900_000
-"""RECONCILE lists Parameter Store every 10 minutes: an older copy shows that it does not run."""
+"""RECONCILE lists Parameter Store every 10 minutes: an older copy shows that it is not running."""
 
 SHARED = (
     "TREADLE_ENGINE_ID",
@@ -25,17 +25,17 @@ SHARED = (
     "TREADLE_EVENTS_TABLE",
     "TREADLE_OUTCOMES_BUCKET",
 )
-"""Variables that each sensor's function has from its engine's contract: with others it writes where nobody reads."""
+"""Variables that a sensor's function gets from its engine's contract; other values lose its writes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Registrations:
-    """Judges what is registered.
+    """Checks the registry.
 
     Attributes:
-        registered: the engine's copy of the registry, as it is now.
+        registered: returns the engine's current copy of the registry.
         environment: the environment of the engine's own functions.
-        clock: the time.
+        clock: the clock.
     """
 
     registered: Callable[[], Registry]
@@ -43,26 +43,23 @@ class Registrations:
     clock: Clock
 
     def of_sensors(self, sensors: Iterable[DeployedSensor]) -> dict[str, tuple[SensorProblem, ...]]:
-        """What is wrong with the registration of sensors, by name; those with which nothing is are left out.
-
-        Args:
-            sensors: the sensors.
+        """Return the registration problems of sensors, by name; sensors without problems are omitted.
 
         Raises:
-            StoreError: if the store did not answer.
+            StoreError: if the store did not respond.
         """
         registry = self.registered()
         found = {each.name: tuple(self._of_sensor(registry, each)) for each in sensors}
         return {name: problems for name, problems in found.items() if problems}
 
     def findings(self, sensors: Collection[DeployedSensor]) -> Iterator[Finding]:
-        """All that is wrong with the registry; if nothing is, that it is in order.
+        """Return all problems of the registry, or that it is in order.
 
         Args:
-            sensors: all that are registered.
+            sensors: all registered sensors.
 
         Raises:
-            StoreError: if the store did not answer.
+            StoreError: if the store did not respond.
         """
         registry = self.registered()
         found = [
@@ -77,21 +74,21 @@ class Registrations:
         ]
         yield from found
         if not found:
-            says = f"{len(registry.sensors)} sensors and {len(registry.jobs)} jobs are registered, and fit together."
+            says = f"{len(registry.sensors)} sensors and {len(registry.jobs)} jobs are registered and consistent."
             yield Finding(CHECK, CHECK, Severity.OK, says)
 
     def _of_age(self, registry: Registry) -> Iterator[Finding]:
-        """That nobody reads what projects register."""
+        """Report a registry copy that is missing or outdated."""
         if not registry.listed_at:
             says = "The engine has no copy of the registry yet: RECONCILE has not listed Parameter Store."
         elif self.clock.now() - registry.listed_at > OLDEST_MS:
             says = (
-                f"The engine's copy of the registry is of {timestamp(registry.listed_at)}: RECONCILE does not list "
-                "Parameter Store, so what projects have registered since is not known."
+                f"The engine's copy of the registry is from {timestamp(registry.listed_at)}: RECONCILE does not list "
+                "Parameter Store, so later registrations are unknown."
             )
         else:
             return
-        advice = "Look at RECONCILE's schedule and log; it lists Parameter Store every 10 minutes."
+        advice = "Check RECONCILE's schedule and log; it lists Parameter Store every 10 minutes."
         yield Finding(CHECK, "reconcile", Severity.PROBLEM, says, advice)
 
     def _of_sensor(self, registry: Registry, sensor: DeployedSensor) -> Iterator[SensorProblem]:
@@ -100,30 +97,30 @@ class Registrations:
             return  # Deleted since the sensors were read.
         rejected = registry.problems.get(f"{SENSORS}/{entry.name}")
         if rejected:
-            says = f"Its latest entry in the registry could not be taken, and the one before is in use: {rejected}"
-            yield _problem(says, f"Deploy project {entry.project} once it is corrected.")
+            says = f"Its latest entry in the registry is invalid, so the previous one is in use: {rejected}"
+            yield _problem(says, f"Correct the entry and deploy project {entry.project}.")
         yield from _of_jobs(registry, entry)
         yield from _of_function(registry, entry)
         yield from _of_settings(entry, sensor)
         yield from self._of_environment(sensor)
 
     def _of_environment(self, sensor: DeployedSensor) -> Iterator[SensorProblem]:
-        """That its function works on other tables, or under another namespace, than the engine."""
+        """Report a function with other tables, or another namespace, than the engine."""
         wrong = [
-            f"{name} is {sensor.settings[name]!r}, and the engine's is {self.environment[name]!r}"
+            f"{name} is {sensor.settings[name]!r}, but the engine's is {self.environment[name]!r}"
             for name in SHARED
             if name in sensor.settings
             and name in self.environment
             and sensor.settings[name] != self.environment[name]
         ]
         if wrong:
-            says = f"Its function is deployed for another engine: {'; '.join(wrong)}. Nobody starts what it requests."
-            advice = f"Deploy project {sensor.project} with the engine's present contract."
+            says = f"Its function is deployed for another engine: {'; '.join(wrong)}. This engine does not start the runs that it requests."
+            advice = f"Deploy project {sensor.project} with the engine's current contract."
             yield _problem(says, advice)
 
 
 def _of_settings(entry: SensorEntry, sensor: DeployedSensor) -> Iterator[SensorProblem]:
-    """That its entry says something else than its function's environment, which its block of the template gives twice."""
+    """Report values that differ between a sensor's entry and its function's environment."""
     given = {
         "status": (entry.default_status.value, "TREADLE_DEFAULT_STATUS"),
         "interval": (str(entry.interval_seconds or ""), "TREADLE_INTERVAL_SECONDS"),
@@ -131,15 +128,13 @@ def _of_settings(entry: SensorEntry, sensor: DeployedSensor) -> Iterator[SensorP
         "project": (entry.project, "TREADLE_PROJECT"),
     }
     wrong = [
-        f"{field} is {value!r}, and {variable} is {sensor.settings[variable]!r}"
+        f"{field} is {value!r}, but {variable} is {sensor.settings[variable]!r}"
         for field, (value, variable) in given.items()
         if sensor.settings.get(variable) and value and sensor.settings[variable] != value
     ]
     if wrong:
-        says = (
-            f"Its entry and its function differ: {'; '.join(wrong)}. RECONCILE and operators go by the entry"
-        )
-        yield _problem(says, f"Give both one value in project {entry.project}, and deploy.")
+        says = f"Its entry and its function differ: {'; '.join(wrong)}. RECONCILE and operators' commands use the entry"
+        yield _problem(says, f"Use the same value for both in project {entry.project}, and deploy.")
 
 
 def _known_jobs(registry: Registry) -> str:
@@ -151,7 +146,7 @@ def _problem(says: str, advice: str) -> SensorProblem:
 
 
 def _of_rejected(registry: Registry) -> Iterator[Finding]:
-    """Entries that could not be taken; that of a sensor with an entry before it is a problem of the sensor."""
+    """Report rejected entries, except of a sensor with an earlier entry, where it is a problem of the sensor."""
     for path, reason in sorted(registry.problems.items()):
         folder, _, name = path.partition("/")
         if folder == SENSORS and name in registry.sensors:
@@ -159,14 +154,14 @@ def _of_rejected(registry: Registry) -> Iterator[Finding]:
         entries: Mapping[str, SensorEntry | JobEntry] = (
             registry.sensors if folder == SENSORS else registry.jobs
         )
-        kept = "the one before is in use" if name in entries else "there is none before it"
-        says = closed(f"The entry {path} could not be taken, and {kept}: {reason}")
-        advice = "Deploy its project once it is corrected; or delete the parameter."
+        kept = "so the previous one is in use" if name in entries else "and there is no previous one"
+        says = closed(f"Entry {path} is invalid, {kept}: {reason}")
+        advice = "Correct it and deploy its project, or delete the parameter."
         yield Finding(CHECK, path, Severity.PROBLEM, says, advice)
 
 
 def _of_outdated(registry: Registry) -> Iterator[Finding]:
-    """Projects that were built for an older contract than the engine's."""
+    """Report projects built for an older contract than the engine's."""
     behind: dict[str, list[SensorEntry | JobEntry]] = {}
     entries: list[SensorEntry | JobEntry] = [*registry.sensors.values(), *registry.jobs.values()]
     for each in entries:
@@ -175,17 +170,15 @@ def _of_outdated(registry: Registry) -> Iterator[Finding]:
     for project, found in sorted(behind.items()):
         oldest = min(each.contract for each in found)
         says = (
-            f"Project {project} is behind: {len(found)} of its entries were written for contract {oldest}, and this "
-            f"engine's is {CONTRACT}."
+            f"Project {project} is outdated: {len(found)} of its entries were written for contract {oldest}, but the "
+            f"engine's contract is {CONTRACT}."
         )
-        advice = (
-            f"Deploy project {project} with the engine's version of Treadle, before the engine's next one."
-        )
+        advice = f"Deploy project {project} with the engine's version of Treadle before the next upgrade of the engine."
         yield Finding(CHECK, f"project {project}", Severity.WARNING, says, advice)
 
 
 def _of_jobs(registry: Registry, entry: SensorEntry) -> Iterator[SensorProblem]:
-    """Jobs that a sensor names and may not start: there is none, or it does not accept the sensor."""
+    """Report jobs that a sensor may not start: they do not exist, or do not accept the sensor."""
     unknown = sorted(entry.jobs - registry.jobs.keys())
     if unknown:
         names = ", ".join(unknown)
@@ -195,21 +188,23 @@ def _of_jobs(registry: Registry, entry: SensorEntry) -> Iterator[SensorProblem]:
     for name in sorted(entry.jobs & registry.jobs.keys()):
         job = registry.jobs[name]
         if not job.accepts(entry):
-            says = f"It may start job {name}, and project {job.project}, whose job that is, does not accept the sensor"
+            says = (
+                f"It may start job {name}, but the job's project, {job.project}, does not accept the sensor"
+            )
             advice = (
-                f"Add {entry.name} to the sensors of job {name} in project {job.project}, and deploy; or take {name} "
-                f"out of the sensor's jobs in project {entry.project}."
+                f"Add {entry.name} to the sensors of job {name} in project {job.project}, and deploy; or remove {name} "
+                f"from the sensor's jobs in project {entry.project}."
             )
             yield _problem(says, advice)
 
 
 def _of_function(registry: Registry, entry: SensorEntry) -> Iterator[SensorProblem]:
-    """That several sensors name one function, which evaluates one of them."""
+    """Report sensors that share a function, which evaluates only one of them."""
     others = sorted(
         each.name
         for each in registry.sensors.values()
         if each.function == entry.function and each.name != entry.name
     )
     if others:
-        says = f"Its entry names function {entry.function}, as {', '.join(others)} does, and a function has one sensor"
-        yield _problem(says, f"Give the sensor a function of its own in project {entry.project}, and deploy.")
+        says = f"Its entry names function {entry.function}, which {', '.join(others)} names too, but a function can have only one sensor"
+        yield _problem(says, f"Give the sensor its own function in project {entry.project}, and deploy.")

@@ -1,4 +1,4 @@
-"""Replay: what became of runs or assets in a time range, told once more to one sensor."""
+"""Replay: sends the events of runs or assets in a time range to one sensor again."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -16,21 +16,22 @@ from treadle.ports.runs import Run, RunStore
 from treadle.ports.system import Clock, Queue
 
 KEPT = timedelta(days=90)
-"""As long as tick records are kept, which say what was evaluated."""
+"""How long tick records are kept; they show what was evaluated."""
 
 LONGEST = timedelta(days=7)
-"""A run that has been under way for longer is not looked for, nor a materialization reported later than that."""
+"""Runs that have been in progress for longer, and materializations reported later than this, are not found.
+"""
 
 MAX_RUNS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What a replay came to.
+    """The result of a replay.
 
     Attributes:
-        subjects: how many runs were looked at, or assets.
-        events: how many events were sent to the sensor.
+        subjects: the number of runs or assets that were read.
+        events: the number of events that were sent to the sensor.
     """
 
     subjects: int
@@ -38,14 +39,14 @@ class Replayed:
 
 
 class Replayer:
-    """Tells sensors of runs and assets once more; what a sensor has evaluated it does not evaluate again.
+    """Resends events of runs and assets to sensors; a sensor does not evaluate an event a second time.
 
     Args:
-        runs: keeps run records.
-        assets: keeps events of assets.
-        queues: by sensor, its own queue.
+        runs: run records.
+        assets: events of assets.
+        queues: each sensor's queue, by sensor name.
         namespace: the engine's, as `account/region/namespace`.
-        clock: the time.
+        clock: the clock.
     """
 
     def __init__(
@@ -65,19 +66,19 @@ class Replayer:
         until: datetime,
         statuses: Collection[DagsterRunStatus],
     ) -> Replayed:
-        """Send a sensor what became of runs in a time range.
+        """Send the status changes of runs in a time range to a sensor.
 
         Args:
-            sensor: which; one that takes events of runs.
-            jobs: whose runs.
-            since: statuses reached at this time or later.
-            until: and before this time.
-            statuses: which.
+            sensor: a sensor that takes run events.
+            jobs: the jobs whose runs are replayed.
+            since: start of the range, inclusive.
+            until: end of the range, exclusive.
+            statuses: the statuses to send.
 
         Raises:
-            CommandRefusedError: if the range is none, begins earlier than it is known what was evaluated, has
-                more runs than can be looked at, or the stack has no such sensor.
-            StoreError: if a store or the queue did not answer; nothing is doubled by doing it again.
+            CommandRefusedError: if the range is empty, begins before the oldest tick records, has more runs
+                than can be read, or the stack has no such sensor.
+            StoreError: if a store or the queue did not respond; a repeated replay creates no duplicates.
         """
         begin, end = self._range(sensor, since, until)
         looked_at, events = 0, 0
@@ -99,18 +100,18 @@ class Replayer:
     def replay_assets(
         self, sensor: str, asset_keys: Collection[str], since: datetime, until: datetime
     ) -> Replayed:
-        """Send a sensor the materializations of a time range.
+        """Send the materializations of a time range to a sensor.
 
         Args:
-            sensor: which; one that takes events of assets.
-            asset_keys: of which assets, their parts joined by "/".
-            since: made at this time or later.
-            until: and before this time.
+            sensor: a sensor that takes asset events.
+            asset_keys: the assets; the parts of a key are joined by "/".
+            since: start of the range, inclusive.
+            until: end of the range, exclusive.
 
         Raises:
-            CommandRefusedError: if the range is none, begins earlier than it is known what was evaluated, or
-                the stack has no such sensor.
-            StoreError: if a store or the queue did not answer; nothing is doubled by doing it again.
+            CommandRefusedError: if the range is empty, begins before the oldest tick records, or the stack
+                has no such sensor.
+            StoreError: if a store or the queue did not respond; a repeated replay creates no duplicates.
         """
         begin, end = self._range(sensor, since, until)
         reported = begin - int(LONGEST.total_seconds() * 1000)
@@ -129,18 +130,20 @@ class Replayer:
         return Replayed(len(keys), events)
 
     def _range(self, sensor: str, since: datetime, until: datetime) -> tuple[int, int]:
-        """The range in milliseconds, of a sensor that the stack has."""
+        """Validate a sensor's range and return it in milliseconds."""
         if since.utcoffset() is None or until.utcoffset() is None:
             msg = f"The range from {since} to {until} has no time zone: give one, such as +00:00."
             raise CommandRefusedError(msg)
         begin, end = (int(moment.timestamp() * 1000) for moment in (since, until))
         oldest = self._clock.now() - int(KEPT.total_seconds() * 1000)
         if begin >= end:
-            raise CommandRefusedError(f"There is no time from {since.isoformat()} to {until.isoformat()}.")
+            raise CommandRefusedError(
+                f"The range from {since.isoformat()} to {until.isoformat()} is empty. Give an end after the start."
+            )
         if begin < oldest:
             msg = (
-                f"{since.isoformat()} is more than {KEPT.days} days ago: the records of what was evaluated have "
-                "expired, and all of it would be evaluated again. Begin later."
+                f"{since.isoformat()} is more than {KEPT.days} days ago: the records of evaluated events have "
+                "expired, so all of them would be evaluated again. Start the range later."
             )
             raise CommandRefusedError(msg)
         if sensor not in self._queues:
@@ -149,7 +152,7 @@ class Replayer:
         return begin, end
 
     def _runs_since(self, job: str, begin: int) -> list[Run]:
-        """The runs that may have reached something since: those that have ended since, and those under way."""
+        """Return the runs that may have changed since then: those that ended since, and those in progress."""
         ended = RunQuery(
             job=job, statuses=FINISHED_STATUSES, updated=(begin - 1, None), by_update=True, limit=MAX_RUNS
         )

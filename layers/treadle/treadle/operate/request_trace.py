@@ -1,4 +1,4 @@
-"""What became of what a sensor asked for: from a tick's request, or a run key, to its run."""
+"""Traces requests: from a tick's request, or a run key, to its run."""
 
 from treadle.definitions.errors import UnreadableRecordError
 from treadle.engine.identity import RunIds, timestamp
@@ -18,17 +18,17 @@ from treadle.ports.runs import Run, RunStore
 from treadle.ports.ticks import PlannedRun, Tick, TickStore
 
 RECENT = 200
-"""So many of a sensor's last ticks are looked through for a run key."""
+"""Number of a sensor's last ticks that are searched for a run key."""
 
 
 class RequestTracer:
-    """Follows requests.
+    """Traces requests.
 
     Args:
-        deployment: which sensor may start which jobs.
-        ticks: keeps tick records.
-        runs: keeps run records.
-        run_ids: of the deployment's namespace.
+        deployment: the jobs that each sensor may start.
+        ticks: tick records.
+        runs: run records.
+        run_ids: the deployment's run ids.
         letters: reads the dead letters.
     """
 
@@ -42,7 +42,7 @@ class RequestTracer:
         self._letters = letters
 
     def by_key(self, explanation: ExplanationBuilder, sensor: str, run_key: str) -> Explanation | None:
-        """What became of a run key; None if the sensor has not asked for it, as far as is recorded."""
+        """Explain what happened to a run key; return None if no request for it is recorded."""
         run = self._runs.get(self._run_ids.keyed(sensor, run_key))
         again = self._mention(sensor, run_key)
         if again is not None and (run is None or again.tick_id > run.tick_id):
@@ -55,13 +55,11 @@ class RequestTracer:
             if aside is not None:
                 add_tick(explanation, again)
                 explanation.add("request", again.ended_at, f"set aside: {aside.reason}", ok=False)
-                return explanation.end(
-                    f"Tick {again.tick_id} set the request for it aside: {closed(aside.reason)}"
-                )
+                return explanation.end(f"Tick {again.tick_id} set its request aside: {closed(aside.reason)}")
         return None if run is None else self.of_run(explanation, run)
 
     def _mention(self, sensor: str, run_key: str) -> Tick | None:
-        """The newest of the last ticks that asked for a key, whatever came of it."""
+        """Return the newest of the last ticks that requested a key, whatever the result."""
         for tick in self._ticks.latest(sensor, RECENT):
             asked = {each.run_key for each in tick.requests} | {each.run_key for each in tick.set_aside}
             if run_key in asked or run_key in tick.existing_keys:
@@ -69,7 +67,7 @@ class RequestTracer:
         return None
 
     def of_request(self, explanation: ExplanationBuilder, tick: Tick, request: PlannedRun) -> Explanation:
-        """What became of one request of a committed tick."""
+        """Explain what happened to one request of a committed tick."""
         run = self._runs.get(request.run_id)
         if run is not None and run.tick_id == tick.tick_id:
             return self.of_run(explanation, run)
@@ -82,23 +80,26 @@ class RequestTracer:
         return self._end(explanation, words, tick.tick_id if is_open else None)
 
     def of_run(self, explanation: ExplanationBuilder, run: Run) -> Explanation:
-        """What became of a run, from the tick that asked for its present attempt."""
+        """Explain a run, from the tick that requested its current attempt."""
         self._add_tick_of(explanation, run)
         add_run(explanation, run)
         waits = run.status.value == "QUEUED" and run.claim is None
         return self._end(explanation, describe_run(run, explanation.now), run.run_id if waits else None)
 
     def taken(self, explanation: ExplanationBuilder, run: Run, again: Tick) -> Explanation:
-        """That a tick asked for a key whose run there was already."""
+        """Explain that the run key of a request had a run already."""
         self._add_tick_of(explanation, run)
         add_run(explanation, run)
         add_tick(explanation, again)
         explanation.add(
-            "request", again.ended_at, f"run key {run.run_key!r} was taken by run {run.run_id}", ok=False
+            "request",
+            again.ended_at,
+            f"run key {run.run_key!r} already belonged to run {run.run_id}",
+            ok=False,
         )
         return explanation.end(
-            f"No new run: tick {again.tick_id} asked for run key {run.run_key!r}, which run {run.run_id} has "
-            f"held since {timestamp(run.created_at)}, asked for by tick {run.tick_id}. {describe_run(run, explanation.now)}"
+            f"No new run: tick {again.tick_id} requested run key {run.run_key!r}, which has belonged to run "
+            f"{run.run_id} since {timestamp(run.created_at)}; tick {run.tick_id} requested that run. {describe_run(run, explanation.now)}"
         )
 
     def _add_tick_of(self, explanation: ExplanationBuilder, run: Run) -> None:
@@ -113,15 +114,15 @@ class RequestTracer:
             explanation.add("tick", None, f"{run.tick_id or 'none'}: no longer recorded")
 
     def _end(self, explanation: ExplanationBuilder, words: str, about: str | None) -> Explanation:
-        """The story, with the dead letter that explains why it goes no further, if there is one."""
+        """Complete the explanation, with the dead letter that explains why the run is stuck, if there is one."""
         letter = self.letter(explanation, about) if about else None
         return explanation.end(f"{words} {letter}" if letter else words)
 
     def letter(self, explanation: ExplanationBuilder, about: str) -> str | None:
-        """The dead letter about a run, a tick or an object, in words; None if there is none.
+        """Describe the dead letter of a run, a tick or an object; return None if there is none.
 
         Args:
-            explanation: gets a step for it.
+            explanation: a step is added to it.
             about: the run's or tick's id, or the object's key.
         """
         found = next((each for each in self._letters.redrive(dry_run=True) if _is_about(each, about)), None)
@@ -129,9 +130,11 @@ class RequestTracer:
             return None
         given = found.letter.attributes
         why = given.get("reason") or given.get("ERROR_CODE") or found.reason
-        words = f"It is a dead letter of {found.origin}, given up as {closed(why)} Mend that, then: treadle dlq redrive"
-        explanation.add("dead letter", None, words, ok=False)
-        return words
+        detail = (
+            f"It is a dead letter of {found.origin}: {closed(why)} Fix the cause, then: treadle dlq redrive"
+        )
+        explanation.add("dead letter", None, detail, ok=False)
+        return detail
 
 
 def _is_about(found: RedriveResult, about: str) -> bool:

@@ -1,4 +1,4 @@
-"""Runs as an operator finds them, another attempt for one, and its end; who asked stays on the run's record."""
+"""Operators' use cases on runs: list, rerun, release, cancel, refresh. The run's record names the operator."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -26,12 +26,12 @@ DEFAULT_LIMIT = 50
 
 @dataclass(frozen=True, slots=True)
 class RunEdit:
-    """What became of an operator's command.
+    """The result of an operator's command.
 
     Attributes:
         run: the record afterwards.
-        is_new: False if there was nothing left to do, as after the same command before.
-        reason: what was done, or why nothing was, in words.
+        is_new: False if there was nothing to do, as when the command was repeated.
+        reason: what was done, or why nothing was.
     """
 
     run: Run
@@ -43,14 +43,14 @@ class RunOperations:
     """Reruns, cancels and refreshes runs, and releases run keys.
 
     Args:
-        runs: keeps run records.
-        sensors: their state.
-        launches: where LAUNCH takes its work from.
-        jobs: what each job's name launches.
-        targets: each kind of target.
-        run_ids: of the deployment's namespace.
-        clock: the time.
-        engine: cancels and refreshes runs of jobs that bring a role; None to do that here too.
+        runs: run records.
+        sensors: the sensors' state.
+        launches: LAUNCH's queue.
+        jobs: the settings of each job, by name.
+        targets: the adapter of each target type.
+        run_ids: the deployment's run ids.
+        clock: the clock.
+        engine: cancels and refreshes runs of jobs that have a role; None to do that in this process too.
     """
 
     def __init__(
@@ -74,14 +74,11 @@ class RunOperations:
         self._engine = engine
 
     def get(self, run_id: str) -> Run:
-        """A run's record.
-
-        Args:
-            run_id: of the run.
+        """Return a run's record.
 
         Raises:
-            CommandRefusedError: if there is no such run.
-            StoreError: if the store did not answer.
+            CommandRefusedError: if the run does not exist.
+            StoreError: if the store did not respond.
         """
         return self._run(run_id)
 
@@ -94,23 +91,23 @@ class RunOperations:
         before: str | None = None,
         limit: int = DEFAULT_LIMIT,
     ) -> RunPage:
-        """Runs, newest first: of a sensor, of a job, or the newest of all jobs, which have no further page.
+        """List runs, newest first: of a sensor, of a job, or the newest of all jobs (a single page).
 
         Args:
-            sensor: the sensor that asked.
+            sensor: the sensor that requested them.
             job: the job's name.
-            statuses: any of them; None for all.
-            before: what the page before gave as `next`; None for the newest.
-            limit: how many at most; a page may hold fewer, or none, and have another behind it.
+            statuses: any of these; None for all.
+            before: `next` of the previous page; None for the newest.
+            limit: the maximum number; a page may hold fewer, or none, and still have a next page.
 
         Raises:
-            CommandRefusedError: if both sensor and job are given, or `before` is no page's `next`.
-            StoreError: if the store did not answer.
+            CommandRefusedError: if both sensor and job are given, or `before` is not a page's `next`.
+            StoreError: if the store did not respond.
         """
         if sensor and job:
-            raise CommandRefusedError("Runs are listed of a sensor or of a job: name one of them.")
+            raise CommandRefusedError("Runs can be listed for a sensor or for a job: name one of them.")
         if before is not None and (parse_place(before) is None or not (sensor or job)):
-            msg = f"No page of runs of a sensor or a job ends at {before[:80]!r}: take what the page before gave."
+            msg = f"{before[:80]!r} is not a page token. Use the one that the previous page returned."
             raise CommandRefusedError(msg)
         if sensor or job:
             return self._runs.page(sensor=sensor, job=job, statuses=statuses, before=before, limit=limit)
@@ -119,23 +116,23 @@ class RunOperations:
         return RunPage(tuple(runs[:limit]), None)
 
     def rerun(self, run_id: str, by: str, *, if_attempt: int | None = None) -> RunEdit:
-        """Give a run that has ended its next attempt, at once, with the same config and tags.
+        """Start the next attempt of a run that has ended, now, with the same config and tags.
 
         Args:
-            run_id: of the run.
-            by: who asks.
-            if_attempt: the attempt that was seen: nothing is done if another has followed it, so that the
-                command may be repeated. None for whatever attempt is the last.
+            run_id: the run.
+            by: the operator.
+            if_attempt: the attempt that the operator saw: nothing is done if another has followed it, so that
+                the command is idempotent. None for the last attempt.
 
         Raises:
-            CommandRefusedError: if there is no such run or attempt, it has not ended, or Treadle did not start
-                it.
-            StoreError: if the store or the queue did not answer; an attempt that is recorded is launched by
-                RECONCILE if need be.
+            CommandRefusedError: if the run or attempt does not exist, has not ended, or was not started by
+                Treadle.
+            StoreError: if the store or the queue did not respond; if the attempt was recorded, RECONCILE
+                launches it.
         """
         run, now = self._run(run_id), self._clock.now()
         if OBSERVED_TAG in run.tags and not run.tick_id:
-            msg = f"Treadle did not start run {run_id}, and does not know what it was given: start it where that was done."
+            msg = f"Run {run_id} was not started by Treadle, so its config is unknown. Start it where it was started before."
             raise CommandRefusedError(msg)
 
         def again(current: Run) -> Run:
@@ -154,22 +151,22 @@ class RunOperations:
         return RunEdit(run, False, _moved_on(run, if_attempt))
 
     def release(self, sensor: str, run_key: str, by: str, *, if_attempt: int | None = None) -> RunEdit:
-        """Let the next request for a run key start its run once more.
+        """Allow the next request for a run key to start its run again.
 
         Args:
-            sensor: whose key it is.
-            run_key: as it was asked for.
-            by: who asks.
+            sensor: the sensor that the key belongs to.
+            run_key: as requested.
+            by: the operator.
             if_attempt: as for `rerun`.
 
         Raises:
-            CommandRefusedError: if the key was never asked for, or its run has not ended.
-            StoreError: if the store did not answer.
+            CommandRefusedError: if the key was never requested, or its run has not ended.
+            StoreError: if the store did not respond.
         """
         run_id, now = self._run_ids.keyed(sensor, run_key), self._clock.now()
         run = self._runs.get(run_id)
         if run is None:
-            msg = f"Run key {run_key!r} of sensor {sensor} is free: no run was ever recorded under it."
+            msg = f"Run key {run_key!r} of sensor {sensor} is free: no run has been recorded with it."
             raise CommandRefusedError(msg)
 
         def released(current: Run) -> Run:
@@ -184,24 +181,24 @@ class RunOperations:
         if _is_allowed(run, by, now):
             return RunEdit(run, True, f"Run key {run_key!r} of sensor {sensor} is released: {follows}")
         if run.attempt == (if_attempt or run.attempt):
-            return RunEdit(run, False, f"Run key {run_key!r} of sensor {sensor} was free already: {follows}")
+            return RunEdit(run, False, f"Run key {run_key!r} of sensor {sensor} was already free: {follows}")
         return RunEdit(run, False, _moved_on(run, if_attempt))
 
     def cancel(self, run_id: str, by: str) -> RunEdit:
-        """End a run: at once if it waits for its launch, else by asking its target, which reports the end.
+        """Cancel a run: directly if it waits for its launch, else through its target, which reports the end.
 
         Args:
-            run_id: of the run.
-            by: who asks.
+            run_id: the run.
+            by: the operator.
 
         Raises:
-            CommandRefusedError: if there is no such run, it has ended otherwise, or is just being started.
-            LaunchError: if the target did not take the request.
-            StoreError: if the store did not answer.
-            InvocationError: if the job brings a role, and the engine did not answer.
+            CommandRefusedError: if the run does not exist, has ended otherwise, or is being started.
+            LaunchError: if the target did not accept the request.
+            StoreError: if the store did not respond.
+            InvocationError: if the job has a role, and the engine did not respond.
         """
         now = self._clock.now()
-        failure = Failure("CanceledError", f"Canceled by {by} before it was started.", assumed=True)
+        failure = Failure("CanceledError", f"Canceled by {by} before it started.", assumed=True)
         first = self._run(run_id)
 
         def canceled(current: Run) -> Run:
@@ -215,7 +212,7 @@ class RunOperations:
             return RunEdit(run, is_new, f"Run {run_id} is canceled; attempt {run.attempt} has ended.")
         if run.status.is_finished:
             raise CommandRefusedError(
-                f"Run {run_id} has ended already: {run.status}. There is nothing to cancel."
+                f"Run {run_id} has already ended: {run.status}. There is nothing to cancel."
             )
         if self._role(run) and self._engine is not None:
             answer = self._engine.cancel(run_id, by)
@@ -223,31 +220,31 @@ class RunOperations:
         return self._cancel_at_target(run, now)
 
     def refresh(self, run_id: str) -> RunEdit:
-        """Ask a run's target how it stands, and record that, as RECONCILE does when there was no news for long.
+        """Query a run's target for its status and record it, as RECONCILE does when reports are missing.
 
         Args:
-            run_id: of the run.
+            run_id: the run.
 
         Raises:
-            CommandRefusedError: if there is no such run, or nobody can be asked.
-            LaunchError: if the target did not answer.
-            StoreError: if the store did not answer.
-            InvocationError: if the job brings a role, and the engine did not answer.
+            CommandRefusedError: if the run does not exist, or its target cannot be queried.
+            LaunchError: if the target did not respond.
+            StoreError: if the store did not respond.
+            InvocationError: if the job has a role, and the engine did not respond.
         """
         run, now = self._run(run_id), self._clock.now()
         concluded = run.failure is not None and run.failure.assumed
         if run.status.is_finished and not concluded:
-            return RunEdit(run, False, f"Run {run_id} has ended already: {run.status}.")
+            return RunEdit(run, False, f"Run {run_id} has already ended: {run.status}.")
         target = self._target_of(run)
         if target is not None and not target.contract.describes:
             msg = (
-                f"Run {run_id} cannot be asked about: its target does not say how it stands. "
-                "Its end is recorded once it is reported, by treadle.report_run_status."
+                f"The status of run {run_id} cannot be queried: its target does not support that. "
+                "The job has to report its end, with treadle.report_run_status."
             )
             raise CommandRefusedError(msg)
         if target is None or run.external_id is None:
-            where = f"job {run.job} is not deployed" if target is None else "no execution of it is known yet"
-            msg = f"Run {run_id} ({run.status}) cannot be asked about: {where}. treadle run show {run_id} says more."
+            where = f"job {run.job} is not deployed" if target is None else "its execution is not known yet"
+            msg = f"The status of run {run_id} ({run.status}) cannot be queried: {where}. For details: treadle run show {run_id}"
             raise CommandRefusedError(msg)
         role = self._role(run)
         if role and self._engine is not None:
@@ -261,8 +258,8 @@ class RunOperations:
 
         folded = update_with_optimistic_lock(self._runs, run, answered)
         if folded.reached == run.reached:
-            return RunEdit(folded, False, f"Run {run_id} is {folded.status} still, as its target says.")
-        return RunEdit(folded, True, f"Run {run_id} is {folded.status}, as its target says.")
+            return RunEdit(folded, False, f"Run {run_id} is still {folded.status}, as its target reports.")
+        return RunEdit(folded, True, f"Run {run_id} is {folded.status}, as its target reports.")
 
     def _target_of(self, run: Run) -> Target | None:
         return self._targets.get(kind_of_run(run, self._jobs.get(run.job)))
@@ -287,26 +284,28 @@ class RunOperations:
         )
         run = update_with_optimistic_lock(self._runs, run, lambda current: fold(current, report))
         return RunEdit(
-            run, True, f"Asked {found.external_id} to end; its end is recorded when it is reported."
+            run,
+            True,
+            f"Sent {found.external_id} the request to stop; its end is recorded when it is reported.",
         )
 
     def _find(self, run: Run, now: int) -> tuple[Target, Execution]:
-        """The execution of the present attempt, and who can end it."""
+        """Return the execution of the current attempt, and the target that can end it."""
         target = self._target_of(run)
         if target is None:
-            msg = f"Job {run.job!r} is not deployed any more: cancel {run.external_id or run.launch_id} by hand."
+            msg = f"Job {run.job!r} is no longer deployed: cancel {run.external_id or run.launch_id} by hand."
             raise CommandRefusedError(msg)
         if run.external_id is not None:
             started_at = run.started_at or now
             return target, Execution(run.external_id, run.target or "", run.status, started_at)
         if run.claim is not None and run.claim.expires_at >= now:
-            raise CommandRefusedError(f"Run {run.run_id} is just being started: cancel it in a minute.")
+            raise CommandRefusedError(f"Run {run.run_id} is being started: cancel it in a minute.")
         settings = pinned_settings(self._settings(run), run.pending_start)
         found = target.resolve(start_of(run, settings))
         if found is None:
             msg = (
-                f"An earlier start of {run.launch_id} may have come through, and {settings.arn} does not show it: "
-                "LAUNCH settles that first. Cancel the run once it is STARTED."
+                f"An earlier start of {run.launch_id} may have reached its target, but {settings.arn} does not show it: "
+                "LAUNCH resolves that first. Cancel the run once it is STARTED."
             )
             raise CommandRefusedError(msg)
         return target, found
@@ -314,14 +313,14 @@ class RunOperations:
     def _run(self, run_id: str) -> Run:
         run = self._runs.get(run_id)
         if run is None:
-            raise CommandRefusedError(f"There is no run {run_id}.")
+            raise CommandRefusedError(f"Run {run_id} does not exist.")
         return run
 
     def _tell_sensor(self, run: Run, by: str, now: int) -> None:
-        """Raise the epoch of the sensor whose key may start a run again.
+        """Increment the epoch of the sensor whose key may start a run again.
 
-        A tick in flight may have dropped its request for the key: it commits nothing now, and asks anew. And
-        evaluators forget the keys that they remember as taken.
+        A tick in flight may have skipped its request for the key: it cannot commit now, and evaluates again.
+        And evaluators clear their cache of claimed keys.
         """
         if run.may_start_again and run.run_key:
             self._sensors.edit(run.sensor, Edit(now, by, freed_key=run.run_key))
@@ -330,7 +329,7 @@ class RunOperations:
         try:
             self._launches.send([launch_message(run)])
         except StoreError as error:
-            msg = f"Attempt {run.attempt} of run {run.run_id} is recorded, and RECONCILE will launch it: {error}"
+            msg = f"Attempt {run.attempt} of run {run.run_id} is recorded, but was not queued; RECONCILE will launch it: {error}"
             raise StoreError(msg) from error
 
 
@@ -339,21 +338,21 @@ def _made(run: Run) -> tuple[int, str]:
 
 
 def _is_allowed(run: Run, by: str, now: int) -> bool:
-    """Whether this very command wrote the record, also where its answer was lost and it was sent again."""
+    """Return whether this same command wrote the record, as when it was resent after a lost response."""
     return any((each.by, each.at) == (by, now) for each in run.allowances)
 
 
 def _is_done(run: Run, by: str, now: int, if_attempt: int | None) -> bool:
     if if_attempt is not None and if_attempt > run.attempt:
         raise CommandRefusedError(
-            f"Run {run.run_id} has no attempt {if_attempt}: it is at attempt {run.attempt}."
+            f"Run {run.run_id} has no attempt {if_attempt}: its current attempt is {run.attempt}."
         )
     return _is_allowed(run, by, now) or (if_attempt is not None and if_attempt < run.attempt)
 
 
 def _check_ended(run: Run, then: str) -> None:
     if not run.status.is_finished:
-        msg = f"Run {run.run_id} has not ended: attempt {run.attempt} is {run.status}. Cancel it, or {then} when it has."
+        msg = f"Run {run.run_id} has not ended: attempt {run.attempt} is {run.status}. Cancel it, or {then} once it has ended."
         raise CommandRefusedError(msg)
 
 
@@ -363,4 +362,6 @@ def _allow_next(run: Run, by: str, now: int) -> Run:
 
 
 def _moved_on(run: Run, if_attempt: int | None) -> str:
-    return f"Nothing was done: attempt {if_attempt} was followed by attempt {run.attempt} already ({run.status})."
+    return (
+        f"Nothing was done: attempt {run.attempt} ({run.status}) has already followed attempt {if_attempt}."
+    )

@@ -1,4 +1,4 @@
-"""How a sensor stands at this moment: stopped, paused, failing, and when it is next due."""
+"""The current status of a sensor: stopped, paused, failing, and its next tick."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ from treadle.ports.ticks import TickSummary
 
 @dataclass(frozen=True, slots=True)
 class SensorStatus:
-    """A sensor as it is.
+    """The current status of a sensor.
 
     Attributes:
-        deployed: what the deployment says of it.
-        state: what is stored of it.
-        edits: what operators changed, newest first.
+        deployed: the deployed sensor.
+        state: its stored state.
+        edits: operators' edits, newest first.
         failure: its newest failed tick, if the last one failed.
         now: the time.
-        problems: what is wrong with it now.
+        problems: its current problems.
     """
 
     deployed: DeployedSensor
@@ -35,12 +35,12 @@ class SensorStatus:
 
     @property
     def name(self) -> str:
-        """The sensor's name."""
+        """Return the sensor's name."""
         return self.state.sensor
 
     @property
     def stopped(self) -> str | None:
-        """That it evaluates nothing, since when, and because of whom; None if it evaluates, or nobody knows."""
+        """Describe since when it is stopped, and by whom; None if it is running, or if that is unknown."""
         if self.state.is_running(self.deployed.default_status):
             return None
         start = f"start it: treadle sensor start {self.name}"
@@ -48,14 +48,16 @@ class SensorStatus:
             return f"sensor {self.name} is paused: {self.state.paused} ({start})"
         if self.state.status is InstigatorStatus.DECLARED_IN_CODE:
             if self.deployed.problem:
-                return None  # What holds by default is not known.
-            return f"sensor {self.name} is stopped, as its block of template.yaml or its code says ({start})"
+                return None  # Its default status is unknown.
+            return (
+                f"sensor {self.name} is stopped, as its block of template.yaml or its code declares ({start})"
+            )
         edit = next((each for each in self.edits if each.action == "stop"), None)
         by = f" since {timestamp(edit.at)}, by {edit.by}" if edit else ""
         return f"sensor {self.name} is stopped{by} ({start})"
 
     def stopped_at(self, at: int) -> RecordedEdit | None:
-        """The edit by which an operator had stopped it at a time; None if none had."""
+        """Return the edit by which an operator had stopped it at a time; None if it was not stopped."""
         status = (each for each in self.edits if each.at <= at and each.action in {"start", "stop", "reset"})
         last = next(status, None)
         return last if last is not None and last.action == "stop" else None
@@ -67,25 +69,25 @@ class SensorStatus:
 
     @property
     def failing(self) -> str | None:
-        """That its scheduled ticks fail, how often, and until when that holds it up; None if they do not."""
+        """Describe failures of scheduled ticks and the end of the backoff; None if they do not fail."""
         streak, resume_at = self.state.failure_streak, self.state.resume_at
         if not streak:
             return None
-        held = f", held up until {timestamp(resume_at)}" if resume_at and resume_at > self.now else ""
+        held = f", in backoff until {timestamp(resume_at)}" if resume_at and resume_at > self.now else ""
         why = ""
         if self.failure is not None:
             why = f": {error_words(self.failure.error_type or 'Error', self.failure.error_message or '')}"
-        times = "1 tick has failed" if streak == 1 else f"{streak} ticks in a row have failed"
-        return f"of sensor {self.name} {times}{held}{why}"
+        times = "the last tick" if streak == 1 else f"the last {streak} ticks"
+        return f"{times} of sensor {self.name} failed{held}{why}"
 
     @property
     def not_loading(self) -> str | None:
-        """That its function is gone, or cannot be imported or configured, with the error; None if nothing says so."""
+        """Describe why its function does not load, if it is known not to."""
         return self._problem(ProblemKind.UNREADABLE, ProblemKind.NOT_LOADING)
 
     @property
     def not_evaluating(self) -> str | None:
-        """What else keeps it from evaluating well: events that fail, ticks that do not come; None if nothing does."""
+        """Describe other problems: failing events, missing ticks; None if there are none."""
         return self._problem(
             ProblemKind.FAILING, ProblemKind.BLOCKED, ProblemKind.LATE, ProblemKind.UNCHECKED
         )
@@ -99,6 +101,6 @@ class SensorStatus:
 
     @property
     def next_tick(self) -> str | None:
-        """When it ticks next, as text; None if it evaluates events alone."""
+        """Return the time of its next tick as text; None if it evaluates only events."""
         at = next_tick_at(self.deployed, self.state, self.now)
         return None if at is None else timestamp(at)

@@ -1,7 +1,4 @@
-"""Start, stop and reset a sensor, set its cursor, and give its state to a project.
-
-Each edit is remembered, and no tick in flight overwrites it.
-"""
+"""Operators' edits of sensors, cursors and owners; each edit is recorded, and no tick in flight overwrites it."""
 
 from treadle.definitions.contexts import check_cursor_size
 from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus
@@ -10,27 +7,22 @@ from treadle.ports.system import Clock
 
 
 class SensorOperations:
-    """Edits sensors.
-
-    Args:
-        sensors: keeps their state.
-        clock: the time.
-    """
+    """Edits sensors."""
 
     def __init__(self, sensors: SensorStore, clock: Clock) -> None:
         self._sensors = sensors
         self._clock = clock
 
     def start(self, sensor: str, default: DefaultSensorStatus, by: str) -> SensorState:
-        """Let the sensor evaluate from now on; the cursor stays. Nothing changes if it does already.
+        """Start a sensor; its cursor stays. Does nothing if it is running already.
 
         Args:
-            sensor: its name.
-            default: what holds where no operator has said anything.
-            by: who asks.
+            sensor: the sensor's name.
+            default: its status if no operator has set one.
+            by: the operator.
 
         Raises:
-            StoreError: if the store did not answer.
+            StoreError: if the store did not respond.
         """
         state = self._sensors.get(sensor)
         if state.is_running(default):
@@ -38,17 +30,17 @@ class SensorOperations:
         return self._sensors.edit(sensor, Edit(self._clock.now(), by, status=InstigatorStatus.RUNNING))
 
     def stop(self, sensor: str, by: str) -> SensorState:
-        """Let the sensor evaluate no more; the cursor stays, and a leased tick in flight commits nothing.
+        """Stop a sensor; its cursor stays, and a leased tick in flight commits nothing.
 
-        The tick of an event has no condition on the sensor: one whose commit is under way, or that read the
+        An event's tick has no condition on the sensor: one whose commit is in progress, or that read the
         status within the last second, may still be committed.
 
         Args:
-            sensor: its name.
-            by: who asks.
+            sensor: the sensor's name.
+            by: the operator.
 
         Raises:
-            StoreError: if the store did not answer.
+            StoreError: if the store did not respond.
         """
         state = self._sensors.get(sensor)
         if state.status is InstigatorStatus.STOPPED:
@@ -56,14 +48,14 @@ class SensorOperations:
         return self._sensors.edit(sensor, Edit(self._clock.now(), by, status=InstigatorStatus.STOPPED))
 
     def reset(self, sensor: str, by: str) -> SensorState:
-        """Let the code and the deployment decide again whether the sensor evaluates; the cursor stays.
+        """Return a sensor to the status that the code and the deployment declare; its cursor stays.
 
         Args:
-            sensor: its name.
-            by: who asks.
+            sensor: the sensor's name.
+            by: the operator.
 
         Raises:
-            StoreError: if the store did not answer.
+            StoreError: if the store did not respond.
         """
         if self._sensors.get(sensor).status is InstigatorStatus.DECLARED_IN_CODE:
             return self._sensors.get(sensor)
@@ -74,18 +66,18 @@ class SensorOperations:
     def set_cursor(
         self, sensor: str, cursor: str | None, by: str, *, if_epoch: int | None = None
     ) -> SensorState:
-        """Give the sensor another bookmark, or none; its status stays.
+        """Replace or clear a sensor's cursor; its status stays.
 
         Args:
-            sensor: its name.
-            cursor: the bookmark; None clears it.
-            by: who asks.
-            if_epoch: the epoch that the operator saw; None to set it whatever came in between.
+            sensor: the sensor's name.
+            cursor: the new cursor; None clears it.
+            by: the operator.
+            if_epoch: the epoch that the operator saw; None to set the cursor unconditionally.
 
         Raises:
-            DagsterInvariantViolationError: if it is too large to be kept.
-            LeaseLostError: if the epoch has moved on.
-            StoreError: if the store did not answer.
+            DagsterInvariantViolationError: if the cursor is too large.
+            LeaseLostError: if the epoch has changed.
+            StoreError: if the store did not respond.
         """
         check_cursor_size(sensor, cursor)
         edit = Edit(self._clock.now(), by, sets_cursor=True, cursor=cursor, if_epoch=if_epoch)
@@ -111,13 +103,13 @@ class SensorOperations:
         return self._sensors.edit(sensor, Edit(self._clock.now(), by, sets_cursor=fresh, project=project))
 
     def edits(self, sensor: str, limit: int = KEPT_EDITS) -> list[RecordedEdit]:
-        """What operators changed of the sensor, newest first.
+        """Return the operators' edits of a sensor, newest first.
 
         Args:
-            sensor: its name.
-            limit: how many at most.
+            sensor: the sensor's name.
+            limit: the maximum number of edits.
 
         Raises:
-            StoreError: if the store did not answer.
+            StoreError: if the store did not respond.
         """
         return self._sensors.edits(sensor)[:limit]

@@ -1,4 +1,4 @@
-"""A sensor's ticks as an operator reads them: page by page, one in full, the present skips among them."""
+"""A sensor's tick history for operators: pages and single ticks, including the current skip streak."""
 
 from collections.abc import Collection
 
@@ -16,9 +16,9 @@ class TickHistory:
     """Reads ticks.
 
     Args:
-        sensors: keeps the sensors' states, and so the streak of skips that has not ended.
-        ticks: keeps tick records.
-        runs: keeps run records.
+        sensors: the sensors' state, with the current skip streak.
+        ticks: tick records.
+        runs: run records.
     """
 
     def __init__(self, sensors: SensorStore, ticks: TickStore, runs: RunStore) -> None:
@@ -34,16 +34,16 @@ class TickHistory:
         limit: int = DEFAULT_LIMIT,
         statuses: Collection[TickStatus | TickTrouble] | None = None,
     ) -> TickPage:
-        """A sensor's ticks, newest first; the streak of skips that goes on is one of them.
+        """Return a page of a sensor's ticks, newest first, including the current skip streak.
 
         Args:
-            sensor: its name.
-            before: what the page before gave as `next`; None for the newest.
-            limit: how many at most; a page may hold fewer, or none, and have another behind it.
-            statuses: only ticks that ended so, or have such trouble; None for all.
+            sensor: the sensor's name.
+            before: `next` of the previous page; None for the newest.
+            limit: the maximum number; a page may hold fewer, or none, and still have a next page.
+            statuses: only ticks with one of these statuses or troubles; None for all.
 
         Raises:
-            StoreError: if a store did not answer.
+            StoreError: if a store did not respond.
         """
         page = self._ticks.page(sensor, before=before, limit=limit, statuses=statuses)
         streak = streak_outline(self._sensors.get_many([sensor])[sensor])
@@ -60,15 +60,11 @@ class TickHistory:
         return TickPage(tuple(ticks[:limit]), ticks[limit - 1].tick_id)
 
     def get(self, sensor: str, tick_id: str) -> Tick:
-        """A tick with all that it asked for and logged.
-
-        Args:
-            sensor: its name.
-            tick_id: which.
+        """Return a tick with its requests and its log.
 
         Raises:
-            CommandRefusedError: if there is no such tick.
-            StoreError: if a store did not answer.
+            CommandRefusedError: if the tick does not exist.
+            StoreError: if a store did not respond.
         """
         tick = self._ticks.get(sensor, tick_id)
         if tick is not None:
@@ -76,18 +72,18 @@ class TickHistory:
         skips = self._sensors.get(sensor).skips
         if skips is not None and skips.first_tick_id == tick_id:
             return streak_tick(sensor, skips)
-        msg = f"Sensor {sensor} has no tick {tick_id}: records are kept for 90 days, and skips in a row are one."
+        msg = f"Sensor {sensor} has no tick {tick_id}: records are kept for 90 days, and consecutive skips share one record."
         raise CommandRefusedError(msg)
 
     def runs(self, tick: Tick, limit: int = 100) -> list[Run]:
-        """The runs of what a tick asked for, as far as they exist, in the order of its requests.
+        """Return the existing runs of a tick's requests, in the order of the requests.
 
         Args:
-            tick: which.
-            limit: how many requests are looked at.
+            tick: the tick.
+            limit: the maximum number of requests that are read.
 
         Raises:
-            StoreError: if the store did not answer.
+            StoreError: if the store did not respond.
         """
         names = [each.run_id for each in tick.requests[:limit]]
         found = self._runs.get_many(names)
@@ -95,7 +91,7 @@ class TickHistory:
         return [run for run in runs if run is not None]
 
     def _unreadable(self, run_id: str, tick: Tick) -> Run | None:
-        """What stands for a run whose record is there, and cannot be read."""
+        """Return a placeholder for a run whose record exists but cannot be read."""
         if tick.dispatched is None:
             return None
         try:
@@ -106,5 +102,5 @@ class TickHistory:
 
 
 def streak_outline(state: SensorState) -> TickSummary | None:
-    """The streak of skips that goes on, as one tick; None if the last tick was no skip."""
+    """Return the current skip streak as one tick; None if the last tick was not skipped."""
     return None if state.skips is None else outline(streak_tick(state.sensor, state.skips))

@@ -1,4 +1,4 @@
-"""Values as plain JSON, with the names of their fields: what `--json` prints is what the console's API answers."""
+"""Values as plain JSON, with the names of their fields: both `--json` and the console's API return these."""
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -18,10 +18,10 @@ Json = dict[str, Any]
 
 
 def plain_json(value: object) -> Any:
-    """A value as JSON has it: dataclasses as objects, enumerations as their values, sequences as lists.
+    """Convert to plain JSON: dataclasses to objects, enumerations to their values, sequences to lists.
 
     Args:
-        value: made of dataclasses, mappings, sequences, texts, numbers.
+        value: consists of dataclasses, mappings, sequences, strings and numbers.
     """
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain_json(getattr(value, field.name)) for field in fields(value)}
@@ -37,17 +37,17 @@ def plain_json(value: object) -> Any:
 
 
 def sensor_json(view: SensorView) -> Json:
-    """A sensor at a glance."""
+    """Return a sensor of the overview as JSON."""
     return {**_object(view), "last_tick": outline_json(view.last_tick) if view.last_tick else None}
 
 
 def outline_json(tick: TickSummary) -> Json:
-    """A tick in a list."""
+    """Return a tick of a list as JSON."""
     return {**_object(tick), "trouble": tick.trouble.value if tick.trouble else None}
 
 
 def tick_json(tick: Tick) -> Json:
-    """A tick in full, without the token of its evaluation."""
+    """Return a complete tick as JSON, without the token of its evaluation."""
     made = [
         {
             "asset_key": each.asset_key.to_user_string(),
@@ -69,7 +69,7 @@ _FULL = [field for field in fields(Tick) if field.name not in {"owner", "asset_e
 
 
 def run_json(run: Run) -> Json:
-    """A run, without the tokens of its claims."""
+    """Return a run as JSON, without the tokens of its claims."""
     told = {field.name: plain_json(getattr(run, field.name)) for field in fields(Run)}
     for name in ("claim", "pending_start"):
         if told[name] is not None:
@@ -78,17 +78,17 @@ def run_json(run: Run) -> Json:
 
 
 def edit_json(edit: RecordedEdit) -> Json:
-    """What an operator changed."""
+    """Return an operator's edit as JSON."""
     return _object(edit)
 
 
 def asset_event_json(event: AssetEvent) -> Json:
-    """Something that became of an asset; `body` is JSON of its own, as a text."""
+    """Return an asset event as JSON; `body` is itself JSON, as a string."""
     return _object(event)
 
 
 def dead_letter_json(letter: RedriveResult) -> Json:
-    """A dead letter, and what became, or would become, of it."""
+    """Return a dead letter as JSON, with what was, or would be, done with it."""
     attributes = letter.letter.attributes
     return {
         "message_id": letter.letter.message_id,
@@ -102,7 +102,7 @@ def dead_letter_json(letter: RedriveResult) -> Json:
 
 
 def graph_json(graph: Graph) -> Json:
-    """Nodes by id, and what leads from which to which."""
+    """Return a graph as JSON: nodes with ids, and edges between ids."""
     return {
         "nodes": [{"id": each.node_id, "kind": each.kind, "name": each.name} for each in graph.nodes],
         "edges": [{"from": each.source.node_id, "to": each.target.node_id} for each in graph.edges],

@@ -1,4 +1,4 @@
-"""Treadle in memory: every store's twin, a virtual clock, and targets that do as they are told."""
+"""Treadle in memory: in-memory stores, a virtual clock, and controllable targets."""
 
 from treadle.definitions.contexts import build_sensor_context
 from treadle.definitions.resources import build_resources

@@ -16,11 +16,11 @@ class InMemoryBlobStore:
     blobs: dict[str, bytes] = field(default_factory=dict)
 
     def put(self, key: str, body: bytes) -> None:
-        """Keep the value."""
+        """Store a value."""
         self.blobs[key] = body
 
     def get(self, key: str) -> bytes:
-        """The value."""
+        """Return a value."""
         if key not in self.blobs:
             msg = f"There is no blob {key}."
             raise StoreError(msg)

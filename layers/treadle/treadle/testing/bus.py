@@ -1,4 +1,4 @@
-"""What the bus would tell of the runs and assets of an in-memory deployment."""
+"""The event bus of an in-memory deployment."""
 
 import json
 from collections.abc import Sequence
@@ -21,16 +21,16 @@ NAMESPACE = "000000000000/memory/treadle"
 
 @dataclass(slots=True)
 class InMemoryBus:
-    """A `Bus` that keeps what it is told.
+    """A `Bus` that collects events.
 
     Attributes:
-        events: all of it, in order.
+        events: all events, in order.
     """
 
     events: list[BusEvent] = field(default_factory=list)
 
     def publish(self, events: Sequence[BusEvent]) -> None:
-        """Keep the events."""
+        """Append events."""
         self.events += events
 
 
@@ -38,10 +38,10 @@ BusRecord = RunStatusEvent | AssetMaterialized
 
 
 class BusReader:
-    """Tells of runs as PUBLISH does, once it is asked, and of whatever else the bus was told.
+    """Publishes run status changes like PUBLISH, on request, and returns all events of the bus.
 
     Args:
-        tables: hold the runs.
+        tables: contain the runs.
     """
 
     def __init__(self, tables: InMemoryTables) -> None:
@@ -53,10 +53,10 @@ class BusReader:
         self._publisher = Publisher(runs, events, self.bus, NAMESPACE)
 
     def fresh(self) -> list[BusRecord]:
-        """What has become of runs and assets since the last call, as sensors are told of it."""
+        """Return the events of runs and assets since the last call, as sensors receive them."""
         for run in list(self._tables.runs.values()):
             before = self._published.get(run.run_id)
-            if before is not run:  # Records are immutable: the same object has reached nothing new.
+            if before is not run:  # Records are immutable: the same object has no new status.
                 self._published[run.run_id] = run
                 self._publisher.publish(statuses_reached(run, before.reached if before else None))
         told, self._heard = self.bus.events[self._heard :], len(self.bus.events)
@@ -64,7 +64,7 @@ class BusReader:
 
 
 def bus_record(event: BusEvent) -> BusRecord:
-    """What a sensor makes of an event of the bus, after its way as JSON."""
+    """Return a bus event as a sensor receives it, after JSON serialization."""
     parsed = parse_sensor_event(json.loads(json.dumps(envelope(event, NAMESPACE))))
     assert isinstance(parsed, BusRecord)
     return parsed
@@ -72,7 +72,7 @@ def bus_record(event: BusEvent) -> BusRecord:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """A run that has ended, with what `build_run_status_sensor_context` takes.
+    """A run that has ended, with what `build_run_status_sensor_context` requires.
 
     Attributes:
         run: its record.
@@ -83,18 +83,18 @@ class RunResult:
     dagster_run: DagsterRun
 
     def get_job_success_event(self) -> DagsterEvent:
-        """That it succeeded.
+        """Return the event of its success.
 
         Raises:
-            ValueError: if it did not.
+            ValueError: if it did not succeed.
         """
         return self._event(DagsterRunStatus.SUCCESS)
 
     def get_job_failure_event(self) -> DagsterEvent:
-        """That it failed, with the reason.
+        """Return the event of its failure, with the reason.
 
         Raises:
-            ValueError: if it did not.
+            ValueError: if it did not fail.
         """
         return self._event(DagsterRunStatus.FAILURE)
 

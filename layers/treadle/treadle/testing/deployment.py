@@ -1,4 +1,4 @@
-"""A deployment's twin in memory: its sensors, functions that answer, and a log that can be written to."""
+"""A deployment in memory: its sensors, stub functions, and logs."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,9 +15,9 @@ class InMemoryDeployment:
 
     Attributes:
         deployed: the sensors.
-        functions: by sensor, what answers in place of its function.
-        lines: by sensor, its function's log, oldest first.
-        name: the stack's.
+        functions: the stub of each sensor's function, by sensor.
+        lines: the log of each sensor's function, by sensor, oldest first.
+        name: the stack's name.
     """
 
     deployed: list[DeployedSensor]
@@ -26,13 +26,13 @@ class InMemoryDeployment:
     name: str = "in-memory"
 
     def sensors(self) -> Mapping[str, DeployedSensor]:
-        """The sensors by name."""
+        """Return the sensors by name."""
         return {each.name: each for each in sorted(self.deployed, key=lambda each: each.name)}
 
     def invoke(
         self, sensor: str, event: Mapping[str, object], *, seconds: int | None = None
     ) -> Mapping[str, object]:
-        """What answers in place of the sensor's function."""
+        """Invoke the stub of the sensor's function."""
         del seconds
         self._check(sensor)
         try:
@@ -45,7 +45,7 @@ class InMemoryDeployment:
             raise InvocationError(msg, reason=reason) from error
 
     def logs(self, sensor: str, since: int, until: int | None = None) -> Iterator[LogLine]:
-        """The lines of the sensor's log."""
+        """Yield the lines of the sensor's log."""
         self._check(sensor)
         yield from (
             line

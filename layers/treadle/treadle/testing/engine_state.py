@@ -1,4 +1,4 @@
-"""What an engine notes beside the states of sensors, in memory."""
+"""Engine-wide records in memory."""
 
 from collections.abc import Mapping
 
@@ -13,11 +13,11 @@ class InMemoryEngineStore:
         self._tables = tables
 
     def read(self) -> EngineRecord | None:
-        """Which engine reads the tables."""
+        """Return which engine uses the tables."""
         return self._tables.engine
 
     def write(self, record: EngineRecord) -> None:
-        """Note it."""
+        """Store the record."""
         self._tables.engine = record
 
 
@@ -28,9 +28,9 @@ class InMemoryLateSensorStore:
         self._tables = tables
 
     def read(self) -> Mapping[str, LateSensor]:
-        """The late sensors by name."""
+        """Return the late sensors by name."""
         return dict(self._tables.late)
 
     def write(self, late: Mapping[str, LateSensor]) -> None:
-        """Keep these."""
+        """Store these."""
         self._tables.late = dict(late)

@@ -1,4 +1,4 @@
-"""The store of asset events in memory: the same numbers, checked by the same contract tests."""
+"""The store of asset events in memory: the same numbering, verified by the same contract tests."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
@@ -14,7 +14,7 @@ class InMemoryEventStore:
         self._tables = tables
 
     def append(self, events: Sequence[AssetEvent]) -> list[AssetEvent]:
-        """Number each event, once."""
+        """Append events, and number each once."""
         with self._tables.lock:
             return [self._append(event) for event in events]
 
@@ -27,12 +27,12 @@ class InMemoryEventStore:
         return known
 
     def asset_keys(self, after: str, limit: int) -> list[str]:
-        """The keys of assets."""
+        """Return asset keys."""
         found = (key for key, events in self._tables.events.items() if events and not is_ended_runs_key(key))
         return sorted(key for key in found if key > after)[:limit]
 
     def after(self, asset_key: str, storage_id: int, limit: int) -> list[AssetEvent]:
-        """The events numbered higher."""
+        """Return the events with higher numbers."""
         events = self._tables.events.get(asset_key, [])
         return [event for event in events if event.storage_id > storage_id][:limit]
 
@@ -45,7 +45,7 @@ class InMemoryEventStore:
         ascending: bool = True,
         at_once: int = AT_ONCE,
     ) -> Iterator[AssetEvent]:
-        """The events between two numbers."""
+        """Iterate over the events between two numbers."""
         del at_once
         found = [
             event
@@ -55,15 +55,15 @@ class InMemoryEventStore:
         return iter(found if ascending else found[::-1])
 
     def numbered(self, asset_key: str, numbers: Collection[int]) -> list[AssetEvent]:
-        """The events with these numbers."""
+        """Return the events with these numbers."""
         return [event for event in self._tables.events.get(asset_key, []) if event.storage_id in numbers]
 
     def newest(self, asset_keys: Collection[str]) -> dict[str, AssetEvent]:
-        """The last event of each key."""
+        """Return the newest event of each key."""
         return {key: self._tables.events[key][-1] for key in asset_keys if self._tables.events.get(key)}
 
     def number_before(self, asset_key: str, time: int) -> int:
-        """The number behind which all events lie that happened then or later."""
+        """Return the number before the first event at or after a time."""
         events = self._tables.events.get(asset_key, [])
         later = (event.storage_id for event in events if event.time >= time)
         return min(later, default=len(events) + 1) - 1

@@ -1,4 +1,4 @@
-"""Fault injection: every call of a port can be the one at which a process dies, hangs, or gets no answer."""
+"""Fault injection: at every call of a port, the process can die, hang, or get no response."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ P = TypeVar("P")
 
 
 class ProcessKilled(BaseException):
-    """The process is gone; no `except Exception` may hold this up."""
+    """The process is dead; a BaseException, so that no `except Exception` catches it."""
 
 
 class Fault(StrEnum):
@@ -35,8 +35,8 @@ class Call:
         number: from 1, in the order of all calls.
         port: such as "RunStore".
         method: such as "create".
-        step: the step whose process made it.
-        size: how many messages it sends; 1 for any other call.
+        step: the component whose process made it.
+        size: the number of messages that it sends; 1 for any other call.
     """
 
     number: int
@@ -47,11 +47,11 @@ class Call:
 
     @property
     def site(self) -> str:
-        """Port and method."""
+        """Return port and method."""
         return f"{self.port}.{self.method}"
 
     def __str__(self) -> str:
-        """Number, site and step, in words."""
+        """Return number, site and component."""
         return f"call {self.number}, {self.site} in {self.step}"
 
 
@@ -63,14 +63,14 @@ class _Process:
 
 @dataclass(slots=True)
 class Faults:
-    """Counts the calls of all ports, and strikes at some of them.
+    """Counts the calls of all ports, and injects faults into some of them.
 
     Attributes:
-        plan: by the number of a call, what happens at it.
-        pause: lets everything else go on while a call is held up.
-        throttles: asked at each call that has no plan: whether it is throttled.
-        calls: all that were made, in order.
-        struck: those at which a fault struck.
+        plan: the fault to inject, by the number of the call.
+        pause: lets everything else proceed while a call hangs.
+        throttles: called at each call without a plan: returns whether it is throttled.
+        calls: all calls, in order.
+        struck: the calls with an injected fault.
     """
 
     plan: Mapping[int, Fault] = field(default_factory=dict)
@@ -81,11 +81,11 @@ class Faults:
     _processes: list[_Process] = field(default_factory=list)
 
     def run(self, step: str, function: Callable[[], object]) -> bool:
-        """Run a step in a process of its own.
+        """Run a component in its own process.
 
         Args:
-            step: its name.
-            function: the step.
+            step: the component's name.
+            function: the component.
 
         Returns:
             False if the process was killed.
@@ -100,13 +100,13 @@ class Faults:
         return True
 
     def call(self, call: "PendingCall") -> Any:
-        """Make a call, or let a fault strike at it.
+        """Make a call, or inject a fault.
 
         Raises:
-            ProcessKilled: if the process is dead, or dies at it.
+            ProcessKilled: if the process is dead, or dies at this call.
         """
         if not self._processes:
-            return call.function()  # A test looks on.
+            return call.function()  # Called by a test, not by a component.
         process = self._processes[-1]
         if process.is_dead:
             raise ProcessKilled
@@ -119,7 +119,7 @@ class Faults:
         try:
             return self._strike(call, fault)
         except ProcessKilled:
-            # Whatever still runs of it, such as a clean-up, must reach nobody.
+            # Code of it that still runs, such as a cleanup, must have no effect.
             process.is_dead = True
             raise
 
@@ -145,16 +145,16 @@ class Faults:
 
 @dataclass(frozen=True, slots=True)
 class PendingCall:
-    """A call about to be made.
+    """A call that is about to be made.
 
     Attributes:
         port: such as "Queue".
         method: such as "send".
-        function: makes it.
+        function: makes the call.
         half: sends the first half of its messages.
-        size: how many messages it sends.
-        lost: the error that a caller sees who gets no answer.
-        throttled: the error that a caller sees who is throttled.
+        size: the number of its messages.
+        lost: creates the error of a lost response.
+        throttled: creates the error of a throttled call.
     """
 
     port: str
@@ -175,14 +175,14 @@ def faulty(
     throttled: Callable[[str], Exception] = StoreThrottledError,
     only: Collection[str] | None = None,
 ) -> P:
-    """The port, each of whose calls may meet a fault.
+    """Wrap a port so that faults can be injected into each of its calls.
 
     Args:
-        port: the one behind it.
-        name: of the port, such as "RunStore".
-        faults: strike.
-        lost: makes the error that a caller sees who gets no answer.
-        throttled: makes the error that a caller sees who is throttled.
+        port: the wrapped port.
+        name: the port's name, such as "RunStore".
+        faults: injects the faults.
+        lost: creates the error of a lost response.
+        throttled: creates the error of a throttled call.
         only: the methods that count; None for all.
     """
     return cast("P", _Faulty(port, name, faults, lost, throttled, only))
@@ -206,7 +206,7 @@ class _Faulty:
             batch = args[0] if method == "send" and isinstance(args[0], list) else [None]
             half = len(batch) // 2
             if not batch:
-                return function(*args, **kwargs)  # Asks nothing of anybody.
+                return function(*args, **kwargs)  # Performs no I/O.
 
             def send_half() -> Any:
                 delays = kwargs.get("delay_seconds", 0)

@@ -1,4 +1,4 @@
-"""Which sensor may start which jobs, where nothing is registered."""
+"""Which sensor may start which jobs, without a registry."""
 
 from collections.abc import Mapping
 
@@ -7,18 +7,18 @@ class FixedGrants:
     """Grants that never change.
 
     Args:
-        jobs: for each sensor the names of the jobs that it may start.
+        jobs: the names of the jobs that each sensor may start.
     """
 
     def __init__(self, jobs: Mapping[str, frozenset[str]]) -> None:
         self._jobs = jobs
 
     def may_start(self, sensor: str, job: str, since: int) -> bool:
-        """Whether a sensor may start a job, whenever."""
+        """Return whether a sensor may start a job, at any time."""
         del since
         return job in self._jobs.get(sensor, frozenset())
 
     def obstacle(self, sensor: str, job: str) -> str:
-        """Nothing but the sensor's own list keeps it from starting a job."""
+        """Return "": only the sensor's own list restricts it."""
         del sensor, job
         return ""

@@ -1,4 +1,4 @@
-"""A deployment's vitals in memory, as a test sets them."""
+"""A health snapshot in memory, as set by a test."""
 
 from dataclasses import dataclass, field, replace
 
@@ -10,13 +10,13 @@ class InMemoryHealth:
     """A `Health` in memory.
 
     Attributes:
-        found: all that is to be seen.
+        found: the snapshot.
     """
 
     found: HealthSnapshot = field(default_factory=HealthSnapshot)
 
     def snapshot(self, owner: str | None = None) -> HealthSnapshot:
-        """What was set; of one step its switches and its queue."""
+        """Return the snapshot; for one component, its triggers and its queue."""
         if owner is None:
             return self.found
         return replace(

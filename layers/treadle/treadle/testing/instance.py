@@ -1,6 +1,6 @@
-"""Treadle in memory: the real engine over in-memory stores, a virtual clock, and targets that obey.
+"""Treadle in memory: the real engine over in-memory stores, a virtual clock, and controllable targets.
 
-A test defines sensors, moves the clock, puts objects, ends runs, and looks at runs, ticks and cursors.
+A test defines sensors, moves the clock, puts objects, ends runs, and inspects runs, ticks and cursors.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -58,12 +58,12 @@ _OPERATOR = "the test"
 
 @dataclass(frozen=True, slots=True)
 class TickResult:
-    """What one tick, or one event, came to.
+    """The result of one tick, or of one event.
 
     Attributes:
         outcome: the decision, with its reason.
-        tick: the record; None for a skip, which only lengthens the streak, and for a tick that was not due.
-        runs: the runs that it gave rise to, launched.
+        tick: the record; None for a skip, which only extends the streak, and for a tick that was not due.
+        runs: the runs that it requested, launched.
     """
 
     outcome: Outcome
@@ -81,15 +81,16 @@ class _Parts:
 
 
 class TreadleInstance(Recorded):
-    """An in-memory deployment of some sensors, which may also be the `instance` of a context.
+    """An in-memory deployment of sensors, which may also be the `instance` of a context.
 
     Args:
-        sensors: those that are deployed; each is running, and may start its own jobs.
-        resources: by key, what they may use.
-        settings: by sensor, its environment, such as `TREADLE_S3_BUCKET`; deployments set it in `template.yaml`.
-        start: the virtual clock's first moment, with a time zone; the sensors are deployed then.
-        default_status: what holds where `start_sensor` and `stop_sensor` have said nothing.
-        pause_after: failures in a row after which a sensor is paused; 0 for never.
+        sensors: the deployed sensors; each is running, and may start its own jobs.
+        resources: the sensors' resources, by key.
+        settings: by sensor, its environment, such as `TREADLE_S3_BUCKET`; deployments set it in
+            `template.yaml`.
+        start: the initial time of the virtual clock, with a time zone; the sensors are deployed then.
+        default_status: the status of sensors without a `start_sensor` or `stop_sensor` call.
+        pause_after: consecutive failures after which a sensor is paused; 0 for never.
     """
 
     def __init__(
@@ -164,12 +165,12 @@ class TreadleInstance(Recorded):
         )
 
     def tick(self, sensor: str) -> TickResult:
-        """Evaluate a sensor when it is next due, and launch what it asks for.
+        """Evaluate a sensor when it is next due, and launch the runs that it requests.
 
-        The clock moves on to that time, by one interval at most.
+        The clock advances to that time, by at most one interval.
 
         Args:
-            sensor: its name.
+            sensor: the sensor's name.
         """
         parts = self._parts[sensor]
         state, interval = self._sensor_store.get(sensor), parts.interval or 60_000
@@ -179,25 +180,25 @@ class TreadleInstance(Recorded):
         return self.tick_now(sensor)
 
     def tick_now(self, sensor: str) -> TickResult:
-        """Deliver a tick at this very moment, whether or not one is due.
+        """Deliver a tick at the current time, whether or not one is due.
 
         Args:
-            sensor: its name.
+            sensor: the sensor's name.
         """
         outcome = self._parts[sensor].leased.tick(self.clock.now(), Budget())
         return self._applied(sensor, outcome)
 
     def send(self, event: SensorEvent) -> dict[str, TickResult]:
-        """Deliver an event to every sensor that takes such events; the results by sensor.
+        """Deliver an event to every sensor that takes such events; return the results by sensor.
 
-        An event that is too early, as its object must have settled, is DELAYED, and waits in `undelivered`
+        An event that is too early, as its object is not settled yet, is DELAYED, and waits in `undelivered`
         for another delivery.
 
         Args:
-            event: such as what `objects.put` gave, for a delivery that was late or doubled.
+            event: such as the result of `objects.put`, for a late or duplicate delivery.
 
         Raises:
-            SensorEvaluationError: if a sensor's function failed; its tick says so.
+            SensorEvaluationError: if a sensor's function failed; its tick records that.
         """
         check_time_zone("The event's time", event.time)
         results = {}
@@ -214,21 +215,21 @@ class TreadleInstance(Recorded):
         return parts.events.evaluate(event, parts.events.load_batch_state([event]), Budget())
 
     def _tell(self) -> None:
-        """Let sensors hear what has become of runs and assets, until there is no more to hear."""
+        """Deliver the events of runs and assets to sensors, until there are no more."""
         while news := self._bus.fresh():
             for event in news:
                 self._hear(event)
 
     def _hear(self, event: BusRecord) -> None:
-        """Let an event of the bus wake sensors, or be evaluated by them.
+        """Let an event of the bus trigger a tick of sensors, or be evaluated by them.
 
-        A function that fails leaves a FAILURE tick, as it does when it is deployed, and its event waits in
+        A function that fails leaves a FAILURE tick, as it does when deployed, and its event waits in
         `undelivered` for another delivery by `send`.
         """
         for name, parts in self._parts.items():
             definition = parts.definition
             if definition.is_woken_by(event):
-                self.clock.advance(0.001)  # Two ticks are never due at one time.
+                self.clock.advance(0.001)  # Two ticks are never due at the same time.
                 self._apply(name, parts.leased.tick(self.clock.now(), Budget()))
             if not (isinstance(definition, _OF_THE_BUS) and definition.monitors(event)):
                 continue
@@ -242,15 +243,15 @@ class TreadleInstance(Recorded):
     def report_runless_asset_event(
         self, asset_event: AssetMaterialization, *, run_id: str | None = None, event_id: str | None = None
     ) -> AssetMaterialized:
-        """Report that an asset was made; asset sensors react to it at once.
+        """Report a materialization of an asset; asset sensors react to it immediately.
 
         Args:
-            asset_event: what was made.
+            asset_event: the materialization.
             run_id: the run that made it.
-            event_id: one that was reported before changes nothing, and is told of again.
+            event_id: an id that was reported before changes nothing, and is published again.
 
         Returns:
-            What sensors are told; `send` delivers it again.
+            The event that sensors receive; `send` delivers it again.
         """
         time, name = moment(self.clock.now()), event_id or f"reported-{self._tokens.new()}"
         told = AssetMaterialized(asset_event, name, 0, time, run_id, location=NAMESPACE)
@@ -261,7 +262,7 @@ class TreadleInstance(Recorded):
         return told
 
     def reach_deadline(self, at: datetime) -> dict[str, TickResult]:
-        """Let a deadline pass; deadline sensors look whether it was met.
+        """Reach a deadline; deadline sensors check whether it was met.
 
         Args:
             at: the deadline, with a time zone.
@@ -300,15 +301,15 @@ class TreadleInstance(Recorded):
         status: DagsterRunStatus = DagsterRunStatus.SUCCESS,
         failure: Failure | None = None,
     ) -> RunResult:
-        """End a run as its target would; run status sensors react to it at once.
+        """End a run as its target would; run status sensors react to it immediately.
 
         Args:
-            run: a launched one.
+            run: a launched run.
             status: SUCCESS, FAILURE or CANCELED.
             failure: why it failed.
 
         Returns:
-            The run, with what `build_run_status_sensor_context` takes.
+            The run, with what `build_run_status_sensor_context` requires.
         """
         ended = self.target.finish(run.external_id or "", status, failure)
         change = StatusChange(
@@ -326,37 +327,37 @@ class TreadleInstance(Recorded):
         return RunResult(record, dagster_run(record, NAMESPACE))
 
     def preview(self, sensor: str, *, cursor: object = STORED, event: "SensorEvent | None" = None) -> Preview:
-        """What a tick would do, with nothing committed.
+        """Evaluate without committing anything.
 
         Args:
-            sensor: its name.
-            cursor: a string or None to evaluate with; the stored one by default.
-            event: to evaluate instead of a leased tick.
+            sensor: the sensor's name.
+            cursor: a string or None to evaluate with; the stored cursor by default.
+            event: an event to evaluate instead of a leased tick.
         """
         return self._parts[sensor].previewer.preview(Budget(), cursor=cursor, event=event)
 
     def runs(self, where: Callable[[Run], bool] | None = None) -> tuple[Run, ...]:
-        """The runs in the order in which they were made.
+        """Return the runs in the order of their creation.
 
         Args:
-            where: chooses some of them.
+            where: selects some of them.
         """
         return tuple(run for run in self._tables.runs.values() if where is None or where(run))
 
     def payload(self, run: Run) -> str:
-        """What a launched run's target was given, as JSON."""
+        """Return the payload that a launched run's target received, as JSON."""
         return self.target.payloads[run.external_id or ""]
 
     def ticks(self, sensor: str) -> list[Tick]:
-        """A sensor's tick records, newest first; skips since the last of them are in `state`."""
+        """Return a sensor's tick records, newest first; skips since the last of them are in `state`."""
         return self._tick_store.latest(sensor, 10_000)
 
     def state(self, sensor: str) -> SensorState:
-        """What is stored of a sensor: status, cursor, skip and failure streaks."""
+        """Return a sensor's stored state: status, cursor, skip and failure streaks."""
         return self._sensor_store.get(sensor)
 
     def cursor(self, sensor: str) -> str | None:
-        """A sensor's cursor."""
+        """Return a sensor's cursor."""
         return self._sensor_store.cursor(self.state(sensor))
 
     def start_sensor(self, sensor: str) -> SensorState:
@@ -368,7 +369,7 @@ class TreadleInstance(Recorded):
         return self._operations.stop(sensor, _OPERATOR)
 
     def reset_sensor(self, sensor: str) -> SensorState:
-        """Let the default decide again, as an operator does."""
+        """Return a sensor to its default status, as an operator does."""
         return self._operations.reset(sensor, _OPERATOR)
 
     def set_cursor(self, sensor: str, cursor: str | None) -> SensorState:
@@ -377,11 +378,11 @@ class TreadleInstance(Recorded):
 
 
 _OF_THE_BUS = (RunStatusSensorDefinition, AssetSensorDefinition)
-"""What hears of runs and assets."""
+"""Sensors that subscribe to events of runs and assets."""
 
 
 def _takes(definition: SensorDefinition, event: SensorEvent) -> bool:
-    """Whether the rule or the schedule of a sensor would bring it such events."""
+    """Return whether a sensor's rule or schedule would deliver such an event."""
     if isinstance(event, RunStatusEvent):
         return isinstance(definition, RunStatusSensorDefinition)
     if isinstance(event, AssetMaterialized):

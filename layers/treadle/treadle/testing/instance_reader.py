@@ -1,4 +1,4 @@
-"""What is recorded in an in-memory deployment, as sensors read it."""
+"""Reads the records of an in-memory deployment, as sensors do."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,27 +15,27 @@ from treadle.engine.instance_reader import InstanceReader
 
 
 class Recorded:
-    """The reading half of an instance, so that it may be the `instance` of a context.
+    """The read-only part of an instance, so that it may be the `instance` of a context.
 
     Args:
-        stored: what is recorded.
+        stored: the records.
     """
 
     def __init__(self, stored: InstanceReader) -> None:
         self._stored = stored
 
     def get_run_by_id(self, run_id: str) -> DagsterRun | None:
-        """A run by its name; None if there is none."""
+        """Return a run by id; None if it does not exist."""
         return self._stored.get_run_by_id(run_id)
 
     def get_run_record_by_id(self, run_id: str) -> RunRecord | None:
-        """A run's record by its name; None if there is none."""
+        """Return a run's record by id; None if it does not exist."""
         return self._stored.get_run_record_by_id(run_id)
 
     def get_runs(
         self, filters: RunsFilter, *, limit: int | None = None, ascending: bool = False
     ) -> list[DagsterRun]:
-        """The runs that fit."""
+        """Return the runs that match."""
         return self._stored.get_runs(filters, limit=limit, ascending=ascending)
 
     def get_run_records(
@@ -46,13 +46,13 @@ class Recorded:
         order_by: str | None = None,
         ascending: bool = False,
     ) -> list[RunRecord]:
-        """The records that fit."""
+        """Return the records that match."""
         return self._stored.get_run_records(filters, limit=limit, order_by=order_by, ascending=ascending)
 
     def get_event_records(
         self, event_records_filter: EventRecordsFilter, limit: int | None = None, ascending: bool = False
     ) -> list[EventLogRecord]:
-        """An asset's materializations that fit."""
+        """Return an asset's materializations that match."""
         return self._stored.get_event_records(event_records_filter, limit, ascending)
 
     def fetch_materializations(
@@ -62,23 +62,23 @@ class Recorded:
         cursor: str | None = None,
         ascending: bool = False,
     ) -> EventRecordsResult:
-        """A page of an asset's materializations."""
+        """Return a page of an asset's materializations."""
         return self._stored.fetch_materializations(records_filter, limit, cursor, ascending)
 
     def get_latest_materialization_event(self, asset_key: AssetKey) -> EventLogEntry | None:
-        """The materialization of an asset that was recorded last; None if there is none."""
+        """Return an asset's latest recorded materialization; None if there is none."""
         return self._stored.get_latest_materialization_event(asset_key)
 
     def get_latest_materialization_events(
         self, asset_keys: Sequence[AssetKey]
     ) -> Mapping[AssetKey, EventLogEntry | None]:
-        """Of each asset the materialization that was recorded last."""
+        """Return each asset's latest recorded materialization."""
         return self._stored.get_latest_materialization_events(asset_keys)
 
     def get_latest_materialization_records(
         self, asset_keys: Sequence[AssetKey]
     ) -> Mapping[AssetKey, EventLogRecord | None]:
-        """The same with their storage ids."""
+        """Return each asset's latest recorded materialization, with its storage id."""
         return self._stored.get_latest_materialization_records(asset_keys)
 
     def get_materialized_partitions(
@@ -89,7 +89,7 @@ class Recorded:
         *,
         partitions: Sequence[str] | None = None,
     ) -> set[str]:
-        """The partitions of an asset that were materialized."""
+        """Return the partitions of an asset that were materialized."""
         return self._stored.get_materialized_partitions(
             asset_key, before_cursor, after_cursor, partitions=partitions
         )

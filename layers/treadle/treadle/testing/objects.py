@@ -1,4 +1,4 @@
-"""Buckets in memory, listed as S3 lists them."""
+"""S3 buckets in memory, listed in the same order as by S3."""
 
 import hashlib
 from collections.abc import Iterator
@@ -14,15 +14,15 @@ from treadle.ports.system import Clock
 
 @dataclass(slots=True)
 class InMemoryObjects:
-    """An `ObjectLister` over what a test has put.
+    """An `ObjectLister` over the objects of a test.
 
     Attributes:
-        clock: gives objects their time.
-        page_size: keys in one page.
-        is_versioned: whether what is overwritten stays, as a version.
-        sends_events: whether the buckets send their events to EventBridge; None if that may not be asked.
-        stored: what is there now, by bucket and key.
-        versions: what was put and is there still, also as an older version.
+        clock: the clock of objects' times.
+        page_size: keys per page.
+        is_versioned: whether overwritten objects remain as versions.
+        sends_events: whether the buckets send events to EventBridge; None if access to that is denied.
+        stored: the current objects, by bucket and key.
+        versions: all versions that still exist.
     """
 
     clock: Clock
@@ -42,14 +42,14 @@ class InMemoryObjects:
         parts: int = 0,
         modified: datetime | None = None,
     ) -> ObjectCreated:
-        """Store an object, over whatever was there; the event that S3 would send.
+        """Store or overwrite an object, and return the event that S3 would send.
 
         Args:
             bucket: the bucket's name.
             key: the object's key.
             body: its content.
-            parts: in how many parts it was uploaded; 0 if in one request.
-            modified: what S3 gives as its time, such as that at which its upload was begun; now by default.
+            parts: the number of parts of a multipart upload; 0 for a single request.
+            modified: the object's time in S3, such as the beginning of its upload; now by default.
         """
         self._puts += 1
         now = datetime.fromtimestamp(self.clock.now() / 1000, UTC)
@@ -64,13 +64,13 @@ class InMemoryObjects:
         return ObjectCreated(found, now, f"{self._puts:016X}")
 
     def delete(self, bucket: str, key: str) -> None:
-        """Delete an object, if it is there; its versions stay."""
+        """Delete an object, if it exists; its versions remain."""
         self.stored.pop((bucket, key), None)
         if not self.is_versioned:
             self._drop_unversioned(bucket, key)
 
     def _drop_unversioned(self, bucket: str, key: str) -> None:
-        """What is stored without versioning takes the place of what was."""
+        """Remove the unversioned object that another one replaces."""
         self.versions[:] = [
             each
             for each in self.versions
@@ -78,12 +78,12 @@ class InMemoryObjects:
         ]
 
     def _all_versions(self) -> list[S3Object]:
-        """The versions, the newest first; also of what a test has stored without `put`."""
+        """Return all versions, newest first; also of what a test has stored without `put`."""
         known = set(self.versions)
         return [*(each for each in self.stored.values() if each not in known), *reversed(self.versions)]
 
     def pages(self, selection: S3Selection, after: str) -> Iterator[Page]:
-        """The objects after a key, by pages; all versions of a key are on one page, the newest first."""
+        """Yield pages of objects after a key; all versions of a key are on one page, newest first."""
         everything = self._all_versions() if selection.lists_versions else self.stored.values()
         found: dict[str, list[S3Object]] = {}
         for stored in everything:
@@ -101,7 +101,7 @@ class InMemoryObjects:
             yield Page(objects, "" if is_last else page[-1])
 
     def members(self, selection: S3Selection, directory: str) -> Iterator[S3Object]:
-        """The objects directly in a directory, under the prefix."""
+        """Yield the objects directly in a directory, under the prefix."""
         for (bucket, key), stored in sorted(self.stored.items()):
             if (
                 bucket == selection.bucket
@@ -111,15 +111,15 @@ class InMemoryObjects:
                 yield stored
 
     def find(self, bucket: str, key: str) -> S3Object | None:
-        """The object that is there now."""
+        """Return the current object."""
         return self.stored.get((bucket, key))
 
     def announces(self, bucket: str) -> bool | None:
-        """Whether the bucket sends its events."""
+        """Return whether the bucket sends events."""
         del bucket
         return self.sends_events
 
     def has_versioning(self, bucket: str) -> bool | None:
-        """Whether what is overwritten stays."""
+        """Return whether the bucket is versioned."""
         del bucket
         return self.is_versioned

@@ -1,4 +1,4 @@
-"""The registry in memory: its copy, and the parameters that it is a copy of."""
+"""The registry in memory: the engine's copy, and the parameters that it is copied from."""
 
 import json
 from collections.abc import Mapping
@@ -18,18 +18,18 @@ class InMemoryRegistryStore:
         self._parsed: tuple[RegistryCopy, Registry] | None = None
 
     def read(self) -> Registry:
-        """The copy, parsed when it is first read."""
+        """Return the copy, parsed at the first read."""
         copy = self._tables.registry
         if self._parsed is None or self._parsed[0] is not copy:
             self._parsed = copy, copy.registry(KINDS)
         return self._parsed[1]
 
     def copy(self) -> RegistryCopy:
-        """The copy as it is kept."""
+        """Return the stored copy."""
         return self._tables.registry
 
     def replace(self, copy: RegistryCopy) -> bool:
-        """Write the copy, if none was written since it was read."""
+        """Store the copy, if none was stored since it was read."""
         with self._tables.lock:
             if copy.revision != self._tables.registry.revision:
                 return False
@@ -48,33 +48,33 @@ class InMemoryParameters:
         self.values = dict(values or {})
 
     def list(self) -> Mapping[str, str]:
-        """All values."""
+        """Return all values."""
         return dict(self.values)
 
     def get(self, path: str) -> str | None:
-        """One value."""
+        """Return one value."""
         return self.values.get(path)
 
 
 def sensor_text(project: str, *jobs: str, **fields: str) -> str:
-    """A sensor's entry, as its project's template writes it.
+    """Return a sensor's entry, as its project's template contains it.
 
     Args:
         project: its stack.
-        jobs: those that it may start.
-        fields: what else it has.
+        jobs: the jobs that it may start.
+        fields: further fields.
     """
     given = {"function": "function", "kind": "schedule", "status": "RUNNING", **fields}
     return json.dumps({"project": project, "jobs": ",".join(jobs), **given})
 
 
 def job_text(project: str, settings: JobSettings, **fields: str) -> str:
-    """A job's entry, as its project's template writes it.
+    """Return a job's entry, as its project's template contains it.
 
     Args:
         project: its stack.
-        settings: what its name launches.
-        fields: what else it has.
+        settings: the job's settings.
+        fields: further fields.
     """
     given = {"target": settings.target, "arn": settings.arn, "parameter": settings.parameter}
     more: dict[str, object] = {

@@ -1,4 +1,4 @@
-"""The stores' twins in memory: the same conditions, checked by the same contract tests."""
+"""The stores in memory: the same conditions, verified by the same contract tests."""
 
 import threading
 from collections import Counter
@@ -41,23 +41,23 @@ from treadle.ports.ticks import (
 
 @dataclass(slots=True)
 class InMemoryTables:
-    """What the stores of one deployment share.
+    """The shared state of the stores of one deployment.
 
     Attributes:
         sensors: by name.
-        before_leases: for each sensor the state before its last lease.
+        before_leases: each sensor's state before its last lease.
         edits: by sensor, newest first.
         ticks: by sensor and tick id.
         runs: by run id.
         events: by asset key, in order.
-        pending_since: for pending ticks that were postponed, when they are due again.
-        looks: how far each observed job's target has been looked through.
-        unreadable: records that cannot be read, by their keys: why; what a test puts there.
-        marked: ticks and runs that were marked as unreadable, by their keys: when they are due again.
+        pending_since: when deferred pending ticks are due again.
+        looks: the poll checkpoint of each observed job.
+        unreadable: why a record cannot be read, by its key; set by tests.
+        marked: when ticks and runs marked as unreadable are due again, by their keys.
         admitted: runs counted against each sensor's limit, by sensor and hour.
         registry: the engine's copy of the registry.
-        engine: which engine the tables belong to.
-        late: the sensors that were announced as late.
+        engine: the engine that owns the tables.
+        late: the sensors reported as late.
         lock: held while a write checks its condition.
     """
 
@@ -78,10 +78,10 @@ class InMemoryTables:
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def check(self, *key: str) -> None:
-        """Raise what a store raises for a record that cannot be read.
+        """Raise an error if a test has made a record unreadable.
 
         Raises:
-            UnreadableRecordError: if a test said so.
+            UnreadableRecordError: if it is unreadable.
         """
         if key in self.unreadable:
             is_noted = key in self.marked
@@ -95,12 +95,12 @@ class InMemorySensorStore:
         self._tables = tables
 
     def get(self, sensor: str) -> SensorState:
-        """The state."""
+        """Return a sensor's state."""
         self._tables.check(sensor)
         return self._tables.sensors.get(sensor, SensorState(sensor))
 
     def get_many(self, sensors: Collection[str]) -> dict[str, SensorState]:
-        """The states by name."""
+        """Return states by name."""
         unreadable = self._tables.unreadable
         return {
             sensor: unreadable_state(sensor, f"unreadable: {unreadable[sensor,]}")
@@ -110,12 +110,12 @@ class InMemorySensorStore:
         }
 
     def cursor(self, state: SensorState) -> str | None:
-        """The bookmark."""
+        """Return the cursor."""
         self._tables.check(f"{state.sensor}#cursor")
         return state.cursor
 
     def acquire(self, request: LeaseRequest) -> Lease | Refused:
-        """Take the lease."""
+        """Acquire the lease."""
         with self._tables.lock:
             before = self.get(request.sensor)
             if before.lease_owner == request.owner:
@@ -164,7 +164,7 @@ class InMemorySensorStore:
             return state
 
     def commit(self, lease: Lease, completion: Completion) -> None:
-        """Write everything, or nothing."""
+        """Commit everything, or nothing."""
         with self._tables.lock:
             state = self.get(lease.sensor)
             if state.lease_owner != lease.owner or state.epoch != lease.epoch:
@@ -195,14 +195,14 @@ class InMemorySensorStore:
             )
 
     def release(self, lease: Lease) -> None:
-        """Give up the lease, if it is still there."""
+        """Release the lease, if it is still held."""
         with self._tables.lock:
             state = self.get(lease.sensor)
             if state.lease_owner == lease.owner:
                 self._tables.sensors[lease.sensor] = replace(state, lease_owner=None, lease_expires=0)
 
     def edit(self, sensor: str, edit: Edit) -> SensorState:
-        """Change the state, and raise the epoch."""
+        """Change the state, and increment the epoch."""
         with self._tables.lock:
             state = self.get(sensor)
             if edit.if_epoch is not None and edit.if_epoch != state.epoch:
@@ -232,7 +232,7 @@ class InMemorySensorStore:
             return state
 
     def edits(self, sensor: str) -> list[RecordedEdit]:
-        """The sensor's last edits, newest first."""
+        """Return the sensor's last edits, newest first."""
         return self._tables.edits.get(sensor, [])
 
 
@@ -243,7 +243,7 @@ class InMemoryTickStore:
         self._tables = tables
 
     def get(self, sensor: str, tick_id: str) -> Tick | None:
-        """The record."""
+        """Return a record."""
         self._tables.check(sensor, tick_id)
         return self._tables.ticks.get((sensor, tick_id))
 
@@ -255,12 +255,12 @@ class InMemoryTickStore:
         return self._tables.ticks[key]
 
     def is_dispatched(self, sensor: str, tick_id: str) -> bool:
-        """Whether its requests have been dispatched, or it is gone."""
+        """Return whether a tick has been dispatched or no longer exists."""
         tick = self.get(sensor, tick_id)
         return tick is None or tick.dispatched is not None
 
     def latest(self, sensor: str, limit: int) -> list[Tick]:
-        """The newest records first."""
+        """Return the newest records first."""
         found = sorted((key for key in self._tables.ticks if key[0] == sensor), reverse=True)
         return [self._listed(key) for key in found[:limit]]
 
@@ -272,7 +272,7 @@ class InMemoryTickStore:
         limit: int,
         statuses: Collection[TickStatus | TickTrouble] | None = None,
     ) -> TickPage:
-        """Some of a sensor's ticks, newest first."""
+        """Return a page of a sensor's ticks, newest first."""
         names = sorted((name for of, name in self._tables.ticks if of == sensor), reverse=True)
         found: list[TickSummary] = []
         last = None
@@ -286,13 +286,13 @@ class InMemoryTickStore:
         return TickPage(tuple(found), None)
 
     def attempts(self, sensor: str, tick_ids: Collection[str]) -> dict[str, tuple[TickStatus, int]]:
-        """Status and attempts of those that are stored."""
+        """Return status and attempts of the ticks that are stored."""
         readable = (name for name in tick_ids if (sensor, name) not in self._tables.unreadable)
         found = {tick_id: self.get(sensor, tick_id) for tick_id in readable}
         return {tick_id: (tick.status, tick.attempts) for tick_id, tick in found.items() if tick}
 
     def put(self, tick: Tick) -> bool:
-        """Keep the record if there is none, or one of a failure."""
+        """Put a record if there is none, or if it is one of a failure."""
         with self._tables.lock:
             standing = self.get(tick.sensor, tick.tick_id)
             if standing and standing.status is not TickStatus.FAILURE:
@@ -303,7 +303,7 @@ class InMemoryTickStore:
     def mark_chunk_done(
         self, tick: Tick, index: int, of: int, counts: DispatchCounts, refusals: Collection[str]
     ) -> ChunkProgress | None:
-        """Note once that a slice is done."""
+        """Mark a chunk as done once."""
         with self._tables.lock:
             standing = self.get(tick.sensor, tick.tick_id)
             if standing is None:
@@ -321,7 +321,7 @@ class InMemoryTickStore:
             return after
 
     def pending(self, before: int, limit: int) -> list[tuple[str, str]]:
-        """Ticks that wait for their dispatch, those first that have waited longest."""
+        """Return ticks that wait for dispatch, the longest-waiting first."""
         waiting = [
             (self._tables.marked.get(key, self._tables.pending_since.get(key, tick.ended_at)), key)
             for key, tick in self._tables.ticks.items()
@@ -332,7 +332,7 @@ class InMemoryTickStore:
     def postpone(
         self, sensor: str, tick_id: str, until: int, reason: str, *, held: int | None = None
     ) -> bool:
-        """Let a pending tick wait."""
+        """Defer the dispatch of a pending tick."""
         with self._tables.lock:
             standing = self._tables.ticks.get((sensor, tick_id))
             if not standing or standing.dispatched is not None:
@@ -343,7 +343,7 @@ class InMemoryTickStore:
             return True
 
     def drop(self, sensor: str, tick_id: str, drop: Drop, due: int, reason: str) -> bool:
-        """Note an operator's decision once."""
+        """Record an operator's drop once."""
         with self._tables.lock:
             standing = self._tables.ticks.get((sensor, tick_id))
             if standing is None or standing.dropped is not None:
@@ -355,7 +355,7 @@ class InMemoryTickStore:
             return True
 
     def mark_unreadable(self, sensor: str, tick_id: str, until: int, reason: str) -> bool:
-        """Let a pending tick wait whose record cannot be read."""
+        """Postpone a pending tick whose record cannot be read."""
         del reason
         key = (sensor, tick_id)
         with self._tables.lock:
@@ -366,7 +366,7 @@ class InMemoryTickStore:
             return is_new
 
     def admit(self, sensor: str, hour: int, number: int, limit: int) -> int:
-        """Count runs against the limit for the hour."""
+        """Reserve runs within the hour's limit."""
         with self._tables.lock:
             before = self._tables.admitted.get((sensor, hour), 0)
             granted = max(0, min(number, limit - before))
@@ -374,7 +374,7 @@ class InMemoryTickStore:
             return granted
 
     def mark_dispatched(self, tick: Tick, counts: DispatchCounts, refusals: Collection[str]) -> None:
-        """Note what became of the requests."""
+        """Record the results of the requests."""
         with self._tables.lock:
             standing = self.get(tick.sensor, tick.tick_id)
             if standing:
@@ -392,7 +392,7 @@ class InMemoryRunStore:
         self._tables = tables
 
     def get(self, run_id: str) -> Run | None:
-        """The record."""
+        """Return a record."""
         self._tables.check(run_id)
         return self._tables.runs.get(run_id)
 
@@ -407,7 +407,7 @@ class InMemoryRunStore:
         return run
 
     def list_by_sensor(self, sensor: str, limit: int) -> list[Run]:
-        """The newest runs first."""
+        """Return the newest runs first."""
         runs = [run for run in self._readable() if run.sensor == sensor]
         return sorted(runs, key=lambda run: run.created_at, reverse=True)[:limit]
 
@@ -420,7 +420,7 @@ class InMemoryRunStore:
         before: str | None = None,
         limit: int,
     ) -> RunPage:
-        """The runs of a sensor or of a job, newest first."""
+        """Return a page of runs of a sensor or of a job, newest first."""
         place = parse_place(before) if before is not None else None
         if not (sensor or job) or (before is not None and place is None):
             msg = "A page of runs needs a sensor or a job, and begins where another ended."
@@ -440,12 +440,12 @@ class InMemoryRunStore:
         return RunPage(tuple(found), None)
 
     def counts(self, sensor: str, since: int, limit: int) -> dict[DagsterRunStatus, int]:
-        """How many runs of a sensor have which status."""
+        """Count a sensor's runs by status."""
         found = self.find(RunQuery(sensor=sensor, created=(since, None), limit=limit))
         return dict(Counter(run.status for run in found))
 
     def due(self, now: int, limit: int) -> list[str]:
-        """The ids of runs whose time has passed, those first that have waited longest."""
+        """Return the ids of runs that are due, the longest-waiting first."""
         marked = self._tables.marked
         waiting = [
             (marked.get((run.run_id,), run.next_at), run.run_id)
@@ -455,21 +455,21 @@ class InMemoryRunStore:
         return [run_id for at, run_id in sorted(waiting) if at <= now][:limit]
 
     def get_many(self, run_ids: Collection[str]) -> dict[str, Run]:
-        """The records that exist."""
+        """Return the records that exist."""
         readable = (name for name in run_ids if (name,) not in self._tables.unreadable)
         return {name: self._tables.runs[name] for name in readable if name in self._tables.runs}
 
     def find(self, query: RunQuery) -> list[Run]:
-        """The records asked for."""
+        """Return the matching records."""
         with self._tables.lock:
             return query.ordered(run for run in self._readable() if query.matches(run))
 
     def key_states(self, requests: Mapping[str, str | None]) -> dict[str, KeyState]:
-        """How the keys of those stand whose run exists."""
+        """Return the state of the run keys whose run exists."""
         return {run_id: _state(run, requests[run_id]) for run_id, run in self.get_many(requests).items()}
 
     def create(self, run: Run) -> Run | None:
-        """Put the record if there is none."""
+        """Put a record if it does not exist."""
         with self._tables.lock:
             standing = self.get(run.run_id)
             if standing is None:
@@ -479,7 +479,7 @@ class InMemoryRunStore:
     def claim(
         self, run_id: str, job: str, attempt: int, claim: Claim, pending_start: PendingStart
     ) -> Run | None:
-        """Take the right to start an attempt."""
+        """Claim an attempt."""
         with self._tables.lock:
             run = self.get(run_id)
             if (
@@ -497,7 +497,7 @@ class InMemoryRunStore:
             return claimed
 
     def replace(self, run: Run) -> Run | None:
-        """Write if the revision is still the given one."""
+        """Replace a record if its revision is unchanged."""
         with self._tables.lock:
             self._tables.check(run.run_id)
             standing = self._tables.runs[run.run_id]
@@ -508,7 +508,7 @@ class InMemoryRunStore:
             return None
 
     def mark_unreadable(self, run_id: str, until: int, reason: str) -> bool:
-        """Let a run wait whose record cannot be read."""
+        """Postpone a run whose record cannot be read."""
         del reason
         with self._tables.lock:
             run = self._tables.runs.get(run_id)
@@ -519,11 +519,11 @@ class InMemoryRunStore:
             return is_new
 
     def poll_checkpoint(self, job: str) -> PollCheckpoint | None:
-        """How far a job's target has been looked through."""
+        """Return a job's poll checkpoint."""
         return self._tables.looks.get(job)
 
     def put_poll_checkpoint(self, job: str, look: PollCheckpoint) -> None:
-        """Keep that, unless a later look is done."""
+        """Store a poll checkpoint, unless a later one exists."""
         with self._tables.lock:
             standing = self._tables.looks.get(job)
             if standing is None or standing.done_at <= look.done_at:

@@ -1,4 +1,4 @@
-"""A clock that a test moves, tokens that count, and queues that can be looked into."""
+"""A controllable clock, sequential tokens, and inspectable queues."""
 
 import itertools
 import json
@@ -10,7 +10,7 @@ from treadle.ports.system import DeadLetter
 
 @dataclass(slots=True)
 class VirtualClock:
-    """Stands still until it is moved.
+    """A clock that moves only when a test moves it.
 
     Attributes:
         time: milliseconds since the epoch.
@@ -19,17 +19,17 @@ class VirtualClock:
     time: int = 1_795_370_400_000
 
     def now(self) -> int:
-        """The time it was last moved to."""
+        """Return the current time."""
         return self.time
 
     def advance(self, seconds: float) -> int:
-        """Move on.
+        """Advance the clock.
 
         Args:
-            seconds: how far.
+            seconds: by how much.
 
         Returns:
-            The time afterwards, in milliseconds.
+            The new time, in milliseconds.
         """
         self.time += round(seconds * 1000)
         return self.time
@@ -42,7 +42,7 @@ class SequentialIds:
         self._count = itertools.count(1)
 
     def new(self) -> str:
-        """The next token, 36 characters."""
+        """Return the next token, 36 characters."""
         return f"{next(self._count):036d}"
 
 
@@ -56,7 +56,7 @@ class Message:
 
 @dataclass(slots=True)
 class InMemoryQueue:
-    """Keeps what is sent.
+    """Collects messages.
 
     Attributes:
         messages: all that were sent, in order.
@@ -65,29 +65,29 @@ class InMemoryQueue:
     messages: list[Message] = field(default_factory=list)
 
     def send(self, bodies: list[Mapping[str, object]], *, delay_seconds: int | list[int] = 0) -> None:
-        """Keep the messages, as JSON would bring them."""
+        """Append messages, after JSON serialization."""
         delays = delay_seconds if isinstance(delay_seconds, list) else [delay_seconds] * len(bodies)
         self.messages += [
             Message(json.loads(json.dumps(body)), delay) for body, delay in zip(bodies, delays, strict=True)
         ]
 
     def drain(self) -> list[Mapping[str, object]]:
-        """Take all messages out."""
+        """Remove and return all messages."""
         bodies = [message.body for message in self.messages]
         self.messages.clear()
         return bodies
 
     def postpone(self, handle: str, seconds: int) -> None:
-        """Nothing: what is drained here is not received."""
+        """Do nothing: drained messages are not received."""
 
 
 @dataclass(slots=True)
 class InMemoryDeadLetters:
-    """A `DeadLetters` and the `DeadLetterQueue` on it.
+    """A `DeadLetters` and its `DeadLetterQueue`.
 
     Attributes:
-        letters: those that are there, whether or not somebody was given them, by their names.
-        held: the names of those that somebody was given.
+        letters: all messages, including those in flight, by id.
+        held: the ids of those in flight.
     """
 
     letters: dict[str, DeadLetter] = field(default_factory=dict)
@@ -95,29 +95,29 @@ class InMemoryDeadLetters:
     _count: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def send(self, body: str, *, origin: str, reason: str) -> None:
-        """Keep a record."""
+        """Store a record."""
         self.add(body, {"origin": origin, "reason": reason})
 
     def add(self, body: str, attributes: Mapping[str, str], source: str | None = None) -> None:
-        """Keep a letter as AWS or a step writes it."""
+        """Store a dead letter as written by AWS or a component."""
         name = f"letter-{next(self._count)}"
         self.letters[name] = DeadLetter(name, f"handle of {name}", body, dict(attributes), source)
 
     def count(self) -> int:
-        """How many letters there are."""
+        """Return the number of dead letters."""
         return len(self.letters)
 
     def receive(self) -> list[DeadLetter]:
-        """Ten letters at most that nobody was given."""
+        """Receive up to ten messages that are not in flight."""
         found = [letter for name, letter in self.letters.items() if name not in self.held][:10]
         self.held |= {letter.message_id for letter in found}
         return found
 
     def delete(self, letter: DeadLetter) -> None:
-        """Take a letter out."""
+        """Delete a message."""
         self.letters.pop(letter.message_id, None)
         self.held.discard(letter.message_id)
 
     def give_back(self, letter: DeadLetter) -> None:
-        """Let it be received again."""
+        """Make a message visible again."""
         self.held.discard(letter.message_id)

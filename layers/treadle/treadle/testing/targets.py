@@ -1,4 +1,4 @@
-"""A target in memory that keeps to a declared contract: token life, listing lag, what it forgets."""
+"""A target in memory with a declared contract: token lifetime, listing lag, what it forgets."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -10,25 +10,25 @@ from treadle.ports.system import Clock
 from treadle.ports.targets import Execution, JobSettings, Listed, Start, StartContract
 
 NAMED = StartContract(token_ms=89 * 86_400_000, listing_ms=89 * 86_400_000, lists=True)
-"""As Step Functions Standard: an execution's name is not given twice."""
+"""Like Step Functions Standard: an execution's name is not reused."""
 
 
 @dataclass(slots=True)
 class InMemoryTarget:
-    """A `Target` in memory, whose runs end when a test says so.
+    """A `Target` in memory, whose executions end when a test ends them.
 
     Attributes:
-        clock: the time.
-        contract: what keeps it from starting an attempt twice; it honours a token for just so long.
+        clock: the clock.
+        contract: what prevents duplicate starts; tokens are valid for exactly this time.
         listing_lag: milliseconds until an execution is found by its launch id.
-        forgets_ended: True where an execution that has ended is not found any more, as a stopped ECS task.
-        starts: every call, in order, those that were refused or found what was started before too.
-        executions: what runs or ran, by external id.
-        begun: for each launch id the external ids of what was started under it, in order.
-        payloads: what each was started with, by external id.
+        forgets_ended: True if an execution that has ended is not found any more, like a stopped ECS task.
+        starts: every call in order, including those that failed or found an earlier execution.
+        executions: all executions, by external id.
+        begun: the external ids of each launch id's executions, in order.
+        payloads: the payload of each execution, by external id.
         refusal: raised by every start until it is None again.
-        unassumed: why roles cannot be assumed, by role; raised by whatever would use them.
-        roles: with which each execution was started, described or canceled, in order.
+        unassumed: why roles cannot be assumed, by role; raised by every call that uses them.
+        roles: the roles that executions were started, described or canceled with, in order.
         refusals: raised by the next calls of `start`, one each; None lets one through.
     """
 
@@ -46,7 +46,7 @@ class InMemoryTarget:
     refusals: Iterator[LaunchError | None] = field(default_factory=lambda: iter(()))
 
     def prepare(self, settings: JobSettings) -> None:
-        """Refuse a role that cannot be assumed."""
+        """Raise an error for a role that cannot be assumed."""
         if settings.role in self.unassumed:
             raise self.unassumed[settings.role]
 
@@ -56,7 +56,7 @@ class InMemoryTarget:
         self.roles.append(role)
 
     def start(self, start: Start) -> Execution:
-        """Start; within a token's life, the same start again finds the first one."""
+        """Start an execution; within a token's lifetime, the same start returns the first one."""
         self._assume(start.settings.role)
         self.starts.append(start)
         refusal = next(self.refusals, None) or self.refusal
@@ -77,7 +77,7 @@ class InMemoryTarget:
         return execution
 
     def resolve(self, start: Start) -> Execution | None:
-        """What was started under the launch id, once its listing shows it."""
+        """Return what was started under the launch id, once the listing shows it."""
         if self.contract.listing_ms is None:
             return None
         self._assume(start.settings.role)
@@ -86,7 +86,7 @@ class InMemoryTarget:
         return next((each for each in found if each.started_at <= visible_before), None)
 
     def describe(self, external_id: str, role: str = "") -> Execution:
-        """How the execution stands."""
+        """Describe an execution."""
         self._assume(role)
         execution = self.executions.get(external_id)
         if execution is None or (self.forgets_ended and execution.status.is_finished):
@@ -95,7 +95,7 @@ class InMemoryTarget:
         return execution
 
     def recent(self, settings: JobSettings, since: int) -> Iterator[Listed]:
-        """What ran at the job's address, by when it ended or began; not why it failed."""
+        """Yield the executions at the job's address, by end or start time, without causes of failure."""
         self._assume(settings.role)
         found = [
             Listed(each.ended_at or each.started_at, replace(each, failure=None))

@@ -1,4 +1,4 @@
-"""Events on DynamoDB, numbered in the order in which they are committed."""
+"""Events in DynamoDB, numbered in commit order."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -15,23 +15,23 @@ from treadle.ports.system import IdGenerator
 
 _COUNTER = "counter"
 _DIRECTORY = "#assets"
-"""Under this key, one item for each asset key."""
+"""Partition with one item for each asset key."""
 _TRIES = 20
 _END = 10**14
 _CHUNK = 45
-"""Two writes for each event, one of the counter, and one of the directory: a transaction takes 100."""
+"""Two writes per event, one of the counter, and one of the directory: a transaction has at most 100 items."""
 
 
 class DynamoEventStore:
-    """An `EventStore` on a table.
+    """An `EventStore` in a table.
 
-    Each key has a counter. One transaction raises it, puts events under their numbers, and puts their ids
+    Each key has a counter. One transaction increments it, puts events under their numbers, and puts their ids
     if those are absent; so numbers follow commit order and no id is numbered twice.
 
     Args:
         database: the client.
-        table: of the events.
-        tokens: names transactions.
+        table: the events table.
+        tokens: creates transaction tokens.
     """
 
     def __init__(self, database: Database, table: Table, tokens: IdGenerator) -> None:
@@ -40,7 +40,7 @@ class DynamoEventStore:
         self._tokens = tokens
 
     def append(self, events: Sequence[AssetEvent]) -> list[AssetEvent]:
-        """Number each event, once; those of one key in transactions of up to 45 events."""
+        """Append events and number each once, in transactions of up to 45 events of one key."""
         stored: dict[tuple[str, str], AssetEvent] = {}
         for key in dict.fromkeys(event.asset_key for event in events):
             of_key: dict[str, AssetEvent] = {}
@@ -63,14 +63,14 @@ class DynamoEventStore:
             numbered = {e.event_id: replace(e, storage_id=last + i) for i, e in enumerate(fresh, 1)}
             writes = self._writes(key, last, numbered, is_listed=is_listed)
             if fresh and self._database.transact(writes, self._tokens.new()):
-                continue  # Others came in between.
+                continue  # Another append was committed in between.
             known = [numbers[f"id#{e.event_id}"] for e in events if e.event_id not in numbered]
             return [*numbered.values(), *self._stored(key, known)]
         msg = f"{len(events)} events under {key} met others {_TRIES} times; send them again."
         raise StoreThrottledError(msg)
 
     def _stored(self, key: str, numbers: Collection[int]) -> list[AssetEvent]:
-        """The events of those numbers: whoever appends one again is told what it was at first."""
+        """Return the stored events: a repeated append returns what the first one stored."""
         keys = [(key, _numbered(number)) for number in numbers]
         return [_read_event(item) for item in self._database.batch_get(self._table, keys, strongly=True)]
 
@@ -104,13 +104,13 @@ class DynamoEventStore:
         return [*writes, Write(self._table, (key, _COUNTER), actions=moved, condition=unmoved)]
 
     def asset_keys(self, after: str, limit: int) -> list[str]:
-        """The keys of assets, from the directory."""
+        """Return asset keys, from the directory."""
         options: dict[str, Any] = {"range_key_condition": Model.item > after} if after else {}
         pages = self._database.pages(self._table, _DIRECTORY, consistent_read=True, limit=limit, **options)
         return [item["item"]["S"] for item in islice(chain.from_iterable(pages), limit)]
 
     def after(self, asset_key: str, storage_id: int, limit: int) -> list[AssetEvent]:
-        """The events numbered higher, in order, read strongly."""
+        """Return the events with higher numbers, in order, with a strongly consistent read."""
         items = self._database.query(
             self._table,
             asset_key,
@@ -129,7 +129,7 @@ class DynamoEventStore:
         ascending: bool = True,
         at_once: int = AT_ONCE,
     ) -> Iterator[AssetEvent]:
-        """The events between two numbers, a page at a time."""
+        """Iterate over the events between two numbers, page by page."""
         last = _END if before is None else before - 1
         if last <= after:
             return iter(())
@@ -144,14 +144,14 @@ class DynamoEventStore:
         return map(_listed, chain.from_iterable(pages))
 
     def numbered(self, asset_key: str, numbers: Collection[int]) -> list[AssetEvent]:
-        """The events with these numbers, a hundred to a request."""
+        """Return the events with these numbers, a hundred per request."""
         return sorted(
             self._at([(asset_key, _numbered(number)) for number in numbers]),
             key=lambda event: event.storage_id,
         )
 
     def newest(self, asset_keys: Collection[str]) -> dict[str, AssetEvent]:
-        """The last event of each key: where the counters stand, and what is there."""
+        """Return the newest event of each key: reads the counters, then the events."""
         counters = [(key, _COUNTER) for key in asset_keys]
         found = self._database.batch_get(self._table, counters, strongly=True)
         places = [(item["asset_key"]["S"], _numbered(number)) for item, number in _counted(found)]
@@ -161,7 +161,7 @@ class DynamoEventStore:
         return map(_listed, self._database.batch_get(self._table, places, strongly=True))
 
     def number_before(self, asset_key: str, time: int) -> int:
-        """The number before the events that happened then or later, looked for backwards, a page at a time."""
+        """Return the number before the first event at or after a time; searches backwards, page by page."""
         number, old = None, 0
         for items in self._database.pages(
             self._table,
@@ -173,7 +173,7 @@ class DynamoEventStore:
         ):
             events = list(each_readable(_read_event, items))
             if not events:
-                continue  # Nothing is known of when these happened.
+                continue  # The time of these events is unknown.
             if number is None:
                 number = events[0].storage_id
             later = [event.storage_id for event in events if event.time >= time]
@@ -202,7 +202,7 @@ def _event(item: Item) -> AssetEvent:
 
 
 def _listed(item: Item) -> AssetEvent:
-    """An event, or what stands for one that cannot be read."""
+    """Return an event, or a placeholder if it cannot be read."""
     try:
         return _read_event(item)
     except UnreadableRecordError as error:
@@ -212,7 +212,7 @@ def _listed(item: Item) -> AssetEvent:
 
 
 def _counted(items: Iterable[Item]) -> Iterator[tuple[Item, int]]:
-    """Counters with what they stand at."""
+    """Yield counters with their values."""
     return each_readable(reader(lambda item: (item, read_number(item, "storage_id")), _NAME), items)
 
 

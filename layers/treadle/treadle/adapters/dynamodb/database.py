@@ -1,4 +1,4 @@
-"""One DynamoDB client for all tables, whose failed conditions are answers rather than exceptions."""
+"""One DynamoDB client for all tables; failed conditions are return values rather than exceptions."""
 
 import logging
 import random
@@ -23,10 +23,10 @@ from treadle.definitions.errors import StoreError, StoreRejectedError, StoreThro
 logger = logging.getLogger(__name__)
 
 Item = dict[str, dict[str, Any]]
-"""An item as DynamoDB's JSON writes it."""
+"""An item in DynamoDB JSON."""
 
 _CONFLICTS = {"TransactionConflict", "TransactionConflictException", "TransactionInProgressException"}
-"""Another write of the same item was under way; the SDK does not send again by itself what met one."""
+"""Another write of the same item is in progress; the SDK does not retry these errors."""
 
 _PASSING = _CONFLICTS | {
     "ThrottlingError",
@@ -36,20 +36,21 @@ _PASSING = _CONFLICTS | {
     "RequestLimitExceeded",
 }
 _REJECTED = {"ValidationException", "ValidationError", "SerializationException"}
-"""The item or its key is too large, empty or malformed, which no repetition makes good.
+"""The item or its key is too large, empty or malformed, which no retry fixes.
 
-Sources: "Common errors" of the API reference; the second is a transaction's name for one of its writes.
+Sources: "Common errors" of the API reference; the second is the name that a transaction uses for one of its
+writes.
 """
 
 _MAX_KEY, _MAX_RANGE_KEY = 2_048, 1_024
-"""Bytes of a hash key and of a range key; neither is empty (DynamoDB's quotas)."""
+"""Maximum bytes of a hash key and of a range key; neither may be empty (DynamoDB quotas)."""
 
 _TRIES = 8
 _BATCH = 100
-"""As many items as one request may read."""
+"""Maximum number of items per batch read."""
 
 _READERS = 4
-"""So many requests of one read are under way at a time."""
+"""Maximum number of concurrent requests of one read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +59,9 @@ class Table:
 
     Attributes:
         name: as deployed.
-        hash_key: its attribute's name.
-        range_key: its attribute's name, if there is one.
-        indexes: for each index that is queried, its name, and its keys' names: a text and a number.
+        hash_key: the attribute's name.
+        range_key: the attribute's name, if there is one.
+        indexes: name, hash key (a string) and range key (a number) of each index that is queried.
     """
 
     name: str
@@ -71,10 +72,10 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class ConditionFailed:
-    """A write whose condition did not hold.
+    """A write whose condition failed.
 
     Attributes:
-        standing: the item that stood against it; None if there is none.
+        standing: the current item; None if it does not exist.
     """
 
     standing: Item | None
@@ -85,10 +86,10 @@ class Write:
     """One write of a transaction.
 
     Attributes:
-        table: where.
-        key: hash key, and range key where the table has one.
+        table: the table.
+        key: hash key, and range key if the table has one.
         item: the whole item to put; or else
-        actions: what to update.
+        actions: the update.
         condition: must hold.
     """
 
@@ -100,7 +101,7 @@ class Write:
 
 
 class _Connection(Connection):
-    """PynamoDB's, over the session that other clients share."""
+    """A PynamoDB connection that uses the shared session."""
 
     @property
     def session(self) -> Session:
@@ -112,8 +113,8 @@ class Database:
     """The tables of one deployment, over one client.
 
     Args:
-        tables: all that will be asked for.
-        sleep: waits between tries, in seconds.
+        tables: all tables that will be used.
+        sleep: waits between attempts, in seconds.
     """
 
     tables: Collection[Table]
@@ -153,7 +154,7 @@ class Database:
             )
 
     def get(self, table: Table, *key: str, attributes: Sequence[str] = ()) -> Item | None:
-        """The item, read strongly, with only the named attributes if any is named; None if there is none."""
+        """Read an item strongly, optionally only some of its attributes; None if it does not exist."""
         if not _may_exist(key):
             return None
         kwargs = self._kwargs(table, key, consistent_read=True, attributes_to_get=list(attributes) or None)
@@ -168,9 +169,9 @@ class Database:
         *,
         strongly: bool,
     ) -> Iterator[Item]:
-        """The items that exist, with only the named attributes if any is named; a hundred cost one request."""
+        """Yield the items that exist, optionally only some of their attributes; a hundred cost one request."""
         names = [name for name in (table.hash_key, table.range_key) if name]
-        # One key that no table takes would fail the request for all the others.
+        # One invalid key would fail the request for all others.
         distinct = [key for key in dict.fromkeys(keys) if _may_exist(key)]
         batches = [distinct[first : first + _BATCH] for first in range(0, len(distinct), _BATCH)]
 
@@ -181,7 +182,7 @@ class Database:
         if len(batches) < 2:
             yield from chain.from_iterable(map(read, batches))
             return
-        # A request waits for its answer much longer than it takes this process's time.
+        # A request spends much more time waiting than it takes CPU.
         with ThreadPoolExecutor(min(_READERS, len(batches)), "read") as pool:
             yield from chain.from_iterable(pool.map(read, batches))
 
@@ -203,10 +204,10 @@ class Database:
         raise StoreThrottledError(msg)
 
     def query(self, table: Table, hash_key: str, **options: Any) -> list[Item]:
-        """What a query finds, up to its `limit`, as `Connection.query` takes its options.
+        """Return the items of a query, up to its `limit`; the options are those of `Connection.query`.
 
-        A page ends after a megabyte, whatever its limit (DynamoDB API reference, Query): fewer items than asked for
-        are all there are only where no page follows.
+        A page ends after a megabyte, whatever its limit (DynamoDB API reference, Query): fewer items than
+        requested are complete only if no page follows.
         """
         found = chain.from_iterable(self.pages(table, hash_key, **options))
         return list(islice(found, options.get("limit")))
@@ -214,7 +215,7 @@ class Database:
     def pages(
         self, table: Table, hash_key: str, *, start: Item | None = None, **options: Any
     ) -> Iterator[list[Item]]:
-        """A query's pages, each asked for when it is needed; behind the key `start`, if there is one."""
+        """Yield a query's pages lazily, optionally after the key `start`."""
         last = start
         while True:
             try:
@@ -229,7 +230,7 @@ class Database:
     def put(
         self, table: Table, key: tuple[str, ...], item: Item, condition: Condition | None = None
     ) -> ConditionFailed | None:
-        """Put the item if the condition, if there is one, holds; None if it did."""
+        """Put an item if the condition, if any, holds; return None on success."""
         kwargs = self._kwargs(
             table,
             key,
@@ -250,7 +251,7 @@ class Database:
         *,
         returning: str = "NONE",
     ) -> Item | ConditionFailed:
-        """Update the item if the condition holds; what `returning` names (ALL_OLD, ALL_NEW) if it did."""
+        """Update an item if the condition holds; then return what `returning` selects (ALL_OLD, ALL_NEW)."""
         kwargs = self._kwargs(
             table,
             key,
@@ -263,7 +264,7 @@ class Database:
         return answer if isinstance(answer, ConditionFailed) else answer.get("Attributes", {})
 
     def transact(self, writes: Sequence[Write], token: str) -> ConditionFailed | None:
-        """Do all the writes or none; None if they were done, now or before under the same token."""
+        """Execute all writes or none; return None if they are done, including earlier under the same token."""
         kwargs = {"TransactItems": [self._transact_item(w) for w in writes], "ClientRequestToken": token}
         for attempt in range(_TRIES):
             try:
@@ -310,7 +311,7 @@ class Database:
         except VerboseClientError as error:
             if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                 raise _store_error(operation, error) from error
-            # PynamoDB's error keeps only code and words; the item is in the one behind it.
+            # PynamoDB's error keeps only code and message; the item is in its cause.
             response: Any = getattr(error.__cause__, "response", {})
             return ConditionFailed(response.get("Item"))
         except BotoCoreError as error:
@@ -326,13 +327,13 @@ class Database:
 
     def _dispatch(self, operation: str, kwargs: dict[str, Any]) -> dict[str, Any]:
         with MAKING:
-            # PynamoDB makes its client with the first call, without a lock: threads would make one each.
+            # PynamoDB creates its client on the first call, without a lock: each thread would create one.
             _ = self._connection.client
         answer: dict[str, Any] = self._connection.dispatch(operation, kwargs)
         return answer
 
     def _past_conflicts(self, operation: str, kwargs: dict[str, Any]) -> dict[str, Any]:
-        """The answer, asked for again as long as another write of the same item is under way."""
+        """Send a request, retrying while another write of the same item is in progress."""
         for attempt in range(_TRIES - 1):
             try:
                 return self._dispatch(operation, kwargs)
@@ -347,7 +348,7 @@ class Database:
 
 
 def _store_error(operation: str, error: Exception, code: str | None = None) -> StoreError:
-    # Of a query, PynamoDB gives an error of its own.
+    # For a query, PynamoDB raises a different error.
     code = code or code_of(error) or getattr(error, "cause_response_code", None)
     kind = StoreThrottledError if code in _PASSING else StoreError
     if operation not in _READS and (code in _REJECTED or isinstance(error, ParamValidationError)):
@@ -356,11 +357,11 @@ def _store_error(operation: str, error: Exception, code: str | None = None) -> S
 
 
 _READS = {"GetItem", "BatchGetItem", "Query"}
-"""Of these, ValidationException may also say that an index is still being built."""
+"""For these, ValidationException may also mean that an index is still being built."""
 
 
 def _may_exist(key: tuple[str, ...]) -> bool:
-    """Whether a table may have an item under a key: of texts that are none too long, in valid Unicode."""
+    """Return whether a table may contain a key: not too long, and valid Unicode."""
     try:
         sizes = [len(part.encode()) for part in key]
     except UnicodeEncodeError:
@@ -369,7 +370,7 @@ def _may_exist(key: tuple[str, ...]) -> bool:
 
 
 def _attributes(table: Table) -> Iterator[tuple[str, str]]:
-    """The attributes of all keys, each once, with their types."""
+    """Yield the attributes of all keys without duplicates, with their types."""
     found = {name: "S" for name in (table.hash_key, table.range_key) if name}
     for _, text, number in table.indexes:
         found |= {text: "S", number: "N"}
@@ -377,11 +378,11 @@ def _attributes(table: Table) -> Iterator[tuple[str, str]]:
 
 
 def item_bytes(item: Item) -> int:
-    """About how many bytes an item has ("Item sizes" in DynamoDB's developer guide): names and values, lists left out."""
+    """Estimate an item's bytes ("Item sizes" in the developer guide): names and values, without lists."""
     values = ((name, value) for name, typed in item.items() for value in typed.values())
     return sum(len(name) + (len(value.encode()) if isinstance(value, str) else 8) for name, value in values)
 
 
 def changes(*values: tuple[Any, Any]) -> list[Action]:
-    """The actions that set each attribute of a model to its value, or remove it where that is None."""
+    """Return the actions that set attributes to their values, or remove those whose value is None."""
     return [attribute.remove() if value is None else attribute.set(value) for attribute, value in values]

@@ -1,4 +1,4 @@
-"""What an engine notes beside the states of sensors, on DynamoDB: two items of the sensors table."""
+"""Engine-wide records in DynamoDB: two items of the sensors table."""
 
 import logging
 from collections.abc import Mapping
@@ -14,46 +14,36 @@ logger = logging.getLogger(__name__)
 
 ENGINE = "#engine"
 LATE = "#late"
-"""The items' keys. Evaluators may read the first."""
+"""Keys of the two items. Evaluators may read the first."""
 
 
 class DynamoEngineStore:
-    """An `EngineStore` on the sensors table.
-
-    Args:
-        database: the client.
-        table: of the sensors.
-    """
+    """An `EngineStore` in the sensors table."""
 
     def __init__(self, database: Database, table: Table) -> None:
         self._database = database
         self._table = table
 
     def read(self) -> EngineRecord | None:
-        """Which engine reads the tables."""
+        """Return which engine uses the tables."""
         item = self._database.get(self._table, ENGINE)
         return None if item is None else _read_engine(item)
 
     def write(self, record: EngineRecord) -> None:
-        """Note it in one write."""
+        """Store the record in one write."""
         item = EngineModel(sensor=ENGINE, engine_id=record.engine_id, seen_at=record.seen_at).serialize()
         self._database.put(self._table, (ENGINE,), item)
 
 
 class DynamoLateSensorStore:
-    """A `LateSensorStore` on the sensors table.
-
-    Args:
-        database: the client.
-        table: of the sensors.
-    """
+    """A `LateSensorStore` in the sensors table."""
 
     def __init__(self, database: Database, table: Table) -> None:
         self._database = database
         self._table = table
 
     def read(self) -> Mapping[str, LateSensor]:
-        """The late sensors by name."""
+        """Return the late sensors by name."""
         item = self._database.get(self._table, LATE)
         try:
             return {} if item is None else _read_late(item)
@@ -62,7 +52,7 @@ class DynamoLateSensorStore:
             return {}
 
     def write(self, late: Mapping[str, LateSensor]) -> None:
-        """Keep these in one write."""
+        """Store these in one write."""
         item = LateSensorsModel(sensor=LATE, late=[asdict(each) for each in late.values()]).serialize()
         self._database.put(self._table, (LATE,), item)
 

@@ -1,4 +1,4 @@
-"""What the four tables' items are made of. The tables themselves are in template.yaml."""
+"""Models of the items of the four tables. The tables themselves are in template.yaml."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,9 +18,9 @@ from treadle.ports.records import integer
 
 
 class SensorModel(Model):
-    """A sensor's state; under `<sensor>#cursor` its bookmark, where that is kept apart; under `#edits` its edits.
+    """A sensor's state; `<sensor>#cursor` has a long cursor, and `<sensor>#edits` the edits.
 
-    While a lease is held, `prior_…` is what the lease before it left, for a holder whose answer was lost.
+    While a lease is held, `prior_…` is the state before it, for a holder whose response was lost.
     """
 
     sensor = UnicodeAttribute(hash_key=True)
@@ -51,7 +51,7 @@ class SensorModel(Model):
 
 
 class RegistryModel(Model):
-    """The engine's copy of the registry, in the sensors table under `#registry`, which cannot name a sensor."""
+    """The engine's copy of the registry, under `#registry` in the sensors table, which cannot name a sensor."""
 
     sensor = UnicodeAttribute(hash_key=True)
     registry = BinaryAttribute(legacy_encoding=False)
@@ -59,7 +59,7 @@ class RegistryModel(Model):
 
 
 class EngineModel(Model):
-    """Which engine the tables belong to, in the sensors table under `#engine`, which cannot name a sensor."""
+    """The engine that owns the tables, under `#engine` in the sensors table; no sensor can have that name."""
 
     sensor = UnicodeAttribute(hash_key=True)
     engine_id = UnicodeAttribute()
@@ -67,16 +67,16 @@ class EngineModel(Model):
 
 
 class LateSensorsModel(Model):
-    """The sensors that were announced as late, in the sensors table under `#late`, which cannot name a sensor."""
+    """The sensors reported as late, under `#late` in the sensors table; no sensor can have that name."""
 
     sensor = UnicodeAttribute(hash_key=True)
     late = JSONAttribute()
 
 
 class TickModel(Model):
-    """A tick record; `pending` is there until dispatch, and only then `expires_at`.
+    """A tick record; `pending` exists until dispatch, and `expires_at` only after it.
 
-    Under `<sensor>#fuse`, for each hour the runs that were `admitted`.
+    `<sensor>#fuse` has the number of runs that were `admitted`, for each hour.
     """
 
     sensor = UnicodeAttribute(hash_key=True)
@@ -123,9 +123,9 @@ class TickModel(Model):
 
 
 class RunModel(Model):
-    """A run record. `watch` and `next_at` are there until it has ended, and then `job_ended`.
+    """A run record. `watch` and `next_at` exist until it has ended, and `job_ended` after that.
 
-    `attempts_allowed`, `yields` and `settled` follow from the rest: evaluators may read them, and not the rest.
+    `attempts_allowed`, `yields` and `settled` are derived from the rest: evaluators may read only these.
     """
 
     run_id = UnicodeAttribute(hash_key=True)
@@ -174,7 +174,7 @@ class RunModel(Model):
 
 
 class PollCheckpointModel(Model):
-    """How far an observed job's target has been looked through; in the runs table under `look#<job>`, in no index."""
+    """The poll checkpoint of an observed job's target, under `look#<job>` in the runs table, in no index."""
 
     run_id = UnicodeAttribute(hash_key=True)
     done_at = NumberAttribute()
@@ -184,9 +184,9 @@ class PollCheckpointModel(Model):
 
 
 class AssetEventModel(Model):
-    """Three kinds of item per key: its counter, its events by number, and their ids; under `#assets` all keys.
+    """Three kinds of item per key: its counter, its events by number, and their ids; `#assets` has all keys.
 
-    The counter of an asset is `listed` once its key is among those.
+    An asset's counter is `listed` once its key is among those.
     """
 
     asset_key = UnicodeAttribute(hash_key=True)
@@ -200,19 +200,19 @@ class AssetEventModel(Model):
 
 
 def whole(value: float | None) -> int | None:
-    """A number as it is meant: all of ours are whole, and none is negative or lies beyond the last date.
+    """Validate a number: all stored numbers are integers, not negative, and not beyond the latest date.
 
     Raises:
-        TypeError, ValueError: if it is no such number.
+        TypeError, ValueError: if it is not valid.
     """
     return None if value is None else integer(value)
 
 
 def named(record: str, *attributes: str) -> Callable[[dict[str, Any]], str]:
-    """Says which record an item is, by its keys, whatever else is in it.
+    """Return a function that names an item's record by its keys, whatever else the item contains.
 
     Args:
-        record: what kind of record.
+        record: the kind of record.
         attributes: the keys' names.
     """
 
@@ -224,9 +224,9 @@ def named(record: str, *attributes: str) -> Callable[[dict[str, Any]], str]:
 
 
 def read_number(item: Mapping[str, Any], attribute: str) -> int:
-    """A number of an item that is read without its model.
+    """Return a number of an item that is read without its model.
 
     Raises:
-        KeyError, TypeError, ValueError: if it is not there, or is none.
+        KeyError, TypeError, ValueError: if it is missing or not a number.
     """
     return integer(float(item[attribute]["N"]))

@@ -1,4 +1,4 @@
-"""What a tick asked for, packed: inside its record, or, where that is too large, in a blob beside it."""
+"""Packs the requests of a tick: into its record, or into an S3 object if they are too large."""
 
 import hashlib
 import json
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_REQUESTS_BYTES = 300_000
-"""What is larger, compressed and with the rest of the record, is kept apart.
+"""Maximum size of a packed payload, compressed, together with the rest of the record.
 
-An item may have 400 KB; about 100 KB are left for what becomes of the requests.
+An item may have 400 KB; about 100 KB are reserved for the results of the requests.
 """
 
 MAX_OUTCOME_BYTES = 32_000_000
-"""Uncompressed; DISPATCH has to hold it in its memory, several times over."""
+"""Uncompressed; DISPATCH holds it in memory several times."""
 
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A packed outcome; nothing of it is set where nothing was asked for.
+    """A packed payload; all fields are None if nothing was requested.
 
     Attributes:
         inline: the packed bytes.
@@ -48,7 +48,7 @@ class Packed:
 
 @dataclass(frozen=True, slots=True)
 class Unpacked:
-    """What a tick asked for."""
+    """What a tick requested."""
 
     requests: tuple[PlannedRun, ...] = ()
     existing_keys: tuple[str, ...] = ()
@@ -57,25 +57,25 @@ class Unpacked:
 
 
 class Outcomes:
-    """Packs and unpacks.
+    """Packs and unpacks payloads.
 
     Args:
-        blobs: take what is too large for a record; None where nothing may be.
+        blobs: stores large payloads; None if none are allowed.
     """
 
     def __init__(self, blobs: BlobStore | None) -> None:
         self._blobs = blobs
 
     def pack(self, tick: Tick, beside: int = 0) -> Packed:
-        """The outcome as the record holds it; a large one is in its blob when this returns.
+        """Pack a tick's payload for its record; a large one is stored in a blob first.
 
         Args:
-            tick: what asked for it.
-            beside: how many bytes the rest of the record has.
+            tick: the tick.
+            beside: the size of the rest of the record, in bytes.
 
         Raises:
-            StoreRejectedError: if it is too large altogether.
-            StoreError: if the blob store did not take it.
+            StoreRejectedError: if it is larger than the maximum.
+            StoreError: if the blob could not be stored.
         """
         if not (tick.requests or tick.existing_keys or tick.set_aside or tick.asset_events):
             return Packed()
@@ -91,20 +91,19 @@ class Outcomes:
                 "Return fewer, and go on from the cursor at the next tick."
             )
             raise StoreRejectedError(msg)
-        # The owner is of this evaluation alone: no other evaluation of the tick may change this blob.
+        # The owner is unique to this evaluation: no other evaluation of the tick may change this blob.
         key = f"{_folder(tick.sensor)}{tick.tick_id}-{tick.owner}"
         self._blobs.put(key, packed)
         return Packed(key=key, digest=hashlib.sha256(packed).hexdigest())
 
     def unpack(self, sensor: str, packed: Packed) -> Unpacked:
-        """What was packed, fetched if it is kept apart.
+        """Unpack a payload; fetch the blob if it has one.
 
-        A request or an asset event that is malformed is set aside with the reason, so that it holds up none of
-        the others.
+        A malformed request or asset event is rejected with the reason, so that it does not block the others.
 
         Raises:
             StoreError: if the blob is missing, or is not the one that the record names.
-            UnreadableRecordError: if nothing of what was packed can be read.
+            UnreadableRecordError: if nothing in the payload can be read.
         """
         inline = packed.inline if packed.key is None else self._fetched(sensor, packed.key, packed.digest)
         if not inline:
@@ -119,7 +118,7 @@ class Outcomes:
         found: dict[str, list[Any]] = json.loads(content)
         malformed: list[RejectedRequest] = []
         requests = tuple(_each(_read_request, found["runs"], malformed))
-        # Ticks that were committed before there were asset events have none.
+        # Ticks that were committed before asset events existed have none.
         made = tuple(_each(_read_asset_event, found.get("assets", ()), malformed))
         aside = tuple(RejectedRequest(text_or_none(key), text(why)) for key, why in found["set_aside"])
         return Unpacked(requests, tuple(map(text, found["existing"])), (*aside, *malformed), made)
@@ -140,7 +139,7 @@ class Outcomes:
 
 
 def _each(read: Callable[[Any], T], records: Iterable[Any], malformed: list[RejectedRequest]) -> Iterator[T]:
-    """What can be read; the others join those that are set aside."""
+    """Yield the readable records; the others become rejected requests."""
     for record in records:
         try:
             yield read(record)
@@ -156,7 +155,7 @@ _REQUEST_FIELDS = 7
 def _request(record: Any) -> PlannedRun:
     run = _planned_run(*record)
     for value in (run.run_id, run.job, run.run_config):
-        text(value).encode()  # A lone surrogate is text, and no table takes it.
+        text(value).encode()  # A lone surrogate is a valid string, but no table accepts it.
     for optional in (run.run_key, run.partition_key):
         (text_or_none(optional) or "").encode()
     for name, value in texts(run.tags).items():
@@ -205,7 +204,7 @@ def _planned_run(
     partition_key: str | None = None,
     retries: int = 0,
 ) -> PlannedRun:
-    """A request of a tick; one that was committed before its values were checked may have others than texts."""
+    """Build a request; one committed by a version without validation may have values that are not strings."""
     given: object = partition_key
     if isinstance(given, int | float):
         partition_key = str(given)
@@ -217,7 +216,7 @@ def _planned_run(
 def _asset_event(
     asset_key: str, description: str | None, metadata: Mapping[str, Any], partition: str | None
 ) -> "AssetMaterialization":
-    # Imported here, as most ticks tell of none.
+    # Imported here, as most ticks have none.
     from treadle.definitions.assets import AssetKey, AssetMaterialization
 
     return AssetMaterialization(AssetKey.from_user_string(asset_key), description, metadata, partition)

@@ -1,4 +1,4 @@
-"""The engine's copy of the registry on DynamoDB: one item of the sensors table."""
+"""The engine's copy of the registry in DynamoDB: one item of the sensors table."""
 
 import json
 import logging
@@ -22,24 +22,19 @@ _NAME = "the registry's copy"
 
 
 class DynamoRegistryStore:
-    """A `RegistryStore` on the sensors table.
-
-    Args:
-        database: the client.
-        table: of the sensors.
-    """
+    """A `RegistryStore` in the sensors table."""
 
     def __init__(self, database: Database, table: Table) -> None:
         self._database = database
         self._table = table
 
     def read(self) -> Registry:
-        """The copy, read strongly."""
+        """Read the copy strongly."""
         item = self._database.get(self._table, KEY)
         return Registry() if item is None else _read_copy(item).registry(KINDS)
 
     def copy(self) -> RegistryCopy:
-        """The copy as it is kept, read strongly; a damaged one is to be made anew."""
+        """Read the stored copy strongly; a damaged one is to be rebuilt."""
         item = self._database.get(self._table, KEY)
         if item is None:
             return RegistryCopy()
@@ -50,7 +45,7 @@ class DynamoRegistryStore:
             return RegistryCopy(revision=_read_revision(item))
 
     def replace(self, copy: RegistryCopy) -> bool:
-        """Write the copy in one write, conditional on the revision that was read."""
+        """Store the copy in one write, conditional on the revision that was read."""
         standing = Model.revision == copy.revision if copy.revision else Model.revision.does_not_exist()
         item = Model(sensor=KEY, registry=_packed(copy), revision=copy.revision + 1).serialize()
         return self._database.put(self._table, (KEY,), item, standing) is None

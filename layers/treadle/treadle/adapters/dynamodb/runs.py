@@ -1,4 +1,4 @@
-"""Run records on DynamoDB; the conditional put of a record is the claim on its run key."""
+"""Run records in DynamoDB; the conditional put of a record is the claim on its run key."""
 
 import zlib
 from collections import Counter
@@ -30,38 +30,34 @@ from treadle.ports.runs import (
 )
 
 SHARDS = 8
-"""Runs that are to be looked at are spread over so many partitions of their index."""
+"""Number of partitions of the index of runs to check."""
 
 CLAIM_ATTRIBUTES = ("run_id", "attempt", "attempts_allowed", "yields", "settled")
-"""All that an evaluator reads of a run: its role's policy lists the same, and `treadle doctor` asks IAM about them."""
+"""The attributes of a run that evaluators read, as in their roles' policies, which `treadle doctor` checks.
+"""
 
 _LOOK = "look#"
 _AT_ONCE = 100
 
 
 class DynamoRunStore:
-    """A `RunStore` on a table.
-
-    Args:
-        database: the client.
-        table: of the run records.
-    """
+    """A `RunStore` in a table."""
 
     def __init__(self, database: Database, table: Table) -> None:
         self._database = database
         self._table = table
 
     def read(self, item: Item) -> Run:
-        """The record that an item holds, of the table or of its stream."""
+        """Parse an item of the table or of its stream."""
         return _run(item)
 
     def get(self, run_id: str) -> Run | None:
-        """The record, read strongly."""
+        """Read a record strongly."""
         item = self._database.get(self._table, run_id)
         return _run(item) if item and _is_run(item) else None
 
     def list_by_sensor(self, sensor: str, limit: int) -> list[Run]:
-        """The newest runs first, by the index, which may lag by a moment."""
+        """Return the newest runs first, by an eventually consistent index."""
         items = self._database.query(
             self._table, sensor, index_name="by_sensor", scan_index_forward=False, limit=limit
         )
@@ -69,7 +65,7 @@ class DynamoRunStore:
         return list(each_readable(_run, (item for item in found if item)))
 
     def due(self, now: int, limit: int) -> list[str]:
-        """The ids of runs whose time has passed, by the sparse index: a query for each of its shards."""
+        """Return the ids of runs that are due, by the sparse index: one query per shard."""
         found: list[tuple[float, str]] = []
         for shard in range(SHARDS):
             passed = Model.next_at <= now
@@ -80,7 +76,7 @@ class DynamoRunStore:
         return [run_id for _, run_id in sorted(found)[:limit]]
 
     def get_many(self, run_ids: Collection[str]) -> dict[str, Run]:
-        """The records that exist and can be read, read strongly."""
+        """Return the records that exist and can be read, with strongly consistent reads."""
         return {run.run_id: run for run in each_readable(_run, self._items(run_ids))}
 
     def _items(self, run_ids: Collection[str]) -> Iterator[Item]:
@@ -88,7 +84,7 @@ class DynamoRunStore:
         return filter(_is_run, self._database.batch_get(self._table, keys, strongly=True))
 
     def find(self, query: RunQuery) -> list[Run]:
-        """The records asked for, by the index that fits best."""
+        """Return the matching records, by the index that fits best."""
         if query.run_ids is not None:
             found = self.get_many(query.run_ids).values()
             return query.ordered(run for run in found if query.matches(run))
@@ -116,7 +112,7 @@ class DynamoRunStore:
         before: str | None = None,
         limit: int,
     ) -> RunPage:
-        """The runs of a sensor or of a job, newest first, by the index that has their order."""
+        """Return a page of runs of a sensor or of a job, newest first, by the index with that order."""
         index, attribute, of = ("by_sensor", "sensor", sensor) if sensor else ("by_job", "job", job)
         start = _start(attribute, of, before)
         pages = self._database.pages(
@@ -145,7 +141,7 @@ class DynamoRunStore:
         return RunPage(tuple(found), None)
 
     def counts(self, sensor: str, since: int, limit: int) -> dict[DagsterRunStatus, int]:
-        """How many runs of a sensor have which status; keys by the index, and of the records the status alone."""
+        """Count a sensor's runs by status; reads keys from the index, and only the status of each record."""
         keys = self._database.query(
             self._table,
             sensor,
@@ -159,13 +155,13 @@ class DynamoRunStore:
         return dict(Counter(map(_status, found)))
 
     def key_states(self, requests: Mapping[str, str | None]) -> dict[str, KeyState]:
-        """How the keys of those stand whose run exists."""
+        """Return the state of the run keys whose run exists."""
         keys = [(run_id,) for run_id in requests]
         found = self._database.batch_get(self._table, keys, CLAIM_ATTRIBUTES, strongly=False)
         return dict(each_readable(reader(lambda item: _state(item, requests), _NAME), found))
 
     def create(self, run: Run) -> Run | None:
-        """Put the record if there is none."""
+        """Put a record if it does not exist."""
         failed = self._database.put(
             self._table, (run.run_id,), _item(run, run.revision), Model.run_id.does_not_exist()
         )
@@ -174,7 +170,7 @@ class DynamoRunStore:
     def claim(
         self, run_id: str, job: str, attempt: int, claim: Claim, pending_start: PendingStart
     ) -> Run | None:
-        """Take the right to start an attempt."""
+        """Claim an attempt."""
         queued = (
             (Model.job == job) & (Model.attempt == attempt) & (Model.status == DagsterRunStatus.QUEUED.value)
         )
@@ -200,13 +196,13 @@ class DynamoRunStore:
         return _run(answer)
 
     def replace(self, run: Run) -> Run | None:
-        """Write the record if the revision is still the given one."""
+        """Replace a record if its revision is unchanged."""
         unchanged = Model.revision == run.revision
         failed = self._database.put(self._table, (run.run_id,), _item(run, run.revision + 1), unchanged)
         return _standing(run.run_id, failed)
 
     def mark_unreadable(self, run_id: str, until: int, reason: str) -> bool:
-        """Let a run wait whose record cannot be read, in one write that reads nothing of it."""
+        """Postpone a run whose record cannot be read, in one write that does not parse it."""
         actions = [Model.next_at.set(until), Model.unreadable.set(reason)]
         answer = self._database.update(
             self._table, (run_id,), actions, Model.next_at.exists(), returning="ALL_OLD"
@@ -214,14 +210,14 @@ class DynamoRunStore:
         return not isinstance(answer, ConditionFailed) and "unreadable" not in answer
 
     def poll_checkpoint(self, job: str) -> PollCheckpoint | None:
-        """How far a job's target has been looked through, read strongly."""
+        """Read a job's poll checkpoint strongly."""
         item = self._database.get(self._table, f"{_LOOK}{job}")
         if item is None:
             return None
         return _read_look(item)
 
     def put_poll_checkpoint(self, job: str, look: PollCheckpoint) -> None:
-        """Keep that, unless a later look is done."""
+        """Store a poll checkpoint, unless a later one exists."""
         key = f"{_LOOK}{job}"
         item = PollCheckpointModel(
             run_id=key,
@@ -238,7 +234,7 @@ _Bounds = tuple[int | None, int | None]
 
 
 def _index_for(query: RunQuery) -> tuple[str, str, _Bounds, bool]:
-    """The index's name, its hash key, the bounds of its range key, and whether it has the order asked for."""
+    """Return an index's name, hash key and range key bounds, and whether it has the requested order."""
     ended = query.statuses is not None and query.statuses <= FINISHED_STATUSES
     if query.job is not None and ended and (query.by_update or query.updated != (None, None)):
         return "by_job_end", query.job, query.updated, query.by_update
@@ -251,7 +247,7 @@ def _index_for(query: RunQuery) -> tuple[str, str, _Bounds, bool]:
 
 
 def _start(attribute: str, of: str | None, before: str | None) -> Item | None:
-    """Behind which key of an index a page begins."""
+    """Return the index key after which a page begins."""
     if not of:
         msg = "A page of runs needs a sensor or a job: nothing is searched through."
         raise StoreError(msg)
@@ -296,7 +292,7 @@ def _state(item: Item, requests: Mapping[str, str | None]) -> tuple[str, KeyStat
 
 
 def _status(item: Item) -> DagsterRunStatus:
-    """Of a record that cannot be read, the status under which lists show it."""
+    """Return a run's status; FAILURE if the record cannot be read, as in lists."""
     try:
         return DagsterRunStatus(item["status"]["S"])
     except (KeyError, ValueError):
@@ -309,7 +305,7 @@ def _item(run: Run, revision: int) -> Item:
     model = Model(
         run_id=run.run_id,
         job=run.job,
-        sensor=run.sensor or None,  # An index takes no empty text.
+        sensor=run.sensor or None,  # An index key must not be empty.
         run_key=run.run_key,
         tick_id=run.tick_id,
         run_config=run.run_config,
@@ -361,7 +357,7 @@ def _told(failure: Failure) -> list[object]:
 
 
 def _failure(error: str, cause: str, assumed: bool, steps: Sequence[Sequence[str]] = ()) -> Failure:
-    # Imported here, as evaluators hardly ever meet a failure.
+    # Imported here, as evaluators rarely encounter a failure.
     from treadle.definitions.runs import StepFailure
 
     failed = tuple(StepFailure(*map(text, step)) for step in steps)
@@ -385,7 +381,7 @@ def _reaction(sensor: object, event_id: object, tick_id: object, at: object) -> 
 
 
 def _reached(value: Mapping[str, Mapping[str, int]]) -> Reached:
-    """What a run has reached, in the form that folding and publishing take for granted."""
+    """Parse a run's status times, in the form that report handling and publishing rely on."""
     for place, times in value.items():
         attempt, retry = place.split("/")
         integer(int(attempt), 1)
@@ -397,7 +393,7 @@ def _reached(value: Mapping[str, Mapping[str, int]]) -> Reached:
 
 
 def _listed(keys: Item, item: Item) -> Run:
-    """A record of a list, or what stands there for one that cannot be read."""
+    """Return a record of a list, or a placeholder if it cannot be read."""
     try:
         return _run(item)
     except UnreadableRecordError as error:

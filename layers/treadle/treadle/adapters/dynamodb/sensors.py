@@ -1,4 +1,4 @@
-"""Sensor state on DynamoDB: the lease, the commit, and the bookmark."""
+"""Sensor state in DynamoDB: lease, commit, and cursor."""
 
 import hashlib
 from collections.abc import Collection
@@ -31,10 +31,10 @@ from treadle.ports.sensors import (
 )
 
 INLINE_CURSOR_BYTES = 1_024
-"""A longer bookmark is kept apart, so that taking and giving back the lease does not rewrite it."""
+"""A longer cursor has its own item, so that acquiring and releasing the lease does not rewrite it."""
 
 _NEVER = 0
-"""The nominal time before a sensor's first lease."""
+"""The scheduled time before a sensor's first lease."""
 
 _NO_PRIOR: tuple[tuple[object, None], ...] = (
     (Model.prior_owner, None),
@@ -46,13 +46,13 @@ _TRIES = 20
 
 
 class DynamoSensorStore:
-    """A `SensorStore` on two tables.
+    """A `SensorStore` in two tables.
 
     Args:
         database: the client.
-        table: of the sensors.
-        ticks: of the tick records, which a commit writes too.
-        outcomes: packs what ticks asked for.
+        table: the sensors table.
+        ticks: the ticks table, which a commit writes too.
+        outcomes: packs the requests of ticks.
     """
 
     def __init__(self, database: Database, table: Table, ticks: Table, outcomes: Outcomes) -> None:
@@ -62,23 +62,23 @@ class DynamoSensorStore:
         self._outcomes = outcomes
 
     def get(self, sensor: str) -> SensorState:
-        """The state, read strongly."""
+        """Read a sensor's state strongly."""
         item = self._database.get(self._table, sensor)
         return SensorState(sensor) if item is None else _state(item)
 
     def get_many(self, sensors: Collection[str]) -> dict[str, SensorState]:
-        """The states by name, read strongly."""
+        """Read states by name, strongly."""
         items = self._database.batch_get(self._table, [(sensor,) for sensor in sensors], strongly=True)
         stored = {state.sensor: state for state in map(_listed, items)}
         return {sensor: stored.get(sensor, SensorState(sensor)) for sensor in sensors}
 
     def cursor(self, state: SensorState) -> str | None:
-        """The bookmark, read strongly if it is kept apart."""
+        """Return the cursor, with a strongly consistent read if it has its own item."""
         if not state.cursor_apart:
             return state.cursor
         item = self._database.get(self._table, _cursor_key(state.sensor))
         try:
-            # Taken for none, a lost bookmark would let the sensor begin anew.
+            # Treating a lost cursor as none would make the sensor start over.
             return _read_cursor(item or {})
         except UnreadableRecordError as error:
             name = f"the cursor of sensor {state.sensor}"
@@ -86,14 +86,14 @@ class DynamoSensorStore:
             raise UnreadableRecordError(name, error.reason, remedy=remedy) from error
 
     def acquire(self, request: LeaseRequest) -> Lease | Refused:
-        """Take the lease in one conditional write that answers with the state before it."""
+        """Acquire the lease in one conditional write that returns the previous state."""
         running = Model.status == InstigatorStatus.RUNNING.value
         if request.default_status is DefaultSensorStatus.RUNNING:
             running |= Model.status.does_not_exist()
         step = 0 if request.at_once else max(request.interval, 1)
         due = Model.last_nominal.does_not_exist() | (Model.last_nominal <= request.nominal - step)
         due |= Model.last_nominal > request.now + MAX_SKEW_MS
-        # A request that arrives after its own tick has completed must not take the lease once more.
+        # A request that arrives after its own tick has completed must not acquire the lease again.
         current = Model.last_completion.does_not_exist() | (Model.last_completion <= request.now)
         rested = Model.last_completion.does_not_exist() | (
             Model.last_completion <= request.now - request.interval // 2
@@ -102,7 +102,7 @@ class DynamoSensorStore:
         ready = Model.resume_at.does_not_exist() | (Model.resume_at <= request.now)
         free = Model.lease_owner.does_not_exist() | (Model.lease_expires < request.now)
         actions = [
-            # Values of the item before this update, as DynamoDB evaluates all of an update's operands first.
+            # Values before this update: DynamoDB evaluates all operands of an update first.
             Model.prior_owner.set(Model.lease_owner | ""),
             Model.prior_expires.set(Model.lease_expires | 0),
             Model.prior_nominal.set(Model.last_nominal | _NEVER),
@@ -128,7 +128,7 @@ class DynamoSensorStore:
         try:
             before = _state(answer) if answer else SensorState(request.sensor)
         except UnreadableRecordError:
-            # Nobody died: once the record is repaired, the next tick need not wait for this lease.
+            # The holder is alive: after a repair of the record, the next tick need not wait for this lease.
             self._give_back(request.sensor, request.owner)
             raise
         return Lease(request.sensor, request.owner, before.epoch + 1, request.nominal, before)
@@ -146,7 +146,7 @@ class DynamoSensorStore:
         return _state(standing) if standing else self.get(sensor)
 
     def commit(self, lease: Lease, completion: Completion) -> None:
-        """Update the state and put bookmark and tick records, in one write or one transaction."""
+        """Update the state and put cursor and tick records, in one write or one transaction."""
         ours = (Model.lease_owner == lease.owner) & (Model.epoch == lease.epoch)
         apart = completion.cursor_changed and _is_long(completion.cursor)
         update = Write(self._table, (lease.sensor,), actions=_actions(completion), condition=ours)
@@ -168,7 +168,7 @@ class DynamoSensorStore:
             raise LeaseLostError(msg)
 
     def release(self, lease: Lease) -> None:
-        """Give up the lease, if it is still there."""
+        """Release the lease, if it is still held."""
         self._give_back(lease.sensor, lease.owner)
 
     def _give_back(self, sensor: str, owner: str) -> None:
@@ -176,9 +176,9 @@ class DynamoSensorStore:
         self._database.update(self._table, (sensor,), actions, Model.lease_owner == owner)
 
     def edit(self, sensor: str, edit: Edit) -> SensorState:
-        """Change the state, raise the epoch, and remember the edit, in one transaction.
+        """Change the state, increment the epoch, and record the edit, in one transaction.
 
-        It is tried again as long as ticks come in between, so that what is remembered as before is just that.
+        Retried while ticks commit in between, so that the recorded previous state is exact.
         """
         for _ in range(_TRIES):
             state = self.get(sensor)
@@ -191,13 +191,13 @@ class DynamoSensorStore:
         raise StoreThrottledError(msg)
 
     def edits(self, sensor: str) -> list[RecordedEdit]:
-        """The sensor's last edits, newest first."""
+        """Return the sensor's last edits, newest first."""
         item = self._database.get(self._table, _edits_key(sensor))
         found = each_readable(_read_edits, [item] if item else [])
         return list(each_readable(_read_edit, next(found, ())))
 
     def _edit_writes(self, edit: Edit, state: SensorState) -> list[Write]:
-        """The state's update, which nothing may have come before; the edits with this one; a long bookmark."""
+        """Return the writes of an edit: the state if unchanged, the edits, and a long cursor."""
         sensor, cursor = state.sensor, self._cursor_before(state) if edit.sets_cursor else None
         done = state.last_completion
         unmoved = Model.epoch == state.epoch if state.epoch else Model.epoch.does_not_exist()
@@ -216,7 +216,7 @@ class DynamoSensorStore:
         try:
             return self.cursor(state)
         except UnreadableRecordError as error:
-            return error.reason  # The edit is what repairs it.
+            return error.reason  # The edit repairs it.
 
     def _tick_put(self, item: Item) -> Write:
         key = (item["sensor"]["S"], item["tick_id"]["S"])
@@ -232,7 +232,7 @@ def _cursor_key(sensor: str) -> str:
 
 
 def _edits_key(sensor: str) -> str:
-    """Where edits are remembered: no evaluator's role names it, so that none may forge them."""
+    """Return the key of the edits: no evaluator's role includes it, so that none can forge them."""
     return f"{sensor}#edits"
 
 
@@ -241,10 +241,10 @@ def _is_long(cursor: str | None) -> bool:
 
 
 def _token(lease: Lease, completion: Completion) -> str:
-    """Names the transaction; each of a lease's may have been sent: one that keeps it, its tick, what stands in for it.
+    """Return the token of a commit; a lease may have three: keeping the lease, its tick, and its stand-in.
 
-    A token that was given with other writes is refused for ten minutes (TransactWriteItems, ClientRequestToken, in
-    DynamoDB's API reference).
+    A token that was used with other writes is rejected for ten minutes (TransactWriteItems,
+    ClientRequestToken, in DynamoDB's API reference).
     """
     if completion.stands_in:
         return hashlib.sha256(f"{lease.owner}/stands-in".encode()).hexdigest()[:36]
@@ -311,7 +311,7 @@ def _actions(completion: Completion) -> list[Action]:
 
 
 def _is_done(state: SensorState, lease: Lease, completion: Completion) -> bool:
-    """Whether what stands is this very completion, whose answer was lost."""
+    """Return whether the current state is this same commit, whose response was lost."""
     return (
         state.epoch == lease.epoch
         and state.lease_owner is None
@@ -326,7 +326,8 @@ def _refusal(request: LeaseRequest, failed: ConditionFailed) -> Lease | Refused:
     state = _state(failed.standing)
     if state.lease_owner != request.owner:
         return Refused(state)
-    # Our own write, whose answer was lost: the state before it is the same but for what the write changed.
+    # Our own write, whose response was lost: the previous state is the same except for what the write
+    # changed.
     before = _before_lease(state, failed.standing)
     return Lease(request.sensor, request.owner, state.epoch, request.nominal, before)
 
@@ -359,7 +360,7 @@ def _edit(edit: object) -> RecordedEdit:
 
 
 def _listed(item: Item) -> SensorState:
-    """A state of a list, or what stands there for one that cannot be read."""
+    """Return a state of a list, or a placeholder if it cannot be read."""
     try:
         return _state(item)
     except UnreadableRecordError as error:

@@ -1,4 +1,4 @@
-"""The stores over one client."""
+"""All stores over one client."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,12 +28,12 @@ class TableNames:
 
 
 class DynamoStores:
-    """All stores of a deployment, over one client; all but sensors and ticks are loaded once they are used.
+    """All stores of a deployment, over one client; all but sensors and ticks are imported on first use.
 
     Args:
-        names: of the tables.
-        tokens: names transactions.
-        blobs: takes what is too large for a tick record; without it, such ticks are neither kept nor read.
+        names: the tables' names.
+        tokens: creates transaction tokens.
+        blobs: stores payloads too large for a tick record; without it, such ticks cannot be stored or read.
     """
 
     def __init__(self, names: TableNames, tokens: IdGenerator, blobs: BlobStore | None = None) -> None:
@@ -59,35 +59,35 @@ class DynamoStores:
 
     @cached_property
     def runs(self) -> "DynamoRunStore":
-        """The run records."""
+        """Return the store of runs."""
         from treadle.adapters.dynamodb.runs import DynamoRunStore
 
         return DynamoRunStore(self._database, self._runs)
 
     @cached_property
     def registry(self) -> "DynamoRegistryStore":
-        """The engine's copy of the registry."""
+        """Return the store of the registry's copy."""
         from treadle.adapters.dynamodb.registry import DynamoRegistryStore
 
         return DynamoRegistryStore(self._database, self._sensors)
 
     @cached_property
     def engine(self) -> "DynamoEngineStore":
-        """Which engine reads the tables."""
+        """Return the store of the engine's record."""
         from treadle.adapters.dynamodb.engine_state import DynamoEngineStore
 
         return DynamoEngineStore(self._database, self._sensors)
 
     @cached_property
     def late_sensors(self) -> "DynamoLateSensorStore":
-        """The sensors that were announced as late."""
+        """Return the store of late sensors."""
         from treadle.adapters.dynamodb.engine_state import DynamoLateSensorStore
 
         return DynamoLateSensorStore(self._database, self._sensors)
 
     @cached_property
     def events(self) -> "DynamoEventStore":
-        """The events of assets, and the ends of runs."""
+        """Return the store of events of assets and of completed runs."""
         from treadle.adapters.dynamodb.assets import DynamoEventStore
 
         return DynamoEventStore(self._database, self._events, self._tokens)

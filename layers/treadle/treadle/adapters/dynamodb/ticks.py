@@ -1,4 +1,4 @@
-"""Tick records on DynamoDB."""
+"""Tick records in DynamoDB."""
 
 import logging
 import zlib
@@ -32,24 +32,24 @@ from treadle.ports.ticks import (
 )
 
 SHARDS = 4
-"""Pending ticks are spread over so many partitions of their index."""
+"""Number of partitions of the index of pending ticks."""
 
 RETENTION_SECONDS = 90 * 86_400
-"""A tick record is kept for 90 days after its requests were dispatched."""
+"""Tick records expire 90 days after their requests were dispatched."""
 
 FUSE_SECONDS = 2 * 86_400
-"""What a sensor has started in an hour is forgotten a day or two after it."""
+"""The number of runs of an hour expires one to two days later."""
 
 logger = logging.getLogger(__name__)
 
 
 class DynamoTickStore:
-    """A `TickStore` on a table.
+    """A `TickStore` in a table.
 
     Args:
         database: the client.
-        table: of the tick records.
-        outcomes: packs what ticks asked for.
+        table: the ticks table.
+        outcomes: packs the requests of ticks.
     """
 
     def __init__(self, database: Database, table: Table, outcomes: Outcomes) -> None:
@@ -58,11 +58,11 @@ class DynamoTickStore:
         self._outcomes = outcomes
 
     def read(self, item: Item) -> Tick:
-        """The record that an item holds, of the table or of its stream.
+        """Parse an item of the table or of its stream.
 
         Raises:
-            StoreError: if its requests are kept apart and cannot be read.
-            UnreadableRecordError: if it is no tick's record.
+            StoreError: if its payload is in a blob that cannot be read.
+            UnreadableRecordError: if it is not a tick record.
         """
         return reader(self._read, _NAME)(item)
 
@@ -72,17 +72,17 @@ class DynamoTickStore:
         return _tick(model, self._outcomes.unpack(model.sensor, packed))
 
     def get(self, sensor: str, tick_id: str) -> Tick | None:
-        """The record, read strongly."""
+        """Read a record strongly."""
         item = self._database.get(self._table, sensor, tick_id)
         return self.read(item) if item else None
 
     def is_dispatched(self, sensor: str, tick_id: str) -> bool:
-        """Whether its requests have been dispatched, or it is gone; nothing else of it crosses the wire."""
+        """Return whether a tick has been dispatched or no longer exists; no other attributes are transferred."""
         item = self._database.get(self._table, sensor, tick_id, attributes=("tick_id", "dispatched"))
         return item is None or "dispatched" in item
 
     def latest(self, sensor: str, limit: int) -> list[Tick]:
-        """The newest records first; one whose requests cannot be fetched comes without them."""
+        """Return the newest records first; one whose payload cannot be fetched is returned without requests."""
         items = self._database.query(
             self._table, sensor, scan_index_forward=False, limit=limit, consistent_read=True
         )
@@ -96,7 +96,7 @@ class DynamoTickStore:
         limit: int,
         statuses: Collection[TickStatus | TickTrouble] | None = None,
     ) -> TickPage:
-        """Some of a sensor's ticks, newest first; only the attributes that are shown cross the wire."""
+        """Return a page of a sensor's ticks, newest first; reads only the attributes that are shown."""
         options: dict[str, Any] = {"range_key_condition": Model.tick_id < before} if before else {}
         pages = self._database.pages(
             self._table,
@@ -122,7 +122,7 @@ class DynamoTickStore:
         try:
             return self.read(item)
         except StoreError as error:
-            # Not worth the whole list: the object may have expired a few days before the record does.
+            # Must not fail the whole list: the object may expire a few days before the record does.
             logger.warning(str(error))
         except UnreadableRecordError as error:
             return _unreadable(item, error)
@@ -132,13 +132,13 @@ class DynamoTickStore:
             return _unreadable(item, error)
 
     def attempts(self, sensor: str, tick_ids: Collection[str]) -> dict[str, tuple[TickStatus, int]]:
-        """Status and attempts of those that are stored, read strongly."""
+        """Return status and attempts of the ticks that are stored, with strongly consistent reads."""
         keys = [(sensor, tick_id) for tick_id in tick_ids]
         items = self._database.batch_get(self._table, keys, ("tick_id", "status", "attempts"), strongly=True)
         return {tick_id: (status, tries) for tick_id, status, tries in each_readable(_read_attempts, items)}
 
     def put(self, tick: Tick) -> bool:
-        """Keep the record if there is none, or one of a failure."""
+        """Put a record if there is none, or if it is one of a failure."""
         absent = Model.tick_id.does_not_exist() | (Model.status == TickStatus.FAILURE.value)
         failed = self._database.put(
             self._table, (tick.sensor, tick.tick_id), to_item(tick, self._outcomes), absent
@@ -150,7 +150,7 @@ class DynamoTickStore:
     def mark_chunk_done(
         self, tick: Tick, index: int, of: int, counts: DispatchCounts, refusals: Collection[str]
     ) -> ChunkProgress | None:
-        """Note once that a slice is done, in one conditional write; how far the tick has come."""
+        """Mark a chunk as done once, in one conditional write; return the tick's progress."""
         fresh = ~Model.slices_done.contains(index)
         agreed = Model.chunk_count.does_not_exist() | (Model.chunk_count == of)
         actions = [
@@ -162,7 +162,7 @@ class DynamoTickStore:
         ]
         if refusals:
             actions.append(Model.slices_refusals.add(set(_refusals(refusals))))
-        # A record that has expired meanwhile must not come back as an empty one.
+        # A record that has expired meanwhile must not reappear as an empty one.
         condition = Model.tick_id.exists() & fresh & agreed
         answer = self._database.update(
             self._table, (tick.sensor, tick.tick_id), actions, condition, returning="ALL_NEW"
@@ -171,7 +171,7 @@ class DynamoTickStore:
         return reader(lambda kept: _chunk_progress(Model.from_raw_data(kept)), _NAME)(item) if item else None
 
     def pending(self, before: int, limit: int) -> list[tuple[str, str]]:
-        """Ticks that wait for their dispatch, by the sparse index: a query for each of its shards."""
+        """Return ticks that wait for dispatch, by the sparse index: one query per shard."""
         found: list[tuple[float, str, str]] = []
         for shard in range(SHARDS):
             late = Model.pending_since < before
@@ -187,7 +187,7 @@ class DynamoTickStore:
     def postpone(
         self, sensor: str, tick_id: str, until: int, reason: str, *, held: int | None = None
     ) -> bool:
-        """Let a pending tick wait, in one write."""
+        """Defer the dispatch of a pending tick, in one write."""
         actions = [Model.pending_since.set(until), Model.held.set(fit(reason, MAX_REASON))]
         if held is not None:
             actions.append(Model.held_requests.set(held))
@@ -195,7 +195,7 @@ class DynamoTickStore:
         return not isinstance(answer, ConditionFailed)
 
     def drop(self, sensor: str, tick_id: str, drop: Drop, due: int, reason: str) -> bool:
-        """Note an operator's decision once, in one conditional write."""
+        """Record an operator's drop once, in one conditional write."""
         drop_noted = replace(drop, reason=fit(drop.reason, MAX_REASON))
         actions = [
             Model.dropped.set([drop_noted.at, drop_noted.by, drop_noted.reason]),
@@ -209,7 +209,7 @@ class DynamoTickStore:
         return answer.standing is not None and _read_dropped(answer.standing) == drop_noted
 
     def mark_unreadable(self, sensor: str, tick_id: str, until: int, reason: str) -> bool:
-        """Let a pending tick wait whose record cannot be read, in one write that reads nothing of it."""
+        """Postpone a pending tick whose record cannot be read, in one write that does not parse it."""
         actions = [Model.pending_since.set(until), Model.unreadable.set(fit(reason, MAX_REASON))]
         answer = self._database.update(
             self._table, (sensor, tick_id), actions, Model.pending.exists(), returning="ALL_OLD"
@@ -217,7 +217,7 @@ class DynamoTickStore:
         return not isinstance(answer, ConditionFailed) and "unreadable" not in answer
 
     def admit(self, sensor: str, hour: int, number: int, limit: int) -> int:
-        """Count runs against the limit, in one write; in two where fewer than asked for are left."""
+        """Reserve runs within the limit, in one write; in two if fewer than requested are left."""
         key = (f"{sensor}#fuse", timestamp(hour))
         number = min(number, limit)
         while number > 0:
@@ -231,7 +231,7 @@ class DynamoTickStore:
         return 0
 
     def mark_dispatched(self, tick: Tick, counts: DispatchCounts, refusals: Collection[str]) -> None:
-        """Note what became of the requests; the record expires from then on."""
+        """Record the results of the requests; the record expires from then on."""
         actions = changes(
             (Model.pending, None),
             (Model.pending_since, None),
@@ -242,20 +242,20 @@ class DynamoTickStore:
             (Model.dispatched, [counts.started, counts.existing, counts.refused]),
             (Model.refusals, _refusals(refusals) or None),
         )
-        # A record that has expired meanwhile must not come back as an empty one.
+        # A record that has expired meanwhile must not reappear as an empty one.
         self._database.update(self._table, (tick.sensor, tick.tick_id), actions, Model.tick_id.exists())
 
 
 def to_item(tick: Tick, outcomes: Outcomes) -> Item:
-    """The record as it is stored; what is too large for it is in the blob store when this returns.
+    """Convert a record to an item; a payload that is too large is in the blob store when this returns.
 
     Args:
         tick: the record.
-        outcomes: packs what it asks for.
+        outcomes: packs its requests.
 
     Raises:
-        StoreRejectedError: if there is too much of it.
-        StoreError: if the blob store did not take it.
+        StoreRejectedError: if the payload is larger than the maximum.
+        StoreError: if the blob could not be stored.
     """
     pending = tick.is_to_be_dispatched
     model = Model(
@@ -300,7 +300,7 @@ def _refusals(given: Collection[str]) -> list[str]:
 
 
 def is_underway(item: Mapping[str, Any]) -> bool:
-    """Whether the tick that an item holds has been taken up before: slices of it are done, or it waits."""
+    """Return whether the dispatch of an item's tick has begun: chunks of it are done, or it is held."""
     return "chunk_count" in item or "held" in item
 
 

@@ -1,1 +1,1 @@
-"""How a deployed stack is, as AWS tells it: one module for each kind of question."""
+"""The health of a deployed stack, from AWS: one module for each kind of check."""

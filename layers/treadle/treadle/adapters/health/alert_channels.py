@@ -1,4 +1,4 @@
-"""Whether alerts can arrive: the topic, the secret or the sender is there. Nothing is sent, and no secret is read."""
+"""Checks that alerts can be delivered: the topic, secret or sender exists. Sends nothing and reads no secret."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -14,23 +14,23 @@ from treadle.adapters.health.probes import Probe, Vital, taken
 from treadle.ports.health import AlertAddress, AlertChannel
 
 Allowed = Callable[[str, str], Iterable[Probe]]
-"""The looks at whether the sender may do an action on a resource."""
+"""Returns the probes of whether the sender may do an action on a resource."""
 
 _SHOWN = 300
 
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """How a service is asked about a channel.
+    """How to check a channel with its service.
 
     Attributes:
-        what: what the channel is, in words.
-        action: the permission to ask.
+        what: the kind of channel, for messages.
+        action: the required permission.
         ask: sends the request.
-        gone: the service's codes for "there is no such thing", or "that is not one of mine".
-        fault: what in an answer keeps alerts from arriving, with what to do; None if nothing does.
-        needs: what the sender must be allowed; "" if that is not looked at.
-        resource: on what, by the answer.
+        gone: the service's codes for a missing or foreign resource.
+        fault: returns what in a response prevents delivery and its fix; None if nothing does.
+        needs: the action that the sender must be allowed; "" if that is not checked.
+        resource: returns that action's resource from the response.
     """
 
     what: str
@@ -43,11 +43,11 @@ class _Question:
 
 
 def channel_probe(address: AlertAddress, allowed: Allowed | None = None) -> Probe:
-    """The look at where alerts go.
+    """Return the probe of an alert channel.
 
     Args:
-        address: where.
-        allowed: the looks at whether the sender may do what sending takes.
+        address: the channel's address.
+        allowed: returns the probes of the sender's permission to send.
     """
     question = _QUESTIONS[address.service]
 
@@ -74,10 +74,10 @@ _UNUSED = ("has no subscription", "Subscribe to it, such as by AlertEmail, if so
 
 
 def _topic(arn: str) -> Mapping[str, Any]:
-    """The topic's attributes, with how many subscriptions are confirmed; not every cloud counts these."""
+    """Return the topic's attributes, with its confirmed subscriptions; not every cloud counts these."""
     attributes = dict(client("sns").get_topic_attributes(TopicArn=arn)["Attributes"])
     if attributes.get("SubscriptionsConfirmed") == "0":
-        # Only the topic's own account may list them: then the count holds.
+        # Only the topic's own account may list them: otherwise the count is used.
         with suppress(ClientError):
             listed = client("sns").list_subscriptions_by_topic(TopicArn=arn)["Subscriptions"]
             confirmed = sum(each["SubscriptionArn"].startswith("arn:") for each in listed)
@@ -87,7 +87,7 @@ def _topic(arn: str) -> Mapping[str, Any]:
 
 
 def _topic_fault(answer: Mapping[str, Any]) -> tuple[str, str] | None:
-    """A topic to which nobody has subscribed passes on what it takes to nobody."""
+    """Return the fault of a topic without subscribers."""
     confirmed = answer["Attributes"].get("SubscriptionsConfirmed")
     if confirmed is None or int(confirmed) > 0:
         return None
@@ -104,7 +104,7 @@ def _secret_fault(answer: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 def _identity(sender: str) -> Mapping[str, Any]:
-    """The sender's identity at SES, or that of its domain: either is enough."""
+    """Return the sender's identity in SES, or that of its domain: either is enough."""
     address = parseaddr(sender)[1] or sender
     domain = address.rpartition("@")[2]
     found: Mapping[str, Any] = {}

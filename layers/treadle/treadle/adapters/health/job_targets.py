@@ -1,4 +1,4 @@
-"""Whether what a job launches is there."""
+"""Checks that the targets of jobs exist."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,15 +20,15 @@ _WITH_ROLES = "what the jobs launch that bring a role"
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """How a kind of target is asked for.
+    """How to check a target type.
 
     Attributes:
-        action: the permission.
-        service: the service that is asked.
+        action: the required permission.
+        service: the service to call.
         operation: its client's method.
-        request: from the address to the method's arguments.
-        gone: the service's words for "there is no such thing".
-        is_there: whether the answer shows it.
+        request: converts the address to the method's arguments.
+        gone: the service's codes for a missing resource.
+        is_there: returns whether the response shows the target.
     """
 
     action: str
@@ -101,11 +101,11 @@ _QUESTIONS: Mapping[str, _Question] = {
 
 
 def looked_at(settings: JobSettings, roles: Roles) -> dict[str, Any]:
-    """How what a job launches stands: `exists` and `trouble`; `error`, in words, where it does not say.
+    """Check a job's target: `exists` and `trouble`; `error` if that is unknown.
 
     Args:
         settings: the job's.
-        roles: gives the credentials of its role.
+        roles: provides the credentials of its role.
     """
     try:
         exists, trouble = _found(settings, roles)
@@ -136,7 +136,7 @@ def _asked(question: _Question, settings: JobSettings, roles: Roles) -> Mapping[
     try:
         return ask(settings.arn)
     except ClientError as error:
-        # Local clouds know a bus by its name only.
+        # Local clouds accept a bus by name only.
         is_local = f":{LOCAL_ACCOUNT}:event-bus/" in settings.arn
         if code_of(error) != "ResourceNotFoundException" or not is_local:
             raise
@@ -144,11 +144,7 @@ def _asked(question: _Question, settings: JobSettings, roles: Roles) -> Mapping[
 
 
 def target_probe(settings: JobSettings) -> Probe:
-    """The look at what a job launches with the caller's own permissions.
-
-    Args:
-        settings: the job's.
-    """
+    """Return the probe of a job's target with the caller's own permissions."""
 
     def look() -> Iterator[JobTarget]:
         named = (settings.job, settings.arn, settings.parameter)
@@ -159,11 +155,11 @@ def target_probe(settings: JobSettings) -> Probe:
 
 
 def roles_probe(jobs: Sequence[JobSettings], engine: EngineFunction) -> Probe:
-    """The look at what jobs launch that bring a role: the engine takes it, as no person may assume such a role.
+    """Return the probe of targets of jobs with a role; the engine runs it, as only it may assume the role.
 
     Args:
-        jobs: those that bring a role, and have an address.
-        engine: its function.
+        jobs: those that have a role and an address.
+        engine: the engine's function.
     """
 
     def look() -> Iterator[JobTarget | SkippedCheck]:

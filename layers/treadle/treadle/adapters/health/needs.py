@@ -1,4 +1,4 @@
-"""What the deployment's roles must allow, each call with the condition keys that their policies look at."""
+"""The permissions that the deployment's roles need, with the condition keys that their policies check."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,7 +17,7 @@ from treadle.ports.targets import JobSettings
 _TAKING = ("sqs:ReceiveMessage", "sqs:DeleteMessage")
 _APPENDING = ("dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
 _ANYTHING = "treadle-doctor"
-"""Stands for whichever asset, job, task, execution or object it is."""
+"""A placeholder for any asset, job, task, execution or object."""
 
 _OF_REGISTRY = {
     "dispatch": ("dynamodb:GetItem",),
@@ -25,21 +25,21 @@ _OF_REGISTRY = {
     "record": ("dynamodb:GetItem",),
     "reconcile": ("dynamodb:GetItem", "dynamodb:PutItem"),
 }
-"""What each step does with the registry's copy."""
+"""What each component does with the registry's copy."""
 
 Context = Mapping[str, list[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What a role must allow.
+    """A permission that a role needs.
 
     Attributes:
-        owner: the step.
-        role: the ARN of its role.
-        resource: the ARN; "*" for actions that have none.
-        actions: on it.
-        context: what the calls carry, by condition key.
+        owner: the component.
+        role: the role's ARN.
+        resource: the resource's ARN; "*" for actions without one.
+        actions: the actions on it.
+        context: the values of the calls' condition keys.
     """
 
     owner: str
@@ -52,18 +52,19 @@ class Need:
 def needs(
     stack: DeployedStack, sensors: Iterable[DeployedSensor], jobs: Iterable[JobSettings]
 ) -> Iterator[Need]:
-    """What the functions cannot do without, one role and resource at a time.
+    """Yield the functions' required permissions, one role and resource at a time.
 
-    A policy may hold only for calls that carry a certain value, such as the key of an item or an ECS cluster. IAM
-    knows of the simulated call only what it is given, and takes a missing key for a mismatch (IAM User Guide, "Testing
-    IAM policies with the IAM policy simulator"). So each need names all that the templates' conditions and policy
-    variables look at, the tags of role and resource included: SimulatePrincipalPolicy gets these as context entries,
-    too (IAM API Reference). They are those that a healthy deployment has, and not read from it.
+    A policy may apply only to calls with a certain value, such as an item's key or an ECS cluster. IAM's
+    simulation knows only the values that it is given, and treats a missing key as a mismatch (IAM User Guide,
+    "Testing IAM policies with the IAM policy simulator"). So each need lists everything that the templates'
+    conditions and policy variables check, including the tags of role and resource: SimulatePrincipalPolicy
+    receives these as context entries, too (IAM API Reference). They are the values of a healthy deployment,
+    and are not read from it.
 
     Args:
         stack: the engine's.
-        sensors: the registered sensors; nothing is known of what those need that cannot be read.
-        jobs: what each registered job launches.
+        sensors: the registered sensors; the needs of unreadable ones are unknown.
+        jobs: the settings of each registered job.
     """
     arns = _Arns(stack)
     for sensor in sensors:
@@ -93,7 +94,7 @@ class _Arns:
         return self._stack.arn_of_queue(url)
 
     def role(self, named: str) -> str:
-        """The ARN of a role of the engine, by its logical id; an ARN is itself. CloudFormation knows no role's path."""
+        """Return the ARN of an engine's role, by logical id or ARN; CloudFormation omits a role's path."""
         if named.startswith("arn:"):
             return named
         path = f"treadle/{self.engine}/{self.region}/engine"
@@ -110,16 +111,16 @@ _DEAD_LETTERS = "dead-letters"
 """The value of the tag of queues that every sensor may send to."""
 
 _READS_RUNS = frozenset({"run_status", "all_succeeded", "deadline"})
-"""Kinds of sensors whose roles have the tag that lets them read whole runs."""
+"""Kinds of sensors whose roles have the tag that allows reading whole runs."""
 
 _QUEUE_TAG = "aws:ResourceTag/treadle:sensor"
 
 
 def _of_sensor(arns: _Arns, sensor: DeployedSensor) -> Iterator[Need]:
-    """What a sensor's function cannot do without, each call with the tags of its role."""
+    """Yield the required permissions of a sensor's function; each call has the tags of its role."""
     tags = {
         "aws:PrincipalTag/treadle:sensor": [sensor.name],
-        # Any other value than "runs" is the same to the policies as none.
+        # Policies treat any value other than "runs" like none.
         "aws:PrincipalTag/treadle:reads": ["runs" if sensor.kind in _READS_RUNS else "none"],
     }
     for each in (*_of_every_sensor(arns, sensor), *_of_what_it_watches(arns, sensor)):
@@ -127,7 +128,7 @@ def _of_sensor(arns: _Arns, sensor: DeployedSensor) -> Iterator[Need]:
 
 
 _Call = tuple[str, tuple[str, ...], Context]
-"""A resource, the actions on it, and what these carry."""
+"""A resource, the actions on it, and their context."""
 
 
 def _of_every_sensor(arns: _Arns, sensor: DeployedSensor) -> Iterator[_Call]:
@@ -167,7 +168,7 @@ def _of_what_it_watches(arns: _Arns, sensor: DeployedSensor) -> Iterator[_Call]:
         yield arns.of("ses", f"identity/{sender}"), ("ses:SendEmail",), {"ses:FromAddress": [sender]}
 
 
-# ---- The engine's steps
+# ---- The engine's components
 
 
 def _of_engine(arns: _Arns) -> Iterator[Need]:
@@ -208,17 +209,17 @@ def _of_engine(arns: _Arns) -> Iterator[Need]:
         yield Need(step, f"{step.title()}Role", arns.bus(), ("events:PutEvents",), published)
 
 
-# ---- What jobs launch
+# ---- Targets of jobs
 
 
 @dataclass(frozen=True, slots=True)
 class _Calls:
-    """What a target's kind is asked for.
+    """The calls that a target type requires.
 
     Attributes:
         start: the resources and actions by which LAUNCH starts it.
-        look: by which RECORD and RECONCILE look at what was started.
-        context: what all of these carry.
+        look: those by which RECORD and RECONCILE query what was started.
+        context: the context of all of these.
     """
 
     start: tuple[tuple[str, tuple[str, ...]], ...]
@@ -239,9 +240,10 @@ def _of_job(arns: _Arns, job: JobSettings) -> Iterator[Need]:
 
 
 def _of_role(arns: _Arns, job: JobSettings, calls: _Calls) -> Iterator[Need]:
-    """That the steps may assume the role, and that it allows what they ask; its policies, if it is of this account.
+    """Yield the needs of a job with a role: the components may assume it, and it allows their calls.
 
-    IAM finds a principal to simulate in the caller's account only.
+    The role's policies are checked only if it belongs to this account: IAM simulates only principals of the
+    caller's account.
     """
     account = job.role.split(":")[4]
     for step in ("launch", "record", "reconcile"):

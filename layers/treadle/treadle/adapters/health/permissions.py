@@ -1,4 +1,4 @@
-"""Whether the deployment's roles still allow what their functions need, by IAM's simulation, and as the logs show."""
+"""Checks that the deployment's roles still have their permissions, by IAM's simulation and by the logs."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,16 +12,16 @@ from treadle.engine.identity import timestamp
 from treadle.ports.health import MissingPermission, SkippedCheck
 
 RECENT_MS = 900_000
-"""A denial that a log shows is told for so long."""
+"""Time for which a denial in a log is reported."""
 
 MOST_RESOURCES = 20
 """So many resources are in one simulation at most. IAM documents no limit, and rejects long lists."""
 
 MULTIVALUED = frozenset({"dynamodb:LeadingKeys", "dynamodb:Attributes"})
-"""Condition keys with several values in one call; of each other key, a call carries one value."""
+"""Condition keys with several values in one call; each other key has one value."""
 
 _NOT_SIMULATED = frozenset({"s3:prefix", "iam:PassedToService"})
-"""Local clouds fill these in for a call, and ignore them in a simulation."""
+"""Local clouds set these for a call, and ignore them in a simulation."""
 
 _DECISIONS = {
     "implicitDeny": "none of its role's policies allows it",
@@ -32,11 +32,11 @@ _REFUSED = re.compile(r"\((?:AccessDenied\w*)\) when calling the (\w+) operation
 
 
 def permission_probe(stack: DeployedStack, need: Need, *alike: Need) -> Probe:
-    """The look at whether a role allows what it must.
+    """Return the probe of needed permissions of a role.
 
     Args:
         stack: the stack.
-        need: what is needed.
+        need: the needed permission.
         alike: the same actions of the same role with the same context, on other resources.
     """
     account, asked = stack.arn.split(":")[4], (need, *alike)
@@ -99,11 +99,11 @@ def _by_resource(asked: Sequence[Need], result: dict[str, Any]) -> Iterator[tupl
 
 
 def context_entries(account: str, need: Need) -> list[dict[str, Any]]:
-    """What the simulated call carries, in IAM's form.
+    """Return the context of a simulated call, in IAM's format.
 
     Args:
-        account: of the role.
-        need: what is needed.
+        account: the role's account.
+        need: the needed permission.
     """
     context = {**need.context, "aws:PrincipalAccount": [account]}
     return [
@@ -117,7 +117,7 @@ def context_entries(account: str, need: Need) -> list[dict[str, Any]]:
 
 
 def _denied(need: Need, result: dict[str, Any]) -> MissingPermission | SkippedCheck:
-    """That a call is denied; or that nobody can say, as a policy looks at what the simulation was not given."""
+    """Return a denial; or a skipped check, if a policy uses a key that the simulation was not given."""
     action, missing = result["EvalActionName"], {*result.get("MissingContextValues", [])}
     for each in result.get("ResourceSpecificResults", []):
         missing.update(each.get("MissingContextValues", []))
@@ -131,12 +131,12 @@ def _denied(need: Need, result: dict[str, Any]) -> MissingPermission | SkippedCh
 
 
 def log_probe(owner: str, group: str, since: int) -> Probe:
-    """The look at what a function was denied lately.
+    """Return the probe of a function's recent denials.
 
     Args:
-        owner: the step.
+        owner: the component.
         group: its log group.
-        since: when the first line of interest was written, in milliseconds.
+        since: start of the search, in milliseconds.
     """
 
     def look() -> Iterator[MissingPermission]:

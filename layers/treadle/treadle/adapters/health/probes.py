@@ -1,4 +1,4 @@
-"""One look at AWS: what it finds, or why it could not be taken. No look hides another one."""
+"""A probe queries AWS once; it returns findings, or why it failed. No probe affects another."""
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -36,20 +36,20 @@ Vital = (
 )
 
 LOCAL_ACCOUNT = "000000000000"
-"""AWS has no such account; local clouds use it."""
+"""The account id of local clouds; it does not exist in AWS."""
 
 _SHOWN = 300
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One look.
+    """A probe.
 
     Attributes:
-        check: for which check, such as "queues".
-        what: at what, in words.
-        action: the permission that it needs.
-        look: finds something, or raises what the SDK raises.
+        check: the check that it belongs to, such as "queues".
+        what: what it checks, for messages.
+        action: the required permission.
+        look: yields findings, or raises an SDK error.
     """
 
     check: str
@@ -59,21 +59,13 @@ class Probe:
 
 
 def run_probes(probes: Sequence[Probe]) -> list[Vital]:
-    """What all the looks find, many of them at a time; in place of one that failed, that it did.
-
-    Args:
-        probes: the looks.
-    """
+    """Run probes concurrently; a failed probe yields a skipped check."""
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         return list(chain.from_iterable(pool.map(taken, probes)))
 
 
 def taken(probe: Probe) -> list[Vital]:
-    """What one look finds; in place of it, that it failed.
-
-    Args:
-        probe: the look.
-    """
+    """Run one probe; if it fails, return a skipped check."""
     try:
         return list(probe.look())
     except (ClientError, BotoCoreError) as error:

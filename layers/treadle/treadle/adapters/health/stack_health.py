@@ -1,4 +1,4 @@
-"""A stack's vitals, asked of AWS by many requests at once."""
+"""A stack's health snapshot, from many concurrent AWS requests."""
 
 import functools
 import time
@@ -41,7 +41,7 @@ from treadle.ports.health import (
 from treadle.ports.targets import JobSettings
 
 METRIC_MINUTES = 15
-"""CloudWatch lags by a few minutes: the newest value within so many counts."""
+"""Period within which the newest value counts: CloudWatch lags by a few minutes."""
 
 DEAD_LETTERS = "DeadLetterQueue"
 
@@ -67,18 +67,18 @@ _FED_BY = {
     ),
     "ReconcileFunctionRegistry": "reconcile",
 }
-"""The engine's rules that are not named after the step that they feed."""
+"""The engine's rules that are not named after the component that they invoke."""
 
 _STEPS = {"Dispatch", "Launch", "Record", "Publish", "Reconcile"}
 _PREFIX = 20
-"""CloudFormation begins a schedule's name with at least so much of its stack's name."""
+"""Minimum number of characters of the stack's name at the start of a schedule's name (CloudFormation)."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class _Metric:
-    """A metric to read, by its one dimension, for each of the last minutes."""
+    """A metric with one dimension, to be read for each of the last minutes."""
 
     namespace: str
     name: str
@@ -93,8 +93,8 @@ class StackHealth:
     Args:
         stack: the engine's.
         deployment: the registered sensors.
-        jobs: what each registered job's name launches.
-        alerts: where a sensor's alerts go, by its name and its function's environment; None to leave them out.
+        jobs: the settings of each registered job, by name.
+        alerts: returns the alert addresses of a sensor, by its name and environment; None to skip them.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class StackHealth:
         self._jobs = jobs
 
     def snapshot(self, owner: str | None = None) -> HealthSnapshot:
-        """How it is now, by some eighty requests, two dozen at a time; by a few for one step."""
+        """Return the current snapshot: about eighty requests, two dozen at a time; a few for one component."""
         probes = [*self._switches(owner), *self._queues(owner)]
         if owner is None:
             probes += [*self._buckets(), *self._targets(), *self._alarms()]
@@ -133,11 +133,11 @@ class StackHealth:
         )
 
     def _sensors(self, owner: str | None = None) -> list[DeployedSensor]:
-        """The registered sensors; only that of a step if one is given."""
+        """Return the registered sensors, or only the given owner's."""
         return [each for each in self._deployment.sensors().values() if owner in {None, _step(each)}]
 
     def _of_type(self, kind: str, end: str, owner: str | None = None) -> Iterator[tuple[str, str, str]]:
-        """Owner, logical id and physical id of the stack's resources of a type, those of sensors left out."""
+        """Yield owner, logical id and physical id of a type's resources in the stack, but not of sensors."""
         of_sensors = {
             each
             for sensor in self._deployment.sensors().values()
@@ -149,12 +149,12 @@ class StackHealth:
                 yield whose, logical_id, name
 
     def _of_steps(self, kind: str, owner: str | None) -> Iterator[tuple[str, str]]:
-        """Owner and physical id of what invokes the engine's own functions."""
+        """Yield owner and physical id of what invokes the engine's own functions."""
         for whose, logical_id, name in self._of_type(kind, "Function", owner):
             if logical_id.partition("Function")[0] in _STEPS:
                 yield whose, name
 
-    # ---- What jobs launch
+    # ---- Targets of jobs
 
     def _targets(self) -> Iterator[Probe]:
         with_role = [each for each in self._jobs.values() if each.role and each.arn]
@@ -164,7 +164,7 @@ class StackHealth:
                 with_role, EngineFunction(self._stack.physical_ids.get("ReconcileFunction", ""))
             )
 
-    # ---- Switches
+    # ---- Triggers
 
     def _switches(self, owner: str | None) -> Iterator[Probe]:
         for whose, name in self._of_steps("AWS::Scheduler::Schedule", owner):
@@ -188,17 +188,17 @@ class StackHealth:
                 what, action = "the event source mappings", "lambda:ListEventSourceMappings"
                 yield Probe("mappings", what, action, _mapping_of(each, queue))
 
-    # ---- What waits
+    # ---- Backlogs
 
     def _queues_of(self, owner: str | None) -> Iterator[tuple[str, str]]:
-        """Owner and URL of the queues; "" owns the dead letters."""
+        """Yield owner and URL of the queues; "" owns the dead letters."""
         for whose, logical_id, url in self._of_type("AWS::SQS::Queue", "Queue", owner):
             yield "" if logical_id == DEAD_LETTERS else whose, url
         for each in self._sensors(owner):
             if each.queue:
                 yield _step(each), each.queue
         if owner is None:
-            # Each project's once, however many sensors it has.
+            # Each project's queue once, however many sensors it has.
             for url in sorted({each.dead_letters for each in self._sensors() if each.dead_letters}):
                 if url != self._stack.queue_urls.get(DEAD_LETTERS):
                     yield "", url
@@ -208,7 +208,7 @@ class StackHealth:
             yield Probe("queues", "the queues", "sqs:GetQueueAttributes", _queue(whose, url))
 
     def _ages(self, owner: str | None) -> Any:
-        """How old the oldest messages are, and the oldest records of streams, and what functions did: one request."""
+        """Return the probe of ages of messages and stream records, and functions' activity: one request."""
         functions = [(whose, name) for whose, _, name in self._of_type(_FUNCTION, "Function", owner)]
         functions += [(_step(each), each.function) for each in self._sensors(owner)]
         asked = [
@@ -244,7 +244,7 @@ class StackHealth:
 
         return look
 
-    # ---- The rest
+    # ---- Others
 
     def _buckets(self) -> Iterator[Probe]:
         for sensor in self._sensors():
@@ -258,7 +258,7 @@ class StackHealth:
                     yield Probe("buckets", what, "s3:GetBucketVersioning", look)
 
     def _alarms(self) -> Iterator[Probe]:
-        """The alarms of the engine's stack, and those of each project's."""
+        """Yield the probes of the alarms of the engine's stack and of each project."""
         yield _alarms_of([name for _, _, name in self._of_type(_ALARM, "Alarm")], "AlarmTopicArn")
         for project in sorted({each.project for each in self._sensors()} - {"", self._stack.name}):
             what = f"the alarms of project {project}"
@@ -274,7 +274,7 @@ class StackHealth:
             yield holders_probe(policies)
 
     def _alerts(self) -> Iterator[Probe]:
-        """Whether the alerts of sensors can arrive."""
+        """Yield the probes of the sensors' alert channels."""
         if self._alert_addresses is None:
             return
         for sensor in self._sensors():
@@ -282,7 +282,7 @@ class StackHealth:
                 yield channel_probe(address, functools.partial(self._may, sensor))
 
     def _may(self, sensor: DeployedSensor, action: str, resource: str) -> Iterator[Probe]:
-        """The look at whether a sensor's role allows an action."""
+        """Yield the probe of a sensor's role for an action."""
         if sensor.role:
             need = Need(_step(sensor), sensor.role, resource, (action,), {})
             yield permission_probe(self._stack, need)
@@ -300,12 +300,12 @@ class StackHealth:
 
 
 def _step(sensor: DeployedSensor) -> str:
-    """How a sensor is named as the owner of what feeds it."""
+    """Return the owner name of a sensor."""
     return f"sensor {sensor.name}"
 
 
 def _owner(logical_id: str, end: str) -> str:
-    """Which of the engine's steps a resource of its stack is of, by the resource's logical id."""
+    """Return the component that a resource of the engine's stack belongs to, by its logical id."""
     if logical_id in _FED_BY:
         return _FED_BY[logical_id]
     prefix = logical_id.partition(end)[0]
@@ -313,24 +313,24 @@ def _owner(logical_id: str, end: str) -> str:
 
 
 def bucket_of(sensor: DeployedSensor) -> str:
-    """The bucket that a sensor watches, as its function or its rule is told; "" if none."""
+    """Return the bucket that a sensor watches, from its function or its rule; "" if none."""
     heard = sensor.subscription.buckets if sensor.subscription else ()
     return sensor.settings.get("TREADLE_S3_BUCKET") or next(iter(heard), "")
 
 
 def clock_ahead() -> int | None:
-    """How far this machine's clock is ahead of AWS's, in milliseconds, to a second or so; None if AWS says no time."""
+    """Return this machine's clock minus AWS's, in milliseconds, to about a second; None if unknown."""
     began = time.time()
     try:
         answer: Mapping[str, Any] = client("sts").get_caller_identity()
     except ClientError as error:
-        answer = error.response  # A clock that is wrong by more than five minutes is denied, with the time.
+        answer = error.response  # AWS denies a clock that is off by over five minutes, and returns its time.
     except BotoCoreError:
         return None
     date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
     if date is None:
         return None
-    # The header names a whole second: half a second later is as near as can be said.
+    # The header has whole seconds: adding half a second minimizes the error.
     told = parsedate_to_datetime(date).timestamp() + 0.5
     return int(((began + time.time()) / 2 - told) * 1000)
 
@@ -340,7 +340,7 @@ def _only(found: Sequence[Vital], kind: type[T]) -> tuple[T, ...]:
 
 
 def _joined(backlogs: Iterable[Backlog]) -> tuple[Backlog, ...]:
-    """What the queues' attributes say and what the metrics say, in one; an empty queue has nothing old."""
+    """Merge the values of queue attributes and metrics; an empty queue has no age."""
     joined: dict[tuple[str, str], Backlog] = {}
     for each in backlogs:
         key = (each.owner, each.name)
@@ -365,11 +365,12 @@ def _schedule(owner: str, name: str) -> Any:
 
 
 def _schedules_of(sensors: Sequence[DeployedSensor]) -> Any:
-    """The schedules that invoke sensors' functions, found by what they invoke: the registry does not name them."""
+    """Return the probe of sensors' schedules, found by target, as the registry does not list them."""
 
     def look() -> Iterator[EventTrigger]:
         missing = {each.function: each for each in sensors}
-        # Those named after the sensors' projects first, as CloudFormation names them; all of the account if need be.
+        # First those named after the sensors' projects, as CloudFormation names them; then all of the account
+        # if needed.
         prefixes = sorted({each.project[:_PREFIX] for each in sensors if each.project})
         for options in (*({"NamePrefix": each} for each in prefixes), {}):
             if not missing:
@@ -392,7 +393,7 @@ def _schedules_of(sensors: Sequence[DeployedSensor]) -> Any:
 
 
 def _mapping_of(sensor: DeployedSensor, queue: str) -> Any:
-    """The event source mapping from a sensor's queue to its function."""
+    """Return the probe of the event source mapping from a sensor's queue to its function."""
 
     def look() -> Iterator[EventTrigger]:
         pages = client("lambda").get_paginator("list_event_source_mappings")
@@ -433,17 +434,17 @@ def _mapping(owner: str, uuid: str) -> Any:
 
 
 def _switch_of(owner: str, uuid: str, mapping: Mapping[str, Any]) -> EventTrigger:
-    """An event source mapping, as Lambda describes it."""
+    """Convert an event source mapping."""
     result = mapping.get("LastProcessingResult", "")
     trouble = "" if not result or result.startswith(_FINE) else result
     return EventTrigger("mapping", owner, uuid, mapping.get("State") in _ON, trouble)
 
 
 def _gone(kind: str, owner: str, name: str, error: ClientError) -> EventTrigger:
-    """That the switch does not exist, if that is what the error says.
+    """Return a missing trigger, if the error means that.
 
     Raises:
-        ClientError: the error, if it says something else.
+        ClientError: the error, if it means something else.
     """
     if code_of(error) != "ResourceNotFoundException":
         raise error
@@ -464,11 +465,11 @@ def _queue(owner: str, url: str) -> Any:
 
 
 def _alarms_of(names: Sequence[str], setting: str) -> Probe:
-    """The look at alarms, and at the topics that they notify.
+    """Return the probe of alarms, and of the topics that they notify.
 
     Args:
-        names: the alarms'.
-        setting: what gives them their topic.
+        names: the alarms' names.
+        setting: the setting that selects their topic.
     """
 
     def look() -> Iterator[Vital]:
@@ -491,13 +492,14 @@ def _alarms_of(names: Sequence[str], setting: str) -> Probe:
 
 
 def _alarms_of_project(project: str) -> Any:
-    """The look at the alarms of a project's stack, by their type: the registry does not name them."""
+    """Return the probe of the alarms of a project's stack, found by type: the registry does not list them."""
 
     def look() -> Iterator[Vital]:
         try:
             names = [name for kind, name in resources_of(project) if kind == _ALARM]
         except ClientError as error:
-            # The answer for a stack that does not exist ("DescribeStacks" in the CloudFormation API Reference): each
+            # The error for a stack that does not exist ("DescribeStacks" in the CloudFormation API
+            # Reference): either each
             # function of such a project is missing, which is a finding, or it was deployed by other means.
             if code_of(error) != "ValidationError":
                 raise
@@ -529,7 +531,7 @@ def _versioning(sensor: str, bucket: str) -> Any:
         except ClientError as error:
             if code_of(error) not in {"NoSuchBucket", "404", "PermanentRedirect", "301"}:
                 raise
-            return  # Found by the other look at the bucket.
+            return  # Reported by the other probe of the bucket.
         if told.get("Status") != "Enabled":
             remedy = versioning_command(bucket)
             yield Bucket(sensor, bucket, has_versions=False, versioning_remedy=remedy)
@@ -538,13 +540,13 @@ def _versioning(sensor: str, bucket: str) -> Any:
 
 
 def _errors_of_late(invocations: Sequence[float], errors: Sequence[float]) -> int:
-    """How many invocations ended in an error since the last minute in which one ended well.
+    """Return the number of failed invocations since the last minute with a successful one.
 
-    Lambda counts both at each invocation, so that they have values for the same minutes.
+    Lambda records both metrics at each invocation, so that they have values for the same minutes.
 
     Args:
-        invocations: by minute, the newest first.
-        errors: those of them that ended in an error.
+        invocations: per minute, newest first.
+        errors: failed invocations per minute, newest first.
     """
     failed = 0.0
     for number, wrong in zip(invocations, errors, strict=False):
@@ -555,7 +557,7 @@ def _errors_of_late(invocations: Sequence[float], errors: Sequence[float]) -> in
 
 
 def _newest_first(result: Mapping[str, Any]) -> list[float]:
-    """A metric's values; local clouds give the oldest first, whatever order is requested."""
+    """Return a metric's values, newest first; local clouds ignore the requested order."""
     values: list[float] = result["Values"]
     times = result.get("Timestamps", ())
     if len(times) != len(values):
@@ -564,7 +566,7 @@ def _newest_first(result: Mapping[str, Any]) -> list[float]:
 
 
 def _metrics(asked: Sequence[_Metric]) -> list[list[float]]:
-    """The values of each metric within the last minutes, the newest first."""
+    """Return the values of each metric within the last minutes, newest first."""
     now = datetime.now(UTC)
     queries = [
         {

@@ -1,1 +1,1 @@
-"""The services that run jobs, one module each behind one Protocol."""
+"""The AWS services that run jobs: one module each, all implementing one protocol."""

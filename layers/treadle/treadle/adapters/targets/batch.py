@@ -1,4 +1,4 @@
-"""Batch jobs: no token, so an attempt in doubt is looked for in its queue by the job's name, the launch id."""
+"""Batch jobs. There is no token: a pending start is looked up in the queue by the job's name, the launch id."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
@@ -30,7 +30,8 @@ STATUSES = {
 }
 
 LISTED_MS = 86_400_000
-"""Batch keeps ended jobs for seven days (its guide, "Job states"), and lists those of one name in any state."""
+"""Batch keeps ended jobs for seven days (its guide, "Job states"), and lists jobs of one name in any state.
+"""
 
 PAGES = 10
 
@@ -66,11 +67,11 @@ class BatchTarget(AwsTarget):
             )
         except AwsError as error:
             raise not_started(error, _of(settings), unknown=_UNKNOWN) from error
-        now = SystemClock().now()  # Batch's answer holds no time.
+        now = SystemClock().now()  # Batch's response has no time.
         return Execution(answer["jobArn"], settings.arn, Status.STARTED, now)
 
     def resolve(self, start: Start) -> Execution | None:
-        """The job of that name and definition in the queue."""
+        """Return the job with the launch id's name and the definition, in the queue."""
         settings = start.settings
         for number, (page, is_last) in enumerate(self._pages(settings, "JOB_NAME", start.launch_id), 1):
             for job in page:
@@ -82,7 +83,7 @@ class BatchTarget(AwsTarget):
         return None
 
     def recent(self, settings: JobSettings, since: int) -> Iterator[Listed]:
-        """The jobs of that definition in the queue, by when they were made; a list tells of no attempts."""
+        """Yield the jobs of the definition in the queue, by creation time; a list does not include attempts."""
         for page, _ in self._pages(settings, "AFTER_CREATED_AT", str(since - 1)):
             ours = [job["jobId"] for job in page if _is_of(job.get("jobDefinition"), settings.arn)]
             found = self._described(ours, f"The jobs of {_of(settings)}", settings.role)
@@ -93,7 +94,7 @@ class BatchTarget(AwsTarget):
     def _pages(
         self, settings: JobSettings, what: str, value: str
     ) -> Iterator[tuple[list[Mapping[str, Any]], bool]]:
-        """The queue's jobs by a filter, the newest first; and whether those are the last."""
+        """Yield pages of the queue's jobs by a filter, newest first, and whether each is the last page."""
         [queue], token = required(settings, "queue"), dict[str, Any]()
         while True:
             try:
@@ -113,7 +114,7 @@ class BatchTarget(AwsTarget):
             token = {"nextToken": answer["nextToken"]}
 
     def describe(self, external_id: str, role: str = "") -> Execution:
-        """How the job stands, with its own and its last attempt's reason if it failed."""
+        """Describe a job, with its own reason and that of its last attempt if it failed."""
         found = self._described([_job_id(external_id)], f"Batch job {external_id}", role)
         if not found:
             msg = f"Batch knows no job {external_id} (any more)."
@@ -122,7 +123,7 @@ class BatchTarget(AwsTarget):
         return _execution(job, job["jobDefinition"])
 
     def cancel(self, external_id: str, role: str = "") -> None:
-        """Ask for the job's end, whether it runs or waits."""
+        """Terminate a job, whether it runs or waits."""
         try:
             job_id = _job_id(external_id)
             self._roles.call("batch", role, "terminate_job", jobId=job_id, reason=CANCELED)
@@ -130,7 +131,7 @@ class BatchTarget(AwsTarget):
             raise not_answered(error, f"Batch job {external_id} was not canceled", gone=_GONE) from error
 
     def _described(self, ids: Sequence[str], what: str, role: str) -> list[dict[str, Any]]:
-        """Those of the jobs that Batch knows, in any order; a hundred at most."""
+        """Describe the jobs that Batch still has, in any order; a hundred at most."""
         if not ids:
             return []
         try:
@@ -142,7 +143,7 @@ class BatchTarget(AwsTarget):
 
 
 def why_no_parameter(name: str) -> str | None:
-    """Why a run config may not fill a parameter of the job definition; None if it may."""
+    """Return why a run config may not set a parameter of the job definition; None if it may."""
     return "Treadle's own names begin so" if name.lower().startswith("treadle") else None
 
 
@@ -150,7 +151,7 @@ def _execution(job: Mapping[str, Any], definition: str) -> Execution:
     status = STATUSES[job["status"]]
     if status is Status.FAILURE and (job.get("isTerminated") or job.get("isCancelled")):
         status = Status.CANCELED
-    # A job that was canceled before it ran has no times but the one of its making.
+    # A job that was canceled before it ran has only a creation time.
     began, ended = job.get("startedAt") or job["createdAt"], job.get("stoppedAt")
     return Execution(
         job["jobArn"],
@@ -165,24 +166,24 @@ def _execution(job: Mapping[str, Any], definition: str) -> Execution:
 
 
 def retry_of(status: str, attempts: Sequence[Mapping[str, Any]]) -> int:
-    """How often Batch has tried a job again, never more than at the job's end.
+    """Return the number of Batch's retries of a job, never more than at the job's end.
 
-    Only a job that runs is certainly beyond the attempts that have ended: one that waits for the next may be
-    terminated before there is one.
+    Only a running job has certainly begun another attempt after those that ended: one that waits for the next
+    attempt may be terminated before it begins.
 
     Args:
-        status: the job's, in Batch's word.
-        attempts: as Batch tells of them.
+        status: the job's status in Batch.
+        attempts: the job's attempts in Batch.
     """
     ended = attempts if STATUSES[status].is_finished else [each for each in attempts if each.get("stoppedAt")]
     return len(ended) if status == "RUNNING" else max(0, len(ended) - 1)
 
 
 def failure_of_job(job: Mapping[str, Any]) -> Failure:
-    """Why a job failed, each of its attempts that failed being a step.
+    """Return why a job failed; each failed attempt is a step.
 
     Args:
-        job: as Batch tells of it, in an answer or an event.
+        job: as in Batch's response or event.
     """
     attempts = job.get("attempts") or []
     causes = _causes(attempts[-1]) if attempts else []
@@ -202,7 +203,7 @@ def _causes(attempt: Mapping[str, Any]) -> list[str]:
 
 
 def _is_of(definition: str | None, address: str) -> bool:
-    """Whether a definition's ARN is the address; one without revision stands for all of them."""
+    """Return whether a definition's ARN matches the address; one without revision matches all revisions."""
     if definition is None or definition == address:
         return True
     name, _, revision = definition.rpartition(":")

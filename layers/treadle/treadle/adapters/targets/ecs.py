@@ -1,4 +1,4 @@
-"""ECS tasks: the launch id is the client token, which holds for an hour after the task's end at the least."""
+"""ECS tasks: the launch id is the client token, which is valid for at least an hour after the task's end."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -30,11 +30,13 @@ from treadle.ports.runs import Failure
 from treadle.ports.targets import Execution, JobSettings, Listed, Start, StartContract
 
 TOKEN_MS = 55 * 60_000
-"""A token lives as long as its task and an hour, a day at most ("Ensuring idempotency" in the ECS reference).
-So a task that ends at once leaves an hour, here less five minutes for clocks and slow calls."""
+"""A token is valid for its task's lifetime plus an hour, at most a day (ECS, "Ensuring idempotency").
+
+A task that ends immediately thus leaves an hour; five minutes less here, for clock skew and slow calls.
+"""
 
 MAX_OVERRIDES = 8_192
-"""Characters of all overrides of a task (`RunTask`, overrides), JSON included."""
+"""Maximum characters of all overrides of a task (`RunTask`, overrides), including JSON."""
 
 _FARGATE = "FARGATE"
 _LAUNCH_TYPES = (_FARGATE, "EC2", "EXTERNAL")
@@ -47,8 +49,8 @@ _NEVER = {"INACTIVE"}
 class EcsTarget(AwsTarget):
     """A `Target` on ECS: one task of a task definition for each attempt.
 
-    Its external ids are the tasks' ARNs. A task bears the launch id as `startedBy`, as its group and in its
-    environment, so its events name the attempt. It is not tagged: that takes a right of its own.
+    Its external ids are the tasks' ARNs. A task has the launch id as `startedBy`, as its group and in its
+    environment, so its events identify the attempt. It has no tags: tagging requires its own permission.
     """
 
     contract: ClassVar[StartContract] = StartContract(token_ms=TOKEN_MS)
@@ -58,7 +60,7 @@ class EcsTarget(AwsTarget):
         self._essential_of: dict[str, frozenset[str]] = {}
 
     def start(self, start: Start) -> Execution:
-        """Run the task, or find that the same start came through before."""
+        """Run the task, or return the one that the same start began before."""
         settings, request = start.settings, _request(start)
         try:
             answer = self._roles.call("ecs", settings.role, "run_task", once=True, **request)
@@ -74,7 +76,7 @@ class EcsTarget(AwsTarget):
         return self._execution(answer["tasks"][0], settings.role)
 
     def _standing(self, start: Start, error: Any) -> Execution:
-        """The task that an earlier call made under the same token, with other parameters: ours all the same."""
+        """Return the task of an earlier call with the same token and other parameters, which is ours as well."""
         tasks = error.response.get("resourceIds") or []
         if not tasks:
             msg = f"A task of {_of(start.settings)} bears the token {start.launch_id}, and ECS names none: {error}"
@@ -82,10 +84,10 @@ class EcsTarget(AwsTarget):
         try:
             task = self._task(tasks[0], start.settings.role)
         except (LaunchDelayedError, LaunchDeniedError) as unknown:
-            # The start itself came through.
+            # The start itself succeeded.
             raise LaunchUncertainError(str(unknown)) from unknown
         if task is None:
-            # It has run: ECS forgets a task about an hour after its end, and keeps the token as long.
+            # It has run: ECS forgets a task about an hour after its end, and keeps the token for that time.
             return Execution(tasks[0], start.settings.arn, Status.STARTED, start.tried_at)
         if task.get("startedBy") != start.launch_id:
             msg = (
@@ -95,12 +97,12 @@ class EcsTarget(AwsTarget):
         return self._execution(task, start.settings.role)
 
     def resolve(self, start: Start) -> Execution | None:
-        """None: ECS cannot be searched for a task that may have ended; the token alone speaks."""
+        """Return None: ECS cannot be searched for a task that may have ended; only the token identifies it."""
         del start
         return None
 
     def describe(self, external_id: str, role: str = "") -> Execution:
-        """How the task stands: it succeeded if every essential container ended with exit code 0."""
+        """Describe a task: it succeeded if every essential container ended with exit code 0."""
         task = self._task(external_id, role)
         if task is None:
             msg = f"ECS knows no task {external_id} (any more): it forgets one about an hour after its end."
@@ -108,13 +110,13 @@ class EcsTarget(AwsTarget):
         return self._execution(task, role)
 
     def recent(self, settings: JobSettings, since: int) -> Iterator[Listed]:
-        """Nothing: ECS tells of each task at least once, and forgets it an hour after its end."""
+        """Refuse: ECS publishes each task's events at least once, and forgets a task an hour after its end."""
         del since
         msg = f"Tasks of {_of(settings)} are not listed: ECS tells of each at least once."
         raise LaunchRejectedError(msg)
 
     def cancel(self, external_id: str, role: str = "") -> None:
-        """Ask for the task's end."""
+        """Stop a task."""
         try:
             cluster = _cluster(external_id)
             self._roles.call("ecs", role, "stop_task", cluster=cluster, task=external_id, reason=CANCELED)
@@ -122,7 +124,7 @@ class EcsTarget(AwsTarget):
             raise not_answered(error, f"Task {external_id} was not canceled", gone=_GONE) from error
 
     def _task(self, arn: str, role: str) -> dict[str, Any] | None:
-        """The task; None if ECS knows it no longer."""
+        """Return a task; None if ECS no longer has it."""
         try:
             answer = self._roles.call("ecs", role, "describe_tasks", cluster=_cluster(arn), tasks=[arn])
         except AwsError as error:
@@ -138,7 +140,7 @@ class EcsTarget(AwsTarget):
         return None
 
     def _execution(self, task: dict[str, Any], role: str) -> Execution:
-        # A task that is not yet PENDING has no time.
+        # A task that is not yet PENDING has no start time.
         began = task.get("startedAt") or task.get("createdAt")
         status, failure = Status.STARTED, None
         if task["lastStatus"] == "STOPPED":
@@ -167,7 +169,7 @@ class EcsTarget(AwsTarget):
         return Status.FAILURE, _failure_of(task, bad)
 
     def _essential(self, definition: str, role: str) -> frozenset[str]:
-        """The essential containers of a revision, which never changes: asked for once."""
+        """Return the essential containers of a revision; cached, as a revision never changes."""
         if definition not in self._essential_of:
             try:
                 answer = self._roles.call("ecs", role, "describe_task_definition", taskDefinition=definition)
@@ -204,7 +206,7 @@ def _request(start: Start) -> dict[str, Any]:
 
 
 def _placement(settings: JobSettings) -> dict[str, Any]:
-    """Where the task runs, and in which network."""
+    """Return the launch type and network configuration of a task."""
     given = settings.options
     provider = given.get("capacity_provider", "").strip()
     launch_type = given.get("launch_type", "").strip() or _FARGATE
@@ -227,7 +229,7 @@ def _placement(settings: JobSettings) -> dict[str, Any]:
 
 
 def _not_placed(settings: JobSettings, failures: list[dict[str, Any]]) -> LaunchError:
-    """What it means that ECS placed no task: no capacity, mostly, which comes again."""
+    """Return the error for a task that ECS did not place: mostly a lack of capacity, which is temporary."""
     reasons = {str(each.get("reason")) for each in failures}
     details = sorted({str(each["detail"]) for each in failures if each.get("detail")})
     msg = f"{_of(settings)} was not started: {'; '.join([*sorted(reasons), *details])}"
@@ -235,12 +237,12 @@ def _not_placed(settings: JobSettings, failures: list[dict[str, Any]]) -> Launch
 
 
 def end_told(task: dict[str, Any]) -> tuple[Status, Failure | None, bool]:
-    """How a task ended as far as its event says, and whether that is certain.
+    """Return a task's end according to its event, and whether that is certain.
 
-    It is not where some containers succeeded and others did not: which ones count is in the definition.
+    It is uncertain if some containers succeeded and others did not: the definition says which are essential.
 
     Args:
-        task: stopCode, stoppedReason and containers, as an event tells of them.
+        task: stopCode, stoppedReason and containers, as in an event.
     """
     code, containers = task.get("stopCode", ""), task["containers"]
     if code == "UserInitiated":
@@ -265,7 +267,7 @@ def _end_of_container(container: dict[str, Any]) -> str:
 
 
 def _cluster(task_arn: str) -> str:
-    """The cluster's name, which is part of a task's ARN."""
+    """Return the name of a task's cluster, which is part of the ARN."""
     parts = task_arn.partition(":task/")[2].split("/")
     return parts[0] if len(parts) > 1 else "default"
 

@@ -1,6 +1,6 @@
-"""What a target's answer to a call means: never, not allowed, not now, or not known.
+"""Classifies the errors of calls to targets: rejected, denied, temporary, or unknown.
 
-Knows AWS's errors in general; what only one service says is handed in by its module.
+Knows only AWS's general errors; a service's own codes are passed in by its module.
 """
 
 from collections.abc import Collection, Iterable
@@ -31,10 +31,10 @@ from treadle.definitions.runs import StepFailure
 from treadle.ports.runs import MAX_STEPS, Failure
 
 AwsError = (ClientError, BotoCoreError)
-"""Whatever a call to AWS raises."""
+"""The errors that calls to AWS raise."""
 
 CANCELED = "Canceled by an operator of Treadle."
-"""The reason that a target is given for an end, where it takes one."""
+"""The reason given to a target for a cancellation, where it accepts one."""
 
 _MAX_WORDS = 2_000
 _MAX_STEP_WORDS = 1_000
@@ -63,7 +63,7 @@ _BUSY = {
     "ThrottlingException",
     "TooManyRequestsException",
 }
-# None of these has sent the request.
+# In none of these cases was the request sent.
 _UNSENT = (ConnectTimeoutError, EndpointConnectionError, ProxyConnectionError)
 _NO_CREDENTIALS = (CredentialRetrievalError, NoCredentialsError, PartialCredentialsError)
 
@@ -71,16 +71,15 @@ _NO_CREDENTIALS = (CredentialRetrievalError, NoCredentialsError, PartialCredenti
 def not_started(
     error: Exception, what: str, *, busy: Collection[str] = (), unknown: Collection[str] = ()
 ) -> LaunchError:
-    """The error that a start ends with, when the request was sent once at most.
+    """Return the error of a failed start whose request was sent at most once.
 
-    A service that answers 4xx has not done what it was asked for; one that answers 5xx, or not at all,
-    may have.
+    A service that responds with 4xx has not started anything; with 5xx, or without a response, it may have.
 
     Args:
-        error: what the call raised.
-        what: what was to be started, and what names it.
-        busy: the service's own names for "not now".
-        unknown: the service's own names for "perhaps".
+        error: the error that the call raised.
+        what: what was to be started, and its name.
+        busy: the service's own codes for temporary refusals.
+        unknown: the service's own codes for uncertain results.
     """
     msg = f"{what} was not started: {error}"
     if isinstance(error, ParamValidationError):
@@ -100,12 +99,12 @@ def not_started(
 
 
 def not_answered(error: Exception, what: str, *, gone: Collection[str] = ()) -> LaunchError:
-    """The error that a question, or the request to end an execution, ends with.
+    """Return the error of a failed query or cancellation.
 
     Args:
-        error: what the call raised.
-        what: what was asked, as the beginning of a sentence.
-        gone: the service's own names for "there is no such thing".
+        error: the error that the call raised.
+        what: what was requested, as the beginning of a sentence.
+        gone: the service's own codes for a missing resource.
     """
     msg = f"{what}: {error}"
     if code_of(error) in gone:
@@ -116,24 +115,19 @@ def not_answered(error: Exception, what: str, *, gone: Collection[str] = ()) -> 
 
 
 def not_assumed(error: Exception, role: str) -> LaunchError:
-    """The error that the request for a role's credentials ends with; nothing was sent to a target.
-
-    Args:
-        error: what the call raised.
-        role: its ARN.
-    """
+    """Return the error of a failed request for a role's credentials; nothing was sent to a target."""
     msg = f"Role {role} was not assumed: {error}"
     if isinstance(error, (*_NO_CREDENTIALS, ParamValidationError)):
         return LaunchDeniedError(msg)
     is_busy = code_of(error) in _BUSY or _http_status(error) == 429
     if 400 <= _http_status(error) < 500 and not is_busy:
-        # Also what STS calls invalid: a role is corrected without this start, so it is no reason to give it up.
+        # Includes what STS calls invalid: a role can be fixed separately, so the start is not rejected.
         return LaunchDeniedError(msg)
     return LaunchDelayedError(msg)
 
 
 def is_denied(error: Exception) -> bool:
-    """Whether a permission is missing, or the credentials do not hold."""
+    """Return whether a permission is missing, or the credentials are invalid."""
     return code_of(error) in _DENIED or _http_status(error) in {401, 403}
 
 
@@ -144,23 +138,23 @@ def _http_status(error: Exception) -> int:
 
 
 def failure_of(error: str, *causes: object, steps: Iterable[StepFailure] = ()) -> Failure:
-    """Why an execution failed, in so many of its target's words as a record holds.
+    """Build a failure, truncated to what a record holds.
 
     Args:
         error: the failure's name.
-        causes: what is known of it; what is empty is left out.
-        steps: its parts that failed.
+        causes: details; empty ones are omitted.
+        steps: the parts that failed.
     """
     return Failure(error, _words(causes, _MAX_WORDS), steps=tuple(islice(steps, MAX_STEPS)))
 
 
 def failed_step(step_key: str, error: str, *causes: object) -> StepFailure:
-    """A part of an execution that failed, in so many words as a record holds.
+    """Build a failed step, truncated to what a record holds.
 
     Args:
-        step_key: its name.
+        step_key: the step's name.
         error: the failure's name.
-        causes: what is known of it; what is empty is left out.
+        causes: details; empty ones are omitted.
     """
     return StepFailure(step_key, error, _words(causes, _MAX_STEP_WORDS))
 
@@ -170,5 +164,5 @@ def _words(causes: Iterable[object], most: int) -> str:
 
 
 def millis_of(moment: datetime) -> int:
-    """Milliseconds since the epoch."""
+    """Return milliseconds since the epoch."""
     return int(moment.timestamp() * 1000)

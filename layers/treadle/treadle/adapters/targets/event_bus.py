@@ -1,4 +1,4 @@
-"""EventBridge events, for rules of one's own: at least once, with the launch id in the detail."""
+"""EventBridge events, for custom rules: at-least-once delivery, with the launch id in the detail."""
 
 from typing import ClassVar
 
@@ -17,9 +17,9 @@ _DENIED = {"AccessDeniedException", "NotAuthorizedForSource", "NotAuthorizedForS
 
 
 class EventBridgeTarget(FireAndForgetTarget):
-    """A `Target` on a bus: one event for each attempt.
+    """A `Target` on an event bus: one event for each attempt.
 
-    Its external ids are the bus's address and the event's id, joined by a slash.
+    Its external ids are the bus's ARN and the event's id, joined by a slash.
     """
 
     called: ClassVar[str] = "an event"
@@ -56,7 +56,7 @@ class EventBridgeTarget(FireAndForgetTarget):
 
 
 def _refused(settings: JobSettings, code: str, words: str) -> LaunchError:
-    """An entry that the bus did not take is in its answer, and certainly not on the bus."""
+    """Return the error for an entry that the bus rejected; such an entry is certainly not on the bus."""
     msg = f"{_of(settings)} did not take the event: {code}: {words}"
     if code in _AGAIN:
         return LaunchDelayedError(msg)

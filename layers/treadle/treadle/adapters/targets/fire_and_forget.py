@@ -1,4 +1,4 @@
-"""What targets share that take a message and tell nothing of what becomes of it."""
+"""The common part of targets that accept a message and cannot be queried about it."""
 
 from collections.abc import Iterator
 from typing import ClassVar, NoReturn
@@ -9,32 +9,32 @@ from treadle.ports.targets import Execution, JobSettings, Listed, Start, StartCo
 
 
 class FireAndForgetTarget(AwsTarget):
-    """The part of a `Target` that such a service cannot play; each start is at least once.
+    """A `Target` that cannot be queried; each start has at-least-once semantics.
 
     Attributes:
-        called: what the service takes, for messages.
+        called: what the service accepts, for messages.
     """
 
     contract: ClassVar[StartContract] = StartContract(describes=False)
     called: ClassVar[str]
 
     def resolve(self, start: Start) -> Execution | None:
-        """None: what was taken cannot be found again."""
+        """Return None: what was accepted cannot be found again."""
         del start
         return None
 
     def describe(self, external_id: str, role: str = "") -> Execution:
-        """Nothing: refuses, with the reason."""
+        """Refuse, with the reason."""
         del role
         self._cannot(external_id, "be asked how it stands")
 
     def recent(self, settings: JobSettings, since: int) -> Iterator[Listed]:
-        """Nothing: refuses, with the reason."""
+        """Refuse, with the reason."""
         del since
         self._cannot(f"What {settings.arn} took", "be listed")
 
     def cancel(self, external_id: str, role: str = "") -> None:
-        """Nothing: refuses, with the reason."""
+        """Refuse, with the reason."""
         del role
         self._cannot(external_id, "be canceled")
 

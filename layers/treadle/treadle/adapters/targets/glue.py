@@ -1,4 +1,4 @@
-"""Glue jobs: no token, so an attempt in doubt is looked for among the job's runs by its launch id."""
+"""Glue jobs. There is no token: a pending start is looked up among the job's runs by its launch id."""
 
 import itertools
 import re
@@ -28,11 +28,11 @@ STATUSES = {
 }
 
 LISTED_MS = 86_400_000
-"""Glue keeps a run's history for 90 days (its guide, "Job run statuses"); a day is enough, and cheap to read."""
+"""Glue keeps runs for 90 days (its guide, "Job run statuses"); a day is enough, and cheap to read."""
 
 PAGE = 200
 PAGES = 50
-"""Of a job with more runs since the attempt than these, it cannot be said that it did not run."""
+"""With more pages of runs since the attempt, its absence cannot be proven."""
 
 _CLOCKS_DIFFER_MS = 300_000
 _BUSY = {"ConcurrentRunsExceededException", "ResourceNumberLimitExceededException"}
@@ -80,7 +80,7 @@ _GLUES_PREFIXES = re.compile(
 class GlueTarget(AwsTarget):
     """A `Target` on Glue.
 
-    Its external ids are the job's address and the run's id, joined by a slash.
+    Its external ids are the job's ARN and the run's id, joined by a slash.
     """
 
     contract: ClassVar[StartContract] = StartContract(listing_ms=LISTED_MS, lists=True)
@@ -102,11 +102,11 @@ class GlueTarget(AwsTarget):
             )
         except AwsError as error:
             raise not_started(error, _of(settings), busy=_BUSY, unknown=_UNKNOWN) from error
-        now = SystemClock().now()  # Glue's answer holds no time.
+        now = SystemClock().now()  # Glue's response has no time.
         return Execution(f"{settings.arn}/{answer['JobRunId']}", settings.arn, Status.STARTED, now)
 
     def resolve(self, start: Start) -> Execution | None:
-        """The run that was started with the launch id; the first of them, if Glue has tried it again itself."""
+        """Return the run with the launch id; the first one, if Glue has retried it."""
         settings, found = start.settings, None
         for run in self._runs(settings, start.tried_at - _CLOCKS_DIFFER_MS, range(PAGES)):
             if run is None:
@@ -119,7 +119,7 @@ class GlueTarget(AwsTarget):
         return _execution(settings.arn, found) if found else None
 
     def recent(self, settings: JobSettings, since: int) -> Iterator[Listed]:
-        """The job's runs, by when they were started; one that Glue has tried again is a run of its own."""
+        """Yield the job's runs, by start time; each of Glue's retries is a separate run."""
         for run in self._runs(settings, since, itertools.count()):
             if run is not None:
                 yield Listed(millis_of(run["StartedOn"]), _execution(settings.arn, run))
@@ -127,7 +127,7 @@ class GlueTarget(AwsTarget):
     def _runs(
         self, settings: JobSettings, since: int, pages: Iterable[int]
     ) -> Iterator[dict[str, Any] | None]:
-        """The job's runs, newest first; None if there are more pages to look through."""
+        """Yield the job's runs, newest first; then None if there are more pages."""
         token = dict[str, Any]()
         for _ in pages:
             try:
@@ -148,7 +148,7 @@ class GlueTarget(AwsTarget):
         yield None
 
     def describe(self, external_id: str, role: str = "") -> Execution:
-        """How the run stands, with Glue's message if it failed."""
+        """Describe a run, with Glue's message if it failed."""
         address, run_id = _parts(external_id)
         try:
             answer = self._roles.call("glue", role, "get_job_run", JobName=_name(address), RunId=run_id)
@@ -157,7 +157,7 @@ class GlueTarget(AwsTarget):
         return _execution(address, answer["JobRun"])
 
     def cancel(self, external_id: str, role: str = "") -> None:
-        """Ask for the run's end."""
+        """Stop a run."""
         address, run_id = _parts(external_id)
         what = f"Glue run {external_id} was not canceled"
         try:
@@ -174,7 +174,7 @@ class GlueTarget(AwsTarget):
 
 
 def why_no_argument(name: str) -> str | None:
-    """Why a run config may not fill a job argument; None if it may.
+    """Return why a run config may not set a job argument; None if it may.
 
     The names are those of Glue's guide, "Using job parameters in Glue jobs".
     """
@@ -203,7 +203,7 @@ def _execution(address: str, run: dict[str, Any]) -> Execution:
 
 
 def _name(address: str) -> str:
-    """The job's name, which may be given as an ARN."""
+    """Return the name of a job from its ARN."""
     return address.rpartition(":job/")[2]
 
 

@@ -14,20 +14,20 @@ logger = logging.getLogger(__name__)
 
 PAGE = 500
 PAGES = 2
-"""So much of the history is read, from its end: what failed last is near it."""
+"""Number of pages that are read, from the end: the last failure is near it."""
 
 _ENDS = ("Failed", "TimedOut")
 
 
 def failed_states(execution: str, role: str, roles: Roles) -> tuple[StepFailure, ...]:
-    """The states that failed since the execution was started or redriven, the last first; each once.
+    """Return the states that failed since the execution's start or redrive, the latest first, each once.
 
-    None if the history cannot be read: that the execution failed is known without it.
+    Empty if the history cannot be read: the failure of the execution is known without it.
 
     Args:
-        execution: its ARN.
+        execution: the execution's ARN.
         role: the ARN of the role that may read it; "" for the process's own permissions.
-        roles: gives its credentials.
+        roles: provides its credentials.
     """
     events: list[Mapping[str, Any]] = []
     token = dict[str, Any]()
@@ -54,7 +54,7 @@ def failed_states(execution: str, role: str, roles: Roles) -> tuple[StepFailure,
 
 
 def _failed(events: Iterable[Mapping[str, Any]]) -> tuple[StepFailure, ...]:
-    """What failed, of a history whose newest event comes first."""
+    """Return the failed states of a history in descending order."""
     recent = list(_since_redrive(events))
     by_id = {event["id"]: event for event in recent}
     found: dict[str, StepFailure] = {}
@@ -62,7 +62,7 @@ def _failed(events: Iterable[Mapping[str, Any]]) -> tuple[StepFailure, ...]:
         if not event["type"].endswith(_ENDS):
             continue
         entered = _entered(event, by_id)
-        # Of the execution itself, only a Fail state is told otherwise nowhere.
+        # Of the execution's own events, only those of a Fail state have no other source.
         if entered is None or (
             event["type"].startswith("Execution") and entered["type"] != "FailStateEntered"
         ):
@@ -86,7 +86,7 @@ def _since_redrive(events: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str,
 
 
 def _entered(event: Mapping[str, Any], by_id: Mapping[int, Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The entry into the state that an event belongs to; None if it lies before what was read."""
+    """Return the entry into an event's state; None if it precedes what was read."""
     before: Mapping[str, Any] | None = event
     while before is not None and not before["type"].endswith("StateEntered"):
         before = by_id.get(before.get("previousEventId", 0))

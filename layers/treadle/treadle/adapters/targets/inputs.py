@@ -1,4 +1,4 @@
-"""What of a start reaches a job's arguments, parameters and environment, and what never does."""
+"""Which parts of a start reach a job's arguments, parameters and environment."""
 
 import json
 import re
@@ -43,14 +43,14 @@ _LOADER_PREFIXES = ("DYLD_", "GIT_", "LD_", "PIP_", "PYTHON", "SPARK_", "UV_")
 
 
 def required(settings: JobSettings, *options: str) -> list[str]:
-    """The values of options without which the target cannot start a job.
+    """Return the values of options that the target requires.
 
     Args:
-        settings: the deployment's.
-        options: their names.
+        settings: the job's settings.
+        options: the options' names.
 
     Raises:
-        LaunchRejectedError: if any was left out; names all of them.
+        LaunchRejectedError: if any is missing; the message lists all of them.
     """
     missing = [each for each in options if not settings.options.get(each, "").strip()]
     if missing:
@@ -60,16 +60,16 @@ def required(settings: JobSettings, *options: str) -> list[str]:
 
 
 def listed(start: Start, why_not: Callable[[str], str | None]) -> dict[str, str]:
-    """The top-level values of the run config whose names the deployment lists for the job.
+    """Return the top-level values of the run config whose names the deployment lists for the job.
 
-    Texts are taken as they are, everything else as JSON; what is missing or null is left out.
+    Strings are used as they are, everything else as JSON; missing and null values are omitted.
 
     Args:
         start: with run config and settings.
-        why_not: why a name may not be listed; None if it may.
+        why_not: returns why a name may not be listed; None if it may.
 
     Raises:
-        LaunchRejectedError: if the deployment lists a name that no run config may fill.
+        LaunchRejectedError: if the deployment lists a name that a run config may not set.
     """
     settings = start.settings
     config = json.loads(start.run_config)
@@ -86,10 +86,10 @@ def listed(start: Start, why_not: Callable[[str], str | None]) -> dict[str, str]
 
 
 def no_options(values: Mapping[str, str]) -> Mapping[str, str]:
-    """The values themselves, if a command line takes none of them for an option of its own.
+    """Return the values, if a command line would not parse any of them as an option.
 
     Raises:
-        LaunchRejectedError: if one begins with a hyphen and is no number.
+        LaunchRejectedError: if one begins with a hyphen and is not a number.
     """
     for name, value in values.items():
         if value.startswith("-") and not _NUMBER.fullmatch(value):
@@ -99,7 +99,7 @@ def no_options(values: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def environment(start: Start) -> dict[str, str]:
-    """What a container finds in its environment."""
+    """Return the environment variables of a container."""
     return {
         "TREADLE_LAUNCH_ID": start.launch_id,
         "TREADLE_RUN_CONFIG": start.run_config,
@@ -109,7 +109,7 @@ def environment(start: Start) -> dict[str, str]:
 
 
 def why_no_variable(name: str) -> str | None:
-    """Why a run config may not fill an environment variable; None if it may."""
+    """Return why a run config may not set an environment variable; None if it may."""
     upper = name.upper()
     if upper.startswith("TREADLE_"):
         return "Treadle sets it itself"

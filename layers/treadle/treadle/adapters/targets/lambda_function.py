@@ -1,4 +1,4 @@
-"""Lambda functions, invoked asynchronously: at least once, with the launch id in the payload."""
+"""Lambda functions, invoked asynchronously: at-least-once, with the launch id in the payload."""
 
 from typing import ClassVar
 
@@ -15,14 +15,14 @@ _UNKNOWN = {"ServiceException"}
 class LambdaTarget(FireAndForgetTarget):
     """A `Target` on Lambda.
 
-    Its external ids are the function's address and the request's id, joined by a slash; what Lambda sends
-    to a function's destinations bears that id too.
+    Its external ids are the function's ARN and the request id, joined by a slash; the records that Lambda
+    sends to a function's destinations have that id too.
     """
 
     called: ClassVar[str] = "an asynchronous invocation"
 
     def start(self, start: Start) -> Execution:
-        """Hand the payload to Lambda, in one call."""
+        """Invoke the function asynchronously, in one call."""
         settings = start.settings
         try:
             answer = self._roles.call(

@@ -1,4 +1,4 @@
-"""Each kind of target by its name in jobs' entries. A target's module is imported when a run first needs it."""
+"""The adapter of each target type, by its name in job entries; its module is imported on first use."""
 
 import importlib
 from collections.abc import Iterator, Mapping
@@ -18,12 +18,12 @@ KINDS: Mapping[str, str] = {
 
 
 class LazyTargets(Mapping[str, Target]):
-    """All kinds of targets, each made once, when it is first asked for.
+    """All target types; each adapter is created once, on first use.
 
-    A run is looked at where it was started, so a kind that no job names any more is still there.
+    A run is checked at the target where it was started, so types that no job uses any more remain available.
 
     Args:
-        session: the name under which the roles are assumed that jobs bring; `launch` is LAUNCH's alone.
+        session: the session name for assumed job roles; `launch` is reserved for LAUNCH.
     """
 
     def __init__(self, session: str = "operator") -> None:

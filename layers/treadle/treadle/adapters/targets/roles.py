@@ -1,6 +1,6 @@
-"""The roles that jobs bring: their credentials, kept by each process, and the clients that use them.
+"""The roles of jobs: their credentials, cached per process, and clients that use them.
 
-Whatever STS answers in place of credentials, nothing was sent to the target.
+Whatever error STS returns, nothing was sent to the target.
 """
 
 import threading
@@ -16,30 +16,31 @@ from treadle.definitions.errors import LaunchError
 from treadle.ports.targets import JobSettings
 
 ASSUMED_SECONDS = 3_600
-"""A session of a role that assumes another one lasts an hour at most ("Role chaining" in the IAM User Guide)."""
+"""A session of a role assumed by another role lasts at most an hour ("Role chaining" in the IAM User Guide).
+"""
 
 REFRESH_SECONDS = 600
-"""Credentials that expire within ten minutes are replaced before a start: no start takes so long."""
+"""Credentials that expire within ten minutes are replaced before a start: no start takes that long."""
 
 FRESH_SECONDS = 30
-"""A denial of credentials that are older is checked with new ones; so long a refusal of STS is remembered too."""
+"""A denial of older credentials is retried with new ones; an error of STS is cached for the same time."""
 
 STS_SECONDS = 5
-"""How long STS may take to answer: LAUNCH has a minute for all that it does."""
+"""Timeout of STS: LAUNCH has a minute for all its work."""
 
 MOST_CLIENTS = 32
-"""So many clients are kept for roles; the least recently used one is dropped first. One takes about 0.4 MB."""
+"""Maximum number of cached clients for roles, about 0.4 MB each; the least recently used is dropped first."""
 
 
 @dataclass(slots=True)
 class _Role:
-    """What is known of a role.
+    """The cached state of a role.
 
     Attributes:
-        lock: held while STS is asked, so that one request answers all threads.
+        lock: held during a request to STS, so that one request serves all threads.
         credentials: the latest; None if there are none.
-        error: why STS gave none when it was asked last; None if it gave some.
-        failed_at: when that was.
+        error: the last error of STS; None if it returned credentials.
+        failed_at: the time of that error.
     """
 
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -49,11 +50,11 @@ class _Role:
 
 
 class Roles:
-    """Credentials of the roles that jobs bring, and clients with them.
+    """Credentials of jobs' roles, and clients that use them.
 
     Args:
-        session: the name of the sessions, which roles may tell apart: only those of `launch` may start anything.
-        now: the time in seconds since the epoch.
+        session: the session name, which roles may check: only sessions of `launch` may start anything.
+        now: returns the time in seconds since the epoch.
     """
 
     def __init__(self, session: str = "operator", now: Callable[[], float] = time.time) -> None:
@@ -64,35 +65,35 @@ class Roles:
         self._clients: OrderedDict[tuple[str, bool, str], Any] = OrderedDict()
 
     def obtain(self, role: str) -> None:
-        """Have credentials of a role that last for the calls that follow.
+        """Obtain credentials of a role that last for the following calls.
 
         Args:
-            role: its ARN; "" for the process's own credentials.
+            role: the role's ARN; "" for the process's own credentials.
 
         Raises:
             LaunchDeniedError: if it may not be assumed.
-            LaunchDelayedError: if STS did not answer, or has too much to do.
+            LaunchDelayedError: if STS did not respond, or throttled the request.
         """
         if role:
             self._credentials(role, REFRESH_SECONDS)
 
     def call(self, service: str, role: str, operation: str, *, once: bool = False, **request: Any) -> Any:
-        """The answer of a service to one call with a role's credentials.
+        """Call a service with a role's credentials and return its response.
 
-        A denial of credentials that are not fresh may be of a role that was replaced since: those are dropped, and
-        the call is sent again with new ones. What was denied has had no effect.
+        A denial of credentials that are not fresh may concern a role that has been replaced: they are
+        dropped, and the call is retried with new ones. A denied call has had no effect.
 
         Args:
             service: as boto3 names it.
-            role: the ARN; "" for the process's own credentials.
+            role: the role's ARN; "" for the process's own credentials.
             operation: the client's method.
-            once: True for a call that the SDK does not repeat.
+            once: True for a call that the SDK does not retry.
             request: its arguments.
 
         Raises:
             LaunchDeniedError: if the role may not be assumed.
-            LaunchDelayedError: if STS did not answer, or has too much to do.
-            ClientError, BotoCoreError: as the service answers.
+            LaunchDelayedError: if STS did not respond, or throttled the request.
+            ClientError, BotoCoreError: from the service.
         """
         if not role:
             return getattr(client(service, once=once), operation)(**request)  # type: ignore[call-overload]
@@ -105,7 +106,7 @@ class Roles:
         return getattr(self._client(self._credentials(role), service, once), operation)(**request)
 
     def _credentials(self, role: str, seconds: int = 0) -> Credentials:
-        """Credentials that last for so many seconds more."""
+        """Return credentials that remain valid for at least this many seconds."""
         with self._lock:
             known = self._roles.setdefault(role, _Role())
         with known.lock:
@@ -142,7 +143,7 @@ class Roles:
         )
 
     def _is_dropped(self, role: str, used: Credentials) -> bool:
-        """Drop credentials that were denied; False if they are fresh, so that others would be denied as well."""
+        """Drop denied credentials; return False if they are fresh, so that new ones would be denied as well."""
         known = self._roles[role]
         with known.lock:
             if known.credentials is not used:
@@ -165,15 +166,15 @@ class Roles:
 
 
 class AwsTarget:
-    """What targets share: calls with the credentials of the role that a job brings.
+    """Base class of targets: calls with the credentials of the job's role.
 
     Args:
-        roles: gives the credentials; the process's own kind by default.
+        roles: provides the credentials; created by default.
     """
 
     def __init__(self, roles: Roles | None = None) -> None:
         self._roles = roles or Roles()
 
     def prepare(self, settings: JobSettings) -> None:
-        """Obtain the credentials of the job's role, if it brings one."""
+        """Obtain the credentials of the job's role, if it has one."""
         self._roles.obtain(settings.role)

@@ -1,4 +1,4 @@
-"""SQS messages, for consumers of one's own: at least once, with the launch id in body and attributes."""
+"""SQS messages, for custom consumers: at-least-once, with the launch id in body and attributes."""
 
 from typing import TYPE_CHECKING, ClassVar
 
@@ -19,8 +19,8 @@ _GONE = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
 class SqsTarget(FireAndForgetTarget):
     """A `Target` on SQS: one message for each attempt.
 
-    Its external ids are the queue's ARN and the message's id, joined by a slash. To a FIFO queue the launch
-    id is the deduplication id too, so that a message that was sent twice within five minutes comes once.
+    Its external ids are the queue's ARN and the message id, joined by a slash. On a FIFO queue the launch id
+    is the deduplication id too, so that a message that is sent twice within five minutes is delivered once.
     """
 
     called: ClassVar[str] = "a message"
@@ -51,7 +51,7 @@ class SqsTarget(FireAndForgetTarget):
         return Execution(message, settings.arn, Status.STARTED, SystemClock().now())
 
     def _url(self, settings: JobSettings) -> str:
-        """The queue's URL, asked for once: an ARN does not say it in every partition."""
+        """Return the queue's URL, cached: it cannot be derived from the ARN in every partition."""
         if settings.arn not in self._urls:
             account, _, name = settings.arn.rpartition(":")
             if not account.startswith("arn:"):

@@ -36,21 +36,24 @@ _GONE = {"ExecutionDoesNotExist", "InvalidArn"}
 _NO_MACHINE = {"InvalidArn", "StateMachineDoesNotExist", "StateMachineTypeNotSupported"}
 
 PAGE = 200
-"""So many executions are listed at once."""
+"""Page size of a list of executions."""
 
 _LISTED = ("RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED")
-"""Listed one by one: those that run are in the order of their start or redrive, the others in that of their end.
-What ends meanwhile is in both lists, as the running ones are asked for first."""
+"""Statuses, each listed separately.
+
+Running executions are ordered by start or redrive, the others by end. An execution that ends meanwhile is in
+both lists, as the running ones are listed first.
+"""
 
 NAME_TAKEN_MS = 89 * 86_400_000
-"""A name may be given again 90 days after its execution has closed; a day less, for clocks that differ."""
+"""A name may be reused 90 days after its execution has closed; a day less, for clock skew."""
 
 
 class StepFunctionsTarget(AwsTarget):
     """A `Target` on Step Functions.
 
-    Its token is the execution's name: the same name with the same input never starts a second execution
-    while the first runs, nor for 90 days after it has closed. An Express state machine knows no such name.
+    Its token is the execution's name: the same name with the same input never starts a second execution while
+    the first runs, nor for 90 days after it has closed. This does not hold for Express state machines.
     """
 
     contract: ClassVar[StartContract] = StartContract(
@@ -62,7 +65,7 @@ class StepFunctionsTarget(AwsTarget):
         self._standard: set[str] = set()
 
     def start(self, start: Start) -> Execution:
-        """Start the execution, or find that the same start came through before."""
+        """Start the execution, or return the one that the same start began before."""
         settings = start.settings
         self._refuse_express(settings)
         try:
@@ -82,7 +85,7 @@ class StepFunctionsTarget(AwsTarget):
         return Execution(answer["executionArn"], settings.arn, Status.STARTED, millis_of(answer["startDate"]))
 
     def _refuse_express(self, settings: JobSettings) -> None:
-        """Ask of which type the state machine is, once: a type never changes."""
+        """Reject an Express state machine; cached, as a type never changes."""
         if settings.arn in self._standard:
             return
         try:
@@ -101,7 +104,7 @@ class StepFunctionsTarget(AwsTarget):
         self._standard.add(settings.arn)
 
     def resolve(self, start: Start) -> Execution | None:
-        """The execution that bears the launch id as its name."""
+        """Return the execution whose name is the launch id."""
         try:
             return self._standing(start)
         except LaunchUncertainError as error:
@@ -110,12 +113,12 @@ class StepFunctionsTarget(AwsTarget):
             raise
 
     def _standing(self, start: Start) -> Execution:
-        """The execution that bears the name already: ours, if its input is ours."""
+        """Return the existing execution of that name: ours, if its input is ours."""
         settings = start.settings
         arn = f"{settings.arn.replace(':stateMachine:', ':execution:')}:{start.launch_id}"
         try:
             answer = self._roles.call(_SERVICE, settings.role, "describe_execution", executionArn=arn)
-        except (*AwsError, LaunchError) as error:  # The start itself came through.
+        except (*AwsError, LaunchError) as error:  # The start itself succeeded.
             msg = f"Execution {arn} could not be looked at: {error}"
             raise LaunchUncertainError(msg) from error
         if answer.get("input") != start.payload:
@@ -124,7 +127,7 @@ class StepFunctionsTarget(AwsTarget):
         return Execution(arn, settings.arn, Status.STARTED, millis_of(answer["startDate"]))
 
     def describe(self, external_id: str, role: str = "") -> Execution:
-        """How the execution stands, with error and cause if it failed."""
+        """Describe an execution, with error and cause if it failed."""
         try:
             answer = self._roles.call(_SERVICE, role, "describe_execution", executionArn=external_id)
         except AwsError as error:
@@ -140,7 +143,7 @@ class StepFunctionsTarget(AwsTarget):
         return _execution(answer, failure)
 
     def recent(self, settings: JobSettings, since: int) -> Iterator[Listed]:
-        """The state machine's executions, by when they ended, or were started or redriven."""
+        """Yield the state machine's executions, by the time of their end, start or redrive."""
         lists = (self._listed(settings, status, since) for status in _LISTED)
         return heapq.merge(*lists, key=lambda each: -each.at)
 
@@ -167,7 +170,7 @@ class StepFunctionsTarget(AwsTarget):
             request["nextToken"] = answer["nextToken"]
 
     def cancel(self, external_id: str, role: str = "") -> None:
-        """Ask for the execution's end."""
+        """Stop an execution."""
         try:
             request: dict[str, Any] = {"executionArn": external_id, "error": "Canceled", "cause": CANCELED}
             self._roles.call(_SERVICE, role, "stop_execution", **request)
@@ -177,7 +180,7 @@ class StepFunctionsTarget(AwsTarget):
 
 
 def _execution(told: Mapping[str, Any], failure: Failure | None = None) -> Execution:
-    """An execution as it is described or listed; a list does not tell why it failed."""
+    """Convert a described or listed execution; a list does not contain the cause of a failure."""
     status, stopped = STATUSES[told["status"]], told.get("stopDate")
     # A redriven execution keeps its startDate.
     began = told.get("redriveDate") or told["startDate"]

@@ -1,4 +1,4 @@
-"""Everything that can be asked of the console's API."""
+"""The operations of the console's API."""
 
 from treadle.console.routes import assets, dead_letters, diagnostics, invoke, runs, sensors, ticks
 

@@ -1,4 +1,4 @@
-"""What can be asked of assets: which there are, and what became of one."""
+"""API operations on assets: list, and show one asset's events."""
 
 from treadle.console.api import ApiRequest, Json, Operation
 from treadle.console.schemas import KEY, limit, list_of, record
@@ -13,12 +13,12 @@ _EVENT = shape(AssetEvent)
 
 
 def assets(asked: ApiRequest) -> Json:
-    """Which there are."""
+    """List assets."""
     return {"assets": [asset_event_json(each) for each in asked.parts.assets.newest()]}
 
 
 def asset_events(asked: ApiRequest) -> Json:
-    """What became of one."""
+    """Return a page of an asset's events."""
     query = asked.query
     page = asked.parts.assets.events(query["key"], before=query.get("before"), limit=query["limit"])
     return {"events": [asset_event_json(each) for each in page.events], "next": page.next}

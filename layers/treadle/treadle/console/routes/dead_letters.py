@@ -1,4 +1,4 @@
-"""What can be asked of dead letters: which there are, and to send them again."""
+"""API operations on dead letters: list, and redrive."""
 
 from treadle.console.api import ApiRequest, Json, Operation, Schema
 from treadle.console.schemas import KEY, MAYBE_TEXT, TEXT, limit, list_of, record
@@ -6,7 +6,7 @@ from treadle.operate.redrive import RedriveAction
 from treadle.operate.views import dead_letter_json
 
 MOST = 100
-"""Letters in one answer; receiving more takes longer than a page waits for."""
+"""Maximum number of messages in one response; receiving more would take too long for a page."""
 
 _DEAD_LETTER: Schema = record(
     {
@@ -22,7 +22,7 @@ _DEAD_LETTER: Schema = record(
 
 
 def dead_letters(asked: ApiRequest) -> Json:
-    """Which there are."""
+    """List dead letters."""
     found = asked.parts.redriver.redrive(
         limit=asked.query["limit"], origin=asked.query.get("origin"), dry_run=True
     )
@@ -30,7 +30,7 @@ def dead_letters(asked: ApiRequest) -> Json:
 
 
 def redrive(asked: ApiRequest) -> Json:
-    """Send them again."""
+    """Redrive dead letters."""
     done = asked.parts.redriver.redrive(limit=asked.body["limit"], origin=asked.body.get("origin"))
     return {"results": [dead_letter_json(each) for each in done]}
 
@@ -49,7 +49,7 @@ OPERATIONS = (
     Operation(
         "POST",
         "/api/dead-letters/redrive",
-        "Send dead letters again, each to the step it was meant for.",
+        "Send dead letters to their original destinations again.",
         redrive,
         record({"results": list_of(_DEAD_LETTER)}),
         body=record(_WHICH, required=()),

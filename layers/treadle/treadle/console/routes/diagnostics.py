@@ -1,4 +1,4 @@
-"""What can be asked of the records and of the deployment: why something did or did not run, and what is wrong."""
+"""API operations for diagnosis: why something did or did not run, and what is wrong."""
 
 from http import HTTPStatus
 
@@ -18,11 +18,11 @@ STORY = shape(Explanation)
 
 
 def why(asked: ApiRequest) -> Json:
-    """Why something did or did not run."""
+    """Explain why something did or did not run."""
     query = asked.query
     subjects = [name for name in ("key", "object", "run", "at") if name in query]
     if len(subjects) != 1:
-        raise BadRequestError("Ask for one of key, object, run and at.")
+        raise BadRequestError("Give one of key, object, run and at.")
     with not_found():
         sensor = query.get("sensor") or _sensor_of(asked)
         at = moment(asked, query["at"]) if "at" in query else None
@@ -32,14 +32,14 @@ def why(asked: ApiRequest) -> Json:
 
 
 def doctor(asked: ApiRequest) -> Json:
-    """What is wrong."""
+    """Return the findings."""
     return {"findings": plain_json(asked.parts.doctor.examine())}
 
 
 def _sensor_of(asked: ApiRequest) -> str:
-    """The sensor that asked for the run in question; of anything else it must be said."""
+    """Return the sensor that requested the run; for other subjects, it must be given."""
     if "run" not in asked.query:
-        raise BadRequestError("Say of which sensor.")
+        raise BadRequestError("Give the sensor.")
     return asked.parts.runs.get(asked.query["run"]).sensor
 
 
@@ -58,8 +58,8 @@ OPERATIONS = (
             "at": MOMENT,
         },
         refusals={
-            HTTPStatus.NOT_FOUND: "There is no such sensor or run, or the sensor watches no bucket.",
-            HTTPStatus.BAD_GATEWAY: "The bucket may not be looked at.",
+            HTTPStatus.NOT_FOUND: "The sensor or run does not exist, or the sensor does not watch a bucket.",
+            HTTPStatus.BAD_GATEWAY: "Access to the bucket is denied.",
         },
     ),
     Operation(

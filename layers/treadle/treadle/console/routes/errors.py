@@ -1,4 +1,4 @@
-"""What is asked for by name and is not there is a 404; elsewhere a refusal is a 409."""
+"""A missing resource in the path is a 404; other refusals are a 409."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +10,10 @@ from treadle.definitions.errors import CommandRefusedError
 
 @contextmanager
 def not_found() -> Iterator[None]:
-    """A refusal within means that there is nothing of the name.
+    """Convert a refusal to a 404.
 
     Raises:
-        NotFoundError: in its words.
+        NotFoundError: with the refusal's message.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""What can be asked of a sensor's own function: what it would do, and to evaluate at once."""
+"""API operations of a sensor's own function: preview and tick."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ MOST_OBJECT_BYTES = 2**50
 
 
 def preview(asked: ApiRequest) -> Json:
-    """What it would do."""
+    """Preview an evaluation."""
     deployed, body = _deployed(asked), asked.body
     event, namespace = body.get("event"), deployed.settings.get(NAMESPACE, "")
     if "object" in body:
@@ -44,17 +44,15 @@ def preview(asked: ApiRequest) -> Json:
 
 
 def _newest(asked: ApiRequest, asset_key: str) -> AssetEvent:
-    """The newest event of an asset."""
+    """Return the newest event of an asset."""
     events = asked.parts.assets.events(asset_key, limit=1).events
     if not events:
-        raise NotFoundError(
-            f"Nothing is known of an asset {asset_key!r}: its key is its parts joined by '/'."
-        )
+        raise NotFoundError(f"Asset {asset_key!r} has no events. Write its key as its parts, joined by '/'.")
     return events[0]
 
 
 def tick_now(asked: ApiRequest) -> Json:
-    """Evaluate at once."""
+    """Evaluate a sensor now."""
     told: Json = plain_json(asked.parts.direct.tick(_deployed(asked).name))
     return told
 
@@ -65,10 +63,12 @@ def _deployed(asked: ApiRequest) -> DeployedSensor:
 
 
 def _created(deployed: DeployedSensor, stored: Mapping[str, object], now: int) -> Mapping[str, object]:
-    """The event of an object in the bucket that the sensor watches, as EventBridge brings it."""
+    """Build the event of an object in the sensor's bucket, as EventBridge delivers it."""
     bucket = deployed.settings.get(BUCKET)
     if not bucket:
-        raise CommandRefusedError(f"Sensor {deployed.name} watches no bucket: preview an event or a cursor.")
+        raise CommandRefusedError(
+            f"Sensor {deployed.name} does not watch a bucket: preview an event or a cursor."
+        )
     return {
         "source": "aws.s3",
         "detail-type": "Object Created",
@@ -101,8 +101,8 @@ _EVALUATED: Schema = {
     ],
 }
 _REFUSED = {
-    HTTPStatus.NOT_FOUND: "There is no such sensor, run or asset.",
-    HTTPStatus.CONFLICT: "It evaluates only events, or watches no bucket; or its function failed or did not answer.",
+    HTTPStatus.NOT_FOUND: "The sensor, run or asset does not exist.",
+    HTTPStatus.CONFLICT: "It evaluates only events, or does not watch a bucket; or its function failed or did not respond.",
 }
 
 OPERATIONS = (
@@ -116,15 +116,15 @@ OPERATIONS = (
             **record(
                 {
                     "cursor": {**MAYBE_TEXT, "maxLength": MAX_CURSOR_BYTES},
-                    "event": {"type": "object", "description": "As EventBridge brings it."},
+                    "event": {"type": "object", "description": "The event, as EventBridge delivers it."},
                     "object": _OBJECT,
-                    "run_id": {**NAMES["run_id"], "description": "Of a run whose last status it hears of."},
-                    "asset_key": {**KEY, "description": "Of an asset whose newest event it hears of."},
+                    "run_id": {**NAMES["run_id"], "description": "A run whose last status it receives."},
+                    "asset_key": {**KEY, "description": "An asset whose newest event it receives."},
                     "deadline": MOMENT,
                 },
                 required=(),
             ),
-            # One of them, or none for the stored cursor.
+            # At most one of them; none for the stored cursor.
             "maxProperties": 1,
         },
         refusals=_REFUSED,
@@ -132,7 +132,7 @@ OPERATIONS = (
     Operation(
         "POST",
         "/api/sensors/<sensor>/tick",
-        "Evaluate at once: the interval is not awaited; one tick at a time, as ever.",
+        "Evaluate now, regardless of the interval; still one tick at a time.",
         tick_now,
         record({"decision": TEXT, "reason": TEXT, "tick_id": MAYBE_TEXT}),
         body=record({}),

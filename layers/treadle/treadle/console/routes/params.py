@@ -1,4 +1,4 @@
-"""Times as they are given to an operation."""
+"""Time parameters of operations."""
 
 from aws_lambda_powertools.event_handler.exceptions import BadRequestError
 
@@ -10,16 +10,18 @@ MOMENT: Schema = {**KEY, "description": "Such as 2026-11-28T06:00:00Z, or 2h for
 
 
 def moment(asked: ApiRequest, text: str) -> int:
-    """A time, in milliseconds since the epoch.
+    """Parse a time into milliseconds since the epoch.
 
     Args:
         asked: the request.
-        text: what it gives.
+        text: the parameter's value.
 
     Raises:
-        BadRequestError: if that is no time.
+        BadRequestError: if it is not a time.
     """
     found = parse_time_expression(text, asked.now)
     if found is None:
-        raise BadRequestError("That is no time such as 2026-11-28T06:00:00Z, and no time ago such as 2h.")
+        raise BadRequestError(
+            "This is not a time. Write it as 2026-11-28T06:00:00Z, or as 2h for 2 hours ago."
+        )
     return found

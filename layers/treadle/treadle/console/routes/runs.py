@@ -1,4 +1,4 @@
-"""What can be asked of runs: how they stand; another attempt, the end, another chance for a key."""
+"""API operations on runs: list, show, rerun, cancel, and release a run key."""
 
 from http import HTTPStatus
 
@@ -25,22 +25,22 @@ _IF_ATTEMPT: Schema = {
     "description": "Do nothing if another attempt has followed this one.",
 }
 _EDIT: Schema = record({"is_new": {"type": "boolean"}, "reason": TEXT})
-_REFUSED = {HTTPStatus.CONFLICT: "As things stand it cannot be done; nothing was changed."}
+_REFUSED = {HTTPStatus.CONFLICT: "The current status does not allow it; nothing was changed."}
 
 
 _LEFT_OUT = {"run_config", "tags", "allowances", "reached", "reactions", "claim", "pending_start"}
-"""What a list of runs goes without: together it may be more than Lambda can answer."""
+"""Fields that a list of runs omits: with them, it might exceed Lambda's response limit."""
 
 
 def runs(asked: ApiRequest) -> Json:
-    """A page of them."""
+    """Return a page of runs."""
     query = asked.query
     sensor, job = query.get("sensor"), query.get("job")
     if sensor and job:
-        raise BadRequestError("Runs are listed of a sensor or of a job: give one of them.")
+        raise BadRequestError("Runs can be listed for a sensor or for a job: give one of them.")
     if query.get("before") and not (sensor or job):
         raise BadRequestError(
-            "The newest runs of all jobs are one page: give a sensor or a job to look further."
+            "The newest runs of all jobs are one page: give a sensor or a job for older ones."
         )
     statuses = frozenset(map(DagsterRunStatus, query.get("status", ()))) or None
     page = asked.parts.runs.page(
@@ -50,14 +50,14 @@ def runs(asked: ApiRequest) -> Json:
 
 
 def run(asked: ApiRequest) -> Json:
-    """One in full."""
+    """Return a run in full."""
     with not_found():
         found = asked.parts.runs.get(asked.path["run_id"])
     return {**run_json(found), "story": _explanation(asked, found)}
 
 
 def _explanation(asked: ApiRequest, run: Run) -> Json | None:
-    """How it came about; None if its sensor is not deployed any more, or had no part in it."""
+    """Explain how a run came about; None if its sensor is no longer deployed, or did not request it."""
     try:
         told: Json = plain_json(asked.parts.why.explain(run.sensor, Subject(run_id=run.run_id)))
     except CommandRefusedError:
@@ -66,23 +66,23 @@ def _explanation(asked: ApiRequest, run: Run) -> Json | None:
 
 
 def outline(run: Run) -> Json:
-    """A run as lists show it."""
+    """Return a run as shown in lists."""
     return {name: value for name, value in run_json(run).items() if name not in _LEFT_OUT}
 
 
 def rerun(asked: ApiRequest) -> Json:
-    """Start a run that has ended once more."""
+    """Start another attempt of a run that has ended."""
     if_attempt = asked.body.get("if_attempt")
     return _edit(asked.parts.runs.rerun(asked.path["run_id"], asked.caller.name, if_attempt=if_attempt))
 
 
 def cancel(asked: ApiRequest) -> Json:
-    """End a run."""
+    """Cancel a run."""
     return _edit(asked.parts.runs.cancel(asked.path["run_id"], asked.caller.name))
 
 
 def release(asked: ApiRequest) -> Json:
-    """Let the next request for a run key start its run once more."""
+    """Allow the next request for a run key to start its run again."""
     sensor, key = asked.path["sensor"], asked.body["run_key"]
     if_attempt = asked.body.get("if_attempt")
     return _edit(asked.parts.runs.release(sensor, key, asked.caller.name, if_attempt=if_attempt))
@@ -120,7 +120,7 @@ OPERATIONS = (
     Operation(
         "GET",
         "/api/runs/<run_id>",
-        "A run's record, and how it came about.",
+        "A run's record, and the explanation of its status.",
         run,
         _FULL,
         refusals={HTTPStatus.NOT_FOUND: "There is no such run."},
@@ -128,7 +128,7 @@ OPERATIONS = (
     Operation(
         "POST",
         "/api/runs/<run_id>/rerun",
-        "Start a run that has ended once more, at once.",
+        "Start a run that has ended again, immediately.",
         rerun,
         _EDIT,
         body=record({"if_attempt": _IF_ATTEMPT}, required=()),
@@ -137,7 +137,7 @@ OPERATIONS = (
     Operation(
         "POST",
         "/api/runs/<run_id>/cancel",
-        "End a run: at once if it waits for its launch, else by asking its target.",
+        "Cancel a run: immediately if it waits for its launch, otherwise through its target.",
         cancel,
         _EDIT,
         body=record({"if_attempt": _IF_ATTEMPT}, required=()),
@@ -146,7 +146,7 @@ OPERATIONS = (
     Operation(
         "POST",
         "/api/sensors/<sensor>/release",
-        "Let the next request for a run key start its run once more.",
+        "Let the next request for a run key start its run again.",
         release,
         _EDIT,
         body=record({"run_key": KEY, "if_attempt": _IF_ATTEMPT}, required=("run_key",)),

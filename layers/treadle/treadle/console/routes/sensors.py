@@ -1,4 +1,4 @@
-"""What can be asked of sensors: how they stand, what they are connected with, and to change them."""
+"""API operations on sensors: overview, show, change, and the graph."""
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,10 +18,10 @@ from treadle.operate.views import edit_json, graph_json, sensor_json
 from treadle.ports.sensors import RecordedEdit, SensorState
 
 MOST_AT_ONCE = 100
-"""Sensors that one request may change."""
+"""Maximum number of sensors that one request may change."""
 
 EDITS = 20
-"""So many of a sensor's last edits are shown with it."""
+"""Number of a sensor's last edits that are shown."""
 
 _WORKERS = 8
 _VIEW = with_properties(shape(SensorView), last_tick={"anyOf": [OUTLINE_OF_TICK, {"type": "null"}]})
@@ -29,7 +29,7 @@ _MISSING = {HTTPStatus.NOT_FOUND: "There is no such sensor."}
 
 
 def overview(asked: ApiRequest) -> Json:
-    """All sensors at a glance."""
+    """Return the overview of all sensors."""
     parts = asked.parts
     return {
         "stack": parts.deployment.name,
@@ -41,7 +41,7 @@ def overview(asked: ApiRequest) -> Json:
 
 
 def sensor(asked: ApiRequest) -> Json:
-    """One of them."""
+    """Return one sensor."""
     name = asked.path["sensor"]
     with not_found():
         view = asked.parts.overview.sensor(name)
@@ -50,22 +50,22 @@ def sensor(asked: ApiRequest) -> Json:
 
 
 def start(asked: ApiRequest) -> Json:
-    """Let it evaluate."""
+    """Start a sensor."""
     return _changed(asked, _start)
 
 
 def stop(asked: ApiRequest) -> Json:
-    """Let it evaluate no more."""
+    """Stop a sensor."""
     return _changed(asked, _stop)
 
 
 def reset(asked: ApiRequest) -> Json:
-    """Let code and deployment decide."""
+    """Return a sensor to its declared status."""
     return _changed(asked, _reset)
 
 
 def bulk(asked: ApiRequest) -> Json:
-    """Change several."""
+    """Change several sensors."""
     change = _CHANGES[asked.body["action"]]
 
     def one(name: str) -> Json:
@@ -82,7 +82,7 @@ def bulk(asked: ApiRequest) -> Json:
 
 
 def set_cursor(asked: ApiRequest) -> Json:
-    """Give it another bookmark."""
+    """Replace a sensor's cursor."""
     cursor, seen = asked.body["cursor"], asked.body["if_epoch"]
 
     def change(asked: ApiRequest, name: str) -> SensorState:
@@ -92,7 +92,7 @@ def set_cursor(asked: ApiRequest) -> Json:
 
 
 def graph(asked: ApiRequest) -> Json:
-    """What is connected with what."""
+    """Return the graph of sensors, jobs and assets."""
     return graph_json(graph_of(asked.parts.deployment, asked.parts.jobs))
 
 
@@ -136,7 +136,7 @@ OPERATIONS = (
     Operation(
         "GET",
         "/api/overview",
-        "All sensors at a glance, and what the caller may do.",
+        "All sensors with their status, and the caller's role.",
         overview,
         record(
             {
@@ -146,7 +146,7 @@ OPERATIONS = (
                 "sensors": list_of(_VIEW),
                 "dead_letters": {
                     "type": ["integer", "null"],
-                    "description": "About how many there are; null if that is not known.",
+                    "description": "Approximate number; null if unknown.",
                 },
             }
         ),
@@ -154,18 +154,18 @@ OPERATIONS = (
     Operation(
         "GET",
         "/api/sensors/<sensor>",
-        "One sensor, with what operators last changed of it.",
+        "One sensor, with operators' last changes.",
         sensor,
         with_properties(_VIEW, edits=list_of(shape(RecordedEdit))),
         refusals=_MISSING,
     ),
-    _change("start", "Let a sensor evaluate from now on; its cursor stays.", start),
-    _change("stop", "Let a sensor evaluate no more; its cursor stays.", stop),
-    _change("reset", "Let code and deployment decide again whether a sensor evaluates.", reset),
+    _change("start", "Start a sensor; its cursor is kept.", start),
+    _change("stop", "Stop a sensor; its cursor is kept.", stop),
+    _change("reset", "Reset a sensor to the status that its code or deployment declares.", reset),
     Operation(
         "POST",
         "/api/sensors/bulk",
-        "Start, stop or reset several sensors; of each it is said what became of it.",
+        "Start, stop or reset several sensors; the response has the result of each.",
         bulk,
         record({"results": list_of(_RESULT)}),
         body=record(
@@ -178,7 +178,7 @@ OPERATIONS = (
     Operation(
         "PUT",
         "/api/sensors/<sensor>/cursor",
-        "Give a sensor another cursor, or none, unless it has moved since it was seen.",
+        "Set or delete a sensor's cursor, unless it has changed since it was read.",
         set_cursor,
         _VIEW,
         body=record(
@@ -188,20 +188,20 @@ OPERATIONS = (
                     "type": "integer",
                     "minimum": 0,
                     "maximum": 2**53 - 1,
-                    "description": "The sensor's `cursor_epoch` as it was seen.",
+                    "description": "The sensor's `cursor_epoch` as it was read.",
                 },
             }
         ),
         refusals={
             **_MISSING,
-            HTTPStatus.CONFLICT: "A tick or another operator has come in between.",
-            HTTPStatus.UNPROCESSABLE_ENTITY: "The cursor is too large to be kept.",
+            HTTPStatus.CONFLICT: "A tick or another operator has changed the sensor in the meantime.",
+            HTTPStatus.UNPROCESSABLE_ENTITY: "The cursor is too large to be stored.",
         },
     ),
     Operation(
         "GET",
         "/api/graph",
-        "Which sensors hear of which jobs and assets, and which jobs they may start.",
+        "The jobs and assets whose events sensors receive, and the jobs that they may start.",
         graph,
         record({"nodes": list_of(_NODE), "edges": list_of(record({"from": TEXT, "to": TEXT}))}),
     ),

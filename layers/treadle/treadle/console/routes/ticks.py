@@ -1,4 +1,4 @@
-"""What can be asked of ticks: page by page, and one in full."""
+"""API operations on ticks: list, show, and drop."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -20,14 +20,14 @@ from treadle.ports.ticks import Tick, TickSummary, TickTrouble
 MOST = 1_000
 
 RUNS = 100
-"""So many of a tick's runs are shown with it."""
+"""Number of a tick's runs that are shown."""
 
 REQUESTS_BYTES = 1_000_000
-"""So much of what a tick asked for is shown with it: an answer of Lambda's has its limit."""
+"""Maximum bytes of a tick's requests that are shown, because of Lambda's response limit."""
 
 
 def ticks(asked: ApiRequest) -> Json:
-    """A page of them."""
+    """Return a page of ticks."""
     sensor, query = asked.path["sensor"], asked.query
     with not_found():
         deployed_sensor(asked.parts.deployment, sensor)
@@ -37,7 +37,7 @@ def ticks(asked: ApiRequest) -> Json:
 
 
 def tick(asked: ApiRequest) -> Json:
-    """One in full."""
+    """Return a tick in full."""
     with not_found():
         found = asked.parts.ticks.get(asked.path["sensor"], asked.path["tick_id"])
     told = tick_json(found)
@@ -50,7 +50,7 @@ def tick(asked: ApiRequest) -> Json:
 
 
 def drop(asked: ApiRequest) -> Json:
-    """Let no more start of one that waits."""
+    """Drop the waiting requests of a tick."""
     sensor, tick_id = asked.path["sensor"], asked.path["tick_id"]
     with not_found():
         asked.parts.ticks.get(sensor, tick_id)
@@ -59,7 +59,7 @@ def drop(asked: ApiRequest) -> Json:
 
 
 def _bounded(requests: Sequence[Any]) -> list[Any]:
-    """As many of them as fit."""
+    """Return as many requests as fit."""
     kept, size = [], 0
     for request in requests:
         size += len(json.dumps(request))
@@ -109,7 +109,7 @@ OPERATIONS = (
     Operation(
         "GET",
         "/api/sensors/<sensor>/ticks/<tick_id>",
-        "A tick with all that it asked for and logged, and the runs that came of it.",
+        "A tick with its requests, its log and its runs.",
         tick,
         _FULL,
         refusals={HTTPStatus.NOT_FOUND: "There is no such tick."},
@@ -117,13 +117,13 @@ OPERATIONS = (
     Operation(
         "POST",
         "/api/sensors/<sensor>/ticks/<tick_id>/drop",
-        "Let no more start of a tick that waits; what has been started of it stays so.",
+        "Drop the held requests of a tick; runs that it has started continue.",
         drop,
         record({"reason": TEXT}),
         body=record({"reason": {"type": "string", "maxLength": MAX_REASON}}, required=()),
         refusals={
             HTTPStatus.NOT_FOUND: "There is no such tick.",
-            HTTPStatus.CONFLICT: "Nothing of the tick waits.",
+            HTTPStatus.CONFLICT: "The tick has no held requests.",
         },
     ),
 )

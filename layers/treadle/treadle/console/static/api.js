@@ -10,7 +10,7 @@ export class ApiError extends Error {
   }
 }
 
-const NO_ANSWER = 'The server does not answer. Is `treadle console` still running, and the network there?';
+const NO_ANSWER = 'The server does not respond. Check that `treadle console` is running, and check the network.';
 
 async function request(method, path, {query = {}, body, signal} = {}) {
   const asked = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== ''));

@@ -62,9 +62,9 @@ const random = () => base64url(crypto.getRandomValues(new Uint8Array(32)));
 
 async function discovered() {
   const answer = await fetch(`${config.issuer.replace(/\/$/, '')}/.well-known/openid-configuration`, {credentials: 'omit'});
-  if (!answer.ok) throw new Error(`The issuer ${config.issuer} answered ${answer.status} when asked how one signs in.`);
+  if (!answer.ok) throw new Error(`The issuer ${config.issuer} answered ${answer.status} to the request for its OpenID configuration.`);
   const found = await answer.json();
-  if (found.issuer !== config.issuer) throw new Error(`The issuer calls itself ${found.issuer}, not ${config.issuer}.`);
+  if (found.issuer !== config.issuer) throw new Error(`The issuer reports the name ${found.issuer}, not ${config.issuer}.`);
   return found;
 }
 
@@ -103,7 +103,7 @@ async function finishSignIn() {
   if (!answered.has('state')) return kept() !== null;
   sessionStorage.removeItem(UNDER_WAY);
   history.replaceState(null, '', location.pathname + (begun?.hash ?? ''));
-  if (!begun || answered.get('state') !== begun.state) throw new Error('This sign-in was not begun in this tab. Sign in again.');
+  if (!begun || answered.get('state') !== begun.state) throw new Error('This sign-in was not started in this tab. Sign in again.');
   if (answered.has('error')) {
     throw new Error(`The issuer refused the sign-in: ${answered.get('error_description') ?? answered.get('error')}.`);
   }
@@ -123,7 +123,7 @@ async function exchange(code, {nonce, verifier}) {
   if (!answer.ok || !given.access_token) {
     throw new Error(`The issuer gave no token: ${given.error_description ?? given.error ?? answer.status}.`);
   }
-  if (claims(given.id_token).nonce !== nonce) throw new Error('The token answers another sign-in than this one. Sign in again.');
+  if (claims(given.id_token).nonce !== nonce) throw new Error('The token belongs to another sign-in. Sign in again.');
   const until = given.expires_in ? Date.now() + given.expires_in * 1000 - SPARE : null;
   sessionStorage.setItem(TOKEN, JSON.stringify({token: given.access_token, idToken: given.id_token, until}));
 }

@@ -9,7 +9,7 @@ export const useDeployment = () => useContext(Deployment);
 /** Why the viewer may not change anything; null if they may. */
 export function useForbidden() {
   const {role} = useContext(Deployment);
-  return role === 'operator' ? null : `Your role is ${role}: it takes the role operator to change anything.`;
+  return role === 'operator' ? null : `Your role is ${role}: changes require the role operator.`;
 }
 
 /** The kinds of sensor in words. */
@@ -41,4 +41,4 @@ const EVENT_KINDS = ['run_status', 'asset', 'deadline'];
 
 /** Whether a sensor evaluates ticks; others evaluate events alone. */
 export const doesTick = (sensor) => !EVENT_KINDS.includes(sensor.kind);
-export const NO_TICKS = 'It evaluates events alone, as they come';
+export const NO_TICKS = 'It evaluates only events, as they arrive';

@@ -30,7 +30,7 @@ function Keys({query}) {
     <div class="toolbar"><label class="field grow"><span class="unseen">Filter assets</span><input type="search" placeholder="Filter by key …" value=${query.find ?? ''} oninput=${(event) => ask(['assets'], {find: event.target.value})} /></label></div>
     <${Loaded} of=${assets} what="assets">${({assets: found}) => html`<${Table} caption="Assets" columns=${columns} keyOf=${(each) => each.asset_key}
       rows=${found.filter((each) => each.asset_key.toLowerCase().includes(find))}
-      empty=${html`<p>${found.length ? 'No asset matches. Clear the filter to see all of them.' : 'No asset was materialized yet. Jobs report theirs with treadle.integrations.reporting, sensors with asset events.'}</p>`} />`}<//>
+      empty=${html`<p>${found.length ? 'No asset matches. Clear the filter to see all of them.' : 'No asset has been materialized yet. Jobs report theirs with treadle.integrations.reporting, sensors with asset events.'}</p>`} />`}<//>
   <//>`;
 }
 

@@ -46,13 +46,13 @@ export function CursorDialog({sensor, onClose, done}) {
     setState({busy: false, error: null});
   };
   return html`<${Dialog} title=${`Cursor of ${sensor.name}`} onClose=${onClose} wide>
-    <p class="faint">The next tick begins at this bookmark. A tick in flight commits nothing after an edit.</p>
+    <p class="faint">The next tick reads this cursor. A tick in progress commits nothing after an edit.</p>
     <label class="field"><span>New cursor</span><textarea rows="10" class="mono" spellcheck=${false} disabled=${clears} value=${text} oninput=${(event) => setText(event.target.value)}></textarea></label>
-    <label class="check"><input type="checkbox" checked=${clears} onchange=${() => setClears(!clears)} /> No cursor: the sensor begins anew</label>
-    ${isBroken && html`<p class="warn-text">The stored cursor is JSON, and this is none. It would be kept as it is.</p>`}
+    <label class="check"><input type="checkbox" checked=${clears} onchange=${() => setClears(!clears)} /> No cursor: the sensor starts over</label>
+    ${isBroken && html`<p class="warn-text">The stored cursor is JSON, but this text is not. It would be stored as it is.</p>`}
     <h3>What changes</h3><${Difference} before=${seen.cursor} after=${next} />
     ${state.error && (state.error.status === 409
-      ? html`<div class="notice warn" role="alert"><p>${state.error.message} Your text is still here: look at what is stored now, then save again.</p><button class="small" onclick=${look}>Compare with what is stored now</button></div>`
+      ? html`<div class="notice warn" role="alert"><p>${state.error.message} Your text is still here: compare it with the stored cursor, then save again.</p><button class="small" onclick=${look}>Compare with what is stored now</button></div>`
       : html`<${Problem} error=${state.error} />`)}
     <footer><button onclick=${onClose}>Keep as it is</button><button class="primary" disabled=${state.busy || next === seen.cursor} onclick=${save}>Set cursor</button></footer>
   <//>`;

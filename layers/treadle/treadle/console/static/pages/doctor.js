@@ -20,7 +20,7 @@ function Findings({findings}) {
   const sorted = [...findings].sort((one, other) => (ORDER[one.severity] ?? 1) - (ORDER[other.severity] ?? 1));
   const [wrong, fine] = [sorted.filter((each) => each.severity !== 'ok'), sorted.filter((each) => each.severity === 'ok')];
   return html`
-    ${wrong.length === 0 ? html`<${Empty}><p><${Badge} status="ok" label="Nothing is wrong" /></p><p>${fine.length ? `${count(fine.length, 'thing')} examined, all in order.` : 'All that is examined is in order.'}</p><//>`
+    ${wrong.length === 0 ? html`<${Empty}><p><${Badge} status="ok" label="Nothing is wrong" /></p><p>${fine.length ? `${count(fine.length, 'check')} made, all in order.` : 'All checks are in order.'}</p><//>`
       : html`<ul class="findings">${wrong.map((each, index) => html`<${Finding} key=${index} finding=${each} />`)}</ul>`}
     ${fine.length > 0 && html`<p><button class="quiet" aria-expanded=${String(showsAll)} onclick=${() => setShowsAll(!showsAll)}>${showsAll ? 'Hide' : 'Show'} ${fine.length} in order</button></p>`}
     ${showsAll && html`<ul class="findings">${fine.map((each, index) => html`<${Finding} key=${index} finding=${each} />`)}</ul>`}`;

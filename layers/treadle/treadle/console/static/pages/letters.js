@@ -25,12 +25,12 @@ export function DeadLetters({query}) {
   const origins = [...new Set(found.map((each) => each.origin))].sort();
   const shown = found.filter((each) => !query.origin || each.origin === query.origin);
   const actions = html`<button onclick=${letters.refresh}>Look again</button>
-    <button class="primary" disabled=${forbidden !== null || shown.length === 0} title=${forbidden ?? ''} onclick=${() => setIsOpen(true)}>Redrive ${count(shown.length, 'letter')} …</button>`;
+    <button class="primary" disabled=${forbidden !== null || shown.length === 0} title=${forbidden ?? ''} onclick=${() => setIsOpen(true)}>Redrive ${count(shown.length, 'dead letter')} …</button>`;
   return html`<${Page} title="Dead letters" actions=${actions}>
-    <p class="lead">What could not be delivered or processed, with what a redrive would do with each. Looking at them takes them off the queue for a moment, so this list does not renew itself.</p>
+    <p class="lead">Messages that could not be delivered or processed, with what a redrive would do with each. Reading them hides them in the queue for a while, so this list does not refresh itself.</p>
     ${origins.length > 1 && html`<div class="toolbar"><${Choice} label="From" options=${[['', 'All'], ...origins.map((each) => [each, each])]} value=${query.origin ?? ''} onChange=${(origin) => ask(['dead-letters'], {origin})} /></div>`}
     <${Loaded} of=${letters} what="dead letters">${() => html`<${Table} caption="Dead letters" columns=${columnsOf(WOULD)} rows=${shown} keyOf=${(each) => each.message_id}
-      empty=${html`<p>No dead letters. Whatever was sent has arrived.</p>`} />`}<//>
+      empty=${html`<p>No dead letters. All messages were processed.</p>`} />`}<//>
     ${isOpen && html`<${RedriveDialog} number=${shown.length} origin=${query.origin} onClose=${() => setIsOpen(false)} done=${letters.refresh} />`}
   <//>`;
 }
@@ -49,11 +49,11 @@ function RedriveDialog({number, origin, onClose, done}) {
   };
   if (state.results) {
     return html`<${Dialog} title="Redriven" onClose=${onClose} wide>
-      <${Table} caption="What became of them" columns=${columnsOf({})} rows=${state.results} keyOf=${(each) => each.message_id} empty=${html`<p>No letter was left to send.</p>`} />
+      <${Table} caption="Results" columns=${columnsOf({})} rows=${state.results} keyOf=${(each) => each.message_id} empty=${html`<p>No dead letter was left to send.</p>`} />
       <footer><button class="primary" onclick=${onClose}>Close</button></footer><//>`;
   }
   return html`<${Dialog} title="Redrive dead letters" onClose=${onClose}>
-    <p>${count(number, 'letter')}${origin ? ` of ${origin}` : ''} will be sent again, each to the step it was meant for. What is worthless by now is dropped, what nobody can place stays. A letter is deleted only once it was sent.</p>
+    <p>${count(number, 'dead letter')}${origin ? ` of ${origin}` : ''} will be sent to their original destinations again. Obsolete ones are dropped, unknown ones stay. A message is deleted only after it was sent.</p>
     ${state.error && html`<${Problem} error=${state.error} />`}
     <footer><button onclick=${onClose}>Keep as it is</button><button class="primary" disabled=${state.busy} onclick=${act}>${state.busy ? 'Sending …' : 'Redrive'}</button></footer>
   <//>`;

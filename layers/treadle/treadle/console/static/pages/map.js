@@ -16,7 +16,7 @@ const hrefOf = (node) => ({sensor: sensorAddress(node.name), job: address(['runs
 export function SensorMap() {
   const graph = useLive((signal) => api.graph(signal), 0, ['graph']);
   return html`<${Page} title="Map" actions=${html`<button onclick=${graph.refresh}>Look again</button>`}>
-    <p class="lead">What leads to what: jobs and assets that sensors watch stand left of them, the jobs they start right.</p>
+    <p class="lead">Jobs and assets whose events sensors receive are on the left of them, the jobs that they start on the right.</p>
     <${Loaded} of=${graph} what="the map">${({nodes, edges}) => (nodes.length ? html`<${Picture} nodes=${nodes} edges=${edges} />` : html`<${Empty}><p>Nothing to draw: no sensor is deployed yet.</p><//>`)}<//>
   <//>`;
 }

@@ -24,8 +24,8 @@ const WAYS = {
 /** Of what is named in one line: its label, and an example. */
 const NAMED = {
   object: ["Key of an object in the sensor's bucket", 'incoming/2026/cities.csv'],
-  run: ['Id of a run, of whose last status it hears', '123e4567-e89b-12d3-a456-426614174000'],
-  asset: ['Key of an asset, of whose newest materialization it hears', 'warehouse/orders'],
+  run: ['Id of a run whose last status it receives', '123e4567-e89b-12d3-a456-426614174000'],
+  asset: ['Key of an asset whose newest materialization it receives', 'warehouse/orders'],
 };
 
 export function PreviewDialog({sensor, onClose, done}) {
@@ -63,7 +63,7 @@ function bodyOf({way, cursor, isNone, name, deadline, event}, sensor) {
   if (way === 'deadline') return {deadline: new Date(deadline).toISOString()};
   if (way === 'event') {
     const value = parsed(event);
-    if (value === null || typeof value !== 'object') throw new Error('The event is no JSON object: mend it, and evaluate again.');
+    if (value === null || typeof value !== 'object') throw new Error('The event is not a JSON object: correct it, and evaluate again.');
     return {event: value};
   }
   if (isNone) return {cursor: null};
@@ -83,7 +83,7 @@ function Input({given, change}) {
     return html`<label class="field"><span>Event, as EventBridge sends it</span><textarea rows="10" class="mono" spellcheck=${false} value=${given.event} oninput=${(event) => change({event: event.target.value})}></textarea></label>`;
   }
   return html`<label class="field"><span>Cursor</span><textarea rows="7" class="mono" spellcheck=${false} disabled=${given.isNone} value=${given.cursor} oninput=${(event) => change({cursor: event.target.value})}></textarea></label>
-    <label class="check"><input type="checkbox" checked=${given.isNone} onchange=${() => change({isNone: !given.isNone})} /> No cursor, as at the very first tick</label>`;
+    <label class="check"><input type="checkbox" checked=${given.isNone} onchange=${() => change({isNone: !given.isNone})} /> No cursor, as at the first tick</label>`;
 }
 
 function headline(tick) {

@@ -20,7 +20,7 @@ export function Requests({tick, action, isPreview = false}) {
       <p class="faint">${existing.length === 1 ? 'A run exists for this key, so none was requested again.' : 'Runs exist for these keys, so none were requested again.'}</p>
       <ul class="keys">${existing.map((key) => html`<li key=${key}><${Mono}>${key}<//>${action?.(key)}</li>`)}</ul></section>`}
     ${aside.length > 0 && html`<section class="card"><h2>${count(aside.length, 'request')} set aside</h2>
-      <p class="faint">These could never run; the others were not held up.</p>
+      <p class="faint">These could never run; the others were not delayed.</p>
       <${Table} caption="Requests set aside" rows=${aside} keyOf=${(each) => `${each.run_key} ${each.reason}`} columns=${[
         {name: 'Run key', kind: 'main', of: (each) => html`<${Mono}>${each.run_key ?? '–'}<//>`}, {name: 'Reason', of: (each) => each.reason},
       ]} /></section>`}

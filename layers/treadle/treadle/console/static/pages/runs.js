@@ -26,7 +26,7 @@ export function Runs({query}) {
   return html`<${Page} title="Runs">
     <div class="toolbar">${select('Job', jobs, job)}${select('Sensor', sensors.map((each) => each.name), sensor)}</div>
     <${RunList} fixed=${{sensor, job}} query=${query} at=${at} showsSensor />
-    ${!sensor && !job && html`<p class="faint">The newest runs of all jobs. Choose a job or a sensor to look further back.</p>`}
+    ${!sensor && !job && html`<p class="faint">The newest runs of all jobs. Choose a job or a sensor to see older ones.</p>`}
   <//>`;
 }
 
@@ -36,7 +36,7 @@ export function RunList({fixed, query, at, showsSensor = false}) {
   const turn = (change) => ask(at, {...(at[0] === 'runs' ? fixed : {tab: 'runs'}), status: query.status, ...change});
   const empty = query.status || query.before
     ? html`<p>No run matches. Choose “All” to see the others.</p>`
-    : html`<p>No run yet. A run appears here as soon as a tick has asked for it.</p>`;
+    : html`<p>No runs yet. A run appears here as soon as a tick has requested it.</p>`;
   return html`<section class="card" aria-label="Runs">
     <div class="toolbar"><${Choice} label="Runs with status" options=${STATUSES} value=${query.status ?? ''} onChange=${(status) => turn({status, before: undefined})} /></div>
     <${Loaded} of=${page} what="runs">${({runs, next}) => html`
@@ -83,12 +83,12 @@ function Actions({run, done}) {
   };
   return html`
     <button disabled=${forbidden !== null || !ended} title=${forbidden ?? (ended ? 'Start its next attempt, with the same config' : 'It has not ended: cancel it, or wait')} onclick=${() => setAsked('rerun')}>Rerun …</button>
-    <button disabled=${forbidden !== null || ended} title=${forbidden ?? (ended ? 'It has ended already' : 'Ask its target to end it')} onclick=${() => setAsked('cancel')}>Cancel …</button>
+    <button disabled=${forbidden !== null || ended} title=${forbidden ?? (ended ? 'It has ended already' : 'Send its target the request to stop it')} onclick=${() => setAsked('cancel')}>Cancel …</button>
     ${run.run_key && run.sensor && ended && html`<${Release} sensor=${run.sensor} runKey=${run.run_key} done=${done} />`}
     ${asked === 'rerun' && html`<${Confirm} title="Rerun" does="Rerun" onClose=${() => setAsked(null)} act=${() => act(() => api.rerun(run.run_id, run.attempt))}>
-      <p>Attempt ${run.attempt + 1} of this run starts at once, with the same config and tags. Who asked stays on its record.</p><//>`}
+      <p>Attempt ${run.attempt + 1} of this run starts immediately, with the same config and tags. The operator is recorded with the run.</p><//>`}
     ${asked === 'cancel' && html`<${Confirm} title="Cancel the run" does="Cancel the run" onClose=${() => setAsked(null)} act=${() => act(() => api.cancel(run.run_id, run.attempt))}>
-      <p>What it has done so far stays done. If it has been started, its target is asked to end it, and reports the end.</p><//>`}`;
+      <p>What it has done so far is not undone. If it has been started, its target receives the request to stop it, and reports the end.</p><//>`}`;
 }
 
 function RunDetail({run, refresh}) {
@@ -96,7 +96,7 @@ function RunDetail({run, refresh}) {
     <${Facts} facts=${[
       ['Status', html`<${Badge} status=${run.status} />`],
       ['Job', html`<a href=${address(['runs'], {job: run.job})}>${run.job}</a>`],
-      ['Sensor', run.sensor ? html`<a href=${sensorAddress(run.sensor)}>${run.sensor}</a>` : 'none: it was only observed'],
+      ['Sensor', run.sensor ? html`<a href=${sensorAddress(run.sensor)}>${run.sensor}</a>` : 'none: an external run'],
       run.tick_id && ['Tick', html`<a href=${tickAddress(run.sensor, run.tick_id)} class="mono clip">${run.tick_id}</a>`, 'wide'],
       ['Run key', html`<${Mono}>${run.run_key ?? 'none'}<//>`, 'wide'],
       run.partition_key && ['Partition', html`<${Mono}>${run.partition_key}<//>`],

@@ -40,7 +40,7 @@ function Actions({sensor, done, onTest}) {
   const canReset = sensor.stored_status !== 'DECLARED_IN_CODE';
   const reset = () => run(async () => {
     done(await api.change(sensor.name, 'reset'));
-    tell(`${sensor.name} is reset: code and deployment decide again whether it runs (default: ${sensor.default_status}).`);
+    tell(`${sensor.name} is reset to the status that its code or deployment declares (default: ${sensor.default_status}).`);
   });
   const tick = () => run(async () => {
     const came = await api.tickNow(sensor.name);
@@ -50,7 +50,7 @@ function Actions({sensor, done, onTest}) {
   return html`<${Switch} sensor=${sensor} done=${done} />
     <button disabled=${forbidden !== null} title=${forbidden ?? 'See what it would do, and commit nothing'} onclick=${onTest}>Test …</button>
     <button disabled=${busy || forbidden !== null || !doesTick(sensor)} title=${forbidden ?? (doesTick(sensor) ? 'Evaluate at once, for real' : NO_TICKS)} onclick=${tick}>Tick now</button>
-    <button class="quiet" disabled=${busy || forbidden !== null || !canReset} title=${forbidden ?? 'Let code and deployment decide again whether it runs'} onclick=${reset}>Reset</button>`;
+    <button class="quiet" disabled=${busy || forbidden !== null || !canReset} title=${forbidden ?? 'Reset to the status that its code or deployment declares'} onclick=${reset}>Reset</button>`;
 }
 
 function interval(sensor) {

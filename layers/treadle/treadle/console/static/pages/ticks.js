@@ -62,7 +62,7 @@ export function TickTable({ticks, isFiltered, hasTicked, hasOlder}) {
     {name: 'Trigger', kind: 'whole', of: (tick) => html`<span class="mono clip" title=${tick.trigger ?? ''}>${tick.trigger ?? 'schedule'}</span>`},
   ];
   const empty = hasOlder
-    ? html`<p>None among the last thousand ticks. “Older” looks further back.</p>`
+    ? html`<p>None among the last thousand ticks. “Older” shows earlier ones.</p>`
     : isFiltered ? html`<p>No tick matches. Choose “All” to see the others.</p>`
     : html`<p>${hasTicked ? 'The ticks have expired.' : 'No tick yet. A running sensor ticks by its schedule or at its events; “Test …” shows what it would do.'}</p>`;
   return html`<${Table} caption="Ticks" columns=${columns} rows=${ticks} keyOf=${(tick) => tick.tick_id} empty=${empty} />`;

@@ -10,7 +10,7 @@ import {Story} from './story.js';
 
 const SUBJECTS = {
   object: ['Object', 's3://my-bucket/incoming/cities.csv'],
-  key: ['Run key', 'the key that the sensor asks under'],
+  key: ['Run key', 'the run key of the request'],
   run: ['Run', '123e4567-e89b-12d3-a456-426614174000'],
   at: ['Time', '2026-11-28T03:00:00Z, or 2h'],
 };
@@ -56,7 +56,7 @@ export function Why({query}) {
   return html`<${Page} title="Why did it not run?">
     <${Question} key=${JSON.stringify(query)} sensors=${sensors} query=${query} asked=${asked ?? 'object'} />
     ${isComplete ? html`<${Answer} query=${query} />`
-      : html`<${Empty}><p>${asked ? 'Of which sensor? Choose it, then ask.' : 'Name an object, a run key, a run or a time, and read in one sentence what became of it, and every step that led there.'}</p><//>`}
+      : html`<${Empty}><p>${asked ? 'Choose a sensor, then ask.' : 'Name an object, a run key, a run or a time to see its status in one sentence, and every step that led there.'}</p><//>`}
   <//>`;
 }
 
@@ -81,5 +81,5 @@ function Question({sensors, query, asked}) {
 
 function Answer({query}) {
   const story = useLive((signal) => api.why({...query, at: query.at && momentOf(query.at)}, signal), 0, ['why', query]);
-  return html`<section class="card" aria-label="Answer" aria-live="polite"><${Loaded} of=${story} what="what became of it">${(found) => html`<${Story} story=${found} />`}<//></section>`;
+  return html`<section class="card" aria-label="Answer" aria-live="polite"><${Loaded} of=${story} what="the explanation">${(found) => html`<${Story} story=${found} />`}<//></section>`;
 }
