@@ -1,4 +1,4 @@
-"""What is told of assets: recorded once for each event id, numbered, and told on the bus."""
+"""The recorder of materializations: each event id is stored once, numbered, and published on the bus."""
 
 import logging
 import re
@@ -24,7 +24,7 @@ from treadle.ports.ticks import Tick
 logger = logging.getLogger(__name__)
 
 MAX_EVENT_ID = 512
-"""Bytes: with the name of the stack that it comes from it still fits into a key of the table."""
+"""Bytes: with the name of the stack that it comes from, it still fits into a key of the table."""
 
 MAX_RUN_ID = 512
 MAX_NAMESPACE = 256
@@ -40,16 +40,16 @@ _OWN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class AssetReport:
-    """What somebody reports of an asset.
+    """A report of a materialization.
 
     Attributes:
-        materialization: what was made.
-        event_id: a second report of the same repeats it.
-        time: when it was made.
-        run_id: the run, or its launch id, that made it.
+        materialization: what was materialized.
+        event_id: the same when it is reported again.
+        time: when it was materialized.
+        run_id: the id or launch id of the run that did it.
 
     Raises:
-        InvalidReportError: if an id or the time does not fit.
+        InvalidReportError: if an id or the time is invalid.
     """
 
     materialization: AssetMaterialization
@@ -66,14 +66,14 @@ class AssetReport:
 
 @dataclass(frozen=True, slots=True)
 class RemoteMaterialization:
-    """What another stack tells of an asset.
+    """A materialization that another stack published.
 
     Attributes:
-        told: the materialization, in the other stack's numbering.
-        namespace: the stack that tells of it.
+        told: the materialization, with the other stack's sequence number.
+        namespace: the stack that published it.
 
     Raises:
-        InvalidReportError: if it cannot be kept.
+        InvalidReportError: if it cannot be stored.
     """
 
     told: AssetMaterialized
@@ -94,11 +94,11 @@ class AssetRecorder:
     """Records materializations.
 
     Args:
-        events: numbers them.
-        bus: where they are told.
+        events: stores and numbers them.
+        bus: publishes them.
         namespace: the engine's, as `account/region/namespace`.
-        runs: knows how many runs led to one that made something.
-        clock: the time; None where nothing comes from outside.
+        runs: provides the chain depth of the run that materialized something.
+        clock: the clock; None where nothing comes from outside.
     """
 
     def __init__(
@@ -111,15 +111,13 @@ class AssetRecorder:
         self._clock = clock
 
     def record(self, reported: AssetReport | RemoteMaterialization) -> Outcome:
-        """Record what was reported here, or what another stack tells of; again it is told as it was at first.
+        """Record a report, or what another stack published; a repeated one is published as it was at first.
 
-        Whatever is said to have been made far in the future was made now: sensors take the times for an order.
-
-        Args:
-            reported: by whomever.
+        A time far in the future is replaced by the current time, because sensors rely on the order of the
+        times.
 
         Raises:
-            StoreError: if the store or the bus did not answer; nothing is lost by doing it again.
+            StoreError: if the store or the bus did not answer; it is safe to retry.
         """
         if isinstance(reported, AssetReport):
             return self._recorded(self._reported(reported))
@@ -132,20 +130,21 @@ class AssetRecorder:
         return self._recorded(replace(told, event_id=f"{namespace}/{told.event_id}", storage_id=0))
 
     def record_tick(self, tick: Tick, *, again: bool = False) -> list[str]:
-        """Record what a tick tells of; again it is told as it was at first.
+        """Record the materializations of a tick; repeated ones are published as they were at first.
 
-        It is one step further from its beginning than the tick, so that sensors which set each other off by
-        assets alone come to an end as well.
+        Their chain depth is one more than the tick's, so that sensors that trigger each other only by assets
+        stop as well.
 
         Args:
             tick: a committed one.
-            again: True once all of it has been published: says what is refused, and publishes nothing.
+            again: True once all of it has been published: only the refusals are returned, and nothing is
+                published.
 
         Returns:
-            Why some of it can never be recorded, or told; one for each such event.
+            Why some events can never be recorded or published; one reason for each.
 
         Raises:
-            StoreError: if the store or the bus did not answer; nothing is lost by doing it again.
+            StoreError: if the store or the bus did not answer; it is safe to retry.
         """
         made = [
             AssetMaterialized(
@@ -163,13 +162,13 @@ class AssetRecorder:
         except Exception as error:
             if is_passing(error):
                 raise
-            # One of them is at fault: the others are recorded one by one.
+            # One of them is invalid: record the others one by one.
             refusals = (self._refusal(each, publishes=not again) for each in made)
             return [refusal for refusal in refusals if refusal]
         return []
 
     def _refusal(self, made: AssetMaterialized, *, publishes: bool) -> str | None:
-        """Why an event cannot be recorded, or told; None once it was."""
+        """Record an event; return why that is impossible, or None."""
         try:
             self._tell([made], publishes=publishes)
         except Exception as error:
@@ -208,7 +207,7 @@ class AssetRecorder:
         return replace(made, time=moment(now))
 
     def _tell(self, made: Sequence[AssetMaterialized], *, publishes: bool = True) -> list[AssetMaterialized]:
-        """Number them, then tell of them; whoever dies in between does both again."""
+        """Store the events, then publish them; after a crash in between, both are repeated."""
         made = [self._believed(each) for each in made]
         told = [materialized(kept) for kept in self._events.append([asset_event(each) for each in made])]
         if publishes:
@@ -217,7 +216,7 @@ class AssetRecorder:
 
 
 def _check_event_id(event_id: str) -> None:
-    """Complain of an id that is empty, too long, has control characters, or is one that Treadle gives."""
+    """Raise InvalidReportError if an id is empty, too long, has control characters, or is reserved."""
     _check_text("event_id", event_id, MAX_EVENT_ID)
     if _OWN.fullmatch(event_id):
         msg = f"event_id is {event_id!r}: ids of this form are Treadle's own; give one of yours."
