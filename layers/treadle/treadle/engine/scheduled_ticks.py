@@ -48,10 +48,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_LEASE_SECONDS = 900
-"""Lambda's longest timeout: the lease of a tick without a budget."""
+"""Lambda's maximum timeout: the lease of a tick without a budget."""
 
 LEASE_MARGIN_MS = 5_000
-"""Added to a tick's budget, for clocks that differ."""
+"""Added to a tick's budget, to allow for clock skew."""
 
 _SHOWN_CURSOR = 1_000
 _SHOWN_REASON = 500
@@ -60,13 +60,13 @@ _SHOWN_REASON = 500
 
 @dataclass(frozen=True, slots=True)
 class TickSettings:
-    """What the deployment says of a sensor's ticks.
+    """The deployment's settings for a sensor's ticks.
 
     Attributes:
-        interval: milliseconds from one tick to the next; 0 for each scheduled minute.
-        default_status: what holds where no operator has said anything.
-        pause_after: failures in a row after which the sensor is paused; 0 for never.
-        phase: how far the slots are shifted, in milliseconds.
+        interval: milliseconds between two ticks; 0 for each scheduled minute.
+        default_status: the status until an operator sets another one.
+        pause_after: consecutive failures after which the sensor is paused; 0 for never.
+        phase: the offset of the scheduled times, in milliseconds.
     """
 
     interval: int
@@ -76,15 +76,15 @@ class TickSettings:
 
 
 class ScheduledTickRunner:
-    """Evaluates a sensor at its nominal times.
+    """Evaluates a sensor at its scheduled times.
 
     Args:
         evaluator: runs the sensor's function.
-        sensors: keeps its state.
-        clock: the time.
-        tokens: names this process's leases.
-        settings: the deployment's word.
-        slots: the sensor's own queue, which brings the slots below a minute.
+        sensors: stores its state.
+        clock: the clock.
+        tokens: generates tokens for this process's leases.
+        settings: the deployment's settings.
+        slots: the sensor's own queue, which delivers the scheduled times within a minute.
     """
 
     def __init__(
@@ -108,16 +108,17 @@ class ScheduledTickRunner:
     def tick(
         self, nominal: int | None, budget: Budget, *, sends_ahead: bool = False, at_once: bool = False
     ) -> Outcome:
-        """Evaluate once if a tick is due, and commit what came of it.
+        """Evaluate once if a tick is due, and commit the result.
 
         Args:
-            nominal: when the delivery was due; None if it does not say, then the present minute. So it is, too,
-                if the time lies further ahead than clocks differ.
-            budget: how long this may take.
-            at_once: True for an operator who will not wait for the interval, nor for what failures hold up. The
-                tick takes the present slot, so that the schedule's own for it, if it comes later, is not due.
-            sends_ahead: True for a schedule's delivery, which sends the minute's further slots ahead; what
-                it sent never sends more.
+            nominal: the delivery's scheduled time; the current minute if it is None, or further ahead than
+                clock skew explains.
+            budget: the time limit.
+            at_once: True for an operator who does not wait for the interval or a backoff after failures. The
+                tick takes the current scheduled time, so that the schedule's own tick for it, if it comes
+                later, is not due.
+            sends_ahead: True for a schedule's delivery, which sends messages for the minute's later scheduled
+                times; those messages never send more.
 
         Raises:
             StoreError: if a store did not answer; the tick committed either nothing or everything.
@@ -143,14 +144,14 @@ class ScheduledTickRunner:
             self._sensors.release(lease)
             decided = Outcome(Decision.LOST, str(error), leased_tick_id(lease.nominal, lease.epoch))
         except (StoreThrottledError, StoreRejectedError):
-            # Nobody died: without this, the next tick would wait for the lease, and count a failure.
+            # This was not a crash: otherwise the next tick would wait for the lease, and count a failure.
             with suppress(StoreError):
                 self._sensors.release(lease)
             raise
         return replace(decided, recorded_failures=1) if death else decided
 
     def _believable(self, nominal: int | None, now: int) -> int:
-        """The nominal time, unless it lies ahead: taken as it is, it would silence the sensor until then."""
+        """Return the scheduled time unless it is far ahead, which would block the sensor until then."""
         if nominal is None:
             return minute(now)
         if not is_ahead(nominal, now):
@@ -183,7 +184,7 @@ class ScheduledTickRunner:
         return replace(outcome(result.tick), paused=completion.paused, measures=result.measures)
 
     def _cursor(self, lease: Lease) -> "tuple[str | None, Evaluate]":
-        """The bookmark, and what is evaluated with it: without a readable one, the failure that says so."""
+        """Return the cursor and the function to evaluate, which raises if the cursor is unreadable."""
         try:
             return self._sensors.cursor(lease.before), self._definition.evaluate_tick
         except UnreadableRecordError as error:
@@ -204,7 +205,7 @@ class ScheduledTickRunner:
             try:
                 self._slots.send(bodies, delay_seconds=[(each - now + 999) // 1000 for each in slots])
             except StoreError:
-                # The tick that holds the lease goes on: what is lost is made up for a minute later.
+                # The current tick goes on: a lost message is made up for a minute later.
                 logger.exception("The further slots of the minute were not sent ahead")
 
     def _request(self, nominal: int, now: int, budget: Budget) -> LeaseRequest:
@@ -214,7 +215,7 @@ class ScheduledTickRunner:
             owner=self._tokens.new(),
             nominal=max(
                 slot(nominal, self._settings.interval, self._settings.phase), 0
-            ),  # no store has earlier
+            ),  # stores accept none before that
             interval=self._settings.interval,
             now=now,
             expires_at=now + int(seconds * 1000) + LEASE_MARGIN_MS,
@@ -222,7 +223,7 @@ class ScheduledTickRunner:
         )
 
     def _record_death(self, lease: Lease, now: int) -> Completion | None:
-        """Record that the tick before died with its lease, if it did; ends this lease if that holds it up."""
+        """Record a failure if the previous tick died with its lease; end this one if backoff or pause follow."""
         before = lease.before
         if before.lease_owner is None or before.last_nominal is None:
             return None
@@ -262,7 +263,7 @@ class ScheduledTickRunner:
 
 
 def outcome(tick: Tick) -> Outcome:
-    """What a committed tick amounts to."""
+    """Return the outcome of a committed tick."""
     words = tick.error.message if tick.error else tick.reason or f"{len(tick.requests)} runs requested"
     decision = Decision(tick.status.value)
     return Outcome(
@@ -302,7 +303,7 @@ def _extended(skips: SkipStreak | None, tick: Tick) -> SkipStreak:
 
 
 def streak_tick(sensor: str, skips: SkipStreak) -> Tick:
-    """The one record that stands for a streak of skipped ticks."""
+    """Return the one record that represents a streak of skipped ticks."""
     return Tick(
         sensor=sensor,
         tick_id=skips.first_tick_id,
@@ -340,7 +341,7 @@ def _refusal(request: LeaseRequest, state: SensorState | None) -> Outcome:
 
 
 def _seconds_until_due(request: LeaseRequest, state: SensorState) -> int:
-    """After how long a tick that is not due will be; a second where that cannot be said."""
+    """Return the seconds until a tick will be due; at least 1, also where that is not known."""
     due = max(
         (state.last_nominal or 0) + request.interval,
         (state.last_completion or 0) + request.interval // 2,

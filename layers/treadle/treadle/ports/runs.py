@@ -341,7 +341,7 @@ class RunStore(Protocol):
         before: str | None = None,
         limit: int,
     ) -> RunPage:
-        """Return a page of a sensor's or a job's runs, newest first: by an index, then read strongly consistent.
+        """Return a page of a sensor's or a job's runs, newest first, found by an index and read consistently.
 
         Args:
             sensor: the sensor that requested the runs; alternatively

@@ -125,7 +125,7 @@ class DispatchCounts:
         )
 
     def __str__(self) -> str:
-        """Return a summary for people."""
+        """Return a one-line summary."""
         return f"{self.started} runs, {self.existing} keys taken already, {self.refused} refused"
 
 
