@@ -1,4 +1,4 @@
-"""An evaluator's parts."""
+"""The objects that an evaluator needs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from treadle.engine.preview import Previewer
 
 SCHEDULE_SECONDS = 60
-"""How often a sensor's schedule invokes it; slots in between come through its queue."""
+"""How often a sensor's schedule invokes it; scheduled times in between are sent through its queue."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluatorParts:
-    """What an evaluator needs."""
+    """The objects that an evaluator needs."""
 
     name: str
     settings: TickSettings
@@ -52,12 +52,12 @@ class EvaluatorParts:
 def evaluator_parts(
     definition: SensorDefinition, resources: Mapping[str, Any], environment: Mapping[str, str]
 ) -> EvaluatorParts:
-    """An evaluator's parts.
+    """Create the objects of an evaluator.
 
     Args:
         definition: the sensor.
-        resources: by key, what it may use.
-        environment: the function's.
+        resources: what it may use, by key.
+        environment: the function's environment.
 
     Raises:
         SettingsError: with all problems at once.
@@ -92,7 +92,7 @@ def evaluator_parts(
     default = DefaultSensorStatus(status)
     millis = (interval or 0) * 1000
     phase = phase_of(definition.name, millis)
-    # A paused sensor drops events, so one that takes them is only slowed.
+    # A paused sensor drops events, so one that takes them is only slowed down.
     pauses = 0 if definition.takes_events else pause_after or 0
     ticking = TickSettings(millis, default, pauses, phase)
     return EvaluatorParts(
@@ -112,7 +112,7 @@ def evaluator_parts(
 
 
 def _inbox(definition: SensorDefinition, settings: Settings, interval: int) -> Inbox:
-    """The sensor's queue, which one that only ticks each minute or more rarely may do without."""
+    """Return the sensor's queue, optional for a sensor that only ticks, at most once a minute."""
     takes_messages = definition.takes_events or definition.is_woken
     has_none = not settings.environment.get("TREADLE_QUEUE_URL")
     if has_none and not takes_messages and 0 < interval < SCHEDULE_SECONDS:
