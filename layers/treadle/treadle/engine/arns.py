@@ -12,7 +12,7 @@ _FUNCTION_PARTS = 7
 
 
 def kind_of_run(run: Run, settings: JobSettings | None) -> str:
-    """Return the type of target that a run was started on, whatever its job's is now; "" if unknown.
+    """Return the type of target that a run was started on, even if its job's has changed; "" if unknown.
 
     Args:
         run: the run's record.

@@ -38,7 +38,7 @@ class TickRequest:
 
 
 def chunk_count(tick: Tick) -> int:
-    """Return a tick's number of chunks: that of the first chunk processed, whatever `CHUNK_SIZE` is now."""
+    """Return a tick's number of chunks: fixed by the first chunk processed, even if `CHUNK_SIZE` changes."""
     return tick.slicing.of if tick.slicing else -(-len(tick.requests) // CHUNK_SIZE)
 
 

@@ -305,7 +305,7 @@ def _contradiction(first: PlannedRun, second: PlannedRun) -> str:
 
 
 def _bounded(found: list[RejectedRequest]) -> tuple[RejectedRequest, ...]:
-    """Return the rejected requests, with reasons while space permits and a last entry that counts the rest."""
+    """Return the rejected requests, with reasons while space permits; a last entry counts the rest."""
     room = MAX_SET_ASIDE_BYTES
     bounded: list[RejectedRequest] = []
     for aside in found[:MAX_SET_ASIDE_ENTRIES]:

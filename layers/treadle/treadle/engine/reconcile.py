@@ -432,7 +432,7 @@ class Reconciler:
         return False
 
     def _target_of(self, run: Run) -> Target | None:
-        """Return the target on which the run was started, whatever its job's is now."""
+        """Return the target on which the run was started, even if its job's has changed."""
         return self._targets.get(kind_of_run(run, self._jobs.get(run.job)))
 
     def _is_silent(self, run: Run) -> bool:

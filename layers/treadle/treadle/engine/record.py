@@ -57,7 +57,7 @@ class StatusChange:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A change in the spelling of its run's record, with the run, and what the target has returned already."""
+    """A change in the spelling of its run's record, with the run, and what the target returned already."""
 
     run: Run
     attempt: int

@@ -26,7 +26,9 @@ class Grants(Protocol):
     """Decides which sensor may start which jobs."""
 
     def may_start(self, sensor: str, job: str, since: int) -> bool:
-        """Return whether a sensor may start a job; a denial is from `since` or later, if the store answers.
+        """Return whether a sensor may start a job.
+
+        A denial is based on data from `since` or later, unless the store does not answer.
 
         Args:
             sensor: the sensor's name.
@@ -105,7 +107,7 @@ class CachedRegistry:
         return self.read_since(self._clock.now() - ABSENT_MS).jobs != before
 
     def may_start(self, sensor: str, job: str, since: int) -> bool:
-        """Return whether a sensor may start a job; a denial is from `since` or later, if the store answers."""
+        """Return whether a sensor may start a job, as `Grants` specifies it."""
         return self.current().may_start(sensor, job) or self.read_since(since).may_start(sensor, job)
 
     def obstacle(self, sensor: str, job: str) -> str:

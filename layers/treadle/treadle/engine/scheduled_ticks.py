@@ -223,7 +223,7 @@ class ScheduledTickRunner:
         )
 
     def _record_death(self, lease: Lease, now: int) -> Completion | None:
-        """Record a failure if the previous tick died with its lease; end this one if backoff or pause follow."""
+        """Record a failure if the previous tick died with its lease; end this one if it must not go on."""
         before = lease.before
         if before.lease_owner is None or before.last_nominal is None:
             return None

@@ -206,7 +206,7 @@ def process_queue(
     Returns:
         SQS's partial batch response.
     """
-    # Imported here, as ticks by schedule need none of it.
+    # Imported here because scheduled ticks do not need it.
     from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 

@@ -21,7 +21,7 @@ _SHOWN = 300
 
 
 def reader(decode: Callable[[S], R], name: Callable[[S], str]) -> Callable[[S], R]:
-    """Wrap a decoder so that whatever it raises on an invalid record becomes one error type.
+    """Wrap a decoder so that all its errors on an invalid record become one type.
 
     A missing attribute, an attribute of another type, bytes that are not zlib, JSON nested too deeply: each
     raises a different exception, and no caller can know all of them. A `StoreError` is passed through,

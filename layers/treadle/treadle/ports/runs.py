@@ -42,7 +42,7 @@ class PendingStart:
     Attributes:
         token: the token of the claim under which it was first sent.
         at: when it was first sent.
-        target: the address it was sent to; a repetition goes there too, whatever is deployed by then.
+        target: the address it was sent to; a repetition goes there too, regardless of later deployments.
         kind: the target type.
         options: the target's other options, such as the queue or the cluster.
         role: the ARN of the role that was assumed for it; "" for the engine's own permissions, None if it was
