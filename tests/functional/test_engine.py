@@ -213,14 +213,14 @@ def test_a_launch_message_of_another_form_is_buried(deployment: Deployment, body
 
     assert answer == {"batchItemFailures": []}
     [letter] = deployment.messages("dead")
-    assert "The launch queue takes" in letter["MessageAttributes"]["reason"]["StringValue"]
+    assert "The launch queue accepts" in letter["MessageAttributes"]["reason"]["StringValue"]
 
 
 def test_the_sample_launch_of_a_run_that_was_never_recorded_is_buried(deployment: Deployment) -> None:
     deployment.invoke("engine/launch", sample("launch-message"))
 
     [letter] = deployment.messages("dead")
-    assert "There is no run" in letter["MessageAttributes"]["reason"]["StringValue"]
+    assert "names an unknown run" in letter["MessageAttributes"]["reason"]["StringValue"]
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ def test_the_sample_slice_of_a_tick_that_is_gone_is_buried(deployment: Deploymen
 
     assert answer == {"batchItemFailures": []}
     [letter] = deployment.messages("dead")
-    assert "There is no tick" in letter["MessageAttributes"]["reason"]["StringValue"]
+    assert "has no tick" in letter["MessageAttributes"]["reason"]["StringValue"]
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_a_dispatch_message_of_another_form_is_buried(
 
     assert answer == {"batchItemFailures": []}
     [letter] = deployment.messages("dead")
-    assert "The dispatch queue takes" in letter["MessageAttributes"]["reason"]["StringValue"]
+    assert "The dispatch queue accepts" in letter["MessageAttributes"]["reason"]["StringValue"]
 
 
 def test_a_slice_meets_a_failing_store_and_comes_again(large: Deployment) -> None:

@@ -85,7 +85,7 @@ def test_sensor_that_does_not_tick_is_counted_by_its_name_and_announced_once_eac
 
     assert reconcile(deployment)["late"] == ()
     [event] = told(deployment)
-    assert (event["detail"]["status"], event["detail"]["reason"]) == ("HEALTHY", "It ticks again.")
+    assert (event["detail"]["status"], event["detail"]["reason"]) == ("HEALTHY", "It is ticking again.")
 
 
 def test_sensor_right_after_its_deployment_is_not_late(deployment: Deployment) -> None:

@@ -96,7 +96,7 @@ def test_operators_of_the_next_version_read_what_a_project_that_is_behind_has(ne
     with pytest.raises(DeploymentError, match="it has 22 parts, and added is missing"):
         parse_contract(",".join([str(next_version), *PARTS[1:]]))
     with pytest.raises(
-        DeploymentError, match=f"is '{next_version + 1}', and this code is for {CONTRACT} and"
+        DeploymentError, match=f"is '{next_version + 1}', but this code supports {CONTRACT} and"
     ):
         parse_contract(",".join([str(next_version + 1), *PARTS[1:], "added"]))
 

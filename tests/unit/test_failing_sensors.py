@@ -238,7 +238,7 @@ def test_sensor_that_only_ever_dies_is_slowed_down_too(house: House) -> None:
 
     assert third is not None
     assert third.decision is Decision.FAILURE
-    assert "ended without a word" in third.reason
+    assert "ended without reporting a result" in third.reason
     assert held_up is not None
     assert held_up.decision is Decision.NOT_DUE
     assert "after 3 failures in a row" in held_up.reason
@@ -257,6 +257,6 @@ def test_sensor_that_only_ever_dies_is_paused_without_another_evaluation(house: 
     assert paused is not None
     assert paused.paused is not None
     assert "Paused after 2 failures in a row" in paused.paused
-    assert "ended without a word" in paused.paused
+    assert "ended without reporting a result" in paused.paused
     state = house.state()
     assert (state.status, state.lease_owner, state.paused) == (InstigatorStatus.STOPPED, None, paused.paused)

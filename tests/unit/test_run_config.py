@@ -74,7 +74,7 @@ def test_invalid_request_is_set_aside_with_the_validations_words() -> None:
         RejectedRequest("bad", "Error in config for job load: run_config.table must be string."),
     )
     assert result.outcome.set_aside == 1
-    assert "1 requests could never run and were set aside" in result.outcome.reason
+    assert "1 invalid requests were rejected" in result.outcome.reason
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])

@@ -132,7 +132,7 @@ def test_job_is_submitted_to_its_queue_with_listed_values_as_parameters() -> Non
 
 @pytest.mark.parametrize("queue", ["", "  "])
 def test_missing_queue_is_named(queue: str) -> None:
-    with pytest.raises(LaunchRejectedError, match="its registry entry lacks the option queue"):
+    with pytest.raises(LaunchRejectedError, match="its registry entry has no option queue"):
         BatchTarget().start(start(queue=queue))
 
 

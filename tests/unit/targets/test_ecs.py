@@ -232,7 +232,7 @@ def test_variable_that_says_what_runs_is_refused(name: str, reason: str) -> None
     ],
 )
 def test_what_is_missing_is_named(options: dict[str, str], missing: str) -> None:
-    with pytest.raises(LaunchRejectedError, match=f"its registry entry lacks the {missing}\\."):
+    with pytest.raises(LaunchRejectedError, match=f"its registry entry has no {missing}\\."):
         EcsTarget().start(start(**options))
 
 

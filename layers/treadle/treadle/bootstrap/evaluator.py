@@ -76,7 +76,7 @@ def evaluator_parts(
         settings.problems.append(f"TREADLE_DEFAULT_STATUS is {status!r}: use RUNNING or STOPPED")
     kind = settings.text("TREADLE_KIND", definition.kind)
     if kind != definition.kind:
-        problem = f"TREADLE_KIND is {kind!r}, and the sensor of its code is of kind {definition.kind!r}"
+        problem = f"TREADLE_KIND is {kind!r}, but the code defines a sensor of kind {definition.kind!r}"
         settings.problems.append(problem)
     outcomes = settings.text("TREADLE_OUTCOMES_BUCKET")
     zone = settings.zone("TREADLE_TIME_ZONE")
@@ -117,8 +117,9 @@ def _inbox(definition: SensorDefinition, settings: Settings, interval: int) -> I
     has_none = not settings.environment.get("TREADLE_QUEUE_URL")
     if has_none and not takes_messages and 0 < interval < SCHEDULE_SECONDS:
         settings.problems.append(
-            f"the interval is {interval} seconds, and without TREADLE_QUEUE_URL the sensor ticks each minute at most: "
-            f"give it a queue, or an interval of {SCHEDULE_SECONDS} seconds or more"
+            f"the interval is {interval} seconds, but without TREADLE_QUEUE_URL the sensor ticks at "
+            f"most once a minute: give it a queue, or an interval of {SCHEDULE_SECONDS} seconds or "
+            "more"
         )
     return Inbox.of(f"sensor {definition.name}", settings, "TREADLE_QUEUE_URL", is_needed=takes_messages)
 

@@ -40,7 +40,7 @@ class Settings:
         if not value:
             return default
         if not value.isdecimal():
-            self.problems.append(f"{name} is {value!r}, and must be a whole number of {of}")
+            self.problems.append(f"{name} is {value!r}; it must be a whole number of {of}")
             return default
         return int(value)
 
@@ -55,7 +55,7 @@ class Settings:
         try:
             return ZoneInfo(value)
         except (KeyError, ValueError):
-            self.problems.append(f"{name} is {value!r}, and must be a time zone such as Europe/Berlin")
+            self.problems.append(f"{name} is {value!r}; it must be a time zone such as Europe/Berlin")
             return UTC
 
     def tables(self) -> TableNames:

@@ -86,7 +86,7 @@ class RemoteMaterialization:
         if self.told.run_id is not None:
             _check_text("run_id", self.told.run_id, MAX_RUN_ID)
         if self.told.depth < 0:
-            msg = f"depth is {self.told.depth}, and no number of runs."
+            msg = f"depth is {self.told.depth}: it must be a number of runs, 0 or more."
             raise InvalidReportError(msg)
 
 
@@ -124,7 +124,8 @@ class AssetRecorder:
         told, namespace = reported.told, reported.namespace
         if namespace == self._namespace or told.location != namespace:
             reason = (
-                f"Told by {namespace} of {told.location}: what went through a stack is not recorded again."
+                f"Published by {namespace} about {told.location}: an event that another stack "
+                "forwarded is not recorded again."
             )
             return Outcome(Decision.FOREIGN, reason, told.event_id)
         return self._recorded(replace(told, event_id=f"{namespace}/{told.event_id}", storage_id=0))
@@ -203,7 +204,11 @@ class AssetRecorder:
         now, time = self._clock.now(), int(made.time.timestamp() * 1000)
         if not is_ahead(time, now):
             return made
-        logger.warning("%s is said to have been made at %s: taken for now", made.summary, timestamp(time))
+        logger.warning(
+            "%s is reported to have been made at %s, which is in the future: recorded with the current time",
+            made.summary,
+            timestamp(time),
+        )
         return replace(made, time=moment(now))
 
     def _tell(self, made: Sequence[AssetMaterialized], *, publishes: bool = True) -> list[AssetMaterialized]:
@@ -219,16 +224,16 @@ def _check_event_id(event_id: str) -> None:
     """Raise InvalidReportError if an id is empty, too long, has control characters, or is reserved."""
     _check_text("event_id", event_id, MAX_EVENT_ID)
     if _OWN.fullmatch(event_id):
-        msg = f"event_id is {event_id!r}: ids of this form are Treadle's own; give one of yours."
+        msg = f"event_id is {event_id!r}: ids of this form are reserved for Treadle. Choose another one."
         raise InvalidReportError(msg)
 
 
 def _check_time(time: datetime) -> None:
     if time.utcoffset() is None:
-        msg = f"time is {time}, which has no time zone: give one, such as datetime.now(UTC)."
+        msg = f"time is {time}, which has no time zone. Give a time with one, such as datetime.now(UTC)."
         raise InvalidReportError(msg)
     if not can_be_kept(time):
-        msg = f"time is {time}, and must be from 1970 to 9998."
+        msg = f"time is {time}: it must be from 1970 to 9998."
         raise InvalidReportError(msg)
 
 
@@ -239,5 +244,8 @@ def _check_text(name: str, text: object, most: int) -> None:
         or not 0 < byte_size(text) <= most
         or _CONTROL.search(text)
     ):
-        msg = f"{name} is {str(text)[:80]!r}, and must be a text of 1 to {most} bytes without control characters."
+        msg = (
+            f"{name} is {str(text)[:80]!r}: it must be a string of 1 to {most} bytes without control "
+            "characters."
+        )
         raise InvalidReportError(msg)

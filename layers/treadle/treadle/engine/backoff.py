@@ -42,4 +42,4 @@ class FailurePolicy:
         """
         if not self.pause_after or streak < self.pause_after:
             return None
-        return f"Paused after {streak} failures in a row; start it again. The last one: {words}"[:1_000]
+        return f"Paused after {streak} failures in a row. Start it again. Last failure: {words}"[:1_000]

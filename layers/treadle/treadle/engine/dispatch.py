@@ -47,7 +47,7 @@ UNGRANTED_MS = 600_000
 
 DEFAULT_DEPTH = 10
 
-_NOT_NOTED = "That sensor %s acted on %s is not noted"
+_NOT_NOTED = "The note that sensor %s acted on %s was not written"
 
 KEPT_REACTIONS = 100
 """The number of reactions that are kept on a run, the latest."""
@@ -139,7 +139,7 @@ class Dispatcher:
         if tick.status is not TickStatus.SUCCESS:
             return Outcome(Decision.DUPLICATE, "The tick has nothing to dispatch.", tick.tick_id)
         if tick.dispatched is not None:
-            return Outcome(Decision.DUPLICATE, "The tick was dispatched before.", tick.tick_id)
+            return Outcome(Decision.DUPLICATE, "The tick was already dispatched.", tick.tick_id)
         self._note_reaction(tick)
         # Requests are held only after this was done once, and are checked again every ten minutes.
         was_held = tick.held_requests > 0
@@ -156,7 +156,11 @@ class Dispatcher:
             # counted again here.
             tick = self.committed(tick.sensor, tick.tick_id)
             if tick.dropped is None:
-                return Outcome(Decision.DUPLICATE, "The tick was dispatched meanwhile.", tick.tick_id)
+                return Outcome(
+                    Decision.DUPLICATE,
+                    "The tick was dispatched by another invocation meanwhile.",
+                    tick.tick_id,
+                )
             applied = self._apply(tick, tick.requests, granted)
         if was_held:
             untold = self._tell_of_assets(tick, again=True)
@@ -196,7 +200,7 @@ class Dispatcher:
         if not tick.asset_events:
             return []
         if tick.depth >= self._limits.depth:
-            refusal = self._too_deep(tick, f"tell of {len(tick.asset_events)} asset events")
+            refusal = self._too_deep(tick, f"record {len(tick.asset_events)} asset events")
             logger.error(refusal)
             return [refusal]
         refusals = self._assets.record_tick(tick, again=again)
@@ -213,7 +217,7 @@ class Dispatcher:
         """
         tick = self._ticks.get(sensor, tick_id)
         if tick is None:
-            raise UnknownEventError(f"There is no tick {tick_id} of sensor {sensor}: it may have expired.")
+            raise UnknownEventError(f"Sensor {sensor} has no tick {tick_id}: it may have expired.")
         return tick
 
     def dispatch_chunk(self, request: ChunkRequest) -> Outcome:
@@ -229,17 +233,19 @@ class Dispatcher:
         tick = self.committed(request.sensor, request.tick_id)
         if request.of != chunk_count(tick) or not 0 <= request.index < request.of:
             raise UnknownEventError(_no_such_chunk(request, chunk_count(tick)))
-        name = f"Slice {request.index + 1} of {request.of}"
+        name = f"Chunk {request.index + 1} of {request.of}"
         slicing = tick.slicing
         if slicing is not None and request.index in slicing.noted:
             self._finish(tick, slicing)
-            return Outcome(Decision.DUPLICATE, f"{name} was dispatched before.", tick.tick_id)
+            return Outcome(Decision.DUPLICATE, f"{name} was already dispatched.", tick.tick_id)
         granted = self._granted(tick)
         applied = self._apply(tick, chunk(tick.requests, request.index, request.of), granted)
         counts = applied.counts
         if applied.held:
             held = self._hold(tick, applied, granted)
-            return held or Outcome(Decision.DUPLICATE, f"{name} was dispatched meanwhile.", tick.tick_id)
+            return held or Outcome(
+                Decision.DUPLICATE, f"{name} was dispatched by another invocation meanwhile.", tick.tick_id
+            )
         shown = applied.refusals[:SHOWN_REFUSALS_OF_SLICE]
         slicing = self._ticks.mark_chunk_done(tick, request.index, request.of, counts, shown)
         unrecorded = self._finish(tick, slicing) if slicing is not None else 0
@@ -250,7 +256,9 @@ class Dispatcher:
         slicing = tick.slicing or ChunkProgress(chunk_count(tick))
         left = [index for index in range(slicing.of) if index not in slicing.noted]
         queue.send([chunk_message(tick, index, slicing.of) for index in left])
-        reason = f"{len(tick.requests)} requests: {len(left)} of {slicing.of} slices handed on"
+        reason = (
+            f"{len(tick.requests)} requests: {len(left)} of {slicing.of} chunks sent to the dispatch queue"
+        )
         if left:
             # It stays pending until its last chunk is completed, which may take a while.
             self._ticks.postpone(tick.sensor, tick.tick_id, self._clock.now() + HANDED_ON_MS, reason)
@@ -362,7 +370,10 @@ class Dispatcher:
         try:
             return self._record(tick, request, granted)
         except (UnreadableRecordError, StoreRejectedError) as error:
-            return f"The request for run key {request.run_key!r} of sensor {tick.sensor} got no run: {error}"
+            return (
+                f"The request for run key {request.run_key!r} of sensor {tick.sensor} was not recorded "
+                f"as a run: {error}"
+            )
         except Exception as error:
             if is_passing(error):
                 raise
@@ -371,8 +382,9 @@ class Dispatcher:
     @staticmethod
     def _too_deep(tick: Tick, what: str) -> str:
         return (
-            f"Sensor {tick.sensor} was set off by {tick.depth} runs, one after the other, and may not {what}: "
-            "this looks like a loop. If it is none, raise TREADLE_MAX_DEPTH of DISPATCH and RECONCILE."
+            f"Sensor {tick.sensor} may not {what}: {tick.depth} runs in a row led to this tick, "
+            "which looks like a loop. If it is not a loop, raise TREADLE_MAX_DEPTH of DISPATCH and "
+            "RECONCILE."
         )
 
     def _record(self, tick: Tick, request: PlannedRun, granted: Set[str]) -> "Run | _SkipCause":
@@ -429,10 +441,10 @@ class Dispatcher:
 class _SkipCause(Enum):
     """Why a request has no run of its own."""
 
-    FREE = "its key was taken already"
-    NOW = "the sensor has started all it may in this hour"
-    GRANTED = "the deployment does not let the sensor start its job"
-    WANTED = "an operator has dropped it"
+    FREE = "its key was already taken"
+    NOW = "the sensor has started all the runs that it may start in this hour"
+    GRANTED = "the sensor has no grant to start its job"
+    WANTED = "an operator dropped it"
 
 
 def _dropped(request: PlannedRun, drop: Drop) -> str:
@@ -444,6 +456,6 @@ def _dropped(request: PlannedRun, drop: Drop) -> str:
 
 def _no_such_chunk(request: ChunkRequest, of: int) -> str:
     return (
-        f"Tick {request.tick_id} of sensor {request.sensor} has {of} slices, "
-        f"and slice {request.index} of {request.of} is none of them."
+        f"Tick {request.tick_id} of sensor {request.sensor} has {of} chunks, and the message names "
+        f"chunk {request.index} of {request.of}."
     )

@@ -80,14 +80,16 @@ class EngineCheck:
             return
         if found.engine_id != self._engine_id:
             msg = (
-                f"The function was deployed for engine {self._engine_id}, and its tables are read by engine "
-                f"{found.engine_id}. Deploy the project again, with the present contract of its engine."
+                f"The function was deployed for engine {self._engine_id}, but its tables now belong "
+                f"to engine {found.engine_id}. Deploy the project again, so that it reads its "
+                "engine's current contract."
             )
             raise EngineMismatchError(msg)
         if now - found.seen_at > STALE_MS:
             msg = (
-                f"The engine does not run: its RECONCILE ran last at {timestamp(found.seen_at)}. Was its stack deleted? "
-                "Deploy the engine, then the project; or look at RECONCILE's schedule and log."
+                f"The engine is not running: its RECONCILE last ran at {timestamp(found.seen_at)}. "
+                "If its stack was deleted, deploy the engine, then the project. Otherwise check "
+                "RECONCILE's schedule and log."
             )
             raise EngineMismatchError(msg)
         self._good_until = now + CHECKED_MS
@@ -98,5 +100,5 @@ class EngineCheck:
         except (StoreError, UnreadableRecordError) as error:
             # An outage that prevents commits is reported by itself, and no other engine is known to have
             # taken over.
-            logger.warning("Which engine reads the tables is not known: %s", error)
+            logger.warning("It is unknown which engine the tables belong to: %s", error)
             return None

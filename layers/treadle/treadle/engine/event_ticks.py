@@ -204,5 +204,5 @@ class EventTicks:
 
 
 def _duplicate(tick_id: str, event: SensorEvent) -> Outcome:
-    reason = "The event was evaluated before; this is a second delivery."
+    reason = "The event was already evaluated: this is a second delivery."
     return Outcome(Decision.DUPLICATE, reason, tick_id, trigger=event.summary)

@@ -94,7 +94,7 @@ class ExternalRunPoller:
             try:
                 one = self._look(settings, look, ends_at)
             except Exception:  # whatever it is, the other jobs must be polled
-                logger.exception("The target of job %s could not be looked through", settings.job)
+                logger.exception("The executions of job %s could not be polled", settings.job)
                 one = PollResult(failed=1)
             is_complete = found.is_complete and one.is_complete
             found = PollResult(found.recorded + one.recorded, found.failed + one.failed, is_complete)
@@ -107,11 +107,11 @@ class ExternalRunPoller:
         for name in sorted(self._observer.jobs):
             settings = jobs.get(name)
             if settings is None:
-                self._warn(name, "is observed, and is not registered")
+                self._warn(name, "is observed but not registered")
             elif settings.arn and self._targets[settings.target].contract.lists:
                 listed.append(settings)
             elif settings.arn:
-                self._warn(name, f"is observed by events alone: {settings.target} lists nothing")
+                self._warn(name, f"is observed by events only: {settings.target} executions cannot be listed")
         return listed
 
     def _warn(self, job: str, words: str) -> None:
@@ -129,7 +129,7 @@ class ExternalRunPoller:
         try:
             return self._runs.poll_checkpoint(job)
         except UnreadableRecordError:
-            logger.exception("How far job %s was looked through is not known", job)
+            logger.exception("The poll checkpoint of job %s cannot be read", job)
             return PollCheckpoint(self._clock.now() - MEMORY_MS, again_at=0)
 
     def _look(self, settings: JobSettings, look: PollCheckpoint, ends_at: int) -> PollResult:

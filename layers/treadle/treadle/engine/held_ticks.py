@@ -105,7 +105,7 @@ class HeldTicks:
         except UnreadableRecordError:
             return found  # Deferred and counted when it is due.
         except Exception:  # Whatever it is, the remaining ones must be processed.
-            logger.exception("Tick %s of sensor %s waits, and could not be dispatched", tick_id, sensor)
+            logger.exception("Held tick %s of sensor %s could not be dispatched", tick_id, sensor)
             return replace(found, failed=found.failed + 1)
         if outcome.decision is Decision.HELD:
             return replace(found, held=found.held + outcome.held)

@@ -30,7 +30,7 @@ def timestamp_of(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
     time = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     if not can_be_kept(time):
-        msg = f"{time} is no time from 1970 to 9998"
+        msg = f"{time} is not a time from 1970 to 9998"
         raise ValueError(msg)
     return time
 

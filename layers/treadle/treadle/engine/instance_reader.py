@@ -50,7 +50,7 @@ class InstanceReader(RunReader):
     ) -> EventRecordsResult:
         """Return a page of an asset's materializations."""
         if limit < 1:
-            msg = f"limit is {limit}: a page has one record or more."
+            msg = f"limit is {limit}: it must be 1 or more."
             raise DagsterInvariantViolationError(msg)
         if isinstance(records_filter, AssetKey):
             records_filter = AssetRecordsFilter(records_filter)
@@ -115,7 +115,7 @@ def _place(cursor: str | None) -> int | None:
         return None
     if cursor.isascii() and cursor.isdecimal():
         return int(cursor)
-    msg = f"cursor is {cursor[:80]!r}: give what the page before gave as its cursor, or None for the first."
+    msg = f"cursor is {cursor[:80]!r}: give the cursor of the previous page, or None for the first page."
     raise DagsterInvariantViolationError(msg)
 
 

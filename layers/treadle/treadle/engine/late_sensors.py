@@ -177,9 +177,9 @@ def late_words(sensor: LateSensor) -> str:
 def _words(sensor: LateSensor, entry: SensorEntry | None, state: SensorState | None) -> str:
     """Return why a sensor is not late any more."""
     if entry is None or state is None:
-        return "It is not registered any more."
+        return "It is no longer registered."
     if not state.is_running(entry.default_status):
         return "It is paused." if state.paused else "It is stopped."
     if (state.last_nominal or 0) > sensor.since:
-        return "It ticks again."
-    return "It was started or deployed again, and has three intervals to tick."
+        return "It is ticking again."
+    return "It was started or deployed again, and has three intervals in which to tick."

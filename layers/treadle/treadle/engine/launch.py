@@ -129,7 +129,7 @@ class Launcher:
         pending_start = _pending_start(claim, now, None if unprepared else settings)
         run = self._runs.claim(request.run_id, request.job, request.attempt, claim, pending_start)
         if run is None or run.job != request.job:
-            msg = f"There is no run {request.run_id} of job {request.job!r}: the message names none that was recorded."
+            msg = f"The launch message names an unknown run: {request.run_id} of job {request.job!r}."
             raise UnknownEventError(msg)
         if run.claim != claim:
             return self._not_ours(run, request, now)
@@ -167,9 +167,12 @@ class Launcher:
     def _not_ours(self, run: Run, request: LaunchRequest, now: int) -> Outcome:
         if run.attempt == request.attempt and run.status is Status.QUEUED and run.claim is not None:
             delay = min(MAX_DELAY_SECONDS, max(0, run.claim.expires_at - now) // 1000 + 1)
-            reason = f"Another launch holds the claim, until {timestamp(run.claim.expires_at)} at most."
+            reason = f"Another launch holds the claim until {timestamp(run.claim.expires_at)} at the latest."
             return self._later(run, _Lazy(delay, reason), request.hops)
-        reason = f"Attempt {request.attempt} was launched before: the run is at {run.attempt}, {run.status}."
+        reason = (
+            f"Attempt {request.attempt} was already launched: the run is at attempt {run.attempt}, "
+            f"{run.status}."
+        )
         return Outcome(Decision.DUPLICATE, reason, run.launch_id)
 
     def _start(
@@ -185,7 +188,7 @@ class Launcher:
                 return self._release(run, found, hops)
             if found is None:
                 if self._clock.now() >= ends_at:
-                    late = _Lazy(1, "The launch ran out of time before it had started.")
+                    late = _Lazy(1, "The launch ran out of time before it started.")
                     return self._release(run, late, hops)
                 found = target.start(start)
         except (LaunchRejectedError, LaunchDeniedError) as error:
@@ -220,7 +223,9 @@ class Launcher:
         if run.unseen_at is None or now - run.unseen_at < UNSEEN_FOR_MS:
             run = self._amended(run, unseen_at=run.unseen_at or now)
             left = UNSEEN_FOR_MS - (now - (run.unseen_at or now))
-            reason = f"An earlier start of {run.launch_id} may have come through; a second look follows."
+            reason = (
+                f"An earlier start of {run.launch_id} may have reached the target; it will be checked again."
+            )
             return run, _Lazy(left // 1000 + 1, reason)
         return self._amended(
             run, unseen_at=None, pending_start=_pending_start(claim, now, start.settings)
@@ -273,7 +278,7 @@ class Launcher:
             return replace(current, pending_start=pending_start, unseen_at=None, denied_at=None)
 
         run = update_with_optimistic_lock(self._runs, run, elsewhere)
-        later = _Lazy(1, f"The job has moved, and is started where it is by now: {reason}")
+        later = _Lazy(1, f"The job has moved and is started at its current target: {reason}")
         return self._release(run, later, hops, reached=pending_start is not None)
 
     def _denied(self, run: Run, start: Start, error: LaunchDeniedError, hops: int) -> Outcome:
@@ -406,24 +411,25 @@ def _clear_pending_start(run: Run, current: Run) -> Run:
 def _unknown(run: Run, start: Start) -> str:
     at = timestamp(run.pending_start.at if run.pending_start else run.created_at)
     return (
-        f"The outcome of the start at {at} is unknown: no answer came, and {start.settings.arn} can no longer "
-        f"be asked for {start.launch_id}. Look at it; if it has not run, rerun the run."
+        f"The outcome of the start at {at} is unknown: there was no response, and "
+        f"{start.settings.arn} can no longer be queried for {start.launch_id}. Check the target; if "
+        "it did not run, rerun the run."
     )
 
 
 def _no_input(run: Run, error: Exception) -> str:
     return (
-        f"The input of {run.launch_id} cannot be made: {reason_of(error)}. Repair run_config and tags of the run's "
-        f"item in its table. Then: treadle run rerun {run.run_id}"
+        f"The input of {run.launch_id} cannot be built: {reason_of(error)}. Fix run_config and tags "
+        f"of the run's item in its table. Then: treadle run rerun {run.run_id}"
     )
 
 
 def _unsettled(run: Run, start: Start, error: LaunchError) -> str:
     at = timestamp(run.pending_start.at if run.pending_start else run.created_at)
     return (
-        f"The outcome of the start of {start.launch_id} at {at} is unknown: no answer came, and "
-        f"{start.settings.arn} refuses to settle it: {str(error).rstrip('.')}. Look there; if it has not run, rerun "
-        f"the run. {KEEP_FORMER}"
+        f"The outcome of the start of {start.launch_id} at {at} is unknown: there was no response, "
+        f"and {start.settings.arn} rejects the query for it: {str(error).rstrip('.')}. Check the "
+        f"target; if it did not run, rerun the run. {KEEP_FORMER}"
     )
 
 
@@ -434,6 +440,4 @@ def _not_configured(run: Run, settings: JobSettings | None) -> str:
             f"Job {run.job!r} is not configured: no project has registered it. Add its entry to a project's "
             f"template.yaml and deploy. {then}"
         )
-    return (
-        f"Job {run.job!r} is not configured: {settings.parameter} gives no address. Add it and deploy. {then}"
-    )
+    return f"Job {run.job!r} is not configured: {settings.parameter} has no ARN. Add it and deploy. {then}"

@@ -40,29 +40,29 @@ def parse_message(body: str) -> Mapping[str, Any]:
         if re.search(_HALF_PAIR, body) or not body.isascii():
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        msg = f"A message is no JSON: {str(error)[:200]}."
+        msg = f"The message is not JSON: {str(error)[:200]}."
         raise UnknownEventError(msg.encode(errors="backslashreplace").decode()) from error
     if not isinstance(value, dict):
-        msg = f"A message must be a JSON object, and is a {type(value).__name__}."
+        msg = f"The message must be a JSON object, not a {type(value).__name__}."
         raise UnknownEventError(msg)
     return value
 
 
 def _check_size(body: str) -> None:
     if len(body) > MAX_MESSAGE:
-        msg = f"it has {len(body)} characters, and {MAX_MESSAGE} are the most"
+        msg = f"it has {len(body)} characters; the limit is {MAX_MESSAGE}"
         raise ValueError(msg)
 
 
 def _no_number(name: str) -> None:
-    msg = f"{name} is no number"
+    msg = f"{name} is not a number"
     raise ValueError(msg)
 
 
 def _finite(digits: str) -> float:
     number = float(digits)
     if not math.isfinite(number):
-        msg = f"{digits[:40]} is too large a number"
+        msg = f"{digits[:40]} is too large"
         raise ValueError(msg)
     return number
 

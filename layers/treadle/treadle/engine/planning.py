@@ -138,14 +138,16 @@ class Planner:
         """
         if len(data.run_requests) > self.cap:
             msg = (
-                f"Sensor {self.definition.name} asked for {len(data.run_requests)} runs in one tick, "
-                f"more than the cap of {self.cap}. Return fewer and go on from the cursor at the next tick."
+                f"Sensor {self.definition.name} requested {len(data.run_requests)} runs in one "
+                f"tick; the limit is {self.cap}. Return fewer and continue from the cursor at the "
+                "next tick."
             )
             raise InvalidResultError(msg)
         if len(data.asset_events) > MAX_ASSET_EVENTS:
             msg = (
-                f"Sensor {self.definition.name} told of {len(data.asset_events)} asset events in one tick, "
-                f"and {MAX_ASSET_EVENTS} are the most. Tell of fewer and go on from the cursor at the next tick."
+                f"Sensor {self.definition.name} returned {len(data.asset_events)} asset events in "
+                f"one tick; the limit is {MAX_ASSET_EVENTS}. Return fewer and continue from the "
+                "cursor at the next tick."
             )
             raise InvalidResultError(msg)
         self._check_granted(data.run_requests)
@@ -170,7 +172,9 @@ class Planner:
                 repeated += 1
         if repeated:
             logger = logging.getLogger(f"treadle.sensor.{self.definition.name}")
-            logger.info("%d requests repeat earlier ones of this tick, which start their runs once", repeated)
+            logger.info(
+                "%d requests repeat earlier ones of this tick; each run is started only once", repeated
+            )
         differing = [aside for _, aside in contradicting]
         self._check_valid([*invalid, *differing])
         set_aside = _bounded([*(RejectedRequest(*each) for each in data.set_aside), *invalid])
@@ -213,10 +217,11 @@ class Planner:
         shown = ", ".join(map(repr, jobs[:SHOWN_JOBS])) + (", …" if len(jobs) > SHOWN_JOBS else "")
         it, job = ("it", "job") if len(jobs) == 1 else ("them", "jobs")
         msg = (
-            f"Sensor {self.definition.name} asked for {len(ungranted)} runs of {job} {shown} (the first with run "
-            f"key {ungranted[0].run_key!r}), and the deployment does not let it start {it}: it may start "
-            f"{', '.join(sorted(self.granted)) or 'none'}. Nothing was committed. Add {it} to "
-            "TREADLE_GRANTED_JOBS and to the jobs of its registry entry in template.yaml, and deploy."
+            f"Sensor {self.definition.name} requested {len(ungranted)} runs of {job} {shown} (the "
+            f"first with run key {ungranted[0].run_key!r}), but has no grant to start {it}: its "
+            f"granted jobs are {', '.join(sorted(self.granted)) or 'none'}. Nothing was committed. "
+            f"Add {it} to TREADLE_GRANTED_JOBS and to the jobs of its registry entry in "
+            "template.yaml, and deploy."
         )
         raise InvalidResultError(msg)
 
@@ -226,16 +231,18 @@ class Planner:
         each = (f"run key {aside.run_key!r}: {fit(aside.reason, SHORT)}" for aside in invalid[:SHOWN_INVALID])
         more = f"; and {len(invalid) - SHOWN_INVALID} more" if len(invalid) > SHOWN_INVALID else ""
         msg = (
-            f"Sensor {self.definition.name} made {len(invalid)} requests that can never run, and its on_invalid is "
-            f'"fail": {"; ".join(each)}{more}. Nothing of this tick was committed: change what it asks for.'
+            f"Sensor {self.definition.name} returned {len(invalid)} invalid requests, and its "
+            f'on_invalid is "fail": {"; ".join(each)}{more}. Nothing of this tick was committed. '
+            "Correct the requests."
         )
         raise InvalidResultError(msg)
 
     def _check_size(self, size: int) -> None:
         if size > MAX_OUTCOME_BYTES:
             msg = (
-                f"Sensor {self.definition.name} asked for runs with {size} bytes of run config and tags in one tick, "
-                f"its asset events included, and {MAX_OUTCOME_BYTES} can be kept. Return fewer and go on from the cursor at the next tick."
+                f"Sensor {self.definition.name} returned run requests and asset events with {size} "
+                f"bytes of run config and tags in one tick; the limit is {MAX_OUTCOME_BYTES}. "
+                "Return fewer and continue from the cursor at the next tick."
             )
             raise InvalidResultError(msg)
 
@@ -246,8 +253,9 @@ class Planner:
             return problem
         if size > MAX_REQUEST_BYTES:
             return (
-                f"The request has {size} bytes of run config and tags; {MAX_REQUEST_BYTES} may travel. "
-                "Ask for several runs, or store what is large and hand over its address."
+                f"Run request too large: run_config and tags have {size} bytes; the limit is "
+                f"{MAX_REQUEST_BYTES}. Request several smaller runs, or store the large values and "
+                "pass their location."
             )
         for name, key, most in (
             ("run key", run.run_key, MAX_RUN_KEY),
@@ -255,7 +263,8 @@ class Planner:
         ):
             if key and byte_size(key) > most:
                 return (
-                    f"The request's {name} has {byte_size(key)} bytes; {most} may be kept. Use a shorter one."
+                    f"The request's {name} has {byte_size(key)} bytes; the limit is {most}. Use a "
+                    "shorter one."
                 )
         if 3 * size <= MAX_RECORD_BYTES - _OWN_BYTES:
             return None
@@ -264,9 +273,9 @@ class Planner:
         whole = byte_size(run.run_config) + len(json.dumps([tags, run.run_key, run.partition_key]))
         if whole > MAX_RECORD_BYTES:
             return (
-                f"The request has {whole} bytes of run key, partition key, tags and run config as they are stored; "
-                f"{MAX_RECORD_BYTES} may be kept. Ask for several runs, or store what is large and hand over its "
-                "address."
+                f"Run request too large: run key, partition key, tags and run_config have {whole} "
+                f"bytes as stored; the limit is {MAX_RECORD_BYTES}. Request several smaller runs, "
+                "or store the large values and pass their location."
             )
         return None
 
@@ -299,8 +308,8 @@ def _contradiction(first: PlannedRun, second: PlannedRun) -> str:
     parts = {"job": "job", "run_config": "run config", "tags": "tags", "partition_key": "partition key"}
     differing = [words for name, words in parts.items() if getattr(first, name) != getattr(second, name)]
     return (
-        f"Run key {second.run_key!r} was requested twice in this tick, with different {', '.join(differing)}; the "
-        "first request has the key. Give each run a run key of its own."
+        f"Run key {second.run_key!r} was requested twice in this tick, with different "
+        f"{', '.join(differing)}; the first request keeps it. Give each run its own run key."
     )
 
 
@@ -313,7 +322,7 @@ def _bounded(found: list[RejectedRequest]) -> tuple[RejectedRequest, ...]:
         bounded.append(aside if room > 0 else RejectedRequest(aside.run_key, fit(aside.reason, SHORT)))
     left = len(found) - MAX_SET_ASIDE_ENTRIES
     if left > 0:
-        bounded.append(RejectedRequest(None, f"{left} more were set aside."))
+        bounded.append(RejectedRequest(None, f"{left} more were rejected."))
     return tuple(bounded)
 
 
@@ -334,7 +343,7 @@ def _reason(
     data: SensorExecutionData, existing: tuple[str, ...], set_aside: tuple[RejectedRequest, ...]
 ) -> str:
     if set_aside:
-        return f"{len(set_aside)} requests could never run and were set aside: {set_aside[0].reason}"
+        return f"{len(set_aside)} invalid requests were rejected: {set_aside[0].reason}"
     if existing:
         shown = ", ".join(existing[:3]) + (", …" if len(existing) > 3 else "")
         return f"{len(existing)} runs requested, but skipped because the runs already exist: {shown}"

@@ -85,7 +85,7 @@ class Publisher:
         """
         run = self._runs.get(run_id)
         if run is None:
-            raise UnknownEventError(f"There is no run {run_id} to tell of.")
+            raise UnknownEventError(f"There is no run {run_id} to publish.")
         news = [each for each in statuses_reached(run) if event_ids is None or each.event_id in event_ids]
         self.publish(news)
         return len(news)

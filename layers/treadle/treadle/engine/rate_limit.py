@@ -56,7 +56,9 @@ class RunRateLimiter:
         try:
             return self._ticks.admit(sensor, hour, share, self._limit)
         except (UnreadableRecordError, StoreRejectedError):
-            logger.exception("The runs of sensor %s in this hour cannot be counted: they wait", sensor)
+            logger.exception(
+                "The runs of sensor %s in this hour cannot be counted: its requests wait", sensor
+            )
             return 0
 
     def give_back(self, sensor: str) -> None:

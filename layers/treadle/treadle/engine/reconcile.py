@@ -50,7 +50,7 @@ UNREADABLE_MS = 86_400_000
 ORIGIN = "reconcile"
 """RECONCILE's name in dead letters."""
 
-_NOT_PUT_OFF = "The table takes no change of %s, which is looked at again in the next pass"
+_NOT_PUT_OFF = "The table rejected the change of %s; the next pass tries again"
 
 PAGE = 100
 """How many ticks, and runs, are read at once."""
@@ -92,20 +92,20 @@ class Reconciled:
         """Return a one-line summary."""
         words = (
             f"{self.dispatched} ticks dispatched, {self.relaunched} launches sent again, "
-            f"{self.described} runs asked about, {self.observed} of others recorded, "
-            f"{self.failed} left for later"
+            f"{self.described} runs polled, {self.observed} external runs recorded, {self.failed} "
+            "failed and left for later"
         )
         if self.unreadable:
-            words = f"{words}, {self.unreadable} of them as their records cannot be read"
+            words = f"{words}, {self.unreadable} of them with unreadable records"
         if self.held:
             words = f"{words}, {self.held} requests held"
         if self.registered:
-            words = f"{words}, {self.registered} entries of the registry changed"
+            words = f"{words}, {self.registered} registry entries changed"
         if self.invalid:
-            words = f"{words}, {self.invalid} entries of the registry not valid"
+            words = f"{words}, {self.invalid} registry entries invalid"
         if self.late:
             words = f"{words}, late sensors: {', '.join(self.late)}"
-        return words if self.is_complete else f"{words}; more is left"
+        return words if self.is_complete else f"{words}; more work is left"
 
 
 class Reconciler:
@@ -214,7 +214,7 @@ class Reconciler:
         try:
             changed = sync()
         except Exception:
-            logger.exception("The registry could not be brought up to date")
+            logger.exception("The copy of the registry could not be updated")
             failed = 1
         if changed:
             self._held.renew()
@@ -232,14 +232,14 @@ class Reconciler:
             if self._heartbeat is not None:
                 self._heartbeat.note_if_due()
         except Exception:
-            logger.exception("That RECONCILE runs could not be noted")
+            logger.exception("The time of this RECONCILE pass could not be recorded")
             found = replace(found, failed=found.failed + 1)
         if self._sensors is None:
             return found
         try:
             self._sensors.check()
         except Exception:
-            logger.exception("Which sensors are late could not be found out, or not be announced")
+            logger.exception("The late sensors could not be determined or published")
             found = replace(found, failed=found.failed + 1)
         return replace(found, late=tuple(self._sensors.late))
 
@@ -297,7 +297,7 @@ class Reconciler:
                 self._dead_letters.send(json.dumps(body), origin=ORIGIN, reason=reason)
             except StoreError:
                 # The log, the metric and the record itself show it; go on with the next.
-                logger.exception("No dead letter was kept of %s", body)
+                logger.exception("The dead letter was not sent: %s", body)
         return replace(found, failed=found.failed + 1, unreadable=found.unreadable + 1)
 
     def _noted(self, mark: Callable[..., bool], *key: str, reason: str) -> None:
@@ -366,7 +366,7 @@ class Reconciler:
             self._launches.send([launch_message(run) for run in free])
             found = replace(found, relaunched=found.relaunched + len(free))
         except StoreRejectedError:  # all were sent except those that the queue will never accept
-            logger.exception("Of %d launches not all could be sent again", len(free))
+            logger.exception("Not all of %d launches could be sent again", len(free))
             found = replace(found, failed=found.failed + 1)
         for run in runs:
             held = run.claim is not None and run.claim.expires_at >= now
@@ -385,7 +385,7 @@ class Reconciler:
         try:
             report = self._described(run, now)
         except LaunchError as error:
-            logger.warning("The target of run %s does not say how it stands: %s", run.run_id, error)
+            logger.warning("The target of run %s did not return its status: %s", run.run_id, error)
             return self._not_answered(run, error, now)
 
         def answered(current: Run) -> Run:
@@ -405,7 +405,7 @@ class Reconciler:
         """
         target = self._target_of(run)
         if target is None or run.external_id is None:
-            msg = f"It is not known on which kind of target run {run.run_id} of job {run.job!r} was started."
+            msg = f"The type of target on which run {run.run_id} of job {run.job!r} was started is unknown."
             raise LaunchDeniedError(msg)
         role = role_of_run(run, self._jobs.get(run.job))
         return described(run, run.external_id, target, role, now)

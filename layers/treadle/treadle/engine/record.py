@@ -139,11 +139,11 @@ class Recorder:
         name, described = change.name, None
         if name is None:
             if self._has_moved_from(change) and not self._is_of_former(change):
-                return f"{change.target} is not what any job launches."
+                return f"{change.target} is not the target of any job."
             try:
                 described = self._described(change)
             except LaunchRejectedError as error:
-                return f"Which run this is cannot be found out any more: {error}"
+                return f"It can no longer be determined which run this is: {error}"
             name = described.launch_id
         launch = parse_launch_id(name or "")
         run = self._runs.get(launch[0]) if launch else None
@@ -155,7 +155,10 @@ class Recorder:
             return self._refusal(run, launch[1]) or _Found(run, launch[1], change, described)
         address = self._address(run, change) or self._address_before(run, launch[1], change)
         if address is None:
-            return f"{change.target} is not what job {run.job!r} launches; a foreign execution took the name."
+            return (
+                f"{change.target} is not the target of job {run.job!r}: an execution that Treadle did "
+                "not start has the run's name."
+            )
         return _Found(run, launch[1], _at(address, change), described)
 
     def _foreign(self, change: StatusChange, described: Execution | None) -> _Found | str:
@@ -175,9 +178,9 @@ class Recorder:
         try:
             described = described or self._described(change)
         except LaunchRejectedError as error:
-            return f"An execution that its target does not know is not recorded: {error}"
+            return f"The execution is not recorded, because its target does not know it: {error}"
         if described.target != change.target:
-            return f"{change.external_id} is of {described.target}, and not of {change.target}."
+            return f"{change.external_id} belongs to {described.target}, not to {change.target}."
         made = observed_run(run_id, job, described, self._clock.now())
         return _Found(self._runs.create(made) or made, 1, change, described)
 
@@ -230,10 +233,11 @@ class Recorder:
         kind = kind_of_run(run, self._jobs.get(run.job))
         target = self._targets.get(kind)
         if target is None:
-            return f"It is not known what job {run.job!r} launches, so no report of its runs is taken."
+            return f"The target of job {run.job!r} is unknown, so no report of its runs is accepted."
         if target.contract.describes:
             return (
-                f"Job {run.job!r} runs on {kind}, which tells of its runs itself: no report of them is taken."
+                f"Job {run.job!r} runs on {kind}, which publishes the status of its runs itself: "
+                "reports of them are not accepted."
             )
         return None
 
@@ -283,12 +287,12 @@ class Recorder:
         if change.is_sure:
             return replace(change, failure=described.failure), None
         if not described.status.is_finished:
-            msg = f"{change.external_id} has ended, and its target does not say so yet."
+            msg = f"{change.external_id} has ended, but its target does not report that yet."
             raise LaunchDelayedError(msg)
         return replace(change, status=described.status, failure=described.failure), None
 
 
-_UNKNOWN = "No run of Treadle bears this name."
+_UNKNOWN = "No run of Treadle has this name."
 _FAILED = {Status.FAILURE, Status.CANCELED}
 
 

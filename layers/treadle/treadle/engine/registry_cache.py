@@ -85,7 +85,7 @@ class CachedRegistry:
                 if self._found is None:
                     # The caller's own record is not the unreadable one.
                     raise error if isinstance(error, StoreError) else StoreError(str(error)) from error
-                logger.warning("The registry as it was at %s is used: %s", self._read_at, error)
+                logger.warning("Using the registry as of %s: %s", self._read_at, error)
                 self._retry_at = now + RETRY_MS
                 return self._found
             self._found, self._read_at = found, now

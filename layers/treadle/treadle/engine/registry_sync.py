@@ -85,7 +85,9 @@ class RegistrySync:
         read_at = self._clock.now()
         text = self._source.get(path)
         if text is None and not is_deleted:
-            logger.warning("Entry %s was reported as changed, and is not found: it is kept as it was", path)
+            logger.warning(
+                "Entry %s was reported as changed but is not found: the earlier copy is kept", path
+            )
             changed = 0
         elif self._store.copy().engine != self._engine:
             changed = self._list()
@@ -114,7 +116,10 @@ class RegistrySync:
             if self._store.replace(after):
                 self._registry.forget()
                 return _changes(before, after)
-        msg = f"The registry's copy was written by others {_TRIES} times; it is updated by the next listing."
+        msg = (
+            f"The copy of the registry was changed by other writers {_TRIES} times; the next listing "
+            "updates it."
+        )
         raise StoreThrottledError(msg)
 
     def _listed(self, copy: RegistryCopy, found: Mapping[str, str], began_at: int) -> RegistryCopy:
@@ -147,7 +152,7 @@ class RegistrySync:
         try:
             parse_entry(path, text, self._kinds)
         except RegistryEntryError as error:
-            logger.warning("Entry %s of the registry is not valid: %s", path, error)
+            logger.warning("Registry entry %s is not valid: %s", path, error)
             before = kept or KeptEntry("", read_at)
             return KeptEntry(before.text, read_at, str(error), changed_at=before.changed_at)
         is_known = kept is not None and kept.text == text

@@ -65,9 +65,7 @@ class RunReader:
     ) -> list[Run]:
         given: object = filters
         if not isinstance(given, RunsFilter):
-            msg = (
-                "Runs are read by a filter: give RunsFilter(job_name=...), as none is ever searched through."
-            )
+            msg = "Runs are read by a filter only: give RunsFilter(job_name=...). The table is never scanned."
             raise DagsterInvariantViolationError(msg)
         if order_by not in _ORDERS:
             known = ", ".join(str(order) for order in _ORDERS if order)

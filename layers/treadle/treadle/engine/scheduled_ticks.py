@@ -157,7 +157,8 @@ class ScheduledTickRunner:
         if not is_ahead(nominal, now):
             return nominal
         logger.warning(
-            "Sensor %s got a delivery with nominal time %s, which lies ahead: the present minute is used instead.",
+            "Sensor %s received a message with nominal time %s, which is in the future: the "
+            "current minute is used instead.",
             self._definition.name,
             timestamp(nominal),
         )
@@ -206,7 +207,7 @@ class ScheduledTickRunner:
                 self._slots.send(bodies, delay_seconds=[(each - now + 999) // 1000 for each in slots])
             except StoreError:
                 # The current tick goes on: a lost message is made up for a minute later.
-                logger.exception("The further slots of the minute were not sent ahead")
+                logger.exception("The messages for the remaining ticks of this minute were not sent")
 
     def _request(self, nominal: int, now: int, budget: Budget) -> LeaseRequest:
         seconds = min(budget.seconds, MAX_LEASE_SECONDS)
@@ -228,8 +229,9 @@ class ScheduledTickRunner:
         if before.lease_owner is None or before.last_nominal is None:
             return None
         reason = (
-            f"The evaluation due {timestamp(before.last_nominal)} ended without a word before its lease did "
-            f"at {timestamp(before.lease_expires)}: out of memory, out of time, or stopped."
+            f"The evaluation scheduled for {timestamp(before.last_nominal)} ended without reporting "
+            f"a result; its lease expired at {timestamp(before.lease_expires)}. It probably ran out "
+            "of memory or time, or was killed."
         )
         tick = Tick(
             sensor=lease.sensor,
@@ -326,17 +328,19 @@ def _refusal(request: LeaseRequest, state: SensorState | None) -> Outcome:
         return Outcome(Decision.STOPPED, reason, subject)
     if state.lease_owner is not None and state.lease_expires >= request.now:
         until = timestamp(state.lease_expires)
-        return Outcome(Decision.LEASED, f"Another tick holds the lease, until {until} at most.", subject)
+        return Outcome(Decision.LEASED, f"Another tick holds the lease until {until} at the latest.", subject)
     if state.resume_at is not None and state.resume_at > request.now and not request.at_once:
         until = timestamp(state.resume_at)
-        reason = f"Held up until {until}, after {state.failure_streak} failures in a row."
+        reason = f"Backing off until {until}, after {state.failure_streak} failures in a row."
         return Outcome(Decision.NOT_DUE, reason, subject, wait_seconds=_seconds_until_due(request, state))
     if request.at_once and (state.last_completion or 0) > request.now:
         done = timestamp(state.last_completion or 0)
         reason = f"Another tick ended at {done}, after this one was requested at {timestamp(request.now)}."
         return Outcome(Decision.NOT_DUE, reason, subject)
     last = "never" if state.last_nominal is None else timestamp(state.last_nominal)
-    reason = f"Not due: the last tick was for {last}, the interval is {request.interval / 1000:g} s."
+    reason = (
+        f"Not due: the last tick was scheduled for {last}, and the interval is {request.interval / 1000:g} s."
+    )
     return Outcome(Decision.NOT_DUE, reason, subject, wait_seconds=_seconds_until_due(request, state))
 
 

@@ -14,8 +14,8 @@ OUTCOME_UNKNOWN = "OutcomeUnknownError"
 """The failure of a run if it is unknown whether it has run, or how it ended."""
 
 KEEP_FORMER = (
-    "If the job has moved, keep its former address in its entry (`former`) and in its role's statements while runs are "
-    "under way there."
+    "If the job has moved, keep its former ARN in its registry entry (`former`) and in its role's "
+    "statements while runs are in progress there."
 )
 """The advice to prevent such an end."""
 
@@ -50,9 +50,9 @@ def unknown_end(run: Run, unanswered: Unanswered) -> Failure:
     """Return the failure that ends a run whose target could not be queried for too long."""
     where = run.external_id or run.target or f"The target of job {run.job!r}"
     words = (
-        f"{where} could not be queried since {timestamp(unanswered.since)}, so it is unknown how the run ended: "
-        f"{unanswered.reason.rstrip('.')}. Look there, and rerun the run if it has not succeeded, or report its "
-        f"status. {KEEP_FORMER}"
+        f"{where} could not be queried since {timestamp(unanswered.since)}, so the result of the "
+        f"run is unknown: {unanswered.reason.rstrip('.')}. Check the target, and rerun the run if "
+        f"it has not succeeded, or report its status. {KEEP_FORMER}"
     )
     return Failure(OUTCOME_UNKNOWN, words[:_CAUSE], assumed=True)
 

@@ -69,8 +69,9 @@ def evaluate(sensor_name: str, function: Callable[[], T], seconds: float) -> T:
             return function()
     except _DeadlineReachedError as error:
         message = (
-            f"Sensor {sensor_name} was stopped after {seconds:.1f} s, before it had returned. "
-            "Raise the Timeout of its function, or return early with a cursor by context.remaining_seconds."
+            f"Sensor {sensor_name} was stopped after {seconds:.1f} s, before it returned. Raise the "
+            "Timeout of its function, or check context.remaining_seconds and return early with a "
+            "cursor."
         )
         raise SensorTimeoutError(message, error_type="SensorTimeoutError", stack=_stack(error)) from None
     except KeyboardInterrupt:
@@ -88,8 +89,8 @@ def unrecorded(sensor_name: str, error: Exception) -> SensorEvaluationError:
         error: why it cannot.
     """
     message = (
-        f"The result of sensor {sensor_name} cannot be recorded: {shown_error(error)}. "
-        "Nothing of it was committed: change what the sensor returns."
+        f"The result of sensor {sensor_name} cannot be recorded: {shown_error(error)}. Nothing was "
+        "committed. Change what the sensor returns."
     )
     return SensorEvaluationError(message, error_type=type(error).__name__, stack=_stack(error))
 

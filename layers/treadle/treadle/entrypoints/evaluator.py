@@ -99,7 +99,10 @@ def nominal_time(event: Mapping[str, Any]) -> int | None:
         return integer(int(timestamp_of(text).timestamp() * 1000))
     except (ValueError, OverflowError) as error:
         # A time before 1970 would be stored, and make the sensor's state unreadable.
-        msg = f"nominal_time is {shown(text)}, and must be a time from 1970 to 9998, such as 2026-11-22T18:00:00Z."
+        msg = (
+            f"nominal_time is {shown(text)}; it must be a time from 1970 to 9998, such as "
+            "2026-11-22T18:00:00Z."
+        )
         raise UnknownEventError(msg) from error
 
 
@@ -202,7 +205,7 @@ def _deadline(parts: EvaluatorParts, event: Mapping[str, Any], budget: Budget) -
     del budget
     deadline = nominal_time(event) or minute(parts.clock.now())
     parts.inbox.queue.send([deadline_message(deadline)], delay_seconds=parts.grace_seconds)
-    reason = f"Looked at in {parts.grace_seconds} s."
+    reason = f"Will be evaluated in {parts.grace_seconds} s."
     return _report(parts, Outcome(Decision.DELAYED, reason, timestamp(deadline)))
 
 
@@ -316,7 +319,8 @@ def _send_later(parts: EvaluatorParts, body: Mapping[str, Any], wait_seconds: in
         parts.inbox.queue.send([one_hop_on(body)], delay_seconds=min(wait_seconds, MAX_DELAY_SECONDS))
         return
     logger().info(
-        f"Not sent again, as a chain of messages must end: a sweep finds the object in {wait_seconds} s."
+        "Not sent again, because the message has reached its hop limit: a sweep finds the object "
+        f"in {wait_seconds} s."
     )
 
 
@@ -328,7 +332,8 @@ def _wake(parts: EvaluatorParts, budget: Budget, hops: int) -> None:
         return
     if hops == MOST_HOPS:
         logger().info(
-            "Not woken again, as a chain of messages must end: the schedule's next tick looks for itself."
+            "No further wake-up is sent, because the message has reached its hop limit: the "
+            "schedule's next tick follows."
         )
         return
     wait = outcome.wait_seconds or WAKE_AGAIN_SECONDS << hops
@@ -346,7 +351,7 @@ def _event(body: Mapping[str, Any]) -> SensorEvent:
 def _parse(parts: EvaluatorParts, body: Mapping[str, Any]) -> SensorEvent:
     given: object = body
     if not isinstance(given, Mapping):
-        msg = f"The event is {shown(given)}, and must be a JSON object, as a rule or a queue brings it."
+        msg = f"The event is {shown(given)}; it must be a JSON object as a rule or a queue sends it."
         raise UnknownEventError(msg)
     return _event(body) if body.get("treadle") != "deadline" else _reached(parts, body)
 
@@ -362,8 +367,9 @@ def _happened(parts: EvaluatorParts, body: Mapping[str, Any]) -> SensorEvent:
     if is_ahead(time, now):
         # Until that time, its tick would be the sensor's latest in every list.
         msg = (
-            f"{event.summary} is of {timestamp(time)}, and it is {timestamp(now)}: nothing happens in the future. "
-            "Set the clock of what sends it, and send it again with its right time."
+            f"{event.summary} has the time {timestamp(time)}, which is in the future: it is "
+            f"{timestamp(now)}. Correct the clock of its sender and send the event again with the "
+            "right time."
         )
         raise UnknownEventError(msg)
     return event

@@ -222,11 +222,13 @@ def process_queue(
                 count(metric_names.MESSAGES_THROTTLED)
                 body = parse_body(record.body)
                 if hops_of(body) < MOST_HOPS:
-                    logger().warning(f"Sent anew, to be handled later: {error}")
+                    logger().warning(f"Sent again, to be handled later: {error}")
                     _requeue(body, inbox.queue)
                     return
                 if kept_in_tables:
-                    logger().warning(f"Left to RECONCILE, as a chain of messages must end: {error}")
+                    logger().warning(
+                        f"Left to RECONCILE, because the message has reached its hop limit: {error}"
+                    )
                     return
             receives = int(record.attributes.approximate_receive_count or 1)
             if not isinstance(error, _PERMANENT) and receives < MAX_RECEIVES:
@@ -255,7 +257,7 @@ def _parsed(record: Mapping[str, Any], parse: Callable[[Json], T]) -> _Parsed[T]
     except TreadleError as error:
         return error
     except Exception as error:  # noqa: BLE001 - whatever it is, it is about this message
-        msg = f"A message cannot be read: {reason_of(error)}."
+        msg = f"The message cannot be read: {reason_of(error)}."
         unread = UnknownEventError(msg)
         unread.__cause__ = error
         return unread
@@ -283,7 +285,7 @@ def _postpone(handle: str, receives: int, error: Exception, inbox: Inbox) -> Non
     """Defer the redelivery of a message, longer each time; the batch response requests the redelivery."""
     wait = int(RETRY_SECONDS[receives - 1] * random.uniform(0.75, 1.25))  # noqa: S311 - jitter is no secret
     logger().warning(
-        f"Will be delivered again in {wait} s: {error}", exc_info=not isinstance(error, TreadleError)
+        f"Will be redelivered in {wait} s: {error}", exc_info=not isinstance(error, TreadleError)
     )
     count(metric_names.MESSAGES_RETRIED)
     try:
@@ -318,7 +320,7 @@ def send_to_dlq(body: str, error: Exception, dead_letters: DeadLetters, origin: 
         StoreError: if it could not be sent.
     """
     reason = f"{type(error).__name__}: {error}"
-    logger().error(f"To the dead-letter queue: {reason}", exc_info=not isinstance(error, TreadleError))
+    logger().error(f"Sent to the dead-letter queue: {reason}", exc_info=not isinstance(error, TreadleError))
     count(metric_names.DEAD_LETTERS)
     try:
         dead_letters.send(body, origin=origin, reason=reason)

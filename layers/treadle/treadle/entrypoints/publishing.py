@@ -48,7 +48,7 @@ def publisher() -> Handler:
         def handle(body: Mapping[str, Any]) -> None:
             run_id, event_ids = parse_publish(body)
             told = found.publisher.publish_again(run_id, event_ids)
-            logger().info(f"Told of {told} statuses again", extra={"step": "publish", "run_id": run_id})
+            logger().info(f"Published {told} statuses again", extra={"step": "publish", "run_id": run_id})
 
         return process_queue(event, context, handle, found.inbox)
 
@@ -71,7 +71,10 @@ def parse_publish(body: Mapping[str, Any]) -> tuple[str, frozenset[str] | None]:
         or not 0 < len(event_ids) <= MAX_EVENTS
         or not all(isinstance(each, str) for each in event_ids)
     ):
-        msg = f"The publish queue takes {{treadle: publish, run_id, events}}, and got keys {sorted(body)}."
+        msg = (
+            "The publish queue accepts {treadle: publish, run_id, events}, but received the keys "
+            f"{sorted(body)}."
+        )
         raise UnknownEventError(msg)
     return run_id, frozenset(event_ids)
 
@@ -92,7 +95,7 @@ def _publish_stream(parts: PublisherParts, records: Sequence[dict[str, Any]]) ->
     try:
         _with_tries(parts, all_news)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is of one of them
-        logger().warning(f"Will be told one by one: {error}", extra={"step": "publish"})
+        logger().warning(f"Will be published one by one: {error}", extra={"step": "publish"})
         # One by one, so that a run that cannot be published blocks no other.
         told = 0
         for change, of_record in news:
@@ -121,7 +124,8 @@ def _before(image: Mapping[str, Any]) -> Reached | None:
         return {place: dict(times) for place, times in json.loads(image["reached"]["S"]).items()}
     except Exception:  # noqa: BLE001 - whatever is in it
         logger().warning(
-            "What the record had reached before cannot be read: all is told again", exc_info=True
+            "The earlier statuses of the record cannot be read: all statuses are published again",
+            exc_info=True,
         )
         return None
 
@@ -139,7 +143,7 @@ def _with_tries(parts: PublisherParts, news: Sequence[RunStatusChange]) -> None:
 
 def _is_deferred(parts: PublisherParts, body: Mapping[str, object], error: Exception) -> bool:
     """Send what could not be published for now to PUBLISH's own queue; return whether that succeeded."""
-    logger().warning(f"Will be told later: {error}", extra={"step": "publish", "run_id": body["run_id"]})
+    logger().warning(f"Will be published later: {error}", extra={"step": "publish", "run_id": body["run_id"]})
     try:
         parts.inbox.queue.send([body], delay_seconds=THROTTLED_SECONDS[0])
     except StoreError:

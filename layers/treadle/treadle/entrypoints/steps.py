@@ -150,8 +150,8 @@ def parse_dispatch(body: Mapping[str, Any]) -> ChunkRequest | TickRequest:
         or not all(type(number) is int and 0 <= number <= DEFAULT_CAP for number in numbers)
         or len(numbers) == 1
     ):
-        form = "{treadle: dispatch, sensor, tick_id}, with slice and of for one slice of the tick"
-        msg = f"The dispatch queue takes {form}, and got {_shown(body)}."
+        form = "{treadle: dispatch, sensor, tick_id}, with slice and of for one chunk of the tick"
+        msg = f"The dispatch queue accepts {form}, but received {_shown(body)}."
         raise UnknownEventError(msg)
     sensor, tick_id = map(str, names)
     if not numbers:
@@ -197,8 +197,9 @@ def parse_launch(body: Mapping[str, Any]) -> LaunchRequest:
     is_launch = body.get("treadle") == "launch" and is_number
     if not (is_launch and _is_name(run_id) and _is_name(job)):
         msg = (
-            f"The launch queue takes {{treadle: launch, run_id, attempt, job}}, and got {_shown(body)}: run_id and "
-            f"job are texts of 1 to {MAX_NAME} characters, and attempt a whole number from 1."
+            "The launch queue accepts {treadle: launch, run_id, attempt, job}, but received "
+            f"{_shown(body)}: run_id and job must be strings of 1 to {MAX_NAME} characters, and "
+            "attempt a whole number from 1."
         )
         raise UnknownEventError(msg)
     return LaunchRequest(str(run_id), int(str(attempt)), str(job), hops_of(body))

@@ -62,14 +62,14 @@ def parse_contract(text: str) -> Mapping[str, str]:
     if values[0] not in set(map(str, SERVED)):
         served = " and ".join(map(str, sorted(SERVED)))
         msg = (
-            f"The engine's contract cannot be read: its version is {values[0]!r}, and this code is for {served}. "
-            "Use the version of Treadle that the engine was deployed with."
+            f"The engine's contract cannot be read: its version is {values[0]!r}, but this code "
+            f"supports {served}. Use the version of Treadle that the engine was deployed with."
         )
         raise DeploymentError(msg)
     if values[0] == str(CONTRACT) and len(values) < len(PARTS):
         msg = (
-            f"The engine's contract cannot be read: it has {len(values)} parts, and {PARTS[len(values)]} is missing. "
-            "Deploy the engine with this version of Treadle."
+            f"The engine's contract cannot be read: it has {len(values)} parts; "
+            f"{PARTS[len(values)]} is missing. Deploy the engine with this version of Treadle."
         )
         raise DeploymentError(msg)
     return dict(zip(PARTS, values, strict=False))

@@ -70,7 +70,7 @@ def reason_of(error: Exception) -> str:
 def text(value: object) -> str:
     """Return the value; raise TypeError if it is not a string."""
     if not isinstance(value, str):
-        raise _unexpected(value, "a text")
+        raise _unexpected(value, "a string")
     return value
 
 
@@ -97,9 +97,9 @@ def integer(value: object, least: int = 0, most: int = LATEST_MS) -> int:
 def texts(value: object) -> dict[str, str]:
     """Return the value; raise TypeError if it is not an object whose values are all strings."""
     if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
-        raise _unexpected(value, "an object of texts")
+        raise _unexpected(value, "an object of strings")
     return value
 
 
 def _unexpected(value: object, wanted: str) -> TypeError:
-    return TypeError(f"{value!r:.80} is a {type(value).__name__}, and must be {wanted}")
+    return TypeError(f"{value!r:.80} is a {type(value).__name__}; it must be {wanted}")

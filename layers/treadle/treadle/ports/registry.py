@@ -136,7 +136,7 @@ class Registry:
             return ""
         if of_job is None:
             known = ", ".join(sorted(self.jobs)) or "none"
-            return f"job {job!r} is not registered, known are: {known}. Deploy its project"
+            return f"job {job!r} is not registered; registered jobs: {known}. Deploy its project"
         return (
             ""
             if of_job.accepts(list_by_sensor)
@@ -324,7 +324,7 @@ def parse_job(name: str, text: str, kinds: Collection[str]) -> JobEntry:
         raise RegistryEntryError(msg)
     options = fields.get("options", {})
     if not isinstance(options, dict) or not all(isinstance(each, str) for each in options.values()):
-        msg = "its options are not an object of texts. Write each option as a text."
+        msg = "its options are not an object of strings. Write each option as a string."
         raise RegistryEntryError(msg)
     settings = JobSettings(
         name,
@@ -355,7 +355,7 @@ def _fields(name: str, what: str, text: str) -> Mapping[str, Any]:
         msg = f"it is not JSON: {error}. Deploy its project again."
         raise RegistryEntryError(msg) from error
     if not isinstance(fields, dict):
-        msg = f"it is a JSON {type(fields).__name__}, and must be an object. Deploy its project again."
+        msg = f"it is a JSON {type(fields).__name__}; it must be an object. Deploy its project again."
         raise RegistryEntryError(msg)
     return fields
 
@@ -363,7 +363,7 @@ def _fields(name: str, what: str, text: str) -> Mapping[str, Any]:
 def _text(fields: Mapping[str, Any], name: str) -> str:
     value = fields.get(name, "")
     if not isinstance(value, str):
-        msg = f"its {name} is {value!r}, and must be a text. Correct it in its project's template."
+        msg = f"its {name} is {value!r}; it must be a string. Correct it in its project's template."
         raise RegistryEntryError(msg)
     return value
 
@@ -379,7 +379,7 @@ def _required(fields: Mapping[str, Any], name: str) -> str:
 def _switch(fields: Mapping[str, Any], name: str) -> bool:
     text = _text(fields, name)
     if text not in {"", "true", "false"}:
-        msg = f"its {name} is {text!r}, and must be true or false. Correct it in its project's template."
+        msg = f"its {name} is {text!r}; it must be true or false. Correct it in its project's template."
         raise RegistryEntryError(msg)
     return text == "true"
 
@@ -388,8 +388,8 @@ def _observed(fields: Mapping[str, Any], target: str) -> bool:
     is_observed = _switch(fields, "observed")
     if is_observed and target in UNANSWERING:
         msg = (
-            f"it is observed, and jobs on {target} cannot be: nobody can be asked what runs there. Take out observed in "
-            "its project's template."
+            f"it is observed, but jobs on {target} cannot be observed: their runs cannot be "
+            "queried. Remove observed in its project's template."
         )
         raise RegistryEntryError(msg)
     return is_observed
@@ -415,8 +415,8 @@ def _former(fields: Mapping[str, Any], target: str) -> tuple[str, ...]:
     for each in addresses:
         if not _is_address(each, target):
             msg = (
-                f"its former has {each!r}, which no job can have as its address. Write values that its arn had, joined by "
-                "commas, in its project's template."
+                f"its former has {each!r}, which is not a valid value of arn. List earlier values "
+                "of its arn, separated by commas, in its project's template."
             )
             raise RegistryEntryError(msg)
     return addresses
@@ -435,7 +435,7 @@ def _is_address(text: str, target: str) -> bool:
 def _status(fields: Mapping[str, Any]) -> DefaultSensorStatus:
     text = _text(fields, "status") or DefaultSensorStatus.STOPPED.value
     if text not in set(DefaultSensorStatus):
-        msg = f"its status is {text!r}, and must be RUNNING or STOPPED. Correct it in its project's template."
+        msg = f"its status is {text!r}; it must be RUNNING or STOPPED. Correct it in its project's template."
         raise RegistryEntryError(msg)
     return DefaultSensorStatus(text)
 
@@ -443,7 +443,10 @@ def _status(fields: Mapping[str, Any]) -> DefaultSensorStatus:
 def _seconds(fields: Mapping[str, Any], name: str) -> int:
     text = _text(fields, name)
     if text and not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):
-        msg = f"its {name} is {text!r}, and must be a whole number of seconds. Correct it in its project's template."
+        msg = (
+            f"its {name} is {text!r}; it must be a whole number of seconds. Correct it in its project's "
+            "template."
+        )
         raise RegistryEntryError(msg)
     return int(text or 0)
 
@@ -451,13 +454,15 @@ def _seconds(fields: Mapping[str, Any], name: str) -> int:
 def _contract(fields: Mapping[str, Any]) -> int:
     text = _text(fields, "contract") or str(CONTRACT)
     if not (text.isascii() and text.isdecimal() and len(text) <= 4):
-        msg = f"its contract is {text!r}, and must be a whole number. Deploy its project again."
+        msg = f"its contract is {text!r}; it must be a whole number. Deploy its project again."
         raise RegistryEntryError(msg)
     contract = int(text)
     if contract not in SERVED:
         msg = (
-            f"its contract is {contract}, and this engine serves {', '.join(map(str, sorted(SERVED)))}. "
-            f"Deploy {'the engine' if contract > CONTRACT else 'its project'} with a newer version of Treadle."
+            f"its contract is {contract}, but this engine supports "
+            f"{', '.join(map(str, sorted(SERVED)))}. Deploy "
+            f"{'the engine' if contract > CONTRACT else 'its project'} with a newer version of "
+            "Treadle."
         )
         raise RegistryEntryError(msg)
     return contract
