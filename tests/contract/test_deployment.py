@@ -168,7 +168,7 @@ def test_function_that_gives_no_answer_has_no_reason_and_a_denial_is_told_apart(
         world = on_aws()
         with Stubber(clients.client("lambda", once=True, seconds=1)) as lambdas:
             lambdas.add_client_error("invoke", code, http_status_code=status)
-            with pytest.raises(InvocationError, match="did not answer") as failed:
+            with pytest.raises(InvocationError, match="did not respond") as failed:
                 world.deployment.invoke("new_files", {"treadle": "describe"}, seconds=1)
         clients.forget()
 

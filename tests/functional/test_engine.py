@@ -177,7 +177,7 @@ def test_a_job_that_is_not_configured_fails_at_once_and_names_the_parameter(depl
 
     assert run.status is DagsterRunStatus.FAILURE
     assert run.failure is not None
-    assert "ProcessFileStateMachineArn gives no address" in run.failure.cause
+    assert "ProcessFileStateMachineArn has no ARN" in run.failure.cause
 
 
 def test_a_state_machine_that_is_missing_fails_the_run_with_the_targets_words(deployment: Deployment) -> None:
@@ -204,7 +204,7 @@ def test_an_execution_that_took_the_name_with_another_input_is_not_taken_for_our
     [run] = deployment.stores.runs.list_by_sensor("new_objects", 5)
     assert run.status is DagsterRunStatus.FAILURE
     assert run.failure is not None
-    assert "somebody else took its name" in run.failure.cause
+    assert "something other than Treadle started it under this name" in run.failure.cause
 
 
 @pytest.mark.parametrize("body", ['{"treadle":"launch"}', '{"treadle":"else","run_id":"r","attempt":1}'])

@@ -253,7 +253,7 @@ def test_a_stack_of_another_template_is_refused(stack: Deployment, stacks: Stack
     done = run("dlq", "redrive", "--stack", "other")
 
     assert done.exit_code == 2
-    assert "has no DispatchFunction: it was not made of Treadle's template" in done.stderr
+    assert "has no DispatchFunction: it was not created from Treadle's template" in done.stderr
 
 
 @pytest.mark.parametrize(

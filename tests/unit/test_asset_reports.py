@@ -130,7 +130,7 @@ def test_all_that_is_said_is_read() -> None:
         ({"event_id": "x" * 513}, "event_id is"),
         ({"run_id": 3}, "run_id is '3'"),
         ({"run_id": ""}, "run_id is ''"),
-        ({"time": "noon"}, "lacks a field or has it in another form"),
+        ({"time": "noon"}, "has a missing or malformed field"),
         ({"time": 3}, "must be a string"),
         ({"time": "9999-12-31T23:59:59-12:00"}, "from 1970 to 9998"),
     ],

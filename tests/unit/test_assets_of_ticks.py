@@ -194,7 +194,7 @@ def test_events_count_towards_what_a_tick_may_ask_for(house: House) -> None:
     outcome = ticked(house, sensor_of(explanation(made=(large,) * (MAX_OUTCOME_BYTES // 60_000 + 1))))
 
     assert outcome.decision is Decision.FAILURE
-    assert "its asset events included" in outcome.reason
+    assert "returned run requests and asset events with" in outcome.reason
 
 
 @pytest.mark.parametrize("event", ["orders", {"asset_key": "orders"}, None, RunRequest()])

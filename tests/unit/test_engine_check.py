@@ -75,7 +75,7 @@ def test_another_engine_stops_the_sensor_with_words(world: World) -> None:
 
     for _ in range(2):
         with pytest.raises(
-            EngineMismatchError, match=f"for engine {OWN}, .* by engine {OTHER}. Deploy the project"
+            EngineMismatchError, match=f"for engine {OWN}, .* belong to engine {OTHER}. Deploy the project"
         ):
             world.check.check()
 

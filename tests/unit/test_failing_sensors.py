@@ -119,7 +119,7 @@ def test_sensor_is_paused_after_so_many_failures_with_the_reason(fragile: Sensor
     state = instance.state("fragile")
     assert outcome.paused == state.paused
     assert state.paused is not None
-    assert "Paused after 4 failures in a row; start it again." in state.paused
+    assert "Paused after 4 failures in a row. Start it again." in state.paused
     assert "the system is down" in state.paused
     assert state.status is InstigatorStatus.STOPPED
     assert len(instance.ticks("fragile")) == 4

@@ -171,7 +171,7 @@ def test_more_than_can_be_kept_of_one_tick_is_an_error_that_says_how_much(house:
     planner = house.planner(DEFINITION)
     planner.validate_requests(SensorExecutionData(tuple(request(f"k{i}", each) for i in range(fits))), TICK)
 
-    with pytest.raises(InvalidResultError, match=f"and {MAX_OUTCOME_BYTES} can be kept"):
+    with pytest.raises(InvalidResultError, match=f"the limit is {MAX_OUTCOME_BYTES}"):
         planner.validate_requests(
             SensorExecutionData(tuple(request(f"k{i}", each) for i in range(fits + 2))), TICK
         )

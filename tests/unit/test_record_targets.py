@@ -198,7 +198,7 @@ def test_end_that_the_target_does_not_show_yet_is_asked_for_again() -> None:
     stack, change = Stack("ecs", TASK), task_change()
     stack.runs_as(change.external_id, Status.STARTED)
 
-    with pytest.raises(LaunchDelayedError, match="does not say so yet"):
+    with pytest.raises(LaunchDelayedError, match="but its target does not report that yet"):
         stack.record(change)
 
 
@@ -267,7 +267,7 @@ def test_report_is_refused_for_a_run_whose_target_tells_of_it(kind: str) -> None
     outcome = stack.record(report(Status.SUCCESS))
 
     assert (outcome.decision, outcome.subject) == (Decision.FOREIGN, LAUNCH_ID)
-    assert f"Job 'load' runs on {kind}, which tells of its runs itself" in outcome.reason
+    assert f"Job 'load' runs on {kind}, which publishes the status of its runs itself" in outcome.reason
     assert stack.run == before
 
 

@@ -202,7 +202,7 @@ def test_listing_without_end_finds_nothing_out(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(batch, "PAGES", 1)
     with stubbed("batch") as stub:
         stub.add_response("list_jobs", {"jobSummaryList": [], "nextToken": "more"})
-        with pytest.raises(LaunchDelayedError, match="than can be looked through"):
+        with pytest.raises(LaunchDelayedError, match="than can be listed"):
             BatchTarget().resolve(start())
 
 

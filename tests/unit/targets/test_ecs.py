@@ -310,12 +310,12 @@ def test_task_that_an_earlier_call_started_and_ecs_has_forgotten_is_ours() -> No
 
 
 def test_task_of_somebody_else_under_our_token_is_not_ours() -> None:
-    with pytest.raises(LaunchRejectedError, match="somebody else started it"):
+    with pytest.raises(LaunchRejectedError, match="something other than Treadle started it"):
         conflicting({"tasks": [task_of(startedBy="me")]})
 
 
 def test_conflict_that_names_no_task_is_uncertain() -> None:
-    with pytest.raises(LaunchUncertainError, match="ECS names none"):
+    with pytest.raises(LaunchUncertainError, match="ECS did not return its ARN"):
         conflicting({}, [])
 
 

@@ -177,7 +177,7 @@ def test_job_with_too_many_runs_since_is_not_taken_for_one_without_the_attempt(
 def test_search_that_is_not_answered_finds_nothing_out() -> None:
     with stubbed("glue") as stub:
         stub.add_client_error("get_job_runs", "InternalServiceException", "sorry", 500)
-        with pytest.raises(LaunchDelayedError, match="could not be looked through"):
+        with pytest.raises(LaunchDelayedError, match="could not be listed"):
             GlueTarget().resolve(start_of("glue", JOB))
 
 

@@ -23,8 +23,8 @@ def silence(bucket: str) -> str:
         bucket: the bucket's name.
     """
     return (
-        "The bucket sends no events to EventBridge, so its objects wait for the sweep. "
-        f"Switch them on: {merging_command(bucket)}"
+        "The bucket sends no events to EventBridge, so its objects are found only by the sweep. "
+        f"Enable them: {merging_command(bucket)}"
     )
 
 
@@ -44,6 +44,6 @@ def without_versioning(bucket: str) -> str:
         bucket: the bucket's name.
     """
     return (
-        "The bucket's versioning is not enabled, so with identity version an object that is stored over another gets "
+        "The bucket's versioning is not enabled, so with identity version an overwritten object gets "
         f"a run only if its etag differs. Enable it: {versioning_command(bucket)}"
     )
