@@ -281,7 +281,7 @@ def test_deadline_is_held_back_for_the_grace_and_then_evaluated_in_its_time_zone
         handler(batch(message["Body"]), LambdaContext())
 
     assert held["reason"] == "Will be evaluated in 0 s."
-    assert reasons == ["Job load has not succeeded by 2026-11-25 06:00:00 CET: no run of it was asked for."]
+    assert reasons == ["Job load has not succeeded by 2026-11-25 06:00:00 CET: no run was requested."]
 
 
 def test_unknown_time_zone_is_a_settings_error(deployment: Deployment) -> None:

@@ -549,7 +549,7 @@ def test_endless_generator_is_read_no_further_than_the_cap(function: Callable[[]
     result = TreadleInstance([sensor_of(function)]).tick("watch")
 
     assert result.outcome.decision is Decision.FAILURE
-    assert "more than the cap of 10000" in result.outcome.reason
+    assert "the limit of 10000" in result.outcome.reason
 
 
 def test_generator_that_gives_something_invalid_ends_before_its_resources_are_closed() -> None:

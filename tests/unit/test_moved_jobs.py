@@ -54,7 +54,12 @@ def test_a_run_whose_target_denies_for_a_day_ends_as_unknown(house: House) -> No
     )
     assert run.ended_at == NOON + OVERDUE_MS + DENIED_ENDS_MS
     assert (run.unanswered, run.next_at, run.replaceable_request_digest) == (None, None, None)
-    for words in (f"{ARN}:{RUN_ID}-1", "not authorized", "former ARN in its registry entry (`former`)", "rerun"):
+    for words in (
+        f"{ARN}:{RUN_ID}-1",
+        "not authorized",
+        "former ARN in its registry entry (`former`)",
+        "rerun",
+    ):
         assert words in run.failure.cause
     assert [each.failed for each in passes[:-1]] == [1] * (len(passes) - 1)
     assert passes[-1] == Reconciled(described=1)

@@ -472,5 +472,5 @@ def test_cursor_of_another_form_is_refused_with_what_to_do(text: str) -> None:
 
     outcome = instance.tick("when_both").outcome
 
-    assert "is none of a multi_asset_sensor" in outcome.reason
-    assert "Set it anew, or clear it." in outcome.reason
+    assert "is not a cursor of a multi_asset_sensor" in outcome.reason
+    assert "Set it again, or clear it." in outcome.reason

@@ -151,9 +151,7 @@ def test_requests_up_to_the_cap_pass_and_more_name_it(house: House) -> None:
     two = SensorExecutionData((request("a"), request("b")))
 
     assert planner.validate_requests(two, TICK).data is two
-    with pytest.raises(
-        InvalidResultError, match="Sensor watch requested 3 runs in one tick; the limit is 2"
-    ):
+    with pytest.raises(InvalidResultError, match="Sensor watch requested 3 runs in one tick; the limit is 2"):
         planner.validate_requests(SensorExecutionData((*two.run_requests, request("c"))), TICK)
 
 

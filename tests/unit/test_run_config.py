@@ -123,7 +123,7 @@ def test_schema_that_is_no_schema_fails_the_tick_by_the_jobs_name() -> None:
     instance, result = ticked(RunRequest("a"), jobs=[broken])
 
     assert result.outcome.decision is Decision.FAILURE
-    assert "The run_config_schema of job broken is no JSON Schema" in result.outcome.reason
+    assert "The run_config_schema of job broken is not a valid JSON Schema" in result.outcome.reason
     assert instance.cursor("watch") is None
 
 

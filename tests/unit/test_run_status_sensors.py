@@ -453,7 +453,7 @@ class TestDefinitions:
 
         data = watch.evaluate_tick(build_sensor_context(sensor_name="watch"))
 
-        assert data.skip_message == "Sensor watch evaluates events, and none at a tick."
+        assert data.skip_message == "Sensor watch evaluates events, not ticks."
 
 
 class TestDirectInvocation:

@@ -203,7 +203,10 @@ def test_slice_that_the_tick_does_not_have_is_refused_and_nothing_done(
 ) -> None:
     committed(house, 2 * CHUNK_SIZE)
 
-    with pytest.raises(UnknownEventError, match=f"has 2 chunks, and the message names chunk {request_.index} of {request_.of}"):
+    with pytest.raises(
+        UnknownEventError,
+        match=f"has 2 chunks, and the message names chunk {request_.index} of {request_.of}",
+    ):
         dispatched(house, request_)
 
     assert house.tables.runs == {}
@@ -220,7 +223,7 @@ def test_slices_keep_the_number_that_the_first_of_them_said(
     """A deployment with slices of another size may come in between."""
     slices = handed_on(house, committed(house, 3 * CHUNK_SIZE))
     dispatched(house, slices[0])
-    monkeypatch.setattr("treadle.engine.chunks.SLICE", 100)
+    monkeypatch.setattr("treadle.engine.chunks.CHUNK_SIZE", 100)
 
     dispatched(house, *slices)
 

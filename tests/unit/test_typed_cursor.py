@@ -114,7 +114,7 @@ def test_cursor_that_cannot_be_read_fails_the_tick_and_stays() -> None:
     instance = TreadleInstance([paging])
     instance.set_cursor("paging", "41")
 
-    assert "set the cursor anew" in instance.tick("paging").outcome.reason
+    assert "set the cursor again" in instance.tick("paging").outcome.reason
     assert instance.cursor("paging") == "41"
 
 

@@ -319,7 +319,9 @@ def test_kind_that_lists_nothing_is_named_and_left_out(
     by_hand(observing)
 
     assert pass_over(observing) == NOTHING
-    assert f"Job {JOB} is observed by events only: step_functions executions cannot be listed" in caplog.messages
+    assert (
+        f"Job {JOB} is observed by events only: step_functions executions cannot be listed" in caplog.messages
+    )
 
 
 def test_run_is_named_alike_by_event_and_by_listing_where_the_job_is_a_bare_name(house: House) -> None:

@@ -170,7 +170,7 @@ class RunStatusSensorDefinition(SensorDefinition):
     def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
         """Nothing: what becomes of runs comes as events."""
         del context
-        return SensorExecutionData((), f"Sensor {self.name} evaluates events, and none at a tick.")
+        return SensorExecutionData((), f"Sensor {self.name} evaluates events, not ticks.")
 
     def evaluate_event(self, context: SensorEvaluationContext, event: SensorEvent) -> SensorExecutionData:
         """Evaluate that a run reached a status."""

@@ -201,7 +201,7 @@ def reason_of(failure: Failure) -> str:
 
 def _may_follow(run: Run) -> str:
     if not run.may_start_again:
-        if run.yields is not None and run.run_key:
+        if run.replaceable_request_digest is not None and run.run_key:
             return " Nothing was started, so a changed request for its key may have it."
         return ""
     next_one = f"the next request for its key starts attempt {run.attempt + 1}"
