@@ -265,7 +265,7 @@ class TestDefinition:
         created = instance.objects.put("bucket", "key", b"")
         assert isinstance(created, ObjectCreated)
 
-        with pytest.raises(Exception, match="takes no events"):
+        with pytest.raises(Exception, match="does not evaluate events"):
             on_orders.evaluate_event(build_sensor_context(), created)
 
 

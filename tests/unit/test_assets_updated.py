@@ -167,7 +167,7 @@ class TestDefinition:
             ({"all_of": ["orders", ORDERS]}, "'orders' is not an AssetKey"),
             ({"within": timedelta(0)}, "longer than zero"),
             ({"within": 3_600}, "within must be a timedelta, such as"),
-            ({"within": timedelta.max}, "within must be longer than nothing, and 3660 days at most"),
+            ({"within": timedelta.max}, "within must be longer than zero and at most 3660 days"),
         ],
     )
     def test_that_cannot_work_says_why(self, options: dict[str, Any], words: str) -> None:

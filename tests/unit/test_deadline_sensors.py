@@ -74,7 +74,7 @@ def test_success_in_time_is_a_skip_that_says_when() -> None:
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        (None, "is at STARTED."),
+        (None, "has status STARTED."),
         (DagsterRunStatus.FAILURE, "ended as FAILURE: DataError: row 7"),
         (DagsterRunStatus.CANCELED, "ended as CANCELED: DataError: row 7"),
     ],
@@ -141,7 +141,7 @@ def test_run_that_began_before_the_window_and_is_under_way_is_told() -> None:
 
     reason = instance.reach_deadline(tomorrow)["late"].outcome.reason
 
-    assert reason.endswith(f"run {run.run_id} is at STARTED.")
+    assert reason.endswith(f"run {run.run_id} has status STARTED.")
     assert seen[0].last_run is None
 
 
@@ -271,7 +271,7 @@ def test_all_successes_are_read_before_it_is_said_that_none_was_in_time() -> Non
 
 
 def test_deadline_without_a_time_zone_is_refused() -> None:
-    with pytest.raises(DagsterInvalidDefinitionError, match="The deadline must have a time zone"):
+    with pytest.raises(DagsterInvalidDefinitionError, match="The deadline is .*, which has no time zone"):
         TreadleInstance([late]).reach_deadline(datetime(2026, 11, 25, 6))  # noqa: DTZ001
 
 

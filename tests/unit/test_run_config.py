@@ -180,7 +180,7 @@ def test_validate_run_config_refuses_in_the_words_of_the_tick() -> None:
 
 
 def test_validate_run_config_tells_a_broken_schema_from_a_broken_config() -> None:
-    with pytest.raises(DagsterInvalidDefinitionError, match="no JSON Schema"):
+    with pytest.raises(DagsterInvalidDefinitionError, match="not a valid JSON Schema"):
         validate_run_config(broken, {})
 
 

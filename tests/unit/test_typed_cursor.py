@@ -120,7 +120,7 @@ def test_cursor_that_cannot_be_read_fails_the_tick_and_stays() -> None:
 
 def test_text_that_is_nested_without_end_is_no_typed_cursor() -> None:
     with pytest.raises(
-        DagsterInvariantViolationError, match=r"has version 0 and Position version 1: give CursorType"
+        DagsterInvariantViolationError, match=r"has version 0 and Position version 1\. Give CursorType"
     ):
         FIRST.load("[" * 100_000)
 

@@ -72,7 +72,7 @@ def _flatten_generator(generator: Any, sensor_name: str, also: type | None) -> l
                 values.append(_checked(value, sensor_name, also))
         else:
             msg = (
-                f"Sensor {sensor_name} yielded more than {MAX_REQUESTS} results in one tick. Yield "
+                f"Sensor {sensor_name} yielded more results than the limit of {MAX_REQUESTS} in one tick. Yield "
                 "fewer and continue from the cursor at the next tick."
             )
             raise InvalidResultError(msg)
