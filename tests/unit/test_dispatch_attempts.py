@@ -184,7 +184,7 @@ def test_key_of_a_run_that_never_reached_its_target_stays_taken_for_the_same_req
     "fields",
     [
         {"external_id": "arn:x"},
-        {"tried": PendingStart("t", NOON, "arn:x")},
+        {"pending_start": PendingStart("t", NOON, "arn:x")},
         {"reached": {"1/0": {"QUEUED": NOON, "STARTED": NOON, "FAILURE?": NOON}}},
         {"status": Status.CANCELED},
     ],

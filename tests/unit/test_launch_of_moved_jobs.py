@@ -55,7 +55,7 @@ def test_a_start_in_doubt_whose_address_denies_for_a_day_is_unknown_and_keeps_it
     assert run.failure is not None
     assert (run.status, run.failure.error, run.replaceable_request_digest) == (Status.FAILURE, "OutcomeUnknownError", None)
     assert DENIED_ENDS_MS < house.clock.now() - denied_at < DENIED_ENDS_MS + HOUR
-    for words in (ARN, "not authorized", "former address in its entry (`former`)"):
+    for words in (ARN, "not authorized", "former ARN in its registry entry (`former`)"):
         assert words in run.failure.cause
     assert len(target.executions) == 1
 

@@ -71,7 +71,7 @@ _FULL = [field for field in fields(Tick) if field.name not in {"owner", "asset_e
 def run_json(run: Run) -> Json:
     """A run, without the tokens of its claims."""
     told = {field.name: plain_json(getattr(run, field.name)) for field in fields(Run)}
-    for name in ("claim", "tried"):
+    for name in ("claim", "pending_start"):
         if told[name] is not None:
             told[name] = {key: value for key, value in told[name].items() if key != "token"}
     return {**told, "launch_id": run.launch_id, "attempts_allowed": run.attempts_allowed}
