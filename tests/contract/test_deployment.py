@@ -273,7 +273,11 @@ def test_what_was_read_of_a_stack_is_read_again_after_a_minute() -> None:
 @pytest.mark.parametrize(
     ("code", "status", "remedy"),
     [
-        ("ResourceNotFoundException", 404, "Deploy project files again; or delete the sensor's entry"),
+        (
+            "ResourceNotFoundException",
+            404,
+            "Deploy project files again. If the sensor is no longer needed, delete its entry",
+        ),
         ("AccessDeniedException", 403, "Grant yourself lambda:GetFunctionConfiguration"),
         ("ServiceException", 500, "Try again."),
     ],

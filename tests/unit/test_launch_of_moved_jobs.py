@@ -53,7 +53,11 @@ def test_a_start_in_doubt_whose_address_denies_for_a_day_is_unknown_and_keeps_it
     run = keep_launching(house)
 
     assert run.failure is not None
-    assert (run.status, run.failure.error, run.replaceable_request_digest) == (Status.FAILURE, "OutcomeUnknownError", None)
+    assert (run.status, run.failure.error, run.replaceable_request_digest) == (
+        Status.FAILURE,
+        "OutcomeUnknownError",
+        None,
+    )
     assert DENIED_ENDS_MS < house.clock.now() - denied_at < DENIED_ENDS_MS + HOUR
     for words in (ARN, "not authorized", "former ARN in its registry entry (`former`)"):
         assert words in run.failure.cause
@@ -91,7 +95,11 @@ def test_a_start_in_doubt_whose_target_is_gone_is_unknown_at_once(
     run = keep_launching(house)
 
     assert run.failure is not None
-    assert (run.failure.error, run.replaceable_request_digest, len(target.executions)) == ("OutcomeUnknownError", None, 1)
+    assert (run.failure.error, run.replaceable_request_digest, len(target.executions)) == (
+        "OutcomeUnknownError",
+        None,
+        1,
+    )
     assert "StateMachineDoesNotExist" in run.failure.cause
 
 

@@ -227,7 +227,11 @@ def test_run_as_json_has_no_token(house: House) -> None:
     told = run_json(replace(run, claim=Claim("secret", 9), pending_start=PendingStart("secret", 8, "arn")))
 
     assert "secret" not in json.dumps(told)
-    assert (told["claim"], told["pending_start"]["target"], told["status"]) == ({"expires_at": 9}, "arn", "STARTED")
+    assert (told["claim"], told["pending_start"]["target"], told["status"]) == (
+        {"expires_at": 9},
+        "arn",
+        "STARTED",
+    )
     assert (told["launch_id"], told["attempts_allowed"]) == ("r-1", 1)
 
 

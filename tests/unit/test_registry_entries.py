@@ -137,7 +137,7 @@ def test_what_no_job_can_have_as_its_address_is_no_former_one(target: str, addre
     with pytest.raises(RegistryEntryError) as refused:
         parse_job("load", json.dumps(fields), KINDS)
 
-    assert f"its former has {address!r}, which no job can have as its address" in str(refused.value)
+    assert f"its former has {address!r}, which is not a valid value of arn" in str(refused.value)
 
 
 def registry(*, jobs: str = "load", sensors: str = "", project: str = "shop") -> Registry:

@@ -171,7 +171,7 @@ def test_kind_that_the_code_is_not_is_a_problem() -> None:
         ("60", None),
         ("300", None),
         (None, None),
-        ("15", "the interval is 15 seconds, and without TREADLE_QUEUE_URL"),
+        ("15", "the interval is 15 seconds, but without TREADLE_QUEUE_URL"),
     ],
 )
 def test_sensor_without_a_queue_ticks_each_minute_at_most(interval: str | None, problem: str | None) -> None:

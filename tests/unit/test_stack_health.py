@@ -787,7 +787,7 @@ def test_topic_of_the_alarms_is_looked_at_once_for_all_of_them() -> None:
     assert [each.name for each in found if isinstance(each, Alarm)] == ["late"]
     [channel] = [each for each in found if isinstance(each, AlertChannel)]
     assert (channel.address.owner, channel.address.name) == ("alarms", topic)
-    assert "is not there" in channel.trouble
+    assert "does not exist" in channel.trouble
 
 
 def listed_resources(**resources: tuple[str, str]) -> dict[str, Any]:

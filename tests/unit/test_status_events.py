@@ -269,7 +269,7 @@ def test_statuses_are_those_of_the_target(name: str, field: str, statuses: dict[
     ],
 )
 def test_event_that_lacks_a_field_is_refused(name: str, field: str) -> None:
-    with pytest.raises(UnknownEventError, match="lacks a field"):
+    with pytest.raises(UnknownEventError, match="missing or malformed field"):
         parse_status_change(without(bodies(name)[0], field))
 
 

@@ -103,7 +103,7 @@ def test_job_is_found_by_the_launch_id_and_another_attempts_is_not(deployed: Dep
 
 
 def test_job_that_batch_does_not_know_is_gone(deployed: Deployed) -> None:
-    with pytest.raises(LaunchRejectedError, match="knows no job"):
+    with pytest.raises(LaunchRejectedError, match="does not know job"):
         BatchTarget().describe(JOB)
 
 
@@ -132,7 +132,7 @@ def test_job_is_submitted_to_its_queue_with_listed_values_as_parameters() -> Non
 
 @pytest.mark.parametrize("queue", ["", "  "])
 def test_missing_queue_is_named(queue: str) -> None:
-    with pytest.raises(LaunchRejectedError, match="its registry entry has no option queue"):
+    with pytest.raises(LaunchRejectedError, match="its registry entry lacks the option queue"):
         BatchTarget().start(start(queue=queue))
 
 

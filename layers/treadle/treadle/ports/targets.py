@@ -54,7 +54,7 @@ class JobSettings:
     def missing(self, options: Sequence[str]) -> str:
         """Return a message that says which options are missing, and what to do."""
         what, them = ("option", "it") if len(options) == 1 else ("options", "them")
-        return f"its registry entry has no {what} {', '.join(options)}. Add {them} and deploy."
+        return f"its registry entry lacks the {what} {', '.join(options)}. Add {them} and deploy."
 
 
 @dataclass(frozen=True, slots=True)
