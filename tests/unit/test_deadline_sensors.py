@@ -271,7 +271,7 @@ def test_all_successes_are_read_before_it_is_said_that_none_was_in_time() -> Non
 
 
 def test_deadline_without_a_time_zone_is_refused() -> None:
-    with pytest.raises(DagsterInvalidDefinitionError, match="The deadline is .*, which has no time zone"):
+    with pytest.raises(DagsterInvalidDefinitionError, match=r"The deadline is .*, which has no time zone"):
         TreadleInstance([late]).reach_deadline(datetime(2026, 11, 25, 6))  # noqa: DTZ001
 
 
