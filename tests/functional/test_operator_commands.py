@@ -243,7 +243,7 @@ def test_an_unknown_stack_is_one_clear_line(stack: Deployment, arguments: tuple[
 
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr.startswith("treadle: Stack 'nowhere' cannot be read: ")
-    assert "AWS_PROFILE and AWS_DEFAULT_REGION choose account and Region" in done.stderr
+    assert "AWS_PROFILE and AWS_DEFAULT_REGION select the account and Region" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 

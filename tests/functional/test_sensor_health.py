@@ -131,7 +131,7 @@ def test_engine_that_has_not_run_for_an_hour_stops_its_sensors(deployment: Deplo
     own = deployment.environment["TREADLE_ENGINE_ID"]
     deployment.stores.engine.write(EngineRecord(own, now() - 61 * MINUTE))
 
-    with pytest.raises(EngineMismatchError, match="Was its stack deleted"):
+    with pytest.raises(EngineMismatchError, match="If its stack was deleted"):
         evaluator(daily)(TICK, LambdaContext())
     reconcile(deployment)
     assert evaluator(daily)(TICK, LambdaContext())["decision"] == "SUCCESS"
